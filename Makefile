@@ -1,0 +1,61 @@
+# Two commands matter: `make run` and `make test`. Both prepare .venv from the hashed lock first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV
+unexport PYTHONPATH
+unexport PYTHONHOME
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock openapi codes bench image-check clean
+
+help:
+	@echo "make run     serve on http://127.0.0.1:8000 with an embedded SQLite database and a demo"
+	@echo "make test    the whole suite, on SQLite and on a real PostgreSQL started for the run"
+	@echo "make check   lint, types, floors, lock guard, migration drift, OpenAPI snapshot, Dockerfile"
+	@echo "make bench   requests per second beside a floor measured in the same run (PostgreSQL)"
+	@echo "make format  rewrite the code in house style      make lock     renew the lock files"
+	@echo "make openapi renew the frozen OpenAPI and codes    make clean    remove .venv and caches"
+
+$(VENV)/.ready: requirements/dev.txt tools/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Licentia needs Python 3.11 or newer; set PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt tools/uv.txt
+	@touch $@
+
+run: $(VENV)/.ready
+	@exec $(BIN)/python -m app serve --migrate --demo
+
+test: $(VENV)/.ready
+	@exec $(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m tests.snapshots --check
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/house tests/migrations
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+openapi codes: $(VENV)/.ready
+	$(BIN)/python -m tests.snapshots --write
+
+UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+lock: $(VENV)/.ready
+	echo 'uv==0.13.9' | $(UV_COMPILE) - -o tools/uv.txt
+	$(UV_COMPILE) pyproject.toml -o requirements/app.txt
+	$(UV_COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+
+bench: $(VENV)/.ready
+	@exec $(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,20 @@
+"""`POST /v1/access`"""
+
+from app.access import service
+from app.access.schemas import AccessIn, AccessOut
+from app.catalog.problems import ProductNotFound
+from app.web.callers import Asker, Device, EndUser, TheWorld
+from app.web.problems import SubjectTokenRequired
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+
+router = new_router("access")
+
+
+@router.post("/v1/access", responses=refuses(SubjectTokenRequired, ProductNotFound))
+async def decide(world: TheWorld, caller: Asker, body: AccessIn) -> AccessOut:
+    """May this person use this product on this device, now? All that is missing comes at once, with what to do next."""
+    who = caller if isinstance(caller, EndUser) else None
+    device = caller if isinstance(caller, Device) else None
+    request = body.request()
+    return AccessOut.of(await service.decide(world, who, device, request), request, world.clock.now())

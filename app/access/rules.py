@@ -1,0 +1,168 @@
+"""The decision as a pure, ordered table: facts and `now` in; every reason, every warning and the next boundary out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.agreements.rules import Compliance
+from app.base.problems import Fact, advisory
+from app.base.verdicts import Reason, Warned
+from app.catalog.models import Requirement
+from app.catalog.rules import closed
+from app.licenses import rules as licensing
+from app.licenses.rules import Asked, Standing
+
+USER_DISABLED = advisory("user_disabled", "The end user's account is closed.")
+LOGIN_REQUIRED = advisory("login_required", "The product wants a logged-in end user.")
+EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
+SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product wants a login with a second factor.")
+PASSKEY_REQUIRED = advisory("passkey_required", "The product wants a login with a passkey.")
+AGREEMENT_REQUIRED = advisory("agreement_required", "The end user has not accepted the agreement in force.")
+AGREEMENT_DECLINED = advisory("agreement_declined", "The end user declined the agreement in force.")
+
+HREFS: Mapping[str, str] = {
+    "log_in": "/v1/login",
+    "step_up": "/v1/step-up",
+    "enroll_totp": "/v1/me/totp",
+    "activate": "/v1/activations",
+    "accept_agreement": "/v1/me/agreements",
+}
+"""Where an action is done, for those that are done by a call."""
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """The end user who asks, as the rows say now. `alive`: the session is neither revoked nor over."""
+
+    alive: bool
+    active: bool
+    email_verified: bool
+    has_second_factor: bool
+    second_factor_at: datetime | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the decision looks at, read in one transaction."""
+
+    requires: Sequence[str]
+    session: SessionFacts | None
+    second_factor_lifetime: timedelta
+    license: Standing | None
+    license_named: bool
+    asked: Asked
+    agreements: Compliance
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`check_again_at`: the earliest instant at which the answer could change by itself."""
+
+    reasons: tuple[Reason, ...]
+    warnings: tuple[Warned, ...]
+    requires: tuple[str, ...]
+    check_again_at: datetime | None
+
+    @property
+    def allow(self) -> bool:
+        return not self.reasons
+
+
+def decide(facts: Facts, now: datetime) -> Decision:
+    """Every requirement judged; identity reasons come alone until identity passes, for the rest hangs on who asks."""
+    requires = tuple(closed([*facts.requires, *(facts.license.requires if facts.license else ())]))
+    wanted = frozenset(requires)
+    identity = tuple(reason for check in _IDENTITY for reason in check(facts, wanted, now))
+    reasons = identity or tuple(reason for check in _REST for reason in check(facts, wanted, now))
+    return Decision(_with_hrefs(reasons), tuple(_warnings(facts, wanted, now)), requires, _boundary(facts, wanted, now))
+
+
+def _with_hrefs(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    return tuple(
+        Reason(it.code, it.requirement, it.action, it.detail, {**it.facts, "href": HREFS[it.action]}) if it.action in HREFS else it
+        for it in reasons
+    )
+
+
+def _disabled(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+    if facts.session is None or facts.session.active:
+        return []
+    return [Reason(USER_DISABLED, "login", "contact_seller", "The account is closed; ask the seller.")]
+
+
+def _logged_in(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+    if Requirement.LOGIN not in wanted or (facts.session is not None and (facts.session.alive or not facts.session.active)):
+        return []
+    return [Reason(LOGIN_REQUIRED, "login", "log_in", "Log in and ask again with the access token.")]
+
+
+def _email(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+    if Requirement.LOGIN not in wanted or not _present(facts) or (facts.session and facts.session.email_verified):
+        return []
+    return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address.")]
+
+
+def _second_factor(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+    it = facts.session
+    if Requirement.SECOND_FACTOR not in wanted or it is None or not _present(facts) or _strong(facts, now):
+        return []
+    if it.has_second_factor:
+        return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Show the second factor.", {"acr": "aal2"})]
+    return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "enroll_totp", "Set a second factor up.", {"acr": "aal2"})]
+
+
+def _passkey(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+    # No passkey can be registered yet and none can be demanded; should a row demand one all the same, nobody passes.
+    if Requirement.PASSKEY not in wanted or not _present(facts):
+        return []
+    return [Reason(PASSKEY_REQUIRED, "passkey", "enroll_passkey", "Set a passkey up.")]
+
+
+def _present(facts: Facts) -> bool:
+    return facts.session is not None and facts.session.alive and facts.session.active
+
+
+def _strong(facts: Facts, now: datetime) -> bool:
+    at = facts.session.second_factor_at if facts.session else None
+    return at is not None and now < at + facts.second_factor_lifetime
+
+
+def _license(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+    if facts.license is None:
+        needed = Requirement.LICENSE in wanted or facts.license_named or facts.asked.features
+        return [licensing.not_found()] if needed else []
+    asked = Asked(facts.asked.fingerprint, facts.asked.features, facts.asked.user, seat=Requirement.ACTIVATION in wanted)
+    return list(licensing.judge(facts.license, asked, now).reasons)
+
+
+def _eula(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+    if Requirement.EULA not in wanted or facts.agreements.compliant:
+        return []
+    listed: list[Fact] = [{"document": str(document), "ordinal": ordinal} for document, ordinal in facts.agreements.outstanding]
+    if facts.agreements.declined:
+        return [Reason(AGREEMENT_DECLINED, "eula", "accept_agreement", "The agreement was declined.", {"documents": listed})]
+    return [Reason(AGREEMENT_REQUIRED, "eula", "accept_agreement", "Read and accept the agreement.", {"documents": listed})]
+
+
+Check = Callable[[Facts, frozenset[str], datetime], list[Reason]]
+_IDENTITY: tuple[Check, ...] = (_disabled, _logged_in, _email, _second_factor, _passkey)
+_REST: tuple[Check, ...] = (_license, _eula)
+
+
+def _warnings(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Warned]:
+    told = list(licensing.judge(facts.license, facts.asked, now).warnings) if facts.license else []
+    if Requirement.EULA in wanted and _present(facts):
+        told += [Warned(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
+    return told
+
+
+def _boundary(facts: Facts, wanted: frozenset[str], now: datetime) -> datetime | None:
+    moments = [licensing.check_again_at(facts.license, now)] if facts.license else []
+    if _present(facts) and facts.session is not None:
+        moments.append(facts.session.expires_at)
+        if Requirement.SECOND_FACTOR in wanted and _strong(facts, now) and facts.session.second_factor_at:
+            moments.append(facts.session.second_factor_at + facts.second_factor_lifetime)
+        if Requirement.EULA in wanted:
+            moments.append(facts.agreements.valid_until)
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)

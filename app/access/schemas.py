@@ -1,0 +1,88 @@
+"""Wire shapes of the decision."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from app.access.service import Answer, Request
+from app.licenses.schemas import FingerprintIn, LicenseFace
+from app.web.shapes import Flag, Instant, Nonce, ReasonOut, Secret, Shape, Slug, WarningOut
+
+
+class AccessIn(Shape):
+    """`product` is the product's code. `dry_run` judges only: no lease is renewed and no grant is signed."""
+
+    product: Slug
+    license_key: Secret | None = None
+    device: FingerprintIn | None = None
+    features: Annotated[list[Slug], Field(max_length=100)] = []
+    nonce: Nonce | None = None
+    dry_run: Flag = False
+
+    def request(self) -> Request:
+        fingerprint = self.device.fingerprint if self.device else None
+        return Request(self.product, self.license_key, fingerprint, self.features, self.nonce, self.dry_run)
+
+
+class SeatFace(Shape):
+    id: UUID
+    lease_expires_at: Instant | None
+
+
+class Assurance(Shape):
+    """How sure the login is by now, and by which methods (RFC 8176)."""
+
+    acr: str
+    amr: list[str]
+
+
+class Outstanding(Shape):
+    document: UUID
+    ordinal: int
+
+
+class AgreementsFace(Shape):
+    compliant: bool
+    outstanding: list[Outstanding]
+
+
+class AccessOut(Shape):
+    """`code` is `ok`, or the first reason's. `grant` is an EdDSA JWT (`typ: grant+jwt`) that verifies offline with the JWKS."""
+
+    allow: bool
+    code: str
+    reasons: list[ReasonOut]
+    warnings: list[WarningOut]
+    product: str
+    requires: list[str]
+    license: LicenseFace | None
+    activation: SeatFace | None
+    session: Assurance | None
+    agreements: AgreementsFace
+    grant: str | None
+    check_again_at: Instant | None
+    nonce: str | None
+
+    @classmethod
+    def of(cls, answer: Answer, request: Request, now: datetime) -> Self:
+        decision, it, agreed = answer.decision, answer.facts.license, answer.facts.agreements
+        return cls(
+            allow=decision.allow,
+            code=decision.reasons[0].code if decision.reasons else "ok",
+            reasons=[ReasonOut(**reason.told()) for reason in decision.reasons],
+            warnings=[WarningOut(**warned.told()) for warned in decision.warnings],
+            product=request.product,
+            requires=list(decision.requires),
+            license=LicenseFace.of(it, now) if it is not None else None,
+            activation=SeatFace(id=it.seat.id, lease_expires_at=it.seat.lease_expires_at) if it and it.seat and it.seat.live(now) else None,
+            session=Assurance(acr=answer.acr, amr=list(answer.amr)) if answer.acr is not None else None,
+            agreements=AgreementsFace(
+                compliant=agreed.compliant,
+                outstanding=[Outstanding(document=document, ordinal=ordinal) for document, ordinal in agreed.outstanding],
+            ),
+            grant=answer.grant,
+            check_again_at=decision.check_again_at,
+            nonce=request.nonce,
+        )

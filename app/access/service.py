@@ -1,0 +1,157 @@
+"""Reading the facts of a decision in one transaction, judging them, renewing a lease that is half gone, signing the grant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from app.db.types import AnyRow
+from app.access import rules
+from app.access.rules import Decision, Facts, SessionFacts
+from app.agreements import rules as agreements
+from app.agreements.duties import duties
+from app.base.signing import Signer
+from app.catalog.models import Product
+from app.catalog.problems import ProductNotFound
+from app.db.database import Session
+from app.licenses import rules as licensing
+from app.licenses import seats, standing
+from app.licenses.keys import key_digest
+from app.licenses.rules import Asked, Seat, Standing
+from app.login import sessions
+from app.login.rules import Proofs, acr
+from app.signing_keys.service import signer
+from app.users.models import Status
+from app.web.callers import Device, EndUser
+from app.world import World
+
+GRANT_TYPE = "grant+jwt"
+_product = select(Product.id, Product.code, Product.requires).where(Product.code == bindparam("code"))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the application asks. `dry_run` judges and writes nothing."""
+
+    product: str
+    license_key: str | None
+    fingerprint: str | None
+    features: Sequence[str]
+    nonce: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The decision with what it rests on; `grant` only on an allow that is no dry run."""
+
+    decision: Decision
+    facts: Facts
+    acr: str | None
+    amr: Sequence[str]
+    grant: str | None
+
+
+async def decide(world: World, who: EndUser | None, device: Device | None, request: Request) -> Answer:
+    """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound."""
+    sign = await signer(world)
+    now = world.clock.now()
+    product, facts, row = await _read(world, who, device, request, now)
+    decision = rules.decide(facts, now)
+    if decision.allow and not request.dry_run and facts.license is not None and licensing.renewal_due(facts.license, now):
+        facts = replace(facts, license=await _renewed(world, facts.license))
+        decision = rules.decide(facts, now)
+    proofs = Proofs(row.password_at, row.second_factor_at) if row is not None else None
+    level = acr(proofs, now, world.settings.second_factor_lifetime) if proofs else None
+    answer = Answer(decision, facts, level, row.amr if row is not None else (), None)
+    if not decision.allow or request.dry_run:
+        return answer
+    return replace(answer, grant=_grant(world, sign, product.code, who, request, answer, now))
+
+
+async def _read(
+    world: World, who: EndUser | None, device: Device | None, request: Request, now: datetime
+) -> tuple[AnyRow, Facts, AnyRow | None]:
+    asked = Asked(request.fingerprint, request.features, who is not None)
+    async with world.db.read() as session:
+        product = (await session.execute(_product, {"code": request.product})).one_or_none()
+        if product is None:
+            raise ProductNotFound
+        row = await sessions.row_of(session, who) if who is not None else None
+        found = await _license(session, world, who, device, request, asked, now)
+        owed = await duties(session, who.id, product.id) if who is not None else ()
+    facts = Facts(
+        requires=product.requires,
+        session=_session_facts(row, now) if row is not None else None,
+        second_factor_lifetime=world.settings.second_factor_lifetime,
+        license=found,
+        license_named=request.license_key is not None or device is not None,
+        asked=asked,
+        agreements=agreements.compliance(owed, now),
+    )
+    return product, facts, row
+
+
+def _session_facts(row: AnyRow, now: datetime) -> SessionFacts:
+    return SessionFacts(
+        alive=sessions.alive(row, now),
+        active=row.status == Status.ACTIVE,
+        email_verified=row.email_verified_at is not None,
+        has_second_factor=row.has_second_factor,
+        second_factor_at=row.second_factor_at,
+        expires_at=row.session_expires_at,
+    )
+
+
+async def _license(
+    session: Session, world: World, who: EndUser | None, device: Device | None, request: Request, asked: Asked, now: datetime
+) -> Standing | None:
+    """The license that the caller names by key or seat; else, of the user's own, the one that answers best."""
+    user_id = who.id if who is not None else None
+    if request.license_key is not None:
+        digest = key_digest(world.keys.lookup, request.license_key)
+        facts = standing.facts(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product, key_hash=digest)
+        return await standing.standing(session, standing.BY_KEY, facts)
+    if device is not None:
+        facts = standing.facts(now, license_id=device.license_id, seat_id=device.activation_id)
+        found = await standing.standing(session, standing.BY_SEAT, facts)
+        return found if found is not None and found.product == request.product else None
+    if who is None:
+        return None
+    return licensing.best(await standing.of_user(session, request.product, who.id, request.fingerprint, now), asked, now)
+
+
+async def _renewed(world: World, it: Standing) -> Standing:
+    """The standing with its lease renewed; or, if the seat was lost meanwhile, without a live seat."""
+    if it.seat is None or it.lease is None:
+        return it
+    async with world.db.write() as session:
+        until = await seats.renew_live(session, world, it.license_id, it.seat.id, it.lease)
+    return replace(it, seat=Seat(it.seat.id, until, None) if until is not None else None)
+
+
+def _grant(world: World, sign: Signer, product: str, who: EndUser | None, request: Request, answer: Answer, now: datetime) -> str:
+    """The decision as an EdDSA JWT that the application can check offline; it outlives nothing it rests on."""
+    latest = now + world.settings.grant_lifetime
+    until = min(latest, answer.decision.check_again_at or latest)
+    it = answer.facts.license
+    claims = {
+        "iss": world.settings.public_url,
+        "aud": product,
+        "sub": str(who.id) if who is not None else None,
+        "sid": str(who.session_id) if who is not None else None,
+        "jti": str(world.entropy.identifier()),
+        "iat": int(now.timestamp()),
+        "exp": int(until.timestamp()),
+        "lic": str(it.license_id) if it is not None else None,
+        "act": str(it.seat.id) if it is not None and it.seat is not None else None,
+        "dev": sha256(request.fingerprint.encode()).hexdigest() if request.fingerprint else None,
+        "features": dict(it.features) if it is not None else None,
+        "acr": answer.acr,
+        "agreements": {str(document): ordinal for document, ordinal in answer.facts.agreements.accepted} or None,
+        "nonce": request.nonce,
+    }
+    return sign.sign(GRANT_TYPE, {name: value for name, value in claims.items() if value is not None})

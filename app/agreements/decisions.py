@@ -1,0 +1,183 @@
+"""Accepting and declining: one transaction under the end user's ledger, one event for each presentation, whatever races (R14-R21)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, insert, select, update
+
+from app.agreements import receipts, rules
+from app.agreements.models import (
+    AgreementDocument,
+    AgreementEvent,
+    AgreementPresentation,
+    AgreementState,
+    AgreementText,
+    AgreementVersion,
+    EventType,
+)
+from app.agreements.problems import AcceptCurrentFirst, AlreadyDecided, PresentationExpired, PresentationNotFound, TextMismatch
+from app.agreements.receipts import Act, Head, Recorded
+from app.agreements.rules import Compliance, Duty
+from app.agreements.service import duties
+from app.base.signing import Signer
+from app.catalog.models import Product
+from app.db.base import table
+from app.db.database import Session
+from app.events.service import record
+from app.signing_keys.service import signer
+from app.web.callers import Origin, Subject
+from app.world import World
+
+Result = Literal["created", "replayed", "already_accepted"]
+
+_spend = (
+    update(AgreementPresentation)
+    .where(
+        AgreementPresentation.id == bindparam("presentation"),
+        AgreementPresentation.user_id == bindparam("whose"),
+        AgreementPresentation.decided_at.is_(None),
+        AgreementPresentation.expires_at > bindparam("now"),
+    )
+    .values(decided_at=bindparam("now"))
+)
+_shown = (
+    select(
+        *table(AgreementPresentation).columns,
+        AgreementText.version_id,
+        AgreementText.locale,
+        AgreementText.sha256,
+        AgreementText.statement_sha256,
+        AgreementVersion.document_id,
+        AgreementVersion.ordinal,
+        AgreementVersion.effective_at,
+        AgreementDocument.product_id,
+        AgreementDocument.kind,
+        AgreementDocument.region,
+        Product.code.label("product"),
+    )
+    .join(AgreementText, AgreementText.id == AgreementPresentation.text_id)
+    .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
+    .join(AgreementDocument, AgreementDocument.id == AgreementVersion.document_id)
+    .join(Product, Product.id == AgreementDocument.product_id)
+    .where(AgreementPresentation.id == bindparam("presentation"), AgreementPresentation.user_id == bindparam("whose"))
+)
+_events = select(AgreementEvent.id, AgreementEvent.type, AgreementEvent.at, AgreementEvent.ordinal, AgreementEvent.receipt)
+_decided = _events.where(AgreementEvent.presentation_id == bindparam("presentation"))
+_accepted = (
+    _events.where(
+        AgreementEvent.user_id == bindparam("whose"),
+        AgreementEvent.version_id == bindparam("version"),
+        AgreementEvent.type == EventType.ACCEPTED,
+    )
+    .order_by(AgreementEvent.seq.desc())
+    .limit(1)
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the end user says of the text with this hash, with what the client claims of how it came about."""
+
+    type: EventType
+    text_sha256: str
+    claims: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The event that stands, how it came to this answer, and where the end user stands with the product's agreements now."""
+
+    event: Recorded
+    result: Result
+    compliance: Compliance
+
+
+async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
+    """Accept or decline what a presentation showed. Saying the same again answers with the same event, also after it expired.
+
+    Raises PresentationNotFound, TextMismatch, AlreadyDecided, PresentationExpired, AcceptCurrentFirst; then nothing is stored.
+    """
+    keys = await signer(world)
+    async with world.db.write() as session:
+        head = await receipts.hold(session, by.id)
+        now = world.clock.now()
+        place = {"presentation": presentation_id, "whose": by.id}
+        spent = (await session.execute(_spend, {**place, "now": now})).rowcount == 1
+        shown = (await session.execute(_shown, place)).one_or_none()
+        if shown is None:
+            raise PresentationNotFound
+        if shown.sha256 != decision.text_sha256:
+            raise TextMismatch
+        if not spent and shown.decided_at is None:
+            raise PresentationExpired
+        standing = await duties(session, by.id, shown.product_id)
+        duty = next(duty for duty in standing if duty.document_id == shown.document_id)
+        earlier = await _accepted_before(session, shown, duty) if decision.type is EventType.ACCEPTED else None
+        if not spent:
+            return Outcome(*await _again(session, shown, decision.type, earlier), rules.compliance(standing, now))
+        if earlier is not None:
+            return Outcome(earlier, "already_accepted", rules.compliance(standing, now))
+        act = Act(by, origin, shown, decision.type, now, _claims(shown, decision.claims))
+        return await _take(session, world, keys, head, act, standing)
+
+
+async def _again(session: Session, shown: Row[Any], wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
+    """What a spent presentation answers to the word that spent it; without an event of its own, that was an acceptance which
+    stood already (R19). Raises AlreadyDecided for the other word."""
+    own = (await session.execute(_decided, {"presentation": shown.id})).one_or_none()
+    if own is not None and own.type == wanted:
+        return _recorded(own), "replayed"
+    if own is None and earlier is not None:
+        return earlier, "already_accepted"
+    raise AlreadyDecided
+
+
+async def _accepted_before(session: Session, shown: Row[Any], duty: Duty) -> Recorded | None:
+    """The acceptance of the very version that is shown, in whatever language and on whatever device it was given."""
+    if duty.accepted < shown.ordinal:
+        return None
+    row = (await session.execute(_accepted, {"whose": shown.user_id, "version": shown.version_id})).one_or_none()
+    return _recorded(row) if row is not None else None
+
+
+def _recorded(row: Row[Any]) -> Recorded:
+    return Recorded(row.id, row.type, row.at, row.ordinal, row.receipt)
+
+
+def _claims(shown: Row[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the client claimed while the text was shown, overruled by what it claims with the decision."""
+    before = {"scrolled_to_end": shown.scrolled_to_end, "dwell_ms": shown.dwell_ms}
+    return {name: value for name, value in {**before, **given}.items() if value is not None}
+
+
+async def _take(session: Session, world: World, keys: Signer, head: Head, act: Act, standing: tuple[Duty, ...]) -> Outcome:
+    """Store the decision for the version that was shown, outdated or not (R17), and tell where that leaves its end user."""
+    shown = act.shown
+    before = next(duty for duty in standing if duty.document_id == shown.document_id)
+    if act.type is EventType.ACCEPTED and act.at < shown.effective_at and before.owed(act.at):
+        raise AcceptCurrentFirst(required=before.required(act.at))
+    event = await receipts.append(session, world, keys, head, act)
+    after = rules.moved(before, act.type, shown.ordinal)
+    await _project(session, before, after, event, act)
+    facts = {"ordinal": shown.ordinal, "presentation": str(shown.id), "receipt": str(event.id)}
+    await record(session, world, f"agreement.{act.type}", act.by.actor, ("agreement", shown.document_id), act.by.id, **facts)
+    return Outcome(event, "created", rules.compliance([after if duty is before else duty for duty in standing], act.at))
+
+
+async def _project(session: Session, before: Duty, after: Duty, event: Recorded, act: Act) -> None:
+    """Move the state that follows from the events. Its ordinals only rise; the ledger's lock makes this the only writer."""
+    if after == before:
+        return
+    values: dict[str, Any] = {"accepted_ordinal": after.accepted, "declined_ordinal": after.declined, "updated_at": act.at}
+    if act.type is EventType.ACCEPTED:
+        values["accepted_event_id"] = event.id
+    whose = {"user_id": act.by.id, "document_id": before.document_id}
+    if not before.accepted and not before.declined:
+        await session.execute(insert(AgreementState).values(**whose, **values))
+        return
+    lower = (AgreementState.accepted_ordinal <= after.accepted) & (AgreementState.declined_ordinal <= after.declined)
+    mine = (AgreementState.user_id == act.by.id) & (AgreementState.document_id == before.document_id)
+    if (await session.execute(update(AgreementState).where(mine, lower).values(values))).rowcount != 1:
+        raise RuntimeError("the state moved under the transaction that holds its ledger")

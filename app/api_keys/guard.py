@@ -1,0 +1,13 @@
+"""Establishes which operator a key belongs to."""
+
+from app.api_keys import service
+from app.web.callers import Operator
+from app.web.problems import TokenInvalid
+from app.world import World
+
+
+async def operator(world: World, key: str) -> Operator:
+    found = await service.holder(world, key)
+    if found is None:
+        raise TokenInvalid
+    return found

@@ -1,0 +1,13 @@
+from app.base.problems import Kind, Problem
+
+
+class ApiKeyNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "api_key_not_found"
+    title = "There is no such operator key."
+
+
+class ScopeBeyondOwn(Problem):
+    kind = Kind.FORBIDDEN
+    code = "scope_beyond_own"
+    title = "A key cannot hand out scopes that it does not hold."

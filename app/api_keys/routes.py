@@ -1,0 +1,39 @@
+"""`/v1/api-keys`"""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends
+
+from app.api_keys import service
+from app.api_keys.problems import ApiKeyNotFound, ScopeBeyondOwn
+from app.api_keys.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut
+from app.web.callers import Operates, Operator, TheWorld
+from app.web.paging import Window, window
+from app.web.problems import ScopeMissing
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+from app.web.shapes import Page
+
+router = new_router("operators")
+Reads = Annotated[Operator, Depends(Operates("api_keys:read"))]
+Writes = Annotated[Operator, Depends(Operates("api_keys:write"))]
+
+
+@router.post("/v1/api-keys", status_code=201, responses=refuses(ScopeMissing, ScopeBeyondOwn))
+async def create(world: TheWorld, by: Writes, body: ApiKeyIn) -> ApiKeyMade:
+    """Make an operator key. It is shown this once."""
+    row, key = await service.create(world, by, body.name, body.scopes, body.expires_at)
+    return ApiKeyMade(**row._mapping, key=key)
+
+
+@router.get("/v1/api-keys", responses=refuses(ScopeMissing))
+async def listed(world: TheWorld, by: Reads, wanted: Annotated[Window, Depends(window)]) -> Page[ApiKeyOut]:
+    rows, cursor = await service.listed(world, wanted)
+    return Page(data=[ApiKeyOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.delete("/v1/api-keys/{key_id}", status_code=204, responses=refuses(ScopeMissing, ApiKeyNotFound))
+async def revoke(world: TheWorld, by: Writes, key_id: UUID) -> None:
+    """Kill a key at once. Doing it again changes nothing."""
+    await service.revoke(world, by, key_id)

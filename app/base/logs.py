@@ -1,0 +1,78 @@
+"""Structured logs: JSON lines or text on stdout, with the request's id, and with secrets masked wherever they turn up."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from asgi_correlation_id import correlation_id
+
+from app.base.settings import Settings
+
+MASK = "[masked]"
+_SECRET_NAMES = re.compile(r"password|secret|token|authorization|license_key|activation_code|otpauth|credential|^code$|recovery|^key$")
+_SECRET_TEXTS = re.compile(
+    r"\b(?:op|act|lgn|rt)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+    r"|\b[A-Z0-9]{2,16}(?:-[0-9A-HJKMNP-TV-Z]{5}){5}\b|\$argon2id\$\S+|otpauth://\S+"
+    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
+
+
+def masked(value: object) -> Any:
+    """The value with everything that looks like a secret replaced, at any depth."""
+    if isinstance(value, str):
+        return _SECRET_TEXTS.sub(MASK, value)
+    if isinstance(value, Mapping):
+        return {str(k): MASK if _SECRET_NAMES.search(str(k).lower()) else masked(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(item) for item in value]
+    return value
+
+
+def _mask(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: MASK if _SECRET_NAMES.search(name) else masked(value) for name, value in event.items()}
+
+
+def _request_id(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if (current := correlation_id.get()) is not None:
+        event.setdefault("request_id", current)
+    return event
+
+
+def configure(settings: Settings) -> None:
+    """Send structlog and the standard library's loggers through one pipe to stdout."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _request_id,
+        structlog.processors.format_exc_info,
+        _mask,
+    ]
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True

@@ -1,0 +1,86 @@
+"""Refusals. A problem has a kind, a declared code, a title and typed facts; it knows no status number and no URL."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import ClassVar, TypeAlias
+
+
+class Kind(Enum):
+    """What sort of no it is. `web/errors.py` alone turns a kind into an HTTP status."""
+
+    INVALID = auto()
+    UNAUTHENTICATED = auto()
+    FORBIDDEN = auto()
+    NOT_FOUND = auto()
+    METHOD_NOT_ALLOWED = auto()
+    CONFLICT = auto()
+    GONE = auto()
+    TOO_LARGE = auto()
+    UNSUPPORTED_MEDIA = auto()
+    THROTTLED = auto()
+    BROKEN = auto()
+    UNAVAILABLE = auto()
+
+
+Fact: TypeAlias = "str | int | bool | None | list[Fact] | dict[str, Fact]"
+
+
+class Problem(Exception):
+    """A refused command. Subclasses declare `kind`, `code` and `title`; the code is unique in the whole program.
+
+    `detail` says in one sentence what the caller can do, `retry_after` is in whole seconds, facts are JSON values.
+    """
+
+    kind: ClassVar[Kind]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str | None = None, facts: Mapping[str, Fact] | None = None, retry_after: int | None = None) -> None:
+        super().__init__(self.code)
+        self.detail = detail or self.title
+        self.facts = facts or {}
+        self.retry_after = retry_after
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "code" in cls.__dict__:
+            if cls.code in DECLARED:
+                raise TypeError(f"the code {cls.code} is declared twice")
+            DECLARED[cls.code] = cls
+
+
+DECLARED: dict[str, type[Problem]] = {}
+"""Every refusal of the program by its code, filled as the rooms are imported."""
+
+ADVISORIES: dict[str, str] = {}
+"""Codes that only appear inside a verdict (reasons that no command refuses with, and warnings), with their titles."""
+
+
+def advisory(code: str, title: str) -> str:
+    """Declare a code that only ever appears inside a verdict, and return it."""
+    if code in ADVISORIES:
+        raise TypeError(f"the code {code} is declared twice")
+    ADVISORIES[code] = title
+    return code
+
+
+class Malformed(Problem):
+    """Input that cannot be read. `errors` lists `{pointer, code, detail}`; the input itself is never repeated."""
+
+    kind = Kind.INVALID
+    code = "malformed"
+    title = "The request does not fit the contract."
+
+    def __init__(self, errors: list[tuple[str, str, str]]) -> None:
+        """`errors`: (JSON pointer, code, sentence), one for each fault."""
+        listed: list[Fact] = [{"pointer": pointer, "code": code, "detail": text} for pointer, code, text in errors]
+        super().__init__("Mend the fields listed in `errors` and send the request again.", {"errors": listed})
+
+
+class Busy(Problem):
+    kind = Kind.UNAVAILABLE
+    code = "busy"
+    title = "The service is busy; nothing was changed."
+
+    def __init__(self) -> None:
+        super().__init__("Send the same request again after the time in Retry-After.", retry_after=1)

@@ -1,0 +1,218 @@
+"""Configuration, from the environment alone. Typed, read once, told by name and never by value when it is wrong."""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from app.base.entropy import Entropy
+
+PREFIX = "LICENTIA_"
+EX_CONFIG = 78  # sysexits.h
+KEY_OCTETS = 32
+LEAST_MEMORY_KIB = 19_456  # the OWASP floor for Argon2id with t=2, p=1
+
+
+class SettingsInvalid(Exception):
+    """The configuration cannot be used. `faults` are (variable name, sentence), all of them at once."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{name}: {sentence}" for name, sentence in faults))
+        self.faults = faults
+
+
+def _comma_separated(text: object) -> object:
+    return [item.strip() for item in text.split(",") if item.strip()] if isinstance(text, str) else text
+
+
+def _networks(listed: list[str]) -> list[str]:
+    for item in listed:
+        try:
+            ip_network(item)
+        except ValueError as wrong:
+            raise ValueError("wants addresses or networks such as 10.0.0.0/8, with commas between") from wrong
+    return listed
+
+
+def _database(url: str) -> str:
+    for plain in ("postgres://", "postgresql://"):
+        if url.startswith(plain):
+            return "postgresql+asyncpg://" + url.removeprefix(plain)
+    if not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite:///")):
+        raise ValueError("wants postgresql://… or sqlite+aiosqlite:///path")
+    return url
+
+
+def _public_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")) or any(mark in url for mark in "?# "):
+        raise ValueError("wants an http or https address without query")
+    return url.rstrip("/")
+
+
+def decoded_key(text: str) -> bytes:
+    """32 bytes from base64, either alphabet. Raises ValueError without repeating the text."""
+    try:
+        key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError) as wrong:
+        raise ValueError("wants base64") from wrong
+    if len(key) != KEY_OCTETS or len(set(key)) < KEY_OCTETS // 4:
+        raise ValueError("wants 32 random bytes in base64, as `openssl rand -base64 32` prints them")
+    return key
+
+
+def decoded_ring(text: str) -> dict[str, bytes]:
+    """`kid:base64,kid:base64` to keys by id, in order. Raises ValueError without repeating the text."""
+    ring: dict[str, bytes] = {}
+    for item in text.strip().split(","):
+        kid, colon, key = item.strip().partition(":")
+        if not colon or not kid.isalnum() or kid in ring:
+            raise ValueError("wants kid:base64 pairs with commas between, each kid once, letters and digits")
+        ring[kid] = decoded_key(key)
+    return ring
+
+
+def _checked_key(secret: SecretStr) -> SecretStr:
+    decoded_key(secret.get_secret_value())
+    return secret
+
+
+def _checked_ring(secret: SecretStr) -> SecretStr:
+    decoded_ring(secret.get_secret_value())
+    return secret
+
+
+Listed = Annotated[list[str], NoDecode]
+Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366))]
+
+
+class Settings(BaseSettings):
+    """One field for each `LICENTIA_` variable. Times are seconds or ISO 8601 durations (`PT10M`)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    env: Literal["development", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8000
+    database_url: Annotated[str, AfterValidator(_database)] = "sqlite+aiosqlite:///./var/licentia.db"
+    database_pool: Annotated[int, Field(ge=1, le=200)] = 10
+    var: Path = Path("var")
+    encryption_keys: Annotated[SecretStr, AfterValidator(_checked_ring)]
+    lookup_key: Annotated[SecretStr, AfterValidator(_checked_key)]
+    public_url: Annotated[str, AfterValidator(_public_url)] = "http://127.0.0.1:8000"
+    trusted_proxies: Annotated[Listed, AfterValidator(_networks)] = []
+    cors_origins: Listed = []
+    docs: bool = True
+    log_format: Literal["json", "text"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    max_body: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 1024 * 1024
+    shutdown_delay: Annotated[float, Field(ge=0, le=60)] = 0
+    shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 25
+
+    argon2_memory_kib: Annotated[int, Field(ge=LEAST_MEMORY_KIB, le=131_072)] = LEAST_MEMORY_KIB
+    argon2_time: Annotated[int, Field(ge=2, le=10)] = 2
+    argon2_lanes: Annotated[int, Field(ge=1, le=16)] = 1
+    hash_slots: Annotated[int, Field(ge=1, le=256)] = max(2, os.cpu_count() or 2)
+    password_min: Annotated[int, Field(ge=15, le=64)] = 15
+    totp_issuer: Annotated[str, Field(min_length=1, max_length=64, pattern="^[^:]+$")] = "Licentia"
+    totp_skew: Annotated[int, Field(ge=0, le=1)] = 1
+    totp_pending: Span = timedelta(minutes=15)
+    login_lifetime: Span = timedelta(minutes=10)
+    login_tries: Annotated[int, Field(ge=1, le=10)] = 5
+    access_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=10)
+    session_lifetime: Span = timedelta(days=30)
+    second_factor_lifetime: Span = timedelta(hours=24)
+    fresh_password: Span = timedelta(minutes=5)
+    presentation_lifetime: Annotated[Span, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] = timedelta(minutes=30)
+    grant_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=15)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The environment is handed over by `load`, so that a test never has to touch the process's own.
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read `LICENTIA_*` and `LICENTIA_*_FILE`. Raises SettingsInvalid with every fault at once."""
+        given, faults = _gather(os.environ if environ is None else environ, cls)
+        if given.get("env", "development") == "development" and not faults:
+            given = _with_development_secrets(given, Path(given.get("var", "var")))
+        listed = {name: _comma_separated(given[name]) for name in ("trusted_proxies", "cors_origins") if name in given}
+        try:
+            settings = cls(**{**given, **listed})
+        except ValidationError as invalid:
+            faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
+        if faults:
+            raise SettingsInvalid(sorted(set(faults)))
+        return settings
+
+    def ring(self) -> dict[str, bytes]:
+        return decoded_ring(self.encryption_keys.get_secret_value())
+
+    def lookup(self) -> bytes:
+        return decoded_key(self.lookup_key.get_secret_value())
+
+
+def _fault(error: Mapping[str, Any]) -> tuple[str, str]:
+    name = PREFIX + str(error["loc"][0]).upper() if error["loc"] else PREFIX.rstrip("_")
+    sentence = "is required in production" if error["type"] == "missing" else str(error["msg"])
+    return name, sentence.removeprefix("Value error, ")
+
+
+def _gather(environ: Mapping[str, str], cls: type[Settings]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    given: dict[str, Any] = {}
+    faults: list[tuple[str, str]] = []
+    for variable in sorted(name for name in environ if name.upper().startswith(PREFIX)):
+        name = variable.upper().removeprefix(PREFIX).lower()
+        field, value = name.removesuffix("_file"), environ[variable]
+        if name in cls.model_fields:
+            field = name
+        elif name != field and field in cls.model_fields:
+            try:
+                value = Path(value).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeError):
+                faults.append((variable, "names a file that cannot be read"))
+                continue
+        else:
+            faults.append((variable, "is not a setting; see the README for the list"))
+            continue
+        if field in given:
+            faults.append((variable, "is given twice, directly and as a file"))
+        given[field] = value
+    return given, faults
+
+
+def _with_development_secrets(given: dict[str, Any], var: Path) -> dict[str, Any]:
+    made = {"encryption_keys": "dev1:", "lookup_key": ""}
+    for name, prefix in made.items():
+        if name not in given:
+            given[name] = prefix + _kept_secret(var / f"{name}.key")
+    return given
+
+
+def _kept_secret(path: Path) -> str:
+    """A secret made once and kept for the owner alone; two first starts at once agree on one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(base64.b64encode(Entropy().octets(KEY_OCTETS)).decode(), encoding="ascii")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text(encoding="ascii")

@@ -1,0 +1,108 @@
+"""Compact JWS (RFC 7515) with Ed25519 (RFC 8037). One algorithm, pinned; `typ` tells token kinds apart and is always checked."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
+
+from joserfc import jws
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import OKPKey
+
+# RFC 9864 renames EdDSA; joserfc warns on each use of the name that every other library understands.
+warnings.filterwarnings("ignore", message=".*EdDSA.*", category=SecurityWarning)
+
+ALGORITHM = "EdDSA"
+ACCEPTED = [ALGORITHM, "Ed25519"]
+MAX_TOKEN = 8192
+MAX_HEADER = 2048
+
+Claims: TypeAlias = dict[str, Any]
+
+
+class NotOurs(Exception):
+    """A token that we did not sign, of another kind, or damaged. Carries no part of it."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """An Ed25519 pair. `kid` is the RFC 7638 thumbprint of the public half."""
+
+    kid: str
+    key: OKPKey = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls.of(OKPKey.generate_key("Ed25519", private=True))
+
+    @classmethod
+    def of(cls, key: OKPKey) -> Self:
+        return cls(key.thumbprint(), key)
+
+    @classmethod
+    def from_private(cls, octets: bytes) -> Self:
+        """Read what `private` wrote: the private JWK as JSON."""
+        return cls.of(OKPKey.import_key(json.loads(octets)))
+
+    def private(self) -> bytes:
+        return json.dumps(self.key.as_dict(private=True)).encode()
+
+    def public(self) -> Claims:
+        """The public JWK (RFC 8037 section 2) with `kid`, `use` and `alg`."""
+        return {**self.key.as_dict(private=False), "kid": self.kid, "use": "sig", "alg": ALGORITHM}
+
+
+@dataclass(frozen=True)
+class Signer:
+    """The keys of the moment: `active` signs, every known key verifies."""
+
+    active: SigningKey
+    known: Mapping[str, SigningKey]
+
+    def sign(self, typ: str, claims: Claims) -> str:
+        """A compact JWS over `claims` as JSON, with `typ` and `kid` in its header."""
+        header = {"alg": ALGORITHM, "typ": typ, "kid": self.active.kid}
+        payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
+        return jws.serialize_compact(header, payload, self.active.key, algorithms=ACCEPTED)
+
+    def read(self, typ: str, token: str) -> Claims:
+        """The claims of a token of this `typ` that one of our keys signed. Times are not judged here. Raises NotOurs."""
+        if len(token) > MAX_TOKEN or not 0 < token.find(".") <= MAX_HEADER:
+            raise NotOurs
+        try:
+            opened = jws.extract_compact(token.encode("ascii"))
+            kid = opened.headers().get("kid")
+            if opened.headers().get("typ") != typ or not isinstance(kid, str) or kid not in self.known:
+                raise NotOurs
+            if not jws.validate_compact(opened, self.known[kid].key, algorithms=ACCEPTED):
+                raise NotOurs
+            claims = json.loads(opened.payload)
+        except (JoseError, ValueError, UnicodeError) as unread:
+            raise NotOurs from unread
+        if not isinstance(claims, dict):
+            raise NotOurs
+        return claims
+
+
+@dataclass
+class KeyShelf:
+    """The signer that this process last read from the database; `signing_keys` keeps it fresh."""
+
+    signer: Signer | None = None
+
+
+def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:
+    """(`typ`, claims) of a compact JWS that one of the keys of a published JWK set signed. Raises NotOurs, which says why."""
+    try:
+        keys = {jwk["kid"]: SigningKey.of(OKPKey.import_key(jwk)) for jwk in key_set["keys"]}
+        header = jws.extract_compact(token.encode("ascii")).headers()
+    except (JoseError, KeyError, TypeError, ValueError, UnicodeError) as unread:
+        raise NotOurs("the file is not a compact JWS, or the key set is not a JWK set") from unread
+    if header.get("kid") not in keys:
+        raise NotOurs("it was signed by a key that is not in the key set")
+    typ = str(header.get("typ"))
+    try:
+        return typ, Signer(keys[header["kid"]], keys).read(typ, token)
+    except NotOurs:
+        raise NotOurs("the signature does not fit; the file was changed") from None

@@ -1,0 +1,113 @@
+"""`/v1/products`, `/v1/policies`, `/v1/customers`"""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Response
+
+from app.catalog import service
+from app.catalog.problems import (
+    CustomerNotFound,
+    ExternalIdTaken,
+    PolicyContradiction,
+    PolicyNotFound,
+    ProductCodeTaken,
+    ProductNotFound,
+    RequirementImpossible,
+)
+from app.catalog.schemas import (
+    CustomerIn,
+    CustomerOut,
+    CustomerPatch,
+    PolicyIn,
+    PolicyOut,
+    PolicyPatch,
+    ProductIn,
+    ProductOut,
+    ProductPatch,
+)
+from app.web.callers import Operates, Operator, TheWorld
+from app.web.paging import Window, window
+from app.web.problems import ScopeMissing
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+from app.web.shapes import ExternalId, Page, Slug
+
+router = new_router("catalog")
+Reads = Annotated[Operator, Depends(Operates("catalog:read"))]
+Writes = Annotated[Operator, Depends(Operates("catalog:write"))]
+Wanted = Annotated[Window, Depends(window)]
+
+
+@router.post("/v1/products", status_code=201, responses=refuses(ScopeMissing, ProductCodeTaken, RequirementImpossible))
+async def create_product(world: TheWorld, by: Writes, body: ProductIn, response: Response) -> ProductOut:
+    """Declare a product. `requires` is any combination of the six requirements; what they imply is added."""
+    row = await service.create_product(world, by.actor, body.model_dump())
+    response.headers["Location"] = f"/v1/products/{row.code}"
+    return ProductOut.model_validate(row)
+
+
+@router.get("/v1/products", responses=refuses(ScopeMissing))
+async def list_products(world: TheWorld, by: Reads, wanted: Wanted) -> Page[ProductOut]:
+    rows, cursor = await service.products(world, wanted)
+    return Page(data=[ProductOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound))
+async def get_product(world: TheWorld, by: Reads, code: Slug) -> ProductOut:
+    return ProductOut.model_validate(await service.product(world, code))
+
+
+@router.patch("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound, RequirementImpossible))
+async def change_product(world: TheWorld, by: Writes, code: Slug, body: ProductPatch) -> ProductOut:
+    return ProductOut.model_validate(await service.change_product(world, by.actor, code, body.model_dump(exclude_unset=True)))
+
+
+@router.post("/v1/policies", status_code=201, responses=refuses(ScopeMissing, ProductNotFound, RequirementImpossible, PolicyContradiction))
+async def create_policy(world: TheWorld, by: Writes, body: PolicyIn, response: Response) -> PolicyOut:
+    """Declare the rules that licenses are issued under."""
+    row = await service.create_policy(world, by.actor, body.model_dump())
+    response.headers["Location"] = f"/v1/policies/{row.id}"
+    return PolicyOut.model_validate(row)
+
+
+@router.get("/v1/policies", responses=refuses(ScopeMissing))
+async def list_policies(world: TheWorld, by: Reads, wanted: Wanted, product: Annotated[Slug | None, Query()] = None) -> Page[PolicyOut]:
+    rows, cursor = await service.policies(world, wanted, product)
+    return Page(data=[PolicyOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound))
+async def get_policy(world: TheWorld, by: Reads, policy_id: UUID) -> PolicyOut:
+    return PolicyOut.model_validate(await service.policy(world, policy_id))
+
+
+@router.patch("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound, RequirementImpossible, PolicyContradiction))
+async def change_policy(world: TheWorld, by: Writes, policy_id: UUID, body: PolicyPatch) -> PolicyOut:
+    return PolicyOut.model_validate(await service.change_policy(world, by.actor, policy_id, body.model_dump(exclude_unset=True)))
+
+
+@router.post("/v1/customers", status_code=201, responses=refuses(ScopeMissing, ExternalIdTaken))
+async def create_customer(world: TheWorld, by: Writes, body: CustomerIn, response: Response) -> CustomerOut:
+    """Record who buys. The customer need not be an end user."""
+    row = await service.create_customer(world, by.actor, body.model_dump())
+    response.headers["Location"] = f"/v1/customers/{row.id}"
+    return CustomerOut.model_validate(row)
+
+
+@router.get("/v1/customers", responses=refuses(ScopeMissing))
+async def list_customers(
+    world: TheWorld, by: Reads, wanted: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
+) -> Page[CustomerOut]:
+    rows, cursor = await service.customers(world, wanted, external_id)
+    return Page(data=[CustomerOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound))
+async def get_customer(world: TheWorld, by: Reads, customer_id: UUID) -> CustomerOut:
+    return CustomerOut.model_validate(await service.customer(world, customer_id))
+
+
+@router.patch("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound, ExternalIdTaken))
+async def change_customer(world: TheWorld, by: Writes, customer_id: UUID, body: CustomerPatch) -> CustomerOut:
+    return CustomerOut.model_validate(await service.change_customer(world, by.actor, customer_id, body.model_dump(exclude_unset=True)))

@@ -1,0 +1,231 @@
+"""The command line: `serve`, `migrate`, `check`, `health`, and the operator's few words with the database."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+from uuid import UUID
+
+import typer
+from alembic import command
+
+from app.api_keys import service as api_keys
+from app.base import logs
+from app.base.problems import Problem
+from app.base.settings import EX_CONFIG, Settings, SettingsInvalid
+from app.base.signing import NotOurs, read_with_key_set
+from app.db import schema
+from app.events.service import Actor
+from app.licenses import seats
+from app.licenses import service as licenses
+from app.licenses.schemas import ActivationOut, LicenseOut
+from app.login import service as login
+from app.users.schemas import UserOut
+from app.web.paging import Window
+from app.web.shapes import instant_text
+from app.world import World
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Licentia: authentication and licensing."
+)
+keys_app = typer.Typer(no_args_is_help=True, help="Operator keys.")
+users_app = typer.Typer(no_args_is_help=True, help="End users.")
+licenses_app = typer.Typer(no_args_is_help=True, help="Licenses.")
+app.add_typer(keys_app, name="api-keys")
+app.add_typer(users_app, name="users")
+app.add_typer(licenses_app, name="licenses")
+
+
+def settings() -> Settings:
+    """The configuration, or every fault of it on stderr and exit code 78."""
+    try:
+        return Settings.load()
+    except SettingsInvalid as invalid:
+        for name, sentence in invalid.faults:
+            print(f"{name}: {sentence}", file=sys.stderr)
+        raise SystemExit(EX_CONFIG) from None
+
+
+def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
+    """Run one use case; a refusal becomes a sentence on stderr and exit code 1."""
+
+    async def run() -> Result:
+        world = World.of(settings())
+        try:
+            return await work(world)
+        finally:
+            await world.db.close()
+
+    try:
+        return asyncio.run(run())
+    except Problem as problem:
+        fail(f"{problem.code}: {problem.detail}")
+
+
+def fail(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def show(value: Any) -> None:
+    print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+@app.command()
+def serve(
+    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database first.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Seed the demo and print curl lines (development only).")] = False,
+) -> None:
+    """Serve HTTP, one worker; scale by replicas."""
+    from app import demo as demonstration
+    from app.main import build_app
+    from app.server import server
+
+    chosen = settings()
+    logs.configure(chosen)
+    if migrate:
+        _migrate(chosen)
+    if chosen.env == "development":
+        print(asyncio.run(demonstration.welcome(chosen, seed=demo)), flush=True)
+    world = World.of(chosen)
+    server(build_app(world), chosen).run()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest migration. Safe when several start at once."""
+    chosen = settings()
+    _migrate(chosen)
+    show(f"migrated to {schema.wanted()}")
+
+
+def _migrate(chosen: Settings) -> None:
+    if chosen.database_url.startswith("sqlite"):
+        Path(chosen.database_url.partition(":///")[2]).parent.mkdir(parents=True, exist_ok=True)
+    command.upgrade(schema.alembic_config(chosen.database_url), "head")
+
+
+@app.command()
+def check() -> None:
+    """Read the configuration; tell what is wrong by name, never by value."""
+    chosen = settings()
+    show(f"configuration is good ({chosen.env}, {chosen.database_url.partition(':')[0]})")
+
+
+@app.command()
+def health(url: Annotated[str | None, typer.Option(help="Defaults to the configured port on loopback.")] = None) -> None:
+    """Ask a running server whether it is ready; for container health checks. Exit code 1 if not."""
+    from http.client import HTTPConnection, HTTPException
+
+    host, port = (url or f"127.0.0.1:{settings().port}").removeprefix("http://").rstrip("/").partition(":")[::2]
+    try:
+        connection = HTTPConnection(host, int(port or 80), timeout=4)
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+    except (OSError, HTTPException, ValueError) as error:
+        fail(f"no answer ({type(error).__name__})")
+    if answer.status != 200:
+        fail("; ".join(told.get("faults", ["not ready"])))
+    show("ready")
+
+
+@app.command()
+def demo() -> None:
+    """Seed the demo and print its curl lines; seeding again only prints them again."""
+    from app import demo as demonstration
+
+    show(asyncio.run(demonstration.welcome(settings(), seed=True)))
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A grant or a receipt: one compact JWS.")],
+    jwks: Annotated[Path, typer.Option(help="The key set, as saved from /.well-known/jwks.json.")],
+) -> None:
+    """Verify a signed file without database or network; says in one sentence why it fails."""
+    try:
+        keys = json.loads(jwks.read_text(encoding="utf-8"))
+        token = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        fail(f"cannot be read: {error}")
+    try:
+        typ, claims = read_with_key_set(token, keys)
+    except NotOurs as wrong:
+        fail(f"does not verify: {wrong}")
+    until = claims.get("exp")
+    if isinstance(until, int | float) and datetime.now().timestamp() >= until:  # noqa: TID251, DTZ005  no world on this path
+        fail("is genuine but has expired")
+    show({"genuine": True, "typ": typ, "claims": claims})
+
+
+@keys_app.command("create")
+def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read; * is all.")]) -> None:
+    """Make an operator key and print it, this once."""
+    show(with_world(lambda world: api_keys.create(world, None, name, scope))[1])
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """One line of JSON for each key; the newest first, at most 200."""
+    rows, _ = with_world(lambda world: api_keys.listed(world, Window(200, None)))
+    for row in rows:
+        show({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: UUID) -> None:
+    """Kill a key at once."""
+    with_world(lambda world: api_keys.revoke(world, None, key_id))
+
+
+@users_app.command("create")
+def create_user(
+    email: str,
+    password: Annotated[str | None, typer.Option(help="`-` reads it from standard input.")] = None,
+    verified: Annotated[bool, typer.Option("--verified", help="The address is known to be theirs.")] = False,
+) -> None:
+    """Create an end user."""
+    from app.login.schemas import UserIn
+
+    secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
+    body = UserIn(email=email, email_verified=verified, password=secret)
+    values = body.model_dump(exclude={"password"})
+    row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
+    show(UserOut.of(row).model_dump_json())
+
+
+@licenses_app.command("issue")
+def issue_license(policy: UUID) -> None:
+    """Issue a license under a policy and print its key, this once."""
+    values = dict.fromkeys(("customer_id", "starts_at", "expires_at", "external_id")) | {"policy_id": policy, "users": [], "metadata": {}}
+    shown, key = with_world(lambda world: licenses.issue(world, Actor.system(), values))
+    show({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
+
+
+@licenses_app.command("show")
+def show_license(license_id: UUID) -> None:
+    async def work(world: World) -> LicenseOut:
+        return LicenseOut.shown(await licenses.license_(world, license_id), world.clock.now())
+
+    show(with_world(work).model_dump_json())
+
+
+@licenses_app.command("activations")
+def show_activations(license_id: UUID) -> None:
+    """Which devices hold the license: one line of JSON for each."""
+
+    def work(world: World) -> Awaitable[Any]:
+        return seats.activations(world, Window(200, None), license_id=license_id, fingerprint=None, user_id=None, live=None)
+
+    for row in with_world(work)[0]:
+        show(ActivationOut.model_validate(row).model_dump_json())
+
+
+def run() -> None:
+    app()

@@ -1,0 +1,105 @@
+"""The one file that knows which database it is: how transactions open, how a row is inserted once, what an error means."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+SQLITE_WAIT_MS = 10_000
+_BUSY_STATES = {"40001", "40P01", "55P03", "57014"}
+_DOWN_STATES = {"57P01", "57P02", "57P03", "53300"}
+MIGRATION_LOCK = 0x11CE_2711A
+
+
+def is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite")
+
+
+def engines(url: str, pool: int) -> tuple[AsyncEngine, AsyncEngine]:
+    """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write."""
+    if not is_sqlite(url):
+        engine = create_async_engine(url, pool_size=pool, max_overflow=pool, pool_timeout=10)
+        return engine, engine
+    reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=30)
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
+    event.listen(reader.sync_engine, "connect", _read_only)
+    event.listen(writer.sync_engine, "connect", _prepared)
+    return reader, writer
+
+
+def _prepared(connection: Any, _record: object) -> None:
+    # The driver's own transactions open none for a leading SELECT; ours are explicit.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={SQLITE_WAIT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _read_only(connection: Any, record: object) -> None:
+    _prepared(connection, record)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+async def begin_read(connection: AsyncConnection) -> None:
+    """Open a transaction that sees one snapshot and cannot write."""
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql("BEGIN")
+    else:
+        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+async def begin_write(connection: AsyncConnection) -> None:
+    """Open a transaction that may write: IMMEDIATE on SQLite (it waits here, never later), READ COMMITTED on PostgreSQL."""
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def autocommit(connection: AsyncConnection) -> None:
+    """Let each statement stand alone; no BEGIN and COMMIT round trips."""
+    if connection.dialect.name != "sqlite":
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def insert_once(connection: AsyncConnection, model: type[DeclarativeBase], values: dict[str, Any], *, unless: Sequence[str]) -> bool:
+    """Insert a row unless one with the same `unless` columns is there. True when this call inserted it.
+
+    Under concurrency PostgreSQL waits here for a twin that is still inserting, and answers by what it committed.
+    """
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(model).values(values).on_conflict_do_nothing(index_elements=list(unless))
+    return (await connection.execute(statement)).rowcount == 1
+
+
+def violated(error: IntegrityError) -> str:
+    """The name of the broken constraint on PostgreSQL, or SQLite's `table.column, …` list; empty when it says neither."""
+    cause = getattr(error, "driver_exception", None) or error.orig
+    name = getattr(cause, "constraint_name", None) or getattr(getattr(cause, "__cause__", None), "constraint_name", None)
+    return str(name) if name else str(error.orig).partition("constraint failed: ")[2]
+
+
+def breaks(error: IntegrityError, table: Table, *columns: str) -> bool:
+    """Whether the error is the uniqueness of these columns of this table."""
+    told = violated(error)
+    return told in {f"uq_{table.name}_{'_'.join(columns)}", ", ".join(f"{table.name}.{column}" for column in columns)}
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether the database refused for now: a lock not had in time, a deadlock, a server going down or not there."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state in _BUSY_STATES or state in _DOWN_STATES or state.startswith("08")
+    return error.connection_invalidated or "locked" in str(error.orig) or "busy" in str(error.orig)
+
+
+def hold_migration_lock(connection: Connection) -> None:
+    """Let one migrator at a time in, for the length of the transaction. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")

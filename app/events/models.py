@@ -1,0 +1,27 @@
+"""One append-only table of events."""
+
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped
+
+from app.db.base import Base
+from app.db.types import Identifier, Instant, JsonMap, Line, Reference, Word
+
+
+class Event(Base):
+    """`type` is `noun.past_tense`. `subject` is what it happened to, `user_id` the end user whose history it belongs to."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_subject", "subject_type", "subject_id"), Index("ix_events_user_id", "user_id", "id"))
+
+    id: Mapped[Identifier]
+    at: Mapped[Instant]
+    type: Mapped[Line]
+    actor_type: Mapped[Word]
+    actor_id: Mapped[Reference | None]
+    subject_type: Mapped[Word]
+    subject_id: Mapped[UUID]
+    user_id: Mapped[Reference | None]
+    request_id: Mapped[Line | None]
+    data: Mapped[JsonMap]

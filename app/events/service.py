@@ -1,0 +1,43 @@
+"""Recording an event: one step, inside the transaction of what it tells of."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+from asgi_correlation_id import correlation_id
+from sqlalchemy import insert
+
+from app.db.database import Session
+from app.events.models import Event
+from app.world import World
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who did it: `operator`, `user`, `device`, `system` or `anonymous`."""
+
+    type: str
+    id: UUID | None = None
+
+    @classmethod
+    def system(cls) -> Self:
+        return cls("system")
+
+
+async def record(
+    session: Session, world: World, type: str, actor: Actor, subject: tuple[str, UUID], user_id: UUID | None = None, **data: Any
+) -> None:
+    """Write one event. `data` holds facts only: never a secret, never a name or an address."""
+    values = {
+        "id": world.entropy.identifier(),
+        "at": world.clock.now(),
+        "type": type,
+        "actor_type": actor.type,
+        "actor_id": actor.id,
+        "subject_type": subject[0],
+        "subject_id": subject[1],
+        "user_id": user_id,
+        "request_id": correlation_id.get(),
+        "data": data,
+    }
+    await session.execute(insert(Event).values(values))

@@ -1,0 +1,93 @@
+"""Activation codes: short secrets that turn into a seat, so that the license key need not travel."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, or_, select, update
+
+from app.db.types import AnyRow
+from app.db.database import Session
+from app.events.service import Actor, record
+from app.licenses import service
+from app.licenses.keys import code_digest, mint_code
+from app.licenses.models import ActivationCode
+from app.licenses.problems import ActivationCodeInvalid, ActivationCodeSpent, LicenseNotFound
+from app.web.paging import Window, page
+from app.world import World
+
+_shown = select(
+    ActivationCode.id,
+    ActivationCode.license_id,
+    ActivationCode.max_uses,
+    ActivationCode.uses,
+    ActivationCode.expires_at,
+    ActivationCode.revoked_at,
+    ActivationCode.created_at,
+)
+
+
+async def create(
+    world: World, by: Actor, license_id: UUID, *, count: int, max_uses: int, expires_at: datetime | None
+) -> list[tuple[UUID, str]]:
+    """New codes of a license, each shown this once: (id, code)."""
+    now = world.clock.now()
+    minted = [(world.entropy.identifier(), mint_code(world.entropy, world.keys.lookup)) for _ in range(count)]
+    rows = [
+        {
+            "id": code_id,
+            "license_id": license_id,
+            "code_hash": code.digest,
+            "max_uses": max_uses,
+            "uses": 0,
+            "expires_at": expires_at,
+            "created_at": now,
+        }
+        for code_id, code in minted
+    ]
+    async with world.db.write() as session:
+        if not await service.there(session, license_id):
+            raise LicenseNotFound
+        await session.execute(insert(ActivationCode), rows)
+        await record(session, world, "activation_code.created", by, ("license", license_id), count=count)
+    return [(code_id, code.text) for code_id, code in minted]
+
+
+async def listed(world: World, license_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.read() as session:
+        if not await service.there(session, license_id):
+            raise LicenseNotFound
+        return await page(session, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
+
+
+async def revoke(world: World, by: Actor, code_id: UUID) -> None:
+    """Kill a code; seats that it took stay. Revoking again changes nothing."""
+    async with world.db.write() as session:
+        found = (await session.execute(_shown.where(ActivationCode.id == code_id))).one_or_none()
+        if found is None:
+            raise ActivationCodeInvalid
+        still = update(ActivationCode).where(ActivationCode.id == code_id, ActivationCode.revoked_at.is_(None))
+        if (await session.execute(still.values(revoked_at=world.clock.now()))).rowcount:
+            await record(session, world, "activation_code.revoked", by, ("license", found.license_id), code=str(code_id))
+
+
+async def find(session: Session, world: World, text: str) -> AnyRow:
+    """The code as it was typed. Unknown and malformed are one answer. Raises ActivationCodeInvalid."""
+    found = _shown.where(ActivationCode.code_hash == code_digest(world.keys.lookup, text))
+    row = (await session.execute(found)).one_or_none()
+    if row is None:
+        raise ActivationCodeInvalid
+    return row
+
+
+async def spend(session: Session, code_id: UUID, now: datetime) -> None:
+    """Use the code once: one guarded statement whose row count is the answer. Raises ActivationCodeSpent."""
+    usable = (
+        ActivationCode.id == code_id,
+        ActivationCode.uses < ActivationCode.max_uses,
+        ActivationCode.revoked_at.is_(None),
+        or_(ActivationCode.expires_at.is_(None), ActivationCode.expires_at > now),
+    )
+    if not (await session.execute(update(ActivationCode).where(*usable).values(uses=ActivationCode.uses + 1))).rowcount:
+        raise ActivationCodeSpent

@@ -1,0 +1,83 @@
+"""License keys and activation codes: how they look, how a typo is told from an unknown one, how they are looked up again.
+
+Crockford base32 without I, L, O and U; the last sign is a Luhn mod 32 check. Reading forgives case, spaces, dashes and the
+usual mistakes (O for 0, I and L for 1). Keys of a product's own making are not used here yet.
+"""
+
+import re
+from dataclasses import dataclass
+
+from app.base.entropy import Entropy
+from app.base.sealing import LookupKey
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUE = {sign: value for value, sign in enumerate(ALPHABET)}
+_FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1"})
+_NOISE = re.compile(r"[\s\-‐-―]+")
+_PREFIX = re.compile(r"[A-Z0-9]{2,16}", re.ASCII)
+KEY_SIGNS = 25
+CODE_SIGNS = 12
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A fresh secret as it is shown once, the digest it is stored as, and its last four signs."""
+
+    text: str
+    digest: bytes
+    last4: str
+
+
+def check_sign(signs: str) -> str:
+    """The Luhn mod N check sign (N = 32): catches every single wrong sign and nearly every swap of neighbours."""
+    total, double = 0, True
+    for sign in reversed(signs):
+        value = _VALUE[sign] * (2 if double else 1)
+        total += value // 32 + value % 32
+        double = not double
+    return ALPHABET[-total % 32]
+
+
+def _random_signs(entropy: Entropy, count: int) -> str:
+    return "".join(ALPHABET[octet % 32] for octet in entropy.octets(count))
+
+
+def mint_key(entropy: Entropy, lookup: LookupKey, prefix: str) -> Minted:
+    """`PREFIX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX`: 120 random bits and a check sign."""
+    signs = _random_signs(entropy, KEY_SIGNS - 1)
+    signs += check_sign(signs)
+    groups = [signs[start : start + 5] for start in range(0, KEY_SIGNS, 5)]
+    return Minted("-".join([prefix, *groups]), lookup.digest("license_key", signs), signs[-4:])
+
+
+def mint_code(entropy: Entropy, lookup: LookupKey) -> Minted:
+    """`XXXX-XXXX-XXXX`: 55 random bits and a check sign."""
+    signs = _random_signs(entropy, CODE_SIGNS - 1)
+    signs += check_sign(signs)
+    return Minted("-".join((signs[:4], signs[4:8], signs[8:])), lookup.digest("activation_code", signs), signs[-4:])
+
+
+def key_prefix(product_code: str) -> str:
+    """The product's code as the readable head of its keys; it carries no secret and is not looked at when reading."""
+    return (re.sub(r"[^A-Z0-9]", "", product_code.upper())[:12] or "KEY").ljust(2, "X")
+
+
+def key_digest(lookup: LookupKey, text: str) -> bytes:
+    """What a typed key is looked up by. Anything else than a key gives a digest that finds nothing: one path, one answer."""
+    return lookup.digest("license_key", read(text, KEY_SIGNS) or f"?{len(text)}")
+
+
+def code_digest(lookup: LookupKey, text: str) -> bytes:
+    """What a typed activation code is looked up by."""
+    return lookup.digest("activation_code", read(text, CODE_SIGNS) or f"?{len(text)}")
+
+
+def read(text: str, signs: int) -> str | None:
+    """The last `signs` signs in their one form, or None when it cannot be such a secret (wrong length, sign or check)."""
+    bare = _NOISE.sub("", text).upper()
+    head, tail = bare[:-signs], bare[-signs:].translate(_FORGIVEN)
+    if len(tail) != signs or (head and (signs == CODE_SIGNS or not _PREFIX.fullmatch(head))):
+        return None
+    if any(sign not in _VALUE for sign in tail) or check_sign(tail[:-1]) != tail[-1]:
+        return None
+    return tail

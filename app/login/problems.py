@@ -1,0 +1,51 @@
+"""The refusals of logging in."""
+
+from app.base.problems import Kind, Problem
+
+
+class InvalidCredentials(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "invalid_credentials"
+    title = "No end user has this identifier and password."
+
+
+class LoginOver(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "login_over"
+    title = "This login is finished, cancelled, expired or out of tries; begin again."
+
+
+class CodeRefused(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "code_refused"
+    title = "The code is wrong or was used already; wait for the next one."
+
+
+class TooManyAttempts(Problem):
+    kind = Kind.THROTTLED
+    code = "too_many_attempts"
+    title = "Too many wrong codes; this factor is locked for a while."
+
+
+class StepUpRequired(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "step_up_required"
+    title = "This call wants a fresher or stronger login."
+
+
+class EmailNotVerified(Problem):
+    kind = Kind.FORBIDDEN
+    code = "email_not_verified"
+    title = "Factors can be added only after the e-mail address was verified."
+
+
+class SecondFactorMissing(Problem):
+    kind = Kind.CONFLICT
+    code = "second_factor_missing"
+    title = "The account has no second factor to step up with; set one up first."
+
+
+class EnrolmentNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "enrolment_not_found"
+    title = "There is no such pending enrolment; it may have expired."

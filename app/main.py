@@ -1,0 +1,112 @@
+"""The composition root: settings to world to application. The only place that knows every room."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+import app.access.routes
+import app.agreements.routes
+import app.api_keys.guard
+import app.api_keys.routes
+import app.catalog.routes
+import app.licenses.guard
+import app.licenses.routes
+import app.login.guard
+import app.login.routes
+import app.signing_keys.routes
+import app.users.routes
+from app import __version__
+from app.base.settings import Settings
+from app.signing_keys.service import signer
+from app.web import door, errors, health, metrics, openapi
+from app.web.callers import Doormen
+from app.world import World
+
+log = structlog.get_logger("licentia")
+
+ROUTERS = (
+    app.access.routes.router,
+    app.licenses.routes.router,
+    app.login.routes.router,
+    app.agreements.routes.router,
+    app.catalog.routes.router,
+    app.users.routes.router,
+    app.api_keys.routes.router,
+    app.signing_keys.routes.router,
+    health.router,
+    metrics.router,
+)
+DOORMEN = Doormen(
+    readers={
+        "op_": app.api_keys.guard.operator,
+        "act_": app.licenses.guard.device,
+        "lgn_": app.login.guard.unfinished,
+        "eyJ": app.login.guard.token_holder,
+    },
+    subject=app.login.guard.subject,
+)
+ABOUT = "May this person use this product on this device, now? Licenses, seats, login, agreements, and the decision that joins them."
+
+
+@asynccontextmanager
+async def _life(api: FastAPI) -> AsyncIterator[None]:
+    world: World = api.state.world
+    try:
+        await signer(world)
+    except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
+        log.warning("not_ready", cause=type(error).__name__)
+    yield
+    await world.db.close()
+
+
+def build_app(world: World) -> FastAPI:
+    """The application over this world."""
+    settings = world.settings
+    api = FastAPI(
+        title="Licentia",
+        version=__version__,
+        description=ABOUT,
+        lifespan=_life,
+        max_body_size=settings.max_body,
+        strict_content_type=False,
+        docs_url="/docs" if settings.docs else None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=_middleware(settings, partial(_fresh_id, world)),
+    )
+    api.state.world = world
+    api.state.doormen = DOORMEN
+    for router in ROUTERS:
+        api.include_router(router)
+    errors.install(api)
+    api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
+    return api
+
+
+def _fresh_id(world: World) -> str:
+    return world.entropy.identifier().hex
+
+
+def _middleware(settings: Settings, fresh_id: Any) -> list[Middleware]:
+    layers: list[Middleware] = [Middleware(_request_ids, fresh_id), Middleware(door.Door)]
+    if settings.cors_origins:
+        allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
+        layers.append(Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed))
+    return layers
+
+
+def _request_ids(inner: ASGIApp, fresh: Any) -> ASGIApp:
+    return door.with_request_ids(inner, fresh)
+
+
+def create_app() -> FastAPI:
+    """For an ASGI server's factory option: settings from the environment."""
+    return build_app(World.of(Settings.load()))

@@ -1,0 +1,14 @@
+"""Every room's tables in one place, for migrations and tests alone."""
+
+import app.agreements.models
+import app.api_keys.models
+import app.catalog.models
+import app.events.models
+import app.licenses.models
+import app.login.models
+import app.signing_keys.models
+import app.users.models
+import app.web.models  # noqa: F401  imported for their tables
+from app.db.base import Base
+
+METADATA = Base.metadata

@@ -1,0 +1,45 @@
+"""Serving: uvicorn with one worker, and a shutdown that tells the load balancer before it closes the door."""
+
+import asyncio
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.base.settings import Settings
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM: not ready at once, still serving for `shutdown_delay` seconds, then finish what runs and leave."""
+
+    def __init__(self, config: uvicorn.Config, api: FastAPI, delay: float) -> None:
+        super().__init__(config)
+        self.api = api
+        self.delay = delay
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.api.state.draining = True
+        if self.delay and not self.should_exit and not self._captured_signals:
+            self._captured_signals.append(sig)
+            asyncio.get_running_loop().call_later(self.delay, self._leave)
+        else:
+            super().handle_exit(sig, frame)
+
+    def _leave(self) -> None:
+        self.should_exit = True
+
+
+def server(api: FastAPI, settings: Settings) -> DrainingServer:
+    """A server of this application, as the settings say."""
+    config = uvicorn.Config(
+        api,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+    )
+    return DrainingServer(config, api, settings.shutdown_delay)

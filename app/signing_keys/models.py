@@ -1,0 +1,31 @@
+"""Signing keys. One is active at a time; the database says so, not the process."""
+
+from enum import StrEnum
+
+from sqlalchemy import Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base
+from app.db.types import Instant, JsonMap, Word
+
+
+class State(StrEnum):
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class SigningKeyRow(Base):
+    """`kid` is the RFC 7638 thumbprint. Public halves are kept for ever: receipts must verify years later."""
+
+    __tablename__ = "signing_keys"
+    __table_args__ = (
+        Index(
+            "uq_signing_keys_active", "state", unique=True, sqlite_where=text("state = 'active'"), postgresql_where=text("state = 'active'")
+        ),
+    )
+
+    kid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[Word]
+    public: Mapped[JsonMap]
+    private_sealed: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Instant]

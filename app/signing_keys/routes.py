@@ -1,0 +1,25 @@
+"""The public keys, for everybody who verifies a grant, a receipt or a token offline."""
+
+from typing import Any
+
+from fastapi import Response
+
+from app.signing_keys import service
+from app.web.callers import TheWorld
+from app.web.routing import router as new_router
+from app.web.shapes import Shape
+
+router = new_router("system")
+
+
+class KeySet(Shape):
+    """A JWK set (RFC 7517 section 5)."""
+
+    keys: list[dict[str, Any]]
+
+
+@router.get("/.well-known/jwks.json")
+async def jwks(world: TheWorld, response: Response) -> KeySet:
+    """Public Ed25519 keys by `kid`. May be cached for five minutes."""
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return KeySet(keys=await service.key_set(world))

@@ -1,0 +1,19 @@
+from app.base.problems import Kind, Problem
+
+
+class UserNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "user_not_found"
+    title = "There is no such end user."
+
+
+class EmailTaken(Problem):
+    kind = Kind.CONFLICT
+    code = "email_taken"
+    title = "Another end user has this e-mail address."
+
+
+class UserExternalIdTaken(Problem):
+    kind = Kind.CONFLICT
+    code = "user_external_id_taken"
+    title = "Another end user has this external id."

@@ -1,0 +1,54 @@
+"""`/v1/users`, as far as the profile goes. Creating one with a password belongs to the login room."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query
+
+from app.users import service
+from app.users.models import Status
+from app.users.problems import UserExternalIdTaken, UserNotFound
+from app.users.schemas import UserOut, UserPatch
+from app.web.callers import Operates, Operator, TheWorld
+from app.web.paging import Window, window
+from app.web.problems import ScopeMissing
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+from app.web.shapes import Email, ExternalId, Page
+
+router = new_router("users")
+Reads = Annotated[Operator, Depends(Operates("users:read"))]
+Writes = Annotated[Operator, Depends(Operates("users:write"))]
+
+
+@router.get("/v1/users", responses=refuses(ScopeMissing))
+async def list_users(
+    world: TheWorld,
+    by: Reads,
+    wanted: Annotated[Window, Depends(window)],
+    email: Annotated[Email | None, Query()] = None,
+    external_id: Annotated[ExternalId | None, Query()] = None,
+) -> Page[UserOut]:
+    rows, cursor = await service.users(world, wanted, email, external_id)
+    return Page(data=[UserOut.of(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound))
+async def get_user(world: TheWorld, by: Reads, user_id: UUID) -> UserOut:
+    return UserOut.of(await service.user(world, user_id))
+
+
+@router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken))
+async def change_user(world: TheWorld, by: Writes, user_id: UUID, body: UserPatch) -> UserOut:
+    return UserOut.of(await service.change(world, by.actor, user_id, body.model_dump(exclude_unset=True)))
+
+
+@router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound))
+async def suspend(world: TheWorld, by: Writes, user_id: UUID) -> UserOut:
+    """Close the account: no login, no allow. Sessions stay on record and are refused on every use."""
+    return UserOut.of(await service.set_status(world, by.actor, user_id, Status.SUSPENDED))
+
+
+@router.post("/v1/users/{user_id}/restore", responses=refuses(ScopeMissing, UserNotFound))
+async def restore(world: TheWorld, by: Writes, user_id: UUID) -> UserOut:
+    return UserOut.of(await service.set_status(world, by.actor, user_id, Status.ACTIVE))

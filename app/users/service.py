@@ -1,0 +1,98 @@
+"""Creating end users, changing their profile, suspending and restoring them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.db.types import AnyRow
+from app.db import dialect
+from app.db.base import table
+from app.db.database import Session
+from app.events.service import Actor, record
+from app.users.models import Status, User
+from app.users.problems import EmailTaken, UserExternalIdTaken, UserNotFound
+from app.users.rules import folded
+from app.web.paging import Window, page
+from app.world import World
+
+Values = dict[str, Any]
+
+_users = select(*table(User).columns)
+
+
+async def insert_user(session: Session, world: World, by: Actor, values: Values) -> AnyRow:
+    """One new end user. Raises IntegrityError for a taken address or external id; see `named`."""
+    now = world.clock.now()
+    row = {
+        **values,
+        "id": world.entropy.identifier(),
+        "email_folded": folded(values["email"]),
+        "email_verified_at": now if values.get("email_verified") else None,
+        "status": Status.ACTIVE,
+        "created_at": now,
+    }
+    row.pop("email_verified", None)
+    await session.execute(insert(table(User)).values(row))
+    await record(session, world, "user.created", by, ("user", row["id"]), row["id"])
+    return (await session.execute(_users.where(User.id == row["id"]))).one()
+
+
+def named(error: IntegrityError) -> Exception:
+    """The refusal that a broken uniqueness means."""
+    if dialect.breaks(error, table(User), "email_folded"):
+        return EmailTaken()
+    if dialect.breaks(error, table(User), "external_id"):
+        return UserExternalIdTaken()
+    return error
+
+
+async def user(world: World, user_id: UUID) -> AnyRow:
+    async with world.db.lookup() as session:
+        return await _one(session, user_id)
+
+
+async def users(world: World, window: Window, email: str | None, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
+    wanted = _users
+    if email is not None:
+        wanted = wanted.where(User.email_folded == folded(email))
+    if external_id is not None:
+        wanted = wanted.where(User.external_id == external_id)
+    async with world.db.lookup() as session:
+        return await page(session, wanted, User.id, window)
+
+
+async def change(world: World, by: Actor, user_id: UUID, changes: Values) -> AnyRow:
+    """Change the profile. `email_verified` true keeps the instant of an earlier proof."""
+    try:
+        async with world.db.write() as session:
+            found = await _one(session, user_id)
+            values = dict(changes)
+            if (verified := values.pop("email_verified", None)) is not None:
+                values["email_verified_at"] = (found.email_verified_at or world.clock.now()) if verified else None
+            if values:
+                await session.execute(update(table(User)).where(User.id == user_id).values(values))
+                await record(session, world, "user.changed", by, ("user", user_id), user_id, fields=sorted(changes))
+            return await _one(session, user_id)
+    except IntegrityError as error:
+        raise named(error) from error
+
+
+async def set_status(world: World, by: Actor, user_id: UUID, status: Status) -> AnyRow:
+    """Suspend or restore. Doing it again changes nothing and tells nothing."""
+    async with world.db.write() as session:
+        await _one(session, user_id)
+        statement = update(User).where(User.id == user_id, User.status != status).values(status=status)
+        if (await session.execute(statement)).rowcount:
+            event = "user.suspended" if status is Status.SUSPENDED else "user.restored"
+            await record(session, world, event, by, ("user", user_id), user_id)
+        return await _one(session, user_id)
+
+
+async def _one(session: Session, user_id: UUID) -> AnyRow:
+    row = (await session.execute(_users.where(User.id == user_id))).one_or_none()
+    if row is None:
+        raise UserNotFound
+    return row

@@ -1,0 +1,210 @@
+"""Who is calling. The rooms that can tell (operators, end users, devices) register here; every route asks only this file."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypeAlias
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from app.events.service import Actor
+from app.web.problems import (
+    DeviceTokenRequired,
+    LoginHandleRequired,
+    OperatorKeyRequired,
+    ScopeMissing,
+    SubjectTokenRequired,
+    TokenInvalid,
+    Unauthenticated,
+)
+from app.world import World
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a call came from, for the record: the socket's peer (behind trusted proxies, theirs) and its user agent."""
+
+    ip: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True)
+class Operator:
+    id: UUID
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        """A scope is `room:read` or `room:write`; writing includes reading, `*` is all."""
+        room = scope.partition(":")[0]
+        return bool(self.scopes & {"*", scope, f"{room}:write"})
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("operator", self.id)
+
+
+@dataclass(frozen=True)
+class EndUser:
+    """What a verified access token says. Whether the session still lives is for the row to tell, not for the token."""
+
+    id: UUID
+    session_id: UUID
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("user", self.id)
+
+
+@dataclass(frozen=True)
+class Subject(EndUser):
+    """An end user whose session and account were just looked up and found good."""
+
+    amr: tuple[str, ...]
+    auth_time: datetime
+    second_factor_at: datetime | None
+    password_at: datetime | None
+    email_verified: bool
+    has_second_factor: bool
+
+
+@dataclass(frozen=True)
+class Device:
+    """The holder of an activation token. Never an identity. `live` is false once the seat was given back."""
+
+    activation_id: UUID
+    license_id: UUID
+    live: bool
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("device", self.activation_id)
+
+
+@dataclass(frozen=True)
+class UnfinishedLogin:
+    token: str
+
+
+Caller: TypeAlias = Operator | EndUser | Device | UnfinishedLogin
+Reader: TypeAlias = Callable[[World, str], Awaitable[Caller]]
+"""Turns a token of one kind into its caller. Raises TokenInvalid."""
+
+
+@dataclass(frozen=True)
+class Doormen:
+    """How to tell callers apart by the prefix of their token, and how to look a token's session up."""
+
+    readers: Mapping[str, Reader]
+    subject: Callable[[World, EndUser], Awaitable[Subject]]
+
+
+async def world_of(request: Request) -> World:
+    world: World = request.app.state.world
+    return world
+
+
+async def origin_of(request: Request) -> Origin:
+    agent = request.headers.get("user-agent")
+    return Origin(request.client.host if request.client else None, agent[:512] if agent else None)
+
+
+async def caller_of(request: Request) -> Caller | None:
+    """Whoever the Authorization header says, or nobody. Raises TokenInvalid for a credential that is not good."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    token = token.strip()
+    doormen: Doormen = request.app.state.doormen
+    for prefix, reader in doormen.readers.items():
+        if token.startswith(prefix) and scheme.lower() == ("login" if prefix == "lgn_" else "bearer"):
+            return await reader(request.app.state.world, token)
+    raise TokenInvalid
+
+
+AnyCaller = Annotated[Caller | None, Depends(caller_of)]
+TheWorld = Annotated[World, Depends(world_of)]
+TheOrigin = Annotated[Origin, Depends(origin_of)]
+
+
+class Operates:
+    """A dependency: an operator key with this scope."""
+
+    security = "operator"
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+
+    async def __call__(self, caller: AnyCaller) -> Operator:
+        if caller is None:
+            raise Unauthenticated("Send `Authorization: Bearer op_…`.")
+        if not isinstance(caller, Operator):
+            raise OperatorKeyRequired
+        if not caller.may(self.scope):
+            raise ScopeMissing(f"The key needs the scope {self.scope}.", {"scope": self.scope})
+        return caller
+
+
+async def token_holder(caller: AnyCaller) -> EndUser:
+    """The end user as the access token says; for use cases that look at the session row themselves."""
+    if caller is None:
+        raise Unauthenticated("Log in and send `Authorization: Bearer` with the access token.")
+    if not isinstance(caller, EndUser):
+        raise SubjectTokenRequired
+    return caller
+
+
+async def subject(request: Request, holder: Annotated[EndUser, Depends(token_holder)]) -> Subject:
+    """The end user with a session that lives and an account that is open, by the rows of this moment."""
+    doormen: Doormen = request.app.state.doormen
+    return await doormen.subject(request.app.state.world, holder)
+
+
+async def subject_or_nobody(request: Request, caller: AnyCaller) -> Subject | None:
+    """The end user if one presents a token; nobody if there is no Authorization header at all."""
+    return None if caller is None else await subject(request, await token_holder(caller))
+
+
+async def device(caller: AnyCaller) -> Device:
+    if caller is None:
+        raise Unauthenticated("Send `Authorization: Bearer act_…`.")
+    if not isinstance(caller, Device):
+        raise DeviceTokenRequired
+    if not caller.live:
+        raise TokenInvalid("The seat was given back; activate the device again.")
+    return caller
+
+
+async def unfinished_login(caller: AnyCaller) -> UnfinishedLogin:
+    if caller is None:
+        raise Unauthenticated("Send `Authorization: Login lgn_…`.")
+    if not isinstance(caller, UnfinishedLogin):
+        raise LoginHandleRequired
+    return caller
+
+
+async def asker(caller: AnyCaller) -> EndUser | Device | None:
+    """Whoever may ask for a decision: an end user as the token says, a seat, or nobody yet. Never an operator."""
+    if caller is None or isinstance(caller, EndUser | Device):
+        return caller
+    raise SubjectTokenRequired
+
+
+SECURITY: Mapping[object, str] = {
+    token_holder: "end_user",
+    subject: "end_user",
+    subject_or_nobody: "end_user?",
+    device: "activation",
+    asker: "end_user?",
+    unfinished_login: "login",
+}
+"""Which OpenAPI security scheme a dependency stands for; a trailing `?` means that it may also be left out."""
+
+TheEndUser = Annotated[EndUser, Depends(token_holder)]
+TheSubject = Annotated[Subject, Depends(subject)]
+MaybeSubject = Annotated[Subject | None, Depends(subject_or_nobody)]
+Asker = Annotated[EndUser | Device | None, Depends(asker)]
+TheDevice = Annotated[Device, Depends(device)]
+TheLogin = Annotated[UnfinishedLogin, Depends(unfinished_login)]

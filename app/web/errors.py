@@ -1,0 +1,175 @@
+"""The one place where a refusal becomes HTTP: RFC 9457 problem+json, WWW-Authenticate, Retry-After. Never echoes input."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from asgi_correlation_id import correlation_id
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from app.base.problems import Busy, Kind, Malformed, Problem
+from app.db import dialect
+from app.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
+
+log = structlog.get_logger("licentia.errors")
+
+STATUS: Mapping[Kind, int] = {
+    Kind.INVALID: 422,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.METHOD_NOT_ALLOWED: 405,
+    Kind.CONFLICT: 409,
+    Kind.GONE: 410,
+    Kind.TOO_LARGE: 413,
+    Kind.UNSUPPORTED_MEDIA: 415,
+    Kind.THROTTLED: 429,
+    Kind.BROKEN: 500,
+    Kind.UNAVAILABLE: 503,
+}
+PROBLEM_JSON = "application/problem+json"
+_FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this call",
+    "string_type": "wants text",
+    "string_too_short": "wants at least {min_length} characters",
+    "string_too_long": "wants at most {max_length} characters",
+    "string_pattern_mismatch": "does not have the wanted form",
+    "string_unicode": "is not valid Unicode",
+    "int_type": "wants a whole number",
+    "int_parsing": "wants a whole number",
+    "int_from_float": "wants a whole number",
+    "bool_type": "wants true or false",
+    "list_type": "wants a list",
+    "dict_type": "wants an object",
+    "model_type": "wants an object",
+    "model_attributes_type": "wants an object",
+    "greater_than_equal": "wants {ge} or more",
+    "less_than_equal": "wants {le} or less",
+    "too_long": "wants at most {max_length} entries",
+    "too_short": "wants at least {min_length} entries",
+    "literal_error": "wants one of {expected}",
+    "enum": "wants one of {expected}",
+    "uuid_type": "wants an id (a UUID)",
+    "uuid_parsing": "wants an id (a UUID)",
+    "json_invalid": "is not JSON",
+}
+
+
+def render(problem: Problem) -> Response:
+    """The problem as `application/problem+json`, one line, with the request's id."""
+    status = STATUS[problem.kind]
+    body = {
+        "type": f"/problems/{problem.code}",
+        "title": problem.title,
+        "status": status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "request_id": correlation_id.get(),
+        **problem.facts,
+    }
+    return Response(json.dumps(body, ensure_ascii=False) + "\n", status, _headers(problem), PROBLEM_JSON)
+
+
+def _headers(problem: Problem) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if problem.kind is Kind.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = _challenge(problem)
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    return headers
+
+
+def _challenge(problem: Problem) -> str:
+    """RFC 6750 section 3, and RFC 9470 section 3 where a fresher or stronger login is wanted."""
+    if "acr_values" in problem.facts:
+        wanted = ", ".join(f'{name}="{problem.facts[name]}"' for name in ("acr_values", "max_age") if name in problem.facts)
+        return f'Bearer error="insufficient_user_authentication", {wanted}'
+    return 'Bearer error="invalid_token"' if problem.code == "token_invalid" else "Bearer"
+
+
+def malformed(faults: Sequence[Mapping[str, Any]]) -> Malformed:
+    """Pydantic's errors as a problem: place, code and a sentence of ours; neither the input nor pydantic's own words."""
+    return Malformed([_fault(fault) for fault in faults])
+
+
+def _fault(fault: Mapping[str, Any]) -> tuple[str, str, str]:
+    code, place = str(fault["type"]), fault["loc"]
+    if code == "json_invalid":
+        place = place[:1]
+    context = fault.get("ctx", {})
+    if code == "value_error" and isinstance(context.get("error"), ValueError):
+        return _pointer(place), "invalid", str(context["error"])
+    return _pointer(place), code, _SENTENCES.get(code, "is not acceptable here").format_map(context)
+
+
+def _pointer(place: Sequence[str | int]) -> str:
+    parts = [str(part) if _FIELD_NAME.fullmatch(str(part)) else "?" for part in place]
+    if parts[:1] == ["body"]:
+        return "".join(f"/{part}" for part in parts[1:])
+    return ":".join(parts[:2])
+
+
+async def _refused(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)
+    return render(problem)
+
+
+async def _unread(_request: Request, invalid: Exception) -> Response:
+    assert isinstance(invalid, RequestValidationError)
+    return render(malformed(invalid.errors()))
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        response = render(MethodNotAllowed())
+        response.headers.update(error.headers or {})
+        return response
+    if error.status_code == 404:
+        return render(RouteNotFound())
+    if error.status_code == 413:
+        return render(BodyTooLarge())
+    if error.status_code == 400:
+        return render(Malformed([("", "json_invalid", "is not JSON in UTF-8")]))
+    return render(InternalError())
+
+
+async def _pool_empty(_request: Request, _error: Exception) -> Response:
+    return render(Busy())
+
+
+async def _database(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)
+    if dialect.is_busy(error):
+        log.warning("database_busy", cause=type(error.orig).__name__)
+        return render(Busy())
+    return unexpected(error)
+
+
+async def _unreachable(_request: Request, error: Exception) -> Response:
+    log.warning("database_unreachable", cause=type(error).__name__)
+    return render(Busy())
+
+
+def unexpected(error: Exception) -> Response:
+    """Log what nobody foresaw, with its trace, and answer 500 without a word of it."""
+    log.error("unexpected", exc_info=error)
+    return render(InternalError())
+
+
+def install(app: FastAPI) -> None:
+    """Make every answer that is not a success a problem."""
+    app.add_exception_handler(Problem, _refused)
+    app.add_exception_handler(RequestValidationError, _unread)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(PoolTimeout, _pool_empty)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(ConnectionError, _unreachable)

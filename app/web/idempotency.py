@@ -1,0 +1,133 @@
+"""`Idempotency-Key`: the answer is stored in the same transaction as the write it tells of, so both stand or neither does.
+
+The use case's write is held open until its answer is rendered; answer and write then commit together. A twin that ran at
+the same time finds the slot taken when it settles, rolls its own write back and answers what the first one answered.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+
+from fastapi import Request, Response
+from sqlalchemy import delete, select
+
+from app.base.problems import Kind, Malformed, Problem
+from app.base.sealing import Place
+from app.db import dialect
+from app.db.database import Held, Session
+from app.web.errors import STATUS, render
+from app.web.models import KeptAnswer
+from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
+from app.world import World
+
+KEPT = timedelta(hours=24)
+HEADER = "idempotency-key"
+REPLAYED = "Idempotency-Replayed"
+_FORM = re.compile(r"[\x21-\x7e]{1,200}")
+_LASTING = {STATUS[kind] for kind in (Kind.CONFLICT, Kind.GONE, Kind.NOT_FOUND)}
+_NAMES = ("license_key", "activation_code", "identifier", "refresh_token")
+_HEADERS = ("content-type", "location")
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+_find = select(KeptAnswer.request, KeptAnswer.status, KeptAnswer.answer, KeptAnswer.kept_until)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the first answer to this caller's key is kept, and what the request was."""
+
+    id: bytes
+    request: bytes
+
+    @property
+    def place(self) -> Place:
+        return Place("kept_answers", "answer", self.id.hex())
+
+
+async def once(request: Request, answer: Answer) -> Response:
+    """Answer the request, or repeat the first answer that was given to the same key."""
+    world: World = request.app.state.world
+    slot = await _slot(world, request)
+    async with world.db.lookup() as session:
+        kept = await _kept(world, session, slot)
+    if kept is not None:
+        return kept
+    async with world.db.holding() as held:
+        try:
+            response = await answer(request)
+        except Problem as problem:
+            response = render(problem)
+            if response.status_code not in _LASTING and held.session is None:
+                raise
+        return await _settle(world, held, slot, response)
+
+
+async def _settle(world: World, held: Held, slot: Slot, response: Response) -> Response:
+    if held.session is None and response.status_code >= 300 and response.status_code not in _LASTING:
+        return response
+    try:
+        async with world.db.settle(held) as session:
+            if not await _keep(world, session, slot, response):
+                raise _Twin
+    except _Twin:
+        await held.stack.aclose()
+        async with world.db.lookup() as session:
+            first = await _kept(world, session, slot)
+        if first is None:
+            raise IdempotencyInProgress(retry_after=1) from None
+        return first
+    return response
+
+
+class _Twin(Exception):
+    """Another request with the same key committed first."""
+
+
+async def _slot(world: World, request: Request) -> Slot:
+    key = request.headers[HEADER]
+    if not _FORM.fullmatch(key):
+        raise Malformed([("header:idempotency-key", "invalid", "wants 1 to 200 visible ASCII characters")])
+    body = await request.body()
+    whole = sha256(b"\0".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))).digest()
+    holder = request.headers.get("authorization") or _credential(body)
+    return Slot(world.keys.lookup.digest("idempotency", f"{holder}\0{key}"), whole)
+
+
+def _credential(body: bytes) -> str:
+    """What tells anonymous callers apart: the license key, code or identifier that they present."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(fields, dict):
+        return ""
+    return "\0".join(ascii(fields.get(name)) for name in _NAMES)
+
+
+async def _kept(world: World, session: Session, slot: Slot) -> Response | None:
+    row = (await session.execute(_find.where(KeptAnswer.slot == slot.id))).one_or_none()
+    if row is None or row.kept_until <= world.clock.now():
+        return None
+    if row.request != slot.request:
+        raise IdempotencyKeyReused("Use a new key for a new request.")
+    told = json.loads(world.keys.sealer.open(row.answer, slot.place))
+    return Response(told["body"], row.status, {**told["headers"], REPLAYED: "true"})
+
+
+async def _keep(world: World, session: Session, slot: Slot, response: Response) -> bool:
+    now = world.clock.now()
+    await session.execute(delete(KeptAnswer).where(KeptAnswer.slot == slot.id, KeptAnswer.kept_until <= now))
+    headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+    told = json.dumps({"body": bytes(response.body).decode(), "headers": headers}).encode()
+    values = {
+        "slot": slot.id,
+        "request": slot.request,
+        "status": response.status_code,
+        "answer": world.keys.sealer.seal(told, slot.place),
+        "kept_until": now + KEPT,
+    }
+    return await dialect.insert_once(session, KeptAnswer, values, unless=["slot"])

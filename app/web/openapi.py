@@ -1,0 +1,92 @@
+"""The OpenAPI document: what FastAPI finds, with our problems in the place of its own 422 and with security by caller."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app.web.callers import SECURITY, Operates
+
+_SCHEMES: dict[str, Any] = {
+    "operator": {"type": "http", "scheme": "bearer", "description": "An operator key, `op_…`"},
+    "end_user": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An end user's access token"},
+    "activation": {"type": "http", "scheme": "bearer", "description": "An activation token, `act_…`"},
+    "login": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "An unfinished login: `Login lgn_…`"},
+}
+
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457 problem details; further members are facts of the code.",
+    "required": ["type", "title", "status", "code", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("pointer", "code", "detail")},
+            },
+        },
+    },
+}
+_COMMON = {
+    "422": "`malformed` · `idempotency_key_reused`",
+    "500": "`internal_error`",
+    "503": "`busy`",
+}
+_WITH_BODY = {"413": "`body_too_large`", "415": "`unsupported_encoding`"}
+_WITH_CALLER = {"401": "`unauthenticated` · `token_invalid`"}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document, made once."""
+    if app.openapi_schema is None:
+        told = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
+        schemas = told.setdefault("components", {}).setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas["Problem"] = _PROBLEM
+        told["components"]["securitySchemes"] = _SCHEMES
+        for route in app.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                for method in route.methods or ():
+                    _complete(told["paths"][route.path_format][method.lower()], route)
+        app.openapi_schema = told
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any], route: APIRoute) -> None:
+    responses = operation["responses"]
+    callers = _callers(route.dependant)
+    common = {**_COMMON, **(_WITH_BODY if route.body_field else {}), **(_WITH_CALLER if callers else {})}
+    for status, text in common.items():
+        mine = responses.get(status, {}).get("description", "")
+        if status == "422" and "schema" in str(responses.get(status, "")):
+            mine = ""
+        responses[status] = {"description": " · ".join(filter(None, [text, mine])), **_carries(responses.get(status))}
+    for status, response in responses.items():
+        if status >= "400" and "content" not in response:
+            response["content"] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if callers:
+        optional = any(name.endswith("?") for name in callers)
+        operation["security"] = [{name.rstrip("?"): []} for name in callers] + ([{}] if optional else [])
+
+
+def _carries(response: dict[str, Any] | None) -> dict[str, Any]:
+    """A documented body of a route's own (such as /readyz's 503) stays; FastAPI's validation error does not."""
+    content = (response or {}).get("content", {})
+    return {"content": content} if content and "HTTPValidationError" not in str(content) else {}
+
+
+def _callers(dependant: Any) -> list[str]:
+    call = dependant.call
+    mine = [call.security] if isinstance(call, Operates) else [SECURITY[call]] if call in SECURITY else []
+    if mine:
+        return mine
+    return [name for inner in dependant.dependencies for name in _callers(inner)]

@@ -1,0 +1,59 @@
+"""The route class of every room: strict query strings, `Idempotency-Key` on any POST, one-line JSON with a line end."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from app.base.problems import Malformed, Problem
+from app.web import idempotency
+from app.web.errors import STATUS
+
+
+class Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        answer = super().get_route_handler()
+        known = frozenset(_query_names(self.dependant))
+
+        async def ended(request: Request) -> Response:
+            if unknown := [name for name in request.query_params if name not in known]:
+                raise Malformed(
+                    [("query:" + name[:32] * name.isidentifier(), "extra_forbidden", "is not a parameter of this call") for name in unknown]
+                )
+            response: Response = await answer(request)
+            if response.media_type == "application/json" and response.body:
+                response.body = bytes(response.body) + b"\n"
+                response.headers["content-length"] = str(len(response.body))
+            return response
+
+        async def handle(request: Request) -> Response:
+            if request.method == "POST" and idempotency.HEADER in request.headers:
+                return await idempotency.once(request, ended)
+            return await ended(request)
+
+        return handle
+
+
+def _query_names(dependant: Any) -> set[str]:
+    names = {name for field in dependant.query_params for name in _field_names(field)}
+    return names.union(*(_query_names(inner) for inner in dependant.dependencies))
+
+
+def _field_names(field: Any) -> set[str]:
+    nested = getattr(field.field_info.annotation, "model_fields", None)
+    return set(nested) if nested is not None else {field.alias}
+
+
+def router(tag: str) -> APIRouter:
+    """A router for one room. `tag` groups its calls in the API docs."""
+    return APIRouter(route_class=Route, tags=[tag])
+
+
+def refuses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` for the refusals of a route, by status, each with its codes."""
+    told: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        entry = told.setdefault(STATUS[problem.kind], {"description": "", "codes": []})
+        entry["codes"].append(f"`{problem.code}`")
+    return {status: {"description": " · ".join(entry["codes"])} for status, entry in told.items()}

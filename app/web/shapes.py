@@ -1,0 +1,175 @@
+"""The building blocks of wire shapes: strict objects, clean text, instants, durations, limits, metadata, pages."""
+
+import math
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from app.base.durations import Duration
+
+INT_MAX = 2**31 - 1
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
+
+
+def absent() -> Any:
+    """The default of a PATCH field that may be left out but never be null."""
+    return Field(default=None)
+
+
+class Shape(BaseModel):
+    """A wire object. Unknown fields are refused; a typo is never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, from_attributes=True)
+
+
+def _clean(text: str) -> str:
+    # NUL cannot be stored in PostgreSQL and a lone surrogate cannot be hashed or encoded: refused here, once, for everybody.
+    if any(unicodedata.category(sign) in {"Cc", "Cs", "Zl", "Zp"} for sign in text):
+        raise ValueError("wants printable characters only")
+    if text and not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _prose(text: str) -> str:
+    if any(unicodedata.category(sign) in {"Cc", "Cs"} and sign not in "\n\r\t" for sign in text):
+        raise ValueError("wants text without control characters")
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _encodable(text: str) -> str:
+    if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("is not valid Unicode text")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
+Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_clean)]
+Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
+Secret = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_encodable)]
+"""A credential as it was typed; kept out of every log by its field's name."""
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
+Nonce = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_clean)]
+ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
+Count = Annotated[int, Field(strict=True, ge=0, le=INT_MAX)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def _email(text: str) -> str:
+    try:
+        return validate_email(_clean(text), check_deliverability=False).normalized
+    except EmailNotValidError as wrong:
+        raise ValueError("is not an e-mail address") from wrong
+
+
+Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
+
+
+def _instant_in(text: object) -> datetime:
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        raise ValueError("wants an RFC 3339 instant with its offset, such as 2026-01-31T12:00:00Z")
+    try:
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as wrong:
+        raise ValueError("is not a moment of the calendar") from wrong
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def instant_text(moment: datetime) -> str:
+    """RFC 3339, UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+_INSTANT_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"})
+Instant = Annotated[datetime, PlainSerializer(instant_text, return_type=str), _INSTANT_SCHEMA]
+InstantIn = Annotated[datetime, BeforeValidator(_instant_in), _INSTANT_SCHEMA]
+
+
+def _duration_in(text: str) -> str:
+    return Duration.parse(text).text
+
+
+DurationText = Annotated[str, Field(max_length=32, json_schema_extra={"format": "duration"}), AfterValidator(_duration_in)]
+
+LimitIn = Count | Literal["unlimited"]
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+
+def _metadata(given: dict[str, Any]) -> dict[str, Any]:
+    for key, value in given.items():
+        _clean(key)
+        if isinstance(value, str):
+            _encodable(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("wants finite numbers")
+        elif isinstance(value, int) and abs(value) > 2**53:
+            raise ValueError("wants numbers that every JSON reader keeps (at most 2^53)")
+    return given
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=2000)] | bool | int | float | None],
+    Field(max_length=50),
+    BeforeValidator(lambda given: _scalars(given)),
+    AfterValidator(_metadata),
+]
+
+
+def _scalars(given: object) -> object:
+    """Refuse nesting before the union tries to make sense of it."""
+    if isinstance(given, dict) and any(isinstance(value, dict | list) for value in given.values()):
+        raise ValueError("wants a flat object")
+    return given
+
+
+FeatureValue: TypeAlias = Literal[True] | Annotated[int, Field(strict=True, ge=-INT_MAX, le=INT_MAX)] | Line
+Features = Annotated[dict[Slug, FeatureValue], Field(max_length=100)]
+
+
+def _locale(tag: str) -> str:
+    """A BCP 47 tag in its usual case: `zh-hans-CN` becomes `zh-Hans-CN` (RFC 5646 section 2.1.1)."""
+    parts = tag.split("-")
+    if len(parts) > 6:
+        raise ValueError("wants a BCP 47 language tag")
+    cased = [parts[0].lower()]
+    cased += [part.title() if len(part) == 4 else part.upper() if len(part) == 2 else part.lower() for part in parts[1:]]
+    return "-".join(cased)
+
+
+Locale = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"), AfterValidator(_locale)]
+
+Item = TypeVar("Item")
+
+
+class Page(Shape, Generic[Item]):
+    """One page of a list; `next_cursor` is null on the last."""
+
+    data: list[Item]
+    next_cursor: str | None
+
+
+class ReasonOut(Shape):
+    """Why the answer is no, which requirement that belongs to, and what to do next; further members are facts of the code."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    code: str
+    requirement: str
+    action: str
+    detail: str
+
+
+class WarningOut(Shape):
+    """What does not stand in the way yet; further members are facts of the code."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    code: str
+    detail: str

@@ -1,0 +1,44 @@
+"""Everything a use case may reach for, frozen and handed around: database, clock, entropy, settings, keys, hasher."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from app.base.clock import Clock
+from app.base.entropy import Entropy
+from app.base.passwords import PasswordHasher
+from app.base.sealing import LookupKey, Sealer
+from app.base.settings import Settings
+from app.base.signing import KeyShelf
+from app.db.database import Database
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What seals, what recognises, what signs."""
+
+    sealer: Sealer
+    lookup: LookupKey
+    signing: KeyShelf
+
+
+@dataclass(frozen=True)
+class World:
+    db: Database
+    clock: Clock
+    entropy: Entropy
+    settings: Settings
+    keys: Keys
+    hasher: PasswordHasher
+
+    @classmethod
+    def of(cls, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Self:
+        """The world that the settings describe. Opens no connection yet."""
+        entropy = entropy or Entropy()
+        return cls(
+            db=Database.open(settings.database_url, settings.database_pool),
+            clock=clock or Clock(),
+            entropy=entropy,
+            settings=settings,
+            keys=Keys(Sealer(settings.ring(), entropy), LookupKey(settings.lookup()), KeyShelf()),
+            hasher=PasswordHasher.of(settings),
+        )

@@ -1,0 +1,156 @@
+"""The kit of every test: a real server started once, a migrated database for each test, the app over it, builders."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.base.entropy import Entropy
+from app.base.passwords import PasswordHasher
+from app.base.sealing import LookupKey, Sealer
+from app.base.settings import Settings
+from app.base.signing import KeyShelf
+from app.db.database import Database
+from app.main import build_app
+from app.world import Keys, World
+from tests import databases, postgres
+from tests.clock import TurnedClock
+from tests.given import Given
+
+SOCKET = "LICENTIA_TEST_PG"
+_server = pytest.StashKey[postgres.Server]()
+SECRETS = {
+    "LICENTIA_ENCRYPTION_KEYS": "t1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "LICENTIA_LOOKUP_KEY": "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start PostgreSQL once, in the controller; workers inherit its address."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        config.stash[_server] = server = postgres.start()
+        os.environ[SOCKET] = server.url("postgres")  # noqa: TID251  the way an xdist worker inherits anything
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (server := config.stash.get(_server, None)) is not None:
+        server.stop()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    server = config.stash.get(_server, None)
+    return f"postgres: {server.kind}, as {server.user}" if server else "postgres: in the controller"
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings.load({**SECRETS, "LICENTIA_VAR": str(tmp_path_factory.mktemp("var")), "LICENTIA_DATABASE_POOL": "20"})
+
+
+@pytest.fixture(scope="session")
+def hasher(settings: Settings) -> PasswordHasher:
+    return PasswordHasher.of(settings)
+
+
+@pytest.fixture(scope="session")
+async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    await databases.migrate(databases.sqlite_url(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+async def new_postgres() -> AsyncIterator["NewPostgres"]:
+    maker = NewPostgres(os.environ[SOCKET], [])  # noqa: TID251  see pytest_configure
+    yield maker
+    for name in maker.made:
+        await databases.execute(maker.admin, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@dataclass
+class NewPostgres:
+    """Makes databases on the run's server; they are dropped with the session."""
+
+    admin: str
+    made: list[str]
+
+    async def empty(self) -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"  # noqa: TID251  a name, not a secret
+        await databases.execute(self.admin, f'CREATE DATABASE "{name}"')
+        self.made.append(name)
+        return self.admin.replace("/postgres?", f"/{name}?")
+
+    async def migrated(self) -> str:
+        url = await self.empty()
+        await databases.migrate(url)
+        return url
+
+
+@pytest.fixture(scope="session")
+async def postgres_database(new_postgres: NewPostgres) -> AsyncIterator[Database]:
+    database = Database.open(await new_postgres.migrated(), 20)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(params=databases.KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which database: every test that touches one runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def database(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    if kind == "sqlite":
+        template = await _get(request, "sqlite_template")
+        database = Database.open(databases.copied(template, tmp_path / "test.db"), 20)
+        yield database
+        await database.close()
+    else:
+        database = await _get(request, "postgres_database")
+        yield database
+        await databases.execute(database.url, databases.emptying())
+
+
+async def _get(request: pytest.FixtureRequest, name: str) -> "Database | Path":
+    return request.getfixturevalue(name)
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+def world(database: Database, clock: TurnedClock, settings: Settings, hasher: PasswordHasher) -> World:
+    entropy = Entropy()
+    keys = Keys(Sealer(settings.ring(), entropy), LookupKey(settings.lookup()), KeyShelf())
+    return World(database, clock, entropy, settings, keys, hasher)
+
+
+@pytest.fixture(scope="session")
+def shared_app(settings: Settings, hasher: PasswordHasher) -> Iterator[FastAPI]:
+    """Built once; `app` gives it each test's world."""
+    yield build_app(World.of(settings))
+
+
+@pytest.fixture
+def app(shared_app: FastAPI, world: World) -> FastAPI:
+    shared_app.state.world = world
+    return shared_app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://licentia.test") as client:
+        yield client
+
+
+@pytest.fixture
+async def given(client: httpx.AsyncClient, world: World, clock: TurnedClock) -> Given:
+    return await Given.with_root_key(client, world, clock)

@@ -1,0 +1,119 @@
+"""One builder for each noun. Everything is made over HTTP, as an operator or an end user would."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+import httpx
+import pyotp
+
+from app.api_keys import service as api_keys
+from app.world import World
+from tests.clock import TurnedClock
+
+PASSWORD = "correct horse battery staple"  # noqa: S105  a test's
+_numbers = count(1)
+
+
+@dataclass
+class Person:
+    """An end user with what they know and hold."""
+
+    id: str
+    email: str
+    password: str = PASSWORD
+    secret: str | None = None
+    token: str | None = None
+
+    @property
+    def auth(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@dataclass
+class Given:
+    client: httpx.AsyncClient
+    world: World
+    clock: TurnedClock
+    root: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    async def with_root_key(cls, client: httpx.AsyncClient, world: World, clock: TurnedClock) -> "Given":
+        _, key = await api_keys.create(world, None, "root", ["*"])
+        return cls(client, world, clock, {"Authorization": f"Bearer {key}"})
+
+    async def post(self, path: str, body: dict[str, Any] | None = None, auth: dict[str, str] | None = None) -> dict[str, Any]:
+        """POST as the root operator (or as `auth`) and expect success."""
+        return self.expect(await self.client.post(path, json=body or {}, headers=self.root if auth is None else auth))
+
+    @staticmethod
+    def expect(answer: httpx.Response) -> dict[str, Any]:
+        assert answer.is_success, f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}"
+        told: dict[str, Any] = answer.json() if answer.content else {}
+        return told
+
+    async def operator(self, *scopes: str) -> dict[str, str]:
+        made = await self.post("/v1/api-keys", {"name": "some", "scopes": list(scopes)})
+        return {"Authorization": f"Bearer {made['key']}"}
+
+    async def product(self, **more: Any) -> dict[str, Any]:
+        return await self.post("/v1/products", {"code": f"product-{next(_numbers)}", "name": "Studio", **more})
+
+    async def policy(self, product: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        product = product or await self.product()
+        return await self.post("/v1/policies", {"product": product["code"], "name": "Standard", **more})
+
+    async def license(self, policy: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        policy = policy or await self.policy()
+        return await self.post("/v1/licenses", {"policy_id": policy["id"], **more})
+
+    async def seats(self, limit: int | str = 3, **more: Any) -> dict[str, Any]:
+        """A license of a policy with this many device seats."""
+        return await self.license(await self.policy(seat_by="device", max_seats=limit, **more))
+
+    async def code(self, license_: dict[str, Any], **more: Any) -> str:
+        made = await self.post(f"/v1/licenses/{license_['id']}/activation-codes", more)
+        return str(made["data"][0]["code"])
+
+    async def activation(self, license_: dict[str, Any], fingerprint: str = "laptop", **more: Any) -> dict[str, Any]:
+        body = {"license_key": license_["key"], "device": {"fingerprint": fingerprint, **more}}
+        return await self.post("/v1/activations", body, {})
+
+    async def person(self, **more: Any) -> Person:
+        """An end user with a verified address and a password."""
+        email = f"person-{next(_numbers)}@example.com"
+        made = await self.post("/v1/users", {"email": email, "password": PASSWORD, "email_verified": True, **more})
+        return Person(made["id"], made["email"])
+
+    async def logged_in(self, person: Person | None = None, **more: Any) -> Person:
+        """The person (or a new one) with a session: by password, and by code if they have an authenticator."""
+        person = person or await self.person(**more)
+        body = {"identifier": person.email, "password": person.password}
+        if person.secret is not None:
+            body["totp"] = self.totp(person)
+        person.token = (await self.post("/v1/login", body, {}))["access_token"]
+        return person
+
+    async def with_totp(self, person: Person | None = None, **more: Any) -> Person:
+        """The person (or a new one) with a confirmed authenticator and a session by password; the clock moves on a step."""
+        person = await self.logged_in(person, **more)
+        made = await self.post("/v1/me/totp", {}, person.auth)
+        person.secret = made["secret"]
+        await self.post(f"/v1/me/totp/{made['id']}/confirm", {"code": self.totp(person)}, person.auth)
+        self.clock.forward(seconds=30)
+        return person
+
+    async def strong(self, person: Person | None = None, **more: Any) -> Person:
+        """A person logged in with password and code."""
+        person = await self.with_totp(person, **more)
+        return await self.logged_in(person)
+
+    def totp(self, person: Person, at: datetime | None = None) -> str:
+        """What the person's authenticator shows now."""
+        assert person.secret is not None
+        return pyotp.TOTP(person.secret).at(at or self.clock.now())
+
+    async def access(self, product: str, person: Person | None = None, **more: Any) -> dict[str, Any]:
+        """Ask for the decision."""
+        return await self.post("/v1/access", {"product": product, **more}, person.auth if person else {})

@@ -1,0 +1,58 @@
+"""The two commands and CI: they parse, they check before they test, and they run nothing that is not locked."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.house.source import ROOT, tree
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+CI = ROOT / ".ci" / "run"
+SCRIPTS = [CI, *(path for path in tree() if path.suffix == ".sh")]
+UNSET = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+
+
+def recipe(target: str) -> list[str]:
+    """The lines of a target."""
+    found = re.search(rf"^{re.escape(target)}:.*\n((?:\t.*\n)*)", MAKEFILE, re.MULTILINE)
+    assert found is not None, f"no target {target}"
+    return found.group(1).splitlines()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_parses_stops_at_the_first_fault_and_may_run(script: object) -> None:
+    path = ROOT / str(script)
+    assert subprocess.run(["bash", "-n", str(path)], check=False).returncode == 0
+    assert "set -euo pipefail" in path.read_text(encoding="utf-8")
+    assert path.stat().st_mode & 0o111
+
+
+def test_ci_checks_and_then_tests() -> None:
+    """The suite comes last, so that its summary closes the output."""
+    lines = [line for line in CI.read_text(encoding="utf-8").splitlines() if line.startswith("make ")]
+    assert lines == ["make check", "make test"]
+
+
+@pytest.mark.parametrize("target", ["run", "test"])
+def test_signals_reach_the_process(target: str) -> None:
+    """`exec`: Ctrl-C and SIGTERM go to the server or the suite, not to a shell above it."""
+    assert recipe(target)[-1].lstrip("\t@").startswith("exec $(BIN)/python -m ")
+
+
+@pytest.mark.parametrize("name", UNSET)
+def test_the_callers_python_does_not_leak_in(name: str) -> None:
+    assert f"unexport {name}\n" in MAKEFILE
+
+
+@pytest.mark.parametrize("tool", ["ruff format --check", "ruff check", "mypy", "lint-imports", "hadolint", "tests/house"])
+def test_check_is_complete(tool: str) -> None:
+    assert any(tool in line for line in recipe("check"))
+
+
+def test_nothing_unlocked_is_ever_run() -> None:
+    """Every install asks for hashes, and every tool comes out of the prepared environment."""
+    installs = [line for line in MAKEFILE.splitlines() if " install " in line or " pip sync" in line]
+    assert installs
+    assert [line for line in installs if "--require-hashes" not in line] == []
+    assert not re.search(r"\b(?:uvx|pipx|npx|curl|wget)\b", MAKEFILE)

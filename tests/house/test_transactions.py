@@ -1,0 +1,45 @@
+"""A use case owns its transaction, a step never ends one, and nothing slow happens while SQLite's one writer is held."""
+
+import pytest
+
+from tests.house.source import KITS, Source, program
+from tests.house.transactions import faults
+
+APART = {"__init__", "models", "rules", "problems", "schemas", "routes", "guard"}
+SERVICES = [source for source in program() if source.room and source.room not in KITS and source.kind not in APART]
+
+
+def test_use_cases_and_steps_keep_to_their_transactions() -> None:
+    """Every service-like file of every room."""
+    assert SERVICES
+    assert [fault for source in SERVICES for fault in faults(source)] == []
+
+
+@pytest.mark.parametrize("kind", ["routes", "rules", "guard", "schemas"])
+def test_nobody_else_opens_a_transaction(kind: str) -> None:
+    """`world.db` is named in service-like files only."""
+    others = [source for source in program() if source.room not in KITS and source.kind == kind]
+    assert [source.path for source in others if "world.db" in source.text] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "async def issue(values, world): ...",
+        "async def spend(session):\n    await session.commit()",
+        "async def spend(session, world):\n    async with world.db.read() as other: ...",
+        "async def issue(world):\n    async with world.db.write() as session:\n        await session.rollback()",
+        "async def _peek(found, world):\n    async with world.db.lookup() as session: ...",
+        "async def log_in(world):\n    async with world.db.write() as session:\n        await world.hasher.verify('a', 'b')",
+        "async def tell(world):\n    async with world.db.write() as session:\n        await asyncio.sleep(1)",
+        "async def both(world):\n    async with world.db.write() as session:\n        async with world.db.write() as other: ...",
+    ],
+)
+def test_a_broken_rule_is_seen(text: str) -> None:
+    """Each rule can fail."""
+    assert faults(Source.of("app/licenses/service.py", text))
+
+
+def test_a_use_case_with_a_step_passes() -> None:
+    text = "async def issue(world, values):\n    async with world.db.write() as session:\n        await _put(session)\n"
+    assert faults(Source.of("app/licenses/service.py", text)) == []

