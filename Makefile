@@ -59,3 +59,6 @@ bench: $(VENV)/.ready
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+image-check:
+	deploy/image-check.sh

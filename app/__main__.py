@@ -6,7 +6,17 @@ import sys
 # As PID 1 a process without a handler ignores SIGTERM, and the imports below take a while: stop politely from the first line.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
-from app.cli import run  # noqa: E402  after the handler, on purpose
+
+def main() -> None:
+    """`health` runs every few seconds beside the server, so it imports nothing of it."""
+    if sys.argv[1:2] == ["health"]:
+        from app.probe import health  # noqa: PLC0415  see above
+
+        sys.exit(health(sys.argv[2:]))
+    from app.cli import run  # noqa: PLC0415  after the handler and the probe
+
+    run()
+
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -23,6 +23,7 @@ import app.login.routes
 import app.signing_keys.routes
 import app.users.routes
 from app import __version__
+from app.base import logs
 from app.base.settings import Settings
 from app.signing_keys.service import signer
 from app.web import door, errors, health, metrics, openapi
@@ -74,7 +75,6 @@ def build_app(world: World) -> FastAPI:
         version=__version__,
         description=ABOUT,
         lifespan=_life,
-        max_body_size=settings.max_body,
         strict_content_type=False,
         docs_url="/docs" if settings.docs else None,
         openapi_url="/openapi.json" if settings.docs else None,
@@ -96,7 +96,7 @@ def _fresh_id(world: World) -> str:
 
 
 def _middleware(settings: Settings, fresh_id: Any) -> list[Middleware]:
-    layers: list[Middleware] = [Middleware(_request_ids, fresh_id), Middleware(door.Door)]
+    layers: list[Middleware] = [Middleware(_request_ids, fresh_id), Middleware(door.Door, settings.max_body)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
         layers.append(Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed))
@@ -109,4 +109,6 @@ def _request_ids(inner: ASGIApp, fresh: Any) -> ASGIApp:
 
 def create_app() -> FastAPI:
     """For an ASGI server's factory option: settings from the environment."""
-    return build_app(World.of(Settings.load()))
+    settings = Settings.load()
+    logs.configure(settings)
+    return build_app(World.of(settings))

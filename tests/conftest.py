@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.base import logs
 from app.base.entropy import Entropy
 from app.base.passwords import PasswordHasher
 from app.base.sealing import LookupKey, Sealer
@@ -105,20 +106,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def database(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+async def database(kind: str, sqlite_template: Path, postgres_database: Database, tmp_path: Path) -> AsyncIterator[Database]:
     if kind == "sqlite":
-        template = await _get(request, "sqlite_template")
-        database = Database.open(databases.copied(template, tmp_path / "test.db"), 20)
-        yield database
-        await database.close()
+        copy = Database.open(databases.copied(sqlite_template, tmp_path / "test.db"), 20)
+        yield copy
+        await copy.close()
     else:
-        database = await _get(request, "postgres_database")
-        yield database
-        await databases.execute(database.url, databases.emptying())
-
-
-async def _get(request: pytest.FixtureRequest, name: str) -> "Database | Path":
-    return request.getfixturevalue(name)
+        yield postgres_database
+        await databases.execute(postgres_database.url, databases.emptying())
 
 
 @pytest.fixture
@@ -134,9 +129,10 @@ def world(database: Database, clock: TurnedClock, settings: Settings, hasher: Pa
 
 
 @pytest.fixture(scope="session")
-def shared_app(settings: Settings, hasher: PasswordHasher) -> Iterator[FastAPI]:
+def shared_app(settings: Settings, hasher: PasswordHasher) -> FastAPI:
     """Built once; `app` gives it each test's world."""
-    yield build_app(World.of(settings))
+    logs.configure(settings)
+    return build_app(World.of(settings))
 
 
 @pytest.fixture

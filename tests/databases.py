@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 from alembic import command
 from sqlalchemy.engine import make_url
 
@@ -42,5 +42,5 @@ async def execute(url: str, statement: str) -> None:
 
 def emptying() -> str:
     """Delete every row. As replica, so that neither foreign keys nor the triggers that freeze rows stand in the way."""
-    tables = "; ".join(f'DELETE FROM "{table.name}"' for table in METADATA.sorted_tables)
+    tables = "; ".join(str(table.delete()) for table in METADATA.sorted_tables)
     return f"SET session_replication_role = replica; {tables}; SET session_replication_role = origin"

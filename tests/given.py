@@ -12,7 +12,7 @@ from app.api_keys import service as api_keys
 from app.world import World
 from tests.clock import TurnedClock
 
-PASSWORD = "correct horse battery staple"  # noqa: S105  a test's
+PASSWORD = "correct horse battery staple"
 _numbers = count(1)
 
 

@@ -56,7 +56,7 @@ class Server:
 
 def programs(environ: Mapping[str, str] | None = None) -> tuple[Path, str]:
     """The directory of initdb and postgres, and where it was found. Raises NoPostgres."""
-    environ = os.environ if environ is None else environ
+    environ = os.environ if environ is None else environ  # noqa: TID251  the run is told where to look
     if given := environ.get("TEST_PG_BINDIR"):
         return Path(given), "given"
     if environ.get("TEST_PG_KIND") != "wheel":
@@ -93,7 +93,7 @@ def start() -> Server:
     """Make a cluster and start it. About one second."""
     bindir, kind = programs()
     user, child = _unprivileged()
-    home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108  a socket's path may be 107 bytes at most
+    home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if child:
         if not _reachable(bindir):
             bindir, kind = _copied(bindir, home), kind + " copied"

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from app.db.types import AnyRow
 from app.access import rules
 from app.access.rules import Decision, Facts, SessionFacts
 from app.agreements import rules as agreements
-from app.agreements.duties import duties
+from app.agreements.service import duties
 from app.base.signing import Signer
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.licenses import rules as licensing
 from app.licenses import seats, standing
 from app.licenses.keys import key_digest
@@ -91,6 +90,7 @@ async def _read(
         license_named=request.license_key is not None or device is not None,
         asked=asked,
         agreements=agreements.compliance(owed, now),
+        accepted={str(duty.document_id): duty.accepted for duty in owed if duty.accepted},
     )
     return product, facts, row
 
@@ -151,7 +151,7 @@ def _grant(world: World, sign: Signer, product: str, who: EndUser | None, reques
         "dev": sha256(request.fingerprint.encode()).hexdigest() if request.fingerprint else None,
         "features": dict(it.features) if it is not None else None,
         "acr": answer.acr,
-        "agreements": {str(document): ordinal for document, ordinal in answer.facts.agreements.accepted} or None,
+        "agreements": dict(answer.facts.accepted) or None,
         "nonce": request.nonce,
     }
     return sign.sign(GRANT_TYPE, {name: value for name, value in claims.items() if value is not None})

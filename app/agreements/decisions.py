@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from app.agreements import receipts, rules
 from app.agreements.models import (
@@ -25,6 +25,7 @@ from app.base.signing import Signer
 from app.catalog.models import Product
 from app.db.base import table
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import record
 from app.signing_keys.service import signer
 from app.web.callers import Origin, Subject
@@ -123,7 +124,7 @@ async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUI
         return await _take(session, world, keys, head, act, standing)
 
 
-async def _again(session: Session, shown: Row[Any], wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
+async def _again(session: Session, shown: AnyRow, wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
     """What a spent presentation answers to the word that spent it; without an event of its own, that was an acceptance which
     stood already (R19). Raises AlreadyDecided for the other word."""
     own = (await session.execute(_decided, {"presentation": shown.id})).one_or_none()
@@ -134,7 +135,7 @@ async def _again(session: Session, shown: Row[Any], wanted: EventType, earlier: 
     raise AlreadyDecided
 
 
-async def _accepted_before(session: Session, shown: Row[Any], duty: Duty) -> Recorded | None:
+async def _accepted_before(session: Session, shown: AnyRow, duty: Duty) -> Recorded | None:
     """The acceptance of the very version that is shown, in whatever language and on whatever device it was given."""
     if duty.accepted < shown.ordinal:
         return None
@@ -142,11 +143,11 @@ async def _accepted_before(session: Session, shown: Row[Any], duty: Duty) -> Rec
     return _recorded(row) if row is not None else None
 
 
-def _recorded(row: Row[Any]) -> Recorded:
+def _recorded(row: AnyRow) -> Recorded:
     return Recorded(row.id, row.type, row.at, row.ordinal, row.receipt)
 
 
-def _claims(shown: Row[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the client claimed while the text was shown, overruled by what it claims with the decision."""
     before = {"scrolled_to_end": shown.scrolled_to_end, "dwell_ms": shown.dwell_ms}
     return {name: value for name, value in {**before, **given}.items() if value is not None}
@@ -157,7 +158,7 @@ async def _take(session: Session, world: World, keys: Signer, head: Head, act: A
     shown = act.shown
     before = next(duty for duty in standing if duty.document_id == shown.document_id)
     if act.type is EventType.ACCEPTED and act.at < shown.effective_at and before.owed(act.at):
-        raise AcceptCurrentFirst(required=before.required(act.at))
+        raise AcceptCurrentFirst(facts={"required": before.required(act.at)})
     event = await receipts.append(session, world, keys, head, act)
     after = rules.moved(before, act.type, shown.ordinal)
     await _project(session, before, after, event, act)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.agreements import rules
@@ -27,6 +27,7 @@ from app.catalog.problems import ProductNotFound
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.web.paging import Window, page
 from app.world import World
@@ -50,9 +51,9 @@ _public = (
 class Whole:
     """A row and what hangs on it: a document with all of its versions, or one version with its siblings and its texts."""
 
-    row: Row[Any]
-    versions: Sequence[Row[Any]]
-    texts: Sequence[Row[Any]]
+    row: AnyRow
+    versions: Sequence[AnyRow]
+    texts: Sequence[AnyRow]
     now: datetime
 
     def published(self) -> tuple[Version, ...]:
@@ -80,7 +81,7 @@ async def create(world: World, by: Actor, values: Values) -> Whole:
         raise
 
 
-async def documents(world: World, window: Window, product_code: str | None) -> tuple[Sequence[Row[Any]], str | None]:
+async def documents(world: World, window: Window, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _documents if product_code is None else _documents.where(Product.code == product_code)
     async with world.db.lookup() as session:
         return await page(session, wanted, AgreementDocument.id, window)
@@ -108,7 +109,7 @@ async def version(world: World, version_id: UUID) -> Whole:
         return await _version(session, version_id, world.clock.now())
 
 
-async def write_text(world: World, by: Actor, version_id: UUID, locale: str, values: Values) -> Row[Any]:
+async def write_text(world: World, by: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
     """Write one language of a version: freely while it is a draft; once published only a language that it lacks (R3).
 
     Writing the very same again changes nothing. Raises AgreementTextFrozen, AgreementChangesMissing, AgreementVersionNotFound.
@@ -134,7 +135,7 @@ async def write_text(world: World, by: Actor, version_id: UUID, locale: str, val
         return (await session.execute(_text, place)).one()
 
 
-def _may_be_added(owner: Row[Any], found: Row[Any] | None, wanted: Values) -> None:
+def _may_be_added(owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
     """Whether a published version takes this text: only in a new language, and as complete as R4 asked of the others."""
     if found is not None:
         raise AgreementTextFrozen
@@ -173,7 +174,7 @@ async def publish(world: World, by: Actor, version_id: UUID, effective_at: datet
         return await _version(session, version_id, now)
 
 
-async def public_text(world: World, text_id: UUID) -> Row[Any]:
+async def public_text(world: World, text_id: UUID) -> AnyRow:
     """The stored text of a published version, for everybody. Raises AgreementTextNotFound."""
     async with world.db.lookup() as session:
         row = (await session.execute(_public, {"text": text_id})).one_or_none()
@@ -182,7 +183,7 @@ async def public_text(world: World, text_id: UUID) -> Row[Any]:
     return row
 
 
-async def _held(session: Session, version_id: UUID) -> Row[Any]:
+async def _held(session: Session, version_id: UUID) -> AnyRow:
     """The version, with its document's row bumped, so that writing texts and publishing take turns. Raises AgreementVersionNotFound."""
     owning = select(AgreementVersion.document_id).where(AgreementVersion.id == version_id).scalar_subquery()
     await session.execute(update(AgreementDocument).where(AgreementDocument.id == owning).values(rev=AgreementDocument.rev + 1))
@@ -214,7 +215,7 @@ async def _version(session: Session, version_id: UUID, now: datetime) -> Whole:
     return Whole(row, await _of(session, row.document_id), texts, now)
 
 
-async def _of(session: Session, document_id: UUID) -> Sequence[Row[Any]]:
+async def _of(session: Session, document_id: UUID) -> Sequence[AnyRow]:
     """All versions of a document, the latest first."""
     wanted = _versions.where(AgreementVersion.document_id == document_id).order_by(AgreementVersion.id.desc())
     return (await session.execute(wanted)).all()

@@ -8,16 +8,21 @@ On PostgreSQL they are ordinary triggers, so a superuser's `session_replication_
 _PUBLISHED = "EXISTS (SELECT 1 FROM agreement_versions WHERE status = 'published' AND id IN ({ids}))"
 _REFUSE = "BEGIN SELECT RAISE(ABORT, 'a published agreement is frozen'); END"
 
-SQLITE_CREATE = (
-    f"CREATE TRIGGER agreement_versions_kept BEFORE UPDATE ON agreement_versions FOR EACH ROW WHEN OLD.status = 'published' {_REFUSE}",
-    "CREATE TRIGGER agreement_versions_not_deleted BEFORE DELETE ON agreement_versions FOR EACH ROW "
-    f"WHEN OLD.status = 'published' {_REFUSE}",
-    "CREATE TRIGGER agreement_texts_kept BEFORE UPDATE ON agreement_texts FOR EACH ROW "
-    f"WHEN {_PUBLISHED.format(ids='OLD.version_id, NEW.version_id')} {_REFUSE}",
-    "CREATE TRIGGER agreement_texts_not_deleted BEFORE DELETE ON agreement_texts FOR EACH ROW "
-    f"WHEN {_PUBLISHED.format(ids='OLD.version_id')} {_REFUSE}",
-    f"CREATE TRIGGER agreement_events_kept BEFORE UPDATE ON agreement_events FOR EACH ROW {_REFUSE}",
-    f"CREATE TRIGGER agreement_events_not_deleted BEFORE DELETE ON agreement_events FOR EACH ROW {_REFUSE}",
+_SQLITE = "CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW {when} " + _REFUSE
+_WAS_PUBLISHED = "WHEN OLD.status = 'published'"
+_OF_PUBLISHED = "WHEN " + _PUBLISHED.format(ids="OLD.version_id")
+_TO_PUBLISHED = "WHEN " + _PUBLISHED.format(ids="OLD.version_id, NEW.version_id")
+
+SQLITE_CREATE = tuple(
+    _SQLITE.format(name=name, event=event, table=table, when=when)
+    for name, event, table, when in (
+        ("agreement_versions_kept", "UPDATE", "agreement_versions", _WAS_PUBLISHED),
+        ("agreement_versions_not_deleted", "DELETE", "agreement_versions", _WAS_PUBLISHED),
+        ("agreement_texts_kept", "UPDATE", "agreement_texts", _TO_PUBLISHED),
+        ("agreement_texts_not_deleted", "DELETE", "agreement_texts", _OF_PUBLISHED),
+        ("agreement_events_kept", "UPDATE", "agreement_events", ""),
+        ("agreement_events_not_deleted", "DELETE", "agreement_events", ""),
+    )
 )
 SQLITE_DROP = (
     "DROP TRIGGER agreement_events_not_deleted",
@@ -29,16 +34,24 @@ SQLITE_DROP = (
 )
 
 _RAISE = "RAISE EXCEPTION 'a published agreement is frozen' USING ERRCODE = 'restrict_violation'"
+_TEXT_FUNCTION = f"""
+CREATE FUNCTION agreement_text_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF {_PUBLISHED.format(ids="OLD.version_id")} THEN {_RAISE}; END IF;
+        RETURN OLD;
+    END IF;
+    IF {_PUBLISHED.format(ids="OLD.version_id, NEW.version_id")} THEN {_RAISE}; END IF;
+    RETURN NEW;
+END $$"""
+_POSTGRESQL = "CREATE TRIGGER {table}_kept BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW {when} EXECUTE FUNCTION {function}()"
 
 POSTGRESQL_CREATE = (
     f"CREATE FUNCTION agreement_frozen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_RAISE}; END $$",
-    "CREATE FUNCTION agreement_text_frozen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-    f"IF TG_OP = 'UPDATE' THEN IF {_PUBLISHED.format(ids='OLD.version_id, NEW.version_id')} THEN {_RAISE}; END IF; RETURN NEW; END IF; "
-    f"IF {_PUBLISHED.format(ids='OLD.version_id')} THEN {_RAISE}; END IF; RETURN OLD; END $$",
-    "CREATE TRIGGER agreement_versions_kept BEFORE UPDATE OR DELETE ON agreement_versions FOR EACH ROW "
-    "WHEN (OLD.status = 'published') EXECUTE FUNCTION agreement_frozen()",
-    "CREATE TRIGGER agreement_texts_kept BEFORE UPDATE OR DELETE ON agreement_texts FOR EACH ROW EXECUTE FUNCTION agreement_text_frozen()",
-    "CREATE TRIGGER agreement_events_kept BEFORE UPDATE OR DELETE ON agreement_events FOR EACH ROW EXECUTE FUNCTION agreement_frozen()",
+    _TEXT_FUNCTION,
+    _POSTGRESQL.format(table="agreement_versions", when="WHEN (OLD.status = 'published')", function="agreement_frozen"),
+    _POSTGRESQL.format(table="agreement_texts", when="", function="agreement_text_frozen"),
+    _POSTGRESQL.format(table="agreement_events", when="", function="agreement_frozen"),
 )
 POSTGRESQL_DROP = (
     "DROP TRIGGER agreement_events_kept ON agreement_events",

@@ -1,7 +1,6 @@
 """Agreements. Published versions and their texts are frozen; events are only ever inserted."""
 
 from enum import StrEnum
-from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -115,7 +114,7 @@ class AgreementLedger(Base):
 
     __tablename__ = "agreement_ledgers"
 
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    user_id: Mapped[Reference] = mapped_column(ForeignKey("users.id"), primary_key=True)
     seq: Mapped[int]
     head: Mapped[str | None] = mapped_column(String(64))
 
@@ -146,7 +145,7 @@ class AgreementEventContext(Base):
 
     __tablename__ = "agreement_event_contexts"
 
-    event_id: Mapped[UUID] = mapped_column(ForeignKey("agreement_events.id"), primary_key=True)
+    event_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_events.id"), primary_key=True)
     ip: Mapped[str | None] = mapped_column(String(64))
     user_agent: Mapped[str | None] = mapped_column(String(512))
     session_id: Mapped[Reference]
@@ -158,8 +157,8 @@ class AgreementState(Base):
 
     __tablename__ = "agreement_states"
 
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    document_id: Mapped[UUID] = mapped_column(ForeignKey("agreement_documents.id"), primary_key=True)
+    user_id: Mapped[Reference] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    document_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_documents.id"), primary_key=True)
     accepted_ordinal: Mapped[int]
     declined_ordinal: Mapped[int]
     accepted_event_id: Mapped[Reference | None]

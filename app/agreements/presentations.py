@@ -5,14 +5,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Integer, Row, bindparam, func, insert, select, update
+from sqlalchemy import Boolean, Integer, bindparam, func, insert, select, update
 
-from app.agreements import rules, service
+from app.agreements import overview, rules
 from app.agreements.models import AgreementPresentation, AgreementText
+from app.agreements.overview import Shown, Wish
 from app.agreements.problems import AgreementNotFound, AgreementVersionNotFound, AlreadyDecided, PresentationExpired, PresentationNotFound
 from app.agreements.rules import Duty, Version
-from app.agreements.service import Shown, Wish
 from app.db.base import table
+from app.db.types import AnyRow
 from app.events.service import record
 from app.web.callers import Subject
 from app.world import World
@@ -45,7 +46,7 @@ class Presented:
     id: UUID
     expires_at: datetime
     shown: Shown
-    words: Row[Any]
+    words: AnyRow
 
 
 async def present(world: World, by: Subject, document_id: UUID, version_id: UUID | None, wish: Wish, screen: Values) -> Presented:
@@ -56,11 +57,11 @@ async def present(world: World, by: Subject, document_id: UUID, version_id: UUID
     """
     now = world.clock.now()
     async with world.db.read() as session:
-        found = await service.standing(session, by.id, document_id)
+        found = await overview.standing(session, by.id, document_id)
         if found is None:
             raise AgreementNotFound
         document, duty = found
-        shown = await service.shown(session, document, _version(duty, version_id, now), wish)
+        shown = await overview.shown(session, document, _version(duty, version_id, now), wish)
         words = (await session.execute(_text.where(AgreementText.id == shown.text.id))).one()
     values = {
         **screen,
@@ -92,7 +93,7 @@ def _version(duty: Duty, version_id: UUID | None, now: datetime) -> Version:
     raise AgreementVersionNotFound
 
 
-async def claim(world: World, by: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None) -> Row[Any]:
+async def claim(world: World, by: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None) -> AnyRow:
     """Note what the client claims while the text is on the screen; None leaves what was claimed before.
 
     Raises PresentationNotFound, AlreadyDecided, PresentationExpired.

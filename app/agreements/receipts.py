@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementEventContext, AgreementLedger, AgreementText, EventType
 from app.agreements.problems import ReceiptNotFound
@@ -15,8 +15,8 @@ from app.agreements.rules import digest, told
 from app.base.signing import Signer
 from app.catalog.models import Product
 from app.db import dialect
-from app.db.base import table
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.web.callers import Origin, Subject
 from app.web.paging import Window, page
 from app.world import World
@@ -36,7 +36,19 @@ _extend = (
     .values(seq=bindparam("next"), head=bindparam("receipt"))
 )
 _receipts = (
-    select(*table(AgreementEvent).columns, AgreementText.locale, Product.code.label("product"))
+    select(
+        AgreementEvent.id,
+        AgreementEvent.type,
+        AgreementEvent.at,
+        Product.code.label("product"),
+        AgreementEvent.document_id.label("document"),
+        AgreementEvent.version_id.label("version"),
+        AgreementEvent.ordinal,
+        AgreementEvent.text_id.label("text"),
+        AgreementText.locale,
+        AgreementEvent.seq,
+        AgreementEvent.receipt.label("jws"),
+    )
     .join(AgreementText, AgreementText.id == AgreementEvent.text_id)
     .join(AgreementDocument, AgreementDocument.id == AgreementEvent.document_id)
     .join(Product, Product.id == AgreementDocument.product_id)
@@ -60,7 +72,7 @@ class Act:
 
     by: Subject
     origin: Origin
-    shown: Row[Any]
+    shown: AnyRow
     type: EventType
     at: datetime
     claims: Mapping[str, Any]
@@ -164,12 +176,12 @@ def session_commitment(salt: bytes, session_id: UUID) -> str:
     return sha256(salt + str(session_id).encode()).hexdigest()
 
 
-async def receipts(world: World, by: Subject, window: Window) -> tuple[Sequence[Row[Any]], str | None]:
+async def receipts(world: World, by: Subject, window: Window) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.lookup() as session:
         return await page(session, _receipts.where(AgreementEvent.user_id == by.id), AgreementEvent.id, window)
 
 
-async def receipt(world: World, by: Subject, event_id: UUID) -> Row[Any]:
+async def receipt(world: World, by: Subject, event_id: UUID) -> AnyRow:
     """One of the end user's own receipts. Raises ReceiptNotFound."""
     async with world.db.lookup() as session:
         wanted = _receipts.where(AgreementEvent.id == event_id, AgreementEvent.user_id == by.id)

@@ -103,7 +103,9 @@ def moved(duty: Duty, word: EventType, ordinal: int) -> Duty:
     return replace(duty, declined=max(duty.declined, ordinal))
 
 
-class Outstanding(NamedTuple):
+class Standpoint(NamedTuple):
+    """A document, and an ordinal of it."""
+
     document_id: UUID
     ordinal: int
 
@@ -116,11 +118,13 @@ class Advice(NamedTuple):
 @dataclass(frozen=True)
 class Compliance:
     """`compliant`: access may be allowed, grace included. `outstanding`: what should be accepted, also during grace; empty is
-    R8's compliance. `declined`: one that stands in the way was declined. `valid_until`: when any of this could change by itself."""
+    R8's compliance. `accepted`: the highest ordinals accepted. `declined`: one that stands in the way was declined.
+    `valid_until`: when any of this could change by itself."""
 
     compliant: bool
     declined: bool
-    outstanding: tuple[Outstanding, ...]
+    outstanding: tuple[Standpoint, ...]
+    accepted: tuple[Standpoint, ...]
     warnings: tuple[Advice, ...]
     valid_until: datetime | None
 
@@ -132,7 +136,8 @@ def compliance(duties: Iterable[Duty], now: datetime) -> Compliance:
     return Compliance(
         compliant=not {"required", "declined"} & set(statuses),
         declined="declined" in statuses,
-        outstanding=tuple(Outstanding(duty.document_id, duty.required(now)) for duty in duties if duty.owed(now)),
+        outstanding=tuple(Standpoint(duty.document_id, duty.required(now)) for duty in duties if duty.owed(now)),
+        accepted=tuple(Standpoint(duty.document_id, duty.accepted) for duty in duties if duty.accepted),
         warnings=tuple(advice for duty in duties for advice in _advice(duty, now)),
         valid_until=min((moment for duty in duties for moment in _boundaries(duty, now)), default=None),
     )
@@ -217,18 +222,22 @@ def _first_is_material(draft: Draft, now: datetime) -> Problem | None:
 
 
 def _default_text(draft: Draft, now: datetime) -> Problem | None:
-    return None if draft.default_locale in draft.changes else AgreementDefaultTextMissing(locale=draft.default_locale)
+    return None if draft.default_locale in draft.changes else AgreementDefaultTextMissing(facts={"locale": draft.default_locale})
 
 
 def _changes_told(draft: Draft, now: datetime) -> Problem | None:
     silent: list[Fact] = [locale for locale, text in sorted(draft.changes.items()) if text is None]
     due = changes_due(draft.change_class, bool(draft.published))
-    return AgreementChangesMissing("Give `changes` in every language.", locales=silent) if due and silent else None
+    return AgreementChangesMissing("Give `changes` in every language.", {"locales": silent}) if due and silent else None
 
 
 def _none_scheduled(draft: Draft, now: datetime) -> Problem | None:
     waiting = scheduled(draft.published, now)
-    return None if waiting is None else AgreementAlreadyScheduled(version=str(waiting.id), effective_at=told(waiting.effective_at))
+    return (
+        None
+        if waiting is None
+        else AgreementAlreadyScheduled(facts={"version": str(waiting.id), "effective_at": told(waiting.effective_at)})
+    )
 
 
 def _dates(draft: Draft, now: datetime) -> Problem | None:

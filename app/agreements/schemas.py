@@ -1,23 +1,14 @@
-"""Wire shapes of agreements, presentations, decisions and receipts."""
+"""Wire shapes of the operator's side: agreements, versions, texts. What an end user sees is in `me_schemas.py`."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
-from sqlalchemy import Row
-
 from app.agreements import rules
-from app.agreements.decisions import Outcome
 from app.agreements.documents import Whole
-from app.agreements.presentations import Presented
-from app.agreements.rules import Compliance, Version
-from app.agreements.service import Item, Shown
-from app.web.shapes import Count, Flag, Instant, InstantIn, Locale, Name, Prose, Shape, Slug, absent
+from app.db.types import AnyRow
+from app.web.shapes import Instant, InstantIn, Locale, Name, Prose, Shape, Slug
 
 ChangeClassName = Literal["material", "notice", "editorial"]
-Fallback = Literal["none", "language", "default"]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class AgreementIn(Shape):
@@ -39,10 +30,6 @@ class AgreementOut(Shape):
     default_locale: str
     created_at: Instant
 
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        return cls(**{name: value for name, value in row._mapping.items() if name in AgreementOut.model_fields})
-
 
 class VersionLine(Shape):
     """A version without its texts. `state` follows from the time: draft, scheduled, effective, superseded."""
@@ -59,7 +46,7 @@ class VersionLine(Shape):
     created_at: Instant
 
     @classmethod
-    def told(cls, row: Row[Any], whole: Whole) -> dict[str, Any]:
+    def told(cls, row: AnyRow, whole: Whole) -> dict[str, Any]:
         fields = {name: value for name, value in row._mapping.items() if name in VersionLine.model_fields}
         return {**fields, "document": row.document_id, "state": rules.state(row.id, whole.published(), whole.now)}
 
@@ -72,7 +59,7 @@ class AgreementWhole(AgreementOut):
     @classmethod
     def whole(cls, found: Whole) -> Self:
         versions = [VersionLine(**VersionLine.told(row, found)) for row in found.versions]
-        return cls(**AgreementOut.of(found.row).model_dump(), versions=versions)
+        return cls(**dict(AgreementOut.model_validate(found.row)), versions=versions)
 
 
 class VersionIn(Shape):
@@ -108,17 +95,13 @@ class TextOut(Shape):
     statement_sha256: str
     created_at: Instant
 
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        return cls(**{name: value for name, value in row._mapping.items() if name in cls.model_fields})
-
 
 class VersionOut(VersionLine):
     texts: list[TextOut]
 
     @classmethod
     def whole(cls, found: Whole) -> Self:
-        return cls(**VersionLine.told(found.row, found), texts=[TextOut.of(text) for text in found.texts])
+        return cls(**VersionLine.told(found.row, found), texts=[TextOut.model_validate(text) for text in found.texts])
 
 
 class PublishIn(Shape):
@@ -126,245 +109,3 @@ class PublishIn(Shape):
 
     effective_at: InstantIn | None = None
     grace_until: InstantIn | None = None
-
-
-class OutstandingOut(Shape):
-    """A document whose version of this ordinal, or a later one, has to be accepted."""
-
-    document: UUID
-    ordinal: int
-
-
-def _outstanding(found: Compliance) -> list[OutstandingOut]:
-    return [OutstandingOut(document=it.document_id, ordinal=it.ordinal) for it in found.outstanding]
-
-
-class VersionRef(Shape):
-    version: UUID
-    ordinal: int
-    label: str | None
-    change_class: ChangeClassName
-    effective_at: Instant
-    grace_until: Instant | None
-
-    @classmethod
-    def of(cls, it: Version | None) -> Self | None:
-        if it is None:
-            return None
-        fields = {"label": it.label, "effective_at": it.effective_at, "grace_until": it.grace_until}
-        return cls(version=it.id, ordinal=it.ordinal, change_class=it.change_class, **fields)  # type: ignore[arg-type]
-
-
-class AcceptedRef(Shape):
-    """The latest version accepted. `event` names the receipt."""
-
-    ordinal: int
-    event: UUID
-    at: Instant
-
-
-class TextRef(Shape):
-    """The text that a presentation would show now. `requested` is the language wished for most, null if none was."""
-
-    id: UUID
-    requested: str | None
-    locale: str
-    fallback: Fallback
-    sha256: str
-    summary: str | None
-
-    @classmethod
-    def of(cls, it: Shown) -> Self:
-        return cls(summary=it.text.summary, **_text(it))
-
-
-def _text(it: Shown) -> dict[str, Any]:
-    choice = {"requested": it.choice.requested, "locale": it.choice.served, "fallback": it.choice.fallback}
-    return {"id": it.text.id, "sha256": it.text.sha256, **choice}
-
-
-class MyAgreement(Shape):
-    """`document` is the id that a presentation is asked for by. `in_grace`: a newer version must be accepted before `grace_until`."""
-
-    document: UUID
-    kind: str
-    region: str
-    name: str
-    status: Literal["accepted", "in_grace", "required", "declined", "not_required"]
-    grace_until: Instant | None
-    current: VersionRef | None
-    accepted: AcceptedRef | None
-    upcoming: VersionRef | None
-    text: TextRef
-
-    @classmethod
-    def of(cls, it: Item) -> Self:
-        row, duty = it.document, it.duty
-        return cls(
-            document=duty.document_id,
-            kind=row.kind,
-            region=row.region,
-            name=row.name,
-            status=duty.status(it.now),
-            grace_until=duty.grace_end(it.now),
-            current=VersionRef.of(rules.current(duty.versions, it.now)),
-            accepted=_accepted(row),
-            upcoming=VersionRef.of(rules.scheduled(duty.versions, it.now)),
-            text=TextRef.of(it.shown),
-        )
-
-
-def _accepted(row: Row[Any]) -> AcceptedRef | None:
-    if row.accepted_event_id is None:
-        return None
-    return AcceptedRef(ordinal=row.accepted, event=row.accepted_event_id, at=row.accepted_at)
-
-
-class MyAgreements(Shape):
-    """`compliant`: everything in force is accepted. `valid_until`: when that could change by itself."""
-
-    compliant: bool
-    items: list[MyAgreement]
-    valid_until: Instant | None
-
-    @classmethod
-    def of(cls, found: Compliance, items: list[Item]) -> Self:
-        return cls(compliant=not found.outstanding, items=[MyAgreement.of(it) for it in items], valid_until=found.valid_until)
-
-
-class PresentationIn(Shape):
-    """How and on which screen the text is shown. `version` absent: the one in effect, or the coming one if nothing is owed."""
-
-    locale: Locale | None = None
-    format: Literal["md"] = "md"
-    version: UUID | None = None
-    client: Name | None = None
-    app_version: Name | None = None
-    platform: Name | None = None
-    ui_ref: Name | None = None
-
-
-class PresentedText(Shape):
-    id: UUID
-    requested: str | None
-    locale: str
-    fallback: Fallback
-    sha256: str
-    format: Literal["md"]
-    title: str
-    body: str
-
-
-class PresentationOut(Shape):
-    """Show `body`, then `statement` beside two buttons with these labels; repeat `text.sha256` with the decision."""
-
-    id: UUID
-    expires_at: Instant
-    version: UUID
-    ordinal: int
-    text: PresentedText
-    statement: str
-    accept_label: str
-    decline_label: str
-
-    @classmethod
-    def of(cls, it: Presented) -> Self:
-        words, version = it.words, it.shown.version
-        return cls(
-            id=it.id,
-            expires_at=it.expires_at,
-            version=version.id,
-            ordinal=version.ordinal,
-            text=PresentedText(format="md", title=words.title, body=words.body, **_text(it.shown)),
-            statement=words.statement,
-            accept_label=words.accept_label,
-            decline_label=words.decline_label,
-        )
-
-
-class ClaimsIn(Shape):
-    scrolled_to_end: Flag = absent()
-    dwell_ms: Count = absent()
-
-
-class PresentationState(Shape):
-    id: UUID
-    expires_at: Instant
-    scrolled_to_end: bool | None
-    dwell_ms: int | None
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        return cls(id=row.id, expires_at=row.expires_at, scrolled_to_end=row.scrolled_to_end, dwell_ms=row.dwell_ms)
-
-
-class DecisionClaims(ClaimsIn):
-    """What the client asserts and the server cannot check. A click made offline keeps its own time here, never in `at`."""
-
-    client_time: InstantIn = absent()
-
-    def told(self) -> dict[str, Any]:
-        return dict(self._claims())
-
-    def _claims(self) -> Iterator[tuple[str, Any]]:
-        for name, value in self.model_dump(exclude_unset=True).items():
-            yield name, rules.told(value) if name == "client_time" else value
-
-
-class DecisionIn(Shape):
-    decision: Literal["accept", "decline"]
-    text_sha256: Sha256
-    claims: DecisionClaims = DecisionClaims()
-
-
-class ReceiptRef(Shape):
-    jws: str
-    url: str
-
-
-class DecisionOut(Shape):
-    """`compliant` and `outstanding` are about the product's agreements after this decision."""
-
-    event: UUID
-    type: Literal["accepted", "declined"]
-    at: Instant
-    ordinal: int
-    result: Literal["created", "replayed", "already_accepted"]
-    compliant: bool
-    outstanding: list[OutstandingOut]
-    receipt: ReceiptRef
-
-    @classmethod
-    def of(cls, it: Outcome) -> Self:
-        event = it.event
-        return cls(
-            event=event.id,
-            type=event.type,  # type: ignore[arg-type]  # the column holds only these
-            at=event.at,
-            ordinal=event.ordinal,
-            result=it.result,
-            compliant=not it.compliance.outstanding,
-            outstanding=_outstanding(it.compliance),
-            receipt=ReceiptRef(jws=event.receipt, url=f"/v1/me/receipts/{event.id}"),
-        )
-
-
-class ReceiptOut(Shape):
-    """`jws` is the record (`typ: acceptance-receipt+jwt`); the rest is an index of it. `seq` is its place in the user's chain."""
-
-    id: UUID
-    type: Literal["accepted", "declined"]
-    at: Instant
-    product: str
-    document: UUID
-    version: UUID
-    ordinal: int
-    text: UUID
-    locale: str
-    seq: int
-    jws: str
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        fields = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        return cls(**fields, document=row.document_id, version=row.version_id, text=row.text_id, jws=row.receipt)

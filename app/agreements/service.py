@@ -1,28 +1,20 @@
-"""Where an end user stands with the agreements of a product: the step that the access decision takes, and the list they see."""
+"""Where an end user stands with the agreements of a product: the step of the access decision, and the columns it reads."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, bindparam, func, select
+from sqlalchemy import and_, bindparam, func, select
 
-from app.agreements import rules
-from app.agreements.languages import Choice, choose, wishes_of
-from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, AgreementVersion, VersionStatus
-from app.agreements.rules import Compliance, Duty, Version
-from app.catalog.models import Product
-from app.catalog.problems import ProductNotFound
+from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion, VersionStatus
+from app.agreements.rules import Duty, Version
 from app.db.database import Session
-from app.users.models import User
-from app.world import World
+from app.db.types import AnyRow
 
-_accepted = func.coalesce(AgreementState.accepted_ordinal, 0).label("accepted")
-_standing = (
+ACCEPTED = func.coalesce(AgreementState.accepted_ordinal, 0).label("accepted")
+STANDING = (
     AgreementDocument.id.label("document_id"),
-    _accepted,
+    ACCEPTED,
     func.coalesce(AgreementState.declined_ordinal, 0).label("declined"),
     AgreementVersion.id.label("version_id"),
     AgreementVersion.ordinal,
@@ -30,49 +22,26 @@ _standing = (
     AgreementVersion.effective_at,
     AgreementVersion.grace_until,
 )
-_mine = and_(AgreementState.document_id == AgreementDocument.id, AgreementState.user_id == bindparam("user"))
-_published = and_(AgreementVersion.document_id == AgreementDocument.id, AgreementVersion.status == VersionStatus.PUBLISHED)
+MINE = and_(AgreementState.document_id == AgreementDocument.id, AgreementState.user_id == bindparam("user"))
+PUBLISHED = and_(AgreementVersion.document_id == AgreementDocument.id, AgreementVersion.status == VersionStatus.PUBLISHED)
 
 _duties = (
-    select(*_standing)
+    select(*STANDING)
     .select_from(AgreementDocument)
-    .outerjoin(AgreementState, _mine)
-    .outerjoin(AgreementVersion, and_(_published, AgreementVersion.ordinal > _accepted))
+    .outerjoin(AgreementState, MINE)
+    .outerjoin(AgreementVersion, and_(PUBLISHED, AgreementVersion.ordinal > ACCEPTED))
     .where(AgreementDocument.product_id == bindparam("product"))
     .order_by(AgreementDocument.id, AgreementVersion.ordinal)
 )
-_documents = (
-    select(
-        *_standing,
-        AgreementVersion.label,
-        AgreementDocument.kind,
-        AgreementDocument.region,
-        AgreementDocument.name,
-        AgreementDocument.default_locale,
-        Product.default_locale.label("product_locale"),
-        User.locale.label("user_locale"),
-        AgreementState.accepted_event_id,
-        AgreementEvent.at.label("accepted_at"),
-    )
-    .select_from(AgreementDocument)
-    .join(Product, Product.id == AgreementDocument.product_id)
-    .join(User, User.id == bindparam("user"))
-    .join(AgreementVersion, _published)
-    .outerjoin(AgreementState, _mine)
-    .outerjoin(AgreementEvent, AgreementEvent.id == AgreementState.accepted_event_id)
-    .order_by(AgreementDocument.id, AgreementVersion.ordinal)
-)
-_product = select(Product.id).where(Product.code == bindparam("code"))
-_languages = select(AgreementText.id, AgreementText.version_id, AgreementText.locale, AgreementText.sha256, AgreementText.summary)
 
 
 async def duties(session: Session, user_id: UUID, product_id: UUID) -> tuple[Duty, ...]:
     """Where the end user stands with each agreement of the product, without the versions met already. One statement."""
     rows = (await session.execute(_duties, {"user": user_id, "product": product_id})).all()
-    return tuple(duty for _, duty in _grouped(rows))
+    return tuple(duty for _, duty in grouped(rows))
 
 
-def _grouped(rows: Iterable[Row[Any]]) -> Iterable[tuple[Row[Any], Duty]]:
+def grouped(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Duty]]:
     """Rows in the order of their documents, one for each version, as a row and a duty for each document."""
     for document_id, group in groupby(rows, key=lambda row: row.document_id):
         found = list(group)
@@ -80,81 +49,6 @@ def _grouped(rows: Iterable[Row[Any]]) -> Iterable[tuple[Row[Any], Duty]]:
         yield found[0], Duty(document_id, found[0].accepted, found[0].declined, versions)
 
 
-def version_of(row: Row[Any]) -> Version:
+def version_of(row: AnyRow) -> Version:
     label = row._mapping.get("label")
     return Version(row.version_id, row.ordinal, row.change_class, row.effective_at, row.grace_until, label)
-
-
-@dataclass(frozen=True)
-class Wish:
-    """The languages that a call asks for: its `locale` parameter, and its `Accept-Language` header as it came."""
-
-    locale: str | None
-    header: str | None
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The version that an end user would be shown now, which of its texts, and why that one."""
-
-    version: Version
-    text: Row[Any]
-    choice: Choice
-
-
-@dataclass(frozen=True)
-class Item:
-    """One agreement as its end user sees it. `document` is a row with its name and with what was accepted, if anything was."""
-
-    document: Row[Any]
-    duty: Duty
-    shown: Shown
-    now: datetime
-
-
-async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tuple[Compliance, list[Item]]:
-    """The published agreements of a product as this end user stands with them. Raises ProductNotFound."""
-    now = world.clock.now()
-    async with world.db.read() as session:
-        product_id = await session.scalar(_product, {"code": product_code})
-        if product_id is None:
-            raise ProductNotFound
-        found = await _of(session, user_id, _documents.where(AgreementDocument.product_id == product_id))
-        texts = await _texts(session, [version.id for _, duty in found if (version := rules.to_show(duty, now)) is not None])
-    items = [
-        Item(row, duty, _chosen(version, texts[version.id], row, wish), now)
-        for row, duty in found
-        if (version := rules.to_show(duty, now)) is not None
-    ]
-    return rules.compliance([duty for _, duty in found], now), items
-
-
-async def standing(session: Session, user_id: UUID, document_id: UUID) -> tuple[Row[Any], Duty] | None:
-    """One document with all its published versions, for one end user; None when it has none."""
-    found = await _of(session, user_id, _documents.where(AgreementDocument.id == document_id))
-    return found[0] if found else None
-
-
-async def shown(session: Session, document: Row[Any], version: Version, wish: Wish) -> Shown:
-    """The text of a published version in the best language there is."""
-    texts = await _texts(session, [version.id])
-    return _chosen(version, texts[version.id], document, wish)
-
-
-async def _of(session: Session, user_id: UUID, statement: Select[Any]) -> list[tuple[Row[Any], Duty]]:
-    return list(_grouped((await session.execute(statement, {"user": user_id})).all()))
-
-
-async def _texts(session: Session, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Row[Any]]]:
-    rows = await session.execute(_languages.where(AgreementText.version_id.in_(version_ids)).order_by(AgreementText.id))
-    texts: dict[UUID, list[Row[Any]]] = {}
-    for row in rows:
-        texts.setdefault(row.version_id, []).append(row)
-    return texts
-
-
-def _chosen(version: Version, texts: Sequence[Row[Any]], document: Row[Any], wish: Wish) -> Shown:
-    by_locale = {text.locale: text for text in texts}
-    wishes = wishes_of(wish.locale, document.user_locale, wish.header)
-    choice = choose(list(by_locale), wishes, (document.product_locale, document.default_locale))
-    return Shown(version, by_locale[choice.served], choice)

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
 
-from app.db.types import AnyRow
 from app.api_keys.models import ApiKey
 from app.api_keys.problems import ApiKeyNotFound, ScopeBeyondOwn
 from app.base.sealing import token_digest
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.web.callers import Operator
 from app.web.paging import Window, page

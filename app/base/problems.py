@@ -22,7 +22,7 @@ class Kind(Enum):
     UNAVAILABLE = auto()
 
 
-Fact: TypeAlias = "str | int | bool | None | list[Fact] | dict[str, Fact]"
+Fact: TypeAlias = "str | int | bool | list[Fact] | dict[str, Fact] | None"
 
 
 class Problem(Exception):

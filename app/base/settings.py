@@ -16,6 +16,7 @@ from app.base.entropy import Entropy
 
 PREFIX = "LICENTIA_"
 EX_CONFIG = 78  # sysexits.h
+REQUIRED = "is required in production"
 KEY_OCTETS = 32
 LEAST_MEMORY_KIB = 19_456  # the OWASP floor for Argon2id with t=2, p=1
 
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
     var: Path = Path("var")
     encryption_keys: Annotated[SecretStr, AfterValidator(_checked_ring)]
     lookup_key: Annotated[SecretStr, AfterValidator(_checked_key)]
-    public_url: Annotated[str, AfterValidator(_public_url)] = "http://127.0.0.1:8000"
+    public_url: Annotated[str, AfterValidator(_public_url)]
     trusted_proxies: Annotated[Listed, AfterValidator(_networks)] = []
     cors_origins: Listed = []
     docs: bool = True
@@ -148,11 +149,14 @@ class Settings(BaseSettings):
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read `LICENTIA_*` and `LICENTIA_*_FILE`. Raises SettingsInvalid with every fault at once."""
         given, faults = _gather(os.environ if environ is None else environ, cls)
-        if given.get("env", "development") == "development" and not faults:
+        if given.get("env") != "production":
             given = _with_development_secrets(given, Path(given.get("var", "var")))
-        listed = {name: _comma_separated(given[name]) for name in ("trusted_proxies", "cors_origins") if name in given}
+            given.setdefault("public_url", f"http://127.0.0.1:{given.get('port', 8000)}")
+        elif "public_url" not in given:
+            faults.append((f"{PREFIX}PUBLIC_URL", REQUIRED))
+        listed: dict[str, Any] = {name: _comma_separated(given[name]) for name in ("trusted_proxies", "cors_origins") if name in given}
         try:
-            settings = cls(**{**given, **listed})
+            settings = cls(**(given | listed))
         except ValidationError as invalid:
             faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
         if faults:
@@ -168,7 +172,7 @@ class Settings(BaseSettings):
 
 def _fault(error: Mapping[str, Any]) -> tuple[str, str]:
     name = PREFIX + str(error["loc"][0]).upper() if error["loc"] else PREFIX.rstrip("_")
-    sentence = "is required in production" if error["type"] == "missing" else str(error["msg"])
+    sentence = REQUIRED if error["type"] == "missing" else str(error["msg"])
     return name, sentence.removeprefix("Value error, ")
 
 
@@ -205,7 +209,7 @@ def _with_development_secrets(given: dict[str, Any], var: Path) -> dict[str, Any
 
 def _kept_secret(path: Path) -> str:
     """A secret made once and kept for the owner alone; two first starts at once agree on one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.touch(mode=0o600)
     draft.write_text(base64.b64encode(Entropy().octets(KEY_OCTETS)).decode(), encoding="ascii")

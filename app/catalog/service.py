@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.db.types import AnyRow, AnySelect
 from app.catalog import rules
 from app.catalog.models import Customer, Policy, Product, SeatBy
 from app.catalog.problems import (
@@ -22,6 +21,7 @@ from app.catalog.problems import (
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
+from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
 from app.web.paging import Window, page
 from app.world import World

@@ -22,10 +22,10 @@ def is_sqlite(url: str) -> bool:
 def engines(url: str, pool: int) -> tuple[AsyncEngine, AsyncEngine]:
     """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write."""
     if not is_sqlite(url):
-        engine = create_async_engine(url, pool_size=pool, max_overflow=pool, pool_timeout=10)
+        engine = create_async_engine(url, pool_size=pool, max_overflow=pool, pool_timeout=10, hide_parameters=True)
         return engine, engine
-    reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=30)
-    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
+    reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=30, hide_parameters=True)
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30, hide_parameters=True)
     event.listen(reader.sync_engine, "connect", _read_only)
     event.listen(writer.sync_engine, "connect", _prepared)
     return reader, writer

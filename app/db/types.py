@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
 
-AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
-AnySelect: TypeAlias = "Select[*tuple[Any, ...]]"
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 
 UNLIMITED: Literal["unlimited"] = "unlimited"
 Limit: TypeAlias = int | Literal["unlimited"]

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, or_, select, update
 
-from app.db.types import AnyRow
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import service
 from app.licenses.keys import code_digest, mint_code

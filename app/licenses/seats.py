@@ -8,11 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import insert, or_, select, update
 
-from app.db.types import AnyRow
 from app.base.problems import Fact, Problem
 from app.base.sealing import Place, token_digest
 from app.catalog.models import Policy, SeatBy
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import codes, rules, service, standing
 from app.licenses.keys import key_digest
@@ -84,12 +84,14 @@ async def activate(world: World, by: Subject | None, *, key: str | None, code: s
         _usable(it, by, now)
         if device is None:
             raise DeviceRequired
-        live = it.seat is not None and it.seat.live(now)
-        if redeemed is not None and (joins or not live):
+        live = it.seat if it.seat is not None and it.seat.live(now) else None
+        if redeemed is not None and (joins or live is None):
             await codes.spend(session, redeemed.id, now)
         if joins and by is not None:
             await service.assign(session, world, by.actor, license_id, by.id, it.max_users)
-        return await (_keep if live else _take)(session, world, it, device, by)
+        if live is not None:
+            return await _refreshed(session, world, it, live, device)
+        return await _take(session, world, it, device, by)
 
 
 async def _bumped(session: Session, world: World, key: str | None, redeemed: AnyRow | None) -> UUID:
@@ -110,15 +112,14 @@ def _usable(it: Standing, by: EndUser | None, now: datetime) -> None:
         raise SeatsNotUsed
 
 
-async def _keep(session: Session, world: World, it: Standing, device: DeviceFacts, by: Subject | None) -> Held:
-    """The device is here already: refresh the lease and what it says of itself; its token stays."""
-    assert it.seat is not None  # noqa: S101  the caller saw a live seat
+async def _refreshed(session: Session, world: World, it: Standing, seat: Seat, device: DeviceFacts | None) -> Held:
+    """The seat with its lease renewed, and with what the device says of itself; its token stays."""
     now = world.clock.now()
-    told = {name: value for name, value in vars(device).items() if value is not None}
+    told = {name: value for name, value in vars(device).items() if value is not None} if device else {}
     values = {**told, "last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
-    sealed = update(Activation).where(Activation.id == it.seat.id).values(values).returning(Activation.token_sealed)
-    token = world.keys.sealer.open((await session.execute(sealed)).scalar_one(), _place(it.seat.id)).decode()
-    return await _held(session, it, it.seat.id, token, new=False)
+    sealed = update(Activation).where(Activation.id == seat.id).values(values).returning(Activation.token_sealed)
+    token = world.keys.sealer.open((await session.execute(sealed)).scalar_one(), _place(seat.id)).decode()
+    return await _held(session, it, seat.id, token, new=False)
 
 
 async def _take(session: Session, world: World, it: Standing, device: DeviceFacts, by: Subject | None) -> Held:
@@ -185,16 +186,7 @@ async def heartbeat(world: World, device: Device, activation_id: UUID) -> Held:
         _usable(replace(it, assigned=True), None, now)
         if not it.seat.live(now) and not rules.seat_free(it):
             raise await _full(session, world, it)
-        return await _renewed(session, world, it)
-
-
-async def _renewed(session: Session, world: World, it: Standing) -> Held:
-    assert it.seat is not None  # noqa: S101  the caller saw the seat
-    now = world.clock.now()
-    values = {"last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
-    sealed = update(Activation).where(Activation.id == it.seat.id).values(values).returning(Activation.token_sealed)
-    token = world.keys.sealer.open((await session.execute(sealed)).scalar_one(), _place(it.seat.id)).decode()
-    return await _held(session, it, it.seat.id, token, new=False)
+        return await _refreshed(session, world, it, it.seat, None)
 
 
 async def renew_live(session: Session, world: World, license_id: UUID, seat_id: UUID, lease: str) -> datetime | None:

@@ -15,7 +15,7 @@ from app.catalog.problems import CustomerNotFound, PolicyNotFound
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
-from app.db.types import AnyRow, UNLIMITED
+from app.db.types import UNLIMITED, AnyRow
 from app.events.service import Actor, record
 from app.licenses import rules, standing
 from app.licenses.keys import Minted, key_digest, key_prefix, mint_key
@@ -53,7 +53,8 @@ async def bump(session: Session, license_id: UUID | None = None, key_hash: bytes
 
 async def issue(world: World, by: Actor, values: Values) -> tuple[Shown, str]:
     """A new license and its key, which is shown this once. Its dates are frozen here. Usable when this returns (R51)."""
-    values, users = dict(values), values.pop("users")
+    values = dict(values)
+    users = values.pop("users")
     try:
         async with world.db.write() as session:
             policy = await _policy(session, values["policy_id"])

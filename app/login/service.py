@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import and_, bindparam, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.db.types import AnyRow
 from app.base.passwords import normalised
 from app.base.problems import Malformed
 from app.base.sealing import token_digest
 from app.base.signing import Signer
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import sessions, totp
 from app.login.models import Factor, FactorKind, FactorState, Login

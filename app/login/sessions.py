@@ -1,5 +1,6 @@
 """Sessions and the access tokens that speak for them. A token is for others to read; we always look at the row (R60)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, exists, insert, select, update
 
-from app.db.types import AnyRow
 from app.base.signing import NotOurs, Signer
 from app.db.base import table
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import record
 from app.login import rules
 from app.login.models import Factor, FactorKind, FactorState, SessionRow
@@ -60,8 +61,8 @@ class Opened:
 async def open_session(session: Session, world: World, sign: Signer, origin: Origin, user_id: UUID, proofs: Proofs) -> Opened:
     """A new session for a login that is complete."""
     now, session_id = world.clock.now(), world.entropy.identifier()
-    amr, expires_at = _STRONG if proofs.second_factor_at else ["pwd"], now + world.settings.session_lifetime
-    row = {
+    amr = _STRONG if proofs.second_factor_at else ["pwd"]
+    row: dict[str, Any] = {
         "id": session_id,
         "user_id": user_id,
         "amr": amr,
@@ -70,45 +71,43 @@ async def open_session(session: Session, world: World, sign: Signer, origin: Ori
         "ip": origin.ip,
         "user_agent": origin.user_agent,
         "created_at": now,
-        "expires_at": expires_at,
+        "expires_at": now + world.settings.session_lifetime,
     }
     await session.execute(insert(SessionRow).values(row))
     await record(session, world, "session.opened", EndUser(user_id, session_id).actor, ("session", session_id), user_id, amr=amr)
-    return _opened(world, sign, user_id, session_id, amr, proofs, now, expires_at)
+    return _opened(world, sign, row)
 
 
 async def raise_session(session: Session, world: World, sign: Signer, user_id: UUID, session_id: UUID) -> Opened | None:
     """The same session with a second factor just shown; None if it was revoked meanwhile."""
     now = world.clock.now()
     alive = (SessionRow.id == session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
-    values = {"amr": _STRONG, "second_factor_at": now}
-    kept = (SessionRow.password_at, SessionRow.created_at, SessionRow.expires_at)
-    row = (await session.execute(update(SessionRow).where(*alive).values(values).returning(*kept))).one_or_none()
+    raised = update(SessionRow).where(*alive).values(amr=_STRONG, second_factor_at=now).returning(*table(SessionRow).columns)
+    row = (await session.execute(raised)).one_or_none()
     if row is None:
         return None
     await record(session, world, "session.stepped_up", EndUser(user_id, session_id).actor, ("session", session_id), user_id)
-    return _opened(world, sign, user_id, session_id, _STRONG, Proofs(row.password_at, now), row.created_at, row.expires_at)
+    return _opened(world, sign, dict(row._mapping))
 
 
-def _opened(
-    world: World, sign: Signer, user_id: UUID, session_id: UUID, amr: list[str], proofs: Proofs, auth_time: datetime, expires_at: datetime
-) -> Opened:
+def _opened(world: World, sign: Signer, row: Mapping[str, Any]) -> Opened:
+    """The session's row with a fresh access token (RFC 9068 section 2.2)."""
     now = world.clock.now()
-    acr = rules.acr(proofs, now, world.settings.second_factor_lifetime)
+    acr = rules.acr(Proofs(row["password_at"], row["second_factor_at"]), now, world.settings.second_factor_lifetime)
     claims = {
         "iss": world.settings.public_url,
         "aud": AUDIENCE,
-        "sub": str(user_id),
-        "sid": str(session_id),
+        "sub": str(row["user_id"]),
+        "sid": str(row["id"]),
         "client_id": AUDIENCE,
         "jti": str(world.entropy.identifier()),
         "iat": int(now.timestamp()),
         "exp": int((now + world.settings.access_lifetime).timestamp()),
-        "auth_time": int(auth_time.timestamp()),
+        "auth_time": int(row["created_at"].timestamp()),
         "acr": acr,
-        "amr": amr,
+        "amr": row["amr"],
     }
-    return Opened(session_id, acr, amr, auth_time, expires_at, sign.sign(TOKEN_TYPE, claims))
+    return Opened(row["id"], acr, row["amr"], row["created_at"], row["expires_at"], sign.sign(TOKEN_TYPE, claims))
 
 
 async def token_holder(world: World, token: str) -> EndUser:

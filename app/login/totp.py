@@ -3,16 +3,15 @@
 import base64
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pyotp
 import segno
 from sqlalchemy import case, insert, or_, select, update
 
-from app.db.types import AnyRow
 from app.base.sealing import Place
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import record
 from app.login import rules
 from app.login.models import Factor, FactorKind, FactorState

@@ -1,8 +1,7 @@
 """Wire shapes of end users."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from uuid import UUID
-
 
 from app.db.types import AnyRow
 from app.web.shapes import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Shape, absent

@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.db.types import AnyRow
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.users.models import Status, User
 from app.users.problems import EmailTaken, UserExternalIdTaken, UserNotFound

@@ -9,14 +9,17 @@ from typing import Any
 
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.base.problems import Problem
 from app.web import metrics
 from app.web.errors import render, unexpected
-from app.web.problems import UnsupportedEncoding
+from app.web.problems import BodyTooLarge, UnsupportedEncoding
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+_UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
 
@@ -28,9 +31,11 @@ def with_request_ids(app: ASGIApp, fresh: Any) -> ASGIApp:
 
 
 class Door:
-    def __init__(self, app: ASGIApp, access_log: bool = True) -> None:
+    """`max_body` in bytes; a larger body is refused before it is read (or, without Content-Length, while)."""
+
+    def __init__(self, app: ASGIApp, max_body: int) -> None:
         self.app = app
-        self.access_log = access_log
+        self.max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,19 +53,33 @@ class Door:
             await send(message)
 
         try:
-            if _labelled_json(scope):
-                await self.app(scope, receive, leave)
+            if (refused := _refused(scope, self.max_body)) is not None:
+                await render(refused)(scope, receive, leave)
             else:
-                await render(UnsupportedEncoding())(scope, receive, leave)
+                await self.app(scope, self._counted(receive), leave)
         except Exception as error:  # noqa: BLE001  the last line of defence: a 500 that says nothing
             await unexpected(error)(scope, receive, leave)
         finally:
             self._note(scope, status, perf_counter() - start)
 
+    def _counted(self, receive: Receive) -> Receive:
+        """`receive` with an end. FastAPI's own limit answers in plain text, and turns any other exception into its 400."""
+        total = 0
+
+        async def counted() -> Message:
+            nonlocal total
+            message = await receive()
+            total += len(message.get("body", b""))
+            if total > self.max_body:
+                raise HTTPException(413)
+            return message
+
+        return counted
+
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         metrics.observe(scope["method"], route, status, seconds)
-        if self.access_log and route not in _QUIET:
+        if route not in _QUIET:
             client = scope.get("client")
             line = {
                 "event": "request",
@@ -74,18 +93,15 @@ class Door:
             sys.stdout.write(json.dumps(line) + "\n")
 
 
-def _labelled_json(scope: Scope) -> bool:
-    """Whether the body may be read as plain JSON; if so, label it as JSON (no cookies anywhere, so this is safe)."""
-    kept: list[tuple[bytes, bytes]] = []
+def _refused(scope: Scope, max_body: int) -> Problem | None:
+    """Why the body cannot be read as plain JSON. If it can, it is labelled so (no cookies anywhere, so this is safe)."""
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
-            return False
-        if name == b"content-type":
-            charset = _CHARSET.search(value)
-            if charset and charset.group(1).lower() not in {b"utf-8", b"utf8", b"us-ascii"}:
-                return False
-            continue
-        kept.append((name, value))
-    kept.append((b"content-type", b"application/json"))
-    scope["headers"] = kept
-    return True
+            return UnsupportedEncoding()
+        if name == b"content-type" and (charset := _CHARSET.search(value)) and charset.group(1).lower() not in _UTF_8:
+            return UnsupportedEncoding()
+        if name == b"content-length" and (not value.isdigit() or int(value[:20]) > max_body):
+            return BodyTooLarge()
+    kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+    scope["headers"] = [*kept, (b"content-type", b"application/json")]
+    return None

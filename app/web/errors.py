@@ -9,7 +9,8 @@ import structlog
 from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from app.base.problems import Busy, Kind, Malformed, Problem
@@ -172,4 +173,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PoolTimeout, _pool_empty)
     app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(ConnectionError, _unreachable)
+    app.add_exception_handler(OSError, _unreachable)

@@ -4,15 +4,15 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.db.types import AnyRow, AnySelect
 from app.base.problems import Malformed
 from app.db.database import Session
+from app.db.types import AnyRow, AnySelect
 
 
 @dataclass(frozen=True)

@@ -114,19 +114,19 @@ def _metadata(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-Metadata = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=2000)] | bool | int | float | None],
-    Field(max_length=50),
-    BeforeValidator(lambda given: _scalars(given)),
-    AfterValidator(_metadata),
-]
-
-
 def _scalars(given: object) -> object:
     """Refuse nesting before the union tries to make sense of it."""
     if isinstance(given, dict) and any(isinstance(value, dict | list) for value in given.values()):
         raise ValueError("wants a flat object")
     return given
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=2000)] | bool | int | float | None],
+    Field(max_length=50),
+    BeforeValidator(_scalars),
+    AfterValidator(_metadata),
+]
 
 
 FeatureValue: TypeAlias = Literal[True] | Annotated[int, Field(strict=True, ge=-INT_MAX, le=INT_MAX)] | Line

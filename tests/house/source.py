@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 KITS = ("base", "db", "web")
 """Packages that are no rooms: their files are named after what they hold."""
+BY_THING = ("routes", "schemas")
+"""Duties that may have a file for each thing of a big room: `me_routes.py`."""
 UNSHIPPED = {".git", ".venv", "var", "__pycache__", ".hypothesis", ".schemathesis"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -29,8 +31,10 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """What the file is by its name: `models`, `rules`, `routes`, …"""
-        return Path(self.path).stem
+        """What the file is by its name: `models`, `rules`, `routes`, …; `me_routes` is `routes` too."""
+        stem = Path(self.path).stem
+        duty = stem.rpartition("_")[2]
+        return duty if duty in BY_THING else stem
 
     @property
     def room(self) -> str:

@@ -1,0 +1,109 @@
+"""`/v1/me/agreements`, `/v1/me/presentations`, `/v1/me/receipts`: only with the end user's own token (R16)."""
+
+from collections.abc import Mapping
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Response
+
+from app.agreements import decisions, overview, presentations, receipts
+from app.agreements.decisions import Decision
+from app.agreements.me_schemas import (
+    ClaimsIn,
+    DecisionIn,
+    DecisionOut,
+    MyAgreements,
+    PresentationIn,
+    PresentationOut,
+    PresentationState,
+    ReceiptOut,
+)
+from app.agreements.models import EventType
+from app.agreements.overview import Wish
+from app.agreements.problems import (
+    AcceptCurrentFirst,
+    AgreementNotFound,
+    AgreementVersionNotFound,
+    AlreadyDecided,
+    PresentationExpired,
+    PresentationNotFound,
+    ReceiptNotFound,
+    TextMismatch,
+)
+from app.catalog.problems import ProductNotFound
+from app.web.callers import TheOrigin, TheSubject, TheWorld
+from app.web.paging import Window, window
+from app.web.problems import SubjectTokenRequired
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+from app.web.shapes import Locale, Page, Slug
+
+router = new_router("agreements")
+AcceptLanguage = Annotated[str | None, Header()]
+WORDS: Mapping[str, EventType] = {"accept": EventType.ACCEPTED, "decline": EventType.DECLINED}
+STATUS: Mapping[str, int] = {"created": 201, "replayed": 200, "already_accepted": 200}
+
+
+@router.get("/v1/me/agreements", responses=refuses(SubjectTokenRequired, ProductNotFound))
+async def my_agreements(
+    world: TheWorld,
+    by: TheSubject,
+    product: Annotated[Slug, Query()],
+    locale: Annotated[Locale | None, Query()] = None,
+    accept_language: AcceptLanguage = None,
+) -> MyAgreements:
+    """What a product asks you to agree to, where you stand with it, and the text in your language."""
+    return MyAgreements.of(*await overview.mine(world, by.id, product, Wish(locale, accept_language)))
+
+
+@router.post(
+    "/v1/me/agreements/{document_id}/presentations",
+    status_code=201,
+    responses=refuses(SubjectTokenRequired, AgreementNotFound, AgreementVersionNotFound),
+)
+async def present(
+    world: TheWorld, by: TheSubject, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
+) -> PresentationOut:
+    """Have the text shown, once: the decision must name this presentation while it lives."""
+    wish = Wish(body.locale, accept_language)
+    screen = body.model_dump(exclude={"locale", "version"})
+    return PresentationOut.of(await presentations.present(world, by, document_id, body.version, wish, screen))
+
+
+@router.patch(
+    "/v1/me/presentations/{presentation_id}",
+    responses=refuses(SubjectTokenRequired, PresentationNotFound, AlreadyDecided, PresentationExpired),
+)
+async def claim(world: TheWorld, by: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
+    """Note how the text is being read. A claim of the client, kept as such."""
+    return PresentationState.model_validate(await presentations.claim(world, by, presentation_id, body.scrolled_to_end, body.dwell_ms))
+
+
+@router.post(
+    "/v1/me/presentations/{presentation_id}/decision",
+    status_code=201,
+    responses={
+        200: {"model": DecisionOut, "description": "`replayed` or `already_accepted`: the earlier event stands"},
+        **refuses(SubjectTokenRequired, PresentationNotFound, TextMismatch, AlreadyDecided, PresentationExpired, AcceptCurrentFirst),
+    },
+)
+async def decide(
+    world: TheWorld, by: TheSubject, origin: TheOrigin, presentation_id: UUID, body: DecisionIn, response: Response
+) -> DecisionOut:
+    """Accept or decline what was shown. The receipt is signed, and chained to the one before it."""
+    decision = Decision(WORDS[body.decision], body.text_sha256, body.claims.told())
+    outcome = await decisions.decide(world, by, origin, presentation_id, decision)
+    response.status_code = STATUS[outcome.result]
+    return DecisionOut.of(outcome)
+
+
+@router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
+async def my_receipts(world: TheWorld, by: TheSubject, wanted: Annotated[Window, Depends(window)]) -> Page[ReceiptOut]:
+    """Everything you accepted or declined, the latest first."""
+    rows, cursor = await receipts.receipts(world, by, wanted)
+    return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/me/receipts/{event_id}", responses=refuses(SubjectTokenRequired, ReceiptNotFound))
+async def my_receipt(world: TheWorld, by: TheSubject, event_id: UUID) -> ReceiptOut:
+    return ReceiptOut.model_validate(await receipts.receipt(world, by, event_id))

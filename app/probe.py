@@ -1,0 +1,23 @@
+"""`python -m app health [URL]`: is the server ready? For container health checks; light, for it runs beside the server."""
+
+import json
+import os
+import sys
+from http.client import HTTPConnection, HTTPException
+
+PATIENCE = 4.0
+
+
+def health(arguments: list[str]) -> int:
+    """Exit code 0 when `/readyz` says ready, 1 with the faults on stderr when not."""
+    port = os.environ.get("LICENTIA_PORT", "8000")  # noqa: TID251  the whole settings would cost a second of start-up each time
+    place = (arguments[0] if arguments else f"127.0.0.1:{port}").removeprefix("http://").rstrip("/")
+    try:
+        connection = HTTPConnection(place, timeout=PATIENCE)
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        faults = json.loads(answer.read())["faults"]
+    except (OSError, HTTPException, ValueError, KeyError) as error:
+        faults = [f"no answer ({type(error).__name__})"]
+    sys.stderr.write("".join(f"{fault}\n" for fault in faults))
+    return 1 if faults else 0

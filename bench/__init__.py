@@ -1,0 +1,1 @@
+"""Requests per second of the hot paths, beside a floor measured in the same run. It judges no figure: only ratios travel."""

@@ -1,0 +1,153 @@
+"""The processes of a run: a throw-away PostgreSQL, the real server, the floor and the ceiling. All of them end with the run."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+
+from app.base.entropy import Entropy
+from app.base.settings import Settings
+from app.db import schema
+from bench.load import HOST
+from tests import postgres
+
+DATABASE = "bench"
+PATIENCE = 30.0
+TICKS = os.sysconf("SC_CLK_TCK")
+Environ = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server process of this run, on a port of the loopback."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the process has used, all threads, user and system (proc(5), fields 14 and 15)."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def megabytes(self) -> float:
+        """Resident memory."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(told.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a run plays on. `idle` is the real server's memory before its first request but /healthz, in MB."""
+
+    settings: Settings
+    app: Server
+    floor: Server
+    ceiling: Server
+    idle: float
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Start everything on a migrated, empty database; stop and delete it at the end, whatever the end is."""
+    home = Path(tempfile.mkdtemp(prefix="bench-"))
+    try:
+        with _postgres() as database:
+            environ = _environ(database.url(DATABASE), free_port(), home)
+            settings = Settings.load(environ)
+            command.upgrade(schema.alembic_config(settings.database_url), "head")
+            where = [str(database.home), database.user, DATABASE]
+            with (
+                _served("app", settings.port, ["app", "serve"], environ, home) as app,
+                _floor("floor", where, home) as floor,
+                _floor("ceiling", where, home) as ceiling,
+            ):
+                yield Stage(settings, app, floor, ceiling, app.megabytes())
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _postgres() -> Iterator[postgres.Server]:
+    server = postgres.start()
+    try:
+        asyncio.run(_created(server))
+        yield server
+    finally:
+        server.stop()
+
+
+async def _created(server: postgres.Server) -> None:
+    connection = await asyncpg.connect(host=str(server.home), user=server.user, database="postgres")
+    await connection.execute(f"CREATE DATABASE {DATABASE}")
+    await connection.close()
+
+
+def _environ(url: str, port: int, home: Path) -> Environ:
+    """As the container runs it: production, real secrets, unbuffered JSON logs; nothing of the caller's own environment."""
+    entropy = Entropy()
+    return {
+        "PYTHONUNBUFFERED": "1",
+        "LICENTIA_ENV": "production",
+        "LICENTIA_DATABASE_URL": url,
+        "LICENTIA_PORT": str(port),
+        "LICENTIA_PUBLIC_URL": f"http://{HOST}:{port}",
+        "LICENTIA_ENCRYPTION_KEYS": "k1:" + b64encode(entropy.octets(32)).decode(),
+        "LICENTIA_LOOKUP_KEY": b64encode(entropy.octets(32)).decode(),
+        "LICENTIA_LOG_FORMAT": "json",
+        "LICENTIA_VAR": str(home),
+    }
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _floor(kind: str, where: Sequence[str], home: Path) -> Iterator[Server]:
+    port = free_port()
+    with _served(kind, port, ["bench.floor", kind, str(port), *where], {}, home) as server:
+        yield server
+
+
+@contextmanager
+def _served(name: str, port: int, module: Sequence[str], environ: Environ, home: Path) -> Iterator[Server]:
+    """A server in a process group of its own, so that Ctrl-C reaches it through us alone. Its output goes to a file."""
+    with (home / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module], cwd=schema.ROOT, env=environ, stdout=log, stderr=log, start_new_session=True
+        )
+    server = Server(name, port, process)
+    try:
+        _await(server, home)
+        yield server
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+
+
+def _await(server: Server, home: Path) -> None:
+    """Wait until it answers; /healthz is in all three, if only as a 404."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and server.process.poll() is None:
+        with suppress(OSError), socket.create_connection((HOST, server.port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{server.name} did not start:\n" + (home / f"{server.name}.log").read_text(errors="replace")[-4000:])

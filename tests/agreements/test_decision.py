@@ -1,0 +1,251 @@
+"""Accepting and declining: exactly one event whatever races, never another version than the one shown."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+
+from app.agreements.models import AgreementEvent, AgreementState
+from app.events.models import Event
+from app.web.shapes import instant_text
+from tests.agreements import making
+from tests.agreements.making import code
+from tests.given import Given, Person
+
+
+async def count(given: Given) -> int:
+    async with given.world.db.lookup() as session:
+        return int(await session.scalar(select(func.count()).select_from(AgreementEvent)) or 0)
+
+
+async def state(given: Given, person: Person) -> tuple[int, int]:
+    async with given.world.db.lookup() as session:
+        wanted = select(AgreementState.accepted_ordinal, AgreementState.declined_ordinal)
+        row = (await session.execute(wanted.where(AgreementState.user_id == UUID(person.id)))).one()
+    return row.accepted_ordinal, row.declined_ordinal
+
+
+def days(given: Given, number: float) -> str:
+    return instant_text(given.clock.now() + timedelta(days=number))
+
+
+async def test_accepting(given: Given) -> None:
+    """R14, R16: one act, one event, one receipt; the list says so at once, and the audit log too."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    assert (await making.mine(given, person, found))["compliant"] is False
+    shown = await making.present(given, person, found)
+    answer = await making.decide(given, person, shown)
+    told = answer.json()
+    assert answer.status_code == 201
+    assert (told["type"], told["ordinal"], told["result"], told["compliant"], told["outstanding"]) == ("accepted", 1, "created", True, [])
+    assert told["at"] == instant_text(given.clock.now())
+    after = await making.mine(given, person, found)
+    assert after["compliant"] is True
+    assert after["items"][0]["status"] == "accepted"
+    assert after["items"][0]["accepted"] == {"ordinal": 1, "event": told["event"], "at": told["at"]}
+    async with given.world.db.lookup() as session:
+        event = (await session.execute(select(Event.user_id, Event.data).where(Event.type == "agreement.accepted"))).one()
+    assert event.user_id == UUID(person.id)
+    assert event.data["receipt"] == told["event"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"decision": True},
+        {"decision": "yes"},
+        {"decision": "accept"},
+        {"text_sha256": "0" * 64},
+        {"decision": "accept", "text_sha256": "A" * 64},
+        {"decision": "accept", "text_sha256": "0" * 64, "at": "2020-01-01T00:00:00Z"},
+        {"decision": "accept", "text_sha256": "0" * 64, "claims": {"dwell_ms": -1}},
+        {"decision": "accept", "text_sha256": "0" * 64, "claims": {"happy": True}},
+    ],
+)
+async def test_r15_said_in_so_many_words(given: Given, body: dict[str, Any]) -> None:
+    """R15: the word and the hash, or 422."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found)
+    answer = await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=body, headers=person.auth)
+    assert code(answer) == (422, "malformed")
+
+
+async def test_r15_only_post(given: Given) -> None:
+    """R15: no GET and no PUT accepts."""
+    for method in ("GET", "PUT"):
+        answer = await given.client.request(method, f"/v1/me/presentations/{UUID(int=1)}/decision")
+        assert code(answer) == (405, "method_not_allowed")
+
+
+async def test_r14_another_users_presentation(given: Given) -> None:
+    """R14: a presentation is bound to its user; for anybody else it is not there."""
+    found = await making.in_force(given)
+    person, other = await given.logged_in(), await given.logged_in()
+    shown = await making.present(given, person, found)
+    assert code(await making.decide(given, other, shown)) == (404, "presentation_not_found")
+    assert code(await making.decide(given, other, {**shown, "id": UUID(int=1)})) == (404, "presentation_not_found")
+    assert (await making.decide(given, person, shown)).status_code == 201
+
+
+async def test_r18_another_text(given: Given) -> None:
+    """R18: the hash of another language is refused, and the presentation lives on."""
+    found = await making.in_force(given, "en", "ru")
+    person = await given.logged_in()
+    english, russian = await making.present(given, person, found, locale="en"), await making.present(given, person, found, locale="ru")
+    answer = await making.decide(given, person, english, text_sha256=russian["text"]["sha256"])
+    assert code(answer) == (409, "text_mismatch")
+    assert await count(given) == 0
+    assert (await making.decide(given, person, english)).status_code == 201
+
+
+async def test_r14_an_expired_presentation(given: Given) -> None:
+    """R14, R17: half open, 30 minutes; what was decided in time is repeated afterwards too."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    in_time, late = await making.present(given, person, found), await making.present(given, person, found)
+    given.clock.forward(minutes=29, seconds=59)
+    await given.logged_in(person)
+    first = given.expect(await making.decide(given, person, in_time, "decline"))
+    given.clock.forward(seconds=1)
+    assert code(await making.decide(given, person, late)) == (409, "presentation_expired")
+    again = await making.decide(given, person, in_time, "decline")
+    assert (again.status_code, again.json()) == (200, {**first, "result": "replayed"})
+    assert await count(given) == 1
+
+
+async def test_r19_fifty_accepts_of_one_presentation(given: Given) -> None:
+    """R19: exactly one event; everybody is told of it."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found)
+    answers = await making.together(*(making.decide(given, person, shown) for _ in range(50)))
+    assert Counter((answer.status_code, answer.json()["result"]) for answer in answers) == {(201, "created"): 1, (200, "replayed"): 49}
+    assert len({answer.json()["event"] for answer in answers}) == 1
+    assert await count(given) == 1
+
+
+async def test_r19_accept_and_decline_race(given: Given) -> None:
+    """R19: the first word stands; the other one is told so."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found)
+    words = ["accept", "decline"] * 8
+    answers = await making.together(*(making.decide(given, person, shown, word) for word in words))
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 7, 409: 8}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"already_decided"}
+    assert await count(given) == 1
+
+
+async def test_r19_two_devices(given: Given) -> None:
+    """R19: two presentations of one version, in whatever languages; the second is told of the first, and is spent."""
+    found = await making.in_force(given, "en", "ru")
+    person = await given.logged_in()
+    screens = [await making.present(given, person, found, locale=locale) for locale in ("en", "ru") * 8]
+    answers = await making.together(*(making.decide(given, person, shown) for shown in screens))
+    assert Counter(answer.json()["result"] for answer in answers) == {"created": 1, "already_accepted": 15}
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 15}
+    assert len({answer.json()["event"] for answer in answers}) == 1
+    spare = next(shown for shown, answer in zip(screens, answers, strict=True) if answer.status_code == 200)
+    assert (await making.decide(given, person, spare)).json()["result"] == "already_accepted"
+    assert code(await making.decide(given, person, spare, "decline")) == (409, "already_decided")
+    assert await count(given) == 1
+
+
+async def test_r17_an_outdated_version(given: Given) -> None:
+    """R17: what was shown is what is stored, and the newer version is listed as outstanding; nothing is upgraded silently."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found)
+    await making.published(given, found)
+    answer = await making.decide(given, person, shown)
+    told = answer.json()
+    assert (answer.status_code, told["result"], told["ordinal"], told["compliant"]) == (201, "created", 1, False)
+    assert told["outstanding"] == [{"document": found["id"], "ordinal": 2}]
+    assert await state(given, person) == (1, 0)
+    assert (await making.accepted(given, person, found))["compliant"] is True
+    assert await state(given, person) == (2, 0)
+
+
+async def test_r17_also_within_grace(given: Given) -> None:
+    """R8, R9: grace lets one go on; compliant is only who accepted."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found)
+    await making.published(given, found, grace_until=days(given, 7))
+    told = (await making.decide(given, person, shown)).json()
+    assert (told["compliant"], [it["ordinal"] for it in told["outstanding"]]) == (False, [2])
+    mine = await making.mine(given, person, found)
+    assert (mine["compliant"], mine["items"][0]["status"], mine["valid_until"]) == (False, "in_grace", days(given, 7))
+
+
+async def test_an_old_version_lowers_nothing(given: Given) -> None:
+    """The projection only moves up: an old screen accepted late is a true event, and takes nothing away."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    old = await making.present(given, person, found)
+    await making.published(given, found)
+    await making.accepted(given, person, found)
+    told = (await making.decide(given, person, old)).json()
+    assert (told["result"], told["ordinal"], told["compliant"]) == ("created", 1, True)
+    assert await state(given, person) == (2, 0)
+    assert (await making.mine(given, person, found))["items"][0]["accepted"]["ordinal"] == 2
+
+
+async def test_r10_the_current_one_first(given: Given) -> None:
+    """R10: a scheduled version is accepted early only by whoever meets the current requirement."""
+    found = await making.in_force(given)
+    coming = await making.published(given, found, effective_at=days(given, 3))
+    person = await given.logged_in()
+    early = await making.present(given, person, found, version=coming["id"])
+    refused = await making.decide(given, person, early)
+    assert code(refused) == (409, "accept_current_first")
+    assert (await making.accepted(given, person, found))["ordinal"] == 1
+    told = given.expect(await making.decide(given, person, early))
+    assert (told["result"], told["ordinal"], told["compliant"]) == ("created", 2, True)
+    given.clock.forward(days=3)
+    await given.logged_in(person)
+    assert (await making.mine(given, person, found))["compliant"] is True
+
+
+async def test_r21_a_decline_is_not_final(given: Given) -> None:
+    """R21: recorded; the next presentation can be accepted; afterwards it undoes nothing."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    told = given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
+    assert (told["type"], told["compliant"], told["outstanding"]) == ("declined", False, [{"document": found["id"], "ordinal": 1}])
+    assert (await making.mine(given, person, found))["items"][0]["status"] == "declined"
+    assert (await making.accepted(given, person, found))["result"] == "created"
+    told = given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
+    assert (told["result"], told["compliant"]) == ("created", True)
+    assert await state(given, person) == (1, 1)
+    assert (await making.accepted(given, person, found))["result"] == "already_accepted"
+    assert await count(given) == 3
+
+
+async def test_r12_acceptance_belongs_to_user_and_document(given: Given) -> None:
+    """R12: nobody else's acceptance and no other product's counts."""
+    found, second = await making.in_force(given), await making.in_force(given)
+    person, other = await given.logged_in(), await given.logged_in()
+    await making.accepted(given, person, found)
+    assert (await making.mine(given, other, found))["compliant"] is False
+    assert (await making.mine(given, person, second))["compliant"] is False
+
+
+async def test_an_idempotency_key_repeats_the_first_answer(given: Given) -> None:
+    """The status too: a retried click sees the 201 that it missed."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found)
+    headers = {**person.auth, "Idempotency-Key": "click-1"}
+    body = {"decision": "accept", "text_sha256": shown["text"]["sha256"]}
+    path = f"/v1/me/presentations/{shown['id']}/decision"
+    first, second = [await given.client.post(path, json=body, headers=headers) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert second.headers["Idempotency-Replayed"] == "true"

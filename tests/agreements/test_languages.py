@@ -1,0 +1,111 @@
+"""The choice of a language, by value."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.agreements.languages import Choice, choose, wishes_of
+
+TEXTS = ("en", "nb", "ru", "zh-Hans")
+
+
+@pytest.mark.parametrize(
+    ("wish", "served", "fallback"),
+    [
+        ("en", "en", "none"),
+        ("EN", "en", "none"),
+        ("en-GB", "en", "language"),
+        ("nb", "nb", "none"),
+        ("no", "nb", "none"),
+        ("no-NO", "nb", "language"),
+        ("nn", "en", "default"),
+        ("ru-Cyrl-RU", "en", "default"),
+        ("zh", "zh-Hans", "none"),
+        ("zh-CN", "zh-Hans", "language"),
+        ("zh-SG", "zh-Hans", "language"),
+        ("zh-Hans-CN", "zh-Hans", "language"),
+        ("zh-Hant", "en", "default"),
+        ("zh-TW", "en", "default"),
+        ("zh-HK", "en", "default"),
+        ("zh-Hant-CN", "en", "default"),
+        ("zh-Latn", "en", "default"),
+        ("fr", "en", "default"),
+    ],
+)
+def test_one_wish(wish: str, served: str, fallback: str) -> None:
+    """Exact tag, then without subtags from the right, never into another script; then the default."""
+    assert choose(TEXTS, [wish], ["en"]) == Choice(wish, served, fallback)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("texts", "wish", "served", "fallback"),
+    [
+        (("en", "no"), "nb", "no", "none"),
+        (("en", "no", "nb"), "no", "no", "none"),
+        (("en", "nb", "no"), "no", "no", "none"),
+        (("en", "zh-CN"), "zh", "zh-CN", "language"),
+        (("en", "zh-CN"), "zh-SG", "zh-CN", "language"),
+        (("en", "zh-TW"), "zh-HK", "zh-TW", "language"),
+        (("en", "zh-TW"), "zh-CN", "en", "default"),
+        (("en", "zh-TW", "zh-HK"), "zh-HK", "zh-HK", "none"),
+        (("en", "zh"), "zh-Hans-CN", "zh", "language"),
+        (("en", "de", "de-AT"), "de-AT", "de-AT", "none"),
+        (("en", "de-AT"), "de", "en", "default"),
+        (("en", "sr"), "sr-Latn", "en", "default"),
+        (("en", "de"), "de-AT-1996", "de", "language"),
+        (("en", "de"), "de-x-dialect", "de", "language"),
+    ],
+)
+def test_other_texts(texts: tuple[str, ...], wish: str, served: str, fallback: str) -> None:
+    """`no` and `nb` are one; Chinese is told apart by script, whatever the region names it by."""
+    assert choose(texts, [wish], ["en"]) == Choice(wish, served, fallback)  # type: ignore[arg-type]
+
+
+def test_wishes_come_in_order() -> None:
+    """Parameter, profile, header by weight; a later wish that is met is a fallback of language, not a default."""
+    assert wishes_of("fr", "ru", "de;q=0.5, en;q=0.9") == ("fr", "ru", "en", "de")
+    assert choose(TEXTS, ("fr", "ru", "en"), ["en"]) == Choice("fr", "ru", "language")
+
+
+def test_defaults_come_in_order() -> None:
+    """Product's default, then the document's; nothing wished for is told as such."""
+    assert choose(TEXTS, (), ["ru", "en"]) == Choice(None, "ru", "default")
+    assert choose(TEXTS, ["fr"], ["de", "en"]) == Choice("fr", "en", "default")
+    with pytest.raises(LookupError):
+        choose(TEXTS, ["fr"], ["de"])
+
+
+@pytest.mark.parametrize(
+    ("header", "wishes"),
+    [
+        ("", ()),
+        ("*", ()),
+        ("de", ("de",)),
+        ("de;q=0.3,en;q=0.8,fr", ("fr", "en", "de")),
+        ("de ; q=0.3 ,\ten", ("en", "de")),
+        ("de;q=0, en;q=0.000, fr;q=0.001", ("fr",)),
+        ("de;q=2, en;q=-1, f_r, ;q=1, ru;q=x, nb", ("nb",)),
+        ("de;Q=1.000", ("de",)),
+        (",".join(f"x{letter}" for letter in "abcdefghijklm"), tuple(f"x{letter}" for letter in "abcdefghij")),
+        ("a" * 9 + ", " + "-".join(["abcdefgh"] * 5), ()),
+    ],
+)
+def test_the_header_is_read_kindly(header: str, wishes: tuple[str, ...]) -> None:
+    """At most ten ranges, heaviest first and otherwise as written; what is malformed or refused is skipped."""
+    assert wishes_of(None, None, header) == wishes
+
+
+@given(st.text(max_size=300))
+def test_any_header_is_survived(header: str) -> None:
+    assert len(wishes_of(None, None, header)) <= 10
+
+
+@given(
+    st.lists(st.sampled_from(["zh", "zh-CN", "zh-Hans", "zh-Hans-SG"]), unique=True, max_size=3),
+    st.sampled_from(["zh-TW", "zh-HK", "zh-MO", "zh-Hant", "zh-Hant-TW"]),
+)
+def test_scripts_are_never_crossed(simplified: list[str], wish: str) -> None:
+    """Whoever reads traditional Chinese never gets simplified, and the other way round."""
+    assert choose(["en", *simplified], [wish], ["en"]).served == "en"
+    for other in simplified:
+        assert choose(["en", "zh-Hant", "zh-TW"], [other], ["en"]).served == "en"

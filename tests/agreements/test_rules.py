@@ -1,0 +1,240 @@
+"""Texts, compliance through time, and what may be published, by value."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.agreements import rules
+from app.agreements.models import EventType
+from app.agreements.rules import Draft, Duty, Version
+from app.base.problems import Fact
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+DOCUMENT = UUID(int=1)
+
+
+def day(number: float) -> datetime:
+    return NOW + timedelta(days=number)
+
+
+def version(ordinal: int, change_class: str = "material", at: float = -100, grace: float | None = None) -> Version:
+    return Version(UUID(int=ordinal), ordinal, change_class, day(at), None if grace is None else day(grace))
+
+
+def duty(accepted: int, *versions: Version, declined: int = 0) -> Duty:
+    return Duty(DOCUMENT, accepted, declined, versions)
+
+
+def codes(*duties: Duty, now: datetime = NOW) -> list[str]:
+    return [advice.code for advice in rules.compliance(duties, now).warnings]
+
+
+@given(st.text())
+def test_r1_a_text_is_normalised_once(body: str) -> None:
+    """R1: NFC, LF, a final line end; doing it again changes nothing, so the hash of what is read back is the stored one."""
+    text = rules.normalised(body)
+    assert text.endswith("\n")
+    assert "\r" not in text
+    assert rules.normalised(text) == text
+
+
+def test_r1_hashes() -> None:
+    """R1: lower-case hexadecimal SHA-256 over the UTF-8 bytes."""
+    assert rules.normalised("a\r\nb\rcafe\u0301") == "a\nb\ncaf\u00e9\n"
+    assert rules.digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert rules.statement_digest("I agree", "Yes", "No") == rules.digest("I agree\nYes\nNo")
+
+
+def test_r8_the_latest_material_version_in_effect_is_required() -> None:
+    """R8: notice and editorial versions carry an acceptance forward; a scheduled one asks for nothing yet."""
+    versions = (version(1), version(2, "editorial"), version(3), version(4, "notice"), version(5, at=10))
+    assert duty(0, *versions).required(NOW) == 3
+    assert duty(2, *versions).required(NOW) == 3
+    assert duty(3, *versions).required(NOW) == 0
+    assert duty(3, *versions).required(day(10)) == 5
+
+
+def test_r9_scheduled_effective_grace_over() -> None:
+    """R9, R20: the clock turned through one material version with grace, for somebody who accepted the first."""
+    it = duty(1, version(1), version(2, at=10, grace=20))
+    told = [
+        (found.compliant, len(found.outstanding), [advice.code for advice in found.warnings], found.valid_until)
+        for found in (rules.compliance([it], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
+    ]
+    assert told == [
+        (True, 0, [rules.UPCOMING], day(10)),
+        (True, 0, [rules.UPCOMING], day(10)),
+        (True, 1, [rules.IN_GRACE], day(20)),
+        (True, 1, [rules.IN_GRACE], day(20)),
+        (False, 1, [], None),
+        (False, 1, [], None),
+    ]
+    assert [it.status(day(number)) for number in (0, 10, 20)] == ["accepted", "in_grace", "required"]
+
+
+def test_r9_no_grace_without_an_acceptance() -> None:
+    """R9: who accepted nothing gets no grace."""
+    found = rules.compliance([duty(0, version(1), version(2, grace=30))], NOW)
+    assert not found.compliant
+    assert found.outstanding == ((DOCUMENT, 2),)
+    assert found.valid_until is None
+
+
+def test_r9_grace_is_not_borrowed() -> None:
+    """R9: the deadline is the earliest of all that is owed; ignoring one version does not borrow the next one's grace."""
+    it = duty(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
+    assert it.grace_end(NOW) == day(5)
+    assert not rules.compliance([it], day(5)).compliant
+    without = duty(1, version(2, at=-50), version(3, at=-1, grace=60))
+    assert not rules.compliance([without], NOW).compliant
+
+
+def test_r9_grace_ends_as_it_says() -> None:
+    """Half open: at `grace_until` itself it is over."""
+    it = duty(1, version(2, at=-1, grace=5))
+    assert rules.compliance([it], day(5) - timedelta(milliseconds=1)).compliant
+    assert not rules.compliance([it], day(5)).compliant
+
+
+def test_r11_a_notice_only_informs() -> None:
+    """R11: allowed, with an advisory, for those who accepted before; an editorial version says nothing at all."""
+    assert codes(duty(1, version(2, "notice", -1), version(3, "editorial", -1))) == [rules.NOTICE]
+    assert codes(duty(2, version(3, "editorial", -1))) == []
+    assert codes(duty(0, version(1), version(2, "notice", -1))) == []
+    scheduled = rules.compliance([duty(1, version(2, "notice", 3))], NOW)
+    assert (scheduled.warnings, scheduled.valid_until) == ((), day(3))
+    assert rules.compliance([duty(1, version(2, "editorial", 3))], NOW).valid_until is None
+
+
+def test_r11_facts() -> None:
+    found = rules.compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
+    document = str(DOCUMENT)
+    expected: list[tuple[str, dict[str, Fact]]] = [
+        (rules.IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
+        (rules.UPCOMING, {"document": document, "ordinal": 3, "effective_at": "2026-05-05T12:00:00.000Z"}),
+    ]
+    assert [tuple(advice) for advice in found.warnings] == expected
+    assert found.valid_until == day(4.5)
+
+
+@pytest.mark.parametrize(
+    ("it", "declined", "status"),
+    [
+        (duty(0, version(1), declined=1), True, "declined"),
+        (duty(0, version(1), version(2, at=-1), declined=1), False, "required"),
+        (duty(1, version(2, at=-1), declined=2), True, "declined"),
+        (duty(1, version(2, at=-1, grace=9), declined=2), False, "in_grace"),
+        (duty(2, version(1), version(2), declined=2), False, "accepted"),
+        (duty(0, version(1, at=1), declined=1), False, "not_required"),
+    ],
+)
+def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Duty, declined: bool, status: str) -> None:
+    """R21: it undoes no acceptance; it is told where nothing else allows, and only of the version that is required."""
+    assert rules.compliance([it], NOW).declined is declined
+    assert it.status(NOW) == status
+
+
+def test_several_documents() -> None:
+    """All of a product's agreements must be met; what one of them allows, another may not."""
+    other = Duty(UUID(int=2), 0, 0, (version(7, at=-1),))
+    found = rules.compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
+    assert not found.compliant
+    assert found.outstanding == ((DOCUMENT, 2), (UUID(int=2), 7))
+    assert found.accepted == ((DOCUMENT, 1),)
+    nothing = rules.compliance([], NOW)
+    assert (nothing.compliant, nothing.outstanding, nothing.valid_until) == (True, (), None)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Sequence[Version]:
+    """Published versions as R4 lets them be: rising together, the first material."""
+    count = draw(st.integers(1, 6))
+    starts = sorted(draw(st.lists(st.integers(-50, 50), min_size=count, max_size=count)))
+    made = []
+    for ordinal, start in enumerate(starts, 1):
+        kind = "material" if ordinal == 1 else draw(st.sampled_from(["material", "notice", "editorial"]))
+        grace = draw(st.none() | st.integers(start, start + 40))
+        made.append(version(ordinal, kind, start, grace))
+    return made
+
+
+@given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 60))
+def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
+    """R8: compliant iff `accepted >= required`; versions up to `accepted` never matter, so the statement may leave them out."""
+    now = day(at)
+    required = max((it.ordinal for it in versions if it.change_class == "material" and it.effective_at <= now), default=0)
+    whole = duty(accepted, *versions, declined=declined)
+    thin = duty(accepted, *(it for it in versions if it.ordinal > accepted), declined=declined)
+    assert (not whole.owed(now)) == (accepted >= required)
+    assert rules.compliance([whole], now) == rules.compliance([thin], now)
+
+
+@given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 59))
+def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
+    """R20: until `valid_until` the answer stays what it is."""
+    it = duty(accepted, *versions, declined=declined)
+    before = rules.compliance([it], day(at))
+    for later in range(at + 1, 100):
+        if before.valid_until is not None and day(later) >= before.valid_until:
+            break
+        after = rules.compliance([it], day(later))
+        assert after == before
+
+
+@given(histories(), st.integers(0, 6), st.integers(1, 6), st.integers(-60, 60))
+def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, ordinal: int, at: int) -> None:
+    """The ordinal only rises, so accepting an old version never takes anything away."""
+    before = duty(accepted, *versions)
+    after = rules.moved(before, EventType.ACCEPTED, ordinal)
+    assert after.accepted == max(accepted, ordinal)
+    assert len(after.owed(day(at))) <= len(before.owed(day(at)))
+    assert rules.moved(before, EventType.DECLINED, ordinal).accepted == accepted
+
+
+def test_r10_what_is_shown() -> None:
+    """R10: the version in effect; the coming material one to whoever owes nothing; nothing before anything is published."""
+    first, patch, coming = version(1), version(2, "editorial"), version(3, at=5)
+    assert rules.to_show(duty(0, first, patch, coming), NOW) == patch
+    assert rules.to_show(duty(1, first, patch, coming), NOW) == coming
+    assert rules.to_show(duty(3, first, patch, coming), NOW) == patch
+    assert rules.to_show(duty(1, first, version(2, "notice", 5)), NOW) == first
+    assert rules.to_show(duty(0, version(1, at=5)), NOW) == version(1, at=5)
+    assert rules.to_show(duty(0), NOW) is None
+
+
+def test_r7_states_follow_from_the_time() -> None:
+    """R7: no job flips anything."""
+    versions = (version(1, at=0), version(2, at=10))
+    for at, states in ((-1, ["scheduled", "scheduled"]), (0, ["effective", "scheduled"]), (10, ["superseded", "effective"])):
+        assert [rules.state(it.id, versions, day(at)) for it in versions] == states
+    assert rules.state(UUID(int=9), versions, NOW) == "draft"
+
+
+FIRST = Draft("material", "en", {"en": None}, (), NOW, None)
+NEXT = Draft("material", "en", {"en": "more", "ru": "other"}, (version(1),), NOW, None)
+
+
+@pytest.mark.parametrize(
+    ("draft", "code"),
+    [
+        (FIRST, None),
+        (NEXT, None),
+        (Draft("notice", "en", {"en": None}, (version(1),), NOW, None), None),
+        (Draft("material", "en", {"en": None}, (), day(5), day(5)), None),
+        (Draft("notice", "en", {"en": None}, (), NOW, None), "agreement_first_not_material"),
+        (Draft("material", "en", {"ru": None}, (), NOW, None), "agreement_default_text_missing"),
+        (Draft("material", "en", {}, (), NOW, None), "agreement_default_text_missing"),
+        (Draft("material", "en", {"en": "more", "ru": None}, (version(1),), NOW, None), "agreement_changes_missing"),
+        (Draft("material", "en", {"en": "more"}, (version(1, at=2),), day(9), None), "agreement_already_scheduled"),
+        (Draft("material", "en", {"en": None}, (), day(-1), None), "agreement_dates_impossible"),
+        (Draft("material", "en", {"en": None}, (), day(2), day(1)), "agreement_dates_impossible"),
+    ],
+)
+def test_r4_publishing(draft: Draft, code: str | None) -> None:
+    """R4: each thing that keeps a version from being published."""
+    problem = rules.hindrance(draft, NOW)
+    assert (problem.code if problem else None) == code

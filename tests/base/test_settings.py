@@ -1,0 +1,87 @@
+"""Configuration: typed, every fault at once by name, secrets from files, never a value in a message."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.base.settings import Settings, SettingsInvalid
+
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
+def faults(environ: dict[str, str]) -> dict[str, str]:
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.load(environ)
+    return dict(caught.value.faults)
+
+
+def test_production_names_every_missing_secret_at_once() -> None:
+    told = faults({"LICENTIA_ENV": "production", "LICENTIA_PORT": "seventy"})
+    assert set(told) == {"LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PUBLIC_URL", "LICENTIA_PORT"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LICENTIA_ENCRYPTION_KEYS", "hunter2"),
+        ("LICENTIA_ENCRYPTION_KEYS", f"a:{KEY},a:{KEY}"),
+        ("LICENTIA_LOOKUP_KEY", "aHVudGVyMg=="),
+        ("LICENTIA_LOOKUP_KEY", "A" * 43 + "="),
+        ("LICENTIA_DATABASE_URL", "mysql://hunter2@db/licentia"),
+        ("LICENTIA_PUBLIC_URL", "hunter2"),
+        ("LICENTIA_TRUSTED_PROXIES", "hunter2"),
+        ("LICENTIA_TRUSTED_PROXIES", "*"),
+        ("LICENTIA_ARGON2_MEMORY_KIB", "8"),
+        ("LICENTIA_ENV", "hunter2"),
+        ("LICENTIA_HUNTER2", "x"),
+        ("LICENTIA_LOOKUP_KEY_FILE", "/nowhere/hunter2"),
+    ],
+)
+def test_a_bad_value_is_named_and_never_repeated(name: str, value: str, tmp_path: Path) -> None:
+    told = faults({"LICENTIA_VAR": str(tmp_path), name: value})
+    assert set(told) == {name}
+    assert "hunter2" not in told[name].lower()
+
+
+def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "lookup").write_text(KEY + "\n")
+    settings = Settings.load({"LICENTIA_VAR": str(tmp_path), "LICENTIA_LOOKUP_KEY_FILE": str(tmp_path / "lookup")})
+    assert settings.lookup() == bytes(range(32))
+
+
+def test_a_secret_given_twice_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "lookup").write_text(KEY)
+    environ = {"LICENTIA_LOOKUP_KEY": KEY, "LICENTIA_LOOKUP_KEY_FILE": str(tmp_path / "lookup"), "LICENTIA_VAR": str(tmp_path)}
+    assert list(faults(environ)) == ["LICENTIA_LOOKUP_KEY_FILE"]
+
+
+def test_development_makes_its_secrets_once_for_the_owner_alone(tmp_path: Path) -> None:
+    first = Settings.load({"LICENTIA_VAR": str(tmp_path)})
+    second = Settings.load({"LICENTIA_VAR": str(tmp_path)})
+    assert first.ring() == second.ring()
+    assert first.lookup() == second.lookup() != next(iter(first.ring().values()))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("*.key")} == {0o600}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("plain", ["postgres://u:p@h/d", "postgresql://u:p@h/d"])
+def test_a_plain_postgresql_address_works(plain: str, tmp_path: Path) -> None:
+    settings = Settings.load({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": plain})
+    assert settings.database_url == "postgresql+asyncpg://u:p@h/d"
+
+
+def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
+    settings = Settings.load({"LICENTIA_VAR": str(tmp_path), "LICENTIA_LOOKUP_KEY": KEY})
+    assert KEY not in repr(settings)
+
+
+def test_the_command_line_ends_with_78_and_tells_each_fault_on_a_line() -> None:
+    environ = {"PATH": os.environ["PATH"], "LICENTIA_ENV": "production", "LICENTIA_PORT": "0"}  # noqa: TID251  for a child
+    done = subprocess.run([sys.executable, "-m", "app", "check"], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    named = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert named == ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PORT", "LICENTIA_PUBLIC_URL"]

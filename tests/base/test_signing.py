@@ -1,0 +1,81 @@
+"""Tokens of one kind never pass for another, and nobody else's pass at all (rules/authentication R61, R62)."""
+
+import base64
+import json
+
+import jwt
+import pytest
+
+from app.base.signing import MAX_TOKEN, NotOurs, Signer, SigningKey
+
+KEY = SigningKey.generate()
+SIGNER = Signer(KEY, {KEY.kid: KEY})
+
+
+def test_a_third_party_library_verifies_what_we_sign() -> None:
+    token = SIGNER.sign("grant+jwt", {"aud": "studio", "lic": "1"})
+    public = jwt.PyJWK(KEY.public())
+    assert jwt.decode(token, public, algorithms=["EdDSA"], audience="studio")["lic"] == "1"
+    assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "typ": "grant+jwt", "kid": KEY.kid}
+
+
+def test_the_key_id_is_the_rfc_7638_thumbprint() -> None:
+    public = KEY.public()
+    canonical = json.dumps({name: public[name] for name in ("crv", "kty", "x")}, separators=(",", ":"), sort_keys=True)
+    from hashlib import sha256  # noqa: PLC0415  beside its only use
+
+    assert KEY.kid == base64.urlsafe_b64encode(sha256(canonical.encode()).digest()).rstrip(b"=").decode()
+
+
+def test_a_token_of_another_kind_is_not_ours() -> None:
+    token = SIGNER.sign("grant+jwt", {"sub": "1"})
+    with pytest.raises(NotOurs):
+        SIGNER.read("at+jwt", token)
+
+
+def test_another_key_with_our_key_id_does_not_pass() -> None:
+    stranger = SigningKey(KEY.kid, SigningKey.generate().key)
+    forged = Signer(stranger, {KEY.kid: stranger}).sign("at+jwt", {"sub": "1"})
+    with pytest.raises(NotOurs):
+        SIGNER.read("at+jwt", forged)
+
+
+def _segment(value: dict[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none", "typ": "at+jwt", "kid": KEY.kid},
+        {"alg": "HS256", "typ": "at+jwt", "kid": KEY.kid},
+        {"alg": "EdDSA", "typ": "at+jwt"},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": "unknown"},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": ["list"]},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": KEY.kid, "crit": ["exp"], "exp": 1},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": KEY.kid, "jwk": KEY.public()},
+    ],
+)
+def test_headers_that_ask_for_another_way_are_refused(header: dict[str, object]) -> None:
+    good = SIGNER.sign("at+jwt", {"sub": "1"})
+    payload, signature = good.split(".")[1:]
+    with pytest.raises(NotOurs):
+        SIGNER.read("at+jwt", f"{_segment(header)}.{payload}.{signature}")
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "eyJ", "é.é.é", "x" * (MAX_TOKEN + 1), "a" * 3000 + ".b.c"])
+def test_what_is_no_token_is_refused_without_a_crash(text: str) -> None:
+    with pytest.raises(NotOurs):
+        SIGNER.read("at+jwt", text)
+
+
+def test_a_changed_claim_breaks_the_signature() -> None:
+    header, _, signature = SIGNER.sign("at+jwt", {"sub": "1"}).split(".")
+    with pytest.raises(NotOurs):
+        SIGNER.read("at+jwt", f"{header}.{_segment({'sub': '2'})}.{signature}")
+
+
+def test_a_key_survives_being_stored() -> None:
+    again = SigningKey.from_private(KEY.private())
+    assert again.kid == KEY.kid
+    assert SIGNER.read("at+jwt", Signer(again, {again.kid: again}).sign("at+jwt", {"sub": "1"})) == {"sub": "1"}

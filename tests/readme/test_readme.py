@@ -1,0 +1,40 @@
+"""The README's curl session runs as printed, and prints what the README says."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.servers import ROOT, Running
+
+BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def session() -> tuple[str, list[str]]:
+    """The script of all bash blocks, and the lines of all text blocks, in order."""
+    story = (ROOT / "README.md").read_text().partition("## The whole story in curl")[2].partition("\n## ")[0]
+    blocks = BLOCK.findall(story)
+    script = "".join(body for kind, body in blocks if kind == "bash")
+    return script, [line for kind, body in blocks if kind == "text" for line in body.splitlines()]
+
+
+async def test_the_curl_session_runs_as_printed(tmp_path: Path) -> None:
+    script, printed = session()
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    if shutil.which("curl") is None:  # a bare machine has none: a stand-in that knows the options the README uses
+        (tmp_path / "curl").write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/readme/curl.py "$@"\n')
+        (tmp_path / "curl").chmod(0o755)
+    with Running(tmp_path, "--migrate", "--demo") as server:
+        environ = {**os.environ, "BASE": server.base, "PATH": f"{tmp_path}:{os.environ['PATH']}"}  # noqa: TID251  for a child
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stdout.splitlines() == printed
+
+
+def test_the_stand_in_knows_every_option_that_the_readme_uses() -> None:
+    used = set(re.findall(r"(?<= )-[A-Za-z]+(?= )", " ".join(re.findall(r"curl (.*?)(?:\||>|$)", session()[0], re.DOTALL))))
+    assert used <= {"-sS", "-H", "-X", "-d"}

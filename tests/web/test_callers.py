@@ -1,0 +1,88 @@
+"""Who may call: each kind of token opens its own doors and no others."""
+
+import httpx
+import pytest
+
+from tests.given import Given
+from tests.web.test_problems import problem
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer", "Bearer ", "Basic b3A6b3A=", "Bearer op_wrong", "Bearer eyJ.x.y", "op_x", "Login op_x", "Bearer lgn_x", "Bearer \xff"],
+)
+async def test_a_credential_that_is_not_good_is_a_401(client: httpx.AsyncClient, header: str) -> None:
+    answer = await client.get("/v1/products", headers=[(b"Authorization", header.encode("latin-1"))])
+    problem(answer, 401, "token_invalid")
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+async def test_no_credential_is_a_401_that_says_what_is_wanted(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/products")
+    problem(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_kinds_never_pass_for_one_another(given: Given) -> None:
+    person = await given.logged_in()
+    license_ = await given.seats()
+    seat = await given.activation(license_)
+    device = {"Authorization": f"Bearer {seat['token']}"}
+    problem(await given.client.get("/v1/products", headers=person.auth), 403, "operator_key_required")
+    problem(await given.client.get("/v1/products", headers=device), 403, "operator_key_required")
+    problem(await given.client.get("/v1/me", headers=given.root), 403, "subject_token_required")
+    problem(await given.client.get("/v1/me", headers=device), 403, "subject_token_required")
+    problem(await given.client.post("/v1/access", json={"product": "x"}, headers=given.root), 403, "subject_token_required")
+    heartbeat = f"/v1/activations/{seat['activation']['id']}/heartbeat"
+    problem(await given.client.post(heartbeat, headers=person.auth), 403, "activation_token_required")
+    problem(await given.client.get("/v1/login", headers=person.auth), 403, "login_handle_required")
+
+
+async def test_a_login_handle_is_a_bearer_of_nothing(given: Given) -> None:
+    """rules/authentication R55."""
+    person = await given.with_totp()
+    begun = await given.post("/v1/login", {"identifier": person.email, "password": person.password}, {})
+    token = begun["login"]["token"]
+    problem(await given.client.get("/v1/me", headers={"Authorization": f"Bearer {token}"}), 401, "token_invalid")
+    problem(await given.client.get("/v1/me", headers={"Authorization": f"Login {token}"}), 403, "subject_token_required")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "read", "write"),
+    [(["catalog:read"], 200, 403), (["catalog:write"], 200, 201), (["*"], 200, 201), (["users:write"], 403, 403)],
+)
+async def test_scopes(given: Given, scopes: list[str], read: int, write: int) -> None:
+    auth = await given.operator(*scopes)
+    assert (await given.client.get("/v1/products", headers=auth)).status_code == read
+    answer = await given.client.post("/v1/products", json={"code": "x", "name": "X"}, headers=auth)
+    assert answer.status_code == write
+
+
+async def test_a_key_cannot_hand_out_more_than_it_holds(given: Given) -> None:
+    auth = await given.operator("api_keys:write")
+    answer = await given.client.post("/v1/api-keys", json={"name": "x", "scopes": ["*"]}, headers=auth)
+    problem(answer, 403, "scope_beyond_own")
+
+
+async def test_a_revoked_key_is_dead_at_once_and_revoking_again_changes_nothing(given: Given) -> None:
+    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
+    auth = {"Authorization": f"Bearer {made['key']}"}
+    for _ in range(2):
+        assert (await given.client.delete(f"/v1/api-keys/{made['id']}", headers=given.root)).status_code == 204
+    problem(await given.client.get("/v1/products", headers=auth), 401, "token_invalid")
+
+
+async def test_a_key_dies_on_time(given: Given) -> None:
+    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": "2026-11-22T12:10:00Z"})
+    auth = {"Authorization": f"Bearer {made['key']}"}
+    given.clock.forward(minutes=9, seconds=59, milliseconds=999)
+    assert (await given.client.get("/v1/products", headers=auth)).status_code == 200
+    given.clock.forward(milliseconds=1)
+    problem(await given.client.get("/v1/products", headers=auth), 401, "token_invalid")
+
+
+async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(given: Given) -> None:
+    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["catalog:read"]})
+    listed = await given.client.get("/v1/api-keys", headers=given.root)
+    assert made["key"] not in listed.text
+    assert listed.json()["data"][0]["name"] == "x"

@@ -1,0 +1,158 @@
+"""Every refusal is RFC 9457 with a declared code, whatever goes wrong, and never repeats the input."""
+
+import json
+from dataclasses import replace
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.base.clock import Clock
+from app.base.problems import DECLARED
+from tests.given import Given
+
+MARKER = "hunter2-marker"
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    told: dict[str, Any] = answer.json()
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told["code"] == code
+    assert told["status"] == status
+    assert told["type"] == f"/problems/{code}"
+    assert told["request_id"] == answer.headers["x-request-id"]
+    assert answer.text.endswith("}\n")
+    assert answer.headers["cache-control"] == "no-store"
+    return told
+
+
+async def test_no_such_path(client: httpx.AsyncClient) -> None:
+    problem(await client.get("/v1/nothing"), 404, "route_not_found")
+
+
+async def test_no_such_method_names_those_there_are(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/healthz")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+async def test_a_body_too_large(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/login", content=b"[" + b" " * (1024 * 1024 + 1) + b"]")
+    problem(answer, 413, "body_too_large")
+
+
+@pytest.mark.parametrize("headers", [{"content-encoding": "gzip"}, {"content-type": "application/json; charset=utf-16"}])
+async def test_an_encoding_that_is_not_plain_utf_8(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    problem(await client.post("/v1/login", content=b"{}", headers=headers), 415, "unsupported_encoding")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b"\xff\xfe",
+        b"[]",
+        b"1",
+        b'"text"',
+        b"null",
+        b"[" * 100_000,
+        b"1" * 5000,
+        b'{"a":NaN}',
+        b'{"identifier":1e999}',
+    ],
+)
+async def test_a_body_that_is_no_json_object(client: httpx.AsyncClient, body: bytes) -> None:
+    problem(await client.post("/v1/login", content=body), 422, "malformed")
+
+
+@pytest.mark.parametrize("label", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "nonsense"])
+async def test_a_body_is_json_whatever_its_label(client: httpx.AsyncClient, label: str) -> None:
+    answer = await client.post("/v1/login", content=b'{"identifier":"a","password":"b"}', headers={"content-type": label})
+    problem(answer, 401, "invalid_credentials")
+
+
+async def test_every_fault_is_listed_with_its_place(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/activations", json={"license_key": 5, "device": {"fingerprint": ""}, "typo": 1})
+    told = problem(answer, 422, "malformed")
+    assert {(fault["pointer"], fault["code"]) for fault in told["errors"]} == {
+        ("/license_key", "string_type"),
+        ("/device/fingerprint", "string_too_short"),
+        ("/typo", "extra_forbidden"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/login", {"identifier": MARKER, "password": [MARKER]}),
+        ("/v1/login", {"identifier": MARKER * 100, "password": MARKER}),
+        ("/v1/login", {"identifier": MARKER, "password": MARKER + "\ud800"}),
+        ("/v1/login", {MARKER + " with a space": MARKER}),
+        ("/v1/activations", {"license_key": MARKER, "activation_code": MARKER}),
+        ("/v1/licenses/validate", {"license_key": MARKER, "product": MARKER + "!"}),
+    ],
+)
+async def test_input_is_never_repeated(client: httpx.AsyncClient, path: str, body: dict[str, object]) -> None:
+    """rules/authentication R68: FastAPI's own 422 repeats the whole body, passwords included."""
+    answer = await client.post(path, content=json.dumps(body).encode())
+    assert answer.status_code == 422
+    assert MARKER not in answer.text
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "a\nb", "   ", "\u2028"])
+async def test_text_that_cannot_be_stored_is_refused_at_the_edge(given: Given, text: str) -> None:
+    """rules/authentication R69; PostgreSQL stores no NUL, nothing encodes a lone surrogate."""
+    body = json.dumps({"code": "x", "name": text}).encode()
+    problem(await given.client.post("/v1/products", content=body, headers=given.root), 422, "malformed")
+    body = json.dumps({"code": "x", "name": "x", "metadata": {"note": text}}).encode()
+    answer = await given.client.post("/v1/products", content=body, headers=given.root)
+    assert answer.status_code in {201, 422}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/products/%00",
+        "/v1/licenses/not-a-uuid",
+        "/v1/products?limit=0",
+        "/v1/products?limit=x",
+        "/v1/products?cursor=x",
+        "/v1/products?lmit=5",
+    ],
+)
+async def test_odd_paths_and_queries(given: Given, path: str) -> None:
+    problem(await given.client.get(path, headers=given.root), 422, "malformed")
+
+
+async def test_a_crash_is_a_500_that_says_nothing(given: Given, app: FastAPI) -> None:
+    app.state.world = replace(given.world, clock=cast("Clock", None))
+    told = problem(await given.client.post("/v1/licenses/validate", json={"license_key": "x", "product": "y"}), 500, "internal_error")
+    assert "NoneType" not in str(told)
+
+
+@pytest.mark.parametrize("sent", ["a" * 129, "spaced id", "läufer"])
+async def test_an_insane_request_id_is_replaced(client: httpx.AsyncClient, sent: str) -> None:
+    answer = await client.get("/healthz", headers=[(b"X-Request-Id", sent.encode("latin-1"))])
+    assert answer.headers["x-request-id"] != sent
+
+
+async def test_a_sane_request_id_is_kept(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/nothing", headers={"X-Request-Id": "ticket-4711"})
+    assert answer.headers["x-request-id"] == "ticket-4711"
+    assert answer.json()["request_id"] == "ticket-4711"
+
+
+async def test_every_code_has_a_page(client: httpx.AsyncClient) -> None:
+    for code in DECLARED:
+        assert (await client.get(f"/problems/{code}")).json()["code"] == code
+    problem(await client.get("/problems/nonsense"), 404, "code_not_found")
+
+
+async def test_a_success_is_one_line_of_json_that_is_not_cached(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/healthz")
+    assert answer.text == '{"status":"ok"}\n'
+    assert answer.headers["cache-control"] == "no-store"
