@@ -14,6 +14,7 @@ from alembic import command
 from app.api_keys import service as api_keys
 from app.base import logs
 from app.base.clock import Clock
+from app.base.durations import instant_text
 from app.base.problems import Problem
 from app.base.settings import EX_CONFIG, Settings, SettingsInvalid
 from app.base.signing import NotOurs, read_with_key_set
@@ -25,7 +26,6 @@ from app.licenses.schemas import ActivationOut, LicenseIn, LicenseOut
 from app.login import service as login
 from app.users.schemas import UserOut
 from app.web.paging import Window
-from app.web.shapes import instant_text
 from app.world import World
 
 Result = TypeVar("Result")

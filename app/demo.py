@@ -10,7 +10,7 @@ from app.api_keys import service as api_keys
 from app.base.settings import Settings
 from app.catalog import service as catalog
 from app.catalog.problems import ProductNotFound
-from app.catalog.schemas import PolicyIn, ProductIn
+from app.catalog.schemas import PolicyIn, ProductIn, RequirementName
 from app.events.service import Actor
 from app.licenses import codes
 from app.licenses import service as licenses
@@ -97,7 +97,7 @@ async def _demo(world: World, key_path: Path) -> str:
 
 async def _seed(world: World, key_path: Path) -> str:
     by = Actor.system()
-    requires = ["license", "activation", "login", "second_factor", "eula"]
+    requires: list[RequirementName] = ["license", "activation", "login", "second_factor", "eula"]
     await catalog.create_product(world, by, ProductIn(code=PRODUCT, name="Studio", requires=requires).model_dump())
     policy = await catalog.create_policy(
         world, by, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()

@@ -14,14 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 from alembic import command
 
 from app.base.entropy import Entropy
 from app.base.settings import Settings
 from app.db import schema
 from bench.load import HOST
-from tests import postgres
 
 DATABASE = "bench"
 PATIENCE = 30.0
@@ -50,7 +49,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a run plays on. `idle` is the real server's memory before its first request but /healthz, in MB."""
+    """What a run plays on. `idle` is the real server's memory before its first request, in MB."""
 
     settings: Settings
     app: Server
@@ -58,17 +57,20 @@ class Stage:
     ceiling: Server
     idle: float
 
+    def server(self, name: str) -> Server:
+        return {server.name: server for server in (self.app, self.floor, self.ceiling)}[name]
+
 
 @contextmanager
 def stage() -> Iterator[Stage]:
     """Start everything on a migrated, empty database; stop and delete it at the end, whatever the end is."""
     home = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
-        with _postgres() as database:
-            environ = _environ(database.url(DATABASE), free_port(), home)
+        with _postgres() as where:
+            socket_folder, user, name = where
+            environ = _environ(f"postgresql+asyncpg://{user}@/{name}?host={socket_folder}", free_port(), home)
             settings = Settings.load(environ)
             command.upgrade(schema.alembic_config(settings.database_url), "head")
-            where = [str(database.home), database.user, DATABASE]
             with (
                 _served("app", settings.port, ["app", "serve"], environ, home) as app,
                 _floor("floor", where, home) as floor,
@@ -80,17 +82,24 @@ def stage() -> Iterator[Stage]:
 
 
 @contextmanager
-def _postgres() -> Iterator[postgres.Server]:
-    server = postgres.start()
+def _postgres() -> Iterator[list[str]]:
+    """Its socket's folder, its user and the name of an empty database."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.database"],
+        cwd=schema.ROOT, text=True, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
     try:
-        asyncio.run(_created(server))
-        yield server
+        home, user = process.stdout.readline().split()
+        asyncio.run(_created(home, user))
+        yield [home, user, DATABASE]
     finally:
-        server.stop()
+        process.stdin.close()
+        process.wait()
 
 
-async def _created(server: postgres.Server) -> None:
-    connection = await asyncpg.connect(host=str(server.home), user=server.user, database="postgres")
+async def _created(home: str, user: str) -> None:
+    connection = await asyncpg.connect(host=home, user=user, database="postgres")
     await connection.execute(f"CREATE DATABASE {DATABASE}")
     await connection.close()
 
@@ -144,7 +153,7 @@ def _served(name: str, port: int, module: Sequence[str], environ: Environ, home:
 
 
 def _await(server: Server, home: Path) -> None:
-    """Wait until it answers; /healthz is in all three, if only as a 404."""
+    """Wait until it listens. Raises RuntimeError with the end of its output."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.process.poll() is None:
         with suppress(OSError), socket.create_connection((HOST, server.port), 1):

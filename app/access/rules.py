@@ -44,7 +44,7 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the decision looks at, read in one transaction. `accepted`: the ordinal accepted of each document, by its id."""
+    """All that the decision looks at, read in one transaction."""
 
     requires: Sequence[str]
     session: SessionFacts | None
@@ -53,7 +53,6 @@ class Facts:
     license_named: bool
     asked: Asked
     agreements: Compliance
-    accepted: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,6 @@ async def _read(
         license_named=request.license_key is not None or device is not None,
         asked=asked,
         agreements=agreements.compliance(owed, now),
-        accepted={str(duty.document_id): duty.accepted for duty in owed if duty.accepted},
     )
     return product, facts, row
 
@@ -151,7 +150,7 @@ def _grant(world: World, sign: Signer, product: str, who: EndUser | None, reques
         "dev": sha256(request.fingerprint.encode()).hexdigest() if request.fingerprint else None,
         "features": dict(it.features) if it is not None else None,
         "acr": answer.acr,
-        "agreements": dict(answer.facts.accepted) or None,
+        "agreements": {str(document): ordinal for document, ordinal in answer.facts.agreements.accepted} or None,
         "nonce": request.nonce,
     }
     return sign.sign(GRANT_TYPE, {name: value for name, value in claims.items() if value is not None})

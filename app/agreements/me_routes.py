@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from app.agreements import decisions, overview, presentations, receipts
 from app.agreements.decisions import Decision
@@ -34,11 +34,10 @@ from app.catalog.problems import ProductNotFound
 from app.web.callers import TheOrigin, TheSubject, TheWorld
 from app.web.paging import Window, window
 from app.web.problems import SubjectTokenRequired
-from app.web.routing import refuses
-from app.web.routing import router as new_router
+from app.web.routing import Route, refuses
 from app.web.shapes import Locale, Page, Slug
 
-router = new_router("agreements")
+router = APIRouter(route_class=Route)  # `routes.py` includes it, and its tag with it
 AcceptLanguage = Annotated[str | None, Header()]
 WORDS: Mapping[str, EventType] = {"accept": EventType.ACCEPTED, "decline": EventType.DECLINED}
 STATUS: Mapping[str, int] = {"created": 201, "replayed": 200, "already_accepted": 200}

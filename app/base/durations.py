@@ -1,9 +1,9 @@
-"""ISO 8601 durations with calendar arithmetic: Jan 31 + P1M is the last of February. Refuses signs and fractions."""
+"""Instants and ISO 8601 durations as text, with calendar arithmetic: Jan 31 + P1M is the last of February."""
 
 import re
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 _SHAPE = re.compile(
@@ -12,6 +12,11 @@ _SHAPE = re.compile(
     re.ASCII,
 )
 LAST_YEAR = 9999
+
+
+def instant_text(moment: datetime) -> str:
+    """RFC 3339, UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 @dataclass(frozen=True)

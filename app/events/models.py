@@ -1,7 +1,5 @@
 """One append-only table of events."""
 
-from uuid import UUID
-
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
@@ -21,7 +19,7 @@ class Event(Base):
     actor_type: Mapped[Word]
     actor_id: Mapped[Reference | None]
     subject_type: Mapped[Word]
-    subject_id: Mapped[UUID]
+    subject_id: Mapped[Reference]
     user_id: Mapped[Reference | None]
     request_id: Mapped[Line | None]
     data: Mapped[JsonMap]

@@ -1,7 +1,5 @@
 """Licenses, who may use them, activation codes, and seats."""
 
-from uuid import UUID
-
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,8 +33,8 @@ class LicenseUser(Base):
 
     __tablename__ = "license_users"
 
-    license_id: Mapped[UUID] = mapped_column(ForeignKey("licenses.id"), primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True, index=True)
+    license_id: Mapped[Reference] = mapped_column(ForeignKey("licenses.id"), primary_key=True)
+    user_id: Mapped[Reference] = mapped_column(ForeignKey("users.id"), primary_key=True, index=True)
     added_at: Mapped[Instant]
 
 

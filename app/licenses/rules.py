@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.base.durations import Duration
+from app.base.durations import Duration, instant_text
 from app.base.problems import Fact, advisory
 from app.base.verdicts import Reason, Warned
 from app.catalog.models import SeatBy
@@ -123,7 +123,7 @@ def _standing(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
         return ()
     code, action, detail = _REFUSED[status]
     moment = {"not_started": ("starts_at", it.starts_at), "expired": ("expires_at", it.expires_at)}.get(status)
-    facts: dict[str, Fact] = {moment[0]: moment[1].isoformat().replace("+00:00", "Z")} if moment and moment[1] else {}
+    facts: dict[str, Fact] = {moment[0]: instant_text(moment[1])} if moment and moment[1] else {}
     return (Reason(code, "license", action, detail, facts),)
 
 

@@ -132,8 +132,6 @@ TheOrigin = Annotated[Origin, Depends(origin_of)]
 class Operates:
     """A dependency: an operator key with this scope."""
 
-    security = "operator"
-
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
@@ -192,15 +190,16 @@ async def asker(caller: AnyCaller) -> EndUser | Device | None:
     raise SubjectTokenRequired
 
 
-SECURITY: Mapping[object, str] = {
-    token_holder: "end_user",
-    subject: "end_user",
-    subject_or_nobody: "end_user?",
-    device: "activation",
-    asker: "end_user?",
-    unfinished_login: "login",
+SECURITY: Mapping[object, tuple[str, ...]] = {
+    token_holder: ("end_user",),
+    subject: ("end_user",),
+    subject_or_nobody: ("end_user", ""),
+    device: ("activation",),
+    asker: ("end_user", "activation", ""),
+    unfinished_login: ("login",),
+    caller_of: ("operator", "end_user", "activation", ""),
 }
-"""Which OpenAPI security scheme a dependency stands for; a trailing `?` means that it may also be left out."""
+"""Which OpenAPI security schemes a dependency stands for; the empty one means that none is also good."""
 
 TheEndUser = Annotated[EndUser, Depends(token_holder)]
 TheSubject = Annotated[Subject, Depends(subject)]

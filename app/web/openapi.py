@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.web.callers import SECURITY, Operates
 
@@ -53,7 +53,8 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas.pop(unused, None)
         schemas["Problem"] = _PROBLEM
         told["components"]["securitySchemes"] = _SCHEMES
-        for route in app.routes:
+        for context in iter_route_contexts(app.routes):
+            route = context.original_route
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
                     _complete(told["paths"][route.path_format][method.lower()], route)
@@ -74,8 +75,7 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
         if status >= "400" and "content" not in response:
             response["content"] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     if callers:
-        optional = any(name.endswith("?") for name in callers)
-        operation["security"] = [{name.rstrip("?"): []} for name in callers] + ([{}] if optional else [])
+        operation["security"] = [{name: []} if name else {} for name in callers]
 
 
 def _carries(response: dict[str, Any] | None) -> dict[str, Any]:
@@ -86,7 +86,8 @@ def _carries(response: dict[str, Any] | None) -> dict[str, Any]:
 
 def _callers(dependant: Any) -> list[str]:
     call = dependant.call
-    mine = [call.security] if isinstance(call, Operates) else [SECURITY[call]] if call in SECURITY else []
-    if mine:
-        return mine
+    if isinstance(call, Operates):
+        return ["operator"]
+    if call in SECURITY:
+        return list(SECURITY[call])
     return [name for inner in dependant.dependencies for name in _callers(inner)]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from app.base.durations import Duration
+from app.base.durations import Duration, instant_text
 
 INT_MAX = 2**31 - 1
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
@@ -79,11 +79,6 @@ def _instant_in(text: object) -> datetime:
     except (ValueError, OverflowError) as wrong:
         raise ValueError("is not a moment of the calendar") from wrong
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def instant_text(moment: datetime) -> str:
-    """RFC 3339, UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 _INSTANT_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"})

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.agreements.models import AgreementEvent, AgreementText, AgreementVersion
 from app.events.models import Event
-from app.web.shapes import instant_text
+from app.base.durations import instant_text
 from app.world import World
 from tests.agreements import making
 from tests.agreements.making import TEXT, code

@@ -9,7 +9,7 @@ import jwt
 from sqlalchemy import select
 
 from app.agreements.models import AgreementEvent, AgreementEventContext
-from app.web.shapes import instant_text
+from app.base.durations import instant_text
 from tests.agreements import making
 from tests.agreements.making import code
 from tests.given import Given, Person

@@ -20,7 +20,7 @@ def session() -> tuple[str, list[str]]:
     return script, [line for kind, body in blocks if kind == "text" for line in body.splitlines()]
 
 
-async def test_the_curl_session_runs_as_printed(tmp_path: Path) -> None:
+def test_the_curl_session_runs_as_printed(tmp_path: Path) -> None:
     script, printed = session()
     (tmp_path / ".venv").symlink_to(sys.prefix)
     if shutil.which("curl") is None:  # a bare machine has none: a stand-in that knows the options the README uses

@@ -1,0 +1,48 @@
+"""`python -m bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards."""
+
+import argparse
+import signal
+import sys
+
+import uvloop
+
+from bench import report
+from bench.paths import paths
+from bench.rounds import play
+from bench.seed import seed
+from bench.stage import Stage, stage
+
+LONGEST = 30.0
+"""Seconds of one path over all rounds: access tokens live ten minutes, and a run must end within them."""
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each path in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="paths whose name begins like this, beside floor and ceiling")
+    options = parser.parse_args()
+    if options.rounds < 1 or not 0.2 <= options.seconds <= LONGEST / options.rounds:
+        parser.error(f"wants a round of at least 0.2 s and at most {LONGEST:.0f} s for a path over all rounds")
+    return options
+
+
+async def _run(on: Stage, options: argparse.Namespace) -> str:
+    every = paths(on, await seed(on.settings))
+    chosen = [path for path in every if path.name in {"floor", "ceiling"} or path.name.startswith(options.only)]
+    results = await play(on, chosen, options.rounds, options.seconds)
+    return report.show(results, on.idle, on.app.megabytes())
+
+
+def main() -> None:
+    options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with stage() as on:
+            print(uvloop.run(_run(on, options)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Activating, keeping and giving back seats."""
+
+import pytest
+from sqlalchemy import func, select
+
+from app.events.models import Event
+from app.licenses.models import Activation
+from tests.given import Given
+from tests.web.test_problems import problem
+
+
+def body(license_: dict[str, object], fingerprint: str = "laptop") -> dict[str, object]:
+    return {"license_key": license_["key"], "device": {"fingerprint": fingerprint}}
+
+
+async def test_r25_a_device_that_holds_a_seat_costs_nothing_and_wins_even_when_full(given: Given) -> None:
+    license_ = await given.seats(1)
+    first = await given.client.post("/v1/activations", json=body(license_))
+    again = await given.client.post("/v1/activations", json=body(license_))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["token"] == again.json()["token"]
+    assert again.json()["seats"] == {"used": 1, "limit": 1}
+    told = problem(await given.client.post("/v1/activations", json=body(license_, "phone")), 409, "seat_limit_reached")
+    assert told["seats"] == {"used": 1, "limit": 1}
+    assert "activations" not in told
+
+
+async def test_a_self_service_policy_shows_which_devices_are_in_the_way(given: Given) -> None:
+    license_ = await given.seats(1, self_service=True)
+    held = await given.activation(license_, name="Olas laptop")
+    told = problem(await given.client.post("/v1/activations", json=body(license_, "phone")), 409, "seat_limit_reached")
+    assert [(it["id"], it["name"]) for it in told["activations"]] == [(held["activation"]["id"], "Olas laptop")]
+
+
+async def test_r26_a_released_device_comes_back_to_its_row_with_a_new_token(given: Given) -> None:
+    license_ = await given.seats(1)
+    first = await given.activation(license_)
+    path, auth = f"/v1/activations/{first['activation']['id']}", {"Authorization": f"Bearer {first['token']}"}
+    for _ in range(2):
+        assert (await given.client.delete(path, headers=auth)).status_code == 204
+    problem(await given.client.post(f"{path}/heartbeat", headers=auth), 401, "token_invalid")
+    answer = await given.client.post("/v1/activations", json=body(license_))
+    assert answer.status_code == 201
+    assert answer.json()["activation"]["id"] == first["activation"]["id"]
+    assert answer.json()["token"] != first["token"]
+    assert (await given.client.post(f"{path}/heartbeat", headers=auth)).status_code == 401
+
+
+async def test_who_may_give_a_seat_back(given: Given) -> None:
+    license_, other = await given.seats(3, self_service=True), await given.seats(3)
+    person, stranger = await given.logged_in(), await given.logged_in()
+    mine = await given.post("/v1/activations", body(license_), person.auth)
+    theirs = await given.activation(other)
+    path = f"/v1/activations/{mine['activation']['id']}"
+    foreign = {"Authorization": f"Bearer {theirs['token']}"}
+    for auth in (stranger.auth, foreign, {}, await given.operator("users:write")):
+        problem(await given.client.delete(path, headers=auth), 404, "activation_not_found")
+    wrong = await given.client.request("DELETE", path, json={"license_key": other["key"]})
+    problem(wrong, 404, "activation_not_found")
+    assert (await given.client.request("DELETE", path, json={"license_key": license_["key"]})).status_code == 204
+    by_key = await given.client.request("DELETE", f"/v1/activations/{theirs['activation']['id']}", json={"license_key": other["key"]})
+    problem(by_key, 404, "activation_not_found")
+    assert (await given.client.delete(path, headers=person.auth)).status_code == 204
+    assert (await given.client.delete(path, headers=given.root)).status_code == 204
+
+
+@pytest.mark.parametrize(("action", "code"), [("suspend", "license_suspended"), ("revoke", "license_revoked")])
+async def test_r2_r3_a_bad_standing_refuses_every_path_but_giving_back(given: Given, action: str, code: str) -> None:
+    license_ = await given.seats(2)
+    held = await given.activation(license_)
+    auth, path = {"Authorization": f"Bearer {held['token']}"}, f"/v1/activations/{held['activation']['id']}"
+    activation_code = await given.code(license_)
+    await given.post(f"/v1/licenses/{license_['id']}/{action}")
+    checked = await given.post("/v1/licenses/validate", {**body(license_), "product": license_["product"]}, {})
+    assert (checked["valid"], checked["code"]) == (False, code)
+    assert (await given.access(license_["product"], license_key=license_["key"]))["code"] == code
+    problem(await given.client.post("/v1/activations", json=body(license_)), 403, code)
+    problem(await given.client.post("/v1/activations", json=body(license_, "phone")), 403, code)
+    by_code = {"activation_code": activation_code, "device": {"fingerprint": "x"}}
+    problem(await given.client.post("/v1/activations", json=by_code), 403, code)
+    problem(await given.client.post(f"{path}/heartbeat", headers=auth), 403, code)
+    assert (await given.client.delete(path, headers=auth)).status_code == 204
+
+
+async def test_expired_and_not_started_refuse_alike(given: Given) -> None:
+    policy = await given.policy(seat_by="device", max_seats=2)
+    early = await given.license(policy, starts_at="2026-11-22T12:00:01Z")
+    late = await given.license(policy, starts_at="2026-11-01T00:00:00Z", expires_at="2026-11-22T12:00:00Z")
+    problem(await given.client.post("/v1/activations", json=body(early)), 403, "license_not_started")
+    problem(await given.client.post("/v1/activations", json=body(late)), 403, "license_expired")
+    given.clock.forward(seconds=1)
+    assert (await given.client.post("/v1/activations", json=body(early))).status_code == 201
+
+
+async def test_r21_r24_a_lapsed_lease_frees_the_seat_and_comes_back_to_its_row(given: Given) -> None:
+    license_ = await given.seats(1, lease="PT30M")
+    first = await given.activation(license_)
+    assert first["activation"]["lease_expires_at"] == "2026-11-22T12:30:00.000Z"
+    problem(await given.client.post("/v1/activations", json=body(license_, "phone")), 409, "seat_limit_reached")
+    given.clock.forward(minutes=30)
+    second = await given.client.post("/v1/activations", json=body(license_, "phone"))
+    assert second.status_code == 201
+    auth, path = {"Authorization": f"Bearer {first['token']}"}, f"/v1/activations/{first['activation']['id']}"
+    problem(await given.client.post(f"{path}/heartbeat", headers=auth), 409, "seat_limit_reached")
+    given.clock.forward(minutes=30)
+    renewed = given.expect(await given.client.post(f"{path}/heartbeat", headers=auth))
+    assert renewed["activation"]["lease_expires_at"] == "2026-11-22T13:30:00.000Z"
+
+
+async def test_a_policy_without_seats_has_nothing_to_activate(given: Given) -> None:
+    license_ = await given.license()
+    problem(await given.client.post("/v1/activations", json=body(license_)), 409, "seats_not_used")
+
+
+async def test_r6_a_device_must_be_named(given: Given) -> None:
+    license_ = await given.seats()
+    problem(await given.client.post("/v1/activations", json={"license_key": license_["key"]}), 403, "device_required")
+
+
+@pytest.mark.parametrize("fingerprint", ["", " ", "x" * 513, "a\tb", "a\0b", "\u2029", 7, None, ["a"]])
+async def test_a_fingerprint_that_is_none_is_refused_and_takes_nothing(given: Given, fingerprint: object) -> None:
+    license_ = await given.seats(1)
+    answer = await given.client.post("/v1/activations", json={"license_key": license_["key"], "device": {"fingerprint": fingerprint}})
+    told = problem(answer, 422, "malformed")
+    assert told["errors"][0]["pointer"] == "/device/fingerprint"
+    assert (await given.client.post("/v1/activations", json=body(license_, "\U0001f600" * 512))).status_code == 201
+
+
+async def test_fingerprints_are_compared_exactly(given: Given) -> None:
+    license_ = await given.seats(4)
+    for fingerprint in ("laptop", "Laptop", "laptop ", "lapt\u00f6p", "lapto\u0308p"):
+        answer = await given.client.post("/v1/activations", json=body(license_, fingerprint))
+        assert answer.status_code == (409 if fingerprint == "lapto\u0308p" else 201)
+
+
+async def test_r53_unknown_malformed_and_foreign_keys_are_one_answer(given: Given) -> None:
+    license_, other = await given.seats(), await given.product()
+    unknown = license_["key"][:-6] + "ABCDE"[::-1]
+    answers = [
+        await given.client.post("/v1/licenses/validate", json={"license_key": key, "product": product})
+        for key, product in (
+            (unknown, license_["product"]),
+            ("nonsense", license_["product"]),
+            (license_["key"], other["code"]),
+            (license_["key"], "nothing"),
+        )
+    ]
+    assert len({answer.text for answer in answers}) == 1
+    assert answers[0].json()["code"] == "license_not_found"
+    assert answers[0].json()["license"] is None
+
+
+async def test_r13_r37_r42_a_check_writes_nothing(given: Given) -> None:
+    license_ = await given.seats(1)
+    async with given.world.db.lookup() as session:
+        before = await session.scalar(select(func.count()).select_from(Event))
+    for _ in range(3):
+        await given.post("/v1/licenses/validate", {**body(license_), "product": license_["product"]}, {})
+    async with given.world.db.lookup() as session:
+        assert await session.scalar(select(func.count()).select_from(Event)) == before
+        assert await session.scalar(select(func.count()).select_from(Activation)) == 0
+
+
+async def test_r48_a_nonce_comes_back(given: Given) -> None:
+    license_ = await given.license()
+    told = await given.post("/v1/licenses/validate", {"license_key": license_["key"], "product": license_["product"], "nonce": "n-1"}, {})
+    assert told["nonce"] == "n-1"
+
+
+async def test_r27_lists_hide_released_seats(given: Given) -> None:
+    license_ = await given.seats()
+    held = await given.activation(license_)
+    await given.activation(license_, "phone")
+    await given.client.delete(f"/v1/activations/{held['activation']['id']}", headers=given.root)
+
+    async def fingerprints(query: str) -> list[str]:
+        told = given.expect(await given.client.get(f"/v1/activations?license={license_['id']}{query}", headers=given.root))
+        return [row["fingerprint"] for row in told["data"]]
+
+    assert await fingerprints("") == ["phone"]
+    assert await fingerprints("&live=true") == ["phone"]
+    assert await fingerprints("&live=false") == ["laptop"]
+    assert await fingerprints("&fingerprint=laptop&live=false") == ["laptop"]
+    problem(await given.client.get(f"/v1/licenses/{held['activation']['id']}/activations", headers=given.root), 404, "license_not_found")

@@ -1,0 +1,107 @@
+"""Enrolling an authenticator, and the one life of each code."""
+
+import base64
+from urllib.parse import parse_qs, urlsplit
+
+from sqlalchemy import select
+
+from app.login.models import Factor
+from tests.given import Given
+from tests.web.test_problems import problem
+
+
+async def test_what_an_authenticator_app_needs(given: Given) -> None:
+    person = await given.logged_in()
+    made = await given.post("/v1/me/totp", {"name": "phone"}, person.auth)
+    query = parse_qs(urlsplit(made["otpauth_uri"]).query)
+    assert query == {"secret": [made["secret"]], "issuer": ["Licentia"]}
+    assert len(base64.b32decode(made["secret"])) == 20
+    assert made["qr_svg"].startswith("<svg")
+    assert made["expires_at"] == "2026-11-22T12:15:00.000Z"
+
+
+async def test_r20_a_pending_device_counts_for_nothing(given: Given) -> None:
+    person = await given.logged_in()
+    await given.post("/v1/me/totp", {}, person.auth)
+    assert (await given.post("/v1/login", {"identifier": person.email, "password": person.password}, {}))["session"]["acr"] == "aal1"
+
+
+async def test_r19_the_confirming_code_is_spent(given: Given) -> None:
+    person = await given.logged_in()
+    made = await given.post("/v1/me/totp", {}, person.auth)
+    person.secret = made["secret"]
+    code = given.totp(person)
+    await given.post(f"/v1/me/totp/{made['id']}/confirm", {"code": code}, person.auth)
+    body = {"identifier": person.email, "password": person.password, "totp": code}
+    problem(await given.client.post("/v1/login", json=body), 401, "code_refused")
+    given.clock.forward(seconds=30)
+    assert (await given.client.post("/v1/login", json={**body, "totp": given.totp(person)})).status_code == 200
+
+
+async def test_r15_a_code_works_once_and_only_forwards(given: Given) -> None:
+    person = await given.with_totp()
+    ahead = given.totp(person, given.clock.now().replace(second=30))
+    now = given.totp(person)
+    body = {"identifier": person.email, "password": person.password}
+    assert (await given.client.post("/v1/login", json={**body, "totp": ahead})).status_code == 200
+    problem(await given.client.post("/v1/login", json={**body, "totp": ahead}), 401, "code_refused")
+    problem(await given.client.post("/v1/login", json={**body, "totp": now}), 401, "code_refused")
+
+
+async def test_an_enrolment_dies_on_time_of_wrong_codes_and_of_a_newer_one(given: Given) -> None:
+    person = await given.logged_in()
+    first = await given.post("/v1/me/totp", {}, person.auth)
+    second = await given.post("/v1/me/totp", {}, person.auth)
+    person.secret = first["secret"]
+    path = "/v1/me/totp/{}/confirm"
+    code = {"code": given.totp(person)}
+    problem(await given.client.post(path.format(first["id"]), json=code, headers=person.auth), 404, "enrolment_not_found")
+    for _ in range(5):
+        answer = await given.client.post(path.format(second["id"]), json={"code": "000000"}, headers=person.auth)
+        problem(answer, 401, "code_refused")
+    person.secret = second["secret"]
+    code = {"code": given.totp(person)}
+    problem(await given.client.post(path.format(second["id"]), json=code, headers=person.auth), 404, "enrolment_not_found")
+    third = await given.post("/v1/me/totp", {}, person.auth)
+    person.secret = third["secret"]
+    given.clock.forward(minutes=15)
+    person.secret, secret = None, person.secret
+    await given.logged_in(person)
+    person.secret = secret
+    answer = await given.client.post(path.format(third["id"]), json={"code": given.totp(person)}, headers=person.auth)
+    problem(answer, 404, "enrolment_not_found")
+
+
+async def test_nobody_else_confirms_it(given: Given) -> None:
+    person, other = await given.logged_in(), await given.logged_in()
+    made = await given.post("/v1/me/totp", {}, person.auth)
+    person.secret = made["secret"]
+    answer = await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": given.totp(person)}, headers=other.auth)
+    problem(answer, 404, "enrolment_not_found")
+
+
+async def test_r21_adding_wants_a_fresh_proof_of_all_the_account_has(given: Given) -> None:
+    person = await given.logged_in()
+    given.clock.forward(minutes=5, milliseconds=1)
+    answer = await given.client.post("/v1/me/totp", headers=person.auth)
+    problem(answer, 401, "step_up_required")
+    assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_user_authentication", acr_values="aal1", max_age="300"'
+    strong = await given.with_totp()
+    answer = await given.client.post("/v1/me/totp", headers=strong.auth)
+    assert 'acr_values="aal2"' in answer.headers["www-authenticate"]
+    assert (await given.client.post("/v1/me/totp", headers=(await given.logged_in(strong)).auth)).status_code == 201
+
+
+async def test_r78_no_factor_on_an_unverified_address(given: Given) -> None:
+    person = await given.logged_in()
+    given.expect(await given.client.patch(f"/v1/users/{person.id}", json={"email_verified": False}, headers=given.root))
+    problem(await given.client.post("/v1/me/totp", headers=person.auth), 403, "email_not_verified")
+
+
+async def test_r23_the_secret_is_sealed(given: Given) -> None:
+    person = await given.with_totp()
+    async with given.world.db.lookup() as session:
+        stored = await session.scalar(select(Factor.secret_sealed).where(Factor.kind == "totp"))
+    assert person.secret is not None
+    assert person.secret not in str(stored)
+    assert str(stored).startswith("t1:")
