@@ -36,7 +36,8 @@ async def _run(on: Stage, options: argparse.Namespace) -> str:
 
 def main() -> None:
     options = _options()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for asked in (signal.SIGINT, signal.SIGTERM):  # the first too: a shell's background job would ignore it
+        signal.signal(asked, signal.default_int_handler)
     try:
         with stage() as on:
             print(uvloop.run(_run(on, options)))

@@ -88,7 +88,8 @@ def _postgres() -> Iterator[list[str]]:
         [sys.executable, "-m", "bench.database"],
         cwd=schema.ROOT, text=True, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         home, user = process.stdout.readline().split()
         asyncio.run(_created(home, user))

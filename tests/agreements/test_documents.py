@@ -10,8 +10,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 
 from app.agreements.models import AgreementEvent, AgreementText, AgreementVersion
-from app.events.models import Event
 from app.base.durations import instant_text
+from app.events.models import Event
 from app.world import World
 from tests.agreements import making
 from tests.agreements.making import TEXT, code

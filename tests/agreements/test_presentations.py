@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from app.agreements.models import AgreementPresentation
-from app.events.models import Event
 from app.base.durations import instant_text
+from app.events.models import Event
 from tests.agreements import making
 from tests.agreements.making import code
 from tests.given import Given

@@ -1,0 +1,113 @@
+"""Sixteen (or more) at the same moment, in one process, on both databases. Exactly as many get it as there is of it."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import httpx
+from sqlalchemy import func, select
+
+from app.licenses.models import Activation
+from tests.given import Given
+
+
+async def together(*calls: Any) -> Counter[int]:
+    answers: list[httpx.Response] = await asyncio.gather(*calls)
+    return Counter(answer.status_code for answer in answers)
+
+
+async def rows(given: Given) -> int:
+    async with given.world.db.lookup() as session:
+        return int(await session.scalar(select(func.count()).select_from(Activation)) or 0)
+
+
+def take(given: Given, license_: dict[str, Any], fingerprint: str) -> Any:
+    body = {"license_key": license_["key"], "device": {"fingerprint": fingerprint}}
+    return given.client.post("/v1/activations", json=body)
+
+
+async def test_twelve_devices_for_three_seats(given: Given) -> None:
+    license_ = await given.seats(3)
+    assert await together(*(take(given, license_, f"device-{n}") for n in range(12))) == {201: 3, 409: 9}
+    assert await rows(given) == 3
+
+
+async def test_r35_one_device_twelve_times(given: Given) -> None:
+    license_ = await given.seats(1)
+    assert await together(*(take(given, license_, "laptop") for _ in range(12))) == {201: 1, 200: 11}
+    assert await rows(given) == 1
+
+
+async def test_a_one_use_code_sixteen_times(given: Given) -> None:
+    license_ = await given.seats("unlimited")
+    code = await given.code(license_)
+
+    def redeem(n: int) -> Any:
+        body = {"activation_code": code, "device": {"fingerprint": f"device-{n}"}}
+        return given.client.post("/v1/activations", json=body)
+
+    assert await together(*(redeem(n) for n in range(16))) == {201: 1, 410: 15}
+    assert await rows(given) == 1
+
+
+async def test_the_last_seat_while_another_is_given_back(given: Given) -> None:
+    license_ = await given.seats(2)
+    held = [await given.activation(license_, f"old-{n}") for n in range(2)]
+    releases = [given.client.delete(f"/v1/activations/{it['activation']['id']}", headers=given.root) for it in held]
+    takes = [take(given, license_, f"new-{n}") for n in range(14)]
+    told = await together(*releases, *takes)
+    assert told[204] == 2
+    assert told[201] <= 2
+    assert told[201] + told[409] == 14
+    live = given.expect(await given.client.get(f"/v1/licenses/{license_['id']}", headers=given.root))["seats"]["used"]
+    assert live == told[201]
+
+
+async def test_r15_one_totp_code_thirty_times(given: Given) -> None:
+    person = await given.with_totp()
+    body = {"identifier": person.email, "password": person.password, "totp": given.totp(person)}
+    given.world.hasher.limiter.total_tokens = 30  # all thirty at the door of the second factor at once
+    told = await together(*(given.client.post("/v1/login", json=body) for _ in range(30)))
+    given.world.hasher.limiter.total_tokens = given.world.settings.hash_slots
+    assert told[200] == 1
+    assert set(told) <= {200, 401, 429}
+
+
+async def test_one_code_by_thirty_login_handles(given: Given) -> None:
+    person = await given.with_totp()
+    body = {"identifier": person.email, "password": person.password}
+    handles = [(await given.post("/v1/login", body, {}))["login"]["token"] for _ in range(30)]
+    code = {"code": given.totp(person)}
+    told = await together(
+        *(given.client.post("/v1/login/totp", json=code, headers={"Authorization": f"Login {handle}"}) for handle in handles)
+    )
+    assert told[200] == 1
+    assert set(told) <= {200, 401, 429}
+
+
+async def test_two_completions_of_one_login(given: Given) -> None:
+    person = await given.with_totp()
+    body = {"identifier": person.email, "password": person.password}
+    handle = {"Authorization": f"Login {(await given.post('/v1/login', body, {}))['login']['token']}"}
+    codes = [given.totp(person), given.totp(person, given.clock.now().replace(second=30)), given.totp(person)]
+    told = await together(*(given.client.post("/v1/login/totp", json={"code": code}, headers=handle) for code in codes))
+    assert told[200] == 1
+
+
+async def test_r43_a_burst_of_fifty_wrong_codes_is_evaluated_ten_times_at_most(given: Given) -> None:
+    person = await given.with_totp()
+    body = {"identifier": person.email, "password": person.password}
+    handles = [(await given.post("/v1/login", body, {}))["login"]["token"] for _ in range(10)]
+    tries = [(handle, n) for handle in handles for n in range(5)]
+    told = await together(
+        *(given.client.post("/v1/login/totp", json={"code": "wrong"}, headers={"Authorization": f"Login {handle}"}) for handle, _ in tries)
+    )
+    assert told == {401: 10, 429: 40}
+
+
+async def test_r7_the_hashing_pool_refuses_beyond_its_queue(given: Given) -> None:
+    person = await given.person()
+    body = {"identifier": person.email, "password": person.password}
+    told = await together(*(given.client.post("/v1/login", json=body) for _ in range(40)))
+    assert set(told) == {200, 503}
+    assert told[200] >= given.world.hasher.waiting

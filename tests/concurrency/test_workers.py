@@ -1,0 +1,196 @@
+"""Two real servers over loopback on one database, and a server that is killed. Both databases."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyotp
+import pytest
+
+from app.api_keys import service as api_keys
+from app.base.clock import Clock
+from app.base.settings import Settings
+from app.world import World
+from tests import databases
+from tests.agreements import making
+from tests.clock import TurnedClock
+from tests.conftest import SECRETS, NewPostgres
+from tests.given import Given, Person
+from tests.servers import Running
+
+
+class RealClock(TurnedClock):
+    """For builders that look at the clock while the server has a real one."""
+
+    def now(self) -> Any:
+        return Clock().now()
+
+    def forward(self, **by: float) -> Any:
+        """Real time cannot be turned; a code of the next step is accepted one step early instead."""
+        return self.now()
+
+
+@pytest.fixture
+async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
+    """The address of a migrated database that two processes may open."""
+    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
+
+
+@pytest.fixture
+async def world(shared: str) -> AsyncIterator[World]:
+    made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared}))
+    yield made
+    await made.db.close()
+
+
+def server(home: Path, url: str) -> Running:
+    secrets = {"LICENTIA_PUBLIC_URL": "http://licentia.test", "LICENTIA_ENV": "production"}
+    return Running(home, **SECRETS, **secrets, LICENTIA_DATABASE_URL=url)
+
+
+async def root_of(world: World) -> dict[str, str]:
+    _, key = await api_keys.create(world, None, "root", ["*"])
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def together(*calls: Any) -> Counter[int]:
+    return Counter(answer.status_code for answer in await asyncio.gather(*calls))
+
+
+async def test_two_workers_share_nothing_but_the_database(shared: str, world: World, tmp_path: Path) -> None:
+    with server(tmp_path, shared) as one, server(tmp_path, shared) as two:
+        async with httpx.AsyncClient(base_url=one.base, timeout=30) as first, httpx.AsyncClient(base_url=two.base, timeout=30) as second:
+            given = Given(first, world, RealClock(), await root_of(world))
+            both = (first, second)
+            await seats(given, both)
+            await one_device(given, both)
+            await one_code(given, both)
+            await one_totp(given, both)
+            await one_presentation(given, both)
+
+
+async def seats(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
+    license_ = await given.seats(3)
+    bodies = [{"license_key": license_["key"], "device": {"fingerprint": f"device-{n}"}} for n in range(12)]
+    assert await together(*(both[n % 2].post("/v1/activations", json=body) for n, body in enumerate(bodies))) == {201: 3, 409: 9}
+
+
+async def one_device(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
+    license_ = await given.seats(3)
+    body = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
+    assert await together(*(both[n % 2].post("/v1/activations", json=body) for n in range(12))) == {201: 1, 200: 11}
+
+
+async def one_code(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
+    code = await given.code(await given.seats(50))
+    bodies = [{"activation_code": code, "device": {"fingerprint": f"device-{n}"}} for n in range(16)]
+    assert await together(*(both[n % 2].post("/v1/activations", json=body) for n, body in enumerate(bodies))) == {201: 1, 410: 15}
+
+
+async def one_totp(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
+    person = await with_totp(given)
+    assert person.secret is not None
+    handles = []
+    for n in range(30):
+        begun = await both[n % 2].post("/v1/login", json={"identifier": person.email, "password": person.password})
+        handles.append({"Authorization": f"Login {begun.json()['login']['token']}"})
+    code = {"code": next_code(person.secret)}
+    told = await together(*(both[n % 2].post("/v1/login/totp", json=code, headers=handle) for n, handle in enumerate(handles)))
+    assert told[200] == 1
+    assert set(told) <= {200, 401, 429}
+
+
+async def one_presentation(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found)
+    body = {"decision": "accept", "text_sha256": shown["text"]["sha256"]}
+    path = f"/v1/me/presentations/{shown['id']}/decision"
+    answers = await asyncio.gather(*(both[n % 2].post(path, json=body, headers=person.auth) for n in range(50)))
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 49}
+    assert len({answer.json()["event"] for answer in answers}) == 1
+
+
+async def with_totp(given: Given) -> Person:
+    """A person whose authenticator was confirmed by the code of the step before, so that two more steps are left."""
+    person = await given.logged_in()
+    made = await given.post("/v1/me/totp", {}, person.auth)
+    person.secret = str(made["secret"])
+    code = pyotp.TOTP(person.secret).at(int(Clock().now().timestamp()) - 25)
+    await given.post(f"/v1/me/totp/{made['id']}/confirm", {"code": code}, person.auth)
+    return person
+
+
+def next_code(secret: str) -> str:
+    return pyotp.TOTP(secret).at(int(Clock().now().timestamp()) + 30)
+
+
+async def test_kill_minus_9_in_a_burst_of_activations(shared: str, world: World, kind: str, tmp_path: Path) -> None:
+    limit, takers = 60, 200
+    with server(tmp_path, shared) as doomed:
+        async with httpx.AsyncClient(base_url=doomed.base, timeout=10) as client:
+            given = Given(client, world, RealClock(), await root_of(world))
+            license_ = await given.seats(limit)
+            granted, in_flight = await burst(client, license_, takers, doomed)
+    with server(tmp_path, shared) as reborn:
+        async with httpx.AsyncClient(base_url=reborn.base, timeout=30) as client:
+            given = Given(client, world, RealClock(), given.root)
+            used = given.expect(await client.get(f"/v1/licenses/{license_['id']}", headers=given.root))["seats"]["used"]
+            assert len(granted) <= used <= min(limit, len(granted) + in_flight)
+            for fingerprint in granted:
+                body = {"license_key": license_["key"], "device": {"fingerprint": fingerprint}}
+                assert (await client.post("/v1/activations", json=body)).status_code == 200
+            more = await together(
+                *(client.post("/v1/activations", json={**body, "device": {"fingerprint": f"new-{n}"}}) for n in range(takers))
+            )
+            assert more == Counter({201: limit - used, 409: takers - limit + used})
+    if kind == "sqlite":
+        checked = sqlite3.connect(shared.partition(":///")[2])
+        assert checked.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        checked.close()
+
+
+async def burst(client: httpx.AsyncClient, license_: dict[str, Any], takers: int, doomed: Running) -> tuple[list[str], int]:
+    """Activate from many devices, kill the server in the middle; (devices that got their 201, how many got no answer)."""
+    granted: list[str] = []
+    lost = 0
+
+    async def take(fingerprint: str) -> None:
+        nonlocal lost
+        try:
+            answer = await client.post("/v1/activations", json={"license_key": license_["key"], "device": {"fingerprint": fingerprint}})
+        except httpx.HTTPError:
+            lost += 1
+            return
+        if answer.status_code == 201:
+            granted.append(fingerprint)
+        if len(granted) == 15:
+            doomed.kill()
+
+    await asyncio.gather(*(take(f"device-{n}") for n in range(takers)))
+    assert len(granted) >= 15
+    assert lost > 0
+    return granted, lost
+
+
+async def test_a_server_leaves_politely(shared: str, tmp_path: Path) -> None:
+    """A request that runs is finished, the listener closes, and the process ends by the signal."""
+    running = Running(
+        tmp_path,
+        **SECRETS,
+        LICENTIA_PUBLIC_URL="http://x.test",
+        LICENTIA_ENV="production",
+        LICENTIA_DATABASE_URL=shared,
+        LICENTIA_SHUTDOWN_DELAY="0.5",
+    )
+    with running:
+        async with httpx.AsyncClient(base_url=running.base) as client:
+            running.process.terminate()
+            await asyncio.sleep(0.2)
+            ready, alive = await client.get("/readyz"), await client.get("/healthz")
+        assert (ready.status_code, ready.json()["faults"], alive.status_code) == (503, ["shutting down"], 200)
+        assert running.process.wait(10) in {0, -15, 143}
