@@ -10,8 +10,10 @@ from uuid import UUID
 
 import typer
 from alembic import command
+from pydantic import ValidationError
 
 from app.api_keys import service as api_keys
+from app.api_keys.schemas import ApiKeyIn
 from app.base import logs
 from app.base.clock import Clock
 from app.base.durations import instant_text
@@ -24,11 +26,14 @@ from app.licenses import seats
 from app.licenses import service as licenses
 from app.licenses.schemas import ActivationOut, LicenseIn, LicenseOut
 from app.login import service as login
+from app.login.schemas import UserIn
 from app.users.schemas import UserOut
 from app.web.paging import Window
+from app.web.shapes import Shape
 from app.world import World
 
 Result = TypeVar("Result")
+Shaped = TypeVar("Shaped", bound=Shape)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Licentia: authentication and licensing."
@@ -70,6 +75,16 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
 def fail(sentence: str) -> NoReturn:
     print(sentence, file=sys.stderr)
     raise SystemExit(1)
+
+
+def shaped(shape: type[Shaped], **given: Any) -> Shaped:
+    """The same shape that the wire wants; what does not fit is told by field, and ends with 2."""
+    try:
+        return shape(**given)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_input=False, include_url=False):
+            print(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def show(value: Any) -> None:
@@ -150,7 +165,8 @@ def verify(
 @keys_app.command("create")
 def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read; * is all.")]) -> None:
     """Make an operator key and print it, this once."""
-    show(with_world(lambda world: api_keys.create(world, None, name, scope))[1])
+    body = shaped(ApiKeyIn, name=name, scopes=scope)
+    show(with_world(lambda world: api_keys.create(world, None, body.name, body.scopes))[1])
 
 
 @keys_app.command("list")
@@ -174,10 +190,8 @@ def create_user(
     verified: Annotated[bool, typer.Option("--verified", help="The address is known to be theirs.")] = False,
 ) -> None:
     """Create an end user."""
-    from app.login.schemas import UserIn
-
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
-    body = UserIn(email=email, email_verified=verified, password=secret)
+    body = shaped(UserIn, email=email, email_verified=verified, password=secret)
     values = body.model_dump(exclude={"password"})
     row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
     show(UserOut.of(row).model_dump_json())

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 
 PATIENCE = 4.0
@@ -13,10 +14,9 @@ def health(arguments: list[str]) -> int:
     port = os.environ.get("LICENTIA_PORT", "8000")  # noqa: TID251  the whole settings would cost a second of start-up each time
     place = (arguments[0] if arguments else f"127.0.0.1:{port}").removeprefix("http://").rstrip("/")
     try:
-        connection = HTTPConnection(place, timeout=PATIENCE)
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        faults = json.loads(answer.read())["faults"]
+        with closing(HTTPConnection(place, timeout=PATIENCE)) as connection:
+            connection.request("GET", "/readyz")
+            faults = json.loads(connection.getresponse().read())["faults"]
     except (OSError, HTTPException, ValueError, KeyError) as error:
         faults = [f"no answer ({type(error).__name__})"]
     sys.stderr.write("".join(f"{fault}\n" for fault in faults))

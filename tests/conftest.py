@@ -23,7 +23,7 @@ from tests import databases, postgres
 from tests.clock import TurnedClock
 from tests.given import Given
 
-SOCKET = "LICENTIA_TEST_PG"
+SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 SECRETS = {
     "LICENTIA_ENCRYPTION_KEYS": "t1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
@@ -107,7 +108,15 @@ async def world_of(request: Request) -> World:
 
 async def origin_of(request: Request) -> Origin:
     agent = request.headers.get("user-agent")
-    return Origin(request.client.host if request.client else None, agent[:512] if agent else None)
+    return Origin(address(request.client.host) if request.client else None, agent[:512] if agent else None)
+
+
+def address(text: str) -> str | None:
+    """An IP address in its one form, or None: behind a proxy, `X-Forwarded-For` may carry anything (rules/authentication R46)."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
 
 
 async def caller_of(request: Request) -> Caller | None:

@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.base.logs import masked
 from app.base.problems import Problem
 from app.web import metrics
 from app.web.errors import render, unexpected
@@ -84,7 +85,7 @@ class Door:
             line = {
                 "event": "request",
                 "method": scope["method"],
-                "path": scope["path"][:256],
+                "path": scope["path"][:256] if route != "none" else masked(scope["path"][:256]),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client[0] if client else None,

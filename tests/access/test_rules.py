@@ -34,11 +34,13 @@ LICENSES = st.none() | st.builds(
     max_users=st.sampled_from([None, 1]), assigned=st.booleans(), expires_at=st.sampled_from([None, NOW, NOW + HOUR]),
 )  # fmt: skip
 FACTS = st.builds(
-    Facts, requires=st.lists(st.sampled_from(POSSIBLE), unique=True), session=SESSIONS, second_factor_lifetime=st.just(24 * HOUR), license=LICENSES,
+    Facts, requires=st.lists(st.sampled_from(POSSIBLE), unique=True), session=SESSIONS,
+    second_factor_lifetime=st.just(24 * HOUR), license=LICENSES,
     license_named=st.booleans(), asked=st.just(Asked("laptop")), agreements=st.sampled_from([AGREED, OWED]),
 )  # fmt: skip
 ORDER = [
-    "user_disabled", "login_required", "email_unverified", "second_factor_required", "passkey_required", "license_not_found", "license_revoked",
+    "user_disabled", "login_required", "email_unverified", "second_factor_required",
+    "passkey_required", "license_not_found", "license_revoked",
     "license_expired", "user_not_assigned", "device_required", "not_activated", "agreement_required",
 ]  # fmt: skip
 

@@ -51,7 +51,8 @@ async def test_a_policy_that_contradicts_itself_is_refused(given: Given, body: d
         ("max_seats", -1), ("max_seats", 2**31), ("max_seats", 1.5), ("max_seats", "3"), ("max_seats", True), ("max_seats", "Unlimited"),
         ("duration", "1 year"), ("duration", "P0D"), ("duration", "P10000Y"), ("lease", "-PT1M"), ("features", {"export": False}),
         ("features", {"Bad Name": True}), ("features", {"a": {"b": 1}}), ("seat_by", "session"), ("metadata", {"a": {"b": 1}}),
-        ("metadata", {"": 1}), ("metadata", {str(n): n for n in range(51)}), ("metadata", {"a": 10**20}), ("self_service", 1), ("max_users", None),
+        ("metadata", {"": 1}), ("metadata", {str(n): n for n in range(51)}), ("metadata",
+        {"a": 10**20}), ("self_service", 1), ("max_users", None),
     ],
 )  # fmt: skip
 async def test_policy_fields_out_of_bounds_are_named(given: Given, field: str, value: object) -> None:
@@ -87,7 +88,8 @@ async def test_codes_and_external_ids_are_unique(given: Given) -> None:
 async def test_what_is_not_there_is_a_404(given: Given) -> None:
     nobody = "01a20425-e3be-7668-b49e-2764d5846dd4"
     for path, code in (
-        ("/v1/products/nothing", "product_not_found"), (f"/v1/policies/{nobody}", "policy_not_found"), (f"/v1/customers/{nobody}", "customer_not_found"),
+        ("/v1/products/nothing", "product_not_found"), (f"/v1/policies/{nobody}",
+        "policy_not_found"), (f"/v1/customers/{nobody}", "customer_not_found"),
     ):  # fmt: skip
         problem(await given.client.get(path, headers=given.root), 404, code)
         problem(await given.client.patch(path, json={}, headers=given.root), 404, code)

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,8 @@ from tests.servers import Running
 class RealClock(TurnedClock):
     """For builders that look at the clock while the server has a real one."""
 
-    def now(self) -> Any:
+    def now(self) -> datetime:
         return Clock().now()
-
-    def forward(self, **by: float) -> Any:
-        """Real time cannot be turned; a code of the next step is accepted one step early instead."""
-        return self.now()
 
 
 @pytest.fixture

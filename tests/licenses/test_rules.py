@@ -122,7 +122,8 @@ def test_a_user_gets_the_license_that_answers_best() -> None:
 MOMENTS = st.none() | st.integers(-40, 40).map(lambda days: NOW + days * DAY)
 STANDINGS = st.builds(
     replace, st.just(GOOD), starts_at=st.integers(-40, 40).map(lambda days: NOW + days * DAY), expires_at=MOMENTS, grace_until=st.none(),
-    suspended_at=MOMENTS, revoked_at=MOMENTS, lease=st.sampled_from([None, "P2D", "P30D"]), max_users=st.sampled_from([None, 1, "unlimited"]),
+    suspended_at=MOMENTS, revoked_at=MOMENTS, lease=st.sampled_from([None, "P2D", "P30D"]),
+    max_users=st.sampled_from([None, 1, "unlimited"]),
     assigned=st.booleans(), seat=st.none() | st.builds(Seat, st.just(UUID(int=2)), MOMENTS, MOMENTS),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from app.web.callers import address
 from tests.given import Given
 from tests.web.test_problems import problem
 
@@ -86,3 +87,18 @@ async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(g
     listed = await given.client.get("/v1/api-keys", headers=given.root)
     assert made["key"] not in listed.text
     assert listed.json()["data"][0]["name"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("garbage", None),
+        ("x" * 500, None),
+        ("", None),
+        ("1.2.3.4:80", None),
+    ],
+)
+def test_r46_only_an_address_is_kept_as_one(told: str, kept: str | None) -> None:
+    assert address(told) == kept

@@ -1,0 +1,106 @@
+"""The command line of api.md section 9, as far as its parts exist. On SQLite; the use cases behind it run on both elsewhere."""
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app
+from app.probe import health
+from tests import databases
+from tests.conftest import SECRETS
+from tests.servers import Running
+
+
+@pytest.fixture
+def run(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Run":
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LICENTIA_VAR", str(tmp_path / "var"))
+    monkeypatch.setenv("LICENTIA_DATABASE_URL", databases.copied(sqlite_template, tmp_path / "cli.db"))
+    return Run()
+
+
+class Run:
+    def __call__(self, *arguments: str, code: int = 0, typed: str = "") -> list[str]:
+        done = CliRunner().invoke(app, list(arguments), input=typed)
+        assert done.exit_code == code, done.output
+        return done.output.splitlines()
+
+
+def test_operator_keys(run: Run) -> None:
+    (key,) = run("api-keys", "create", "ci", "--scope", "licenses:read")
+    assert key.startswith("op_")
+    (line,) = run("api-keys", "list")
+    listed = json.loads(line)
+    assert (listed["name"], listed["scopes"], listed["revoked"]) == ("ci", ["licenses:read"], False)
+    run("api-keys", "revoke", listed["id"])
+    assert json.loads(run("api-keys", "list")[0])["revoked"]
+    assert run("api-keys", "revoke", str(UUID(int=1)), code=1) == ["api_key_not_found: There is no such operator key."]
+
+
+def test_scopes_are_checked_on_the_command_line_too(run: Run) -> None:
+    run("api-keys", "create", "ci", "--scope", "everything", code=2)
+
+
+def test_users_with_a_password_from_standard_input(run: Run) -> None:
+    (line,) = run("users", "create", "kari@example.com", "--verified", "--password", "-", typed="correct horse battery staple\n")
+    assert json.loads(line)["email_verified"] is True
+    assert "email_taken" in run("users", "create", "KARI@example.com", code=1)[0]
+    assert "malformed" in run("users", "create", "ola@example.com", "--password", "short", code=1)[0]
+    run("users", "create", "no address", code=2)
+
+
+def test_demo_then_licenses(run: Run) -> None:
+    first = run("demo")
+    assert first == run("demo")
+    assert sum(line.startswith("curl ") for line in first) == 5
+    license_id = [line for line in first if line][-1].partition("/v1/licenses/")[2].partition("/")[0]
+    (shown,) = run("licenses", "show", license_id)
+    policy = json.loads(shown)["policy_id"]
+    (issued,) = run("licenses", "issue", policy)
+    assert json.loads(issued)["key"].startswith("STUDIO-")
+    assert run("licenses", "activations", license_id) == []
+    assert "license_not_found" in run("licenses", "show", str(UUID(int=1)), code=1)[0]
+    assert "policy_not_found" in run("licenses", "issue", str(UUID(int=1)), code=1)[0]
+
+
+def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run("check") == ["configuration is good (development, sqlite+aiosqlite)"]
+    monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/new/place/licentia.db")
+    assert run("migrate")[-1].startswith("migrated to ")
+    assert run("migrate")[-1].startswith("migrated to ")
+    monkeypatch.setenv("LICENTIA_PORT", "http")
+    run("check", code=78)
+
+
+def test_verify_says_in_one_sentence_why_a_file_fails(run: Run, tmp_path: Path) -> None:
+    from app.base.signing import Signer, SigningKey  # noqa: PLC0415  beside its only use
+
+    key, stranger = SigningKey.generate(), SigningKey.generate()
+    sign = Signer(key, {key.kid: key}).sign
+    keys, file = tmp_path / "jwks.json", tmp_path / "grant.jws"
+    keys.write_text(json.dumps({"keys": [key.public()]}))
+
+    def verify(token: str, code: int) -> str:
+        file.write_text(token)
+        (line,) = run("verify", str(file), "--jwks", str(keys), code=code)
+        return line
+
+    assert json.loads(verify(sign("grant+jwt", {"exp": 4_000_000_000}), 0))["typ"] == "grant+jwt"
+    assert "expired" in verify(sign("grant+jwt", {"exp": 1}), 1)
+    good = sign("acceptance-receipt+jwt", {"sub": "1"})
+    assert "changed" in verify(good[:-4] + "AAAA", 1)
+    assert "not in the key set" in verify(Signer(stranger, {stranger.kid: stranger}).sign("grant+jwt", {}), 1)
+    assert "not a compact JWS" in verify("nonsense", 1)
+    assert "cannot be read" in run("verify", str(tmp_path / "nothing"), "--jwks", str(keys), code=1)[0]
+
+
+def test_health_asks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Running(tmp_path, "--migrate") as server:
+        assert health([server.base]) == 0
+        assert (tmp_path / "var" / "operator.key").stat().st_mode & 0o777 == 0o600
+    assert health([server.base]) == 1
+    assert "no answer" in capsys.readouterr().err
