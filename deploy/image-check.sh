@@ -54,7 +54,7 @@ prepare() { # data folder, secrets folder or nothing, command…
     mkdir -p "$work/bundle"
     b inspect --type image "$image" | python3 deploy/bundle.py --root "$mount" --data "$data" \
         ${secrets:+--secrets "$secrets" --env LICENTIA_ENCRYPTION_KEYS_FILE=/run/secrets/encryption_keys} \
-        ${secrets:+--env LICENTIA_LOOKUP_KEY_FILE=/run/secrets/lookup_key} --env "LICENTIA_PORT=$port" -- "$@" >"$work/bundle/config.json"
+        ${secrets:+--env LICENTIA_LOOKUP_KEY_FILE=/run/secrets/lookup_key} --env "LICENTIA_PORT=$port" --env "LICENTIA_PUBLIC_URL=http://127.0.0.1:$port" -- "$@" >"$work/bundle/config.json"
 }
 
 run() { runc run --bundle "$work/bundle" "$name"; }
