@@ -42,6 +42,8 @@ _COMMON = {
 }
 _WITH_BODY = {"413": "`body_too_large`", "415": "`unsupported_encoding`"}
 _WITH_CALLER = {"401": "`unauthenticated` · `token_invalid`"}
+_ONLY = {"operator": {"403": "`operator_key_required`"}, "activation": {"403": "`activation_token_required`"}}
+_REPEATED = {"409": "`idempotency_in_progress`"}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -57,15 +59,17 @@ def document(app: FastAPI) -> dict[str, Any]:
             route = context.original_route
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
-                    _complete(told["paths"][route.path_format][method.lower()], route)
+                    _complete(told["paths"][route.path_format][method.lower()], route, method)
         app.openapi_schema = told
     return app.openapi_schema
 
 
-def _complete(operation: dict[str, Any], route: APIRoute) -> None:
+def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     responses = operation["responses"]
     callers = _callers(route.dependant)
-    common = {**_COMMON, **(_WITH_BODY if route.body_field else {}), **(_WITH_CALLER if callers else {})}
+    only = _ONLY.get(callers[0], {}) if len(callers) == 1 else {}
+    common = {**_COMMON, **(_WITH_BODY if route.body_field else {}), **(_WITH_CALLER if callers else {}), **only}
+    common |= _REPEATED if method == "POST" else {}
     for status, text in common.items():
         mine = responses.get(status, {}).get("description", "")
         if status == "422" and "schema" in str(responses.get(status, "")):

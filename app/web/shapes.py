@@ -104,7 +104,7 @@ def _metadata(given: dict[str, Any]) -> dict[str, Any]:
             _encodable(value)
         elif isinstance(value, float) and not math.isfinite(value):
             raise ValueError("wants finite numbers")
-        elif isinstance(value, int) and abs(value) > 2**53:
+        elif isinstance(value, int | float) and abs(value) > 2**53:  # JSONB gives a large float back as a whole number
             raise ValueError("wants numbers that every JSON reader keeps (at most 2^53)")
     return given
 
