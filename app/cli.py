@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 import typer
 from alembic import command
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 
 from app.api_keys import service as api_keys
 from app.api_keys.schemas import ApiKeyIn
@@ -27,6 +29,7 @@ from app.licenses import service as licenses
 from app.licenses.schemas import ActivationOut, LicenseIn, LicenseOut
 from app.login import service as login
 from app.login.schemas import UserIn
+from app.signing_keys.service import WrongKeys, signer
 from app.users.schemas import UserOut
 from app.web.paging import Window
 from app.web.shapes import Shape
@@ -51,9 +54,13 @@ def settings() -> Settings:
     try:
         return Settings.load()
     except SettingsInvalid as invalid:
-        for name, sentence in invalid.faults:
-            print(f"{name}: {sentence}", file=sys.stderr)
-        raise SystemExit(EX_CONFIG) from None
+        misconfigured(invalid.faults)
+
+
+def misconfigured(faults: list[tuple[str, str]]) -> NoReturn:
+    for name, sentence in faults:
+        print(f"{name}: {sentence}", file=sys.stderr)
+    raise SystemExit(EX_CONFIG)
 
 
 def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
@@ -70,6 +77,10 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
         return asyncio.run(run())
     except Problem as problem:
         fail(f"{problem.code}: {problem.detail}")
+    except (DBAPIError, OSError) as error:
+        fail(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
+    except WrongKeys as wrong:
+        misconfigured(wrong.faults)
 
 
 def fail(sentence: str) -> NoReturn:
@@ -104,12 +115,22 @@ def serve(
     logs.configure(chosen)
     if migrate:
         _migrate(chosen)
+    _check_keys()
     if chosen.env == "development":
         from app import demo as demonstration
 
-        print(asyncio.run(demonstration.welcome(chosen, seed=demo)), flush=True)
-    world = World.of(chosen)
-    server(build_app(world), chosen).run()
+        print(with_world(lambda world: demonstration.welcome(world, seed=demo)), flush=True)
+    server(build_app(World.of(chosen)), chosen).run()
+
+
+def _check_keys() -> None:
+    """Refuse to start with keys that the database was not written with. A database that is away is for /readyz to tell."""
+
+    async def look(world: World) -> None:
+        with suppress(DBAPIError, OSError):
+            await signer(world)
+
+    with_world(look)
 
 
 @app.command()
@@ -123,7 +144,10 @@ def migrate() -> None:
 def _migrate(chosen: Settings) -> None:
     if chosen.database_url.startswith("sqlite"):
         Path(chosen.database_url.partition(":///")[2]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command.upgrade(schema.alembic_config(chosen.database_url), "head")
+    try:
+        command.upgrade(schema.alembic_config(chosen.database_url), "head")
+    except (DBAPIError, OSError) as error:
+        fail(f"the database cannot be migrated: {type(error).__name__}")
 
 
 @app.command()
@@ -138,7 +162,7 @@ def demo() -> None:
     """Seed the demo and print its curl lines; seeding again only prints them again."""
     from app import demo as demonstration
 
-    show(asyncio.run(demonstration.welcome(settings(), seed=True)))
+    show(with_world(lambda world: demonstration.welcome(world, seed=True)))
 
 
 @app.command()

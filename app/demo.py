@@ -7,7 +7,6 @@ from uuid import UUID
 from app.agreements import documents
 from app.agreements.schemas import AgreementIn, TextIn, VersionIn
 from app.api_keys import service as api_keys
-from app.base.settings import Settings
 from app.catalog import service as catalog
 from app.catalog.problems import ProductNotFound
 from app.catalog.schemas import PolicyIn, ProductIn, RequirementName
@@ -57,15 +56,12 @@ TEXTS = {
 }
 
 
-async def welcome(settings: Settings, *, seed: bool) -> str:
+async def welcome(world: World, *, seed: bool) -> str:
     """Make sure of an operator key (and of the demo), and say where everything is."""
-    world = World.of(settings)
-    try:
-        key_path = await _operator_key(world)
-        lines = [f"Licentia serves {settings.public_url}", f"API docs      {settings.public_url}/docs", f"operator key  {key_path}"]
-        return "\n".join(lines) + "\n" + (await _demo(world, key_path) if seed else "")
-    finally:
-        await world.db.close()
+    key_path = await _operator_key(world)
+    base = world.settings.public_url
+    lines = [f"Licentia      {base}", f"API docs      {base}/docs", f"operator key  {key_path}"]
+    return "\n".join(lines) + "\n" + (await _demo(world, key_path) if seed else "")
 
 
 async def _operator_key(world: World) -> Path:

@@ -25,7 +25,7 @@ import app.users.routes
 from app import __version__
 from app.base import logs
 from app.base.settings import Settings
-from app.signing_keys.service import signer
+from app.signing_keys.service import WrongKeys, signer
 from app.web import door, errors, health, metrics, openapi
 from app.web.callers import Doormen
 from app.world import World
@@ -61,6 +61,8 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
     try:
         await signer(world)
+    except WrongKeys:
+        raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
     yield
@@ -84,6 +86,7 @@ def build_app(world: World) -> FastAPI:
     )
     api.state.world = world
     api.state.doormen = DOORMEN
+    api.state.warm_up = signer
     for router in ROUTERS:
         api.include_router(router)
     errors.install(api)
@@ -96,7 +99,7 @@ def _fresh_id(world: World) -> str:
 
 
 def _middleware(settings: Settings, fresh_id: Any) -> list[Middleware]:
-    layers: list[Middleware] = [Middleware(_request_ids, fresh_id), Middleware(door.Door, settings.max_body)]
+    layers: list[Middleware] = [Middleware(_request_ids, fresh_id), Middleware(door.Door, settings)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
         layers.append(Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed))

@@ -5,13 +5,13 @@ from app.access.schemas import AccessIn, AccessOut
 from app.catalog.problems import ProductNotFound
 from app.web.callers import Asker, Device, EndUser, TheWorld
 from app.web.problems import SubjectTokenRequired
-from app.web.routing import refuses
+from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 
 router = new_router("access")
 
 
-@router.post("/v1/access", responses=refuses(SubjectTokenRequired, ProductNotFound))
+@router.post("/v1/access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound))
 async def decide(world: TheWorld, caller: Asker, body: AccessIn) -> AccessOut:
     """May this person use this product on this device, now? All that is missing comes at once, with what to do next."""
     who = caller if isinstance(caller, EndUser) else None

@@ -1,7 +1,7 @@
 """The decision as a pure, ordered table: facts and `now` in; every reason, every warning and the next boundary out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.agreements.rules import Compliance
@@ -32,7 +32,10 @@ HREFS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """The end user who asks, as the rows say now. `alive`: the session is neither revoked nor over."""
+    """The end user who asks, as the rows say now. `alive`: the session is neither revoked nor over.
+
+    Unless it is alive and the account is open, the end user counts as nobody: it proves nothing but the reason why.
+    """
 
     alive: bool
     active: bool
@@ -40,6 +43,10 @@ class SessionFacts:
     has_second_factor: bool
     second_factor_at: datetime | None
     expires_at: datetime
+
+    @property
+    def present(self) -> bool:
+        return self.alive and self.active
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,29 @@ def decide(facts: Facts, now: datetime) -> Decision:
     identity = tuple(reason for check in _IDENTITY for reason in check(facts, wanted, now))
     reasons = identity or tuple(reason for check in _REST for reason in check(facts, wanted, now))
     return Decision(_with_hrefs(reasons), tuple(_warnings(facts, wanted, now)), requires, _boundary(facts, wanted, now))
+
+
+def best(facts: Facts, candidates: Sequence[Standing], now: datetime) -> tuple[Facts, Decision]:
+    """The decision over the license that answers best: fewest reasons, best standing, lasting longest.
+
+    Where the product wants no license and none was named, having one that will not do is no worse than having none.
+    """
+    optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in closed(facts.requires)
+    options: list[Standing | None] = [*candidates]
+    if optional or not options:
+        options.append(None)
+    judged = [(it, decide(it, now)) for it in (replace(facts, license=license_) for license_ in options)]
+    return min(judged, key=lambda pair: _badness(pair[0], pair[1], now))
+
+
+_RANK = ("active", "in_grace", "not_started", "expired", "suspended", "revoked")
+
+
+def _badness(facts: Facts, decision: Decision, now: datetime) -> tuple[int, int, float]:
+    it = facts.license
+    if it is None:
+        return len(decision.reasons), len(_RANK), 0
+    return len(decision.reasons), _RANK.index(it.status(now)), -(it.expires_at.timestamp() if it.expires_at else float("inf"))
 
 
 def _with_hrefs(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
@@ -120,7 +150,7 @@ def _passkey(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason
 
 
 def _present(facts: Facts) -> bool:
-    return facts.session is not None and facts.session.alive and facts.session.active
+    return facts.session is not None and facts.session.present
 
 
 def _strong(facts: Facts, now: datetime) -> bool:
@@ -132,7 +162,7 @@ def _license(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason
     if facts.license is None:
         needed = Requirement.LICENSE in wanted or facts.license_named or facts.asked.features
         return [licensing.not_found()] if needed else []
-    asked = Asked(facts.asked.fingerprint, facts.asked.features, facts.asked.user, seat=Requirement.ACTIVATION in wanted)
+    asked = replace(facts.asked, seat="always" if Requirement.ACTIVATION in wanted else "never")
     return list(licensing.judge(facts.license, asked, now).reasons)
 
 

@@ -19,7 +19,7 @@ from app.db.types import AnyRow
 from app.licenses import rules as licensing
 from app.licenses import seats, standing
 from app.licenses.keys import key_digest
-from app.licenses.rules import Asked, Seat, Standing
+from app.licenses.rules import Asked, Standing
 from app.login import sessions
 from app.login.rules import Proofs, acr
 from app.signing_keys.service import signer
@@ -58,40 +58,51 @@ async def decide(world: World, who: EndUser | None, device: Device | None, reque
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound."""
     sign = await signer(world)
     now = world.clock.now()
-    product, facts, row = await _read(world, who, device, request, now)
-    decision = rules.decide(facts, now)
+    found = await _read(world, who, device, request, now)
+    facts, decision = rules.best(found.facts, found.candidates, now)
     if decision.allow and not request.dry_run and facts.license is not None and licensing.renewal_due(facts.license, now):
         facts = replace(facts, license=await _renewed(world, facts.license))
         decision = rules.decide(facts, now)
-    proofs = Proofs(row.password_at, row.second_factor_at) if row is not None else None
-    level = acr(proofs, now, world.settings.second_factor_lifetime) if proofs else None
-    answer = Answer(decision, facts, level, row.amr if row is not None else (), None)
+    level = acr(found.proofs, now, world.settings.second_factor_lifetime) if found.proofs else None
+    answer = Answer(decision, facts, level, found.amr, None)
     if not decision.allow or request.dry_run:
         return answer
-    return replace(answer, grant=_grant(world, sign, product.code, who, request, answer, now))
+    return replace(answer, grant=_grant(world, sign, found.subject, request, answer, now))
 
 
-async def _read(
-    world: World, who: EndUser | None, device: Device | None, request: Request, now: datetime
-) -> tuple[AnyRow, Facts, AnyRow | None]:
-    asked = Asked(request.fingerprint, request.features, who is not None)
+@dataclass(frozen=True)
+class _Found:
+    """What one transaction read. `subject`, `proofs` and `amr` are those of a session that lives, or of nobody."""
+
+    facts: Facts
+    candidates: Sequence[Standing]
+    subject: EndUser | None
+    proofs: Proofs | None
+    amr: Sequence[str]
+
+
+async def _read(world: World, who: EndUser | None, device: Device | None, request: Request, now: datetime) -> _Found:
     async with world.db.read() as session:
         product = (await session.execute(_product, {"code": request.product})).one_or_none()
         if product is None:
             raise ProductNotFound
         row = await sessions.row_of(session, who) if who is not None else None
-        found = await _license(session, world, who, device, request, asked, now)
-        owed = await duties(session, who.id, product.id) if who is not None else ()
+        login = _session_facts(row, now) if row is not None else None
+        subject = who if login is not None and login.present else None
+        candidates = await _licenses(session, world, subject, device, request, now)
+        owed = await duties(session, subject.id, product.id) if subject is not None else ()
     facts = Facts(
         requires=product.requires,
-        session=_session_facts(row, now) if row is not None else None,
+        session=login,
         second_factor_lifetime=world.settings.second_factor_lifetime,
-        license=found,
+        license=None,
         license_named=request.license_key is not None or device is not None,
-        asked=asked,
+        asked=Asked(request.fingerprint, request.features, subject is not None),
         agreements=agreements.compliance(owed, now),
     )
-    return product, facts, row
+    if row is None or subject is None:
+        return _Found(facts, candidates, None, None, ())
+    return _Found(facts, candidates, subject, Proofs(row.password_at, row.second_factor_at), row.amr)
 
 
 def _session_facts(row: AnyRow, now: datetime) -> SessionFacts:
@@ -105,49 +116,51 @@ def _session_facts(row: AnyRow, now: datetime) -> SessionFacts:
     )
 
 
-async def _license(
-    session: Session, world: World, who: EndUser | None, device: Device | None, request: Request, asked: Asked, now: datetime
-) -> Standing | None:
-    """The license that the caller names by key or seat; else, of the user's own, the one that answers best."""
-    user_id = who.id if who is not None else None
+async def _licenses(
+    session: Session, world: World, who: EndUser | None, device: Device | None, request: Request, now: datetime
+) -> Sequence[Standing]:
+    """The license that the caller names by key or seat; else all of the user's own."""
     if request.license_key is not None:
         digest = key_digest(world.keys.lookup, request.license_key)
+        user_id = who.id if who is not None else None
         facts = standing.facts(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product, key_hash=digest)
-        return await standing.standing(session, standing.BY_KEY, facts)
-    if device is not None:
+        found = await standing.standing(session, standing.BY_KEY, facts)
+    elif device is not None:
         facts = standing.facts(now, license_id=device.license_id, seat_id=device.activation_id)
         found = await standing.standing(session, standing.BY_SEAT, facts)
-        return found if found is not None and found.product == request.product else None
-    if who is None:
-        return None
-    return licensing.best(await standing.of_user(session, request.product, who.id, request.fingerprint, now), asked, now)
+    else:
+        return await standing.of_user(session, request.product, who.id, request.fingerprint, now) if who is not None else ()
+    return (found,) if found is not None and found.product == request.product else ()
 
 
 async def _renewed(world: World, it: Standing) -> Standing:
-    """The standing with its lease renewed; or, if the seat was lost meanwhile, without a live seat."""
-    if it.seat is None or it.lease is None:
+    """The standing with its lease renewed; or, if the seat was lost meanwhile, without a seat."""
+    if it.seat is None:
         return it
     async with world.db.write() as session:
-        until = await seats.renew_live(session, world, it.license_id, it.seat.id, it.lease)
-    return replace(it, seat=Seat(it.seat.id, until, None) if until is not None else None)
+        return replace(it, seat=await seats.renew_live(session, world, it.license_id, it.seat, it.lease))
 
 
-def _grant(world: World, sign: Signer, product: str, who: EndUser | None, request: Request, answer: Answer, now: datetime) -> str:
-    """The decision as an EdDSA JWT that the application can check offline; it outlives nothing it rests on."""
+def _grant(world: World, sign: Signer, who: EndUser | None, request: Request, answer: Answer, now: datetime) -> str:
+    """The decision as an EdDSA JWT that the application can check offline; it outlives nothing it rests on.
+
+    `dev` is the SHA-256 of the fingerprint of the seat that is held, whatever device the caller names.
+    """
     latest = now + world.settings.grant_lifetime
     until = min(latest, answer.decision.check_again_at or latest)
     it = answer.facts.license
+    seat = it.seat if it is not None and it.seat is not None and it.seat.live(now) else None
     claims = {
         "iss": world.settings.public_url,
-        "aud": product,
+        "aud": request.product,
         "sub": str(who.id) if who is not None else None,
         "sid": str(who.session_id) if who is not None else None,
         "jti": str(world.entropy.identifier()),
         "iat": int(now.timestamp()),
         "exp": int(until.timestamp()),
         "lic": str(it.license_id) if it is not None else None,
-        "act": str(it.seat.id) if it is not None and it.seat is not None else None,
-        "dev": sha256(request.fingerprint.encode()).hexdigest() if request.fingerprint else None,
+        "act": str(seat.id) if seat is not None else None,
+        "dev": sha256(seat.fingerprint.encode()).hexdigest() if seat is not None else None,
         "features": dict(it.features) if it is not None else None,
         "acr": answer.acr,
         "agreements": {str(document): ordinal for document, ordinal in answer.facts.agreements.accepted} or None,

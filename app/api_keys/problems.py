@@ -10,4 +10,4 @@ class ApiKeyNotFound(Problem):
 class ScopeBeyondOwn(Problem):
     kind = Kind.FORBIDDEN
     code = "scope_beyond_own"
-    title = "A key cannot hand out scopes that it does not hold."
+    title = "A key cannot hand out more than it holds: neither scopes nor time."

@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 
 from app.api_keys.models import ApiKey
 from app.api_keys.problems import ApiKeyNotFound, ScopeBeyondOwn
+from app.base.problems import Malformed
 from app.base.sealing import token_digest
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -26,6 +27,10 @@ async def create(
     """The new key's row, and the key itself, which is shown this once. `by` is None on the command line."""
     if by is not None and not all(by.may(scope) for scope in scopes):
         raise ScopeBeyondOwn
+    if by is not None and by.expires_at is not None and (expires_at is None or expires_at > by.expires_at):
+        raise ScopeBeyondOwn("A key that expires can make only keys that expire no later.")
+    if expires_at is not None and expires_at <= world.clock.now():
+        raise Malformed([("/expires_at", "in_the_past", "wants a moment that is still to come")])
     key, key_id = world.entropy.secret(PREFIX), world.entropy.identifier()
     values = {
         "id": key_id,
@@ -65,7 +70,7 @@ async def holder(world: World, key: str) -> Operator | None:
         row = (await session.execute(_shown.where(ApiKey.key_hash == token_digest(key), ApiKey.revoked_at.is_(None)))).one_or_none()
         if row is None or (row.expires_at is not None and row.expires_at <= now):
             return None
-        return Operator(row.id, row.name, frozenset(row.scopes))
+        return Operator(row.id, row.name, frozenset(row.scopes), row.expires_at)
 
     return await world.db.find(ask)
 

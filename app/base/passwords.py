@@ -21,6 +21,17 @@ def normalised(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
+def length(password: str) -> int:
+    """Code points, as typed or as normalised, whichever is fewer: one sign that NFKC spells out is still one sign."""
+    return min(len(password), len(normalised(password)))
+
+
+def too_long(password: str) -> bool:
+    """Whether it passes the ceilings, as typed or as normalised (NFKC can make eighteen signs of one)."""
+    forms = (password, normalised(password))
+    return any(len(form) > MAX_CODE_POINTS or len(form.encode()) > MAX_OCTETS for form in forms)
+
+
 @dataclass(frozen=True)
 class PasswordHasher:
     """Argon2id with at most `slots` hashes running and twice as many waiting; beyond that it refuses with Busy."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -43,12 +44,23 @@ def _networks(listed: list[str]) -> list[str]:
 
 
 def _database(url: str) -> str:
-    for plain in ("postgres://", "postgresql://"):
+    if url.startswith("sqlite+aiosqlite:///") and url.partition(":///")[2].strip("/"):
+        return url
+    for plain in ("postgres://", "postgresql://", "postgresql+asyncpg://"):
         if url.startswith(plain):
-            return "postgresql+asyncpg://" + url.removeprefix(plain)
-    if not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite:///")):
-        raise ValueError("wants postgresql://… or sqlite+aiosqlite:///path")
-    return url
+            return _asyncpg(urlsplit("postgresql+asyncpg://" + url.removeprefix(plain)))
+    raise ValueError("wants postgresql://… or sqlite+aiosqlite:///path")
+
+
+def _asyncpg(url: SplitResult) -> str:
+    """The address as the driver wants it: what libpq calls `sslmode` is its `ssl`; it knows no channel binding."""
+    try:
+        _ = url.port
+    except ValueError:
+        raise ValueError("wants a port number after the host") from None
+    names = {"sslmode": "ssl"}
+    query = [(names.get(name, name), value) for name, value in parse_qsl(url.query) if name != "channel_binding"]
+    return urlunsplit(url._replace(query=urlencode(query, safe="/")))
 
 
 def _public_url(url: str) -> str:
@@ -150,7 +162,10 @@ class Settings(BaseSettings):
         """Read `LICENTIA_*` and `LICENTIA_*_FILE`. Raises SettingsInvalid with every fault at once."""
         given, faults = _gather(os.environ if environ is None else environ, cls)
         if given.get("env") != "production":
-            given = _with_development_secrets(given, Path(given.get("var", "var")))
+            try:
+                given = _with_development_secrets(given, Path(given.get("var", "var")))
+            except OSError:
+                faults.append((f"{PREFIX}VAR", "names a folder that cannot be written"))
             given.setdefault("public_url", f"http://127.0.0.1:{given.get('port', 8000)}")
         elif "public_url" not in given:
             faults.append((f"{PREFIX}PUBLIC_URL", REQUIRED))

@@ -87,7 +87,7 @@ class Signer:
 
 @dataclass
 class KeyShelf:
-    """The signer that this process last read from the database; `signing_keys` keeps it fresh."""
+    """The signer that this process read from the database; `signing_keys` fills it."""
 
     signer: Signer | None = None
 
@@ -95,14 +95,15 @@ class KeyShelf:
 def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:
     """(`typ`, claims) of a compact JWS that one of the keys of a published JWK set signed. Raises NotOurs, which says why."""
     try:
-        keys = {jwk["kid"]: SigningKey.of(OKPKey.import_key(jwk)) for jwk in key_set["keys"]}
+        ours = [jwk for jwk in key_set["keys"] if jwk.get("kty") == "OKP" and jwk.get("crv") == "Ed25519" and "kid" in jwk]
+        keys = {str(jwk["kid"]): SigningKey.of(OKPKey.import_key(jwk)) for jwk in ours}  # others are ignored: RFC 7517 section 5
         header = jws.extract_compact(token.encode("ascii")).headers()
-    except (JoseError, KeyError, TypeError, ValueError, UnicodeError) as unread:
+    except (JoseError, AttributeError, KeyError, TypeError, ValueError) as unread:
         raise NotOurs("the file is not a compact JWS, or the key set is not a JWK set") from unread
-    if header.get("kid") not in keys:
+    if str(header.get("kid")) not in keys:
         raise NotOurs("it was signed by a key that is not in the key set")
     typ = str(header.get("typ"))
     try:
-        return typ, Signer(keys[header["kid"]], keys).read(typ, token)
+        return typ, Signer(keys[str(header["kid"])], keys).read(typ, token)
     except NotOurs:
         raise NotOurs("the signature does not fit; the file was changed") from None

@@ -26,6 +26,8 @@ class SeatBy(StrEnum):
 
 
 class Product(Base):
+    """`rev` is bumped first by every change of the product's or its policies' requirements, which must fit each other."""
+
     __tablename__ = "products"
 
     id: Mapped[Identifier]
@@ -33,6 +35,7 @@ class Product(Base):
     name: Mapped[str] = mapped_column(String(200))
     requires: Mapped[JsonList]
     default_locale: Mapped[str] = mapped_column(String(35))
+    rev: Mapped[int] = mapped_column(default=0)
     metadata_: Mapped[JsonMap] = mapped_column("metadata")
     created_at: Mapped[Instant]
 

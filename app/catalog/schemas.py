@@ -12,6 +12,7 @@ from app.web.shapes import (
     Features,
     Flag,
     Instant,
+    LeaseText,
     LimitIn,
     Locale,
     Metadata,
@@ -62,7 +63,7 @@ class PolicyIn(Shape):
     grace: DurationText | None = None
     seat_by: Literal["none", "device"] = "none"
     max_seats: LimitIn | None = None
-    lease: DurationText | None = None
+    lease: LeaseText | None = None
     max_users: LimitIn | None = None
     features: Features = {}
     requires: Requires = []
@@ -77,7 +78,7 @@ class PolicyPatch(Shape):
     duration: DurationText | None = None
     grace: DurationText | None = None
     max_seats: LimitIn | None = None
-    lease: DurationText | None = None
+    lease: LeaseText | None = None
     max_users: LimitIn | None = None
     features: Features = absent()
     requires: Requires = absent()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.catalog import rules
@@ -42,7 +42,7 @@ def _possible(requires: Sequence[str], seat_by: str | None) -> list[str]:
 
 
 async def create_product(world: World, by: Actor, values: Values) -> AnyRow:
-    values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now()}
+    values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "rev": 0}
     values["requires"] = _possible(values["requires"], None)
     try:
         async with world.db.write() as session:
@@ -64,13 +64,22 @@ async def change_product(world: World, by: Actor, code: str, changes: Values) ->
     if "requires" in changes:
         changes = {**changes, "requires": _possible(changes["requires"], None)}
     async with world.db.write() as session:
-        found = await _one(session, _products.where(Product.code == code), ProductNotFound)
+        found = await _locked(session, Product.code == code)
         if "requires" in changes:
             await _every_policy_possible(session, found.id, changes["requires"])
         if changes:
             await session.execute(update(table(Product)).where(Product.id == found.id).values(changes))
             await record(session, world, "product.changed", by, ("product", found.id), fields=sorted(changes))
         return await _one(session, _products.where(Product.id == found.id), ProductNotFound)
+
+
+async def _locked(session: Session, named: ColumnElement[bool]) -> AnyRow:
+    """The product, locked for this transaction by the bump of its `rev`."""
+    bumped = update(Product).where(named).values(rev=Product.rev + 1).returning(*table(Product).columns)
+    row = (await session.execute(bumped)).one_or_none()
+    if row is None:
+        raise ProductNotFound
+    return row
 
 
 async def _every_policy_possible(session: Session, product_id: UUID, requires: list[str]) -> None:
@@ -86,7 +95,7 @@ async def products(world: World, window: Window) -> tuple[Sequence[AnyRow], str 
 
 async def create_policy(world: World, by: Actor, values: Values) -> AnyRow:
     async with world.db.write() as session:
-        owner = await _one(session, _products.where(Product.code == values["product"]), ProductNotFound)
+        owner = await _locked(session, Product.code == values["product"])
         row = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "product_id": owner.id}
         del row["product"]
         row["requires"] = _coherent(row, owner.requires)
@@ -114,7 +123,8 @@ async def policy(world: World, policy_id: UUID) -> AnyRow:
 async def change_policy(world: World, by: Actor, policy_id: UUID, changes: Values) -> AnyRow:
     async with world.db.write() as session:
         found = await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)
-        owner = await _one(session, _products.where(Product.id == found.product_id), ProductNotFound)
+        owner = await _locked(session, Product.id == found.product_id)
+        found = await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)
         whole = {**found._mapping, **changes}
         changes = {**changes, "requires": _coherent(whole, owner.requires)}
         await session.execute(update(table(Policy)).where(Policy.id == policy_id).values(changes))

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -123,8 +123,3 @@ class Database:
             await dialect.begin_write(held.session)
         yield held.session
         await held.session.commit()
-
-    async def scalar(self, statement: Any) -> Any:
-        """One value by `lookup()`."""
-        async with self.lookup() as session:
-            return await session.scalar(statement)

@@ -22,7 +22,7 @@ def is_sqlite(url: str) -> bool:
 def engines(url: str, pool: int) -> tuple[AsyncEngine, AsyncEngine]:
     """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write."""
     if not is_sqlite(url):
-        engine = create_async_engine(url, pool_size=pool, max_overflow=pool, pool_timeout=10, hide_parameters=True)
+        engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=10, hide_parameters=True)
         return engine, engine
     reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=30, hide_parameters=True)
     writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30, hide_parameters=True)
@@ -35,7 +35,7 @@ def _prepared(connection: Any, _record: object) -> None:
     # The driver's own transactions open none for a leading SELECT; ours are explicit.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={SQLITE_WAIT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={SQLITE_WAIT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -68,6 +68,7 @@ class Activation(Base):
     id: Mapped[Identifier]
     license_id: Mapped[Reference] = mapped_column(ForeignKey("licenses.id"))
     user_id: Mapped[Reference | None] = mapped_column(ForeignKey("users.id"), index=True)
+    activation_code_id: Mapped[Reference | None] = mapped_column(ForeignKey("activation_codes.id"))
     user_key: Mapped[str] = mapped_column(String(36), default="")
     fingerprint: Mapped[str] = mapped_column(String(512), index=True)
     name: Mapped[str | None] = mapped_column(String(200))

@@ -44,10 +44,10 @@ from app.licenses.schemas import (
     ValidateIn,
 )
 from app.users.problems import UserNotFound
-from app.web.callers import AnyCaller, MaybeSubject, Operates, Operator, TheDevice, TheWorld, UnfinishedLogin
+from app.web.callers import LiveCaller, MaybeSubject, Operates, Operator, TheDevice, TheWorld, UnfinishedLogin
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing, SubjectTokenRequired
-from app.web.routing import refuses
+from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 from app.web.shapes import ExternalId, Line, Page, Slug
 
@@ -58,7 +58,7 @@ Wanted = Annotated[Window, Depends(window)]
 STANDINGS = (LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserNotAssigned)
 
 
-@router.post("/v1/licenses/validate", responses=refuses(SubjectTokenRequired))
+@router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired))
 async def validate(world: TheWorld, caller: MaybeSubject, body: ValidateIn) -> Validated:
     """May this key be used, here, now? A verdict, also when it is no; a pure read."""
     asked = Asked(body.device.fingerprint if body.device else None, body.features, caller is not None)
@@ -92,8 +92,8 @@ async def heartbeat(world: TheWorld, device: TheDevice, activation_id: UUID) -> 
     return Activated.of(await seats.heartbeat(world, device, activation_id), world.clock.now())
 
 
-@router.delete("/v1/activations/{activation_id}", status_code=204, responses=refuses(ActivationNotFound))
-async def release(world: TheWorld, caller: AnyCaller, activation_id: UUID, body: ReleaseIn | None = None) -> None:
+@router.delete("/v1/activations/{activation_id}", status_code=204, responses=refuses(ActivationNotFound, ScopeMissing))
+async def release(world: TheWorld, caller: LiveCaller, activation_id: UUID, body: ReleaseIn | None = None) -> None:
     """Give a seat back: the seat's token, its user, an operator, or the key's holder where the policy is self-service."""
     owner = None if isinstance(caller, UnfinishedLogin) else caller
     await seats.release(world, owner, activation_id, body.license_key if body else None)

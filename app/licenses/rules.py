@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from app.base.durations import Duration, instant_text
@@ -25,11 +25,16 @@ LEASE_ENDING = advisory("lease_ending", "Half of the device's lease is gone.")
 
 @dataclass(frozen=True)
 class Seat:
-    """This device's row of the license. `lease_expires_at` None: the seat is for ever; `released_at` set: it is past."""
+    """A device's row of the license. `lease_expires_at` None: the seat is for ever; `released_at` set: it is past.
+
+    `code_id` is the activation code that took the seat, if one did.
+    """
 
     id: UUID
+    fingerprint: str
     lease_expires_at: datetime | None
     released_at: datetime | None
+    code_id: UUID | None = None
 
     def live(self, now: datetime) -> bool:
         return self.released_at is None and (self.lease_expires_at is None or now < self.lease_expires_at)
@@ -75,12 +80,16 @@ _STATUSES: tuple[tuple[str, Callable[[Standing, datetime], bool]], ...] = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What the caller wants judged: which device, which features, as which user, and whether a seat is wanted at all."""
+    """What the caller wants judged: which device, which features, and whether an end user asks.
+
+    `seat`: `if_sold` asks for a live seat where the policy has seats, `always` also where it has none (then nobody can have
+    one), `never` leaves seats aside.
+    """
 
     fingerprint: str | None = None
     features: Sequence[str] = ()
     user: bool = False
-    seat: bool = True
+    seat: Literal["if_sold", "always", "never"] = "if_sold"
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Verdict:
 
 def judge(it: Standing, asked: Asked, now: datetime) -> Verdict:
     """Everything there is to say about this license, this device and these features at this moment (R1)."""
-    checks = (_standing, _assignment, _device if asked.seat else _nothing, _features)
+    checks = (_standing, _assignment, _device, _features)
     reasons = tuple(reason for check in checks for reason in check(it, asked, now))
     return Verdict(reasons, tuple(_warnings(it, now)), check_again_at(it, now))
 
@@ -138,16 +147,14 @@ def _assignment(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]
     return (Reason("user_not_assigned", "license", action, detail),)
 
 
-def _nothing(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
-    return ()
-
-
 def _device(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
-    if it.seat_by == SeatBy.NONE:
+    if asked.seat == "never" or (it.seat_by == SeatBy.NONE and asked.seat == "if_sold"):
         return ()
+    if it.seat_by == SeatBy.NONE:
+        return (Reason(NOT_ACTIVATED, "activation", "contact_seller", "The license has no seats, so no device can hold one."),)
     if asked.fingerprint is None and it.seat is None:
         return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)
-    if it.seat is None or it.seat.released_at is not None:
+    if it.seat is None or it.seat.released_at is not None or asked.fingerprint not in {None, it.seat.fingerprint}:
         return (Reason(NOT_ACTIVATED, "activation", "activate", "Activate this device."),)
     if not it.seat.live(now):
         return (Reason(LEASE_EXPIRED, "activation", "activate", "The device's lease ran out; activate it again."),)
@@ -170,21 +177,23 @@ def _warnings(it: Standing, now: datetime) -> list[Warned]:
         told.append(Warned(EXPIRES_SOON, "The license expires soon."))
     if it.max_seats not in {None, UNLIMITED} and it.seats_used > int(it.max_seats or 0):
         told.append(Warned(OVER_LIMIT, "More devices hold seats than the license allows.", {"used": it.seats_used, "limit": it.max_seats}))
-    if it.seat is not None and it.seat.live(now) and renewal_due(it, now):
+    if it.lease is not None and renewal_due(it, now):
         told.append(Warned(LEASE_ENDING, "The lease should be renewed."))
     return told
 
 
 def renewal_due(it: Standing, now: datetime) -> bool:
-    """Whether half of the lease is gone, so that renewing it is worth a write (R37)."""
-    if it.seat is None or it.seat.lease_expires_at is None or it.lease is None:
+    """Whether half of the lease is gone, so that renewing it is worth a write (R37); or the policy's lease came or went."""
+    if it.seat is None or not it.seat.live(now):
         return False
+    if it.seat.lease_expires_at is None or it.lease is None:
+        return (it.seat.lease_expires_at is None) != (it.lease is None)
     whole = Duration.parse(it.lease).after(now) - now
     return it.seat.lease_expires_at - now <= whole / 2
 
 
 def check_again_at(it: Standing, now: datetime) -> datetime | None:
-    """The earliest boundary ahead: start, two weeks before expiry, expiry, end of grace, half and end of the lease."""
+    """The earliest boundary ahead: start, two weeks before expiry, expiry, end of grace, end of the lease."""
     soon = it.expires_at - SOON if it.expires_at else None
     boundaries = [it.starts_at, soon, it.expires_at, it.grace_until]
     if it.seat is not None and it.seat.live(now) and it.seat.lease_expires_at is not None:
@@ -199,16 +208,3 @@ def seat_free(it: Standing) -> bool:
 
 def lease_end(lease: str | None, now: datetime) -> datetime | None:
     return Duration.parse(lease).after(now) if lease else None
-
-
-_RANK = ("active", "in_grace", "not_started", "expired", "suspended", "revoked")
-
-
-def best(candidates: Sequence[Standing], asked: Asked, now: datetime) -> Standing | None:
-    """Of a user's licenses the one that answers best: fewest reasons, then best standing, then the one that lasts longest."""
-
-    def badness(it: Standing) -> tuple[int, int, float]:
-        last = it.expires_at.timestamp() if it.expires_at else float("inf")
-        return len(judge(it, asked, now).reasons), _RANK.index(it.status(now)), -last
-
-    return min(candidates, key=badness, default=None)

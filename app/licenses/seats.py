@@ -85,13 +85,14 @@ async def activate(world: World, by: Subject | None, *, key: str | None, code: s
         if device is None:
             raise DeviceRequired
         live = it.seat if it.seat is not None and it.seat.live(now) else None
-        if redeemed is not None and (joins or live is None):
+        # A code speaks for the seat that it took and for no other: what else it is used for, it is spent on.
+        if redeemed is not None and (joins or live is None or live.code_id != redeemed.id):
             await codes.spend(session, redeemed.id, now)
         if joins and by is not None:
             await service.assign(session, world, by.actor, license_id, by.id, it.max_users)
         if live is not None:
-            return await _refreshed(session, world, it, live, device)
-        return await _take(session, world, it, device, by)
+            return await _refreshed(session, world, it, live, device, by)
+        return await _take(session, world, it, device, by, redeemed.id if redeemed is not None else None)
 
 
 async def _bumped(session: Session, world: World, key: str | None, redeemed: AnyRow | None) -> UUID:
@@ -112,17 +113,21 @@ def _usable(it: Standing, by: EndUser | None, now: datetime) -> None:
         raise SeatsNotUsed
 
 
-async def _refreshed(session: Session, world: World, it: Standing, seat: Seat, device: DeviceFacts | None) -> Held:
-    """The seat with its lease renewed, and with what the device says of itself; its token stays."""
+async def _refreshed(
+    session: Session, world: World, it: Standing, seat: Seat, device: DeviceFacts | None = None, by: Subject | None = None
+) -> Held:
+    """The seat with its lease renewed, with what the device says of itself and whose it is by now; its token stays."""
     now = world.clock.now()
-    told = {name: value for name, value in vars(device).items() if value is not None} if device else {}
+    told: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
+    if by is not None:
+        told["user_id"] = by.id
     values = {**told, "last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
     sealed = update(Activation).where(Activation.id == seat.id).values(values).returning(Activation.token_sealed)
     token = world.keys.sealer.open((await session.execute(sealed)).scalar_one(), _place(seat.id)).decode()
     return await _held(session, it, seat.id, token, new=False)
 
 
-async def _take(session: Session, world: World, it: Standing, device: DeviceFacts, by: Subject | None) -> Held:
+async def _take(session: Session, world: World, it: Standing, device: DeviceFacts, by: Subject | None, code_id: UUID | None) -> Held:
     """Take a free seat, in this device's own row if it has been here before (R24, R26)."""
     if not rules.seat_free(it):
         raise await _full(session, world, it)
@@ -132,6 +137,7 @@ async def _take(session: Session, world: World, it: Standing, device: DeviceFact
     values = {
         **vars(device),
         "user_id": by.id if by else None,
+        "activation_code_id": code_id,
         "token_hash": token_digest(token),
         "token_sealed": world.keys.sealer.seal(token.encode(), _place(seat_id)),
         "lease_expires_at": rules.lease_end(it.lease, now),
@@ -151,7 +157,7 @@ async def _take(session: Session, world: World, it: Standing, device: DeviceFact
 
 async def _held(session: Session, it: Standing, seat_id: UUID, token: str, *, new: bool) -> Held:
     row = (await session.execute(_shown.where(Activation.id == seat_id))).one()
-    return Held(row, token, replace(it, seat=Seat(seat_id, row.lease_expires_at, None)), new)
+    return Held(row, token, replace(it, seat=Seat(seat_id, row.fingerprint, row.lease_expires_at, None)), new)
 
 
 async def _full(session: Session, world: World, it: Standing) -> Problem:
@@ -182,21 +188,27 @@ async def heartbeat(world: World, device: Device, activation_id: UUID) -> Held:
         parameters = standing.facts(now, license_id=device.license_id, seat_id=activation_id)
         it = await standing.standing(session, standing.BY_SEAT, parameters)
         if it is None or it.seat is None or it.seat.released_at is not None:
-            raise TokenInvalid
-        _usable(replace(it, assigned=True), None, now)
-        if not it.seat.live(now) and not rules.seat_free(it):
-            raise await _full(session, world, it)
-        return await _refreshed(session, world, it, it.seat, None)
+            raise TokenInvalid("The seat was given back; activate the device again.")
+        _usable(it, None, now)
+        seat = it.seat
+        if not seat.live(now):
+            if not rules.seat_free(it):
+                raise await _full(session, world, it)
+            it = replace(it, seats_used=it.seats_used + 1)
+            subject = ("activation", activation_id)
+            await record(session, world, "activation.taken", device.actor, subject, license=str(device.license_id))
+        return await _refreshed(session, world, it, seat)
 
 
-async def renew_live(session: Session, world: World, license_id: UUID, seat_id: UUID, lease: str) -> datetime | None:
-    """Renew a seat that is still live, for the access decision; the new end of the lease, or None when it was lost meanwhile."""
+async def renew_live(session: Session, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
+    """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
     now = world.clock.now()
     await service.bump(session, license_id=license_id)
-    still = (Activation.id == seat_id, Activation.released_at.is_(None), Activation.lease_expires_at > now)
-    values = {"last_seen_at": now, "lease_expires_at": rules.lease_end(lease, now)}
-    renewed = update(Activation).where(*still).values(values).returning(Activation.lease_expires_at)
-    return (await session.execute(renewed)).scalar_one_or_none()
+    live = or_(Activation.lease_expires_at.is_(None), Activation.lease_expires_at > now)
+    still = (Activation.id == seat.id, Activation.released_at.is_(None), live)
+    until = rules.lease_end(lease, now)
+    renewed = await session.execute(update(Activation).where(*still).values(last_seen_at=now, lease_expires_at=until))
+    return replace(seat, lease_expires_at=until) if renewed.rowcount else None
 
 
 async def release(world: World, caller: Operator | EndUser | Device | None, activation_id: UUID, key: str | None) -> None:
@@ -216,7 +228,8 @@ async def release(world: World, caller: Operator | EndUser | Device | None, acti
 
 def _may_release(world: World, caller: Operator | EndUser | Device | None, seat: AnyRow, activation_id: UUID, key: str | None) -> bool:
     if isinstance(caller, Operator):
-        return caller.may("licenses:write")
+        caller.must("licenses:write")
+        return True
     if isinstance(caller, EndUser):
         return bool(seat.user_id == caller.id)
     if isinstance(caller, Device):

@@ -32,10 +32,11 @@ _seats_used = (
     .correlate(License)
     .scalar_subquery()
 )
-_assigned = exists(select(LicenseUser.user_id).where(LicenseUser.license_id == License.id, LicenseUser.user_id == _USER))
 
 
-def _standings(seat: Any) -> AnySelect:
+def _standings(seat: Any, user: Any) -> AnySelect:
+    """`seat` tells which activation, `user` whose assignment is looked at."""
+    assigned = exists(select(LicenseUser.user_id).where(LicenseUser.license_id == License.id, LicenseUser.user_id == user))
     return (
         select(
             License.id,
@@ -55,10 +56,12 @@ def _standings(seat: Any) -> AnySelect:
             Policy.features,
             Policy.self_service,
             Activation.id.label("seat_id"),
+            Activation.fingerprint,
+            Activation.activation_code_id,
             Activation.lease_expires_at,
             Activation.released_at,
             _seats_used.label("seats_used"),
-            _assigned.label("assigned"),
+            assigned.label("assigned"),
         )
         .select_from(License)
         .join(Policy, Policy.id == License.policy_id)
@@ -67,14 +70,16 @@ def _standings(seat: Any) -> AnySelect:
     )
 
 
-_of_device = _standings(and_(Activation.fingerprint == _FINGERPRINT, Activation.user_key == ""))
+_of_device = _standings(and_(Activation.fingerprint == _FINGERPRINT, Activation.user_key == ""), _USER)
 BY_KEY = _of_device.where(License.key_hash == bindparam("key_hash"), Product.code == _PRODUCT)
 BY_LICENSE = _of_device.where(License.id == _LICENSE)
 BY_LICENSES = _of_device.where(License.id.in_(bindparam("license_ids", expanding=True, type_=Uuid)))
-BY_USER = _of_device.where(
-    License.id.in_(select(LicenseUser.license_id).where(LicenseUser.user_id == _USER)), Product.code == _PRODUCT
-).limit(200)
-BY_SEAT = _standings(Activation.id == bindparam("seat_id", type_=Uuid)).where(License.id == _LICENSE)
+BY_USER = (
+    _of_device.where(License.id.in_(select(LicenseUser.license_id).where(LicenseUser.user_id == _USER)), Product.code == _PRODUCT)
+    .order_by(License.id.desc())
+    .limit(200)
+)
+BY_SEAT = _standings(Activation.id == bindparam("seat_id", type_=Uuid), Activation.user_id).where(License.id == _LICENSE)
 
 
 def facts(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
@@ -83,7 +88,9 @@ def facts(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None
 
 
 def read(row: AnyRow) -> Standing:
-    seat = Seat(row.seat_id, row.lease_expires_at, row.released_at) if row.seat_id is not None else None
+    seat = None
+    if row.seat_id is not None:
+        seat = Seat(row.seat_id, row.fingerprint, row.lease_expires_at, row.released_at, row.activation_code_id)
     return Standing(
         license_id=row.id,
         product=row.product,

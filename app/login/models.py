@@ -32,6 +32,13 @@ class Factor(Base):
             sqlite_where=text("kind = 'password' AND state = 'active'"),
             postgresql_where=text("kind = 'password' AND state = 'active'"),
         ),
+        Index(
+            "uq_factors_one_pending",
+            "user_id",
+            unique=True,
+            sqlite_where=text("kind = 'totp' AND state = 'pending'"),
+            postgresql_where=text("kind = 'totp' AND state = 'pending'"),
+        ),
         Index("ix_factors_user_id", "user_id", "kind", "state"),
     )
 

@@ -45,6 +45,12 @@ class SecondFactorMissing(Problem):
     title = "The account has no second factor to step up with; set one up first."
 
 
+class EnrolmentUnderWay(Problem):
+    kind = Kind.CONFLICT
+    code = "enrolment_under_way"
+    title = "Another enrolment began at the same moment; begin again."
+
+
 class EnrolmentNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "enrolment_not_found"

@@ -10,6 +10,7 @@ from app.login.problems import (
     CodeRefused,
     EmailNotVerified,
     EnrolmentNotFound,
+    EnrolmentUnderWay,
     InvalidCredentials,
     LoginOver,
     SecondFactorMissing,
@@ -106,14 +107,17 @@ async def me(world: TheWorld, holder: TheEndUser) -> Me:
     return Me(user=UserOut.of(row), session=face)
 
 
-@router.post("/v1/me/totp", status_code=201, responses=refuses(SubjectTokenRequired, EmailNotVerified, StepUpRequired))
+@router.post("/v1/me/totp", status_code=201, responses=refuses(SubjectTokenRequired, EmailNotVerified, StepUpRequired, EnrolmentUnderWay))
 async def enrol(world: TheWorld, who: TheSubject, body: TotpIn | None = None) -> EnrolmentOut:
     """Begin to set an authenticator app up. It counts for nothing until a code of it is confirmed."""
     made = await totp.enrol(world, who, body.name if body else None)
     return EnrolmentOut(**vars(made))
 
 
-@router.post("/v1/me/totp/{factor_id}/confirm", responses=refuses(SubjectTokenRequired, EnrolmentNotFound, CodeRefused))
+@router.post(
+    "/v1/me/totp/{factor_id}/confirm",
+    responses=refuses(SubjectTokenRequired, EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused),
+)
 async def confirm(world: TheWorld, who: TheSubject, factor_id: UUID, body: CodeIn) -> FactorOut:
     """Bring the authenticator app to life with a code of it. That code is spent: the next login wants the next one."""
     at = await totp.confirm(world, who, factor_id, body.code)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from app.base.passwords import MAX_CODE_POINTS, MAX_OCTETS
+from app.base.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
 from app.login.rules import Level
 from app.login.service import Incomplete
 from app.login.sessions import Opened
@@ -14,8 +14,8 @@ from app.web.shapes import Instant, Name, Secret, Shape
 
 
 def _bounded(password: str) -> str:
-    if len(password.encode()) > MAX_OCTETS:
-        raise ValueError(f"wants at most {MAX_OCTETS} bytes")
+    if too_long(password):
+        raise ValueError(f"wants at most {MAX_CODE_POINTS} characters and {MAX_OCTETS} bytes")
     return password
 
 
@@ -41,7 +41,10 @@ class CodeIn(Shape):
 
 
 class StepUpIn(Shape):
+    """`max_age` in seconds (RFC 9470): always met, for a step-up asks for the second factor anew."""
+
     acr: Literal["aal2"] = "aal2"
+    max_age: Annotated[int, Field(strict=True, ge=0, le=86_400)] | None = None
 
 
 class TotpIn(Shape):

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, exists, insert, select, update
+from sqlalchemy import and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.base.passwords import normalised
+from app.base.passwords import length, normalised
 from app.base.problems import Malformed
 from app.base.sealing import token_digest
 from app.base.signing import Signer
@@ -28,11 +28,8 @@ from app.web.callers import EndUser, Origin, Subject, UnfinishedLogin
 from app.world import World
 
 PREFIX = "lgn_"
-_second = exists(
-    select(Factor.id).where(Factor.user_id == User.id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
-).correlate(User)
 _who = (
-    select(User.id, User.status, User.email_verified_at, Factor.hash, _second.label("second_factor"))
+    select(User.id, User.status, User.email_verified_at, Factor.hash, totp.OWNED.label("second_factor"))
     .outerjoin(Factor, and_(Factor.user_id == User.id, Factor.kind == FactorKind.PASSWORD, Factor.state == FactorState.ACTIVE))
     .where(User.email_folded == bindparam("identifier"))
 )
@@ -117,47 +114,44 @@ async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, cod
     """Complete a login or a step-up with a code. Raises LoginOver, CodeRefused, TooManyAttempts."""
     sign = await signer(world)
     now = world.clock.now()
-    tries = world.settings.login_tries
-    locked: TooManyAttempts | None = None
+    attempt = update(Login).where(*_open(handle, now), Login.attempts < world.settings.login_tries).values(attempts=Login.attempts + 1)
     async with world.db.write(stands=True) as session:
-        attempt = update(Login).where(*_open(handle, now), Login.attempts < tries).values(attempts=Login.attempts + 1)
         row = (await session.execute(attempt.returning(Login.id, Login.user_id, Login.session_id, Login.password_at))).one_or_none()
-        if row is not None:
-            locked = await _counted(session, row.user_id, now)
+        devices = await _counted(session, row.user_id, now) if row is not None else []
     if row is None:
         raise LoginOver
-    if locked is not None:
-        raise locked
-    return await _complete(world, sign, origin, _Pending(row.id, row.user_id, row.session_id, row.password_at), code)
+    pending = _Pending(row.id, row.user_id, row.session_id, row.password_at)
+    return await _complete(world, sign, origin, pending, devices, code)
 
 
 async def _prove(world: World, sign: Signer, origin: Origin, pending: _Pending, code: str) -> Opened:
-    now = world.clock.now()
     async with world.db.write(stands=True) as session:
-        locked = await _counted(session, pending.user_id, now)
-    if locked is not None:
-        raise locked
-    return await _complete(world, sign, origin, pending, code)
+        devices = await _counted(session, pending.user_id, world.clock.now())
+    return await _complete(world, sign, origin, pending, devices, code)
 
 
-async def _counted(session: Session, user_id: UUID, now: datetime) -> TooManyAttempts | None:
-    """Count the attempt; the refusal is handed back, to be raised after the block so that the counter stands."""
+async def _counted(session: Session, user_id: UUID, now: datetime) -> list[UUID] | TooManyAttempts:
+    """Count the attempt; a refusal is handed back, to be raised after the block so that the counters stand."""
     try:
-        await totp.count_attempt(session, user_id, now)
+        return await totp.count_attempt(session, user_id, now)
     except TooManyAttempts as locked:
         return locked
-    return None
 
 
-async def _complete(world: World, sign: Signer, origin: Origin, pending: _Pending, code: str) -> Opened:
+async def _complete(
+    world: World, sign: Signer, origin: Origin, pending: _Pending, devices: list[UUID] | TooManyAttempts, code: str
+) -> Opened:
+    if isinstance(devices, TooManyAttempts):
+        raise devices
     now = world.clock.now()
     async with world.db.lookup() as session:
-        matched = await totp.match(session, world, pending.user_id, code, now)
+        matched = await totp.match(session, world, devices, code, now)
     if matched is None:
         raise CodeRefused
     async with world.db.write() as session:
         if not await totp.spend_step(session, *matched):
             raise CodeRefused
+        await totp.reset_attempts(session, pending.user_id)
         if not await _account_open(session, pending.user_id):
             raise LoginOver
         if pending.login_id is not None and not await _finish(session, pending.login_id, now):
@@ -215,10 +209,9 @@ async def create_user(world: World, by: Actor, values: dict[str, Any], password:
 
 def _acceptable(world: World, password: str) -> str:
     """The password in its one form, if it is long enough (R1); nothing else is asked of it (R2)."""
-    one = normalised(password)
-    if len(one) < world.settings.password_min:
+    if length(password) < world.settings.password_min:
         raise Malformed([("/password", "password_too_short", f"wants at least {world.settings.password_min} characters")])
-    return one
+    return normalised(password)
 
 
 async def _set_password(session: Session, world: World, by: Actor, user_id: UUID, hashed: str) -> None:

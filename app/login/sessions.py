@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, exists, insert, select, update
+from sqlalchemy import Uuid, bindparam, insert, select, update
 
 from app.base.signing import NotOurs, Signer
 from app.db.base import table
@@ -14,8 +14,9 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import record
 from app.login import rules
-from app.login.models import Factor, FactorKind, FactorState, SessionRow
+from app.login.models import SessionRow
 from app.login.rules import Level, Proofs
+from app.login.totp import OWNED
 from app.signing_keys.service import signer
 from app.users.models import Status, User
 from app.web.callers import EndUser, Origin, Subject
@@ -26,9 +27,6 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105  RFC 9068 section 2.1, a media type
 AUDIENCE = "licentia"
 _STRONG = ["pwd", "otp", "mfa"]
 
-_has_second_factor = exists(
-    select(Factor.id).where(Factor.user_id == User.id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
-)
 _session = (
     select(
         *table(User).columns,
@@ -39,7 +37,7 @@ _session = (
         SessionRow.created_at.label("auth_time"),
         SessionRow.expires_at.label("session_expires_at"),
         SessionRow.revoked_at,
-        _has_second_factor.label("has_second_factor"),
+        OWNED.label("has_second_factor"),
     )
     .join(User, User.id == SessionRow.user_id)
     .where(SessionRow.id == bindparam("session_id", type_=Uuid), User.id == bindparam("user_id", type_=Uuid))

@@ -1,13 +1,16 @@
 """TOTP devices: enrolling, confirming, and spending a code once, forwards only (RFC 6238 section 5.2)."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from uuid import UUID
 
 import pyotp
 import segno
-from sqlalchemy import case, insert, or_, select, update
+from sqlalchemy import case, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from app.base.sealing import Place
 from app.db.database import Session
@@ -15,7 +18,7 @@ from app.db.types import AnyRow
 from app.events.service import record
 from app.login import rules
 from app.login.models import Factor, FactorKind, FactorState
-from app.login.problems import CodeRefused, EmailNotVerified, EnrolmentNotFound, StepUpRequired, TooManyAttempts
+from app.login.problems import CodeRefused, EmailNotVerified, EnrolmentNotFound, EnrolmentUnderWay, StepUpRequired, TooManyAttempts
 from app.login.rules import fresh
 from app.users.models import User
 from app.web.callers import Subject
@@ -26,6 +29,10 @@ TRIES_PER_ENROLMENT = 5
 TRIES_BEFORE_LOCK = 10
 LOCKED_FOR = timedelta(minutes=15)
 
+OWNED = exists(
+    select(Factor.id).where(Factor.user_id == User.id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
+).correlate(User)
+"""Whether the user of the statement around it has a live second factor."""
 _devices = select(Factor.id, Factor.secret_sealed).where(Factor.kind == FactorKind.TOTP)
 
 
@@ -50,7 +57,7 @@ def _secret(world: World, factor: AnyRow) -> str:
 
 async def enrol(world: World, who: Subject, name: str | None) -> Enrolment:
     """A pending device beside whatever is live (R20). Wants a fresh proof of everything the account has (R21)."""
-    _may_enrol(world, who)
+    _may_enrol(world, who, world.settings.fresh_password)
     now = world.clock.now()
     secret = base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
     factor_id = world.entropy.identifier()
@@ -66,20 +73,23 @@ async def enrol(world: World, who: Subject, name: str | None) -> Enrolment:
         "expires_at": now + world.settings.totp_pending,
     }
     pending = (Factor.user_id == who.id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.PENDING)
-    async with world.db.write() as session:
-        await session.execute(update(Factor).where(*pending).values(state=FactorState.REVOKED, secret_sealed=None))
-        await session.execute(insert(Factor).values(values))
-        await record(session, world, "factor.enrolment_begun", who.actor, ("factor", factor_id), who.id, kind=FactorKind.TOTP)
-        email = await session.scalar(select(User.email).where(User.id == who.id))
+    try:
+        async with world.db.write() as session:
+            await session.execute(update(Factor).where(*pending).values(state=FactorState.REVOKED, secret_sealed=None))
+            await session.execute(insert(Factor).values(values))
+            await record(session, world, "factor.enrolment_begun", who.actor, ("factor", factor_id), who.id, kind=FactorKind.TOTP)
+            email = await session.scalar(select(User.email).where(User.id == who.id))
+    except IntegrityError as twin:  # one pending device for each user: another enrolment began at the same moment
+        raise EnrolmentUnderWay from twin
     uri = pyotp.TOTP(secret).provisioning_uri(name=str(email), issuer_name=world.settings.totp_issuer)
     return Enrolment(factor_id, secret, uri, segno.make(uri, error="m").svg_inline(scale=4), now + world.settings.totp_pending)
 
 
-def _may_enrol(world: World, who: Subject) -> None:
+def _may_enrol(world: World, who: Subject, age: timedelta) -> None:
+    """Whether all that the account has was shown at most `age` ago. Asked at both ends: the account may have changed between."""
     if not who.email_verified:
         raise EmailNotVerified
     at = who.second_factor_at if who.has_second_factor else who.password_at
-    age = world.settings.fresh_password
     if not fresh(at, world.clock.now(), age):
         level = "aal2" if who.has_second_factor else "aal1"
         raise StepUpRequired("Log in again, then enrol at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
@@ -88,8 +98,9 @@ def _may_enrol(world: World, who: Subject) -> None:
 async def confirm(world: World, who: Subject, factor_id: UUID, code: str) -> datetime:
     """Bring a pending device to life with a code of it; the code's step is spent with it (R19). Returns when.
 
-    Raises EnrolmentNotFound (unknown, expired, out of tries), CodeRefused.
+    Raises EnrolmentNotFound (unknown, expired, out of tries), CodeRefused, StepUpRequired.
     """
+    _may_enrol(world, who, world.settings.fresh_password + world.settings.totp_pending)
     now = world.clock.now()
     mine = (Factor.id == factor_id, Factor.user_id == who.id, Factor.kind == FactorKind.TOTP)
     pending = (*mine, Factor.state == FactorState.PENDING, Factor.expires_at > now)
@@ -109,19 +120,33 @@ async def confirm(world: World, who: Subject, factor_id: UUID, code: str) -> dat
     return now
 
 
-async def count_attempt(session: Session, user_id: UUID, now: datetime) -> None:
-    """Count a code before it is looked at, in one guarded statement (R43). Raises TooManyAttempts while the factor is locked."""
+async def count_attempt(session: Session, user_id: UUID, now: datetime) -> list[UUID]:
+    """Count a code before it is looked at, in one guarded statement (R43); the devices that it may be compared with.
+
+    Raises TooManyAttempts when every device is locked. The guard is of each row alone: PostgreSQL looks at a row again when a
+    twin changed it meanwhile, but not at a subquery.
+    """
     mine = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
     tried = Factor.attempts + 1
     values = {"attempts": tried, "locked_until": case((tried >= TRIES_BEFORE_LOCK, now + LOCKED_FOR), else_=None)}
-    open_ = or_(Factor.locked_until.is_(None), Factor.locked_until <= now)
-    if not (await session.execute(update(Factor).where(*mine, open_).values(values))).rowcount:
-        raise TooManyAttempts(retry_after=int(LOCKED_FOR.total_seconds()))
+    unlocked = or_(Factor.locked_until.is_(None), Factor.locked_until <= now)
+    counted = update(Factor).where(*mine, unlocked).values(values).returning(Factor.id)
+    devices = list((await session.scalars(counted)).all())
+    if not devices:
+        until = await session.scalar(select(func.min(Factor.locked_until)).where(*mine))
+        raise TooManyAttempts(retry_after=max(1, ceil((until - now).total_seconds())) if until else 1)
+    return devices
 
 
-async def match(session: Session, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
-    """Which of the user's live devices shows this code, and for which step."""
-    rows = await session.execute(_devices.where(Factor.user_id == user_id, Factor.state == FactorState.ACTIVE))
+async def reset_attempts(session: Session, user_id: UUID) -> None:
+    """A right code clears the counters of this factor on this account, and nothing else (R42)."""
+    mine = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.attempts > 0)
+    await session.execute(update(Factor).where(*mine).values(attempts=0, locked_until=None))
+
+
+async def match(session: Session, world: World, devices: Sequence[UUID], code: str, now: datetime) -> tuple[UUID, int] | None:
+    """Which of these devices shows this code, and for which step."""
+    rows = await session.execute(_devices.where(Factor.id.in_(devices), Factor.state == FactorState.ACTIVE))
     for row in rows:
         step = rules.matching_step(_secret(world, row), code, now, world.settings.totp_skew)
         if step is not None:
@@ -132,5 +157,5 @@ async def match(session: Session, world: World, user_id: UUID, code: str, now: d
 async def spend_step(session: Session, factor_id: UUID, step: int) -> bool:
     """Accept the step once and forwards only: one guarded statement whose row count is the answer (R15)."""
     unspent = (Factor.id == factor_id, Factor.state == FactorState.ACTIVE, or_(Factor.last_step.is_(None), Factor.last_step < step))
-    spent = update(Factor).where(*unspent).values(last_step=step, attempts=0, locked_until=None)
+    spent = update(Factor).where(*unspent).values(last_step=step)
     return (await session.execute(spent)).rowcount == 1

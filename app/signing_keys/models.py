@@ -6,12 +6,21 @@ from sqlalchemy import Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.db.types import Instant, JsonMap, Word
+from app.db.types import Digest, Instant, JsonMap, Word
 
 
 class State(StrEnum):
     ACTIVE = "active"
     RETIRED = "retired"
+
+
+class KeyMark(Base):
+    """What a key of the configuration once made of a fixed text: a start with another key is refused, not discovered."""
+
+    __tablename__ = "key_marks"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    mark: Mapped[Digest]
 
 
 class SigningKeyRow(Base):

@@ -5,24 +5,40 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from app.base.sealing import Place
+from app.base.sealing import Place, SealBroken
 from app.base.signing import Signer, SigningKey
+from app.db import dialect
 from app.db.database import Session
-from app.signing_keys.models import SigningKeyRow, State
+from app.signing_keys.models import KeyMark, SigningKeyRow, State
 from app.world import World
 
 _all = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.private_sealed).order_by(SigningKeyRow.created_at.desc())
+
+
+LOOKUP_KEY = "lookup_key"
 
 
 def _place(kid: str) -> Place:
     return Place("signing_keys", "private_sealed", kid)
 
 
+class WrongKeys(Exception):
+    """The configuration's keys are not those that this database was written with. `faults` are (setting, sentence)."""
+
+    def __init__(self, setting: str, sentence: str) -> None:
+        super().__init__(f"{setting}: {sentence}")
+        self.faults = [(setting, sentence)]
+
+
 async def signer(world: World) -> Signer:
     """The keys of the moment, from the process's shelf; read (and the first key made) on the first call."""
     if (kept := world.keys.signing.signer) is not None:
         return kept
-    found = await _load(world)
+    try:
+        found = await _load(world)
+    except SealBroken as broken:
+        raise WrongKeys("LICENTIA_ENCRYPTION_KEYS", "does not hold the key that this database was sealed with") from broken
+    await _check_lookup_key(world)
     if found is None:
         await _make(world)
         found = await _load(world)
@@ -40,6 +56,21 @@ async def _load(world: World) -> Signer | None:
         return Signer(keys[active[0]], keys) if active else None
 
     return await world.db.find(ask)
+
+
+async def _check_lookup_key(world: World) -> None:
+    mark = world.keys.lookup.digest("mark", LOOKUP_KEY)
+
+    async def ask(session: Session) -> bytes | None:
+        return await session.scalar(select(KeyMark.mark).where(KeyMark.name == LOOKUP_KEY))
+
+    found = await world.db.find(ask)
+    if found is None:
+        async with world.db.write(stands=True) as session:
+            await dialect.insert_once(session, KeyMark, {"name": LOOKUP_KEY, "mark": mark}, unless=["name"])
+        found = await world.db.find(ask)
+    if found != mark:
+        raise WrongKeys("LICENTIA_LOOKUP_KEY", "is not the key that this database's license keys and codes were made with")
 
 
 async def _make(world: World) -> None:

@@ -35,11 +35,17 @@ class Operator:
     id: UUID
     name: str
     scopes: frozenset[str]
+    expires_at: datetime | None = None
 
     def may(self, scope: str) -> bool:
         """A scope is `room:read` or `room:write`; writing includes reading, `*` is all."""
         room = scope.partition(":")[0]
         return bool(self.scopes & {"*", scope, f"{room}:write"})
+
+    def must(self, scope: str) -> None:
+        """Raises ScopeMissing unless the key may."""
+        if not self.may(scope):
+            raise ScopeMissing(f"The key needs the scope {scope}.", {"scope": scope})
 
     @property
     def actor(self) -> Actor:
@@ -89,6 +95,21 @@ class UnfinishedLogin:
 
 
 Caller: TypeAlias = Operator | EndUser | Device | UnfinishedLogin
+
+
+def identity(caller: Caller) -> str:
+    """One text for each caller, the same whatever token speaks for it."""
+    match caller:
+        case Operator(id=id_):
+            return f"operator {id_}"
+        case EndUser(id=id_):
+            return f"user {id_}"
+        case Device(activation_id=id_):
+            return f"seat {id_}"
+        case UnfinishedLogin(token=token):
+            return f"login {token}"
+
+
 Reader: TypeAlias = Callable[[World, str], Awaitable[Caller]]
 """Turns a token of one kind into its caller. Raises TokenInvalid."""
 
@@ -149,8 +170,7 @@ class Operates:
             raise Unauthenticated("Send `Authorization: Bearer op_…`.")
         if not isinstance(caller, Operator):
             raise OperatorKeyRequired
-        if not caller.may(self.scope):
-            raise ScopeMissing(f"The key needs the scope {self.scope}.", {"scope": self.scope})
+        caller.must(self.scope)
         return caller
 
 
@@ -167,6 +187,11 @@ async def subject(request: Request, holder: Annotated[EndUser, Depends(token_hol
     """The end user with a session that lives and an account that is open, by the rows of this moment."""
     doormen: Doormen = request.app.state.doormen
     return await doormen.subject(request.app.state.world, holder)
+
+
+async def live_caller(request: Request, caller: AnyCaller) -> Caller | None:
+    """Whoever calls, of any kind or none; an end user only with a session that lives."""
+    return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
 async def subject_or_nobody(request: Request, caller: AnyCaller) -> Subject | None:
@@ -206,13 +231,14 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     device: ("activation",),
     asker: ("end_user", "activation", ""),
     unfinished_login: ("login",),
-    caller_of: ("operator", "end_user", "activation", ""),
+    live_caller: ("operator", "end_user", "activation", ""),
 }
 """Which OpenAPI security schemes a dependency stands for; the empty one means that none is also good."""
 
 TheEndUser = Annotated[EndUser, Depends(token_holder)]
 TheSubject = Annotated[Subject, Depends(subject)]
 MaybeSubject = Annotated[Subject | None, Depends(subject_or_nobody)]
+LiveCaller = Annotated[Caller | None, Depends(live_caller)]
 Asker = Annotated[EndUser | Device | None, Depends(asker)]
 TheDevice = Annotated[Device, Depends(device)]
 TheLogin = Annotated[UnfinishedLogin, Depends(unfinished_login)]

@@ -1,9 +1,7 @@
 """The outermost ASGI layer: one pass in and out. Bodies become JSON whatever their label, every answer is counted, logged
 and not cached unless it says so, and an exception nobody foresaw becomes a 500 problem."""
 
-import json
 import re
-import sys
 from time import perf_counter
 from typing import Any
 
@@ -12,8 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.base.logs import masked
+from app.base.logs import access_line, masked
 from app.base.problems import Problem
+from app.base.settings import Settings
 from app.web import metrics
 from app.web.errors import render, unexpected
 from app.web.problems import BodyTooLarge, UnsupportedEncoding
@@ -32,11 +31,12 @@ def with_request_ids(app: ASGIApp, fresh: Any) -> ASGIApp:
 
 
 class Door:
-    """`max_body` in bytes; a larger body is refused before it is read (or, without Content-Length, while)."""
+    """A body larger than the setting is refused before it is read (or, without Content-Length, while it is)."""
 
-    def __init__(self, app: ASGIApp, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.max_body = max_body
+        self.max_body = settings.max_body
+        self.write = access_line(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,15 +83,14 @@ class Door:
         if route not in _QUIET:
             client = scope.get("client")
             line = {
-                "event": "request",
                 "method": scope["method"],
-                "path": scope["path"][:256] if route != "none" else masked(scope["path"][:256]),
+                "path": masked(scope["path"][:256]),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client[0] if client else None,
                 "request_id": correlation_id.get(),
             }
-            sys.stdout.write(json.dumps(line) + "\n")
+            self.write(line)
 
 
 def _refused(scope: Scope, max_body: int) -> Problem | None:

@@ -34,7 +34,7 @@ STATUS: Mapping[Kind, int] = {
     Kind.UNAVAILABLE: 503,
 }
 PROBLEM_JSON = "application/problem+json"
-_FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}|[0-9]{1,5}|header:idempotency-key", re.ASCII)
 
 _SENTENCES: Mapping[str, str] = {
     "missing": "is required",

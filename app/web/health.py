@@ -49,6 +49,8 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
         present = await asyncio.wait_for(schema.present(world.db), PATIENCE)
         if present != schema.wanted():
             faults.append(f"the database is at migration {present or 'none'}, this program wants {schema.wanted()}")
+        else:
+            await request.app.state.warm_up(world)  # without its signing keys it could answer nothing that matters
     except Exception as error:  # noqa: BLE001  whatever is wrong with the database, the answer is the same: not ready
         faults.append(f"the database does not answer ({type(error).__name__})")
     response.status_code = 503 if faults else 200

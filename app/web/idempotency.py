@@ -18,12 +18,15 @@ from app.base.problems import Kind, Malformed, Problem
 from app.base.sealing import Place
 from app.db import dialect
 from app.db.database import Held, Session
+from app.web.callers import Caller, EndUser, caller_of, identity, subject
 from app.web.errors import STATUS, render
 from app.web.models import KeptAnswer
 from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
 from app.world import World
 
 KEPT = timedelta(hours=24)
+SWEPT = 20
+"""How many answers past their time each new one takes with it, so that none outstays its day for long."""
 HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 _FORM = re.compile(r"[\x21-\x7e]{1,200}")
@@ -51,10 +54,13 @@ class Slot:
 async def once(request: Request, answer: Answer) -> Response:
     """Answer the request, or repeat the first answer that was given to the same key."""
     world: World = request.app.state.world
-    slot = await _slot(world, request)
+    caller = await caller_of(request)  # a credential that died since is refused, not answered from the store
+    slot = await _slot(world, request, caller)
     async with world.db.lookup() as session:
         kept = await _kept(world, session, slot)
     if kept is not None:
+        if isinstance(caller, EndUser) and bytes(kept.body).strip():
+            await subject(request, caller)
         return kept
     async with world.db.holding() as held:
         try:
@@ -87,13 +93,13 @@ class _Twin(Exception):
     """Another request with the same key committed first."""
 
 
-async def _slot(world: World, request: Request) -> Slot:
+async def _slot(world: World, request: Request, caller: Caller | None) -> Slot:
     key = request.headers[HEADER]
     if not _FORM.fullmatch(key):
         raise Malformed([("header:idempotency-key", "invalid", "wants 1 to 200 visible ASCII characters")])
     body = await request.body()
     whole = sha256(b"\0".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))).digest()
-    holder = request.headers.get("authorization") or _credential(body)
+    holder = identity(caller) if caller is not None else _credential(body)
     return Slot(world.keys.lookup.digest("idempotency", f"{holder}\0{key}"), whole)
 
 
@@ -121,6 +127,8 @@ async def _kept(world: World, session: Session, slot: Slot) -> Response | None:
 async def _keep(world: World, session: Session, slot: Slot, response: Response) -> bool:
     now = world.clock.now()
     await session.execute(delete(KeptAnswer).where(KeptAnswer.slot == slot.id, KeptAnswer.kept_until <= now))
+    stale = select(KeptAnswer.slot).where(KeptAnswer.kept_until <= now).limit(SWEPT).with_for_update(skip_locked=True)
+    await session.execute(delete(KeptAnswer).where(KeptAnswer.slot.in_(stale)))
     headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
     told = json.dumps({"body": bytes(response.body).decode(), "headers": headers}).encode()
     values = {

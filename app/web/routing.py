@@ -10,17 +10,24 @@ from app.base.problems import Malformed, Problem
 from app.web import idempotency
 from app.web.errors import STATUS
 
+VERDICT: dict[str, Any] = {"x-verdict": True}
+"""`openapi_extra` of a call that answers with a verdict: it is judged anew each time, so `Idempotency-Key` is not for it."""
+_UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
+
 
 class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answer = super().get_route_handler()
         known = frozenset(_query_names(self.dependant))
+        repeatable = "POST" in (self.methods or ()) and "x-verdict" not in (self.openapi_extra or {})
 
         async def ended(request: Request) -> Response:
             if unknown := [name for name in request.query_params if name not in known]:
                 raise Malformed(
                     [("query:" + name[:32] * name.isidentifier(), "extra_forbidden", "is not a parameter of this call") for name in unknown]
                 )
+            if (body := await request.body()) and (body[:2] in _UTF_16 or b"\0" in body[:4]):
+                raise Malformed([("", "json_invalid", "is not JSON in UTF-8")])
             response: Response = await answer(request)
             if response.media_type == "application/json" and response.body:
                 response.body = bytes(response.body) + b"\n"
@@ -28,7 +35,7 @@ class Route(APIRoute):
             return response
 
         async def handle(request: Request) -> Response:
-            if request.method == "POST" and idempotency.HEADER in request.headers:
+            if repeatable and idempotency.HEADER in request.headers:
                 return await idempotency.once(request, ended)
             return await ended(request)
 

@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from email_validator import EmailNotValidError, validate_email
@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from app.base.durations import Duration, instant_text
 
 INT_MAX = 2**31 - 1
+FIRST_YEAR = 1970
+LONGEST_LEASE = timedelta(days=3660)
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
 
 
@@ -78,6 +80,8 @@ def _instant_in(text: object) -> datetime:
         moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as wrong:
         raise ValueError("is not a moment of the calendar") from wrong
+    if moment.year < FIRST_YEAR:
+        raise ValueError(f"wants a moment of {FIRST_YEAR} or later")
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -91,6 +95,16 @@ def _duration_in(text: str) -> str:
 
 
 DurationText = Annotated[str, Field(max_length=32, json_schema_extra={"format": "duration"}), AfterValidator(_duration_in)]
+
+
+def _lease_in(text: str) -> str:
+    lease = Duration.parse(text)
+    if lease.months * timedelta(days=31) + lease.exact > LONGEST_LEASE:
+        raise ValueError("wants a lease of ten years at most")
+    return lease.text
+
+
+LeaseText = Annotated[str, Field(max_length=32, json_schema_extra={"format": "duration"}), AfterValidator(_lease_in)]
 
 LimitIn = Count | Literal["unlimited"]
 

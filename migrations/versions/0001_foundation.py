@@ -67,12 +67,19 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_kept_answers_kept_until"), ["kept_until"], unique=False)
 
     op.create_table(
+        "key_marks",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("mark", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_key_marks")),
+    )
+    op.create_table(
         "products",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("code", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("requires", types.Json, nullable=False),
         sa.Column("default_locale", sa.String(length=35), nullable=False),
+        sa.Column("rev", sa.Integer(), nullable=False),
         sa.Column("metadata", types.Json, nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_products")),
@@ -160,6 +167,13 @@ def upgrade() -> None:
             unique=True,
             sqlite_where=sa.text("kind = 'password' AND state = 'active'"),
             postgresql_where=sa.text("kind = 'password' AND state = 'active'"),
+        )
+        batch_op.create_index(
+            "uq_factors_one_pending",
+            ["user_id"],
+            unique=True,
+            sqlite_where=sa.text("kind = 'totp' AND state = 'pending'"),
+            postgresql_where=sa.text("kind = 'totp' AND state = 'pending'"),
         )
 
     op.create_table(
@@ -300,34 +314,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_activation_codes_license_id"), ["license_id"], unique=False)
 
     op.create_table(
-        "activations",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("license_id", sa.Uuid(), nullable=False),
-        sa.Column("user_id", sa.Uuid(), nullable=True),
-        sa.Column("user_key", sa.String(length=36), nullable=False),
-        sa.Column("fingerprint", sa.String(length=512), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=True),
-        sa.Column("platform", sa.String(length=200), nullable=True),
-        sa.Column("app_version", sa.String(length=200), nullable=True),
-        sa.Column("token_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("token_sealed", sa.Text(), nullable=False),
-        sa.Column("lease_expires_at", types.UtcDateTime(), nullable=True),
-        sa.Column("activated_at", types.UtcDateTime(), nullable=False),
-        sa.Column("last_seen_at", types.UtcDateTime(), nullable=False),
-        sa.Column("released_at", types.UtcDateTime(), nullable=True),
-        sa.Column("created_at", types.UtcDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["license_id"], ["licenses.id"], name=op.f("fk_activations_license_id_licenses")),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_activations_user_id_users")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_activations")),
-        sa.UniqueConstraint("license_id", "fingerprint", "user_key", name=op.f("uq_activations_license_id_fingerprint_user_key")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_activations_token_hash")),
-    )
-    with op.batch_alter_table("activations", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_activations_fingerprint"), ["fingerprint"], unique=False)
-        batch_op.create_index("ix_activations_live", ["license_id", "released_at", "lease_expires_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_activations_user_id"), ["user_id"], unique=False)
-
-    op.create_table(
         "agreement_texts",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("version_id", sa.Uuid(), nullable=False),
@@ -357,6 +343,38 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("license_users", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_license_users_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "activations",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("license_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("activation_code_id", sa.Uuid(), nullable=True),
+        sa.Column("user_key", sa.String(length=36), nullable=False),
+        sa.Column("fingerprint", sa.String(length=512), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=True),
+        sa.Column("platform", sa.String(length=200), nullable=True),
+        sa.Column("app_version", sa.String(length=200), nullable=True),
+        sa.Column("token_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("token_sealed", sa.Text(), nullable=False),
+        sa.Column("lease_expires_at", types.UtcDateTime(), nullable=True),
+        sa.Column("activated_at", types.UtcDateTime(), nullable=False),
+        sa.Column("last_seen_at", types.UtcDateTime(), nullable=False),
+        sa.Column("released_at", types.UtcDateTime(), nullable=True),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["activation_code_id"], ["activation_codes.id"], name=op.f("fk_activations_activation_code_id_activation_codes")
+        ),
+        sa.ForeignKeyConstraint(["license_id"], ["licenses.id"], name=op.f("fk_activations_license_id_licenses")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_activations_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_activations")),
+        sa.UniqueConstraint("license_id", "fingerprint", "user_key", name=op.f("uq_activations_license_id_fingerprint_user_key")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_activations_token_hash")),
+    )
+    with op.batch_alter_table("activations", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_activations_fingerprint"), ["fingerprint"], unique=False)
+        batch_op.create_index("ix_activations_live", ["license_id", "released_at", "lease_expires_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_activations_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "agreement_presentations",
@@ -437,17 +455,17 @@ def downgrade() -> None:
         batch_op.drop_index("ix_agreement_presentations_user_id")
 
     op.drop_table("agreement_presentations")
-    with op.batch_alter_table("license_users", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_license_users_user_id"))
-
-    op.drop_table("license_users")
-    op.drop_table("agreement_texts")
     with op.batch_alter_table("activations", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_activations_user_id"))
         batch_op.drop_index("ix_activations_live")
         batch_op.drop_index(batch_op.f("ix_activations_fingerprint"))
 
     op.drop_table("activations")
+    with op.batch_alter_table("license_users", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_license_users_user_id"))
+
+    op.drop_table("license_users")
+    op.drop_table("agreement_texts")
     with op.batch_alter_table("activation_codes", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_activation_codes_license_id"))
 
@@ -476,6 +494,11 @@ def downgrade() -> None:
     op.drop_table("policies")
     with op.batch_alter_table("factors", schema=None) as batch_op:
         batch_op.drop_index(
+            "uq_factors_one_pending",
+            sqlite_where=sa.text("kind = 'totp' AND state = 'pending'"),
+            postgresql_where=sa.text("kind = 'totp' AND state = 'pending'"),
+        )
+        batch_op.drop_index(
             "uq_factors_one_password",
             sqlite_where=sa.text("kind = 'password' AND state = 'active'"),
             postgresql_where=sa.text("kind = 'password' AND state = 'active'"),
@@ -493,6 +516,7 @@ def downgrade() -> None:
 
     op.drop_table("signing_keys")
     op.drop_table("products")
+    op.drop_table("key_marks")
     with op.batch_alter_table("kept_answers", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_kept_answers_kept_until"))
 

@@ -60,6 +60,9 @@ POSTGRESQL_CREATE = (
     _POSTGRESQL.format(table="agreement_events", when="", function="agreement_frozen"),
 )
 POSTGRESQL_DROP = (
+    "DROP TRIGGER agreement_events_not_emptied ON agreement_events",
+    "DROP TRIGGER agreement_texts_not_emptied ON agreement_texts",
+    "DROP TRIGGER agreement_versions_not_emptied ON agreement_versions",
     "DROP TRIGGER agreement_events_kept ON agreement_events",
     "DROP TRIGGER agreement_texts_kept ON agreement_texts",
     "DROP TRIGGER agreement_versions_kept ON agreement_versions",

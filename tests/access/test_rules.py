@@ -19,7 +19,7 @@ SESSION = SessionFacts(True, active=True, email_verified=True, has_second_factor
 LICENSE = Standing(
     license_id=UUID(int=1), product="studio", starts_at=NOW - HOUR, expires_at=None, grace_until=None, suspended_at=None, revoked_at=None,
     seat_by="device", max_seats=3, lease=None, max_users=None, features={}, requires=(), self_service=False, seats_used=1, assigned=True,
-    seat=Seat(UUID(int=2), None, None),
+    seat=Seat(UUID(int=2), "laptop", None, None),
 )  # fmt: skip
 AGREED = Compliance(True, declined=False, outstanding=(), accepted=(), warnings=(), valid_until=None)
 OWED = Compliance(False, declined=False, outstanding=(Standpoint(UUID(int=3), 1),), accepted=(), warnings=(), valid_until=None)

@@ -13,7 +13,7 @@ from app.licenses.rules import Asked, Seat, Standing
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-SEAT = Seat(UUID(int=2), None, None)
+SEAT = Seat(UUID(int=2), "laptop", None, None)
 GOOD = Standing(
     license_id=UUID(int=1), product="studio", starts_at=NOW - DAY, expires_at=None, grace_until=None, suspended_at=None, revoked_at=None,
     seat_by="device", max_seats=3, lease=None, max_users=None, features={"export": True}, requires=(), self_service=False, seats_used=1,
@@ -81,9 +81,9 @@ def test_r8_a_policy_without_seats_wants_none() -> None:
     ("seat", "expected"),
     [
         (None, ["not_activated"]),
-        (Seat(UUID(int=2), None, NOW - DAY), ["not_activated"]),
-        (Seat(UUID(int=2), NOW, None), ["lease_expired"]),
-        (Seat(UUID(int=2), NOW + timedelta(milliseconds=1), None), []),
+        (Seat(UUID(int=2), "laptop", None, NOW - DAY), ["not_activated"]),
+        (Seat(UUID(int=2), "laptop", NOW, None), ["lease_expired"]),
+        (Seat(UUID(int=2), "laptop", NOW + timedelta(milliseconds=1), None), []),
     ],
 )
 def test_r22_liveness_is_computed_at_read(seat: Seat | None, expected: list[str]) -> None:
@@ -105,18 +105,26 @@ def test_r29_zero_none_and_unlimited_are_three_things(limit: int | str | None, u
 
 
 def test_r37_a_lease_is_renewed_when_half_of_it_is_gone() -> None:
-    it = replace(GOOD, lease="PT30M", seat=Seat(UUID(int=2), NOW + timedelta(minutes=16), None))
+    it = replace(GOOD, lease="PT30M", seat=Seat(UUID(int=2), "laptop", NOW + timedelta(minutes=16), None))
     assert not rules.renewal_due(it, NOW)
     assert rules.renewal_due(it, NOW + timedelta(minutes=1))
 
 
-def test_a_user_gets_the_license_that_answers_best() -> None:
-    expired = replace(GOOD, license_id=UUID(int=3), expires_at=NOW - DAY)
-    short = replace(GOOD, license_id=UUID(int=4), expires_at=NOW + DAY)
-    elsewhere = replace(GOOD, license_id=UUID(int=5), seat=None)
-    assert rules.best([expired, elsewhere, short, GOOD], HERE, NOW) == GOOD
-    assert rules.best([expired, elsewhere, short], HERE, NOW) == short
-    assert rules.best([], HERE, NOW) is None
+def test_a_seat_of_another_device_is_not_this_devices() -> None:
+    assert codes(GOOD, Asked("phone")) == ["not_activated"]
+    assert codes(GOOD, Asked()) == []
+
+
+def test_where_a_seat_is_required_a_policy_without_seats_lets_nobody_in() -> None:
+    it = replace(GOOD, seat_by="none", max_seats=None, seat=None)
+    assert codes(it, Asked("laptop", seat="always")) == ["not_activated"]
+    assert codes(GOOD, Asked(seat="never")) == codes(replace(GOOD, seat=None), Asked(seat="never")) == []
+
+
+def test_a_lease_that_came_or_went_is_due() -> None:
+    assert rules.renewal_due(replace(GOOD, lease="PT30M"), NOW)
+    assert rules.renewal_due(replace(GOOD, seat=Seat(UUID(int=2), "laptop", NOW + DAY, None)), NOW)
+    assert not rules.renewal_due(GOOD, NOW)
 
 
 MOMENTS = st.none() | st.integers(-40, 40).map(lambda days: NOW + days * DAY)
@@ -124,7 +132,7 @@ STANDINGS = st.builds(
     replace, st.just(GOOD), starts_at=st.integers(-40, 40).map(lambda days: NOW + days * DAY), expires_at=MOMENTS, grace_until=st.none(),
     suspended_at=MOMENTS, revoked_at=MOMENTS, lease=st.sampled_from([None, "P2D", "P30D"]),
     max_users=st.sampled_from([None, 1, "unlimited"]),
-    assigned=st.booleans(), seat=st.none() | st.builds(Seat, st.just(UUID(int=2)), MOMENTS, MOMENTS),
+    assigned=st.booleans(), seat=st.none() | st.builds(Seat, st.just(UUID(int=2)), st.just("laptop"), MOMENTS, MOMENTS),
 )  # fmt: skip
 
 
