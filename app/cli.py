@@ -64,11 +64,13 @@ def misconfigured(faults: list[tuple[str, str]]) -> NoReturn:
 
 
 def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
-    """Run one use case; a refusal becomes a sentence on stderr and exit code 1."""
+    """Run one use case; a refusal becomes a sentence on stderr and exit code 1, keys that are not this database's end with 78."""
 
     async def run() -> Result:
         world = World.of(settings())
         try:
+            with suppress(DBAPIError, OSError):  # a database that is away or empty is for the work itself to tell
+                await signer(world)
             return await work(world)
         finally:
             await world.db.close()
@@ -126,11 +128,10 @@ def serve(
 def _check_keys() -> None:
     """Refuse to start with keys that the database was not written with. A database that is away is for /readyz to tell."""
 
-    async def look(world: World) -> None:
-        with suppress(DBAPIError, OSError):
-            await signer(world)
+    async def nothing(_world: World) -> None:
+        pass
 
-    with_world(look)
+    with_world(nothing)
 
 
 @app.command()

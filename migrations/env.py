@@ -26,9 +26,7 @@ def plain_type(kind: str, item: object, _context: object) -> str | Literal[False
 
 def run(connection: Connection) -> None:
     sqlite = connection.dialect.name == "sqlite"
-    if sqlite:
-        # A table rebuild with foreign keys on would drop every child row without an error.
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    dialect.begin_migration(connection)
     context.configure(
         connection=connection,
         target_metadata=METADATA,
@@ -37,7 +35,6 @@ def run(connection: Connection) -> None:
         render_item=plain_type,
     )
     with context.begin_transaction():
-        dialect.hold_migration_lock(connection)
         context.run_migrations()
         if sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
             raise RuntimeError("the migration would leave rows without their parents; nothing was changed")
@@ -46,16 +43,19 @@ def run(connection: Connection) -> None:
 async def online() -> None:
     url = context.config.attributes.get("url") or Settings.load().database_url
     engine = create_async_engine(url)
-    async with engine.connect() as connection:
-        await connection.run_sync(run)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+            await connection.commit()
+    finally:
+        await engine.dispose()
 
 
 def offline() -> None:
     """`alembic upgrade --sql`: PostgreSQL's statements as text, for the linter and for careful operators."""
     context.configure(dialect_name="postgresql", target_metadata=METADATA, literal_binds=True)
     with context.begin_transaction():
+        context.execute(dialect.MIGRATION_PATIENCE)
         context.run_migrations()
 
 

@@ -1,7 +1,7 @@
 """Reading the facts of a decision in one transaction, judging them, renewing a lease that is half gone, signing the grant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -36,7 +36,7 @@ class Request:
     """What the application asks. `dry_run` judges and writes nothing."""
 
     product: str
-    license_key: str | None
+    license_key: str | None = field(repr=False)
     fingerprint: str | None
     features: Sequence[str]
     nonce: str | None
@@ -51,7 +51,7 @@ class Answer:
     facts: Facts
     acr: str | None
     amr: Sequence[str]
-    grant: str | None
+    grant: str | None = field(repr=False)
 
 
 async def decide(world: World, who: EndUser | None, device: Device | None, request: Request) -> Answer:

@@ -15,7 +15,9 @@ from app.base.durations import instant_text
 from app.base.settings import Settings
 
 MASK = "[masked]"
-_SECRET_NAMES = re.compile(r"password|secret|token|authorization|license_key|activation_code|otpauth|credential|^code$|recovery|^key$")
+_SECRET_NAMES = re.compile(
+    r"password|secret|token|authorization|license_key|activation_code|otpauth|credential|^code$|recovery|^key$|^totp$|qr_svg"
+)
 _SECRET_TEXTS = re.compile(
     r"\b(?:op|act|lgn|rt)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
     r"|(?<![\w-])(?:[A-Za-z0-9]{2,16}-)?[0-9A-Za-z]{5}(?:-[0-9A-Za-z]{5}){4}(?![\w-])"
@@ -30,13 +32,18 @@ def masked(value: object) -> Any:
         return _SECRET_TEXTS.sub(MASK, value)
     if isinstance(value, Mapping):
         return {str(k): MASK if _SECRET_NAMES.search(str(k).lower()) else masked(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [masked(item) for item in value]
-    return value
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return masked(value.decode(errors="replace") if isinstance(value, bytes) else repr(value))
 
 
 def _mask(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return {name: MASK if _SECRET_NAMES.search(name) else masked(value) for name, value in event.items()}
+    return {
+        name: MASK if _SECRET_NAMES.search(name.lower()) else value if name.startswith("_") else masked(value)
+        for name, value in event.items()
+    }
 
 
 def _request_id(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     env: Literal["development", "production"] = "development"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
-    database_url: Annotated[str, AfterValidator(_database)] = "sqlite+aiosqlite:///./var/licentia.db"
+    database_url: Annotated[str, AfterValidator(_database), Field(repr=False)] = "sqlite+aiosqlite:///./var/licentia.db"
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
     var: Path = Path("var")
     encryption_keys: Annotated[SecretStr, AfterValidator(_checked_ring)]

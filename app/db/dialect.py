@@ -1,7 +1,7 @@
 """The one file that knows which database it is: how transactions open, how a row is inserted once, what an error means."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +13,7 @@ SQLITE_WAIT_MS = 10_000
 _BUSY_STATES = {"40001", "40P01", "55P03", "57014"}
 _DOWN_STATES = {"57P01", "57P02", "57P03", "53300"}
 MIGRATION_LOCK = 0x11CE_2711A
+MIGRATION_PATIENCE = "SET LOCAL lock_timeout = '5s'"
 
 
 def is_sqlite(url: str) -> bool:
@@ -98,8 +99,16 @@ def is_busy(error: DBAPIError) -> bool:
     return error.connection_invalidated or "locked" in str(error.orig) or "busy" in str(error.orig)
 
 
-def hold_migration_lock(connection: Connection) -> None:
-    """Let one migrator at a time in, for the length of the transaction. SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
+def begin_migration(connection: Connection) -> None:
+    """Open the one transaction of a migration, and let one migrator at a time in for the length of it.
+
+    On SQLite foreign keys are off meanwhile: with them on, the rebuild of a table drops every child row without an error. The
+    driver itself begins a transaction only at the first INSERT, so that a failed migration would leave its tables behind.
+    """
+    if connection.dialect.name == "sqlite":
+        cast(Any, connection.connection.dbapi_connection).isolation_level = None
+        for statement in (f"PRAGMA busy_timeout={SQLITE_WAIT_MS}", "PRAGMA foreign_keys=OFF", "BEGIN IMMEDIATE"):
+            connection.exec_driver_sql(statement)
+    else:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        connection.exec_driver_sql(MIGRATION_PATIENCE)

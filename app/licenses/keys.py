@@ -5,7 +5,7 @@ usual mistakes (O for 0, I and L for 1). Keys of a product's own making are not 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.base.entropy import Entropy
 from app.base.sealing import LookupKey
@@ -23,7 +23,7 @@ CODE_SIGNS = 12
 class Minted:
     """A fresh secret as it is shown once, the digest it is stored as, and its last four signs."""
 
-    text: str
+    text: str = field(repr=False)
     digest: bytes
     last4: str
 

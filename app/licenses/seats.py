@@ -1,7 +1,7 @@
 """Taking, keeping and giving back a seat. No limit is ever exceeded: every change first bumps the license's row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -61,7 +61,7 @@ class Held:
     """A live seat: its row, its token, the license's standing with this seat counted, and whether it was taken just now."""
 
     row: AnyRow
-    token: str
+    token: str = field(repr=False)
     standing: Standing
     new: bool
 

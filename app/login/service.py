@@ -1,6 +1,6 @@
 """Logging in: password first, then the second factor if the account has one. No session exists before it is complete."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -40,7 +40,7 @@ _login = select(Login.id, Login.user_id, Login.session_id, Login.password_at, Lo
 class Incomplete:
     """A login that wants its second factor. `token` is shown once, with the step that began it."""
 
-    token: str | None
+    token: str | None = field(repr=False)
     expires_at: datetime
     done: tuple[str, ...]
 

@@ -1,7 +1,7 @@
 """Sessions and the access tokens that speak for them. A token is for others to read; we always look at the row (R60)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -53,7 +53,7 @@ class Opened:
     amr: list[str]
     auth_time: datetime
     expires_at: datetime
-    access_token: str
+    access_token: str = field(repr=False)
 
 
 async def open_session(session: Session, world: World, sign: Signer, origin: Origin, user_id: UUID, proofs: Proofs) -> Opened:

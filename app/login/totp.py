@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 from uuid import UUID
@@ -41,9 +41,9 @@ class Enrolment:
     """What the user's authenticator app needs, shown this once."""
 
     id: UUID
-    secret: str
-    otpauth_uri: str
-    qr_svg: str
+    secret: str = field(repr=False)
+    otpauth_uri: str = field(repr=False)
+    qr_svg: str = field(repr=False)
     expires_at: datetime
 
 

@@ -1,7 +1,7 @@
 """Who is calling. The rooms that can tell (operators, end users, devices) register here; every route asks only this file."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Annotated, TypeAlias
@@ -91,7 +91,7 @@ class Device:
 
 @dataclass(frozen=True)
 class UnfinishedLogin:
-    token: str
+    token: str = field(repr=False)
 
 
 Caller: TypeAlias = Operator | EndUser | Device | UnfinishedLogin

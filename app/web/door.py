@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.base.logs import access_line, masked
+from app.base.logs import MASK, access_line, masked
 from app.base.problems import Problem
 from app.base.settings import Settings
 from app.web import metrics
@@ -18,6 +18,7 @@ from app.web.errors import render, unexpected
 from app.web.problems import BodyTooLarge, UnsupportedEncoding
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_PLAIN = re.compile(r"[a-z0-9._-]{1,64}")
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
@@ -84,13 +85,19 @@ class Door:
             client = scope.get("client")
             line = {
                 "method": scope["method"],
-                "path": masked(scope["path"][:256]),
+                "path": told(scope["path"]),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client[0] if client else None,
                 "request_id": correlation_id.get(),
             }
             self.write(line)
+
+
+def told(path: str) -> str:
+    """The path for the log: ids, slugs and words stay; anything else may be a secret that somebody pasted in."""
+    parts = path[:1024].split("/")
+    return str(masked("/".join(part if not part or _PLAIN.fullmatch(part) else MASK for part in parts)))[:256]
 
 
 def _refused(scope: Scope, max_body: int) -> Problem | None:

@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -10,6 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from app.base.durations import Duration, instant_text
+from app.base.logs import masked
 
 INT_MAX = 2**31 - 1
 FIRST_YEAR = 1970
@@ -26,6 +28,11 @@ class Shape(BaseModel):
     """A wire object. Unknown fields are refused; a typo is never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, from_attributes=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What a trace or a careless log line may show: a body can hold a password, an answer a token."""
+        shown: dict[str | None, Any] = masked(dict(super().__repr_args__()))
+        return shown.items()
 
 
 def _clean(text: str) -> str:

@@ -51,6 +51,7 @@ BEGIN
     RETURN NEW;
 END $$"""
 _POSTGRESQL = "CREATE TRIGGER {table}_kept BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW {when} EXECUTE FUNCTION {function}()"
+_EMPTIED = "CREATE TRIGGER {table}_not_emptied BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION agreement_frozen()"
 
 POSTGRESQL_CREATE = (
     f"CREATE FUNCTION agreement_frozen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_RAISE}; END $$",
@@ -58,6 +59,7 @@ POSTGRESQL_CREATE = (
     _POSTGRESQL.format(table="agreement_versions", when="WHEN (OLD.status = 'published')", function="agreement_frozen"),
     _POSTGRESQL.format(table="agreement_texts", when="", function="agreement_text_frozen"),
     _POSTGRESQL.format(table="agreement_events", when="", function="agreement_frozen"),
+    *(_EMPTIED.format(table=table) for table in ("agreement_versions", "agreement_texts", "agreement_events")),
 )
 POSTGRESQL_DROP = (
     "DROP TRIGGER agreement_events_not_emptied ON agreement_events",

@@ -242,3 +242,76 @@ async def test_bad_asks(given: Given) -> None:
     problem(await given.client.post("/v1/access", json={"product": "x", "device": {"fingerprint": "\n"}}), 422, "malformed")
     stale = {"Authorization": "Bearer eyJhbGciOiJFZERTQSJ9.e30.AAAA"}
     problem(await given.client.post("/v1/access", json={"product": "x"}, headers=stale), 401, "token_invalid")
+
+
+async def test_r60_a_dead_session_proves_nothing(given: Given) -> None:
+    """After logging out, the token's user is nobody: no license by assignment, no `sub` in a grant, no assurance."""
+    product = await given.product(requires=["license"])
+    person = await given.logged_in()
+    license_ = await given.license(await given.policy(product, max_users=1), users=[person.id])
+    assert (await given.access(product["code"], person))["allow"]
+    await given.client.post("/v1/logout", headers=person.auth)
+    told = await given.access(product["code"], person)
+    assert (codes(told), told["license"], told["session"]) == (["license_not_found"], None, None)
+    assert codes(await given.access(product["code"], person, license_key=license_["key"])) == ["user_not_assigned"]
+
+
+async def test_a_grant_certifies_the_seats_own_device_and_no_other(given: Given) -> None:
+    from hashlib import sha256  # noqa: PLC0415  beside its only use
+
+    product = await given.product(requires=["activation"])
+    license_ = await given.license(await given.policy(product, seat_by="device", max_seats=1))
+    device = Person("", "", token=(await given.activation(license_))["token"])
+    told = await given.access(product["code"], device)
+    assert jwt.decode(told["grant"], options={"verify_signature": False})["dev"] == sha256(b"laptop").hexdigest()
+    assert codes(await given.access(product["code"], device, device={"fingerprint": "elsewhere"})) == ["not_activated"]
+
+
+async def test_r2_a_seats_token_is_judged_by_the_user_whose_seat_it_is_on_every_path(given: Given) -> None:
+    product = await given.product(requires=["activation"])
+    person = await given.logged_in()
+    license_ = await given.license(await given.policy(product, seat_by="device", max_seats=1, max_users=1), users=[person.id])
+    body = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
+    held = await given.post("/v1/activations", body, person.auth)
+    device = Person("", "", token=held["token"])
+    assert (await given.access(product["code"], device))["allow"]
+    given.expect(await given.client.post(f"/v1/activations/{held['activation']['id']}/heartbeat", headers=device.auth))
+
+
+async def test_a_license_that_is_not_asked_for_stands_in_nobodys_way(given: Given) -> None:
+    product = await given.product(requires=["login"])
+    person = await given.logged_in()
+    policy = await given.policy(product)
+    await given.license(policy, users=[person.id], starts_at="2026-11-01T00:00:00Z", expires_at="2026-11-02T00:00:00Z")
+    told = await given.access(product["code"], person)
+    assert (told["allow"], told["license"]) == (True, None)
+
+
+async def test_the_license_that_would_allow_is_the_one_that_is_used(given: Given) -> None:
+    product = await given.product(requires=["license"])
+    person = await given.logged_in()
+    await given.license(await given.policy(product), users=[person.id])
+    fitting = await given.license(await given.policy(product, seat_by="device", max_seats=1, features={"export": True}), users=[person.id])
+    await given.license(await given.policy(product, requires=["second_factor"], features={"export": True}), users=[person.id])
+    told = await given.access(product["code"], person, features=["export"])
+    assert (told["allow"], told["license"]["id"]) == (True, fitting["id"])
+
+
+async def test_a_verdict_is_judged_anew_whatever_the_idempotency_key(given: Given) -> None:
+    license_ = await given.license()
+    body = {"product": license_["product"], "license_key": license_["key"]}
+    key = {"Idempotency-Key": "start-1"}
+    assert (await given.client.post("/v1/access", json=body, headers=key)).json()["allow"]
+    await given.post(f"/v1/licenses/{license_['id']}/revoke")
+    again = await given.client.post("/v1/access", json=body, headers=key)
+    assert (again.json()["allow"], "idempotency-replayed" in again.headers) == (False, False)
+
+
+async def test_when_the_policys_lease_goes_a_live_seat_is_for_ever(given: Given) -> None:
+    product = await given.product(requires=["activation"])
+    policy = await given.policy(product, seat_by="device", max_seats=1, lease="PT30M")
+    license_ = await given.license(policy)
+    await given.activation(license_)
+    given.expect(await given.client.patch(f"/v1/policies/{policy['id']}", json={"lease": None}, headers=given.root))
+    told = await given.access(product["code"], None, license_key=license_["key"], **HERE)
+    assert (told["allow"], told["activation"]["lease_expires_at"]) == (True, None)

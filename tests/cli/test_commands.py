@@ -104,3 +104,20 @@ def test_health_asks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixt
         assert (tmp_path / "var" / "operator.key").stat().st_mode & 0o777 == 0o600
     assert health([server.base]) == 1
     assert "no answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY"])
+def test_r23_a_start_with_other_keys_than_the_databases_is_refused_by_name(
+    run: Run, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("demo")
+    other = "Pz8/Pz8/Pz8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhc="
+    monkeypatch.setenv(name, f"t1:{other}" if name.endswith("KEYS") else other)
+    lines = run("serve", code=78)
+    assert lines[-1].startswith(name)
+
+
+def test_a_database_that_is_not_migrated_is_told_in_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/empty.db")
+    (line,) = run("api-keys", "list", code=1)
+    assert "not migrated yet" in line

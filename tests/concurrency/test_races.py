@@ -8,6 +8,7 @@ import httpx
 from sqlalchemy import func, select
 
 from app.licenses.models import Activation
+from app.login.models import Factor
 from tests.given import Given
 
 
@@ -111,3 +112,23 @@ async def test_r7_the_hashing_pool_refuses_beyond_its_queue(given: Given) -> Non
     told = await together(*(given.client.post("/v1/login", json=body) for _ in range(40)))
     assert set(told) == {200, 503}
     assert told[200] >= given.world.hasher.waiting
+
+
+async def test_enrolments_at_the_same_moment_leave_one_pending_device(given: Given) -> None:
+    person = await given.logged_in()
+    told = await together(*(given.client.post("/v1/me/totp", headers=person.auth) for _ in range(8)))
+    assert set(told) <= {201, 409}
+    async with given.world.db.lookup() as session:
+        pending = select(func.count()).select_from(Factor).where(Factor.state == "pending")
+        assert await session.scalar(pending) == 1
+
+
+async def test_a_requirement_and_the_policy_that_makes_it_impossible_never_both_stand(given: Given) -> None:
+    for _ in range(6):
+        product = await given.product()
+        body = {"product": product["code"], "name": "P", "seat_by": "none"}
+        told = await together(
+            given.client.patch(f"/v1/products/{product['code']}", json={"requires": ["activation"]}, headers=given.root),
+            given.client.post("/v1/policies", json=body, headers=given.root),
+        )
+        assert told[422] == 1

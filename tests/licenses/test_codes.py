@@ -59,3 +59,14 @@ async def test_redeeming_as_a_user_assigns_that_user(given: Given) -> None:
 
 async def test_exactly_one_credential(given: Given) -> None:
     problem(await given.client.post("/v1/activations", json={"device": {"fingerprint": "x"}}), 422, "malformed")
+
+
+async def test_a_spent_code_speaks_for_its_own_seat_and_no_other(given: Given) -> None:
+    license_ = await given.seats(3)
+    code = await given.code(license_)
+    mine = given.expect(await given.client.post("/v1/activations", json=body(code)))
+    victim = await given.activation(license_, "victim")
+    problem(await given.client.post("/v1/activations", json=body(code, "victim")), 410, "activation_code_spent")
+    again = await given.client.post("/v1/activations", json=body(code))
+    assert (again.status_code, again.json()["token"]) == (200, mine["token"])
+    assert victim["token"] != mine["token"]

@@ -183,3 +183,42 @@ async def test_r27_lists_hide_released_seats(given: Given) -> None:
     assert await fingerprints("&live=false") == ["laptop"]
     assert await fingerprints("&fingerprint=laptop&live=false") == ["laptop"]
     problem(await given.client.get(f"/v1/licenses/{held['activation']['id']}/activations", headers=given.root), 404, "license_not_found")
+
+
+async def test_r60_a_dead_session_gives_nothing_back(given: Given) -> None:
+    license_, person = await given.seats(), await given.logged_in()
+    held = await given.post("/v1/activations", body(license_), person.auth)
+    await given.client.post("/v1/logout", headers=person.auth)
+    answer = await given.client.delete(f"/v1/activations/{held['activation']['id']}", headers=person.auth)
+    problem(answer, 401, "token_invalid")
+
+
+async def test_a_seat_follows_the_user_who_activates_it_again(given: Given) -> None:
+    license_ = await given.seats()
+    one, two = await given.logged_in(), await given.logged_in()
+    await given.post("/v1/activations", body(license_), one.auth)
+    held = await given.post("/v1/activations", body(license_), two.auth)
+    path = f"/v1/activations/{held['activation']['id']}"
+    problem(await given.client.delete(path, headers=one.auth), 404, "activation_not_found")
+    assert (await given.client.delete(path, headers=two.auth)).status_code == 204
+
+
+async def test_a_heartbeat_that_takes_its_seat_again_counts_it(given: Given) -> None:
+    license_ = await given.seats(1, lease="PT30M")
+    held = await given.activation(license_)
+    given.clock.forward(minutes=31)
+    auth = {"Authorization": f"Bearer {held['token']}"}
+    told = given.expect(await given.client.post(f"/v1/activations/{held['activation']['id']}/heartbeat", headers=auth))
+    assert told["seats"] == {"used": 1, "limit": 1}
+
+
+async def test_instants_and_leases_that_would_break_the_calendar_are_refused_at_the_edge(given: Given) -> None:
+    policy = await given.policy()
+    answer = await given.client.post(
+        "/v1/licenses", json={"policy_id": policy["id"], "expires_at": "0001-01-05T00:00:00Z"}, headers=given.root
+    )
+    problem(answer, 422, "malformed")
+    lease = {"product": policy["product"], "name": "P", "seat_by": "device", "max_seats": 1, "lease": "P9000Y"}
+    problem(await given.client.post("/v1/policies", json=lease, headers=given.root), 422, "malformed")
+    late = await given.license(policy, starts_at="9999-12-30T00:00:00Z")
+    assert late["status"] == "not_started"

@@ -72,7 +72,7 @@ async def test_r5_a_password_typed_on_another_keyboard_is_the_same(given: Given)
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("password", ["x" * 257, "\u4e00" * 256 + "x", "\U0001f600" * 257, "a\0" * 10])
+@pytest.mark.parametrize("password", ["x" * 257, "\ufdfa" * 256, "\u4e00" * 256 + "x", "\U0001f600" * 257, "a\0" * 10])
 async def test_r1_r69_passwords_beyond_the_bounds_are_refused_before_any_hashing(given: Given, password: str) -> None:
     for body in (
         {"identifier": "nobody@example.com", "password": password},
@@ -85,6 +85,8 @@ async def test_r1_a_password_has_at_least_15_characters(given: Given) -> None:
     body = {"email": "a@example.com", "password": "\u4e00" * 14}
     told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
     assert told["errors"][0] == {"pointer": "/password", "code": "password_too_short", "detail": "wants at least 15 characters"}
+    one = {**body, "password": "\ufdfa"}
+    problem(await given.client.post("/v1/users", json=one, headers=given.root), 422, "malformed")
     assert (await given.client.post("/v1/users", json={**body, "password": "\u4e00" * 15}, headers=given.root)).status_code == 201
 
 

@@ -71,7 +71,7 @@ async def test_me_tells_how_sure_the_session_is_by_now(given: Given) -> None:
 
 async def test_a_step_up_raises_the_same_session(given: Given) -> None:
     person = await given.with_totp()
-    begun = await given.client.post("/v1/step-up", headers=person.auth)
+    begun = await given.client.post("/v1/step-up", json={"acr": "aal2", "max_age": 300}, headers=person.auth)
     assert begun.status_code == 202
     assert begun.json()["done"] == ["session"]
     before = given.expect(await given.client.get("/v1/me", headers=person.auth))["session"]

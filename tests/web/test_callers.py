@@ -102,3 +102,14 @@ async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(g
 )
 def test_r46_only_an_address_is_kept_as_one(told: str, kept: str | None) -> None:
     assert address(told) == kept
+
+
+async def test_a_key_that_expires_makes_no_key_that_does_not(given: Given) -> None:
+    soon, later = "2026-11-22T13:00:00Z", "2026-11-22T14:00:00Z"
+    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": soon})
+    auth = {"Authorization": f"Bearer {made['key']}"}
+    for more in ({}, {"expires_at": later}):
+        answer = await given.client.post("/v1/api-keys", json={"name": "y", "scopes": ["*"], **more}, headers=auth)
+        problem(answer, 403, "scope_beyond_own")
+    past = {"name": "y", "scopes": ["*"], "expires_at": "2026-11-22T12:00:00Z"}
+    problem(await given.client.post("/v1/api-keys", json=past, headers=given.root), 422, "malformed")

@@ -102,3 +102,33 @@ async def test_a_login_is_repeated_with_its_tokens(given: Given) -> None:
     first = await given.client.post("/v1/login", json=body, headers={"Idempotency-Key": "k"})
     again = await given.client.post("/v1/login", json=body, headers={"Idempotency-Key": "k"})
     assert first.json()["access_token"] == again.json()["access_token"]
+
+
+async def test_a_credential_that_died_reads_nothing_from_the_store(given: Given) -> None:
+    policy = await given.policy()
+    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
+    auth = {"Authorization": f"Bearer {made['key']}", "Idempotency-Key": "k"}
+    assert (await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=auth)).status_code == 201
+    await given.client.delete(f"/v1/api-keys/{made['id']}", headers=given.root)
+    problem(await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=auth), 401, "token_invalid")
+    person = await given.logged_in()
+    keyed_user = {**person.auth, "Idempotency-Key": "k"}
+    assert (await given.client.post("/v1/me/totp", headers=keyed_user)).status_code == 201
+    await given.post(f"/v1/users/{person.id}/suspend")
+    problem(await given.client.post("/v1/me/totp", headers=keyed_user), 401, "token_invalid")
+
+
+async def test_a_retry_after_a_new_login_is_still_the_same_callers(given: Given) -> None:
+    person = await given.logged_in()
+    first = await given.client.post("/v1/me/totp", headers={**person.auth, "Idempotency-Key": "k"})
+    await given.logged_in(person)
+    again = await given.client.post("/v1/me/totp", headers={**person.auth, "Idempotency-Key": "k"})
+    assert first.content == again.content
+
+
+async def test_answers_past_their_time_are_swept_by_those_that_come(given: Given) -> None:
+    for n in range(5):
+        await given.client.post("/v1/customers", json={"name": "Ola"}, headers=keyed(given, f"old-{n}"))
+    given.clock.forward(hours=24)
+    await given.client.post("/v1/customers", json={"name": "Ola"}, headers=keyed(given, "new"))
+    assert await count(given, KeptAnswer) == 1

@@ -108,9 +108,12 @@ async def test_text_that_cannot_be_stored_is_refused_at_the_edge(given: Given, t
     """rules/authentication R69; PostgreSQL stores no NUL, nothing encodes a lone surrogate."""
     body = json.dumps({"code": "x", "name": text}).encode()
     problem(await given.client.post("/v1/products", content=body, headers=given.root), 422, "malformed")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+async def test_metadata_that_cannot_be_stored_is_refused_at_the_edge(given: Given, text: str) -> None:
     body = json.dumps({"code": "x", "name": "x", "metadata": {"note": text}}).encode()
-    answer = await given.client.post("/v1/products", content=body, headers=given.root)
-    assert answer.status_code in {201, 422}
+    problem(await given.client.post("/v1/products", content=body, headers=given.root), 422, "malformed")
 
 
 @pytest.mark.parametrize(
@@ -156,3 +159,13 @@ async def test_a_success_is_one_line_of_json_that_is_not_cached(client: httpx.As
     answer = await client.get("/healthz")
     assert answer.text == '{"status":"ok"}\n'
     assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-32-be"])
+async def test_json_is_utf_8_and_nothing_else(client: httpx.AsyncClient, codec: str) -> None:
+    problem(await client.post("/v1/login", content='{"identifier":"a","password":"b"}'.encode(codec)), 422, "malformed")
+
+
+async def test_a_secret_in_the_place_of_a_name_is_not_repeated(client: httpx.AsyncClient) -> None:
+    told = problem(await client.post("/v1/login", json={"STUDIO-AAAAA-BBBBB": 1, "identifier": "a", "password": "b"}), 422, "malformed")
+    assert told["errors"][0]["pointer"] == "/?"

@@ -1,0 +1,178 @@
+"""The real server on loopback for the fuzzer, and a stage for it: credentials of every kind and one of everything there is."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyotp
+import pytest
+
+from app.base.clock import Clock
+from app.base.settings import Settings
+from app.world import World
+from tests.agreements import making
+from tests.clock import TurnedClock
+from tests.conftest import SECRETS
+from tests.given import PASSWORD, Given, Person
+from tests.house.source import ROOT
+
+PATIENCE = 30.0
+Told = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`credentials`: an Authorization header for each security scheme.
+
+    `known`: values that exist, by the name of a field or parameter; as `name@end` for the calls whose path ends so.
+    """
+
+    credentials: Mapping[str, str]
+    known: Mapping[str, tuple[Any, ...]]
+
+    def of(self, call: str) -> dict[str, tuple[Any, ...]]:
+        """What is known, by name, for this call."""
+        special = {
+            key.partition("@")[0]: values for key, values in self.known.items() if "@" in key and call.endswith(key.partition("@")[2])
+        }
+        return {**self.known, **special}
+
+
+@dataclass
+class Service:
+    """A running server, its log, and the builders over it."""
+
+    base: str
+    log: Path
+    given: Given
+
+
+@asynccontextmanager
+async def serving(database_url: str, folder: Path) -> AsyncIterator[Service]:
+    """`python -m app serve`, in a process of its own, over a migrated database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    base = f"http://127.0.0.1:{port}"
+    settings = {"ENV": "production", "PUBLIC_URL": base, "PORT": str(port), "DATABASE_URL": database_url, "LOG_LEVEL": "debug"}
+    environment = SECRETS | {f"LICENTIA_{name}": value for name, value in settings.items()}
+    process = _started(environment, folder / "log")
+    world = World.of(Settings.load(environment))
+    try:
+        async with httpx.AsyncClient(base_url=base, timeout=PATIENCE) as client:
+            if not await _up(client, process):
+                pytest.fail(f"the server did not come up; see {folder / 'log'}")
+            yield Service(base, folder / "log", await Given.with_root_key(client, world, TurnedClock(Clock().now())))
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        await world.db.close()
+
+
+def _started(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        return subprocess.Popen([sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environment, stdout=out, stderr=out)
+
+
+async def _up(client: httpx.AsyncClient, process: subprocess.Popen[bytes]) -> bool:
+    async with asyncio.timeout(PATIENCE):
+        while process.poll() is None:
+            try:
+                (await client.get("/readyz")).raise_for_status()
+            except httpx.HTTPError:
+                await asyncio.sleep(0.05)
+            else:
+                return True
+    return False
+
+
+async def staged(service: Service) -> Stage:
+    """A fresh stage. It stands on the server's own clock, so that the one-time codes in it are good now."""
+    given = service.given
+    agreed, open_ = await making.in_force(given), await making.in_force(given)
+    license_ = await given.license(await given.policy({"code": agreed["product"]}, seat_by="device", max_seats=5, lease="P1D"))
+    given.clock.moment = Clock().now()
+    bystander, person = await given.person(), await given.strong()
+    given.clock.moment = Clock().now()
+    unfinished = await given.with_totp()
+    handle = await given.post("/v1/login", {"identifier": unfinished.email, "password": PASSWORD}, {})
+    given.clock.moment = Clock().now()
+    beginner = await given.with_totp()
+    seat = await given.activation(license_)
+    credentials = {
+        "operator": given.root["Authorization"],
+        "end_user": f"Bearer {person.token}",
+        "activation": f"Bearer {seat['token']}",
+        "login": f"Login {handle['login']['token']}",
+    }
+    catalog = await _catalog(given, agreed, license_, bystander)
+    seats = {"activation_id": (seat["activation"]["id"],), "fingerprint": ("laptop",)}
+    return Stage(
+        credentials,
+        {**catalog, **seats, **await _agreements(given, person, agreed, open_), **await _codes(given, person, unfinished, beginner)},
+    )
+
+
+async def _catalog(given: Given, agreed: Told, license_: Told, bystander: Person) -> dict[str, tuple[Any, ...]]:
+    customer = await given.post("/v1/customers", {"name": "Ola"})
+    key = await given.post("/v1/api-keys", {"name": "some", "scopes": ["catalog:read"]})
+    code = await given.post(f"/v1/licenses/{license_['id']}/activation-codes", {"max_uses": 100})
+    products = agreed["product"], (await given.product())["code"]
+    return {
+        "product": products,
+        "code@/products/{code}": products,
+        "code@/problems/{code}": ("busy",),
+        "policy_id": (license_["policy_id"],),
+        "customer_id": (customer["id"],),
+        "customer": (customer["id"],),
+        "license_id": (license_["id"],),
+        "license": (license_["id"],),
+        "license_key": (license_["key"],),
+        "key_last4": (license_["key_last4"],),
+        "activation_code": (code["data"][0]["code"],),
+        "code_id": (code["data"][0]["id"],),
+        "key_id": (key["id"],),
+        "user_id": (bystander.id,),
+        "user": (bystander.id,),
+        "users": ([bystander.id], []),
+        "email": (*(f"new-{number}-{bystander.email}" for number in range(4)), bystander.email),
+    }
+
+
+async def _agreements(given: Given, person: Person, agreed: Told, open_: Told) -> dict[str, tuple[Any, ...]]:
+    """A document that is accepted and one that is only shown, and a draft."""
+    accepted = await making.accepted(given, person, agreed)
+    shown = await making.present(given, person, open_)
+    draft = await making.version(given, agreed, "en", "nb")
+    ready = await making.version(given, agreed, "en")
+    return {
+        "document_id": (agreed["id"], open_["id"]),
+        "version_id": (draft["id"], shown["version"]),
+        "version_id@/publish": (ready["id"], shown["version"]),
+        "version": (shown["version"],),
+        "text_id": (shown["text"]["id"],),
+        "presentation_id": (shown["id"],),
+        "text_sha256": (shown["text"]["sha256"],),
+        "event_id": (accepted["event"],),
+        "locale": ("nb", "zh-Hans-CN"),
+    }
+
+
+async def _codes(given: Given, person: Person, unfinished: Person, beginner: Person) -> dict[str, tuple[Any, ...]]:
+    """What the authenticators show: of who has begun to log in, of a device that is not confirmed yet, and of who has not begun."""
+    pending = await given.post("/v1/me/totp", {}, person.auth)
+    fresh = pyotp.TOTP(pending["secret"]).at(Clock().now())
+    return {
+        "factor_id": (pending["id"],),
+        "code": (given.totp(unfinished), fresh),
+        "totp": (given.totp(beginner),),
+        "identifier": (beginner.email,),
+        "password": (PASSWORD,),
+    }

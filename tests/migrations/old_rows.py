@@ -1,0 +1,112 @@
+"""Rows as a release left them, for its successors to read. `python -m tests.migrations.old_rows` freezes those of this release.
+
+They come out of the program itself, with the secrets that a customer of that time would still hold. Files are never rewritten:
+a new one is added when a release changes what is stored.
+"""
+
+import asyncio
+import json
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from app.base.settings import Settings
+from app.db import schema, types
+from app.main import build_app
+from app.models import METADATA
+from app.world import World
+from tests import databases
+from tests.agreements import making
+from tests.clock import TurnedClock
+from tests.conftest import SECRETS
+from tests.given import PASSWORD, Given
+from tests.migrations import trees
+
+FOLDER = Path(__file__).parent
+TYPES: dict[type, Any] = {UUID: sa.Uuid(), datetime: types.UtcDateTime(), bytes: sa.LargeBinary(), dict: types.Json, list: types.Json}
+Frozen = dict[str, Any]
+
+
+def frozen() -> dict[str, Frozen]:
+    """By revision: `held`, what customers hold, and `tables`, the rows, parents first."""
+    return {path.stem.removeprefix("rows_"): json.loads(path.read_text("utf-8"), object_hook=_read) for path in FOLDER.glob("rows_*.json")}
+
+
+async def insert(url: str, tables: dict[str, list[dict[str, Any]]]) -> None:
+    """Put the rows back with no help of today's models."""
+
+    def work(connection: Connection) -> None:
+        for name, rows in tables.items():
+            for row in rows:
+                columns = [sa.column(column, TYPES.get(type(value))) for column, value in row.items()]
+                connection.execute(sa.insert(sa.table(name, *columns)).values(row))
+
+    await trees.asked(url, work, commit=True)
+
+
+async def freeze(given: Given) -> Frozen:
+    """Walk the main line, and keep what is stored and what is held."""
+    agreed = await making.in_force(given)
+    requires = {"requires": ["activation", "second_factor", "eula"]}
+    given.expect(await given.client.patch(f"/v1/products/{agreed['product']}", json=requires, headers=given.root))
+    license_ = await given.license(await given.policy({"code": agreed["product"]}, seat_by="device", max_seats=3, lease="P30D"))
+    code, seat, person = await given.code(license_), await given.activation(license_), await given.strong()
+    accepted = await making.accepted(given, person, agreed)
+    held = {
+        "at": given.clock.now(),
+        "operator": given.root,
+        "product": agreed["product"],
+        "license_key": license_["key"],
+        "activation_code": code,
+        "seat": {"id": seat["activation"]["id"], "token": seat["token"]},
+        "person": {"email": person.email, "password": PASSWORD, "totp": person.secret, "token": person.token},
+        "receipt": {"id": accepted["event"], "jws": accepted["receipt"]["jws"]},
+    }
+    return {"held": held, "tables": await _tables(given.world)}
+
+
+async def _tables(world: World) -> dict[str, list[dict[str, Any]]]:
+    async with world.db.read() as session:
+        found = {table.name: (await session.execute(sa.select(table))).mappings().all() for table in METADATA.sorted_tables}
+    return {name: [{key: value for key, value in row.items() if value is not None} for row in rows] for name, rows in found.items() if rows}
+
+
+def _write(value: Any) -> dict[str, str]:
+    if isinstance(value, bytes):
+        return {"$bytes": value.hex()}
+    return {"$time": value.isoformat()} if isinstance(value, datetime) else {"$uuid": str(UUID(str(value)))}
+
+
+def _read(told: dict[str, Any]) -> Any:
+    match told:
+        case {"$bytes": str(text)}:
+            return bytes.fromhex(text)
+        case {"$time": str(text)}:
+            return datetime.fromisoformat(text)
+        case {"$uuid": str(text)}:
+            return UUID(text)
+    return told
+
+
+async def main() -> None:
+    with TemporaryDirectory() as folder:
+        url = databases.sqlite_url(Path(folder) / "made.db")
+        await databases.migrate(url)
+        clock = TurnedClock()
+        world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url}), clock=clock)
+        transport = httpx.ASGITransport(build_app(world))
+        async with httpx.AsyncClient(transport=transport, base_url="http://licentia.test") as client:
+            told = await freeze(await Given.with_root_key(client, world, clock))
+        await world.db.close()
+    text = json.dumps(told, indent=1, ensure_ascii=False, default=_write)
+    await asyncio.to_thread((FOLDER / f"rows_{schema.wanted()}.json").write_text, text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

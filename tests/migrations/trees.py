@@ -1,0 +1,107 @@
+"""Running the migrations, of the program or of a scratch tree that continues it, and telling what a database looks like."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.db import schema
+
+Found = TypeVar("Found")
+SCRIPT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = {revision!r}, {after!r}, None, None
+
+
+def upgrade() -> None:
+    {body}
+
+
+def downgrade() -> None:
+    pass
+"""
+
+
+def revisions() -> list[str]:
+    """Every revision of the program's tree, the first one first."""
+    scripts = ScriptDirectory(str(schema.ROOT / "migrations")).walk_revisions()
+    return [script.revision for script in scripts][::-1]
+
+
+def scratch(folder: Path, url: str, *bodies: str) -> Config:
+    """A copy of the program's tree, env.py and all, that goes on with these upgrades: `x1`, `x2`, …"""
+    tree = folder / "migrations"
+    shutil.copytree(schema.ROOT / "migrations", tree, ignore=shutil.ignore_patterns("__pycache__"))
+    after = schema.wanted()
+    for number, body in enumerate(bodies, 1):
+        script = SCRIPT.format(revision=f"x{number}", after=after, body="\n    ".join(body.strip().splitlines()))
+        (tree / "versions" / f"x{number}.py").write_text(script, encoding="utf-8")
+        after = f"x{number}"
+    config = schema.alembic_config(url)
+    config.set_main_option("script_location", str(tree))
+    return config
+
+
+async def up(config: Config, revision: str = "head") -> None:
+    await asyncio.to_thread(command.upgrade, config, revision)
+
+
+async def down(config: Config, revision: str = "base") -> None:
+    await asyncio.to_thread(command.downgrade, config, revision)
+
+
+async def asked(url: str, ask: Callable[[Connection], Found], *, commit: bool = False) -> Found:
+    """What `ask` finds over a plain connection, past our own engines."""
+    engine = create_async_engine(url)
+    try:
+        async with engine.connect() as connection:
+            found = await connection.run_sync(ask)
+            if commit:
+                await connection.commit()
+            return found
+    finally:
+        await engine.dispose()
+
+
+async def run(url: str, *statements: str) -> None:
+    """Run statements and commit."""
+
+    def work(connection: Connection) -> None:
+        for statement in statements:
+            connection.execute(text(statement))
+
+    await asked(url, work, commit=True)
+
+
+async def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    return await asked(url, lambda connection: [tuple(row) for row in connection.execute(text(query))])
+
+
+_SQLITE = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name"
+_POSTGRESQL = """
+SELECT 'column', table_name || '.' || column_name,
+       concat_ws(' ', data_type, character_maximum_length::text, is_nullable, column_default)
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT 'trigger', tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'function', proname::text, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT 'type', typname::text, typtype::text FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd')
+ORDER BY 1, 2, 3
+"""
+
+
+async def described(url: str) -> list[tuple[Any, ...]]:
+    """Every table, column, index, constraint, trigger and function, in a form that compares. Alembic's own table is left out."""
+    found = await rows(url, _SQLITE if url.startswith("sqlite") else _POSTGRESQL)
+    return [row for row in found if "alembic_version" not in str(row[1])]

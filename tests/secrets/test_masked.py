@@ -1,0 +1,134 @@
+"""The last net of the logs: `masked`, by table. It recognises secrets by the name of their field and by their look."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.base.logs import MASK, masked
+
+TOKEN = "JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
+JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+KEY = "STUDIO-SVW3Z-ZNRMR-66XKD-57KXE-DJFCR"
+CODE = "6HMJ-5WSM-FKWH"
+
+SECRET_TEXTS = [
+    f"op_{TOKEN}",
+    f"act_{TOKEN}",
+    f"lgn_{TOKEN}",
+    JWT,
+    KEY,
+    KEY.lower(),
+    CODE,
+    "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+    "otpauth://totp/Licentia:a%40example.com?secret=Z6WFWVLIMPACYLXK&issuer=Licentia",
+]
+WRAPPINGS = [
+    "{}",
+    "Bearer {}",
+    "Authorization: Bearer {}",
+    "('{}',)",
+    '{{"x": "{}"}}',
+    "GET /v1/licenses/{}?a=b",
+    "a\n{}\nb",
+    "<{}>",
+    "x={}&y=1",
+]
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("secret", SECRET_TEXTS, ids=lambda text: text[:12])
+def test_a_secret_is_known_by_its_look_wherever_it_stands(secret: str, wrapping: str) -> None:
+    told = str(masked(wrapping.format(secret)))
+    assert secret not in told
+    assert MASK in told
+
+
+def test_the_rest_of_the_text_stays() -> None:
+    assert masked(f"license {KEY} was asked for twice") == f"license {MASK} was asked for twice"
+    assert masked("postgresql+asyncpg://licentia:hunter2@db/licentia") == f"postgresql+asyncpg://{MASK}@db/licentia"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "01a20460-ef73-719c-b7be-883c0c34ba9f",
+        "2026-11-22T12:00:00.000Z",
+        "POST /v1/access",
+        "seat_limit_reached",
+        "op_x",
+        "eyJ",
+        "product-1",
+        "act_on_this",
+        "127.0.0.1:8000",
+        "http://127.0.0.1:8000/v1/access",
+        "zh-Hans-CN",
+        "",
+    ],
+)
+def test_what_support_needs_stays_readable(text: str) -> None:
+    """Identifiers, times, codes and paths: a log that masks everything helps nobody."""
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "Password",
+        "new_password",
+        "secret",
+        "CLIENT_SECRET",
+        "token",
+        "access_token",
+        "Authorization",
+        "license_key",
+        "activation_code",
+        "otpauth_uri",
+        "credential",
+        "code",
+        "key",
+        "recovery_codes",
+        "totp",
+    ],
+)
+def test_a_secret_is_known_by_the_name_of_its_field(name: str) -> None:
+    assert masked({name: "hunter2"}) == {name: MASK}
+    assert masked([{"deep": ({name: ["hunter2"]},)}]) == [{"deep": [{name: MASK}]}]
+
+
+@pytest.mark.parametrize("name", ["status", "path", "code_id", "key_last4", "event", "keys", "request_id", "license", "method"])
+def test_a_harmless_field_keeps_its_value(name: str) -> None:
+    assert masked({name: "plain"}) == {name: "plain"}
+
+
+@dataclass
+class Careless:
+    """An object whose repr shows everything."""
+
+    token: str
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"op_{TOKEN}".encode(),
+        [(b"authorization", f"Bearer op_{TOKEN}".encode())],
+        {f"op_{TOKEN}"},
+        frozenset({f"op_{TOKEN}"}),
+        Careless(f"op_{TOKEN}"),
+        ValueError(f"op_{TOKEN} is no token"),
+        {"deep": [Careless(f"op_{TOKEN}")]},
+        SecretStr(f"op_{TOKEN}"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_the_renderer_would_print_is_looked_through(value: Any) -> None:
+    """Bytes, sets, exceptions and objects are printed by their repr: they are masked as that text."""
+    assert TOKEN not in repr(masked(value))
+
+
+@pytest.mark.parametrize("value", [None, True, 0, 1.5, [1, 2], {"a": None}])
+def test_plain_values_keep_their_type(value: object) -> None:
+    assert masked(value) == value

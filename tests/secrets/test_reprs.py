@@ -1,0 +1,97 @@
+"""What an object shows of itself is no secret: a repr ends up in traces, debuggers and careless log lines."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from app.access import service as access
+from app.api_keys import service as api_keys
+from app.base.settings import Settings
+from app.events.service import Actor
+from app.licenses import seats
+from app.licenses import service as licenses
+from app.licenses.keys import mint_code, mint_key
+from app.licenses.schemas import ActivationIn
+from app.licenses.seats import DeviceFacts
+from app.login import service as login
+from app.login import sessions, totp
+from app.login.schemas import CodeIn, LoginIn, UserIn
+from app.signing_keys.service import signer
+from app.web.callers import EndUser, Origin, UnfinishedLogin
+from app.world import World
+from tests.conftest import SECRETS
+from tests.given import PASSWORD, Given
+from tests.secrets.walk import of_the_settings
+
+ORIGIN = Origin(None, None)
+SYSTEM = Actor.system()
+
+
+async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
+    """Encryption keys, lookup key, private signing keys, and the password in the database's address."""
+    key = (await signer(world)).active
+    private = str(key.key.as_dict(private=True)["d"])
+    address = {"LICENTIA_DATABASE_URL": "postgresql://licentia:hunter2-marker@db.example.com/licentia"}
+    settings = Settings.load({**SECRETS, **address})
+    shown = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
+    for secret in (*of_the_settings().values(), private, "hunter2-marker"):
+        assert secret not in shown
+    assert all(repr(octets) not in shown for octets in (*settings.ring().values(), settings.lookup()))
+
+
+async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
+    """Enrolment, unfinished login, open session, and the caller that each of them makes."""
+    world, person = given.world, await given.logged_in()
+    found = await sessions.look_up(world, EndUser(UUID(person.id), await _session_of(given, person.auth)))
+    opened = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
+    assert isinstance(opened, sessions.Opened)
+    who = await sessions.subject(world, EndUser(UUID(person.id), opened.id))
+    enrolment = await totp.enrol(world, who, None)
+    person.secret = enrolment.secret
+    await totp.confirm(world, who, enrolment.id, given.totp(person))
+    unfinished = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
+    assert isinstance(unfinished, login.Incomplete)
+    assert unfinished.token
+    caller = UnfinishedLogin(unfinished.token)
+    for secret in (opened.access_token, enrolment.secret, unfinished.token, PASSWORD):
+        assert secret not in repr([found, opened, who, enrolment, unfinished, caller])
+
+
+async def _session_of(given: Given, auth: dict[str, str]) -> UUID:
+    return UUID(given.expect(await given.client.get("/v1/me", headers=auth))["session"]["id"])
+
+
+async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
+    """Freshly minted secrets, the seat with its token, the question and the signed answer."""
+    world = given.world
+    product = await given.product(requires=["activation"])
+    license_ = await given.license(await given.policy(product, seat_by="device", max_seats=3))
+    minted = [mint_key(world.entropy, world.keys.lookup, "X"), mint_code(world.entropy, world.keys.lookup)]
+    held = await seats.activate(world, None, key=license_["key"], code=None, device=DeviceFacts("laptop"))
+    question = access.Request(product["code"], license_["key"], "laptop", [], None, dry_run=False)
+    answer = await access.decide(world, None, None, question)
+    shown = await licenses.lookup(world, license_["key"])
+    device = await seats.holder(world, held.token)
+    operator = await api_keys.holder(world, given.root["Authorization"].removeprefix("Bearer "))
+    assert answer.grant
+    text = repr([minted, held, question, answer, shown, device, operator])
+    for secret in (*(each.text for each in minted), license_["key"], held.token, answer.grant):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        LoginIn(identifier="a@example.com", password="hunter2-marker", totp="hunter2-marker"),
+        UserIn(email="a@example.com", password="hunter2-marker"),
+        CodeIn(code="hunter2-marker"),
+        ActivationIn(license_key="hunter2-marker"),
+        ActivationIn(activation_code="hunter2-marker"),
+    ],
+    ids=lambda body: type(body).__name__,
+)
+def test_a_body_shows_none_of_its_secrets(body: object) -> None:
+    """Bodies are the arguments of every route, so they are in reach of every trace."""
+    assert "hunter2" not in repr(body)
+    assert "hunter2" not in str(body)

@@ -1,0 +1,97 @@
+"""The main line walked once with everything that is secret on it, and the ways in which each secret could turn up again."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.agreements import making
+from tests.conftest import SECRETS
+from tests.given import PASSWORD, Given
+
+TYPO = "wrong horse battery staple"
+BEARERS = re.compile(r"\b(?:op|act|lgn)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
+"""Tokens by their look, whichever they are."""
+
+
+@dataclass
+class Secrets:
+    """Secrets by what they are, and what is merely private."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    private: dict[str, str] = field(default_factory=dict)
+
+    def found_in(self, text: str) -> list[str]:
+        """Which secrets are in the text, in any case, with or without their dashes."""
+        lowered, bare = text.lower(), text.lower().replace("-", "")
+        return [name for name, value in self.known.items() if value.lower() in lowered or value.lower().replace("-", "") in bare]
+
+
+def of_the_settings() -> dict[str, str]:
+    """The keys of the installation, in base64 as they are configured and as they would be printed from memory."""
+    return {name: value.rpartition(":")[2] for name, value in SECRETS.items()}
+
+
+async def walked(given: Given) -> Secrets:
+    """Everything from the operator's key to the grant."""
+    secrets = Secrets({**of_the_settings(), "root": _token(given.root), "operator": _token(await given.operator("*"))})
+    agreed = await making.in_force(given)
+    requires = {"requires": ["activation", "second_factor", "eula"]}
+    given.expect(await given.client.patch(f"/v1/products/{agreed['product']}", json=requires, headers=given.root))
+    customer = await given.post("/v1/customers", {"name": "Kari Nordmann", "email": "kari.nordmann@example.com"})
+    policy = await given.policy({"code": agreed["product"]}, seat_by="device", max_seats=3)
+    license_ = await given.license(policy, customer_id=customer["id"])
+    secrets.known |= {"license key": license_["key"], "activation code": await given.code(license_)}
+    secrets.private = {"customer": "Kari Nordmann", "address": "kari.nordmann@example.com"}
+    await _seats(given, secrets)
+    await _login(given, secrets, agreed)
+    return secrets
+
+
+def _token(headers: dict[str, str]) -> str:
+    return headers["Authorization"].removeprefix("Bearer ")
+
+
+async def _seats(given: Given, secrets: Secrets) -> None:
+    """One seat by the key and one by the code, each told twice by an Idempotency-Key."""
+    key, code = secrets.known["license key"], secrets.known["activation code"]
+    for name, body in (("key", {"license_key": key}), ("code", {"activation_code": code})):
+        for _ in range(2):
+            made = await given.post("/v1/activations", {**body, "device": {"fingerprint": name}}, {"Idempotency-Key": name})
+            secrets.known[f"seat by {name}"] = made["token"]
+
+
+async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None:
+    """Password, authenticator, an unfinished login, a strong session, an accepted agreement, a grant."""
+    person = await given.with_totp(display_name="Ola Nordmann")
+    assert person.secret is not None
+    secrets.known |= {"password": PASSWORD, "typo": TYPO, "totp secret": person.secret, "first token": str(person.token)}
+    secrets.private |= {"name": "Ola Nordmann", "e-mail": person.email}
+    await given.client.post("/v1/login", json={"identifier": person.email, "password": TYPO})
+    body = {"identifier": person.email, "password": PASSWORD}
+    handle = (await given.post("/v1/login", body, {"Idempotency-Key": "login"}))["login"]["token"]
+    secrets.known["login handle"] = handle
+    code, auth = given.totp(person), {"Authorization": f"Login {handle}"}
+    await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=auth)
+    person.token = (await given.post("/v1/login/totp", {"code": code}, auth))["access_token"]
+    secrets.known["access token"] = person.token
+    await making.accepted(given, person, agreed)
+    key = secrets.known["license key"]
+    told = await given.access(agreed["product"], person, license_key=key, device={"fingerprint": "key"})
+    assert told["allow"], told
+    secrets.known["grant"] = told["grant"]
+
+
+PATHS = ("/v1/licenses/{}", "/v1/products/{}", "/v1/agreement-texts/{}", "/problems/{}", "/nowhere/{}", "/v1/products?limit={}")
+
+
+async def misplaced(client: httpx.AsyncClient, secrets: Secrets) -> list[httpx.Response]:
+    """Every secret where it does not belong: in paths and queries, as a credential of another kind, in bodies of the wrong shape."""
+    answers: list[httpx.Response] = []
+    for value in secrets.known.values():
+        headers = {"Authorization": f"Bearer {value}"}
+        answers += [await client.get(path.format(value.replace("/", "_")), headers=headers) for path in PATHS]
+        for body in ({"license_key": [value]}, {value: value}, [value], value):
+            answers += [await client.post(path, json=body) for path in ("/v1/login", "/v1/activations")]
+    return answers
