@@ -7,6 +7,7 @@ import sys
 import uvloop
 
 from bench import report
+from bench.load import WrongAnswer
 from bench.paths import paths
 from bench.rounds import play
 from bench.seed import seed
@@ -41,6 +42,8 @@ def main() -> None:
     try:
         with stage() as on:
             print(uvloop.run(_run(on, options)))
+    except WrongAnswer as wrong:
+        sys.exit(f"a wrong answer ends the run. {wrong}")
     except KeyboardInterrupt:
         sys.exit(130)
 

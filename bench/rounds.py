@@ -9,7 +9,7 @@ from typing import Any
 
 from app.base.passwords import PasswordHasher
 from app.base.settings import Settings
-from bench.load import together
+from bench.load import WrongAnswer, together
 from bench.paths import Path
 from bench.stage import Stage
 from tests.given import PASSWORD
@@ -42,10 +42,11 @@ async def play(stage: Stage, paths: Sequence[Path], rounds: int, seconds: float)
 
 
 async def _round(stage: Stage, paths: Sequence[Path], seconds: float) -> dict[str, Played]:
-    played = {path.key: await _play(stage, path, seconds) for path in paths}
-    if any(path.name.startswith("log in") for path in paths):
-        rate = await asyncio.to_thread(hashing, stage.settings, seconds)
-        played[HASHING] = Played(rate, 0, 0, None)
+    played: dict[str, Played] = {}
+    for path in paths:
+        if path.name.startswith("log in") and HASHING not in played:
+            played[HASHING] = Played(await asyncio.to_thread(hashing, stage.settings, seconds), 0, 0, None)
+        played[path.key] = await _play(stage, path, seconds)
     return played
 
 
@@ -53,7 +54,10 @@ async def _play(stage: Stage, path: Path, seconds: float) -> Played:
     server = stage.server(path.server)
     works = [path.work(), *([path.beside()] if path.beside else [])]
     before = server.cpu()
-    tally = (await together(works, seconds))[0]
+    try:
+        tally = (await together(works, seconds))[0]
+    except WrongAnswer as wrong:
+        raise WrongAnswer(f"{path.name}, {path.clients} clients: {wrong}") from None
     cpu = (server.cpu() - before) * 1000 / max(len(tally.waits), 1)
     return Played(tally.rate, tally.percentile(50), tally.percentile(99), None if path.beside else cpu)
 

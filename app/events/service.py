@@ -7,9 +7,12 @@ from uuid import UUID
 from asgi_correlation_id import correlation_id
 from sqlalchemy import insert
 
+from app.db.base import table
 from app.db.database import Session
 from app.events.models import Event
 from app.world import World
+
+_insert = insert(table(Event))
 
 
 @dataclass(frozen=True)
@@ -40,4 +43,4 @@ async def record(
         "request_id": correlation_id.get(),
         "data": data,
     }
-    await session.execute(insert(Event).values(values))
+    await session.execute(_insert, values)

@@ -25,6 +25,14 @@ from tests.house.source import ROOT
 
 PATIENCE = 30.0
 Told = dict[str, Any]
+METADATA = (
+    {"word": "ø 漢 👩‍🚀", "true": True, "nothing": None, "number": 2**53, "part": 0.1},
+    {"large": 1e300},
+    {"large": -4.2e16},
+    {"large": 2**63},
+    {"small": 5e-324, "zero": -0.0},
+)
+"""Numbers that one of the databases or a reader of JSON may give back as others."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,7 @@ async def _catalog(given: Given, agreed: Told, license_: Told, bystander: Person
         "user_id": (bystander.id,),
         "user": (bystander.id,),
         "users": ([bystander.id], []),
+        "metadata": METADATA,
         "email": (*(f"new-{number}-{bystander.email}" for number in range(4)), bystander.email),
     }
 

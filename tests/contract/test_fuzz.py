@@ -28,7 +28,7 @@ from tests.contract.served import Service, Stage, serving, staged
 from tests.contract.test_document import CODE, OPERATIONS
 
 Sent: TypeAlias = Case[Any]
-DRAWN = 5
+DRAWN = 4
 """Drawn cases for each call and database, beside the boundary cases."""
 CONFIG = {"seed": 1, "generation": {"with-security-parameters": False}, "phases": {"coverage": {"unexpected-methods": ["trace"]}}}
 SCHEMA = openapi.from_dict(snapshots.document(), config=schemathesis.Config.from_dict(CONFIG))
@@ -180,7 +180,7 @@ def boundaries(operation: Any, mode: GenerationMode) -> Iterator[Sent]:
     """Every case that fits at the edges of the shapes, and some of the many that just do not."""
     generation = SCHEMA.config.generation_for(operation=operation)
     cases = SCHEMA.iter_coverage_cases(operation, generation_modes=[mode], generation_config=generation)
-    return islice(cases, 0, None, 1 if mode is GOOD else 2)
+    return islice(cases, 0, None, 1 if mode is GOOD else 3)
 
 
 def drawn(probe: Probe, cases: st.SearchStrategy[Sent]) -> None:
