@@ -25,6 +25,7 @@ import app.users.routes
 from app import __version__
 from app.base import logs
 from app.base.settings import Settings
+from app.mail import runner as mail
 from app.signing_keys.service import WrongKeys, signer
 from app.web import door, errors, health, metrics, openapi
 from app.web.callers import Doormen
@@ -65,7 +66,8 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    yield
+    async with mail.running(world):
+        yield
     await world.db.close()
 
 

@@ -6,6 +6,7 @@ import app.catalog.models
 import app.events.models
 import app.licenses.models
 import app.login.models
+import app.mail.models
 import app.signing_keys.models
 import app.users.models
 import app.web.models  # noqa: F401  imported for their tables

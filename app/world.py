@@ -1,8 +1,9 @@
 """Everything a use case may reach for, frozen and handed around: database, clock, entropy, settings, keys, hasher."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
+from app.base.bell import Bell
 from app.base.clock import Clock
 from app.base.entropy import Entropy
 from app.base.passwords import PasswordHasher
@@ -29,6 +30,7 @@ class World:
     settings: Settings
     keys: Keys
     hasher: PasswordHasher
+    mail_posted: Bell = field(default_factory=Bell)
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Self:

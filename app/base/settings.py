@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.base.entropy import Entropy
+from app.base.smtp import SmtpAddress, sender
 
 PREFIX = "LICENTIA_"
 EX_CONFIG = 78  # sysexits.h
@@ -101,6 +102,16 @@ def _checked_ring(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _smtp(secret: SecretStr) -> SecretStr:
+    SmtpAddress.parse(secret.get_secret_value())
+    return secret
+
+
+def _sender(text: str) -> str:
+    sender(text)
+    return text
+
+
 Listed = Annotated[list[str], NoDecode]
 Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366))]
 
@@ -145,6 +156,13 @@ class Settings(BaseSettings):
     presentation_lifetime: Annotated[Span, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] = timedelta(minutes=30)
     grant_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=15)
 
+    registration: Literal["closed", "open"] = "closed"
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp)] | None = None
+    mail_from: Annotated[str, AfterValidator(_sender)] = "Licentia <licentia@localhost>"
+    pages_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    verify_lifetime: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(hours=24)
+    reset_lifetime: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=60)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -174,9 +192,27 @@ class Settings(BaseSettings):
             settings = cls(**(given | listed))
         except ValidationError as invalid:
             faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
+        else:
+            faults += settings._mail_faults()
         if faults:
             raise SettingsInvalid(sorted(set(faults)))
         return settings
+
+    def _mail_faults(self) -> list[tuple[str, str]]:
+        told = []
+        if self.smtp_url is not None and "mail_from" not in self.model_fields_set:
+            told.append((f"{PREFIX}MAIL_FROM", "is required where mail is sent"))
+        if self.registration == "open" and not self.mail_configured:
+            told.append((f"{PREFIX}REGISTRATION", f"cannot be open without mail: set {PREFIX}SMTP_URL"))
+        return told
+
+    @property
+    def mail_configured(self) -> bool:
+        """Whether mail goes anywhere: by SMTP, or in development into a folder."""
+        return self.smtp_url is not None or self.env == "development"
+
+    def smtp(self) -> SmtpAddress | None:
+        return SmtpAddress.parse(self.smtp_url.get_secret_value()) if self.smtp_url is not None else None
 
     def ring(self) -> dict[str, bytes]:
         return decoded_ring(self.encryption_keys.get_secret_value())

@@ -67,7 +67,7 @@ def tree() -> Sequence[Path]:
     found: list[Path] = []
     for folder, inner, names in os.walk(ROOT):
         inner[:] = sorted(name for name in inner if name not in UNSHIPPED and not name.endswith("_cache"))
-        found += [Path(folder, name) for name in sorted(names)]
+        found += [Path(folder, name) for name in sorted(names) if name not in UNSHIPPED]
     return found
 
 

@@ -1,0 +1,219 @@
+"""The words and the headers: every letter in every language, with nothing in it that somebody else could forge."""
+
+import json
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.headerregistry import Address
+from email.policy import default
+from string import Template as Words
+from typing import Any
+
+import pytest
+
+from app.base.smtp import sender
+from app.mail import letters
+from app.mail.letters import FOLDER, Letter, composed, source, vocabulary, written
+from app.mail.models import Template
+from app.mail.rules import DEFAULT, FACTS, LANGUAGES, language, plain
+
+AT = datetime(2026, 3, 9, 7, 5, tzinfo=UTC)
+SENDER = Address("Licentia", addr_spec="no-reply@licentia.example")
+SAMPLE: dict[str, Any] = {
+    "token": "vfy_abc",
+    "expires": "2026-03-09T07:05:00.000Z",
+    "when": "2026-03-09T07:05:00.000Z",
+    "kind": "totp",
+    "left": 3,
+    "ip": "203.0.113.9",
+    "agent": "Studio/2.1",
+    "address": "new@example.com",
+}
+each_language = pytest.mark.parametrize("tag", LANGUAGES)
+each_letter = pytest.mark.parametrize("template", Template)
+
+
+def letter(template: Template, tag: str = "en", pages: str | None = None, **facts: Any) -> Letter:
+    told = {name: SAMPLE[name] for name in FACTS[template]} | facts
+    return written(template, tag, told, service="Studio", pages=pages)
+
+
+def placeholders(text: str) -> set[str]:
+    return set(Words(text).get_identifiers())
+
+
+@each_language
+@each_letter
+def test_every_letter_is_there_in_every_language_with_the_same_facts(tag: str, template: Template) -> None:
+    subject, paragraphs = source(tag, template)
+    used = placeholders("\n".join(paragraphs))
+    facts = (used - {"service", "proof"}) | ({"token"} if letters.PROOF in paragraphs else set())
+    assert facts == FACTS[template]
+    assert placeholders(subject) == placeholders(source(DEFAULT, template)[0]) == {"service"}
+    assert len(paragraphs) == len(source(DEFAULT, template)[1])
+
+
+@each_language
+def test_a_language_has_all_its_words(tag: str) -> None:
+    words, reference = vocabulary(tag), vocabulary(DEFAULT)
+    assert set(words) == set(reference)
+    assert set(words["kinds"]) == set(reference["kinds"])
+    assert len(words["months"]) == 12
+    assert placeholders(words["moment"]) == {"day", "month", "year", "time"}
+
+
+def test_no_file_is_left_over() -> None:
+    """A letter that nobody can be sent would rot."""
+    wanted = {f"{tag}/{template}.txt" for tag in LANGUAGES for template in Template} | {f"{tag}/words.json" for tag in LANGUAGES}
+    assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.*")} == wanted | {"frame.html"}
+
+
+@each_language
+@each_letter
+def test_every_letter_can_be_written(tag: str, template: Template) -> None:
+    made = letter(template, tag)
+    assert "$" not in made.subject + made.text + made.html
+    assert f'<html lang="{tag}">' in made.html
+    assert "\n" not in made.subject
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [
+        ("en", "9 March 2026, 07:05 UTC"),
+        ("nb", "9. mars 2026 kl. 07:05 UTC"),
+        ("ru", "9 марта 2026 г., 07:05 UTC"),
+        ("zh-Hans", "2026年3月9日 07:05（UTC）"),
+    ],
+)
+def test_an_instant_is_told_in_the_languages_own_way(tag: str, told: str) -> None:
+    assert told in letter(Template.PASSWORD_CHANGED, tag).text
+
+
+@pytest.mark.parametrize(
+    ("locale", "tag"),
+    [
+        (None, "en"),
+        ("", "en"),
+        ("en-GB", "en"),
+        ("nb", "nb"),
+        ("no-NO", "nb"),
+        ("nn-NO", "nb"),
+        ("NB-no", "nb"),
+        ("ru-RU", "ru"),
+        ("ru-Latn", "en"),
+        ("zh", "zh-Hans"),
+        ("zh-CN", "zh-Hans"),
+        ("zh-Hans-SG", "zh-Hans"),
+        ("zh-Hant", "en"),
+        ("zh-TW", "en"),
+        ("zh-Hans-TW", "zh-Hans"),
+        ("de-DE", "en"),
+        ("sr-Cyrl", "en"),
+    ],
+)
+def test_a_locale_falls_back_but_never_to_another_script(locale: str | None, tag: str) -> None:
+    assert language(locale) == tag
+
+
+def test_a_link_keeps_its_token_behind_the_hash() -> None:
+    """R70: what is behind the `#` is not sent to the server of the page, so it is in none of its logs."""
+    made = letter(Template.RESET_PASSWORD, pages="https://studio.example/account")
+    assert "https://studio.example/account/reset-password#token=vfy_abc" in made.text.splitlines()
+    assert '<a href="https://studio.example/account/reset-password#token=vfy_abc">' in made.html
+
+
+def test_without_pages_the_token_stands_on_a_line_of_its_own() -> None:
+    made = letter(Template.VERIFY_EMAIL)
+    assert "vfy_abc" in made.text.splitlines()
+    assert "<code>vfy_abc</code>" in made.html
+    assert "href" not in made.html
+
+
+def test_facts_are_escaped_in_html_and_stay_on_their_line() -> None:
+    agent = '<script>alert("1")</script>\r\nFrom: $token ${x}\u202eevil'
+    made = letter(Template.NEW_LOGIN, agent=agent)
+    assert "<script>" not in made.html
+    assert "&lt;script&gt;" in made.html
+    assert 'With: <script>alert("1")</script> From: $token ${x}evil' in made.text.splitlines()
+
+
+def test_what_is_not_known_is_said_to_be_so() -> None:
+    assert "From: unknown" in letter(Template.NEW_LOGIN, ip=None).text
+
+
+@pytest.mark.parametrize("text", ["a\r\nb", "a\u2028b", "a\0b", "a\x1b[31mb", " a   b "])
+def test_plain_text_is_one_line(text: str) -> None:
+    assert plain(text).isprintable()
+    assert "\n" not in plain(text)
+
+
+def test_plain_text_has_an_end() -> None:
+    assert len(plain("x" * 10_000)) == 200
+
+
+def reread(**more: Any) -> Any:
+    """The message as a reader of mail takes it from the wire."""
+    facts: dict[str, Any] = {"sender": SENDER, "to": "ola@example.com", "name": None, "message_id": "m1", "now": AT}
+    made = composed(letter(Template.VERIFY_EMAIL, "ru"), **(facts | more))
+    return message_from_bytes(made.as_bytes(), policy=default)
+
+
+def test_headers_say_who_when_and_that_it_is_a_machine() -> None:
+    message = reread()
+    assert message["From"] == "Licentia <no-reply@licentia.example>"
+    assert message["Message-ID"] == "<m1@licentia.example>"
+    assert message["Date"].datetime == AT
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Content-Language"] == "ru"
+    assert message["Subject"] == "Подтвердите адрес электронной почты для Studio"
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+    assert {part.get_content_charset() for part in message.iter_parts()} == {"utf-8"}
+
+
+@pytest.mark.parametrize("name", ["Иван Петров", "李小龍", "Åse Ødegård", 'Ola "the" Nordmann, jr.'])
+def test_a_name_survives_the_header(name: str) -> None:
+    (to,) = reread(name=name)["To"].addresses
+    assert (to.display_name, to.addr_spec) == (name, "ola@example.com")
+
+
+@pytest.mark.parametrize("name", ["Ola\r\nBcc: thief@example.com", "Ola\nX-Evil: 1", "Ola\u2028Bcc: x@example.com"])
+def test_a_name_cannot_add_a_header(name: str) -> None:
+    message = reread(name=name)
+    assert message["Bcc"] is None
+    assert message["X-Evil"] is None
+    assert len(message["To"].addresses) == 1
+
+
+@pytest.mark.parametrize(
+    "to", ["ola@example.com\r\nBcc: thief@example.com", "ola@example.com, thief@example.com", "ola", "<ola@example.com>", ""]
+)
+def test_an_address_cannot_add_a_header_or_a_recipient(to: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        reread(to=to)
+
+
+def test_a_domain_is_written_as_servers_know_it() -> None:
+    assert reread(to="ola@blåbær.example.com")["To"].addresses[0].addr_spec == "ola@xn--blbr-roah.example.com"
+
+
+@pytest.mark.parametrize("service", ["Studio\r\nBcc: thief@example.com", "Studio\nX-Evil: 1"])
+def test_the_name_of_the_service_cannot_add_a_header(service: str) -> None:
+    made = written(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=service, pages=None)
+    told = composed(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    assert message_from_bytes(told.as_bytes(), policy=default)["Bcc"] is None
+
+
+@pytest.mark.parametrize("text", ["nobody", "a@b\r\nBcc: c@d", "", "Licentia <>", "Lïcentia <ø@example.com>", "@example.com"])
+def test_a_sender_is_an_address(text: str) -> None:
+    with pytest.raises(ValueError, match="wants Name"):
+        sender(text)
+
+
+def test_words_are_in_their_own_script() -> None:
+    """A file that was never translated would be seen."""
+    texts = {tag: "".join(source(tag, template)[1][1] for template in Template) for tag in LANGUAGES}
+    assert any("а" <= sign <= "я" for sign in texts["ru"])
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in texts["zh-Hans"])
+    assert len(set(texts.values())) == len(LANGUAGES)
+    assert json.dumps(vocabulary("nb")) != json.dumps(vocabulary("en"))

@@ -1,0 +1,291 @@
+"""The outbox: written with what it tells of, sent once, put off when it cannot be sent, and forgotten."""
+
+import asyncio
+import stat
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from app.base.settings import Settings
+from app.base.smtp import SmtpAddress
+from app.db.base import table
+from app.events.models import Event
+from app.mail import outbox, rules
+from app.mail.models import Message, Template
+from app.mail.service import Facts, Recipient, post
+from app.mail.transports import Folder, Smtp, Transport, transport_of
+from app.world import World
+from tests.clock import TurnedClock
+from tests.conftest import SECRETS
+from tests.postbox import Postbox, Received
+
+OLA = Recipient("ola@example.com", "nb", "Ola Nordmann", UUID(int=7))
+TOKEN = "vfy_JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
+
+
+async def posted(world: World, to: Recipient | None = OLA, **facts: str) -> None:
+    """One letter in the outbox."""
+    told: Facts = {"token": TOKEN, "expires": world.clock.now() + timedelta(hours=24), **facts}
+    async with world.db.write() as session:
+        await post(session, world, to, Template.VERIFY_EMAIL, told)
+
+
+async def noticed(world: World, to: Recipient = OLA) -> None:
+    """One letter that never runs out."""
+    async with world.db.write() as session:
+        await post(session, world, to, Template.PASSWORD_CHANGED, {"when": world.clock.now()})
+
+
+async def rows(world: World) -> list[Any]:
+    async with world.db.lookup() as session:
+        return list((await session.execute(select(*table(Message).columns).order_by(Message.id))).all())
+
+
+async def row(world: World) -> Any:
+    (only,) = await rows(world)
+    return only
+
+
+def smtp(world: World) -> Transport:
+    made = transport_of(world.settings)
+    assert isinstance(made, Smtp)
+    return made
+
+
+async def test_a_letter_leaves_by_smtp_and_only_then_it_is_sent(mailing: World, postbox: Postbox) -> None:
+    await posted(mailing)
+    assert postbox.received == []
+    came = await postbox.letter(mailing)
+    assert came.to == ["ola@example.com"]
+    assert str(came.message["To"]) == "Ola Nordmann <ola@example.com>"
+    assert came.message["Subject"] == "Bekreft e-postadressen din hos Licentia"
+    assert came.token == TOKEN
+    assert TOKEN in came.part("html")
+    assert (await row(mailing)).sent_at == mailing.clock.now()
+
+
+@pytest.mark.parametrize(("locale", "name"), [("ru", "Иван Петров"), ("zh-Hans", "王小明")])
+async def test_names_and_words_of_other_scripts_arrive(mailing: World, postbox: Postbox, locale: str, name: str) -> None:
+    await posted(mailing, Recipient("user@example.com", locale, name))
+    came = await postbox.letter(mailing)
+    assert came.message["To"].addresses[0].display_name == name
+    assert came.message["Content-Language"] == locale
+    assert came.wire.isascii()
+
+
+async def test_an_address_beyond_ascii_arrives(mailing: World, postbox: Postbox) -> None:
+    """RFC 6531, where the server knows it."""
+    await posted(mailing, Recipient("иван@example.com"))
+    assert (await postbox.letter(mailing)).to == ["иван@example.com"]
+
+
+async def test_what_is_stored_is_sealed_and_wiped_when_it_is_sent(mailing: World, postbox: Postbox) -> None:
+    await posted(mailing)
+    stored = str(await rows(mailing))
+    assert "ola@example.com" not in stored
+    assert "Nordmann" not in stored
+    assert TOKEN not in stored
+    await postbox.letter(mailing)
+    over = await row(mailing)
+    assert (over.recipient_sealed, over.facts_sealed, over.claimed_until) == (None, None, None)
+
+
+async def test_a_sealed_letter_opens_only_in_its_own_row(mailing: World, postbox: Postbox) -> None:
+    """A thief who can write cannot have somebody else's token sent to himself."""
+    await posted(mailing)
+    await posted(mailing, Recipient("thief@example.com"), token="vfy_of-the-thief")
+    hers, his = await rows(mailing)
+    async with mailing.db.write() as session:
+        await session.execute(update(Message).where(Message.id == his.id).values(facts_sealed=hers.facts_sealed))
+    assert [came.to for came in await postbox.collected(mailing)] == [["ola@example.com"]]
+    assert {each.last_error for each in await rows(mailing)} == {None, "SealBroken"}
+
+
+async def test_a_letter_of_a_transaction_that_fails_was_never_written(mailing: World, postbox: Postbox) -> None:
+    async def fail() -> None:
+        async with mailing.db.write() as session:
+            await post(session, mailing, OLA, Template.PASSWORD_CHANGED, {"when": mailing.clock.now()})
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert await postbox.collected(mailing) == []
+
+
+async def test_wrong_facts_are_told_to_the_programmer(mailing: World) -> None:
+    with pytest.raises(ValueError, match="wants the facts"):
+        async with mailing.db.write() as session:
+            await post(session, mailing, OLA, Template.PASSWORD_CHANGED, {})
+
+
+async def test_r50_a_letter_to_nobody_is_the_same_work_and_no_letter(mailing: World, postbox: Postbox) -> None:
+    await posted(mailing, None)
+    over = await row(mailing)
+    assert over.sent_at is not None
+    assert over.facts_sealed is None
+    assert await postbox.collected(mailing) == []
+
+
+async def test_without_a_mailer_nothing_is_written(world: World) -> None:
+    mute = replace(world, settings=Settings.load({**SECRETS, "LICENTIA_ENV": "production", "LICENTIA_PUBLIC_URL": "https://x.test"}))
+    assert not mute.settings.mail_configured
+    assert transport_of(mute.settings) is None
+    await noticed(mute)
+    assert await rows(mute) == []
+
+
+async def test_a_server_that_refuses_for_now_is_asked_again_later_and_later(
+    mailing: World, postbox: Postbox, clock: TurnedClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1, 4, 16, 64, 256 minutes and twice 6 hours; then it is given up, and an event says so."""
+    postbox.refuse_letter = "451 4.7.1 greylisted, ola@example.com"
+    await noticed(mailing)
+    waits = []
+    for attempt in range(1, rules.TRIES):
+        assert await postbox.collected(mailing) == []
+        late = await row(mailing)
+        assert (late.attempts, late.last_error, late.failed_at) == (attempt, "SMTPDataError 451", None)
+        waits.append(round((late.due_at - clock.now()).total_seconds() / 60))
+        clock.forward(seconds=(late.due_at - clock.now()).total_seconds() - 1)
+        assert not await outbox.waiting(mailing)
+        clock.forward(seconds=1)
+    assert waits == [1, 4, 16, 64, 256, 360, 360]
+    assert await postbox.collected(mailing) == []
+    over = await row(mailing)
+    assert (over.attempts, over.failed_at, over.facts_sealed, over.recipient_sealed) == (8, clock.now(), None, None)
+    event = await failed(mailing)
+    assert (event.user_id, event.subject_id, event.data["cause"]) == (UUID(int=7), over.id, "SMTPDataError 451")
+    assert "ola@example.com" not in str(event) + str(over) + capsys.readouterr().out
+
+
+async def failed(world: World) -> Any:
+    """The event of a letter that was given up."""
+    async with world.db.lookup() as session:
+        return (await session.execute(select(*table(Event).columns).where(Event.type == "mail.failed"))).one()
+
+
+async def test_a_letter_that_was_put_off_arrives_when_the_server_is_back(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    away = replace(mailing, settings=mailing.settings.model_copy(update={"smtp_url": None}))
+    await noticed(mailing)
+    assert await outbox.deliver(away, Smtp(SmtpAddress.parse("smtp://127.0.0.1:1?tls=off"), "x.test")) == 1
+    assert (await row(mailing)).last_error == "SMTPConnectError"
+    clock.forward(minutes=1)
+    came = await postbox.letter(mailing)
+    assert came.message["Message-ID"] == f"<{(await row(mailing)).id.hex}@licentia.example>"
+
+
+@pytest.mark.parametrize("answer", ["550 5.1.1 no such mailbox", "552 full", "553 bad name"])
+async def test_a_mailbox_that_is_not_there_is_not_asked_again(mailing: World, postbox: Postbox, answer: str) -> None:
+    postbox.refuse_recipient = answer
+    await noticed(mailing)
+    assert await postbox.collected(mailing) == []
+    assert (await row(mailing)).failed_at is not None
+    assert (await failed(mailing)).data["cause"] == f"SMTPRecipientsRefused {answer[:3]}"
+
+
+async def test_a_mailbox_that_is_busy_is_asked_again(mailing: World, postbox: Postbox) -> None:
+    postbox.refuse_recipient = "450 4.2.1 busy"
+    await noticed(mailing)
+    assert await postbox.collected(mailing) == []
+    assert (await row(mailing)).failed_at is None
+
+
+async def test_a_letter_whose_offer_ran_out_is_not_sent(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await posted(mailing)
+    clock.forward(hours=24)
+    assert await postbox.collected(mailing) == []
+    assert (await failed(mailing)).data["cause"] == "Outdated"
+
+
+async def test_whoever_dies_with_a_letter_loses_it_after_the_claim(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    """Kill -9 between claim and mark: nobody sends it while the claim lives, another one does after it."""
+    await noticed(mailing)
+    (dead,) = await outbox.claim(mailing)
+    clock.forward(minutes=4, seconds=59)
+    assert await postbox.collected(mailing) == []
+    clock.forward(seconds=1)
+    assert len(await postbox.collected(mailing)) == 1
+    assert (await row(mailing)).attempts == 2
+    await outbox._missed(mailing, dead, OSError())
+    over = await row(mailing)
+    assert (over.last_error, over.sent_at) == (None, clock.now())
+
+
+async def test_a_late_word_of_the_dead_changes_nothing(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await noticed(mailing)
+    (dead,) = await outbox.claim(mailing)
+    clock.forward(minutes=5)
+    (living,) = await outbox.claim(mailing)
+    await outbox._sent(mailing, dead)
+    assert (await row(mailing)).sent_at is None
+    await outbox._sent(mailing, living)
+    assert (await row(mailing)).sent_at is not None
+
+
+async def test_a_letter_that_kills_whoever_sends_it_is_given_up(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await noticed(mailing)
+    for _ in range(rules.TRIES):
+        assert len(await outbox.claim(mailing)) == 1
+        clock.forward(minutes=5)
+    assert await postbox.collected(mailing) == []
+    assert (await failed(mailing)).data["cause"] == "Abandoned"
+
+
+async def test_two_who_carry_at_once_deliver_each_letter_exactly_once(mailing: World, postbox: Postbox) -> None:
+    """Replicas: each with connections of its own over the same database."""
+    for number in range(23):
+        await noticed(mailing, Recipient(f"user-{number}@example.com"))
+    other = World.of(mailing.settings.model_copy(update={"database_url": mailing.db.url}), clock=mailing.clock)
+
+    async def carry(world: World) -> int:
+        taken = 0
+        while count := await outbox.deliver(world, smtp(mailing)):
+            taken += count
+        return taken
+
+    taken = await asyncio.gather(*(carry(world) for world in (mailing, other, mailing, other)))
+    await other.db.close()
+    assert sum(taken) == 23
+    assert Counter(came.to[0] for came in postbox.received) == {f"user-{number}@example.com": 1 for number in range(23)}
+    assert {each.attempts for each in await rows(mailing)} == {1}
+
+
+async def test_sent_letters_are_forgotten_after_a_week(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await noticed(mailing)
+    await postbox.letter(mailing)
+    clock.forward(days=6, hours=23)
+    await noticed(mailing)
+    assert await outbox.sweep(mailing) == 0
+    clock.forward(hours=1)
+    assert await outbox.sweep(mailing) == 1
+    clock.forward(days=30)
+    assert await outbox.sweep(mailing) == 0
+    assert len(await rows(mailing)) == 1
+
+
+async def test_development_writes_files_for_the_owner_alone(world: World, tmp_path: Path) -> None:
+    home = replace(world, settings=world.settings.model_copy(update={"var": tmp_path / "var"}))
+    transport = transport_of(home.settings)
+    assert isinstance(transport, Folder)
+    await posted(home)
+    assert await outbox.deliver(home, transport) == 1
+    (file,) = (tmp_path / "var" / "mail").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert Received.read([], file.read_bytes()).token == TOKEN
+
+
+async def test_a_row_of_a_letter_that_is_no_more_is_put_off(mailing: World, postbox: Postbox) -> None:
+    """An older release's row after an upgrade: it waits, and is given up in the end."""
+    now = mailing.clock.now()
+    values = {"id": UUID(int=1), "template": "gone", "locale": "en", "created_at": now, "due_at": now, "attempts": 0}
+    async with mailing.db.write() as session:
+        await session.execute(insert(Message).values(values))
+    assert await postbox.collected(mailing) == []
+    assert (await row(mailing)).last_error is not None

@@ -1,0 +1,108 @@
+"""Who carries the letters: beside the application, awake when something is posted, and not to be stopped by what goes wrong."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from app.db.database import Database
+from app.mail import runner
+from app.mail.models import Message, Template
+from app.mail.service import Recipient, post
+from app.main import build_app
+from app.world import World
+from tests import databases
+from tests.conftest import SECRETS, NewPostgres
+from tests.postbox import Postbox
+from tests.servers import Running
+
+PATIENCE = 10.0
+
+
+async def noticed(world: World) -> None:
+    async with world.db.write() as session:
+        await post(session, world, Recipient("ola@example.com"), Template.PASSWORD_CHANGED, {"when": world.clock.now()})
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110  what is awaited happens in a server that rings no bell of ours
+            await asyncio.sleep(0.01)
+
+
+async def test_the_application_carries_letters_while_it_lives(mailing: World, postbox: Postbox) -> None:
+    """It wakes for what was just posted: the letter is there long before the next look."""
+    app = build_app(replace(mailing, db=Database.open(mailing.db.url)))
+    async with app.router.lifespan_context(app):
+        await asyncio.sleep(0.2)
+        started = asyncio.get_running_loop().time()
+        await noticed(app.state.world)
+        await until(lambda: bool(postbox.received))
+        assert asyncio.get_running_loop().time() - started < runner.BRISK
+
+
+async def test_what_is_being_sent_is_finished_before_the_end(mailing: World, postbox: Postbox) -> None:
+    postbox.held = asyncio.Event()
+    async with runner.running(mailing):
+        await noticed(mailing)
+        await asyncio.wait_for(postbox.arrived.wait(), PATIENCE)
+        asyncio.get_running_loop().call_later(0.3, postbox.held.set)
+    assert len(postbox.received) == 1
+    async with mailing.db.lookup() as session:
+        assert (await session.scalar(select(Message.sent_at))) is not None
+
+
+async def test_a_slow_server_does_not_slow_a_request(mailing: World, postbox: Postbox, client: httpx.AsyncClient, app: object) -> None:
+    postbox.held = asyncio.Event()
+    async with runner.running(mailing):
+        await noticed(mailing)
+        await asyncio.wait_for(postbox.arrived.wait(), PATIENCE)
+        async with asyncio.timeout(1):
+            assert (await client.get("/readyz")).status_code == 200
+            await noticed(mailing)
+        postbox.held.set()
+        await until(lambda: len(postbox.received) == 2)
+
+
+async def test_a_database_that_is_away_does_not_stop_it(mailing: World, postbox: Postbox, tmp_path: Path) -> None:
+    """It complains and looks again."""
+    gone = replace(mailing, db=Database.open(databases.sqlite_url(tmp_path / "nowhere" / "gone.db")))
+    async with runner.running(gone):
+        await asyncio.sleep(0.3)
+        (tmp_path / "nowhere").mkdir()
+        await databases.migrate(gone.db.url)
+        await noticed(gone)
+        await until(lambda: len(postbox.received) == 1)
+    await gone.db.close()
+
+
+@pytest.fixture
+async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
+    """The address of a migrated database that another process may open."""
+    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
+
+
+async def test_kill_minus_9_while_a_letter_is_sent_loses_nothing(mailing: World, postbox: Postbox, shared: str, tmp_path: Path) -> None:
+    """The claim of the dead keeps the letter from being sent twice until it has run out."""
+    world = replace(mailing, db=Database.open(shared))
+    postbox.held = asyncio.Event()
+    await noticed(world)
+    smtp = f"smtp://127.0.0.1:{postbox.port}?tls=off"
+    environ = {**SECRETS, "LICENTIA_DATABASE_URL": shared, "LICENTIA_SMTP_URL": smtp, "LICENTIA_MAIL_FROM": "a@example.com"}
+
+    def kill() -> None:
+        with Running(tmp_path, **environ) as doomed:
+            asyncio.run_coroutine_threadsafe(postbox.arrived.wait(), loop).result(PATIENCE)
+            doomed.kill()
+
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(kill)
+    async with world.db.lookup() as session:
+        row = (await session.execute(select(Message.attempts, Message.claimed_until, Message.sent_at))).one()
+    assert (row.attempts, row.sent_at) == (1, None)
+    assert row.claimed_until is not None
+    await world.db.close()

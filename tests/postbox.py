@@ -1,0 +1,126 @@
+"""A real SMTP server on loopback that keeps what it is handed, or refuses it as it is told to."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from pydantic import SecretStr
+
+from app.base.settings import Settings
+from app.mail import outbox
+from app.mail.transports import Smtp, transport_of
+from app.world import World
+
+SENDER = "Licentia <no-reply@licentia.example>"
+TAKEN = "250 OK"
+
+
+@dataclass(frozen=True)
+class Received:
+    """One letter as the server got it."""
+
+    to: list[str]
+    message: EmailMessage
+    wire: bytes
+
+    @classmethod
+    def read(cls, to: list[str], wire: bytes) -> "Received":
+        message = message_from_bytes(wire, policy=default)
+        assert isinstance(message, EmailMessage)
+        return cls(to, message, wire)
+
+    def part(self, kind: str) -> str:
+        """The text of `plain` or of `html`."""
+        found = self.message.get_body(preferencelist=(kind,))
+        assert found is not None
+        return str(found.get_content())
+
+    @property
+    def token(self) -> str:
+        """The one-time token in it: a line of its own."""
+        return next(line for line in self.part("plain").splitlines() if line.startswith(("vfy_", "rst_")))
+
+
+@dataclass
+class Postbox:
+    """`refuse_recipient` and `refuse_letter` are the server's answers; `held`, if set, keeps it from answering."""
+
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+    refuse_recipient: str = TAKEN
+    refuse_letter: str = TAKEN
+    held: asyncio.Event | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    logins: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    async def handle_RCPT(  # noqa: N802  aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if self.refuse_recipient == TAKEN:
+            envelope.rcpt_tos.append(address)
+        return self.refuse_recipient
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd's name
+        self.arrived.set()
+        if self.held is not None:
+            await self.held.wait()
+        if self.refuse_letter == TAKEN:
+            wire = envelope.content
+            assert isinstance(wire, bytes)
+            self.received.append(Received.read(list(envelope.rcpt_tos), wire))
+        return self.refuse_letter
+
+    def log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, who: Any) -> AuthResult:
+        self.logins.append((who.login, who.password))
+        return AuthResult(success=True)
+
+    def settings(self, settings: Settings, **more: Any) -> Settings:
+        """These settings with this server as the mailer."""
+        url = SecretStr(f"smtp://127.0.0.1:{self.port}?tls=off")
+        return settings.model_copy(update={"smtp_url": url, "mail_from": SENDER, **more})
+
+    async def collected(self, world: World) -> list[Received]:
+        """Deliver everything that is due, and take out what came."""
+        transport = transport_of(world.settings)
+        assert isinstance(transport, Smtp)
+        while await outbox.deliver(world, transport):
+            pass
+        came, self.received = self.received, []
+        return came
+
+    async def letter(self, world: World) -> Received:
+        """The one letter that came."""
+        (came,) = await self.collected(world)
+        return came
+
+
+@asynccontextmanager
+async def open_postbox(tls: ssl.SSLContext | None = None) -> AsyncIterator[Postbox]:
+    """A server for the length of the block; with `tls` it insists on STARTTLS and on a login."""
+    postbox = Postbox()
+
+    def serve() -> SMTP:
+        secured: dict[str, Any] = {"tls_context": tls, "require_starttls": True, "auth_required": True} if tls else {}
+        return SMTP(postbox, enable_SMTPUTF8=True, authenticator=postbox.log_in, **secured)
+
+    async with _listening(serve, postbox):
+        yield postbox
+
+
+@asynccontextmanager
+async def _listening(serve: Callable[[], SMTP], postbox: Postbox) -> AsyncIterator[None]:
+    server = await asyncio.get_running_loop().create_server(serve, "127.0.0.1", postbox.port)
+    postbox.port = server.sockets[0].getsockname()[1]
+    try:
+        yield
+    finally:
+        if postbox.held is not None:
+            postbox.held.set()
+        server.close()
