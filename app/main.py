@@ -18,6 +18,7 @@ import app.api_keys.routes
 import app.catalog.routes
 import app.licenses.guard
 import app.licenses.routes
+import app.login.account_routes
 import app.login.guard
 import app.login.routes
 import app.signing_keys.routes
@@ -37,6 +38,7 @@ ROUTERS = (
     app.access.routes.router,
     app.licenses.routes.router,
     app.login.routes.router,
+    app.login.account_routes.router,
     app.agreements.routes.router,
     app.catalog.routes.router,
     app.users.routes.router,

@@ -55,3 +55,27 @@ class EnrolmentNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "enrolment_not_found"
     title = "There is no such pending enrolment; it may have expired."
+
+
+class OneTimeTokenSpent(Problem):
+    kind = Kind.GONE
+    code = "one_time_token_spent"
+    title = "What was mailed is unknown, used, replaced or expired; ask for a new one."
+
+
+class TotpRequired(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "totp_required"
+    title = "The account has a second factor; send its code along in `totp`."
+
+
+class RegistrationClosed(Problem):
+    kind = Kind.FORBIDDEN
+    code = "registration_closed"
+    title = "End users are created by the operator here."
+
+
+class MailNotConfigured(Problem):
+    kind = Kind.UNAVAILABLE
+    code = "mail_not_configured"
+    title = "This installation sends no mail, so nothing can be proven by it."

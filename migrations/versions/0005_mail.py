@@ -34,7 +34,35 @@ def upgrade() -> None:
     )
     op.create_index("ix_messages_waiting", "messages", ["due_at"], unique=False, sqlite_where=_WAITING, postgresql_where=_WAITING)
     op.create_index("ix_messages_created_at", "messages", ["created_at"], unique=False)
+    op.create_table(
+        "one_time_tokens",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("subject", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("payload_sealed", sa.Text(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=False),
+        sa.Column("used_at", types.UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_one_time_tokens_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_one_time_tokens")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_one_time_tokens_token_hash")),
+    )
+    for column in ("user_id", "subject", "expires_at"):
+        op.create_index(f"ix_one_time_tokens_{column}", "one_time_tokens", [column], unique=False)
+    op.create_table(
+        "mail_counts",
+        sa.Column("key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("until", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_mail_counts")),
+    )
+    op.create_index("ix_mail_counts_until", "mail_counts", ["until"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_table("mail_counts")
+    op.drop_table("one_time_tokens")
     op.drop_table("messages")

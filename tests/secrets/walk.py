@@ -11,7 +11,7 @@ from tests.conftest import SECRETS
 from tests.given import PASSWORD, Given
 
 TYPO = "wrong horse battery staple"
-BEARERS = re.compile(r"\b(?:op|act|lgn)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
+BEARERS = re.compile(r"\b(?:op|act|lgn|vfy|rst)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
 """Tokens by their look, whichever they are."""
 
 

@@ -1,0 +1,54 @@
+"""Wire shapes of registering, proving an address and setting a forgotten password."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.login.schemas import Code, Password
+from app.web.shapes import Email, Locale, Name, Secret, Shape
+
+MailedToken = Annotated[Secret, Field(max_length=256)]
+Identifier = Annotated[Secret, Field(max_length=320)]
+
+
+class RegisterIn(Shape):
+    """`locale` is the language of the letters, and of the account."""
+
+    email: Email
+    password: Password
+    display_name: Name | None = None
+    locale: Locale | None = None
+
+
+class IdentifierIn(Shape):
+    identifier: Identifier
+
+
+class TokenIn(Shape):
+    token: MailedToken
+
+
+class ResetIn(Shape):
+    """`totp` is wanted if the account has a second factor."""
+
+    token: MailedToken
+    new_password: Password
+    totp: Code | None = None
+
+
+class EmailIn(Shape):
+    email: Email
+
+
+class Accepted(Shape):
+    """Said to everybody, whether a letter follows or not."""
+
+    status: Literal["accepted"] = "accepted"
+
+
+class Proven(Shape):
+    """The address that is proven now. `password_dropped`: several had registered it; set a password by `/v1/password/forgot`."""
+
+    status: Literal["verified"] = "verified"
+    email: str
+    password_dropped: bool

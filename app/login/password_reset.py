@@ -1,0 +1,111 @@
+"""A forgotten password: a letter to the mailbox, and a new password against its token. Logs nobody in, removes no factor (R67)."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import update
+
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import account, mail_limits, one_time, totp
+from app.login.one_time import Purpose
+from app.login.problems import CodeRefused, OneTimeTokenSpent, TooManyAttempts, TotpRequired
+from app.mail.models import Template
+from app.mail.service import post
+from app.users.models import User
+from app.web.callers import Origin
+from app.world import World
+
+
+async def forgot(world: World, origin: Origin, identifier: str) -> None:
+    """Mail a token to whoever has this address; the same statements for nobody (R50). Raises TooManyAttempts, MailNotConfigured."""
+    account.must_have_mail(world)
+    admitted = await mail_limits.admit(world, origin, identifier)
+    async with world.db.lookup() as session:
+        known = await account.find(session, identifier)
+    async with world.db.write() as session:
+        await offer(session, world, account.usable(known) if admitted else None, Template.RESET_PASSWORD)
+
+
+async def offer(session: Session, world: World, row: AnyRow | None, template: Template) -> None:
+    """A token for a new password in a letter: asked for, or offered when the password was locked. For nobody: the same work."""
+    made = await one_time.issue(session, world, Purpose.RESET, user_id=row.id if row else None)
+    facts: dict[str, str | int | datetime | None] = {"token": made.token, "expires": made.expires_at}
+    if template is Template.ACCOUNT_LOCKED:
+        facts["when"] = world.clock.now()
+    if row is None:
+        await post(session, world, None, template, facts)
+    else:
+        await account.tell(session, world, row, template, facts)
+
+
+async def reset(world: World, token: str, password: str, code: str | None) -> None:
+    """Set a new password. Asks for the second factor if there is one; ends every session and every other mailed token.
+
+    Raises OneTimeTokenSpent, Malformed, TotpRequired, CodeRefused, TooManyAttempts.
+    """
+    async with world.db.lookup() as session:
+        row = await one_time.look(session, world, token, Purpose.RESET)
+        owner = account.usable(await account.of(session, row.user_id)) if row is not None and row.user_id is not None else None
+    if owner is None:
+        raise OneTimeTokenSpent
+    chosen = account.acceptable(world, password)
+    matched = await _matched(world, token, owner.id, code) if _guarded(owner) else None
+    hashed = await world.hasher.hash(chosen)
+    async with world.db.write() as session:
+        if await one_time.spend(session, world, token, Purpose.RESET) is None:
+            raise OneTimeTokenSpent
+        owner = account.usable(await account.of(session, owner.id))  # as it is now: a factor may have come since
+        if owner is None:
+            raise OneTimeTokenSpent
+        if matched is None and _guarded(owner):
+            raise TotpRequired
+        if matched is not None and not await totp.spend_step(session, *matched):
+            raise CodeRefused
+        await _renew(session, world, owner, hashed)
+
+
+def _guarded(owner: AnyRow) -> bool:
+    """Whether a second factor is asked for. One that was set up before the mailbox was proven is nobody's, and falls (R77)."""
+    return bool(owner.has_second_factor) and owner.email_verified_at is not None
+
+
+async def _matched(world: World, token: str, user_id: UUID, code: str | None) -> tuple[UUID, int]:
+    """Which device shows this code, and for which step. The try is counted, with the token and with the account, before it is
+    looked at (R43)."""
+    if code is None:
+        raise TotpRequired
+    now = world.clock.now()
+    devices: list[UUID] | TooManyAttempts = []
+    async with world.db.write(stands=True) as session:
+        counted = await one_time.attempt(session, world, token, Purpose.RESET)
+        if counted:
+            try:
+                devices = await totp.count_attempt(session, user_id, now)
+            except TooManyAttempts as locked:
+                devices = locked
+    if not counted:
+        raise OneTimeTokenSpent
+    if isinstance(devices, TooManyAttempts):
+        raise devices
+    async with world.db.lookup() as session:
+        matched = await totp.match(session, world, devices, code, now)
+    if matched is None:
+        raise CodeRefused
+    return matched
+
+
+async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> None:
+    """The new password, and the end of whatever rested on the old one. The mailbox is proven by it, too (R67, R77)."""
+    by, now = Actor("user", owner.id), world.clock.now()
+    if owner.email_verified_at is None:
+        await session.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
+        await account.drop_factors(session, owner.id)
+    elif owner.has_second_factor:
+        await totp.reset_attempts(session, owner.id)
+    await account.set_password(session, world, by, owner.id, hashed)
+    await account.shut_out(session, world, owner.id)
+    await one_time.drop(session, world, owner.id)
+    await record(session, world, "password.reset", by, ("user", owner.id), owner.id)
+    await account.tell(session, world, owner, Template.PASSWORD_CHANGED, {"when": now})

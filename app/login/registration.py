@@ -1,0 +1,91 @@
+"""Registering oneself: nothing but a sealed wish until the mailbox is proven, so that a squatter holds nothing (R77, R78).
+
+Every address gets the same answer after the same statements; what is so is told by mail to whoever owns the mailbox (R50).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.login import account, mail_limits, one_time
+from app.login.one_time import Purpose
+from app.login.problems import RegistrationClosed
+from app.mail.models import Template
+from app.mail.service import Recipient, post
+from app.web.callers import Origin
+from app.world import World
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody asks for who may be anybody."""
+
+    email: str
+    password: str = field(repr=False)
+    display_name: str | None
+    locale: str | None
+
+
+async def register(world: World, origin: Origin, wish: Wish) -> None:
+    """Ask for an account. Raises RegistrationClosed, Malformed, TooManyAttempts; never tells whether there is one."""
+    if world.settings.registration != "open":
+        raise RegistrationClosed
+    password = account.acceptable(world, wish.password)
+    admitted = await mail_limits.admit(world, origin, wish.email)
+    hashed = await world.hasher.hash(password)
+    async with world.db.lookup() as session:
+        known = await account.find(session, wish.email)
+    async with world.db.write() as session:
+        if not admitted or (known is not None and account.usable(known) is None):
+            await _nothing(session, world)
+        elif known is not None:
+            await _known(session, world, known)
+        else:
+            attempt = world.entropy.identifier().hex
+            hung = {"email": wish.email, "display_name": wish.display_name, "locale": wish.locale}
+            await promise(session, world, {**hung, "password_hash": hashed, "attempt": attempt})
+
+
+async def promise(session: Session, world: World, hung: dict[str, Any]) -> None:
+    """A registration that waits for its proof, and the letter with it."""
+    made = await one_time.issue(session, world, Purpose.REGISTER, address=hung["email"], **hung)
+    to = Recipient(hung["email"], hung["locale"])
+    await post(session, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+
+
+async def _known(session: Session, world: World, row: AnyRow) -> None:
+    """There is an account: its owner is told so, or asked again for the proof that is still due. The new password counts for nothing."""
+    if row.email_verified_at is None:
+        await ask_for_proof(session, world, row)
+    else:
+        await one_time.issue(session, world, Purpose.REGISTER)
+        await account.tell(session, world, row, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+
+
+async def ask_for_proof(session: Session, world: World, row: AnyRow) -> None:
+    """A fresh token to the address of an account that was never proven."""
+    made = await one_time.issue(session, world, Purpose.VERIFY, user_id=row.id)
+    await account.tell(session, world, row, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+
+
+async def _nothing(session: Session, world: World) -> None:
+    """The same work for nobody."""
+    made = await one_time.issue(session, world, Purpose.REGISTER)
+    await post(session, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+
+
+async def resend(world: World, origin: Origin, identifier: str) -> None:
+    """Mail the proof of an address again, if one is due. Raises TooManyAttempts, MailNotConfigured."""
+    account.must_have_mail(world)
+    admitted = await mail_limits.admit(world, origin, identifier)
+    async with world.db.lookup() as session:
+        known = await account.find(session, identifier)
+        waits = await one_time.pending(session, world, identifier)
+    async with world.db.write() as session:
+        if admitted and known is not None and account.usable(known) and known.email_verified_at is None:
+            await ask_for_proof(session, world, known)
+        elif admitted and known is None and waits:
+            await promise(session, world, one_time.payload(world, waits[0]))
+        else:
+            await _nothing(session, world)

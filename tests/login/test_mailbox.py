@@ -1,0 +1,268 @@
+"""Proving a mailbox: registering, confirming an address, changing it. What anybody may ask answers everybody alike."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from app.world import World
+from tests.given import PASSWORD, Given, Person
+from tests.postbox import Postbox, Received, open_postbox
+from tests.web.test_problems import problem
+
+NEW = "new password, long enough"
+
+
+@pytest.fixture
+async def postbox() -> AsyncIterator[Postbox]:
+    async with open_postbox() as box:
+        yield box
+
+
+@pytest.fixture
+def world(world: World, postbox: Postbox) -> World:
+    """The usual one, with a mailer, open for registration."""
+    return replace(world, settings=postbox.settings(world.settings, registration="open"))
+
+
+async def ask(given: Given, path: str, body: dict[str, Any], auth: dict[str, str] | None = None) -> httpx.Response:
+    return await given.client.post(path, json=body, headers=auth or {})
+
+
+async def registered(given: Given, email: str = "ola@example.com", **more: Any) -> None:
+    answer = await ask(given, "/v1/users/register", {"email": email, "password": PASSWORD, **more})
+    assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
+
+
+async def verified(given: Given, came: Received) -> dict[str, Any]:
+    return given.expect(await ask(given, "/v1/email/verify", {"token": came.token}))
+
+
+async def can_log_in(given: Given, email: str, password: str = PASSWORD) -> bool:
+    return (await ask(given, "/v1/login", {"identifier": email, "password": password})).status_code == 200
+
+
+def shape(answer: httpx.Response) -> tuple[Any, ...]:
+    """All of an answer that could tell something."""
+    return answer.status_code, tuple(sorted(answer.headers)), answer.text.replace(answer.headers["x-request-id"], "")
+
+
+async def test_registering_by_mail(given: Given, postbox: Postbox) -> None:
+    """No account and no session before the proof; a login with the chosen password after it."""
+    await registered(given, display_name="Ola Nordmann", locale="nb")
+    assert given.expect(await given.client.get("/v1/users", headers=given.root))["data"] == []
+    assert not await can_log_in(given, "ola@example.com")
+    came = await postbox.letter(given.world)
+    assert came.to == ["ola@example.com"]
+    assert came.message["Content-Language"] == "nb"
+    assert await verified(given, came) == {"status": "verified", "email": "ola@example.com", "password_dropped": False}
+    assert await can_log_in(given, "ola@example.com")
+    (user,) = given.expect(await given.client.get("/v1/users", headers=given.root))["data"]
+    assert (user["email_verified"], user["display_name"], user["locale"]) == (True, "Ola Nordmann", "nb")
+
+
+async def test_a_registration_is_told_to_nobody_who_is_named_in_it(given: Given, postbox: Postbox) -> None:
+    """A stranger's words do not reach a mailbox: the name that was given is not in the letter."""
+    await registered(given, display_name="You have won, see evil.example")
+    assert b"evil" not in (await postbox.letter(given.world)).wire
+
+
+async def test_a_token_works_once(given: Given, postbox: Postbox) -> None:
+    await registered(given)
+    came = await postbox.letter(given.world)
+    answers = await asyncio.gather(*(ask(given, "/v1/email/verify", {"token": came.token}) for _ in range(8)))
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 410: 7}
+    problem(await ask(given, "/v1/email/verify", {"token": came.token}), 410, "one_time_token_spent")
+
+
+@pytest.mark.parametrize("token", ["vfy_nonsense", "x", "rst_" + "a" * 43])
+async def test_a_token_nobody_was_sent_is_refused(given: Given, token: str) -> None:
+    problem(await ask(given, "/v1/email/verify", {"token": token}), 410, "one_time_token_spent")
+
+
+async def test_a_token_dies_after_24_hours(given: Given, postbox: Postbox) -> None:
+    await registered(given)
+    came = await postbox.letter(given.world)
+    given.clock.forward(hours=24)
+    problem(await ask(given, "/v1/email/verify", {"token": came.token}), 410, "one_time_token_spent")
+
+
+async def test_registration_is_closed_unless_it_is_opened(given: Given, app: Any) -> None:
+    app.state.world = replace(given.world, settings=given.world.settings.model_copy(update={"registration": "closed"}))
+    body = {"email": "ola@example.com", "password": PASSWORD}
+    problem(await ask(given, "/v1/users/register", body), 403, "registration_closed")
+
+
+async def test_r1_a_registered_password_has_at_least_15_characters(given: Given) -> None:
+    body = {"email": "ola@example.com", "password": "short"}
+    problem(await ask(given, "/v1/users/register", body), 422, "malformed")
+
+
+async def test_r50_r51_r53_registering_answers_alike_for_every_address(given: Given, postbox: Postbox) -> None:
+    """Unknown, taken, suspended, waiting for its proof: the same answer, and the owner alone is told."""
+    taken, suspended, unproven = await given.person(locale="ru"), await given.person(), await given.person(email_verified=False)
+    await given.post(f"/v1/users/{suspended.id}/suspend")
+    people = [taken.email, suspended.email, unproven.email, "nobody@example.com"]
+    answers = [await ask(given, "/v1/users/register", {"email": email, "password": NEW}) for email in people]
+    assert len({shape(answer) for answer in answers}) == 1
+    letters = {came.to[0]: came for came in await postbox.collected(given.world)}
+    assert set(letters) == {taken.email, unproven.email, "nobody@example.com"}
+    assert letters[taken.email].message["Subject"] == "У вас уже есть учётная запись в Licentia"
+    assert "vfy_" not in letters[taken.email].part("plain")
+    assert await can_log_in(given, taken.email)
+    assert not await can_log_in(given, taken.email, NEW)
+
+
+async def test_r77_what_an_unproven_squatter_has_set_is_dropped(given: Given, postbox: Postbox) -> None:
+    """Two have registered the same address. Whosever letter is opened: the mailbox is proven, no password of before counts."""
+    await ask(given, "/v1/users/register", {"email": "ola@example.com", "password": "the squatter's own password"})
+    await registered(given)
+    squatted, honest = await postbox.collected(given.world)
+    assert (await verified(given, squatted))["password_dropped"]
+    assert not await can_log_in(given, "ola@example.com", "the squatter's own password")
+    assert not await can_log_in(given, "ola@example.com")
+    problem(await ask(given, "/v1/email/verify", {"token": honest.token}), 410, "one_time_token_spent")
+    await ask(given, "/v1/password/forgot", {"identifier": "ola@example.com"})
+    came = await postbox.letter(given.world)
+    assert (await ask(given, "/v1/password/reset", {"token": came.token, "new_password": NEW})).status_code == 204
+    assert await can_log_in(given, "ola@example.com", NEW)
+
+
+async def test_r77_a_squatter_has_nothing_when_the_operator_makes_the_account(given: Given, postbox: Postbox) -> None:
+    await registered(given)
+    came = await postbox.letter(given.world)
+    await given.post("/v1/users", {"email": "ola@example.com", "password": NEW, "email_verified": True})
+    problem(await ask(given, "/v1/email/verify", {"token": came.token}), 409, "email_taken")
+    assert not await can_log_in(given, "ola@example.com")
+
+
+async def test_r78_there_is_nobody_to_give_a_factor_to_before_the_proof(given: Given, postbox: Postbox) -> None:
+    """No login, so no session, so no factor; and one of before a proof falls with it."""
+    await registered(given)
+    problem(await ask(given, "/v1/login", {"identifier": "ola@example.com", "password": PASSWORD}), 401, "invalid_credentials")
+    person = await given.with_totp()
+    await given.client.patch(f"/v1/users/{person.id}", json={"email_verified": False}, headers=given.root)
+    problem(await ask(given, "/v1/me/totp", {}, person.auth), 403, "email_not_verified")
+    await postbox.collected(given.world)
+    await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
+    await verified(given, await postbox.letter(given.world))
+    problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")
+    assert await can_log_in(given, person.email)
+
+
+async def test_a_proof_is_mailed_again(given: Given, postbox: Postbox) -> None:
+    """The registration's own, with the same password; either token is good, and the first spends both."""
+    await registered(given)
+    await ask(given, "/v1/email/verify/resend", {"identifier": " OLA@example.com "})
+    first, again = await postbox.collected(given.world)
+    assert not (await verified(given, again))["password_dropped"]
+    problem(await ask(given, "/v1/email/verify", {"token": first.token}), 410, "one_time_token_spent")
+    assert await can_log_in(given, "ola@example.com")
+
+
+async def test_an_account_of_the_operators_proves_its_address_and_keeps_its_password(given: Given, postbox: Postbox) -> None:
+    person = await given.person(email_verified=False)
+    assert not await can_log_in(given, person.email)
+    await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
+    await verified(given, await postbox.letter(given.world))
+    assert await can_log_in(given, person.email)
+
+
+@pytest.mark.parametrize("path", ["/v1/email/verify/resend", "/v1/password/forgot"])
+async def test_r50_asking_for_a_letter_answers_alike_for_every_address(given: Given, postbox: Postbox, path: str) -> None:
+    proven, suspended = await given.person(), await given.person()
+    await given.post(f"/v1/users/{suspended.id}/suspend")
+    people = [proven.email, suspended.email, "nobody@example.com", "no address at all"]
+    answers = [await ask(given, path, {"identifier": name}) for name in people]
+    assert len({shape(answer) for answer in answers}) == 1
+    assert answers[0].status_code == 202
+    told = [came.to[0] for came in await postbox.collected(given.world)]
+    assert told == ([proven.email] if path.endswith("forgot") else [])
+
+
+@pytest.mark.parametrize("path", ["/v1/email/verify/resend", "/v1/password/forgot"])
+async def test_r40_three_letters_an_hour_to_one_address_and_nothing_is_said(given: Given, postbox: Postbox, path: str) -> None:
+    person = await given.person(email_verified="forgot" in path)
+    answers = [await ask(given, path, {"identifier": person.email}) for _ in range(5)]
+    assert len({shape(answer) for answer in answers}) == 1
+    assert len(await postbox.collected(given.world)) == 3
+    given.clock.forward(hours=1)
+    await ask(given, path, {"identifier": person.email})
+    assert len(await postbox.collected(given.world)) == 1
+
+
+async def test_r40_twenty_an_hour_from_one_network(given: Given) -> None:
+    for number in range(20):
+        assert (await ask(given, "/v1/password/forgot", {"identifier": f"{number}@example.com"})).status_code == 202
+    refused = await ask(given, "/v1/password/forgot", {"identifier": "one-more@example.com"})
+    problem(refused, 429, "too_many_attempts")
+    assert refused.headers["retry-after"] == "3600"
+    given.clock.forward(hours=1)
+    assert (await ask(given, "/v1/password/forgot", {"identifier": "one-more@example.com"})).status_code == 202
+
+
+async def test_r43_a_burst_gets_no_more_letters_than_its_share(given: Given, postbox: Postbox) -> None:
+    person = await given.person()
+    await asyncio.gather(*(ask(given, "/v1/password/forgot", {"identifier": person.email}) for _ in range(12)))
+    assert len(await postbox.collected(given.world)) == 3
+
+
+async def test_without_a_mailer_nothing_is_promised(given: Given, app: Any) -> None:
+    mute = given.world.settings.model_copy(update={"smtp_url": None, "env": "production"})
+    app.state.world = replace(given.world, settings=mute)
+    for path in ("/v1/password/forgot", "/v1/email/verify/resend"):
+        problem(await ask(given, path, {"identifier": "ola@example.com"}), 503, "mail_not_configured")
+
+
+async def test_r59_an_address_moves_when_the_new_one_is_proven(given: Given, postbox: Postbox) -> None:
+    """The old one is told twice; every other session ends, this one stays."""
+    person, old = await given.logged_in(), await given.person()
+    old.email = person.email
+    elsewhere = await given.logged_in(Person(person.id, person.email))
+    assert (await ask(given, "/v1/me/email", {"email": "Moved@example.com"}, person.auth)).status_code == 202
+    letters = {came.to[0]: came for came in await postbox.collected(given.world)}
+    assert set(letters) == {"Moved@example.com", person.email}
+    assert "M…@example.com" in letters[person.email].part("plain")
+    assert await can_log_in(given, person.email)
+    await verified(given, letters["Moved@example.com"])
+    assert not await can_log_in(given, person.email)
+    assert await can_log_in(given, "moved@EXAMPLE.com")
+    assert given.expect(await given.client.get("/v1/me", headers=person.auth))["user"]["email"] == "Moved@example.com"
+    problem(await given.client.get("/v1/me", headers=elsewhere.auth), 401, "token_invalid")
+    notice = await postbox.letter(given.world)
+    assert (notice.to, notice.message["Subject"]) == ([person.email], "The e-mail address of your account at Licentia was changed")
+
+
+async def test_r51_moving_to_a_taken_address_answers_alike(given: Given, postbox: Postbox) -> None:
+    """The forgotten oracle: its owner is told by mail, the one who asks learns nothing."""
+    person, other, suspended = await given.logged_in(), await given.person(), await given.person()
+    await given.post(f"/v1/users/{suspended.id}/suspend")
+    emails = [other.email, suspended.email, "free@example.com"]
+    answers = [await ask(given, "/v1/me/email", {"email": email}, person.auth) for email in emails]
+    assert len({shape(answer) for answer in answers}) == 1
+    told = Counter((came.to[0], str(came.message["Subject"]).partition(" ")[0]) for came in await postbox.collected(given.world))
+    assert told == {(person.email, "A"): 3, (other.email, "You"): 1, ("free@example.com", "Confirm"): 1}
+
+
+async def test_an_address_that_was_taken_meanwhile_stays_taken(given: Given, postbox: Postbox) -> None:
+    person = await given.logged_in()
+    await ask(given, "/v1/me/email", {"email": "wanted@example.com"}, person.auth)
+    letters = {came.to[0]: came for came in await postbox.collected(given.world)}
+    await given.post("/v1/users", {"email": "wanted@example.com"})
+    problem(await ask(given, "/v1/email/verify", {"token": letters["wanted@example.com"].token}), 409, "email_taken")
+    assert await can_log_in(given, person.email)
+
+
+async def test_moving_an_address_wants_a_fresh_proof_of_all_there_is(given: Given) -> None:
+    person = await given.logged_in()
+    given.clock.forward(minutes=5, seconds=1)
+    problem(await ask(given, "/v1/me/email", {"email": "x@example.com"}, person.auth), 401, "step_up_required")
+    guarded = await given.with_totp()
+    told = problem(await ask(given, "/v1/me/email", {"email": "x@example.com"}, guarded.auth), 401, "step_up_required")
+    assert told["acr_values"] == "aal2"
+    strong = await given.strong()
+    assert (await ask(given, "/v1/me/email", {"email": "x@example.com"}, strong.auth)).status_code == 202
