@@ -50,13 +50,15 @@ class Received:
 
 @dataclass
 class Postbox:
-    """`refuse_recipient` and `refuse_letter` are the server's answers; `held`, if set, keeps it from answering."""
+    """`refuse_recipient` and `refuse_letter` are the server's answers; `held`, if set, keeps it from answering; `rude`: it
+    hangs up instead of saying goodbye."""
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
     refuse_recipient: str = TAKEN
     refuse_letter: str = TAKEN
     held: asyncio.Event | None = None
+    rude: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     logins: list[tuple[bytes, bytes]] = field(default_factory=list)
 
@@ -76,6 +78,11 @@ class Postbox:
             assert isinstance(wire, bytes)
             self.received.append(Received.read(list(envelope.rcpt_tos), wire))
         return self.refuse_letter
+
+    async def handle_QUIT(self, server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802  aiosmtpd's name
+        if self.rude and server.transport is not None:
+            server.transport.close()
+        return "221 Bye"
 
     def log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, who: Any) -> AuthResult:
         self.logins.append((who.login, who.password))

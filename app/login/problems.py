@@ -76,6 +76,6 @@ class RegistrationClosed(Problem):
 
 
 class MailNotConfigured(Problem):
-    kind = Kind.UNAVAILABLE
+    kind = Kind.FORBIDDEN
     code = "mail_not_configured"
     title = "This installation sends no mail, so nothing can be proven by it."

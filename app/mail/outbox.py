@@ -133,6 +133,7 @@ async def _sent(world: World, row: AnyRow) -> None:
     async with world.db.write() as session:
         await session.execute(_mine(row).values(sent_at=world.clock.now(), last_error=None, **_OVER))
     LETTERS.labels("sent").inc()
+    log.info("mail_sent", message=str(row.id), template=row.template, attempts=row.attempts)
 
 
 async def _missed(world: World, row: AnyRow, error: Exception) -> None:

@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -14,7 +15,7 @@ from anyio import to_thread
 from app.base.settings import Settings
 from app.base.smtp import SmtpAddress, sender
 
-TIMEOUT = 30.0
+TIMEOUT, GOODBYE = 30.0, 2.0
 _FINAL = range(550, 555)
 """Answers to a recipient or to a letter that the next try would get again (RFC 5321 section 4.2.3)."""
 
@@ -31,7 +32,7 @@ class Smtp:
     context: ssl.SSLContext = field(repr=False, default_factory=ssl.create_default_context)
 
     async def __call__(self, message: EmailMessage) -> None:
-        async with aiosmtplib.SMTP(
+        server = aiosmtplib.SMTP(
             hostname=self.address.host,
             port=self.address.port,
             username=self.address.username,
@@ -41,8 +42,14 @@ class Smtp:
             start_tls=self.address.starttls,
             tls_context=self.context if self.address.tls or self.address.starttls else None,
             timeout=TIMEOUT,
-        ) as server:
+        )
+        await server.connect()
+        try:
             await server.send_message(message)
+        finally:
+            with suppress(aiosmtplib.SMTPException, OSError):  # what the server took it has, however it says goodbye
+                await server.quit(timeout=GOODBYE)
+            server.close()
 
 
 @dataclass(frozen=True)

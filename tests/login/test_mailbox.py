@@ -12,6 +12,7 @@ import pytest
 from app.world import World
 from tests.given import PASSWORD, Given, Person
 from tests.postbox import Postbox, Received, open_postbox
+from tests.secrets.test_rest import everything
 from tests.web.test_problems import problem
 
 NEW = "new password, long enough"
@@ -69,6 +70,16 @@ async def test_a_registration_is_told_to_nobody_who_is_named_in_it(given: Given,
     """A stranger's words do not reach a mailbox: the name that was given is not in the letter."""
     await registered(given, display_name="You have won, see evil.example")
     assert b"evil" not in (await postbox.letter(given.world)).wire
+
+
+async def test_nothing_of_a_registration_is_stored_in_clear(given: Given, postbox: Postbox) -> None:
+    """Neither the address nor the token nor the password's hash: a registration is sealed until it is proven."""
+    await registered(given, display_name="Ola Nordmann")
+    stored = await everything(given)
+    token = (await postbox.letter(given.world)).token
+    assert {"one_time_tokens", "messages", "mail_counts"} <= set(stored)
+    for secret in ("ola@example.com", "Nordmann", token, token[4:], "argon2"):
+        assert [name for name, rows in stored.items() if secret in rows] == []
 
 
 async def test_a_token_works_once(given: Given, postbox: Postbox) -> None:
@@ -205,6 +216,15 @@ async def test_r40_twenty_an_hour_from_one_network(given: Given) -> None:
     assert (await ask(given, "/v1/password/forgot", {"identifier": "one-more@example.com"})).status_code == 202
 
 
+async def test_a_repeated_request_sends_no_second_letter(given: Given, postbox: Postbox) -> None:
+    """`Idempotency-Key`: token and letter are written with the answer, once."""
+    body, once = {"email": "ola@example.com", "password": PASSWORD}, {"Idempotency-Key": "one"}
+    answers = [await ask(given, "/v1/users/register", body, once) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[1].headers["idempotency-replayed"] == "true"
+    assert not (await verified(given, await postbox.letter(given.world)))["password_dropped"]
+
+
 async def test_r43_a_burst_gets_no_more_letters_than_its_share(given: Given, postbox: Postbox) -> None:
     person = await given.person()
     await asyncio.gather(*(ask(given, "/v1/password/forgot", {"identifier": person.email}) for _ in range(12)))
@@ -215,7 +235,7 @@ async def test_without_a_mailer_nothing_is_promised(given: Given, app: Any) -> N
     mute = given.world.settings.model_copy(update={"smtp_url": None, "env": "production"})
     app.state.world = replace(given.world, settings=mute)
     for path in ("/v1/password/forgot", "/v1/email/verify/resend"):
-        problem(await ask(given, path, {"identifier": "ola@example.com"}), 503, "mail_not_configured")
+        problem(await ask(given, path, {"identifier": "ola@example.com"}), 403, "mail_not_configured")
 
 
 async def test_r59_an_address_moves_when_the_new_one_is_proven(given: Given, postbox: Postbox) -> None:

@@ -189,6 +189,13 @@ async def test_a_mailbox_that_is_not_there_is_not_asked_again(mailing: World, po
     assert (await failed(mailing)).data["cause"] == f"SMTPRecipientsRefused {answer[:3]}"
 
 
+async def test_what_the_server_took_is_sent_however_it_says_goodbye(mailing: World, postbox: Postbox) -> None:
+    postbox.rude = True
+    await noticed(mailing)
+    await postbox.letter(mailing)
+    assert (await row(mailing)).sent_at is not None
+
+
 async def test_a_mailbox_that_is_busy_is_asked_again(mailing: World, postbox: Postbox) -> None:
     postbox.refuse_recipient = "450 4.2.1 busy"
     await noticed(mailing)

@@ -106,3 +106,21 @@ async def test_kill_minus_9_while_a_letter_is_sent_loses_nothing(mailing: World,
     assert (row.attempts, row.sent_at) == (1, None)
     assert row.claimed_until is not None
     await world.db.close()
+
+
+async def test_two_replicas_share_the_letters(mailing: World, postbox: Postbox, shared: str, tmp_path: Path) -> None:
+    """Processes of their own over one database: each letter leaves once, whoever takes it."""
+    world = replace(mailing, db=Database.open(shared))
+    smtp = f"smtp://127.0.0.1:{postbox.port}?tls=off"
+    environ = {**SECRETS, "LICENTIA_DATABASE_URL": shared, "LICENTIA_SMTP_URL": smtp, "LICENTIA_MAIL_FROM": "a@example.com"}
+    running = [Running(tmp_path, **environ) for _ in range(2)]
+    try:
+        await asyncio.gather(*(asyncio.to_thread(each.__enter__) for each in running))
+        for _ in range(3):
+            await asyncio.gather(*(noticed(world) for _ in range(10)))
+            await asyncio.sleep(0.3)
+        await until(lambda: len(postbox.received) == 30)
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(each.stop) for each in running))
+    await world.db.close()
+    assert len({came.message["Message-ID"] for came in postbox.received}) == len(postbox.received) == 30

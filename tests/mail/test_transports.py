@@ -1,6 +1,9 @@
 """How letters leave: TLS that cannot be talked away, a login only inside of it, and a file in development."""
 
+import os
 import ssl
+import subprocess
+import sys
 from datetime import timedelta
 from email.message import EmailMessage
 from ipaddress import ip_address
@@ -18,6 +21,7 @@ from app.base.settings import Settings, SettingsInvalid
 from app.base.smtp import SmtpAddress
 from app.mail.transports import Smtp, hopeless, named
 from tests.conftest import SECRETS
+from tests.house.source import ROOT
 from tests.postbox import Postbox, open_postbox
 
 
@@ -136,6 +140,12 @@ def test_r53_registration_without_mail_is_refused_at_the_start() -> None:
     mailer = {"LICENTIA_SMTP_URL": "smtp://host", "LICENTIA_MAIL_FROM": "a@example.com"}
     assert Settings.load({**PRODUCTION, **mailer, "LICENTIA_REGISTRATION": "open"}).mail_configured
     assert Settings.load(PRODUCTION).registration == "closed"
+
+
+def test_r53_the_command_line_ends_with_78() -> None:
+    environ = {**PRODUCTION, "LICENTIA_REGISTRATION": "open", "PATH": os.environ["PATH"]}  # noqa: TID251  for a child
+    done = subprocess.run([sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (78, "LICENTIA_REGISTRATION")
 
 
 def test_whoever_sends_mail_says_from_whom() -> None:

@@ -17,6 +17,8 @@ SECRET_TEXTS = [
     f"op_{TOKEN}",
     f"act_{TOKEN}",
     f"lgn_{TOKEN}",
+    f"vfy_{TOKEN}",
+    f"rst_{TOKEN}",
     JWT,
     KEY,
     KEY.lower(),

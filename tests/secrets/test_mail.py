@@ -1,0 +1,50 @@
+"""Mail holds addresses and one-time tokens: they are in the letter, and in no log line, event or row beside it."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.mail import outbox
+from app.mail.transports import transport_of
+from tests.given import PASSWORD, Given
+from tests.login.test_mailbox import NEW, ask
+from tests.postbox import open_postbox
+from tests.secrets.test_logs import both_formats, heard
+from tests.secrets.test_rest import everything
+from tests.secrets.walk import BEARERS
+
+NOBODY = "ola.nordmann@example.com"
+
+
+@both_formats
+async def test_mail_is_logged_without_tokens_and_addresses(
+    given: Given, app: object, talkative: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Registering, forgetting, resetting; sent, refused for now, and refused for good by a server that repeats what it was told."""
+    async with open_postbox() as postbox:
+        world = replace(given.world, settings=postbox.settings(given.world.settings, registration="open"))
+        given.client._transport.app.state.world = given.world = world  # type: ignore[attr-defined]
+        transport = transport_of(world.settings)
+        assert transport is not None
+        heard(capsys)
+        await ask(given, "/v1/users/register", {"email": NOBODY, "password": PASSWORD, "display_name": "Ola Nordmann"})
+        registered = await postbox.letter(world)
+        await ask(given, "/v1/email/verify", {"token": registered.token})
+        await ask(given, "/v1/password/forgot", {"identifier": NOBODY})
+        forgotten = await postbox.letter(world)
+        await ask(given, "/v1/password/reset", {"token": forgotten.token, "new_password": NEW})
+        for answer in (f"451 <{NOBODY}> later, {forgotten.token}", f"550 <{NOBODY}> never, {forgotten.token}"):
+            given.clock.forward(hours=1)
+            postbox.refuse_letter = answer
+            await ask(given, "/v1/password/forgot", {"identifier": NOBODY})
+            await outbox.deliver(world, transport)
+        said = heard(capsys)
+        stored = await everything(given)
+    secrets, private = (registered.token, forgotten.token, PASSWORD, NEW), (NOBODY, "Ola Nordmann")
+    assert [secret for secret in secrets if secret in said] == BEARERS.findall(said) == []
+    ours = [line for line in said.splitlines() if "mail_sent" in line or "mail_missed" in line]
+    assert all(word in "".join(ours) for word in ("mail_sent", "mail_missed", "SMTPDataError 451", "SMTPDataError 550"))
+    # The drivers' own lines at `debug` name whom they looked for; ours never do.
+    assert [name for name in private if any(name in line for line in ours)] == []
+    for name in (*secrets, *private):
+        assert [table for table, rows in stored.items() if name in rows and table != "users"] == []
