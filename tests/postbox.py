@@ -1,6 +1,7 @@
 """A real SMTP server on loopback that keeps what it is handed, or refuses it as it is told to."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -112,6 +113,7 @@ class Postbox:
 async def open_postbox(tls: ssl.SSLContext | None = None) -> AsyncIterator[Postbox]:
     """A server for the length of the block; with `tls` it insists on STARTTLS and on a login."""
     postbox = Postbox()
+    logging.getLogger("mail.log").setLevel("WARNING")  # it tells what it is handed, and is no part of the program
 
     def serve() -> SMTP:
         secured: dict[str, Any] = {"tls_context": tls, "require_starttls": True, "auth_required": True} if tls else {}
