@@ -33,21 +33,28 @@ class MailCount(Base):
 
 
 async def admit(world: World, origin: Origin, address: str) -> bool:
-    """Count one request for a letter, in a transaction that stands. Raises TooManyAttempts for the network.
+    """Count one request for a letter. Raises TooManyAttempts for the network; False when the address has had its letters."""
+    await from_network(world, origin)
+    return await to_address(world, address)
 
-    False when the address has had its letters: nothing is said about that, nothing is sent.
-    """
-    now, digest = world.clock.now(), world.keys.lookup.digest
-    network, mailbox = digest("mail.network", network_of(origin.ip)), digest("mail.address", folded(address))
+
+async def from_network(world: World, origin: Origin) -> None:
+    """Count one request from where it comes. Raises TooManyAttempts."""
+    now, key = world.clock.now(), world.keys.lookup.digest("mail.network", network_of(origin.ip))
     async with world.db.write(stands=True) as session:
-        refused_until = await _count(session, network, PER_NETWORK, now)
-        admitted = refused_until is None and await _count(session, mailbox, PER_ADDRESS, now) is None
+        until = await _count(session, key, PER_NETWORK, now)
         stale = select(MailCount.key).where(MailCount.until <= now).limit(SWEPT).with_for_update(skip_locked=True)
         await session.execute(delete(MailCount).where(MailCount.key.in_(stale)))
-    if refused_until is not None:
-        wait = max(1, ceil((refused_until - now).total_seconds()))
+    if until is not None:
+        wait = max(1, ceil((until - now).total_seconds()))
         raise TooManyAttempts("Too many letters were asked for from here; wait before the next one.", retry_after=wait)
-    return admitted
+
+
+async def to_address(world: World, address: str) -> bool:
+    """Count one letter to an address; False when it has had its share. Nothing is said about that, and nothing is sent."""
+    now, key = world.clock.now(), world.keys.lookup.digest("mail.address", folded(address))
+    async with world.db.write(stands=True) as session:
+        return await _count(session, key, PER_ADDRESS, now) is None
 
 
 def network_of(ip: str | None) -> str:

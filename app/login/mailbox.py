@@ -64,7 +64,7 @@ async def _registered(session: Session, world: World, row: AnyRow) -> ProvenAddr
     profile = {name: wish[name] for name in ("email", "display_name", "locale")}
     made = await users.insert_user(session, world, account.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
     if not disputed:
-        await account.set_password(session, world, account.ANONYMOUS, made.id, wish["password_hash"])
+        await account.put(session, world, account.ANONYMOUS, made.id, wish["password_hash"])
     await one_time.drop_registrations(session, world, wish["email"])
     return ProvenAddress(made.email, disputed)
 
@@ -77,10 +77,11 @@ async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddr
     email = await session.scalar(proven)
     if email is None:
         return None
-    await account.shut_out(session, world, user_id)
+    by = Actor("user", user_id)
+    await account.end_all(session, world, by, user_id, "email_verified")
     await account.drop_factors(session, user_id)
     await one_time.drop(session, world, user_id)
-    await record(session, world, "user.email_verified", Actor("user", user_id), ("user", user_id), user_id)
+    await record(session, world, "user.email_verified", by, ("user", user_id), user_id)
     return ProvenAddress(email)
 
 
@@ -92,9 +93,10 @@ async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress
     wish, now = one_time.payload(world, row), world.clock.now()
     values = {"email": wish["email"], "email_folded": folded(wish["email"]), "email_verified_at": now}
     await session.execute(update(table(User)).where(User.id == before.id).values(values))
-    await account.shut_out(session, world, before.id, but=UUID(wish["session_id"]))
+    by = Actor("user", before.id)
+    await account.end_all(session, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
     await one_time.drop(session, world, before.id)
-    await record(session, world, "user.email_changed", Actor("user", before.id), ("user", before.id), before.id)
+    await record(session, world, "user.email_changed", by, ("user", before.id), before.id)
     await account.tell(session, world, before, Template.EMAIL_CHANGED, {"address": account.hinted(wish["email"]), "when": now})
     return ProvenAddress(wish["email"])
 

@@ -50,9 +50,8 @@ async def reset(world: World, token: str, password: str, code: str | None) -> No
         owner = account.usable(await account.of(session, row.user_id)) if row is not None and row.user_id is not None else None
     if owner is None:
         raise OneTimeTokenSpent
-    chosen = account.acceptable(world, password)
+    hashed = await account.accepted(world, password, owner.email, "/new_password")
     matched = await _matched(world, token, owner.id, code) if _guarded(owner) else None
-    hashed = await world.hasher.hash(chosen)
     async with world.db.write() as session:
         if await one_time.spend(session, world, token, Purpose.RESET) is None:
             raise OneTimeTokenSpent
@@ -104,8 +103,8 @@ async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> 
         await account.drop_factors(session, owner.id)
     elif owner.has_second_factor:
         await totp.reset_attempts(session, owner.id)
-    await account.set_password(session, world, by, owner.id, hashed)
-    await account.shut_out(session, world, owner.id)
+    await account.put(session, world, by, owner.id, hashed)
+    await account.end_all(session, world, by, owner.id, "password_reset")
     await one_time.drop(session, world, owner.id)
     await record(session, world, "password.reset", by, ("user", owner.id), owner.id)
     await account.tell(session, world, owner, Template.PASSWORD_CHANGED, {"when": now})

@@ -31,9 +31,9 @@ async def register(world: World, origin: Origin, wish: Wish) -> None:
     """Ask for an account. Raises RegistrationClosed, Malformed, TooManyAttempts; never tells whether there is one."""
     if world.settings.registration != "open":
         raise RegistrationClosed
-    password = account.acceptable(world, wish.password)
-    admitted = await mail_limits.admit(world, origin, wish.email)
-    hashed = await world.hasher.hash(password)
+    await mail_limits.from_network(world, origin)
+    hashed = await account.accepted(world, wish.password, wish.email, "/password")
+    admitted = await mail_limits.to_address(world, wish.email)
     async with world.db.lookup() as session:
         known = await account.find(session, wish.email)
     async with world.db.write() as session:
