@@ -24,9 +24,10 @@ from app.base.settings import EX_CONFIG, Settings, SettingsInvalid
 from app.base.signing import NotOurs, read_with_key_set
 from app.db import schema
 from app.events.service import Actor
-from app.licenses import seats
+from app.licenses import activations
 from app.licenses import service as licenses
-from app.licenses.schemas import ActivationOut, LicenseIn, LicenseOut
+from app.licenses.activation_schemas import ActivationOut
+from app.licenses.schemas import LicenseIn, LicenseOut
 from app.login import service as login
 from app.login.schemas import UserIn
 from app.signing_keys.service import WrongKeys, signer
@@ -225,8 +226,8 @@ def create_user(
 @licenses_app.command("issue")
 def issue_license(policy: UUID) -> None:
     """Issue a license under a policy and print its key, this once."""
-    values = LicenseIn(policy_id=policy).model_dump()
-    shown, key = with_world(lambda world: licenses.issue(world, Actor.system(), values))
+    values = LicenseIn(policy_id=policy).values()
+    (shown,), (key,) = with_world(lambda world: licenses.issue(world, Actor.system(), values))
     show({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
 
 
@@ -243,10 +244,10 @@ def show_activations(license_id: UUID) -> None:
     """Which devices hold the license: one line of JSON for each."""
 
     def work(world: World) -> Awaitable[Any]:
-        return seats.activations(world, Window(200, None), license_id=license_id, fingerprint=None, user_id=None, live=None)
+        return activations.listed(world, Window(200, None), license_id=license_id)
 
     for row in with_world(work)[0]:
-        show(ActivationOut.model_validate(row).model_dump_json())
+        show(ActivationOut.seat(row).model_dump_json())
 
 
 def run() -> None:

@@ -16,8 +16,12 @@ import app.agreements.routes
 import app.api_keys.guard
 import app.api_keys.routes
 import app.catalog.routes
+import app.licenses.activation_routes
 import app.licenses.guard
+import app.licenses.lifecycle_routes
+import app.licenses.me_routes
 import app.licenses.routes
+import app.licenses.use_routes
 import app.login.guard
 import app.login.routes
 import app.signing_keys.routes
@@ -34,7 +38,11 @@ log = structlog.get_logger("licentia")
 
 ROUTERS = (
     app.access.routes.router,
+    app.licenses.use_routes.router,
+    app.licenses.activation_routes.router,
     app.licenses.routes.router,
+    app.licenses.lifecycle_routes.router,
+    app.licenses.me_routes.router,
     app.login.routes.router,
     app.agreements.routes.router,
     app.catalog.routes.router,

@@ -35,7 +35,7 @@ class Shape(BaseModel):
         return shown.items()
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     # NUL cannot be stored in PostgreSQL and a lone surrogate cannot be hashed or encoded: refused here, once, for everybody.
     if any(unicodedata.category(sign) in {"Cc", "Cs", "Zl", "Zp"} for sign in text):
         raise ValueError("wants printable characters only")
@@ -58,21 +58,21 @@ def _encodable(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
-Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_clean)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
+Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
 Secret = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_encodable)]
 """A credential as it was typed; kept out of every log by its field's name."""
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
-Nonce = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_clean)]
-ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
+Nonce = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(clean)]
+ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
 Count = Annotated[int, Field(strict=True, ge=0, le=INT_MAX)]
 Flag = Annotated[bool, Field(strict=True)]
 
 
 def _email(text: str) -> str:
     try:
-        return validate_email(_clean(text), check_deliverability=False).normalized
+        return validate_email(clean(text), check_deliverability=False).normalized
     except EmailNotValidError as wrong:
         raise ValueError("is not an e-mail address") from wrong
 
@@ -120,7 +120,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 def _metadata(given: dict[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
-        _clean(key)
+        clean(key)
         if isinstance(value, str):
             _encodable(value)
         elif isinstance(value, float) and not math.isfinite(value):
