@@ -84,7 +84,8 @@ def face(it: Standing, now: datetime) -> dict[str, Any]:
 
 
 class Overrides(Shape):
-    """What differs from the policy; absent is as the policy says. A feature or meter that is null is taken away."""
+    """What differs from the policy; absent is as the policy says. A feature or meter that is null is taken away. A meter without
+    `per` keeps the policy's period."""
 
     max_seats: LimitIn = absent()
     extra_seats: Count = absent()

@@ -143,7 +143,7 @@ def read(row: AnyRow) -> Standing:
         duration=row.duration,
         grace=row.grace,
         offline_ttl=own.get("offline_ttl", row.offline_ttl),
-        meters=merged(row.meters, own.get("meters")),
+        meters=_metered(row.meters, own.get("meters")),
         policy_id=row.policy_id,
     )
 
@@ -153,6 +153,13 @@ def merged(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping
     if not own:
         return policys
     return {name: value for name, value in {**policys, **own}.items() if value is not None}
+
+
+def _metered(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """As above; what the license does not say of a meter (its period, mostly) is as the policy says."""
+    if not own:
+        return policys
+    return merged(policys, {name: {"per": None, **policys.get(name, {}), **it} if it else None for name, it in own.items()})
 
 
 async def standing(session: Session, statement: AnySelect, parameters: Mapping[str, Any]) -> Standing | None:
