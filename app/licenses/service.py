@@ -239,11 +239,8 @@ async def validate(world: World, key: str, product: str, asked: Asked, user_id: 
     parameters = standing.facts(
         now, fingerprint=asked.fingerprint, user_id=user_id, product=product, key_hash=key_digest(world.keys.lookup, key)
     )
-
-    async def ask(session: Session) -> Standing | None:
-        return await standing.standing(session, standing.BY_KEY, parameters)
-
-    found = await world.db.find(ask)
-    if found is None:
+    row = await world.db.one(standing.BY_KEY, parameters)
+    if row is None:
         return None, Verdict((rules.not_found(),), (), None)
+    found = standing.read(row)
     return found, rules.judge(found, asked, now)
