@@ -99,7 +99,7 @@ class Database:
                 return await self.lane.rows(statement, parameters)
             except (PoolTimeout, TypeError):  # no turn in time; a statement that cannot be prepared
                 raise
-            except Exception:  # noqa: BLE001  the driver's own words; the same statement by SQLAlchemy tells it in ours, or works
+            except Exception:  # noqa: BLE001, S110  the driver's own words; the same statement by SQLAlchemy works, or tells it in ours
                 pass
 
         async def ask(session: Session) -> Sequence[AnyRow]:
