@@ -57,9 +57,12 @@ def access_line(settings: Settings) -> Callable[[dict[str, Any]], None]:
     if settings.log_level not in {"debug", "info"}:
         return lambda _fields: None
 
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    clock = Clock()
+
     def write(fields: dict[str, Any]) -> None:
-        told = {"event": "request", "level": "info", "logger": "licentia.access", "timestamp": instant_text(Clock().now()), **fields}
-        text = json.dumps(told, ensure_ascii=False) if settings.log_format == "json" else " ".join(f"{k}={v}" for k, v in told.items())
+        told = {"event": "request", "level": "info", "logger": "licentia.access", "timestamp": instant_text(clock.now()), **fields}
+        text = encode(told) if settings.log_format == "json" else " ".join(f"{k}={v}" for k, v in told.items())
         sys.stdout.write(text + "\n")
 
     return write
