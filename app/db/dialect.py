@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Dialect, Table, event
+from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import PoolProxiedConnection
 
 SQLITE_WAIT_MS = 10_000
 _BUSY_STATES = {"40001", "40P01", "55P03", "57014"}
@@ -67,15 +66,6 @@ async def autocommit(connection: AsyncConnection) -> None:
     """Let each statement stand alone; no BEGIN and COMMIT round trips."""
     if connection.dialect.name != "sqlite":
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-
-
-async def fetch(spoken: Dialect, connection: PoolProxiedConnection, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-    """Every row of one statement by the driver itself, outside of any transaction: one round trip, one hop to SQLite's thread."""
-    driver: Any = connection.driver_connection
-    found: Sequence[Sequence[Any]] = await (
-        driver.execute_fetchall(text, values) if spoken.name == "sqlite" else driver.fetch(text, *values)
-    )
-    return found
 
 
 async def insert_once(connection: AsyncConnection, model: type[DeclarativeBase], values: dict[str, Any], *, unless: Sequence[str]) -> bool:

@@ -18,7 +18,6 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import greenlet_spawn
 
-from app.db import dialect
 from app.db.types import AnyRow, AnySelect
 
 PATIENCE = 10.0
@@ -27,7 +26,7 @@ PATIENCE = 10.0
 Convert = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A statement in the words of one database: its text, how its parameters go in, and how its rows come out."""
 
@@ -69,6 +68,27 @@ def _kind(type_: TypeEngine[Any], spoken: Dialect) -> TypeEngine[Any]:
     return type_.dialect_impl(spoken)
 
 
+class Kept:
+    """A connection of the lane, and what its driver has prepared on it."""
+
+    def __init__(self, connection: PoolProxiedConnection, spoken: Dialect) -> None:
+        self.connection = connection
+        self.fetch = self._of_sqlite if spoken.name == "sqlite" else self._of_postgresql
+        self.driver: Any = connection.driver_connection
+        self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
+
+    async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+        found: Sequence[Any] = await self.driver.execute_fetchall(prepared.text, values)  # one hop to the driver's thread and back
+        return found
+
+    async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+        statement = self.statements.get(prepared)
+        if statement is None:
+            statement = self.statements[prepared] = await self.driver.prepare(prepared.text)
+        found: Sequence[Any] = await statement.fetch(*values)
+        return found
+
+
 class Lane:
     """At most `width` connections of the engine's pool, taken when they are first needed and kept until `close`."""
 
@@ -76,7 +96,7 @@ class Lane:
         self.engine = engine
         self.width = width
         self.turns = asyncio.Semaphore(width)
-        self.idle: list[PoolProxiedConnection] = []
+        self.idle: list[Kept] = []
         self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
@@ -98,19 +118,19 @@ class Lane:
             raise PoolTimeout("every connection of the fast lane is busy") from late
 
     async def _rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
-        connection = self.idle.pop() if self.idle else await self.engine.raw_connection()
+        kept = self.idle.pop() if self.idle else Kept(await self.engine.raw_connection(), self.engine.dialect)
         try:
             prepared = self.prepared.get(statement)
             if prepared is None:
                 prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)
-            raw = await dialect.fetch(self.engine.dialect, connection, prepared.text, prepared.values(parameters))
+            raw = await kept.fetch(prepared, prepared.values(parameters))
         except BaseException:  # also a caller who went away: nobody knows what the connection is in the middle of
-            await greenlet_spawn(connection.invalidate)
+            await greenlet_spawn(kept.connection.invalidate)
             raise
-        self.idle.append(connection)
+        self.idle.append(kept)
         return prepared.rows(raw)
 
     async def close(self) -> None:
         """Give the idle connections back to the pool, so that its end is theirs."""
         while self.idle:
-            await greenlet_spawn(self.idle.pop().close)
+            await greenlet_spawn(self.idle.pop().connection.close)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
+from fastapi._compat import ModelField
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
@@ -75,6 +76,14 @@ class Solving:
         self.settled[dependant.call] = await dependant.call(**given)  # type: ignore[misc]  # `plain` saw that it is a coroutine
         return True
 
+    async def body(self, values: Values, field: ModelField, sent: Any) -> None:
+        """Add the body, which is one object."""
+        if sent is PydanticUndefined:
+            self._read(values, await request_body_to_args([field], sent, embed_body_fields=False))
+        else:
+            values[field.name], faults = field.validate(sent, {}, loc=("body",))
+            self.faults += faults
+
     def _read(self, values: Values, found: tuple[Values, list[Any]]) -> None:
         values.update(found[0])
         self.faults += found[1]
@@ -105,9 +114,7 @@ def handler(route: APIRoute) -> Callable[[Request], Awaitable[Response]]:
         sent = _json(await request.body()) if dependant.body_params else None
         values = await solving.values(dependant)
         if dependant.body_params:
-            read, faults = await request_body_to_args(dependant.body_params, sent, embed_body_fields=False)
-            values.update(read)
-            solving.faults += faults
+            await solving.body(values, dependant.body_params[0], sent)
         if solving.faults:
             raise RequestValidationError(solving.faults)
         told = await endpoint(**values)
