@@ -1,15 +1,13 @@
 """The composition root: settings to world to application. The only place that knows every room."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
 
 import app.access.routes
 import app.agreements.routes
@@ -30,7 +28,7 @@ from app import __version__
 from app.base import logs
 from app.base.settings import Settings
 from app.signing_keys.service import WrongKeys, signer
-from app.web import door, errors, health, metrics, openapi
+from app.web import door, errors, health, metrics, openapi, routing
 from app.web.callers import Doormen
 from app.world import World
 
@@ -90,13 +88,19 @@ def build_app(world: World) -> FastAPI:
         openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # asked of the environment on each request; its SDK is not among what we ship
         middleware=_middleware(settings, partial(_fresh_id, world)),
     )
     api.state.world = world
     api.state.doormen = DOORMEN
     api.state.warm_up = signer
-    for router in ROUTERS:
-        api.router.routes.extend(router.routes)  # one flat table: nested routers are matched one by one, at a cost on each request
+    every = [route for router in ROUTERS for route in router.routes]
+    api.router.routes.insert(0, routing.Signpost(every))
+    api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
     errors.install(api)
     api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
     return api
@@ -106,16 +110,12 @@ def _fresh_id(world: World) -> str:
     return world.entropy.identifier().hex
 
 
-def _middleware(settings: Settings, fresh_id: Any) -> list[Middleware]:
-    layers: list[Middleware] = [Middleware(_request_ids, fresh_id), Middleware(door.Door, settings)]
+def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
+    layers: list[Middleware] = [Middleware(door.Door, settings, fresh_id)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
         layers.append(Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed))
     return layers
-
-
-def _request_ids(inner: ASGIApp, fresh: Any) -> ASGIApp:
-    return door.with_request_ids(inner, fresh)
 
 
 def create_app() -> FastAPI:

@@ -97,6 +97,6 @@ def read(text: str, signs: int) -> str | None:
     head, tail = bare[:-signs], bare[-signs:].translate(_FORGIVEN)
     if len(tail) != signs or (head and (signs == CODE_SIGNS or not _PREFIX.fullmatch(head))):
         return None
-    if any(sign not in _VALUE for sign in tail) or check_sign(tail[:-1]) != tail[-1]:
+    if not _VALUE.keys() >= set(tail) or check_sign(tail[:-1]) != tail[-1]:
         return None
     return tail

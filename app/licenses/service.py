@@ -222,12 +222,9 @@ async def validate(
     parameters = standing.facts(
         now, fingerprint=asked.fingerprint, user_id=user_id, product=product, key_hash=key_digest(world.keys.lookup, key)
     )
-
-    async def ask(session: Session) -> Standing | None:
-        return await standing.standing(session, standing.BY_KEY, parameters)
-
-    found = await world.db.find(ask)
-    if found is None:
+    row = await world.db.one(standing.BY_KEY, parameters)
+    if row is None:
         await guesses.failed(world, ip, key)
         return None, Verdict((rules.not_found(),), (), None)
+    found = standing.read(row)
     return found, rules.judge(found, asked, now)
