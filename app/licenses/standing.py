@@ -88,10 +88,12 @@ _newest_process = (
     .correlate(License)
     .scalar_subquery()
 )
+# Two cases instead of IN: the fast lane wants statements that are complete when they are compiled.
+_key_of_user = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
 _own_seat = and_(
     Activation.fingerprint == case((Policy.seat_by == SeatBy.USER, ""), else_=_FINGERPRINT),
     or_(
-        and_(Policy.seat_by != SeatBy.SESSION, Activation.user_key == case((Policy.seat_by.in_(SEATED_BY_USER), _USER_KEY), else_="")),
+        and_(Policy.seat_by != SeatBy.SESSION, Activation.user_key == _key_of_user),
         and_(Policy.seat_by == SeatBy.SESSION, Activation.id == _newest_process),
     ),
 )

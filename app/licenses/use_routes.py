@@ -30,6 +30,12 @@ STANDINGS = (LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired
 COMMON = (LicenseNotFound, *STANDINGS, LeaseExpired, LoginRequired, SubjectTokenRequired, TooManyAttempts)
 
 
+class Jws(Response):
+    """A compact JWS under its own media type (RFC 7515 section 9.2.1)."""
+
+    media_type = "application/jose"
+
+
 @router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts))
 async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ValidateIn) -> Validated:
     """May this key be used, here, now? A verdict, also when it is no; a pure read. Wrong keys are counted."""
@@ -48,9 +54,9 @@ async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body:
 @router.post(
     "/v1/offline-files",
     status_code=201,
-    response_class=Response,
+    response_class=Jws,
     responses={
-        201: {"content": {"application/jwt": {"schema": {"type": "string"}}}, "description": "A compact JWS (`typ: offline-license+jwt`)"},
+        201: {"description": "A compact JWS (`typ: offline-license+jwt`)"},
         **refuses(*COMMON, DeviceRequired, NotActivated),
     },
 )  # fmt: skip
@@ -59,4 +65,4 @@ async def issue_offline_file(world: TheWorld, caller: LiveAsker, origin: TheOrig
     fingerprint = body.device.fingerprint if body.device else None
     claim = body.claim(device_or_nobody(caller))
     file = await offline.issue(world, origin.ip, subject_of(caller), claim, fingerprint, body.ttl, body.nonce)
-    return Response(file + "\n", 201, media_type="application/jwt")
+    return Jws(file + "\n", 201)

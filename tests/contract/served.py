@@ -70,6 +70,7 @@ async def serving(database_url: str, folder: Path) -> AsyncIterator[Service]:
         port = probe.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
     settings = {"ENV": "production", "PUBLIC_URL": base, "PORT": str(port), "DATABASE_URL": database_url, "LOG_LEVEL": "debug"}
+    settings |= {"GUESSES_PER_ADDRESS": "1000000", "GUESSES_PER_KEY": "1000000"}  # a fuzzer guesses all day
     environment = SECRETS | {f"LICENTIA_{name}": value for name, value in settings.items()}
     process = _started(environment, folder / "log")
     world = World.of(Settings.load(environment))

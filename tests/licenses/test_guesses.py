@@ -43,7 +43,7 @@ async def test_r52_one_wrong_key_has_a_budget_of_its_own(given: Given) -> None:
 async def test_r53_every_path_counts(given: Given, path: str) -> None:
     """Whichever call is used for guessing: they share one budget."""
     license_ = await given.license()
-    more = {
+    more: dict[str, dict[str, Any]] = {
         "/v1/usage": {"meter": "m"},
         "/v1/activations": {"device": {"fingerprint": "x"}},
         "/v1/access": {"product": license_["product"]},

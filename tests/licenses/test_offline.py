@@ -39,7 +39,7 @@ async def test_a_file_says_what_the_license_allows_this_device(given: Given) -> 
     license_ = await given.seats(1, features={"tier": "pro"}, duration="P1Y")
     held = await given.activation(license_)
     answer = await file(given, license_, ttl="P30D", nonce="n-1")
-    assert (answer.status_code, answer.headers["content-type"]) == (201, "application/jwt")
+    assert (answer.status_code, answer.headers["content-type"]) == (201, "application/jose")
     claims = await opened(given, answer.text.strip())
     assert claims["dev"] == sha256(b"laptop").hexdigest()
     assert (claims["lic"], claims["act"], claims["aud"]) == (license_["id"], held["activation"]["id"], license_["product"])
