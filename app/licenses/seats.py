@@ -37,17 +37,16 @@ from app.world import World
 
 PREFIX = "act_"
 _activations = table(Activation)
-SHOWN = select(
-    *(
-        _activations.c[name]
-        for name in (
-            "id", "license_id", "user_id", "fingerprint", "name", "platform", "app_version", "lease_expires_at", "activated_at",
-            "last_seen_at", "released_at", "release_reason",
-        )
+_COLUMNS = [
+    _activations.c[name]
+    for name in (
+        "id", "license_id", "user_id", "fingerprint", "name", "platform", "app_version", "lease_expires_at", "activated_at",
+        "last_seen_at", "released_at", "release_reason",
     )
-)  # fmt: skip
-_one_shown = SHOWN.where(_activations.c.id == bindparam("the_id"))
-_new_seat = insert(_activations)
+]  # fmt: skip
+SHOWN = select(*_COLUMNS)
+_new_seat = insert(_activations).returning(*_COLUMNS)
+_same_seat = update(_activations).where(_activations.c.id == bindparam("the_id")).returning(*_COLUMNS, _activations.c.token_sealed)
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,8 @@ async def refreshed(
     if by is not None:
         told["user_id"] = by.id
     values = {**told, "last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
-    sealed = update(_activations).where(_activations.c.id == seat.id).values(values).returning(_activations.c.token_sealed)
-    token = world.keys.sealer.open((await session.execute(sealed)).scalar_one(), _place(seat.id)).decode()
-    return await _held(session, it, seat.id, token, new=False)
+    row = (await session.execute(_same_seat, {"the_id": seat.id, **values})).one()
+    return _held(it, row, world.keys.sealer.open(row.token_sealed, _place(seat.id)).decode(), new=False)
 
 
 async def _take(session: Session, world: World, it: Standing, device: DeviceFacts | None, by: Subject | None, code_id: UUID | None) -> Held:
@@ -163,13 +161,13 @@ async def _take(session: Session, world: World, it: Standing, device: DeviceFact
         "release_reason": None,
     }
     if again:
-        await session.execute(update(_activations).where(_activations.c.id == seat_id).values(values))
+        row = (await session.execute(_same_seat, {"the_id": seat_id, **values})).one()
     else:
-        row = {**values, "id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, by, seat_id), "created_at": now}
-        await session.execute(_new_seat, row)
+        fresh = {"id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, by, seat_id), "created_at": now}
+        row = (await session.execute(_new_seat, {**values, **fresh})).one()
     actor = by.actor if by else Actor("device", seat_id)
     await record(session, world, "activation.taken", actor, ("activation", seat_id), by.id if by else None, license=str(it.license_id))
-    return await _held(session, replace(it, seats_used=it.seats_used + 1), seat_id, token, new=True)
+    return _held(replace(it, seats_used=it.seats_used + 1), row, token, new=True)
 
 
 def _facts(it: Standing, device: DeviceFacts | None) -> dict[str, Any]:
@@ -207,9 +205,8 @@ async def _start_clock(session: Session, world: World, it: Standing, now: dateti
     return replace(it, starts_at=now, expires_at=expires, grace_until=grace)
 
 
-async def _held(session: Session, it: Standing, seat_id: UUID, token: str, *, new: bool) -> Held:
-    row = (await session.execute(_one_shown, {"the_id": seat_id})).one()
-    return Held(row, token, replace(it, seat=Seat(seat_id, row.fingerprint, row.lease_expires_at, None)), new)
+def _held(it: Standing, row: AnyRow, token: str, *, new: bool) -> Held:
+    return Held(row, token, replace(it, seat=Seat(row.id, row.fingerprint, row.lease_expires_at, None)), new)
 
 
 async def full(session: Session, world: World, it: Standing, by: Subject | None) -> Problem:
