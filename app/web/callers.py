@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
@@ -138,6 +138,17 @@ def address(text: str) -> str | None:
         return str(ip_address(text))
     except ValueError:
         return None
+
+
+def network(ip: str | None) -> str:
+    """Whose failures are counted together: an address, or an IPv6 /64, for that is what one customer has; `-` for all without one
+    (rules/authentication R40, R46)."""
+    if ip is None:
+        return "-"
+    it = ip_address(ip)
+    if it.version == 6 and it.ipv4_mapped is not None:
+        return str(it.ipv4_mapped)
+    return str(ip_network((it, 64), strict=False)) if it.version == 6 else str(it)
 
 
 async def caller_of(request: Request) -> Caller | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.web.callers import network
 from tests.given import Given
 from tests.web.test_problems import problem
 
@@ -52,6 +53,21 @@ async def test_r53_every_path_counts(given: Given, path: str) -> None:
         await given.client.post(path, json={"license_key": wrong(7), **more.get(path, {})})
     problem(await given.client.post(path, json={"license_key": wrong(7), **more.get(path, {})}), 429, "too_many_attempts")
     problem(await check(given, wrong(7), license_["product"]), 429, "too_many_attempts")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("203.0.113.7", "203.0.113.7", True),
+        ("203.0.113.7", "203.0.113.8", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:203.0.113.7", "203.0.113.7", True),
+        (None, None, True),
+    ],
+)
+def test_a_network_is_what_one_customer_has(one: str | None, other: str | None, together: bool) -> None:
+    assert (network(one) == network(other)) is together
 
 
 async def test_codes_are_counted_apart_from_keys(given: Given) -> None:
