@@ -5,6 +5,8 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
@@ -24,9 +26,10 @@ from app.base.settings import EX_CONFIG, Settings, SettingsInvalid
 from app.base.signing import NotOurs, read_with_key_set
 from app.db import schema
 from app.events.service import Actor
-from app.licenses import seats
+from app.licenses import activations
 from app.licenses import service as licenses
-from app.licenses.schemas import ActivationOut, LicenseIn, LicenseOut
+from app.licenses.activation_schemas import ActivationOut
+from app.licenses.schemas import LicenseIn, LicenseOut
 from app.login import service as login
 from app.login.schemas import UserIn
 from app.signing_keys.service import WrongKeys, signer
@@ -35,6 +38,7 @@ from app.web.paging import Window
 from app.web.shapes import Shape
 from app.world import World
 
+CLOCK_SKEW = timedelta(minutes=5)
 Result = TypeVar("Result")
 Shaped = TypeVar("Shaped", bound=Shape)
 
@@ -168,8 +172,9 @@ def demo() -> None:
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="A grant or a receipt: one compact JWS.")],
+    file: Annotated[Path, typer.Argument(help="An offline license, a grant or a receipt: one compact JWS.")],
     jwks: Annotated[Path, typer.Option(help="The key set, as saved from /.well-known/jwks.json.")],
+    fingerprint: Annotated[str | None, typer.Option(help="This device's fingerprint, for a file that is bound to one.")] = None,
 ) -> None:
     """Verify a signed file without database or network; says in one sentence why it fails."""
     try:
@@ -181,10 +186,27 @@ def verify(
         typ, claims = read_with_key_set(token, keys)
     except NotOurs as wrong:
         fail(f"does not verify: {wrong}")
-    until = claims.get("exp")
-    if isinstance(until, int | float) and Clock().now().timestamp() >= until:
-        fail("is genuine but has expired")
+    if (sentence := untimely(claims, Clock().now()) or foreign(claims, fingerprint)) is not None:
+        fail(sentence)
     show({"genuine": True, "typ": typ, "claims": claims})
+
+
+def untimely(claims: dict[str, Any], now: datetime) -> str | None:
+    """Why a genuine file does not hold at this moment, by its `iat` and `exp` (RFC 7519 section 4.1), if it does not."""
+    made, until = claims.get("iat"), claims.get("exp")
+    if isinstance(made, int | float) and now.timestamp() < made - CLOCK_SKEW.total_seconds():
+        return "is genuine but from the future: this computer's clock was set back"
+    if isinstance(until, int | float) and now.timestamp() >= until:
+        return f"is genuine but has expired, at {instant_text(datetime.fromtimestamp(until, UTC))}"
+    return None
+
+
+def foreign(claims: dict[str, Any], fingerprint: str | None) -> str | None:
+    """Why a genuine file is not for this device, if one was named and it is bound to another."""
+    bound = claims.get("dev")
+    if fingerprint is None or bound is None or bound == sha256(fingerprint.encode()).hexdigest():
+        return None
+    return "is genuine but for another device"
 
 
 @keys_app.command("create")
@@ -225,8 +247,8 @@ def create_user(
 @licenses_app.command("issue")
 def issue_license(policy: UUID) -> None:
     """Issue a license under a policy and print its key, this once."""
-    values = LicenseIn(policy_id=policy).model_dump()
-    shown, key = with_world(lambda world: licenses.issue(world, Actor.system(), values))
+    values = LicenseIn(policy_id=policy).values()
+    (shown,), (key,) = with_world(lambda world: licenses.issue(world, Actor.system(), values))
     show({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
 
 
@@ -243,10 +265,10 @@ def show_activations(license_id: UUID) -> None:
     """Which devices hold the license: one line of JSON for each."""
 
     def work(world: World) -> Awaitable[Any]:
-        return seats.activations(world, Window(200, None), license_id=license_id, fingerprint=None, user_id=None, live=None)
+        return activations.listed(world, Window(200, None), license_id=license_id)
 
     for row in with_world(work)[0]:
-        show(ActivationOut.model_validate(row).model_dump_json())
+        show(ActivationOut.seat(row).model_dump_json())
 
 
 def run() -> None:

@@ -1,23 +1,25 @@
 """The composition root: settings to world to application. The only place that knows every room."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
 
 import app.access.routes
 import app.agreements.routes
 import app.api_keys.guard
 import app.api_keys.routes
 import app.catalog.routes
+import app.licenses.activation_routes
 import app.licenses.guard
+import app.licenses.lifecycle_routes
+import app.licenses.me_routes
 import app.licenses.routes
+import app.licenses.use_routes
 import app.login.account_routes
 import app.login.guard
 import app.login.routes
@@ -28,7 +30,7 @@ from app.base import logs
 from app.base.settings import Settings
 from app.mail import runner as mail
 from app.signing_keys.service import WrongKeys, signer
-from app.web import door, errors, health, metrics, openapi
+from app.web import door, errors, health, metrics, openapi, routing
 from app.web.callers import Doormen
 from app.world import World
 
@@ -36,7 +38,11 @@ log = structlog.get_logger("licentia")
 
 ROUTERS = (
     app.access.routes.router,
+    app.licenses.use_routes.router,
+    app.licenses.activation_routes.router,
     app.licenses.routes.router,
+    app.licenses.lifecycle_routes.router,
+    app.licenses.me_routes.router,
     app.login.routes.router,
     app.login.account_routes.router,
     app.agreements.routes.router,
@@ -86,13 +92,19 @@ def build_app(world: World) -> FastAPI:
         openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # asked of the environment on each request; its SDK is not among what we ship
         middleware=_middleware(settings, partial(_fresh_id, world)),
     )
     api.state.world = world
     api.state.doormen = DOORMEN
     api.state.warm_up = signer
-    for router in ROUTERS:
-        api.router.routes.extend(router.routes)  # one flat table: nested routers are matched one by one, at a cost on each request
+    every = [route for router in ROUTERS for route in router.routes]
+    api.router.routes.insert(0, routing.Signpost(every))
+    api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
     errors.install(api)
     api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
     return api
@@ -102,16 +114,12 @@ def _fresh_id(world: World) -> str:
     return world.entropy.identifier().hex
 
 
-def _middleware(settings: Settings, fresh_id: Any) -> list[Middleware]:
-    layers: list[Middleware] = [Middleware(_request_ids, fresh_id), Middleware(door.Door, settings)]
+def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
+    layers: list[Middleware] = [Middleware(door.Door, settings, fresh_id)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
         layers.append(Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed))
     return layers
-
-
-def _request_ids(inner: ASGIApp, fresh: Any) -> ASGIApp:
-    return door.with_request_ids(inner, fresh)
 
 
 def create_app() -> FastAPI:

@@ -13,7 +13,6 @@ from app.licenses import rules as licensing
 from app.licenses.rules import Asked, Standing
 
 USER_DISABLED = advisory("user_disabled", "The end user's account is closed.")
-LOGIN_REQUIRED = advisory("login_required", "The product wants a logged-in end user.")
 EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
 SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product wants a login with a second factor.")
 PASSKEY_REQUIRED = advisory("passkey_required", "The product wants a login with a passkey.")
@@ -124,7 +123,7 @@ def _disabled(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reaso
 def _logged_in(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in wanted or (facts.session is not None and (facts.session.alive or not facts.session.active)):
         return []
-    return [Reason(LOGIN_REQUIRED, "login", "log_in", "Log in and ask again with the access token.")]
+    return [Reason("login_required", "login", "log_in", "Log in and ask again with the access token.")]
 
 
 def _email(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
@@ -181,7 +180,7 @@ _REST: tuple[Check, ...] = (_license, _eula)
 
 
 def _warnings(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Warned]:
-    told = list(licensing.judge(facts.license, facts.asked, now).warnings) if facts.license else []
+    told = list(licensing.warnings(facts.license, facts.asked, now)) if facts.license else []
     if Requirement.EULA in wanted and _present(facts):
         told += [Warned(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
     return told

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from app.access.service import Answer, Request
-from app.licenses.schemas import FingerprintIn, LicenseFace
+from app.licenses.activation_schemas import FingerprintIn
+from app.licenses.schemas import LicenseFace
 from app.web.shapes import Flag, Instant, Nonce, ReasonOut, Secret, Shape, Slug, WarningOut
 
 

@@ -16,8 +16,8 @@ from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Session
 from app.db.types import AnyRow
+from app.licenses import guesses, seats, standing
 from app.licenses import rules as licensing
-from app.licenses import seats, standing
 from app.licenses.keys import key_digest
 from app.licenses.rules import Asked, Standing
 from app.login import sessions
@@ -54,11 +54,13 @@ class Answer:
     grant: str | None = field(repr=False)
 
 
-async def decide(world: World, who: EndUser | None, device: Device | None, request: Request) -> Answer:
-    """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound."""
+async def decide(world: World, ip: str | None, who: EndUser | None, device: Device | None, request: Request) -> Answer:
+    """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
     sign = await signer(world)
     now = world.clock.now()
     found = await _read(world, who, device, request, now)
+    if request.license_key is not None and not found.candidates:
+        await guesses.failed(world, ip, request.license_key)
     facts, decision = rules.best(found.facts, found.candidates, now)
     if decision.allow and not request.dry_run and facts.license is not None and licensing.renewal_due(facts.license, now):
         facts = replace(facts, license=await _renewed(world, facts.license))
@@ -160,7 +162,7 @@ def _grant(world: World, sign: Signer, who: EndUser | None, request: Request, an
         "exp": int(until.timestamp()),
         "lic": str(it.license_id) if it is not None else None,
         "act": str(seat.id) if seat is not None else None,
-        "dev": sha256(seat.fingerprint.encode()).hexdigest() if seat is not None else None,
+        "dev": sha256(seat.fingerprint.encode()).hexdigest() if seat is not None and seat.fingerprint else None,
         "features": dict(it.features) if it is not None else None,
         "acr": answer.acr,
         "agreements": {str(document): ordinal for document, ordinal in answer.facts.agreements.accepted} or None,

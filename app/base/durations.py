@@ -4,6 +4,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Self
 
 _SHAPE = re.compile(
@@ -16,7 +17,7 @@ LAST_YEAR = 9999
 
 def instant_text(moment: datetime) -> str:
     """RFC 3339, UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Duration:
     exact: timedelta
 
     @classmethod
+    @lru_cache(maxsize=256)
     def parse(cls, text: str) -> Self:
         """Read an ISO 8601 duration such as `P1Y`, `P1M`, `PT30M`. Raises ValueError for anything else, and for zero."""
         found = _SHAPE.fullmatch(text)

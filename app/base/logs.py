@@ -1,10 +1,10 @@
 """Structured logs: JSON lines or text on stdout, with the request's id, and with secrets masked wherever they turn up."""
 
-import json
 import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 import structlog
@@ -57,12 +57,21 @@ def access_line(settings: Settings) -> Callable[[dict[str, Any]], None]:
     if settings.log_level not in {"debug", "info"}:
         return lambda _fields: None
 
+    clock = Clock()
+    as_json = settings.log_format == "json"
+
     def write(fields: dict[str, Any]) -> None:
-        told = {"event": "request", "level": "info", "logger": "licentia.access", "timestamp": instant_text(Clock().now()), **fields}
-        text = json.dumps(told, ensure_ascii=False) if settings.log_format == "json" else " ".join(f"{k}={v}" for k, v in told.items())
+        told = {"event": "request", "level": "info", "logger": "licentia.access", "timestamp": instant_text(clock.now()), **fields}
+        text = _flat_json(told) if as_json else " ".join(f"{k}={v}" for k, v in told.items())
         sys.stdout.write(text + "\n")
 
     return write
+
+
+def _flat_json(fields: Mapping[str, str | float | None]) -> str:
+    """An object of texts, numbers and nothing: what `json.dumps` writes, without the encoder that it makes anew each time."""
+    told = (encode_basestring(value) if isinstance(value, str) else "null" if value is None else str(value) for value in fields.values())
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in zip(fields, told, strict=True)) + "}"
 
 
 class _Stdout(logging.Handler):

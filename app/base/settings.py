@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     second_factor_lifetime: Span = timedelta(hours=24)
     fresh_password: Span = timedelta(minutes=5)
     presentation_lifetime: Annotated[Span, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] = timedelta(minutes=30)
+    guesses_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 30
+    guesses_per_key: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    guess_window: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=10)
     grant_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=15)
 
     registration: Literal["closed", "open"] = "closed"

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -21,8 +21,21 @@ class Requirement(StrEnum):
 
 
 class SeatBy(StrEnum):
+    """What a seat belongs to. `user`: one seat for each end user; `device_per_user`: each end user has seats of their own;
+    `session`: every process takes a seat, also on the same device."""
+
     NONE = "none"
     DEVICE = "device"
+    USER = "user"
+    DEVICE_PER_USER = "device_per_user"
+    SESSION = "session"
+
+
+class Starts(StrEnum):
+    """When a license's clock starts. A check never starts it."""
+
+    ISSUE = "issue"
+    FIRST_ACTIVATION = "first_activation"
 
 
 class Product(Base):
@@ -49,14 +62,19 @@ class Policy(Base):
     product_id: Mapped[Reference] = mapped_column(ForeignKey("products.id"), index=True)
     name: Mapped[str] = mapped_column(String(200))
     duration: Mapped[Word | None]
+    starts: Mapped[Word] = mapped_column(server_default=Starts.ISSUE)
     grace: Mapped[Word | None]
     seat_by: Mapped[Word]
     max_seats: Mapped[Limit | None] = mapped_column(LimitType)
+    extra_seats: Mapped[int] = mapped_column(server_default="0")
     lease: Mapped[Word | None]
     max_users: Mapped[Limit | None] = mapped_column(LimitType)
     features: Mapped[JsonMap]
+    meters: Mapped[JsonMap] = mapped_column(server_default="{}")
     requires: Mapped[JsonList]
     self_service: Mapped[bool]
+    trial: Mapped[bool] = mapped_column(server_default=false())
+    offline_ttl: Mapped[Word | None]
     metadata_: Mapped[JsonMap] = mapped_column("metadata")
     created_at: Mapped[Instant]
 

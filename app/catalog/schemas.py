@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.web.shapes import (
+    Count,
     DurationText,
     Email,
     ExternalId,
@@ -25,6 +26,17 @@ from app.web.shapes import (
 RequirementName = Literal["license", "activation", "login", "second_factor", "passkey", "eula"]
 Requires = Annotated[list[RequirementName], Field(max_length=6)]
 Limit = int | Literal["unlimited"]
+SeatName = Literal["none", "device", "user", "device_per_user", "session"]
+
+
+class Meter(Shape):
+    """How much of something a license may use in each hour, day, month or year of UTC; `per` null: for ever."""
+
+    limit: LimitIn
+    per: Literal["hour", "day", "month", "year"] | None = None
+
+
+Meters = Annotated[dict[Slug, Meter], Field(max_length=50)]
 
 
 class ProductIn(Shape):
@@ -55,19 +67,28 @@ class ProductOut(Shape):
 
 
 class PolicyIn(Shape):
-    """`product` is the product's code. `duration` null: perpetual. `max_users` absent: whoever holds the key may use it."""
+    """`product` is the product's code. `duration` null: perpetual. `max_users` absent: whoever holds the key may use it.
+
+    `extra_seats`: how many more than `max_seats` are tolerated, with a warning. `trial`: a device has one trial of the product,
+    ever. `offline_ttl`: the longest that an offline file may last, 30 days where it is null.
+    """
 
     product: Slug
     name: Name
     duration: DurationText | None = None
+    starts: Literal["issue", "first_activation"] = "issue"
     grace: DurationText | None = None
-    seat_by: Literal["none", "device"] = "none"
+    seat_by: SeatName = "none"
     max_seats: LimitIn | None = None
+    extra_seats: Count = 0
     lease: LeaseText | None = None
     max_users: LimitIn | None = None
     features: Features = {}
+    meters: Meters = {}
     requires: Requires = []
     self_service: Flag = False
+    trial: Flag = False
+    offline_ttl: LeaseText | None = None
     metadata: Metadata = {}
 
 
@@ -76,13 +97,18 @@ class PolicyPatch(Shape):
 
     name: Name = absent()
     duration: DurationText | None = None
+    starts: Literal["issue", "first_activation"] = absent()
     grace: DurationText | None = None
     max_seats: LimitIn | None = None
+    extra_seats: Count = absent()
     lease: LeaseText | None = None
     max_users: LimitIn | None = None
     features: Features = absent()
+    meters: Meters = absent()
     requires: Requires = absent()
     self_service: Flag = absent()
+    trial: Flag = absent()
+    offline_ttl: LeaseText | None = None
     metadata: Metadata = absent()
 
 
@@ -91,14 +117,19 @@ class PolicyOut(Shape):
     product: str
     name: str
     duration: str | None
+    starts: str
     grace: str | None
-    seat_by: Literal["none", "device"]
+    seat_by: SeatName
     max_seats: Limit | None
+    extra_seats: int
     lease: str | None
     max_users: Limit | None
     features: Features
+    meters: Meters
     requires: list[RequirementName]
     self_service: bool
+    trial: bool
+    offline_ttl: str | None
     metadata: Metadata
     created_at: Instant
 

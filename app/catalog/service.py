@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.catalog import rules
-from app.catalog.models import Customer, Policy, Product, SeatBy
+from app.catalog.models import Customer, Policy, Product
 from app.catalog.problems import (
     CustomerNotFound,
     ExternalIdTaken,
@@ -34,7 +34,8 @@ _policies = select(*table(Policy).columns, Product.code.label("product")).join(P
 _customers = select(*table(Customer).columns)
 
 
-def _possible(requires: Sequence[str], seat_by: str | None) -> list[str]:
+def possible(requires: Sequence[str], seat_by: str | None) -> list[str]:
+    """The requirements, closed. Raises RequirementImpossible where nobody could ever meet one."""
     whole = rules.closed(requires)
     if (hopeless := rules.impossible(whole, seat_by, PASSKEYS)) is not None:
         raise RequirementImpossible(f"`{hopeless}` can never be met here.", {"requirement": hopeless})
@@ -43,7 +44,7 @@ def _possible(requires: Sequence[str], seat_by: str | None) -> list[str]:
 
 async def create_product(world: World, by: Actor, values: Values) -> AnyRow:
     values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "rev": 0}
-    values["requires"] = _possible(values["requires"], None)
+    values["requires"] = possible(values["requires"], None)
     try:
         async with world.db.write() as session:
             await session.execute(insert(table(Product)).values(values))
@@ -62,11 +63,11 @@ async def product(world: World, code: str) -> AnyRow:
 
 async def change_product(world: World, by: Actor, code: str, changes: Values) -> AnyRow:
     if "requires" in changes:
-        changes = {**changes, "requires": _possible(changes["requires"], None)}
+        changes = {**changes, "requires": possible(changes["requires"], None)}
     async with world.db.write() as session:
         found = await _locked(session, Product.code == code)
         if "requires" in changes:
-            await _every_policy_possible(session, found.id, changes["requires"])
+            await _every_policypossible(session, found.id, changes["requires"])
         if changes:
             await session.execute(update(table(Product)).where(Product.id == found.id).values(changes))
             await record(session, world, "product.changed", by, ("product", found.id), fields=sorted(changes))
@@ -82,10 +83,10 @@ async def _locked(session: Session, named: ColumnElement[bool]) -> AnyRow:
     return row
 
 
-async def _every_policy_possible(session: Session, product_id: UUID, requires: list[str]) -> None:
+async def _every_policypossible(session: Session, product_id: UUID, requires: list[str]) -> None:
     rows = await session.execute(select(Policy.requires, Policy.seat_by).where(Policy.product_id == product_id))
     for row in rows:
-        _possible([*requires, *row.requires], row.seat_by)
+        possible([*requires, *row.requires], row.seat_by)
 
 
 async def products(world: World, window: Window) -> tuple[Sequence[AnyRow], str | None]:
@@ -106,12 +107,9 @@ async def create_policy(world: World, by: Actor, values: Values) -> AnyRow:
 
 def _coherent(policy: Values, product_requires: Sequence[str]) -> list[str]:
     """The policy's own requirements, closed. Raises PolicyContradiction or RequirementImpossible."""
-    if policy["seat_by"] == SeatBy.NONE:
-        if policy["max_seats"] is not None or policy["lease"] is not None:
-            raise PolicyContradiction("`max_seats` and `lease` want a `seat_by` other than `none`.")
-    elif policy["max_seats"] is None:
-        raise PolicyContradiction('Seats want `max_seats`: a number, or "unlimited".')
-    _possible([*product_requires, *policy["requires"]], policy["seat_by"])
+    if (sentence := rules.contradiction(policy)) is not None:
+        raise PolicyContradiction(sentence)
+    possible([*product_requires, *policy["requires"]], policy["seat_by"])
     return rules.closed(policy["requires"])
 
 

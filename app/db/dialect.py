@@ -1,9 +1,9 @@
 """The one file that knows which database it is: how transactions open, how a row is inserted once, what an error means."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import ColumnElement, Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -35,6 +35,8 @@ def engines(url: str, pool: int) -> tuple[AsyncEngine, AsyncEngine]:
 def _prepared(connection: Any, _record: object) -> None:
     # The driver's own transactions open none for a leading SELECT; ours are explicit.
     connection.isolation_level = None
+    # SQLite's own lower() knows ASCII alone; a search for Ødegård should find ødegård on both databases.
+    connection.create_function("lower", 1, lambda text: text.lower() if isinstance(text, str) else text)
     cursor = connection.cursor()
     for pragma in (f"busy_timeout={SQLITE_WAIT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -75,6 +77,21 @@ async def insert_once(connection: AsyncConnection, model: type[DeclarativeBase],
     """
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = insert(model).values(values).on_conflict_do_nothing(index_elements=list(unless))
+    return (await connection.execute(statement)).rowcount == 1
+
+
+async def upsert(
+    connection: AsyncConnection,
+    model: type[DeclarativeBase],
+    values: dict[str, Any],
+    *,
+    on: Sequence[str],
+    change: Mapping[str, Any],
+    where: ColumnElement[bool],
+) -> bool:
+    """Insert a row, or change the one with the same `on` columns if it fits `where`. False when it is there and does not fit."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(model).values(values).on_conflict_do_update(index_elements=list(on), set_=dict(change), where=where)
     return (await connection.execute(statement)).rowcount == 1
 
 

@@ -6,13 +6,17 @@ from uuid import UUID
 
 from sqlalchemy import insert, or_, select, update
 
+from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import service
+from app.licenses import claims
 from app.licenses.keys import code_digest, mint_code
 from app.licenses.models import ActivationCode
-from app.licenses.problems import ActivationCodeInvalid, ActivationCodeSpent, LicenseNotFound
+from app.licenses.problems import ActivationCodeBound, ActivationCodeInvalid, ActivationCodeSpent, LicenseNotFound
+from app.users.models import User
+from app.users.rules import folded
+from app.web.callers import EndUser
 from app.web.paging import Window, page
 from app.world import World
 
@@ -21,6 +25,7 @@ _shown = select(
     ActivationCode.license_id,
     ActivationCode.max_uses,
     ActivationCode.uses,
+    ActivationCode.email,
     ActivationCode.expires_at,
     ActivationCode.revoked_at,
     ActivationCode.created_at,
@@ -28,9 +33,9 @@ _shown = select(
 
 
 async def create(
-    world: World, by: Actor, license_id: UUID, *, count: int, max_uses: int, expires_at: datetime | None
+    world: World, by: Actor, license_id: UUID, *, count: int, max_uses: int, expires_at: datetime | None, email: str | None = None
 ) -> list[tuple[UUID, str]]:
-    """New codes of a license, each shown this once: (id, code)."""
+    """New codes of a license, each shown this once: (id, code). Raises LicenseNotFound, LicenseRevoked."""
     now = world.clock.now()
     minted = [(world.entropy.identifier(), mint_code(world.entropy, world.keys.lookup)) for _ in range(count)]
     rows = [
@@ -40,22 +45,23 @@ async def create(
             "code_hash": code.digest,
             "max_uses": max_uses,
             "uses": 0,
+            "email": email,
+            "email_folded": folded(email) if email is not None else None,
             "expires_at": expires_at,
             "created_at": now,
         }
         for code_id, code in minted
     ]
     async with world.db.write() as session:
-        if not await service.there(session, license_id):
-            raise LicenseNotFound
-        await session.execute(insert(ActivationCode), rows)
+        await claims.unrevoked(session, license_id, now)
+        await session.execute(insert(table(ActivationCode)), rows)
         await record(session, world, "activation_code.created", by, ("license", license_id), count=count)
     return [(code_id, code.text) for code_id, code in minted]
 
 
 async def listed(world: World, license_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.read() as session:
-        if not await service.there(session, license_id):
+        if not await claims.there(session, license_id):
             raise LicenseNotFound
         return await page(session, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
 
@@ -78,6 +84,15 @@ async def find(session: Session, world: World, text: str) -> AnyRow:
     if row is None:
         raise ActivationCodeInvalid
     return row
+
+
+async def bound(session: Session, code: AnyRow, by: EndUser | None) -> None:
+    """A code with an address is for the end user whose address it is, verified. Raises ActivationCodeBound, naming nobody."""
+    if code.email is None:
+        return
+    mine = select(User.id).where(User.id == (by.id if by else None), User.email_folded == folded(code.email))
+    if by is None or await session.scalar(mine.where(User.email_verified_at.is_not(None))) is None:
+        raise ActivationCodeBound("Log in as the person whom the code was sent to.")
 
 
 async def spend(session: Session, code_id: UUID, now: datetime) -> None:

@@ -1,10 +1,11 @@
 """License keys and activation codes: how they look, how a typo is told from an unknown one, how they are looked up again.
 
 Crockford base32 without I, L, O and U; the last sign is a Luhn mod 32 check. Reading forgives case, spaces, dashes and the
-usual mistakes (O for 0, I and L for 1). Keys of a product's own making are not used here yet.
+usual mistakes (O for 0, I and L for 1). A vendor's own keys, brought from elsewhere, are read as forgivingly but have no check.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 from app.base.entropy import Entropy
@@ -17,6 +18,8 @@ _NOISE = re.compile(r"[\s\-‐-―]+")
 _PREFIX = re.compile(r"[A-Z0-9]{2,16}", re.ASCII)
 KEY_SIGNS = 25
 CODE_SIGNS = 12
+OWN_LEAST, OWN_MOST = 6, 255
+"""How many characters a vendor's own key has."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,25 @@ def key_prefix(product_code: str) -> str:
     return (re.sub(r"[^A-Z0-9]", "", product_code.upper())[:12] or "KEY").ljust(2, "X")
 
 
+def bare(text: str) -> str:
+    """A vendor's own key in its one form: NFKC, upper case, no spaces or dashes, O, I and L folded (R49)."""
+    return _NOISE.sub("", unicodedata.normalize("NFKC", text.encode(errors="replace").decode())).upper().translate(_FORGIVEN)
+
+
+def own_key(lookup: LookupKey, text: str) -> Minted:
+    """A key that the vendor brings. It is looked up like any other; `last4` is as it was written, in capitals."""
+    return Minted(text, key_digest(lookup, text), _NOISE.sub("", text).upper()[-4:])
+
+
+def last4_forms(typed: str) -> set[str]:
+    """What the last four signs of a key may be stored as, when they are typed like this."""
+    return {typed.upper(), typed.upper().translate(_FORGIVEN)}
+
+
 def key_digest(lookup: LookupKey, text: str) -> bytes:
-    """What a typed key is looked up by. Anything else than a key gives a digest that finds nothing: one path, one answer."""
-    return lookup.digest("license_key", read(text, KEY_SIGNS) or f"?{len(text)}")
+    """What a typed key is looked up by. Whatever is no key of ours is taken for a vendor's own: one path, one answer (R53)."""
+    signs = read(text, KEY_SIGNS)
+    return lookup.digest("license_key", signs) if signs else lookup.digest("own_license_key", bare(text))
 
 
 def code_digest(lookup: LookupKey, text: str) -> bytes:
@@ -78,6 +97,6 @@ def read(text: str, signs: int) -> str | None:
     head, tail = bare[:-signs], bare[-signs:].translate(_FORGIVEN)
     if len(tail) != signs or (head and (signs == CODE_SIGNS or not _PREFIX.fullmatch(head))):
         return None
-    if any(sign not in _VALUE for sign in tail) or check_sign(tail[:-1]) != tail[-1]:
+    if not _VALUE.keys() >= set(tail) or check_sign(tail[:-1]) != tail[-1]:
         return None
     return tail

@@ -1,14 +1,18 @@
-"""Licenses, who may use them, activation codes, and seats."""
+"""Licenses, who may use them, activation codes, seats, and usage."""
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.db.types import Digest, Identifier, Instant, JsonMap, Reference
+from app.db.types import Digest, Identifier, Instant, JsonMap, Reference, Word
 
 
 class License(Base):
-    """One grant. Dates are frozen at issue; `rev` is bumped first by every transaction that changes seats or users (R34)."""
+    """One grant. `rev` is bumped first by every transaction that changes seats, users or usage (R34).
+
+    Dates are frozen at issue, and so are `duration` and `grace`, by which the first activation sets the dates of a license
+    whose clock has not started (`starts_at` is null until then). `overrides`: what differs from the policy, by field.
+    """
 
     __tablename__ = "licenses"
 
@@ -18,11 +22,14 @@ class License(Base):
     key_hash: Mapped[Digest] = mapped_column(unique=True)
     key_last4: Mapped[str] = mapped_column(String(4), index=True)
     external_id: Mapped[str | None] = mapped_column(String(200), unique=True)
-    starts_at: Mapped[Instant]
+    duration: Mapped[Word | None]
+    grace: Mapped[Word | None]
+    starts_at: Mapped[Instant | None]
     expires_at: Mapped[Instant | None] = mapped_column(index=True)
     grace_until: Mapped[Instant | None]
     suspended_at: Mapped[Instant | None]
     revoked_at: Mapped[Instant | None]
+    overrides: Mapped[JsonMap] = mapped_column(server_default="{}")
     metadata_: Mapped[JsonMap] = mapped_column("metadata")
     rev: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[Instant]
@@ -39,7 +46,7 @@ class LicenseUser(Base):
 
 
 class ActivationCode(Base):
-    """A short secret that turns into a seat without showing the key."""
+    """A short secret that turns into a seat without showing the key; with `email_folded`, for the end user of that address alone."""
 
     __tablename__ = "activation_codes"
 
@@ -48,6 +55,8 @@ class ActivationCode(Base):
     code_hash: Mapped[Digest] = mapped_column(unique=True)
     max_uses: Mapped[int]
     uses: Mapped[int] = mapped_column(default=0)
+    email: Mapped[str | None] = mapped_column(String(254))
+    email_folded: Mapped[str | None] = mapped_column(String(512))
     expires_at: Mapped[Instant | None]
     revoked_at: Mapped[Instant | None]
     created_at: Mapped[Instant]
@@ -56,7 +65,9 @@ class ActivationCode(Base):
 class Activation(Base):
     """A seat, live or past: one row for each (license, device, user) for ever, reused when the device comes back.
 
-    `user_key` is the user's id in text, or empty where the policy does not seat by user, so that NULL does not defeat the key.
+    `fingerprint` is empty where the seat is a user's on any device. `user_key` tells seats of one device apart: the user's id
+    in text where the policy seats by user, the seat's own id where every process has one, else empty, so that NULL does not
+    defeat the key.
     """
 
     __tablename__ = "activations"
@@ -80,4 +91,26 @@ class Activation(Base):
     activated_at: Mapped[Instant]
     last_seen_at: Mapped[Instant]
     released_at: Mapped[Instant | None]
+    release_reason: Mapped[Word | None]
     created_at: Mapped[Instant]
+
+
+class Trial(Base):
+    """A device had its trial of a product, on this license and on no other, ever. `slot` is a digest of product and device."""
+
+    __tablename__ = "trials"
+
+    slot: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    license_id: Mapped[Reference] = mapped_column(ForeignKey("licenses.id"), index=True)
+    started_at: Mapped[Instant]
+
+
+class Usage(Base):
+    """How much of a meter a license used in one period, which is named by the instant it began at."""
+
+    __tablename__ = "usage"
+
+    license_id: Mapped[Reference] = mapped_column(ForeignKey("licenses.id"), primary_key=True)
+    meter: Mapped[str] = mapped_column(String(64), primary_key=True)
+    period_start: Mapped[Instant] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(BigInteger)

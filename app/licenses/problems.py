@@ -1,6 +1,7 @@
 """The refusals of licensing. Those with a standing's code are raised by `refusal`, from the first reason of a judgement."""
 
-from app.base.problems import Fact, Kind, Problem
+from app.base.problems import Kind, Problem
+from app.base.verdicts import Reason
 
 
 class LicenseNotFound(Problem):
@@ -45,6 +46,30 @@ class DeviceRequired(Problem):
     title = "The license is used by device; name the device."
 
 
+class NotActivated(Problem):
+    kind = Kind.FORBIDDEN
+    code = "not_activated"
+    title = "This device holds no seat of the license."
+
+
+class LeaseExpired(Problem):
+    kind = Kind.FORBIDDEN
+    code = "lease_expired"
+    title = "This device's lease has run out; activate again to take a free seat."
+
+
+class LoginRequired(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "login_required"
+    title = "This wants a logged-in end user."
+
+
+class TrialUsed(Problem):
+    kind = Kind.CONFLICT
+    code = "trial_used"
+    title = "This device had its trial of the product already."
+
+
 class SeatLimitReached(Problem):
     kind = Kind.CONFLICT
     code = "seat_limit_reached"
@@ -75,6 +100,12 @@ class ActivationCodeSpent(Problem):
     title = "The activation code is used up, expired or revoked."
 
 
+class ActivationCodeBound(Problem):
+    kind = Kind.FORBIDDEN
+    code = "activation_code_bound"
+    title = "The activation code is for the owner of one e-mail address, logged in and verified."
+
+
 class ActivationNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "activation_not_found"
@@ -87,6 +118,42 @@ class LicenseExternalIdTaken(Problem):
     title = "Another license has this external id."
 
 
+class LicenseKeyTaken(Problem):
+    kind = Kind.CONFLICT
+    code = "license_key_taken"
+    title = "Another license has this key."
+
+
+class LicenseNotRenewable(Problem):
+    kind = Kind.CONFLICT
+    code = "license_not_renewable"
+    title = "There is nothing to renew: the license or its policy is perpetual."
+
+
+class LicenseClockNotStarted(Problem):
+    kind = Kind.CONFLICT
+    code = "license_clock_not_started"
+    title = "The license's clock starts with its first activation; until then it has no dates to change."
+
+
+class PolicyOfAnotherProduct(Problem):
+    kind = Kind.CONFLICT
+    code = "policy_of_another_product"
+    title = "A license stays with its product; issue a new one for another."
+
+
+class MeterNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "meter_not_found"
+    title = "The license has no such meter."
+
+
+class UsageLimitReached(Problem):
+    kind = Kind.CONFLICT
+    code = "usage_limit_reached"
+    title = "The license may not use that much of the meter in this period; nothing was counted."
+
+
 class LicenseDatesImpossible(Problem):
     kind = Kind.INVALID
     code = "license_dates_impossible"
@@ -95,10 +162,13 @@ class LicenseDatesImpossible(Problem):
 
 _BY_CODE: dict[str, type[Problem]] = {
     problem.code: problem
-    for problem in (LicenseNotFound, LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserNotAssigned, DeviceRequired)
-}
+    for problem in (
+        LicenseNotFound, LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserNotAssigned, LoginRequired,
+        DeviceRequired, NotActivated, LeaseExpired,
+    )
+}  # fmt: skip
 
 
-def refusal(code: str, detail: str, facts: dict[str, Fact]) -> Problem:
+def refusal(reason: Reason) -> Problem:
     """The problem that a command answers with where a check would give this reason."""
-    return _BY_CODE[code](detail, facts)
+    return _BY_CODE[reason.code](reason.detail, reason.facts)

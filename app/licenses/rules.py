@@ -1,7 +1,7 @@
 """The one pure judgement of a license: facts and `now` in, every reason and warning out, in a fixed order. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -10,12 +10,11 @@ from app.base.durations import Duration, instant_text
 from app.base.problems import Fact, advisory
 from app.base.verdicts import Reason, Warned
 from app.catalog.models import SeatBy
+from app.catalog.rules import BY_USER
 from app.db.types import UNLIMITED, Limit
 
 SOON = timedelta(days=14)
 
-NOT_ACTIVATED = advisory("not_activated", "This device holds no seat of the license.")
-LEASE_EXPIRED = advisory("lease_expired", "This device's lease has run out; activate again to take a free seat.")
 FEATURE_MISSING = advisory("feature_missing", "The license does not include a feature that was asked for.")
 IN_GRACE = advisory("in_grace", "The license has expired and works for its days of grace.")
 EXPIRES_SOON = advisory("expires_soon", "The license expires within two weeks.")
@@ -25,9 +24,9 @@ LEASE_ENDING = advisory("lease_ending", "Half of the device's lease is gone.")
 
 @dataclass(frozen=True)
 class Seat:
-    """A device's row of the license. `lease_expires_at` None: the seat is for ever; `released_at` set: it is past.
+    """A row of the license's seats. `lease_expires_at` None: the seat is for ever; `released_at` set: it is past.
 
-    `code_id` is the activation code that took the seat, if one did.
+    `fingerprint` is empty where the seat is a user's on any device. `code_id`: the activation code that took it, if one did.
     """
 
     id: UUID
@@ -42,11 +41,15 @@ class Seat:
 
 @dataclass(frozen=True)
 class Standing:
-    """All that the judgement of one license looks at, read by one statement."""
+    """All that the judgement of one license looks at, read by one statement; the license's overrides are already applied.
+
+    `starts_at` None: the clock starts with the first activation. `duration` and `grace` are those frozen at issue. Where every
+    user has seats of their own, `seats_used` counts those of the user who asks, and all of them when nobody does.
+    """
 
     license_id: UUID
     product: str
-    starts_at: datetime
+    starts_at: datetime | None
     expires_at: datetime | None
     grace_until: datetime | None
     suspended_at: datetime | None
@@ -62,16 +65,28 @@ class Standing:
     assigned: bool
     seat: Seat | None
     key_last4: str = ""
+    extra_seats: int = 0
+    trial: bool = False
+    duration: str | None = None
+    grace: str | None = None
+    offline_ttl: str | None = None
+    meters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    policy_id: UUID | None = None
 
     def status(self, now: datetime) -> str:
         """`revoked > suspended > not_started > expired > in_grace > active` (R18): computed, never stored (R17)."""
         return next(status for status, holds in _STATUSES if holds(self, now))
 
+    @property
+    def seat_limit(self) -> Limit | None:
+        """How many live seats there may be, the tolerated extra ones among them; None where the policy has no seats."""
+        return self.max_seats + self.extra_seats if isinstance(self.max_seats, int) else self.max_seats
+
 
 _STATUSES: tuple[tuple[str, Callable[[Standing, datetime], bool]], ...] = (
     ("revoked", lambda it, now: it.revoked_at is not None),
     ("suspended", lambda it, now: it.suspended_at is not None),
-    ("not_started", lambda it, now: now < it.starts_at),
+    ("not_started", lambda it, now: it.starts_at is not None and now < it.starts_at),
     ("expired", lambda it, now: it.expires_at is not None and now >= (it.grace_until or it.expires_at)),
     ("in_grace", lambda it, now: it.expires_at is not None and now >= it.expires_at),
     ("active", lambda it, now: True),
@@ -103,9 +118,9 @@ class Verdict:
 
 def judge(it: Standing, asked: Asked, now: datetime) -> Verdict:
     """Everything there is to say about this license, this device and these features at this moment (R1)."""
-    checks = (_standing, _assignment, _device, _features)
+    checks = (_standing, _assignment, _seat, _features)
     reasons = tuple(reason for check in checks for reason in check(it, asked, now))
-    return Verdict(reasons, tuple(_warnings(it, now)), check_again_at(it, now))
+    return Verdict(reasons, warnings(it, asked, now), check_again_at(it, now))
 
 
 def license_reasons(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
@@ -147,17 +162,29 @@ def _assignment(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]
     return (Reason("user_not_assigned", "license", action, detail),)
 
 
-def _device(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _seat(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     if asked.seat == "never" or (it.seat_by == SeatBy.NONE and asked.seat == "if_sold"):
         return ()
     if it.seat_by == SeatBy.NONE:
-        return (Reason(NOT_ACTIVATED, "activation", "contact_seller", "The license has no seats, so no device can hold one."),)
-    if asked.fingerprint is None and it.seat is None:
+        return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can hold one."),)
+    if it.seat is not None:
+        return _held(it, it.seat, asked, now)
+    if it.seat_by in BY_USER and not asked.user:  # a limit for each user wants the user on the call (R33)
+        return (Reason("login_required", "activation", "log_in", "The license seats its users; log in."),)
+    if it.seat_by != SeatBy.USER and asked.fingerprint is None:
         return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)
-    if it.seat is None or it.seat.released_at is not None or asked.fingerprint not in {None, it.seat.fingerprint}:
-        return (Reason(NOT_ACTIVATED, "activation", "activate", "Activate this device."),)
-    if not it.seat.live(now):
-        return (Reason(LEASE_EXPIRED, "activation", "activate", "The device's lease ran out; activate it again."),)
+    return (_NOT_ACTIVATED,)
+
+
+_NOT_ACTIVATED = Reason("not_activated", "activation", "activate", "Activate this device.")
+
+
+def _held(it: Standing, seat: Seat, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+    elsewhere = it.seat_by != SeatBy.USER and asked.fingerprint not in {None, seat.fingerprint}
+    if seat.released_at is not None or elsewhere:
+        return (_NOT_ACTIVATED,)
+    if not seat.live(now):
+        return (Reason("lease_expired", "activation", "activate", "The device's lease ran out; activate it again."),)
     return ()
 
 
@@ -168,18 +195,34 @@ def _features(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     return (Reason(FEATURE_MISSING, "license", "upgrade", "The license lacks a feature.", {"features": missing}),)
 
 
-def _warnings(it: Standing, now: datetime) -> list[Warned]:
-    told = []
+def warnings(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+    """What does not stand in the way yet, whether or not something else does."""
+    return tuple(warned for warn in (_dates, _seats, _lease) for warned in warn(it, asked, now))
+
+
+def _dates(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
     status = it.status(now)
-    if status == "in_grace":
-        told.append(Warned(IN_GRACE, "The license has expired; renew it within its days of grace."))
-    if status == "active" and it.expires_at is not None and it.expires_at - now <= SOON:
-        told.append(Warned(EXPIRES_SOON, "The license expires soon."))
-    if it.max_seats not in {None, UNLIMITED} and it.seats_used > int(it.max_seats or 0):
-        told.append(Warned(OVER_LIMIT, "More devices hold seats than the license allows.", {"used": it.seats_used, "limit": it.max_seats}))
-    if it.lease is not None and renewal_due(it, now):
-        told.append(Warned(LEASE_ENDING, "The lease should be renewed."))
-    return told
+    if it.expires_at is None or status not in {"in_grace", "active"}:
+        return ()
+    ends: dict[str, Fact] = {"expires_at": instant_text(it.expires_at)}
+    if status == "in_grace" and it.grace_until is not None:
+        ends["grace_until"] = instant_text(it.grace_until)
+        return (Warned(IN_GRACE, "The license has expired; renew it within its days of grace.", ends),)
+    return (Warned(EXPIRES_SOON, "The license expires soon.", ends),) if it.expires_at - now <= SOON else ()
+
+
+def _seats(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+    everybodys = it.seat_by == SeatBy.DEVICE_PER_USER and not asked.user  # the sum of all users says nothing about one's limit
+    if everybodys or not isinstance(it.max_seats, int) or it.seats_used <= it.max_seats:
+        return ()
+    facts: dict[str, Fact] = {"used": it.seats_used, "limit": it.max_seats}
+    return (Warned(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
+
+
+def _lease(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+    if it.lease is None or not renewal_due(it, now):
+        return ()
+    return (Warned(LEASE_ENDING, "The lease should be renewed."),)
 
 
 def renewal_due(it: Standing, now: datetime) -> bool:
@@ -203,7 +246,7 @@ def check_again_at(it: Standing, now: datetime) -> datetime | None:
 
 def seat_free(it: Standing) -> bool:
     """Whether one more live seat fits. Only true inside the transaction that bumped the license's `rev` (R34)."""
-    return it.max_seats == UNLIMITED or it.seats_used < int(it.max_seats or 0)
+    return it.seat_limit == UNLIMITED or it.seats_used < int(it.seat_limit or 0)
 
 
 def lease_end(lease: str | None, now: datetime) -> datetime | None:

@@ -1,66 +1,64 @@
-"""Wire shapes of licenses, codes and seats."""
+"""Wire shapes of licenses as operators issue and see them, and of the face that a license shows its holder."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from app.licenses.rules import Standing, Verdict
-from app.licenses.seats import DeviceFacts, Held
+from app.catalog.schemas import Meter, Requires
+from app.licenses.keys import OWN_LEAST, OWN_MOST, bare
+from app.licenses.rules import Standing
 from app.licenses.service import Shown
 from app.web.shapes import (
+    Count,
     ExternalId,
     Features,
+    FeatureValue,
+    Flag,
     Instant,
     InstantIn,
+    LeaseText,
+    LimitIn,
     Line,
     Metadata,
-    Name,
-    Nonce,
-    ReasonOut,
     Secret,
     Shape,
     Slug,
-    WarningOut,
     absent,
+    clean,
 )
 
 Status = Literal["revoked", "suspended", "not_started", "expired", "in_grace", "active"]
-Limit = int | Literal["unlimited"] | None
+Limit = int | Literal["unlimited"]
+MOST_ASSIGNMENTS = 2_000
 
 
-class DeviceIn(Shape):
-    """`fingerprint`: 1 to 512 printable characters that the application chooses; compared exactly."""
-
-    fingerprint: Line
-    name: Name | None = None
-    platform: Name | None = None
-    app_version: Name | None = None
-
-    def facts(self) -> DeviceFacts:
-        return DeviceFacts(**self.model_dump())
+def _own_key(text: str) -> str:
+    if len(bare(clean(text))) < OWN_LEAST:
+        raise ValueError(f"wants at least {OWN_LEAST} letters or digits")
+    return text
 
 
-class FingerprintIn(Shape):
-    fingerprint: Line
+OwnKey = Annotated[str, Field(min_length=OWN_LEAST, max_length=OWN_MOST), AfterValidator(_own_key)]
 
 
 class Seats(Shape):
-    """`limit` is null where the policy has no seats."""
+    """`limit` is null where the policy has no seats. With `device_per_user` it is each user's own, and `used` is the asking user's;
+    where nobody in particular asks, `used` is the sum of all."""
 
     used: int
-    limit: Limit
+    limit: Limit | None
 
 
 class LicenseFace(Shape):
-    """A license as its holder sees it."""
+    """A license as its holder sees it. `starts_at` is null while the clock waits for the first activation."""
 
     id: UUID
     product: str
     key_last4: str
     status: Status
-    starts_at: Instant
+    starts_at: Instant | None
     expires_at: Instant | None
     grace_until: Instant | None
     features: Features
@@ -68,10 +66,10 @@ class LicenseFace(Shape):
 
     @classmethod
     def of(cls, it: Standing, now: datetime) -> Self:
-        return cls(**_face(it, now))
+        return cls(**face(it, now))
 
 
-def _face(it: Standing, now: datetime) -> dict[str, Any]:
+def face(it: Standing, now: datetime) -> dict[str, Any]:
     return {
         "id": it.license_id,
         "product": it.product,
@@ -81,23 +79,67 @@ def _face(it: Standing, now: datetime) -> dict[str, Any]:
         "expires_at": it.expires_at,
         "grace_until": it.grace_until,
         "features": it.features,
-        "seats": Seats(used=it.seats_used, limit=it.max_seats),
+        "seats": Seats(used=it.seats_used, limit=it.seat_limit),
     }
 
 
+class Overrides(Shape):
+    """What differs from the policy; absent is as the policy says. A feature or meter that is null is taken away. A meter without
+    `per` keeps the policy's period."""
+
+    max_seats: LimitIn = absent()
+    extra_seats: Count = absent()
+    max_users: LimitIn = absent()
+    lease: LeaseText = absent()
+    offline_ttl: LeaseText = absent()
+    self_service: Flag = absent()
+    features: Annotated[dict[Slug, FeatureValue | None], Field(max_length=100)] = absent()
+    meters: Annotated[dict[Slug, Meter | None], Field(max_length=50)] = absent()
+    requires: Requires = absent()
+
+
 class LicenseIn(Shape):
+    """`count`: that many at once. `key`: the vendor's own, 6 to 255 characters, read without regard to case, spaces and dashes."""
+
     policy_id: UUID
     customer_id: UUID | None = None
     users: Annotated[list[UUID], Field(max_length=200)] = []
+    count: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+    key: OwnKey | None = None
     starts_at: InstantIn | None = None
     expires_at: InstantIn | None = None
+    overrides: Overrides = Overrides()
     external_id: ExternalId | None = None
     metadata: Metadata = {}
 
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.count is not None and (self.key is not None or self.external_id is not None):
+            raise ValueError("`count` does not go with `key` or `external_id`, of which each license has its own")
+        if (self.count or 1) * len(self.users) > MOST_ASSIGNMENTS:
+            raise ValueError(f"wants at most {MOST_ASSIGNMENTS} assignments at once (`count` times `users`)")
+        return self
+
+    def values(self) -> dict[str, Any]:
+        return {**self.model_dump(), "overrides": self.overrides.model_dump(exclude_unset=True)}
+
 
 class LicensePatch(Shape):
+    """Absent fields stay. `expires_at` null: perpetual. `overrides` replaces the whole set."""
+
+    expires_at: InstantIn | None = None
+    overrides: Overrides = absent()
     external_id: ExternalId | None = None
     metadata: Metadata = absent()
+
+
+class Usage(Shape):
+    """A meter in its current period. `resets_at` null: it never does."""
+
+    used: int
+    limit: Limit
+    remaining: Limit
+    resets_at: Instant | None
 
 
 class LicenseOut(LicenseFace):
@@ -109,20 +151,27 @@ class LicenseOut(LicenseFace):
     suspended_at: Instant | None
     revoked_at: Instant | None
     users: list[UUID]
+    usage: dict[str, Usage]
+    overrides: dict[str, Any]
     metadata: Metadata
     created_at: Instant
 
     @classmethod
     def shown(cls, shown: Shown, now: datetime, **more: Any) -> Self:
-        names = ("policy_id", "customer_id", "external_id", "suspended_at", "revoked_at", "metadata", "created_at")
+        names = ("policy_id", "customer_id", "external_id", "suspended_at", "revoked_at", "overrides", "metadata", "created_at")
         told = {name: shown.row._mapping[name] for name in names}
-        return cls(**_face(shown.standing, now), **told, users=list(shown.users), **more)
+        used = {meter: Usage.model_validate(each) for meter, each in shown.usage.items()}
+        return cls(**face(shown.standing, now), **told, users=list(shown.users), usage=used, **more)
 
 
 class LicenseIssued(LicenseOut):
     """`key` is shown this once."""
 
     key: str
+
+
+class LicensesIssued(Shape):
+    data: list[LicenseIssued]
 
 
 class KeyIn(Shape):
@@ -135,114 +184,20 @@ class ReasonIn(Shape):
     reason: Line | None = None
 
 
-class CodesIn(Shape):
-    count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
-    max_uses: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
+class RenewIn(ReasonIn):
+    """`expires_at`: the new end, which makes a repetition harmless; absent: one more duration of the policy."""
+
     expires_at: InstantIn | None = None
 
 
-class CodeMade(Shape):
-    """`code` is shown this once."""
+class TransferIn(ReasonIn):
+    """`customer_id` null: nobody in particular."""
 
-    id: UUID
-    code: str
-    max_uses: int
-    expires_at: Instant | None
+    customer_id: UUID | None
 
 
-class CodesMade(Shape):
-    data: list[CodeMade]
+class PolicyChangeIn(ReasonIn):
+    """`expiry`: `keep` leaves the dates, `reset` sets them as at issue, from now."""
 
-
-class CodeOut(Shape):
-    id: UUID
-    license_id: UUID
-    max_uses: int
-    uses: int
-    expires_at: Instant | None
-    revoked_at: Instant | None
-    created_at: Instant
-
-
-class ActivationIn(Shape):
-    """Exactly one of `license_key` and `activation_code`."""
-
-    license_key: Secret | None = None
-    activation_code: Secret | None = None
-    device: DeviceIn | None = None
-
-    @model_validator(mode="after")
-    def _one_credential(self) -> Self:
-        if (self.license_key is None) == (self.activation_code is None):
-            raise ValueError("wants exactly one of license_key and activation_code")
-        return self
-
-
-class ActivationFace(Shape):
-    id: UUID
-    fingerprint: str
-    name: str | None
-    lease_expires_at: Instant | None
-    last_seen_at: Instant
-
-
-class ActivationOut(ActivationFace):
-    """A seat as an operator sees it."""
-
-    license_id: UUID
-    user_id: UUID | None
-    platform: str | None
-    app_version: str | None
-    activated_at: Instant
-    released_at: Instant | None
-
-
-class Activated(Shape):
-    """`token` speaks for this seat alone: heartbeat, release, access. It is no identity."""
-
-    activation: ActivationFace
-    token: str
-    license: LicenseFace
-    seats: Seats
-
-    @classmethod
-    def of(cls, held: Held, now: datetime) -> Self:
-        face = LicenseFace.of(held.standing, now)
-        activation = ActivationFace(**{name: held.row._mapping[name] for name in ActivationFace.model_fields})
-        return cls(activation=activation, token=held.token, license=face, seats=face.seats)
-
-
-class ReleaseIn(Shape):
-    license_key: Secret | None = None
-
-
-class ValidateIn(Shape):
-    license_key: Secret
-    product: Slug
-    device: FingerprintIn | None = None
-    features: Annotated[list[Slug], Field(max_length=100)] = []
-    nonce: Nonce | None = None
-
-
-class Validated(Shape):
-    """`code` is `ok`, or the first reason's. `check_again_at`: the earliest instant at which the answer can change by itself."""
-
-    valid: bool
-    code: str
-    reasons: list[ReasonOut]
-    warnings: list[WarningOut]
-    license: LicenseFace | None
-    check_again_at: Instant | None
-    nonce: str | None
-
-    @classmethod
-    def of(cls, it: Standing | None, verdict: Verdict, now: datetime, nonce: str | None) -> Self:
-        return cls(
-            valid=not verdict.reasons,
-            code=verdict.reasons[0].code if verdict.reasons else "ok",
-            reasons=[ReasonOut(**reason.told()) for reason in verdict.reasons],
-            warnings=[WarningOut(**warned.told()) for warned in verdict.warnings],
-            license=LicenseFace.of(it, now) if it else None,
-            check_again_at=verdict.check_again_at,
-            nonce=nonce,
-        )
+    policy_id: UUID
+    expiry: Literal["keep", "reset"] = "keep"

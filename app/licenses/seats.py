@@ -1,49 +1,52 @@
-"""Taking, keeping and giving back a seat. No limit is ever exceeded: every change first bumps the license's row."""
+"""Taking and keeping a seat. No limit is ever exceeded: every change first bumps the license's row."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
+from app.base.durations import Duration, instant_text
 from app.base.problems import Fact, Problem
 from app.base.sealing import Place, token_digest
-from app.catalog.models import Policy, SeatBy
+from app.catalog.models import SeatBy
+from app.catalog.rules import BY_USER
+from app.db import dialect
+from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import codes, rules, service, standing
-from app.licenses.keys import key_digest
-from app.licenses.models import Activation, License
-from app.licenses.problems import ActivationNotFound, DeviceRequired, LicenseNotFound, SeatLimitReached, SeatsNotUsed, refusal
-from app.licenses.rules import Asked, Seat, Standing
-from app.web.callers import Device, EndUser, Operator, Subject
-from app.web.paging import Window, page
+from app.licenses import claims, codes, guesses, members, rules, standing
+from app.licenses.claims import Claim
+from app.licenses.models import Activation, License, Trial
+from app.licenses.problems import (
+    ActivationNotFound,
+    DeviceRequired,
+    LicenseDatesImpossible,
+    LicenseNotFound,
+    LoginRequired,
+    SeatLimitReached,
+    SeatsNotUsed,
+    TrialUsed,
+)
+from app.licenses.rules import Seat, Standing
+from app.web.callers import Device, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
 PREFIX = "act_"
-_shown = select(
-    Activation.id,
-    Activation.license_id,
-    Activation.user_id,
-    Activation.fingerprint,
-    Activation.name,
-    Activation.platform,
-    Activation.app_version,
-    Activation.lease_expires_at,
-    Activation.activated_at,
-    Activation.last_seen_at,
-    Activation.released_at,
-)
-
-_owner = (
-    select(Activation.license_id, Activation.user_id, License.key_hash, Policy.self_service)
-    .join(License, License.id == Activation.license_id)
-    .join(Policy, Policy.id == License.policy_id)
-)
+_activations = table(Activation)
+_COLUMNS = [
+    _activations.c[name]
+    for name in (
+        "id", "license_id", "user_id", "fingerprint", "name", "platform", "app_version", "lease_expires_at", "activated_at",
+        "last_seen_at", "released_at", "release_reason",
+    )
+]  # fmt: skip
+SHOWN = select(*_COLUMNS)
+_new_seat = insert(_activations).returning(*_COLUMNS)
+_same_seat = update(_activations).where(_activations.c.id == bindparam("the_id")).returning(*_COLUMNS, _activations.c.token_sealed)
 
 
 @dataclass(frozen=True)
@@ -66,76 +69,87 @@ class Held:
     new: bool
 
 
-async def activate(world: World, by: Subject | None, *, key: str | None, code: str | None, device: DeviceFacts | None) -> Held:
-    """Take a seat by key or by code, or find that this device already holds one (which costs nothing and always wins, R25)."""
+async def activate(world: World, ip: str | None, by: Subject | None, *, claim: Claim, code: str | None, device: DeviceFacts | None) -> Held:
+    """Take a seat by claim or by code, or find that this device already holds one (which costs nothing and always wins, R25)."""
+    async with guesses.counted(world, ip, claim.key, code), world.db.write() as session:
+        return await _activated(session, world, by, claim, code, device)
+
+
+async def _activated(
+    session: Session, world: World, by: Subject | None, claim: Claim, code: str | None, device: DeviceFacts | None
+) -> Held:
     now = world.clock.now()
-    async with world.db.write() as session:
-        redeemed = await codes.find(session, world, code) if code is not None else None
-        license_id = await _bumped(session, world, key, redeemed)
-        parameters = standing.facts(
-            now, fingerprint=device.fingerprint if device else None, user_id=by.id if by else None, license_id=license_id
-        )
-        it = await standing.standing(session, standing.BY_LICENSE, parameters)
-        if it is None:
-            raise LicenseNotFound
-        joins = redeemed is not None and by is not None and not it.assigned
-        if joins:
-            it = replace(it, assigned=True)
-        _usable(it, by, now)
-        if device is None:
-            raise DeviceRequired
-        live = it.seat if it.seat is not None and it.seat.live(now) else None
-        # A code speaks for the seat that it took and for no other: what else it is used for, it is spent on.
-        if redeemed is not None and (joins or live is None or live.code_id != redeemed.id):
-            await codes.spend(session, redeemed.id, now)
-        if joins and by is not None:
-            await service.assign(session, world, by.actor, license_id, by.id, it.max_users)
-        if live is not None:
-            return await _refreshed(session, world, it, live, device, by)
-        return await _take(session, world, it, device, by, redeemed.id if redeemed is not None else None)
-
-
-async def _bumped(session: Session, world: World, key: str | None, redeemed: AnyRow | None) -> UUID:
+    redeemed = await codes.find(session, world, code) if code is not None else None
+    it = await _locked(session, world, claim, redeemed, by, device, now)
+    joins = redeemed is not None and by is not None and not it.assigned
+    if joins:
+        it = replace(it, assigned=True)
+    _seatable(it, by, device, now)
+    live = it.seat if it.seat is not None and it.seat.live(now) and it.seat_by != SeatBy.SESSION else None
     if redeemed is not None:
-        found = await service.bump(session, license_id=redeemed.license_id)
-    else:
-        found = await service.bump(session, key_hash=key_digest(world.keys.lookup, key or ""))
-    if found is None:
+        await codes.bound(session, redeemed, by)
+        # A code speaks for the seat that it took and for no other: what else it is used for, it is spent on.
+        if joins or live is None or live.code_id != redeemed.id:
+            await codes.spend(session, redeemed.id, now)
+    if joins and by is not None:
+        await members.assign(session, world, by.actor, it.license_id, by.id, it.max_users)
+    if live is not None:
+        return await refreshed(session, world, it, live, device, by)
+    return await _take(session, world, it, device, by, redeemed.id if redeemed is not None else None)
+
+
+async def _locked(
+    session: Session, world: World, claim: Claim, redeemed: AnyRow | None, by: Subject | None, device: DeviceFacts | None, now: datetime
+) -> Standing:
+    fingerprint = device.fingerprint if device else None
+    if redeemed is None:
+        return await claims.locked(session, world, claim, by, fingerprint, now)
+    await claims.bump(session, redeemed.license_id)
+    facts = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=redeemed.license_id)
+    it = await standing.standing(session, standing.BY_LICENSE, facts)
+    if it is None or claim.product not in {None, it.product}:
         raise LicenseNotFound
-    return found
+    return it
 
 
-def _usable(it: Standing, by: EndUser | None, now: datetime) -> None:
-    """The guard of every seat command: the license's own standing, the same as on every other path (R2)."""
-    for reason in rules.license_reasons(it, Asked(user=by is not None), now):
-        raise refusal(reason.code, reason.detail, dict(reason.facts))
+def _seatable(it: Standing, by: Subject | None, device: DeviceFacts | None, now: datetime) -> None:
+    claims.usable(it, by, now)
     if it.seat_by == SeatBy.NONE:
         raise SeatsNotUsed
+    if it.seat_by in BY_USER and by is None:
+        raise LoginRequired("The license seats its end users; log in and send the access token.")
+    if it.seat_by != SeatBy.USER and device is None:
+        raise DeviceRequired
 
 
-async def _refreshed(
+async def refreshed(
     session: Session, world: World, it: Standing, seat: Seat, device: DeviceFacts | None = None, by: Subject | None = None
 ) -> Held:
     """The seat with its lease renewed, with what the device says of itself and whose it is by now; its token stays."""
     now = world.clock.now()
     told: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
+    told.pop("fingerprint", None)
     if by is not None:
         told["user_id"] = by.id
     values = {**told, "last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
-    sealed = update(Activation).where(Activation.id == seat.id).values(values).returning(Activation.token_sealed)
-    token = world.keys.sealer.open((await session.execute(sealed)).scalar_one(), _place(seat.id)).decode()
-    return await _held(session, it, seat.id, token, new=False)
+    row = (await session.execute(_same_seat, {"the_id": seat.id, **values})).one()
+    return _held(it, row, world.keys.sealer.open(row.token_sealed, _place(seat.id)).decode(), new=False)
 
 
-async def _take(session: Session, world: World, it: Standing, device: DeviceFacts, by: Subject | None, code_id: UUID | None) -> Held:
+async def _take(session: Session, world: World, it: Standing, device: DeviceFacts | None, by: Subject | None, code_id: UUID | None) -> Held:
     """Take a free seat, in this device's own row if it has been here before (R24, R26)."""
     if not rules.seat_free(it):
-        raise await _full(session, world, it)
+        raise await full(session, world, it, by)
     now = world.clock.now()
-    seat_id = it.seat.id if it.seat else world.entropy.identifier()
+    if it.trial and device is not None:
+        await _try(session, world, it, device.fingerprint)
+    if it.starts_at is None:
+        it = await _start_clock(session, world, it, now)
+    again = it.seat is not None and it.seat_by != SeatBy.SESSION
+    seat_id = it.seat.id if it.seat is not None and again else world.entropy.identifier()
     token = world.entropy.secret(PREFIX)
     values = {
-        **vars(device),
+        **_facts(it, device),
         "user_id": by.id if by else None,
         "activation_code_id": code_id,
         "token_hash": token_digest(token),
@@ -144,121 +158,128 @@ async def _take(session: Session, world: World, it: Standing, device: DeviceFact
         "activated_at": now,
         "last_seen_at": now,
         "released_at": None,
+        "release_reason": None,
     }
-    if it.seat is not None:
-        await session.execute(update(Activation).where(Activation.id == seat_id).values(values))
+    if again:
+        row = (await session.execute(_same_seat, {"the_id": seat_id, **values})).one()
     else:
-        row = {**values, "id": seat_id, "license_id": it.license_id, "user_key": "", "created_at": now}
-        await session.execute(insert(Activation).values(row))
+        fresh = {"id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, by, seat_id), "created_at": now}
+        row = (await session.execute(_new_seat, {**values, **fresh})).one()
     actor = by.actor if by else Actor("device", seat_id)
     await record(session, world, "activation.taken", actor, ("activation", seat_id), by.id if by else None, license=str(it.license_id))
-    return await _held(session, replace(it, seats_used=it.seats_used + 1), seat_id, token, new=True)
+    return _held(replace(it, seats_used=it.seats_used + 1), row, token, new=True)
 
 
-async def _held(session: Session, it: Standing, seat_id: UUID, token: str, *, new: bool) -> Held:
-    row = (await session.execute(_shown.where(Activation.id == seat_id))).one()
-    return Held(row, token, replace(it, seat=Seat(seat_id, row.fingerprint, row.lease_expires_at, None)), new)
+def _facts(it: Standing, device: DeviceFacts | None) -> dict[str, Any]:
+    told = vars(device or DeviceFacts(""))
+    return {**told, "fingerprint": ""} if it.seat_by == SeatBy.USER else dict(told)
 
 
-async def _full(session: Session, world: World, it: Standing) -> Problem:
-    facts: dict[str, Fact] = {"seats": {"used": it.seats_used, "limit": it.max_seats}}
+def _user_key(it: Standing, by: Subject | None, seat_id: UUID) -> str:
+    if it.seat_by == SeatBy.SESSION:
+        return str(seat_id)
+    return str(by.id) if by is not None and it.seat_by in BY_USER else ""
+
+
+async def _try(session: Session, world: World, it: Standing, fingerprint: str) -> None:
+    """One trial of a product for each device, ever: the first license keeps it. Raises TrialUsed."""
+    slot = world.keys.lookup.digest("trial", f"{it.product}\0{fingerprint}")
+    row = {"slot": slot, "license_id": it.license_id, "started_at": world.clock.now()}
+    if await dialect.insert_once(session, Trial, row, unless=["slot"]):
+        return
+    if await session.scalar(select(Trial.license_id).where(Trial.slot == slot)) != it.license_id:
+        raise TrialUsed
+
+
+async def _start_clock(session: Session, world: World, it: Standing, now: datetime) -> Standing:
+    """The first activation sets the dates, in its own transaction; guarded, so that no second device moves them (R12)."""
+    try:
+        expires = Duration.parse(it.duration).after(now) if it.duration else None
+        grace = Duration.parse(it.grace).after(expires) if it.grace and expires else None
+    except OverflowError as beyond:
+        raise LicenseDatesImpossible from beyond
+    unstarted = update(License).where(License.id == it.license_id, License.starts_at.is_(None))
+    await session.execute(unstarted.values(starts_at=now, expires_at=expires, grace_until=grace))
+    ends = instant_text(expires) if expires else None
+    await record(session, world, "license.started", Actor.system(), ("license", it.license_id), expires_at=ends)
+    return replace(it, starts_at=now, expires_at=expires, grace_until=grace)
+
+
+def _held(it: Standing, row: AnyRow, token: str, *, new: bool) -> Held:
+    return Held(row, token, replace(it, seat=Seat(row.id, row.fingerprint, row.lease_expires_at, None)), new)
+
+
+async def full(session: Session, world: World, it: Standing, by: Subject | None) -> Problem:
+    """The refusal, with the seats that are in the way where the policy lets the holder give them back."""
+    facts: dict[str, Fact] = {"seats": {"used": it.seats_used, "limit": it.seat_limit}}
     if it.self_service:
-        rows = await session.execute(_live(world.clock.now()).where(Activation.license_id == it.license_id).limit(200))
+        in_the_way = live(world.clock.now()).where(_activations.c.license_id == it.license_id)
+        if it.seat_by == SeatBy.DEVICE_PER_USER and by is not None:
+            in_the_way = in_the_way.where(_activations.c.user_key == str(by.id))
+        rows = await session.execute(in_the_way.order_by(_activations.c.id.desc()).limit(200))
         facts["activations"] = [
-            {"id": str(row.id), "fingerprint": row.fingerprint, "name": row.name, "platform": row.platform} for row in rows
+            {
+                "id": str(row.id),
+                "fingerprint": row.fingerprint or None,
+                "name": row.name,
+                "platform": row.platform,
+                "last_seen_at": instant_text(row.last_seen_at),
+            }
+            for row in rows
         ]
     return SeatLimitReached("Release a device or buy more seats.", facts)
 
 
-def _live(now: datetime) -> Any:
-    return _shown.where(Activation.released_at.is_(None), or_(Activation.lease_expires_at.is_(None), Activation.lease_expires_at > now))
+def live(now: datetime) -> Any:
+    lease = _activations.c.lease_expires_at
+    return SHOWN.where(_activations.c.released_at.is_(None), or_(lease.is_(None), lease > now))
 
 
 def _place(seat_id: UUID) -> Place:
     return Place("activations", "token_sealed", seat_id)
 
 
-async def heartbeat(world: World, device: Device, activation_id: UUID) -> Held:
+async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> Held:
     """Renew the lease; a lapsed device takes its seat again if one is free (R23). Raises SeatLimitReached and the standing's own."""
-    if device.activation_id != activation_id:
-        raise ActivationNotFound
     now = world.clock.now()
     async with world.db.write() as session:
-        await service.bump(session, license_id=device.license_id)
-        parameters = standing.facts(now, license_id=device.license_id, seat_id=activation_id)
-        it = await standing.standing(session, standing.BY_SEAT, parameters)
-        if it is None or it.seat is None or it.seat.released_at is not None:
-            raise TokenInvalid("The seat was given back; activate the device again.")
-        _usable(it, None, now)
+        it = await _locked_seat(session, by, activation_id, now)
         seat = it.seat
+        if seat is None or seat.released_at is not None:
+            raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, Device) else ActivationNotFound
+        user = by if isinstance(by, Subject) else None
+        claims.usable(it, user, now)
         if not seat.live(now):
             if not rules.seat_free(it):
-                raise await _full(session, world, it)
+                raise await full(session, world, it, user)
             it = replace(it, seats_used=it.seats_used + 1)
-            subject = ("activation", activation_id)
-            await record(session, world, "activation.taken", device.actor, subject, license=str(device.license_id))
-        return await _refreshed(session, world, it, seat)
+            await record(session, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
+        return await refreshed(session, world, it, seat)
+
+
+async def _locked_seat(session: Session, by: Device | Subject, activation_id: UUID, now: datetime) -> Standing:
+    if isinstance(by, Device):
+        if by.activation_id != activation_id:
+            raise ActivationNotFound
+        license_id: UUID | None = by.license_id
+    else:
+        mine = select(_activations.c.license_id).where(_activations.c.id == activation_id, _activations.c.user_id == by.id)
+        license_id = await session.scalar(mine)
+    if license_id is None:
+        raise ActivationNotFound
+    await claims.bump(session, license_id)
+    it = await standing.standing(session, standing.BY_SEAT, standing.facts(now, license_id=license_id, seat_id=activation_id))
+    if it is None:
+        raise ActivationNotFound
+    return it
 
 
 async def renew_live(session: Session, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
     """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
     now = world.clock.now()
-    await service.bump(session, license_id=license_id)
-    live = or_(Activation.lease_expires_at.is_(None), Activation.lease_expires_at > now)
-    still = (Activation.id == seat.id, Activation.released_at.is_(None), live)
+    await claims.bump(session, license_id)
+    still_live = or_(_activations.c.lease_expires_at.is_(None), _activations.c.lease_expires_at > now)
+    still = (_activations.c.id == seat.id, _activations.c.released_at.is_(None), still_live)
     until = rules.lease_end(lease, now)
-    renewed = await session.execute(update(Activation).where(*still).values(last_seen_at=now, lease_expires_at=until))
+    renewed = await session.execute(update(_activations).where(*still).values(last_seen_at=now, lease_expires_at=until))
     return replace(seat, lease_expires_at=until) if renewed.rowcount else None
-
-
-async def release(world: World, caller: Operator | EndUser | Device | None, activation_id: UUID, key: str | None) -> None:
-    """Give a seat back, in every state of the license (R3). Releasing again changes nothing. Raises ActivationNotFound."""
-    now = world.clock.now()
-    async with world.db.write() as session:
-        seat = (await session.execute(_owner.where(Activation.id == activation_id))).one_or_none()
-        if seat is None or not _may_release(world, caller, seat, activation_id, key):
-            raise ActivationNotFound
-        await service.bump(session, license_id=seat.license_id)
-        gone = update(Activation).where(Activation.id == activation_id, Activation.released_at.is_(None)).values(released_at=now)
-        if (await session.execute(gone)).rowcount:
-            actor = caller.actor if caller else Actor("anonymous")
-            subject = ("activation", activation_id)
-            await record(session, world, "activation.released", actor, subject, seat.user_id, license=str(seat.license_id))
-
-
-def _may_release(world: World, caller: Operator | EndUser | Device | None, seat: AnyRow, activation_id: UUID, key: str | None) -> bool:
-    if isinstance(caller, Operator):
-        caller.must("licenses:write")
-        return True
-    if isinstance(caller, EndUser):
-        return bool(seat.user_id == caller.id)
-    if isinstance(caller, Device):
-        return caller.activation_id == activation_id
-    return bool(key is not None and seat.self_service and key_digest(world.keys.lookup, key) == seat.key_hash)
-
-
-async def holder(world: World, token: str) -> Device | None:
-    """Whose activation token this is; `released` seats answer too, so that giving back twice is no error."""
-
-    async def ask(session: Session) -> Device | None:
-        found = select(Activation.id, Activation.license_id, Activation.released_at).where(Activation.token_hash == token_digest(token))
-        row = (await session.execute(found)).one_or_none()
-        return Device(row.id, row.license_id, row.released_at is None) if row is not None else None
-
-    return await world.db.find(ask)
-
-
-async def activations(
-    world: World, window: Window, *, license_id: UUID | None, fingerprint: str | None, user_id: UUID | None, live: bool | None
-) -> tuple[Sequence[AnyRow], str | None]:
-    """Seats, newest first. Released ones are hidden unless `live` is False, which asks for those that are not live."""
-    now = world.clock.now()
-    past = or_(Activation.released_at.is_not(None), Activation.lease_expires_at <= now)
-    statement = _shown.where(past) if live is False else _live(now) if live else _shown.where(Activation.released_at.is_(None))
-    for column, value in ((Activation.license_id, license_id), (Activation.fingerprint, fingerprint), (Activation.user_id, user_id)):
-        if value is not None:
-            statement = statement.where(column == value)
-    async with world.db.read() as session:
-        if license_id is not None and not await service.there(session, license_id):
-            raise LicenseNotFound
-        return await page(session, statement, Activation.id, window)

@@ -1,4 +1,4 @@
-"""Issuing, finding and changing licenses (operators), and checking one (applications)."""
+"""Issuing, showing and changing licenses (operators), and checking one (applications)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,67 +6,99 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration
-from app.catalog.models import Customer, Policy, Product
-from app.catalog.problems import CustomerNotFound, PolicyNotFound
+from app.catalog import rules as catalog
+from app.catalog.models import Customer, Policy, Product, Starts
+from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
+from app.catalog.service import possible
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
-from app.db.types import UNLIMITED, AnyRow
+from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import rules, standing
-from app.licenses.keys import Minted, key_digest, key_prefix, mint_key
-from app.licenses.models import Activation, License, LicenseUser
-from app.licenses.problems import LicenseDatesImpossible, LicenseExternalIdTaken, LicenseNotFound, UserLimitReached
+from app.licenses import claims, guesses, members, rules, standing, usage
+from app.licenses.keys import Minted, key_digest, key_prefix, mint_key, own_key
+from app.licenses.models import License, LicenseUser
+from app.licenses.problems import (
+    LicenseClockNotStarted,
+    LicenseDatesImpossible,
+    LicenseExternalIdTaken,
+    LicenseKeyTaken,
+    LicenseNotFound,
+)
 from app.licenses.rules import Asked, Standing, Verdict
-from app.users.models import User
-from app.users.problems import UserNotFound
-from app.web.paging import Window, page
+from app.licenses.usage import Used
 from app.world import World
 
 Values = dict[str, Any]
-_licenses = (
-    select(*table(License).columns, Policy.product_id, Product.code.label("product"))
+_licenses = table(License)
+ROWS = (
+    select(*_licenses.columns, Policy.product_id, Product.code.label("product"))
     .join(Policy, Policy.id == License.policy_id)
     .join(Product, Product.id == Policy.product_id)
+)
+_one = ROWS.where(License.id == bindparam("the_id"))
+_policy = (
+    select(*table(Policy).columns, Product.code.label("product"), Product.requires.label("product_requires"))
+    .join(Product, Product.id == Policy.product_id)
+    .where(Policy.id == bindparam("the_id"))
 )
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A license as an operator sees it: its row, its standing, and its assigned users."""
+    """A license as an operator sees it: its row, its standing, its assigned users, and its meters in their current periods."""
 
     row: AnyRow
     standing: Standing
     users: Sequence[UUID]
+    usage: Mapping[str, Used]
 
 
-async def bump(session: Session, license_id: UUID | None = None, key_hash: bytes | None = None) -> UUID | None:
-    """Lock the license for this transaction; the first statement of every change to its seats or users (R34)."""
-    named = License.id == license_id if license_id is not None else License.key_hash == key_hash
-    statement = update(License).where(named).values(rev=License.rev + 1).returning(License.id)
-    return (await session.execute(statement)).scalar_one_or_none()
+async def policy_of(session: Session, policy_id: UUID | None) -> AnyRow:
+    """The policy with its product's `product` code and `product_requires`. Raises PolicyNotFound."""
+    row = (await session.execute(_policy, {"the_id": policy_id})).one_or_none()
+    if row is None:
+        raise PolicyNotFound
+    return row
 
 
-async def issue(world: World, by: Actor, values: Values) -> tuple[Shown, str]:
-    """A new license and its key, which is shown this once. Its dates are frozen here. Usable when this returns (R51)."""
+def coherent(policy: AnyRow, overrides: Mapping[str, Any]) -> None:
+    """Refuse overrides that contradict the policy. Raises PolicyContradiction, RequirementImpossible."""
+    if (sentence := catalog.contradiction({**policy._mapping, **overrides})) is not None:
+        raise PolicyContradiction(sentence)
+    possible([*policy.product_requires, *policy.requires, *overrides.get("requires", ())], policy.seat_by)
+
+
+async def issue(world: World, by: Actor, values: Values) -> tuple[list[Shown], list[str]]:
+    """New licenses and their keys, shown this once; all or none. Usable when this returns (R51).
+
+    `count` of them (None: one), or one with the vendor's own `key`. Their dates are frozen here, unless the first activation
+    starts the clock.
+    """
     values = dict(values)
-    users = values.pop("users")
+    users, key, count = values.pop("users"), values.pop("key"), values.pop("count") or 1
+    lookup = world.keys.lookup
     try:
         async with world.db.write() as session:
-            policy = await _policy(session, values["policy_id"])
-            minted = mint_key(world.entropy, world.keys.lookup, key_prefix(policy.product))
-            row = {**values, **_dates(values, policy, world.clock.now()), **_new(world, minted)}
-            if values["customer_id"] is not None and not await _there(session, Customer.id, values["customer_id"]):
+            policy = await policy_of(session, values["policy_id"])
+            coherent(policy, values["overrides"])
+            if values["customer_id"] is not None and not await _customer_there(session, values["customer_id"]):
                 raise CustomerNotFound
-            await session.execute(insert(table(License)).values(row))
-            for user_id in dict.fromkeys(users):
-                await assign(session, world, by, row["id"], user_id, policy.max_users)
-            await record(session, world, "license.issued", by, ("license", row["id"]), policy=str(policy.id))
-            return await _shown(session, world, row["id"]), minted.text
+            prefix = key_prefix(policy.product)
+            minted = [own_key(lookup, key) if key else mint_key(world.entropy, lookup, prefix) for _ in range(count)]
+            terms = {**values, **dates(values, policy, world.clock.now()), "duration": policy.duration, "grace": policy.grace}
+            rows = [{**terms, **_new(world, each)} for each in minted]
+            await session.execute(insert(_licenses), rows)
+            for row in rows:
+                await record(session, world, "license.issued", by, ("license", row["id"]), policy=str(policy.id))
+                for user_id in dict.fromkeys(users):
+                    max_users = values["overrides"].get("max_users", policy.max_users)
+                    await members.assign(session, world, by, row["id"], user_id, max_users)
+            return await _in_order(session, world, [row["id"] for row in rows]), [each.text for each in minted]
     except IntegrityError as error:
         raise _named(error) from error
 
@@ -81,86 +113,49 @@ def _new(world: World, minted: Minted) -> Values:
     }
 
 
-def _dates(values: Values, policy: AnyRow, now: datetime) -> Values:
-    starts = values["starts_at"] or now
+def dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool | None = None) -> Values:
+    """`starts_at`, `expires_at` and `grace_until` by the policy; all null while the clock waits for the first activation.
+
+    `waits` None: it does if the policy says so and no date was given. Raises LicenseDatesImpossible.
+    """
+    if waits is None:
+        waits = policy.starts == Starts.FIRST_ACTIVATION and given["starts_at"] is None and given["expires_at"] is None
+    starts = given["starts_at"] or now
     try:
-        expires = values["expires_at"] or (Duration.parse(policy.duration).after(starts) if policy.duration else None)
+        expires = given["expires_at"] or (Duration.parse(policy.duration).after(starts) if policy.duration else None)
         grace = Duration.parse(policy.grace).after(expires) if policy.grace and expires else None
     except OverflowError as beyond:
         raise LicenseDatesImpossible from beyond
     if expires is not None and expires <= starts:
         raise LicenseDatesImpossible
+    if waits:
+        return {"starts_at": None, "expires_at": None, "grace_until": None}
     return {"starts_at": starts, "expires_at": expires, "grace_until": grace}
 
 
 def _named(error: IntegrityError) -> Exception:
-    return LicenseExternalIdTaken() if dialect.breaks(error, table(License), "external_id") else error
+    if dialect.breaks(error, _licenses, "key_hash"):
+        return LicenseKeyTaken()
+    return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
 
 
-async def _policy(session: Session, policy_id: UUID) -> AnyRow:
-    statement = select(Policy.id, Policy.duration, Policy.grace, Policy.max_users, Product.code.label("product"))
-    row = (await session.execute(statement.join(Product, Product.id == Policy.product_id).where(Policy.id == policy_id))).one_or_none()
-    if row is None:
-        raise PolicyNotFound
-    return row
+async def _customer_there(session: Session, customer_id: UUID) -> bool:
+    return await session.scalar(select(Customer.id).where(Customer.id == customer_id)) is not None
 
 
-async def _there(session: Session, column: Any, value: UUID) -> bool:
-    return await session.scalar(select(column).where(column == value)) is not None
-
-
-async def assign(session: Session, world: World, by: Actor, license_id: UUID, user_id: UUID, max_users: Any) -> None:
-    """Add a user to the bumped license, once; adding again changes nothing. Raises UserNotFound, UserLimitReached."""
-    if not await _there(session, User.id, user_id):
-        raise UserNotFound
-    taken = (await session.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
-    if user_id in taken:
-        return
-    if max_users not in {None, UNLIMITED} and len(taken) >= max_users:
-        raise UserLimitReached("Remove a user first.", {"users": {"used": len(taken), "limit": max_users}})
-    values = {"license_id": license_id, "user_id": user_id, "added_at": world.clock.now()}
-    await session.execute(insert(LicenseUser).values(values))
-    await record(session, world, "license.user_added", by, ("license", license_id), user_id)
-
-
-async def add_user(world: World, by: Actor, license_id: UUID, user_id: UUID) -> Shown:
-    async with world.db.write() as session:
-        await _bumped(session, license_id)
-        policy = await _policy(session, (await session.scalars(select(License.policy_id).where(License.id == license_id))).one())
-        await assign(session, world, by, license_id, user_id, policy.max_users)
-        return await _shown(session, world, license_id)
-
-
-async def remove_user(world: World, by: Actor, license_id: UUID, user_id: UUID) -> None:
-    """Take a user off the license and release that user's seats with it (R31). Removing again changes nothing."""
-    now = world.clock.now()
-    async with world.db.write() as session:
-        await _bumped(session, license_id)
-        gone = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)
-        if not (await session.execute(gone)).rowcount:
-            return
-        mine = (Activation.license_id == license_id, Activation.user_id == user_id, Activation.released_at.is_(None))
-        released = (await session.execute(update(Activation).where(*mine).values(released_at=now))).rowcount
-        await record(session, world, "license.user_removed", by, ("license", license_id), user_id, seats_released=released)
-
-
-async def there(session: Session, license_id: UUID) -> bool:
-    return await _there(session, License.id, license_id)
-
-
-async def _bumped(session: Session, license_id: UUID) -> None:
-    if await bump(session, license_id) is None:
-        raise LicenseNotFound
-
-
-async def _shown(session: Session, world: World, license_id: UUID) -> Shown:
-    row = (await session.execute(_licenses.where(License.id == license_id))).one_or_none()
+async def shown(session: Session, world: World, license_id: UUID) -> Shown:
+    row = (await session.execute(_one, {"the_id": license_id})).one_or_none()
     if row is None:
         raise LicenseNotFound
-    return (await _all_shown(session, world, [row]))[0]
+    return (await all_shown(session, world, [row]))[0]
 
 
-async def _all_shown(session: Session, world: World, rows: Sequence[AnyRow]) -> list[Shown]:
+async def _in_order(session: Session, world: World, ids: Sequence[UUID]) -> list[Shown]:
+    rows = {row.id: row for row in await session.execute(ROWS.where(License.id.in_(ids)))}
+    return await all_shown(session, world, [rows[license_id] for license_id in ids])
+
+
+async def all_shown(session: Session, world: World, rows: Sequence[AnyRow]) -> list[Shown]:
     ids = [row.id for row in rows]
     now = world.clock.now()
     found = await session.execute(standing.BY_LICENSES, {**standing.facts(now), "license_ids": ids})
@@ -169,12 +164,13 @@ async def _all_shown(session: Session, world: World, rows: Sequence[AnyRow]) -> 
     listed = select(LicenseUser.license_id, LicenseUser.user_id).where(LicenseUser.license_id.in_(ids))
     for pair in await session.execute(listed.order_by(LicenseUser.added_at)):
         users[pair.license_id].append(pair.user_id)
-    return [Shown(row, standings[row.id], users[row.id]) for row in rows]
+    used = await usage.of(session, list(standings.values()), now)
+    return [Shown(row, standings[row.id], users[row.id], used[row.id]) for row in rows]
 
 
 async def license_(world: World, license_id: UUID) -> Shown:
     async with world.db.lookup() as session:
-        return await _shown(session, world, license_id)
+        return await shown(session, world, license_id)
 
 
 async def lookup(world: World, key: str) -> Shown:
@@ -184,66 +180,51 @@ async def lookup(world: World, key: str) -> Shown:
         license_id = await session.scalar(select(License.id).where(License.key_hash == digest))
         if license_id is None:
             raise LicenseNotFound
-        return await _shown(session, world, license_id)
-
-
-async def licenses(world: World, window: Window, wanted: Mapping[str, Any]) -> tuple[list[Shown], str | None]:
-    """Filters: `product` (code), `customer`, `user`, `key_last4`, `external_id`; None means any."""
-    filters = {
-        "product": Product.code.__eq__,
-        "customer": License.customer_id.__eq__,
-        "user": lambda user: License.id.in_(select(LicenseUser.license_id).where(LicenseUser.user_id == user)),
-        "key_last4": lambda last4: License.key_last4 == last4.upper(),
-        "external_id": License.external_id.__eq__,
-    }
-    statement = _licenses.where(*(filters[name](value) for name, value in wanted.items() if value is not None))
-    async with world.db.read() as session:
-        rows, cursor = await page(session, statement, License.id, window)
-        return await _all_shown(session, world, rows), cursor
+        return await shown(session, world, license_id)
 
 
 async def change(world: World, by: Actor, license_id: UUID, changes: Values) -> Shown:
+    """Change what the operator may: expiry, overrides, external id, metadata. Raises LicenseNotFound and what each field can."""
+    now = world.clock.now()
     try:
         async with world.db.write() as session:
-            await _bumped(session, license_id)
-            if changes:
-                await session.execute(update(table(License)).where(License.id == license_id).values(changes))
+            await claims.bump(session, license_id)
+            it = await claims.known(session, license_id, now)
+            values = dict(changes)
+            if "overrides" in values:
+                coherent(await policy_of(session, it.policy_id), values["overrides"])
+            if "expires_at" in values:
+                values |= _moved_expiry(it, values["expires_at"])
+            if values:
+                await session.execute(update(_licenses).where(License.id == license_id).values(values))
                 await record(session, world, "license.changed", by, ("license", license_id), fields=sorted(changes))
-            return await _shown(session, world, license_id)
+            return await shown(session, world, license_id)
     except IntegrityError as error:
         raise _named(error) from error
 
 
-_MOVES: Mapping[str, tuple[Any, Values, str]] = {
-    "suspend": (License.suspended_at.is_(None), {"suspended_at": True}, "license.suspended"),
-    "reinstate": (License.suspended_at.is_not(None), {"suspended_at": None}, "license.reinstated"),
-    "revoke": (License.revoked_at.is_(None), {"revoked_at": True}, "license.revoked"),
-}
+def _moved_expiry(it: Standing, expires: datetime | None) -> Values:
+    if it.starts_at is None:
+        raise LicenseClockNotStarted
+    if expires is not None and expires <= it.starts_at:
+        raise LicenseDatesImpossible
+    try:
+        return {"expires_at": expires, "grace_until": Duration.parse(it.grace).after(expires) if it.grace and expires else None}
+    except OverflowError as beyond:
+        raise LicenseDatesImpossible from beyond
 
 
-async def move(world: World, by: Actor, license_id: UUID, action: str, reason: str | None) -> Shown:
-    """`suspend`, `reinstate` or `revoke`; doing it again changes nothing and tells nothing. Suspension stops no clock (R16)."""
-    still, values, event = _MOVES[action]
-    now = world.clock.now()
-    async with world.db.write() as session:
-        stamped = {name: now if value else None for name, value in values.items()}
-        moved = await session.execute(update(License).where(License.id == license_id, still).values(stamped))
-        if moved.rowcount:
-            await record(session, world, event, by, ("license", license_id), reason=reason)
-        return await _shown(session, world, license_id)
-
-
-async def validate(world: World, key: str, product: str, asked: Asked, user_id: UUID | None) -> tuple[Standing | None, Verdict]:
-    """Judge a key. A pure read of one statement: never writes, never takes a seat, never starts a clock."""
+async def validate(
+    world: World, ip: str | None, key: str, product: str, asked: Asked, user_id: UUID | None
+) -> tuple[Standing | None, Verdict]:
+    """Judge a key. A pure read of one statement: never takes a seat, never starts a clock; only a wrong key leaves a trace."""
     now = world.clock.now()
     parameters = standing.facts(
         now, fingerprint=asked.fingerprint, user_id=user_id, product=product, key_hash=key_digest(world.keys.lookup, key)
     )
-
-    async def ask(session: Session) -> Standing | None:
-        return await standing.standing(session, standing.BY_KEY, parameters)
-
-    found = await world.db.find(ask)
-    if found is None:
+    row = await world.db.one(standing.BY_KEY, parameters)
+    if row is None:
+        await guesses.failed(world, ip, key)
         return None, Verdict((rules.not_found(),), (), None)
+    found = standing.read(row)
     return found, rules.judge(found, asked, now)

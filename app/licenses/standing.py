@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, Uuid, and_, bindparam, exists, func, or_, select
+from sqlalchemy import String, Uuid, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
-from app.catalog.models import Policy, Product
+from app.catalog.models import Policy, Product, SeatBy
+from app.catalog.rules import BY_USER as SEATED_BY_USER
 from app.db.database import Session
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
@@ -16,51 +17,60 @@ from app.licenses.rules import Seat, Standing
 
 _NOW = bindparam("now", type_=UtcDateTime)
 _USER = bindparam("user_id", type_=Uuid)
+_USER_KEY = bindparam("user_key", type_=String)
 _FINGERPRINT = bindparam("fingerprint", type_=String)
 _LICENSE = bindparam("license_id", type_=Uuid)
 _PRODUCT = bindparam("product", type_=String)
 
 _counted = aliased(Activation)
-_seats_used = (
-    select(func.count())
-    .select_from(_counted)
-    .where(
-        _counted.license_id == License.id,
-        _counted.released_at.is_(None),
-        or_(_counted.lease_expires_at.is_(None), _counted.lease_expires_at > _NOW),
+_process = aliased(Activation)
+
+
+def _seats_used(user_key: Any) -> Any:
+    """How many live seats there are; where every user has seats of their own, those of this user (all of them for NULL)."""
+    mine = or_(Policy.seat_by != SeatBy.DEVICE_PER_USER, user_key.is_(None), _counted.user_key == user_key)
+    live = or_(_counted.lease_expires_at.is_(None), _counted.lease_expires_at > _NOW)
+    counting = select(func.count()).select_from(_counted)
+    return counting.where(_counted.license_id == License.id, _counted.released_at.is_(None), live, mine).correlate(
+        License, Policy, Activation
     )
-    .correlate(License)
-    .scalar_subquery()
-)
 
 
-def _standings(seat: Any, user: Any) -> AnySelect:
-    """`seat` tells which activation, `user` whose assignment is looked at."""
+def _standings(seat: Any, user: Any, user_key: Any) -> AnySelect:
+    """`seat` tells which activation, `user` whose assignment is looked at, `user_key` whose seats are counted."""
     assigned = exists(select(LicenseUser.user_id).where(LicenseUser.license_id == License.id, LicenseUser.user_id == user))
     return (
         select(
             License.id,
+            License.policy_id,
             License.key_last4,
+            License.duration,
+            License.grace,
             License.starts_at,
             License.expires_at,
             License.grace_until,
             License.suspended_at,
             License.revoked_at,
+            License.overrides,
             Product.code.label("product"),
             Product.requires.label("product_requires"),
             Policy.requires.label("policy_requires"),
             Policy.seat_by,
             Policy.max_seats,
+            Policy.extra_seats,
             Policy.lease,
             Policy.max_users,
             Policy.features,
+            Policy.meters,
             Policy.self_service,
+            Policy.trial,
+            Policy.offline_ttl,
             Activation.id.label("seat_id"),
             Activation.fingerprint,
             Activation.activation_code_id,
             Activation.lease_expires_at,
             Activation.released_at,
-            _seats_used.label("seats_used"),
+            _seats_used(user_key).scalar_subquery().label("seats_used"),
             assigned.label("assigned"),
         )
         .select_from(License)
@@ -70,7 +80,24 @@ def _standings(seat: Any, user: Any) -> AnySelect:
     )
 
 
-_of_device = _standings(and_(Activation.fingerprint == _FINGERPRINT, Activation.user_key == ""), _USER)
+_newest_process = (
+    select(_process.id)
+    .where(_process.license_id == License.id, _process.fingerprint == _FINGERPRINT, _process.user_key != "")
+    .order_by(_process.released_at.is_not(None), _process.lease_expires_at.desc())
+    .limit(1)
+    .correlate(License)
+    .scalar_subquery()
+)
+# Two cases instead of IN: the fast lane wants statements that are complete when they are compiled.
+_key_of_user = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
+_own_seat = and_(
+    Activation.fingerprint == case((Policy.seat_by == SeatBy.USER, ""), else_=_FINGERPRINT),
+    or_(
+        and_(Policy.seat_by != SeatBy.SESSION, Activation.user_key == _key_of_user),
+        and_(Policy.seat_by == SeatBy.SESSION, Activation.id == _newest_process),
+    ),
+)
+_of_device = _standings(_own_seat, _USER, _USER_KEY)
 BY_KEY = _of_device.where(License.key_hash == bindparam("key_hash"), Product.code == _PRODUCT)
 BY_LICENSE = _of_device.where(License.id == _LICENSE)
 BY_LICENSES = _of_device.where(License.id.in_(bindparam("license_ids", expanding=True, type_=Uuid)))
@@ -79,18 +106,21 @@ BY_USER = (
     .order_by(License.id.desc())
     .limit(200)
 )
-BY_SEAT = _standings(Activation.id == bindparam("seat_id", type_=Uuid), Activation.user_id).where(License.id == _LICENSE)
+BY_SEAT = _standings(Activation.id == bindparam("seat_id", type_=Uuid), Activation.user_id, Activation.user_key).where(
+    License.id == _LICENSE
+)
 
 
 def facts(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
     """The parameters of the statements above."""
-    return {"now": now, "fingerprint": fingerprint, "user_id": user_id, **more}
+    return {"now": now, "fingerprint": fingerprint, "user_id": user_id, "user_key": str(user_id) if user_id else None, **more}
 
 
 def read(row: AnyRow) -> Standing:
     seat = None
     if row.seat_id is not None:
         seat = Seat(row.seat_id, row.fingerprint, row.lease_expires_at, row.released_at, row.activation_code_id)
+    own = row.overrides
     return Standing(
         license_id=row.id,
         product=row.product,
@@ -100,17 +130,38 @@ def read(row: AnyRow) -> Standing:
         suspended_at=row.suspended_at,
         revoked_at=row.revoked_at,
         seat_by=row.seat_by,
-        max_seats=row.max_seats,
-        lease=row.lease,
-        max_users=row.max_users,
-        features=row.features,
-        requires=(*row.product_requires, *row.policy_requires),
-        self_service=row.self_service,
+        max_seats=own.get("max_seats", row.max_seats),
+        lease=own.get("lease", row.lease),
+        max_users=own.get("max_users", row.max_users),
+        features=merged(row.features, own.get("features")),
+        requires=(*row.product_requires, *row.policy_requires, *own.get("requires", ())),
+        self_service=own.get("self_service", row.self_service),
         seats_used=row.seats_used,
         assigned=row.assigned,
         seat=seat,
         key_last4=row.key_last4,
+        extra_seats=own.get("extra_seats", row.extra_seats),
+        trial=row.trial,
+        duration=row.duration,
+        grace=row.grace,
+        offline_ttl=own.get("offline_ttl", row.offline_ttl),
+        meters=_metered(row.meters, own.get("meters")),
+        policy_id=row.policy_id,
     )
+
+
+def merged(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The policy's entries with the license's own over them; null takes one away."""
+    if not own:
+        return policys
+    return {name: value for name, value in {**policys, **own}.items() if value is not None}
+
+
+def _metered(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """As above; what the license does not say of a meter (its period, mostly) is as the policy says."""
+    if not own:
+        return policys
+    return merged(policys, {name: {"per": None, **policys.get(name, {}), **it} if it else None for name, it in own.items()})
 
 
 async def standing(session: Session, statement: AnySelect, parameters: Mapping[str, Any]) -> Standing | None:

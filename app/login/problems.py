@@ -21,12 +21,6 @@ class CodeRefused(Problem):
     title = "The code is wrong or was used already; wait for the next one."
 
 
-class TooManyAttempts(Problem):
-    kind = Kind.THROTTLED
-    code = "too_many_attempts"
-    title = "Too many wrong codes; this factor is locked for a while."
-
-
 class StepUpRequired(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "step_up_required"

@@ -15,7 +15,6 @@ from app.login.problems import (
     LoginOver,
     SecondFactorMissing,
     StepUpRequired,
-    TooManyAttempts,
 )
 from app.login.schemas import (
     CodeIn,
@@ -34,7 +33,7 @@ from app.login.service import Incomplete
 from app.users.problems import EmailTaken, UserExternalIdTaken
 from app.users.schemas import UserOut
 from app.web.callers import Operates, Operator, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
-from app.web.problems import LoginHandleRequired, ScopeMissing, SubjectTokenRequired
+from app.web.problems import LoginHandleRequired, ScopeMissing, SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 

@@ -17,7 +17,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import sessions, totp
 from app.login.models import Factor, FactorKind, FactorState, Login
-from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing, TooManyAttempts
+from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing
 from app.login.rules import Proofs
 from app.login.sessions import Opened
 from app.signing_keys.service import signer
@@ -25,6 +25,7 @@ from app.users import service as users
 from app.users.models import Status, User
 from app.users.rules import folded
 from app.web.callers import EndUser, Origin, Subject, UnfinishedLogin
+from app.web.problems import TooManyAttempts
 from app.world import World
 
 PREFIX = "lgn_"

@@ -127,8 +127,11 @@ async def token_holder(world: World, token: str) -> EndUser:
 
 async def row_of(session: Session, holder: EndUser) -> AnyRow | None:
     """The user's and the session's columns together; None when there is no such session of this user."""
-    parameters = {"session_id": holder.session_id, "user_id": holder.id}
-    return (await session.execute(_session, parameters)).one_or_none()
+    return (await session.execute(_session, _named(holder))).one_or_none()
+
+
+def _named(holder: EndUser) -> Mapping[str, Any]:
+    return {"session_id": holder.session_id, "user_id": holder.id}
 
 
 def alive(row: AnyRow | None, now: datetime) -> bool:
@@ -138,11 +141,7 @@ def alive(row: AnyRow | None, now: datetime) -> bool:
 
 async def look_up(world: World, holder: EndUser) -> AnyRow:
     """The row of a session that lives, of an account that is open. One statement. Raises TokenInvalid."""
-
-    async def ask(session: Session) -> AnyRow | None:
-        return await row_of(session, holder)
-
-    row = await world.db.find(ask)
+    row = await world.db.one(_session, _named(holder))
     if row is None or not alive(row, world.clock.now()) or row.status != Status.ACTIVE:
         raise TokenInvalid("The session is over; log in again.")
     return row

@@ -18,10 +18,11 @@ from app.db.types import AnyRow
 from app.events.service import record
 from app.login import rules
 from app.login.models import Factor, FactorKind, FactorState
-from app.login.problems import CodeRefused, EmailNotVerified, EnrolmentNotFound, EnrolmentUnderWay, StepUpRequired, TooManyAttempts
+from app.login.problems import CodeRefused, EmailNotVerified, EnrolmentNotFound, EnrolmentUnderWay, StepUpRequired
 from app.login.rules import fresh
 from app.users.models import User
 from app.web.callers import Subject
+from app.web.problems import TooManyAttempts
 from app.world import World
 
 SECRET_OCTETS = 20

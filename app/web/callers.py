@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
@@ -140,6 +140,17 @@ def address(text: str) -> str | None:
         return None
 
 
+def network(ip: str | None) -> str:
+    """Whose failures are counted together: an address, or an IPv6 /64, for that is what one customer has; `-` for all without one
+    (rules/authentication R40, R46)."""
+    if ip is None:
+        return "-"
+    it = ip_address(ip)
+    if it.version == 6 and it.ipv4_mapped is not None:
+        return str(it.ipv4_mapped)
+    return str(ip_network((it, 64), strict=False)) if it.version == 6 else str(it)
+
+
 async def caller_of(request: Request) -> Caller | None:
     """Whoever the Authorization header says, or nobody. Raises TokenInvalid for a credential that is not good."""
     header = request.headers.get("authorization")
@@ -224,12 +235,32 @@ async def asker(caller: AnyCaller) -> EndUser | Device | None:
     raise SubjectTokenRequired
 
 
+async def live_asker(request: Request, caller: Annotated[EndUser | Device | None, Depends(asker)]) -> Subject | Device | None:
+    """Whoever may use a license: an end user with a session that lives, a seat, or the holder of a key. Never an operator."""
+    return await subject(request, caller) if isinstance(caller, EndUser) else caller
+
+
+async def seat_keeper(request: Request, caller: AnyCaller) -> Subject | Device:
+    """Whoever may keep a seat alive: the seat's own token, or its end user."""
+    return await subject(request, caller) if isinstance(caller, EndUser) else await device(caller)
+
+
+def device_or_nobody(caller: Caller | None) -> Device | None:
+    return caller if isinstance(caller, Device) else None
+
+
+def subject_of(caller: Caller | None) -> Subject | None:
+    return caller if isinstance(caller, Subject) else None
+
+
 SECURITY: Mapping[object, tuple[str, ...]] = {
     token_holder: ("end_user",),
     subject: ("end_user",),
     subject_or_nobody: ("end_user", ""),
     device: ("activation",),
     asker: ("end_user", "activation", ""),
+    live_asker: ("end_user", "activation", ""),
+    seat_keeper: ("end_user", "activation"),
     unfinished_login: ("login",),
     live_caller: ("operator", "end_user", "activation", ""),
 }
@@ -240,5 +271,7 @@ TheSubject = Annotated[Subject, Depends(subject)]
 MaybeSubject = Annotated[Subject | None, Depends(subject_or_nobody)]
 LiveCaller = Annotated[Caller | None, Depends(live_caller)]
 Asker = Annotated[EndUser | Device | None, Depends(asker)]
+LiveAsker = Annotated[Subject | Device | None, Depends(live_asker)]
+SeatKeeper = Annotated[Subject | Device, Depends(seat_keeper)]
 TheDevice = Annotated[Device, Depends(device)]
 TheLogin = Annotated[UnfinishedLogin, Depends(unfinished_login)]

@@ -2,11 +2,12 @@
 and not cached unless it says so, and an exception nobody foresaw becomes a 500 problem."""
 
 import re
+from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Any
+from typing import NamedTuple
 
-from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
-from starlette.datastructures import MutableHeaders
+import structlog
+from asgi_correlation_id import correlation_id
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,52 +18,59 @@ from app.web import metrics
 from app.web.errors import render, unexpected
 from app.web.problems import BodyTooLarge, UnsupportedEncoding
 
+log = structlog.get_logger("licentia.door")
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _PLAIN = re.compile(r"[a-z0-9._-]{1,64}")
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
+_JSON = (b"content-type", b"application/json")
+_UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-def with_request_ids(app: ASGIApp, fresh: Any) -> ASGIApp:
-    """Give every request an id: the caller's `X-Request-Id` if sane, else a fresh one."""
-    return CorrelationIdMiddleware(
-        app, header_name="X-Request-Id", generator=fresh, validator=lambda text: _SANE_ID.fullmatch(text) is not None
-    )
+class Knock(NamedTuple):
+    """What the headers of a request say to the door."""
+
+    request_id: str | None
+    refused: Problem | None
 
 
 class Door:
-    """A body larger than the setting is refused before it is read (or, without Content-Length, while it is)."""
+    """Every request has an id: the caller's `X-Request-Id` if sane, else a fresh one. A body larger than the setting is refused
+    before it is read (or, without Content-Length, while it is)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, fresh: Callable[[], str]) -> None:
         self.app = app
         self.max_body = settings.max_body
         self.write = access_line(settings)
+        self.fresh = fresh
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start, status = perf_counter(), 500
+        knock = _knock(scope, self.max_body)
+        request_id = knock.request_id or self.fresh()
+        correlation_id.set(request_id)
 
         async def leave(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(raw=message.setdefault("headers", []))
-                headers.setdefault("cache-control", "no-store")
-                headers.setdefault("x-content-type-options", "nosniff")
+                message["headers"] = _headers(message.get("headers", ()), request_id)
             await send(message)
 
         try:
-            if (refused := _refused(scope, self.max_body)) is not None:
-                await render(refused)(scope, receive, leave)
+            if knock.refused is not None:
+                await render(knock.refused)(scope, receive, leave)
             else:
                 await self.app(scope, self._counted(receive), leave)
         except Exception as error:  # noqa: BLE001  the last line of defence: a 500 that says nothing
             await unexpected(error)(scope, receive, leave)
         finally:
-            self._note(scope, status, perf_counter() - start)
+            self._note(scope, request_id, status, perf_counter() - start)
 
     def _counted(self, receive: Receive) -> Receive:
         """`receive` with an end. FastAPI's own limit answers in plain text, and turns any other exception into its 400."""
@@ -78,18 +86,18 @@ class Door:
 
         return counted
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         metrics.observe(scope["method"], route, status, seconds)
         if route not in _QUIET:
-            client = scope.get("client")
+            path, client = scope["path"], scope.get("client")
             line = {
                 "method": scope["method"],
-                "path": told(scope["path"]),
+                "path": path if path == route else told(path),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client[0] if client else None,
-                "request_id": correlation_id.get(),
+                "request_id": request_id,
             }
             self.write(line)
 
@@ -100,15 +108,53 @@ def told(path: str) -> str:
     return str(masked("/".join(part if not part or _PLAIN.fullmatch(part) else MASK for part in parts)))[:256]
 
 
-def _refused(scope: Scope, max_body: int) -> Problem | None:
-    """Why the body cannot be read as plain JSON. If it can, it is labelled so (no cookies anywhere, so this is safe)."""
-    for name, value in scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
-            return UnsupportedEncoding()
-        if name == b"content-type" and (charset := _CHARSET.search(value)) and charset.group(1).lower() not in _UTF_8:
-            return UnsupportedEncoding()
-        if name == b"content-length" and (not value.isdigit() or int(value[:20]) > max_body):
-            return BodyTooLarge()
-    kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-    scope["headers"] = [*kept, (b"content-type", b"application/json")]
+def _knock(scope: Scope, max_body: int) -> Knock:
+    """The id, and why the body cannot be read as plain JSON. If it can, it is labelled so (no cookies anywhere, so this is safe)."""
+    sent: bytes | None = None
+    refused: Problem | None = None
+    kept = []
+    for header in scope["headers"]:
+        name, value = header
+        if name == b"x-request-id" and sent is None:
+            sent = value
+        elif name in _JUDGED and refused is None:
+            refused = _JUDGED[name](value, max_body)
+        if name != b"content-type":
+            kept.append(header)
+    if refused is None:
+        scope["headers"] = [*kept, _JSON]
+    return Knock(_sane(sent), refused)
+
+
+def _sane(sent: bytes | None) -> str | None:
+    if not sent:
+        return None
+    text = sent.decode("latin-1")
+    if _SANE_ID.fullmatch(text):
+        return text
+    log.warning("request_id_replaced")
     return None
+
+
+def _encoding(value: bytes, _max_body: int) -> Problem | None:
+    return UnsupportedEncoding() if value.strip().lower() not in {b"", b"identity"} else None
+
+
+def _type(value: bytes, _max_body: int) -> Problem | None:
+    charset = _CHARSET.search(value) if b"=" in value else None
+    return UnsupportedEncoding() if charset and charset.group(1).lower() not in _UTF_8 else None
+
+
+def _length(value: bytes, max_body: int) -> Problem | None:
+    return BodyTooLarge() if not value.isdigit() or int(value[:20]) > max_body else None
+
+
+_JUDGED = {b"content-encoding": _encoding, b"content-type": _type, b"content-length": _length}
+
+
+def _headers(said: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    headers = list(said)
+    names = {name for name, _ in headers}
+    headers += [header for header in _UNLESS_SAID if header[0] not in names]
+    headers.append((b"x-request-id", request_id.encode("latin-1")))
+    return headers

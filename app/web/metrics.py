@@ -1,5 +1,7 @@
 """Prometheus counters, labelled by route template so that no identifier becomes a label."""
 
+from functools import cache
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
 
@@ -14,8 +16,14 @@ router = APIRouter(include_in_schema=False)
 
 def observe(method: str, route: str, status: int, seconds: float) -> None:
     """Count one answer. `route` is the template, `none` where no route matched."""
-    REQUESTS.labels(method if method in _METHODS else "other", route, status).inc()
-    SECONDS.labels(route).observe(seconds)
+    counter, histogram = _series(method if method in _METHODS else "other", route, status)
+    counter.inc()
+    histogram.observe(seconds)
+
+
+@cache
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(route)
 
 
 @router.get("/metrics")

@@ -1,4 +1,4 @@
-"""First answers kept for 24 hours, so that a retry gets the same one."""
+"""First answers kept for 24 hours, so that a retry gets the same one; failures counted, so that guessing is no way in."""
 
 from sqlalchemy import LargeBinary, SmallInteger, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -17,3 +17,13 @@ class KeptAnswer(Base):
     status: Mapped[int] = mapped_column(SmallInteger)
     answer: Mapped[str] = mapped_column(Text)
     kept_until: Mapped[Instant] = mapped_column(index=True)
+
+
+class FailureCount(Base):
+    """Failures of one kind in one window of time. `slot` is a digest of the address, key or code they are counted for."""
+
+    __tablename__ = "failure_counts"
+
+    slot: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    failures: Mapped[int]
+    until: Mapped[Instant] = mapped_column(index=True)

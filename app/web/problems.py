@@ -91,3 +91,9 @@ class CodeNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "code_not_found"
     title = "No problem has this code."
+
+
+class TooManyAttempts(Problem):
+    kind = Kind.THROTTLED
+    code = "too_many_attempts"
+    title = "Too many failures; wait, then try again."

@@ -1,13 +1,15 @@
 """The route class of every room: strict query strings, `Idempotency-Key` on any POST, one-line JSON with a line end."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.base.problems import Malformed, Problem
-from app.web import idempotency
+from app.web import idempotency, solving
 from app.web.errors import STATUS
 
 VERDICT: dict[str, Any] = {"x-verdict": True}
@@ -16,30 +18,74 @@ _UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
 
 
 class Route(APIRoute):
+    def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
+        super().__init__(path, endpoint, **more)
+        if solving.plain(self):
+            self.app = _app(self.get_route_handler())
+
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        answer = super().get_route_handler()
+        answer = solving.handler(self) if solving.plain(self) else _ended(super().get_route_handler())
         known = frozenset(_query_names(self.dependant))
         repeatable = "POST" in (self.methods or ()) and "x-verdict" not in (self.openapi_extra or {})
 
-        async def ended(request: Request) -> Response:
-            if unknown := [name for name in request.query_params if name not in known]:
+        async def checked(request: Request) -> Response:
+            if request.scope["query_string"] and (unknown := [name for name in request.query_params if name not in known]):
                 raise Malformed(
                     [("query:" + name[:32] * name.isidentifier(), "extra_forbidden", "is not a parameter of this call") for name in unknown]
                 )
             if (body := await request.body()) and (body[:2] in _UTF_16 or b"\0" in body[:4]):
                 raise Malformed([("", "json_invalid", "is not JSON in UTF-8")])
-            response: Response = await answer(request)
-            if response.media_type == "application/json" and response.body:
-                response.body = bytes(response.body) + b"\n"
-                response.headers["content-length"] = str(len(response.body))
-            return response
+            return await answer(request)
 
         async def handle(request: Request) -> Response:
             if repeatable and idempotency.HEADER in request.headers:
-                return await idempotency.once(request, ended)
-            return await ended(request)
+                return await idempotency.once(request, checked)
+            return await checked(request)
 
         return handle
+
+
+class Signpost(BaseRoute):
+    """The way to the routes whose path has no parameter: by name, instead of trying one pattern after another.
+
+    They stay in the table behind it, for the API docs, and for the refusal of a wrong method.
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self.known: dict[str, list[BaseRoute]] = {}
+        for route in routes:
+            if isinstance(route, APIRoute) and not route.param_convertors:
+                self.known.setdefault(route.path, []).append(route)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        for route in self.known.get(scope.get("path", ""), ()):
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                return match, found
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["route"].handle(scope, receive, send)
+
+
+def _app(answer: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    """FastAPI's own has exit stacks for dependencies that we do not have; exceptions find their handlers one layer further out."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (await answer(Request(scope, receive)))(scope, receive, send)
+
+    return app
+
+
+def _ended(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def ended(request: Request) -> Response:
+        response = await answer(request)
+        if response.media_type == "application/json" and response.body:
+            response.body = bytes(response.body) + b"\n"
+            response.headers["content-length"] = str(len(response.body))
+        return response
+
+    return ended
 
 
 def _query_names(dependant: Any) -> set[str]:

@@ -6,7 +6,7 @@ from alembic import op
 from app.db import types
 
 revision = "0005"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

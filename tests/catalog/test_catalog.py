@@ -50,7 +50,7 @@ async def test_a_policy_that_contradicts_itself_is_refused(given: Given, body: d
     [
         ("max_seats", -1), ("max_seats", 2**31), ("max_seats", 1.5), ("max_seats", "3"), ("max_seats", True), ("max_seats", "Unlimited"),
         ("duration", "1 year"), ("duration", "P0D"), ("duration", "P10000Y"), ("lease", "-PT1M"), ("features", {"export": False}),
-        ("features", {"Bad Name": True}), ("features", {"a": {"b": 1}}), ("seat_by", "session"), ("metadata", {"a": {"b": 1}}),
+        ("features", {"Bad Name": True}), ("features", {"a": {"b": 1}}), ("seat_by", "process"), ("metadata", {"a": {"b": 1}}),
         ("metadata", {"": 1}), ("metadata", {str(n): n for n in range(51)}), ("metadata",
         {"a": 10**20}), ("self_service", 1), ("max_users", None),
     ],

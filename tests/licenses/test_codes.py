@@ -70,3 +70,35 @@ async def test_a_spent_code_speaks_for_its_own_seat_and_no_other(given: Given) -
     again = await given.client.post("/v1/activations", json=body(code))
     assert (again.status_code, again.json()["token"]) == (200, mine["token"])
     assert victim["token"] != mine["token"]
+
+
+async def test_a_code_with_an_address_is_for_its_verified_owner_alone(given: Given) -> None:
+    license_ = await given.seats(3)
+    owner, other = await given.logged_in(), await given.logged_in()
+    code = await given.code(license_, email=owner.email.title())
+    listed_as = owner.email.partition("@")[0].title() + "@example.com"  # a domain has no case, a mailbox may
+    for auth in ({}, other.auth):
+        problem(await given.client.post("/v1/activations", json=body(code), headers=auth), 403, "activation_code_bound")
+    withdrawn = {"email_verified": False}
+    given.expect(await given.client.patch(f"/v1/users/{owner.id}", json=withdrawn, headers=given.root))
+    problem(await given.client.post("/v1/activations", json=body(code), headers=owner.auth), 403, "activation_code_bound")
+    given.expect(await given.client.patch(f"/v1/users/{owner.id}", json={"email_verified": True}, headers=given.root))
+    assert (await given.client.post("/v1/activations", json=body(code), headers=owner.auth)).status_code == 201
+    listed = given.expect(await given.client.get(f"/v1/licenses/{license_['id']}/activation-codes", headers=given.root))
+    assert [(it["uses"], it["email"]) for it in listed["data"]] == [(1, listed_as)]
+
+
+async def test_a_batch_of_codes(given: Given) -> None:
+    license_ = await given.seats(3)
+    made = await given.post(f"/v1/licenses/{license_['id']}/activation-codes", {"count": 1000, "max_uses": 2})
+    assert len({it["code"] for it in made["data"]}) == 1000
+    answer = await given.client.post(f"/v1/licenses/{license_['id']}/activation-codes", json={"count": 1001}, headers=given.root)
+    problem(answer, 422, "malformed")
+
+
+async def test_a_code_of_another_product_is_an_unknown_one_and_consumes_nothing(given: Given) -> None:
+    license_, other = await given.seats(3), await given.product()
+    code = await given.code(license_)
+    wrong = {**body(code), "product": other["code"]}
+    problem(await given.client.post("/v1/activations", json=wrong), 404, "license_not_found")
+    assert (await given.client.post("/v1/activations", json={**wrong, "product": license_["product"]})).status_code == 201

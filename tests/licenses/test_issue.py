@@ -107,7 +107,9 @@ async def test_suspend_reinstate_and_revoke_are_idempotent_and_keep_their_first_
     assert (first["status"], again["suspended_at"]) == ("suspended", first["suspended_at"])
     assert (await given.post(f"{path}/reinstate"))["status"] == "active"
     assert (await given.post(f"{path}/revoke"))["status"] == "revoked"
-    assert (await given.post(f"{path}/reinstate"))["status"] == "revoked"
+    assert (await given.post(f"{path}/revoke"))["status"] == "revoked"
+    for action in ("suspend", "reinstate", "renew", "rotate-key"):
+        problem(await given.client.post(f"{path}/{action}", headers=given.root), 403, "license_revoked")
 
 
 async def test_r31_taking_a_user_off_releases_that_users_seats(given: Given) -> None:

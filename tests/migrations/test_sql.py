@@ -16,6 +16,7 @@ WITHOUT = {
     "prefer-text-field": "Lengths are the wire's own limits; a varchar is widened without touching the table, and none shrinks.",
     "prefer-bigint-over-int": "Identifiers are UUIDs; whole numbers are limits and counts that the edge keeps below 2^31.",
     "prefer-bigint-over-smallint": "An HTTP status has three digits.",
+    "ban-drop-not-null": "An older replica never makes the kind of row that has a null there, and answers 500 for it at worst.",
     "require-statement-timeout": "How long a statement runs is the operator's affair; what hurts others is the wait for a lock.",
 }
 SQUAWK = Path(sys.executable).with_name("squawk")

@@ -1,6 +1,7 @@
 """Running the migrations, of the program or of a scratch tree that continues it, and telling what a database looks like."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,17 @@ ORDER BY 1, 2, 3
 
 
 async def described(url: str) -> list[tuple[Any, ...]]:
-    """Every table, column, index, constraint, trigger and function, in a form that compares. Alembic's own table is left out."""
+    """Every table, column, index, constraint, trigger and function, in a form that compares. Alembic's own table is left out.
+
+    SQLite keeps the text of each statement; its quotes, spaces and order tell whether a table was rebuilt, not what it is.
+    """
     found = await rows(url, _SQLITE if url.startswith("sqlite") else _POSTGRESQL)
-    return [row for row in found if "alembic_version" not in str(row[1])]
+    return [tuple(_plain(part) for part in row) for row in found if "alembic_version" not in str(row[1])]
+
+
+def _plain(part: Any) -> Any:
+    if not isinstance(part, str):
+        return part
+    bare = re.sub(r"\s*([(),])\s*", r"\1", re.sub(r'["\s]+', " ", part)).strip()
+    head, _, body = bare.partition("(")
+    return head + "(" + ", ".join(sorted(re.split(r",(?![^(]*\))", body.removesuffix(")")))) if head.startswith("CREATE TABLE") else bare

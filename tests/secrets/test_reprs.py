@@ -9,10 +9,12 @@ from app.access import service as access
 from app.api_keys import service as api_keys
 from app.base.settings import Settings
 from app.events.service import Actor
-from app.licenses import seats
+from app.licenses import activations, seats
 from app.licenses import service as licenses
+from app.licenses.activation_schemas import ActivationIn
+from app.licenses.claims import Claim
 from app.licenses.keys import mint_code, mint_key
-from app.licenses.schemas import ActivationIn
+from app.licenses.schemas import LicenseIn
 from app.licenses.seats import DeviceFacts
 from app.login import service as login
 from app.login import sessions, totp
@@ -68,11 +70,11 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     product = await given.product(requires=["activation"])
     license_ = await given.license(await given.policy(product, seat_by="device", max_seats=3))
     minted = [mint_key(world.entropy, world.keys.lookup, "X"), mint_code(world.entropy, world.keys.lookup)]
-    held = await seats.activate(world, None, key=license_["key"], code=None, device=DeviceFacts("laptop"))
+    held = await seats.activate(world, None, None, claim=Claim(license_["key"]), code=None, device=DeviceFacts("laptop"))
     question = access.Request(product["code"], license_["key"], "laptop", [], None, dry_run=False)
-    answer = await access.decide(world, None, None, question)
+    answer = await access.decide(world, None, None, None, question)
     shown = await licenses.lookup(world, license_["key"])
-    device = await seats.holder(world, held.token)
+    device = await activations.holder(world, held.token)
     operator = await api_keys.holder(world, given.root["Authorization"].removeprefix("Bearer "))
     assert answer.grant
     text = repr([minted, held, question, answer, shown, device, operator])
@@ -88,6 +90,8 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
         CodeIn(code="hunter2-marker"),
         ActivationIn(license_key="hunter2-marker"),
         ActivationIn(activation_code="hunter2-marker"),
+        ActivationIn(license_key="hunter2-marker").claim(),
+        LicenseIn(policy_id=UUID(int=1), key="hunter2-marker"),
     ],
     ids=lambda body: type(body).__name__,
 )

@@ -35,7 +35,7 @@ async def test_kinds_never_pass_for_one_another(given: Given) -> None:
     problem(await given.client.get("/v1/me", headers=device), 403, "subject_token_required")
     problem(await given.client.post("/v1/access", json={"product": "x"}, headers=given.root), 403, "subject_token_required")
     heartbeat = f"/v1/activations/{seat['activation']['id']}/heartbeat"
-    problem(await given.client.post(heartbeat, headers=person.auth), 403, "activation_token_required")
+    problem(await given.client.post(heartbeat, headers=given.root), 403, "activation_token_required")
     problem(await given.client.get("/v1/login", headers=person.auth), 403, "login_handle_required")
 
 

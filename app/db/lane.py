@@ -1,0 +1,136 @@
+"""The fast lane: one prepared statement straight through the driver, on connections that are kept for nothing else.
+
+Core still writes the SQL and converts values both ways; what is left out is what a single read does not need: a transaction,
+a cursor, a turn of the pool, a reset. It refuses statements that are not complete when they are compiled (`IN` over a list).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Dialect
+from sqlalchemy.engine import result_tuple
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.types import TypeEngine
+from sqlalchemy.util import greenlet_spawn
+
+from app.db.types import AnyRow, AnySelect
+
+PATIENCE = 10.0
+"""Seconds that a read waits for its turn before the service calls itself busy."""
+
+Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A statement in the words of one database: its text, how its parameters go in, and how its rows come out."""
+
+    text: str
+    given: Mapping[str, Any]
+    binds: Sequence[tuple[str, Convert | None]]
+    columns: Sequence[tuple[int, Convert]]
+    row: Callable[[Sequence[Any]], AnyRow]
+
+    @classmethod
+    def of(cls, statement: AnySelect, spoken: Dialect) -> "Prepared":
+        compiled = statement.compile(dialect=spoken)
+        if compiled.post_compile_params or compiled.literal_execute_params:
+            raise TypeError("the fast lane takes statements that are complete when they are compiled")
+        columns = statement.selected_columns
+        readers = [_kind(column.type, spoken).result_processor(spoken, None) for column in columns]
+        return cls(
+            text=compiled.string,
+            given={name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required},
+            binds=[(name, _kind(compiled.binds[name].type, spoken).bind_processor(spoken)) for name in compiled.positiontup or ()],
+            columns=[(place, reader) for place, reader in enumerate(readers) if reader is not None],
+            row=result_tuple(columns.keys()),
+        )
+
+    def values(self, parameters: Mapping[str, Any]) -> list[Any]:
+        told = {**self.given, **parameters}
+        return [told[name] if convert is None else convert(told[name]) for name, convert in self.binds]
+
+    def rows(self, raw: Sequence[Any]) -> list[AnyRow]:
+        return [self.row(self._read(list(each))) for each in raw]
+
+    def _read(self, values: list[Any]) -> tuple[Any, ...]:
+        for place, convert in self.columns:
+            values[place] = convert(values[place])
+        return tuple(values)
+
+
+def _kind(type_: TypeEngine[Any], spoken: Dialect) -> TypeEngine[Any]:
+    return type_.dialect_impl(spoken)
+
+
+class Kept:
+    """A connection of the lane, and what its driver has prepared on it."""
+
+    def __init__(self, connection: PoolProxiedConnection, spoken: Dialect) -> None:
+        self.connection = connection
+        self.fetch = self._of_sqlite if spoken.name == "sqlite" else self._of_postgresql
+        self.driver: Any = connection.driver_connection
+        self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
+
+    async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+        found: Sequence[Any] = await self.driver.execute_fetchall(prepared.text, values)  # one hop to the driver's thread and back
+        return found
+
+    async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+        statement = self.statements.get(prepared)
+        if statement is None:
+            statement = self.statements[prepared] = await self.driver.prepare(prepared.text)
+        found: Sequence[Any] = await statement.fetch(*values)
+        return found
+
+
+class Lane:
+    """At most `width` connections of the engine's pool, taken when they are first needed and kept until `close`."""
+
+    def __init__(self, engine: AsyncEngine, width: int) -> None:
+        self.engine = engine
+        self.width = width
+        self.turns = asyncio.Semaphore(width)
+        self.idle: list[Kept] = []
+        self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
+
+    async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+        """Raises whatever the driver raises, and the pool's TimeoutError when no turn comes in time."""
+        await self._turn()
+        try:
+            return await self._rows(statement, parameters)
+        finally:
+            self.turns.release()
+
+    async def _turn(self) -> None:
+        if not self.turns.locked():
+            await self.turns.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.turns.acquire()
+        except TimeoutError as late:
+            raise PoolTimeout("every connection of the fast lane is busy") from late
+
+    async def _rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+        kept = self.idle.pop() if self.idle else Kept(await self.engine.raw_connection(), self.engine.dialect)
+        try:
+            prepared = self.prepared.get(statement)
+            if prepared is None:
+                prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)
+            raw = await kept.fetch(prepared, prepared.values(parameters))
+        except BaseException:  # also a caller who went away: nobody knows what the connection is in the middle of
+            await greenlet_spawn(kept.connection.invalidate)
+            raise
+        self.idle.append(kept)
+        return prepared.rows(raw)
+
+    async def close(self) -> None:
+        """Give the idle connections back to the pool, so that its end is theirs."""
+        while self.idle:
+            await greenlet_spawn(self.idle.pop().connection.close)

@@ -1,0 +1,96 @@
+"""How an application's command names its license, and the lock that every change to a license begins with."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+
+from app.base.problems import Malformed
+from app.db.base import table
+from app.db.database import Session
+from app.licenses import rules, standing
+from app.licenses.keys import key_digest
+from app.licenses.models import License
+from app.licenses.problems import LicenseNotFound, LicenseRevoked, LoginRequired, refusal
+from app.licenses.rules import Asked, Standing
+from app.web.callers import Device, EndUser
+from app.web.problems import TokenInvalid
+from app.world import World
+
+_licenses = table(License)
+_bump = update(_licenses).values(rev=_licenses.c.rev + 1).returning(_licenses.c.id)
+_bump_id = _bump.where(_licenses.c.id == bindparam("the_id"))
+_bump_key = _bump.where(_licenses.c.key_hash == bindparam("the_key"))
+_there = select(_licenses.c.id).where(_licenses.c.id == bindparam("the_id"))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """By its key, by the id of a license that is assigned to the end user, or by the seat whose token came along.
+
+    `product` is the product's code, if the application says which: a key of another product is then an unknown one (R5).
+    """
+
+    key: str | None = field(default=None, repr=False)
+    license_id: UUID | None = None
+    product: str | None = None
+    seat: Device | None = None
+
+
+async def bump(session: Session, license_id: UUID) -> None:
+    """Lock the license for this transaction; the first statement of every change to seats, users or usage (R34)."""
+    if await session.scalar(_bump_id, {"the_id": license_id}) is None:
+        raise LicenseNotFound
+
+
+async def there(session: Session, license_id: UUID) -> bool:
+    return await session.scalar(_there, {"the_id": license_id}) is not None
+
+
+async def known(session: Session, license_id: UUID, now: datetime, user_id: UUID | None = None) -> Standing:
+    """The license's standing, seen by this user. Raises LicenseNotFound."""
+    it = await standing.standing(session, standing.BY_LICENSE, standing.facts(now, license_id=license_id, user_id=user_id))
+    if it is None:
+        raise LicenseNotFound
+    return it
+
+
+async def unrevoked(session: Session, license_id: UUID, now: datetime) -> Standing:
+    """The license, locked, for an operator's change; a revoked one is past changing. Raises LicenseNotFound, LicenseRevoked."""
+    await bump(session, license_id)
+    it = await known(session, license_id, now)
+    if it.revoked_at is not None:
+        raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
+    return it
+
+
+async def locked(session: Session, world: World, claim: Claim, by: EndUser | None, fingerprint: str | None, now: datetime) -> Standing:
+    """The license that the claim names, locked, as the user and the device stand to it. Raises LicenseNotFound, TokenInvalid."""
+    if (claim.key, claim.license_id, claim.seat).count(None) != 2:
+        sentence = "wants one of license_key, license_id (of a logged-in user) and the token of a seat"
+        raise Malformed([("/license_key", "ambiguous", sentence)])
+    facts = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None)
+    if claim.seat is not None:
+        if not claim.seat.live:
+            raise TokenInvalid("The seat was given back; activate the device again.")
+        await bump(session, claim.seat.license_id)
+        named = {**facts, "license_id": claim.seat.license_id, "seat_id": claim.seat.activation_id}
+        it = await standing.standing(session, standing.BY_SEAT, named)
+    elif claim.license_id is not None:
+        if by is None:
+            raise LoginRequired("Without its key, a license is for the end users it is assigned to; log in.")
+        await bump(session, claim.license_id)
+        it = await standing.standing(session, standing.BY_LICENSE, {**facts, "license_id": claim.license_id})
+    else:
+        license_id = await session.scalar(_bump_key, {"the_key": key_digest(world.keys.lookup, claim.key or "")})
+        it = await standing.standing(session, standing.BY_LICENSE, {**facts, "license_id": license_id}) if license_id else None
+    if it is None or claim.product not in {None, it.product} or (claim.license_id is not None and not it.assigned):
+        raise LicenseNotFound
+    return it
+
+
+def usable(it: Standing, by: EndUser | None, now: datetime) -> None:
+    """The guard of every command: the license's own standing, the same as on every other path (R2)."""
+    for reason in rules.license_reasons(it, Asked(user=by is not None), now):
+        raise refusal(reason)

@@ -1,0 +1,44 @@
+"""Which end users may use a license."""
+
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import Limit
+from app.events.service import Actor, record
+from app.licenses import claims
+from app.licenses.models import Activation, LicenseUser
+from app.licenses.problems import UserLimitReached
+from app.users.models import User
+from app.users.problems import UserNotFound
+from app.world import World
+
+_add = insert(table(LicenseUser))
+
+
+async def assign(session: Session, world: World, by: Actor, license_id: UUID, user_id: UUID, max_users: Limit | None) -> None:
+    """Add a user to the bumped license, once; adding again changes nothing. Raises UserNotFound, UserLimitReached."""
+    if await session.scalar(select(User.id).where(User.id == user_id)) is None:
+        raise UserNotFound
+    taken = (await session.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
+    if user_id in taken:
+        return
+    if isinstance(max_users, int) and len(taken) >= max_users:
+        raise UserLimitReached("Remove a user first.", {"users": {"used": len(taken), "limit": max_users}})
+    await session.execute(_add, {"license_id": license_id, "user_id": user_id, "added_at": world.clock.now()})
+    await record(session, world, "license.user_added", by, ("license", license_id), user_id)
+
+
+async def remove(world: World, by: Actor, license_id: UUID, user_id: UUID) -> None:
+    """Take a user off the license and release that user's seats with it (R31). Removing again changes nothing."""
+    async with world.db.write() as session:
+        await claims.bump(session, license_id)
+        gone = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)
+        if not (await session.execute(gone)).rowcount:
+            return
+        mine = (Activation.license_id == license_id, Activation.user_id == user_id, Activation.released_at.is_(None))
+        past = {"released_at": world.clock.now(), "release_reason": "user_removed"}
+        released = (await session.execute(update(Activation).where(*mine).values(past))).rowcount
+        await record(session, world, "license.user_removed", by, ("license", license_id), user_id, seats_released=released)

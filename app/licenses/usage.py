@@ -1,0 +1,95 @@
+"""Metered usage: added on purpose, never by a check (R42); all of it or nothing (R41)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from app.base.durations import instant_text
+from app.base.problems import Fact
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import UNLIMITED, Limit
+from app.licenses import claims, guesses
+from app.licenses.claims import Claim
+from app.licenses.models import Usage
+from app.licenses.periods import period
+from app.licenses.problems import LeaseExpired, MeterNotFound, UsageLimitReached
+from app.licenses.rules import Standing
+from app.web.callers import Subject
+from app.world import World
+
+_usage = table(Usage)
+MOST = 2**53 - 1
+"""What every JSON reader keeps exactly; not even an unlimited meter counts further (R40)."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """A meter in its current period. `remaining` is never below 0, also when the limit was lowered below what is used."""
+
+    used: int
+    limit: Limit
+    resets_at: datetime | None
+
+    @property
+    def remaining(self) -> Limit:
+        return max(0, self.limit - self.used) if isinstance(self.limit, int) else UNLIMITED
+
+    def facts(self) -> dict[str, Fact]:
+        resets_at = instant_text(self.resets_at) if self.resets_at else None
+        return {"used": self.used, "limit": self.limit, "remaining": self.remaining, "resets_at": resets_at}
+
+
+async def add(world: World, ip: str | None, by: Subject | None, claim: Claim, meter: str, amount: int) -> Used:
+    """Count `amount` (0 counts nothing and tells how it stands). Raises the standing's refusals, MeterNotFound, UsageLimitReached."""
+    async with guesses.counted(world, ip, claim.key):
+        now = world.clock.now()
+        async with world.db.write() as session:
+            it = await claims.locked(session, world, claim, by, None, now)
+            claims.usable(it, by, now)
+            if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):
+                raise LeaseExpired
+            if (rule := it.meters.get(meter)) is None:
+                raise MeterNotFound
+            return await _added(session, it, meter, rule, amount, now)
+
+
+async def _added(session: Session, it: Standing, meter: str, rule: Mapping[str, Any], amount: int, now: datetime) -> Used:
+    start, resets_at = period(rule["per"], now)
+    limit: Limit = rule["limit"]
+    most = limit if isinstance(limit, int) else MOST
+    row = (_usage.c.license_id == it.license_id, _usage.c.meter == meter, _usage.c.period_start == start)
+    if amount:
+        counting = update(_usage).where(*row, _usage.c.used + amount <= most).values(used=_usage.c.used + amount)
+        if (used := await session.scalar(counting.returning(_usage.c.used))) is not None:
+            return Used(used, limit, resets_at)
+    used = await session.scalar(select(_usage.c.used).where(*row))
+    if amount and used is None and amount <= most:
+        values = {"license_id": it.license_id, "meter": meter, "period_start": start, "used": amount}
+        await session.execute(insert(_usage), values)
+        return Used(amount, limit, resets_at)
+    told = Used(used or 0, limit, resets_at)
+    if amount:
+        raise UsageLimitReached("Nothing was counted; wait for the next period or ask for less.", {"meter": meter, **told.facts()})
+    return told
+
+
+async def of(session: Session, standings: Sequence[Standing], now: datetime) -> dict[UUID, dict[str, Used]]:
+    """Every meter of these licenses in its current period."""
+    metered = [it for it in standings if it.meters]
+    starts = {period(rule["per"], now)[0] for it in metered for rule in it.meters.values()}
+    counted: dict[tuple[UUID, str, datetime], int] = {}
+    if metered:
+        wanted = (_usage.c.license_id.in_([it.license_id for it in metered]), _usage.c.period_start.in_(starts))
+        for row in await session.execute(select(*_usage.columns).where(*wanted)):
+            counted[row.license_id, row.meter, row.period_start] = row.used
+    told: dict[UUID, dict[str, Used]] = {it.license_id: {} for it in standings}
+    for it in metered:
+        for meter, rule in it.meters.items():
+            start, resets_at = period(rule["per"], now)
+            told[it.license_id][meter] = Used(counted.get((it.license_id, meter, start), 0), rule["limit"], resets_at)
+    return told

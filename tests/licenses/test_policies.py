@@ -1,0 +1,195 @@
+"""Every row of the policy table of api.md section 2 works as it is sold, and what makes no sense is refused when declared."""
+
+from typing import Any
+
+import pytest
+
+from tests.given import Given, Person
+from tests.web.test_problems import problem
+
+
+def body(license_: dict[str, Any], fingerprint: str | None = "laptop", **more: Any) -> dict[str, Any]:
+    device = {"device": {"fingerprint": fingerprint}} if fingerprint is not None else {}
+    return {"license_key": license_["key"], **device, **more}
+
+
+async def take(given: Given, license_: dict[str, Any], fingerprint: str | None = "laptop", by: Person | None = None) -> tuple[int, Any]:
+    answer = await given.client.post("/v1/activations", json=body(license_, fingerprint), headers=by.auth if by else {})
+    told = answer.json()
+    return answer.status_code, told["activation"] if answer.is_success else told["code"]
+
+
+async def check(given: Given, license_: dict[str, Any], fingerprint: str | None = "laptop", by: Person | None = None) -> str:
+    asked = body(license_, fingerprint, product=license_["product"])
+    return str((await given.post("/v1/licenses/validate", asked, by.auth if by else {}))["code"])
+
+
+async def test_r8_key_only_needs_no_device(given: Given) -> None:
+    license_ = await given.license()
+    assert await check(given, license_, None) == "ok"
+    assert await check(given, license_, "anything") == "ok"
+    assert await take(given, license_) == (409, "seats_not_used")
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_node_locked_and_n_devices(given: Given, limit: int) -> None:
+    license_ = await given.seats(limit)
+    assert await check(given, license_) == "not_activated"
+    for number in range(limit):
+        assert (await take(given, license_, f"device-{number}"))[0] == 201
+    assert await take(given, license_, "one more") == (409, "seat_limit_reached")
+    given.clock.forward(days=4000)
+    assert await check(given, license_, "device-0") == "ok"
+    assert await check(given, license_, "one more") == "not_activated"
+
+
+async def test_floating_seats_come_free_by_themselves(given: Given) -> None:
+    license_ = await given.seats(1, lease="PT30M")
+    await take(given, license_, "one")
+    given.clock.forward(minutes=30)
+    assert await check(given, license_, "one") == "lease_expired"
+    assert (await take(given, license_, "two"))[0] == 201
+    assert await take(given, license_, "one") == (409, "seat_limit_reached")
+
+
+async def test_phone_home_weekly(given: Given) -> None:
+    license_ = await given.seats(1, lease="P7D")
+    held = await given.activation(license_)
+    given.clock.forward(days=6, hours=23)
+    auth, path = {"Authorization": f"Bearer {held['token']}"}, f"/v1/activations/{held['activation']['id']}/heartbeat"
+    assert (await given.client.post(path, headers=auth)).status_code == 200
+    given.clock.forward(days=6, hours=23)
+    assert await check(given, license_) == "ok"
+    given.clock.forward(hours=1)
+    assert await check(given, license_) == "lease_expired"
+
+
+async def test_a_process_has_a_seat_of_its_own_also_on_the_same_device(given: Given) -> None:
+    license_ = await given.license(await given.policy(seat_by="session", max_seats=2, lease="PT5M"))
+    first, second = [(await take(given, license_, "host"))[1] for _ in range(2)]
+    assert first["id"] != second["id"]
+    assert await take(given, license_, "host") == (409, "seat_limit_reached")
+    assert await check(given, license_, "host") == "ok"
+    assert await check(given, license_, "other") == "not_activated"
+    given.clock.forward(minutes=5)
+    assert await check(given, license_, "host") == "lease_expired"
+    assert (await take(given, license_, "host"))[1]["id"] not in {first["id"], second["id"]}
+
+
+async def test_r33_named_users_hold_one_seat_each_on_any_device(given: Given) -> None:
+    license_ = await given.license(await given.policy(seat_by="user", max_seats=2))
+    ola, kari, paal = [await given.logged_in() for _ in range(3)]
+    assert await take(given, license_) == (401, "login_required")
+    assert await check(given, license_) == "login_required"
+    status, seat = await take(given, license_, "laptop", ola)
+    assert (status, seat["fingerprint"]) == (201, None)
+    assert await take(given, license_, "phone", ola) == (200, {**seat, "last_seen_at": seat["last_seen_at"]})
+    assert (await take(given, license_, None, kari))[0] == 201
+    assert await take(given, license_, "laptop", paal) == (409, "seat_limit_reached")
+    assert await check(given, license_, None, ola) == "ok"
+    assert await check(given, license_, "never seen", ola) == "ok"
+    assert await check(given, license_, "laptop", paal) == "not_activated"
+
+
+async def test_r33_each_user_has_devices_of_their_own(given: Given) -> None:
+    license_ = await given.license(await given.policy(seat_by="device_per_user", max_seats=2))
+    ola, kari = await given.logged_in(), await given.logged_in()
+    assert await take(given, license_) == (401, "login_required")
+    for fingerprint in ("laptop", "phone"):
+        assert (await take(given, license_, fingerprint, ola))[0] == 201
+    assert await take(given, license_, "tablet", ola) == (409, "seat_limit_reached")
+    assert (await take(given, license_, "laptop", kari))[0] == 201
+    assert await check(given, license_, "laptop", kari) == "ok"
+    assert await check(given, license_, "phone", kari) == "not_activated"
+    asked = body(license_, "laptop", product=license_["product"])
+    assert (await given.post("/v1/licenses/validate", asked, kari.auth))["license"]["seats"] == {"used": 1, "limit": 2}
+    shown = given.expect(await given.client.get(f"/v1/licenses/{license_['id']}", headers=given.root))
+    assert shown["seats"]["used"] == 3
+
+
+async def test_a_user_keeps_their_seat_alive_without_its_token(given: Given) -> None:
+    license_ = await given.license(await given.policy(seat_by="user", max_seats=1, lease="PT1H"))
+    ola, kari = await given.logged_in(), await given.logged_in()
+    _, seat = await take(given, license_, None, ola)
+    given.clock.forward(minutes=5)
+    beat = f"/v1/activations/{seat['id']}/heartbeat"
+    renewed = given.expect(await given.client.post(beat, headers=ola.auth))
+    assert renewed["activation"]["lease_expires_at"] > seat["lease_expires_at"]
+    problem(await given.client.post(beat, headers=kari.auth), 404, "activation_not_found")
+    problem(await given.client.post(beat, headers=given.root), 403, "activation_token_required")
+
+
+async def test_r32_extra_seats_are_tolerated_with_a_warning(given: Given) -> None:
+    license_ = await given.seats(1, extra_seats=1)
+    await given.activation(license_, "one")
+    assert (await given.activation(license_, "two"))["seats"] == {"used": 2, "limit": 2}
+    assert await take(given, license_, "three") == (409, "seat_limit_reached")
+    told = await given.post("/v1/licenses/validate", body(license_, "one", product=license_["product"]), {})
+    assert (told["valid"], [it["code"] for it in told["warnings"]]) == (True, ["over_limit"])
+
+
+async def test_r28_lowering_a_limit_keeps_devices_working_and_refuses_new_ones(given: Given) -> None:
+    policy = await given.policy(seat_by="device", max_seats=3)
+    license_ = await given.license(policy)
+    for fingerprint in ("one", "two"):
+        await given.activation(license_, fingerprint)
+    given.expect(await given.client.patch(f"/v1/policies/{policy['id']}", json={"max_seats": 1}, headers=given.root))
+    told = await given.post("/v1/licenses/validate", body(license_, "two", product=license_["product"]), {})
+    assert (told["valid"], told["warnings"][0]["code"]) == (True, "over_limit")
+    assert (await take(given, license_, "two"))[0] == 200
+    assert await take(given, license_, "three") == (409, "seat_limit_reached")
+
+
+async def test_r29_zero_unlimited_and_absent_are_three_things(given: Given) -> None:
+    assert await take(given, await given.seats(0)) == (409, "seat_limit_reached")
+    endless = await given.seats("unlimited")
+    for number in range(5):
+        assert (await take(given, endless, f"device-{number}"))[0] == 201
+
+
+async def test_one_trial_for_each_device_ever(given: Given) -> None:
+    product = await given.product()
+    terms = {"seat_by": "device", "max_seats": 2, "trial": True, "starts": "first_activation", "duration": "P14D"}
+    trial = await given.policy(product, **terms)
+    first, second = await given.license(trial), await given.license(trial)
+    _, seat = await take(given, first)
+    assert await take(given, second) == (409, "trial_used")
+    await given.client.delete(f"/v1/activations/{seat['id']}", headers=given.root)
+    assert await take(given, second) == (409, "trial_used")
+    assert (await take(given, first))[0] == 201
+    assert (await take(given, second, "phone"))[0] == 201
+    bought = await given.license(await given.policy(product, seat_by="device", max_seats=1))
+    assert (await take(given, bought))[0] == 201
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"seat_by": "none", "starts": "first_activation"},
+        {"seat_by": "none", "extra_seats": 1},
+        {"seat_by": "none", "trial": True},
+        {"seat_by": "session", "max_seats": 1},
+        {"seat_by": "user", "max_seats": 1, "trial": True},
+        {"seat_by": "device_per_user"},
+    ],
+    ids=str,
+)
+async def test_fields_that_do_not_go_together_are_refused(given: Given, terms: dict[str, Any]) -> None:
+    product = await given.product()
+    wanted = {"product": product["code"], "name": "P", **terms}
+    problem(await given.client.post("/v1/policies", json=wanted, headers=given.root), 422, "policy_contradiction")
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"extra_seats": -1}, {"max_seats": 10**20}, {"max_seats": -1}, {"meters": {"a": {"limit": -1}}}, {"meters": {"a": {"limit": None}}},
+        {"meters": {"a": {"limit": 1, "per": "week"}}}, {"offline_ttl": "P9000Y"}, {"duration": "P1"}, {"starts": "first_check"},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_values_out_of_bounds_are_named(given: Given, terms: dict[str, Any]) -> None:
+    product = await given.product()
+    wanted = {"product": product["code"], "name": "P", "seat_by": "device", "max_seats": 1, **terms}
+    told = problem(await given.client.post("/v1/policies", json=wanted, headers=given.root), 422, "malformed")
+    assert told["errors"][0]["pointer"].startswith("/" + next(iter(terms)))
