@@ -8,13 +8,12 @@ from app.login.problems import (
     OneTimeTokenSpent,
     RegistrationClosed,
     StepUpRequired,
-    TooManyAttempts,
     TotpRequired,
 )
 from app.login.registration import Wish
 from app.users.problems import EmailTaken
 from app.web.callers import TheOrigin, TheSubject, TheWorld
-from app.web.problems import SubjectTokenRequired
+from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 

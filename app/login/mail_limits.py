@@ -11,9 +11,9 @@ from app.db import dialect
 from app.db.base import Base
 from app.db.database import Session
 from app.db.types import Instant
-from app.login.problems import TooManyAttempts
 from app.users.rules import folded
 from app.web.callers import Origin
+from app.web.problems import TooManyAttempts
 from app.world import World
 
 PER_ADDRESS, PER_NETWORK = 3, 20

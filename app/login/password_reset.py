@@ -10,11 +10,12 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import account, mail_limits, one_time, totp
 from app.login.one_time import Purpose
-from app.login.problems import CodeRefused, OneTimeTokenSpent, TooManyAttempts, TotpRequired
+from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.mail.models import Template
 from app.mail.service import post
 from app.users.models import User
 from app.web.callers import Origin
+from app.web.problems import TooManyAttempts
 from app.world import World
 
 
