@@ -27,7 +27,7 @@ from app.events.service import Actor
 from app.licenses import seats
 from app.licenses import service as licenses
 from app.licenses.schemas import ActivationOut, LicenseIn, LicenseOut
-from app.login import service as login
+from app.login import accounts as login
 from app.login.schemas import UserIn
 from app.signing_keys.service import WrongKeys, signer
 from app.users.schemas import UserOut
@@ -217,7 +217,7 @@ def create_user(
     """Create an end user."""
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
     body = shaped(UserIn, email=email, email_verified=verified, password=secret)
-    values = body.model_dump(exclude={"password"})
+    values = body.profile()
     row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
     show(UserOut.of(row).model_dump_json())
 

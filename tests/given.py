@@ -25,6 +25,8 @@ class Person:
     password: str = PASSWORD
     secret: str | None = None
     token: str | None = None
+    refresh: str | None = None
+    recovery: list[str] = field(default_factory=list)
 
     @property
     def auth(self) -> dict[str, str]:
@@ -92,7 +94,8 @@ class Given:
         body = {"identifier": person.email, "password": person.password}
         if person.secret is not None:
             body["totp"] = self.totp(person)
-        person.token = (await self.post("/v1/login", body, {}))["access_token"]
+        told = await self.post("/v1/login", body, {})
+        person.token, person.refresh = told["access_token"], told["refresh_token"]
         return person
 
     async def with_totp(self, person: Person | None = None, **more: Any) -> Person:
@@ -100,7 +103,8 @@ class Given:
         person = await self.logged_in(person, **more)
         made = await self.post("/v1/me/totp", {}, person.auth)
         person.secret = made["secret"]
-        await self.post(f"/v1/me/totp/{made['id']}/confirm", {"code": self.totp(person)}, person.auth)
+        told = await self.post(f"/v1/me/totp/{made['id']}/confirm", {"code": self.totp(person)}, person.auth)
+        person.recovery = told["recovery_codes"] or person.recovery
         self.clock.forward(seconds=30)
         return person
 

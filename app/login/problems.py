@@ -24,7 +24,7 @@ class CodeRefused(Problem):
 class TooManyAttempts(Problem):
     kind = Kind.THROTTLED
     code = "too_many_attempts"
-    title = "Too many wrong codes; this factor is locked for a while."
+    title = "Too many tries; wait before the next one."
 
 
 class StepUpRequired(Problem):
@@ -55,3 +55,33 @@ class EnrolmentNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "enrolment_not_found"
     title = "There is no such pending enrolment; it may have expired."
+
+
+class SessionNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "session_not_found"
+    title = "There is no such session of this end user."
+
+
+class StepNotDue(Problem):
+    kind = Kind.CONFLICT
+    code = "login_step_not_due"
+    title = "The login does not want this step now; see its `next`."
+
+
+class FactorNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "factor_not_found"
+    title = "There is no such factor of this end user."
+
+
+class FactorIndispensable(Problem):
+    kind = Kind.CONFLICT
+    code = "factor_indispensable"
+    title = "The password cannot be removed; change it."
+
+
+class PasswordWrong(Problem):
+    kind = Kind.FORBIDDEN
+    code = "password_wrong"
+    title = "The current password does not fit."

@@ -19,7 +19,7 @@ from app.base.settings import Settings
 from app.world import World
 from tests.agreements import making
 from tests.clock import TurnedClock
-from tests.conftest import SECRETS
+from tests.conftest import LIMITS, SECRETS
 from tests.given import PASSWORD, Given, Person
 from tests.house.source import ROOT
 
@@ -70,7 +70,7 @@ async def serving(database_url: str, folder: Path) -> AsyncIterator[Service]:
         port = probe.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
     settings = {"ENV": "production", "PUBLIC_URL": base, "PORT": str(port), "DATABASE_URL": database_url, "LOG_LEVEL": "debug"}
-    environment = SECRETS | {f"LICENTIA_{name}": value for name, value in settings.items()}
+    environment = SECRETS | LIMITS | {f"LICENTIA_{name}": value for name, value in settings.items()}
     process = _started(environment, folder / "log")
     world = World.of(Settings.load(environment))
     try:

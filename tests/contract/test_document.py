@@ -18,7 +18,7 @@ METHODS = ("get", "put", "post", "patch", "delete")
 OPERATIONS: dict[str, dict[str, Any]] = {
     f"{method.upper()} {path}": calls[method] for path, calls in DOCUMENT["paths"].items() for method in METHODS if method in calls
 }
-PUBLIC = {"POST /v1/login", "GET /v1/agreement-texts/{text_id}"}
+PUBLIC = {"POST /v1/login", "POST /v1/token/refresh", "GET /v1/agreement-texts/{text_id}"}
 """Calls under /v1 that nobody needs a credential for; a new one is put here on purpose."""
 OTHER_BODIES = {("GET /readyz", "503")}
 """Refusals whose body is no problem: readiness says its faults in a shape of its own."""
