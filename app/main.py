@@ -20,6 +20,7 @@ import app.licenses.guard
 import app.licenses.routes
 import app.login.guard
 import app.login.routes
+import app.signing_keys.problems
 import app.signing_keys.routes
 import app.users.routes
 from app import __version__
