@@ -137,7 +137,7 @@ class PasswordHasher:
     def _legacy(self, password: str, stored: str) -> bool:
         """Bcrypt knows 72 bytes and no more: what is longer never fits, after the same work (R10)."""
         octets, over = password.encode(), False
-        if "$2" in stored[:16]:
+        if stored.startswith("$2"):
             octets, over = octets[:BCRYPT_OCTETS], len(octets) > BCRYPT_OCTETS
         try:
             return bool(self.legacy.verify(octets, stored)) and not over
