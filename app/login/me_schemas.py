@@ -7,7 +7,7 @@ from app.db.types import AnyRow
 from app.login.factors import Added
 from app.login.recovery import FEW, Left
 from app.login.rules import Level
-from app.login.schemas import Password, SessionFace
+from app.login.schemas import SessionFace, Unshown
 from app.users.schemas import UserOut
 from app.web.shapes import Instant, Name, Secret, Shape
 
@@ -47,8 +47,8 @@ class SessionOut(Shape):
 
 
 class PasswordIn(Shape):
-    current: Password
-    new: Password
+    current: Unshown
+    new: Unshown
 
 
 class FactorAdded(Shape):

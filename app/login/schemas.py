@@ -21,6 +21,8 @@ def _bounded(password: str) -> str:
 
 
 Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_bounded)]
+Unshown = Annotated[Password, Field(repr=False)]
+"""For fields whose name does not say that they are secret."""
 Code = Annotated[Secret, Field(max_length=32)]
 """Digits as the authenticator app shows them; what is not a code is refused like a wrong one."""
 
@@ -73,7 +75,7 @@ class CodeIn(Shape):
 
 
 class NewPasswordIn(Shape):
-    new: Password
+    new: Unshown
 
 
 class RefreshIn(Shape):

@@ -16,7 +16,8 @@ from app.licenses.schemas import ActivationIn
 from app.licenses.seats import DeviceFacts
 from app.login import factors, sessions, tokens
 from app.login import service as login
-from app.login.schemas import CodeIn, LoginIn, UserIn
+from app.login.me_schemas import IntrospectIn, PasswordIn
+from app.login.schemas import CodeIn, LoginIn, NewPasswordIn, RefreshIn, UserIn
 from app.login.unfinished import Incomplete
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, UnfinishedLogin
@@ -87,7 +88,12 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     [
         LoginIn(identifier="a@example.com", password="hunter2-marker", totp="hunter2-marker"),
         UserIn(email="a@example.com", password="hunter2-marker"),
+        UserIn(email="a@example.com", password_hash="hunter2-marker"),
         CodeIn(code="hunter2-marker"),
+        RefreshIn(refresh_token="hunter2-marker"),
+        NewPasswordIn(new="hunter2-marker"),
+        PasswordIn(current="hunter2-marker", new="hunter2-marker"),
+        IntrospectIn(token="hunter2-marker"),
         ActivationIn(license_key="hunter2-marker"),
         ActivationIn(activation_code="hunter2-marker"),
     ],
