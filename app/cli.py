@@ -30,7 +30,7 @@ from app.licenses import activations
 from app.licenses import service as licenses
 from app.licenses.activation_schemas import ActivationOut
 from app.licenses.schemas import LicenseIn, LicenseOut
-from app.login import service as login
+from app.login import accounts as login
 from app.login.schemas import UserIn
 from app.signing_keys.service import WrongKeys, signer
 from app.users.schemas import UserOut
@@ -48,7 +48,9 @@ app = typer.Typer(
 keys_app = typer.Typer(no_args_is_help=True, help="Operator keys.")
 users_app = typer.Typer(no_args_is_help=True, help="End users.")
 licenses_app = typer.Typer(no_args_is_help=True, help="Licenses.")
+signing_app = typer.Typer(no_args_is_help=True, help="Signing and encryption keys.")
 app.add_typer(keys_app, name="api-keys")
+app.add_typer(signing_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(licenses_app, name="licenses")
 
@@ -230,6 +232,29 @@ def revoke_key(key_id: UUID) -> None:
     with_world(lambda world: api_keys.revoke(world, None, key_id))
 
 
+@signing_app.command("rotate")
+def rotate_keys(
+    now: Annotated[bool, typer.Option("--now", help="A key leaked: do not wait until caches know the next one.")] = False,
+) -> None:
+    """Let the next signing key sign and publish another; seal what old encryption keys wrote with the first of LICENTIA_ENCRYPTION_KEYS."""
+    from app.licenses.models import Activation
+    from app.login.models import Factor
+    from app.signing_keys import rotation
+    from app.signing_keys.models import SigningKeyRow
+
+    sealed: list[rotation.Sealed] = [
+        (SigningKeyRow.kid, SigningKeyRow.private_sealed),
+        (Factor.id, Factor.secret_sealed),
+        (Activation.id, Activation.token_sealed),
+    ]
+
+    async def work(world: World) -> dict[str, Any]:
+        resealed = sum([await rotation.reseal(world, each) for each in sealed])
+        return {**vars(await rotation.rotate(world, at_once=now)), "resealed": resealed}
+
+    show(with_world(work))
+
+
 @users_app.command("create")
 def create_user(
     email: str,
@@ -239,7 +264,7 @@ def create_user(
     """Create an end user."""
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
     body = shaped(UserIn, email=email, email_verified=verified, password=secret)
-    values = body.model_dump(exclude={"password"})
+    values = body.profile()
     row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
     show(UserOut.of(row).model_dump_json())
 

@@ -14,7 +14,7 @@ from app.events.service import Actor
 from app.licenses import codes
 from app.licenses import service as licenses
 from app.licenses.schemas import LicenseIn
-from app.login import service as login
+from app.login import accounts as login
 from app.login.schemas import UserIn
 from app.world import World
 
@@ -102,7 +102,7 @@ async def _seed(world: World, key_path: Path) -> str:
     ((_, code),) = await codes.create(world, by, shown.row.id, count=1, max_uses=1, expires_at=None)
     password = world.entropy.secret("")[:24]
     user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
-    await login.create_user(world, by, user.model_dump(exclude={"password"}), password)
+    await login.create_user(world, by, user.profile(), password)
     await _publish(world, by)
     return _lines(world.settings.public_url, key_path, key, code, password, shown.row.id)
 

@@ -23,6 +23,7 @@ import app.licenses.use_routes
 import app.login.account_routes
 import app.login.guard
 import app.login.routes
+import app.signing_keys.problems
 import app.signing_keys.routes
 import app.users.routes
 from app import __version__

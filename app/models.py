@@ -5,7 +5,6 @@ import app.api_keys.models
 import app.catalog.models
 import app.events.models
 import app.licenses.models
-import app.login.mail_limits
 import app.login.models
 import app.login.one_time
 import app.mail.models

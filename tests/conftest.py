@@ -29,6 +29,8 @@ SECRETS = {
     "LICENTIA_ENCRYPTION_KEYS": "t1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
     "LICENTIA_LOOKUP_KEY": "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
 }
+LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PER_IP": "1000"}
+"""All tests come from one address; those of the limits themselves lower them again (rules/authentication R48)."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,7 +52,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings.load({**SECRETS, "LICENTIA_VAR": str(tmp_path_factory.mktemp("var")), "LICENTIA_DATABASE_POOL": "20"})
+    return Settings.load({**SECRETS, **LIMITS, "LICENTIA_VAR": str(tmp_path_factory.mktemp("var")), "LICENTIA_DATABASE_POOL": "20"})
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,13 @@
 """One builder for each noun. Everything is made over HTTP, as an operator or an end user would."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from typing import Any
 
 import httpx
 import pyotp
+from fastapi import FastAPI
 
 from app.api_keys import service as api_keys
 from app.world import World
@@ -25,6 +26,8 @@ class Person:
     password: str = PASSWORD
     secret: str | None = None
     token: str | None = None
+    refresh: str | None = None
+    recovery: list[str] = field(default_factory=list)
 
     @property
     def auth(self) -> dict[str, str]:
@@ -46,6 +49,17 @@ class Given:
     async def post(self, path: str, body: dict[str, Any] | None = None, auth: dict[str, str] | None = None) -> dict[str, Any]:
         """POST as the root operator (or as `auth`) and expect success."""
         return self.expect(await self.client.post(path, json=body or {}, headers=self.root if auth is None else auth))
+
+    def configured(self, app: FastAPI, **settings: Any) -> None:
+        """Go on under other settings, until the end of the test."""
+        self.world = app.state.world = replace(self.world, settings=self.world.settings.model_copy(update=settings))
+
+    async def begin(self, person: Person, **more: Any) -> dict[str, str]:
+        """Log in as far as the password goes; the header of the unfinished login."""
+        body = {"identifier": person.email, "password": person.password, **more}
+        answer = await self.client.post("/v1/login", json=body)
+        assert answer.status_code == 202, answer.text
+        return {"Authorization": f"Login {answer.json()['login']['token']}"}
 
     @staticmethod
     def expect(answer: httpx.Response) -> dict[str, Any]:
@@ -92,7 +106,8 @@ class Given:
         body = {"identifier": person.email, "password": person.password}
         if person.secret is not None:
             body["totp"] = self.totp(person)
-        person.token = (await self.post("/v1/login", body, {}))["access_token"]
+        told = await self.post("/v1/login", body, {})
+        person.token, person.refresh = told["access_token"], told["refresh_token"]
         return person
 
     async def with_totp(self, person: Person | None = None, **more: Any) -> Person:
@@ -100,7 +115,8 @@ class Given:
         person = await self.logged_in(person, **more)
         made = await self.post("/v1/me/totp", {}, person.auth)
         person.secret = made["secret"]
-        await self.post(f"/v1/me/totp/{made['id']}/confirm", {"code": self.totp(person)}, person.auth)
+        told = await self.post(f"/v1/me/totp/{made['id']}/confirm", {"code": self.totp(person)}, person.auth)
+        person.recovery = told["recovery_codes"] or person.recovery
         self.clock.forward(seconds=30)
         return person
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.base.entropy import Entropy
@@ -20,6 +20,9 @@ PREFIX = "LICENTIA_"
 EX_CONFIG = 78  # sysexits.h
 REQUIRED = "is required in production"
 KEY_OCTETS = 32
+ALONE = 15  # NIST SP 800-63B-4 section 3.1.1.2: the shortest password that gives a session by itself
+MOST_POSTS = 100_000
+SOFTEST = 1000
 LEAST_MEMORY_KIB = 19_456  # the OWASP floor for Argon2id with t=2, p=1
 
 
@@ -143,7 +146,9 @@ class Settings(BaseSettings):
     argon2_time: Annotated[int, Field(ge=2, le=10)] = 2
     argon2_lanes: Annotated[int, Field(ge=1, le=16)] = 1
     hash_slots: Annotated[int, Field(ge=1, le=256)] = max(2, os.cpu_count() or 2)
-    password_min: Annotated[int, Field(ge=15, le=64)] = 15
+    mfa: Literal["optional", "required"] = "optional"
+    password_min: Annotated[int, Field(ge=8, le=64)] = ALONE
+    breach_lookup: Annotated[str, AfterValidator(_public_url)] | None = None
     totp_issuer: Annotated[str, Field(min_length=1, max_length=64, pattern="^[^:]+$")] = "Licentia"
     totp_skew: Annotated[int, Field(ge=0, le=1)] = 1
     totp_pending: Span = timedelta(minutes=15)
@@ -151,6 +156,10 @@ class Settings(BaseSettings):
     login_tries: Annotated[int, Field(ge=1, le=10)] = 5
     access_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=10)
     session_lifetime: Span = timedelta(days=30)
+    refresh_idle: Span = timedelta(days=14)
+    sessions_per_user: Annotated[int, Field(ge=1, le=1000)] = 50
+    login_posts_per_minute: Annotated[int, Field(ge=1, le=MOST_POSTS)] = 30
+    login_failures_per_ip: Annotated[int, Field(ge=1, le=MOST_POSTS)] = 20
     second_factor_lifetime: Span = timedelta(hours=24)
     fresh_password: Span = timedelta(minutes=5)
     presentation_lifetime: Annotated[Span, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] = timedelta(minutes=30)
@@ -165,6 +174,14 @@ class Settings(BaseSettings):
     pages_url: Annotated[str, AfterValidator(_public_url)] | None = None
     verify_lifetime: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(hours=24)
     reset_lifetime: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=60)
+
+    @model_validator(mode="after")
+    def _safe_together(self) -> Self:
+        if self.password_min < ALONE and self.mfa == "optional":
+            raise ValueError(f"{PREFIX}PASSWORD_MIN below {ALONE} wants {PREFIX}MFA=required")
+        if self.env == "production" and max(self.login_posts_per_minute, self.login_failures_per_ip) > SOFTEST:
+            raise ValueError(f"{PREFIX}LOGIN_POSTS_PER_MINUTE and {PREFIX}LOGIN_FAILURES_PER_IP are {SOFTEST} at most in production")
+        return self
 
     @classmethod
     def settings_customise_sources(

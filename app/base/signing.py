@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self, TypeAlias
 
 from joserfc import jws
@@ -88,9 +89,10 @@ class Signer:
 
 @dataclass
 class KeyShelf:
-    """The signer that this process read from the database; `signing_keys` fills it."""
+    """The signer that this process read from the database, and when; `signing_keys` fills it, and anew now and then."""
 
     signer: Signer | None = None
+    read_at: datetime | None = None
 
 
 def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:

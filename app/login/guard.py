@@ -1,6 +1,7 @@
 """Establishes which end user an access token speaks for, and passes unfinished logins on."""
 
-from app.login.sessions import subject, token_holder
+from app.login.sessions import subject
+from app.login.tokens import token_holder
 from app.web.callers import UnfinishedLogin
 from app.world import World
 

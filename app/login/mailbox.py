@@ -11,7 +11,7 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import account, mail_limits, one_time
+from app.login import account, mail_limits, one_time, passwords, revocation
 from app.login.one_time import Purpose
 from app.login.problems import OneTimeTokenSpent, StepUpRequired
 from app.login.rules import fresh
@@ -64,7 +64,7 @@ async def _registered(session: Session, world: World, row: AnyRow) -> ProvenAddr
     profile = {name: wish[name] for name in ("email", "display_name", "locale")}
     made = await users.insert_user(session, world, account.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
     if not disputed:
-        await account.put(session, world, account.ANONYMOUS, made.id, wish["password_hash"])
+        await passwords.put(session, world, account.ANONYMOUS, made.id, wish["password_hash"])
     await one_time.drop_registrations(session, world, wish["email"])
     return ProvenAddress(made.email, disputed)
 
@@ -78,7 +78,7 @@ async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddr
     if email is None:
         return None
     by = Actor("user", user_id)
-    await account.end_all(session, world, by, user_id, "email_verified")
+    await revocation.end_all(session, world, by, user_id, "email_verified")
     await account.drop_factors(session, user_id)
     await one_time.drop(session, world, user_id)
     await record(session, world, "user.email_verified", by, ("user", user_id), user_id)
@@ -94,7 +94,7 @@ async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress
     values = {"email": wish["email"], "email_folded": folded(wish["email"]), "email_verified_at": now}
     await session.execute(update(table(User)).where(User.id == before.id).values(values))
     by = Actor("user", before.id)
-    await account.end_all(session, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
+    await revocation.end_all(session, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
     await one_time.drop(session, world, before.id)
     await record(session, world, "user.email_changed", by, ("user", before.id), before.id)
     await account.tell(session, world, before, Template.EMAIL_CHANGED, {"address": account.hinted(wish["email"]), "when": now})

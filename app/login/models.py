@@ -1,17 +1,19 @@
-"""Factors, unfinished logins, sessions."""
+"""Factors, unfinished logins, sessions with their refresh tokens, and the counters that slow guessing down."""
 
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.db.types import Digest, Identifier, Instant, JsonList, Reference, Word
+from app.db.types import Digest, Identifier, Instant, Json, JsonList, Reference, Word
 
 
 class FactorKind(StrEnum):
     PASSWORD = "password"  # noqa: S105  the name of a kind, not a password
     TOTP = "totp"
+    RECOVERY = "recovery"
 
 
 class FactorState(StrEnum):
@@ -21,7 +23,12 @@ class FactorState(StrEnum):
 
 
 class Factor(Base):
-    """An authenticator, also a dead one. A password has `hash`; a TOTP device has `secret_sealed` and the `last_step` it spent."""
+    """An authenticator, also a dead one. A password has `hash`; a TOTP device has `secret_sealed` and the `last_step` it spent.
+
+    A recovery code has a `hash` and the `selector` that finds it; `used_at` is when it was spent. `imported`: the hash came from
+    another system, over the password as it was typed there. `locked_until` is not used since 0004 (see `throttles`); it stays
+    for replicas of before.
+    """
 
     __tablename__ = "factors"
     __table_args__ = (
@@ -52,8 +59,12 @@ class Factor(Base):
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     attempts: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[Instant | None]
+    selector: Mapped[str | None] = mapped_column(String(8))
+    imported: Mapped[bool] = mapped_column(default=False, server_default=false())
+    must_change: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[Instant]
     confirmed_at: Mapped[Instant | None]
+    used_at: Mapped[Instant | None]
     expires_at: Mapped[Instant | None]
 
 
@@ -66,7 +77,13 @@ class Login(Base):
     user_id: Mapped[Reference] = mapped_column(ForeignKey("users.id"), index=True)
     session_id: Mapped[Reference | None] = mapped_column(ForeignKey("sessions.id"))
     token_hash: Mapped[Digest] = mapped_column(unique=True)
+    auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
     password_at: Mapped[Instant | None]
+    second_factor_at: Mapped[Instant | None]
+    second_factor: Mapped[str | None] = mapped_column(String(8))
+    product: Mapped[str | None] = mapped_column(String(64))
+    device: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    device_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[Instant]
     expires_at: Mapped[Instant] = mapped_column(index=True)
@@ -74,7 +91,11 @@ class Login(Base):
 
 
 class SessionRow(Base):
-    """Who is in, how sure, since when. `amr` holds RFC 8176 values; assurance is computed from the instants."""
+    """Who is in, how sure, since when. `amr` holds RFC 8176 values; assurance is computed from the instants.
+
+    A session is of the `auth_epoch` that its user had; when the user's rises, every older session is dead (R59). `rev` is bumped
+    by whoever rotates its refresh token, so that they take turns. `product` and `device` are what the application said.
+    """
 
     __tablename__ = "sessions"
 
@@ -85,6 +106,43 @@ class SessionRow(Base):
     second_factor_at: Mapped[Instant | None]
     ip: Mapped[str | None] = mapped_column(String(64))
     user_agent: Mapped[str | None] = mapped_column(String(512))
+    auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    rev: Mapped[int] = mapped_column(default=0, server_default="0")
+    product: Mapped[str | None] = mapped_column(String(64))
+    device: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    device_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     created_at: Mapped[Instant]
+    last_seen_at: Mapped[Instant | None]
+    idle_expires_at: Mapped[Instant | None]
     expires_at: Mapped[Instant]
     revoked_at: Mapped[Instant | None]
+    revoked_reason: Mapped[str | None] = mapped_column(String(32))
+
+
+class RefreshToken(Base):
+    """One link of a session's chain (R57). Spent when it was exchanged, dropped when a twin took the place of an unspent one.
+
+    `parent_id` outlives its row, which is swept when it is past its time; so it is no foreign key.
+    """
+
+    __tablename__ = "refresh_tokens"
+
+    id: Mapped[Identifier]
+    session_id: Mapped[Reference] = mapped_column(ForeignKey("sessions.id"), index=True)
+    parent_id: Mapped[Reference | None] = mapped_column(index=True)
+    token_hash: Mapped[Digest] = mapped_column(unique=True)
+    created_at: Mapped[Instant]
+    expires_at: Mapped[Instant] = mapped_column(index=True)
+    used_at: Mapped[Instant | None]
+    dropped_at: Mapped[Instant | None]
+
+
+class Throttle(Base):
+    """Attempts of one kind by one name, account or network. `key` is an HMAC, so the table names nobody (R37, R48)."""
+
+    __tablename__ = "throttles"
+
+    key: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    attempts: Mapped[int]
+    locked_until: Mapped[Instant | None]
+    expires_at: Mapped[Instant | None] = mapped_column(index=True)

@@ -8,14 +8,13 @@ from sqlalchemy import update
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import account, mail_limits, one_time, totp
+from app.login import account, mail_limits, one_time, passwords, revocation, throttle, totp
 from app.login.one_time import Purpose
 from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.mail.models import Template
 from app.mail.service import post
 from app.users.models import User
 from app.web.callers import Origin
-from app.web.problems import TooManyAttempts
 from app.world import World
 
 
@@ -51,7 +50,7 @@ async def reset(world: World, token: str, password: str, code: str | None) -> No
         owner = account.usable(await account.of(session, row.user_id)) if row is not None and row.user_id is not None else None
     if owner is None:
         raise OneTimeTokenSpent
-    hashed = await account.accepted(world, password, owner.email, "/new_password")
+    hashed = await passwords.accepted(world, password, owner.email, "/new_password")
     matched = await _matched(world, token, owner.id, code) if _guarded(owner) else None
     async with world.db.write() as session:
         if await one_time.spend(session, world, token, Purpose.RESET) is None:
@@ -61,7 +60,7 @@ async def reset(world: World, token: str, password: str, code: str | None) -> No
             raise OneTimeTokenSpent
         if matched is None and _guarded(owner):
             raise TotpRequired
-        if matched is not None and not await totp.spend_step(session, *matched):
+        if matched is not None and not await totp.spend_step(session, *matched, world.clock.now()):
             raise CodeRefused
         await _renew(session, world, owner, hashed)
 
@@ -73,24 +72,16 @@ def _guarded(owner: AnyRow) -> bool:
 
 async def _matched(world: World, token: str, user_id: UUID, code: str | None) -> tuple[UUID, int]:
     """Which device shows this code, and for which step. The try is counted, with the token and with the account, before it is
-    looked at (R43)."""
+    looked at (R43); a lock of the second factor holds here too (R45)."""
     if code is None:
         raise TotpRequired
-    now = world.clock.now()
-    devices: list[UUID] | TooManyAttempts = []
     async with world.db.write(stands=True) as session:
         counted = await one_time.attempt(session, world, token, Purpose.RESET)
-        if counted:
-            try:
-                devices = await totp.count_attempt(session, user_id, now)
-            except TooManyAttempts as locked:
-                devices = locked
     if not counted:
         raise OneTimeTokenSpent
-    if isinstance(devices, TooManyAttempts):
-        raise devices
+    await throttle.count(world, throttle.factor_key(world, "totp", user_id), throttle.SECOND_FACTOR)
     async with world.db.lookup() as session:
-        matched = await totp.match(session, world, devices, code, now)
+        matched = await totp.match(session, world, user_id, code, world.clock.now())
     if matched is None:
         raise CodeRefused
     return matched
@@ -103,9 +94,10 @@ async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> 
         await session.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
         await account.drop_factors(session, owner.id)
     elif owner.has_second_factor:
-        await totp.reset_attempts(session, owner.id)
-    await account.put(session, world, by, owner.id, hashed)
-    await account.end_all(session, world, by, owner.id, "password_reset")
+        await throttle.forgive(session, throttle.factor_key(world, "totp", owner.id))
+    await throttle.forgive(session, throttle.password_key(world, owner.email))
+    await passwords.put(session, world, by, owner.id, hashed)
+    await revocation.end_all(session, world, by, owner.id, "password_reset")
     await one_time.drop(session, world, owner.id)
     await record(session, world, "password.reset", by, ("user", owner.id), owner.id)
     await account.tell(session, world, owner, Template.PASSWORD_CHANGED, {"when": now})

@@ -73,3 +73,33 @@ class MailNotConfigured(Problem):
     kind = Kind.FORBIDDEN
     code = "mail_not_configured"
     title = "This installation sends no mail, so nothing can be proven by it."
+
+
+class SessionNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "session_not_found"
+    title = "There is no such session of this end user."
+
+
+class StepNotDue(Problem):
+    kind = Kind.CONFLICT
+    code = "login_step_not_due"
+    title = "The login does not want this step now; see its `next`."
+
+
+class FactorNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "factor_not_found"
+    title = "There is no such factor of this end user."
+
+
+class FactorIndispensable(Problem):
+    kind = Kind.CONFLICT
+    code = "factor_indispensable"
+    title = "The password cannot be removed; change it."
+
+
+class PasswordWrong(Problem):
+    kind = Kind.FORBIDDEN
+    code = "password_wrong"
+    title = "The current password does not fit."

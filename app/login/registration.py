@@ -8,7 +8,7 @@ from typing import Any
 
 from app.db.database import Session
 from app.db.types import AnyRow
-from app.login import account, mail_limits, one_time
+from app.login import account, mail_limits, one_time, passwords
 from app.login.one_time import Purpose
 from app.login.problems import RegistrationClosed
 from app.mail.models import Template
@@ -32,7 +32,7 @@ async def register(world: World, origin: Origin, wish: Wish) -> None:
     if world.settings.registration != "open":
         raise RegistrationClosed
     await mail_limits.from_network(world, origin)
-    hashed = await account.accepted(world, wish.password, wish.email, "/password")
+    hashed = await passwords.accepted(world, wish.password, wish.email, "/password")
     admitted = await mail_limits.to_address(world, wish.email)
     async with world.db.lookup() as session:
         known = await account.find(session, wish.email)

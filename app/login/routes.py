@@ -1,87 +1,118 @@
-"""`/v1/login`, `/v1/step-up`, `/v1/logout`, `/v1/me`, and creating end users"""
+"""`/v1/login` and its steps, `/v1/step-up`, tokens, and creating end users."""
 
-from typing import Annotated
-from uuid import UUID
+from typing import Annotated, Any
 
 from fastapi import Depends, Response
 
-from app.login import rules, service, sessions, totp
+from app.catalog.problems import ProductNotFound
+from app.login import accounts, me_routes, operator_routes, revocation, service, sessions, tokens, unfinished
 from app.login.problems import (
     CodeRefused,
-    EmailNotVerified,
     EnrolmentNotFound,
     EnrolmentUnderWay,
     InvalidCredentials,
     LoginOver,
     SecondFactorMissing,
-    StepUpRequired,
+    StepNotDue,
 )
 from app.login.schemas import (
     CodeIn,
     EnrolmentOut,
-    FactorOut,
     LoginComplete,
     LoginIn,
     LoginIncomplete,
-    Me,
-    SessionFace,
+    NewPasswordIn,
+    RefreshIn,
     StepUpIn,
     TotpIn,
     UserIn,
 )
-from app.login.service import Incomplete
+from app.login.tokens import Opened
+from app.login.unfinished import Incomplete
 from app.users.problems import EmailTaken, UserExternalIdTaken
 from app.users.schemas import UserOut
 from app.web.callers import Operates, Operator, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
-from app.web.problems import LoginHandleRequired, ScopeMissing, SubjectTokenRequired, TooManyAttempts
+from app.web.problems import LoginHandleRequired, ScopeMissing, SubjectTokenRequired, TokenInvalid, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("login")
 Writes = Annotated[Operator, Depends(Operates("users:write"))]
+MORE: dict[int | str, dict[str, Any]] = {202: {"model": LoginIncomplete, "description": "That was right; `next` says what else is wanted"}}
+
+
+def told(outcome: Opened | Incomplete, response: Response) -> LoginComplete | LoginIncomplete:
+    """200 with tokens, or 202 with what comes next."""
+    if isinstance(outcome, Incomplete):
+        response.status_code = 202
+        return LoginIncomplete.of(outcome)
+    return LoginComplete.of(outcome)
 
 
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))
 async def create_user(world: TheWorld, by: Writes, body: UserIn, response: Response) -> UserOut:
-    """Create an end user, with a password or without."""
-    row = await service.create_user(world, by.actor, body.model_dump(exclude={"password"}), body.password)
+    """Create an end user, with a password, with a hash of one, or without."""
+    row = await accounts.create_user(world, by.actor, body.profile(), body.credential())
     response.headers["Location"] = f"/v1/users/{row.id}"
     return UserOut.of(row)
 
 
-@router.post(
-    "/v1/login",
-    responses={
-        202: {"model": LoginIncomplete, "description": "The password fits; `next` says what else is wanted"},
-        **refuses(InvalidCredentials, CodeRefused, TooManyAttempts),
-    },
-)
+@router.post("/v1/login", responses={**MORE, **refuses(InvalidCredentials, CodeRefused, LoginOver, TooManyAttempts, ProductNotFound)})
 async def begin(world: TheWorld, origin: TheOrigin, body: LoginIn, response: Response) -> LoginComplete | LoginIncomplete:
     """Log in with password, and at once with a code if one is sent along."""
-    outcome = await service.begin(world, origin, body.identifier, body.password, body.totp)
-    if isinstance(outcome, Incomplete):
-        response.status_code = 202
-        return LoginIncomplete.of(outcome)
-    return LoginComplete.of(outcome, int(world.settings.access_lifetime.total_seconds()))
+    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
+    return told(await service.begin(world, origin, body.identifier, body.password, body.totp, client), response)
 
 
 @router.get("/v1/login", responses=refuses(LoginOver, LoginHandleRequired))
 async def state(world: TheWorld, login: TheLogin) -> LoginIncomplete:
     """Where an unfinished login stands."""
-    return LoginIncomplete.of(await service.state(world, login))
+    return LoginIncomplete.of(await unfinished.state(world, login))
 
 
 @router.delete("/v1/login", status_code=204, responses=refuses(LoginHandleRequired))
 async def cancel(world: TheWorld, login: TheLogin) -> None:
     """Give an unfinished login up."""
-    await service.cancel(world, login)
+    await unfinished.cancel(world, login)
 
 
-@router.post("/v1/login/totp", responses=refuses(LoginOver, CodeRefused, LoginHandleRequired, TooManyAttempts))
-async def verify_totp(world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn) -> LoginComplete:
-    """Complete a login or a step-up with a code from the authenticator app. A code works once."""
-    opened = await service.verify_totp(world, origin, login, body.code)
-    return LoginComplete.of(opened, int(world.settings.access_lifetime.total_seconds()))
+STEP = (LoginOver, StepNotDue, LoginHandleRequired)
+
+
+@router.post("/v1/login/totp", responses={**MORE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+async def verify_totp(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Go on with a login or a step-up by a code from the authenticator app. A code works once."""
+    return told(await service.verify_totp(world, origin, login, body.code), response)
+
+
+@router.post("/v1/login/recovery-code", responses={**MORE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+async def use_recovery_code(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Go on by a recovery code, spending it. For ten minutes the session may then mend its factors, and nothing else sensitive."""
+    return told(await service.use_recovery_code(world, origin, login, body.code), response)
+
+
+@router.post("/v1/login/totp/enroll", status_code=201, responses=refuses(*STEP, EnrolmentUnderWay))
+async def enroll(world: TheWorld, login: TheLogin, body: TotpIn | None = None) -> EnrolmentOut:
+    """Set an authenticator app up in the middle of a login that wants a second factor where there is none."""
+    return EnrolmentOut(**vars(await service.enroll(world, login, body.name if body else None)))
+
+
+@router.post("/v1/login/totp/confirm", responses={**MORE, **refuses(*STEP, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
+async def confirm(world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response) -> LoginComplete | LoginIncomplete:
+    """Bring that authenticator app to life with a code of it; the answer has the recovery codes, this once."""
+    return told(await service.confirm(world, origin, login, body.code), response)
+
+
+@router.post("/v1/login/password", responses={**MORE, **refuses(*STEP)})
+async def change_password(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: NewPasswordIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Choose the new password that the login wants."""
+    return told(await service.change_password(world, origin, login, body.new), response)
 
 
 @router.post("/v1/step-up", status_code=202, responses=refuses(SubjectTokenRequired, SecondFactorMissing))
@@ -90,34 +121,16 @@ async def step_up(world: TheWorld, who: TheSubject, body: StepUpIn | None = None
     return LoginIncomplete.of(await service.step_up(world, who))
 
 
+@router.post("/v1/token/refresh", responses=refuses(TokenInvalid))
+async def refresh(world: TheWorld, body: RefreshIn) -> LoginComplete:
+    """Fresh tokens for a refresh token, which is spent with it. One that comes back later ends the session."""
+    return LoginComplete.of(await tokens.exchange(world, body.refresh_token))
+
+
 @router.post("/v1/logout", status_code=204, responses=refuses(SubjectTokenRequired))
 async def log_out(world: TheWorld, holder: TheEndUser) -> None:
-    """End the session at once."""
-    await sessions.log_out(world, holder)
+    """End the session at once, with its refresh token."""
+    await revocation.log_out(world, holder)
 
 
-@router.get("/v1/me", responses=refuses(SubjectTokenRequired))
-async def me(world: TheWorld, holder: TheEndUser) -> Me:
-    """Who is logged in, and how sure that is by now."""
-    row = await service.me(world, holder)
-    proofs = rules.Proofs(row.password_at, row.second_factor_at)
-    acr = rules.acr(proofs, world.clock.now(), world.settings.second_factor_lifetime)
-    face = SessionFace(id=row.session_id, acr=acr, amr=row.amr, auth_time=row.auth_time, expires_at=row.session_expires_at)
-    return Me(user=UserOut.of(row), session=face)
-
-
-@router.post("/v1/me/totp", status_code=201, responses=refuses(SubjectTokenRequired, EmailNotVerified, StepUpRequired, EnrolmentUnderWay))
-async def enrol(world: TheWorld, who: TheSubject, body: TotpIn | None = None) -> EnrolmentOut:
-    """Begin to set an authenticator app up. It counts for nothing until a code of it is confirmed."""
-    made = await totp.enrol(world, who, body.name if body else None)
-    return EnrolmentOut(**vars(made))
-
-
-@router.post(
-    "/v1/me/totp/{factor_id}/confirm",
-    responses=refuses(SubjectTokenRequired, EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused),
-)
-async def confirm(world: TheWorld, who: TheSubject, factor_id: UUID, body: CodeIn) -> FactorOut:
-    """Bring the authenticator app to life with a code of it. That code is spent: the next login wants the next one."""
-    at = await totp.confirm(world, who, factor_id, body.code)
-    return FactorOut(id=factor_id, kind="totp", state="active", confirmed_at=at)
+router.routes.extend([*me_routes.router.routes, *operator_routes.router.routes])  # flat: nested routers cost on each request

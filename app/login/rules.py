@@ -4,6 +4,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Literal, TypeAlias
 
 import pyotp
@@ -30,10 +31,16 @@ def matching_step(secret: str, code: str, now: datetime, skew: int) -> int | Non
 
 @dataclass(frozen=True)
 class Proofs:
-    """When each factor was last shown in this session."""
+    """When each factor was last shown in this session, and which second one: `otp`, or `rc` for a recovery code."""
 
     password_at: datetime | None
     second_factor_at: datetime | None
+    second_factor: str | None = "otp"
+
+    @property
+    def amr(self) -> list[str]:
+        """Authentication methods (RFC 8176, and `rc` of our own)."""
+        return ["pwd", self.second_factor or "otp", "mfa"] if self.second_factor_at is not None else ["pwd"]
 
 
 def acr(proofs: Proofs, now: datetime, lasting: timedelta) -> Level:
@@ -45,3 +52,49 @@ def acr(proofs: Proofs, now: datetime, lasting: timedelta) -> Level:
 def fresh(at: datetime | None, now: datetime, age: timedelta) -> bool:
     """Whether something was proven at most `age` ago."""
     return at is not None and now - at <= age
+
+
+class Need(StrEnum):
+    """What a login still wants. `ENROLMENT` is a second factor that has to be set up first."""
+
+    SECOND_FACTOR = "second_factor"
+    ENROLMENT = "enrolment"
+    NEW_PASSWORD = "new_password"  # noqa: S105  a step, not a password
+
+
+@dataclass(frozen=True)
+class Account:
+    """What decides which steps a login takes: what the user has, and what this login must have."""
+
+    has_second_factor: bool
+    wants_second_factor: bool
+    must_change_password: bool
+
+
+def need(account: Account, proofs: Proofs, *, step_up: bool) -> Need | None:
+    """What comes next; None when the login is complete. A password is changed only by who has shown all that there is."""
+    if proofs.second_factor_at is None:
+        if account.has_second_factor or step_up:
+            return Need.SECOND_FACTOR
+        if account.wants_second_factor:
+            return Need.ENROLMENT
+    return Need.NEW_PASSWORD if account.must_change_password and not step_up else None
+
+
+RECOVERY_WINDOW = timedelta(minutes=10)
+
+
+def proof_wanted(proofs: Proofs, *, has_second_factor: bool, now: datetime, age: timedelta) -> Level | None:
+    """The level that managing factors wants anew; None when all that the account has was shown within `age` (R21, R22).
+
+    A recovery code opens the door for ten minutes: a lost authenticator is what it is for (R28).
+    """
+    if not has_second_factor:
+        return None if fresh(proofs.password_at, now, age) else "aal1"
+    lasting = max(age, RECOVERY_WINDOW) if proofs.second_factor == "rc" else age
+    return None if fresh(proofs.second_factor_at, now, lasting) else "aal2"
+
+
+def secured(proofs: Proofs, *, has_second_factor: bool, now: datetime, lasting: timedelta) -> bool:
+    """Whether the session may do what is sensitive: at the account's highest level, and not by a recovery code (R28)."""
+    return not has_second_factor or (proofs.second_factor != "rc" and acr(proofs, now, lasting) == "aal2")

@@ -1,16 +1,17 @@
 """Wire shapes of logging in."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from app.base.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
-from app.login.rules import Level
-from app.login.service import Incomplete
-from app.login.sessions import Opened
-from app.users.schemas import ProfileIn, UserOut
-from app.web.shapes import Instant, Name, Secret, Shape
+from app.login.accounts import Credential
+from app.login.rules import Level, Need
+from app.login.tokens import Opened
+from app.login.unfinished import Incomplete
+from app.users.schemas import ProfileIn
+from app.web.shapes import Flag, Instant, Line, Name, Secret, Shape, Slug
 
 
 def _bounded(password: str) -> str:
@@ -20,24 +21,65 @@ def _bounded(password: str) -> str:
 
 
 Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_bounded)]
+Unshown = Annotated[Password, Field(repr=False)]
+"""For fields whose name does not say that they are secret."""
 Code = Annotated[Secret, Field(max_length=32)]
 """Digits as the authenticator app shows them; what is not a code is refused like a wrong one."""
 
 
 class UserIn(ProfileIn):
-    """`password`: at least 15 characters; nothing else is asked of it."""
+    """`password`: at least 15 characters and not among the first guesses; nothing else is asked of it.
+
+    `password_hash` in its place: argon2, bcrypt, pbkdf2, scrypt, Django's or phpass; it is made anew at the next login.
+    """
 
     password: Password | None = None
+    password_hash: Annotated[Secret, Field(max_length=1024)] | None = None
+    password_change_required: Flag = False
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.password is not None and self.password_hash is not None:
+            raise ValueError("wants a password or a hash of one, not both")
+        return self
+
+    def profile(self) -> dict[str, Any]:
+        values = self.model_dump(exclude={"password", "password_hash", "password_change_required"})
+        return values | {"preferences": self.preferences.stored()}
+
+    def credential(self) -> Credential:
+        return Credential(self.password, self.password_hash, self.password_change_required)
+
+
+class DeviceIn(Shape):
+    """What the user will recognise in the list of sessions. A device seen before is not locked out by strangers' guesses."""
+
+    fingerprint: Line
+    name: Name | None = None
+    platform: Name | None = None
+    app_version: Name | None = None
 
 
 class LoginIn(Shape):
+    """`product`: what the login is for; if that wants a second factor and the user has none, the login goes on by setting one up."""
+
     identifier: Annotated[Secret, Field(max_length=320)]
     password: Password
     totp: Code | None = None
+    product: Slug | None = None
+    device: DeviceIn | None = None
 
 
 class CodeIn(Shape):
     code: Code
+
+
+class NewPasswordIn(Shape):
+    new: Unshown
+
+
+class RefreshIn(Shape):
+    refresh_token: Annotated[Secret, Field(max_length=128)]
 
 
 class StepUpIn(Shape):
@@ -63,8 +105,16 @@ class Step(Shape):
     any_of: list[Action]
 
 
-NEXT = [Step(need="second_factor", any_of=[Action(action="verify_totp", href="/v1/login/totp")])]
-"""A constant of the configuration, so that nothing can be probed with it (R52)."""
+def _step(need: str, **actions: str) -> Step:
+    return Step(need=need, any_of=[Action(action=action, href=f"/v1/login/{path}") for action, path in actions.items()])
+
+
+NEXT = {
+    Need.SECOND_FACTOR: _step("second_factor", verify_totp="totp", use_recovery_code="recovery-code"),
+    Need.ENROLMENT: _step("second_factor", enroll_totp="totp/enroll"),
+    Need.NEW_PASSWORD: _step("new_password", change_password="password"),  # noqa: S106  a path
+}
+"""Constants, told only after the first factor has passed, so that nothing can be probed with them (R52)."""
 
 
 class Handle(Shape):
@@ -81,10 +131,12 @@ class LoginIncomplete(Shape):
     login: Handle
     done: list[str]
     next: list[Step]
+    recovery_codes: list[str] | None = None
 
     @classmethod
     def of(cls, it: Incomplete) -> Self:
-        return cls(login=Handle(token=it.token, expires_at=it.expires_at), done=list(it.done), next=NEXT)
+        handle = Handle(token=it.token, expires_at=it.expires_at)
+        return cls(login=handle, done=list(it.done), next=[NEXT[it.need]], recovery_codes=it.recovery_codes)
 
 
 class SessionFace(Shape):
@@ -98,19 +150,28 @@ class SessionFace(Shape):
 
 
 class LoginComplete(Shape):
-    """`expires_in` is in seconds and belongs to the access token."""
+    """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are shown once, when a login has set an authenticator up."""
 
     status: Literal["complete"] = "complete"
     session: SessionFace
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  RFC 6750, a scheme
     expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
     next: list[Step] = []
+    recovery_codes: list[str] | None = None
 
     @classmethod
-    def of(cls, it: Opened, expires_in: int) -> Self:
-        face = SessionFace(id=it.id, acr=it.acr, amr=it.amr, auth_time=it.auth_time, expires_at=it.expires_at)
-        return cls(session=face, access_token=it.access_token, expires_in=expires_in)
+    def of(cls, it: Opened) -> Self:
+        return cls(
+            session=SessionFace(id=it.id, acr=it.acr, amr=it.amr, auth_time=it.auth_time, expires_at=it.expires_at),
+            access_token=it.access_token,
+            expires_in=it.expires_in,
+            refresh_token=it.refresh_token,
+            refresh_expires_in=it.refresh_expires_in,
+            recovery_codes=it.recovery_codes,
+        )
 
 
 class EnrolmentOut(Shape):
@@ -121,17 +182,3 @@ class EnrolmentOut(Shape):
     otpauth_uri: str
     qr_svg: str
     expires_at: Instant
-
-
-class FactorOut(Shape):
-    id: UUID
-    kind: Literal["totp"]
-    state: Literal["active"]
-    confirmed_at: Instant
-
-
-class Me(Shape):
-    """The end user and the session that asks."""
-
-    user: UserOut
-    session: SessionFace

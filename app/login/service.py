@@ -1,236 +1,248 @@
-"""Logging in: password first, then the second factor if the account has one. No session exists before it is complete."""
+"""Logging in: password first, then whatever else is wanted, step by step. No session exists before it is complete."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from sqlalchemy import and_, bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import and_, bindparam, exists, select
 
-from app.base.passwords import length, normalised
-from app.base.problems import Malformed
-from app.base.sealing import token_digest
 from app.base.signing import Signer
+from app.catalog.models import Product
+from app.catalog.problems import ProductNotFound
 from app.db.database import Session
 from app.db.types import AnyRow
-from app.events.service import Actor, record
-from app.login import sessions, totp
-from app.login.models import Factor, FactorKind, FactorState, Login
-from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing
-from app.login.rules import Proofs
-from app.login.sessions import Opened
+from app.events.service import Actor
+from app.login import passwords, recovery, revocation, sessions, throttle, totp, unfinished
+from app.login.models import Factor, SessionRow
+from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing, StepNotDue
+from app.login.rules import Need, Proofs, fresh
+from app.login.sessions import UNTOLD, Client
+from app.login.tokens import Opened
+from app.login.totp import Enrolment
+from app.login.unfinished import Incomplete, Pending
 from app.signing_keys.service import signer
-from app.users import service as users
 from app.users.models import Status, User
 from app.users.rules import folded
-from app.web.callers import EndUser, Origin, Subject, UnfinishedLogin
-from app.web.problems import TooManyAttempts
+from app.web.callers import Origin, Subject, UnfinishedLogin
 from app.world import World
 
-PREFIX = "lgn_"
+_seen = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
 _who = (
-    select(User.id, User.status, User.email_verified_at, Factor.hash, totp.OWNED.label("second_factor"))
-    .outerjoin(Factor, and_(Factor.user_id == User.id, Factor.kind == FactorKind.PASSWORD, Factor.state == FactorState.ACTIVE))
+    select(
+        User.id,
+        User.status,
+        User.email,
+        User.email_verified_at,
+        User.auth_epoch,
+        Factor.hash,
+        Factor.imported,
+        totp.OWNED.label("second_factor"),
+        _seen.correlate(User).label("seen"),
+    )
+    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.CURRENT))
     .where(User.email_folded == bindparam("identifier"))
 )
-_login = select(Login.id, Login.user_id, Login.session_id, Login.password_at, Login.attempts, Login.expires_at)
 
 
-@dataclass(frozen=True)
-class Incomplete:
-    """A login that wants its second factor. `token` is shown once, with the step that began it."""
+async def begin(
+    world: World, origin: Origin, identifier: str, password: str, code: str | None, client: Client = UNTOLD
+) -> Opened | Incomplete:
+    """Check the password; with more wanted, go on by the code that came along or hand out an unfinished login.
 
-    token: str | None = field(repr=False)
-    expires_at: datetime
-    done: tuple[str, ...]
-
-
-async def begin(world: World, origin: Origin, identifier: str, password: str, code: str | None) -> Opened | Incomplete:
-    """Check the password; with a second factor on the account, go on by its code or hand out an unfinished login.
-
-    One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (R11, R49).
+    One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (R11, R49). Raises
+    ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver.
     """
     sign = await signer(world)
-    who = await _find(world, identifier)
-    usable = who is not None and who.status == Status.ACTIVE and who.email_verified_at is not None
-    fits = await world.hasher.verify(normalised(password), who.hash if who is not None and usable else None)
-    if who is None or not fits:
+    who = await _find(world, identifier, client)
+    key = throttle.password_key(world, identifier, client.digest if who is not None and who.seen else None)
+    await throttle.knock(world, origin, key)
+    why = _unusable(who)
+    stored = who.hash if who is not None and why is None else None
+    imported = stored is not None and who is not None and bool(who.imported)
+    fits = await throttle.evaluated(world, key, world.hasher.verify(password, stored, imported=imported))
+    if who is None or stored is None or not fits:
+        await throttle.failed(world, origin, "password", who.id if who is not None else None, why or "wrong")
         raise InvalidCredentials
-    now = world.clock.now()
-    if not who.second_factor:
-        async with world.db.write() as session:
-            return await sessions.open_session(session, world, sign, origin, who.id, Proofs(now, None))
-    if code is None:
-        return await _unfinished(world, who.id, now, None)
-    return await _prove(world, sign, origin, _Pending(None, who.id, None, now), code)
+    better = await passwords.rehashed(world, password, stored, imported=imported)
+    pending = Pending(None, who.id, None, who.auth_epoch, Proofs(world.clock.now(), None), client)
 
+    async def passed(session: Session) -> None:
+        if better is not None:
+            await passwords.upgrade(session, who.id, stored, better)
+        await throttle.forgive(session, key)
 
-async def _find(world: World, identifier: str) -> AnyRow | None:
-    async def ask(session: Session) -> AnyRow | None:
-        return (await session.execute(_who, {"identifier": folded(identifier)})).one_or_none()
-
-    return await world.db.find(ask)
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """What a second factor would complete: a login (by its row, or inline without one) or a step-up of a session."""
-
-    login_id: UUID | None
-    user_id: UUID
-    session_id: UUID | None
-    password_at: datetime | None
-
-
-async def _unfinished(world: World, user_id: UUID, password_at: datetime | None, session_id: UUID | None) -> Incomplete:
-    now, token = world.clock.now(), world.entropy.secret(PREFIX)
-    values = {
-        "id": world.entropy.identifier(),
-        "user_id": user_id,
-        "session_id": session_id,
-        "token_hash": token_digest(token),
-        "password_at": password_at,
-        "attempts": 0,
-        "created_at": now,
-        "expires_at": now + world.settings.login_lifetime,
-    }
+    if code is not None and who.second_factor:
+        async with world.db.write(stands=True) as session:
+            await passed(session)
+        return await _prove_totp(world, sign, origin, pending, code)
     async with world.db.write() as session:
-        await session.execute(insert(Login).values(values))
-    return Incomplete(token, now + world.settings.login_lifetime, _done(session_id))
+        await _hold(session, pending)
+        outcome = await unfinished.conclude(session, world, sign, origin, pending)
+        await passed(session)
+        return outcome
 
 
-def _done(session_id: UUID | None) -> tuple[str, ...]:
-    return ("session",) if session_id else ("password",)
+async def _find(world: World, identifier: str, client: Client) -> AnyRow | None:
+    async def ask(session: Session) -> tuple[AnyRow | None, bool]:
+        known = client.product is None or await session.scalar(select(Product.id).where(Product.code == client.product)) is not None
+        parameters = {"identifier": folded(identifier), "device": client.digest}
+        return (await session.execute(_who, parameters)).one_or_none(), known
+
+    row, known = await world.db.find(ask)
+    if not known:
+        raise ProductNotFound
+    return row
+
+
+def _unusable(who: AnyRow | None) -> str | None:
+    """Why no password can be right, for the record alone; the answer never says it."""
+    if who is None:
+        return "unknown"
+    if who.status != Status.ACTIVE:
+        return "suspended"
+    if who.email_verified_at is None:
+        return "unverified"
+    return "no_password" if who.hash is None else None
+
+
+async def _hold(session: Session, pending: Pending) -> None:
+    if not await sessions.hold_account(session, pending.user_id, pending.epoch):
+        raise LoginOver
 
 
 async def step_up(world: World, who: Subject) -> Incomplete:
     """Begin to raise the session to `aal2` (RFC 9470). Raises SecondFactorMissing."""
     if not who.has_second_factor:
         raise SecondFactorMissing
-    return await _unfinished(world, who.id, who.password_at, who.session_id)
+    async with world.db.write() as session:
+        epoch = select(SessionRow.auth_epoch).where(SessionRow.id == who.session_id)
+        pending = Pending(None, who.id, who.session_id, (await session.execute(epoch)).scalar_one(), Proofs(who.password_at, None))
+        return await unfinished.begun(session, world, pending, Need.SECOND_FACTOR)
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened:
-    """Complete a login or a step-up with a code. Raises LoginOver, CodeRefused, TooManyAttempts."""
+async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+    """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
     sign = await signer(world)
-    now = world.clock.now()
-    attempt = update(Login).where(*_open(handle, now), Login.attempts < world.settings.login_tries).values(attempts=Login.attempts + 1)
-    async with world.db.write(stands=True) as session:
-        row = (await session.execute(attempt.returning(Login.id, Login.user_id, Login.session_id, Login.password_at))).one_or_none()
-        devices = await _counted(session, row.user_id, now) if row is not None else []
-    if row is None:
-        raise LoginOver
-    pending = _Pending(row.id, row.user_id, row.session_id, row.password_at)
-    return await _complete(world, sign, origin, pending, devices, code)
+    await _due(world, handle, Need.SECOND_FACTOR)
+    pending = await _tried(world, origin, handle)
+    return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def _prove(world: World, sign: Signer, origin: Origin, pending: _Pending, code: str) -> Opened:
-    async with world.db.write(stands=True) as session:
-        devices = await _counted(session, pending.user_id, world.clock.now())
-    return await _complete(world, sign, origin, pending, devices, code)
+async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+    """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (R26).
 
-
-async def _counted(session: Session, user_id: UUID, now: datetime) -> list[UUID] | TooManyAttempts:
-    """Count the attempt; a refusal is handed back, to be raised after the block so that the counters stand."""
-    try:
-        return await totp.count_attempt(session, user_id, now)
-    except TooManyAttempts as locked:
-        return locked
-
-
-async def _complete(
-    world: World, sign: Signer, origin: Origin, pending: _Pending, devices: list[UUID] | TooManyAttempts, code: str
-) -> Opened:
-    if isinstance(devices, TooManyAttempts):
-        raise devices
-    now = world.clock.now()
+    Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
+    """
+    sign = await signer(world)
+    await _due(world, handle, Need.SECOND_FACTOR)
+    pending = await _tried(world, origin, handle)
+    key = throttle.factor_key(world, "recovery", pending.user_id)
+    await throttle.count(world, key, throttle.SECOND_FACTOR)
     async with world.db.lookup() as session:
-        matched = await totp.match(session, world, devices, code, now)
-    if matched is None:
-        raise CodeRefused
-    async with world.db.write() as session:
-        if not await totp.spend_step(session, *matched):
+        bare, row = await recovery.candidate(session, pending.user_id, code)
+    fits = await throttle.evaluated(world, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+    now = world.clock.now()
+
+    async def spend(session: Session) -> bool:
+        return row is not None and fits and await recovery.spend(session, world, pending.user_id, row.id, now)
+
+    proven = unfinished.shown(pending, now, "rc")
+    return await _proven(world, sign, origin, proven, spend if fits else None, throttle.of_account(world, pending.user_id))
+
+
+async def _due(world: World, handle: UnfinishedLogin, step: Need) -> Pending:
+    """The login of a handle, if it wants this step now. Raises LoginOver, StepNotDue."""
+    pending, wanted, _ = await unfinished.found(world, handle)
+    if wanted is not step:
+        raise StepNotDue
+    return pending
+
+
+async def _tried(world: World, origin: Origin, handle: UnfinishedLogin) -> Pending:
+    """Count the try of the address and of the handle. Raises TooManyAttempts, LoginOver."""
+    async with world.db.write(stands=True) as session:
+        refusal = await throttle.at_the_door(session, world, origin)
+        pending = await unfinished.tried(session, world, handle) if refusal is None else None
+    if refusal is not None:
+        raise refusal
+    if pending is None:
+        raise LoginOver
+    return pending
+
+
+async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: Pending, code: str) -> Opened | Incomplete:
+    key, now = throttle.factor_key(world, "totp", pending.user_id), world.clock.now()
+    await throttle.count(world, key, throttle.SECOND_FACTOR)
+    async with world.db.lookup() as session:
+        matched = await totp.match(session, world, pending.user_id, code, now)
+
+    async def spend(session: Session) -> bool:
+        return matched is not None and await totp.spend_step(session, *matched, now)
+
+    return await _proven(world, sign, origin, unfinished.shown(pending, now, "otp"), spend if matched else None, (key,))
+
+
+Spend = Callable[[Session], Awaitable[bool]]
+
+
+async def _proven(
+    world: World, sign: Signer, origin: Origin, pending: Pending, spend: Spend | None, keys: tuple[bytes, ...]
+) -> Opened | Incomplete:
+    """Spend the proof and open what it opens, in one transaction; a proof that fits nothing, or is spent, is refused and noted."""
+    try:
+        if spend is None:
             raise CodeRefused
-        await totp.reset_attempts(session, pending.user_id)
-        if not await _account_open(session, pending.user_id):
-            raise LoginOver
-        if pending.login_id is not None and not await _finish(session, pending.login_id, now):
-            raise LoginOver
-        if pending.session_id is None:
-            return await sessions.open_session(session, world, sign, origin, pending.user_id, Proofs(pending.password_at, now))
-        raised = await sessions.raise_session(session, world, sign, pending.user_id, pending.session_id)
-        if raised is None:
-            raise LoginOver
-        return raised
-
-
-async def _account_open(session: Session, user_id: UUID) -> bool:
-    return await session.scalar(select(User.status).where(User.id == user_id)) == Status.ACTIVE
-
-
-async def _finish(session: Session, login_id: UUID, now: datetime) -> bool:
-    """End the unfinished login once; whoever comes second finds it over."""
-    unfinished = update(Login).where(Login.id == login_id, Login.finished_at.is_(None)).values(finished_at=now)
-    return (await session.execute(unfinished)).rowcount == 1
-
-
-def _open(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
-    return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now)
-
-
-async def state(world: World, handle: UnfinishedLogin) -> Incomplete:
-    """Where an unfinished login stands. Raises LoginOver."""
-    async with world.db.lookup() as session:
-        row = (await session.execute(_login.where(*_open(handle, world.clock.now())))).one_or_none()
-    if row is None or row.attempts >= world.settings.login_tries:
-        raise LoginOver
-    return Incomplete(None, row.expires_at, _done(row.session_id))
-
-
-async def cancel(world: World, handle: UnfinishedLogin) -> None:
-    """Give the login up. Doing it again changes nothing."""
-    now = world.clock.now()
-    async with world.db.write() as session:
-        await session.execute(update(Login).where(*_open(handle, now)).values(finished_at=now))
-
-
-async def create_user(world: World, by: Actor, values: dict[str, Any], password: str | None) -> AnyRow:
-    """A new end user, with a password if one is given. Raises EmailTaken, UserExternalIdTaken, Malformed."""
-    hashed = await world.hasher.hash(_acceptable(world, password)) if password is not None else None
-    try:
         async with world.db.write() as session:
-            row = await users.insert_user(session, world, by, values)
-            if hashed is not None:
-                await _set_password(session, world, by, row.id, hashed)
-            return row
-    except IntegrityError as error:
-        raise users.named(error) from error
+            await _hold(session, pending)
+            if not await spend(session):
+                raise CodeRefused
+            outcome = await unfinished.conclude(session, world, sign, origin, pending)
+            await throttle.forgive(session, *keys)
+            return outcome
+    except CodeRefused:
+        factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
+        await throttle.failed(world, origin, factor, pending.user_id, reason)
+        raise
 
 
-def _acceptable(world: World, password: str) -> str:
-    """The password in its one form, if it is long enough (R1); nothing else is asked of it (R2)."""
-    if length(password) < world.settings.password_min:
-        raise Malformed([("/password", "password_too_short", f"wants at least {world.settings.password_min} characters")])
-    return normalised(password)
+async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+    """Set an authenticator up in the middle of a login that cannot end without one. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
+    pending = await _due(world, handle, Need.ENROLMENT)
+    if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
+        raise LoginOver("The password was shown too long ago; begin again.")
+    return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def _set_password(session: Session, world: World, by: Actor, user_id: UUID, hashed: str) -> None:
-    now, factor_id = world.clock.now(), world.entropy.identifier()
-    values = {
-        "id": factor_id,
-        "user_id": user_id,
-        "kind": FactorKind.PASSWORD,
-        "state": FactorState.ACTIVE,
-        "hash": hashed,
-        "attempts": 0,
-        "created_at": now,
-        "confirmed_at": now,
-    }
-    await session.execute(insert(Factor).values(values))
-    await record(session, world, "factor.added", by, ("factor", factor_id), user_id, kind=FactorKind.PASSWORD)
+async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+    """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
+
+    Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
+    """
+    sign = await signer(world)
+    await _due(world, handle, Need.ENROLMENT)
+    pending = await _tried(world, origin, handle)
+    actor, now = Actor("user", pending.user_id), world.clock.now()
+    confirmed = await totp.checked(world, pending.user_id, None, code)
+    paper = await recovery.print_paper(world)
+    async with world.db.write() as session:
+        await _hold(session, pending)
+        epoch = await revocation.end_all(session, world, actor, pending.user_id, "factor_added", login_id=pending.login_id)
+        await totp.activate(session, world, actor, pending.user_id, confirmed)
+        await recovery.replace(session, world, actor, pending.user_id, paper)
+        proven = replace(unfinished.shown(pending, now, "otp"), epoch=epoch)
+        outcome = await unfinished.conclude(session, world, sign, origin, proven)
+    return replace(outcome, recovery_codes=paper.codes)
 
 
-async def me(world: World, holder: EndUser) -> AnyRow:
-    """The user's own row with the session's, in one statement."""
-    return await sessions.look_up(world, holder)
+async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | Incomplete:
+    """The step of a login whose password has to be changed. Raises LoginOver, StepNotDue, Malformed."""
+    sign = await signer(world)
+    pending = await _due(world, handle, Need.NEW_PASSWORD)
+    async with world.db.lookup() as session:
+        email = str(await session.scalar(select(User.email).where(User.id == pending.user_id)))
+    hashed = await passwords.accepted(world, new, email, "/new")
+    actor = Actor("user", pending.user_id)
+    async with world.db.write() as session:
+        await _hold(session, pending)
+        epoch = await revocation.end_all(session, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
+        await passwords.put(session, world, actor, pending.user_id, hashed)
+        return await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch))

@@ -1,31 +1,27 @@
-"""Sessions and the access tokens that speak for them. A token is for others to read; we always look at the row (R60)."""
+"""Sessions: who is in, how sure, since when. A token is for others to read; we always look at the row (R60)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, insert, select, update
+from sqlalchemy import Uuid, bindparam, func, insert, select, update
 
-from app.base.signing import NotOurs, Signer
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import record
-from app.login import rules
+from app.login import refresh, revocation
 from app.login.models import SessionRow
-from app.login.rules import Level, Proofs
+from app.login.rules import Level, Proofs, acr
 from app.login.totp import OWNED
-from app.signing_keys.service import signer
 from app.users.models import Status, User
+from app.users.service import user as user_of
 from app.web.callers import EndUser, Origin, Subject
+from app.web.paging import Window, page
 from app.web.problems import TokenInvalid
 from app.world import World
-
-TOKEN_TYPE = "at+jwt"  # noqa: S105  RFC 9068 section 2.1, a media type
-AUDIENCE = "licentia"
-_STRONG = ["pwd", "otp", "mfa"]
 
 _session = (
     select(
@@ -36,6 +32,7 @@ _session = (
         SessionRow.second_factor_at,
         SessionRow.created_at.label("auth_time"),
         SessionRow.expires_at.label("session_expires_at"),
+        SessionRow.auth_epoch.label("session_epoch"),
         SessionRow.revoked_at,
         OWNED.label("has_second_factor"),
     )
@@ -45,84 +42,87 @@ _session = (
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A session as it stands after a login or a step-up, with a fresh access token for it."""
+class Client:
+    """What the application said about itself when it logged in. `digest` recognises the device again."""
 
-    id: UUID
-    acr: Level
-    amr: list[str]
-    auth_time: datetime
-    expires_at: datetime
-    access_token: str = field(repr=False)
+    product: str | None = None
+    device: Mapping[str, Any] | None = None
+    digest: bytes | None = None
 
 
-async def open_session(session: Session, world: World, sign: Signer, origin: Origin, user_id: UUID, proofs: Proofs) -> Opened:
-    """A new session for a login that is complete."""
+def client_of(world: World, product: str | None, device: Mapping[str, Any] | None) -> Client:
+    """What is kept of what the application said; the device is found again by a digest under our key."""
+    if device is None:
+        return Client(product)
+    return Client(product, device, world.keys.lookup.digest("device", device["fingerprint"]))
+
+
+UNTOLD = Client()
+"""An application that said nothing about itself."""
+
+
+async def hold_account(session: Session, user_id: UUID, epoch: int) -> bool:
+    """Hold the user's row to the end of the transaction, if the account is open and nothing was revoked since `epoch`.
+
+    Whoever locks more than one row takes the user's first, then the session's, the login's, and counters last.
+    """
+    same = (User.id == user_id, User.status == Status.ACTIVE, User.auth_epoch == epoch)
+    return (await session.execute(update(User).where(*same).values(auth_epoch=User.auth_epoch))).rowcount == 1
+
+
+async def open_session(
+    session: Session, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: Client
+) -> tuple[dict[str, Any], refresh.Fresh]:
+    """A new session for a login that is complete, and its first refresh token. The caller holds the account."""
     now, session_id = world.clock.now(), world.entropy.identifier()
-    amr = _STRONG if proofs.second_factor_at else ["pwd"]
     row: dict[str, Any] = {
         "id": session_id,
         "user_id": user_id,
-        "amr": amr,
+        "amr": proofs.amr,
         "password_at": proofs.password_at,
         "second_factor_at": proofs.second_factor_at,
         "ip": origin.ip,
         "user_agent": origin.user_agent,
+        "auth_epoch": epoch,
+        "product": client.product,
+        "device": client.device,
+        "device_digest": client.digest,
         "created_at": now,
         "expires_at": now + world.settings.session_lifetime,
     }
     await session.execute(insert(SessionRow).values(row))
-    await record(session, world, "session.opened", EndUser(user_id, session_id).actor, ("session", session_id), user_id, amr=amr)
-    return _opened(world, sign, row)
+    await session.execute(update(User).where(User.id == user_id).values(last_login_at=now))
+    await revocation.drop_oldest(session, world, user_id, now)
+    await refresh.sweep(session, now)
+    actor = EndUser(user_id, session_id).actor
+    await record(session, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
+    return row, await refresh.issue(session, world, row)
 
 
-async def raise_session(session: Session, world: World, sign: Signer, user_id: UUID, session_id: UUID) -> Opened | None:
-    """The same session with a second factor just shown; None if it was revoked meanwhile."""
+async def raise_session(
+    session: Session, world: World, user_id: UUID, session_id: UUID, proofs: Proofs
+) -> tuple[dict[str, Any], refresh.Fresh] | None:
+    """The same session with a second factor just shown, and new tokens (R55); None if it was revoked meanwhile."""
     now = world.clock.now()
-    alive = (SessionRow.id == session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
-    raised = update(SessionRow).where(*alive).values(amr=_STRONG, second_factor_at=now).returning(*table(SessionRow).columns)
-    row = (await session.execute(raised)).one_or_none()
-    if row is None:
+    live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
+    raised = update(SessionRow).where(*live).values(amr=proofs.amr, second_factor_at=now).returning(*table(SessionRow).columns)
+    found = (await session.execute(raised)).one_or_none()
+    if found is None:
         return None
-    await record(session, world, "session.stepped_up", EndUser(user_id, session_id).actor, ("session", session_id), user_id)
-    return _opened(world, sign, dict(row._mapping))
+    row = dict(found._mapping)
+    actor = EndUser(user_id, session_id).actor
+    await record(session, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
+    return row, await refresh.succeed(session, world, row)
 
 
-def _opened(world: World, sign: Signer, row: Mapping[str, Any]) -> Opened:
-    """The session's row with a fresh access token (RFC 9068 section 2.2)."""
-    now = world.clock.now()
-    acr = rules.acr(Proofs(row["password_at"], row["second_factor_at"]), now, world.settings.second_factor_lifetime)
-    claims = {
-        "iss": world.settings.public_url,
-        "aud": AUDIENCE,
-        "sub": str(row["user_id"]),
-        "sid": str(row["id"]),
-        "client_id": AUDIENCE,
-        "jti": str(world.entropy.identifier()),
-        "iat": int(now.timestamp()),
-        "exp": int((now + world.settings.access_lifetime).timestamp()),
-        "auth_time": int(row["created_at"].timestamp()),
-        "acr": acr,
-        "amr": row["amr"],
-    }
-    return Opened(row["id"], acr, row["amr"], row["created_at"], row["expires_at"], sign.sign(TOKEN_TYPE, claims))
+def proofs_of(row: AnyRow) -> Proofs:
+    """What was shown in the session of a row."""
+    return Proofs(row.password_at, row.second_factor_at, "rc" if "rc" in row.amr else "otp")
 
 
-async def token_holder(world: World, token: str) -> EndUser:
-    """Whom a signed, unexpired access token of ours names (RFC 9068 section 4). Raises TokenInvalid."""
-    try:
-        claims = (await signer(world)).read(TOKEN_TYPE, token)
-        good = (
-            claims["iss"] == world.settings.public_url
-            and claims["aud"] == AUDIENCE
-            and claims["iat"] <= claims["exp"]
-            and world.clock.now().timestamp() < claims["exp"]
-        )
-        if good:
-            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]))
-    except (NotOurs, KeyError, TypeError, ValueError, AttributeError):
-        pass
-    raise TokenInvalid("Log in again, or send the newest access token.")
+def level(world: World, row: AnyRow) -> Level:
+    """How sure the session of a row is by now."""
+    return acr(proofs_of(row), world.clock.now(), world.settings.second_factor_lifetime)
 
 
 async def row_of(session: Session, holder: EndUser) -> AnyRow | None:
@@ -135,8 +135,14 @@ def _named(holder: EndUser) -> Mapping[str, Any]:
 
 
 def alive(row: AnyRow | None, now: datetime) -> bool:
-    """Whether the session is neither revoked nor over."""
-    return row is not None and row.revoked_at is None and now < row.session_expires_at
+    """Whether the session is neither revoked nor over nor of an older epoch of the account.
+
+    While an account is suspended its sessions can still be told apart from others, so that the caller hears why; once it is
+    restored they are dead (R59).
+    """
+    if row is None or row.revoked_at is not None or now >= row.session_expires_at:
+        return False
+    return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
 
 
 async def look_up(world: World, holder: EndUser) -> AnyRow:
@@ -161,11 +167,19 @@ async def subject(world: World, holder: EndUser) -> Subject:
     )
 
 
-async def log_out(world: World, holder: EndUser) -> None:
-    """Revoke the session. Doing it again changes nothing."""
-    async with world.db.write() as session:
-        still = update(SessionRow).where(
-            SessionRow.id == holder.session_id, SessionRow.user_id == holder.id, SessionRow.revoked_at.is_(None)
-        )
-        if (await session.execute(still.values(revoked_at=world.clock.now()))).rowcount:
-            await record(session, world, "session.revoked", holder.actor, ("session", holder.session_id), holder.id)
+_listed = select(*table(SessionRow).columns).join(User, User.id == SessionRow.user_id)
+
+
+async def listed(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    """The sessions of a user that live: not revoked, not over, not idle for too long, of this epoch of the account."""
+    now = world.clock.now()
+    awake = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
+    live = (SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, awake, SessionRow.auth_epoch == User.auth_epoch)
+    async with world.db.lookup() as session:
+        return await page(session, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
+
+
+async def of_user(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    """The same for an operator. Raises UserNotFound."""
+    await user_of(world, user_id)
+    return await listed(world, user_id, window)

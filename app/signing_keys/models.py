@@ -10,6 +10,9 @@ from app.db.types import Digest, Instant, JsonMap, Word
 
 
 class State(StrEnum):
+    """A key is published before it signs, and stays published after (R63)."""
+
+    NEXT = "next"
     ACTIVE = "active"
     RETIRED = "retired"
 
@@ -38,3 +41,5 @@ class SigningKeyRow(Base):
     public: Mapped[JsonMap]
     private_sealed: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Instant]
+    activated_at: Mapped[Instant | None]
+    retired_at: Mapped[Instant | None]

@@ -1,5 +1,6 @@
 """Loading the signing keys into the process, making the first one, and publishing the public halves."""
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -16,9 +17,10 @@ _all = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.private_seal
 
 
 LOOKUP_KEY = "lookup_key"
+READ_ANEW = timedelta(minutes=5)
 
 
-def _place(kid: str) -> Place:
+def place(kid: str) -> Place:
     return Place("signing_keys", "private_sealed", kid)
 
 
@@ -31,9 +33,13 @@ class WrongKeys(Exception):
 
 
 async def signer(world: World) -> Signer:
-    """The keys of the moment, from the process's shelf; read (and the first key made) on the first call."""
-    if (kept := world.keys.signing.signer) is not None:
-        return kept
+    """The keys of the moment, from the process's shelf; read (and the first key made) on the first call, and again now and then.
+
+    A rotation is seen by every replica within minutes; what they sign meanwhile still verifies, for retired keys stay published.
+    """
+    shelf, now = world.keys.signing, world.clock.now()
+    if shelf.signer is not None and shelf.read_at is not None and now - shelf.read_at < READ_ANEW:
+        return shelf.signer
     try:
         found = await _load(world)
     except SealBroken as broken:
@@ -44,14 +50,14 @@ async def signer(world: World) -> Signer:
         found = await _load(world)
     if found is None:
         raise RuntimeError("no signing key is active")
-    world.keys.signing.signer = found
+    shelf.signer, shelf.read_at = found, now
     return found
 
 
 async def _load(world: World) -> Signer | None:
     async def ask(session: Session) -> Signer | None:
         rows = (await session.execute(_all)).all()
-        keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, _place(row.kid))) for row in rows}
+        keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
         active = [row.kid for row in rows if row.state == State.ACTIVE]
         return Signer(keys[active[0]], keys) if active else None
 
@@ -79,8 +85,9 @@ async def _make(world: World) -> None:
         "kid": fresh.kid,
         "state": State.ACTIVE,
         "public": fresh.public(),
-        "private_sealed": world.keys.sealer.seal(fresh.private(), _place(fresh.kid)),
+        "private_sealed": world.keys.sealer.seal(fresh.private(), place(fresh.kid)),
         "created_at": world.clock.now(),
+        "activated_at": world.clock.now(),
     }
     try:
         async with world.db.write(stands=True) as session:

@@ -14,8 +14,19 @@ class Status(StrEnum):
     SUSPENDED = "suspended"
 
 
+class AgeBand(StrEnum):
+    """All that is asked about age; no date of birth (rules/agreements P2)."""
+
+    ADULT = "adult"
+    MINOR = "minor"
+    UNKNOWN = "unknown"
+
+
 class User(Base):
-    """`email` as it was given, `email_folded` for recognising it again, whatever its case and width."""
+    """`email` as it was given, `email_folded` for recognising it again, whatever its case and width.
+
+    Raise `auth_epoch`, and every session and unfinished login of before is dead. `region` is BCP 47's: two letters or three digits.
+    """
 
     __tablename__ = "users"
 
@@ -25,7 +36,13 @@ class User(Base):
     email_verified_at: Mapped[Instant | None]
     display_name: Mapped[str | None] = mapped_column(String(200))
     locale: Mapped[str | None] = mapped_column(String(35))
+    region: Mapped[str | None] = mapped_column(String(3))
+    timezone: Mapped[str | None] = mapped_column(String(64))
+    age_band: Mapped[Word] = mapped_column(default=AgeBand.UNKNOWN, server_default="unknown")
+    preferences: Mapped[JsonMap] = mapped_column(default=dict, server_default="{}")
     status: Mapped[Word]
+    auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
     external_id: Mapped[str | None] = mapped_column(String(200), unique=True)
     metadata_: Mapped[JsonMap] = mapped_column("metadata")
     created_at: Mapped[Instant]
+    last_login_at: Mapped[Instant | None]

@@ -17,3 +17,9 @@ class UserExternalIdTaken(Problem):
     kind = Kind.CONFLICT
     code = "user_external_id_taken"
     title = "Another end user has this external id."
+
+
+class AgeBandFixed(Problem):
+    kind = Kind.FORBIDDEN
+    code = "age_band_fixed"
+    title = "An age band goes up only: unknown, minor, adult. Anything else is for staff to change."

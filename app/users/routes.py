@@ -40,12 +40,12 @@ async def get_user(world: TheWorld, by: Reads, user_id: UUID) -> UserOut:
 
 @router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken))
 async def change_user(world: TheWorld, by: Writes, user_id: UUID, body: UserPatch) -> UserOut:
-    return UserOut.of(await service.change(world, by.actor, user_id, body.model_dump(exclude_unset=True)))
+    return UserOut.of(await service.change(world, by.actor, user_id, body.changes()))
 
 
 @router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound))
 async def suspend(world: TheWorld, by: Writes, user_id: UUID) -> UserOut:
-    """Close the account: no login, no allow. Sessions stay on record and are refused on every use."""
+    """Close the account: no login, no allow. Every session is over, and stays so when the account is restored."""
     return UserOut.of(await service.set_status(world, by.actor, user_id, Status.SUSPENDED))
 
 

@@ -1,8 +1,17 @@
-"""How a name is recognised again."""
+"""How a name is recognised again, and what of a profile is one's own to change."""
 
 import unicodedata
+
+from app.users.models import AgeBand
+
+_AGES = (AgeBand.UNKNOWN, AgeBand.MINOR, AgeBand.ADULT)
 
 
 def folded(identifier: str) -> str:
     """The one form under which an identifier is stored and looked up: trimmed, NFKC, case folded, NFKC again (R38)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier.strip()).casefold())
+
+
+def grows(known: str, told: str) -> bool:
+    """Whether an age band may be changed so without staff: upward only (rules/agreements P2)."""
+    return _AGES.index(AgeBand(told)) >= _AGES.index(AgeBand(known))

@@ -1,10 +1,34 @@
 """Wire shapes of end users."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
+
+from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
 from app.web.shapes import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Shape, absent
+
+
+def _region(text: str) -> str:
+    return text.upper()
+
+
+Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}|[0-9]{3})$"), AfterValidator(_region)]
+"""Two letters of ISO 3166-1 or three digits of UN M.49, as in a language tag; told by the user or the vendor, never guessed."""
+Timezone = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")]
+"""A name of the IANA time zone database, such as `Europe/Oslo`."""
+AgeBandName = Literal["adult", "minor", "unknown"]
+
+
+class Preferences(Shape):
+    """How an agreement is best shown to this person."""
+
+    agreement_format: Literal["html", "text", "large_print"] | None = None
+    reduced_motion: Flag | None = None
+    screen_reader: Flag | None = None
+
+    def stored(self) -> dict[str, str | bool]:
+        return self.model_dump(exclude_none=True)
 
 
 class ProfileIn(Shape):
@@ -12,14 +36,32 @@ class ProfileIn(Shape):
     email_verified: Flag = False
     display_name: Name | None = None
     locale: Locale | None = None
+    region: Region | None = None
+    timezone: Timezone | None = None
+    age_band: AgeBandName = "unknown"
+    preferences: Preferences = Preferences()
     external_id: ExternalId | None = None
     metadata: Metadata = {}
 
 
-class UserPatch(Shape):
-    email_verified: Flag = absent()
+class MePatch(Shape):
+    """What is one's own to change. `preferences` are replaced as a whole; `age_band` goes up only: unknown, minor, adult."""
+
     display_name: Name | None = None
     locale: Locale | None = None
+    region: Region | None = None
+    timezone: Timezone | None = None
+    age_band: AgeBandName = absent()
+    preferences: Preferences = absent()
+
+    def changes(self) -> dict[str, Any]:
+        """What was sent, and only that."""
+        told = self.model_dump(exclude_unset=True)
+        return told | {"preferences": self.preferences.stored()} if "preferences" in told else told
+
+
+class UserPatch(MePatch):
+    email_verified: Flag = absent()
     external_id: ExternalId | None = None
     metadata: Metadata = absent()
 
@@ -30,6 +72,10 @@ class UserOut(Shape):
     email_verified: bool
     display_name: str | None
     locale: str | None
+    region: str | None
+    timezone: str | None
+    age_band: AgeBandName
+    preferences: Preferences
     external_id: str | None
     status: Literal["active", "suspended"]
     metadata: Metadata

@@ -13,8 +13,8 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.users.models import Status, User
-from app.users.problems import EmailTaken, UserExternalIdTaken, UserNotFound
-from app.users.rules import folded
+from app.users.problems import AgeBandFixed, EmailTaken, UserExternalIdTaken, UserNotFound
+from app.users.rules import folded, grows
 from app.web.paging import Window, page
 from app.world import World
 
@@ -65,11 +65,13 @@ async def users(world: World, window: Window, email: str | None, external_id: st
 
 
 async def change(world: World, by: Actor, user_id: UUID, changes: Values) -> AnyRow:
-    """Change the profile. `email_verified` true keeps the instant of an earlier proof."""
+    """Change the profile. `email_verified` true keeps the instant of an earlier proof. Raises AgeBandFixed for a user's own change."""
     try:
         async with world.db.write() as session:
             found = await _one(session, user_id)
             values = dict(changes)
+            if by.type == "user" and not grows(found.age_band, values.get("age_band", found.age_band)):
+                raise AgeBandFixed
             if (verified := values.pop("email_verified", None)) is not None:
                 values["email_verified_at"] = (found.email_verified_at or world.clock.now()) if verified else None
             if values:
@@ -81,10 +83,14 @@ async def change(world: World, by: Actor, user_id: UUID, changes: Values) -> Any
 
 
 async def set_status(world: World, by: Actor, user_id: UUID, status: Status) -> AnyRow:
-    """Suspend or restore. Doing it again changes nothing and tells nothing."""
+    """Suspend or restore. Doing it again changes nothing and tells nothing.
+
+    Suspending ends an epoch of the account: what was open before stays shut when it is restored (rules/authentication R59).
+    """
     async with world.db.write() as session:
         await _one(session, user_id)
-        statement = update(User).where(User.id == user_id, User.status != status).values(status=status)
+        epoch = User.auth_epoch + 1 if status is Status.SUSPENDED else User.auth_epoch
+        statement = update(User).where(User.id == user_id, User.status != status).values(status=status, auth_epoch=epoch)
         if (await session.execute(statement)).rowcount:
             event = "user.suspended" if status is Status.SUSPENDED else "user.restored"
             await record(session, world, event, by, ("user", user_id), user_id)

@@ -1,4 +1,4 @@
-"""mail: its outbox, one-time tokens that are mailed, and how many letters were asked for"""
+"""mail: its outbox, and one-time tokens that are mailed"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 from app.db import types
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -52,17 +52,8 @@ def upgrade() -> None:
     )
     for column in ("user_id", "subject", "expires_at"):
         op.create_index(f"ix_one_time_tokens_{column}", "one_time_tokens", [column], unique=False)
-    op.create_table(
-        "mail_counts",
-        sa.Column("key", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("until", types.UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_mail_counts")),
-    )
-    op.create_index("ix_mail_counts_until", "mail_counts", ["until"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_table("mail_counts")
     op.drop_table("one_time_tokens")
     op.drop_table("messages")

@@ -149,13 +149,10 @@ async def test_the_second_factor_lapses_and_the_answer_says_when_to_ask_again(gi
 
 
 async def fresh_token(given: Given, person: Person) -> str:
-    """A new access token for the same session; there is no refresh call yet."""
-    from app.login.sessions import TOKEN_TYPE  # noqa: PLC0415  beside its only use
-    from app.signing_keys.service import signer  # noqa: PLC0415  the same
-
-    sign = await signer(given.world)
-    now = int(given.clock.now().timestamp())
-    return sign.sign(TOKEN_TYPE, {**sign.read(TOKEN_TYPE, str(person.token)), "iat": now, "exp": now + 600})
+    """A new access token for the same session."""
+    told = await given.post("/v1/token/refresh", {"refresh_token": person.refresh}, {})
+    person.refresh = told["refresh_token"]
+    return str(told["access_token"])
 
 
 async def test_without_a_key_the_users_own_license_that_answers_best_is_used(given: Given) -> None:

@@ -121,3 +121,21 @@ def test_a_database_that_is_not_migrated_is_told_in_one_sentence(run: Run, monke
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/empty.db")
     (line,) = run("api-keys", "list", code=1)
     assert "not migrated yet" in line
+
+
+def test_r63_signing_keys_turn_over_a_day_after_they_were_published(run: Run) -> None:
+    first = json.loads(run("keys", "rotate")[0])
+    assert first["active"] != first["next"]
+    assert "signing_key_too_young" in run("keys", "rotate", code=1)[0]
+    leaked = json.loads(run("keys", "rotate", "--now")[0])
+    assert (leaked["active"], leaked["resealed"]) == (first["next"], 0)
+
+
+def test_r23_what_an_old_encryption_key_sealed_is_sealed_anew(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("keys", "rotate")
+    old = SECRETS["LICENTIA_ENCRYPTION_KEYS"]
+    new = "t2:" + "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+    monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", f"{new},{old}")
+    assert json.loads(run("keys", "rotate", "--now")[0])["resealed"] == 2
+    monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", new)
+    assert json.loads(run("keys", "rotate", "--now")[0])["resealed"] == 0

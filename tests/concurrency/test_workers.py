@@ -19,7 +19,7 @@ from app.world import World
 from tests import databases
 from tests.agreements import making
 from tests.clock import TurnedClock
-from tests.conftest import SECRETS, NewPostgres
+from tests.conftest import LIMITS, SECRETS, NewPostgres
 from tests.given import Given, Person
 from tests.servers import Running
 
@@ -46,7 +46,7 @@ async def world(shared: str) -> AsyncIterator[World]:
 
 def server(home: Path, url: str) -> Running:
     secrets = {"LICENTIA_PUBLIC_URL": "http://licentia.test", "LICENTIA_ENV": "production"}
-    return Running(home, **SECRETS, **secrets, LICENTIA_DATABASE_URL=url)
+    return Running(home, **SECRETS, **LIMITS, **secrets, LICENTIA_DATABASE_URL=url)
 
 
 async def root_of(world: World) -> dict[str, str]:

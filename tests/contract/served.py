@@ -19,7 +19,7 @@ from app.base.settings import Settings
 from app.world import World
 from tests.agreements import making
 from tests.clock import TurnedClock
-from tests.conftest import SECRETS
+from tests.conftest import LIMITS, SECRETS
 from tests.given import PASSWORD, Given, Person
 from tests.house.source import ROOT
 
@@ -72,7 +72,7 @@ async def serving(database_url: str, folder: Path) -> AsyncIterator[Service]:
     settings = {"ENV": "production", "PUBLIC_URL": base, "PORT": str(port), "DATABASE_URL": database_url, "LOG_LEVEL": "debug"}
     settings |= {"SMTP_URL": "smtp://127.0.0.1:1?tls=off", "MAIL_FROM": "nobody@licentia.example", "REGISTRATION": "open"}  # nobody listens
     settings |= {"GUESSES_PER_ADDRESS": "1000000", "GUESSES_PER_KEY": "1000000"}  # a fuzzer guesses all day
-    environment = SECRETS | {f"LICENTIA_{name}": value for name, value in settings.items()}
+    environment = SECRETS | LIMITS | {f"LICENTIA_{name}": value for name, value in settings.items()}
     process = _started(environment, folder / "log")
     world = World.of(Settings.load(environment))
     try:

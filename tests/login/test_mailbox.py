@@ -77,7 +77,7 @@ async def test_nothing_of_a_registration_is_stored_in_clear(given: Given, postbo
     await registered(given, display_name="Ola Nordmann")
     stored = await everything(given)
     token = (await postbox.letter(given.world)).token
-    assert {"one_time_tokens", "messages", "mail_counts"} <= set(stored)
+    assert {"one_time_tokens", "messages", "throttles"} <= set(stored)
     for secret in ("ola@example.com", "Nordmann", token, token[4:], "argon2"):
         assert [name for name, rows in stored.items() if secret in rows] == []
 

@@ -23,6 +23,8 @@ SECRET_TEXTS = [
     KEY,
     KEY.lower(),
     CODE,
+    "7Q2M-0ABC-DEFG-HJKM-NPQR",
+    f"rt_{TOKEN}",
     "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
     "otpauth://totp/Licentia:a%40example.com?secret=Z6WFWVLIMPACYLXK&issuer=Licentia",
 ]

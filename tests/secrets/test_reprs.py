@@ -16,9 +16,11 @@ from app.licenses.claims import Claim
 from app.licenses.keys import mint_code, mint_key
 from app.licenses.schemas import LicenseIn
 from app.licenses.seats import DeviceFacts
+from app.login import factors, sessions, tokens
 from app.login import service as login
-from app.login import sessions, totp
-from app.login.schemas import CodeIn, LoginIn, UserIn
+from app.login.me_schemas import IntrospectIn, PasswordIn
+from app.login.schemas import CodeIn, LoginIn, NewPasswordIn, RefreshIn, UserIn
+from app.login.unfinished import Incomplete
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, UnfinishedLogin
 from app.world import World
@@ -47,17 +49,18 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     world, person = given.world, await given.logged_in()
     found = await sessions.look_up(world, EndUser(UUID(person.id), await _session_of(given, person.auth)))
     opened = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
-    assert isinstance(opened, sessions.Opened)
+    assert isinstance(opened, tokens.Opened)
     who = await sessions.subject(world, EndUser(UUID(person.id), opened.id))
-    enrolment = await totp.enrol(world, who, None)
+    enrolment = await factors.enrol(world, who, None)
     person.secret = enrolment.secret
-    await totp.confirm(world, who, enrolment.id, given.totp(person))
+    added = await factors.confirm(world, who, enrolment.id, given.totp(person))
+    assert added.recovery_codes is not None
     unfinished = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
-    assert isinstance(unfinished, login.Incomplete)
+    assert isinstance(unfinished, Incomplete)
     assert unfinished.token
     caller = UnfinishedLogin(unfinished.token)
-    for secret in (opened.access_token, enrolment.secret, unfinished.token, PASSWORD):
-        assert secret not in repr([found, opened, who, enrolment, unfinished, caller])
+    for secret in (opened.access_token, opened.refresh_token, enrolment.secret, unfinished.token, PASSWORD, *added.recovery_codes):
+        assert secret not in repr([found, opened, who, enrolment, added, unfinished, caller])
 
 
 async def _session_of(given: Given, auth: dict[str, str]) -> UUID:
@@ -87,7 +90,12 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     [
         LoginIn(identifier="a@example.com", password="hunter2-marker", totp="hunter2-marker"),
         UserIn(email="a@example.com", password="hunter2-marker"),
+        UserIn(email="a@example.com", password_hash="hunter2-marker"),
         CodeIn(code="hunter2-marker"),
+        RefreshIn(refresh_token="hunter2-marker"),
+        NewPasswordIn(new="hunter2-marker"),
+        PasswordIn(current="hunter2-marker", new="hunter2-marker"),
+        IntrospectIn(token="hunter2-marker"),
         ActivationIn(license_key="hunter2-marker"),
         ActivationIn(activation_code="hunter2-marker"),
         ActivationIn(license_key="hunter2-marker").claim(),

@@ -8,10 +8,11 @@ import httpx
 
 from tests.agreements import making
 from tests.conftest import SECRETS
-from tests.given import PASSWORD, Given
+from tests.given import PASSWORD, Given, Person
 
 TYPO = "wrong horse battery staple"
-BEARERS = re.compile(r"\b(?:op|act|lgn|vfy|rst)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
+NEW = "a wholly different staple"
+BEARERS = re.compile(r"\b(?:op|act|lgn|rt|vfy|rst)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
 """Tokens by their look, whichever they are."""
 
 
@@ -74,13 +75,30 @@ async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None
     secrets.known["login handle"] = handle
     code, auth = given.totp(person), {"Authorization": f"Login {handle}"}
     await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=auth)
-    person.token = (await given.post("/v1/login/totp", {"code": code}, auth))["access_token"]
+    told = await given.post("/v1/login/totp", {"code": code}, auth)
+    person.token, person.refresh = told["access_token"], told["refresh_token"]
     secrets.known["access token"] = person.token
+    await _tokens(given, secrets, person)
     await making.accepted(given, person, agreed)
     key = secrets.known["license key"]
     told = await given.access(agreed["product"], person, license_key=key, device={"fingerprint": "key"})
     assert told["allow"], told
     secrets.known["grant"] = told["grant"]
+
+
+async def _tokens(given: Given, secrets: Secrets, person: Person) -> None:
+    """Refreshed, asked about, and a recovery code spent; a changed password and one that came in as a hash."""
+    secrets.known |= {"refresh token": str(person.refresh), "recovery code": person.recovery[0], "spare code": person.recovery[1]}
+    body = {"refresh_token": person.refresh}
+    fresh = await given.post("/v1/token/refresh", body, {"Idempotency-Key": "refresh"})
+    await given.post("/v1/introspect", {"token": fresh["refresh_token"]})
+    handle = await given.begin(person)
+    await given.client.post("/v1/login/recovery-code", json={"code": "0000-0000-0000-0000-0000"}, headers=handle)
+    await given.post("/v1/login/recovery-code", {"code": person.recovery[0]}, handle)
+    secrets.known |= {"second refresh token": fresh["refresh_token"], "new password": NEW}
+    other = await given.logged_in()
+    await given.client.post("/v1/me/password", json={"current": TYPO, "new": NEW}, headers=other.auth)
+    await given.client.post("/v1/me/password", json={"current": PASSWORD, "new": NEW}, headers=other.auth)
 
 
 PATHS = ("/v1/licenses/{}", "/v1/products/{}", "/v1/agreement-texts/{}", "/problems/{}", "/nowhere/{}", "/v1/products?limit={}")

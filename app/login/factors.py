@@ -1,0 +1,181 @@
+"""The factors of an account: listing, naming, adding and removing them, and the operator's reset when all are lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, select, update
+
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import recovery, revocation, rules, throttle, totp
+from app.login.models import Factor, FactorKind, FactorState
+from app.login.problems import EmailNotVerified, FactorIndispensable, FactorNotFound, SecondFactorMissing, StepUpRequired
+from app.login.recovery import Left, Paper
+from app.login.rules import Proofs
+from app.login.totp import Enrolment
+from app.users.service import user as user_of
+from app.web.callers import Subject
+from app.web.paging import Window, page
+from app.world import World
+
+SHOWN = (Factor.kind.in_([FactorKind.PASSWORD, FactorKind.TOTP]), Factor.state.in_([FactorState.ACTIVE, FactorState.PENDING]))
+_factors = select(
+    Factor.id, Factor.kind, Factor.state, Factor.name, Factor.created_at, Factor.confirmed_at, Factor.used_at, Factor.expires_at
+)
+
+
+@dataclass(frozen=True)
+class Added:
+    """A device that counts from now on; `recovery_codes` are there when it is the account's first."""
+
+    id: UUID
+    confirmed_at: datetime
+    recovery_codes: list[str] | None = field(repr=False)
+
+
+def _proofs(who: Subject) -> Proofs:
+    return Proofs(who.password_at, who.second_factor_at, "rc" if "rc" in who.amr else "otp")
+
+
+def may_manage(world: World, who: Subject, age: timedelta | None = None) -> None:
+    """Whether all that the account has was shown lately (R21, R22). Asked at both ends of an enrolment. Raises StepUpRequired."""
+    age = age or world.settings.fresh_password
+    level = rules.proof_wanted(_proofs(who), has_second_factor=who.has_second_factor, now=world.clock.now(), age=age)
+    if level is not None:
+        raise StepUpRequired("Show it again, then do this at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
+
+
+async def enrol(world: World, who: Subject, name: str | None) -> Enrolment:
+    """Begin to add an authenticator app. Raises EmailNotVerified (R78), StepUpRequired, EnrolmentUnderWay."""
+    if not who.email_verified:
+        raise EmailNotVerified
+    may_manage(world, who)
+    return await totp.begin(world, who.actor, who.id, name)
+
+
+async def confirm(world: World, who: Subject, factor_id: UUID, code: str) -> Added:
+    """Bring it to life with a code of it; other sessions are over, for they were proven by less (R59).
+
+    Raises EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused.
+    """
+    if not who.email_verified:
+        raise EmailNotVerified
+    may_manage(world, who, world.settings.fresh_password + world.settings.totp_pending)
+    confirmed = await totp.checked(world, who.id, factor_id, code)
+    paper = await paper_if_first(world, who.id)
+    async with world.db.write() as session:
+        await revocation.end_all(session, world, who.actor, who.id, "factor_added", session_id=who.session_id)
+        await totp.activate(session, world, who.actor, who.id, confirmed)
+        if paper is not None:
+            await recovery.replace(session, world, who.actor, who.id, paper)
+    return Added(factor_id, world.clock.now(), paper.codes if paper is not None else None)
+
+
+async def paper_if_first(world: World, user_id: UUID) -> Paper | None:
+    """Fresh recovery codes for an account that has none, hashed before anything is written."""
+
+    async def ask(session: Session) -> Left:
+        return await recovery.remaining(session, user_id)
+
+    return await recovery.print_paper(world) if (await world.db.find(ask)).total == 0 else None
+
+
+async def renew_paper(world: World, who: Subject) -> list[str]:
+    """A new set of recovery codes; the old ones are void. Not for who came in by one of them (R27, R28).
+
+    Raises SecondFactorMissing, StepUpRequired.
+    """
+    if not who.has_second_factor:
+        raise SecondFactorMissing
+    if "rc" in who.amr:
+        raise StepUpRequired("Show an authenticator, not a recovery code.", {"acr_values": "aal2", "max_age": 300})
+    may_manage(world, who)
+    paper = await recovery.print_paper(world)
+    async with world.db.write() as session:
+        await recovery.replace(session, world, who.actor, who.id, paper)
+    return paper.codes
+
+
+async def paper_left(world: World, who: Subject) -> Left:
+    async with world.db.lookup() as session:
+        return await recovery.remaining(session, who.id)
+
+
+async def listed(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    """What an account logs in with; recovery codes are counted elsewhere."""
+    async with world.db.lookup() as session:
+        return await page(session, _factors.where(Factor.user_id == user_id, *SHOWN), Factor.id, window)
+
+
+async def of_user(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    """The same for an operator. Raises UserNotFound."""
+    await user_of(world, user_id)
+    return await listed(world, user_id, window)
+
+
+async def one(world: World, who: Subject, factor_id: UUID) -> AnyRow:
+    """Raises FactorNotFound."""
+    async with world.db.lookup() as session:
+        return await _one(session, who.id, factor_id)
+
+
+async def rename(world: World, who: Subject, factor_id: UUID, name: str | None) -> AnyRow:
+    """Raises FactorNotFound."""
+    async with world.db.write() as session:
+        await session.execute(update(Factor).where(Factor.id == factor_id, Factor.user_id == who.id, *SHOWN).values(name=name))
+        return await _one(session, who.id, factor_id)
+
+
+async def _one(session: Session, user_id: UUID, factor_id: UUID) -> AnyRow:
+    found = await session.execute(_factors.where(Factor.id == factor_id, Factor.user_id == user_id, *SHOWN))
+    row = found.one_or_none()
+    if row is None:
+        raise FactorNotFound
+    return row
+
+
+async def remove(world: World, who: Subject, factor_id: UUID) -> None:
+    """Remove a device, with a proof by it or by one that remains (R22). With the last one go the recovery codes.
+
+    Other sessions are over (R59). Raises FactorNotFound, FactorIndispensable, StepUpRequired.
+    """
+    if (await one(world, who, factor_id)).kind == FactorKind.PASSWORD:
+        raise FactorIndispensable
+    may_manage(world, who)
+    async with world.db.write() as session:
+        await revocation.end_all(session, world, who.actor, who.id, "factor_removed", session_id=who.session_id)
+        alive = (Factor.id == factor_id, Factor.user_id == who.id, Factor.kind == FactorKind.TOTP, Factor.state != FactorState.REVOKED)
+        if not (await session.execute(update(Factor).where(*alive).values(state=FactorState.REVOKED, secret_sealed=None))).rowcount:
+            raise FactorNotFound
+        if not await _has_device(session, who.id):
+            await recovery.discard(session, who.id)
+        await record(session, world, "factor.removed", who.actor, ("factor", factor_id), who.id, kind=FactorKind.TOTP)
+
+
+async def _has_device(session: Session, user_id: UUID) -> bool:
+    live = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
+    return bool(await session.scalar(select(exists().where(*live))))
+
+
+async def reset(world: World, by: Actor, user_id: UUID) -> None:
+    """The operator's way out when all is lost: every second factor and every session goes, the password stays. Raises UserNotFound."""
+    await user_of(world, user_id)
+    async with world.db.write() as session:
+        await revocation.end_all(session, world, by, user_id, "factors_reset")
+        devices: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state != FactorState.REVOKED)
+        dropped = await session.execute(update(Factor).where(*devices).values(state=FactorState.REVOKED, secret_sealed=None))
+        await recovery.discard(session, user_id)
+        await record(session, world, "factors.reset", by, ("user", user_id), user_id, count=dropped.rowcount)
+        await throttle.forgive(session, *throttle.of_account(world, user_id))
+
+
+async def unlock(world: World, by: Actor, user_id: UUID) -> None:
+    """Clear what wrong tries have locked: the password under its address, and the second factors. Raises UserNotFound."""
+    email = (await user_of(world, user_id)).email
+    async with world.db.write() as session:
+        await record(session, world, "user.unlocked", by, ("user", user_id), user_id)
+        await throttle.forgive(session, throttle.password_key(world, email), *throttle.of_account(world, user_id))

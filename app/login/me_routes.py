@@ -1,0 +1,137 @@
+"""`/v1/me`: one's own profile, sessions, password, factors and recovery codes."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends
+
+from app.login import accounts, factors, passwords, revocation, sessions
+from app.login.me_schemas import (
+    FactorAdded,
+    FactorOut,
+    FactorPatch,
+    Me,
+    PasswordIn,
+    RecoveryCodes,
+    RecoveryCodesLeft,
+    SessionOut,
+)
+from app.login.problems import (
+    CodeRefused,
+    EmailNotVerified,
+    EnrolmentNotFound,
+    EnrolmentUnderWay,
+    FactorIndispensable,
+    FactorNotFound,
+    PasswordWrong,
+    SecondFactorMissing,
+    SessionNotFound,
+    StepUpRequired,
+)
+from app.login.schemas import CodeIn, EnrolmentOut, TotpIn
+from app.users.problems import AgeBandFixed
+from app.users.schemas import MePatch
+from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld
+from app.web.paging import Window, window
+from app.web.problems import SubjectTokenRequired, TooManyAttempts
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+from app.web.shapes import Page
+
+router = new_router("me")
+Wanted = Annotated[Window, Depends(window)]
+MINE = (SubjectTokenRequired,)
+
+
+@router.get("/v1/me", responses=refuses(*MINE))
+async def me(world: TheWorld, holder: TheEndUser) -> Me:
+    """Who is logged in, and how sure that is by now."""
+    row = await accounts.me(world, holder)
+    return Me.of(row, sessions.level(world, row))
+
+
+@router.patch("/v1/me", responses=refuses(*MINE, AgeBandFixed))
+async def change_me(world: TheWorld, holder: TheEndUser, body: MePatch) -> Me:
+    """Change one's own profile."""
+    row = await accounts.change_me(world, holder, body.changes())
+    return Me.of(row, sessions.level(world, row))
+
+
+@router.get("/v1/me/sessions", responses=refuses(*MINE))
+async def my_sessions(world: TheWorld, who: TheSubject, wanted: Wanted) -> Page[SessionOut]:
+    """Where one is logged in."""
+    rows, cursor = await sessions.listed(world, who.id, wanted)
+    return Page(data=[SessionOut.of(row, sessions.level(world, row), who.session_id) for row in rows], next_cursor=cursor)
+
+
+@router.delete("/v1/me/sessions", status_code=204, responses=refuses(*MINE))
+async def end_other_sessions(world: TheWorld, who: TheSubject) -> None:
+    """Log out everywhere but here."""
+    await revocation.end_others(world, who)
+
+
+@router.delete("/v1/me/sessions/{session_id}", status_code=204, responses=refuses(*MINE, SessionNotFound))
+async def end_session(world: TheWorld, who: TheSubject, session_id: UUID) -> None:
+    """Log out there, at once."""
+    await revocation.end_one(world, who, session_id)
+
+
+@router.post(
+    "/v1/me/password",
+    status_code=204,
+    responses=refuses(*MINE, PasswordWrong, StepUpRequired, TooManyAttempts),
+)
+async def change_password(world: TheWorld, origin: TheOrigin, who: TheSubject, body: PasswordIn) -> None:
+    """Change the password. Every other session is over."""
+    await passwords.change(world, origin, who, body.current, body.new)
+
+
+@router.post("/v1/me/totp", status_code=201, responses=refuses(*MINE, EmailNotVerified, StepUpRequired, EnrolmentUnderWay))
+async def enrol(world: TheWorld, who: TheSubject, body: TotpIn | None = None) -> EnrolmentOut:
+    """Begin to set an authenticator app up. It counts for nothing until a code of it is confirmed."""
+    return EnrolmentOut(**vars(await factors.enrol(world, who, body.name if body else None)))
+
+
+@router.post(
+    "/v1/me/totp/{factor_id}/confirm",
+    responses=refuses(*MINE, EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused),
+)
+async def confirm(world: TheWorld, who: TheSubject, factor_id: UUID, body: CodeIn) -> FactorAdded:
+    """Bring the authenticator app to life with a code of it. That code is spent: the next login wants the next one."""
+    return FactorAdded.of(await factors.confirm(world, who, factor_id, body.code))
+
+
+@router.get("/v1/me/factors", responses=refuses(*MINE))
+async def my_factors(world: TheWorld, who: TheSubject, wanted: Wanted) -> Page[FactorOut]:
+    """What one logs in with."""
+    rows, cursor = await factors.listed(world, who.id, wanted)
+    return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/me/factors/{factor_id}", responses=refuses(*MINE, FactorNotFound))
+async def my_factor(world: TheWorld, who: TheSubject, factor_id: UUID) -> FactorOut:
+    return FactorOut.model_validate(await factors.one(world, who, factor_id))
+
+
+@router.patch("/v1/me/factors/{factor_id}", responses=refuses(*MINE, FactorNotFound))
+async def rename_factor(world: TheWorld, who: TheSubject, factor_id: UUID, body: FactorPatch) -> FactorOut:
+    """Give it another name."""
+    return FactorOut.model_validate(await factors.rename(world, who, factor_id, body.name))
+
+
+@router.delete("/v1/me/factors/{factor_id}", status_code=204, responses=refuses(*MINE, FactorNotFound, FactorIndispensable, StepUpRequired))
+async def remove_factor(world: TheWorld, who: TheSubject, factor_id: UUID) -> None:
+    """Remove it, after a step-up by it or by one that remains. Every other session is over."""
+    await factors.remove(world, who, factor_id)
+
+
+@router.post("/v1/me/recovery-codes", status_code=201, responses=refuses(*MINE, SecondFactorMissing, StepUpRequired))
+async def renew_recovery_codes(world: TheWorld, who: TheSubject) -> RecoveryCodes:
+    """Ten new codes; the old ones are void."""
+    return RecoveryCodes(recovery_codes=await factors.renew_paper(world, who))
+
+
+@router.get("/v1/me/recovery-codes", responses=refuses(*MINE))
+async def recovery_codes_left(world: TheWorld, who: TheSubject) -> RecoveryCodesLeft:
+    """How many are left; never what they are."""
+    return RecoveryCodesLeft.of(await factors.paper_left(world, who))

@@ -1,0 +1,124 @@
+"""Wire shapes of one's own account: the session that asks, all sessions, factors, recovery codes; and of introspection."""
+
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from app.db.types import AnyRow
+from app.login.factors import Added
+from app.login.recovery import FEW, Left
+from app.login.rules import Level
+from app.login.schemas import SessionFace, Unshown
+from app.users.schemas import UserOut
+from app.web.shapes import Instant, Name, Secret, Shape
+
+
+class Me(Shape):
+    """The end user and the session that asks."""
+
+    user: UserOut
+    session: SessionFace
+
+    @classmethod
+    def of(cls, row: AnyRow, acr: Level) -> Self:
+        face = SessionFace(id=row.session_id, acr=acr, amr=row.amr, auth_time=row.auth_time, expires_at=row.session_expires_at)
+        return cls(user=UserOut.of(row), session=face)
+
+
+class SessionOut(Shape):
+    """`current`: it is this session that asks. `idle_expires_at`: when it ends unless it is refreshed before."""
+
+    id: UUID
+    current: bool
+    acr: Level
+    amr: list[str]
+    auth_time: Instant
+    last_seen_at: Instant | None
+    idle_expires_at: Instant | None
+    expires_at: Instant
+    ip: str | None
+    user_agent: str | None
+    product: str | None
+    device: dict[str, str | None] | None
+
+    @classmethod
+    def of(cls, row: AnyRow, acr: Level, current: UUID | None = None) -> Self:
+        told: dict[str, Any] = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
+        return cls(**told, acr=acr, current=row.id == current, auth_time=row.created_at)
+
+
+class PasswordIn(Shape):
+    current: Unshown
+    new: Unshown
+
+
+class FactorAdded(Shape):
+    """`recovery_codes`: ten, shown this once, when it is the first second factor of the account."""
+
+    id: UUID
+    kind: Literal["totp"] = "totp"
+    state: Literal["active"] = "active"
+    confirmed_at: Instant
+    recovery_codes: list[str] | None
+
+    @classmethod
+    def of(cls, it: Added) -> Self:
+        return cls(id=it.id, confirmed_at=it.confirmed_at, recovery_codes=it.recovery_codes)
+
+
+class FactorOut(Shape):
+    """`expires_at` is that of an enrolment that is not confirmed yet."""
+
+    id: UUID
+    kind: Literal["password", "totp"]
+    state: Literal["active", "pending"]
+    name: str | None
+    created_at: Instant
+    confirmed_at: Instant | None
+    used_at: Instant | None
+    expires_at: Instant | None
+
+
+class FactorPatch(Shape):
+    name: Name | None
+
+
+class RecoveryCodes(Shape):
+    """Ten codes, each good once, shown this once."""
+
+    recovery_codes: list[str]
+
+
+class RecoveryCodesLeft(Shape):
+    """`low`: time to print new ones."""
+
+    remaining: int
+    total: int
+    low: bool
+    created_at: Instant | None
+
+    @classmethod
+    def of(cls, it: Left) -> Self:
+        return cls(remaining=it.remaining, total=it.total, low=it.remaining <= FEW, created_at=it.created_at)
+
+
+class IntrospectIn(Shape):
+    token: Secret
+    token_type_hint: Literal["access_token", "refresh_token"] | None = None
+
+
+class Introspection(Shape):
+    """RFC 7662 section 2.2. Of a token that is not good, `active: false` is all that is told."""
+
+    active: bool
+    iss: str | None = None
+    aud: str | None = None
+    sub: str | None = None
+    sid: str | None = None
+    client_id: str | None = None
+    token_type: str | None = None
+    jti: str | None = None
+    iat: int | None = None
+    exp: int | None = None
+    auth_time: int | None = None
+    acr: Level | None = None
+    amr: list[str] | None = None

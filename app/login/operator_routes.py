@@ -1,0 +1,51 @@
+"""What the back office sees of an end user's logins, and its ways to help; and introspection for other services."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends
+
+from app.login import factors, sessions, tokens
+from app.login.me_schemas import FactorOut, IntrospectIn, Introspection, SessionOut
+from app.users.problems import UserNotFound
+from app.web.callers import Operates, Operator, TheWorld
+from app.web.paging import Window, window
+from app.web.problems import ScopeMissing
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+from app.web.shapes import Page
+
+router = new_router("login")
+Reads = Annotated[Operator, Depends(Operates("users:read"))]
+Writes = Annotated[Operator, Depends(Operates("users:write"))]
+Wanted = Annotated[Window, Depends(window)]
+
+
+@router.get("/v1/users/{user_id}/sessions", responses=refuses(ScopeMissing, UserNotFound))
+async def sessions_of_user(world: TheWorld, _by: Reads, user_id: UUID, wanted: Wanted) -> Page[SessionOut]:
+    rows, cursor = await sessions.of_user(world, user_id, wanted)
+    return Page(data=[SessionOut.of(row, sessions.level(world, row)) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/users/{user_id}/factors", responses=refuses(ScopeMissing, UserNotFound))
+async def factors_of_user(world: TheWorld, _by: Reads, user_id: UUID, wanted: Wanted) -> Page[FactorOut]:
+    rows, cursor = await factors.of_user(world, user_id, wanted)
+    return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.post("/v1/users/{user_id}/reset-factors", status_code=204, responses=refuses(ScopeMissing, UserNotFound))
+async def reset_factors(world: TheWorld, by: Writes, user_id: UUID) -> None:
+    """Drop every second factor and every session of somebody who lost them; the password stays as it is."""
+    await factors.reset(world, by.actor, user_id)
+
+
+@router.post("/v1/users/{user_id}/unlock", status_code=204, responses=refuses(ScopeMissing, UserNotFound))
+async def unlock(world: TheWorld, by: Writes, user_id: UUID) -> None:
+    """Clear the counters of wrong tries, also those that have stopped."""
+    await factors.unlock(world, by.actor, user_id)
+
+
+@router.post("/v1/introspect", response_model_exclude_none=True, responses=refuses(ScopeMissing))
+async def introspect(world: TheWorld, _by: Reads, body: IntrospectIn) -> Introspection:
+    """What a token stands for at this moment (RFC 7662, with a JSON body)."""
+    return Introspection(**await tokens.introspect(world, body.token))

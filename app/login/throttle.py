@@ -1,0 +1,190 @@
+"""Slowing guesses down: one counter for each name, account or network, counted before anything is checked (R37 to R48).
+
+Every count is one guarded statement whose row count is the answer, so a burst never gets more than the budget. Keys are HMACs of
+what was submitted: known and unknown names lock alike.
+"""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, delete, or_, select, update
+
+from app.base.problems import Busy
+from app.db import dialect
+from app.db.database import Session
+from app.events.service import Actor, record
+from app.login.models import Throttle
+from app.users.rules import folded
+from app.web.callers import Origin, network
+from app.web.problems import TooManyAttempts
+from app.world import World
+
+KEPT = timedelta(days=30)
+SWEPT = 20
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """How long a wait follows on which attempt, and after how many there is no waiting any more but only recovery (R40)."""
+
+    steps: Sequence[tuple[int, timedelta]]
+    stop: int = 100
+
+
+PASSWORD = Ladder(tuple((5 + n, min(timedelta(seconds=30 * 2**n), timedelta(minutes=15))) for n in range(6)))
+SECOND_FACTOR = Ladder(((10, timedelta(minutes=15)), (30, timedelta(hours=1))))
+
+
+@dataclass(frozen=True)
+class Window:
+    """At most `limit` in `span`."""
+
+    span: timedelta
+    limit: int
+
+
+def password_key(world: World, identifier: str, device: bytes | None = None) -> bytes:
+    """The counter of a submitted name (R37, R38); of a device that this name was seen on, a counter of its own (R44)."""
+    name = folded(identifier)
+    return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
+
+
+def factor_key(world: World, kind: str, user_id: object) -> bytes:
+    """The counter of a kind of second factor over all logins and devices of an account. Recovery codes have their own (R39)."""
+    return world.keys.lookup.digest(f"throttle.{kind}", str(user_id))
+
+
+def network_key(world: World, kind: str, origin: Origin) -> bytes:
+    """The counter of an address; of an IPv6 /64, for that is what one customer has. No address: one for all of those (R46)."""
+    return world.keys.lookup.digest(f"throttle.{kind}", network(origin.ip))
+
+
+async def attempt(session: Session, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:
+    """Count one attempt before it is looked at; the refusal, to be raised after the block, if it must not be looked at."""
+    tried = Throttle.attempts + 1
+    locks = [(tried >= least, now + wait) for least, wait in reversed(ladder.steps)]
+    kept = case((tried < ladder.stop, now + KEPT), else_=None)  # one that has stopped is not swept: only recovery opens it
+    values = {"attempts": tried, "locked_until": case(*locks, else_=None), "expires_at": kept}
+    free = (Throttle.attempts < ladder.stop, or_(Throttle.locked_until.is_(None), Throttle.locked_until <= now))
+    first = {"attempts": 1, "locked_until": None, "expires_at": now + KEPT}
+    if await _counted(session, key, free, values, first):
+        await _sweep(session, now)
+        return None
+    return await _refusal(session, key, now, ladder.stop)
+
+
+async def within(session: Session, key: bytes, window: Window, now: datetime) -> TooManyAttempts | None:
+    """Count one in a window of time."""
+    over = Throttle.locked_until <= now
+    values = {
+        "attempts": case((over, 1), else_=Throttle.attempts + 1),
+        "locked_until": case((over, now + window.span), else_=Throttle.locked_until),
+        "expires_at": now + window.span,
+    }
+    first = {"attempts": 1, "locked_until": now + window.span, "expires_at": now + window.span}
+    if await _counted(session, key, (or_(over, Throttle.attempts < window.limit),), values, first):
+        return None
+    return await _refusal(session, key, now, None)
+
+
+async def _counted(session: Session, key: bytes, free: Sequence[Any], values: dict[str, Any], first: dict[str, Any]) -> bool:
+    counted = update(Throttle).where(Throttle.key == key, *free).values(values)
+    if (await session.execute(counted)).rowcount:
+        return True
+    if await dialect.insert_once(session, Throttle, {"key": key, **first}, unless=["key"]):
+        return True
+    return (await session.execute(counted)).rowcount == 1  # a twin made the row in between
+
+
+async def _refusal(session: Session, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
+    row = (await session.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
+    if row is None:
+        return TooManyAttempts(retry_after=1)  # swept in between
+    if stop is not None and row.attempts >= stop:
+        return TooManyAttempts("Too many wrong tries in a row; it stays closed until it is recovered or unlocked.", retry_after=3600)
+    wait = (row.locked_until - now).total_seconds() if row.locked_until else 1
+    return TooManyAttempts(retry_after=max(1, ceil(wait)))
+
+
+async def _sweep(session: Session, now: datetime) -> None:
+    """Each attempt takes some counters with it that are past their time."""
+    stale = select(Throttle.key).where(Throttle.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
+    await session.execute(delete(Throttle).where(Throttle.key.in_(stale)))
+
+
+async def full(session: Session, key: bytes, limit: int, now: datetime) -> TooManyAttempts | None:
+    """Whether a window is full, without counting."""
+    row = (await session.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
+    if row is None or row.locked_until is None or row.locked_until <= now or row.attempts < limit:
+        return None
+    return TooManyAttempts(retry_after=max(1, ceil((row.locked_until - now).total_seconds())))
+
+
+async def forgive(session: Session, *keys: bytes) -> None:
+    """A right answer clears the counter of that factor of that account, and nothing else (R42)."""
+    await session.execute(update(Throttle).where(Throttle.key.in_(keys)).values(attempts=0, locked_until=None))
+
+
+async def give_back(session: Session, key: bytes) -> None:
+    """The attempt was never looked at, for the service was busy (R43)."""
+    took = update(Throttle).where(Throttle.key == key, Throttle.attempts > 0)
+    await session.execute(took.values(attempts=Throttle.attempts - 1, locked_until=None))
+
+
+def posts(world: World) -> Window:
+    return Window(timedelta(minutes=1), world.settings.login_posts_per_minute)
+
+
+def failures(world: World) -> Window:
+    return Window(timedelta(minutes=5), world.settings.login_failures_per_ip)
+
+
+async def at_the_door(session: Session, world: World, origin: Origin) -> TooManyAttempts | None:
+    """What an address may do before any name is looked at: so many posts, and so many failures (R40, R46, R47)."""
+    now = world.clock.now()
+    posted = await within(session, network_key(world, "posts", origin), posts(world), now)
+    return posted or await full(session, network_key(world, "failures", origin), failures(world).limit, now)
+
+
+async def knock(world: World, origin: Origin, key: bytes) -> None:
+    """Count a try of the address and of a password, whatever comes of it. Raises TooManyAttempts, after the counts stand."""
+    async with world.db.write(stands=True) as session:
+        refusal = await at_the_door(session, world, origin) or await attempt(session, key, PASSWORD, world.clock.now())
+    if refusal is not None:
+        raise refusal
+
+
+async def count(world: World, key: bytes, ladder: Ladder) -> None:
+    """Count a try of a second factor. Raises TooManyAttempts, after the count stands."""
+    async with world.db.write(stands=True) as session:
+        refusal = await attempt(session, key, ladder, world.clock.now())
+    if refusal is not None:
+        raise refusal
+
+
+async def evaluated(world: World, key: bytes, check: Awaitable[bool]) -> bool:
+    """What the check says; if the service is too busy to look, the attempt is given back. Raises Busy."""
+    try:
+        return await check
+    except Busy:
+        async with world.db.write(stands=True) as session:
+            await give_back(session, key)
+        raise
+
+
+async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None, reason: str) -> None:
+    """Note a failure: against the address, and as an event, for whoever looks for break-ins (R72). It says the same of unknown names."""
+    subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
+    async with world.db.write(stands=True) as session:
+        await within(session, network_key(world, "failures", origin), failures(world), world.clock.now())
+        actor = Actor("anonymous")
+        await record(session, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)
+
+
+def of_account(world: World, user_id: UUID) -> tuple[bytes, ...]:
+    """The counters of every kind of second factor."""
+    return factor_key(world, "totp", user_id), factor_key(world, "recovery", user_id)

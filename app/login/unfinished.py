@@ -1,0 +1,195 @@
+"""A login (or a step-up) between its first factor and its end: what was shown, what it still wants, and who may go on with it."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from app.base.sealing import token_digest
+from app.base.signing import Signer
+from app.catalog.models import Product
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.login import rules, sessions, tokens
+from app.login.models import Factor, Login
+from app.login.passwords import CURRENT
+from app.login.problems import LoginOver
+from app.login.rules import Account, Need, Proofs
+from app.login.sessions import UNTOLD, Client
+from app.login.tokens import Opened
+from app.login.totp import OWNED
+from app.users.models import Status, User
+from app.web.callers import Origin, UnfinishedLogin
+from app.world import World
+
+PREFIX = "lgn_"
+IMPLIED = {"second_factor", "passkey"}
+"""Requirements of a product that no password alone will meet."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A login under way: by its row, or without one while a single request carries it to its end."""
+
+    login_id: UUID | None
+    user_id: UUID
+    session_id: UUID | None
+    epoch: int
+    proofs: Proofs
+    client: Client = UNTOLD
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        first = "session" if self.session_id else "password"
+        return (first, "second_factor") if self.proofs.second_factor_at is not None else (first,)
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A login that wants more. `token` is shown once, with the step that began it."""
+
+    token: str | None = field(repr=False)
+    expires_at: datetime
+    done: tuple[str, ...]
+    need: Need
+    recovery_codes: list[str] | None = field(default=None, repr=False)
+
+
+_columns = (
+    Login.id,
+    Login.user_id,
+    Login.session_id,
+    Login.auth_epoch,
+    Login.password_at,
+    Login.second_factor_at,
+    Login.second_factor,
+    Login.product,
+    Login.device,
+    Login.device_digest,
+    Login.attempts,
+    Login.expires_at,
+)
+
+
+def _pending(row: AnyRow) -> Pending:
+    proofs = Proofs(row.password_at, row.second_factor_at, row.second_factor or "otp")
+    return Pending(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, Client(row.product, row.device, row.device_digest))
+
+
+def _open(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
+    """The row of a handle that is still good: not finished, in time, and of the account's present epoch."""
+    epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == Status.ACTIVE).scalar_subquery()
+    return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
+
+
+async def tried(session: Session, world: World, handle: UnfinishedLogin) -> Pending | None:
+    """Count one try on the handle before anything is looked at; None when it is over (R40, R43)."""
+    left = Login.attempts < world.settings.login_tries
+    attempt = update(Login).where(*_open(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
+    row = (await session.execute(attempt.returning(*_columns))).one_or_none()
+    return _pending(row) if row is not None else None
+
+
+async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Need, datetime]:
+    """(the login of a handle, what it wants, until when). Raises LoginOver."""
+    async with world.db.read() as session:
+        row = (await session.execute(select(*_columns).where(*_open(handle, world.clock.now())))).one_or_none()
+        if row is None or row.attempts >= world.settings.login_tries:
+            raise LoginOver
+        pending = _pending(row)
+        wanted = rules.need(await account(session, world, pending), pending.proofs, step_up=row.session_id is not None)
+    if wanted is None:
+        raise LoginOver
+    return pending, wanted, row.expires_at
+
+
+async def account(session: Session, world: World, pending: Pending) -> Account:
+    """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
+    changing = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
+    row = (await session.execute(select(OWNED.label("owned"), changing.label("changing")).where(User.id == pending.user_id))).one()
+    wanted = world.settings.mfa == "required"
+    if pending.client.product is not None and not wanted:
+        requires = await session.scalar(select(Product.requires).where(Product.code == pending.client.product))
+        wanted = bool(IMPLIED & set(requires or ()))
+    return Account(bool(row.owned), wanted, bool(row.changing))
+
+
+async def conclude(session: Session, world: World, sign: Signer, origin: Origin, pending: Pending) -> Opened | Incomplete:
+    """Open (or raise) the session if nothing more is wanted; else hand out the unfinished login, or go on with it.
+
+    The caller holds the account. Raises LoginOver.
+    """
+    wanted = rules.need(await account(session, world, pending), pending.proofs, step_up=pending.session_id is not None)
+    if wanted is not None:
+        return await _go_on(session, world, pending, wanted)
+    if pending.session_id is None:
+        opened = await sessions.open_session(session, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
+    else:
+        raised = await sessions.raise_session(session, world, pending.user_id, pending.session_id, pending.proofs)
+        if raised is None:
+            raise LoginOver
+        opened = raised
+    if pending.login_id is not None and not await _finish(session, world, pending.login_id):
+        raise LoginOver
+    return tokens.handed_out(world, sign, *opened)
+
+
+async def _go_on(session: Session, world: World, pending: Pending, wanted: Need) -> Incomplete:
+    if pending.login_id is None:
+        return await begun(session, world, pending, wanted)
+    shown = {"second_factor_at": pending.proofs.second_factor_at, "second_factor": pending.proofs.second_factor}
+    still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(shown).returning(Login.expires_at)
+    expires_at = await session.scalar(still)
+    if expires_at is None:
+        raise LoginOver
+    return Incomplete(None, expires_at, pending.done, wanted)
+
+
+async def begun(session: Session, world: World, pending: Pending, wanted: Need) -> Incomplete:
+    """A new handle: a bearer of nothing but the next step."""
+    now, token = world.clock.now(), world.entropy.secret(PREFIX)
+    expires_at = now + world.settings.login_lifetime
+    values = {
+        "id": world.entropy.identifier(),
+        "user_id": pending.user_id,
+        "session_id": pending.session_id,
+        "token_hash": token_digest(token),
+        "auth_epoch": pending.epoch,
+        "password_at": pending.proofs.password_at,
+        "second_factor_at": pending.proofs.second_factor_at,
+        "second_factor": pending.proofs.second_factor,
+        "product": pending.client.product,
+        "device": pending.client.device,
+        "device_digest": pending.client.digest,
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    await session.execute(insert(Login).values(values))
+    return Incomplete(token, expires_at, pending.done, wanted)
+
+
+async def _finish(session: Session, world: World, login_id: UUID) -> bool:
+    """End the unfinished login once; whoever comes second finds it over."""
+    unfinished = update(Login).where(Login.id == login_id, Login.finished_at.is_(None)).values(finished_at=world.clock.now())
+    return (await session.execute(unfinished)).rowcount == 1
+
+
+async def state(world: World, handle: UnfinishedLogin) -> Incomplete:
+    """Where an unfinished login stands. Raises LoginOver."""
+    pending, wanted, expires_at = await found(world, handle)
+    return Incomplete(None, expires_at, pending.done, wanted)
+
+
+async def cancel(world: World, handle: UnfinishedLogin) -> None:
+    """Give the login up. Doing it again changes nothing."""
+    now = world.clock.now()
+    async with world.db.write() as session:
+        same = (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None))
+        await session.execute(update(Login).where(*same).values(finished_at=now))
+
+
+def shown(pending: Pending, now: datetime, method: str) -> Pending:
+    """The login with its second factor just shown."""
+    return replace(pending, proofs=Proofs(pending.proofs.password_at, now, method))

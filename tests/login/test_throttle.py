@@ -1,0 +1,267 @@
+"""Slowing guesses down, and what a lock must not become: a weapon (R37 to R48)."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import func, select
+
+from app.events.models import Event
+from app.login import throttle
+from app.login.models import Throttle
+from app.web.callers import network
+from tests.given import Given, Person
+from tests.web.test_problems import problem
+
+WRONG = "a wholly wrong staple"
+
+
+async def log_in(given: Given, email: str, password: str, client: httpx.AsyncClient | None = None, **more: Any) -> httpx.Response:
+    return await (client or given.client).post("/v1/login", json={"identifier": email, "password": password, **more})
+
+
+async def wrong(given: Given, email: str, times: int, **more: Any) -> None:
+    for _ in range(times):
+        problem(await log_in(given, email, WRONG, **more), 401, "invalid_credentials")
+
+
+def waits(answer: httpx.Response) -> int:
+    problem(answer, 429, "too_many_attempts")
+    return int(answer.headers["retry-after"])
+
+
+def at(app: FastAPI, host: str) -> httpx.AsyncClient:
+    """A client at another address."""
+    transport = httpx.ASGITransport(app, client=(host, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://licentia.test")
+
+
+async def test_r40_five_are_free_then_the_wait_doubles_to_a_quarter_of_an_hour(given: Given) -> None:
+    person = await given.person()
+    await wrong(given, person.email, 5)
+    seen = []
+    for _ in range(7):
+        seen.append(waits(await log_in(given, person.email, person.password)))
+        given.clock.forward(seconds=seen[-1])
+        await wrong(given, person.email, 1)
+    assert seen == [30, 60, 120, 240, 480, 900, 900]
+
+
+async def test_r37_known_and_unknown_names_lock_alike(given: Given) -> None:
+    person = await given.person()
+    suspended = await given.person()
+    await given.post(f"/v1/users/{suspended.id}/suspend")
+    answers = []
+    for email in (person.email, suspended.email, "nobody@example.com"):
+        await wrong(given, email, 5)
+        answers.append(await log_in(given, email, WRONG))
+        assert waits(answers[-1]) == 30
+    bodies = {answer.text.replace(answer.headers["x-request-id"], "") for answer in answers}
+    assert len(bodies) == 1
+    assert len({tuple(sorted(answer.headers)) for answer in answers}) == 1
+
+
+async def test_r38_a_name_has_one_counter_however_it_is_typed(given: Given) -> None:
+    person = await given.person()
+    for email in (
+        person.email,
+        person.email.upper(),
+        f" {person.email} ",
+        person.email.replace("person", "ｐｅｒｓｏｎ"),
+        person.email.title(),
+    ):
+        await wrong(given, email, 1)
+    assert waits(await log_in(given, person.email, person.password)) == 30
+
+
+async def test_r39_a_password_lock_and_a_factor_lock_are_apart(given: Given) -> None:
+    person = await given.with_totp()
+    handle = await given.begin(person)
+    await wrong(given, person.email, 5)
+    assert (await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle)).status_code == 200
+
+
+async def test_r40_at_a_hundred_the_password_is_off_until_it_is_recovered(given: Given) -> None:
+    person = await given.person()
+    for _ in range(100):
+        given.clock.forward(minutes=15)
+        await wrong(given, person.email, 1)
+    given.clock.forward(days=60)
+    assert waits(await log_in(given, person.email, person.password)) == 3600
+    await log_in(given, "nobody@example.com", WRONG)  # sweeps, but not this one
+    assert waits(await log_in(given, person.email, person.password)) == 3600
+    assert (await given.client.post(f"/v1/users/{person.id}/unlock", headers=given.root)).status_code == 204
+    assert (await log_in(given, person.email, person.password)).status_code == 200
+
+
+async def test_r40_a_second_factor_locks_harder_and_harder(given: Given) -> None:
+    person = await given.with_totp()
+    seen = set()
+    for tries in range(1, 101):
+        answer = await log_in(given, person.email, person.password, totp="000000")
+        problem(answer, 401, "code_refused")
+        if tries >= 10:
+            seen.add(waits(await log_in(given, person.email, person.password, totp="000000")))
+            given.clock.forward(hours=1)
+    assert seen == {900, 3600}
+    given.clock.forward(days=60)
+    body = {"code": given.totp(person)}
+    answer = await given.client.post("/v1/login/totp", json=body, headers=await given.begin(person))
+    assert waits(answer) == 3600
+    answer = await given.client.post("/v1/login/recovery-code", json={"code": person.recovery[0]}, headers=await given.begin(person))
+    assert answer.status_code == 200
+    assert (await log_in(given, person.email, person.password, totp=given.totp(person))).status_code == 200
+
+
+async def test_r41_a_new_login_does_not_reset_the_counter_of_the_factor(given: Given) -> None:
+    person = await given.with_totp()
+    for _ in range(2):
+        handle = await given.begin(person)
+        for _ in range(5):
+            answer = await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=handle)
+            problem(answer, 401, "code_refused")
+    answer = await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=await given.begin(person))
+    assert waits(answer) == 900
+
+
+async def test_r42_a_right_password_resets_its_counter_and_never_that_of_the_address(given: Given, app: FastAPI) -> None:
+    given.configured(app, login_failures_per_ip=6)
+    person = await given.person()
+    for _ in range(2):
+        await wrong(given, person.email, 3)
+        if _ == 0:
+            assert (await log_in(given, person.email, person.password)).status_code == 200
+    assert waits(await log_in(given, person.email, person.password)) == 300
+
+
+async def test_r43_what_the_service_was_too_busy_to_look_at_is_given_back(given: Given) -> None:
+    person = await given.person()
+    limiter, waiting = given.world.hasher.limiter, given.world.hasher.waiting
+    object.__setattr__(given.world.hasher, "waiting", -1)
+    for _ in range(8):
+        problem(await log_in(given, person.email, person.password), 503, "busy")
+    object.__setattr__(given.world.hasher, "waiting", waiting)
+    assert limiter.statistics().borrowed_tokens == 0
+    assert (await log_in(given, person.email, person.password)).status_code == 200
+
+
+async def test_r44_a_lock_leaves_sessions_refreshes_and_known_devices_alone(given: Given) -> None:
+    person = await given.person()
+    device = {"fingerprint": "the-laptop"}
+    told = given.expect(await log_in(given, person.email, person.password, device=device))
+    person.token, person.refresh = told["access_token"], told["refresh_token"]
+    await wrong(given, person.email, 5)
+    waits(await log_in(given, person.email, person.password))
+    waits(await log_in(given, person.email, person.password, device={"fingerprint": "another"}))
+    assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
+    assert (await given.client.post("/v1/token/refresh", json={"refresh_token": person.refresh})).status_code == 200
+    assert (await log_in(given, person.email, person.password, device=device)).status_code == 200
+    await wrong(given, person.email, 5, device=device)
+    assert waits(await log_in(given, person.email, person.password, device=device)) == 30  # it has a counter of its own
+
+
+async def test_r45_a_lock_holds_on_every_path_that_uses_the_factor(given: Given) -> None:
+    person = await given.with_totp()
+    begun = await given.post("/v1/step-up", {}, person.auth)
+    stepping = {"Authorization": f"Login {begun['login']['token']}"}
+    for _ in range(10):
+        problem(await log_in(given, person.email, person.password, totp="000000"), 401, "code_refused")
+    code = {"code": given.totp(person)}
+    waits(await given.client.post("/v1/login/totp", json=code, headers=stepping))
+    other = await given.logged_in()
+    await wrong(given, other.email, 5)
+    change = {"current": other.password, "new": "a wholly different staple"}
+    waits(await given.client.post("/v1/me/password", json=change, headers=other.auth))
+
+
+async def test_r45_guessing_at_the_change_of_a_password_counts_like_guessing_at_the_door(given: Given) -> None:
+    person = await given.logged_in()
+    for _ in range(5):
+        body = {"current": WRONG, "new": "a wholly different staple"}
+        problem(await given.client.post("/v1/me/password", json=body, headers=person.auth), 403, "password_wrong")
+    waits(await log_in(given, person.email, person.password))
+
+
+async def test_r40_posts_and_failures_of_an_address_are_limited(given: Given, app: FastAPI) -> None:
+    given.configured(app, login_posts_per_minute=30, login_failures_per_ip=20)
+    people = [await given.person() for _ in range(7)]
+    async with at(app, "203.0.113.9") as client, at(app, "203.0.113.10") as other:
+        for turn in range(20):
+            problem(await log_in(given, people[turn % 6].email, WRONG, client), 401, "invalid_credentials")
+        assert waits(await log_in(given, people[6].email, people[6].password, client)) == 300
+        assert (await log_in(given, people[6].email, people[6].password, other)).status_code == 200
+        given.clock.forward(minutes=5)
+        for _ in range(30):
+            assert (await log_in(given, people[6].email, people[6].password, client)).status_code == 200
+        assert waits(await log_in(given, people[6].email, people[6].password, client)) == 60
+
+
+@pytest.mark.parametrize(
+    ("one", "another", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("203.0.113.9", "203.0.113.10", False),
+        ("::ffff:203.0.113.9", "203.0.113.9", True),
+        (None, None, True),
+    ],
+)
+def test_r46_an_ipv6_customer_is_one_network(one: str | None, another: str | None, same: bool) -> None:
+    assert (network(one) == network(another)) is same
+
+
+async def test_r46_without_an_address_there_is_one_bucket_and_it_is_limited(given: Given, app: FastAPI) -> None:
+    given.configured(app, login_posts_per_minute=2)
+    person = await given.person()
+    for host, status in (("unix:", 200), ("garbage", 200), ("", 429)):
+        async with at(app, host) as client:
+            assert (await log_in(given, person.email, person.password, client)).status_code == status
+
+
+async def test_r47_another_spelling_of_the_path_is_another_path(given: Given) -> None:
+    person = await given.person()
+    await wrong(given, person.email, 5)
+    for path in ("//v1/login", "/v1/login/", "/V1/login", "/v1/%6Cogin"):
+        answer = await given.client.post(path, json={"identifier": person.email, "password": person.password})
+        assert answer.status_code in {404, 429}, path
+
+
+async def test_r48_counters_have_a_table_of_their_own_that_names_nobody_and_is_swept(given: Given) -> None:
+    await wrong(given, "nobody@example.com", 1)
+    async with given.world.db.lookup() as session:
+        keys = list(await session.scalars(select(Throttle.key)))
+    assert len(keys) == 3
+    assert throttle.password_key(given.world, "NOBODY@example.com") in keys
+    given.clock.forward(days=31)
+    await log_in(given, "somebody@example.com", WRONG)
+    async with given.world.db.lookup() as session:
+        assert throttle.password_key(given.world, "nobody@example.com") not in list(await session.scalars(select(Throttle.key)))
+
+
+async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:
+    """For the back office alone; the answers were all the same."""
+    person, suspended, unverified = await given.with_totp(), await given.person(), await given.person(email_verified=False)
+    bare = await given.person(password=None)
+    await given.post(f"/v1/users/{suspended.id}/suspend")
+    for who in (Person("", "nobody@example.com"), person, suspended, unverified, bare):
+        await wrong(given, who.email, 1)
+    await log_in(given, person.email, person.password, totp="000000")
+    await given.client.post("/v1/login/recovery-code", json={"code": "nonsense"}, headers=await given.begin(person))
+    async with given.world.db.lookup() as session:
+        rows = (await session.execute(select(Event.data, Event.user_id).where(Event.type == "login.failed").order_by(Event.id))).all()
+        opened = await session.scalar(select(func.count()).select_from(Event).where(Event.type == "session.opened"))
+    told = [(row.data["factor"], row.data["reason"]) for row in rows]
+    assert told == [
+        ("password", "unknown"),
+        ("password", "wrong"),
+        ("password", "suspended"),
+        ("password", "unverified"),
+        ("password", "no_password"),
+        ("otp", "wrong"),
+        ("rc", "wrong"),
+    ]
+    assert rows[0].user_id is None
+    assert str(rows[1].user_id) == person.id
+    assert rows[0].data["ip"] == "127.0.0.1"
+    assert opened == 1

@@ -1,0 +1,88 @@
+"""Signing keys turn over without a moment in which a token does not verify (R63)."""
+
+import asyncio
+from typing import Any
+
+import jwt
+import pytest
+from sqlalchemy import func, select
+
+from app.base.sealing import LookupKey, Sealer
+from app.base.signing import KeyShelf
+from app.login.models import Factor
+from app.signing_keys import rotation
+from app.signing_keys.models import SigningKeyRow
+from app.signing_keys.problems import KeyTooYoung
+from app.world import Keys, World
+from tests.given import Given
+
+NEW_KEY = bytes(range(32, 64))
+
+
+async def published(given: Given) -> list[str]:
+    answer = await given.client.get("/.well-known/jwks.json")
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    return [key["kid"] for key in answer.json()["keys"]]
+
+
+def signed_by(token: str | None) -> Any:
+    return jwt.get_unverified_header(str(token))["kid"]
+
+
+async def test_r63_a_key_is_published_a_day_before_it_signs(given: Given) -> None:
+    first = await rotation.rotate(given.world)
+    assert set(await published(given)) == {first.active, first.next}
+    assert signed_by((await given.logged_in()).token) == first.active
+    given.clock.forward(hours=23, minutes=59)
+    with pytest.raises(KeyTooYoung):
+        await rotation.rotate(given.world)
+    given.clock.forward(minutes=1)
+    old = await given.logged_in()
+    second = await rotation.rotate(given.world)
+    assert second.active == first.next
+    assert set(await published(given)) == {first.active, second.active, second.next}
+    assert signed_by((await given.logged_in()).token) == second.active
+    assert (await given.client.get("/v1/me", headers=old.auth)).status_code == 200  # signed by the retired key
+
+
+async def test_r63_a_leaked_key_is_replaced_at_once(given: Given) -> None:
+    person = await given.logged_in()
+    turned = await rotation.rotate(given.world, at_once=True)
+    assert signed_by(person.token) != turned.active
+    assert signed_by((await given.logged_in()).token) == turned.active
+
+
+async def test_r63_another_replica_signs_with_the_new_key_within_minutes(given: Given, world: World) -> None:
+    await rotation.rotate(given.world)
+    given.clock.forward(hours=24)
+    before = signed_by((await given.logged_in()).token)
+    other = World(
+        world.db, world.clock, world.entropy, world.settings, Keys(world.keys.sealer, world.keys.lookup, KeyShelf()), world.hasher
+    )
+    turned = await rotation.rotate(other)
+    assert signed_by((await given.logged_in()).token) == before
+    given.clock.forward(minutes=5)
+    assert signed_by((await given.logged_in()).token) == turned.active
+
+
+async def test_two_rotations_at_once_leave_one_active_and_one_next_key(given: Given) -> None:
+    await rotation.rotate(given.world)
+    given.clock.forward(hours=24)
+    await asyncio.gather(*(rotation.rotate(given.world) for _ in range(4)), return_exceptions=True)
+    async with given.world.db.lookup() as session:
+        counted = await session.execute(select(SigningKeyRow.state, func.count()).group_by(SigningKeyRow.state))
+        assert {row[0]: row[1] for row in counted} == {"active": 1, "next": 1, "retired": 1}
+
+
+async def test_r23_sealed_secrets_move_to_the_first_key_of_the_ring(given: Given, world: World) -> None:
+    person = await given.with_totp()
+    ring = {"t2": NEW_KEY, **world.keys.sealer.ring}
+    lookup = LookupKey(world.settings.lookup())
+    keys = Keys(Sealer(ring, world.entropy), lookup, KeyShelf())
+    turned = World(world.db, world.clock, world.entropy, world.settings, keys, world.hasher)
+    assert await rotation.reseal(turned, (Factor.id, Factor.secret_sealed)) == 1
+    assert await rotation.reseal(turned, (SigningKeyRow.kid, SigningKeyRow.private_sealed)) == 1
+    world.keys.sealer.__dict__["ring"] = {"t2": NEW_KEY}  # the old key is gone
+    world.keys.signing.signer = None
+    body = {"identifier": person.email, "password": person.password, "totp": given.totp(person)}
+    assert (await given.post("/v1/login", body, {}))["session"]["acr"] == "aal2"

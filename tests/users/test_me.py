@@ -1,0 +1,82 @@
+"""One's own profile, and the fields that an operator and the user share."""
+
+from typing import Any
+
+import pytest
+
+from tests.given import Given
+from tests.web.test_problems import problem
+
+PROFILE = {
+    "display_name": "Kari",
+    "locale": "nb",
+    "region": "no",
+    "timezone": "Europe/Oslo",
+    "preferences": {"agreement_format": "large_print", "reduced_motion": True},
+}
+
+
+async def test_a_user_reads_and_changes_their_own_profile(given: Given) -> None:
+    person = await given.logged_in()
+    told = given.expect(await given.client.patch("/v1/me", json=PROFILE, headers=person.auth))["user"]
+    assert {name: told[name] for name in PROFILE} == {
+        **PROFILE,
+        "region": "NO",
+        "preferences": {"agreement_format": "large_print", "reduced_motion": True, "screen_reader": None},
+    }
+    assert given.expect(await given.client.get("/v1/me", headers=person.auth))["user"] == told
+    assert given.expect(await given.client.get(f"/v1/users/{person.id}", headers=given.root)) == told
+    cleared = given.expect(await given.client.patch("/v1/me", json={"region": None, "preferences": {}}, headers=person.auth))["user"]
+    assert (cleared["region"], cleared["preferences"]["reduced_motion"], cleared["timezone"]) == (None, None, "Europe/Oslo")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"region": "Norway"},
+        {"region": "n1"},
+        {"timezone": "../etc/passwd"},
+        {"timezone": "Europe/"},
+        {"age_band": "elderly"},
+        {"age_band": None},
+        {"preferences": None},
+        {"preferences": {"colour": "red"}},
+    ],
+)
+async def test_what_does_not_fit_a_profile_is_refused(given: Given, body: dict[str, Any]) -> None:
+    person = await given.logged_in()
+    problem(await given.client.patch("/v1/me", json=body, headers=person.auth), 422, "malformed")
+    if None not in body.values():
+        made = {"email": "kari@example.com", **body}
+        problem(await given.client.post("/v1/users", json=made, headers=given.root), 422, "malformed")
+
+
+@pytest.mark.parametrize("field", ["email", "email_verified", "external_id", "metadata", "status", "user_id", "auth_epoch"])
+async def test_r81_r82_what_is_not_ones_own_to_change_is_refused(given: Given, field: str) -> None:
+    person = await given.logged_in()
+    problem(await given.client.patch("/v1/me", json={field: "x"}, headers=person.auth), 422, "malformed")
+
+
+async def test_an_age_band_goes_up_only_but_for_staff(given: Given) -> None:
+    person = await given.logged_in()
+    for band, status in (("minor", 200), ("minor", 200), ("adult", 200), ("minor", 403), ("unknown", 403)):
+        answer = await given.client.patch("/v1/me", json={"age_band": band}, headers=person.auth)
+        assert answer.status_code == status, band
+    problem(answer, 403, "age_band_fixed")
+    path = f"/v1/users/{person.id}"
+    assert given.expect(await given.client.patch(path, json={"age_band": "minor"}, headers=given.root))["age_band"] == "minor"
+
+
+async def test_a_profile_is_complete_from_the_start(given: Given) -> None:
+    made = await given.post("/v1/users", {"email": "kari@example.com", **PROFILE, "age_band": "adult"})
+    assert (made["region"], made["timezone"], made["age_band"]) == ("NO", "Europe/Oslo", "adult")
+    bare = await given.post("/v1/users", {"email": "ola@example.com"})
+    assert (bare["region"], bare["timezone"], bare["age_band"]) == (None, None, "unknown")
+    assert set(bare["preferences"].values()) == {None}
+
+
+async def test_a_suspended_user_reads_nothing(given: Given) -> None:
+    person = await given.logged_in()
+    await given.post(f"/v1/users/{person.id}/suspend")
+    for answer in (await given.client.get("/v1/me", headers=person.auth), await given.client.patch("/v1/me", json={}, headers=person.auth)):
+        problem(answer, 401, "token_invalid")
