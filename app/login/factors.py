@@ -166,11 +166,17 @@ async def reset(world: World, by: Actor, user_id: UUID) -> None:
     await user_of(world, user_id)
     async with world.db.write() as session:
         await revocation.end_all(session, world, by, user_id, "factors_reset")
-        devices: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state != FactorState.REVOKED)
-        dropped = await session.execute(update(Factor).where(*devices).values(state=FactorState.REVOKED, secret_sealed=None))
-        await recovery.discard(session, user_id)
-        await record(session, world, "factors.reset", by, ("user", user_id), user_id, count=dropped.rowcount)
+        dropped = await drop_second_factors(session, user_id)
+        await record(session, world, "factors.reset", by, ("user", user_id), user_id, count=dropped)
         await throttle.forgive(session, *throttle.of_account(world, user_id))
+
+
+async def drop_second_factors(session: Session, user_id: UUID) -> int:
+    """Every authenticator, also one that is pending, and every recovery code; how many authenticators. A step, for other rooms too."""
+    devices: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state != FactorState.REVOKED)
+    dropped = await session.execute(update(Factor).where(*devices).values(state=FactorState.REVOKED, secret_sealed=None))
+    await recovery.discard(session, user_id)
+    return dropped.rowcount
 
 
 async def unlock(world: World, by: Actor, user_id: UUID) -> None:
