@@ -96,7 +96,8 @@ class Grant:
 
     @property
     def max_seats(self) -> int | str | None:
-        return self.overrides.get("max_seats", self.terms.max_seats)
+        limit: int | str | None = self.overrides.get("max_seats", self.terms.max_seats)
+        return limit
 
     @property
     def limit(self) -> int | str | None:
@@ -105,7 +106,8 @@ class Grant:
 
     @property
     def lease(self) -> str | None:
-        return self.overrides.get("lease", self.terms.lease)
+        lease: str | None = self.overrides.get("lease", self.terms.lease)
+        return lease
 
     def live(self, now: datetime) -> list[Seat]:
         return [seat for seat in self.seats if seat.live(now)]
