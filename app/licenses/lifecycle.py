@@ -174,8 +174,8 @@ async def _release_other_kinds(session: Session, license_id: UUID, now: datetime
 
 
 async def _reset(session: Session, license_id: UUID, policy: Any, now: datetime) -> dict[str, Any]:
-    """Dates as at issue. A clock that starts with the first activation starts now if a device is already in."""
+    """Dates and terms as at issue. A clock that starts with the first activation starts now if a device is already in."""
     used = select(_activations.c.id).where(_activations.c.license_id == license_id, _activations.c.released_at.is_(None)).limit(1)
     waits = policy.starts == Starts.FIRST_ACTIVATION and await session.scalar(used) is None
-    terms = {"duration": policy.duration, "grace": policy.grace}
-    return {**service.dates({"starts_at": None, "expires_at": None}, policy, now, waits=waits), **terms}
+    dates = service.dates({"starts_at": None, "expires_at": None}, policy, now, waits=waits)
+    return {**dates, "duration": policy.duration, "grace": policy.grace}

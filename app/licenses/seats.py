@@ -78,9 +78,8 @@ async def activate(world: World, ip: str | None, by: Subject | None, *, claim: C
 async def _activated(
     session: Session, world: World, by: Subject | None, claim: Claim, code: str | None, device: DeviceFacts | None
 ) -> Held:
-    now = world.clock.now()
     redeemed = await codes.find(session, world, code) if code is not None else None
-    it = await _locked(session, world, claim, redeemed, by, device, now)
+    it, now = await _locked(session, world, claim, redeemed, by, device)
     joins = redeemed is not None and by is not None and not it.assigned
     if joins:
         it = replace(it, assigned=True)
@@ -99,17 +98,18 @@ async def _activated(
 
 
 async def _locked(
-    session: Session, world: World, claim: Claim, redeemed: AnyRow | None, by: Subject | None, device: DeviceFacts | None, now: datetime
-) -> Standing:
+    session: Session, world: World, claim: Claim, redeemed: AnyRow | None, by: Subject | None, device: DeviceFacts | None
+) -> tuple[Standing, datetime]:
     fingerprint = device.fingerprint if device else None
     if redeemed is None:
-        return await claims.locked(session, world, claim, by, fingerprint, now)
+        return await claims.locked(session, world, claim, by, fingerprint)
     await claims.bump(session, redeemed.license_id)
+    now = world.clock.now()
     facts = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=redeemed.license_id)
     it = await standing.standing(session, standing.BY_LICENSE, facts)
     if it is None or claim.product not in {None, it.product}:
         raise LicenseNotFound
-    return it
+    return it, now
 
 
 def _seatable(it: Standing, by: Subject | None, device: DeviceFacts | None, now: datetime) -> None:
@@ -241,9 +241,8 @@ def _place(seat_id: UUID) -> Place:
 
 async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> Held:
     """Renew the lease; a lapsed device takes its seat again if one is free (R23). Raises SeatLimitReached and the standing's own."""
-    now = world.clock.now()
     async with world.db.write() as session:
-        it = await _locked_seat(session, by, activation_id, now)
+        it, now = await _locked_seat(session, world, by, activation_id)
         seat = it.seat
         if seat is None or seat.released_at is not None:
             raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, Device) else ActivationNotFound
@@ -257,7 +256,7 @@ async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> 
         return await refreshed(session, world, it, seat)
 
 
-async def _locked_seat(session: Session, by: Device | Subject, activation_id: UUID, now: datetime) -> Standing:
+async def _locked_seat(session: Session, world: World, by: Device | Subject, activation_id: UUID) -> tuple[Standing, datetime]:
     if isinstance(by, Device):
         if by.activation_id != activation_id:
             raise ActivationNotFound
@@ -268,16 +267,17 @@ async def _locked_seat(session: Session, by: Device | Subject, activation_id: UU
     if license_id is None:
         raise ActivationNotFound
     await claims.bump(session, license_id)
+    now = world.clock.now()
     it = await standing.standing(session, standing.BY_SEAT, standing.facts(now, license_id=license_id, seat_id=activation_id))
     if it is None:
         raise ActivationNotFound
-    return it
+    return it, now
 
 
 async def renew_live(session: Session, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
     """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
-    now = world.clock.now()
     await claims.bump(session, license_id)
+    now = world.clock.now()
     still_live = or_(_activations.c.lease_expires_at.is_(None), _activations.c.lease_expires_at > now)
     still = (_activations.c.id == seat.id, _activations.c.released_at.is_(None), still_live)
     until = rules.lease_end(lease, now)

@@ -46,16 +46,14 @@ class Used:
 
 async def add(world: World, ip: str | None, by: Subject | None, claim: Claim, meter: str, amount: int) -> Used:
     """Count `amount` (0 counts nothing and tells how it stands). Raises the standing's refusals, MeterNotFound, UsageLimitReached."""
-    async with guesses.counted(world, ip, claim.key):
-        now = world.clock.now()
-        async with world.db.write() as session:
-            it = await claims.locked(session, world, claim, by, None, now)
-            claims.usable(it, by, now)
-            if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):
-                raise LeaseExpired
-            if (rule := it.meters.get(meter)) is None:
-                raise MeterNotFound
-            return await _added(session, it, meter, rule, amount, now)
+    async with guesses.counted(world, ip, claim.key), world.db.write() as session:
+        it, now = await claims.locked(session, world, claim, by, None)
+        claims.usable(it, by, now)
+        if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):
+            raise LeaseExpired
+        if (rule := it.meters.get(meter)) is None:
+            raise MeterNotFound
+        return await _added(session, it, meter, rule, amount, now)
 
 
 async def _added(session: Session, it: Standing, meter: str, rule: Mapping[str, Any], amount: int, now: datetime) -> Used:
