@@ -56,10 +56,10 @@ async def known(session: Session, license_id: UUID, now: datetime, user_id: UUID
     return it
 
 
-async def unrevoked(session: Session, license_id: UUID, now: datetime) -> Standing:
+async def unrevoked(session: Session, world: World, license_id: UUID) -> Standing:
     """The license, locked, for an operator's change; a revoked one is past changing. Raises LicenseNotFound, LicenseRevoked."""
     await bump(session, license_id)
-    it = await known(session, license_id, now)
+    it = await known(session, license_id, world.clock.now())
     if it.revoked_at is not None:
         raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
     return it

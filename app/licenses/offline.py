@@ -43,9 +43,9 @@ async def issue(
 
 
 def _end(it: Standing, ttl: str | None, now: datetime) -> datetime:
-    """`min(ttl, expiry + grace)`, and no later than the policy's longest and the seat's lease."""
-    asked = Duration.parse(ttl or it.offline_ttl or USUAL_TTL).after(now)
-    longest = Duration.parse(it.offline_ttl).after(now) if it.offline_ttl else None
+    """`min(ttl, expiry + grace)`, and no later than the policy's longest and the seat's lease: what is signed is never called back."""
+    longest = Duration.parse(it.offline_ttl or USUAL_TTL).after(now)
+    asked = Duration.parse(ttl).after(now) if ttl else longest
     lease = it.seat.lease_expires_at if it.seat is not None else None
     return min(moment for moment in (asked, longest, it.grace_until or it.expires_at, lease) if moment is not None)
 
