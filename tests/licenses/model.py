@@ -65,7 +65,7 @@ class Grant:
         self.terms, self.seats = terms, list[Seat]()
         self.duration, self.grace = terms.duration, terms.grace
         self.overrides: Changes = {}
-        self.counted: dict[datetime, int] = {}
+        self.counted: dict[tuple[str | None, datetime], int] = {}
         self.suspended = self.revoked = False
         self.starts = self.expires = self.graced = None
         if terms.starts == "issue":
@@ -138,12 +138,18 @@ class Grant:
             return FULL, None
         if self.starts is None:
             self.start(now)
+        if process:
+            self.bury(now)
         if seat is None:
             own: object = len(self.seats) if process else user if self.terms.seat_by in BY_USER else ""
             self.seats.append(seat := Seat("" if self.terms.seat_by == "user" else fingerprint, own))
         seat.released = False
         self.renew_lease(seat, now)
         return "201", seat
+
+    def bury(self, now: datetime) -> None:
+        for seat in self.seats:
+            seat.released = seat.released or (seat.ends is not None and seat.ends <= now - timedelta(days=1))
 
     def free(self, now: datetime, own: object) -> bool:
         return not isinstance(self.limit, int) or self.used(now, own) < self.limit
@@ -166,17 +172,21 @@ class Grant:
         return rule
 
     def counted_now(self, now: datetime, rule: Changes) -> int:
-        return self.counted.get(period(rule["per"], now), 0)
+        return self.counted.get((rule["per"], period(rule["per"], now)), 0)
 
     def add(self, now: datetime, amount: int) -> str:
         if refused := self.refusal(now):
             return f"403 {refused}"
+        if self.terms.seat_by in BY_USER:
+            return "401 login_required"
+        if self.starts is None:
+            return "403 not_activated"
         if (rule := self.meter()) is None:
             return "404 meter_not_found"
         used = self.counted_now(now, rule)
         if amount and isinstance(rule["limit"], int) and used + amount > rule["limit"]:
             return "409 usage_limit_reached"
-        self.counted[period(rule["per"], now)] = used + amount
+        self.counted[rule["per"], period(rule["per"], now)] = used + amount
         return "200"
 
     def reasons(self, now: datetime, fingerprint: str, user: str | None) -> list[str]:
@@ -215,6 +225,8 @@ class Grant:
             return "409 license_not_renewable"
         run_out = now >= (self.graced or self.expires)
         expires = until or (now if run_out else self.expires) + SPANS[str(self.terms.duration)]
+        if until is None and expires <= now:
+            expires = now + SPANS[str(self.terms.duration)]
         if expires <= self.starts:
             return "422 license_dates_impossible"
         if expires != self.expires:
@@ -231,7 +243,7 @@ class Grant:
             for seat in self.seats:
                 seat.released = True
         self.terms = terms
-        if reset:
+        if reset or (self.starts is None and terms.starts == "issue"):
             self.duration, self.grace = terms.duration, terms.grace
             self.starts = self.expires = self.graced = None
             if terms.starts == "issue" or not all(seat.released for seat in self.seats):

@@ -18,7 +18,7 @@ from app.web.shapes import INT_MAX
 from app.world import World
 from tests.clock import START
 from tests.given import Given, Person
-from tests.licenses.model import SOLD, Grant, Seat, Terms, period
+from tests.licenses.model import SOLD, Grant, Seat, Terms
 
 EXAMPLES, STEPS = 16, 26
 LIMITS = (0, 1, 2, 3, "unlimited")
@@ -222,9 +222,9 @@ class Lives(RuleBasedStateMachine):
 
     def override(self, which: int, overrides: dict[str, Any]) -> None:
         grant, made = self.pick(which)
-        refused = grant.terms.contradiction(overrides)
+        refused = grant.revoked or grant.terms.contradiction(overrides)
         answer = self.ask("PATCH", f"/v1/licenses/{made['id']}", {"overrides": overrides})
-        assert said(answer) == ("422 policy_contradiction" if refused else "200")
+        assert said(answer) == ("403 license_revoked" if grant.revoked else "422 policy_contradiction" if refused else "200")
         grant.overrides = grant.overrides if refused else overrides
 
     def change_policy(self, which: int, terms: Terms, expiry: str) -> None:
@@ -247,7 +247,7 @@ class Lives(RuleBasedStateMachine):
 
     def meters(self, grant: Grant) -> dict[str, int]:
         counting = grant.meter()
-        return {"exports": grant.counted.get(period(counting["per"], self.now), 0)} if counting is not None else {}
+        return {"exports": grant.counted_now(self.now, counting)} if counting is not None else {}
 
     def teardown(self) -> None:
         for grant, made in self.grants:
