@@ -55,7 +55,8 @@ lock: $(VENV)/.ready
 	$(UV_COMPILE) pyproject.toml --group dev -o requirements/dev.txt
 
 bench: $(VENV)/.ready
-	@exec $(BIN)/python -m bench
+	@$(BIN)/python -m bench
+	@exec $(BIN)/python -m bench --million
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,7 @@
-"""`python -m bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards."""
+"""`python -m bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards.
+
+`--million` plays another piece instead (bench/million.py); `make bench` plays both, one after the other.
+"""
 
 import argparse
 import signal
@@ -6,7 +9,7 @@ import sys
 
 import uvloop
 
-from bench import report
+from bench import million, report
 from bench.load import WrongAnswer
 from bench.paths import paths
 from bench.rounds import play
@@ -22,6 +25,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each path in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="paths whose name begins like this, beside floor and ceiling")
+    parser.add_argument("--million", action="store_true", help="only this: validate among 1,000,000 licenses beside 10,000 (two minutes)")
     options = parser.parse_args()
     if options.rounds < 1 or not 0.2 <= options.seconds <= LONGEST / options.rounds:
         parser.error(f"wants a round of at least 0.2 s and at most {LONGEST:.0f} s for a path over all rounds")
@@ -40,6 +44,9 @@ def main() -> None:
     for asked in (signal.SIGINT, signal.SIGTERM):  # the first too: a shell's background job would ignore it
         signal.signal(asked, signal.default_int_handler)
     try:
+        if options.million:
+            print(million.compared(options.rounds, options.seconds))
+            return
         with stage() as on:
             print(uvloop.run(_run(on, options)))
     except WrongAnswer as wrong:

@@ -12,7 +12,6 @@ from app.catalog.rules import closed
 from app.licenses import rules as licensing
 from app.licenses.rules import Asked, Standing
 
-USER_DISABLED = advisory("user_disabled", "The end user's account is closed.")
 EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
 SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product wants a login with a second factor.")
 PASSKEY_REQUIRED = advisory("passkey_required", "The product wants a login with a passkey.")
@@ -117,7 +116,7 @@ def _with_hrefs(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
 def _disabled(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if facts.session is None or facts.session.active:
         return []
-    return [Reason(USER_DISABLED, "login", "contact_seller", "The account is closed; ask the seller.")]
+    return [Reason("user_disabled", "login", "contact_seller", "The account is closed; ask the seller.")]
 
 
 def _logged_in(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:

@@ -77,6 +77,11 @@ class Malformed(Problem):
         super().__init__("Mend the fields listed in `errors` and send the request again.", {"errors": listed})
 
 
+def at(pointer: str, code: str, sentence: str) -> Mapping[str, Fact]:
+    """The facts of a refusal of one field, in the form of every 422."""
+    return {"errors": [{"pointer": pointer, "code": code, "detail": sentence}]}
+
+
 class Busy(Problem):
     kind = Kind.UNAVAILABLE
     code = "busy"

@@ -33,19 +33,24 @@ def impossible(requires: Iterable[str], seat_by: str | None, passkeys: bool) -> 
 Values = Mapping[str, Any]
 SEATED = {SeatBy.DEVICE, SeatBy.USER, SeatBy.DEVICE_PER_USER, SeatBy.SESSION}
 BY_USER = {SeatBy.USER, SeatBy.DEVICE_PER_USER}
-_CONTRADICTIONS: tuple[tuple[Callable[[Values], bool], str], ...] = (
-    (lambda it: bool(it["max_seats"] is not None or it["lease"] or it["extra_seats"]), "Seats want a `seat_by` other than `none`."),
-    (lambda it: bool(it["starts"] == Starts.FIRST_ACTIVATION), "`first_activation` wants seats: without them nothing is ever activated."),
-    (lambda it: bool(it["trial"]), "A trial is once for each device: it wants `seat_by` `device`."),
+_NONE_BUT = "Seats want a `seat_by` other than `none`."
+_TRIAL = "A trial is once for each device: it wants `seat_by` `device`."
+Row = tuple[Callable[[Values], bool], str, str]
+_CONTRADICTIONS: tuple[Row, ...] = (
+    (lambda it: it["max_seats"] is not None, "max_seats", _NONE_BUT),
+    (lambda it: bool(it["lease"]), "lease", _NONE_BUT),
+    (lambda it: bool(it["extra_seats"]), "extra_seats", _NONE_BUT),
+    (lambda it: bool(it["starts"] == Starts.FIRST_ACTIVATION), "starts", "Without seats nothing is ever activated first."),
+    (lambda it: bool(it["trial"]), "trial", _TRIAL),
 )
-_SEATED_CONTRADICTIONS: tuple[tuple[Callable[[Values], bool], str], ...] = (
-    (lambda it: it["max_seats"] is None, 'Seats want `max_seats`: a number, or "unlimited".'),
-    (lambda it: it["seat_by"] == SeatBy.SESSION and it["lease"] is None, "A seat for each process wants a `lease`: crashes keep no seat."),
-    (lambda it: bool(it["trial"]) and it["seat_by"] != SeatBy.DEVICE, "A trial is once for each device: it wants `seat_by` `device`."),
-)  # fmt: skip
+_SEATED_CONTRADICTIONS: tuple[Row, ...] = (
+    (lambda it: it["max_seats"] is None, "max_seats", 'Seats want `max_seats`: a number, or "unlimited".'),
+    (lambda it: it["seat_by"] == SeatBy.SESSION and it["lease"] is None, "lease", "A process's seat wants a `lease`: crashes keep none."),
+    (lambda it: bool(it["trial"]) and it["seat_by"] != SeatBy.DEVICE, "trial", _TRIAL),
+)
 
 
-def contradiction(policy: Values) -> str | None:
-    """The sentence about fields of a policy (or of a license with its overrides) that do not go together, if any do not."""
+def contradiction(policy: Values) -> tuple[str, str] | None:
+    """(field, sentence) of what does not go together in a policy, or in a license with its overrides; None if all does."""
     table = _SEATED_CONTRADICTIONS if policy["seat_by"] in SEATED else _CONTRADICTIONS
-    return next((sentence for wrong, sentence in table if wrong(policy)), None)
+    return next(((field, sentence) for wrong, field, sentence in table if wrong(policy)), None)

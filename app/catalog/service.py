@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.base.problems import at
 from app.catalog import rules
 from app.catalog.models import Customer, Policy, Product
 from app.catalog.problems import (
@@ -38,7 +39,8 @@ def possible(requires: Sequence[str], seat_by: str | None) -> list[str]:
     """The requirements, closed. Raises RequirementImpossible where nobody could ever meet one."""
     whole = rules.closed(requires)
     if (hopeless := rules.impossible(whole, seat_by, PASSKEYS)) is not None:
-        raise RequirementImpossible(f"`{hopeless}` can never be met here.", {"requirement": hopeless})
+        sentence = f"`{hopeless}` can never be met here."
+        raise RequirementImpossible(sentence, {"requirement": hopeless, **at("/requires", RequirementImpossible.code, sentence)})
     return whole
 
 
@@ -107,8 +109,9 @@ async def create_policy(world: World, by: Actor, values: Values) -> AnyRow:
 
 def _coherent(policy: Values, product_requires: Sequence[str]) -> list[str]:
     """The policy's own requirements, closed. Raises PolicyContradiction or RequirementImpossible."""
-    if (sentence := rules.contradiction(policy)) is not None:
-        raise PolicyContradiction(sentence)
+    if (found := rules.contradiction(policy)) is not None:
+        field, sentence = found
+        raise PolicyContradiction(sentence, at(f"/{field}", PolicyContradiction.code, sentence))
     possible([*product_requires, *policy["requires"]], policy["seat_by"])
     return rules.closed(policy["requires"])
 

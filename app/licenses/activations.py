@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, or_, select
 
 from app.base.sealing import token_digest
 from app.catalog.models import Policy
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
-from app.events.service import Actor, record
-from app.licenses import claims, guesses
+from app.events.service import Actor
+from app.licenses import claims, guesses, releases
 from app.licenses.keys import key_digest
 from app.licenses.models import Activation, License
 from app.licenses.problems import ActivationNotFound, LicenseNotFound
@@ -28,7 +28,8 @@ _owner = (
     .join(Policy, Policy.id == License.policy_id)
     .where(_activations.c.id == bindparam("the_id"))
 )
-_holder = select(_activations.c.id, _activations.c.license_id, _activations.c.released_at).where(
+_license = select(_activations.c.license_id).where(_activations.c.id == bindparam("the_id"))
+_holder = select(_activations.c.id, _activations.c.license_id, _activations.c.released_at, _activations.c.activated_at).where(
     _activations.c.token_hash == bindparam("the_token")
 )
 
@@ -37,34 +38,29 @@ async def release(world: World, ip: str | None, caller: Operator | EndUser | Dev
     """Give a seat back. Releasing again changes nothing. Raises ActivationNotFound, for strangers too."""
     try:
         async with world.db.write() as session:
-            seat = (await session.execute(_owner, {"the_id": activation_id})).one_or_none()
-            if seat is None or not _may_release(world, caller, seat, activation_id, key):
+            license_id = await session.scalar(_license, {"the_id": activation_id})
+            if license_id is None:
                 raise ActivationNotFound
-            await claims.bump(session, seat.license_id)
-            await _released(session, world, caller, activation_id, seat)
+            await claims.bump(session, license_id)
+            seat = (await session.execute(_owner, {"the_id": activation_id})).one()
+            if not _may_release(world, caller, seat, activation_id, key):
+                raise ActivationNotFound
+            actor = caller.actor if caller else Actor("anonymous")
+            await releases.release(session, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
     except ActivationNotFound:
-        if caller is None and key is not None:
+        if key is not None:
             await guesses.failed(world, ip, key)
         raise
-
-
-async def _released(session: Session, world: World, caller: Operator | EndUser | Device | None, activation_id: UUID, seat: AnyRow) -> None:
-    actor = caller.actor if caller else Actor("anonymous")
-    past = {"released_at": world.clock.now(), "release_reason": f"by_{actor.type}"}
-    gone = update(_activations).where(_activations.c.id == activation_id, _activations.c.released_at.is_(None)).values(past)
-    if (await session.execute(gone)).rowcount:
-        subject = ("activation", activation_id)
-        await record(session, world, "activation.released", actor, subject, seat.user_id, license=str(seat.license_id))
 
 
 def _may_release(world: World, caller: Operator | EndUser | Device | None, seat: AnyRow, activation_id: UUID, key: str | None) -> bool:
     if isinstance(caller, Operator):
         caller.must("licenses:write")
         return True
-    if isinstance(caller, EndUser):
-        return bool(seat.user_id == caller.id)
-    if isinstance(caller, Device):
-        return caller.activation_id == activation_id
+    if isinstance(caller, EndUser) and seat.user_id == caller.id:
+        return True
+    if isinstance(caller, Device) and caller.activation_id == activation_id:
+        return True
     self_service = seat.overrides.get("self_service", seat.self_service)
     return bool(key is not None and self_service and key_digest(world.keys.lookup, key) == seat.key_hash)
 
@@ -74,7 +70,7 @@ async def holder(world: World, token: str) -> Device | None:
 
     async def ask(session: Session) -> Device | None:
         row = (await session.execute(_holder, {"the_token": token_digest(token)})).one_or_none()
-        return Device(row.id, row.license_id, row.released_at is None) if row is not None else None
+        return Device(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
 
     return await world.db.find(ask)
 

@@ -56,38 +56,55 @@ async def known(session: Session, license_id: UUID, now: datetime, user_id: UUID
     return it
 
 
-async def unrevoked(session: Session, license_id: UUID, now: datetime) -> Standing:
+async def unrevoked(session: Session, world: World, license_id: UUID) -> Standing:
     """The license, locked, for an operator's change; a revoked one is past changing. Raises LicenseNotFound, LicenseRevoked."""
     await bump(session, license_id)
-    it = await known(session, license_id, now)
+    it = await known(session, license_id, world.clock.now())
     if it.revoked_at is not None:
         raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
     return it
 
 
-async def locked(session: Session, world: World, claim: Claim, by: EndUser | None, fingerprint: str | None, now: datetime) -> Standing:
-    """The license that the claim names, locked, as the user and the device stand to it. Raises LicenseNotFound, TokenInvalid."""
+async def locked(session: Session, world: World, claim: Claim, by: EndUser | None, fingerprint: str | None) -> tuple[Standing, datetime]:
+    """The license that the claim names, locked, as the user and the device stand to it at the moment that is told with it.
+
+    The clock is read under the lock: whoever waited for it must not judge by a moment before what the others did meanwhile.
+    Raises LicenseNotFound, TokenInvalid.
+    """
     if (claim.key, claim.license_id, claim.seat).count(None) != 2:
         sentence = "wants one of license_key, license_id (of a logged-in user) and the token of a seat"
         raise Malformed([("/license_key", "ambiguous", sentence)])
-    facts = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None)
+    license_id = await _lock(session, world, claim, by)
+    now = world.clock.now()
+    named = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=license_id)
+    if claim.seat is not None:
+        it = await standing.standing(session, standing.BY_SEAT, {**named, "seat_id": claim.seat.activation_id})
+    else:
+        it = await standing.standing(session, standing.BY_LICENSE, named)
+    if it is None or claim.product not in {None, it.product} or (claim.license_id is not None and not it.assigned):
+        raise LicenseNotFound
+    return it, now
+
+
+async def _lock(session: Session, world: World, claim: Claim, by: EndUser | None) -> UUID:
+    license_id = claim.license_id
     if claim.seat is not None:
         if not claim.seat.live:
             raise TokenInvalid("The seat was given back; activate the device again.")
-        await bump(session, claim.seat.license_id)
-        named = {**facts, "license_id": claim.seat.license_id, "seat_id": claim.seat.activation_id}
-        it = await standing.standing(session, standing.BY_SEAT, named)
-    elif claim.license_id is not None:
-        if by is None:
-            raise LoginRequired("Without its key, a license is for the end users it is assigned to; log in.")
-        await bump(session, claim.license_id)
-        it = await standing.standing(session, standing.BY_LICENSE, {**facts, "license_id": claim.license_id})
-    else:
-        license_id = await session.scalar(_bump_key, {"the_key": key_digest(world.keys.lookup, claim.key or "")})
-        it = await standing.standing(session, standing.BY_LICENSE, {**facts, "license_id": license_id}) if license_id else None
-    if it is None or claim.product not in {None, it.product} or (claim.license_id is not None and not it.assigned):
+        license_id = claim.seat.license_id
+    elif claim.license_id is not None and by is None:
+        raise LoginRequired("Without its key, a license is for the end users it is assigned to; log in.")
+    if license_id is None:
+        return await _bumped_by_key(session, key_digest(world.keys.lookup, claim.key or ""))
+    await bump(session, license_id)
+    return license_id
+
+
+async def _bumped_by_key(session: Session, digest: bytes) -> UUID:
+    license_id: UUID | None = await session.scalar(_bump_key, {"the_key": digest})
+    if license_id is None:
         raise LicenseNotFound
-    return it
+    return license_id
 
 
 def usable(it: Standing, by: EndUser | None, now: datetime) -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, or_, select, update
 
+from app.base.problems import Malformed
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -37,6 +39,8 @@ async def create(
 ) -> list[tuple[UUID, str]]:
     """New codes of a license, each shown this once: (id, code). Raises LicenseNotFound, LicenseRevoked."""
     now = world.clock.now()
+    if expires_at is not None and expires_at <= now:
+        raise Malformed([("/expires_at", "in_the_past", "wants a moment that is still to come")])
     minted = [(world.entropy.identifier(), mint_code(world.entropy, world.keys.lookup)) for _ in range(count)]
     rows = [
         {
@@ -53,7 +57,7 @@ async def create(
         for code_id, code in minted
     ]
     async with world.db.write() as session:
-        await claims.unrevoked(session, license_id, now)
+        await claims.unrevoked(session, world, license_id)
         await session.execute(insert(table(ActivationCode)), rows)
         await record(session, world, "activation_code.created", by, ("license", license_id), count=count)
     return [(code_id, code.text) for code_id, code in minted]
@@ -95,13 +99,22 @@ async def bound(session: Session, code: AnyRow, by: EndUser | None) -> None:
         raise ActivationCodeBound("Log in as the person whom the code was sent to.")
 
 
-async def spend(session: Session, code_id: UUID, now: datetime) -> None:
-    """Use the code once: one guarded statement whose row count is the answer. Raises ActivationCodeSpent."""
-    usable = (
+async def usable(session: Session, code_id: UUID, now: datetime) -> None:
+    """Look whether the code could be used once more, and use nothing. Raises ActivationCodeSpent."""
+    if await session.scalar(select(ActivationCode.id).where(*_usable(code_id, now))) is None:
+        raise ActivationCodeSpent
+
+
+def _usable(code_id: UUID, now: datetime) -> tuple[Any, ...]:
+    return (
         ActivationCode.id == code_id,
         ActivationCode.uses < ActivationCode.max_uses,
         ActivationCode.revoked_at.is_(None),
         or_(ActivationCode.expires_at.is_(None), ActivationCode.expires_at > now),
     )
-    if not (await session.execute(update(ActivationCode).where(*usable).values(uses=ActivationCode.uses + 1))).rowcount:
+
+
+async def spend(session: Session, code_id: UUID, now: datetime) -> None:
+    """Use the code once: one guarded statement whose row count is the answer. Raises ActivationCodeSpent."""
+    if not (await session.execute(update(ActivationCode).where(*_usable(code_id, now)).values(uses=ActivationCode.uses + 1))).rowcount:
         raise ActivationCodeSpent

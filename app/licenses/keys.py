@@ -66,13 +66,18 @@ def key_prefix(product_code: str) -> str:
 
 
 def bare(text: str) -> str:
-    """A vendor's own key in its one form: NFKC, upper case, no spaces or dashes, O, I and L folded (R49)."""
-    return _NOISE.sub("", unicodedata.normalize("NFKC", text.encode(errors="replace").decode())).upper().translate(_FORGIVEN)
+    """A vendor's own key in its one form: NFKC, upper case, no spaces, dashes or invisible signs, O, I and L folded (R49)."""
+    return _plain(text).upper().translate(_FORGIVEN)
+
+
+def _plain(text: str) -> str:
+    whole = unicodedata.normalize("NFKC", text.encode(errors="replace").decode())
+    return "".join(sign for sign in _NOISE.sub("", whole) if unicodedata.category(sign) != "Cf")  # nobody sees or types those
 
 
 def own_key(lookup: LookupKey, text: str) -> Minted:
     """A key that the vendor brings. It is looked up like any other; `last4` is as it was written, in capitals."""
-    return Minted(text, key_digest(lookup, text), _NOISE.sub("", text).upper()[-4:])
+    return Minted(text, key_digest(lookup, text), _plain(text).upper()[-4:])
 
 
 def last4_forms(typed: str) -> set[str]:

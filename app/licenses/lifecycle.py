@@ -16,7 +16,7 @@ from app.catalog.problems import CustomerNotFound
 from app.db.base import table
 from app.db.database import Session
 from app.events.service import Actor, record
-from app.licenses import claims, members, service
+from app.licenses import claims, members, releases, service
 from app.licenses.keys import key_prefix, mint_key
 from app.licenses.models import Activation, License
 from app.licenses.problems import (
@@ -52,7 +52,7 @@ async def _set(session: Session, license_id: UUID, **values: Any) -> None:
 async def suspend(world: World, deed: Deed) -> Shown:
     """Refuse every use until reinstated. Stops no clock (R16)."""
     async with world.db.write() as session:
-        it = await claims.unrevoked(session, deed.license_id, world.clock.now())
+        it = await claims.unrevoked(session, world, deed.license_id)
         if it.suspended_at is None:
             await _set(session, deed.license_id, suspended_at=world.clock.now())
             await _tell(session, world, deed, "license.suspended")
@@ -61,7 +61,7 @@ async def suspend(world: World, deed: Deed) -> Shown:
 
 async def reinstate(world: World, deed: Deed) -> Shown:
     async with world.db.write() as session:
-        it = await claims.unrevoked(session, deed.license_id, world.clock.now())
+        it = await claims.unrevoked(session, world, deed.license_id)
         if it.suspended_at is not None:
             await _set(session, deed.license_id, suspended_at=None)
             await _tell(session, world, deed, "license.reinstated")
@@ -84,9 +84,9 @@ async def renew(world: World, deed: Deed, until: datetime | None) -> Shown:
 
     Raises LicenseRevoked, LicenseClockNotStarted, LicenseNotRenewable, LicenseDatesImpossible.
     """
-    now = world.clock.now()
     async with world.db.write() as session:
-        it = await claims.unrevoked(session, deed.license_id, now)
+        it = await claims.unrevoked(session, world, deed.license_id)
+        now = world.clock.now()
         policy = await service.policy_of(session, it.policy_id)
         dates = _renewed(it, policy.duration, policy.grace, until, now)
         if dates["expires_at"] != it.expires_at:
@@ -104,6 +104,8 @@ def _renewed(it: Standing, duration: str | None, grace: str | None, until: datet
     run_out = now >= (it.grace_until or it.expires_at)
     try:
         expires = until or Duration.parse(duration or "").after(now if run_out else it.expires_at)
+        if until is None and expires <= now:
+            expires = Duration.parse(duration or "").after(now)  # a long grace: what is bought lies ahead, not behind (R15)
         ends = Duration.parse(grace).after(expires) if grace else None
     except OverflowError as beyond:
         raise LicenseDatesImpossible from beyond
@@ -115,7 +117,7 @@ def _renewed(it: Standing, duration: str | None, grace: str | None, until: datet
 async def rotate_key(world: World, deed: Deed) -> tuple[Shown, str]:
     """A new key, shown this once; the old one dies at once. Id, seats, usage and dates stay (R50). Raises LicenseRevoked."""
     async with world.db.write() as session:
-        it = await claims.unrevoked(session, deed.license_id, world.clock.now())
+        it = await claims.unrevoked(session, world, deed.license_id)
         minted = mint_key(world.entropy, world.keys.lookup, key_prefix(it.product))
         await _set(session, deed.license_id, key_hash=minted.digest, key_last4=minted.last4)
         await _tell(session, world, deed, "license.key_rotated")
@@ -125,7 +127,7 @@ async def rotate_key(world: World, deed: Deed) -> tuple[Shown, str]:
 async def add_user(world: World, by: Actor, license_id: UUID, user_id: UUID) -> Shown:
     """Let an end user use the license without its key. Raises LicenseRevoked, UserNotFound, UserLimitReached."""
     async with world.db.write() as session:
-        it = await claims.unrevoked(session, license_id, world.clock.now())
+        it = await claims.unrevoked(session, world, license_id)
         await members.assign(session, world, by, license_id, user_id, it.max_users)
         return await service.shown(session, world, license_id)
 
@@ -133,7 +135,7 @@ async def add_user(world: World, by: Actor, license_id: UUID, user_id: UUID) -> 
 async def transfer(world: World, deed: Deed, customer_id: UUID | None) -> Shown:
     """Another customer, or none, owns the license. Its users and seats stay. Raises CustomerNotFound, LicenseRevoked."""
     async with world.db.write() as session:
-        await claims.unrevoked(session, deed.license_id, world.clock.now())
+        await claims.unrevoked(session, world, deed.license_id)
         if customer_id is not None and await session.scalar(select(Customer.id).where(Customer.id == customer_id)) is None:
             raise CustomerNotFound
         before = await session.scalar(select(License.customer_id).where(License.id == deed.license_id))
@@ -146,36 +148,34 @@ async def transfer(world: World, deed: Deed, customer_id: UUID | None) -> Shown:
 
 async def change_policy(world: World, deed: Deed, policy_id: UUID, expiry: Literal["keep", "reset"]) -> Shown:
     """Put the license under another policy of its product. `keep` leaves its dates; `reset` sets them as at issue, from now.
+    A clock that still waits for a first activation starts now where the new policy does not wait for one.
 
     Seats of another kind mean nothing under the new policy and are released with the change.
     Raises PolicyNotFound, PolicyOfAnotherProduct, PolicyContradiction, RequirementImpossible, LicenseRevoked, LicenseDatesImpossible.
     """
-    now = world.clock.now()
     async with world.db.write() as session:
-        it = await claims.unrevoked(session, deed.license_id, now)
+        it = await claims.unrevoked(session, world, deed.license_id)
+        now = world.clock.now()
         policy = await service.policy_of(session, policy_id)
         if policy.product != it.product:
             raise PolicyOfAnotherProduct
         overrides = await session.scalar(select(License.overrides).where(License.id == deed.license_id)) or {}
         service.coherent(policy, overrides)
         if policy_id != it.policy_id or expiry == "reset":
-            released = await _release_other_kinds(session, deed.license_id, now) if policy.seat_by != it.seat_by else 0
-            dates = await _reset(session, deed.license_id, policy, now) if expiry == "reset" else {}
+            other_kind = policy.seat_by != it.seat_by
+            mine = _activations.c.license_id == deed.license_id
+            released = await releases.release(session, world, deed.by, "policy_changed", mine) if other_kind else 0
+            startless = it.starts_at is None and policy.starts != Starts.FIRST_ACTIVATION
+            dates = await _reset(session, deed.license_id, policy, now) if expiry == "reset" or startless else {}
             await _set(session, deed.license_id, policy_id=policy_id, **dates)
             told = {"from": str(it.policy_id), "to": str(policy_id), "expiry": expiry, "seats_released": released}
             await _tell(session, world, deed, "license.policy_changed", **told)
         return await service.shown(session, world, deed.license_id)
 
 
-async def _release_other_kinds(session: Session, license_id: UUID, now: datetime) -> int:
-    held = (_activations.c.license_id == license_id, _activations.c.released_at.is_(None))
-    past = update(_activations).where(*held).values(released_at=now, release_reason="policy_changed")
-    return int((await session.execute(past)).rowcount)
-
-
 async def _reset(session: Session, license_id: UUID, policy: Any, now: datetime) -> dict[str, Any]:
-    """Dates as at issue. A clock that starts with the first activation starts now if a device is already in."""
+    """Dates and terms as at issue. A clock that starts with the first activation starts now if a device is already in."""
     used = select(_activations.c.id).where(_activations.c.license_id == license_id, _activations.c.released_at.is_(None)).limit(1)
     waits = policy.starts == Starts.FIRST_ACTIVATION and await session.scalar(used) is None
-    terms = {"duration": policy.duration, "grace": policy.grace}
-    return {**service.dates({"starts_at": None, "expires_at": None}, policy, now, waits=waits), **terms}
+    dates = service.dates({"starts_at": None, "expires_at": None}, policy, now, waits=waits)
+    return {**dates, "duration": policy.duration, "grace": policy.grace}

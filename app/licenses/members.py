@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import Limit
 from app.events.service import Actor, record
-from app.licenses import claims
+from app.licenses import claims, releases
 from app.licenses.models import Activation, LicenseUser
 from app.licenses.problems import UserLimitReached
 from app.users.models import User
@@ -36,9 +36,8 @@ async def remove(world: World, by: Actor, license_id: UUID, user_id: UUID) -> No
     async with world.db.write() as session:
         await claims.bump(session, license_id)
         gone = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)
-        if not (await session.execute(gone)).rowcount:
-            return
-        mine = (Activation.license_id == license_id, Activation.user_id == user_id, Activation.released_at.is_(None))
-        past = {"released_at": world.clock.now(), "release_reason": "user_removed"}
-        released = (await session.execute(update(Activation).where(*mine).values(past))).rowcount
-        await record(session, world, "license.user_removed", by, ("license", license_id), user_id, seats_released=released)
+        removed = (await session.execute(gone)).rowcount
+        mine = (Activation.license_id == license_id, Activation.user_id == user_id)  # also who came by the key, unassigned
+        released = await releases.release(session, world, by, "user_removed", *mine)
+        if removed or released:
+            await record(session, world, "license.user_removed", by, ("license", license_id), user_id, seats_released=released)

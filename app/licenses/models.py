@@ -1,6 +1,6 @@
 """Licenses, who may use them, activation codes, seats, and usage."""
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -73,7 +73,14 @@ class Activation(Base):
     __tablename__ = "activations"
     __table_args__ = (
         UniqueConstraint("license_id", "fingerprint", "user_key"),
-        Index("ix_activations_live", "license_id", "released_at", "lease_expires_at"),
+        Index(
+            "ix_activations_held",
+            "license_id",
+            "lease_expires_at",
+            "user_key",
+            sqlite_where=text("released_at IS NULL"),
+            postgresql_where=text("released_at IS NULL"),
+        ),
     )
 
     id: Mapped[Identifier]
@@ -106,11 +113,12 @@ class Trial(Base):
 
 
 class Usage(Base):
-    """How much of a meter a license used in one period, which is named by the instant it began at."""
+    """How much of a meter a license used in one period, which is named by its length and the instant it began at."""
 
     __tablename__ = "usage"
 
     license_id: Mapped[Reference] = mapped_column(ForeignKey("licenses.id"), primary_key=True)
     meter: Mapped[str] = mapped_column(String(64), primary_key=True)
+    per: Mapped[Word] = mapped_column(primary_key=True)
     period_start: Mapped[Instant] = mapped_column(primary_key=True)
     used: Mapped[int] = mapped_column(BigInteger)

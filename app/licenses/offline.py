@@ -28,26 +28,24 @@ async def issue(
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
     sign = await signer(world)
-    async with guesses.counted(world, ip, claim.key):
-        now = world.clock.now()
-        async with world.db.write() as session:
-            it = await claims.locked(session, world, claim, by, fingerprint, now)
-            for reason in rules.judge(it, Asked(fingerprint, (), by is not None), now).reasons:
-                raise refusal(reason)
-            if it.seat is not None and it.lease is not None:
-                it = (await seats.refreshed(session, world, it, it.seat)).standing
-            device = it.seat.fingerprint if it.seat is not None and it.seat_by != SeatBy.USER else fingerprint
-            file = _file(world, it, by, device, ttl, nonce, now)
-            actor = by.actor if by else (claim.seat.actor if claim.seat else Actor("anonymous"))
-            told = {"file": file["jti"], "until": instant_text(_end(it, ttl, now))}
-            await record(session, world, "offline_file.issued", actor, ("license", it.license_id), by.id if by else None, **told)
-            return sign.sign(TYPE, file)
+    async with guesses.counted(world, ip, claim.key), world.db.write() as session:
+        it, now = await claims.locked(session, world, claim, by, fingerprint)
+        for reason in rules.judge(it, Asked(fingerprint, (), by is not None), now).reasons:
+            raise refusal(reason)
+        if it.seat is not None and it.lease is not None:
+            it = (await seats.refreshed(session, world, it, it.seat)).standing
+        device = it.seat.fingerprint if it.seat is not None and it.seat_by != SeatBy.USER else fingerprint
+        file = _file(world, it, by, device, ttl, nonce, now)
+        actor = by.actor if by else (claim.seat.actor if claim.seat else Actor("anonymous"))
+        told = {"file": file["jti"], "until": instant_text(_end(it, ttl, now))}
+        await record(session, world, "offline_file.issued", actor, ("license", it.license_id), by.id if by else None, **told)
+        return sign.sign(TYPE, file)
 
 
 def _end(it: Standing, ttl: str | None, now: datetime) -> datetime:
-    """`min(ttl, expiry + grace)`, and no later than the policy's longest and the seat's lease."""
-    asked = Duration.parse(ttl or it.offline_ttl or USUAL_TTL).after(now)
-    longest = Duration.parse(it.offline_ttl).after(now) if it.offline_ttl else None
+    """`min(ttl, expiry + grace)`, and no later than the policy's longest and the seat's lease: what is signed is never called back."""
+    longest = Duration.parse(it.offline_ttl or USUAL_TTL).after(now)
+    asked = Duration.parse(ttl).after(now) if ttl else longest
     lease = it.seat.lease_expires_at if it.seat is not None else None
     return min(moment for moment in (asked, longest, it.grace_until or it.expires_at, lease) if moment is not None)
 

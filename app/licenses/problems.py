@@ -1,6 +1,6 @@
 """The refusals of licensing. Those with a standing's code are raised by `refusal`, from the first reason of a judgement."""
 
-from app.base.problems import Kind, Problem
+from app.base.problems import Kind, Problem, at
 from app.base.verdicts import Reason
 
 
@@ -38,6 +38,12 @@ class UserNotAssigned(Problem):
     kind = Kind.FORBIDDEN
     code = "user_not_assigned"
     title = "The license serves assigned users only, and this is not one of them."
+
+
+class UserDisabled(Problem):
+    kind = Kind.FORBIDDEN
+    code = "user_disabled"
+    title = "The end user's account is closed."
 
 
 class DeviceRequired(Problem):
@@ -159,11 +165,14 @@ class LicenseDatesImpossible(Problem):
     code = "license_dates_impossible"
     title = "The license would end before it starts, or beyond the calendar."
 
+    def __init__(self) -> None:
+        super().__init__(None, at("/expires_at", self.code, "is not after the start, or beyond the year 9999"))
+
 
 _BY_CODE: dict[str, type[Problem]] = {
     problem.code: problem
     for problem in (
-        LicenseNotFound, LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserNotAssigned, LoginRequired,
+        LicenseNotFound, LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserDisabled, UserNotAssigned, LoginRequired,
         DeviceRequired, NotActivated, LeaseExpired,
     )
 }  # fmt: skip

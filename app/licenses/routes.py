@@ -89,7 +89,8 @@ async def get_license(world: TheWorld, by: Reads, license_id: UUID) -> LicenseOu
 @router.patch(
     "/v1/licenses/{license_id}",
     responses=refuses(
-        ScopeMissing, LicenseNotFound, LicenseExternalIdTaken, LicenseClockNotStarted, LicenseDatesImpossible, PolicyContradiction,
+        ScopeMissing, LicenseNotFound, LicenseRevoked, LicenseExternalIdTaken, LicenseClockNotStarted, LicenseDatesImpossible,
+        PolicyContradiction,
         RequirementImpossible,
     ),
 )  # fmt: skip

@@ -72,6 +72,7 @@ class Standing:
     offline_ttl: str | None = None
     meters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     policy_id: UUID | None = None
+    user_closed: bool = False
 
     def status(self, now: datetime) -> str:
         """`revoked > suspended > not_started > expired > in_grace > active` (R18): computed, never stored (R17)."""
@@ -152,6 +153,9 @@ def _standing(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
 
 
 def _assignment(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+    personal = it.max_users is not None or it.seat_by in BY_USER
+    if personal and it.user_closed:  # whoever presents it, also by the token of a seat of theirs (R7)
+        return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
     if it.max_users is None or it.assigned:
         return ()
     action, detail = (

@@ -1,34 +1,31 @@
 """Taking and keeping a seat. No limit is ever exceeded: every change first bumps the license's row."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
-from app.base.durations import Duration, instant_text
+from app.base.durations import instant_text
 from app.base.problems import Fact, Problem
 from app.base.sealing import Place, token_digest
 from app.catalog.models import SeatBy
 from app.catalog.rules import BY_USER
-from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import claims, codes, guesses, members, rules, standing
+from app.licenses import claims, codes, first_activation, guesses, members, rules, standing
 from app.licenses.claims import Claim
-from app.licenses.models import Activation, License, Trial
+from app.licenses.models import Activation
 from app.licenses.problems import (
+    ActivationCodeInvalid,
     ActivationNotFound,
     DeviceRequired,
-    LicenseDatesImpossible,
-    LicenseNotFound,
     LoginRequired,
     SeatLimitReached,
     SeatsNotUsed,
-    TrialUsed,
 )
 from app.licenses.rules import Seat, Standing
 from app.web.callers import Device, Subject
@@ -36,6 +33,7 @@ from app.web.problems import TokenInvalid
 from app.world import World
 
 PREFIX = "act_"
+BURIED_AFTER = timedelta(days=1)
 _activations = table(Activation)
 _COLUMNS = [
     _activations.c[name]
@@ -78,9 +76,8 @@ async def activate(world: World, ip: str | None, by: Subject | None, *, claim: C
 async def _activated(
     session: Session, world: World, by: Subject | None, claim: Claim, code: str | None, device: DeviceFacts | None
 ) -> Held:
-    now = world.clock.now()
     redeemed = await codes.find(session, world, code) if code is not None else None
-    it = await _locked(session, world, claim, redeemed, by, device, now)
+    it, now = await _locked(session, world, claim, redeemed, by, device)
     joins = redeemed is not None and by is not None and not it.assigned
     if joins:
         it = replace(it, assigned=True)
@@ -88,9 +85,7 @@ async def _activated(
     live = it.seat if it.seat is not None and it.seat.live(now) and it.seat_by != SeatBy.SESSION else None
     if redeemed is not None:
         await codes.bound(session, redeemed, by)
-        # A code speaks for the seat that it took and for no other: what else it is used for, it is spent on.
-        if joins or live is None or live.code_id != redeemed.id:
-            await codes.spend(session, redeemed.id, now)
+        await _redeemed(session, it, redeemed.id, now, free=live is not None and not joins)
     if joins and by is not None:
         await members.assign(session, world, by.actor, it.license_id, by.id, it.max_users)
     if live is not None:
@@ -98,18 +93,30 @@ async def _activated(
     return await _take(session, world, it, device, by, redeemed.id if redeemed is not None else None)
 
 
+async def _redeemed(session: Session, it: Standing, code_id: UUID, now: datetime, *, free: bool) -> None:
+    """Spend the code, unless this is no new use of it. The seat that it took is paid for, also when its lease ran out; a device
+    that is in costs nothing, but a code that is worth nothing opens nothing."""
+    seat = it.seat if it.seat_by != SeatBy.SESSION else None
+    paid = seat is not None and seat.released_at is None and seat.code_id == code_id
+    if not paid and not free:
+        await codes.spend(session, code_id, now)
+    elif not paid:
+        await codes.usable(session, code_id, now)
+
+
 async def _locked(
-    session: Session, world: World, claim: Claim, redeemed: AnyRow | None, by: Subject | None, device: DeviceFacts | None, now: datetime
-) -> Standing:
+    session: Session, world: World, claim: Claim, redeemed: AnyRow | None, by: Subject | None, device: DeviceFacts | None
+) -> tuple[Standing, datetime]:
     fingerprint = device.fingerprint if device else None
     if redeemed is None:
-        return await claims.locked(session, world, claim, by, fingerprint, now)
+        return await claims.locked(session, world, claim, by, fingerprint)
     await claims.bump(session, redeemed.license_id)
+    now = world.clock.now()
     facts = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=redeemed.license_id)
     it = await standing.standing(session, standing.BY_LICENSE, facts)
     if it is None or claim.product not in {None, it.product}:
-        raise LicenseNotFound
-    return it
+        raise ActivationCodeInvalid  # a code of another product is an unknown one (R5)
+    return it, now
 
 
 def _seatable(it: Standing, by: Subject | None, device: DeviceFacts | None, now: datetime) -> None:
@@ -142,9 +149,11 @@ async def _take(session: Session, world: World, it: Standing, device: DeviceFact
         raise await full(session, world, it, by)
     now = world.clock.now()
     if it.trial and device is not None:
-        await _try(session, world, it, device.fingerprint)
+        await first_activation.try_out(session, world, it, device.fingerprint)
     if it.starts_at is None:
-        it = await _start_clock(session, world, it, now)
+        it = await first_activation.start_clock(session, world, it, now)
+    if it.seat_by == SeatBy.SESSION:
+        await _bury_lapsed(session, it.license_id, now)
     again = it.seat is not None and it.seat_by != SeatBy.SESSION
     seat_id = it.seat.id if it.seat is not None and again else world.entropy.identifier()
     token = world.entropy.secret(PREFIX)
@@ -181,28 +190,11 @@ def _user_key(it: Standing, by: Subject | None, seat_id: UUID) -> str:
     return str(by.id) if by is not None and it.seat_by in BY_USER else ""
 
 
-async def _try(session: Session, world: World, it: Standing, fingerprint: str) -> None:
-    """One trial of a product for each device, ever: the first license keeps it. Raises TrialUsed."""
-    slot = world.keys.lookup.digest("trial", f"{it.product}\0{fingerprint}")
-    row = {"slot": slot, "license_id": it.license_id, "started_at": world.clock.now()}
-    if await dialect.insert_once(session, Trial, row, unless=["slot"]):
-        return
-    if await session.scalar(select(Trial.license_id).where(Trial.slot == slot)) != it.license_id:
-        raise TrialUsed
-
-
-async def _start_clock(session: Session, world: World, it: Standing, now: datetime) -> Standing:
-    """The first activation sets the dates, in its own transaction; guarded, so that no second device moves them (R12)."""
-    try:
-        expires = Duration.parse(it.duration).after(now) if it.duration else None
-        grace = Duration.parse(it.grace).after(expires) if it.grace and expires else None
-    except OverflowError as beyond:
-        raise LicenseDatesImpossible from beyond
-    unstarted = update(License).where(License.id == it.license_id, License.starts_at.is_(None))
-    await session.execute(unstarted.values(starts_at=now, expires_at=expires, grace_until=grace))
-    ends = instant_text(expires) if expires else None
-    await record(session, world, "license.started", Actor.system(), ("license", it.license_id), expires_at=ends)
-    return replace(it, starts_at=now, expires_at=expires, grace_until=grace)
+async def _bury_lapsed(session: Session, license_id: UUID, now: datetime) -> None:
+    """Processes die without a word and are never the same again: a day after its lease, a seat of theirs is past for good."""
+    c = _activations.c
+    lapsed = update(_activations).where(c.license_id == license_id, c.released_at.is_(None), c.lease_expires_at <= now - BURIED_AFTER)
+    await session.execute(lapsed.values(released_at=c.lease_expires_at, release_reason="lapsed"))
 
 
 def _held(it: Standing, row: AnyRow, token: str, *, new: bool) -> Held:
@@ -241,9 +233,8 @@ def _place(seat_id: UUID) -> Place:
 
 async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> Held:
     """Renew the lease; a lapsed device takes its seat again if one is free (R23). Raises SeatLimitReached and the standing's own."""
-    now = world.clock.now()
     async with world.db.write() as session:
-        it = await _locked_seat(session, by, activation_id, now)
+        it, now = await _locked_seat(session, world, by, activation_id)
         seat = it.seat
         if seat is None or seat.released_at is not None:
             raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, Device) else ActivationNotFound
@@ -254,10 +245,13 @@ async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> 
                 raise await full(session, world, it, user)
             it = replace(it, seats_used=it.seats_used + 1)
             await record(session, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
-        return await refreshed(session, world, it, seat)
+        held = await refreshed(session, world, it, seat)
+        if isinstance(by, Device) and held.row.activated_at != by.since:
+            raise TokenInvalid("The seat was taken anew; use the token of that.")  # given back and taken between look and lock
+        return held
 
 
-async def _locked_seat(session: Session, by: Device | Subject, activation_id: UUID, now: datetime) -> Standing:
+async def _locked_seat(session: Session, world: World, by: Device | Subject, activation_id: UUID) -> tuple[Standing, datetime]:
     if isinstance(by, Device):
         if by.activation_id != activation_id:
             raise ActivationNotFound
@@ -268,16 +262,17 @@ async def _locked_seat(session: Session, by: Device | Subject, activation_id: UU
     if license_id is None:
         raise ActivationNotFound
     await claims.bump(session, license_id)
+    now = world.clock.now()
     it = await standing.standing(session, standing.BY_SEAT, standing.facts(now, license_id=license_id, seat_id=activation_id))
     if it is None:
         raise ActivationNotFound
-    return it
+    return it, now
 
 
 async def renew_live(session: Session, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
     """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
-    now = world.clock.now()
     await claims.bump(session, license_id)
+    now = world.clock.now()
     still_live = or_(_activations.c.lease_expires_at.is_(None), _activations.c.lease_expires_at > now)
     still = (_activations.c.id == seat.id, _activations.c.released_at.is_(None), still_live)
     until = rules.lease_end(lease, now)

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration
+from app.base.problems import at
 from app.catalog import rules as catalog
 from app.catalog.models import Customer, Policy, Product, Starts
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
@@ -28,6 +29,7 @@ from app.licenses.problems import (
     LicenseExternalIdTaken,
     LicenseKeyTaken,
     LicenseNotFound,
+    LicenseRevoked,
 )
 from app.licenses.rules import Asked, Standing, Verdict
 from app.licenses.usage import Used
@@ -68,8 +70,9 @@ async def policy_of(session: Session, policy_id: UUID | None) -> AnyRow:
 
 def coherent(policy: AnyRow, overrides: Mapping[str, Any]) -> None:
     """Refuse overrides that contradict the policy. Raises PolicyContradiction, RequirementImpossible."""
-    if (sentence := catalog.contradiction({**policy._mapping, **overrides})) is not None:
-        raise PolicyContradiction(sentence)
+    if (found := catalog.contradiction({**policy._mapping, **overrides})) is not None:
+        field, sentence = found
+        raise PolicyContradiction(sentence, at(f"/overrides/{field}", PolicyContradiction.code, sentence))
     possible([*policy.product_requires, *policy.requires, *overrides.get("requires", ())], policy.seat_by)
 
 
@@ -185,12 +188,13 @@ async def lookup(world: World, key: str) -> Shown:
 
 async def change(world: World, by: Actor, license_id: UUID, changes: Values) -> Shown:
     """Change what the operator may: expiry, overrides, external id, metadata. Raises LicenseNotFound and what each field can."""
-    now = world.clock.now()
     try:
         async with world.db.write() as session:
             await claims.bump(session, license_id)
-            it = await claims.known(session, license_id, now)
+            it = await claims.known(session, license_id, world.clock.now())
             values = dict(changes)
+            if it.revoked_at is not None and values.keys() & {"expires_at", "overrides"}:
+                raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
             if "overrides" in values:
                 coherent(await policy_of(session, it.policy_id), values["overrides"])
             if "expires_at" in values:

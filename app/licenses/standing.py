@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, Uuid, and_, bindparam, case, exists, func, or_, select
+from sqlalchemy import String, Uuid, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from app.catalog.models import Policy, Product, SeatBy
@@ -14,6 +14,7 @@ from app.db.database import Session
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
 from app.licenses.rules import Seat, Standing
+from app.users.models import Status, User
 
 _NOW = bindparam("now", type_=UtcDateTime)
 _USER = bindparam("user_id", type_=Uuid)
@@ -39,6 +40,7 @@ def _seats_used(user_key: Any) -> Any:
 def _standings(seat: Any, user: Any, user_key: Any) -> AnySelect:
     """`seat` tells which activation, `user` whose assignment is looked at, `user_key` whose seats are counted."""
     assigned = exists(select(LicenseUser.user_id).where(LicenseUser.license_id == License.id, LicenseUser.user_id == user))
+    closed = exists(select(User.id).where(User.id == user, User.status != Status.ACTIVE))
     return (
         select(
             License.id,
@@ -72,31 +74,38 @@ def _standings(seat: Any, user: Any, user_key: Any) -> AnySelect:
             Activation.released_at,
             _seats_used(user_key).scalar_subquery().label("seats_used"),
             assigned.label("assigned"),
+            closed.label("user_closed"),
         )
         .select_from(License)
         .join(Policy, Policy.id == License.policy_id)
         .join(Product, Product.id == Policy.product_id)
-        .outerjoin(Activation, and_(Activation.license_id == License.id, seat))
+        .outerjoin(Activation, seat)
     )
 
 
+# The seat is looked up by its id, which one of two subqueries tells: joined by what they look for instead, thousands of processes
+# on one host would each be compared with all the others. Two cases instead of IN: the fast lane wants statements that are
+# complete when they are compiled.
+_key_of_user = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
+_its_own = (
+    select(_process.id)
+    .where(
+        _process.license_id == License.id,
+        _process.fingerprint == case((Policy.seat_by == SeatBy.USER, ""), else_=_FINGERPRINT),
+        _process.user_key == _key_of_user,
+    )
+    .correlate(License, Policy)
+    .scalar_subquery()
+)
 _newest_process = (
     select(_process.id)
-    .where(_process.license_id == License.id, _process.fingerprint == _FINGERPRINT, _process.user_key != "")
-    .order_by(_process.released_at.is_not(None), _process.lease_expires_at.desc())
+    .where(_process.license_id == License.id, _process.released_at.is_(None), _process.fingerprint == _FINGERPRINT)
+    .order_by(_process.lease_expires_at.desc())
     .limit(1)
     .correlate(License)
     .scalar_subquery()
 )
-# Two cases instead of IN: the fast lane wants statements that are complete when they are compiled.
-_key_of_user = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
-_own_seat = and_(
-    Activation.fingerprint == case((Policy.seat_by == SeatBy.USER, ""), else_=_FINGERPRINT),
-    or_(
-        and_(Policy.seat_by != SeatBy.SESSION, Activation.user_key == _key_of_user),
-        and_(Policy.seat_by == SeatBy.SESSION, Activation.id == _newest_process),
-    ),
-)
+_own_seat = Activation.id == case((Policy.seat_by == SeatBy.SESSION, _newest_process), else_=_its_own)
 _of_device = _standings(_own_seat, _USER, _USER_KEY)
 BY_KEY = _of_device.where(License.key_hash == bindparam("key_hash"), Product.code == _PRODUCT)
 BY_LICENSE = _of_device.where(License.id == _LICENSE)
@@ -147,6 +156,7 @@ def read(row: AnyRow) -> Standing:
         offline_ttl=own.get("offline_ttl", row.offline_ttl),
         meters=_metered(row.meters, own.get("meters")),
         policy_id=row.policy_id,
+        user_closed=row.user_closed,
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 
 from app.base.durations import instant_text
 from app.base.problems import Fact
+from app.catalog.rules import BY_USER
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import UNLIMITED, Limit
@@ -17,12 +18,13 @@ from app.licenses import claims, guesses
 from app.licenses.claims import Claim
 from app.licenses.models import Usage
 from app.licenses.periods import period
-from app.licenses.problems import LeaseExpired, MeterNotFound, UsageLimitReached
+from app.licenses.problems import LeaseExpired, LoginRequired, MeterNotFound, NotActivated, UsageLimitReached
 from app.licenses.rules import Standing
 from app.web.callers import Subject
 from app.world import World
 
 _usage = table(Usage)
+FOR_EVER = "ever"
 MOST = 2**53 - 1
 """What every JSON reader keeps exactly; not even an unlimited meter counts further (R40)."""
 
@@ -46,30 +48,33 @@ class Used:
 
 async def add(world: World, ip: str | None, by: Subject | None, claim: Claim, meter: str, amount: int) -> Used:
     """Count `amount` (0 counts nothing and tells how it stands). Raises the standing's refusals, MeterNotFound, UsageLimitReached."""
-    async with guesses.counted(world, ip, claim.key):
-        now = world.clock.now()
-        async with world.db.write() as session:
-            it = await claims.locked(session, world, claim, by, None, now)
-            claims.usable(it, by, now)
-            if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):
-                raise LeaseExpired
-            if (rule := it.meters.get(meter)) is None:
-                raise MeterNotFound
-            return await _added(session, it, meter, rule, amount, now)
+    async with guesses.counted(world, ip, claim.key), world.db.write() as session:
+        it, now = await claims.locked(session, world, claim, by, None)
+        claims.usable(it, by, now)
+        if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):
+            raise LeaseExpired
+        if it.seat_by in BY_USER and by is None and claim.seat is None:
+            raise LoginRequired("The license seats its end users; log in.")
+        if it.starts_at is None:
+            raise NotActivated("The license starts with its first activation; nothing is used before.")
+        if (rule := it.meters.get(meter)) is None:
+            raise MeterNotFound
+        return await _added(session, it, meter, rule, amount, now)
 
 
 async def _added(session: Session, it: Standing, meter: str, rule: Mapping[str, Any], amount: int, now: datetime) -> Used:
     start, resets_at = period(rule["per"], now)
     limit: Limit = rule["limit"]
     most = limit if isinstance(limit, int) else MOST
-    row = (_usage.c.license_id == it.license_id, _usage.c.meter == meter, _usage.c.period_start == start)
+    per = rule["per"] or FOR_EVER
+    row = (_usage.c.license_id == it.license_id, _usage.c.meter == meter, _usage.c.per == per, _usage.c.period_start == start)
     if amount:
         counting = update(_usage).where(*row, _usage.c.used + amount <= most).values(used=_usage.c.used + amount)
         if (used := await session.scalar(counting.returning(_usage.c.used))) is not None:
             return Used(used, limit, resets_at)
     used = await session.scalar(select(_usage.c.used).where(*row))
     if amount and used is None and amount <= most:
-        values = {"license_id": it.license_id, "meter": meter, "period_start": start, "used": amount}
+        values = {"license_id": it.license_id, "meter": meter, "per": per, "period_start": start, "used": amount}
         await session.execute(insert(_usage), values)
         return Used(amount, limit, resets_at)
     told = Used(used or 0, limit, resets_at)
@@ -82,14 +87,16 @@ async def of(session: Session, standings: Sequence[Standing], now: datetime) -> 
     """Every meter of these licenses in its current period."""
     metered = [it for it in standings if it.meters]
     starts = {period(rule["per"], now)[0] for it in metered for rule in it.meters.values()}
-    counted: dict[tuple[UUID, str, datetime], int] = {}
+    counted: dict[tuple[UUID, str, str, datetime], int] = {}
     if metered:
         wanted = (_usage.c.license_id.in_([it.license_id for it in metered]), _usage.c.period_start.in_(starts))
         for row in await session.execute(select(*_usage.columns).where(*wanted)):
-            counted[row.license_id, row.meter, row.period_start] = row.used
+            counted[row.license_id, row.meter, row.per, row.period_start] = row.used
     told: dict[UUID, dict[str, Used]] = {it.license_id: {} for it in standings}
     for it in metered:
         for meter, rule in it.meters.items():
             start, resets_at = period(rule["per"], now)
-            told[it.license_id][meter] = Used(counted.get((it.license_id, meter, start), 0), rule["limit"], resets_at)
+            told[it.license_id][meter] = Used(
+                counted.get((it.license_id, meter, rule["per"] or FOR_EVER, start), 0), rule["limit"], resets_at
+            )
     return told

@@ -15,6 +15,7 @@ from app.licenses.problems import (
     MeterNotFound,
     NotActivated,
     UsageLimitReached,
+    UserDisabled,
     UserNotAssigned,
 )
 from app.licenses.rules import Asked
@@ -26,7 +27,7 @@ from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-STANDINGS = (LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserNotAssigned)
+STANDINGS = (LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserDisabled, UserNotAssigned)
 COMMON = (LicenseNotFound, *STANDINGS, LeaseExpired, LoginRequired, SubjectTokenRequired, TooManyAttempts)
 
 
@@ -44,7 +45,7 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
     return Validated.of(found, verdict, world.clock.now(), body.nonce)
 
 
-@router.post("/v1/usage", responses=refuses(*COMMON, MeterNotFound, UsageLimitReached))
+@router.post("/v1/usage", responses=refuses(*COMMON, NotActivated, MeterNotFound, UsageLimitReached))
 async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: UsageIn) -> Usage:
     """Count usage, all of it or nothing. Send an `Idempotency-Key`, and a retry counts once."""
     claim = body.claim(device_or_nobody(caller))

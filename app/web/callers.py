@@ -78,11 +78,13 @@ class Subject(EndUser):
 
 @dataclass(frozen=True)
 class Device:
-    """The holder of an activation token. Never an identity. `live` is false once the seat was given back."""
+    """The holder of an activation token. Never an identity. `live` is false once the seat was given back; `since` tells which
+    taking of the seat the token is of."""
 
     activation_id: UUID
     license_id: UUID
     live: bool
+    since: datetime | None = None
 
     @property
     def actor(self) -> Actor:

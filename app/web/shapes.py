@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from app.base.durations import Duration, instant_text
 from app.base.logs import masked
 
 INT_MAX = 2**31 - 1
+UNLIMITED = "unlimited"
 FIRST_YEAR = 1970
 LONGEST_LEASE = timedelta(days=3660)
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
@@ -117,7 +118,18 @@ def _lease_in(text: str) -> str:
 
 LeaseText = Annotated[str, Field(max_length=32, json_schema_extra={"format": "duration"}), AfterValidator(_lease_in)]
 
-LimitIn = Count | Literal["unlimited"]
+
+def _limit(given: object) -> object:
+    if given == UNLIMITED or (type(given) is int and 0 <= given <= INT_MAX):
+        return given
+    raise ValueError(f'wants a whole number from 0 to {INT_MAX}, or "{UNLIMITED}"')
+
+
+LimitIn = Annotated[
+    int | Literal["unlimited"],
+    PlainValidator(_limit),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": INT_MAX}, {"type": "string", "const": UNLIMITED}]}),
+]
 
 Scalar: TypeAlias = str | int | float | bool | None
 

@@ -13,6 +13,8 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+HELD = "CREATE INDEX ix_activations_held ON activations (license_id, lease_expires_at, user_key) WHERE released_at IS NULL"
+
 
 def upgrade() -> None:
     op.create_table(
@@ -27,10 +29,11 @@ def upgrade() -> None:
         "usage",
         sa.Column("license_id", sa.Uuid(), nullable=False),
         sa.Column("meter", sa.String(length=64), nullable=False),
+        sa.Column("per", sa.String(length=32), nullable=False),
         sa.Column("period_start", types.UtcDateTime(), nullable=False),
         sa.Column("used", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["license_id"], ["licenses.id"], name=op.f("fk_usage_license_id_licenses")),
-        sa.PrimaryKeyConstraint("license_id", "meter", "period_start", name=op.f("pk_usage")),
+        sa.PrimaryKeyConstraint("license_id", "meter", "per", "period_start", name=op.f("pk_usage")),
     )
     op.create_table(
         "trials",
@@ -46,6 +49,10 @@ def upgrade() -> None:
         codes.add_column(sa.Column("email_folded", sa.String(length=512), nullable=True))
     with op.batch_alter_table("activations") as activations:
         activations.add_column(sa.Column("release_reason", sa.String(length=32), nullable=True))
+    # Seats that are held, and nothing that was given back: the count reads it alone, and it is no rival to the unique index, by
+    # which a device's own seat is found (with both in question the planner took the wrong one on a license of 5,000 seats).
+    op.execute(f"-- squawk-ignore require-concurrent-index-creation\n{HELD}")
+    op.execute("-- squawk-ignore require-concurrent-index-deletion\nDROP INDEX ix_activations_live")
     with op.batch_alter_table("policies") as policies:
         policies.add_column(sa.Column("starts", sa.String(length=32), server_default="issue", nullable=False))
         policies.add_column(sa.Column("extra_seats", sa.Integer(), server_default="0", nullable=False))
@@ -73,6 +80,8 @@ def downgrade() -> None:
     with op.batch_alter_table("policies") as policies:
         for column in ("offline_ttl", "trial", "meters", "extra_seats", "starts"):
             policies.drop_column(column)
+    op.create_index("ix_activations_live", "activations", ["license_id", "released_at", "lease_expires_at"])
+    op.drop_index("ix_activations_held", table_name="activations")
     with op.batch_alter_table("activations") as activations:
         activations.drop_column("release_reason")
     with op.batch_alter_table("activation_codes") as codes:

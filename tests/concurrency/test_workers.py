@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,14 @@ import httpx
 import pyotp
 import pytest
 
-from app.api_keys import service as api_keys
 from app.base.clock import Clock
 from app.base.settings import Settings
 from app.world import World
-from tests import databases
 from tests.agreements import making
-from tests.clock import TurnedClock
-from tests.conftest import LIMITS, SECRETS, NewPostgres
+from tests.concurrency.workers import RealClock, root_of, server
+from tests.conftest import SECRETS
 from tests.given import Given, Person
 from tests.servers import Running
-
-
-class RealClock(TurnedClock):
-    """For builders that look at the clock while the server has a real one."""
-
-    def now(self) -> datetime:
-        return Clock().now()
-
-
-@pytest.fixture
-async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
-    """The address of a migrated database that two processes may open."""
-    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
 
 
 @pytest.fixture
@@ -42,16 +26,6 @@ async def world(shared: str) -> AsyncIterator[World]:
     made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared}))
     yield made
     await made.db.close()
-
-
-def server(home: Path, url: str) -> Running:
-    secrets = {"LICENTIA_PUBLIC_URL": "http://licentia.test", "LICENTIA_ENV": "production"}
-    return Running(home, **SECRETS, **LIMITS, **secrets, LICENTIA_DATABASE_URL=url)
-
-
-async def root_of(world: World) -> dict[str, str]:
-    _, key = await api_keys.create(world, None, "root", ["*"])
-    return {"Authorization": f"Bearer {key}"}
 
 
 async def together(*calls: Any) -> Counter[int]:

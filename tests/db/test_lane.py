@@ -13,7 +13,7 @@ from app.db.base import table
 from app.db.database import Database
 from app.licenses import standing
 from app.licenses.models import License
-from app.login import sessions
+from app.login import sessions, tokens
 from tests import databases
 from tests.given import Given
 
@@ -40,7 +40,7 @@ async def test_the_rows_are_those_of_the_ordinary_way(given: Given) -> None:
 
 async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None:
     person = await given.strong()
-    holder = await sessions.token_holder(given.world, str(person.token))
+    holder = await tokens.token_holder(given.world, str(person.token))
     [row] = await ordinary(given.world.db, sessions._session, dict(sessions._named(holder)))
     assert await sessions.look_up(given.world, holder) == row
 

@@ -100,5 +100,5 @@ async def test_a_code_of_another_product_is_an_unknown_one_and_consumes_nothing(
     license_, other = await given.seats(3), await given.product()
     code = await given.code(license_)
     wrong = {**body(code), "product": other["code"]}
-    problem(await given.client.post("/v1/activations", json=wrong), 404, "license_not_found")
+    problem(await given.client.post("/v1/activations", json=wrong), 404, "activation_code_invalid")
     assert (await given.client.post("/v1/activations", json={**wrong, "product": license_["product"]})).status_code == 201

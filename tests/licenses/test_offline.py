@@ -52,7 +52,8 @@ async def test_a_file_says_what_the_license_allows_this_device(given: Given) -> 
     ("policy", "asked", "until"),
     [
         ({}, {}, "2026-12-22T12:00"),
-        ({}, {"ttl": "P90D"}, "2027-02-20T12:00"),
+        ({}, {"ttl": "P90D"}, "2026-12-22T12:00"),
+        ({"offline_ttl": "P1Y"}, {"ttl": "P90D"}, "2027-02-20T12:00"),
         ({"offline_ttl": "P7D"}, {}, "2026-11-29T12:00"),
         ({"offline_ttl": "P7D"}, {"ttl": "P30D"}, "2026-11-29T12:00"),
         ({"offline_ttl": "P7D"}, {"ttl": "PT1H"}, "2026-11-22T13:00"),

@@ -76,6 +76,18 @@ async def test_a_process_has_a_seat_of_its_own_also_on_the_same_device(given: Gi
     assert (await take(given, license_, "host"))[1]["id"] not in {first["id"], second["id"]}
 
 
+async def test_processes_that_died_are_past_after_a_day(given: Given) -> None:
+    license_ = await given.license(await given.policy(seat_by="session", max_seats=5, lease="PT5M"))
+    for _ in range(3):
+        await take(given, license_, "host")
+    given.clock.forward(hours=25)
+    _, living = await take(given, license_, "host")
+    path = f"/v1/licenses/{license_['id']}/activations"
+    assert [it["id"] for it in given.expect(await given.client.get(path, headers=given.root))["data"]] == [living["id"]]
+    past = given.expect(await given.client.get(f"{path}?live=false", headers=given.root))["data"]
+    assert [(it["release_reason"], it["released_at"]) for it in past] == [("lapsed", "2026-11-22T12:05:00.000Z")] * 3
+
+
 async def test_r33_named_users_hold_one_seat_each_on_any_device(given: Given) -> None:
     license_ = await given.license(await given.policy(seat_by="user", max_seats=2))
     ola, kari, paal = [await given.logged_in() for _ in range(3)]

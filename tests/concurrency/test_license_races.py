@@ -1,0 +1,83 @@
+"""Licenses under sixteen hands at once, in one process, on both databases."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import or_, select
+
+from app.events.models import Event
+from tests.clock import TurnedClock
+from tests.concurrency import seat_races, term_races
+from tests.concurrency.seat_races import Body, Clients
+from tests.given import Given
+
+Race = Callable[[Given, Clients], Awaitable[object]]
+RACES: tuple[Race, ...] = (
+    seat_races.last_seat,
+    seat_races.same_device,
+    seat_races.seats_of_each_user,
+    seat_races.seats_by_user,
+    seat_races.seats_of_processes,
+    seat_races.code_uses,
+    seat_races.code_without_seat,
+    seat_races.code_of_one_device,
+    term_races.usage,
+    term_races.first_activation,
+    term_races.one_trial,
+    term_races.user_removed,
+    term_races.other_kind,
+    term_races.guesses,
+    term_races.guesses_of_one_key,
+)
+
+
+class TickingClock(TurnedClock):
+    """Goes on a millisecond whenever it is looked at, so that no two looks agree by chance."""
+
+    def now(self) -> datetime:
+        return self.forward(milliseconds=1)
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TickingClock()
+
+
+@pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
+async def test_r34_exactly_as_many_get_it_as_there_is_of_it(given: Given, race: Race) -> None:
+    await race(given, [given.client])
+
+
+@pytest.mark.parametrize("left", range(2, 26, 2))
+async def test_r23_a_lapsing_seat_is_renewed_or_taken_over_and_never_both(given: Given, left: int) -> None:
+    async def near(ends: datetime) -> None:
+        given.clock.moment = ends - timedelta(milliseconds=left)
+
+    await seat_races.lapse(given, [given.client], "PT30M", near)
+
+
+async def happened(given: Given, license_: Body) -> list[str]:
+    """What happened to the license, in the order of its lock: identifiers of one process rise strictly."""
+    about = or_(Event.subject_id == UUID(license_["id"]), Event.data["license"].as_string() == license_["id"])
+    async with given.world.db.lookup() as session:
+        return [row.type for row in await session.execute(select(Event.type).where(about).order_by(Event.id))]
+
+
+async def test_r50_nobody_gets_in_by_the_old_key_after_its_rotation(given: Given) -> None:
+    told = await happened(given, await term_races.rotated(given, [given.client]))
+    assert "activation.taken" not in told[told.index("license.key_rotated") :]
+
+
+async def test_r2_nobody_gets_in_after_the_suspension(given: Given) -> None:
+    told = await happened(given, await term_races.suspended(given, [given.client]))
+    assert "activation.taken" not in told[told.index("license.suspended") :]
+
+
+async def test_r28_nobody_gets_in_beyond_the_smaller_policy(given: Given) -> None:
+    told = await happened(given, await term_races.smaller_policy(given, [given.client]))
+    change = told.index("license.policy_changed")
+    before, after = (part.count("activation.taken") for part in (told[:change], told[change:]))
+    assert before <= 12
+    assert after <= max(0, 3 - before)
