@@ -66,6 +66,7 @@ class PasswordHasher:
     limiter: CapacityLimiter
     waiting: int
     pace: Pace = field(default_factory=Pace)
+    inside: set[object] = field(default_factory=set, repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -145,6 +146,12 @@ class PasswordHasher:
             return False
 
     async def _run(self, work: Callable[[], object]) -> object:
-        if self.limiter.statistics().tasks_waiting >= self.waiting:
+        # Counted here and at once: a task shows among the limiter's waiting ones only when it has come to wait, too late for a burst.
+        if len(self.inside) >= self.waiting + self.limiter.total_tokens:
             raise Busy
-        return await to_thread.run_sync(work, limiter=self.limiter)
+        mark = object()
+        self.inside.add(mark)
+        try:
+            return await to_thread.run_sync(work, limiter=self.limiter)
+        finally:
+            self.inside.discard(mark)

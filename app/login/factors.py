@@ -11,12 +11,13 @@ from sqlalchemy import exists, select, update
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import recovery, revocation, rules, throttle, totp
+from app.login import notices, recovery, revocation, rules, throttle, totp
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import EmailNotVerified, FactorIndispensable, FactorNotFound, SecondFactorMissing, StepUpRequired
 from app.login.recovery import Left, Paper
 from app.login.rules import Proofs
 from app.login.totp import Enrolment
+from app.mail.models import Template
 from app.users.service import user as user_of
 from app.web.callers import Subject
 from app.web.paging import Window, page
@@ -97,6 +98,7 @@ async def renew_paper(world: World, who: Subject) -> list[str]:
     paper = await recovery.print_paper(world)
     async with world.db.write() as session:
         await recovery.replace(session, world, who.actor, who.id, paper)
+        await notices.notify(session, world, who.id, Template.RECOVERY_CODES_RENEWED)
     return paper.codes
 
 
@@ -154,6 +156,7 @@ async def remove(world: World, who: Subject, factor_id: UUID) -> None:
         if not await _has_device(session, who.id):
             await recovery.discard(session, who.id)
         await record(session, world, "factor.removed", who.actor, ("factor", factor_id), who.id, kind=FactorKind.TOTP)
+        await notices.notify(session, world, who.id, Template.FACTOR_REMOVED, kind=FactorKind.TOTP)
 
 
 async def _has_device(session: Session, user_id: UUID) -> bool:
@@ -168,6 +171,7 @@ async def reset(world: World, by: Actor, user_id: UUID) -> None:
         await revocation.end_all(session, world, by, user_id, "factors_reset")
         dropped = await drop_second_factors(session, user_id)
         await record(session, world, "factors.reset", by, ("user", user_id), user_id, count=dropped)
+        await notices.notify(session, world, user_id, Template.FACTORS_RESET)
         await throttle.forgive(session, *throttle.of_account(world, user_id))
 
 

@@ -15,11 +15,12 @@ from app.catalog.models import Product
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import revocation, throttle
+from app.login import notices, revocation, throttle
 from app.login.blocklist import fault
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import PasswordWrong, StepUpRequired
 from app.login.rules import Proofs, secured
+from app.mail.models import Template
 from app.users.models import User
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -120,6 +121,7 @@ async def change(world: World, origin: Origin, who: Subject, current: str, new: 
             raise PasswordWrong  # it was changed by another at the same moment
         await put(session, world, who.actor, who.id, hashed)
         await throttle.forgive(session, key)
+        await notices.notify(session, world, who.id, Template.PASSWORD_CHANGED)
 
 
 async def _current(world: World, who: Subject) -> AnyRow:

@@ -12,7 +12,9 @@ from app.base.entropy import Entropy
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
+from app.login import notices
 from app.login.models import Factor, FactorKind, FactorState
+from app.mail.models import Template
 from app.world import World
 
 COUNT = 10
@@ -84,6 +86,7 @@ async def spend(session: Session, world: World, user_id: UUID, factor_id: UUID, 
     left = await remaining(session, user_id)
     about = ("factor", factor_id)
     await record(session, world, "recovery_code.used", Actor("user", user_id), about, user_id, remaining=left.remaining)
+    await notices.notify(session, world, user_id, Template.RECOVERY_CODE_USED, left=left.remaining)
     return True
 
 

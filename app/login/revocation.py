@@ -8,6 +8,7 @@ from sqlalchemy import and_, select, true, update
 
 from app.db.database import Session
 from app.events.service import Actor, record
+from app.login import one_time
 from app.login.models import Login, SessionRow
 from app.login.problems import SessionNotFound
 from app.users.models import User
@@ -20,8 +21,8 @@ async def end_all(
 ) -> int:
     """End every session and every unfinished login of the user, but for the one that does it; the account's new epoch.
 
-    The epoch rises with it: a login that checked the old password or factors just before finds that it is over. Mailed proofs
-    should remember the epoch they were made in, and die of it in the same way.
+    The epoch rises with it: a login that checked the old password or factors just before finds that it is over. Whatever proof
+    was mailed dies with it.
     """
     now = world.clock.now()
     raised = update(User).where(User.id == user_id).values(auth_epoch=User.auth_epoch + 1).returning(User.auth_epoch)
@@ -33,6 +34,7 @@ async def end_all(
     others = update(SessionRow).where(*mine, SessionRow.id != session_id if session_id else true())
     ended = (await session.execute(others.values(revoked_at=now, revoked_reason=reason))).rowcount
     await session.execute(update(Login).where(*unfinished, Login.id != login_id if login_id else true()).values(finished_at=now))
+    await one_time.drop(session, world, user_id)
     await session.execute(update(SessionRow).where(*mine).values(auth_epoch=epoch))
     await session.execute(update(Login).where(*unfinished).values(auth_epoch=epoch))
     if ended:

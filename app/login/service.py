@@ -11,7 +11,7 @@ from app.catalog.problems import ProductNotFound
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
-from app.login import passwords, recovery, revocation, sessions, throttle, totp, unfinished
+from app.login import notices, passwords, recovery, revocation, sessions, throttle, totp, unfinished
 from app.login.models import Factor, SessionRow
 from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing, StepNotDue
 from app.login.rules import Need, Proofs, fresh
@@ -19,6 +19,7 @@ from app.login.sessions import UNTOLD, Client
 from app.login.tokens import Opened
 from app.login.totp import Enrolment
 from app.login.unfinished import Incomplete, Pending
+from app.mail.models import Template
 from app.signing_keys.service import signer
 from app.users.models import Status, User
 from app.users.rules import folded
@@ -245,4 +246,5 @@ async def change_password(world: World, origin: Origin, handle: UnfinishedLogin,
         await _hold(session, pending)
         epoch = await revocation.end_all(session, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
         await passwords.put(session, world, actor, pending.user_id, hashed)
+        await notices.notify(session, world, pending.user_id, Template.PASSWORD_CHANGED)
         return await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch))

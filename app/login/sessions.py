@@ -12,7 +12,7 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import record
-from app.login import refresh, revocation
+from app.login import notices, refresh, revocation
 from app.login.models import SessionRow
 from app.login.rules import Level, Proofs, acr
 from app.login.totp import OWNED
@@ -96,6 +96,7 @@ async def open_session(
     await refresh.sweep(session, now)
     actor = EndUser(user_id, session_id).actor
     await record(session, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
+    await notices.new_login(session, world, origin, user_id, session_id, client.digest)
     return row, await refresh.issue(session, world, row)
 
 

@@ -15,9 +15,10 @@ from app.base.sealing import Place
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import rules
+from app.login import notices, rules
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import CodeRefused, EnrolmentNotFound, EnrolmentUnderWay
+from app.mail.models import Template
 from app.users.models import User
 from app.world import World
 
@@ -116,6 +117,7 @@ async def activate(session: Session, world: World, by: Actor, user_id: UUID, it:
     if not (await session.execute(woken)).rowcount:
         raise EnrolmentNotFound
     await record(session, world, "factor.added", by, ("factor", it.factor_id), user_id, kind=FactorKind.TOTP)
+    await notices.notify(session, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.TOTP)
 
 
 async def match(session: Session, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:

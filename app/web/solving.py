@@ -31,6 +31,7 @@ _UNUSED = (
     "parent_oauth_scopes",
     "concurrency",
 )
+_OPTIONS = ("include", "exclude", "exclude_unset", "exclude_defaults", "exclude_none")
 Values = dict[str, Any]
 
 
@@ -92,6 +93,7 @@ class Solving:
 def plain(route: APIRoute) -> bool:
     """Whether the route is made of nothing but what is known here."""
     shaped = route.response_field is not None and route.stream_item_field is None and isinstance(route.response_class, DefaultPlaceholder)
+    shaped = shaped and not any(getattr(route, f"response_model_{option}") for option in _OPTIONS)
     whole = len(route.dependant.body_params) <= 1 and not route._embed_body_fields  # noqa: SLF001  FastAPI knows whether the body is one object
     return shaped and whole and _plain(route.dependant, outermost=True)
 

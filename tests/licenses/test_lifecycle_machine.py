@@ -20,7 +20,7 @@ from tests.clock import START
 from tests.given import Given, Person
 from tests.licenses.model import SOLD, Grant, Seat, Terms
 
-EXAMPLES, STEPS = 16, 26
+EXAMPLES, STEPS = 9, 26
 LIMITS = (0, 1, 2, 3, "unlimited")
 SPANS = ({"minutes": 10}, {"minutes": 15}, {"minutes": 31}, {"hours": 25}, {"days": 9}, {"days": 24})
 WEIGHTS = {

@@ -27,6 +27,9 @@ LEGACY = {
     "django": RECIPES.django_pbkdf2_sha256.using(rounds=1000).hash(PASSWORD),
     "django_argon2": RECIPES.django_argon2.using(memory_cost=8192, time_cost=1, parallelism=1).hash(PASSWORD),
     "phpass": RECIPES.phpass.using(rounds=8).hash(PASSWORD),
+    "bcrypt": "$2b$04$8aboUX8Wz5njIf2JlZifLODVeRwceCaz0wuKhdZEnJPSFIVatzovq",
+    "django_bcrypt": "bcrypt$$2b$04$8aboUX8Wz5njIf2JlZifLODVeRwceCaz0wuKhdZEnJPSFIVatzovq",
+    "django_bcrypt_sha256": "bcrypt_sha256$$2b$04$P8P06r81p/svMzTBwJxez.XyAkGD5QMhUdJ1A4/lNvjxEhHdtLg2O",
 }
 TOO_DEAR = [
     "$argon2id$v=19$m=131073,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
