@@ -106,11 +106,14 @@ async def _created(home: str, user: str) -> None:
 
 
 def _environ(url: str, port: int, home: Path) -> Environ:
-    """As the container runs it: production, real secrets, unbuffered JSON logs; nothing of the caller's own environment."""
+    """As the container runs it: real secrets, unbuffered JSON logs; nothing of the caller's own environment."""
     entropy = Entropy()
     return {
         "PYTHONUNBUFFERED": "1",
-        "LICENTIA_ENV": "production",
+        # Not `production`: that one would not let a single address log in as often as a bench does.
+        "LICENTIA_ENV": "development",
+        "LICENTIA_LOGIN_POSTS_PER_MINUTE": "100000",
+        "LICENTIA_LOGIN_FAILURES_PER_IP": "100000",
         "LICENTIA_DATABASE_URL": url,
         "LICENTIA_PORT": str(port),
         "LICENTIA_PUBLIC_URL": f"http://{HOST}:{port}",
