@@ -8,13 +8,11 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+from app.base.crockford import ALPHABET, forgiven, joined, random_signs
 from app.base.entropy import Entropy
 from app.base.sealing import LookupKey
 
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUE = {sign: value for value, sign in enumerate(ALPHABET)}
-_FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1"})
-_NOISE = re.compile(r"[\s\-‐-―]+")
 _PREFIX = re.compile(r"[A-Z0-9]{2,16}", re.ASCII)
 KEY_SIGNS = 25
 CODE_SIGNS = 12
@@ -41,13 +39,9 @@ def check_sign(signs: str) -> str:
     return ALPHABET[-total % 32]
 
 
-def _random_signs(entropy: Entropy, count: int) -> str:
-    return "".join(ALPHABET[octet % 32] for octet in entropy.octets(count))
-
-
 def mint_key(entropy: Entropy, lookup: LookupKey, prefix: str) -> Minted:
     """`PREFIX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX`: 120 random bits and a check sign."""
-    signs = _random_signs(entropy, KEY_SIGNS - 1)
+    signs = random_signs(entropy, KEY_SIGNS - 1)
     signs += check_sign(signs)
     groups = [signs[start : start + 5] for start in range(0, KEY_SIGNS, 5)]
     return Minted("-".join([prefix, *groups]), lookup.digest("license_key", signs), signs[-4:])
@@ -55,7 +49,7 @@ def mint_key(entropy: Entropy, lookup: LookupKey, prefix: str) -> Minted:
 
 def mint_code(entropy: Entropy, lookup: LookupKey) -> Minted:
     """`XXXX-XXXX-XXXX`: 55 random bits and a check sign."""
-    signs = _random_signs(entropy, CODE_SIGNS - 1)
+    signs = random_signs(entropy, CODE_SIGNS - 1)
     signs += check_sign(signs)
     return Minted("-".join((signs[:4], signs[4:8], signs[8:])), lookup.digest("activation_code", signs), signs[-4:])
 
@@ -67,12 +61,12 @@ def key_prefix(product_code: str) -> str:
 
 def bare(text: str) -> str:
     """A vendor's own key in its one form: NFKC, upper case, no spaces, dashes or invisible signs, O, I and L folded (R49)."""
-    return _plain(text).upper().translate(_FORGIVEN)
+    return forgiven(_plain(text).upper())
 
 
 def _plain(text: str) -> str:
     whole = unicodedata.normalize("NFKC", text.encode(errors="replace").decode())
-    return "".join(sign for sign in _NOISE.sub("", whole) if unicodedata.category(sign) != "Cf")  # nobody sees or types those
+    return "".join(sign for sign in joined(whole) if unicodedata.category(sign) != "Cf")  # nobody sees or types those
 
 
 def own_key(lookup: LookupKey, text: str) -> Minted:
@@ -82,7 +76,7 @@ def own_key(lookup: LookupKey, text: str) -> Minted:
 
 def last4_forms(typed: str) -> set[str]:
     """What the last four signs of a key may be stored as, when they are typed like this."""
-    return {typed.upper(), typed.upper().translate(_FORGIVEN)}
+    return {typed.upper(), forgiven(typed.upper())}
 
 
 def key_digest(lookup: LookupKey, text: str) -> bytes:
@@ -98,8 +92,8 @@ def code_digest(lookup: LookupKey, text: str) -> bytes:
 
 def read(text: str, signs: int) -> str | None:
     """The last `signs` signs in their one form, or None when it cannot be such a secret (wrong length, sign or check)."""
-    bare = _NOISE.sub("", text).upper()
-    head, tail = bare[:-signs], bare[-signs:].translate(_FORGIVEN)
+    bare = joined(text).upper()
+    head, tail = bare[:-signs], forgiven(bare[-signs:])
     if len(tail) != signs or (head and (signs == CODE_SIGNS or not _PREFIX.fullmatch(head))):
         return None
     if not _VALUE.keys() >= set(tail) or check_sign(tail[:-1]) != tail[-1]:

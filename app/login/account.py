@@ -1,15 +1,14 @@
-"""An account by its mailbox: finding it, dropping what was set up before it was proven, telling its owner."""
+"""An account by its mailbox: finding it, telling its owner."""
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import totp
-from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import MailNotConfigured
 from app.mail.models import Template
 from app.mail.service import Facts, Recipient, post
@@ -33,12 +32,6 @@ async def of(session: Session, user_id: UUID) -> AnyRow | None:
 def usable(row: AnyRow | None) -> AnyRow | None:
     """The account if it is there and open."""
     return row if row is not None and row.status == Status.ACTIVE else None
-
-
-async def drop_factors(session: Session, user_id: UUID) -> None:
-    """Every factor but the password: what was set up before the mailbox was proven (R77, R78)."""
-    others = update(Factor).where(Factor.user_id == user_id, Factor.kind != FactorKind.PASSWORD, Factor.state != FactorState.REVOKED)
-    await session.execute(others.values(state=FactorState.REVOKED, secret_sealed=None, hash=None))
 
 
 async def tell(session: Session, world: World, row: AnyRow, template: Template, facts: Facts) -> None:

@@ -11,7 +11,7 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import account, mail_limits, one_time, passwords, revocation
+from app.login import account, factors, mail_limits, one_time, passwords, revocation
 from app.login.one_time import Purpose
 from app.login.problems import OneTimeTokenSpent, StepUpRequired
 from app.login.rules import fresh
@@ -79,7 +79,7 @@ async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddr
         return None
     by = Actor("user", user_id)
     await revocation.end_all(session, world, by, user_id, "email_verified")
-    await account.drop_factors(session, user_id)
+    await factors.drop_second_factors(session, user_id)
     await one_time.drop(session, world, user_id)
     await record(session, world, "user.email_verified", by, ("user", user_id), user_id)
     return ProvenAddress(email)

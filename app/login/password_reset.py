@@ -8,7 +8,7 @@ from sqlalchemy import update
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import account, mail_limits, one_time, passwords, revocation, throttle, totp
+from app.login import account, factors, mail_limits, one_time, passwords, revocation, throttle, totp
 from app.login.one_time import Purpose
 from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.mail.models import Template
@@ -92,7 +92,7 @@ async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> 
     by, now = Actor("user", owner.id), world.clock.now()
     if owner.email_verified_at is None:
         await session.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
-        await account.drop_factors(session, owner.id)
+        await factors.drop_second_factors(session, owner.id)
     elif owner.has_second_factor:
         await throttle.forgive(session, throttle.factor_key(world, "totp", owner.id))
     await throttle.forgive(session, throttle.password_key(world, owner.email))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 
-from app.base.entropy import Entropy
+from app.base.crockford import ALPHABET, forgiven, joined, random_signs
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -21,10 +21,7 @@ COUNT = 10
 FEW = 3
 SELECTOR_SIGNS = 4
 SECRET_SIGNS = 16
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1"})
-_FORM = re.compile(f"[{_ALPHABET}]{{{SELECTOR_SIGNS + SECRET_SIGNS}}}")
-_NOISE = re.compile(r"[\s\-‐-―]+")
+_FORM = re.compile(f"[{ALPHABET}]{{{SELECTOR_SIGNS + SECRET_SIGNS}}}")
 
 
 @dataclass(frozen=True)
@@ -35,16 +32,12 @@ class Paper:
     stored: list[tuple[str, str]] = field(repr=False)
 
 
-def _signs(entropy: Entropy, count: int) -> str:
-    return "".join(_ALPHABET[octet % 32] for octet in entropy.octets(count))
-
-
 async def print_paper(world: World) -> Paper:
     """Ten codes `SSSS-XXXX-XXXX-XXXX-XXXX`: 20 bits that find the row, 80 that open it, each hashed with a salt of its own (R24, R25)."""
     selectors: set[str] = set()
     while len(selectors) < COUNT:
-        selectors.add(_signs(world.entropy, SELECTOR_SIGNS))
-    whole = [selector + _signs(world.entropy, SECRET_SIGNS) for selector in sorted(selectors)]
+        selectors.add(random_signs(world.entropy, SELECTOR_SIGNS))
+    whole = [selector + random_signs(world.entropy, SECRET_SIGNS) for selector in sorted(selectors)]
     hashes = await world.hasher.hash_codes(whole)
     codes = ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in whole]
     return Paper(codes, [(code[:SELECTOR_SIGNS], hashed) for code, hashed in zip(whole, hashes, strict=True)])
@@ -71,7 +64,7 @@ async def discard(session: Session, user_id: UUID) -> None:
 
 async def candidate(session: Session, user_id: UUID, code: str) -> tuple[str, AnyRow | None]:
     """(the code in its one form, the unspent row that its first signs name). A wrong guess costs one hash, not ten."""
-    bare = _NOISE.sub("", code).upper().translate(_FORGIVEN)
+    bare = forgiven(joined(code).upper())
     if not _FORM.fullmatch(bare):
         return "", None
     named = select(Factor.id, Factor.hash).where(*_mine(user_id), Factor.selector == bare[:SELECTOR_SIGNS], Factor.used_at.is_(None))
