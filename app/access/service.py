@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, select
 
 from app.access import rules
 from app.access.rules import Decision, Facts, SessionFacts
-from app.agreements import rules as agreements
-from app.agreements.service import duties
+from app.agreements.duties import NOTHING_OWED
+from app.agreements.service import standing as agreements_of
 from app.base.signing import Signer
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
@@ -92,7 +92,7 @@ async def _read(world: World, who: EndUser | None, device: Device | None, reques
         login = _session_facts(row, now) if row is not None else None
         subject = who if login is not None and login.present else None
         candidates = await _licenses(session, world, subject, device, request, now)
-        owed = await duties(session, subject.id, product.id) if subject is not None else ()
+        agreed = await agreements_of(session, world, subject.id, product.id) if subject is not None else None
     facts = Facts(
         requires=product.requires,
         session=login,
@@ -100,7 +100,7 @@ async def _read(world: World, who: EndUser | None, device: Device | None, reques
         license=None,
         license_named=request.license_key is not None or device is not None,
         asked=Asked(request.fingerprint, request.features, subject is not None),
-        agreements=agreements.compliance(owed, now),
+        agreements=agreed.compliance(now) if agreed is not None else NOTHING_OWED,
     )
     if row is None or subject is None:
         return _Found(facts, candidates, None, None, ())

@@ -5,22 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
-from app.agreements import receipts, rules
-from app.agreements.models import (
-    AgreementDocument,
-    AgreementEvent,
-    AgreementPresentation,
-    AgreementState,
-    AgreementText,
-    AgreementVersion,
-    EventType,
-)
+from app.agreements import ledger
+from app.agreements.duties import Compliance, Duty, Standing
+from app.agreements.ledger import ABOUT, Act, Hand, Head, Recorded
+from app.agreements.models import AgreementDocument, AgreementEvent, AgreementPresentation, AgreementText, AgreementVersion, EventType
 from app.agreements.problems import AcceptCurrentFirst, AlreadyDecided, PresentationExpired, PresentationNotFound, TextMismatch
-from app.agreements.receipts import Act, Head, Recorded
-from app.agreements.rules import Compliance, Duty
-from app.agreements.service import duties
+from app.agreements.service import standing
 from app.base.signing import Signer
 from app.catalog.models import Product
 from app.db.base import table
@@ -44,20 +36,7 @@ _spend = (
     .values(decided_at=bindparam("now"))
 )
 _shown = (
-    select(
-        *table(AgreementPresentation).columns,
-        AgreementText.version_id,
-        AgreementText.locale,
-        AgreementText.sha256,
-        AgreementText.statement_sha256,
-        AgreementVersion.document_id,
-        AgreementVersion.ordinal,
-        AgreementVersion.effective_at,
-        AgreementDocument.product_id,
-        AgreementDocument.kind,
-        AgreementDocument.region,
-        Product.code.label("product"),
-    )
+    select(*table(AgreementPresentation).columns, *(column for column in ABOUT if column.name != "text_id"))
     .join(AgreementText, AgreementText.id == AgreementPresentation.text_id)
     .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
     .join(AgreementDocument, AgreementDocument.id == AgreementVersion.document_id)
@@ -102,7 +81,7 @@ async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUI
     """
     keys = await signer(world)
     async with world.db.write() as session:
-        head = await receipts.hold(session, by.id)
+        head = await ledger.hold(session, by.id)
         now = world.clock.now()
         place = {"presentation": presentation_id, "whose": by.id}
         spent = (await session.execute(_spend, {**place, "now": now})).rowcount == 1
@@ -113,15 +92,16 @@ async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUI
             raise TextMismatch
         if not spent and shown.decided_at is None:
             raise PresentationExpired
-        standing = await duties(session, by.id, shown.product_id)
-        duty = next(duty for duty in standing if duty.document_id == shown.document_id)
+        found = await standing(session, world, by.id, shown.product_id)
+        duty = found.of(shown.document_id)
         earlier = await _accepted_before(session, shown, duty) if decision.type is EventType.ACCEPTED else None
         if not spent:
-            return Outcome(*await _again(session, shown, decision.type, earlier), rules.compliance(standing, now))
+            return Outcome(*await _again(session, shown, decision.type, earlier), found.compliance(now))
         if earlier is not None:
-            return Outcome(earlier, "already_accepted", rules.compliance(standing, now))
-        act = Act(by, origin, shown, decision.type, now, _claims(shown, decision.claims))
-        return await _take(session, world, keys, head, act, standing)
+            return Outcome(earlier, "already_accepted", found.compliance(now))
+        hand, claims = Hand(by, origin), _claims(shown, decision.claims)
+        act = Act(by.id, decision.type, now, shown, by.actor, hand, shown, claims)
+        return await _take(session, world, keys, head, act, found)
 
 
 async def _again(session: Session, shown: AnyRow, wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
@@ -153,32 +133,14 @@ def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**before, **given}.items() if value is not None}
 
 
-async def _take(session: Session, world: World, keys: Signer, head: Head, act: Act, standing: tuple[Duty, ...]) -> Outcome:
+async def _take(session: Session, world: World, keys: Signer, head: Head, act: Act, found: Standing) -> Outcome:
     """Store the decision for the version that was shown, outdated or not (R17), and tell where that leaves its end user."""
-    shown = act.shown
-    before = next(duty for duty in standing if duty.document_id == shown.document_id)
-    if act.type is EventType.ACCEPTED and act.at < shown.effective_at and before.owed(act.at):
+    about = act.about
+    before = found.of(about.document_id)
+    if act.type is EventType.ACCEPTED and act.at < about.effective_at and before.owed(act.at):
         raise AcceptCurrentFirst(facts={"required": before.required(act.at)})
-    event = await receipts.append(session, world, keys, head, act)
-    after = rules.moved(before, act.type, shown.ordinal)
-    await _project(session, before, after, event, act)
-    facts = {"ordinal": shown.ordinal, "presentation": str(shown.id), "receipt": str(event.id)}
-    await record(session, world, f"agreement.{act.type}", act.by.actor, ("agreement", shown.document_id), act.by.id, **facts)
-    return Outcome(event, "created", rules.compliance([after if duty is before else duty for duty in standing], act.at))
-
-
-async def _project(session: Session, before: Duty, after: Duty, event: Recorded, act: Act) -> None:
-    """Move the state that follows from the events. Its ordinals only rise; the ledger's lock makes this the only writer."""
-    if after == before:
-        return
-    values: dict[str, Any] = {"accepted_ordinal": after.accepted, "declined_ordinal": after.declined, "updated_at": act.at}
-    if act.type is EventType.ACCEPTED:
-        values["accepted_event_id"] = event.id
-    whose = {"user_id": act.by.id, "document_id": before.document_id}
-    if not before.accepted and not before.declined:
-        await session.execute(insert(AgreementState).values(**whose, **values))
-        return
-    lower = (AgreementState.accepted_ordinal <= after.accepted) & (AgreementState.declined_ordinal <= after.declined)
-    mine = (AgreementState.user_id == act.by.id) & (AgreementState.document_id == before.document_id)
-    if (await session.execute(update(AgreementState).where(mine, lower).values(values))).rowcount != 1:
-        raise RuntimeError("the state moved under the transaction that holds its ledger")
+    event = await ledger.append(session, world, keys, head, act)
+    after = await ledger.project(session, before, act, event)
+    facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(event.id)}
+    await record(session, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
+    return Outcome(event, "created", found.after(after).compliance(act.at))

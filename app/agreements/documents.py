@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.agreements import rules
+from app.agreements.duties import Version
 from app.agreements.models import AgreementDocument, AgreementText, AgreementVersion, VersionStatus
 from app.agreements.problems import (
     AgreementChangesMissing,
@@ -20,7 +21,7 @@ from app.agreements.problems import (
     AgreementVersionNotFound,
     AgreementVersionPublished,
 )
-from app.agreements.rules import Draft, Version
+from app.agreements.rules import Draft
 from app.agreements.service import version_of
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound

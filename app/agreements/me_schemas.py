@@ -5,13 +5,14 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.agreements import rules
+from app.agreements import duties
 from app.agreements.decisions import Outcome
-from app.agreements.languages import Fallback
+from app.agreements.duties import Compliance, Status, Version
 from app.agreements.overview import Item, Shown
 from app.agreements.presentations import Presented
-from app.agreements.rules import Compliance, Version
 from app.agreements.schemas import ChangeClassName
+from app.base.durations import instant_text
+from app.base.languages import Fallback
 from app.db.types import AnyRow
 from app.web.shapes import Count, Flag, Instant, InstantIn, Locale, Name, Shape, absent
 
@@ -80,7 +81,7 @@ class MyAgreement(Shape):
     kind: str
     region: str
     name: str
-    status: Literal["accepted", "in_grace", "required", "declined", "not_required"]
+    status: Status
     grace_until: Instant | None
     current: VersionRef | None
     accepted: AcceptedRef | None
@@ -97,9 +98,9 @@ class MyAgreement(Shape):
             name=row.name,
             status=duty.status(it.now),
             grace_until=duty.grace_end(it.now),
-            current=VersionRef.of(rules.current(duty.versions, it.now)),
+            current=VersionRef.of(duties.current(duty.versions, it.now)),
             accepted=_accepted(row),
-            upcoming=VersionRef.of(rules.scheduled(duty.versions, it.now)),
+            upcoming=VersionRef.of(duties.scheduled(duty.versions, it.now)),
             text=TextRef.of(it.shown),
         )
 
@@ -192,7 +193,7 @@ class DecisionClaims(ClaimsIn):
     def told(self) -> dict[str, Any]:
         """The claims that were made, as they go into the receipt."""
         given = self.model_dump(exclude_unset=True)
-        return {name: rules.told(value) if name == "client_time" else value for name, value in given.items()}
+        return {name: instant_text(value) if name == "client_time" else value for name, value in given.items()}
 
 
 class DecisionIn(Shape):

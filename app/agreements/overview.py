@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from app.agreements import rules
-from app.agreements.languages import Choice, choose, wishes_of
+from app.agreements import duties
+from app.agreements.duties import Compliance, Duty, Standing, Version
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, AgreementVersion
-from app.agreements.rules import Compliance, Duty, Version
-from app.agreements.service import MINE, PUBLISHED, STANDING, grouped
+from app.agreements.service import MINE, PUBLISHED, STANDING, grouped, places
+from app.base.languages import Choice, choose, wishes_of
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Session
@@ -23,12 +23,11 @@ _documents = (
     select(
         *STANDING,
         AgreementVersion.label,
-        AgreementDocument.kind,
-        AgreementDocument.region,
         AgreementDocument.name,
         AgreementDocument.default_locale,
         Product.default_locale.label("product_locale"),
         User.locale.label("user_locale"),
+        User.region.label("user_region"),
         AgreementState.accepted_event_id,
         AgreementEvent.at.label("accepted_at"),
     )
@@ -72,20 +71,22 @@ class Item:
 
 
 async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tuple[Compliance, list[Item]]:
-    """The published agreements of a product as this end user stands with them. Raises ProductNotFound."""
+    """The published agreements of a product that are for this end user's region, as the user stands with them. Raises ProductNotFound."""
     now = world.clock.now()
     async with world.db.read() as session:
         product_id = await session.scalar(_product, {"code": product_code})
         if product_id is None:
             raise ProductNotFound
         found = await _of(session, user_id, _documents.where(AgreementDocument.product_id == product_id))
-        texts = await _texts(session, [version.id for _, duty in found if (version := rules.to_show(duty, now)) is not None])
+        mine_of = Standing(tuple(duty for _, duty in found), places(world, found[0][0].user_region if found else None))
+        chosen = [(row, duty) for row, duty in found if duty in duties.applicable(mine_of.duties, mine_of.places, now)]
+        texts = await _texts(session, [version.id for _, duty in chosen if (version := duties.to_show(duty, now)) is not None])
     items = [
         Item(row, duty, _chosen(version, texts[version.id], row, wish), now)
-        for row, duty in found
-        if (version := rules.to_show(duty, now)) is not None
+        for row, duty in chosen
+        if (version := duties.to_show(duty, now)) is not None
     ]
-    return rules.compliance([duty for _, duty in found], now), items
+    return mine_of.compliance(now), items
 
 
 async def standing(session: Session, user_id: UUID, document_id: UUID) -> tuple[AnyRow, Duty] | None:

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, Integer, bindparam, func, insert, select, update
 
-from app.agreements import overview, rules
+from app.agreements import duties, overview
+from app.agreements.duties import Duty, Version
 from app.agreements.models import AgreementPresentation, AgreementText
 from app.agreements.overview import Shown, Wish
 from app.agreements.problems import AgreementNotFound, AgreementVersionNotFound, AlreadyDecided, PresentationExpired, PresentationNotFound
-from app.agreements.rules import Duty, Version
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import record
@@ -83,11 +83,11 @@ async def present(world: World, by: Subject, document_id: UUID, version_id: UUID
 def _version(duty: Duty, version_id: UUID | None, now: datetime) -> Version:
     """The version to show: by rule, or the one named if it is in effect or coming; older ones are history."""
     if version_id is None:
-        wanted = rules.to_show(duty, now)
+        wanted = duties.to_show(duty, now)
         if wanted is None:
             raise AgreementNotFound
         return wanted
-    for candidate in (rules.current(duty.versions, now), rules.scheduled(duty.versions, now)):
+    for candidate in (duties.current(duty.versions, now), duties.scheduled(duty.versions, now)):
         if candidate is not None and candidate.id == version_id:
             return candidate
     raise AgreementVersionNotFound

@@ -5,17 +5,34 @@ from itertools import groupby
 from uuid import UUID
 
 from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy.orm import aliased
 
+from app.agreements.duties import Duty, Standing, Version, reach
 from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion, VersionStatus
-from app.agreements.rules import Duty, Version
+from app.base.regions import region_groups
 from app.db.database import Session
-from app.db.types import AnyRow
+from app.db.types import AnyRow, UtcDateTime
+from app.users.models import User
+from app.world import World
 
+_first = aliased(AgreementVersion)
+SINCE = (
+    select(func.min(_first.effective_at, type_=UtcDateTime()))
+    .where(_first.document_id == AgreementDocument.id, _first.status == VersionStatus.PUBLISHED)
+    .correlate(AgreementDocument)
+    .scalar_subquery()
+    .label("since")
+)
 ACCEPTED = func.coalesce(AgreementState.accepted_ordinal, 0).label("accepted")
 STANDING = (
     AgreementDocument.id.label("document_id"),
     ACCEPTED,
     func.coalesce(AgreementState.declined_ordinal, 0).label("declined"),
+    func.coalesce(AgreementState.notified_ordinal, 0).label("notified"),
+    AgreementState.withdrawn_at,
+    AgreementDocument.kind,
+    AgreementDocument.region,
+    SINCE,
     AgreementVersion.id.label("version_id"),
     AgreementVersion.ordinal,
     AgreementVersion.change_class,
@@ -26,8 +43,9 @@ MINE = and_(AgreementState.document_id == AgreementDocument.id, AgreementState.u
 PUBLISHED = and_(AgreementVersion.document_id == AgreementDocument.id, AgreementVersion.status == VersionStatus.PUBLISHED)
 
 _duties = (
-    select(*STANDING)
+    select(*STANDING, User.region.label("user_region"))
     .select_from(AgreementDocument)
+    .join(User, User.id == bindparam("user"))
     .outerjoin(AgreementState, MINE)
     .outerjoin(AgreementVersion, and_(PUBLISHED, AgreementVersion.ordinal > ACCEPTED))
     .where(AgreementDocument.product_id == bindparam("product"))
@@ -35,18 +53,25 @@ _duties = (
 )
 
 
-async def duties(session: Session, user_id: UUID, product_id: UUID) -> tuple[Duty, ...]:
+async def standing(session: Session, world: World, user_id: UUID, product_id: UUID) -> Standing:
     """Where the end user stands with each agreement of the product, without the versions met already. One statement."""
     rows = (await session.execute(_duties, {"user": user_id, "product": product_id})).all()
-    return tuple(duty for _, duty in grouped(rows))
+    return Standing(tuple(duty for _, duty in grouped(rows)), places(world, rows[0].user_region if rows else None))
+
+
+def places(world: World, region: str | None) -> tuple[str, ...]:
+    """The regions whose agreements are for an end user of this one: as stored, never where a call comes from."""
+    return reach(region, region_groups(world.settings.region_groups))
 
 
 def grouped(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Duty]]:
     """Rows in the order of their documents, one for each version, as a row and a duty for each document."""
     for document_id, group in groupby(rows, key=lambda row: row.document_id):
         found = list(group)
+        it = found[0]
         versions = tuple(version_of(row) for row in found if row.version_id is not None)
-        yield found[0], Duty(document_id, found[0].accepted, found[0].declined, versions)
+        withdrawn = it.withdrawn_at is not None
+        yield it, Duty(document_id, it.accepted, it.declined, versions, it.notified, withdrawn, it.kind, it.region, it.since)
 
 
 def version_of(row: AnyRow) -> Version:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.base.entropy import Entropy
+from app.base.regions import EUROPEAN_UNION, checked_groups
 from app.base.smtp import SmtpAddress, sender
 
 PREFIX = "LICENTIA_"
@@ -163,6 +164,8 @@ class Settings(BaseSettings):
     second_factor_lifetime: Span = timedelta(hours=24)
     fresh_password: Span = timedelta(minutes=5)
     presentation_lifetime: Annotated[Span, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] = timedelta(minutes=30)
+    region_groups: Annotated[str, AfterValidator(checked_groups)] = EUROPEAN_UNION
+    seal_interval: Annotated[Span, Field(ge=timedelta(milliseconds=100), le=timedelta(days=1))] = timedelta(seconds=10)
     guesses_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 30
     guesses_per_key: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     guess_window: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=10)

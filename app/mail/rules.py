@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from app.base.languages import choose
 from app.mail.models import Template
 
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 16, 64, 256, 360, 360))
@@ -13,10 +14,6 @@ FACT_LENGTH = 200
 
 DEFAULT = "en"
 LANGUAGES = ("en", "nb", "ru", "zh-Hans")
-_SPOKEN = {"en": "en", "nb": "nb", "no": "nb", "nn": "nb", "ru": "ru", "zh": "zh-Hans"}
-_SCRIPT = {"en": "latn", "nb": "latn", "ru": "cyrl", "zh-Hans": "hans"}
-_TRADITIONAL = {"tw", "hk", "mo"}
-_SCRIPT_LETTERS = 4
 
 FACTS: Mapping[Template, frozenset[str]] = {
     Template.VERIFY_EMAIL: frozenset({"token", "expires"}),
@@ -39,13 +36,9 @@ FACTS: Mapping[Template, frozenset[str]] = {
 
 def language(locale: str | None) -> str:
     """The language to write in, by RFC 4647 lookup for a BCP 47 tag. Never another script: Chinese readers of Taiwan, Hong Kong
-    and Macau are written to in English, since their own script is not here."""
-    first, *rest = (locale or "").lower().split("-")
-    spoken = _SPOKEN.get(first, DEFAULT)
-    script = next((part for part in rest if len(part) == _SCRIPT_LETTERS and part.isalpha()), None)
-    if script is None and first == "zh" and _TRADITIONAL & set(rest):
-        script = "hant"
-    return spoken if script in {None, _SCRIPT[spoken]} else DEFAULT
+    and Macau are written to in English, since their own script is not here. Who reads nynorsk reads bokmål."""
+    wishes = () if locale is None else (locale, "nb") if locale.lower().partition("-")[0] == "nn" else (locale,)
+    return choose(LANGUAGES, wishes, (DEFAULT,)).served
 
 
 def next_try(attempts: int, now: datetime) -> datetime | None:

@@ -25,7 +25,8 @@ class AgeBand(StrEnum):
 class User(Base):
     """`email` as it was given, `email_folded` for recognising it again, whatever its case and width.
 
-    Raise `auth_epoch`, and every session and unfinished login of before is dead. `region` is BCP 47's: two letters or three digits.
+    Raise `auth_epoch`, and every session and unfinished login of before is dead. `region` is a country, one of its subdivisions, or
+    three digits of UN M.49.
     """
 
     __tablename__ = "users"
@@ -36,7 +37,7 @@ class User(Base):
     email_verified_at: Mapped[Instant | None]
     display_name: Mapped[str | None] = mapped_column(String(200))
     locale: Mapped[str | None] = mapped_column(String(35))
-    region: Mapped[str | None] = mapped_column(String(3))
+    region: Mapped[str | None] = mapped_column(String(6))
     timezone: Mapped[str | None] = mapped_column(String(64))
     age_band: Mapped[Word] = mapped_column(default=AgeBand.UNKNOWN, server_default="unknown")
     preferences: Mapped[JsonMap] = mapped_column(default=dict, server_default="{}")

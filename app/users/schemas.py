@@ -3,18 +3,11 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from app.db.types import AnyRow
-from app.web.shapes import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Shape, absent
+from app.web.shapes import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, Shape, absent
 
-
-def _region(text: str) -> str:
-    return text.upper()
-
-
-Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}|[0-9]{3})$"), AfterValidator(_region)]
-"""Two letters of ISO 3166-1 or three digits of UN M.49, as in a language tag; told by the user or the vendor, never guessed."""
 Timezone = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")]
 """A name of the IANA time zone database, such as `Europe/Oslo`."""
 AgeBandName = Literal["adult", "minor", "unknown"]

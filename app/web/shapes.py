@@ -63,6 +63,8 @@ def _encodable(text: str) -> str:
     return text
 
 
+Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
+"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; told, never guessed."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
 Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]

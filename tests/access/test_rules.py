@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.access import rules
 from app.access.rules import Facts, SessionFacts
-from app.agreements.rules import Compliance, Standpoint
+from app.agreements.duties import Compliance, Standpoint
 from app.catalog.models import Requirement
 from app.licenses.rules import Asked, Seat, Standing
 

@@ -87,7 +87,10 @@ async def test_the_programs_own_parents_can_be_rebuilt(tmp_path: Path) -> None:
     config = trees.scratch(tmp_path, url, rebuild)
     await trees.up(config, schema.wanted())
     product = "INSERT INTO products VALUES ('a', 'studio', 'Studio', '[]', 'en', 0, '{}', '2026-11-22 12:00:00')"
-    customer = "INSERT INTO agreement_documents VALUES ('b', 'a', 'eula', '001', 'EULA', 'en', 0, '2026-11-22 12:00:00')"
-    await trees.run(url, product, customer)
+    document = (
+        "INSERT INTO agreement_documents (id, product_id, kind, region, name, default_locale, rev, created_at) "
+        "VALUES ('b', 'a', 'eula', '001', 'EULA', 'en', 0, '2026-11-22 12:00:00')"
+    )
+    await trees.run(url, product, document)
     await trees.up(config)
     assert await trees.rows(url, "SELECT id, product_id FROM agreement_documents") == [("b", "a")]

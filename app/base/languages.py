@@ -10,6 +10,22 @@ MAX_TAG = 35
 _RANGE = re.compile(r"([a-z]{1,8}(?:-[a-z0-9]{1,8})*)(?:[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?", re.ASCII | re.IGNORECASE)
 _TRADITIONAL = {"tw", "hk", "mo"}
 _SCRIPT_LETTERS = 4
+_OWN_SCRIPT = {
+    language: script
+    for script, languages in {
+        "latn": "cs da de en es et fi fr hr hu id is it lt lv ms nb nl nn pl pt ro sk sl sq sv tr vi",
+        "cyrl": "be bg mk ru uk",
+        "arab": "ar fa ur",
+        "grek": "el",
+        "hebr": "he",
+        "jpan": "ja",
+        "kore": "ko",
+        "thai": "th",
+        "deva": "hi mr ne",
+    }.items()
+    for language in languages.split()
+}
+"""The script that goes without saying (`Suppress-Script` of the IANA language subtag registry), for common languages."""
 
 Fallback = Literal["none", "language", "default"]
 
@@ -68,12 +84,15 @@ def _lookup(available: Sequence[str], wish: str) -> str | None:
 
 
 def _canonical(tag: str) -> str:
-    """Lower case, `no` as `nb`, and Chinese always with its script: traditional in Taiwan, Hong Kong and Macau, else simplified."""
+    """Lower case, `no` as `nb`, without a script that goes without saying, and Chinese always with its script: traditional in Taiwan,
+    Hong Kong and Macau, else simplified."""
     language, *rest = tag.lower().split("-")
     if language == "no":
         language = "nb"
     if language == "zh" and not any(_is_script(part) for part in rest):
         rest.insert(0, "hant" if _TRADITIONAL & set(rest) else "hans")
+    if rest[:1] == [_OWN_SCRIPT.get(language)]:
+        del rest[0]
     return "-".join((language, *rest))
 
 

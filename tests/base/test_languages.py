@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agreements.languages import Choice, choose, wishes_of
+from app.base.languages import Choice, choose, wishes_of
 
 TEXTS = ("en", "nb", "ru", "zh-Hans")
 
@@ -19,7 +19,7 @@ TEXTS = ("en", "nb", "ru", "zh-Hans")
         ("no", "nb", "none"),
         ("no-NO", "nb", "language"),
         ("nn", "en", "default"),
-        ("ru-Cyrl-RU", "en", "default"),
+        ("ru-Cyrl-RU", "ru", "language"),
         ("zh", "zh-Hans", "none"),
         ("zh-CN", "zh-Hans", "language"),
         ("zh-SG", "zh-Hans", "language"),

@@ -1,0 +1,240 @@
+"""What an end user owes to the agreements of a product, and until when. Pure: no I/O, no clock."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby, takewhile
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from app.agreements.models import ChangeClass, EventType, Kind
+from app.base.durations import instant_text
+from app.base.problems import Fact, advisory
+
+IN_GRACE = advisory("agreement_in_grace", "A new agreement is in force; accept it before its days of grace end.")
+UPCOMING = advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
+NOTICE = advisory("agreement_notice", "The agreement has changed in a way that asks for no new acceptance.")
+WORLD = "001"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version. Ordinals and `effective_at` rise together."""
+
+    id: UUID
+    ordinal: int
+    change_class: str
+    effective_at: datetime
+    grace_until: datetime | None
+    label: str | None = None
+
+    def asks(self) -> bool:
+        return self.change_class == ChangeClass.MATERIAL
+
+
+Status = Literal["not_required", "accepted", "in_grace", "declined", "withdrawn", "required", "notified", "to_be_shown"]
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Where one end user stands with one document: the highest ordinals accepted, declined and shown as news (0: none), and its
+    published versions, of which those up to `accepted` may be left out. `since`: when the first of all took effect, if known."""
+
+    document_id: UUID
+    accepted: int
+    declined: int
+    versions: tuple[Version, ...]
+    notified: int = 0
+    withdrawn: bool = False
+    kind: str = Kind.EULA
+    region: str = WORLD
+    since: datetime | None = None
+
+    def in_force(self, now: datetime) -> bool:
+        """Whether a version has taken effect yet, accepted or not."""
+        first = min((it.effective_at for it in self.versions), default=None) if self.since is None else self.since
+        return self.accepted > 0 if first is None else first <= now
+
+    def owed(self, now: datetime) -> tuple[Version, ...]:
+        """The material versions in effect that the user has not accepted, nor a later one. Empty: compliant (R8).
+
+        A notice is never owed: nobody has to accept it.
+        """
+        if self.kind == Kind.NOTICE:
+            return ()
+        return tuple(it for it in self.versions if it.ordinal > self.accepted and it.asks() and it.effective_at <= now)
+
+    def upcoming(self, now: datetime) -> tuple[Version, ...]:
+        """Those scheduled that the user has not accepted early."""
+        return tuple(it for it in self.versions if it.ordinal > self.accepted and now < it.effective_at)
+
+    def required(self, now: datetime) -> int:
+        """The ordinal still to be met; 0 when none is."""
+        return max((it.ordinal for it in self.owed(now)), default=0)
+
+    def grace_end(self, now: datetime) -> datetime | None:
+        """When grace ends, while it runs: the earliest deadline of all that is owed; never without an acceptance (R9)."""
+        deadline = min((it.grace_until or it.effective_at for it in self.owed(now)), default=None)
+        return deadline if self.accepted and deadline is not None and now < deadline else None
+
+    def status(self, now: datetime) -> Status:
+        if self.kind == Kind.NOTICE:
+            return "to_be_shown" if self.notice(now) is not None else "notified" if self.notified else "not_required"
+        required = self.required(now)
+        if not required:
+            return "accepted" if self.accepted else "not_required"
+        if self.grace_end(now) is not None:
+            return "in_grace"
+        if self.withdrawn:
+            return "withdrawn"
+        return "declined" if self.declined >= required else "required"
+
+    def informs(self, version: Version) -> bool:
+        """Whether a version is news to this user, to be shown and not to be decided: that of a notice, but for corrections; or one
+        of class `notice`, to somebody who accepted an earlier one (R11)."""
+        if self.kind == Kind.NOTICE:
+            return version.change_class != ChangeClass.EDITORIAL
+        return version.change_class == ChangeClass.NOTICE and self.accepted > 0
+
+    def notice(self, now: datetime) -> Version | None:
+        """The latest version in effect that only informs, and has not been shown; none while a later one is owed (R11)."""
+        known = max(self.accepted, self.required(now), self.notified)
+        news = (it for it in self.versions if self.informs(it) and it.ordinal > known and it.effective_at <= now)
+        return max(news, key=lambda it: it.ordinal, default=None)
+
+
+def moved(duty: Duty, word: EventType, ordinal: int) -> Duty:
+    """The duty after this word on this version. Its ordinals only ever rise; declining takes no acceptance back (R21), withdrawing
+    takes back all of them (R22). A note changes nothing."""
+    match word:
+        case EventType.ACCEPTED | EventType.IMPORTED:
+            return replace(duty, accepted=max(duty.accepted, ordinal), withdrawn=False)
+        case EventType.DECLINED:
+            return replace(duty, declined=max(duty.declined, ordinal))
+        case EventType.NOTICE_SHOWN:
+            return replace(duty, notified=max(duty.notified, ordinal))
+        case EventType.WITHDRAWN:
+            return replace(duty, accepted=0, withdrawn=True)
+        case EventType.ANNOTATED:
+            return duty
+
+
+def reach(region: str | None, groups: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The regions whose documents are for an end user of this one, the nearest first: `CA-QC`, `CA`, the groups that hold it, the world."""
+    if region is None:
+        return (WORLD,)
+    country = region.partition("-")[0]
+    among = sorted(name for name, members in groups.items() if members & {region, country})
+    return tuple(dict.fromkeys((region, country, *among, WORLD)))
+
+
+def applicable(duties: Iterable[Duty], places: Sequence[str], now: datetime) -> tuple[Duty, ...]:
+    """Of each kind the document nearest to the end user that is in force; and nearer ones before it that are yet to come."""
+    near = sorted((it for it in duties if it.region in places), key=lambda it: (it.kind, places.index(it.region)))
+    chosen: list[Duty] = []
+    for _, group in groupby(near, key=lambda it: it.kind):
+        several = list(group)
+        coming = list(takewhile(lambda it: not it.in_force(now), several))
+        chosen += several[: len(coming) + 1]
+    return tuple(chosen)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One end user's duties to all documents of a product, and the regions that reach this user."""
+
+    duties: tuple[Duty, ...]
+    places: tuple[str, ...] = (WORLD,)
+
+    def of(self, document_id: UUID) -> Duty:
+        return next(it for it in self.duties if it.document_id == document_id)
+
+    def after(self, moved_: Duty) -> "Standing":
+        """The same with one duty moved on."""
+        return replace(self, duties=tuple(moved_ if it.document_id == moved_.document_id else it for it in self.duties))
+
+    def compliance(self, now: datetime) -> "Compliance":
+        return compliance(applicable(self.duties, self.places, now), now)
+
+
+class Standpoint(NamedTuple):
+    """A document, and an ordinal of it."""
+
+    document_id: UUID
+    ordinal: int
+
+
+class Advice(NamedTuple):
+    code: str
+    facts: dict[str, Fact]
+
+
+@dataclass(frozen=True)
+class Compliance:
+    """`compliant`: access may be allowed, grace included. `outstanding`: what should be accepted, also during grace; empty is
+    R8's compliance. `accepted`: the highest ordinals accepted. `declined`: one that stands in the way was declined.
+    `valid_until`: when any of this could change by itself."""
+
+    compliant: bool
+    declined: bool
+    outstanding: tuple[Standpoint, ...]
+    accepted: tuple[Standpoint, ...]
+    warnings: tuple[Advice, ...]
+    valid_until: datetime | None
+
+
+NOTHING_OWED = Compliance(compliant=True, declined=False, outstanding=(), accepted=(), warnings=(), valid_until=None)
+"""Of nobody in particular, or where there are no agreements."""
+
+
+def compliance(duties: Iterable[Duty], now: datetime) -> Compliance:
+    """Whether the agreements of a product stand in the way of its use at this moment (R8, R9, R11, R20, R21)."""
+    duties = tuple(duties)
+    statuses = [duty.status(now) for duty in duties]
+    return Compliance(
+        compliant=not {"required", "declined", "withdrawn"} & set(statuses),
+        declined="declined" in statuses,
+        outstanding=tuple(Standpoint(duty.document_id, duty.required(now)) for duty in duties if duty.owed(now)),
+        accepted=tuple(Standpoint(duty.document_id, duty.accepted) for duty in duties if duty.accepted),
+        warnings=tuple(advice for duty in duties for advice in _advice(duty, now)),
+        valid_until=min((moment for duty in duties for moment in _boundaries(duty, now)), default=None),
+    )
+
+
+def _advice(duty: Duty, now: datetime) -> Iterator[Advice]:
+    document = str(duty.document_id)
+    if (deadline := duty.grace_end(now)) is not None:
+        yield Advice(IN_GRACE, {"document": document, "ordinal": duty.required(now), "grace_until": instant_text(deadline)})
+    for version in duty.upcoming(now):
+        if version.asks() and duty.kind != Kind.NOTICE:
+            yield Advice(UPCOMING, {"document": document, "ordinal": version.ordinal, "effective_at": instant_text(version.effective_at)})
+    if (news := duty.notice(now)) is not None:
+        yield Advice(NOTICE, {"document": document, "ordinal": news.ordinal, "effective_at": instant_text(news.effective_at)})
+
+
+def _boundaries(duty: Duty, now: datetime) -> Iterator[datetime]:
+    """The moments ahead at which the answer changes by itself; an editorial version changes none."""
+    if (deadline := duty.grace_end(now)) is not None:
+        yield deadline
+    if duty.since is not None and now < duty.since:
+        yield duty.since
+    for version in duty.upcoming(now):
+        if version.asks() or duty.informs(version):
+            yield version.effective_at
+
+
+def current(versions: Iterable[Version], now: datetime) -> Version | None:
+    """The version in effect: the latest whose time has come (R7)."""
+    return max((it for it in versions if it.effective_at <= now), key=lambda it: it.ordinal, default=None)
+
+
+def scheduled(versions: Iterable[Version], now: datetime) -> Version | None:
+    """The one published version whose time has not come (R4 allows one)."""
+    return next((it for it in versions if now < it.effective_at), None)
+
+
+def to_show(duty: Duty, now: datetime) -> Version | None:
+    """The version to present: the one in effect; or the coming material one, to a user who owes nothing now, nor has to see any (R10)."""
+    coming = next((it for it in duty.upcoming(now) if it.asks()), None)
+    ready = not duty.owed(now) and duty.notice(now) is None
+    return coming if coming is not None and ready else current(duty.versions, now)
