@@ -1,5 +1,6 @@
 """The kit of every test: a real server started once, a migrated database for each test, the app over it, builders."""
 
+import gc
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -34,10 +35,18 @@ LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PE
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start PostgreSQL once, in the controller; workers inherit its address."""
+    """Start PostgreSQL once, in the controller; workers inherit its address. What collecting tests makes is no garbage."""
+    gc.disable()
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.stash[_server] = server = postgres.start()
         os.environ[SOCKET] = server.url("postgres")  # noqa: TID251  the way an xdist worker inherits anything
+
+
+def pytest_collection_finish() -> None:
+    """What stands now stays: out of the collector's sight, or it walks through all of it again and again."""
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(10_000)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
