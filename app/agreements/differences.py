@@ -101,6 +101,8 @@ def _matches(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]
         inner = _inner(old, new, span)
         yield from zip(range(span.i, inner.i), range(span.j, inner.j), strict=True)
         yield from zip(range(inner.k, span.k), range(inner.m, span.m), strict=True)
+        if inner.op != "replace":
+            continue
         anchors = _anchors(old, new, inner)
         if anchors:
             yield from anchors

@@ -1,6 +1,7 @@
 """Making agreements and deciding on them over HTTP, for the tests of this room."""
 
 import asyncio
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,10 @@ async def put(given: Given, made: Told, locale: str, body: Told) -> httpx.Respon
 
 async def publish(given: Given, made: Told, **body: Any) -> httpx.Response:
     return await given.client.post(f"/v1/agreement-versions/{made['id']}/publish", json=body, headers=given.root)
+
+
+def nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def days(given: Given, number: float) -> str:

@@ -84,9 +84,9 @@ async def test_who_may(given: Given) -> None:
     made = await making.version(given, await making.document(given))
     reader = await given.operator("agreements:read")
     for method, where in (("PATCH", path(made)), ("DELETE", path(made)), ("DELETE", path(made, "en")), ("POST", path(made) + "/cancel")):
-        body = {"json": {}} if method == "PATCH" else {}
-        assert code(await given.client.request(method, where, headers=reader, **body)) == (403, "scope_missing")
+        body: Any = {} if method == "PATCH" else None
+        assert code(await given.client.request(method, where, headers=reader, json=body)) == (403, "scope_missing")
         nowhere = where.replace(made["id"], "00000000-0000-0000-0000-000000000007")
-        assert code(await given.client.request(method, nowhere, headers=given.root, **body)) == (404, "agreement_version_not_found")
+        assert code(await given.client.request(method, nowhere, headers=given.root, json=body)) == (404, "agreement_version_not_found")
     async with given.world.db.lookup() as session:
         assert await session.scalar(select(func.count()).select_from(AgreementVersion)) == 1

@@ -28,7 +28,7 @@ async def test_r2_html_and_plain_text_are_made_at_publish(given: Given) -> None:
     """R2: nothing in a draft, everything with its hash at publish, and in a language that comes later; then the same for ever."""
     found = await making.document(given)
     made = await making.version(given, found, "en", "ar", body="# Terms\n\nBe *kind*.")
-    assert await stored(given, made["id"]) == {locale: (None, None, None, None) for locale in ("en", "ar")}
+    assert await stored(given, made["id"]) == dict.fromkeys(("en", "ar"), (None, None, None, None))
     told = given.expect(await making.publish(given, made))
     given.expect(await making.put(given, made, "nb", {**TEXT, "body": "# Vilkår"}))
     kept = await stored(given, made["id"])
