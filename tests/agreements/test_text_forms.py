@@ -85,7 +85,7 @@ async def test_html_is_inert_in_a_browser(given: Given) -> None:
     answer = await get(given, text, accept="text/html")
     assert "<script" not in answer.text
     assert "<img" not in answer.text
-    assert "<a" not in answer.text.replace("<article", "")
+    assert 'href="javascript' not in answer.text
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "sandbox" in policy
