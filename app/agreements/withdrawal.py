@@ -69,7 +69,8 @@ async def _take(session: Session, world: World, keys: Signer, head: Head, hand: 
     about = (await session.execute(_accepted, {"whose": hand.by.id, "document": document_id})).one()
     act = Act(hand.by.id, EventType.WITHDRAWN, world.clock.now(), about, hand.by.actor, hand, facts=capacity(about))
     event = await ledger.append(session, world, keys, head, act)
-    after = await ledger.project(session, found.of(document_id), act, event)
+    await ledger.project(session, found.of(document_id), act, event)
     facts = {"ordinal": about.ordinal, "receipt": str(event.id)}
     await record(session, world, "agreement.withdrawn", act.actor, ("agreement", document_id), act.user_id, **facts)
-    return Outcome(event, "created", found.after(after).compliance(act.at))
+    after = await standing(session, world, hand.by.id, about.product_id)  # anew: `found` lacks the versions that were met until now
+    return Outcome(event, "created", after.compliance(act.at))
