@@ -56,6 +56,9 @@ async def test_r19_two_devices(given: Given) -> None:
     answers = await making.together(*(making.decide(given, person, shown) for shown in screens * 8))
     assert told(answers) == {"created": 1, "replayed": 7, "already_accepted": 8}
     assert len({answer.json()["event"] for answer in answers}) == 1
+    spare = next(shown for shown, answer in zip(screens * 8, answers, strict=True) if answer.json()["result"] == "already_accepted")
+    assert told([await making.decide(given, person, spare)]) == {"already_accepted": 1}
+    assert told([await making.decide(given, person, spare, "decline")]) == {"already_decided": 1}
     assert await chain(given, person) == ["accepted"]
 
 

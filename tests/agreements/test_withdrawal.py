@@ -92,6 +92,19 @@ async def test_r22_an_acceptance_of_before_is_not_brought_back(given: Given) -> 
     assert (told["result"], told["event"] != first["event"], told["compliant"]) == ("created", True, True)
 
 
+async def test_r22_an_old_screen_after_a_newer_acceptance(given: Given) -> None:
+    """R17, R22: what was withdrawn does not count as accepted before, although a later version is accepted."""
+    found = await acting.in_force(given)
+    person = await given.logged_in()
+    spare = await making.present(given, person, found)
+    first = await making.accepted(given, person, found)
+    given.expect(await acting.withdraw(given, person, found))
+    await acting.published(given, found)
+    await making.accepted(given, person, found)
+    told = given.expect(await making.decide(given, person, spare))
+    assert (told["result"], told["ordinal"], told["event"] != first["event"], told["compliant"]) == ("created", 1, True, True)
+
+
 async def test_r22_also_what_was_accepted_for_another_region(given: Given) -> None:
     """R12, R22: who moved away can still end what was agreed there."""
     world = await acting.in_force(given)
