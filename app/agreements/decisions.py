@@ -1,21 +1,22 @@
 """Accepting and declining: one transaction under the end user's ledger, one event for each presentation, whatever races (R14-R21)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.orm import aliased
 
-from app.agreements import ledger
+from app.agreements import admission, ledger
+from app.agreements.admission import Case
 from app.agreements.duties import Compliance, Duty, Standing
-from app.agreements.ledger import ABOUT, Act, Hand, Head, Recorded
-from app.agreements.models import AgreementDocument, AgreementEvent, AgreementPresentation, AgreementText, AgreementVersion, EventType
-from app.agreements.problems import AcceptCurrentFirst, AlreadyDecided, PresentationExpired, PresentationNotFound, TextMismatch
+from app.agreements.ledger import Act, Hand, Head, Recorded
+from app.agreements.models import AgreementEvent, AgreementPresentation, AgreementText, EventType
+from app.agreements.presentations import SHOWN, capacity, stands
+from app.agreements.problems import AlreadyDecided, PresentationExpired, PresentationNotFound, TextMismatch
 from app.agreements.service import standing
 from app.base.signing import Signer
-from app.catalog.models import Product
-from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import record
@@ -35,24 +36,32 @@ _spend = (
     )
     .values(decided_at=bindparam("now"))
 )
-_shown = (
-    select(*table(AgreementPresentation).columns, *(column for column in ABOUT if column.name != "text_id"))
-    .join(AgreementText, AgreementText.id == AgreementPresentation.text_id)
-    .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
-    .join(AgreementDocument, AgreementDocument.id == AgreementVersion.document_id)
-    .join(Product, Product.id == AgreementDocument.product_id)
-    .where(AgreementPresentation.id == bindparam("presentation"), AgreementPresentation.user_id == bindparam("whose"))
+EVENTS = select(AgreementEvent.id, AgreementEvent.type, AgreementEvent.at, AgreementEvent.ordinal, AgreementEvent.receipt)
+_decided = EVENTS.where(AgreementEvent.presentation_id == bindparam("presentation"))
+_withdrawal = aliased(AgreementEvent)
+_withdrawn_at = (
+    select(func.coalesce(func.max(_withdrawal.seq), 0))
+    .where(
+        _withdrawal.user_id == bindparam("whose"),
+        _withdrawal.document_id == AgreementEvent.document_id,
+        _withdrawal.type == EventType.WITHDRAWN,
+    )
+    .scalar_subquery()
 )
-_events = select(AgreementEvent.id, AgreementEvent.type, AgreementEvent.at, AgreementEvent.ordinal, AgreementEvent.receipt)
-_decided = _events.where(AgreementEvent.presentation_id == bindparam("presentation"))
 _accepted = (
-    _events.where(
+    EVENTS.where(
         AgreementEvent.user_id == bindparam("whose"),
         AgreementEvent.version_id == bindparam("version"),
         AgreementEvent.type == EventType.ACCEPTED,
+        AgreementEvent.seq > _withdrawn_at,
     )
     .order_by(AgreementEvent.seq.desc())
     .limit(1)
+)
+_locales = (
+    select(AgreementText.locale)
+    .join(AgreementPresentation, AgreementPresentation.text_id == AgreementText.id)
+    .where(AgreementPresentation.user_id == bindparam("whose"), AgreementText.version_id == bindparam("version"))
 )
 
 
@@ -77,7 +86,8 @@ class Outcome:
 async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
     """Accept or decline what a presentation showed. Saying the same again answers with the same event, also after it expired.
 
-    Raises PresentationNotFound, TextMismatch, AlreadyDecided, PresentationExpired, AcceptCurrentFirst; then nothing is stored.
+    Raises PresentationNotFound, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled and what
+    `admission.refusal` finds; then nothing is stored.
     """
     keys = await signer(world)
     async with world.db.write() as session:
@@ -85,7 +95,7 @@ async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUI
         now = world.clock.now()
         place = {"presentation": presentation_id, "whose": by.id}
         spent = (await session.execute(_spend, {**place, "now": now})).rowcount == 1
-        shown = (await session.execute(_shown, place)).one_or_none()
+        shown = (await session.execute(SHOWN, place)).one_or_none()
         if shown is None:
             raise PresentationNotFound
         if shown.sha256 != decision.text_sha256:
@@ -99,8 +109,12 @@ async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUI
             return Outcome(*await _again(session, shown, decision.type, earlier), found.compliance(now))
         if earlier is not None:
             return Outcome(earlier, "already_accepted", found.compliance(now))
+        await stands(session, shown, now)
+        case = Case(decision.type, shown, duty, now, await _languages(session, shown))
+        if (problem := admission.refusal(case)) is not None:
+            raise problem
         hand, claims = Hand(by, origin), _claims(shown, decision.claims)
-        act = Act(by.id, decision.type, now, shown, by.actor, hand, shown, claims)
+        act = Act(by.id, decision.type, now, shown, by.actor, hand, shown, claims, capacity(shown))
         return await _take(session, world, keys, head, act, found)
 
 
@@ -109,21 +123,30 @@ async def _again(session: Session, shown: AnyRow, wanted: EventType, earlier: Re
     stood already (R19). Raises AlreadyDecided for the other word."""
     own = (await session.execute(_decided, {"presentation": shown.id})).one_or_none()
     if own is not None and own.type == wanted:
-        return _recorded(own), "replayed"
+        return recorded(own), "replayed"
     if own is None and earlier is not None:
         return earlier, "already_accepted"
     raise AlreadyDecided
 
 
 async def _accepted_before(session: Session, shown: AnyRow, duty: Duty) -> Recorded | None:
-    """The acceptance of the very version that is shown, in whatever language and on whatever device it was given."""
+    """The acceptance of the very version that is shown, in whatever language and on whatever device it was given; unless it was
+    withdrawn since (R22)."""
     if duty.accepted < shown.ordinal:
         return None
     row = (await session.execute(_accepted, {"whose": shown.user_id, "version": shown.version_id})).one_or_none()
-    return _recorded(row) if row is not None else None
+    return recorded(row) if row is not None else None
 
 
-def _recorded(row: AnyRow) -> Recorded:
+async def _languages(session: Session, shown: AnyRow) -> Collection[str]:
+    """Those that the version was ever presented in, where it matters (R18)."""
+    if not shown.required_locales:
+        return ()
+    return (await session.scalars(_locales, {"whose": shown.user_id, "version": shown.version_id})).all()
+
+
+def recorded(row: AnyRow) -> Recorded:
+    """An event that was stored before."""
     return Recorded(row.id, row.type, row.at, row.ordinal, row.receipt)
 
 
@@ -136,11 +159,8 @@ def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
 async def _take(session: Session, world: World, keys: Signer, head: Head, act: Act, found: Standing) -> Outcome:
     """Store the decision for the version that was shown, outdated or not (R17), and tell where that leaves its end user."""
     about = act.about
-    before = found.of(about.document_id)
-    if act.type is EventType.ACCEPTED and act.at < about.effective_at and before.owed(act.at):
-        raise AcceptCurrentFirst(facts={"required": before.required(act.at)})
     event = await ledger.append(session, world, keys, head, act)
-    after = await ledger.project(session, before, act, event)
+    after = await ledger.project(session, found.of(about.document_id), act, event)
     facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(event.id)}
     await record(session, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
     return Outcome(event, "created", found.after(after).compliance(act.at))

@@ -96,6 +96,12 @@ class Duty:
             return version.change_class != ChangeClass.EDITORIAL
         return version.change_class == ChangeClass.NOTICE and self.accepted > 0
 
+    def tells(self, version: Version, now: datetime) -> bool:
+        """Whether showing this version is to be recorded as the showing of news: once, and nothing earlier is passed over (R11)."""
+        if (pending := self.notice(now)) is not None:
+            return pending.ordinal <= version.ordinal and version.effective_at <= now
+        return self.informs(version) and version.ordinal > max(self.accepted, self.notified)
+
     def notice(self, now: datetime) -> Version | None:
         """The latest version in effect that only informs, and has not been shown; none while a later one is owed (R11)."""
         known = max(self.accepted, self.required(now), self.notified)

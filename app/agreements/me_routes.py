@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from app.agreements import decisions, overview, presentations, receipts
+from app.agreements import decisions, overview, presentations, receipts, withdrawal
 from app.agreements.decisions import Decision
 from app.agreements.me_schemas import (
     ClaimsIn,
@@ -17,17 +17,26 @@ from app.agreements.me_schemas import (
     PresentationOut,
     PresentationState,
     ReceiptOut,
+    WithdrawalOut,
 )
 from app.agreements.models import EventType
 from app.agreements.overview import Wish
 from app.agreements.problems import (
     AcceptCurrentFirst,
     AgreementNotFound,
+    AgreementVersionCancelled,
     AgreementVersionNotFound,
     AlreadyDecided,
+    FormatNotAvailable,
+    GuardianRequired,
+    MinorsDenied,
+    NotDecidable,
+    NothingToWithdraw,
+    NotWithdrawable,
     PresentationExpired,
     PresentationNotFound,
     ReceiptNotFound,
+    RequiredLocaleNotPresented,
     TextMismatch,
 )
 from app.catalog.problems import ProductNotFound
@@ -58,15 +67,15 @@ async def my_agreements(
 @router.post(
     "/v1/me/agreements/{document_id}/presentations",
     status_code=201,
-    responses=refuses(SubjectTokenRequired, AgreementNotFound, AgreementVersionNotFound),
+    responses=refuses(SubjectTokenRequired, AgreementNotFound, AgreementVersionNotFound, AgreementVersionCancelled, FormatNotAvailable),
 )
 async def present(
-    world: TheWorld, by: TheSubject, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
+    world: TheWorld, by: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
 ) -> PresentationOut:
-    """Have the text shown, once: the decision must name this presentation while it lives."""
+    """Have the text shown, once: the decision must name this presentation while it lives. News is noted as shown by this."""
     wish = Wish(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
-    return PresentationOut.of(await presentations.present(world, by, document_id, body.version, wish, screen))
+    return PresentationOut.of(await presentations.present(world, by, origin, document_id, body.version, wish, screen))
 
 
 @router.patch(
@@ -83,7 +92,19 @@ async def claim(world: TheWorld, by: TheSubject, presentation_id: UUID, body: Cl
     status_code=201,
     responses={
         200: {"model": DecisionOut, "description": "`replayed` or `already_accepted`: the earlier event stands"},
-        **refuses(SubjectTokenRequired, PresentationNotFound, TextMismatch, AlreadyDecided, PresentationExpired, AcceptCurrentFirst),
+        **refuses(
+            SubjectTokenRequired,
+            GuardianRequired,
+            MinorsDenied,
+            PresentationNotFound,
+            TextMismatch,
+            AlreadyDecided,
+            PresentationExpired,
+            AgreementVersionCancelled,
+            NotDecidable,
+            AcceptCurrentFirst,
+            RequiredLocaleNotPresented,
+        ),
     },
 )
 async def decide(
@@ -94,6 +115,21 @@ async def decide(
     outcome = await decisions.decide(world, by, origin, presentation_id, decision)
     response.status_code = STATUS[outcome.result]
     return DecisionOut.of(outcome)
+
+
+@router.post(
+    "/v1/me/agreements/{document_id}/withdrawal",
+    status_code=201,
+    responses={
+        200: {"model": WithdrawalOut, "description": "`replayed`: it was withdrawn before, and not accepted since"},
+        **refuses(SubjectTokenRequired, AgreementNotFound, NotWithdrawable, NothingToWithdraw),
+    },
+)
+async def withdraw(world: TheWorld, by: TheSubject, origin: TheOrigin, document_id: UUID, response: Response) -> WithdrawalOut:
+    """End the agreement from now on. What was agreed until now stays on record; it can be accepted again."""
+    outcome = await withdrawal.withdraw(world, by, origin, document_id)
+    response.status_code = STATUS[outcome.result]
+    return WithdrawalOut.of(outcome)
 
 
 @router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))

@@ -9,7 +9,7 @@ from app.agreements import duties
 from app.agreements.decisions import Outcome
 from app.agreements.duties import Compliance, Status, Version
 from app.agreements.overview import Item, Shown
-from app.agreements.presentations import Presented
+from app.agreements.presentations import FormatName, Presented
 from app.agreements.schemas import ChangeClassName
 from app.base.durations import instant_text
 from app.base.languages import Fallback
@@ -127,7 +127,7 @@ class PresentationIn(Shape):
     """How and on which screen the text is shown. `version` absent: the one in effect, or the coming one if nothing is owed."""
 
     locale: Locale | None = None
-    format: Literal["md"] = "md"
+    format: FormatName = "md"
     version: UUID | None = None
     client: Name | None = None
     app_version: Name | None = None
@@ -136,12 +136,16 @@ class PresentationIn(Shape):
 
 
 class PresentedText(Shape):
+    """`body` in the format asked for: Markdown, a fragment of sanitised HTML, or plain text, `served_sha256` over its UTF-8 bytes.
+    `sha256` is that of the Markdown, whatever was served."""
+
     id: UUID
     requested: str | None
     locale: str
     fallback: Fallback
     sha256: str
-    format: Literal["md"]
+    format: FormatName
+    served_sha256: str
     title: str
     body: str
 
@@ -166,7 +170,7 @@ class PresentationOut(Shape):
             expires_at=it.expires_at,
             version=version.id,
             ordinal=version.ordinal,
-            text=PresentedText(format="md", title=words.title, body=words.body, **_text(it.shown)),
+            text=PresentedText(format=it.format, title=words.title, body=it.body, served_sha256=it.served_sha256, **_text(it.shown)),
             statement=words.statement,
             accept_label=words.accept_label,
             decline_label=words.decline_label,
@@ -221,24 +225,44 @@ class DecisionOut(Shape):
 
     @classmethod
     def of(cls, it: Outcome) -> Self:
-        event = it.event
-        return cls(
-            event=event.id,
-            type=event.type,  # type: ignore[arg-type]  # the column holds only these
-            at=event.at,
-            ordinal=event.ordinal,
-            result=it.result,
-            compliant=not it.compliance.outstanding,
-            outstanding=_outstanding(it.compliance),
-            receipt=ReceiptRef(jws=event.receipt, url=f"/v1/me/receipts/{event.id}"),
-        )
+        return cls(result=it.result, **_happened(it))
+
+
+class WithdrawalOut(Shape):
+    """`ordinal` is that of the version which was accepted; `compliant` and `outstanding` as after a decision."""
+
+    event: UUID
+    type: Literal["withdrawn"]
+    at: Instant
+    ordinal: int
+    result: Literal["created", "replayed"]
+    compliant: bool
+    outstanding: list[OutstandingOut]
+    receipt: ReceiptRef
+
+    @classmethod
+    def of(cls, it: Outcome) -> Self:
+        return cls(result=it.result, **_happened(it))  # type: ignore[arg-type]  # nothing is accepted by it
+
+
+def _happened(it: Outcome) -> dict[str, Any]:
+    event = it.event
+    return {
+        "event": event.id,
+        "type": event.type,
+        "at": event.at,
+        "ordinal": event.ordinal,
+        "compliant": not it.compliance.outstanding,
+        "outstanding": _outstanding(it.compliance),
+        "receipt": ReceiptRef(jws=event.receipt, url=f"/v1/me/receipts/{event.id}"),
+    }
 
 
 class ReceiptOut(Shape):
     """`jws` is the record (`typ: acceptance-receipt+jwt`); the rest is an index of it. `seq` is its place in the user's chain."""
 
     id: UUID
-    type: Literal["accepted", "declined"]
+    type: Literal["accepted", "declined", "withdrawn", "notice_shown", "imported", "annotated"]
     at: Instant
     product: str
     document: UUID

@@ -15,7 +15,7 @@ from app.base.languages import Choice, choose, wishes_of
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Session
-from app.db.types import AnyRow, AnySelect
+from app.db.types import AnyRow
 from app.users.models import User
 from app.world import World
 
@@ -37,9 +37,11 @@ _documents = (
     .join(AgreementVersion, PUBLISHED)
     .outerjoin(AgreementState, MINE)
     .outerjoin(AgreementEvent, AgreementEvent.id == AgreementState.accepted_event_id)
+    .where(AgreementDocument.product_id == bindparam("product"))
     .order_by(AgreementDocument.id, AgreementVersion.ordinal)
 )
 _product = select(Product.id).where(Product.code == bindparam("code"))
+_owner = select(AgreementDocument.product_id).where(AgreementDocument.id == bindparam("document"))
 _languages = select(AgreementText.id, AgreementText.version_id, AgreementText.locale, AgreementText.sha256, AgreementText.summary)
 
 
@@ -77,9 +79,7 @@ async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tu
         product_id = await session.scalar(_product, {"code": product_code})
         if product_id is None:
             raise ProductNotFound
-        found = await _of(session, user_id, _documents.where(AgreementDocument.product_id == product_id))
-        mine_of = Standing(tuple(duty for _, duty in found), places(world, found[0][0].user_region if found else None))
-        chosen = [(row, duty) for row, duty in found if duty in duties.applicable(mine_of.duties, mine_of.places, now)]
+        mine_of, chosen = await _applicable(session, world, user_id, product_id, now)
         texts = await _texts(session, [version.id for _, duty in chosen if (version := duties.to_show(duty, now)) is not None])
     items = [
         Item(row, duty, _chosen(version, texts[version.id], row, wish), now)
@@ -89,10 +89,13 @@ async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tu
     return mine_of.compliance(now), items
 
 
-async def standing(session: Session, user_id: UUID, document_id: UUID) -> tuple[AnyRow, Duty] | None:
-    """One document with all its published versions, for one end user; None when it has none."""
-    found = await _of(session, user_id, _documents.where(AgreementDocument.id == document_id))
-    return found[0] if found else None
+async def standing(session: Session, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Duty] | None:
+    """One document with all its published versions, for one end user; None when it has none, or is for other regions (R12)."""
+    product_id = await session.scalar(_owner, {"document": document_id})
+    if product_id is None:
+        return None
+    _, chosen = await _applicable(session, world, user_id, product_id, now)
+    return next((found for found in chosen if found[1].document_id == document_id), None)
 
 
 async def shown(session: Session, document: AnyRow, version: Version, wish: Wish) -> Shown:
@@ -101,8 +104,14 @@ async def shown(session: Session, document: AnyRow, version: Version, wish: Wish
     return _chosen(version, texts[version.id], document, wish)
 
 
-async def _of(session: Session, user_id: UUID, statement: AnySelect) -> list[tuple[AnyRow, Duty]]:
-    return list(grouped((await session.execute(statement, {"user": user_id})).all()))
+async def _applicable(
+    session: Session, world: World, user_id: UUID, product_id: UUID, now: datetime
+) -> tuple[Standing, list[tuple[AnyRow, Duty]]]:
+    """All duties to a product's agreements; and of the documents, with their rows, those that are for this end user's region."""
+    found = list(grouped((await session.execute(_documents, {"user": user_id, "product": product_id})).all()))
+    all_of_it = Standing(tuple(duty for _, duty in found), places(world, found[0][0].user_region if found else None))
+    chosen = duties.applicable(all_of_it.duties, all_of_it.places, now)
+    return all_of_it, [(row, duty) for row, duty in found if duty in chosen]
 
 
 async def _texts(session: Session, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[AnyRow]]:

@@ -4,7 +4,7 @@ from app.base.problems import Kind, Problem
 class AgreementNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "agreement_not_found"
-    title = "There is no such agreement, or none of its versions is published."
+    title = "There is no such agreement for this end user, or none of its versions is published."
 
 
 class AgreementExists(Problem):
@@ -94,7 +94,7 @@ class AgreementRequiredTextMissing(Problem):
 class AgreementVersionCancelled(Problem):
     kind = Kind.CONFLICT
     code = "agreement_version_cancelled"
-    title = "The version was cancelled, and stays so; draft another."
+    title = "The version was cancelled before it took effect, and stays so; nothing was stored."
 
 
 class AgreementVersionNotScheduled(Problem):
@@ -143,6 +143,48 @@ class AcceptCurrentFirst(Problem):
     kind = Kind.CONFLICT
     code = "accept_current_first"
     title = "The agreement in force must be accepted before the coming one."
+
+
+class FormatNotAvailable(Problem):
+    kind = Kind.CONFLICT
+    code = "format_not_available"
+    title = "The text is not kept in this format; ask for Markdown."
+
+
+class NotDecidable(Problem):
+    kind = Kind.CONFLICT
+    code = "not_decidable"
+    title = "A notice is only shown; there is nothing to accept or to decline."
+
+
+class NotWithdrawable(Problem):
+    kind = Kind.CONFLICT
+    code = "not_withdrawable"
+    title = "A notice was never agreed to, so that nothing can be withdrawn."
+
+
+class NothingToWithdraw(Problem):
+    kind = Kind.CONFLICT
+    code = "nothing_to_withdraw"
+    title = "The agreement is not accepted."
+
+
+class RequiredLocaleNotPresented(Problem):
+    kind = Kind.CONFLICT
+    code = "required_locale_not_presented"
+    title = "The agreement must first be shown in a language that the law of its region demands."
+
+
+class GuardianRequired(Problem):
+    kind = Kind.FORBIDDEN
+    code = "guardian_required"
+    title = "A minor cannot accept this agreement without a guardian."
+
+
+class MinorsDenied(Problem):
+    kind = Kind.FORBIDDEN
+    code = "minors_denied"
+    title = "This agreement is not offered to minors."
 
 
 class ReceiptNotFound(Problem):

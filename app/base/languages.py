@@ -62,6 +62,12 @@ def wishes_of(parameter: str | None, profile: str | None, header: str | None) ->
     return tuple(wish for wish in (parameter, profile, *_ranges(header or "")) if wish is not None)
 
 
+def meets(wanted: Sequence[str], shown: str) -> bool:
+    """Whether a text in this language is one in any of those: the same, or a narrower form (`fr-CA` for `fr`); never another script."""
+    forms = set(_broader(_canonical(shown)))
+    return any(_canonical(tag) in forms for tag in wanted)
+
+
 def _ranges(header: str) -> list[str]:
     """The tags of at most ten ranges (RFC 9110 section 12.5.4), heaviest first; what is malformed, `*` or refused is skipped."""
     weighed = []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.base.languages import Choice, choose, wishes_of
+from app.base.languages import Choice, choose, meets, wishes_of
 
 TEXTS = ("en", "nb", "ru", "zh-Hans")
 
@@ -93,6 +93,19 @@ def test_defaults_come_in_order() -> None:
 def test_the_header_is_read_kindly(header: str, wishes: tuple[str, ...]) -> None:
     """At most ten ranges, heaviest first and otherwise as written; what is malformed or refused is skipped."""
     assert wishes_of(None, None, header) == wishes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown", "met"),
+    [
+        (["fr"], "fr", True), (["fr"], "fr-CA", True), (["fr-CA"], "fr", False), (["de", "fr"], "FR-ca", True), ([], "fr", False),
+        (["nb"], "no", True), (["nn"], "no", False), (["zh"], "zh-CN", True), (["zh"], "zh-TW", False), (["zh-Hant"], "zh-HK", True),
+        (["zh-Hant-HK"], "zh-TW", False), (["sr"], "sr-Latn", False), (["de-Latn"], "de-AT", True),
+    ],
+)  # fmt: skip
+def test_a_demanded_language_is_met_by_its_narrower_forms(wanted: list[str], shown: str, met: bool) -> None:
+    """A wider form is not enough, and no other script is."""
+    assert meets(wanted, shown) is met
 
 
 @given(st.text(max_size=300))

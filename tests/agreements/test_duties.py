@@ -1,0 +1,218 @@
+"""The gate by value: regions, notices and withdrawals, over whole products, drawn (R8, R9, R11, R12, R20, R22)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.agreements import duties
+from app.agreements.duties import Compliance, Duty, Standing, Version, applicable, reach
+from app.agreements.models import EventType, Kind
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+GROUPS = {"EU": frozenset({"DE", "FR"}), "NA": frozenset({"CA", "US"})}
+REGIONS = ("CA-QC", "CA", "NA", "001")
+END = 60
+
+
+def day(number: float) -> datetime:
+    return NOW + timedelta(days=number)
+
+
+def version(ordinal: int, change_class: str = "material", at: float = -100, grace: float | None = None) -> Version:
+    return Version(UUID(int=ordinal), ordinal, change_class, day(at), None if grace is None else day(grace))
+
+
+def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula", region: str = "001", notified: int = 0) -> Duty:
+    since = min((it.effective_at for it in versions), default=None)
+    return Duty(UUID(int=number), accepted, 0, versions, notified, withdrawn=False, kind=kind, region=region, since=since)
+
+
+@pytest.mark.parametrize(
+    ("region", "places"),
+    [
+        (None, ("001",)),
+        ("001", ("001",)),
+        ("NO", ("NO", "001")),
+        ("DE", ("DE", "EU", "001")),
+        ("CA-QC", ("CA-QC", "CA", "NA", "001")),
+        ("150", ("150", "001")),
+    ],
+)
+def test_r12_how_far_a_region_reaches(region: str | None, places: tuple[str, ...]) -> None:
+    """R12: exact, country, group, world."""
+    assert reach(region, GROUPS) == places
+
+
+def test_r12_nothing_applies_from_elsewhere() -> None:
+    """R12: where no agreement is for the user's region, nothing is asked."""
+    assert applicable([duty(1, version(1), region="FR")], reach("NO", GROUPS), NOW) == ()
+
+
+def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
+    drafts = duty(1, region="CA")
+    world = duty(2, version(1))
+    assert world in applicable([drafts, world], reach("CA", GROUPS), NOW)
+    assert not Standing((drafts, world), reach("CA", GROUPS)).compliance(NOW).compliant
+
+
+def test_r22_withdrawn_and_owed_is_told_as_such() -> None:
+    """R22: not as declined; and only while something is owed."""
+    it = duties.moved(duties.moved(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
+    found = duties.compliance([it], NOW)
+    assert (it.status(NOW), it.accepted, found.compliant, found.declined) == ("withdrawn", 0, False, False)
+    assert replace(it, versions=(version(1, at=5),)).status(NOW) == "not_required"
+    assert duties.moved(it, EventType.IMPORTED, 1).status(NOW) == "accepted"
+
+
+def test_r24_a_note_changes_nothing() -> None:
+    it = duty(1, version(1), accepted=1)
+    assert duties.moved(it, EventType.ANNOTATED, 7) == it
+
+
+@pytest.mark.parametrize(
+    ("it", "shown", "tells"),
+    [
+        (duty(1, version(1), kind="notice"), 1, True),
+        (duty(1, version(1), kind="notice", notified=1), 1, False),
+        (duty(1, version(1), version(2, "editorial"), kind="notice"), 2, True),
+        (duty(1, version(1), version(2, "editorial"), kind="notice", notified=1), 2, False),
+        (duty(1, version(1), version(2, at=5), kind="notice"), 2, False),
+        (duty(1, version(1), version(2, at=5), kind="notice", notified=1), 2, True),
+        (duty(1, version(1)), 1, False),
+        (duty(1, version(1), version(2, "notice")), 2, False),
+        (duty(1, version(1), version(2, "notice"), accepted=1), 2, True),
+        (duty(1, version(1), version(2, "notice"), version(3, "editorial"), accepted=1), 3, True),
+        (duty(1, version(1), version(2, "notice"), version(3), accepted=1), 3, False),
+        (duty(1, version(1), version(2), accepted=1), 2, False),
+    ],
+)
+def test_r11_which_showing_is_recorded(it: Duty, shown: int, tells: bool) -> None:
+    """R11: news, once; what lies ahead only when nothing in force is passed over."""
+    assert it.tells(it.versions[shown - 1], NOW) is tells
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Version, ...]:
+    """Published versions as R4 lets them be: rising together, the first material."""
+    starts = sorted(draw(st.lists(st.integers(-30, 30), min_size=1, max_size=4)))
+    classes = st.sampled_from(["material", "notice", "editorial"])
+    return tuple(
+        version(ordinal, "material" if ordinal == 1 else draw(classes), start, draw(st.none() | st.integers(start, start + 20)))
+        for ordinal, start in enumerate(starts, 1)
+    )
+
+
+@st.composite
+def products(draw: st.DrawFn) -> Standing:
+    """All agreements of a product, at most one for each kind and region, with an end user who did this and that."""
+    places = draw(st.lists(st.tuples(st.sampled_from([*Kind]), st.sampled_from(REGIONS)), unique=True, max_size=5))
+    made: list[Duty] = []
+    for number, (kind, region) in enumerate(places, 1):
+        it = duty(number, *draw(histories() | st.just(())), kind=kind, region=region)
+        last = len(it.versions)
+        if kind is Kind.EULA and last:
+            accepted, declined = draw(st.integers(0, last)), draw(st.integers(0, last))
+            it = replace(it, accepted=accepted, declined=declined, withdrawn=not accepted and draw(st.booleans()))
+        made.append(replace(it, notified=draw(st.integers(0, last))))
+    return Standing(tuple(made), reach(draw(st.sampled_from([None, "CA-QC", "CA", "US"])), GROUPS))
+
+
+AT = st.integers(-40, 40)
+
+
+def until(found: Compliance) -> Sequence[datetime]:
+    """Moments up to the boundary, the last one just before it."""
+    end = found.valid_until or day(END)
+    return [*(day(number) for number in range(-40, END) if day(number) < end), end - timedelta(milliseconds=1)]
+
+
+@given(products(), AT)
+@example(Standing((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), reach("CA", GROUPS)), 0)
+def test_r20_the_answer_stays_until_its_boundary(product: Standing, at: int) -> None:
+    """R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
+    found = product.compliance(day(at))
+    assert found.valid_until is None or found.valid_until > day(at)
+    for moment in until(found):
+        if moment > day(at):
+            assert product.compliance(moment) == found
+
+
+@given(products(), AT)
+def test_r20_without_a_boundary_nothing_ever_changes(product: Standing, at: int) -> None:
+    """R20: and following boundary after boundary, one reaches the end of all of it."""
+    moment, steps = day(at), 0
+    while (ahead := product.compliance(moment).valid_until) is not None:
+        moment, steps = ahead, steps + 1
+        assert steps < 100
+    assert product.compliance(day(1000)) == product.compliance(moment)
+
+
+@given(products(), AT, st.data())
+def test_accepting_never_turns_a_yes_into_a_no(product: Standing, at: int, data: st.DataObject) -> None:
+    """R8, R12: an acceptance more, of whichever version and region, only helps; and so does having seen a notice."""
+    now = day(at)
+    before = product.compliance(now)
+    word = data.draw(st.sampled_from([EventType.ACCEPTED, EventType.IMPORTED, EventType.NOTICE_SHOWN]))
+    for it in product.duties:
+        for ordinal in range(1, len(it.versions) + 1):
+            if it.kind == Kind.NOTICE and word is not EventType.NOTICE_SHOWN:
+                continue
+            after = product.after(duties.moved(it, word, ordinal)).compliance(now)
+            assert after.compliant or not before.compliant
+            assert {place.document_id for place in after.outstanding} <= {place.document_id for place in before.outstanding}
+
+
+@given(products(), AT)
+def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: Standing, at: int) -> None:
+    """R21, R22."""
+    now = day(at)
+    for it in product.duties:
+        for word in (EventType.DECLINED, EventType.WITHDRAWN):
+            if not product.compliance(now).compliant and it.kind == Kind.EULA and it.versions:
+                assert not product.after(duties.moved(it, word, len(it.versions))).compliance(now).compliant
+
+
+@given(products(), AT)
+def test_r12_one_of_each_kind_in_force(product: Standing, at: int) -> None:
+    """R12: of each kind at most one that is in force, and nothing nearer to the user is."""
+    now = day(at)
+    chosen = applicable(product.duties, product.places, now)
+    for kind in Kind:
+        holding = [it for it in chosen if it.kind == kind and it.in_force(now)]
+        assert len(holding) <= 1
+        near = [it for it in product.duties if it.kind == kind and it.region in product.places and it.in_force(now)]
+        nearest = min(near, key=lambda it: product.places.index(it.region), default=None)
+        assert holding == ([nearest] if nearest is not None else [])
+
+
+@given(products(), AT)
+def test_r11_a_notice_stands_in_nobodys_way(product: Standing, at: int) -> None:
+    """R11: the verdict is the same as if there were no notices at all."""
+    only = replace(product, duties=tuple(it for it in product.duties if it.kind != Kind.NOTICE))
+    found, without = product.compliance(day(at)), only.compliance(day(at))
+    assert (found.compliant, found.declined, found.outstanding) == (without.compliant, without.declined, without.outstanding)
+
+
+@given(products(), AT)
+def test_the_versions_that_were_met_do_not_matter(product: Standing, at: int) -> None:
+    """R8: so that the statement may leave them out."""
+    thin = replace(
+        product, duties=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.duties)
+    )
+    assert thin.compliance(day(at)) == product.compliance(day(at))
+
+
+@given(products(), AT)
+def test_r11_after_it_was_shown_nothing_is_news(product: Standing, at: int) -> None:
+    """R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
+    now = day(at)
+    for it in product.duties:
+        wanted = duties.to_show(it, now)
+        if wanted is not None and it.notice(now) is not None:
+            assert it.tells(wanted, now)
+            assert duties.moved(it, EventType.NOTICE_SHOWN, wanted.ordinal).notice(now) is None

@@ -1,0 +1,102 @@
+"""What only informs: shown once for the record, accepted by nobody, in nobody's way (R11)."""
+
+from tests.agreements import acting, making
+from tests.agreements.making import code
+from tests.given import Given
+
+
+async def test_r11_a_notice_is_shown_and_that_is_all(given: Given) -> None:
+    """R11: allowed with an advisory until it was shown; that is one event, however often it is shown."""
+    eula = await acting.in_force(given)
+    notice = await acting.in_force(given, product=eula["product"], kind="notice")
+    person = await given.logged_in()
+    await making.accepted(given, person, eula)
+    told = await given.access(eula["product"], person)
+    assert (told["allow"], acting.warnings(told), told["agreements"]["outstanding"]) == (True, ["agreement_notice"], [])
+    assert (await acting.item(given, person, notice))["status"] == "to_be_shown"
+    for _ in range(2):
+        await making.present(given, person, notice, format="text", ui_ref="banner")
+        assert acting.warnings(await given.access(eula["product"], person)) == []
+    assert await acting.events(given, person) == ["accepted", "notice_shown"]
+    claims = await acting.last(given, person)
+    assert (claims["event"], claims["kind"], claims["seq"], claims["format"], claims["ui_ref"]) == (
+        "notice_shown",
+        "notice",
+        2,
+        "text",
+        "banner",
+    )
+    item = await acting.item(given, person, notice)
+    assert (item["status"], item["accepted"]) == ("notified", None)
+
+
+async def test_r11_a_notice_is_decided_by_nobody(given: Given) -> None:
+    """R11, R22: neither accepted nor declined nor withdrawn, each with its own code; nothing is stored but that it was shown."""
+    notice = await acting.in_force(given, kind="notice")
+    person = await given.logged_in()
+    shown = await making.present(given, person, notice)
+    for word in ("accept", "decline"):
+        assert code(await making.decide(given, person, shown, word)) == (409, "not_decidable")
+    assert code(await acting.withdraw(given, person, notice)) == (409, "not_withdrawable")
+    assert await acting.events(given, person) == ["notice_shown"]
+    assert (await given.access(notice["product"], person))["allow"] is True
+
+
+async def test_r11_every_version_of_a_notice_is_news_but_a_correction(given: Given) -> None:
+    """R11: material or of class notice, it is told again; an editorial one corrects what was shown."""
+    notice = await acting.in_force(given, kind="notice")
+    person = await given.logged_in()
+    await making.present(given, person, notice)
+    await acting.published(given, notice, change_class="editorial")
+    assert acting.warnings(await given.access(notice["product"], person)) == []
+    await acting.published(given, notice, change_class="notice")
+    assert acting.warnings(await given.access(notice["product"], person)) == ["agreement_notice"]
+    await acting.published(given, notice, change_class="editorial")
+    await making.present(given, person, notice)
+    assert acting.warnings(await given.access(notice["product"], person)) == []
+    assert await acting.events(given, person) == ["notice_shown", "notice_shown"]
+    assert (await acting.last(given, person))["ord"] == 4
+
+
+async def test_r11_a_notice_version_of_a_eula(given: Given) -> None:
+    """R11: shown to those who agreed to an earlier one; it may be accepted all the same, and is not owed."""
+    found = await acting.in_force(given)
+    person, fresh = await given.logged_in(), await given.logged_in()
+    await making.accepted(given, person, found)
+    await acting.published(given, found, change_class="notice")
+    assert acting.warnings(await given.access(found["product"], person)) == ["agreement_notice"]
+    shown = await making.present(given, person, found)
+    assert (shown["ordinal"], acting.warnings(await given.access(found["product"], person))) == (2, [])
+    await making.present(given, fresh, found)
+    assert await acting.events(given, fresh) == []
+    told = given.expect(await making.decide(given, person, shown))
+    assert (told["result"], told["ordinal"]) == ("created", 2)
+    assert await acting.events(given, person) == ["accepted", "notice_shown", "accepted"]
+
+
+async def test_r11_a_coming_notice_does_not_hide_the_one_in_force(given: Given) -> None:
+    """R11: looking at what comes is no showing of what is; once that was shown too, the coming one counts when it was seen."""
+    notice = await acting.in_force(given, kind="notice")
+    coming = await acting.published(given, notice, effective_at=acting.days(given, 2))
+    person = await given.logged_in()
+    await making.present(given, person, notice, version=coming["id"])
+    assert await acting.events(given, person) == []
+    assert acting.warnings(await given.access(notice["product"], person)) == ["agreement_notice"]
+    assert (await making.present(given, person, notice))["ordinal"] == 1
+    assert (await making.present(given, person, notice))["ordinal"] == 2
+    given.clock.forward(days=2)
+    await given.logged_in(person)
+    assert acting.warnings(await given.access(notice["product"], person)) == []
+    assert await acting.events(given, person) == ["notice_shown", "notice_shown"]
+
+
+async def test_r11_the_gate_tells_when_a_notice_comes(given: Given) -> None:
+    """R11, R20: before its time nothing is said of it, but the answer does not outlive that time."""
+    found = await acting.in_force(given)
+    person = await given.logged_in()
+    await making.accepted(given, person, found)
+    await acting.published(given, found, change_class="notice", effective_at=acting.days(given, 1 / 288))
+    told = await given.access(found["product"], person)
+    assert (acting.warnings(told), told["check_again_at"]) == ([], acting.days(given, 1 / 288))
+    given.clock.forward(minutes=5)
+    assert acting.warnings(await given.access(found["product"], person)) == ["agreement_notice"]
