@@ -1,7 +1,7 @@
 """`python -m bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards.
 
-`--million` and `--export` play another piece instead (bench/million.py, bench/exporting.py); `make bench` plays all of them, one after
-the other.
+After the table come failed logins side by side (bench/silence.py); `--silence` plays those alone. `--million` and `--export` play
+another piece instead (bench/million.py, bench/exporting.py); `make bench` plays everything.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 
 import uvloop
 
-from bench import accepts, exporting, million, report
+from bench import accepts, exporting, million, report, silence
 from bench.load import WrongAnswer
 from bench.paths import paths
 from bench.rounds import play
@@ -26,6 +26,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each path in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="paths whose name begins like this, beside floor and ceiling")
+    parser.add_argument("--silence", action="store_true", help="only this: failed logins of unknown, known and suspended users (a minute)")
     parser.add_argument("--million", action="store_true", help="only this: validate among 1,000,000 licenses beside 10,000 (two minutes)")
     parser.add_argument("--export", action="store_true", help="only this: export 1,000,000 agreement events (three minutes)")
     options = parser.parse_args()
@@ -54,7 +55,10 @@ def main() -> None:
             print(exporting.exported())
             return
         with stage() as on:
-            print(uvloop.run(_run(on, options)))
+            if not options.silence:
+                print(uvloop.run(_run(on, options)))
+            if options.silence or not options.only:
+                print(uvloop.run(silence.compared(on)))
     except WrongAnswer as wrong:
         sys.exit(f"a wrong answer ends the run. {wrong}")
     except KeyboardInterrupt:

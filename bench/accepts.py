@@ -34,6 +34,7 @@ from tests.agreements import making
 from tests.clock import TurnedClock
 from tests.given import Given
 
+TYP = "acceptance-receipt+jwt"
 USERS, WRITERS, WANTED = 2000, 20, 0.70
 Accept = Callable[[Act], Awaitable[None]]
 
@@ -50,7 +51,9 @@ class Accepts:
     def acts(self) -> Iterator[Act]:
         for number in count():
             user, now = self.users[number % len(self.users)], self.world.clock.now()
-            by = Subject(user, UUID(int=number + 1), ("pwd", "otp", "mfa"), now, now, now, True, True)  # noqa: FBT003  the record's own order
+            by = Subject(
+                user, UUID(int=number + 1), ("pwd", "otp", "mfa"), now, now, now, email_verified=True, has_second_factor=True, epoch=0
+            )
             yield Act(user, EventType.ACCEPTED, now, self.about, Actor("user", user), Hand(by, self.origin), claims={"dwell_ms": 1})
 
     async def chained(self, act: Act) -> None:
@@ -62,7 +65,7 @@ class Accepts:
     async def unchained(self, act: Act) -> None:
         """No lock, no place in a chain: `seq` is whatever is free, `prev` is left out."""
         event_id, salt = self.world.entropy.identifier(), self.world.entropy.octets(ledger.SALT_OCTETS)
-        receipt = self.keys.sign(ledger.TYP, {**self.template, "jti": str(event_id), "sub": str(act.user_id)})
+        receipt = self.keys.sign(TYP, {**self.template, "jti": str(event_id), "sub": str(act.user_id)})
         async with self.world.db.write() as session:
             place = {"id": event_id, "user_id": act.user_id, "seq": -next(self.numbers), "at": act.at, "actor_id": act.user_id}
             about = {name: getattr(self.about, name) for name in ("document_id", "version_id", "ordinal", "text_id")}
@@ -114,7 +117,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
         await accepts.chained(act)
     async with world.db.lookup() as session:
         receipt = (await session.execute(select(AgreementEvent.receipt).where(AgreementEvent.user_id == users[0]))).scalar_one()
-    accepts.template = {name: value for name, value in accepts.keys.read(ledger.TYP, receipt).items() if name not in {"seq", "prev"}}
+    accepts.template = {name: value for name, value in accepts.keys.read(TYP, receipt).items() if name not in {"seq", "prev"}}
     return accepts
 
 

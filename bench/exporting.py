@@ -13,7 +13,6 @@ import httpx
 import uvloop
 from sqlalchemy import select
 
-from app.agreements import ledger
 from app.agreements.models import AgreementEvent, AgreementText
 from app.agreements.rules import digest
 from app.base.signing import Signer
@@ -22,6 +21,7 @@ from app.db.types import AnyRow
 from app.signing_keys.service import signer
 from app.users.models import Status, User
 from app.world import World
+from bench.accepts import TYP
 from bench.load import HOST, request
 from bench.stage import Server, stage
 from tests.agreements import making
@@ -103,7 +103,7 @@ def _events(world: World, keys: Signer, users: list[UUID], about: tuple[UUID, An
     document, text, now = about
     for user in users:
         claims = {"sub": str(user), "doc": str(document), "txt": str(text.id), "filler": "x" * 900}
-        receipt = keys.sign(ledger.TYP, claims)
+        receipt = keys.sign(TYP, claims)
         sha256 = digest(receipt)
         for seq in range(1, EACH + 1):
             place = (world.entropy.identifier(), user, seq, "declined", document, text.version_id, 1, text.id, now)

@@ -2,7 +2,7 @@
 for ever (`imported`, grade C), each brought once by the operator's own reference (R16)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -213,7 +213,7 @@ async def _take(session: Session, world: World, keys: Signer, by: Actor, one: tu
         session, AgreementImport, {"external_ref": it.external_ref, "event_id": event.id}, unless=["external_ref"]
     ):
         raise RuntimeError("a reference came in past the queue of imports")
-    ground.heads[it.user] = Head(event.seq, digest(event.receipt))
+    ground.heads[it.user] = replace(ground.heads[it.user], seq=event.seq, sha256=digest(event.receipt))
     ground.duties[it.user] = await ledger.project(session, ground.duties[it.user], act, event)
     ground.refs[it.external_ref] = event.id, ground.content(it)
     facts = {"ordinal": it.ordinal, "receipt": str(event.id)}
