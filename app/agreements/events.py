@@ -17,6 +17,8 @@ from app.db.types import AnyRow, AnySelect
 from app.web.paging import Window, page
 from app.world import World
 
+BROUGHT = ("accepted_at", "external_ref", "source")
+"""What is claimed of an import, and cannot be checked."""
 _events = (
     select(
         AgreementEvent.id,
@@ -83,12 +85,18 @@ async def events(world: World, filters: Filters, window: Window) -> tuple[Sequen
         return await page(session, filters.wanted(), AgreementEvent.id, window)
 
 
-def brought(type_: str, receipt: str) -> Mapping[str, Any]:
-    """What the operator claimed of an imported acceptance: `accepted_at`, `external_ref`, `source`; nothing of any other event."""
+def brought(type_: str, receipt: str) -> Mapping[str, str]:
+    """What the operator claimed of an imported acceptance: `accepted_at`, `external_ref`, `source`; nothing of any other event.
+
+    A receipt that was tampered with says nothing either: lists and exports are wanted then most of all.
+    """
     if type_ != EventType.IMPORTED:
         return {}
-    claims: dict[str, Any] = claims_of(receipt).get("claims") or {}
-    return claims
+    try:
+        claims = dict(claims_of(receipt)["claims"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return {}
+    return {name: str(claims[name]) for name in BROUGHT if name in claims}
 
 
 def claims_of(receipt: str) -> dict[str, Any]:

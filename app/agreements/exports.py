@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any, Literal
 from uuid import UUID
 
-from app.agreements.events import Filters, brought
+from app.agreements.events import BROUGHT, Filters, brought
 from app.agreements.models import AgreementEvent, AgreementEventContext
 from app.base.durations import instant_text
 from app.db.types import AnyRow, AnySelect
@@ -25,7 +25,6 @@ COLUMNS = (
     "id", "type", "at", "product", "agreement", "version", "ordinal", "text", "locale", "user", "seq", "grade", "actor_type", "actor_id",
     "amr", "fallback", "presentation", "receipt_sha256", "prev_sha256",
 )  # fmt: skip
-BROUGHT = ("accepted_at", "external_ref", "source")
 CONTEXT = ("ip", "user_agent")
 Form = Literal["ndjson", "csv"]
 Write = Callable[[Sequence[AnyRow]], bytes]
@@ -64,12 +63,12 @@ async def export(world: World, by: Actor, wanted: Export) -> AsyncIterator[bytes
     columns = (*COLUMNS, *BROUGHT, *(CONTEXT if wanted.context else ()))
     write = _ndjson(wanted.context) if wanted.form == "ndjson" else _csv(columns)
     head = b"" if wanted.form == "ndjson" else _line(columns).encode()
-    return _batches(world, statement, first, write, head)
+    return _batches(world, statement, first, write, head + write(first))
 
 
-async def _batches(world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, head: bytes) -> AsyncIterator[bytes]:
+async def _batches(world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes) -> AsyncIterator[bytes]:
     batch = first
-    yield head + write(batch)
+    yield opening
     while len(batch) == BATCH:
         async with world.db.lookup() as session:
             batch = (await session.execute(statement.where(AgreementEvent.id > batch[-1].id))).all()

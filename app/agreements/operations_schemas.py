@@ -9,6 +9,7 @@ from pydantic import Field
 from app.agreements.coverage import Coverage
 from app.agreements.events import brought
 from app.agreements.imports import Brought, Result
+from app.agreements.models import EventType
 from app.db.types import AnyRow
 from app.web.shapes import INT_MAX, ExternalId, Instant, InstantIn, Locale, Name, Shape
 
@@ -102,10 +103,10 @@ class CoveredOut(Shape):
 
 
 class BroughtOut(Shape):
-    """What the operator claimed of an imported acceptance."""
+    """What the operator claimed of an imported acceptance; null where the receipt cannot be read any more."""
 
-    accepted_at: str
-    external_ref: str
+    accepted_at: str | None = None
+    external_ref: str | None = None
     source: str | None = None
 
 
@@ -136,9 +137,8 @@ class AgreementEventOut(Shape):
     @classmethod
     def told(cls, row: AnyRow) -> Self:
         fields = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        claimed = brought(row.type, row.jws)
-        amr = row.amr.split() if row.amr is not None else None
-        return cls(**{**fields, "amr": amr, "imported": BroughtOut(**claimed) if claimed else None})
+        claimed = BroughtOut(**brought(row.type, row.jws)) if row.type == EventType.IMPORTED else None
+        return cls(**{**fields, "amr": row.amr.split() if row.amr is not None else None, "imported": claimed})
 
 
 class ImportIn(Shape):

@@ -44,7 +44,7 @@ async def rows(given: Given, **params: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8"), newline=""), strict=True))
 
 
-async def many(given: Given, found: Told, person: Person, number: int) -> None:
+async def many(given: Given, found: Told, person: Person, number: int, **more: Any) -> None:
     """That many events, straight into the table."""
     async with given.world.db.write() as session:
         text = (await session.execute(select(AgreementText.id, AgreementText.version_id).limit(1))).one()
@@ -53,6 +53,7 @@ async def many(given: Given, found: Told, person: Person, number: int) -> None:
                 "id": given.world.entropy.identifier(), "user_id": UUID(person.id), "seq": seq, "type": "declined",
                 "document_id": UUID(found["id"]), "version_id": text.version_id, "ordinal": 1, "text_id": text.id,
                 "at": given.clock.now(), "actor_type": "user", "amr": "pwd", "receipt": f"e30.e30.{seq}", "receipt_sha256": "0" * 64,
+                **more,
             }
             for seq in range(1, number + 1)
         ]  # fmt: skip
@@ -150,6 +151,17 @@ async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
     rest = [batch async for batch in stream]
     assert len((first + b"".join(rest)).splitlines()) == 2500
     assert [len(batch.splitlines()) for batch in rest] == [1000, 500]
+
+
+@pytest.mark.parametrize("receipt", ["nonsense", "e30.e30.x", "e30.W10.x", "e30.!.x", "e30.eyJjbGFpbXMiOjF9.x"])
+async def test_a_broken_receipt_is_exported_as_it_is(given: Given, receipt: str) -> None:
+    """Whoever looks into tampering needs the rows most of all; the ledger's verification says what is wrong with them."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    await many(given, found, person, 1, type="imported", receipt=receipt)
+    assert [(it["jws"], it["imported"]) for it in await lines(given)] == [(receipt, None)]
+    assert [it["external_ref"] for it in await rows(given)] == [""]
+    assert [it["imported"]["external_ref"] for it in await listed(given)] == [None]
 
 
 async def test_formulas_are_defused(given: Given) -> None:
