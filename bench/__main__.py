@@ -52,7 +52,7 @@ def main() -> None:
             print(million.compared(options.rounds, options.seconds))
             return
         if options.export:
-            print(exporting.exported())
+            exporting.show()
             return
         with stage() as on:
             if not options.silence:

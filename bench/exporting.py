@@ -55,16 +55,17 @@ class Taken:
     def __str__(self) -> str:
         size, rate = self.octets / 2**20, self.lines / self.seconds
         return (
-            f"{self.name:8}{self.lines:>10,} lines {size:>7.0f} MB in {self.seconds:>5.1f} s ({rate:,.0f}/s), "
+            f"{self.name:10}{self.lines:>10,} lines {size:>7.0f} MB in {self.seconds:>5.1f} s ({rate:,.0f}/s), "
             f"server {self.before:.0f} MB before, {self.peak:.0f} MB at its peak"
         )
 
 
-def exported() -> str:
+def show() -> None:
+    """Print each export as it is done: one of each form, and one more for what the first may have left in memory."""
     with stage() as on:
         key = uvloop.run(_filled(World.of(on.settings), on.app.port))
-        takes = [_take(on.app, key, name, number) for number in range(2) for name in ("ndjson", "csv")]
-    return "\n".join(str(it) for it in takes)
+        for number, name in enumerate(("ndjson", "csv", "ndjson"), 1):
+            print(_take(on.app, key, name, number), flush=True)
 
 
 async def _filled(world: World, port: int) -> str:
@@ -123,7 +124,7 @@ def _take(server: Server, key: str, name: str, number: int) -> Taken:
             block, octets = kept + fresh, octets + len(fresh)
             lines += block.count(mark)
     assert lines == SIZE, f"{lines} lines"
-    return Taken(f"{name} {number + 1}", lines, octets, perf_counter() - start, before, _peak(server))
+    return Taken(f"{number}. {name}", lines, octets, perf_counter() - start, before, _peak(server))
 
 
 def _peak(server: Server) -> float:
