@@ -56,7 +56,8 @@ lock: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	@$(BIN)/python -m bench
-	@exec $(BIN)/python -m bench --million
+	@$(BIN)/python -m bench --million
+	@exec $(BIN)/python -m bench --export
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,7 @@
 """`python -m bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards.
 
-After the table come failed logins side by side (bench/silence.py); `--silence` plays those alone. `--million` plays another piece
-instead (bench/million.py); `make bench` plays everything.
+After the table come failed logins side by side (bench/silence.py); `--silence` plays those alone. `--million` and `--export` play
+another piece instead (bench/million.py, bench/exporting.py); `make bench` plays everything.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 
 import uvloop
 
-from bench import million, report, silence
+from bench import accepts, exporting, million, report, silence
 from bench.load import WrongAnswer
 from bench.paths import paths
 from bench.rounds import play
@@ -28,6 +28,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="paths whose name begins like this, beside floor and ceiling")
     parser.add_argument("--silence", action="store_true", help="only this: failed logins of unknown, known and suspended users (a minute)")
     parser.add_argument("--million", action="store_true", help="only this: validate among 1,000,000 licenses beside 10,000 (two minutes)")
+    parser.add_argument("--export", action="store_true", help="only this: export 1,000,000 agreement events (three minutes)")
     options = parser.parse_args()
     if options.rounds < 1 or not 0.2 <= options.seconds <= LONGEST / options.rounds:
         parser.error(f"wants a round of at least 0.2 s and at most {LONGEST:.0f} s for a path over all rounds")
@@ -38,7 +39,8 @@ async def _run(on: Stage, options: argparse.Namespace) -> str:
     every = paths(on, await seed(on.settings))
     chosen = [path for path in every if path.name in {"floor", "ceiling"} or path.name.startswith(options.only)]
     results = await play(on, chosen, options.rounds, options.seconds)
-    return report.show(results, on.idle, on.app.megabytes())
+    table = report.show(results, on.idle, on.app.megabytes())
+    return f"{table}\n{await accepts.compared(on, options.rounds, options.seconds)}" if "accepts".startswith(options.only) else table
 
 
 def main() -> None:
@@ -48,6 +50,9 @@ def main() -> None:
     try:
         if options.million:
             print(million.compared(options.rounds, options.seconds))
+            return
+        if options.export:
+            exporting.show()
             return
         with stage() as on:
             if not options.silence:

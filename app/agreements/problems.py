@@ -191,3 +191,33 @@ class ReceiptNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "receipt_not_found"
     title = "There is no such receipt."
+
+
+class AgreementIsNotice(Problem):
+    kind = Kind.CONFLICT
+    code = "agreement_is_notice"
+    title = "A notice is shown and never accepted; nothing can be imported to it."
+
+
+class ImportInFuture(Problem):
+    kind = Kind.INVALID
+    code = "import_in_future"
+    title = "An acceptance that is brought here was given in the past."
+
+
+class ImportBeforeEffect(Problem):
+    kind = Kind.INVALID
+    code = "import_before_effect"
+    title = "The version had not taken effect when it is said to have been accepted."
+
+
+class ImportBeforeWithdrawal(Problem):
+    kind = Kind.CONFLICT
+    code = "import_before_withdrawal"
+    title = "The end user has withdrawn since; only an acceptance given later counts."
+
+
+class ImportConflict(Problem):
+    kind = Kind.CONFLICT
+    code = "import_conflict"
+    title = "This external_ref was brought before, with another content."

@@ -1,0 +1,106 @@
+"""The ledger's events as operators look for them: newest first, by what they are about."""
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+
+from app.agreements.grades import GRADE
+from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType
+from app.catalog.models import Product
+from app.db.types import AnyRow, AnySelect
+from app.web.paging import Window, page
+from app.world import World
+
+BROUGHT = ("accepted_at", "external_ref", "source")
+"""What is claimed of an import, and cannot be checked."""
+_events = (
+    select(
+        AgreementEvent.id,
+        AgreementEvent.type,
+        AgreementEvent.at,
+        Product.code.label("product"),
+        AgreementEvent.document_id.label("agreement"),
+        AgreementEvent.version_id.label("version"),
+        AgreementEvent.ordinal,
+        AgreementEvent.text_id.label("text"),
+        AgreementText.locale,
+        AgreementEvent.user_id.label("user"),
+        AgreementEvent.seq,
+        GRADE,
+        AgreementEvent.actor_type,
+        AgreementEvent.actor_id,
+        AgreementEvent.amr,
+        AgreementEvent.fallback,
+        AgreementEvent.presentation_id.label("presentation"),
+        AgreementEvent.receipt_sha256,
+        AgreementEvent.prev_sha256,
+        AgreementEvent.receipt.label("jws"),
+    )
+    .join(AgreementText, AgreementText.id == AgreementEvent.text_id)
+    .join(AgreementDocument, AgreementDocument.id == AgreementEvent.document_id)
+    .join(Product, Product.id == AgreementDocument.product_id)
+)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which events are wanted; None: whichever. `since <= at < until`."""
+
+    product: str | None = None
+    agreement: UUID | None = None
+    user: UUID | None = None
+    type: EventType | None = None
+    ordinal: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def wanted(self) -> AnySelect:
+        return _events.where(*self._conditions())
+
+    def _conditions(self) -> Iterator[ColumnElement[bool]]:
+        named = (
+            (Product.code, self.product),
+            (AgreementEvent.document_id, self.agreement),
+            (AgreementEvent.user_id, self.user),
+            (AgreementEvent.type, self.type),
+            (AgreementEvent.ordinal, self.ordinal),
+        )
+        for column, value in named:
+            if value is not None:
+                yield column == value
+        if self.since is not None:
+            yield AgreementEvent.at >= self.since
+        if self.until is not None:
+            yield AgreementEvent.at < self.until
+
+
+async def events(world: World, filters: Filters, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.lookup() as session:
+        return await page(session, filters.wanted(), AgreementEvent.id, window)
+
+
+def brought(type_: str, receipt: str) -> Mapping[str, str]:
+    """What the operator claimed of an imported acceptance: `accepted_at`, `external_ref`, `source`; nothing of any other event.
+
+    A receipt that was tampered with says nothing either: lists and exports are wanted then most of all.
+    """
+    if type_ != EventType.IMPORTED:
+        return {}
+    try:
+        claims = dict(claims_of(receipt)["claims"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return {}
+    return {name: str(claims[name]) for name in BROUGHT if name in claims}
+
+
+def claims_of(receipt: str) -> dict[str, Any]:
+    """The payload of a receipt out of the ledger. Whether its signature fits is for those to ask who verify."""
+    payload = receipt.split(".")[1]
+    claims: dict[str, Any] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
