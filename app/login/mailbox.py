@@ -12,6 +12,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import account, factors, mail_limits, one_time, passwords, revocation
+from app.login.mail_limits import Share
 from app.login.one_time import Purpose
 from app.login.problems import OneTimeTokenSpent, StepUpRequired
 from app.login.rules import fresh
@@ -108,7 +109,7 @@ async def change(world: World, origin: Origin, who: Subject, email: str) -> None
     """
     account.must_have_mail(world)
     _freshly(world, who, world.settings.fresh_password)
-    admitted = await mail_limits.admit(world, origin, email)
+    admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
     async with world.db.lookup() as session:
         mine, holder = await account.of(session, who.id), await account.find(session, email)
     taken = holder is not None and holder.id != who.id

@@ -9,6 +9,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import account, factors, mail_limits, one_time, passwords, revocation, throttle, totp
+from app.login.mail_limits import Share
 from app.login.one_time import Purpose
 from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.mail.models import Template
@@ -21,7 +22,7 @@ from app.world import World
 async def forgot(world: World, origin: Origin, identifier: str) -> None:
     """Mail a token to whoever has this address; the same statements for nobody (R50). Raises TooManyAttempts, MailNotConfigured."""
     account.must_have_mail(world)
-    admitted = await mail_limits.admit(world, origin, identifier)
+    admitted = await mail_limits.admit(world, origin, Share.FORGOT, identifier)
     async with world.db.lookup() as session:
         known = await account.find(session, identifier)
     async with world.db.write() as session:

@@ -9,6 +9,7 @@ from typing import Any
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.login import account, mail_limits, one_time, passwords
+from app.login.mail_limits import Share
 from app.login.one_time import Purpose
 from app.login.problems import RegistrationClosed
 from app.mail.models import Template
@@ -33,7 +34,7 @@ async def register(world: World, origin: Origin, wish: Wish) -> None:
         raise RegistrationClosed
     await mail_limits.from_network(world, origin)
     hashed = await passwords.accepted(world, wish.password, wish.email, "/password")
-    admitted = await mail_limits.to_address(world, wish.email)
+    admitted = await mail_limits.to_address(world, Share.REGISTER, wish.email)
     async with world.db.lookup() as session:
         known = await account.find(session, wish.email)
     async with world.db.write() as session:
@@ -78,7 +79,7 @@ async def _nothing(session: Session, world: World) -> None:
 async def resend(world: World, origin: Origin, identifier: str) -> None:
     """Mail the proof of an address again, if one is due. Raises TooManyAttempts, MailNotConfigured."""
     account.must_have_mail(world)
-    admitted = await mail_limits.admit(world, origin, identifier)
+    admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
     async with world.db.lookup() as session:
         known = await account.find(session, identifier)
         waits = await one_time.pending(session, world, identifier)

@@ -206,6 +206,20 @@ async def test_r40_three_letters_an_hour_to_one_address_and_nothing_is_said(give
     assert len(await postbox.collected(given.world)) == 1
 
 
+async def test_r44_letters_that_strangers_ask_for_cost_the_owner_none_of_another_kind(given: Given, postbox: Postbox) -> None:
+    """Asking for the proof of a proven address sends nothing, and asking for the password of nobody neither: nor do they use up
+    what the owner needs."""
+    person = await given.person()
+    for _ in range(4):
+        await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
+        await ask(given, "/v1/password/forgot", {"identifier": "ola@example.com"})
+    assert await postbox.collected(given.world) == []
+    await ask(given, "/v1/password/forgot", {"identifier": person.email})
+    assert (await postbox.letter(given.world)).to == [person.email]
+    await registered(given)
+    assert (await postbox.letter(given.world)).to == ["ola@example.com"]
+
+
 async def test_r40_twenty_an_hour_from_one_network(given: Given) -> None:
     for number in range(20):
         assert (await ask(given, "/v1/password/forgot", {"identifier": f"{number}@example.com"})).status_code == 202
