@@ -1,4 +1,11 @@
-"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (R51)."""
+"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (R51).
+
+The first proof of an address keeps nothing that somebody unproven has set (R77). A password that comes with the token is set
+by the mailbox's owner, whoever registered. Without one, the password of the registration counts only if nobody but that one
+request ever touched the address: any second registration, and any letter that was asked for again, makes it disputed. What is
+left is the owner who opens the only letter, for a registration that was not theirs; an application that asks for the password
+on the page of the proof is safe from that too.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
+from app.base.problems import Malformed
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -24,21 +32,28 @@ from app.users.rules import folded
 from app.web.callers import Origin, Subject
 from app.world import World
 
+PROVING = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
+
 
 @dataclass(frozen=True)
 class ProvenAddress:
-    """`password_dropped`: several had registered this address, so none of their passwords counts; set one by a reset."""
+    """`password_dropped`: the address was disputed, so no password of before counts; set one by a reset."""
 
     email: str
     password_dropped: bool = False
 
 
-async def verify(world: World, token: str) -> ProvenAddress:
-    """Spend a mailed token. Raises OneTimeTokenSpent, EmailTaken."""
+async def verify(world: World, token: str, password: str | None = None) -> ProvenAddress:
+    """Spend a mailed token; of a registration, set this password. Raises OneTimeTokenSpent, Malformed, EmailTaken."""
+    async with world.db.lookup() as session:
+        row = await one_time.look(session, world, token, *PROVING)
+    if row is None:
+        raise OneTimeTokenSpent
+    hashed = await _chosen(world, row, password) if password is not None else None
     try:
         async with world.db.write() as session:
-            row = await one_time.spend(session, world, token, Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
-            proven = await _proven(session, world, row) if row is not None else None
+            row = await one_time.spend(session, world, token, *PROVING)
+            proven = await _proven(session, world, row, hashed) if row is not None else None
             if proven is None:
                 raise OneTimeTokenSpent
             return proven
@@ -46,28 +61,36 @@ async def verify(world: World, token: str) -> ProvenAddress:
         raise users.named(error) from error
 
 
-async def _proven(session: Session, world: World, row: AnyRow) -> ProvenAddress | None:
+async def _chosen(world: World, row: AnyRow, password: str) -> str:
+    """The hash of the password that comes with the proof of a registration. Whoever has an account has a reset for that."""
+    if row.purpose != Purpose.REGISTER:
+        raise Malformed([("/password", "invalid", "belongs to the proof of a registration alone")])
+    return await passwords.accepted(world, password, one_time.payload(world, row)["email"], "/password")
+
+
+async def _proven(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
     if row.purpose == Purpose.REGISTER:
-        return await _registered(session, world, row)
+        return await _registered(session, world, row, hashed)
     if row.purpose == Purpose.VERIFY:
         return await _verified(session, world, row.user_id)
     return await _changed(session, world, row)
 
 
-async def _registered(session: Session, world: World, row: AnyRow) -> ProvenAddress | None:
-    """The account comes into being with the password of this registration. If somebody else has registered the same address,
-    nobody knows whose letter was opened: then the proof is good and every password that was set before it is dropped (R77)."""
+async def _registered(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+    """The account comes into being, with the password that came with the proof or else with that of an undisputed registration.
+    Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (R77)."""
     if row.subject is None:
         return None
     wish = one_time.payload(world, row)
     others = [one_time.payload(world, other) for other in await one_time.pending(session, world, wish["email"])]
-    disputed = any(other["attempt"] != wish["attempt"] for other in others)
-    profile = {name: wish[name] for name in ("email", "display_name", "locale")}
+    disputed = "password_hash" not in wish or any(other["attempt"] != wish["attempt"] for other in others)
+    profile = {"email": wish["email"]} if disputed else {name: wish[name] for name in ("email", "display_name", "locale")}
     made = await users.insert_user(session, world, account.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
-    if not disputed:
-        await passwords.put(session, world, account.ANONYMOUS, made.id, wish["password_hash"])
+    kept = hashed or (None if disputed else wish["password_hash"])
+    if kept is not None:
+        await passwords.put(session, world, account.ANONYMOUS, made.id, kept)
     await one_time.drop_registrations(session, world, wish["email"])
-    return ProvenAddress(made.email, disputed)
+    return ProvenAddress(made.email, kept is None)
 
 
 async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddress | None:

@@ -101,9 +101,9 @@ def _good(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[Colum
     return (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes), *unused)
 
 
-async def look(session: Session, world: World, token: str, purpose: Purpose) -> AnyRow | None:
+async def look(session: Session, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
     """The row of a token that could be spent now. Nothing is spent by it."""
-    good = select(*table(OneTimeToken).columns).where(*_good(token, [purpose], world.clock.now()))
+    good = select(*table(OneTimeToken).columns).where(*_good(token, purposes, world.clock.now()))
     return (await session.execute(good)).one_or_none()
 
 
