@@ -1,6 +1,7 @@
 """`python -m bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards.
 
-`--million` plays another piece instead (bench/million.py); `make bench` plays both, one after the other.
+After the table come failed logins side by side (bench/silence.py); `--silence` plays those alone. `--million` plays another piece
+instead (bench/million.py); `make bench` plays everything.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import sys
 
 import uvloop
 
-from bench import million, report
+from bench import million, report, silence
 from bench.load import WrongAnswer
 from bench.paths import paths
 from bench.rounds import play
@@ -25,6 +26,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each path in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="paths whose name begins like this, beside floor and ceiling")
+    parser.add_argument("--silence", action="store_true", help="only this: failed logins of unknown, known and suspended users (a minute)")
     parser.add_argument("--million", action="store_true", help="only this: validate among 1,000,000 licenses beside 10,000 (two minutes)")
     options = parser.parse_args()
     if options.rounds < 1 or not 0.2 <= options.seconds <= LONGEST / options.rounds:
@@ -48,7 +50,10 @@ def main() -> None:
             print(million.compared(options.rounds, options.seconds))
             return
         with stage() as on:
-            print(uvloop.run(_run(on, options)))
+            if not options.silence:
+                print(uvloop.run(_run(on, options)))
+            if options.silence or not options.only:
+                print(uvloop.run(silence.compared(on)))
     except WrongAnswer as wrong:
         sys.exit(f"a wrong answer ends the run. {wrong}")
     except KeyboardInterrupt:

@@ -80,21 +80,28 @@ async def members(world: World, count: int) -> list[Member]:
     """End users with password and authenticator. One hash serves them all: to check it costs the same."""
     hashed = await world.hasher.hash(PASSWORD)
     made = [Member(f"member-{number}@example.com", _secret(world)) for number in range(count)]
-    ids = [world.entropy.identifier() for _ in made]
-    await _put(world, User, [_user(world, user_id, member) for user_id, member in zip(ids, made, strict=True)])
-    passwords = [_factor(world, user_id, FactorKind.PASSWORD, world.entropy.identifier(), hash=hashed) for user_id in ids]
-    await _put(world, Factor, passwords)
+    ids = await people(world, [member.email for member in made], hashed)
     await _put(world, Factor, [_device(world, user_id, member) for user_id, member in zip(ids, made, strict=True)])
     return made
+
+
+async def people(world: World, emails: Sequence[str], hashed: str | None, *, imported: bool = False, **more: Any) -> list[UUID]:
+    """End users with this hash of a password, or without one. `more` is special about their rows."""
+    ids = [world.entropy.identifier() for _ in emails]
+    await _put(world, User, [{**_user(world, user_id, email), **more} for user_id, email in zip(ids, emails, strict=True)])
+    if hashed is not None:
+        own = {"hash": hashed, "imported": imported}
+        await _put(world, Factor, [_factor(world, user_id, FactorKind.PASSWORD, world.entropy.identifier(), **own) for user_id in ids])
+    return ids
 
 
 def _secret(world: World) -> str:
     return base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
 
 
-def _user(world: World, user_id: UUID, member: Member) -> dict[str, Any]:
+def _user(world: World, user_id: UUID, email: str) -> dict[str, Any]:
     now = world.clock.now()
-    named = {"id": user_id, "email": member.email, "email_folded": member.email, "email_verified_at": now}
+    named = {"id": user_id, "email": email, "email_folded": email, "email_verified_at": now}
     return {**named, "status": Status.ACTIVE, "metadata": {}, "created_at": now}
 
 

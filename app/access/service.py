@@ -89,7 +89,7 @@ async def _read(world: World, who: EndUser | None, device: Device | None, reques
         if product is None:
             raise ProductNotFound
         row = await sessions.row_of(session, who) if who is not None else None
-        login = _session_facts(row, now) if row is not None else None
+        login = _session_facts(row, now, who) if row is not None and who is not None else None
         subject = who if login is not None and login.present else None
         candidates = await _licenses(session, world, subject, device, request, now)
         agreed = await agreements_of(session, world, subject.id, product.id) if subject is not None else None
@@ -107,9 +107,9 @@ async def _read(world: World, who: EndUser | None, device: Device | None, reques
     return _Found(facts, candidates, subject, Proofs(row.password_at, row.second_factor_at), row.amr)
 
 
-def _session_facts(row: AnyRow, now: datetime) -> SessionFacts:
+def _session_facts(row: AnyRow, now: datetime, who: EndUser) -> SessionFacts:
     return SessionFacts(
-        alive=sessions.alive(row, now),
+        alive=sessions.alive(row, now, who),
         active=row.status == Status.ACTIVE,
         email_verified=row.email_verified_at is not None,
         has_second_factor=row.has_second_factor,

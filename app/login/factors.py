@@ -12,6 +12,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import notices, recovery, revocation, rules, throttle, totp
+from app.login.holds import hold_subject
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import EmailNotVerified, FactorIndispensable, FactorNotFound, SecondFactorMissing, StepUpRequired
 from app.login.recovery import Left, Paper
@@ -19,7 +20,7 @@ from app.login.rules import Proofs
 from app.login.totp import Enrolment
 from app.mail.models import Template
 from app.users.service import user as user_of
-from app.web.callers import Subject
+from app.web.callers import Origin, Subject
 from app.web.paging import Window, page
 from app.world import World
 
@@ -58,21 +59,24 @@ async def enrol(world: World, who: Subject, name: str | None) -> Enrolment:
     return await totp.begin(world, who.actor, who.id, name)
 
 
-async def confirm(world: World, who: Subject, factor_id: UUID, code: str) -> Added:
+async def confirm(world: World, origin: Origin, who: Subject, factor_id: UUID, code: str) -> Added:
     """Bring it to life with a code of it; other sessions are over, for they were proven by less (R59).
 
-    Raises EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused.
+    Raises EmailNotVerified, StepUpRequired, TooManyAttempts, EnrolmentNotFound, CodeRefused.
     """
     if not who.email_verified:
         raise EmailNotVerified
     may_manage(world, who, world.settings.fresh_password + world.settings.totp_pending)
-    confirmed = await totp.checked(world, who.id, factor_id, code)
+    await throttle.knock(world, origin)
+    confirmed = await totp.checked(world, origin, who.id, factor_id, code)
     paper = await paper_if_first(world, who.id)
     async with world.db.write() as session:
+        await hold_subject(session, world, who)
         await revocation.end_all(session, world, who.actor, who.id, "factor_added", session_id=who.session_id)
         await totp.activate(session, world, who.actor, who.id, confirmed)
         if paper is not None:
             await recovery.replace(session, world, who.actor, who.id, paper)
+        await throttle.passed(session, world, origin)
     return Added(factor_id, world.clock.now(), paper.codes if paper is not None else None)
 
 
@@ -97,6 +101,7 @@ async def renew_paper(world: World, who: Subject) -> list[str]:
     may_manage(world, who)
     paper = await recovery.print_paper(world)
     async with world.db.write() as session:
+        await hold_subject(session, world, who)
         await recovery.replace(session, world, who.actor, who.id, paper)
         await notices.notify(session, world, who.id, Template.RECOVERY_CODES_RENEWED)
     return paper.codes
@@ -149,6 +154,7 @@ async def remove(world: World, who: Subject, factor_id: UUID) -> None:
         raise FactorIndispensable
     may_manage(world, who)
     async with world.db.write() as session:
+        await hold_subject(session, world, who)
         await revocation.end_all(session, world, who.actor, who.id, "factor_removed", session_id=who.session_id)
         alive = (Factor.id == factor_id, Factor.user_id == who.id, Factor.kind == FactorKind.TOTP, Factor.state != FactorState.REVOKED)
         if not (await session.execute(update(Factor).where(*alive).values(state=FactorState.REVOKED, secret_sealed=None))).rowcount:
@@ -184,8 +190,9 @@ async def drop_second_factors(session: Session, user_id: UUID) -> int:
 
 
 async def unlock(world: World, by: Actor, user_id: UUID) -> None:
-    """Clear what wrong tries have locked: the password under its address, and the second factors. Raises UserNotFound."""
+    """Clear what wrong tries have locked: the password, also on devices that were seen, and the second factors. Raises UserNotFound."""
     email = (await user_of(world, user_id)).email
     async with world.db.write() as session:
         await record(session, world, "user.unlocked", by, ("user", user_id), user_id)
-        await throttle.forgive(session, throttle.password_key(world, email), *throttle.of_account(world, user_id))
+        keys = await throttle.of_password(session, world, user_id, email)
+        await throttle.forgive(session, *keys, *throttle.of_account(world, user_id))

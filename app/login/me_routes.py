@@ -94,11 +94,11 @@ async def enrol(world: TheWorld, who: TheSubject, body: TotpIn | None = None) ->
 
 @router.post(
     "/v1/me/totp/{factor_id}/confirm",
-    responses=refuses(*MINE, EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused),
+    responses=refuses(*MINE, EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused, TooManyAttempts),
 )
-async def confirm(world: TheWorld, who: TheSubject, factor_id: UUID, body: CodeIn) -> FactorAdded:
+async def confirm(world: TheWorld, origin: TheOrigin, who: TheSubject, factor_id: UUID, body: CodeIn) -> FactorAdded:
     """Bring the authenticator app to life with a code of it. That code is spent: the next login wants the next one."""
-    return FactorAdded.of(await factors.confirm(world, who, factor_id, body.code))
+    return FactorAdded.of(await factors.confirm(world, origin, who, factor_id, body.code))
 
 
 @router.get("/v1/me/factors", responses=refuses(*MINE))

@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from app.db.types import AnyRow
+from app.login import sessions
 from app.login.factors import Added
 from app.login.recovery import FEW, Left
 from app.login.rules import Level
@@ -20,7 +21,8 @@ class Me(Shape):
 
     @classmethod
     def of(cls, row: AnyRow, acr: Level) -> Self:
-        face = SessionFace(id=row.session_id, acr=acr, amr=row.amr, auth_time=row.auth_time, expires_at=row.session_expires_at)
+        auth_time = sessions.proofs_of(row).latest or row.opened_at
+        face = SessionFace(id=row.session_id, acr=acr, amr=row.amr, auth_time=auth_time, expires_at=row.session_expires_at)
         return cls(user=UserOut.of(row), session=face)
 
 
@@ -43,7 +45,7 @@ class SessionOut(Shape):
     @classmethod
     def of(cls, row: AnyRow, acr: Level, current: UUID | None = None) -> Self:
         told: dict[str, Any] = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        return cls(**told, acr=acr, current=row.id == current, auth_time=row.created_at)
+        return cls(**told, acr=acr, current=row.id == current, auth_time=sessions.proofs_of(row).latest or row.created_at)
 
 
 class PasswordIn(Shape):

@@ -17,6 +17,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import notices, revocation, throttle
 from app.login.blocklist import fault
+from app.login.holds import hold_subject
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import PasswordWrong, StepUpRequired
 from app.login.rules import Proofs, secured
@@ -46,6 +47,18 @@ async def accepted(world: World, password: str, email: str, pointer: str) -> str
     if world.settings.breach_lookup is not None and await breached(world.settings.breach_lookup, normalised(password)):
         raise Malformed([(pointer, "password_breached", "is known from a breach elsewhere; choose another")])
     return await world.hasher.hash(password)
+
+
+async def another(world: World, user_id: UUID, password: str, pointer: str) -> str:
+    """The same for a password that has to be changed: the one that is set now is no change. Raises Malformed, Busy."""
+
+    async def ask(session: Session) -> AnyRow:
+        return (await session.execute(_mine.where(User.id == user_id))).one()
+
+    row = await world.db.find(ask)
+    if row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
+        raise Malformed([(pointer, "password_unchanged", "is the one that has to be changed; choose another")])
+    return await accepted(world, password, row.email, pointer)
 
 
 async def _words(world: World, email: str) -> Sequence[str]:
@@ -101,26 +114,31 @@ async def upgrade(session: Session, user_id: UUID, stored: str, fresh: str) -> N
 async def change(world: World, origin: Origin, who: Subject, current: str, new: str) -> None:
     """Change one's own password; every other session and login is over (R59). The lock of the password holds here too (R45).
 
+    Not for a session that a recovery code opened, whatever factors are left since (R28).
+
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """
     now = world.clock.now()
     proofs = Proofs(who.password_at, who.second_factor_at, "rc" if "rc" in who.amr else "otp")
-    if not secured(proofs, has_second_factor=who.has_second_factor, now=now, lasting=world.settings.second_factor_lifetime):
+    if "rc" in who.amr or not secured(
+        proofs, has_second_factor=who.has_second_factor, now=now, lasting=world.settings.second_factor_lifetime
+    ):
         raise StepUpRequired("Show the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _current(world, who)
     key = throttle.password_key(world, row.email)
     await throttle.knock(world, origin, key)
-    if not await throttle.evaluated(world, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
+    if not await throttle.evaluated(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
         await throttle.failed(world, origin, "password", who.id, "wrong")
         raise PasswordWrong
     hashed = await accepted(world, new, row.email, "/new")
     async with world.db.write() as session:
+        await hold_subject(session, world, who)
         await revocation.end_all(session, world, who.actor, who.id, "password_changed", session_id=who.session_id)
         same = update(Factor).where(Factor.id == row.id, *CURRENT, Factor.hash == row.hash).values(hash=row.hash)
         if not (await session.execute(same)).rowcount:
             raise PasswordWrong  # it was changed by another at the same moment
         await put(session, world, who.actor, who.id, hashed)
-        await throttle.forgive(session, key)
+        await throttle.passed(session, world, origin, key)
         await notices.notify(session, world, who.id, Template.PASSWORD_CHANGED)
 
 

@@ -66,6 +66,8 @@ async def rotate(session: Session, world: World, digest: bytes) -> tuple[dict[st
     link = (await session.execute(_link.where(RefreshToken.id == link.id))).one()  # as it stands now that the row is ours
     if link.used_at is None and link.dropped_at is None:
         return None  # idled out
+    if link.used_at is not None and link.used_at == link.dropped_at and now - link.used_at <= GRACE:
+        return None  # replaced by a step-up just now, and asked with by another thread of the same client
     if link.dropped_at is None and now - link.used_at <= GRACE and await _drop_unused_child(session, link.id, now):
         return row, await issue(session, world, row, link.id)
     await _end(session, world, link, now)
@@ -99,11 +101,15 @@ async def _end(session: Session, world: World, link: AnyRow, now: datetime) -> N
         await record(session, world, "session.token_reused", Actor.system(), about, link.user_id, refresh_token=str(link.id))
 
 
-async def succeed(session: Session, world: World, row: Mapping[str, Any]) -> Fresh:
-    """A new token in the place of whatever the session has: at every rise of assurance (R55). The caller holds the row."""
+async def replace(session: Session, world: World, row: Mapping[str, Any]) -> Fresh:
+    """A new token in the place of whatever the session has: at every rise of assurance (R55). The caller holds the row.
+
+    What it replaces has no grace: it was shown by less than the session now is.
+    """
     now = world.clock.now()
     unused = (RefreshToken.session_id == row["id"], RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None))
-    spent = (await session.scalars(update(RefreshToken).where(*unused).values(used_at=now).returning(RefreshToken.id))).all()
+    replaced = update(RefreshToken).where(*unused).values(used_at=now, dropped_at=now).returning(RefreshToken.id)
+    spent = (await session.scalars(replaced)).all()
     return await issue(session, world, row, spent[0] if spent else None)
 
 

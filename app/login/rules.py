@@ -38,6 +38,11 @@ class Proofs:
     second_factor: str | None = "otp"
 
     @property
+    def latest(self) -> datetime | None:
+        """When something was last shown: the `auth_time` of OpenID Connect Core section 2, which RFC 9470's `max_age` is held against."""
+        return max((at for at in (self.password_at, self.second_factor_at) if at is not None), default=None)
+
+    @property
     def amr(self) -> list[str]:
         """Authentication methods (RFC 8176, and `rc` of our own)."""
         return ["pwd", self.second_factor or "otp", "mfa"] if self.second_factor_at is not None else ["pwd"]

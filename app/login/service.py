@@ -11,7 +11,8 @@ from app.catalog.problems import ProductNotFound
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
-from app.login import notices, passwords, recovery, revocation, sessions, throttle, totp, unfinished
+from app.login import notices, passwords, recovery, revocation, throttle, totp, unfinished
+from app.login.holds import hold_account
 from app.login.models import Factor, SessionRow
 from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing, StepNotDue
 from app.login.rules import Need, Proofs, fresh
@@ -59,7 +60,7 @@ async def begin(
     why = _unusable(who)
     stored = who.hash if who is not None and why is None else None
     imported = stored is not None and who is not None and bool(who.imported)
-    fits = await throttle.evaluated(world, key, world.hasher.verify(password, stored, imported=imported))
+    fits = await throttle.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
     if who is None or stored is None or not fits:
         await throttle.failed(world, origin, "password", who.id if who is not None else None, why or "wrong")
         raise InvalidCredentials
@@ -69,16 +70,17 @@ async def begin(
     async def passed(session: Session) -> None:
         if better is not None:
             await passwords.upgrade(session, who.id, stored, better)
-        await throttle.forgive(session, key)
 
     if code is not None and who.second_factor:
         async with world.db.write(stands=True) as session:
             await passed(session)
+            await throttle.forgive(session, key)
         return await _prove_totp(world, sign, origin, pending, code)
     async with world.db.write() as session:
         await _hold(session, pending)
         outcome = await unfinished.conclude(session, world, sign, origin, pending)
         await passed(session)
+        await throttle.passed(session, world, origin, key)
         return outcome
 
 
@@ -106,7 +108,7 @@ def _unusable(who: AnyRow | None) -> str | None:
 
 
 async def _hold(session: Session, pending: Pending) -> None:
-    if not await sessions.hold_account(session, pending.user_id, pending.epoch):
+    if not await hold_account(session, pending.user_id, pending.epoch):
         raise LoginOver
 
 
@@ -140,7 +142,7 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
     await throttle.count(world, key, throttle.SECOND_FACTOR)
     async with world.db.lookup() as session:
         bare, row = await recovery.candidate(session, pending.user_id, code)
-    fits = await throttle.evaluated(world, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+    fits = await throttle.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
     now = world.clock.now()
 
     async def spend(session: Session) -> bool:
@@ -197,7 +199,7 @@ async def _proven(
             if not await spend(session):
                 raise CodeRefused
             outcome = await unfinished.conclude(session, world, sign, origin, pending)
-            await throttle.forgive(session, *keys)
+            await throttle.passed(session, world, origin, *keys)
             return outcome
     except CodeRefused:
         factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
@@ -222,7 +224,7 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
     await _due(world, handle, Need.ENROLMENT)
     pending = await _tried(world, origin, handle)
     actor, now = Actor("user", pending.user_id), world.clock.now()
-    confirmed = await totp.checked(world, pending.user_id, None, code)
+    confirmed = await totp.checked(world, origin, pending.user_id, None, code)
     paper = await recovery.print_paper(world)
     async with world.db.write() as session:
         await _hold(session, pending)
@@ -231,16 +233,15 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
         await recovery.replace(session, world, actor, pending.user_id, paper)
         proven = replace(unfinished.shown(pending, now, "otp"), epoch=epoch)
         outcome = await unfinished.conclude(session, world, sign, origin, proven)
+        await throttle.passed(session, world, origin)
     return replace(outcome, recovery_codes=paper.codes)
 
 
 async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | Incomplete:
-    """The step of a login whose password has to be changed. Raises LoginOver, StepNotDue, Malformed."""
+    """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await signer(world)
     pending = await _due(world, handle, Need.NEW_PASSWORD)
-    async with world.db.lookup() as session:
-        email = str(await session.scalar(select(User.email).where(User.id == pending.user_id)))
-    hashed = await passwords.accepted(world, new, email, "/new")
+    hashed = await passwords.another(world, pending.user_id, new, "/new")
     actor = Actor("user", pending.user_id)
     async with world.db.write() as session:
         await _hold(session, pending)

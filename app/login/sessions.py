@@ -30,7 +30,7 @@ _session = (
         SessionRow.amr,
         SessionRow.password_at,
         SessionRow.second_factor_at,
-        SessionRow.created_at.label("auth_time"),
+        SessionRow.created_at.label("opened_at"),
         SessionRow.expires_at.label("session_expires_at"),
         SessionRow.auth_epoch.label("session_epoch"),
         SessionRow.revoked_at,
@@ -59,15 +59,6 @@ def client_of(world: World, product: str | None, device: Mapping[str, Any] | Non
 
 UNTOLD = Client()
 """An application that said nothing about itself."""
-
-
-async def hold_account(session: Session, user_id: UUID, epoch: int) -> bool:
-    """Hold the user's row to the end of the transaction, if the account is open and nothing was revoked since `epoch`.
-
-    Whoever locks more than one row takes the user's first, then the session's, the login's, and counters last.
-    """
-    same = (User.id == user_id, User.status == Status.ACTIVE, User.auth_epoch == epoch)
-    return (await session.execute(update(User).where(*same).values(auth_epoch=User.auth_epoch))).rowcount == 1
 
 
 async def open_session(
@@ -113,7 +104,7 @@ async def raise_session(
     row = dict(found._mapping)
     actor = EndUser(user_id, session_id).actor
     await record(session, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
-    return row, await refresh.succeed(session, world, row)
+    return row, await refresh.replace(session, world, row)
 
 
 def proofs_of(row: AnyRow) -> Proofs:
@@ -135,13 +126,16 @@ def _named(holder: EndUser) -> Mapping[str, Any]:
     return {"session_id": holder.session_id, "user_id": holder.id}
 
 
-def alive(row: AnyRow | None, now: datetime) -> bool:
-    """Whether the session is neither revoked nor over nor of an older epoch of the account.
+def alive(row: AnyRow | None, now: datetime, holder: EndUser) -> bool:
+    """Whether the session is neither revoked nor over nor of an older epoch of the account, and the token not of before its last rise:
+    a step-up hands out new ones, and those before it are dead (R55).
 
     While an account is suspended its sessions can still be told apart from others, so that the caller hears why; once it is
     restored they are dead (R59).
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
+        return False
+    if holder.token_at is not None and row.second_factor_at is not None and holder.token_at < int(row.second_factor_at.timestamp()):
         return False
     return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
 
@@ -149,7 +143,7 @@ def alive(row: AnyRow | None, now: datetime) -> bool:
 async def look_up(world: World, holder: EndUser) -> AnyRow:
     """The row of a session that lives, of an account that is open. One statement. Raises TokenInvalid."""
     row = await world.db.one(_session, _named(holder))
-    if row is None or not alive(row, world.clock.now()) or row.status != Status.ACTIVE:
+    if row is None or not alive(row, world.clock.now(), holder) or row.status != Status.ACTIVE:
         raise TokenInvalid("The session is over; log in again.")
     return row
 
@@ -160,11 +154,12 @@ async def subject(world: World, holder: EndUser) -> Subject:
         id=holder.id,
         session_id=holder.session_id,
         amr=tuple(row.amr),
-        auth_time=row.auth_time,
+        auth_time=proofs_of(row).latest or row.opened_at,
         second_factor_at=row.second_factor_at,
         password_at=row.password_at,
         email_verified=row.email_verified_at is not None,
         has_second_factor=row.has_second_factor,
+        epoch=row.session_epoch,
     )
 
 

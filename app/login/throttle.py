@@ -11,18 +11,20 @@ from math import ceil
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import case, delete, or_, select, update
 
 from app.base.problems import Busy
 from app.db import dialect
 from app.db.database import Session
 from app.events.service import Actor, record
-from app.login.models import Throttle
+from app.login.models import SessionRow, Throttle
 from app.users.rules import folded
 from app.web.callers import Origin, network
 from app.web.problems import TooManyAttempts
 from app.world import World
 
+log = structlog.get_logger("licentia.login")
 KEPT = timedelta(days=30)
 SWEPT = 20
 
@@ -51,6 +53,12 @@ def password_key(world: World, identifier: str, device: bytes | None = None) -> 
     """The counter of a submitted name (R37, R38); of a device that this name was seen on, a counter of its own (R44)."""
     name = folded(identifier)
     return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
+
+
+async def of_password(session: Session, world: World, user_id: UUID, email: str) -> Sequence[bytes]:
+    """Every counter of an account's password: of its address, and of each device that it was seen on."""
+    seen = select(SessionRow.device_digest).where(SessionRow.user_id == user_id, SessionRow.device_digest.is_not(None)).distinct()
+    return [password_key(world, email), *(password_key(world, email, digest) for digest in await session.scalars(seen))]
 
 
 def factor_key(world: World, kind: str, user_id: object) -> bytes:
@@ -102,6 +110,7 @@ async def _counted(session: Session, key: bytes, free: Sequence[Any], values: di
 
 async def _refusal(session: Session, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
     row = (await session.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
+    log.info("throttled", attempts=row.attempts if row is not None else None)  # R72; an event for each would be a flood's own weapon
     if row is None:
         return TooManyAttempts(retry_after=1)  # swept in between
     if stop is not None and row.attempts >= stop:
@@ -116,23 +125,23 @@ async def _sweep(session: Session, now: datetime) -> None:
     await session.execute(delete(Throttle).where(Throttle.key.in_(stale)))
 
 
-async def full(session: Session, key: bytes, limit: int, now: datetime) -> TooManyAttempts | None:
-    """Whether a window is full, without counting."""
-    row = (await session.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
-    if row is None or row.locked_until is None or row.locked_until <= now or row.attempts < limit:
-        return None
-    return TooManyAttempts(retry_after=max(1, ceil((row.locked_until - now).total_seconds())))
-
-
 async def forgive(session: Session, *keys: bytes) -> None:
     """A right answer clears the counter of that factor of that account, and nothing else (R42)."""
     await session.execute(update(Throttle).where(Throttle.key.in_(keys)).values(attempts=0, locked_until=None))
 
 
-async def give_back(session: Session, key: bytes) -> None:
-    """The attempt was never looked at, for the service was busy (R43)."""
+async def passed(session: Session, world: World, origin: Origin, *keys: bytes) -> None:
+    """The answer was right: the factor's counters start anew, and the address takes back the failure that was counted before (R42, R43).
+
+    What else the address has failed at stays.
+    """
+    await forgive(session, *keys)
+    await _take_back(session, network_key(world, "failures", origin))
+
+
+async def _take_back(session: Session, key: bytes, **more: Any) -> None:
     took = update(Throttle).where(Throttle.key == key, Throttle.attempts > 0)
-    await session.execute(took.values(attempts=Throttle.attempts - 1, locked_until=None))
+    await session.execute(took.values(attempts=Throttle.attempts - 1, **more))
 
 
 def posts(world: World) -> Window:
@@ -144,16 +153,24 @@ def failures(world: World) -> Window:
 
 
 async def at_the_door(session: Session, world: World, origin: Origin) -> TooManyAttempts | None:
-    """What an address may do before any name is looked at: so many posts, and so many failures (R40, R46, R47)."""
+    """What an address may do before any name is looked at: so many posts, and so many failures (R40, R46, R47).
+
+    Each is counted as a failure until it has passed: a burst must not be looked at beyond the limit (R43).
+    """
     now = world.clock.now()
     posted = await within(session, network_key(world, "posts", origin), posts(world), now)
-    return posted or await full(session, network_key(world, "failures", origin), failures(world).limit, now)
+    return posted or await within(session, network_key(world, "failures", origin), failures(world), now)
 
 
-async def knock(world: World, origin: Origin, key: bytes) -> None:
-    """Count a try of the address and of a password, whatever comes of it. Raises TooManyAttempts, after the counts stand."""
+async def knock(world: World, origin: Origin, key: bytes | None = None, ladder: Ladder = PASSWORD) -> None:
+    """Count a try of the address and, under its key, of a password or code, whatever comes of it.
+
+    Raises TooManyAttempts, after the counts stand.
+    """
     async with world.db.write(stands=True) as session:
-        refusal = await at_the_door(session, world, origin) or await attempt(session, key, PASSWORD, world.clock.now())
+        refusal = await at_the_door(session, world, origin)
+        if refusal is None and key is not None:
+            refusal = await attempt(session, key, ladder, world.clock.now())
     if refusal is not None:
         raise refusal
 
@@ -166,21 +183,21 @@ async def count(world: World, key: bytes, ladder: Ladder) -> None:
         raise refusal
 
 
-async def evaluated(world: World, key: bytes, check: Awaitable[bool]) -> bool:
-    """What the check says; if the service is too busy to look, the attempt is given back. Raises Busy."""
+async def evaluated(world: World, origin: Origin, key: bytes, check: Awaitable[bool]) -> bool:
+    """What the check says; if the service is too busy to look, the attempt is given back (R43). Raises Busy."""
     try:
         return await check
     except Busy:
         async with world.db.write(stands=True) as session:
-            await give_back(session, key)
+            await _take_back(session, key, locked_until=None)
+            await _take_back(session, network_key(world, "failures", origin))
         raise
 
 
 async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None, reason: str) -> None:
-    """Note a failure: against the address, and as an event, for whoever looks for break-ins (R72). It says the same of unknown names."""
+    """Note a failure as an event, for whoever looks for break-ins (R72). It says the same of unknown names."""
     subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
     async with world.db.write(stands=True) as session:
-        await within(session, network_key(world, "failures", origin), failures(world), world.clock.now())
         actor = Actor("anonymous")
         await record(session, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)
 

@@ -40,7 +40,9 @@ class Opened:
 def handed_out(world: World, sign: Signer, row: Mapping[str, Any], fresh: refresh.Fresh) -> Opened:
     """The session's row with a fresh access token (RFC 9068 section 2.2) beside its fresh refresh token."""
     now = world.clock.now()
-    acr = rules.acr(Proofs(row["password_at"], row["second_factor_at"]), now, world.settings.second_factor_lifetime)
+    proofs = Proofs(row["password_at"], row["second_factor_at"])
+    acr = rules.acr(proofs, now, world.settings.second_factor_lifetime)
+    auth_time = proofs.latest or row["created_at"]
     claims = {
         "iss": world.settings.public_url,
         "aud": AUDIENCE,
@@ -50,13 +52,13 @@ def handed_out(world: World, sign: Signer, row: Mapping[str, Any], fresh: refres
         "jti": str(world.entropy.identifier()),
         "iat": int(now.timestamp()),
         "exp": int((now + world.settings.access_lifetime).timestamp()),
-        "auth_time": int(row["created_at"].timestamp()),
+        "auth_time": int(auth_time.timestamp()),
         "acr": acr,
         "amr": row["amr"],
     }
     token = sign.sign(TOKEN_TYPE, claims)
     lasting = int(world.settings.access_lifetime.total_seconds()), int((fresh.expires_at - now).total_seconds())
-    return Opened(row["id"], acr, row["amr"], row["created_at"], row["expires_at"], token, lasting[0], fresh.token, lasting[1])
+    return Opened(row["id"], acr, row["amr"], auth_time, row["expires_at"], token, lasting[0], fresh.token, lasting[1])
 
 
 def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
@@ -70,7 +72,7 @@ def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
             and world.clock.now().timestamp() < claims["exp"]
         )
         if good:
-            return EndUser(UUID(claims["sub"]), UUID(claims["sid"])), claims
+            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_at=int(claims["iat"])), claims
     except (NotOurs, KeyError, TypeError, ValueError, AttributeError):
         pass
     raise TokenInvalid("Log in again, or send the newest access token.")

@@ -15,11 +15,12 @@ from app.base.sealing import Place
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import notices, rules
+from app.login import notices, rules, throttle
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import CodeRefused, EnrolmentNotFound, EnrolmentUnderWay
 from app.mail.models import Template
 from app.users.models import User
+from app.web.callers import Origin
 from app.world import World
 
 SECRET_OCTETS = 20
@@ -91,8 +92,8 @@ def _pending(user_id: UUID, now: datetime) -> tuple[Any, ...]:
     return (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.PENDING, Factor.expires_at > now)
 
 
-async def checked(world: World, user_id: UUID, factor_id: UUID | None, code: str) -> Confirmed:
-    """Count a try on the pending device (the one, if none is named), then look at the code.
+async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID | None, code: str) -> Confirmed:
+    """Count a try on the pending device (the one, if none is named), then look at the code; a wrong one is noted (R72).
 
     Raises EnrolmentNotFound (unknown, expired, out of tries), CodeRefused.
     """
@@ -105,6 +106,7 @@ async def checked(world: World, user_id: UUID, factor_id: UUID | None, code: str
         raise EnrolmentNotFound
     step = rules.matching_step(_secret(world, factor), code, now, world.settings.totp_skew)
     if step is None:
+        await throttle.failed(world, origin, "otp", user_id, "wrong")
         raise CodeRefused
     return Confirmed(factor.id, step)
 

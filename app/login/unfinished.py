@@ -97,11 +97,12 @@ async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Need, d
     """(the login of a handle, what it wants, until when). Raises LoginOver."""
     async with world.db.read() as session:
         row = (await session.execute(select(*_columns).where(*_open(handle, world.clock.now())))).one_or_none()
-        if row is None or row.attempts >= world.settings.login_tries:
+        if row is None:
             raise LoginOver
         pending = _pending(row)
         wanted = rules.need(await account(session, world, pending), pending.proofs, step_up=row.session_id is not None)
-    if wanted is None:
+    guessed_out = row.attempts >= world.settings.login_tries and wanted is not Need.NEW_PASSWORD  # which takes no code
+    if wanted is None or guessed_out:
         raise LoginOver
     return pending, wanted, row.expires_at
 

@@ -54,10 +54,14 @@ class Operator:
 
 @dataclass(frozen=True)
 class EndUser:
-    """What a verified access token says. Whether the session still lives is for the row to tell, not for the token."""
+    """What a verified access token says. Whether the session still lives is for the row to tell, not for the token.
+
+    `token_at`: when the token was made, in seconds of the epoch; None where no token is spoken of.
+    """
 
     id: UUID
     session_id: UUID
+    token_at: int | None = field(default=None, kw_only=True)
 
     @property
     def actor(self) -> Actor:
@@ -66,7 +70,7 @@ class EndUser:
 
 @dataclass(frozen=True)
 class Subject(EndUser):
-    """An end user whose session and account were just looked up and found good."""
+    """An end user whose session and account were just looked up and found good. `epoch` is the account's at that moment."""
 
     amr: tuple[str, ...]
     auth_time: datetime
@@ -74,6 +78,7 @@ class Subject(EndUser):
     password_at: datetime | None
     email_verified: bool
     has_second_factor: bool
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ async def origin_of(request: Request) -> Origin:
 def address(text: str) -> str | None:
     """An IP address in its one form, or None: behind a proxy, `X-Forwarded-For` may carry anything (rules/authentication R46)."""
     try:
-        return str(ip_address(text))
+        return str(ip_address(text.partition("%")[0]))  # a zone (RFC 4007 section 11) is of the sender's machine, not of ours
     except ValueError:
         return None
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from app.base.passwords import PasswordHasher
 from app.base.problems import Busy
 from app.licenses.models import Activation
-from app.login.models import Factor, RefreshToken
+from app.login.models import Factor
 from tests.given import PASSWORD, Given
 
 
@@ -66,48 +66,6 @@ async def test_the_last_seat_while_another_is_given_back(given: Given) -> None:
     assert live == told[201]
 
 
-async def test_r15_one_totp_code_thirty_times(given: Given) -> None:
-    person = await given.with_totp()
-    body = {"identifier": person.email, "password": person.password, "totp": given.totp(person)}
-    given.world.hasher.limiter.total_tokens = 30  # all thirty at the door of the second factor at once
-    told = await together(*(given.client.post("/v1/login", json=body) for _ in range(30)))
-    given.world.hasher.limiter.total_tokens = given.world.settings.hash_slots
-    assert told[200] == 1
-    assert set(told) <= {200, 401, 429}
-
-
-async def test_one_code_by_thirty_login_handles(given: Given) -> None:
-    person = await given.with_totp()
-    body = {"identifier": person.email, "password": person.password}
-    handles = [(await given.post("/v1/login", body, {}))["login"]["token"] for _ in range(30)]
-    code = {"code": given.totp(person)}
-    told = await together(
-        *(given.client.post("/v1/login/totp", json=code, headers={"Authorization": f"Login {handle}"}) for handle in handles)
-    )
-    assert told[200] == 1
-    assert set(told) <= {200, 401, 429}
-
-
-async def test_two_completions_of_one_login(given: Given) -> None:
-    person = await given.with_totp()
-    body = {"identifier": person.email, "password": person.password}
-    handle = {"Authorization": f"Login {(await given.post('/v1/login', body, {}))['login']['token']}"}
-    codes = [given.totp(person), given.totp(person, given.clock.now().replace(second=30)), given.totp(person)]
-    told = await together(*(given.client.post("/v1/login/totp", json={"code": code}, headers=handle) for code in codes))
-    assert told[200] == 1
-
-
-async def test_r43_a_burst_of_fifty_wrong_codes_is_evaluated_ten_times_at_most(given: Given) -> None:
-    person = await given.with_totp()
-    body = {"identifier": person.email, "password": person.password}
-    handles = [(await given.post("/v1/login", body, {}))["login"]["token"] for _ in range(10)]
-    tries = [(handle, n) for handle in handles for n in range(5)]
-    told = await together(
-        *(given.client.post("/v1/login/totp", json={"code": "wrong"}, headers={"Authorization": f"Login {handle}"}) for handle, _ in tries)
-    )
-    assert told == {401: 10, 429: 40}
-
-
 async def test_r7_the_hashing_pool_refuses_beyond_its_queue(hasher: PasswordHasher) -> None:
     room = hasher.waiting + int(hasher.limiter.total_tokens)
     told = await asyncio.gather(*(hasher.hash(PASSWORD) for _ in range(room + 10)), return_exceptions=True)
@@ -134,68 +92,6 @@ async def test_a_requirement_and_the_policy_that_makes_it_impossible_never_both_
             given.client.post("/v1/policies", json=body, headers=given.root),
         )
         assert told[422] == 1
-
-
-async def live_children(given: Given) -> int:
-    """Refresh tokens that could be exchanged now."""
-    async with given.world.db.lookup() as session:
-        unspent = select(func.count()).select_from(RefreshToken).where(RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None))
-        return int(await session.scalar(unspent) or 0)
-
-
-async def test_r57_one_refresh_token_twenty_times_leaves_one_child(given: Given) -> None:
-    person = await given.logged_in()
-    body = {"refresh_token": person.refresh}
-    told = await together(*(given.client.post("/v1/token/refresh", json=body) for _ in range(20)))
-    assert set(told) == {200}
-    assert await live_children(given) == 1
-
-
-async def test_r58_no_refresh_outruns_a_revoke(given: Given) -> None:
-    """A loop of refreshes, and one log-out in the middle of it: what was handed out last is dead."""
-    person = await given.logged_in()
-    held, answered = person.refresh, asyncio.Event()
-
-    async def loop() -> None:
-        nonlocal held
-        for _ in range(200):
-            answer = await given.client.post("/v1/token/refresh", json={"refresh_token": held})
-            if answer.status_code != 200:
-                assert answered.is_set() or answer.status_code == 401
-                return
-            held = answer.json()["refresh_token"]
-            person.token = answer.json()["access_token"]
-
-    async def revoke() -> None:
-        await asyncio.sleep(0.05)
-        assert (await given.client.post("/v1/logout", headers=person.auth)).status_code == 204
-        answered.set()
-
-    await asyncio.gather(loop(), revoke())
-    assert (await given.client.post("/v1/token/refresh", json={"refresh_token": held})).status_code == 401
-    assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 401
-
-
-async def test_r26_one_recovery_code_thirty_times(given: Given) -> None:
-    person = await given.with_totp()
-    body = {"identifier": person.email, "password": person.password}
-    handles = [(await given.post("/v1/login", body, {}))["login"]["token"] for _ in range(30)]
-    code = {"code": person.recovery[0]}
-    given.world.hasher.limiter.total_tokens = 30
-    told = await together(
-        *(given.client.post("/v1/login/recovery-code", json=code, headers={"Authorization": f"Login {handle}"}) for handle in handles)
-    )
-    given.world.hasher.limiter.total_tokens = given.world.settings.hash_slots
-    assert told[200] == 1
-    assert set(told) <= {200, 401, 429}
-
-
-async def test_r43_a_burst_of_fifty_wrong_passwords_is_evaluated_five_times_at_most(given: Given) -> None:
-    person = await given.person()
-    body = {"identifier": person.email, "password": "a wholly wrong staple"}
-    told = await together(*(given.client.post("/v1/login", json=body) for _ in range(50)))
-    assert told[401] <= 5
-    assert set(told) <= {401, 429, 503}
 
 
 async def test_a_log_in_with_the_old_password_never_outlives_its_change(given: Given) -> None:

@@ -3,79 +3,36 @@
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pyotp
-import pytest
 
-from app.base.clock import Clock
-from app.base.settings import Settings
 from app.world import World
 from tests.agreements import making
-from tests.concurrency.workers import RealClock, root_of, server
+from tests.concurrency import login_races
+from tests.concurrency.seat_races import Clients
+from tests.concurrency.workers import RealClock, root_of, server, two
 from tests.conftest import SECRETS
-from tests.given import Given, Person
+from tests.given import Given
 from tests.servers import Running
 
-
-@pytest.fixture
-async def world(shared: str) -> AsyncIterator[World]:
-    made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared}))
-    yield made
-    await made.db.close()
+ROOM = "16"
+"""Hashes at a time, in each of two servers: with thirty-two that wait beside them, all of a race come to the counters at once."""
 
 
 async def together(*calls: Any) -> Counter[int]:
     return Counter(answer.status_code for answer in await asyncio.gather(*calls))
 
 
-async def test_two_workers_share_nothing_but_the_database(shared: str, world: World, tmp_path: Path) -> None:
-    with server(tmp_path, shared) as one, server(tmp_path, shared) as two:
-        async with httpx.AsyncClient(base_url=one.base, timeout=30) as first, httpx.AsyncClient(base_url=two.base, timeout=30) as second:
-            given = Given(first, world, RealClock(), await root_of(world))
-            both = (first, second)
-            await seats(given, both)
-            await one_device(given, both)
-            await one_code(given, both)
-            await one_totp(given, both)
-            await one_presentation(given, both)
+async def test_two_workers_share_nothing_but_the_database(shared: str, beside: World, tmp_path: Path) -> None:
+    """Logins and decisions; licenses have workers of their own (test_license_workers.py)."""
+    async with two(tmp_path, shared, beside, LICENTIA_HASH_SLOTS=ROOM) as (given, both):
+        for race in (*login_races.RACES, one_presentation):
+            await race(given, both)
 
 
-async def seats(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
-    license_ = await given.seats(3)
-    bodies = [{"license_key": license_["key"], "device": {"fingerprint": f"device-{n}"}} for n in range(12)]
-    assert await together(*(both[n % 2].post("/v1/activations", json=body) for n, body in enumerate(bodies))) == {201: 3, 409: 9}
-
-
-async def one_device(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
-    license_ = await given.seats(3)
-    body = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
-    assert await together(*(both[n % 2].post("/v1/activations", json=body) for n in range(12))) == {201: 1, 200: 11}
-
-
-async def one_code(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
-    code = await given.code(await given.seats(50))
-    bodies = [{"activation_code": code, "device": {"fingerprint": f"device-{n}"}} for n in range(16)]
-    assert await together(*(both[n % 2].post("/v1/activations", json=body) for n, body in enumerate(bodies))) == {201: 1, 410: 15}
-
-
-async def one_totp(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
-    person = await with_totp(given)
-    assert person.secret is not None
-    handles = []
-    for n in range(30):
-        begun = await both[n % 2].post("/v1/login", json={"identifier": person.email, "password": person.password})
-        handles.append({"Authorization": f"Login {begun.json()['login']['token']}"})
-    code = {"code": next_code(person.secret)}
-    told = await together(*(both[n % 2].post("/v1/login/totp", json=code, headers=handle) for n, handle in enumerate(handles)))
-    assert told[200] == 1
-    assert set(told) <= {200, 401, 429}
-
-
-async def one_presentation(given: Given, both: tuple[httpx.AsyncClient, ...]) -> None:
+async def one_presentation(given: Given, both: Clients) -> None:
     found = await making.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -86,30 +43,16 @@ async def one_presentation(given: Given, both: tuple[httpx.AsyncClient, ...]) ->
     assert len({answer.json()["event"] for answer in answers}) == 1
 
 
-async def with_totp(given: Given) -> Person:
-    """A person whose authenticator was confirmed by the code of the step before, so that two more steps are left."""
-    person = await given.logged_in()
-    made = await given.post("/v1/me/totp", {}, person.auth)
-    person.secret = str(made["secret"])
-    code = pyotp.TOTP(person.secret).at(int(Clock().now().timestamp()) - 25)
-    await given.post(f"/v1/me/totp/{made['id']}/confirm", {"code": code}, person.auth)
-    return person
-
-
-def next_code(secret: str) -> str:
-    return pyotp.TOTP(secret).at(int(Clock().now().timestamp()) + 30)
-
-
-async def test_kill_minus_9_in_a_burst_of_activations(shared: str, world: World, kind: str, tmp_path: Path) -> None:
+async def test_kill_minus_9_in_a_burst_of_activations(shared: str, beside: World, kind: str, tmp_path: Path) -> None:
     limit, takers = 60, 200
     with server(tmp_path, shared) as doomed:
         async with httpx.AsyncClient(base_url=doomed.base, timeout=10) as client:
-            given = Given(client, world, RealClock(), await root_of(world))
+            given = Given(client, beside, RealClock(), await root_of(beside))
             license_ = await given.seats(limit)
             granted, in_flight = await burst(client, license_, takers, doomed)
     with server(tmp_path, shared) as reborn:
         async with httpx.AsyncClient(base_url=reborn.base, timeout=30) as client:
-            given = Given(client, world, RealClock(), given.root)
+            given = Given(client, beside, RealClock(), given.root)
             used = given.expect(await client.get(f"/v1/licenses/{license_['id']}", headers=given.root))["seats"]["used"]
             assert len(granted) <= used <= min(limit, len(granted) + in_flight)
             for fingerprint in granted:

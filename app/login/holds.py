@@ -1,0 +1,29 @@
+"""Holding rows to the end of a transaction, so that a revoke which was answered is never outrun (R58).
+
+Whoever locks more than one row takes the user's first, then the session's, the login's, and counters last.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import update
+
+from app.db.database import Session
+from app.login.models import SessionRow
+from app.users.models import Status, User
+from app.web.callers import Subject
+from app.web.problems import TokenInvalid
+from app.world import World
+
+
+async def hold_account(session: Session, user_id: UUID, epoch: int) -> bool:
+    """Hold the user's row, if the account is open and nothing was revoked since `epoch`."""
+    same = (User.id == user_id, User.status == Status.ACTIVE, User.auth_epoch == epoch)
+    return (await session.execute(update(User).where(*same).values(auth_epoch=User.auth_epoch))).rowcount == 1
+
+
+async def hold_subject(session: Session, world: World, who: Subject) -> None:
+    """Hold the account and the session of whoever is about to change what they rest on. Raises TokenInvalid once either is over."""
+    live = (SessionRow.id == who.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > world.clock.now())
+    held = await hold_account(session, who.id, who.epoch)
+    if not held or not (await session.execute(update(SessionRow).where(*live).values(rev=SessionRow.rev + 1))).rowcount:
+        raise TokenInvalid("The session is over; log in again.")
