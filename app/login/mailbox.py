@@ -20,6 +20,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import account, factors, mail_limits, one_time, passwords, revocation
+from app.login.holds import hold_account, hold_session, hold_subject
 from app.login.mail_limits import Share
 from app.login.one_time import Purpose
 from app.login.problems import OneTimeTokenSpent, StepUpRequired
@@ -52,13 +53,26 @@ async def verify(world: World, token: str, password: str | None = None) -> Prove
     hashed = await _chosen(world, row, password) if password is not None else None
     try:
         async with world.db.write() as session:
-            row = await one_time.spend(session, world, token, *PROVING)
-            proven = await _proven(session, world, row, hashed) if row is not None else None
+            if not await _held(session, world, row) or await one_time.spend(session, world, token, *PROVING) is None:
+                raise OneTimeTokenSpent
+            proven = await _proven(session, world, row, hashed)
             if proven is None:
                 raise OneTimeTokenSpent
             return proven
     except IntegrityError as error:
         raise users.named(error) from error
+
+
+async def _held(session: Session, world: World, row: AnyRow) -> bool:
+    """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
+    what a session wanted ends with it (R59). Of a registration: the others of the same address, for one of them wins."""
+    if row.user_id is None:
+        await one_time.hold(session, row)
+        return True
+    epoch = one_time.epoch(world, row)
+    if row.purpose != Purpose.CHANGE:
+        return await hold_account(session, row.user_id, epoch)
+    return await hold_session(session, world, row.user_id, UUID(one_time.payload(world, row)["session_id"]), epoch)
 
 
 async def _chosen(world: World, row: AnyRow, password: str) -> str:
@@ -104,7 +118,6 @@ async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddr
     by = Actor("user", user_id)
     await revocation.end_all(session, world, by, user_id, "email_verified")
     await factors.drop_second_factors(session, user_id)
-    await one_time.drop(session, world, user_id)
     await record(session, world, "user.email_verified", by, ("user", user_id), user_id)
     return ProvenAddress(email)
 
@@ -119,7 +132,6 @@ async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress
     await session.execute(update(table(User)).where(User.id == before.id).values(values))
     by = Actor("user", before.id)
     await revocation.end_all(session, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
-    await one_time.drop(session, world, before.id)
     await record(session, world, "user.email_changed", by, ("user", before.id), before.id)
     await account.tell(session, world, before, Template.EMAIL_CHANGED, {"address": account.hinted(wish["email"]), "when": now})
     return ProvenAddress(wish["email"])
@@ -128,7 +140,7 @@ async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress
 async def change(world: World, origin: Origin, who: Subject, email: str) -> None:
     """Ask to move the account to another address. The same answer whether that one is free or not (R51).
 
-    Raises StepUpRequired, TooManyAttempts, MailNotConfigured.
+    Raises StepUpRequired, TooManyAttempts, MailNotConfigured, TokenInvalid.
     """
     account.must_have_mail(world)
     _freshly(world, who, world.settings.fresh_password)
@@ -136,13 +148,14 @@ async def change(world: World, origin: Origin, who: Subject, email: str) -> None
     async with world.db.lookup() as session:
         mine, holder = await account.of(session, who.id), await account.find(session, email)
     taken = holder is not None and holder.id != who.id
+    wish = {"email": email, "session_id": str(who.session_id)}
     async with world.db.write() as session:
+        await hold_subject(session, world, who)
         await record(session, world, "user.email_change_asked", who.actor, ("user", who.id), who.id)
-        made = await one_time.issue(
-            session, world, Purpose.CHANGE, user_id=None if taken or not admitted else who.id, email=email, session_id=str(who.session_id)
-        )
-        if admitted and taken and (owner := account.usable(holder)) is not None:
-            await account.tell(session, world, owner, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+        owner, asker = None if taken or not admitted else mine, one_time.subject_of_session(world, who.session_id)
+        made = await one_time.issue(session, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
+        if admitted and taken and (other := account.usable(holder)) is not None:
+            await account.tell(session, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
             to = Recipient(email, mine.locale if mine else None) if admitted and not taken else None
             await post(session, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
@@ -152,8 +165,8 @@ async def change(world: World, origin: Origin, who: Subject, email: str) -> None
 
 
 def _freshly(world: World, who: Subject, age: timedelta) -> None:
-    """Whoever moves an account away shows first that it is theirs."""
+    """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (R28)."""
     at = who.second_factor_at if who.has_second_factor else who.password_at
-    if not fresh(at, world.clock.now(), age):
+    if "rc" in who.amr or not fresh(at, world.clock.now(), age):
         level = "aal2" if who.has_second_factor else "aal1"
         raise StepUpRequired("Log in again, then ask at once.", {"acr_values": level, "max_age": int(age.total_seconds())})

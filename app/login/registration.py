@@ -50,8 +50,8 @@ async def register(world: World, origin: Origin, wish: Wish) -> None:
 
 async def promise(session: Session, world: World, hung: dict[str, Any], *, mailed: bool) -> None:
     """A registration that waits for its proof, and the letter with it if there is to be one: each with an `attempt` of its own."""
-    attempt = world.entropy.identifier().hex
-    made = await one_time.issue(session, world, Purpose.REGISTER, address=hung["email"], **{**hung, "attempt": attempt})
+    attempt, subject = world.entropy.identifier().hex, one_time.subject_of(world, hung["email"])
+    made = await one_time.issue(session, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
     to = Recipient(hung["email"], hung["locale"]) if mailed else None
     await post(session, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
@@ -67,7 +67,7 @@ async def _known(session: Session, world: World, row: AnyRow) -> None:
 
 async def ask_for_proof(session: Session, world: World, row: AnyRow) -> None:
     """A fresh token to the address of an account that was never proven."""
-    made = await one_time.issue(session, world, Purpose.VERIFY, user_id=row.id)
+    made = await one_time.issue(session, world, Purpose.VERIFY, owner=row)
     await account.tell(session, world, row, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 

@@ -53,7 +53,7 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     who = await sessions.subject(world, EndUser(UUID(person.id), opened.id))
     enrolment = await factors.enrol(world, who, None)
     person.secret = enrolment.secret
-    added = await factors.confirm(world, who, enrolment.id, given.totp(person))
+    added = await factors.confirm(world, ORIGIN, who, enrolment.id, given.totp(person))
     assert added.recovery_codes is not None
     unfinished = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, Incomplete)
