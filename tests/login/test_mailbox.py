@@ -289,6 +289,20 @@ async def test_a_repeated_request_sends_no_second_letter(given: Given, postbox: 
     assert not (await verified(given, await postbox.letter(given.world)))["password_dropped"]
 
 
+async def test_strangers_who_chose_the_same_key_do_not_meet(given: Given, postbox: Postbox) -> None:
+    """`Idempotency-Key` of callers who are nobody yet: kept by the address or the token that each of them presents."""
+    once = {"Idempotency-Key": "one"}
+    for email in ("ola@example.com", "kari@example.com"):
+        assert (await ask(given, "/v1/users/register", {"email": email, "password": PASSWORD}, once)).status_code == 202
+    for came in await postbox.collected(given.world):
+        answer = await ask(given, "/v1/email/verify", {"token": came.token}, once)
+        assert (answer.status_code, answer.json()["email"]) == (200, came.to[0])
+    for name in ("ola@example.com", "kari@example.com"):
+        await ask(given, "/v1/password/forgot", {"identifier": name}, once)
+    for came in await postbox.collected(given.world):
+        assert (await ask(given, "/v1/password/reset", {"token": came.token, "new_password": NEW}, once)).status_code == 204
+
+
 async def test_r43_a_burst_gets_no_more_letters_than_its_share(given: Given, postbox: Postbox) -> None:
     person = await given.person()
     await asyncio.gather(*(ask(given, "/v1/password/forgot", {"identifier": person.email}) for _ in range(12)))
