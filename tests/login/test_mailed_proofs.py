@@ -117,17 +117,19 @@ async def test_r58_a_revoke_is_not_outrun_by_a_wish_to_move(given: Given, postbo
     assert await postbox.collected(given.world) == []
 
 
-async def test_r58_resets_logins_and_revocations_take_turns(given: Given, postbox: Postbox) -> None:
+async def test_r58_resets_logins_and_revocations_take_turns(given: Given, postbox: Postbox, capsys: pytest.CaptureFixture[str]) -> None:
     """All of them hold the account first, so that none is turned away for a lock that another will not let go."""
-    for _ in range(4):
+    for number in range(6):
         person = await given.logged_in()
         for _ in range(3):
             await ask(given, "/v1/password/forgot", {"identifier": person.email})
-        tokens = [came.token for came in await postbox.collected(given.world)]
-        resets = [ask(given, "/v1/password/reset", {"token": token, "new_password": NEW}) for token in tokens]
-        logins = [ask(given, "/v1/login", {"identifier": person.email, "password": PASSWORD}) for _ in range(3)]
-        answers = await asyncio.gather(*resets, *logins, given.client.delete("/v1/me/sessions", headers=person.auth))
-        assert "busy" not in {answer.json().get("code") for answer in answers if answer.content}
+        tokens = [came.token for came in await postbox.collected(given.world) if "rst_" in came.part("plain")]
+        acts = [ask(given, "/v1/password/reset", {"token": token, "new_password": NEW}) for token in tokens]
+        acts += [ask(given, "/v1/login", {"identifier": person.email, "password": PASSWORD}) for _ in range(4)]
+        acts += [given.client.delete("/v1/me/sessions", headers=person.auth) for _ in range(number % 2)]
+        answers = await asyncio.gather(*acts)
+        assert {answer.status_code for answer in answers} <= {200, 204, 401, 410, 503}
+    assert "database_busy" not in capsys.readouterr().out  # the pool of hashes may be full, but nobody waits for a lock in vain
 
 
 async def test_two_proofs_of_one_address_take_turns(given: Given, postbox: Postbox) -> None:
