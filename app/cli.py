@@ -32,6 +32,8 @@ from app.licenses.activation_schemas import ActivationOut
 from app.licenses.schemas import LicenseIn, LicenseOut
 from app.login import accounts as login
 from app.login.schemas import UserIn
+from app.models import METADATA
+from app.signing_keys import rotation
 from app.signing_keys.service import WrongKeys, signer
 from app.users.schemas import UserOut
 from app.web.paging import Window
@@ -134,10 +136,11 @@ def serve(
 def _check_keys() -> None:
     """Refuse to start with keys that the database was not written with. A database that is away is for /readyz to tell."""
 
-    async def nothing(_world: World) -> None:
-        pass
+    async def sealed(world: World) -> None:
+        with suppress(DBAPIError, OSError):
+            await rotation.check_sealed(world, METADATA)
 
-    with_world(nothing)
+    with_world(sealed)
 
 
 @app.command()
@@ -237,22 +240,18 @@ def rotate_keys(
     now: Annotated[bool, typer.Option("--now", help="A key leaked: do not wait until caches know the next one.")] = False,
 ) -> None:
     """Let the next signing key sign and publish another; seal what old encryption keys wrote with the first of LICENTIA_ENCRYPTION_KEYS."""
-    from app.licenses.models import Activation
-    from app.login.models import Factor
-    from app.signing_keys import rotation
-    from app.signing_keys.models import SigningKeyRow
-
-    sealed: list[rotation.Sealed] = [
-        (SigningKeyRow.kid, SigningKeyRow.private_sealed),
-        (Factor.id, Factor.secret_sealed),
-        (Activation.id, Activation.token_sealed),
-    ]
 
     async def work(world: World) -> dict[str, Any]:
-        resealed = sum([await rotation.reseal(world, each) for each in sealed])
+        resealed = sum([await rotation.reseal(world, each) for each in rotation.sealed_columns(METADATA)])
         return {**vars(await rotation.rotate(world, at_once=now)), "resealed": resealed}
 
     show(with_world(work))
+
+
+@signing_app.command("revoke")
+def revoke_signing_key(kid: str) -> None:
+    """Put a retired signing key that leaked out of use: out of the published set, and no access token of it is taken any more."""
+    with_world(lambda world: rotation.revoke(world, kid))
 
 
 @users_app.command("create")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from uuid import UUID
 
-from app.agreements import documents
+from app.agreements import documents, texts, versions
 from app.agreements.schemas import AgreementIn, TextIn, VersionIn
 from app.api_keys import service as api_keys
 from app.catalog import service as catalog
@@ -109,11 +109,11 @@ async def _seed(world: World, key_path: Path) -> str:
 
 async def _publish(world: World, by: Actor) -> None:
     document = await documents.create(world, by, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
-    draft = await documents.draft(world, by, document.row.id, VersionIn(change_class="material", label="1").model_dump())
+    draft = await versions.draft(world, by, document.row.id, VersionIn(change_class="material", label="1").model_dump())
     version_id: UUID = draft.versions[0].id
     for locale, text in TEXTS.items():
-        await documents.write_text(world, by, version_id, locale, text.model_dump())
-    await documents.publish(world, by, version_id, None, None)
+        await texts.write(world, by, version_id, locale, text.model_dump())
+    await versions.publish(world, by, version_id, None, None)
 
 
 def _lines(base: str, key_path: Path, key: str, code: str, password: str, license_id: UUID) -> str:

@@ -29,7 +29,10 @@ import app.users.routes
 from app import __version__
 from app.base import logs
 from app.base.settings import Settings
+from app.login.pacing import keep_pace
 from app.mail import runner as mail
+from app.models import METADATA
+from app.signing_keys.rotation import check_sealed
 from app.signing_keys.service import WrongKeys, signer
 from app.web import door, errors, health, metrics, openapi, routing
 from app.web.callers import Doormen
@@ -71,6 +74,8 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
     try:
         await signer(world)
+        await check_sealed(world, METADATA)
+        await keep_pace(world)
     except WrongKeys:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again

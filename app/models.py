@@ -1,4 +1,4 @@
-"""Every room's tables in one place, for migrations and tests alone."""
+"""Every room's tables in one place, for migrations and for what is asked of all of them."""
 
 import app.agreements.models
 import app.api_keys.models

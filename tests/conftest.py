@@ -1,5 +1,6 @@
 """The kit of every test: a real server started once, a migrated database for each test, the app over it, builders."""
 
+import gc
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -34,10 +35,18 @@ LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PE
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start PostgreSQL once, in the controller; workers inherit its address."""
+    """Start PostgreSQL once, in the controller; workers inherit its address. What collecting tests makes is no garbage."""
+    gc.disable()
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.stash[_server] = server = postgres.start()
         os.environ[SOCKET] = server.url("postgres")  # noqa: TID251  the way an xdist worker inherits anything
+
+
+def pytest_collection_finish() -> None:
+    """What stands now stays: out of the collector's sight, or it walks through all of it again and again."""
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(10_000)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -82,23 +91,33 @@ class NewPostgres:
 
     admin: str
     made: list[str]
+    template: str = ""
 
-    async def empty(self) -> str:
+    async def empty(self, like: str = "template1") -> str:
+        """The address of a new database; `like`: the name of one to copy."""
         name = f"test_{uuid.uuid4().hex[:12]}"  # noqa: TID251  a name, not a secret
-        await databases.execute(self.admin, f'CREATE DATABASE "{name}"')
+        await databases.execute(self.admin, f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
         self.made.append(name)
         return self.admin.replace("/postgres?", f"/{name}?")
 
     async def migrated(self) -> str:
-        url = await self.empty()
-        await databases.migrate(url)
-        return url
+        """Migrated once, then copied."""
+        if not self.template:
+            await databases.migrate(await self.empty())
+            self.template = self.made[-1]
+        return await self.empty(self.template)
 
 
 @pytest.fixture(scope="session")
-async def postgres_database(new_postgres: NewPostgres) -> AsyncIterator[Database]:
+def sqlite_database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> databases.Refilled:
+    return databases.Refilled(sqlite_template, tmp_path_factory.mktemp("refilled"))
+
+
+@pytest.fixture(scope="session")
+async def postgres_database(new_postgres: NewPostgres) -> AsyncIterator[tuple[Database, databases.Emptier]]:
     database = Database.open(await new_postgres.migrated(), 20)
-    yield database
+    async with databases.Emptier(database.url) as emptier:
+        yield database, emptier
     await database.close()
 
 
@@ -109,14 +128,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def database(kind: str, sqlite_template: Path, postgres_database: Database, tmp_path: Path) -> AsyncIterator[Database]:
+async def database(
+    kind: str, sqlite_database: databases.Refilled, postgres_database: tuple[Database, databases.Emptier]
+) -> AsyncIterator[Database]:
     if kind == "sqlite":
-        copy = Database.open(databases.copied(sqlite_template, tmp_path / "test.db"), 20)
-        yield copy
-        await copy.close()
+        yield sqlite_database.fresh()
+        await sqlite_database.gone()
     else:
-        yield postgres_database
-        await databases.execute(postgres_database.url, databases.emptying())
+        kept, emptier = postgres_database
+        yield kept
+        await emptier.empty()
 
 
 @pytest.fixture
@@ -146,7 +167,7 @@ def app(shared_app: FastAPI, world: World) -> FastAPI:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://licentia.test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://licentia.test", trust_env=False) as client:
         yield client
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Self
 
 import asyncpg  # type: ignore[import-untyped]
 from alembic import command
 from sqlalchemy.engine import make_url
 
 from app.db import schema
+from app.db.database import Database
 from app.models import METADATA
 
 KINDS = ("sqlite", "postgresql")
@@ -40,7 +42,48 @@ async def execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-def emptying() -> str:
-    """Delete every row. As replica, so that neither foreign keys nor the triggers that freeze rows stand in the way."""
-    tables = "; ".join(str(table.delete()) for table in METADATA.sorted_tables)
-    return f"SET session_replication_role = replica; {tables}; SET session_replication_role = origin"
+class Refilled:
+    """One SQLite database for the whole run, over a fresh copy of the template for each test.
+
+    What it knows of its statements lasts: compiling them anew for each test was a tenth of the run.
+    """
+
+    def __init__(self, template: Path, home: Path) -> None:
+        self.template = template
+        self.path = home / "test.db"
+        self.database = Database.open(sqlite_url(self.path), 20)
+
+    def fresh(self) -> Database:
+        copied(self.template, self.path)
+        return self.database
+
+    async def gone(self) -> None:
+        """Every connection is closed, and whoever kept one keeps a file of no name."""
+        await self.database.close()
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            path.unlink()
+
+
+class Emptier:
+    """Deletes every row of a PostgreSQL database, over one connection kept for it: a new one would learn 35 tables each time.
+
+    As replica, so that neither foreign keys nor the triggers that freeze rows stand in the way.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.address = make_url(url)
+        names = [table.name for table in METADATA.sorted_tables]
+        self.written = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names)  # noqa: S608  our own names
+
+    async def __aenter__(self) -> Self:
+        address = self.address
+        self.connection = await asyncpg.connect(host=address.query["host"], user=address.username, database=address.database)
+        await self.connection.execute("SET session_replication_role = replica")
+        return self
+
+    async def empty(self) -> None:
+        if written := await self.connection.fetch(self.written):
+            await self.connection.execute("; ".join(f"DELETE FROM {name}" for (name,) in written))  # noqa: S608  our own names
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.connection.close()

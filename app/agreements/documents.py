@@ -1,4 +1,4 @@
-"""What the operator does: declare agreements, draft versions, write their texts, publish. What is published is frozen."""
+"""What the operator declares: which agreement a product has, where, and for whom. Versions, texts and publishing build on its row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,23 +6,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.agreements import rules
+from app.agreements import duties, rules
 from app.agreements.duties import Version
 from app.agreements.models import AgreementDocument, AgreementText, AgreementVersion, VersionStatus
-from app.agreements.problems import (
-    AgreementChangesMissing,
-    AgreementExists,
-    AgreementNotFound,
-    AgreementTextFrozen,
-    AgreementTextNotFound,
-    AgreementVersionNotFound,
-    AgreementVersionPublished,
-)
-from app.agreements.rules import Draft
+from app.agreements.problems import AgreementExists, AgreementNotFound, AgreementVersionNotFound
 from app.agreements.service import version_of
+from app.base.regions import region_groups
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db import dialect
@@ -40,12 +32,7 @@ _documents = select(*table(AgreementDocument).columns, Product.code.label("produ
 )
 _versions = select(*table(AgreementVersion).columns, AgreementVersion.id.label("version_id"))
 _texts = select(*table(AgreementText).columns)
-_text = _texts.where(AgreementText.version_id == bindparam("version"), AgreementText.locale == bindparam("locale"))
-_public = (
-    select(AgreementText.body, AgreementText.sha256, AgreementText.locale)
-    .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
-    .where(AgreementText.id == bindparam("text"), AgreementVersion.status == VersionStatus.PUBLISHED)
-)
+_product = select(Product.id, Product.default_locale)
 
 
 @dataclass(frozen=True)
@@ -58,24 +45,34 @@ class Whole:
     now: datetime
 
     def published(self) -> tuple[Version, ...]:
+        """Those that count; a cancelled one never did."""
         return tuple(version_of(row) for row in self.versions if row.status == VersionStatus.PUBLISHED)
+
+    def state(self, row: AnyRow) -> rules.State:
+        """What one of the versions is by the time (R7)."""
+        return "cancelled" if row.status == VersionStatus.CANCELLED else rules.state(row.id, self.published(), self.now)
 
 
 async def create(world: World, by: Actor, values: Values) -> Whole:
-    """Declare what a product asks of its end users. `default_locale` None: the product's. Raises ProductNotFound, AgreementExists."""
+    """Declare what a product asks of its end users. `default_locale` None: the product's.
+
+    Raises AgreementRegionUnknown, AgreementMinorsImpossible, ProductNotFound, AgreementExists.
+    """
+    groups = region_groups(world.settings.region_groups)
+    if (problem := rules.declared(values["kind"], values["region"], values["minors"], groups)) is not None:
+        raise problem
     try:
         async with world.db.write() as session:
-            product = (
-                await session.execute(select(Product.id, Product.default_locale).where(Product.code == values["product"]))
-            ).one_or_none()
+            product = (await session.execute(_product.where(Product.code == values["product"]))).one_or_none()
             if product is None:
                 raise ProductNotFound
             row = {**values, "id": world.entropy.identifier(), "product_id": product.id, "created_at": world.clock.now(), "rev": 0}
             del row["product"]
             row["default_locale"] = row["default_locale"] or product.default_locale
             await session.execute(insert(table(AgreementDocument)).values(row))
-            await record(session, world, "agreement.created", by, ("agreement", row["id"]), product=values["product"])
-            return await _document(session, row["id"], world.clock.now())
+            facts = {name: values[name] for name in ("product", "kind", "region")}
+            await record(session, world, "agreement.created", by, ("agreement", row["id"]), **facts)
+            return await one_document(session, row["id"], world.clock.now())
     except IntegrityError as error:
         if dialect.breaks(error, table(AgreementDocument), "product_id", "kind", "region"):
             raise AgreementExists from error
@@ -90,110 +87,55 @@ async def documents(world: World, window: Window, product_code: str | None) -> t
 
 async def document(world: World, document_id: UUID) -> Whole:
     async with world.db.read() as session:
-        return await _document(session, document_id, world.clock.now())
+        return await one_document(session, document_id, world.clock.now())
 
 
-async def draft(world: World, by: Actor, document_id: UUID, values: Values) -> Whole:
-    """A new version without texts; it counts for nothing until it is published."""
-    async with world.db.write() as session:
-        if await session.scalar(select(AgreementDocument.id).where(AgreementDocument.id == document_id)) is None:
-            raise AgreementNotFound
-        now = world.clock.now()
-        row = {**values, "id": world.entropy.identifier(), "document_id": document_id, "status": VersionStatus.DRAFT, "created_at": now}
-        await session.execute(insert(AgreementVersion).values(row))
-        await record(session, world, "agreement.drafted", by, ("agreement", document_id), version=str(row["id"]))
-        return await _version(session, row["id"], now)
+async def change(world: World, by: Actor, document_id: UUID, changes: Values) -> Whole:
+    """Change what is not frozen: name, required languages, the word about minors; the default language while nothing is published.
 
-
-async def version(world: World, version_id: UUID) -> Whole:
-    async with world.db.read() as session:
-        return await _version(session, version_id, world.clock.now())
-
-
-async def write_text(world: World, by: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
-    """Write one language of a version: freely while it is a draft; once published only a language that it lacks (R3).
-
-    Writing the very same again changes nothing. Raises AgreementTextFrozen, AgreementChangesMissing, AgreementVersionNotFound.
-    """
-    body = rules.normalised(values["body"])
-    statement = rules.statement_digest(values["statement"], values["accept_label"], values["decline_label"])
-    wanted = {**values, "body": body, "sha256": rules.digest(body), "statement_sha256": statement}
-    async with world.db.write() as session:
-        owner = await _held(session, version_id)
-        place = {"version": version_id, "locale": locale}
-        found = (await session.execute(_text, place)).one_or_none()
-        if found is not None and all(found._mapping[name] == value for name, value in wanted.items()):
-            return found
-        if owner.status == VersionStatus.PUBLISHED:
-            _may_be_added(owner, found, wanted)
-        if found is None:
-            fresh = {**wanted, "id": world.entropy.identifier(), "version_id": version_id, "locale": locale}
-            await session.execute(insert(table(AgreementText)).values(**fresh, created_at=world.clock.now()))
-        else:
-            await session.execute(update(AgreementText).where(AgreementText.id == found.id).values(wanted))
-        facts = {"version": str(version_id), "locale": locale, "sha256": wanted["sha256"]}
-        await record(session, world, "agreement.text_written", by, ("agreement", owner.document_id), **facts)
-        return (await session.execute(_text, place)).one()
-
-
-def _may_be_added(owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
-    """Whether a published version takes this text: only in a new language, and as complete as R4 asked of the others."""
-    if found is not None:
-        raise AgreementTextFrozen
-    if rules.changes_due(owner.change_class, owner.ordinal > 1) and wanted["changes"] is None:
-        raise AgreementChangesMissing("Give `changes`.")
-
-
-async def publish(world: World, by: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None) -> Whole:
-    """Freeze a version and give it its ordinal, under the document's bumped `rev` (R4, R6). `effective_at` None: now.
-
-    Raises AgreementVersionNotFound, AgreementVersionPublished, and what `rules.hindrance` finds.
+    Raises AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing.
     """
     async with world.db.write() as session:
-        owner = await _held(session, version_id)
-        now = world.clock.now()
-        if owner.status == VersionStatus.PUBLISHED:
-            raise AgreementVersionPublished
-        whole = await _version(session, version_id, now)
-        changes = {text.locale: text.changes for text in whole.texts}
-        published = whole.published()
-        wanted = Draft(owner.change_class, owner.default_locale, changes, published, effective_at or now, grace_until)
-        if (problem := rules.hindrance(wanted, now)) is not None:
+        await hold(session, document_id)
+        found = await one_document(session, document_id, world.clock.now())
+        was = found.row._mapping
+        changes = {name: value for name, value in changes.items() if was[name] != value}
+        await _fits(session, found, {**was, **changes})
+        if changes:
+            await session.execute(update(AgreementDocument).where(AgreementDocument.id == document_id).values(changes))
+            await record(session, world, "agreement.changed", by, ("agreement", document_id), fields=sorted(changes))
+        return await one_document(session, document_id, found.now)
+
+
+async def _fits(session: Session, found: Whole, wanted: Values) -> None:
+    """Whether the document may become this; what is required must be there in every version that can be shown from now on."""
+    published = found.published()
+    problems = [
+        rules.declared(wanted["kind"], duties.WORLD, wanted["minors"], ()),
+        rules.default_locale_fixed(found.row.default_locale, wanted["default_locale"], published),
+    ]
+    for version in (duties.current(published, found.now), duties.scheduled(published, found.now)):
+        if version is not None and wanted["required_locales"] != found.row.required_locales:
+            locales = (await session.scalars(select(AgreementText.locale).where(AgreementText.version_id == version.id))).all()
+            problems.append(rules.required_missing(wanted["required_locales"], locales))
+    for problem in problems:
+        if problem is not None:
             raise problem
-        values = {
-            "status": VersionStatus.PUBLISHED,
-            "ordinal": max((it.ordinal for it in published), default=0) + 1,
-            "effective_at": wanted.effective_at,
-            "grace_until": grace_until,
-            "published_at": now,
-        }
-        guarded = update(AgreementVersion).where(AgreementVersion.id == version_id, AgreementVersion.status == VersionStatus.DRAFT)
-        if (await session.execute(guarded.values(values))).rowcount != 1:
-            raise AgreementVersionPublished
-        facts = {"version": str(version_id), "ordinal": values["ordinal"], "change_class": owner.change_class}
-        await record(session, world, "agreement.published", by, ("agreement", owner.document_id), **facts)
-        return await _version(session, version_id, now)
 
 
-async def public_text(world: World, text_id: UUID) -> AnyRow:
-    """The stored text of a published version, for everybody. Raises AgreementTextNotFound."""
-    async with world.db.lookup() as session:
-        row = (await session.execute(_public, {"text": text_id})).one_or_none()
-    if row is None:
-        raise AgreementTextNotFound
-    return row
+async def hold(session: Session, document_id: UUID) -> None:
+    """Bump the document's row, so that whatever follows in this transaction is alone with its versions. Raises AgreementNotFound."""
+    bumped = update(AgreementDocument).where(AgreementDocument.id == document_id).values(rev=AgreementDocument.rev + 1)
+    if (await session.execute(bumped)).rowcount != 1:
+        raise AgreementNotFound
 
 
-async def _held(session: Session, version_id: UUID) -> AnyRow:
-    """The version, with its document's row bumped, so that writing texts and publishing take turns. Raises AgreementVersionNotFound."""
+async def hold_version(session: Session, version_id: UUID) -> AnyRow:
+    """The version with what its document says of it, held as `hold` does. Raises AgreementVersionNotFound."""
     owning = select(AgreementVersion.document_id).where(AgreementVersion.id == version_id).scalar_subquery()
     await session.execute(update(AgreementDocument).where(AgreementDocument.id == owning).values(rev=AgreementDocument.rev + 1))
     wanted = select(
-        AgreementVersion.document_id,
-        AgreementVersion.status,
-        AgreementVersion.ordinal,
-        AgreementVersion.change_class,
-        AgreementDocument.default_locale,
+        *table(AgreementVersion).columns, AgreementDocument.default_locale, AgreementDocument.required_locales, AgreementDocument.kind
     ).join(AgreementDocument, AgreementDocument.id == AgreementVersion.document_id)
     row = (await session.execute(wanted.where(AgreementVersion.id == version_id))).one_or_none()
     if row is None:
@@ -201,14 +143,14 @@ async def _held(session: Session, version_id: UUID) -> AnyRow:
     return row
 
 
-async def _document(session: Session, document_id: UUID, now: datetime) -> Whole:
+async def one_document(session: Session, document_id: UUID, now: datetime) -> Whole:
     row = (await session.execute(_documents.where(AgreementDocument.id == document_id))).one_or_none()
     if row is None:
         raise AgreementNotFound
     return Whole(row, await _of(session, document_id), (), now)
 
 
-async def _version(session: Session, version_id: UUID, now: datetime) -> Whole:
+async def one_version(session: Session, version_id: UUID, now: datetime) -> Whole:
     row = (await session.execute(_versions.where(AgreementVersion.id == version_id))).one_or_none()
     if row is None:
         raise AgreementVersionNotFound

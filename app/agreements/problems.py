@@ -28,7 +28,7 @@ class AgreementVersionPublished(Problem):
 class AgreementTextNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "agreement_text_not_found"
-    title = "There is no such published text."
+    title = "There is no such text, or it is not published."
 
 
 class AgreementTextFrozen(Problem):
@@ -65,6 +65,54 @@ class AgreementDatesImpossible(Problem):
     kind = Kind.INVALID
     code = "agreement_dates_impossible"
     title = "The version would take effect in the past, or its grace would end before it begins."
+
+
+class AgreementRegionUnknown(Problem):
+    kind = Kind.INVALID
+    code = "agreement_region_unknown"
+    title = "A region is 001 (the world), a country, one of its subdivisions, or a group that the configuration names."
+
+
+class AgreementMinorsImpossible(Problem):
+    kind = Kind.INVALID
+    code = "agreement_minors_impossible"
+    title = "Nobody accepts a notice, so there is nothing that a minor could be kept from."
+
+
+class AgreementDefaultLocaleFixed(Problem):
+    kind = Kind.CONFLICT
+    code = "agreement_default_locale_fixed"
+    title = "The default language is fixed once a version is published."
+
+
+class AgreementRequiredTextMissing(Problem):
+    kind = Kind.CONFLICT
+    code = "agreement_required_text_missing"
+    title = "A language that the agreement requires has no text."
+
+
+class AgreementVersionCancelled(Problem):
+    kind = Kind.CONFLICT
+    code = "agreement_version_cancelled"
+    title = "The version was cancelled, and stays so; draft another."
+
+
+class AgreementVersionNotScheduled(Problem):
+    kind = Kind.CONFLICT
+    code = "agreement_version_not_scheduled"
+    title = "Only a version that is published and not yet in effect can be cancelled; publish a successor."
+
+
+class AgreementVersionDecided(Problem):
+    kind = Kind.CONFLICT
+    code = "agreement_version_decided"
+    title = "Somebody has decided on the version already; publish a successor."
+
+
+class AgreementVersionFirst(Problem):
+    kind = Kind.CONFLICT
+    code = "agreement_version_first"
+    title = "No published version comes before this one; name one in `against`."
 
 
 class PresentationNotFound(Problem):

@@ -2,6 +2,7 @@
 that loads by itself."""
 
 from collections.abc import Sequence
+from html import escape
 
 import nh3
 from markdown_it import MarkdownIt
@@ -13,12 +14,26 @@ _TAGS = {
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
 }
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+_SCHEMES = {"http", "https", "mailto"}
+_SCRIPT_LETTERS = 4
+_RIGHT_TO_LEFT = {"adlm", "arab", "aran", "hebr", "mand", "nkoo", "rohg", "samr", "syrc", "thaa"}
+_WRITTEN_RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ji", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
 
 
-def html(body: str) -> str:
-    """Sanitised HTML, a fragment; neither images nor raw HTML. A link may only be `http`, `https` or `mailto`."""
+def html(body: str, locale: str) -> str:
+    """Sanitised HTML, one `article` that says its language and direction; neither images nor raw HTML. A link may only be `http`,
+    `https` or `mailto`."""
     made = _MARKDOWN.render(body)
-    return nh3.clean(made, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto"}, link_rel="noopener noreferrer")
+    clean = nh3.clean(made, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="noopener noreferrer")
+    return f'<article lang="{escape(locale)}" dir="{direction(locale)}">\n{clean}</article>\n'
+
+
+def direction(locale: str) -> str:
+    """`rtl` or `ltr`: by the tag's script, or else by the one that its language is usually written in."""
+    language, *rest = locale.lower().split("-")
+    script = next((part for part in rest if len(part) == _SCRIPT_LETTERS and part.isalpha()), None)
+    backwards = script in _RIGHT_TO_LEFT if script else language in _WRITTEN_RIGHT_TO_LEFT
+    return "rtl" if backwards else "ltr"
 
 
 def plain(body: str) -> str:

@@ -1,24 +1,32 @@
 """The pure side of agreements: the bytes of a text, and what may be published. No I/O, no clock."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from app.agreements.duties import Version, current, scheduled
-from app.agreements.models import ChangeClass
+from app.agreements import rendering
+from app.agreements.duties import WORLD, Version, current, scheduled
+from app.agreements.models import ChangeClass, Kind, Minors
 from app.agreements.problems import (
     AgreementAlreadyScheduled,
     AgreementChangesMissing,
     AgreementDatesImpossible,
+    AgreementDefaultLocaleFixed,
     AgreementDefaultTextMissing,
     AgreementFirstNotMaterial,
+    AgreementMinorsImpossible,
+    AgreementRegionUnknown,
+    AgreementRequiredTextMissing,
 )
 from app.base.durations import instant_text
-from app.base.problems import Fact, Problem
+from app.base.problems import Fact, Problem, at
+from app.base.regions import COUNTRY_LETTERS
+
+State = Literal["draft", "scheduled", "effective", "superseded", "cancelled"]
 
 
 def normalised(body: str) -> str:
@@ -37,8 +45,47 @@ def statement_digest(statement: str, accept_label: str, decline_label: str) -> s
     return digest(f"{statement}\n{accept_label}\n{decline_label}")
 
 
-def state(version_id: UUID, versions: Iterable[Version], now: datetime) -> Literal["draft", "scheduled", "effective", "superseded"]:
-    """What a version is by the time (R7); `versions` are all the published ones of its document."""
+def frozen(body: str, locale: str) -> dict[str, str]:
+    """What a text is kept as for ever beside its source: HTML and plain text, each with its hash, by the names of their columns (R2)."""
+    html, plain = rendering.html(body, locale), rendering.plain(body)
+    return {"html": html, "html_sha256": digest(html), "plain": plain, "plain_sha256": digest(plain)}
+
+
+def declared(kind: str, region: str, minors: str, groups: Collection[str]) -> Problem | None:
+    """Why an agreement can never work as it is declared, if so. `groups`: the names of the configured groups of countries."""
+    if not _is_place(region, groups):
+        return AgreementRegionUnknown(facts=at("/region", AgreementRegionUnknown.code, "is no region that anybody can be of"))
+    if kind == Kind.NOTICE and minors != Minors.ALLOW:
+        return AgreementMinorsImpossible(facts=at("/minors", AgreementMinorsImpossible.code, "wants `allow` for a notice"))
+    return None
+
+
+def _is_place(region: str, groups: Collection[str]) -> bool:
+    """A group has no subdivisions; whether a country of that name exists is the operator's to know."""
+    country, dash, _ = region.partition("-")
+    is_country = len(country) == COUNTRY_LETTERS and country.isalpha()
+    return region == WORLD or region in groups or (is_country and not (dash and country in groups))
+
+
+def required_missing(required: Iterable[str], available: Collection[str]) -> Problem | None:
+    """Which of the languages that an agreement requires have no text, if any has none."""
+    missing: list[Fact] = [locale for locale in required if locale not in available]
+    return AgreementRequiredTextMissing(facts={"locales": missing}) if missing else None
+
+
+def default_locale_fixed(was: str, wanted: str, published: Collection[Version]) -> Problem | None:
+    """Whoever reads no language that there is gets the default one; so it stays what the published versions have."""
+    return AgreementDefaultLocaleFixed(facts={"locale": was}) if published and wanted != was else None
+
+
+def before(ordinal: int | None, published: Iterable[Version]) -> Version | None:
+    """The version that one with this ordinal follows; a draft (None) would follow the latest of all."""
+    earlier = (it for it in published if ordinal is None or it.ordinal < ordinal)
+    return max(earlier, key=lambda it: it.ordinal, default=None)
+
+
+def state(version_id: UUID, versions: Iterable[Version], now: datetime) -> State:
+    """What a version that is not cancelled is by the time (R7); `versions` are all the published ones of its document."""
     published = {it.id: it for it in versions}
     if version_id not in published:
         return "draft"
@@ -55,7 +102,8 @@ def changes_due(change_class: str, follows: bool) -> bool:
 
 @dataclass(frozen=True)
 class Draft:
-    """What is about to be published. `changes` holds, for each language that has a text, its summary of what changed."""
+    """What is about to be published. `changes` holds, for each language that has a text, its summary of what changed; `published`
+    are the versions before it without the cancelled ones, which nobody ever had to accept."""
 
     change_class: str
     default_locale: str
@@ -63,6 +111,7 @@ class Draft:
     published: tuple[Version, ...]
     effective_at: datetime
     grace_until: datetime | None
+    required_locales: tuple[str, ...] = ()
 
 
 def hindrance(draft: Draft, now: datetime) -> Problem | None:
@@ -76,6 +125,10 @@ def _first_is_material(draft: Draft, now: datetime) -> Problem | None:
 
 def _default_text(draft: Draft, now: datetime) -> Problem | None:
     return None if draft.default_locale in draft.changes else AgreementDefaultTextMissing(facts={"locale": draft.default_locale})
+
+
+def _required_texts(draft: Draft, now: datetime) -> Problem | None:
+    return required_missing(draft.required_locales, draft.changes)
 
 
 def _changes_told(draft: Draft, now: datetime) -> Problem | None:
@@ -105,6 +158,7 @@ def _dates(draft: Draft, now: datetime) -> Problem | None:
 _CHECKS: tuple[Callable[[Draft, datetime], Problem | None], ...] = (
     _first_is_material,
     _default_text,
+    _required_texts,
     _changes_told,
     _none_scheduled,
     _dates,

@@ -78,6 +78,13 @@ def form_of(stored: str) -> Form | None:
     return next((form for form in FORMS if form.start.match(stored)), None)
 
 
+def dearness(stored: str) -> str | None:
+    """The scheme and the costs that a hash names, as it names them (`$2b$12$`): hashes with the same take the same time."""
+    form = form_of(stored)
+    found = form.start.match(stored) if form is not None else None
+    return found[0] if found is not None else None
+
+
 def bearable(stored: str) -> bool:
     """Whether checking it costs no more than we are ready to pay. False for a form that is not known."""
     form = form_of(stored)

@@ -20,7 +20,7 @@ MAX_CODE_POINTS = 256
 MAX_OCTETS = 1024
 CODE_MEMORY_KIB = 4096
 MEMORY = 64
-"""How many answers the pace remembers; after as many without a slow hash among them it is forgotten."""
+"""How many answers the pace remembers."""
 
 
 def normalised(password: str) -> str:
@@ -41,14 +41,21 @@ def too_long(password: str) -> bool:
 
 @dataclass
 class Pace:
-    """How long answers take while imported hashes are about: as long as the slowest of them and half again, for everybody (R11)."""
+    """How long answers take while imported hashes are about: as long as the slowest of them and half again, for everybody (R11).
 
+    `stored`: how long a hash of each kind that is stored took when it was tried out, in seconds; whoever knows the accounts keeps it
+    up to date, the next time when the event loop's clock is past `due`. `seen`: how long the latest took, on a busier machine perhaps.
+    """
+
+    stored: dict[str, float] = field(default_factory=dict)
+    due: float = 0.0
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     seen: deque[float] = field(default_factory=lambda: deque(maxlen=MEMORY))
 
     def floor(self, seconds: float, *, legacy: bool) -> float:
         """How long this answer should take; notes how long an imported hash took."""
         self.seen.append(seconds if legacy else 0.0)
-        return 1.5 * max(self.seen)
+        return 1.5 * max(*self.seen, *self.stored.values()) if self.stored else 1.5 * max(self.seen)
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,16 @@ class PasswordHasher:
         took = clock() - start
         await asyncio.sleep(max(0.0, self.pace.floor(took, legacy=imported and stored is not None) - took))
         return fits and stored is not None
+
+    async def tried_out(self, stored: str) -> float:
+        """How long a check of an imported hash takes, in seconds: the better of two."""
+        clock = asyncio.get_running_loop().time
+        took = []
+        for _ in range(2):
+            start = clock()
+            await to_thread.run_sync(partial(self._imported, "", stored), limiter=self.limiter)
+            took.append(clock() - start)
+        return min(took)
 
     def outdated(self, stored: str, *, imported: bool) -> bool:
         """Whether another hash should take its place at the next chance (R8): another scheme, or any other parameter."""

@@ -1,7 +1,6 @@
 """Configuration, from the environment alone. Typed, read once, told by name and never by value when it is wrong."""
 
 import base64
-import binascii
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,13 +13,13 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.base.entropy import Entropy
+from app.base.keyring import KEY_OCTETS, checked_key, checked_ring, decoded_key, decoded_ring, typed
 from app.base.regions import EUROPEAN_UNION, checked_groups
 from app.base.smtp import SmtpAddress, sender
 
 PREFIX = "LICENTIA_"
 EX_CONFIG = 78  # sysexits.h
 REQUIRED = "is required in production"
-KEY_OCTETS = 32
 ALONE = 15  # NIST SP 800-63B-4 section 3.1.1.2: the shortest password that gives a session by itself
 MOST_POSTS = 100_000
 SOFTEST = 1000
@@ -74,38 +73,6 @@ def _public_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def decoded_key(text: str) -> bytes:
-    """32 bytes from base64, either alphabet. Raises ValueError without repeating the text."""
-    try:
-        key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
-    except (binascii.Error, ValueError) as wrong:
-        raise ValueError("wants base64") from wrong
-    if len(key) != KEY_OCTETS or len(set(key)) < KEY_OCTETS // 4:
-        raise ValueError("wants 32 random bytes in base64, as `openssl rand -base64 32` prints them")
-    return key
-
-
-def decoded_ring(text: str) -> dict[str, bytes]:
-    """`kid:base64,kid:base64` to keys by id, in order. Raises ValueError without repeating the text."""
-    ring: dict[str, bytes] = {}
-    for item in text.strip().split(","):
-        kid, colon, key = item.strip().partition(":")
-        if not colon or not kid.isalnum() or kid in ring:
-            raise ValueError("wants kid:base64 pairs with commas between, each kid once, letters and digits")
-        ring[kid] = decoded_key(key)
-    return ring
-
-
-def _checked_key(secret: SecretStr) -> SecretStr:
-    decoded_key(secret.get_secret_value())
-    return secret
-
-
-def _checked_ring(secret: SecretStr) -> SecretStr:
-    decoded_ring(secret.get_secret_value())
-    return secret
-
-
 def _smtp(secret: SecretStr) -> SecretStr:
     SmtpAddress.parse(secret.get_secret_value())
     return secret
@@ -131,8 +98,8 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_database), Field(repr=False)] = "sqlite+aiosqlite:///./var/licentia.db"
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
     var: Path = Path("var")
-    encryption_keys: Annotated[SecretStr, AfterValidator(_checked_ring)]
-    lookup_key: Annotated[SecretStr, AfterValidator(_checked_key)]
+    encryption_keys: Annotated[SecretStr, AfterValidator(checked_ring)]
+    lookup_key: Annotated[SecretStr, AfterValidator(checked_key)]
     public_url: Annotated[str, AfterValidator(_public_url)]
     trusted_proxies: Annotated[Listed, AfterValidator(_networks)] = []
     cors_origins: Listed = []
@@ -182,9 +149,21 @@ class Settings(BaseSettings):
     def _safe_together(self) -> Self:
         if self.password_min < ALONE and self.mfa == "optional":
             raise ValueError(f"{PREFIX}PASSWORD_MIN below {ALONE} wants {PREFIX}MFA=required")
-        if self.env == "production" and max(self.login_posts_per_minute, self.login_failures_per_ip) > SOFTEST:
-            raise ValueError(f"{PREFIX}LOGIN_POSTS_PER_MINUTE and {PREFIX}LOGIN_FAILURES_PER_IP are {SOFTEST} at most in production")
+        if self.env == "production":
+            self._safe_in_production()
         return self
+
+    def _safe_in_production(self) -> None:
+        weak = {"LOOKUP_KEY": typed(self.lookup()), "ENCRYPTION_KEYS": any(typed(key) for key in self.ring().values())}
+        if named := [PREFIX + name for name, is_weak in weak.items() if is_weak]:
+            raise ValueError(f"{' and '.join(named)}: wants 32 random bytes, as `openssl rand -base64 32` prints them")
+        if self.lookup() in self.ring().values():
+            raise ValueError(f"{PREFIX}LOOKUP_KEY is one of {PREFIX}ENCRYPTION_KEYS; each wants a key of its own")
+        limits = ("login_posts_per_minute", "login_failures_per_ip", "guesses_per_address", "guesses_per_key")
+        if soft := [f"{PREFIX}{name}".upper() for name in limits if getattr(self, name) > SOFTEST]:
+            raise ValueError(f"{' and '.join(soft)}: {SOFTEST} at most in production")
+        if any(ip_network(item).prefixlen == 0 for item in self.trusted_proxies):
+            raise ValueError(f"{PREFIX}TRUSTED_PROXIES trusts everybody: each caller could choose its own address")
 
     @classmethod
     def settings_customise_sources(

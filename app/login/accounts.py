@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from app.base.imported import dearness
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import passwords
@@ -35,11 +36,15 @@ async def create_user(world: World, by: Actor, values: dict[str, Any], given: Cr
         async with world.db.write() as session:
             row = await users.insert_user(session, world, by, values)
             if hashed is not None:
-                facts = {"imported": credential.password is None, "must_change": credential.must_change}
+                facts: dict[str, Any] = {"must_change": credential.must_change}
+                if credential.password is None:
+                    facts |= {"imported": True, "form": dearness(hashed)}
                 await passwords.put(session, world, by, row.id, hashed, **facts)
-            return row
     except IntegrityError as error:
         raise users.named(error) from error
+    if credential.imported is not None:
+        world.hasher.pace.due = 0.0  # it may be the first of its kind
+    return row
 
 
 async def me(world: World, holder: EndUser) -> AnyRow:

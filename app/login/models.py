@@ -26,8 +26,8 @@ class Factor(Base):
     """An authenticator, also a dead one. A password has `hash`; a TOTP device has `secret_sealed` and the `last_step` it spent.
 
     A recovery code has a `hash` and the `selector` that finds it; `used_at` is when it was spent. `imported`: the hash came from
-    another system, over the password as it was typed there. `locked_until` is not used since 0004 (see `throttles`); it stays
-    for replicas of before.
+    another system, over the password as it was typed there; `form` is then its scheme and costs, while it counts.
+    `locked_until` is not used since 0004 (see `throttles`); it stays for replicas of before.
     """
 
     __tablename__ = "factors"
@@ -47,6 +47,7 @@ class Factor(Base):
             postgresql_where=text("kind = 'totp' AND state = 'pending'"),
         ),
         Index("ix_factors_user_id", "user_id", "kind", "state"),
+        Index("ix_factors_form", "form", sqlite_where=text("form IS NOT NULL"), postgresql_where=text("form IS NOT NULL")),
     )
 
     id: Mapped[Identifier]
@@ -61,6 +62,7 @@ class Factor(Base):
     locked_until: Mapped[Instant | None]
     selector: Mapped[str | None] = mapped_column(String(8))
     imported: Mapped[bool] = mapped_column(default=False, server_default=false())
+    form: Mapped[str | None] = mapped_column(String(64))
     must_change: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[Instant]
     confirmed_at: Mapped[Instant | None]

@@ -80,7 +80,7 @@ def importable(world: World, hashed: str) -> str:
 async def put(session: Session, world: World, by: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
     """Set the password, in the place of the one before. A step: what it ends with it is for the caller to say."""
     now, factor_id = world.clock.now(), world.entropy.identifier()
-    old = update(Factor).where(Factor.user_id == user_id, *CURRENT).values(state=FactorState.REVOKED, hash=None)
+    old = update(Factor).where(Factor.user_id == user_id, *CURRENT).values(state=FactorState.REVOKED, hash=None, form=None)
     replaced = (await session.execute(old)).rowcount
     values = {
         "id": factor_id,
@@ -108,7 +108,7 @@ async def rehashed(world: World, password: str, stored: str, *, imported: bool) 
 async def upgrade(session: Session, user_id: UUID, stored: str, fresh: str) -> None:
     """Put the fresh hash in the place of the one that was verified, unless the password was changed meanwhile."""
     same = update(Factor).where(Factor.user_id == user_id, *CURRENT, Factor.hash == stored)
-    await session.execute(same.values(hash=fresh, imported=False))
+    await session.execute(same.values(hash=fresh, imported=False, form=None))
 
 
 async def change(world: World, origin: Origin, who: Subject, current: str, new: str) -> None:

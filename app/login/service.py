@@ -14,6 +14,7 @@ from app.events.service import Actor
 from app.login import notices, passwords, recovery, revocation, throttle, totp, unfinished
 from app.login.holds import hold_account
 from app.login.models import Factor, SessionRow
+from app.login.pacing import keep_pace
 from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing, StepNotDue
 from app.login.rules import Need, Proofs, fresh
 from app.login.sessions import UNTOLD, Client
@@ -54,6 +55,7 @@ async def begin(
     ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver.
     """
     sign = await signer(world)
+    await keep_pace(world)
     who = await _find(world, identifier, client)
     key = throttle.password_key(world, identifier, client.digest if who is not None and who.seen else None)
     await throttle.knock(world, origin, key)

@@ -64,7 +64,7 @@ def handed_out(world: World, sign: Signer, row: Mapping[str, Any], fresh: refres
 def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
     """(whom a signed, unexpired access token of ours names, its claims) (RFC 9068 section 4). Raises TokenInvalid."""
     try:
-        claims = sign.read(TOKEN_TYPE, token)
+        claims = sign.read_current(TOKEN_TYPE, token)
         good = (
             claims["iss"] == world.settings.public_url
             and claims["aud"] == AUDIENCE

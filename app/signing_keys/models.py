@@ -10,11 +10,12 @@ from app.db.types import Digest, Instant, JsonMap, Word
 
 
 class State(StrEnum):
-    """A key is published before it signs, and stays published after (R63)."""
+    """A key is published before it signs, and stays published after (R63); unless it leaked, and was revoked."""
 
     NEXT = "next"
     ACTIVE = "active"
     RETIRED = "retired"
+    REVOKED = "revoked"
 
 
 class KeyMark(Base):

@@ -3,6 +3,18 @@
 from app.base.problems import Kind, Problem
 
 
+class KeyNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "signing_key_not_found"
+    title = "There is no such signing key."
+
+
+class KeyInUse(Problem):
+    kind = Kind.CONFLICT
+    code = "signing_key_in_use"
+    title = "The signing key signs; rotate first, then revoke it."
+
+
 class KeyTooYoung(Problem):
     kind = Kind.CONFLICT
     code = "signing_key_too_young"

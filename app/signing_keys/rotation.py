@@ -4,12 +4,12 @@ A key is published a day before it signs, so that whoever caches the set knows i
 must verify years later.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Column, MetaData, Select, exists, insert, or_, select, update
 
 from app.base.sealing import Place
 from app.base.signing import SigningKey
@@ -17,15 +17,40 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.signing_keys.models import SigningKeyRow, State
-from app.signing_keys.problems import KeyTooYoung
-from app.signing_keys.service import place, signer
+from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
+from app.signing_keys.service import WrongKeys, place, signer
 from app.world import World
 
 PUBLISHED_AHEAD = timedelta(hours=24)
 BATCH = 200
 
-Sealed = tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]]
+Sealed = tuple[Column[Any], Column[Any]]
 """(the key column of a table, its sealed column)"""
+
+
+def sealed_columns(tables: MetaData) -> list[Sealed]:
+    """Every column that holds sealed text, of whichever room: by its name. What a repeated call is answered with is not among them; it
+    is forgotten within a day."""
+    every = tables.sorted_tables
+    return [(next(iter(it.primary_key)), column) for it in every for column in it.columns if column.name.endswith("_sealed")]
+
+
+async def check_sealed(world: World, tables: MetaData) -> None:
+    """Whether the ring holds every key that a row was sealed with (R23). Raises WrongKeys, which names the columns."""
+    ring = [f"{kid}:" for kid in world.keys.sealer.ring]
+
+    async def ask(session: Session) -> list[str]:
+        return [
+            f"{column.table.name}.{column.name}" for _, column in sealed_columns(tables) if await session.scalar(_foreign(column, ring))
+        ]
+
+    if lost := await world.db.find(ask):
+        raise WrongKeys("LICENTIA_ENCRYPTION_KEYS", f"lacks a key that rows are sealed with, in {', '.join(lost)}")
+
+
+def _foreign(column: Column[Any], ring: Sequence[str]) -> Select[tuple[bool]]:
+    ours = or_(*(column.startswith(kid, autoescape=True) for kid in ring))
+    return select(exists(select(1).where(column.is_not(None), ~ours)))
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,26 @@ async def rotate(world: World, *, at_once: bool = False) -> Turned:
             await _publish(session, world, fresh, State.NEXT, now)
     world.keys.signing.signer = None
     return Turned(active, fresh.kid)
+
+
+async def revoke(world: World, kid: str) -> None:
+    """Put a key that leaked out of use: it leaves the published set, and vouches for no access token any more.
+
+    Receipts that it signed are still told from forgeries by the ledger that holds them. Raises KeyNotFound, KeyInUse for the one that
+    signs: rotate first.
+    """
+    now = world.clock.now()
+    async with world.db.write() as session:
+        idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([State.NEXT, State.RETIRED]))
+        if not (await session.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
+            state = await session.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
+            if state is None:
+                raise KeyNotFound
+            if state == State.ACTIVE:
+                raise KeyInUse
+            return
+        await record(session, world, "signing_key.revoked", Actor.system(), ("signing_key", world.entropy.identifier()), revoked=kid)
+    world.keys.signing.signer = None
 
 
 def _old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:
@@ -117,11 +162,11 @@ async def reseal(world: World, sealed: Sealed) -> int:
     done = 0
     while rows := await _stale(world, sealed, first):
         for row in rows:
-            where = Place(key.class_.__tablename__, column.key, row.key)
+            where = Place(key.table.name, column.name, row.key)
             again = world.keys.sealer.seal(world.keys.sealer.open(row.sealed, where), where)
             async with world.db.write() as session:
-                same = update(key.class_).where(key == row.key, column == row.sealed)
-                done += (await session.execute(same.values({column.key: again}))).rowcount
+                same = update(column.table).where(key == row.key, column == row.sealed)
+                done += (await session.execute(same.values({column.name: again}))).rowcount
     return done
 
 

@@ -10,10 +10,13 @@ from app.base.sealing import Place, SealBroken
 from app.base.signing import Signer, SigningKey
 from app.db import dialect
 from app.db.database import Session
+from app.db.types import AnyRow
 from app.signing_keys.models import KeyMark, SigningKeyRow, State
 from app.world import World
 
-_all = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.private_sealed).order_by(SigningKeyRow.created_at.desc())
+_all = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.retired_at, SigningKeyRow.private_sealed).order_by(
+    SigningKeyRow.created_at.desc()
+)
 
 
 LOOKUP_KEY = "lookup_key"
@@ -59,9 +62,18 @@ async def _load(world: World) -> Signer | None:
         rows = (await session.execute(_all)).all()
         keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
         active = [row.kid for row in rows if row.state == State.ACTIVE]
-        return Signer(keys[active[0]], keys) if active else None
+        return Signer(keys[active[0]], keys, frozenset(row.kid for row in rows if _vouches(world, row))) if active else None
 
     return await world.db.find(ask)
+
+
+def _vouches(world: World, row: AnyRow) -> bool:
+    """Whether what the key signs for minutes is taken: not from one that leaked, and from a retired one only until the last of it has
+    run out (R63)."""
+    if row.state == State.REVOKED:
+        return False
+    lasting = world.settings.access_lifetime + READ_ANEW
+    return row.retired_at is None or bool(world.clock.now() < row.retired_at + lasting)
 
 
 async def _check_lookup_key(world: World) -> None:
@@ -97,10 +109,16 @@ async def _make(world: World) -> None:
 
 
 async def key_set(world: World) -> list[dict[str, Any]]:
-    """The JWK set (RFC 7517 section 5): every public key that ever signed."""
+    """The JWK set (RFC 7517 section 5): every public key that ever signed, but for those that leaked."""
     await signer(world)
 
     async def ask(session: Session) -> list[dict[str, Any]]:
-        return list((await session.scalars(select(SigningKeyRow.public).order_by(SigningKeyRow.created_at.desc()))).all())
+        return list(
+            (
+                await session.scalars(
+                    select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(SigningKeyRow.created_at.desc())
+                )
+            ).all()
+        )
 
     return await world.db.find(ask)

@@ -227,10 +227,12 @@ def _widen_region(to: int, was: int) -> None:
 
 
 def _fill_texts(bind: sa.Connection) -> None:
-    texts = sa.table("agreement_texts", *(sa.column(name) for name in ("id", "body", "html", "html_sha256", "plain", "plain_sha256")))
+    texts = sa.table(
+        "agreement_texts", *(sa.column(name) for name in ("id", "locale", "body", "html", "html_sha256", "plain", "plain_sha256"))
+    )
     published = sa.text(f"version_id IN (SELECT id FROM agreement_versions WHERE {BEFORE})")  # noqa: S608  our own words
-    for row in bind.execute(sa.select(texts.c.id, texts.c.body).where(published)).all():
-        html, plain = rendering.html(row.body), rendering.plain(row.body)
+    for row in bind.execute(sa.select(texts.c.id, texts.c.locale, texts.c.body).where(published)).all():
+        html, plain = rendering.html(row.body, row.locale), rendering.plain(row.body)
         digests = {"html_sha256": sha256(html.encode()).hexdigest(), "plain_sha256": sha256(plain.encode()).hexdigest()}
         bind.execute(sa.update(texts).where(texts.c.id == row.id).values(html=html, plain=plain, **digests))
 

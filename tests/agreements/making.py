@@ -1,10 +1,13 @@
 """Making agreements and deciding on them over HTTP, for the tests of this room."""
 
 import asyncio
+import unicodedata
+from datetime import timedelta
 from typing import Any
 
 import httpx
 
+from app.base.durations import instant_text
 from tests.given import Given, Person
 
 TEXT = {
@@ -38,6 +41,28 @@ async def put(given: Given, made: Told, locale: str, body: Told) -> httpx.Respon
 
 async def publish(given: Given, made: Told, **body: Any) -> httpx.Response:
     return await given.client.post(f"/v1/agreement-versions/{made['id']}/publish", json=body, headers=given.root)
+
+
+def nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def days(given: Given, number: float) -> str:
+    """So many days from now, as the wire tells it."""
+    return instant_text(given.clock.now() + timedelta(days=number))
+
+
+async def cancel(given: Given, made: Told) -> httpx.Response:
+    return await given.client.post(f"/v1/agreement-versions/{made['id']}/cancel", headers=given.root)
+
+
+async def patch(given: Given, path: str, **body: Any) -> httpx.Response:
+    return await given.client.patch(path, json=body, headers=given.root)
+
+
+async def read(given: Given, path: str) -> Told:
+    """What the operator sees there."""
+    return given.expect(await given.client.get(path, headers=given.root))
 
 
 async def published(given: Given, found: Told, *locales: str, change_class: str = "material", **body: Any) -> Told:

@@ -1,6 +1,5 @@
 """The operator's side: declaring, drafting, writing texts, publishing, and what is frozen then."""
 
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -10,16 +9,11 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 
 from app.agreements.models import AgreementEvent, AgreementText, AgreementVersion
-from app.base.durations import instant_text
 from app.events.models import Event
 from app.world import World
 from tests.agreements import making
-from tests.agreements.making import TEXT, code
+from tests.agreements.making import TEXT, code, days
 from tests.given import Given
-
-
-def days(given: Given, number: float) -> str:
-    return instant_text(given.clock.now() + timedelta(days=number))
 
 
 async def test_declared_once_for_a_product(given: Given) -> None:
@@ -34,7 +28,20 @@ async def test_declared_once_for_a_product(given: Given) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"kind": "notice"}, {"region": "DE"}, {"name": ""}, {"default_locale": "e"}, {"extra": 1}, {"product": None}]
+    "body",
+    [
+        {"kind": "consent"},
+        {"region": "D"},
+        {"region": "CA-QUEBEC"},
+        {"region": "C\u00c4"},
+        {"name": ""},
+        {"default_locale": "e"},
+        {"required_locales": ["nb", "nb"]},
+        {"required_locales": "nb"},
+        {"minors": "ask"},
+        {"extra": 1},
+        {"product": None},
+    ],
 )
 async def test_what_cannot_be_declared(given: Given, body: dict[str, Any]) -> None:
     product = await given.product()

@@ -1,5 +1,6 @@
 """Configuration: typed, every fault at once by name, secrets from files, never a value in a message."""
 
+import base64
 import os
 import stat
 import subprocess
@@ -99,3 +100,39 @@ def test_the_command_line_ends_with_78_and_tells_each_fault_on_a_line() -> None:
     assert done.returncode == 78
     named = [line.partition(":")[0] for line in done.stderr.splitlines()]
     assert named == ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PORT", "LICENTIA_PUBLIC_URL"]
+
+
+TYPED = base64.b64encode(b"passwordpasswordpassword12345678").decode()
+REPEATED = base64.b64encode(b"abcdefgh" * 4).decode()
+OTHER = base64.b64encode(bytes(range(110, 142))).decode()
+GOOD = {
+    "LICENTIA_ENV": "production",
+    "LICENTIA_PUBLIC_URL": "https://id.example",
+    "LICENTIA_ENCRYPTION_KEYS": f"k1:{KEY}",
+    "LICENTIA_LOOKUP_KEY": OTHER,
+}
+
+
+def test_production_starts_with_good_keys() -> None:
+    assert Settings.load(GOOD).env == "production"
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        {"LICENTIA_LOOKUP_KEY": TYPED},
+        {"LICENTIA_LOOKUP_KEY": REPEATED},
+        {"LICENTIA_LOOKUP_KEY": KEY},
+        {"LICENTIA_ENCRYPTION_KEYS": f"k1:{TYPED}"},
+        {"LICENTIA_GUESSES_PER_KEY": "1000000"},
+        {"LICENTIA_GUESSES_PER_ADDRESS": "1000000"},
+        {"LICENTIA_LOGIN_FAILURES_PER_IP": "100000"},
+        {"LICENTIA_TRUSTED_PROXIES": "0.0.0.0/0"},
+        {"LICENTIA_TRUSTED_PROXIES": "10.0.0.0/8, ::/0"},
+    ],
+)
+def test_production_refuses_what_is_as_good_as_nothing(weak: dict[str, str]) -> None:
+    """Keys that somebody typed, one key for two uses, limits that never bite, and proxies that are everybody."""
+    told = faults(GOOD | weak)
+    assert any(next(iter(weak)) in f"{name} {sentence}" for name, sentence in told.items())
+    assert not any(value in str(told) for value in weak.values() if "=" in value)

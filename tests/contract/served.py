@@ -163,10 +163,17 @@ async def _agreements(given: Given, person: Person, agreed: Told, open_: Told) -
     shown = await making.present(given, person, open_)
     draft = await making.version(given, agreed, "en", "nb")
     ready = await making.version(given, agreed, "en")
+    scheduled = await making.published(given, open_, effective_at=making.days(given, 3))
+    doomed = await making.version(given, agreed, "en", "nb")
     return {
         "document_id": (agreed["id"], open_["id"]),
         "version_id": (draft["id"], shown["version"]),
         "version_id@/publish": (ready["id"], shown["version"]),
+        "version_id@/cancel": (scheduled["id"], shown["version"], draft["id"]),
+        "version_id@DELETE /v1/agreement-versions/{version_id}": (doomed["id"], scheduled["id"]),
+        "against": (shown["version"], ready["id"]),
+        "region": ("CA-QC", "EU", "NO"),
+        "required_locales": ([], ["en"], ["en", "nb"]),
         "version": (shown["version"],),
         "text_id": (shown["text"]["id"],),
         "presentation_id": (shown["id"],),

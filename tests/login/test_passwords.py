@@ -14,6 +14,7 @@ from app.base.imported import bearable, plain
 from app.base.passwords import MEMORY, Pace, PasswordHasher
 from app.login.blocklist import COMMON, fault
 from app.login.models import Factor
+from app.login.pacing import keep_pace
 from tests.given import PASSWORD, Given, Person
 from tests.web.test_problems import problem
 
@@ -47,6 +48,8 @@ TOO_DEAR = [
 def a_pace_of_its_own(hasher: PasswordHasher) -> None:
     """The slow hashes of one test are not the pace of the next."""
     hasher.pace.seen.clear()
+    hasher.pace.stored.clear()
+    hasher.pace.due = 0.0
 
 
 async def refused(given: Given, password: str, **more: Any) -> str:
@@ -243,3 +246,29 @@ def test_r11_while_imported_hashes_are_about_every_answer_takes_as_long() -> Non
     for _ in range(MEMORY):
         last = pace.floor(0.02, legacy=False)
     assert last == 0
+
+
+async def test_r11_the_first_try_at_an_imported_hash_is_not_slower_than_others(given: Given, hasher: PasswordHasher) -> None:
+    """The pace is known before anybody logs in, outlives any number of quick answers, and is let go when the last one is upgraded."""
+    person = await imported(given, LEGACY["bcrypt"])
+    hasher.pace.due = 0.0
+    await keep_pace(given.world)
+    assert list(hasher.pace.stored) == ["$2b$04$"]
+    cost = hasher.pace.stored["$2b$04$"]
+    for _ in range(MEMORY + 1):
+        assert hasher.pace.floor(0.0, legacy=False) == pytest.approx(1.5 * cost)
+    await given.logged_in(person)
+    hasher.pace.due = 0.0
+    await keep_pace(given.world)
+    assert hasher.pace.stored == {}
+
+
+async def test_a_forced_change_is_a_change(given: Given) -> None:
+    """The password that has to be changed is not taken for the new one."""
+    made = await given.post(
+        "/v1/users", {"email": "new@example.com", "password": PASSWORD, "email_verified": True, "password_change_required": True}
+    )
+    handle = await given.begin(Person(made["id"], made["email"]))
+    told = problem(await given.client.post("/v1/login/password", json={"new": PASSWORD}, headers=handle), 422, "malformed")
+    assert told["errors"][0]["code"] == "password_unchanged"
+    assert (await given.post("/v1/login/password", {"new": "a wholly different staple"}, handle))["status"] == "complete"

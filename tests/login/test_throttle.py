@@ -1,16 +1,17 @@
 """Slowing guesses down, and what a lock must not become: a weapon (R37 to R48)."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.events.models import Event
 from app.login import throttle
-from app.login.models import Throttle
-from app.web.callers import network
+from app.login.models import Factor, Throttle
+from app.web.callers import address, network
 from app.web.problems import TooManyAttempts
 from tests.given import Given, Person
 from tests.web.test_problems import problem
@@ -266,3 +267,55 @@ async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:
     assert str(rows[1].user_id) == person.id
     assert rows[0].data["ip"] == "127.0.0.1"
     assert opened == 1
+
+
+async def test_r44_unlocking_opens_devices_that_were_seen_too(given: Given) -> None:
+    person, device = await given.person(), {"fingerprint": "laptop-1"}
+    assert (await log_in(given, person.email, person.password, device=device)).status_code == 200
+    await wrong(given, person.email, 5, device=device)
+    assert waits(await log_in(given, person.email, person.password, device=device))
+    assert (await given.client.post(f"/v1/users/{person.id}/unlock", headers=given.root)).status_code == 204
+    assert (await log_in(given, person.email, person.password, device=device)).status_code == 200
+
+
+async def test_r43_a_burst_from_one_address_is_not_looked_at_beyond_its_limit(given: Given, app: FastAPI) -> None:
+    """Each try is a failure until it has passed; a right password takes its own back and no more (R42)."""
+    given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
+    person = await given.person()
+    for _ in range(9):
+        assert (await log_in(given, person.email, person.password)).status_code == 200
+    answers = await asyncio.gather(*(log_in(given, f"nobody-{number}@example.com", WRONG) for number in range(24)))
+    assert sum(answer.status_code == 401 for answer in answers) == 8
+    assert {answer.status_code for answer in answers} == {401, 429}
+    assert waits(await log_in(given, person.email, person.password)) > 0
+
+
+async def test_r72_wrong_codes_of_an_enrolment_are_noted_and_counted(given: Given, app: FastAPI) -> None:
+    given.configured(app, login_failures_per_ip=2, login_posts_per_minute=1000)
+    person = await given.logged_in()
+    made = await given.post("/v1/me/totp", {}, person.auth)
+    for _ in range(2):
+        answer = await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": "000000"}, headers=person.auth)
+        problem(answer, 401, "code_refused")
+    assert waits(await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": "000000"}, headers=person.auth))
+    async with given.world.db.lookup() as session:
+        assert await session.scalar(select(func.count()).select_from(Event).where(Event.type == "login.failed")) == 2
+
+
+async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: Given) -> None:
+    """Four wrong codes and the right one: what is left of the login is the new password."""
+    person = await given.with_totp()
+    await given.post(f"/v1/users/{person.id}/suspend")
+    await given.post(f"/v1/users/{person.id}/restore")
+    async with given.world.db.write() as session:
+        await session.execute(update(Factor).where(Factor.kind == "password").values(must_change=True))
+    handle = await given.begin(person)
+    for _ in range(4):
+        problem(await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=handle), 401, "code_refused")
+    told = given.expect(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle))
+    assert told["next"][0]["need"] == "new_password"
+    assert (await given.post("/v1/login/password", {"new": "a wholly different staple"}, handle))["status"] == "complete"
+
+
+def test_r46_a_zone_in_an_address_is_of_another_machine() -> None:
+    assert address("fe80::1%" + "a" * 100) == "fe80::1"

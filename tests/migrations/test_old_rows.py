@@ -3,19 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pyotp
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.engine import make_url
 
 from app.base.settings import Settings
 from app.base.signing import read_with_key_set
 from app.db import schema
 from app.world import World
+from tests import databases
 from tests.clock import TurnedClock
-from tests.conftest import SECRETS
+from tests.conftest import SECRETS, NewPostgres
 from tests.migrations import old_rows, trees
 
 FROZEN = old_rows.frozen()
@@ -41,17 +44,39 @@ class Old:
         return {"license_key": self.held["license_key"], "device": {"fingerprint": "laptop"}}
 
 
+class Upgraded:
+    """Databases migrated to the release that left the rows, filled with them, and upgraded: made once, then copied."""
+
+    def __init__(self, folder: Path, server: NewPostgres) -> None:
+        self.folder = folder
+        self.server = server
+        self.made: dict[tuple[str, str], str] = {}
+
+    async def copied(self, kind: str, left: str, target: Path) -> str:
+        """The address of a copy with the rows that `left` left."""
+        if (kind, left) not in self.made:
+            empty = databases.sqlite_url(self.folder / f"{left}.db") if kind == "sqlite" else await self.server.empty()
+            config = schema.alembic_config(empty)
+            await trees.up(config, left)
+            await old_rows.insert(empty, FROZEN[left]["tables"])
+            await trees.up(config)
+            self.made[kind, left] = empty
+        made = str(make_url(self.made[kind, left]).database)
+        return databases.copied(Path(made), target) if kind == "sqlite" else await self.server.empty(like=made)
+
+
+@pytest.fixture(scope="session")
+def upgraded(tmp_path_factory: pytest.TempPathFactory, new_postgres: NewPostgres) -> Upgraded:
+    return Upgraded(tmp_path_factory.mktemp("upgraded"), new_postgres)
+
+
 @pytest.fixture(params=sorted(FROZEN))
-async def old(request: pytest.FixtureRequest, empty: str, shared_app: FastAPI) -> AsyncIterator[Old]:
-    """Migrated to the release that left the rows, filled with them, and upgraded."""
-    config, left = schema.alembic_config(empty), FROZEN[request.param]
-    await trees.up(config, request.param)
-    await old_rows.insert(empty, left["tables"])
-    await trees.up(config)
-    clock = TurnedClock(left["held"]["at"])
-    shared_app.state.world = world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": empty}), clock=clock)
+async def old(request: pytest.FixtureRequest, kind: str, upgraded: Upgraded, tmp_path: Path, shared_app: FastAPI) -> AsyncIterator[Old]:
+    url, held = await upgraded.copied(kind, request.param, tmp_path / "old.db"), FROZEN[request.param]["held"]
+    clock = TurnedClock(held["at"])
+    shared_app.state.world = world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url}), clock=clock)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(shared_app), base_url="http://licentia.test") as client:
-        yield Old(client, clock, left["held"])
+        yield Old(client, clock, held)
     await world.db.close()
 
 

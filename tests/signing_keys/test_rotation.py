@@ -9,10 +9,13 @@ from sqlalchemy import func, select
 
 from app.base.sealing import LookupKey, Sealer
 from app.base.signing import KeyShelf
+from app.db.base import table
 from app.login.models import Factor
+from app.models import METADATA
 from app.signing_keys import rotation
 from app.signing_keys.models import SigningKeyRow
-from app.signing_keys.problems import KeyTooYoung
+from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
+from app.signing_keys.service import WrongKeys, signer
 from app.world import Keys, World
 from tests.given import Given
 
@@ -80,9 +83,58 @@ async def test_r23_sealed_secrets_move_to_the_first_key_of_the_ring(given: Given
     lookup = LookupKey(world.settings.lookup())
     keys = Keys(Sealer(ring, world.entropy), lookup, KeyShelf())
     turned = World(world.db, world.clock, world.entropy, world.settings, keys, world.hasher)
-    assert await rotation.reseal(turned, (Factor.id, Factor.secret_sealed)) == 1
-    assert await rotation.reseal(turned, (SigningKeyRow.kid, SigningKeyRow.private_sealed)) == 1
+    assert await rotation.reseal(turned, (table(Factor).c.id, table(Factor).c.secret_sealed)) == 1
+    assert await rotation.reseal(turned, (table(SigningKeyRow).c.kid, table(SigningKeyRow).c.private_sealed)) == 1
     world.keys.sealer.__dict__["ring"] = {"t2": NEW_KEY}  # the old key is gone
     world.keys.signing.signer = None
     body = {"identifier": person.email, "password": person.password, "totp": given.totp(person)}
     assert (await given.post("/v1/login", body, {}))["session"]["acr"] == "aal2"
+
+
+async def test_r63_a_retired_key_makes_no_access_tokens_once_the_last_has_run_out(given: Given) -> None:
+    """Whoever has kept its private half could go on for ever."""
+    person = await given.logged_in()
+    sign = await signer(given.world)
+    claims = sign.read("at+jwt", str(person.token))
+    await rotation.rotate(given.world, at_once=True)
+    fresh = {"iat": int(given.clock.now().timestamp()) + 1000, "exp": int(given.clock.now().timestamp()) + 3000}
+    forged = {"Authorization": f"Bearer {sign.sign('at+jwt', claims | fresh)}"}
+    given.clock.forward(minutes=16)
+    assert (await given.client.get("/v1/me", headers=forged)).status_code == 401
+    again = {"Authorization": f"Bearer {(await signer(given.world)).sign('at+jwt', claims | fresh)}"}
+    assert (await given.client.get("/v1/me", headers=again)).status_code == 200  # it was not for anything else
+
+
+async def test_r63_a_key_that_leaked_is_revoked(given: Given) -> None:
+    person = await given.logged_in()
+    leaked = signed_by(person.token)
+    with pytest.raises(KeyInUse):
+        await rotation.revoke(given.world, leaked)
+    with pytest.raises(KeyNotFound):
+        await rotation.revoke(given.world, "nothing")
+    await rotation.rotate(given.world, at_once=True)
+    assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
+    for _ in range(2):
+        await rotation.revoke(given.world, leaked)
+    assert leaked not in await published(given)
+    assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 401
+
+
+async def test_r23_a_start_without_a_key_that_rows_name_is_refused(given: Given, world: World) -> None:
+    await given.with_totp()
+    await rotation.check_sealed(world, METADATA)
+    lost = World(
+        world.db,
+        world.clock,
+        world.entropy,
+        world.settings,
+        Keys(Sealer({"t2": NEW_KEY}, world.entropy), world.keys.lookup, KeyShelf()),
+        world.hasher,
+    )
+    with pytest.raises(WrongKeys, match=r"factors\.secret_sealed"):
+        await rotation.check_sealed(lost, METADATA)
+
+
+def test_r23_every_sealed_column_is_known() -> None:
+    names = {f"{column.table.name}.{column.name}" for _, column in rotation.sealed_columns(METADATA)}
+    assert {"factors.secret_sealed", "signing_keys.private_sealed", "activations.token_sealed", "messages.recipient_sealed"} <= names

@@ -1,0 +1,48 @@
+"""The server's own keys as the configuration writes them: 32 random bytes each, in base64."""
+
+import base64
+import binascii
+
+from pydantic import SecretStr
+
+KEY_OCTETS = 32
+PRINTABLE = frozenset(range(0x20, 0x7F))
+
+
+def decoded_key(text: str) -> bytes:
+    """32 bytes from base64, either alphabet, and not a few of them over and over. Raises ValueError without repeating the text."""
+    try:
+        key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError) as wrong:
+        raise ValueError("wants base64") from wrong
+    if len(key) != KEY_OCTETS or len(set(key)) < KEY_OCTETS // 2:
+        raise ValueError("wants 32 random bytes in base64, as `openssl rand -base64 32` prints them")
+    return key
+
+
+def decoded_ring(text: str) -> dict[str, bytes]:
+    """`kid:base64,kid:base64` to keys by id, in order. Raises ValueError without repeating the text."""
+    ring: dict[str, bytes] = {}
+    for item in text.strip().split(","):
+        kid, colon, key = item.strip().partition(":")
+        if not colon or not kid.isalnum() or kid in ring:
+            raise ValueError("wants kid:base64 pairs with commas between, each kid once, letters and digits")
+        ring[kid] = decoded_key(key)
+    return ring
+
+
+def checked_key(secret: SecretStr) -> SecretStr:
+    """The secret itself, if it is a key. Raises ValueError."""
+    decoded_key(secret.get_secret_value())
+    return secret
+
+
+def checked_ring(secret: SecretStr) -> SecretStr:
+    """The secret itself, if it is a ring of keys. Raises ValueError."""
+    decoded_ring(secret.get_secret_value())
+    return secret
+
+
+def typed(key: bytes) -> bool:
+    """Whether somebody typed the key, rather than drawing it: 32 random bytes are all printable once in 10^13 times."""
+    return all(octet in PRINTABLE for octet in key)

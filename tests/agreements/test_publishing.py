@@ -1,0 +1,190 @@
+"""Publishing and cancelling: what is frozen, what keeps a version back, ordinals and states through time."""
+
+from datetime import timedelta
+from hashlib import sha256
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
+
+from app.agreements.models import AgreementText, AgreementVersion
+from app.events.models import Event
+from tests.agreements import making
+from tests.agreements.making import TEXT, code, days
+from tests.given import Given
+
+
+async def stored(given: Given, version_id: str) -> dict[str, tuple[str | None, ...]]:
+    """The frozen forms of a version's texts, by language."""
+    wanted = select(
+        AgreementText.locale, AgreementText.html, AgreementText.html_sha256, AgreementText.plain, AgreementText.plain_sha256
+    ).where(AgreementText.version_id == UUID(version_id))
+    async with given.world.db.lookup() as session:
+        return {row.locale: tuple(row)[1:] for row in await session.execute(wanted)}
+
+
+async def test_r2_html_and_plain_text_are_made_at_publish(given: Given) -> None:
+    """R2: nothing in a draft, everything with its hash at publish, and in a language that comes later; then the same for ever."""
+    found = await making.document(given)
+    made = await making.version(given, found, "en", "ar", body="# Terms\n\nBe *kind*.")
+    assert await stored(given, made["id"]) == dict.fromkeys(("en", "ar"), (None, None, None, None))
+    told = given.expect(await making.publish(given, made))
+    given.expect(await making.put(given, made, "nb", {**TEXT, "body": "# Vilkår"}))
+    kept = await stored(given, made["id"])
+    assert kept["en"][0] == '<article lang="en" dir="ltr">\n<h1>Terms</h1>\n<p>Be <em>kind</em>.</p>\n</article>\n'
+    assert kept["en"][2] == "Terms\n\nBe kind.\n"
+    assert kept["ar"][0] == '<article lang="ar" dir="rtl">\n<h1>Terms</h1>\n<p>Be <em>kind</em>.</p>\n</article>\n'
+    assert kept["nb"][2] == "Vilkår\n"
+    for html, html_sha256, plain, plain_sha256 in kept.values():
+        assert html is not None
+        assert plain is not None
+        assert html_sha256 == sha256(html.encode()).hexdigest()
+        assert plain_sha256 == sha256(plain.encode()).hexdigest()
+    assert {text["locale"]: (text["html_sha256"], text["plain_sha256"]) for text in told["texts"]} == {
+        locale: (kept[locale][1], kept[locale][3]) for locale in ("ar", "en")
+    }
+
+
+@pytest.mark.parametrize("column", ["html", "html_sha256", "plain", "plain_sha256"])
+async def test_r2_the_database_keeps_them(given: Given, column: str) -> None:
+    """R2, R3: a trigger on both databases, also for a version that was cancelled."""
+    found = await making.document(given)
+    made = await making.published(given, found, effective_at=days(given, 3))
+    other = update(AgreementText).where(AgreementText.version_id == UUID(made["id"])).values({column: "other"})
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match="frozen"):
+            async with given.world.db.write() as session:
+                await session.execute(other)
+        given.expect(await making.cancel(given, made))
+
+
+async def test_r4_required_languages(given: Given) -> None:
+    """R4: every required language has its text, or nothing is published; the missing ones are named."""
+    found = await making.document(given, required_locales=["fr-CA", "nb"])
+    made = await making.version(given, found, "en", "fr")
+    refused = await making.publish(given, made)
+    assert code(refused) == (409, "agreement_required_text_missing")
+    assert refused.json()["locales"] == ["fr-CA", "nb"]
+    for locale in ("fr-CA", "nb"):
+        given.expect(await making.put(given, made, locale, TEXT))
+    given.expect(await making.publish(given, made))
+
+
+async def test_who_published(given: Given) -> None:
+    """The operator's key is noted with the version."""
+    found = await making.document(given)
+    made = await making.version(given, found)
+    key = await given.post("/v1/api-keys", {"name": "legal", "scopes": ["agreements:write"]})
+    answer = await given.client.post(
+        f"/v1/agreement-versions/{made['id']}/publish", json={}, headers={"Authorization": f"Bearer {key['key']}"}
+    )
+    assert given.expect(answer)["published_by"] == key["id"]
+
+
+async def test_r5_cancelled(given: Given) -> None:
+    """R5: a scheduled version that nobody decided on is taken back; once more changes nothing, and one event tells of it."""
+    found = await making.document(given)
+    first = await making.published(given, found)
+    made = await making.published(given, found, effective_at=days(given, 3))
+    told = given.expect(await making.cancel(given, made))
+    assert (told["state"], told["ordinal"], told["cancelled_at"] is None) == ("cancelled", 2, False)
+    given.clock.forward(days=1)
+    assert given.expect(await making.cancel(given, made)) == told
+    given.clock.forward(days=9)
+    read = await making.read(given, f"/v1/agreements/{found['id']}")
+    assert [(it["id"], it["state"]) for it in read["versions"]] == [(made["id"], "cancelled"), (first["id"], "effective")]
+    async with given.world.db.lookup() as session:
+        events = (await session.scalars(select(Event.data).where(Event.type == "agreement.cancelled"))).all()
+    assert [it["version"] for it in events] == [made["id"]]
+
+
+async def test_r5_what_cannot_be_cancelled(given: Given) -> None:
+    """R5: a draft, a version in effect, a superseded one: a successor is the way."""
+    found = await making.document(given)
+    made = await making.version(given, found)
+    for state in ("draft", "effective", "superseded"):
+        refused = await making.cancel(given, made)
+        assert code(refused) == (409, "agreement_version_not_scheduled")
+        assert refused.json()["state"] == state
+        given.expect(await making.publish(given, made if state == "draft" else await making.version(given, found)))
+    coming = await making.published(given, found, effective_at=days(given, 3))
+    given.clock.forward(days=3)
+    assert code(await making.cancel(given, coming)) == (409, "agreement_version_not_scheduled")
+
+
+async def test_r5_what_somebody_decided_on_stays(given: Given) -> None:
+    """R5, R10: accepted early or declined early, it cannot be taken back any more; not even by hand."""
+    for decision in ("accept", "decline"):
+        found = await making.in_force(given)
+        person = await given.logged_in()
+        await making.accepted(given, person, found)
+        coming = await making.published(given, found, effective_at=days(given, 3))
+        shown = await making.present(given, person, found)
+        assert shown["version"] == coming["id"]
+        given.expect(await making.decide(given, person, shown, decision))
+        assert code(await making.cancel(given, coming)) == (409, "agreement_version_decided")
+        assert (await making.read(given, f"/v1/agreement-versions/{coming['id']}"))["state"] == "scheduled"
+        with pytest.raises(DBAPIError, match="frozen"):
+            async with given.world.db.write() as session:
+                await session.execute(update(AgreementVersion).where(AgreementVersion.id == UUID(coming["id"])).values(status="cancelled"))
+
+
+async def test_r6_an_ordinal_never_comes_twice(given: Given) -> None:
+    """R4, R6: after a cancelled version the next one counts on, and may take effect before the cancelled one would have."""
+    found = await making.document(given)
+    await making.published(given, found)
+    for ordinal in (2, 3):
+        made = await making.published(given, found, effective_at=days(given, 30))
+        assert made["ordinal"] == ordinal
+        given.expect(await making.cancel(given, made))
+    made = await making.published(given, found, effective_at=days(given, 1))
+    assert (made["ordinal"], made["state"]) == (4, "scheduled")
+    given.clock.forward(days=1)
+    told = await making.read(given, f"/v1/agreements/{found['id']}")
+    assert [(it["ordinal"], it["state"]) for it in told["versions"]] == [
+        (4, "effective"),
+        (3, "cancelled"),
+        (2, "cancelled"),
+        (1, "superseded"),
+    ]
+
+
+async def test_r8_after_a_cancelled_first_version_the_first_is_material(given: Given) -> None:
+    """R8: the cancelled one bound nobody. What follows is the first: material, with nothing to say about changes."""
+    found = await making.document(given)
+    given.expect(await making.cancel(given, await making.published(given, found, effective_at=days(given, 3))))
+    notice = await making.version(given, found, change_class="notice")
+    assert code(await making.publish(given, notice)) == (409, "agreement_first_not_material")
+    made = await making.version(given, found, changes=None)
+    assert given.expect(await making.publish(given, made))["ordinal"] == 2
+    given.expect(await making.put(given, made, "nb", TEXT))
+    second = await making.version(given, found, changes=None)
+    assert code(await making.publish(given, second)) == (409, "agreement_changes_missing")
+
+
+async def test_r4_one_scheduled_at_a_time(given: Given) -> None:
+    """R4: a second one waits until the first is in effect or cancelled."""
+    found = await making.document(given)
+    waiting = await making.published(given, found, effective_at=days(given, 3))
+    made = await making.version(given, found)
+    refused = await making.publish(given, made, effective_at=days(given, 4))
+    assert code(refused) == (409, "agreement_already_scheduled")
+    assert (refused.json()["version"], refused.json()["effective_at"]) == (waiting["id"], waiting["effective_at"])
+    given.expect(await making.cancel(given, waiting))
+    given.expect(await making.publish(given, made, effective_at=days(given, 1)))
+
+
+async def test_r7_states_through_time(given: Given) -> None:
+    """R7: scheduled to the last millisecond, effective at the moment itself, superseded by the next; no job flips anything."""
+    found = await making.document(given)
+    made = await making.version(given, found)
+    path = f"/v1/agreement-versions/{made['id']}"
+    states = [(await making.read(given, path))["state"]]
+    given.expect(await making.publish(given, made, effective_at=days(given, 3), grace_until=days(given, 5)))
+    for forward in (timedelta(days=3) - timedelta(milliseconds=1), timedelta(milliseconds=1), timedelta(days=30)):
+        given.clock.moment += forward
+        states.append((await making.read(given, path))["state"])
+    await making.published(given, found, change_class="editorial")
+    states.append((await making.read(given, path))["state"])
+    assert states == ["draft", "scheduled", "effective", "effective", "superseded"]

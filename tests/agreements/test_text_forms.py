@@ -1,0 +1,131 @@
+"""A published text over HTTP: byte for byte in every script (R1), as Markdown, HTML or plain text, each with its own hash (R2)."""
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from tests.agreements import making
+from tests.agreements.making import TEXT, code, days
+from tests.given import Given
+
+TEXTS = {
+    "nb": "# Vilkår\n\nDen som bruker *Studio*, må være snill: æøå ÆØÅ.\n",
+    "ru": "# Условия\n\nПользователь обязуется быть добрым — ёлка, «кавычки».\n",
+    "zh-Hans": "# 条款\n\n用户必须善良。龙、鱼、𠮷野家。\n",
+    "zh-Hant": "# 條款\n\n使用者必須善良。龍、魚、葛󠄀城。\n",
+    "ar": "# الشروط\n\nيجب أن يكون المستخدم لطيفًا: ١٢٣ (Studio\u200f)، بِسْمِ.\n",
+    "hi": "# नियम\n\nउपयोगकर्ता को दयालु होना चाहिए: क्‍ष क्‌ष।\n",
+    "yo": "# Àdéhùn\n\nẸ̀kọ́ ọ̀fẹ́ n̄ m̀ – zo\u0323\u0302ns e\u0301\u0327.\n",
+    "vi": "# Điều khoản\n\nNgười dùng phải tử tế: ễ ợ ữ.\n",
+    "th": "# ข้อกำหนด\n\nผู้ใช้ต้องมีน้ำใจ 👩\u200d🚀 🏴󠁧󠁢󠁥󠁮󠁧󠁿\n",
+}
+"""With astral planes, variation selectors, marks in either order, joiners and direction marks."""
+
+
+async def get(given: Given, text: dict[str, Any], **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await given.client.get(f"/v1/agreement-texts/{text['id']}", headers=named)
+
+
+async def in_all(given: Given, body: str | None = None) -> dict[str, dict[str, Any]]:
+    """The texts of one published version, by language."""
+    found = await making.document(given, default_locale="nb")
+    made = await making.version(given, found, "nb")
+    for locale, text in TEXTS.items():
+        given.expect(await making.put(given, made, locale, {**TEXT, "body": body or text, "statement": text}))
+    return {text["locale"]: text for text in given.expect(await making.publish(given, made))["texts"]}
+
+
+async def test_r1_every_script_byte_for_byte(given: Given) -> None:
+    """R1: NFC over UTF-8, the hash over what comes over the wire, the statement as it was written."""
+    for locale, text in (await in_all(given)).items():
+        wanted = making.nfc(TEXTS[locale])
+        answer = await get(given, text)
+        assert answer.content == wanted.encode()
+        assert answer.headers["content-language"] == locale
+        assert answer.headers["etag"] == f'"{sha256(answer.content).hexdigest()}"' == f'"{text["sha256"]}"'
+        assert (text["body"], text["statement"]) == (wanted, TEXTS[locale])
+
+
+async def test_r1_what_looks_the_same_is_the_same(given: Given) -> None:
+    """R1: composed, decomposed, and with its marks in the other order: one hash."""
+    made = await making.version(given, await making.document(given))
+    hashes = set()
+    for body in ("Cafe\u0301 zo\u0302\u0323ns", "Caf\u00e9 zo\u0323\u0302ns\n", "Caf\u00e9 z\u1ed9ns\r\n"):
+        hashes.add(given.expect(await making.put(given, made, "en", {**TEXT, "body": body}))["sha256"])
+    assert hashes == {sha256("Café zộns\n".encode()).hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, "text/markdown"),
+        ("*/*", "text/markdown"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("text/plain", "text/plain"),
+        ("text/markdown;q=0.1, text/*;q=0.5, text/html;q=0", "text/plain"),
+    ],
+)
+async def test_r2_in_the_form_that_is_asked_for(given: Given, accept: str | None, form: str) -> None:
+    """R2, RFC 9110 section 12.5.1: the frozen bytes of each form, under their own hash, for whatever stands between to tell apart."""
+    for locale, text in (await in_all(given)).items():
+        answer = await get(given, text, **({"accept": accept} if accept else {"accept": ""}))
+        column = {"text/markdown": "sha256", "text/html": "html_sha256", "text/plain": "plain_sha256"}[form]
+        assert answer.headers["content-type"] == f"{form}; charset=utf-8"
+        assert answer.headers["etag"] == f'"{sha256(answer.content).hexdigest()}"' == f'"{text[column]}"'
+        assert answer.headers["vary"] == "Accept"
+        assert answer.headers["content-language"] == locale
+        assert making.nfc(TEXTS[locale]).splitlines()[0].removeprefix("# ") in answer.text
+
+
+async def test_html_is_inert_in_a_browser(given: Given) -> None:
+    """Should anything ever pass the sanitiser, the policy keeps it from running; nobody guesses at the type."""
+    text = (await in_all(given, "<script>alert(1)</script>\n\n[x](javascript:alert(1)) ![y](https://a.example/z.png)"))["ar"]
+    answer = await get(given, text, accept="text/html")
+    assert "<script" not in answer.text
+    assert "<img" not in answer.text
+    assert 'href="javascript' not in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.text.startswith('<article lang="ar" dir="rtl">')
+    plain = await get(given, text, accept="text/plain")
+    assert "content-security-policy" not in plain.headers
+    assert plain.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_form_that_is_had_already(given: Given) -> None:
+    """RFC 9110 section 13.1.2: 304 for the tag of this form, with the headers of the text; another form's tag is another's."""
+    text = (await in_all(given))["nb"]
+    tags = {"text/markdown": text["sha256"], "text/html": text["html_sha256"], "text/plain": text["plain_sha256"]}
+    assert len(set(tags.values())) == 3
+    for form, own in tags.items():
+        for other, tag in tags.items():
+            answer = await get(given, text, accept=form, if_none_match=f'W/"{tag}"')
+            assert answer.status_code == (304 if form == other else 200)
+            assert answer.headers["etag"] == f'"{own}"'
+            assert answer.headers["vary"] == "Accept"
+            assert answer.headers["content-language"] == "nb"
+            assert bool(answer.content) == (form != other)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html;q=0, image/*", "text/markdown;variant=GFM"])
+async def test_a_form_that_there_is_not(given: Given, accept: str) -> None:
+    """406 with the forms that there are."""
+    refused = await get(given, (await in_all(given))["nb"], accept=accept)
+    assert code(refused) == (406, "not_acceptable")
+    assert refused.json()["available"] == ["text/markdown", "text/html", "text/plain"]
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_cancelled_versions_text_stays_readable(given: Given) -> None:
+    """It was public: whoever has the address may read what it said. A draft's text is nobody's yet."""
+    found = await making.document(given)
+    made = await making.published(given, found, effective_at=days(given, 3))
+    given.expect(await making.cancel(given, made))
+    draft = (await making.read(given, f"/v1/agreement-versions/{(await making.version(given, found))['id']}"))["texts"][0]
+    for accept in ("text/markdown", "text/html", "text/plain"):
+        assert (await get(given, made["texts"][0], accept=accept)).status_code == 200
+        assert code(await get(given, draft, accept=accept)) == (404, "agreement_text_not_found")

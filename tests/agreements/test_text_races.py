@@ -1,0 +1,131 @@
+"""Operators who do things to one agreement at once: one order, and what is published is whole (R3, R4, R5, R6)."""
+
+from collections import Counter
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from app.agreements.models import AgreementText
+from app.events.models import Event
+from tests.agreements import making
+from tests.agreements.making import TEXT, days
+from tests.given import Given
+
+
+async def events(given: Given, type: str) -> int:
+    async with given.world.db.lookup() as session:
+        return await session.scalar(select(func.count()).where(Event.type == type)) or 0
+
+
+async def unfrozen(given: Given, version_id: str) -> int:
+    """Texts of a version that lack a form, or whose forms are not of their source."""
+    wanted = select(func.count()).where(AgreementText.version_id == UUID(version_id), AgreementText.html_sha256.is_(None))
+    async with given.world.db.lookup() as session:
+        return await session.scalar(wanted) or 0
+
+
+async def test_r4_two_drafts_scheduled_at_once(given: Given) -> None:
+    """R4, R6: of eight drafts one is scheduled; the others are told which, and no ordinal is lost to them."""
+    found = await making.document(given)
+    await making.published(given, found)
+    drafts = [await making.version(given, found) for _ in range(8)]
+    answers = await making.together(*(making.publish(given, it, effective_at=days(given, 3)) for it in drafts))
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 7}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"agreement_already_scheduled"}
+    states = [it["state"] for it in (await making.read(given, f"/v1/agreements/{found['id']}"))["versions"]]
+    assert Counter(states) == {"effective": 1, "scheduled": 1, "draft": 7}
+    (scheduled,) = (answer.json() for answer in answers if answer.status_code == 200)
+    assert scheduled["ordinal"] == 2
+    given.expect(await making.cancel(given, scheduled))
+    rest = [it for it in drafts if it["id"] != scheduled["id"]]
+    answers = await making.together(*(making.publish(given, it) for it in rest))
+    assert sorted(given.expect(answer)["ordinal"] for answer in answers) == [*range(3, 10)]
+
+
+async def test_r5_cancelled_by_many(given: Given) -> None:
+    """R5: sixteen at once; all are told the same, one event tells of it."""
+    found = await making.document(given)
+    made = await making.published(given, found, effective_at=days(given, 3))
+    answers = await making.together(*(making.cancel(given, made) for _ in range(16)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["state"] for answer in answers} == {"cancelled"}
+    assert await events(given, "agreement.cancelled") == 1
+
+
+async def test_r4_cancelled_while_the_next_is_published(given: Given) -> None:
+    """R4, R6: the next is published after the cancellation or refused before it; never are two scheduled."""
+    found = await making.document(given)
+    made = await making.published(given, found, effective_at=days(given, 3))
+    drafts = [await making.version(given, found) for _ in range(4)]
+    calls = [making.publish(given, it, effective_at=days(given, 1)) for it in drafts]
+    answers = await making.together(*calls[:2], making.cancel(given, made), *calls[2:])
+    assert answers[2].status_code == 200
+    assert Counter(answer.status_code for answer in answers)[200] <= 2
+    told = (await making.read(given, f"/v1/agreements/{found['id']}"))["versions"]
+    assert Counter(it["state"] for it in told)["scheduled"] <= 1
+    ordinals = sorted(it["ordinal"] for it in told if it["ordinal"])
+    assert ordinals == [*range(1, len(ordinals) + 1)]
+
+
+async def test_r2_languages_written_while_it_is_published(given: Given) -> None:
+    """R2, R3: each comes before the publish or after it; either way it is there, and frozen with all of its forms."""
+    found = await making.document(given)
+    made = await making.version(given, found)
+    locales = ["nb", "ru", "ar", "de", "fr", "zh-Hans", "zh-Hant", "hi"]
+    writes = [making.put(given, made, locale, TEXT) for locale in locales]
+    answers = await making.together(*writes[:4], making.publish(given, made), *writes[4:])
+    assert {answer.status_code for answer in answers} == {200}
+    told = await making.read(given, f"/v1/agreement-versions/{made['id']}")
+    assert sorted(text["locale"] for text in told["texts"]) == sorted(["en", *locales])
+    assert await unfrozen(given, made["id"]) == 0
+
+
+async def test_r2_a_text_rewritten_while_it_is_published(given: Given) -> None:
+    """R2: whichever words won, HTML and plain text are made of these and no others."""
+    found = await making.document(given)
+    made = await making.version(given, found)
+    writes = [making.put(given, made, "en", {**TEXT, "body": f"Words {number}."}) for number in range(8)]
+    answers = await making.together(*writes[:4], making.publish(given, made), *writes[4:])
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    text = given.expect(answers[4])["texts"][0]
+    told = {}
+    for form in ("text/markdown", "text/html", "text/plain"):
+        answer = await given.client.get(f"/v1/agreement-texts/{text['id']}", headers={"Accept": form})
+        told[form] = answer.text
+    assert told["text/markdown"] == text["body"]
+    word = text["body"].strip().removeprefix("# ")
+    assert word in told["text/html"]
+    assert word in told["text/plain"]
+
+
+async def test_r3_one_language_added_by_many(given: Given) -> None:
+    """R3: of different texts for one new language the first stands; the others find it frozen."""
+    made = await making.published(given, await making.document(given))
+    answers = await making.together(*(making.put(given, made, "nb", {**TEXT, "body": f"Tekst {number}."}) for number in range(8)))
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 7}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"agreement_text_frozen"}
+    assert await unfrozen(given, made["id"]) == 0
+
+
+async def test_r3_deleted_while_it_is_published(given: Given) -> None:
+    """R3: a draft is gone or it is published, with its texts or without any of it."""
+    found = await making.document(given)
+    for turn in range(4):
+        made = await making.version(given, found)
+        path = f"/v1/agreement-versions/{made['id']}"
+        pair = [given.client.delete(path, headers=given.root), making.publish(given, made)]
+        answers = {answer.request.method: answer for answer in await making.together(*(pair if turn % 2 else pair[::-1]))}
+        told = answers["DELETE"].status_code, answers["POST"].status_code
+        assert told in {(204, 404), (409, 200)}
+        read = await given.client.get(path, headers=given.root)
+        assert read.status_code == (404 if told == (204, 404) else 200)
+
+
+async def test_r4_required_while_it_is_published(given: Given) -> None:
+    """R4: a language becomes required before the publish, which then lacks it, or not at all."""
+    found = await making.document(given)
+    made = await making.version(given, found)
+    patching = making.patch(given, f"/v1/agreements/{found['id']}", required_locales=["nb"])
+    changed, answer = await making.together(patching, making.publish(given, made))
+    assert (changed.status_code, answer.status_code) in {(200, 409), (409, 200)}
+    assert {it.json()["code"] for it in (changed, answer) if it.status_code == 409} == {"agreement_required_text_missing"}
