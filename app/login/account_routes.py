@@ -1,7 +1,7 @@
 """`/v1/users/register`, `/v1/email/verify`, `/v1/password/forgot|reset`, `/v1/me/email`"""
 
 from app.login import mailbox, password_reset, registration
-from app.login.account_schemas import Accepted, EmailIn, IdentifierIn, Proven, RegisterIn, ResetIn, TokenIn
+from app.login.account_schemas import Accepted, EmailIn, IdentifierIn, ProofIn, Proven, RegisterIn, ResetIn
 from app.login.problems import (
     CodeRefused,
     MailNotConfigured,
@@ -28,9 +28,9 @@ async def register(world: TheWorld, origin: TheOrigin, body: RegisterIn) -> Acce
 
 
 @router.post("/v1/email/verify", responses=refuses(OneTimeTokenSpent, EmailTaken))
-async def verify(world: TheWorld, body: TokenIn) -> Proven:
+async def verify(world: TheWorld, body: ProofIn) -> Proven:
     """Prove an address by what was mailed to it: of a registration, of an account, or of a change."""
-    return Proven(**vars(await mailbox.verify(world, body.token)))
+    return Proven(**vars(await mailbox.verify(world, body.token, body.password)))
 
 
 @router.post("/v1/email/verify/resend", status_code=202, responses=refuses(TooManyAttempts, MailNotConfigured))

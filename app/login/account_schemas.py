@@ -24,8 +24,12 @@ class IdentifierIn(Shape):
     identifier: Identifier
 
 
-class TokenIn(Shape):
+class ProofIn(Shape):
+    """`password`, for the token of a registration: the account's, whatever was asked for before. Ask for it on the page of the proof,
+    and nobody gets in by a password that a stranger chose."""
+
     token: MailedToken
+    password: Password | None = None
 
 
 class ResetIn(Shape):
@@ -47,7 +51,8 @@ class Accepted(Shape):
 
 
 class Proven(Shape):
-    """The address that is proven now. `password_dropped`: several had registered it; set a password by `/v1/password/forgot`."""
+    """The address that is proven now. `password_dropped`: it was registered or asked for more than once, so no password
+    counts; set one by `/v1/password/forgot`."""
 
     status: Literal["verified"] = "verified"
     email: str

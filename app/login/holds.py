@@ -21,9 +21,16 @@ async def hold_account(session: Session, user_id: UUID, epoch: int) -> bool:
     return (await session.execute(update(User).where(*same).values(auth_epoch=User.auth_epoch))).rowcount == 1
 
 
+async def hold_session(session: Session, world: World, user_id: UUID, session_id: UUID, epoch: int) -> bool:
+    """Hold the account and one session of it, if both live."""
+    live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.auth_epoch == epoch)
+    if not await hold_account(session, user_id, epoch):
+        return False
+    held = update(SessionRow).where(*live, SessionRow.expires_at > world.clock.now()).values(rev=SessionRow.rev + 1)
+    return (await session.execute(held)).rowcount == 1
+
+
 async def hold_subject(session: Session, world: World, who: Subject) -> None:
     """Hold the account and the session of whoever is about to change what they rest on. Raises TokenInvalid once either is over."""
-    live = (SessionRow.id == who.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > world.clock.now())
-    held = await hold_account(session, who.id, who.epoch)
-    if not held or not (await session.execute(update(SessionRow).where(*live).values(rev=SessionRow.rev + 1))).rowcount:
+    if not await hold_session(session, world, who.id, who.session_id, who.epoch):
         raise TokenInvalid("The session is over; log in again.")

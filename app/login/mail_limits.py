@@ -1,6 +1,11 @@
-"""How many letters may be asked for: three an hour to one address, twenty an hour from one network (R40). Known and unknown alike."""
+"""How many letters may be asked for: three an hour to one address for one purpose, twenty an hour from one network (R40).
+
+Known and unknown addresses alike. Each purpose has a share of its own: whoever uses one up for a stranger takes from them nothing
+but more of the letters that they were sent by it already, and a request that brings no letter costs no other purpose one (R44).
+"""
 
 from datetime import timedelta
+from enum import StrEnum
 
 from app.login import throttle
 from app.login.throttle import Window
@@ -12,10 +17,19 @@ TO_ADDRESS = Window(timedelta(hours=1), 3)
 FROM_NETWORK = Window(timedelta(hours=1), 20)
 
 
-async def admit(world: World, origin: Origin, address: str) -> bool:
+class Share(StrEnum):
+    """What a letter is asked for."""
+
+    REGISTER = "register"
+    RESEND = "resend"
+    FORGOT = "forgot"
+    CHANGE = "change"
+
+
+async def admit(world: World, origin: Origin, share: Share, address: str) -> bool:
     """Count one request for a letter. Raises TooManyAttempts for the network; False when the address has had its letters."""
     await from_network(world, origin)
-    return await to_address(world, address)
+    return await to_address(world, share, address)
 
 
 async def from_network(world: World, origin: Origin) -> None:
@@ -26,8 +40,8 @@ async def from_network(world: World, origin: Origin) -> None:
         raise refusal
 
 
-async def to_address(world: World, address: str) -> bool:
+async def to_address(world: World, share: Share, address: str) -> bool:
     """Count one letter to an address; False when it has had its share. Nothing is said about that, and nothing is sent."""
-    key = world.keys.lookup.digest("throttle.mail_address", folded(address))
+    key = world.keys.lookup.digest(f"throttle.mail_address.{share}", folded(address))
     async with world.db.write(stands=True) as session:
         return await throttle.within(session, key, TO_ADDRESS, world.clock.now()) is None

@@ -1,4 +1,11 @@
-"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (R51)."""
+"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (R51).
+
+The first proof of an address keeps nothing that somebody unproven has set (R77). A password that comes with the token is set
+by the mailbox's owner, whoever registered. Without one, the password of the registration counts only if nobody but that one
+request ever touched the address: any second registration, and any letter that was asked for again, makes it disputed. What is
+left is the owner who opens the only letter, for a registration that was not theirs; an application that asks for the password
+on the page of the proof is safe from that too.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,11 +14,14 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
+from app.base.problems import Malformed
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import account, factors, mail_limits, one_time, passwords, revocation
+from app.login.holds import hold_account, hold_session, hold_subject
+from app.login.mail_limits import Share
 from app.login.one_time import Purpose
 from app.login.problems import OneTimeTokenSpent, StepUpRequired
 from app.login.rules import fresh
@@ -23,21 +33,29 @@ from app.users.rules import folded
 from app.web.callers import Origin, Subject
 from app.world import World
 
+PROVING = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
+
 
 @dataclass(frozen=True)
 class ProvenAddress:
-    """`password_dropped`: several had registered this address, so none of their passwords counts; set one by a reset."""
+    """`password_dropped`: the address was disputed, so no password of before counts; set one by a reset."""
 
     email: str
     password_dropped: bool = False
 
 
-async def verify(world: World, token: str) -> ProvenAddress:
-    """Spend a mailed token. Raises OneTimeTokenSpent, EmailTaken."""
+async def verify(world: World, token: str, password: str | None = None) -> ProvenAddress:
+    """Spend a mailed token; of a registration, set this password. Raises OneTimeTokenSpent, Malformed, EmailTaken."""
+    async with world.db.lookup() as session:
+        row = await one_time.look(session, world, token, *PROVING)
+    if row is None:
+        raise OneTimeTokenSpent
+    hashed = await _chosen(world, row, password) if password is not None else None
     try:
         async with world.db.write() as session:
-            row = await one_time.spend(session, world, token, Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
-            proven = await _proven(session, world, row) if row is not None else None
+            if not await _held(session, world, row) or await one_time.spend(session, world, token, *PROVING) is None:
+                raise OneTimeTokenSpent
+            proven = await _proven(session, world, row, hashed)
             if proven is None:
                 raise OneTimeTokenSpent
             return proven
@@ -45,28 +63,48 @@ async def verify(world: World, token: str) -> ProvenAddress:
         raise users.named(error) from error
 
 
-async def _proven(session: Session, world: World, row: AnyRow) -> ProvenAddress | None:
+async def _held(session: Session, world: World, row: AnyRow) -> bool:
+    """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
+    what a session wanted ends with it (R59). Of a registration: the others of the same address, for one of them wins."""
+    if row.user_id is None:
+        await one_time.hold(session, row)
+        return True
+    epoch = one_time.epoch(world, row)
+    if row.purpose != Purpose.CHANGE:
+        return await hold_account(session, row.user_id, epoch)
+    return await hold_session(session, world, row.user_id, UUID(one_time.payload(world, row)["session_id"]), epoch)
+
+
+async def _chosen(world: World, row: AnyRow, password: str) -> str:
+    """The hash of the password that comes with the proof of a registration. Whoever has an account has a reset for that."""
+    if row.purpose != Purpose.REGISTER:
+        raise Malformed([("/password", "invalid", "belongs to the proof of a registration alone")])
+    return await passwords.accepted(world, password, one_time.payload(world, row)["email"], "/password")
+
+
+async def _proven(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
     if row.purpose == Purpose.REGISTER:
-        return await _registered(session, world, row)
+        return await _registered(session, world, row, hashed)
     if row.purpose == Purpose.VERIFY:
         return await _verified(session, world, row.user_id)
     return await _changed(session, world, row)
 
 
-async def _registered(session: Session, world: World, row: AnyRow) -> ProvenAddress | None:
-    """The account comes into being with the password of this registration. If somebody else has registered the same address,
-    nobody knows whose letter was opened: then the proof is good and every password that was set before it is dropped (R77)."""
+async def _registered(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+    """The account comes into being, with the password that came with the proof or else with that of an undisputed registration.
+    Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (R77)."""
     if row.subject is None:
         return None
     wish = one_time.payload(world, row)
     others = [one_time.payload(world, other) for other in await one_time.pending(session, world, wish["email"])]
-    disputed = any(other["attempt"] != wish["attempt"] for other in others)
-    profile = {name: wish[name] for name in ("email", "display_name", "locale")}
+    disputed = "password_hash" not in wish or any(other["attempt"] != wish["attempt"] for other in others)
+    profile = {"email": wish["email"]} if disputed else {name: wish[name] for name in ("email", "display_name", "locale")}
     made = await users.insert_user(session, world, account.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
-    if not disputed:
-        await passwords.put(session, world, account.ANONYMOUS, made.id, wish["password_hash"])
+    kept = hashed or (None if disputed else wish["password_hash"])
+    if kept is not None:
+        await passwords.put(session, world, account.ANONYMOUS, made.id, kept)
     await one_time.drop_registrations(session, world, wish["email"])
-    return ProvenAddress(made.email, disputed)
+    return ProvenAddress(made.email, kept is None)
 
 
 async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddress | None:
@@ -80,7 +118,6 @@ async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddr
     by = Actor("user", user_id)
     await revocation.end_all(session, world, by, user_id, "email_verified")
     await factors.drop_second_factors(session, user_id)
-    await one_time.drop(session, world, user_id)
     await record(session, world, "user.email_verified", by, ("user", user_id), user_id)
     return ProvenAddress(email)
 
@@ -95,7 +132,6 @@ async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress
     await session.execute(update(table(User)).where(User.id == before.id).values(values))
     by = Actor("user", before.id)
     await revocation.end_all(session, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
-    await one_time.drop(session, world, before.id)
     await record(session, world, "user.email_changed", by, ("user", before.id), before.id)
     await account.tell(session, world, before, Template.EMAIL_CHANGED, {"address": account.hinted(wish["email"]), "when": now})
     return ProvenAddress(wish["email"])
@@ -104,21 +140,22 @@ async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress
 async def change(world: World, origin: Origin, who: Subject, email: str) -> None:
     """Ask to move the account to another address. The same answer whether that one is free or not (R51).
 
-    Raises StepUpRequired, TooManyAttempts, MailNotConfigured.
+    Raises StepUpRequired, TooManyAttempts, MailNotConfigured, TokenInvalid.
     """
     account.must_have_mail(world)
     _freshly(world, who, world.settings.fresh_password)
-    admitted = await mail_limits.admit(world, origin, email)
+    admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
     async with world.db.lookup() as session:
         mine, holder = await account.of(session, who.id), await account.find(session, email)
     taken = holder is not None and holder.id != who.id
+    wish = {"email": email, "session_id": str(who.session_id)}
     async with world.db.write() as session:
+        await hold_subject(session, world, who)
         await record(session, world, "user.email_change_asked", who.actor, ("user", who.id), who.id)
-        made = await one_time.issue(
-            session, world, Purpose.CHANGE, user_id=None if taken or not admitted else who.id, email=email, session_id=str(who.session_id)
-        )
-        if admitted and taken and (owner := account.usable(holder)) is not None:
-            await account.tell(session, world, owner, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+        owner, asker = None if taken or not admitted else mine, one_time.subject_of_session(world, who.session_id)
+        made = await one_time.issue(session, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
+        if admitted and taken and (other := account.usable(holder)) is not None:
+            await account.tell(session, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
             to = Recipient(email, mine.locale if mine else None) if admitted and not taken else None
             await post(session, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
@@ -128,8 +165,8 @@ async def change(world: World, origin: Origin, who: Subject, email: str) -> None
 
 
 def _freshly(world: World, who: Subject, age: timedelta) -> None:
-    """Whoever moves an account away shows first that it is theirs."""
+    """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (R28)."""
     at = who.second_factor_at if who.has_second_factor else who.password_at
-    if not fresh(at, world.clock.now(), age):
+    if "rc" in who.amr or not fresh(at, world.clock.now(), age):
         level = "aal2" if who.has_second_factor else "aal1"
         raise StepUpRequired("Log in again, then ask at once.", {"acr_values": level, "max_age": int(age.total_seconds())})

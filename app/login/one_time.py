@@ -35,7 +35,8 @@ PREFIXES = {Purpose.REGISTER: "vfy_", Purpose.VERIFY: "vfy_", Purpose.CHANGE: "v
 
 
 class OneTimeToken(Base):
-    """`subject` recognises the address of a registration that has no user yet. A row with neither user nor subject is a decoy."""
+    """`subject` recognises the address of a registration that has no user yet, or the session that asked for a change. A row with
+    neither user nor subject is a decoy."""
 
     __tablename__ = "one_time_tokens"
 
@@ -62,6 +63,11 @@ def subject_of(world: World, address: str) -> bytes:
     return world.keys.lookup.digest("registration", folded(address))
 
 
+def subject_of_session(world: World, session_id: UUID) -> bytes:
+    """What recognises the session that asked."""
+    return world.keys.lookup.digest("one_time.session", session_id.hex)
+
+
 def _place(token_id: UUID) -> Place:
     return Place("one_time_tokens", "payload_sealed", token_id)
 
@@ -72,27 +78,35 @@ def payload(world: World, row: AnyRow) -> dict[str, Any]:
     return told
 
 
+def epoch(world: World, row: AnyRow) -> int:
+    """Of which epoch of the account the token is; one that tells none is of the first, as no other can be told to be alive."""
+    return int(payload(world, row).get("epoch", 0))
+
+
 async def issue(
-    session: Session, world: World, purpose: Purpose, *, user_id: UUID | None = None, address: str | None = None, **hung: Any
+    session: Session, world: World, purpose: Purpose, *, owner: AnyRow | None = None, subject: bytes | None = None, **hung: Any
 ) -> Issued:
-    """A new token, for a user or for the address of a registration. With neither it is a decoy: the same work, worth nothing (R50)."""
+    """A new token, for an account or for whatever `subject` recognises. With neither it is a decoy: the same work, worth nothing (R50).
+
+    The token of an account is of the epoch that its row told: whatever ends the sessions ends it too (R59).
+    """
     now, token_id, token = world.clock.now(), world.entropy.identifier(), world.entropy.secret(PREFIXES[purpose])
     lifetime = world.settings.reset_lifetime if purpose is Purpose.RESET else world.settings.verify_lifetime
-    subject = subject_of(world, address or "")
+    hung["epoch"] = owner.auth_epoch if owner is not None else 0
     values = {
         "id": token_id,
         "token_hash": token_digest(token),
         "purpose": purpose,
-        "user_id": user_id,
-        "subject": subject if address else None,
+        "user_id": owner.id if owner is not None else None,
+        "subject": subject,
         "payload_sealed": world.keys.sealer.seal(json.dumps(hung).encode(), _place(token_id)),
         "attempts": 0,
         "created_at": now,
         "expires_at": now + lifetime,
     }
+    await session.execute(insert(OneTimeToken).values(values))
     stale = select(OneTimeToken.id).where(OneTimeToken.expires_at <= now - KEPT).limit(SWEPT).with_for_update(skip_locked=True)
     await session.execute(delete(OneTimeToken).where(OneTimeToken.id.in_(stale)))
-    await session.execute(insert(OneTimeToken).values(values))
     return Issued(token, now + lifetime)
 
 
@@ -101,9 +115,9 @@ def _good(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[Colum
     return (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes), *unused)
 
 
-async def look(session: Session, world: World, token: str, purpose: Purpose) -> AnyRow | None:
+async def look(session: Session, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
     """The row of a token that could be spent now. Nothing is spent by it."""
-    good = select(*table(OneTimeToken).columns).where(*_good(token, [purpose], world.clock.now()))
+    good = select(*table(OneTimeToken).columns).where(*_good(token, purposes, world.clock.now()))
     return (await session.execute(good)).one_or_none()
 
 
@@ -124,8 +138,19 @@ async def spend(session: Session, world: World, token: str, *purposes: Purpose) 
 
 async def drop(session: Session, world: World, user_id: UUID) -> None:
     """Every other mailed proof of the user dies with what it was mailed for (R59)."""
-    left = update(OneTimeToken).where(OneTimeToken.user_id == user_id, OneTimeToken.used_at.is_(None))
-    await session.execute(left.values(used_at=world.clock.now()))
+    await _spend_all(session, world, OneTimeToken.user_id == user_id)
+
+
+async def drop_of_session(session: Session, world: World, session_id: UUID) -> None:
+    """Whatever a session that ended had asked for (R59)."""
+    await _spend_all(session, world, OneTimeToken.subject == subject_of_session(world, session_id))
+
+
+async def _spend_all(session: Session, world: World, whose: ColumnElement[bool]) -> None:
+    # Those past their time are left to the sweep, which would otherwise wait for us while we wait for it.
+    now = world.clock.now()
+    left = update(OneTimeToken).where(whose, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
+    await session.execute(left.values(used_at=now))
 
 
 async def pending(session: Session, world: World, address: str) -> Sequence[AnyRow]:
@@ -135,7 +160,12 @@ async def pending(session: Session, world: World, address: str) -> Sequence[AnyR
     return (await session.execute(mine.order_by(OneTimeToken.id.desc()))).all()
 
 
+async def hold(session: Session, row: AnyRow) -> None:
+    """Hold whatever waits beside this registration of an address, always in the same order, so that two proofs take turns."""
+    beside = select(OneTimeToken.id).where(OneTimeToken.subject == row.subject, OneTimeToken.used_at.is_(None))
+    await session.execute(beside.order_by(OneTimeToken.id).with_for_update())
+
+
 async def drop_registrations(session: Session, world: World, address: str) -> None:
     """Whatever others had registered under an address that is proven now (R77)."""
-    left = update(OneTimeToken).where(OneTimeToken.subject == subject_of(world, address), OneTimeToken.used_at.is_(None))
-    await session.execute(left.values(used_at=world.clock.now()))
+    await _spend_all(session, world, OneTimeToken.subject == subject_of(world, address))

@@ -9,6 +9,8 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import account, factors, mail_limits, one_time, passwords, revocation, throttle, totp
+from app.login.holds import hold_account
+from app.login.mail_limits import Share
 from app.login.one_time import Purpose
 from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.mail.models import Template
@@ -21,7 +23,7 @@ from app.world import World
 async def forgot(world: World, origin: Origin, identifier: str) -> None:
     """Mail a token to whoever has this address; the same statements for nobody (R50). Raises TooManyAttempts, MailNotConfigured."""
     account.must_have_mail(world)
-    admitted = await mail_limits.admit(world, origin, identifier)
+    admitted = await mail_limits.admit(world, origin, Share.FORGOT, identifier)
     async with world.db.lookup() as session:
         known = await account.find(session, identifier)
     async with world.db.write() as session:
@@ -30,7 +32,7 @@ async def forgot(world: World, origin: Origin, identifier: str) -> None:
 
 async def offer(session: Session, world: World, row: AnyRow | None, template: Template) -> None:
     """A token for a new password in a letter: asked for, or offered when the password was locked. For nobody: the same work."""
-    made = await one_time.issue(session, world, Purpose.RESET, user_id=row.id if row else None)
+    made = await one_time.issue(session, world, Purpose.RESET, owner=row)
     facts: dict[str, str | int | datetime | None] = {"token": made.token, "expires": made.expires_at}
     if template is Template.ACCOUNT_LOCKED:
         facts["when"] = world.clock.now()
@@ -48,14 +50,15 @@ async def reset(world: World, token: str, password: str, code: str | None) -> No
     async with world.db.lookup() as session:
         row = await one_time.look(session, world, token, Purpose.RESET)
         owner = account.usable(await account.of(session, row.user_id)) if row is not None and row.user_id is not None else None
-    if owner is None:
+    if row is None or owner is None or owner.auth_epoch != one_time.epoch(world, row):
         raise OneTimeTokenSpent
     hashed = await passwords.accepted(world, password, owner.email, "/new_password")
     matched = await _matched(world, token, owner.id, code) if _guarded(owner) else None
     async with world.db.write() as session:
-        if await one_time.spend(session, world, token, Purpose.RESET) is None:
+        held = await hold_account(session, owner.id, owner.auth_epoch)
+        if not held or await one_time.spend(session, world, token, Purpose.RESET) is None:
             raise OneTimeTokenSpent
-        owner = account.usable(await account.of(session, owner.id))  # as it is now: a factor may have come since
+        owner = await account.of(session, owner.id)  # as it is now: the address may have been proven since
         if owner is None:
             raise OneTimeTokenSpent
         if matched is None and _guarded(owner):
@@ -90,14 +93,12 @@ async def _matched(world: World, token: str, user_id: UUID, code: str | None) ->
 async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> None:
     """The new password, and the end of whatever rested on the old one. The mailbox is proven by it, too (R67, R77)."""
     by, now = Actor("user", owner.id), world.clock.now()
+    await revocation.end_all(session, world, by, owner.id, "password_reset")
     if owner.email_verified_at is None:
         await session.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
         await factors.drop_second_factors(session, owner.id)
-    elif owner.has_second_factor:
-        await throttle.forgive(session, throttle.factor_key(world, "totp", owner.id))
-    await throttle.forgive(session, throttle.password_key(world, owner.email))
     await passwords.put(session, world, by, owner.id, hashed)
-    await revocation.end_all(session, world, by, owner.id, "password_reset")
-    await one_time.drop(session, world, owner.id)
     await record(session, world, "password.reset", by, ("user", owner.id), owner.id)
     await account.tell(session, world, owner, Template.PASSWORD_CHANGED, {"when": now})
+    keys = await throttle.of_password(session, world, owner.id, owner.email)
+    await throttle.forgive(session, *keys, *([throttle.factor_key(world, "totp", owner.id)] if _guarded(owner) else []))

@@ -1,6 +1,7 @@
 """Registering oneself: nothing but a sealed wish until the mailbox is proven, so that a squatter holds nothing (R77, R78).
 
-Every address gets the same answer after the same statements; what is so is told by mail to whoever owns the mailbox (R50).
+Every address gets the same answer after the same statements; what is so is told by mail to whoever owns the mailbox (R50). Each
+wish stands, also one that no letter is sent for any more: the proof finds that the address is disputed (see `mailbox`).
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.login import account, mail_limits, one_time, passwords
+from app.login.mail_limits import Share
 from app.login.one_time import Purpose
 from app.login.problems import RegistrationClosed
 from app.mail.models import Template
@@ -33,24 +35,24 @@ async def register(world: World, origin: Origin, wish: Wish) -> None:
         raise RegistrationClosed
     await mail_limits.from_network(world, origin)
     hashed = await passwords.accepted(world, wish.password, wish.email, "/password")
-    admitted = await mail_limits.to_address(world, wish.email)
+    admitted = await mail_limits.to_address(world, Share.REGISTER, wish.email)
     async with world.db.lookup() as session:
         known = await account.find(session, wish.email)
     async with world.db.write() as session:
-        if not admitted or (known is not None and account.usable(known) is None):
-            await _nothing(session, world)
-        elif known is not None:
+        if known is None:
+            hung = {"email": wish.email, "display_name": wish.display_name, "locale": wish.locale, "password_hash": hashed}
+            await promise(session, world, hung, mailed=admitted)
+        elif admitted and account.usable(known) is not None:
             await _known(session, world, known)
         else:
-            attempt = world.entropy.identifier().hex
-            hung = {"email": wish.email, "display_name": wish.display_name, "locale": wish.locale}
-            await promise(session, world, {**hung, "password_hash": hashed, "attempt": attempt})
+            await _nothing(session, world)
 
 
-async def promise(session: Session, world: World, hung: dict[str, Any]) -> None:
-    """A registration that waits for its proof, and the letter with it."""
-    made = await one_time.issue(session, world, Purpose.REGISTER, address=hung["email"], **hung)
-    to = Recipient(hung["email"], hung["locale"])
+async def promise(session: Session, world: World, hung: dict[str, Any], *, mailed: bool) -> None:
+    """A registration that waits for its proof, and the letter with it if there is to be one: each with an `attempt` of its own."""
+    attempt, subject = world.entropy.identifier().hex, one_time.subject_of(world, hung["email"])
+    made = await one_time.issue(session, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
+    to = Recipient(hung["email"], hung["locale"]) if mailed else None
     await post(session, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
@@ -65,7 +67,7 @@ async def _known(session: Session, world: World, row: AnyRow) -> None:
 
 async def ask_for_proof(session: Session, world: World, row: AnyRow) -> None:
     """A fresh token to the address of an account that was never proven."""
-    made = await one_time.issue(session, world, Purpose.VERIFY, user_id=row.id)
+    made = await one_time.issue(session, world, Purpose.VERIFY, owner=row)
     await account.tell(session, world, row, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
@@ -76,9 +78,12 @@ async def _nothing(session: Session, world: World) -> None:
 
 
 async def resend(world: World, origin: Origin, identifier: str) -> None:
-    """Mail the proof of an address again, if one is due. Raises TooManyAttempts, MailNotConfigured."""
+    """Mail the proof of an address again, if one is due. Raises TooManyAttempts, MailNotConfigured.
+
+    Anybody may ask for it, so the proof of a registration that comes of it carries no password, and lets none of before count.
+    """
     account.must_have_mail(world)
-    admitted = await mail_limits.admit(world, origin, identifier)
+    admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
     async with world.db.lookup() as session:
         known = await account.find(session, identifier)
         waits = await one_time.pending(session, world, identifier)
@@ -86,6 +91,7 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
         if admitted and known is not None and account.usable(known) and known.email_verified_at is None:
             await ask_for_proof(session, world, known)
         elif admitted and known is None and waits:
-            await promise(session, world, one_time.payload(world, waits[0]))
+            newest = one_time.payload(world, waits[0])
+            await promise(session, world, {name: newest[name] for name in ("email", "display_name", "locale")}, mailed=True)
         else:
             await _nothing(session, world)

@@ -79,5 +79,6 @@ async def _end(session: Session, world: World, holder: EndUser, session_id: UUID
     await session.execute(
         update(Login).where(Login.session_id == session_id, Login.finished_at.is_(None)).values(finished_at=world.clock.now())
     )
+    await one_time.drop_of_session(session, world, session_id)
     await record(session, world, "session.revoked", holder.actor, ("session", session_id), holder.id, reason=reason)
     return True

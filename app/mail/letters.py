@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from functools import cache
 from html import escape
@@ -17,7 +17,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 
 from app.mail.models import Template
-from app.mail.rules import plain
+from app.mail.rules import plain, unencoded
 
 FOLDER = Path(__file__).parent / "templates"
 PROOF = "$proof"
@@ -29,6 +29,10 @@ PAGES: Mapping[Template, str] = {
     Template.ACCOUNT_LOCKED: "reset-password",
 }
 _POLICY = SMTP.clone(cte_type="7bit")  # whatever relays there are on the way
+
+
+class Unfit(ValueError):
+    """What would not be one letter to one reader: no try will ever send it."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,14 @@ def _filled(paragraph: str, told: Mapping[str, str]) -> str:
 def composed(letter: Letter, *, sender: Address, to: str, name: str | None, message_id: str, now: datetime) -> EmailMessage:
     """The message: text and HTML as alternatives (RFC 2046 section 5.1.4), said to be from a machine (RFC 3834 section 5).
 
-    Raises ValueError for an address that is none; line ends in it never become headers.
+    Raises Unfit for an address that is none, and for whatever else would come out as another letter than this one.
     """
     message = EmailMessage(_POLICY)
     message["From"] = sender
-    local, _, domain = envelope(to).rpartition("@")
-    message["To"] = Address(plain(name or ""), local, domain)
-    message["Subject"] = letter.subject
+    address = envelope(to)
+    local, _, domain = address.rpartition("@")
+    message["To"] = Address(unencoded(plain(name or "")), local, domain)
+    message["Subject"] = unencoded(plain(letter.subject))
     message["Date"] = format_datetime(now)
     message["Message-ID"] = f"<{message_id}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
@@ -125,13 +130,30 @@ def composed(letter: Letter, *, sender: Address, to: str, name: str | None, mess
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")
     message["Content-Language"] = letter.language
+    _must_be_itself(message, address)
     return message
 
 
+def _must_be_itself(message: EmailMessage, to: str) -> None:
+    """Every header that was set, once, and no other; one reader. Header values are parsed once more on their way to the wire, and
+    what they decode to there is not what was looked at before. Raises Unfit."""
+    if [each.addr_spec for each in message["To"].addresses] != [to]:
+        raise Unfit("not one reader")
+    for policy in (SMTP, SMTPUTF8):
+        head, _, _ = message.as_bytes(policy=policy).partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        names = [line.partition(b":")[0].decode("ascii", "replace") for line in lines if line[:1] not in {b" ", b"\t"}]
+        if names != message.keys() or any(sign in line for line in lines for sign in (b"\r", b"\n")):
+            raise Unfit("not these headers")
+
+
 def envelope(address: str) -> str:
-    """The address as servers know it: the domain in its ASCII form, the local part as it is. Raises ValueError."""
+    """The address as servers know it: the domain in its ASCII form, the local part as it is. Raises Unfit."""
     try:
         found = validate_email(address, check_deliverability=False)
     except EmailNotValidError:
-        raise ValueError("not an address") from None
-    return found.ascii_email or found.normalized
+        raise Unfit("not an address") from None
+    told = found.ascii_email or found.normalized
+    if told != unencoded(told):
+        raise Unfit("not an address")
+    return told

@@ -19,7 +19,7 @@ from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.mail import rules
-from app.mail.letters import composed, written
+from app.mail.letters import Unfit, composed, written
 from app.mail.models import Message, Template
 from app.mail.service import facts_place, recipient_place
 from app.mail.transports import Transport, hopeless, named
@@ -139,7 +139,7 @@ async def _sent(world: World, row: AnyRow) -> None:
 async def _missed(world: World, row: AnyRow, error: Exception) -> None:
     """Put the letter off, or give it up: after the last try, or at once when no try can help."""
     now, cause = world.clock.now(), named(error)
-    again = None if isinstance(error, Abandoned | Outdated) or hopeless(error) else rules.next_try(row.attempts, now)
+    again = None if isinstance(error, Abandoned | Outdated | Unfit) or hopeless(error) else rules.next_try(row.attempts, now)
     over = {"failed_at": now, **_OVER} if again is None else {"due_at": again, "claimed_until": None}
     async with world.db.write() as session:
         mine = (await session.execute(_mine(row).values(last_error=cause, **over))).rowcount == 1

@@ -50,3 +50,8 @@ def plain(text: str) -> str:
     """The text on one line of limited length. What came from outside (an agent, a name) cannot forge a line of a letter."""
     signs = ("" if unicodedata.category(sign) == "Cf" else " " if unicodedata.category(sign)[0] in "CZ" else sign for sign in text)
     return " ".join("".join(signs).split())[:FACT_LENGTH]
+
+
+def unencoded(text: str) -> str:
+    """The text without the beginning of an encoded word (RFC 2047): a header would be read as what it decodes to, line ends too."""
+    return text.replace("=?", "= ?")

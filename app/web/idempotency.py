@@ -31,7 +31,7 @@ HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 _FORM = re.compile(r"[\x21-\x7e]{1,200}")
 _LASTING = {STATUS[kind] for kind in (Kind.CONFLICT, Kind.GONE, Kind.NOT_FOUND)}
-_NAMES = ("license_key", "activation_code", "identifier", "refresh_token")
+_NAMES = ("license_key", "activation_code", "identifier", "refresh_token", "email", "token")
 _HEADERS = ("content-type", "location")
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -104,7 +104,7 @@ async def _slot(world: World, request: Request, caller: Caller | None) -> Slot:
 
 
 def _credential(body: bytes) -> str:
-    """What tells anonymous callers apart: the license key, code or identifier that they present."""
+    """What tells anonymous callers apart: the license key, code, token, address or identifier that they present."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):

@@ -78,6 +78,8 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 def _email(text: str) -> str:
+    if "=?" in text:  # an encoded word (RFC 2047): to a mail header this would be whatever it decodes to
+        raise ValueError("is not an e-mail address")
     try:
         return validate_email(clean(text), check_deliverability=False).normalized
     except EmailNotValidError as wrong:

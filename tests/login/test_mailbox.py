@@ -143,6 +143,56 @@ async def test_r77_what_an_unproven_squatter_has_set_is_dropped(given: Given, po
     assert await can_log_in(given, "ola@example.com", NEW)
 
 
+async def test_r77_a_wish_that_no_letter_is_sent_for_disputes_the_address_too(given: Given, postbox: Postbox) -> None:
+    """A squatter uses up the letters, then the owner registers and opens the newest one: nobody's password counts."""
+    squatters = "the squatter's own password"
+    for _ in range(3):
+        await ask(given, "/v1/users/register", {"email": "ola@example.com", "password": squatters, "display_name": "Evil"})
+    await postbox.collected(given.world)
+    given.clock.forward(minutes=50)
+    await ask(given, "/v1/email/verify/resend", {"identifier": "ola@example.com"})
+    *_, newest = await postbox.collected(given.world)
+    await registered(given)
+    assert await postbox.collected(given.world) == []
+    assert (await verified(given, newest))["password_dropped"]
+    assert not await can_log_in(given, "ola@example.com", squatters)
+    assert not await can_log_in(given, "ola@example.com")
+    (user,) = given.expect(await given.client.get("/v1/users", headers=given.root))["data"]
+    assert user["display_name"] is None
+
+
+@pytest.mark.parametrize("opened", [0, -1])
+async def test_r77_a_lone_squatter_who_asks_for_more_letters_has_no_password(given: Given, postbox: Postbox, opened: int) -> None:
+    """Whichever letter the owner opens in the end."""
+    await registered(given)
+    for _ in range(2):
+        await ask(given, "/v1/email/verify/resend", {"identifier": "ola@example.com"})
+    came = await postbox.collected(given.world)
+    assert len(came) == 3
+    assert (await verified(given, came[opened]))["password_dropped"]
+    assert not await can_log_in(given, "ola@example.com")
+
+
+async def test_r77_the_password_that_comes_with_the_proof_is_the_one_that_counts(given: Given, postbox: Postbox) -> None:
+    """Whoever opened the mailbox has chosen it; that of a lone squatter is dropped."""
+    await registered(given)
+    token = (await postbox.letter(given.world)).token
+    told = problem(await ask(given, "/v1/email/verify", {"token": token, "password": "short"}), 422, "malformed")
+    assert told["errors"][0]["pointer"] == "/password"
+    assert not given.expect(await ask(given, "/v1/email/verify", {"token": token, "password": NEW}))["password_dropped"]
+    assert await can_log_in(given, "ola@example.com", NEW)
+    assert not await can_log_in(given, "ola@example.com")
+
+
+async def test_a_password_comes_with_the_proof_of_a_registration_alone(given: Given, postbox: Postbox) -> None:
+    person = await given.person(email_verified=False)
+    await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
+    came = await postbox.letter(given.world)
+    problem(await ask(given, "/v1/email/verify", {"token": came.token, "password": NEW}), 422, "malformed")
+    await verified(given, came)
+    assert await can_log_in(given, person.email)
+
+
 async def test_r77_a_squatter_has_nothing_when_the_operator_makes_the_account(given: Given, postbox: Postbox) -> None:
     await registered(given)
     came = await postbox.letter(given.world)
@@ -166,11 +216,11 @@ async def test_r78_there_is_nobody_to_give_a_factor_to_before_the_proof(given: G
 
 
 async def test_a_proof_is_mailed_again(given: Given, postbox: Postbox) -> None:
-    """The registration's own, with the same password; either token is good, and the first spends both."""
+    """Either token is good, and the first spends both. Anybody may have asked, so the password comes with the proof (R77)."""
     await registered(given)
     await ask(given, "/v1/email/verify/resend", {"identifier": " OLA@example.com "})
     first, again = await postbox.collected(given.world)
-    assert not (await verified(given, again))["password_dropped"]
+    assert not given.expect(await ask(given, "/v1/email/verify", {"token": again.token, "password": PASSWORD}))["password_dropped"]
     problem(await ask(given, "/v1/email/verify", {"token": first.token}), 410, "one_time_token_spent")
     assert await can_log_in(given, "ola@example.com")
 
@@ -206,6 +256,20 @@ async def test_r40_three_letters_an_hour_to_one_address_and_nothing_is_said(give
     assert len(await postbox.collected(given.world)) == 1
 
 
+async def test_r44_letters_that_strangers_ask_for_cost_the_owner_none_of_another_kind(given: Given, postbox: Postbox) -> None:
+    """Asking for the proof of a proven address sends nothing, and asking for the password of nobody neither: nor do they use up
+    what the owner needs."""
+    person = await given.person()
+    for _ in range(4):
+        await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
+        await ask(given, "/v1/password/forgot", {"identifier": "ola@example.com"})
+    assert await postbox.collected(given.world) == []
+    await ask(given, "/v1/password/forgot", {"identifier": person.email})
+    assert (await postbox.letter(given.world)).to == [person.email]
+    await registered(given)
+    assert (await postbox.letter(given.world)).to == ["ola@example.com"]
+
+
 async def test_r40_twenty_an_hour_from_one_network(given: Given) -> None:
     for number in range(20):
         assert (await ask(given, "/v1/password/forgot", {"identifier": f"{number}@example.com"})).status_code == 202
@@ -223,6 +287,20 @@ async def test_a_repeated_request_sends_no_second_letter(given: Given, postbox: 
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[1].headers["idempotency-replayed"] == "true"
     assert not (await verified(given, await postbox.letter(given.world)))["password_dropped"]
+
+
+async def test_strangers_who_chose_the_same_key_do_not_meet(given: Given, postbox: Postbox) -> None:
+    """`Idempotency-Key` of callers who are nobody yet: kept by the address or the token that each of them presents."""
+    once = {"Idempotency-Key": "one"}
+    for email in ("ola@example.com", "kari@example.com"):
+        assert (await ask(given, "/v1/users/register", {"email": email, "password": PASSWORD}, once)).status_code == 202
+    for came in await postbox.collected(given.world):
+        answer = await ask(given, "/v1/email/verify", {"token": came.token}, once)
+        assert (answer.status_code, answer.json()["email"]) == (200, came.to[0])
+    for name in ("ola@example.com", "kari@example.com"):
+        await ask(given, "/v1/password/forgot", {"identifier": name}, once)
+    for came in await postbox.collected(given.world):
+        assert (await ask(given, "/v1/password/reset", {"token": came.token, "new_password": NEW}, once)).status_code == 204
 
 
 async def test_r43_a_burst_gets_no_more_letters_than_its_share(given: Given, postbox: Postbox) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from app.base.smtp import sender
 from app.mail import letters
-from app.mail.letters import FOLDER, Letter, composed, source, vocabulary, written
+from app.mail.letters import FOLDER, Letter, Unfit, composed, source, vocabulary, written
 from app.mail.models import Template
 from app.mail.rules import DEFAULT, FACTS, LANGUAGES, language, plain
 
@@ -191,6 +191,52 @@ def test_a_name_cannot_add_a_header(name: str) -> None:
 def test_an_address_cannot_add_a_header_or_a_recipient(to: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
         reread(to=to)
+
+
+ENCODED = "=?utf-8?q?x=0D=0ABcc=3A_thief=40example.com=0D=0ASubject=3A_Pay_now=0D=0A=0D=0APay?="
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ENCODED,
+        f"Ola {ENCODED}",
+        f"Åse {ENCODED}",
+        f"李小龍 {ENCODED} Иван",
+        f'"{ENCODED}"',
+        ENCODED.replace("=?utf", "==??utf"),
+        "=?utf-8?b?eA0KQmNjOiB0aGllZkBleGFtcGxlLmNvbQ==?=",
+        "=?utf-8?q?thief=40example=2Ecom=3E=2C?=",
+        "Ola <thief@example.com>, Kari",
+        "=?iso-8859-1?q?=0A=0AHi?= =?utf-8?q?=0D=0AX-Evil:_1?=",
+        "ʻ=?utf-8?q?=0D=0ABcc:x?=ʼ" * 4,
+    ],
+)
+def test_an_encoded_word_in_a_name_stays_a_name(name: str) -> None:
+    """The standard library decodes it while the header is set, and writes the line ends that come out of it."""
+    message = reread(name=name)
+    assert message.keys() == reread().keys()
+    assert [each.addr_spec for each in message["To"].addresses] == ["ola@example.com"]
+    assert message["Subject"] == "Подтвердите адрес электронной почты для Studio"
+    assert "Pay" not in str(message.get_body(("plain",)))
+
+
+def test_an_encoded_word_in_the_name_of_the_service_stays_in_the_subject() -> None:
+    made = written(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=ENCODED, pages=None)
+    told = composed(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    assert message_from_bytes(told.as_bytes(), policy=default).keys() == reread().keys()
+
+
+@pytest.mark.parametrize("to", [f"{ENCODED}@example.com", "=?utf-8?q?v=40x.no=2C?=@example.com", "=?utf-8?q?v=40x.no=3E=2C?=@example.com"])
+def test_an_encoded_word_is_no_address(to: str) -> None:
+    with pytest.raises(Unfit):
+        reread(to=to)
+
+
+def test_a_header_that_was_not_set_is_refused_whatever_let_it_in() -> None:
+    """The last look is at what goes out; here the one who lets it in is the sender of a careless configuration."""
+    with pytest.raises(Unfit, match="not these headers"):
+        reread(sender=Address("=?utf-8?q?x=0D=0ABcc=3A_thief=40example.com?=", addr_spec="no-reply@licentia.example"))
 
 
 def test_a_domain_is_written_as_servers_know_it() -> None:
