@@ -188,4 +188,5 @@ async def unlock(world: World, by: Actor, user_id: UUID) -> None:
     email = (await user_of(world, user_id)).email
     async with world.db.write() as session:
         await record(session, world, "user.unlocked", by, ("user", user_id), user_id)
-        await throttle.forgive(session, throttle.password_key(world, email), *throttle.of_account(world, user_id))
+        keys = throttle.password_key(world, email), throttle.login_code_key(world, email)
+        await throttle.forgive(session, *keys, *throttle.of_account(world, user_id))

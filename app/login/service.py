@@ -247,4 +247,8 @@ async def change_password(world: World, origin: Origin, handle: UnfinishedLogin,
         epoch = await revocation.end_all(session, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
         await passwords.put(session, world, actor, pending.user_id, hashed)
         await notices.notify(session, world, pending.user_id, Template.PASSWORD_CHANGED)
-        return await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch))
+        proofs = replace(pending.proofs, password_at=pending.proofs.password_at or world.clock.now())
+        outcome = await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))
+        if pending.recovers:
+            await throttle.forgive(session, throttle.password_key(world, email))
+        return outcome

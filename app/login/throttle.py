@@ -53,6 +53,11 @@ def password_key(world: World, identifier: str, device: bytes | None = None) -> 
     return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
 
 
+def login_code_key(world: World, identifier: str) -> bytes:
+    """The counter of mailed codes by submitted name: apart from the password's, so that neither locks the other (R39, R44)."""
+    return world.keys.lookup.digest("throttle.login_code", folded(identifier))
+
+
 def factor_key(world: World, kind: str, user_id: object) -> bytes:
     """The counter of a kind of second factor over all logins and devices of an account. Recovery codes have their own (R39)."""
     return world.keys.lookup.digest(f"throttle.{kind}", str(user_id))
