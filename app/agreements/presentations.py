@@ -15,7 +15,9 @@ from app.agreements.problems import AgreementNotFound, AgreementVersionNotFound,
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import record
+from app.users.erasure import still_there
 from app.web.callers import Subject
+from app.web.problems import TokenInvalid
 from app.world import World
 
 Values = dict[str, Any]
@@ -74,6 +76,8 @@ async def present(world: World, by: Subject, document_id: UUID, version_id: UUID
         "expires_at": now + world.settings.presentation_lifetime,
     }
     async with world.db.write() as session:
+        if not await still_there(session, by.id):
+            raise TokenInvalid("The account was erased.")
         await session.execute(insert(AgreementPresentation).values(values))
         facts = {"presentation": str(values["id"]), "ordinal": shown.version.ordinal, "locale": shown.choice.served}
         await record(session, world, "agreement.presented", by.actor, ("agreement", document_id), by.id, **facts)

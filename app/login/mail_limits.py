@@ -12,6 +12,11 @@ TO_ADDRESS = Window(timedelta(hours=1), 3)
 FROM_NETWORK = Window(timedelta(hours=1), 20)
 
 
+def address_key(world: World, address: str) -> bytes:
+    """The counter of the letters to an address."""
+    return world.keys.lookup.digest("throttle.mail_address", folded(address))
+
+
 async def admit(world: World, origin: Origin, address: str) -> bool:
     """Count one request for a letter. Raises TooManyAttempts for the network; False when the address has had its letters."""
     await from_network(world, origin)
@@ -28,6 +33,5 @@ async def from_network(world: World, origin: Origin) -> None:
 
 async def to_address(world: World, address: str) -> bool:
     """Count one letter to an address; False when it has had its share. Nothing is said about that, and nothing is sent."""
-    key = world.keys.lookup.digest("throttle.mail_address", folded(address))
     async with world.db.write(stands=True) as session:
-        return await throttle.within(session, key, TO_ADDRESS, world.clock.now()) is None
+        return await throttle.within(session, address_key(world, address), TO_ADDRESS, world.clock.now()) is None
