@@ -25,6 +25,7 @@ import app.login.guard
 import app.login.routes
 import app.signing_keys.problems
 import app.signing_keys.routes
+import app.support.routes
 import app.users.routes
 from app import __version__
 from app.base import logs
@@ -52,6 +53,7 @@ ROUTERS = (
     app.agreements.routes.router,
     app.catalog.routes.router,
     app.users.routes.router,
+    app.support.routes.router,
     app.api_keys.routes.router,
     app.signing_keys.routes.router,
     health.router,

@@ -29,7 +29,9 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
+from app.users.erasure import still_there
 from app.web.callers import Origin, Subject
+from app.web.problems import TokenInvalid
 from app.world import World
 
 TYP = "acceptance-receipt+jwt"
@@ -139,6 +141,8 @@ async def append(session: Session, world: World, keys: Signer, head: Head, act: 
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
     await session.execute(_event, event)
     if act.hand is not None:
+        if not await still_there(session, act.user_id):
+            raise TokenInvalid("The account was erased.")
         origin = act.hand.origin
         context = {"event_id": event_id, "ip": origin.ip, "user_agent": origin.user_agent, "salt": salt}
         await session.execute(_context, {**context, "session_id": act.hand.by.session_id})

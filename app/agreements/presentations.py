@@ -33,8 +33,10 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import record
 from app.signing_keys.service import signer
+from app.users.erasure import still_there
 from app.users.models import AgeBand, User
 from app.web.callers import Origin, Subject
+from app.web.problems import TokenInvalid
 from app.world import World
 
 Values = dict[str, Any]
@@ -140,6 +142,8 @@ async def present(
     }
     keys = await signer(world) if duty.tells(shown.version, now) else None
     async with world.db.write() as session:
+        if not await still_there(session, by.id):
+            raise TokenInvalid("The account was erased.")
         if keys is None:
             await session.execute(insert(AgreementPresentation).values(values))
         else:

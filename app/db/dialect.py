@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, event
+from sqlalchemy import Column, ColumnElement, Connection, Table, event, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -93,6 +93,11 @@ async def upsert(
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = insert(model).values(values).on_conflict_do_update(index_elements=list(on), set_=dict(change), where=where)
     return (await connection.execute(statement)).rowcount == 1
+
+
+def without(connection: AsyncConnection, column: Column[Any], name: str) -> ColumnElement[Any]:
+    """A JSON object without one of its members."""
+    return func.json_remove(column, f"$.{name}") if connection.dialect.name == "sqlite" else column.op("-")(name)
 
 
 def violated(error: IntegrityError) -> str:

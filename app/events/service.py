@@ -5,8 +5,9 @@ from typing import Any, Self
 from uuid import UUID
 
 from asgi_correlation_id import correlation_id
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
+from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
 from app.events.models import Event
@@ -44,3 +45,9 @@ async def record(
         "data": data,
     }
     await session.execute(_insert, values)
+
+
+async def forget_addresses(session: Session, user_id: UUID) -> None:
+    """Take the IP addresses, all that an event may say of a person, out of a user's history. That there was an event stays."""
+    mine = update(table(Event)).where(Event.user_id == user_id, Event.type == "login.failed")
+    await session.execute(mine.values(data=dialect.without(session, table(Event).c.data, "ip")))

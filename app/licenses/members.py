@@ -11,17 +11,21 @@ from app.events.service import Actor, record
 from app.licenses import claims, releases
 from app.licenses.models import Activation, LicenseUser
 from app.licenses.problems import UserLimitReached
+from app.users.erasure import still_there
 from app.users.models import User
-from app.users.problems import UserNotFound
+from app.users.problems import UserErased, UserNotFound
 from app.world import World
 
 _add = insert(table(LicenseUser))
 
 
 async def assign(session: Session, world: World, by: Actor, license_id: UUID, user_id: UUID, max_users: Limit | None) -> None:
-    """Add a user to the bumped license, once; adding again changes nothing. Raises UserNotFound, UserLimitReached."""
-    if await session.scalar(select(User.id).where(User.id == user_id)) is None:
-        raise UserNotFound
+    """Add a user to the bumped license, once; adding again changes nothing.
+
+    Raises UserNotFound, UserErased, UserLimitReached.
+    """
+    if not await still_there(session, user_id):
+        raise UserNotFound if await session.scalar(select(User.id).where(User.id == user_id)) is None else UserErased
     taken = (await session.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
     if user_id in taken:
         return

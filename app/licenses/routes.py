@@ -17,7 +17,7 @@ from app.licenses.problems import (
     UserLimitReached,
 )
 from app.licenses.schemas import KeyIn, LicenseIn, LicenseIssued, LicenseOut, LicensePatch, LicensesIssued, Status
-from app.users.problems import UserNotFound
+from app.users.problems import UserErased, UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing
@@ -35,7 +35,7 @@ Wanted = Annotated[Window, Depends(window)]
     "/v1/licenses",
     status_code=201,
     responses=refuses(
-        ScopeMissing, PolicyNotFound, CustomerNotFound, UserNotFound, UserLimitReached, LicenseExternalIdTaken, LicenseKeyTaken,
+        ScopeMissing, PolicyNotFound, CustomerNotFound, UserNotFound, UserErased, UserLimitReached, LicenseExternalIdTaken, LicenseKeyTaken,
         LicenseDatesImpossible, PolicyContradiction, RequirementImpossible,
     ),
 )  # fmt: skip
@@ -102,7 +102,7 @@ async def change_license(world: TheWorld, by: Writes, license_id: UUID, body: Li
 
 @router.put(
     "/v1/licenses/{license_id}/users/{user_id}",
-    responses=refuses(ScopeMissing, LicenseNotFound, LicenseRevoked, UserNotFound, UserLimitReached),
+    responses=refuses(ScopeMissing, LicenseNotFound, LicenseRevoked, UserNotFound, UserErased, UserLimitReached),
 )
 async def add_user(world: TheWorld, by: Writes, license_id: UUID, user_id: UUID) -> LicenseOut:
     """Let an end user use the license without its key."""

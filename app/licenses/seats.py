@@ -16,7 +16,7 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import claims, codes, first_activation, guesses, members, rules, standing
+from app.licenses import claims, codes, erasure, first_activation, guesses, members, rules, standing
 from app.licenses.claims import Claim
 from app.licenses.models import Activation
 from app.licenses.problems import (
@@ -78,6 +78,7 @@ async def _activated(
 ) -> Held:
     redeemed = await codes.find(session, world, code) if code is not None else None
     it, now = await _locked(session, world, claim, redeemed, by, device)
+    await erasure.present(session, by)
     joins = redeemed is not None and by is not None and not it.assigned
     if joins:
         it = replace(it, assigned=True)

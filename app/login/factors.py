@@ -194,5 +194,5 @@ async def unlock(world: World, by: Actor, user_id: UUID) -> None:
     email = (await user_of(world, user_id)).email
     async with world.db.write() as session:
         await record(session, world, "user.unlocked", by, ("user", user_id), user_id)
-        keys = await throttle.of_password(session, world, user_id, email)
+        keys = [*await throttle.of_password(session, world, user_id, email), throttle.login_code_key(world, email)]
         await throttle.forgive(session, *keys, *throttle.of_account(world, user_id))

@@ -26,6 +26,15 @@ class Share(StrEnum):
     CHANGE = "change"
 
 
+def address_keys(world: World, address: str) -> tuple[bytes, ...]:
+    """The counters of the letters to an address, one for each purpose."""
+    return tuple(_key(world, share, address) for share in Share)
+
+
+def _key(world: World, share: Share, address: str) -> bytes:
+    return world.keys.lookup.digest(f"throttle.mail_address.{share}", folded(address))
+
+
 async def admit(world: World, origin: Origin, share: Share, address: str) -> bool:
     """Count one request for a letter. Raises TooManyAttempts for the network; False when the address has had its letters."""
     await from_network(world, origin)
@@ -42,6 +51,5 @@ async def from_network(world: World, origin: Origin) -> None:
 
 async def to_address(world: World, share: Share, address: str) -> bool:
     """Count one letter to an address; False when it has had its share. Nothing is said about that, and nothing is sent."""
-    key = world.keys.lookup.digest(f"throttle.mail_address.{share}", folded(address))
     async with world.db.write(stands=True) as session:
-        return await throttle.within(session, key, TO_ADDRESS, world.clock.now()) is None
+        return await throttle.within(session, _key(world, share, address), TO_ADDRESS, world.clock.now()) is None

@@ -29,7 +29,7 @@ from app.login.problems import (
     StepUpRequired,
 )
 from app.login.schemas import CodeIn, EnrolmentOut, TotpIn
-from app.users.problems import AgeBandFixed
+from app.users.problems import AgeBandFixed, UserErased
 from app.users.schemas import MePatch
 from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld
 from app.web.paging import Window, window
@@ -50,7 +50,7 @@ async def me(world: TheWorld, holder: TheEndUser) -> Me:
     return Me.of(row, sessions.level(world, row))
 
 
-@router.patch("/v1/me", responses=refuses(*MINE, AgeBandFixed))
+@router.patch("/v1/me", responses=refuses(*MINE, AgeBandFixed, UserErased))
 async def change_me(world: TheWorld, holder: TheEndUser, body: MePatch) -> Me:
     """Change one's own profile."""
     row = await accounts.change_me(world, holder, body.changes())

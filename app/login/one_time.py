@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     VERIFY = "verify_email"
     CHANGE = "change_email"
     RESET = "reset_password"
+    LOGIN_CODE = "login_code"
 
 
 PREFIXES = {Purpose.REGISTER: "vfy_", Purpose.VERIFY: "vfy_", Purpose.CHANGE: "vfy_", Purpose.RESET: "rst_"}

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from fastapi import Depends
 
-from app.login import factors, sessions, tokens
+from app.login import factors, login_code, sessions, tokens
 from app.login.me_schemas import FactorOut, IntrospectIn, Introspection, SessionOut
+from app.login.problems import LoginCodeImpossible
+from app.login.schemas import LoginCodeMailed
 from app.users.problems import UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.paging import Window, window
@@ -37,6 +39,12 @@ async def factors_of_user(world: TheWorld, _by: Reads, user_id: UUID, wanted: Wa
 async def reset_factors(world: TheWorld, by: Writes, user_id: UUID) -> None:
     """Drop every second factor and every session of somebody who lost them; the password stays as it is."""
     await factors.reset(world, by.actor, user_id)
+
+
+@router.post("/v1/users/{user_id}/login-code", status_code=202, responses=refuses(ScopeMissing, UserNotFound, LoginCodeImpossible))
+async def mail_login_code(world: TheWorld, by: Writes, user_id: UUID) -> LoginCodeMailed:
+    """Mail a code to somebody who forgot the password; with it they log in at `/v1/login/code` and choose a new one."""
+    return LoginCodeMailed(expires_at=await login_code.mail(world, by.actor, user_id))
 
 
 @router.post("/v1/users/{user_id}/unlock", status_code=204, responses=refuses(ScopeMissing, UserNotFound))

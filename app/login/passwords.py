@@ -49,14 +49,14 @@ async def accepted(world: World, password: str, email: str, pointer: str) -> str
     return await world.hasher.hash(password)
 
 
-async def another(world: World, user_id: UUID, password: str, pointer: str) -> str:
-    """The same for a password that has to be changed: the one that is set now is no change. Raises Malformed, Busy."""
+async def another(world: World, user_id: UUID, password: str, pointer: str, *, may_stay: bool) -> str:
+    """The same for a password that has to be changed: the one that is set now is no change, unless it may stay. Raises Malformed, Busy."""
 
     async def ask(session: Session) -> AnyRow:
         return (await session.execute(_mine.where(User.id == user_id))).one()
 
     row = await world.db.find(ask)
-    if row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
+    if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
         raise Malformed([(pointer, "password_unchanged", "is the one that has to be changed; choose another")])
     return await accepted(world, password, row.email, pointer)
 

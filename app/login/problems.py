@@ -103,3 +103,9 @@ class PasswordWrong(Problem):
     kind = Kind.FORBIDDEN
     code = "password_wrong"
     title = "The current password does not fit."
+
+
+class LoginCodeImpossible(Problem):
+    kind = Kind.CONFLICT
+    code = "login_code_impossible"
+    title = "No code can be mailed to this end user; see `because`."

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Response
 
 from app.catalog.problems import ProductNotFound
-from app.login import accounts, me_routes, operator_routes, revocation, service, sessions, tokens, unfinished
+from app.login import accounts, login_code, me_routes, operator_routes, revocation, service, sessions, tokens, unfinished
 from app.login.problems import (
     CodeRefused,
     EnrolmentNotFound,
@@ -18,6 +18,7 @@ from app.login.problems import (
 from app.login.schemas import (
     CodeIn,
     EnrolmentOut,
+    LoginCodeIn,
     LoginComplete,
     LoginIn,
     LoginIncomplete,
@@ -62,6 +63,13 @@ async def begin(world: TheWorld, origin: TheOrigin, body: LoginIn, response: Res
     """Log in with password, and at once with a code if one is sent along."""
     client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
     return told(await service.begin(world, origin, body.identifier, body.password, body.totp, client), response)
+
+
+@router.post("/v1/login/code", status_code=202, responses=refuses(CodeRefused, TooManyAttempts, ProductNotFound))
+async def begin_by_code(world: TheWorld, origin: TheOrigin, body: LoginCodeIn) -> LoginIncomplete:
+    """Begin a login by a code that was mailed, in the place of a forgotten password. It goes on to a new password, never around it."""
+    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
+    return LoginIncomplete.of(await login_code.use(world, origin, body.identifier, body.code, client))
 
 
 @router.get("/v1/login", responses=refuses(LoginOver, LoginHandleRequired))

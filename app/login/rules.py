@@ -77,7 +77,14 @@ class Account:
 
 
 def need(account: Account, proofs: Proofs, *, step_up: bool) -> Need | None:
-    """What comes next; None when the login is complete. A password is changed only by who has shown all that there is."""
+    """What comes next; None when the login is complete. A password is changed only by who has shown all that there is.
+
+    A login without a password began with a mailed code, which proves the mailbox alone: it always wants a new password, and
+    before that no factor can be set up (R78, R79).
+    """
+    recovers = proofs.password_at is None and not step_up
+    if recovers and (proofs.second_factor_at is not None or not account.has_second_factor):
+        return Need.NEW_PASSWORD
     if proofs.second_factor_at is None:
         if account.has_second_factor or step_up:
             return Need.SECOND_FACTOR

@@ -70,6 +70,22 @@ class LoginIn(Shape):
     device: DeviceIn | None = None
 
 
+class LoginCodeIn(Shape):
+    """`code` as it was mailed; dashes, spaces and case do not matter."""
+
+    identifier: Annotated[Secret, Field(max_length=320)]
+    code: Code
+    product: Slug | None = None
+    device: DeviceIn | None = None
+
+
+class LoginCodeMailed(Shape):
+    """To whom and when; never what."""
+
+    status: Literal["mailed"] = "mailed"
+    expires_at: Instant
+
+
 class CodeIn(Shape):
     code: Code
 

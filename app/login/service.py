@@ -243,11 +243,16 @@ async def change_password(world: World, origin: Origin, handle: UnfinishedLogin,
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await signer(world)
     pending = await _due(world, handle, Need.NEW_PASSWORD)
-    hashed = await passwords.another(world, pending.user_id, new, "/new")
+    hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)
     async with world.db.write() as session:
         await _hold(session, pending)
         epoch = await revocation.end_all(session, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
         await passwords.put(session, world, actor, pending.user_id, hashed)
         await notices.notify(session, world, pending.user_id, Template.PASSWORD_CHANGED)
-        return await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch))
+        proofs = replace(pending.proofs, password_at=pending.proofs.password_at or world.clock.now())
+        outcome = await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))
+        if pending.recovers:
+            email = str(await session.scalar(select(User.email).where(User.id == pending.user_id)))
+            await throttle.forgive(session, *await throttle.of_password(session, world, pending.user_id, email))
+        return outcome

@@ -61,6 +61,11 @@ async def of_password(session: Session, world: World, user_id: UUID, email: str)
     return [password_key(world, email), *(password_key(world, email, digest) for digest in await session.scalars(seen))]
 
 
+def login_code_key(world: World, identifier: str) -> bytes:
+    """The counter of mailed codes by submitted name: apart from the password's, so that neither locks the other (R39, R44)."""
+    return world.keys.lookup.digest("throttle.login_code", folded(identifier))
+
+
 def factor_key(world: World, kind: str, user_id: object) -> bytes:
     """The counter of a kind of second factor over all logins and devices of an account. Recovery codes have their own (R39)."""
     return world.keys.lookup.digest(f"throttle.{kind}", str(user_id))

@@ -42,8 +42,13 @@ class Pending:
     client: Client = UNTOLD
 
     @property
+    def recovers(self) -> bool:
+        """Whether it began with a mailed code, and no new password was chosen yet."""
+        return self.session_id is None and self.proofs.password_at is None
+
+    @property
     def done(self) -> tuple[str, ...]:
-        first = "session" if self.session_id else "password"
+        first = "session" if self.session_id else "login_code" if self.recovers else "password"
         return (first, "second_factor") if self.proofs.second_factor_at is not None else (first,)
 
 
@@ -100,11 +105,11 @@ async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Need, d
         if row is None:
             raise LoginOver
         pending = _pending(row)
-        wanted = rules.need(await account(session, world, pending), pending.proofs, step_up=row.session_id is not None)
-    guessed_out = row.attempts >= world.settings.login_tries and wanted is not Need.NEW_PASSWORD  # which takes no code
-    if wanted is None or guessed_out:
+        due = await wanted(session, world, pending)
+    guessed_out = row.attempts >= world.settings.login_tries and due is not Need.NEW_PASSWORD  # which takes no code
+    if due is None or guessed_out:
         raise LoginOver
-    return pending, wanted, row.expires_at
+    return pending, due, row.expires_at
 
 
 async def account(session: Session, world: World, pending: Pending) -> Account:
@@ -118,14 +123,19 @@ async def account(session: Session, world: World, pending: Pending) -> Account:
     return Account(bool(row.owned), wanted, bool(row.changing))
 
 
+async def wanted(session: Session, world: World, pending: Pending) -> Need | None:
+    """What the login still wants; None when it is complete."""
+    return rules.need(await account(session, world, pending), pending.proofs, step_up=pending.session_id is not None)
+
+
 async def conclude(session: Session, world: World, sign: Signer, origin: Origin, pending: Pending) -> Opened | Incomplete:
     """Open (or raise) the session if nothing more is wanted; else hand out the unfinished login, or go on with it.
 
     The caller holds the account. Raises LoginOver.
     """
-    wanted = rules.need(await account(session, world, pending), pending.proofs, step_up=pending.session_id is not None)
-    if wanted is not None:
-        return await _go_on(session, world, pending, wanted)
+    due = await wanted(session, world, pending)
+    if due is not None:
+        return await _go_on(session, world, pending, due)
     if pending.session_id is None:
         opened = await sessions.open_session(session, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
     else:
@@ -141,7 +151,8 @@ async def conclude(session: Session, world: World, sign: Signer, origin: Origin,
 async def _go_on(session: Session, world: World, pending: Pending, wanted: Need) -> Incomplete:
     if pending.login_id is None:
         return await begun(session, world, pending, wanted)
-    shown = {"second_factor_at": pending.proofs.second_factor_at, "second_factor": pending.proofs.second_factor}
+    proofs = pending.proofs
+    shown = {"password_at": proofs.password_at, "second_factor_at": proofs.second_factor_at, "second_factor": proofs.second_factor}
     still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(shown).returning(Login.expires_at)
     expires_at = await session.scalar(still)
     if expires_at is None:

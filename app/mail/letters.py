@@ -21,7 +21,7 @@ from app.mail.rules import plain, unencoded
 
 FOLDER = Path(__file__).parent / "templates"
 PROOF = "$proof"
-"""A paragraph that becomes a link into the vendor's pages or, where there are none, the token to be typed or pasted."""
+"""A paragraph that becomes a link into the vendor's pages or, where there is none, the token to be typed or pasted."""
 PAGES: Mapping[Template, str] = {
     Template.VERIFY_EMAIL: "verify-email",
     Template.EMAIL_CHANGE_VERIFY: "verify-email",
@@ -98,7 +98,7 @@ def moment(words: Mapping[str, Any], at: datetime) -> str:
 
 def _proof(words: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
     """(what to do, link or token, whether it is a link). The token is behind the `#`: browsers keep that to themselves (R70)."""
-    if pages is None:
+    if pages is None or template not in PAGES:
         return words["enter_token"], token, False
     return words["open_link"], f"{pages}/{PAGES[template]}#token={token}", True
 

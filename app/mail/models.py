@@ -26,6 +26,8 @@ class Template(StrEnum):
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  the name of a letter, not a password
     ACCOUNT_LOCKED = "account_locked"
+    LOGIN_CODE = "login_code"
+    ACCOUNT_ERASED = "account_erased"
 
 
 class Message(Base):

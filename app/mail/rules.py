@@ -30,6 +30,8 @@ FACTS: Mapping[Template, frozenset[str]] = {
     Template.RECOVERY_CODES_RENEWED: frozenset({"when"}),
     Template.PASSWORD_CHANGED: frozenset({"when"}),
     Template.ACCOUNT_LOCKED: frozenset({"token", "expires", "when"}),
+    Template.LOGIN_CODE: frozenset({"token", "expires"}),
+    Template.ACCOUNT_ERASED: frozenset({"when"}),
 }
 """What each letter must be told, no more and no less."""
 

@@ -40,8 +40,12 @@ def facts_place(message_id: UUID) -> Place:
     return Place("messages", "facts_sealed", message_id)
 
 
-async def post(session: Session, world: World, to: Recipient | None, template: Template, facts: Facts) -> None:
+async def post(
+    session: Session, world: World, to: Recipient | None, template: Template, facts: Facts, *, until: datetime | None = None
+) -> None:
     """Write one letter, to be sent after the commit. `facts` are those that `FACTS` names for the template.
+
+    `until`: when it is not worth sending any more, if that is not one of its facts.
 
     `to` None writes a row that is sent to nobody and over at once: the same work, for answers that must not tell by their time
     whether there is somebody. Without a mailer nothing is written. Raises ValueError for wrong facts.
@@ -55,7 +59,7 @@ async def post(session: Session, world: World, to: Recipient | None, template: T
     sealed = world.keys.sealer.seal(json.dumps(told).encode(), facts_place(message_id))
     whom = {"address": to.address, "name": to.name} if to else {}
     sealed_whom = world.keys.sealer.seal(json.dumps(whom).encode(), recipient_place(message_id))
-    expires = facts.get("expires")
+    expires = until or facts.get("expires")
     values = {
         "id": message_id,
         "user_id": to.user_id if to else None,

@@ -10,8 +10,11 @@ from app.db.types import Identifier, Instant, JsonMap, Word
 
 
 class Status(StrEnum):
+    """`erased` is for ever: what is left of the account names nobody (rules/agreements R25)."""
+
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    ERASED = "erased"
 
 
 class AgeBand(StrEnum):

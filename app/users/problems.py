@@ -19,6 +19,12 @@ class UserExternalIdTaken(Problem):
     title = "Another end user has this external id."
 
 
+class UserErased(Problem):
+    kind = Kind.CONFLICT
+    code = "user_erased"
+    title = "The end user was erased; nothing can be done with the account any more."
+
+
 class AgeBandFixed(Problem):
     kind = Kind.FORBIDDEN
     code = "age_band_fixed"

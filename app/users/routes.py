@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 
 from app.users import service
 from app.users.models import Status
-from app.users.problems import UserExternalIdTaken, UserNotFound
+from app.users.problems import UserErased, UserExternalIdTaken, UserNotFound
 from app.users.schemas import UserOut, UserPatch
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.paging import Window, window
@@ -38,17 +38,17 @@ async def get_user(world: TheWorld, by: Reads, user_id: UUID) -> UserOut:
     return UserOut.of(await service.user(world, user_id))
 
 
-@router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken))
+@router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken, UserErased))
 async def change_user(world: TheWorld, by: Writes, user_id: UUID, body: UserPatch) -> UserOut:
     return UserOut.of(await service.change(world, by.actor, user_id, body.changes()))
 
 
-@router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound))
+@router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound, UserErased))
 async def suspend(world: TheWorld, by: Writes, user_id: UUID) -> UserOut:
     """Close the account: no login, no allow. Every session is over, and stays so when the account is restored."""
     return UserOut.of(await service.set_status(world, by.actor, user_id, Status.SUSPENDED))
 
 
-@router.post("/v1/users/{user_id}/restore", responses=refuses(ScopeMissing, UserNotFound))
+@router.post("/v1/users/{user_id}/restore", responses=refuses(ScopeMissing, UserNotFound, UserErased))
 async def restore(world: TheWorld, by: Writes, user_id: UUID) -> UserOut:
     return UserOut.of(await service.set_status(world, by.actor, user_id, Status.ACTIVE))

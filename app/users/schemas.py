@@ -60,6 +60,8 @@ class UserPatch(MePatch):
 
 
 class UserOut(Shape):
+    """Of an erased user all that names anybody is gone; `email` is then a placeholder that no mail reaches."""
+
     id: UUID
     email: str
     email_verified: bool
@@ -70,7 +72,7 @@ class UserOut(Shape):
     age_band: AgeBandName
     preferences: Preferences
     external_id: str | None
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "erased"]
     metadata: Metadata
     created_at: Instant
 

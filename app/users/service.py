@@ -13,7 +13,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.users.models import Status, User
-from app.users.problems import AgeBandFixed, EmailTaken, UserExternalIdTaken, UserNotFound
+from app.users.problems import AgeBandFixed, EmailTaken, UserErased, UserExternalIdTaken, UserNotFound
 from app.users.rules import folded, grows
 from app.web.paging import Window, page
 from app.world import World
@@ -65,7 +65,10 @@ async def users(world: World, window: Window, email: str | None, external_id: st
 
 
 async def change(world: World, by: Actor, user_id: UUID, changes: Values) -> AnyRow:
-    """Change the profile. `email_verified` true keeps the instant of an earlier proof. Raises AgeBandFixed for a user's own change."""
+    """Change the profile. `email_verified` true keeps the instant of an earlier proof.
+
+    Raises UserErased, AgeBandFixed for a user's own change.
+    """
     try:
         async with world.db.write() as session:
             found = await _one(session, user_id)
@@ -75,7 +78,9 @@ async def change(world: World, by: Actor, user_id: UUID, changes: Values) -> Any
             if (verified := values.pop("email_verified", None)) is not None:
                 values["email_verified_at"] = (found.email_verified_at or world.clock.now()) if verified else None
             if values:
-                await session.execute(update(table(User)).where(User.id == user_id).values(values))
+                there = update(table(User)).where(User.id == user_id, User.status != Status.ERASED)
+                if not (await session.execute(there.values(values))).rowcount:
+                    raise UserErased
                 await record(session, world, "user.changed", by, ("user", user_id), user_id, fields=sorted(changes))
             return await _one(session, user_id)
     except IntegrityError as error:
@@ -86,11 +91,15 @@ async def set_status(world: World, by: Actor, user_id: UUID, status: Status) -> 
     """Suspend or restore. Doing it again changes nothing and tells nothing.
 
     Suspending ends an epoch of the account: what was open before stays shut when it is restored (rules/authentication R59).
+    Raises UserErased.
     """
     async with world.db.write() as session:
-        await _one(session, user_id)
+        if (await _one(session, user_id)).status == Status.ERASED:
+            raise UserErased
         epoch = User.auth_epoch + 1 if status is Status.SUSPENDED else User.auth_epoch
-        statement = update(User).where(User.id == user_id, User.status != status).values(status=status, auth_epoch=epoch)
+        statement = (
+            update(User).where(User.id == user_id, User.status.not_in([status, Status.ERASED])).values(status=status, auth_epoch=epoch)
+        )
         if (await session.execute(statement)).rowcount:
             event = "user.suspended" if status is Status.SUSPENDED else "user.restored"
             await record(session, world, event, by, ("user", user_id), user_id)

@@ -14,6 +14,8 @@ from app.web.errors import STATUS
 
 VERDICT: dict[str, Any] = {"x-verdict": True}
 """`openapi_extra` of a call that answers with a verdict: it is judged anew each time, so `Idempotency-Key` is not for it."""
+ANEW: dict[str, Any] = {"x-anew": True}
+"""`openapi_extra` of a call whose answer is long and personal: it is made anew each time and never kept for a retry."""
 _UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
 
 
@@ -26,7 +28,7 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answer = solving.handler(self) if solving.plain(self) else _ended(super().get_route_handler())
         known = frozenset(_query_names(self.dependant))
-        repeatable = "POST" in (self.methods or ()) and "x-verdict" not in (self.openapi_extra or {})
+        repeatable = "POST" in (self.methods or ()) and not {"x-verdict", "x-anew"} & set(self.openapi_extra or {})
 
         async def checked(request: Request) -> Response:
             if request.scope["query_string"] and (unknown := [name for name in request.query_params if name not in known]):

@@ -1,67 +1,33 @@
 """Agreements of any kind and region, their frozen formats, and what end users do with them, for the tests of the act and the gate."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
 import jwt
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select
 
-from app.agreements import rendering
-from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, AgreementVersion, VersionStatus
-from app.agreements.rules import digest
-from app.base.durations import instant_text
-from app.catalog.models import Product
-from app.db.base import table
+from app.agreements.models import AgreementEvent
 from tests.agreements import making
 from tests.agreements.making import Told
 from tests.given import Given, Person
 
 
-def days(given: Given, number: float) -> str:
-    """The instant that is so many days ahead of the clock as it stands."""
-    return instant_text(given.clock.now() + timedelta(days=number))
-
-
-async def document(given: Given, product: str, **columns: Any) -> Told:
-    """A document as its row says: any kind, region, required languages and word about minors."""
-    row: dict[str, Any] = {"kind": "eula", "region": "001", "name": "Terms", "default_locale": "en", "required_locales": []}
-    row |= {"minors": "allow", "rev": 0, "id": given.world.entropy.identifier(), "created_at": given.clock.now(), **columns}
-    async with given.world.db.write() as session:
-        product_id = await session.scalar(select(Product.id).where(Product.code == product))
-        await session.execute(insert(table(AgreementDocument)).values({**row, "product_id": product_id}))
-    return {"id": str(row["id"]), "product": product}
+async def document(given: Given, product: str, **more: Any) -> Told:
+    """A document of any kind, region, required languages and word about minors."""
+    return await given.post("/v1/agreements", {"product": product, "name": "Terms", **more})
 
 
 async def in_force(given: Given, *locales: str, product: str | None = None, **columns: Any) -> Told:
     """Such a document with one version in force."""
     found = await document(given, product or (await given.product(requires=["login", "eula"]))["code"], **columns)
-    await published(given, found, *locales)
+    await making.published(given, found, *locales)
     return found
 
 
-async def published(given: Given, found: Told, *locales: str, change_class: str = "material", **body: Any) -> Told:
-    """A version whose texts are kept in every format."""
-    made = await making.version(given, found, *locales, change_class=change_class)
-    async with given.world.db.write() as session:
-        texts = select(AgreementText.id, AgreementText.body).where(AgreementText.version_id == UUID(made["id"]))
-        for text in (await session.execute(texts)).all():
-            html, plain = rendering.html(text.body), rendering.plain(text.body)
-            values = {"html": html, "html_sha256": digest(html), "plain": plain, "plain_sha256": digest(plain)}
-            await session.execute(update(AgreementText).where(AgreementText.id == text.id).values(values))
-    return given.expect(await making.publish(given, made, **body))
-
-
 async def cancel(given: Given, version: Told) -> bool:
-    """What cancelling does: under the document's bumped row, if there is no event of the version. Whether it was done."""
-    used = select(AgreementEvent.id).where(AgreementEvent.version_id == AgreementVersion.id).exists()
-    its = update(AgreementVersion).where(AgreementVersion.id == UUID(version["id"]), ~used)
-    owner = select(AgreementVersion.document_id).where(AgreementVersion.id == UUID(version["id"])).scalar_subquery()
-    async with given.world.db.write() as session:
-        await session.execute(update(AgreementDocument).where(AgreementDocument.id == owner).values(rev=AgreementDocument.rev + 1))
-        values = {"status": VersionStatus.CANCELLED, "cancelled_at": given.clock.now()}
-        return bool((await session.execute(its.values(values))).rowcount)
+    """Whether it was done; not once somebody has decided on it."""
+    return (await making.cancel(given, version)).is_success
 
 
 async def try_to_present(given: Given, person: Person, found: Told, **body: Any) -> httpx.Response:

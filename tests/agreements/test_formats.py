@@ -22,7 +22,11 @@ async def test_r14_the_format_is_bound_to_the_presentation(given: Given, form: s
     person = await given.logged_in()
     source = await making.present(given, person, found, locale="ru-RU")
     shown = await making.present(given, person, found, locale="ru-RU", format=form, client="web")
-    frozen = {"md": source["text"]["body"], "html": rendering.html(source["text"]["body"]), "text": rendering.plain(source["text"]["body"])}
+    frozen = {
+        "md": source["text"]["body"],
+        "html": rendering.html(source["text"]["body"], "ru"),
+        "text": rendering.plain(source["text"]["body"]),
+    }
     text = shown["text"]
     assert (text["format"], text["body"], text["sha256"]) == (form, frozen[form], source["text"]["sha256"])
     assert text["served_sha256"] == sha256(frozen[form].encode()).hexdigest()
@@ -68,6 +72,6 @@ async def test_r14_the_lifetime_is_configured(given: Given, app: FastAPI, second
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
-    assert shown["expires_at"] == acting.days(given, 1 / 1440)
+    assert shown["expires_at"] == making.days(given, 1 / 1440)
     given.clock.forward(seconds=seconds)
     assert (await making.decide(given, person, shown)).status_code == answer

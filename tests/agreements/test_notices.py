@@ -47,11 +47,11 @@ async def test_r11_every_version_of_a_notice_is_news_but_a_correction(given: Giv
     notice = await acting.in_force(given, kind="notice")
     person = await given.logged_in()
     await making.present(given, person, notice)
-    await acting.published(given, notice, change_class="editorial")
+    await making.published(given, notice, change_class="editorial")
     assert acting.warnings(await given.access(notice["product"], person)) == []
-    await acting.published(given, notice, change_class="notice")
+    await making.published(given, notice, change_class="notice")
     assert acting.warnings(await given.access(notice["product"], person)) == ["agreement_notice"]
-    await acting.published(given, notice, change_class="editorial")
+    await making.published(given, notice, change_class="editorial")
     await making.present(given, person, notice)
     assert acting.warnings(await given.access(notice["product"], person)) == []
     assert await acting.events(given, person) == ["notice_shown", "notice_shown"]
@@ -63,7 +63,7 @@ async def test_r11_a_notice_version_of_a_eula(given: Given) -> None:
     found = await acting.in_force(given)
     person, fresh = await given.logged_in(), await given.logged_in()
     await making.accepted(given, person, found)
-    await acting.published(given, found, change_class="notice")
+    await making.published(given, found, change_class="notice")
     assert acting.warnings(await given.access(found["product"], person)) == ["agreement_notice"]
     shown = await making.present(given, person, found)
     assert (shown["ordinal"], acting.warnings(await given.access(found["product"], person))) == (2, [])
@@ -77,7 +77,7 @@ async def test_r11_a_notice_version_of_a_eula(given: Given) -> None:
 async def test_r11_a_coming_notice_does_not_hide_the_one_in_force(given: Given) -> None:
     """R11: looking at what comes is no showing of what is; once that was shown too, the coming one counts when it was seen."""
     notice = await acting.in_force(given, kind="notice")
-    coming = await acting.published(given, notice, effective_at=acting.days(given, 2))
+    coming = await making.published(given, notice, effective_at=making.days(given, 2))
     person = await given.logged_in()
     await making.present(given, person, notice, version=coming["id"])
     assert await acting.events(given, person) == []
@@ -95,8 +95,8 @@ async def test_r11_the_gate_tells_when_a_notice_comes(given: Given) -> None:
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
-    await acting.published(given, found, change_class="notice", effective_at=acting.days(given, 1 / 288))
+    await making.published(given, found, change_class="notice", effective_at=making.days(given, 1 / 288))
     told = await given.access(found["product"], person)
-    assert (acting.warnings(told), told["check_again_at"]) == ([], acting.days(given, 1 / 288))
+    assert (acting.warnings(told), told["check_again_at"]) == ([], making.days(given, 1 / 288))
     given.clock.forward(minutes=5)
     assert acting.warnings(await given.access(found["product"], person)) == ["agreement_notice"]

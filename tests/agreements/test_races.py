@@ -149,7 +149,7 @@ async def test_r5_accept_against_cancel(given: Given, delay: float) -> None:
     people = [await given.logged_in() for _ in range(8)]
     for person in people:
         await making.accepted(given, person, found)
-    coming = await acting.published(given, found, effective_at=acting.days(given, 1))
+    coming = await making.published(given, found, effective_at=making.days(given, 1))
     screens = [await making.present(given, person, found) for person in people]
 
     async def cancel() -> bool:

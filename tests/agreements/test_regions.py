@@ -94,16 +94,16 @@ async def test_r20_a_nearer_agreement_that_is_yet_to_come(given: Given) -> None:
     """R20: until it takes effect the wider one holds, and no grant outlives that moment; it can be accepted before."""
     world = await acting.in_force(given)
     norway = await acting.document(given, world["product"], region="NO")
-    await acting.published(given, norway, effective_at=acting.days(given, 1 / 288))
+    await making.published(given, norway, effective_at=making.days(given, 1 / 288))
     ready, other = await given.logged_in(region="NO"), await given.logged_in(region="NO")
     for person in (ready, other):
         await making.accepted(given, person, world)
         told = await given.access(world["product"], person)
-        assert (told["allow"], acting.warnings(told), told["check_again_at"]) == (True, ["agreement_upcoming"], acting.days(given, 1 / 288))
+        assert (told["allow"], acting.warnings(told), told["check_again_at"]) == (True, ["agreement_upcoming"], making.days(given, 1 / 288))
         claims = jwt.decode(told["grant"], options={"verify_signature": False})
         assert claims["exp"] - int(given.clock.now().timestamp()) == 300
         mine = await making.mine(given, person, world)
-        assert ({it["region"] for it in mine["items"]}, mine["valid_until"]) == ({"001", "NO"}, acting.days(given, 1 / 288))
+        assert ({it["region"] for it in mine["items"]}, mine["valid_until"]) == ({"001", "NO"}, making.days(given, 1 / 288))
     assert (await making.accepted(given, ready, norway))["compliant"] is True
     given.clock.forward(minutes=5)
     assert await offered(given, ready, world) == ["NO"]

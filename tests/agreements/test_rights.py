@@ -151,7 +151,7 @@ async def test_r18_another_versions_showing_is_none(given: Given) -> None:
     found = await acting.in_force(given, "en", "fr", required_locales=["fr"])
     person = await given.logged_in()
     given.expect(await making.decide(given, person, await making.present(given, person, found, locale="fr")))
-    await acting.published(given, found, "en", "fr")
+    await making.published(given, found, "en", "fr")
     english = await making.present(given, person, found, locale="en")
     assert code(await making.decide(given, person, english)) == (409, "required_locale_not_presented")
     given.expect(await making.decide(given, person, english, "decline"))
@@ -164,7 +164,7 @@ async def test_r5_a_cancelled_version_is_accepted_by_nobody(given: Given) -> Non
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
-    coming = await acting.published(given, found, effective_at=acting.days(given, 1 / 288))
+    coming = await making.published(given, found, effective_at=making.days(given, 1 / 288))
     shown = await making.present(given, person, found)
     assert (shown["ordinal"], await acting.cancel(given, coming)) == (2, True)
     for word in ("accept", "decline"):
@@ -180,7 +180,7 @@ async def test_r5_a_cancelled_version_is_accepted_by_nobody(given: Given) -> Non
 
 async def test_r5_a_document_with_nothing_but_a_cancelled_version_asks_for_nothing(given: Given) -> None:
     found = await acting.document(given, (await given.product(requires=["login", "eula"]))["code"])
-    coming = await acting.published(given, found, effective_at=acting.days(given, 1))
+    coming = await making.published(given, found, effective_at=making.days(given, 1))
     person = await given.logged_in()
     assert await acting.cancel(given, coming)
     assert code(await acting.try_to_present(given, person, found)) == (404, "agreement_not_found")

@@ -31,8 +31,8 @@ async def test_r9_r20_scheduled_effective_grace_over(given: Given) -> None:
     found = await acting.in_force(given)
     product, person = found["product"], await given.logged_in()
     await making.accepted(given, person, found)
-    takes_effect, grace_ends = acting.days(given, 10 * MINUTE), acting.days(given, 20 * MINUTE)
-    await acting.published(given, found, effective_at=takes_effect, grace_until=grace_ends)
+    takes_effect, grace_ends = making.days(given, 10 * MINUTE), making.days(given, 20 * MINUTE)
+    await making.published(given, found, effective_at=takes_effect, grace_until=grace_ends)
     assert await seen(given, person, product) == (True, "ok", ["agreement_upcoming"], takes_effect, "600 s")
     item = await acting.item(given, person, found)
     assert (item["status"], item["current"]["ordinal"], item["upcoming"]["ordinal"]) == ("accepted", 1, 2)
@@ -57,7 +57,7 @@ async def test_r9_r20_scheduled_effective_grace_over(given: Given) -> None:
 async def test_r9_who_accepted_nothing_has_no_grace(given: Given) -> None:
     """R9: grace is for those who agreed to an earlier version."""
     found = await acting.in_force(given)
-    await acting.published(given, found, grace_until=acting.days(given, 7))
+    await making.published(given, found, grace_until=making.days(given, 7))
     person = await given.logged_in()
     assert (await seen(given, person, found["product"]))[:2] == (False, "agreement_required")
 
@@ -67,10 +67,10 @@ async def test_r9_no_version_borrows_anothers_grace(given: Given) -> None:
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
-    first = acting.days(given, 10 * MINUTE)
-    await acting.published(given, found, grace_until=first)
+    first = making.days(given, 10 * MINUTE)
+    await making.published(given, found, grace_until=first)
     given.clock.forward(minutes=1)
-    await acting.published(given, found, grace_until=acting.days(given, 30))
+    await making.published(given, found, grace_until=making.days(given, 30))
     assert (await seen(given, person, found["product"]))[:4] == (True, "ok", ["agreement_in_grace"], first)
     given.clock.forward(minutes=9)
     assert (await seen(given, person, found["product"]))[:2] == (False, "agreement_required")
@@ -81,7 +81,7 @@ async def test_r21_declined_in_grace_and_after_it(given: Given) -> None:
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
-    await acting.published(given, found, grace_until=acting.days(given, 10 * MINUTE))
+    await making.published(given, found, grace_until=making.days(given, 10 * MINUTE))
     given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
     assert (await seen(given, person, found["product"]))[:2] == (True, "ok")
     given.clock.forward(minutes=10)
@@ -95,7 +95,7 @@ async def test_r10_accepted_before_its_time(given: Given) -> None:
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
-    await acting.published(given, found, effective_at=acting.days(given, MINUTE))
+    await making.published(given, found, effective_at=making.days(given, MINUTE))
     assert (await making.accepted(given, person, found))["ordinal"] == 2
     assert (await seen(given, person, found["product"]))[2] == []
     given.clock.forward(minutes=1)
@@ -121,7 +121,7 @@ async def test_no_answer_survives_a_publish_elsewhere(given: Given, replica: Giv
     await making.accepted(given, person, found)
     for it in (given, replica):
         assert (await it.access(found["product"], person))["allow"] is True
-    await acting.published(given, found)
+    await making.published(given, found)
     for it in (replica, given):
         assert (await it.access(found["product"], person))["code"] == "agreement_required"
     assert (await making.mine(replica, person, found))["compliant"] is False

@@ -39,7 +39,7 @@ async def test_r22_the_receipt_of_a_withdrawal(given: Given) -> None:
     person = await given.logged_in(age_band="adult")
     given.expect(await making.decide(given, person, await making.present(given, person, found, locale="nb")))
     accepted = await acting.last(given, person)
-    await acting.published(given, found)
+    await making.published(given, found)
     told = given.expect(await acting.withdraw(given, person, found))
     claims = jwt.decode(told["receipt"]["jws"], options={"verify_signature": False})
     assert (claims["event"], claims["seq"], claims["txt"], claims["ord"]) == ("withdrawn", 2, accepted["txt"], 1)
@@ -71,7 +71,7 @@ async def test_r22_grace_is_not_for_those_who_withdrew(given: Given) -> None:
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
-    await acting.published(given, found, grace_until=acting.days(given, 7))
+    await making.published(given, found, grace_until=making.days(given, 7))
     assert (await given.access(found["product"], person))["allow"] is True
     told = given.expect(await acting.withdraw(given, person, found))
     assert told["outstanding"] == [{"document": found["id"], "ordinal": 2}]
@@ -99,7 +99,7 @@ async def test_r22_an_old_screen_after_a_newer_acceptance(given: Given) -> None:
     spare = await making.present(given, person, found)
     first = await making.accepted(given, person, found)
     given.expect(await acting.withdraw(given, person, found))
-    await acting.published(given, found)
+    await making.published(given, found)
     await making.accepted(given, person, found)
     told = given.expect(await making.decide(given, person, spare))
     assert (told["result"], told["ordinal"], told["event"] != first["event"], told["compliant"]) == ("created", 1, True, True)

@@ -20,6 +20,7 @@ OPERATIONS: dict[str, dict[str, Any]] = {
 }
 PUBLIC = {
     "POST /v1/login",
+    "POST /v1/login/code",
     "POST /v1/token/refresh",
     "GET /v1/agreement-texts/{text_id}",
     "POST /v1/users/register",

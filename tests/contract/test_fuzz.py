@@ -34,8 +34,18 @@ CONFIG = {"seed": 1, "generation": {"with-security-parameters": False}, "phases"
 SCHEMA = openapi.from_dict(snapshots.document(), config=schemathesis.Config.from_dict(CONFIG))
 ANY_PATH = {"route_not_found", "method_not_allowed"}
 """Codes that no call documents: a path parameter with a slash makes another path."""
-ENDING = ("*/publish", "POST /v1/me/totp", "DELETE *", "*/suspend", "*/revoke", "*/logout")
-"""Calls after which something of the stage is dead or frozen; they come last, in this order."""
+ENDING = (
+    "*/publish",
+    "POST /v1/me/totp",
+    "DELETE *",
+    "*/suspend",
+    "*/revoke",
+    "*/logout",
+    "*/erase",
+    "POST /v1/me/erasure",
+    "DELETE /v1/me",
+)
+"""Calls after which something of the stage is dead or frozen; they come last, in this order; of two that fit, the later one counts."""
 EITHER = ("license_key", "activation_code")
 GOOD, BAD = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 EDGES = {"sqlite": (GOOD, BAD), "postgresql": (GOOD,)}
@@ -159,7 +169,7 @@ async def probe(servers: Servers, kind: str, name: str) -> Probe:
 
 
 def order(name: str) -> int:
-    return next((place for place, pattern in enumerate(ENDING, 1) if fnmatch(name, pattern)), 0)
+    return max((place for place, pattern in enumerate(ENDING, 1) if fnmatch(name, pattern)), default=0)
 
 
 NAMES: list[str] = sorted(OPERATIONS, key=order)

@@ -1,0 +1,53 @@
+"""Forgetting how an end user logged in, and from where: secrets, sessions, counters. That there were sessions and factors stays."""
+
+from sqlalchemy import delete, select, update
+
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor
+from app.login import factors, mail_limits, one_time, revocation, throttle
+from app.login.models import Factor, FactorState, Login, RefreshToken, SessionRow, Throttle
+from app.login.one_time import OneTimeToken
+from app.login.problems import StepUpRequired
+from app.web.callers import Subject
+from app.world import World
+
+
+def must_prove(world: World, who: Subject) -> None:
+    """Whoever ends an account shows first that it is theirs, as for a change of factors, and not by a recovery code (R21, R28).
+
+    Raises StepUpRequired.
+    """
+    if "rc" in who.amr:
+        raise StepUpRequired("Show an authenticator, not a recovery code.", {"acr_values": "aal2", "max_age": 300})
+    factors.may_manage(world, who)
+
+
+async def erase(session: Session, world: World, by: Actor, user: AnyRow) -> None:
+    """End whatever is open and forget the rest. `user` is the row as it was; the caller holds it."""
+    await revocation.end_all(session, world, by, user.id, "erased")
+    await session.execute(delete(Throttle).where(Throttle.key.in_(await _counters(session, world, user))))
+    mine = select(SessionRow.id).where(SessionRow.user_id == user.id)
+    await session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
+    await session.execute(delete(Login).where(Login.user_id == user.id))
+    await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
+    await session.execute(delete(OneTimeToken).where(OneTimeToken.subject == one_time.subject_of(world, user.email)))
+    whence = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
+    await session.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(whence))
+    bare = {
+        "state": FactorState.REVOKED,
+        "name": None,
+        "hash": None,
+        "secret_sealed": None,
+        "selector": None,
+        "expires_at": None,
+        "form": None,
+    }
+    await session.execute(update(Factor).where(Factor.user_id == user.id).values(bare))
+
+
+async def _counters(session: Session, world: World, user: AnyRow) -> list[bytes]:
+    """Every counter of the account: of its address, of its address on each device it was used on, and of its factors."""
+    of_password = await throttle.of_password(session, world, user.id, user.email)
+    of_address = (throttle.login_code_key(world, user.email), *mail_limits.address_keys(world, user.email))
+    return [*of_password, *of_address, *throttle.of_account(world, user.id)]
