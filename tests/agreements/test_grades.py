@@ -1,0 +1,53 @@
+"""The evidence grade: by the table of rules/agreements section 2.2, and the same by value and by SQL."""
+
+from itertools import product
+
+import pytest
+from sqlalchemy import insert, select
+
+from app.agreements.grades import GRADE, grade
+from app.agreements.models import AgreementEvent, EventType
+from app.db.base import table
+from tests.agreements import making
+from tests.given import Given
+
+AMR = ((), ("pwd",), ("pwd", "otp", "mfa"), ("pwd", "rc", "mfa"), ("lic",), ("pwd", "lic"), ("mfa",), ("lic", "mfa"))
+FALLBACKS = ("none", "language", "default", None)
+
+
+@pytest.mark.parametrize(
+    ("type_", "amr", "fallback", "wanted"),
+    [
+        ("accepted", ("pwd", "otp", "mfa"), "none", "A"),
+        ("accepted", ("pwd",), "none", "B"),
+        ("accepted", ("pwd", "otp", "mfa"), "language", "B"),
+        ("accepted", ("pwd", "otp", "mfa"), "default", "B"),
+        ("declined", ("pwd", "otp", "mfa"), "none", "A"),
+        ("withdrawn", ("pwd", "otp", "mfa"), None, "B"),
+        ("accepted", ("lic",), "none", "C"),
+        ("imported", (), None, "C"),
+        ("imported", ("pwd", "otp", "mfa"), "none", "C"),
+        ("annotated", (), None, None),
+    ],
+)
+def test_the_grade_by_the_rule(type_: str, amr: tuple[str, ...], fallback: str | None, wanted: str | None) -> None:
+    assert grade(type_, amr, fallback) == wanted
+
+
+async def test_the_database_grades_alike(given: Given) -> None:
+    """Every type with every combination of factors and fallback, as rows and as values."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    await making.accepted(given, person, found)
+    cases = list(product(EventType, (*AMR, None), FALLBACKS))
+    async with given.world.db.write() as session:
+        made = (await session.execute(select(*table(AgreementEvent).columns))).one()._mapping
+        rows = [
+            {**made, "id": given.world.entropy.identifier(), "seq": 2 + place, "presentation_id": None, "type": type_}
+            | {"amr": None if amr is None else " ".join(amr), "fallback": fallback}
+            for place, (type_, amr, fallback) in enumerate(cases)
+        ]
+        await session.execute(insert(table(AgreementEvent)), rows)
+    async with given.world.db.lookup() as session:
+        told = (await session.scalars(select(GRADE).where(AgreementEvent.seq > 1).order_by(AgreementEvent.seq))).all()
+    assert list(told) == [grade(type_, amr or (), fallback) for type_, amr, fallback in cases]
