@@ -27,6 +27,7 @@ import app.signing_keys.problems
 import app.signing_keys.routes
 import app.users.routes
 from app import __version__
+from app.agreements import sealing
 from app.base import logs
 from app.base.settings import Settings
 from app.mail import runner as mail
@@ -75,7 +76,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with mail.running(world):
+    async with mail.running(world), sealing.running(world):
         yield
     await world.db.close()
 

@@ -101,3 +101,27 @@ class ReceiptNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "receipt_not_found"
     title = "There is no such receipt."
+
+
+class AgreementEventNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "agreement_event_not_found"
+    title = "There is no such event in the ledger."
+
+
+class NotSealedYet(Problem):
+    kind = Kind.CONFLICT
+    code = "not_sealed_yet"
+    title = "No seal holds the event yet; the next one will."
+
+
+class SealBroken(Problem):
+    kind = Kind.CONFLICT
+    code = "seal_broken"
+    title = "What the seal was made over is not there any more as it was; have the ledger verified."
+
+
+class LegalHold(Problem):
+    kind = Kind.CONFLICT
+    code = "legal_hold"
+    title = "The end user's evidence is under legal hold; nothing of it may be erased."

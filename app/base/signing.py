@@ -99,7 +99,8 @@ def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:
     """(`typ`, claims) of a compact JWS that one of the keys of a published JWK set signed. Raises NotOurs, which says why."""
     try:
         ours = [jwk for jwk in key_set["keys"] if jwk.get("kty") == "OKP" and jwk.get("crv") == "Ed25519" and "kid" in jwk]
-        keys = {str(jwk["kid"]): SigningKey.of(OKPKey.import_key(jwk)) for jwk in ours}  # others are ignored: RFC 7517 section 5
+        imported = [SigningKey.of(OKPKey.import_key(jwk)) for jwk in ours]  # others are ignored: RFC 7517 section 5
+        keys = {key.kid: key for key in imported}  # by what they are, whatever the set calls them
         header = jws.extract_compact(token.encode("ascii")).headers()
     except (JoseError, AttributeError, KeyError, TypeError, ValueError) as unread:
         raise NotOurs("the file is not a compact JWS, or the key set is not a JWK set") from unread
