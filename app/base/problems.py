@@ -13,6 +13,7 @@ class Kind(Enum):
     FORBIDDEN = auto()
     NOT_FOUND = auto()
     METHOD_NOT_ALLOWED = auto()
+    NOT_ACCEPTABLE = auto()
     CONFLICT = auto()
     GONE = auto()
     TOO_LARGE = auto()

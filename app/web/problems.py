@@ -57,6 +57,12 @@ class MethodNotAllowed(Problem):
     title = "This path does not know that method; see the Allow header."
 
 
+class NotAcceptable(Problem):
+    kind = Kind.NOT_ACCEPTABLE
+    code = "not_acceptable"
+    title = "None of the forms that there are is one that the Accept header allows."
+
+
 class BodyTooLarge(Problem):
     kind = Kind.TOO_LARGE
     code = "body_too_large"
