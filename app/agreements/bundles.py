@@ -136,7 +136,7 @@ class Case:
 
 def signer_of(token: str) -> str:
     """The `kid` of a token that was verified: the RFC 7638 thumbprint of the key that signed it."""
-    header = token.split(".")[0]
+    header = token.split(".", maxsplit=1)[0]
     return str(json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
 
 

@@ -232,19 +232,3 @@ class DecisionOut(Shape):
             outstanding=_outstanding(it.compliance),
             receipt=ReceiptRef(jws=event.receipt, url=f"/v1/me/receipts/{event.id}"),
         )
-
-
-class ReceiptOut(Shape):
-    """`jws` is the record (`typ: acceptance-receipt+jwt`); the rest is an index of it. `seq` is its place in the user's chain."""
-
-    id: UUID
-    type: Literal["accepted", "declined"]
-    at: Instant
-    product: str
-    document: UUID
-    version: UUID
-    ordinal: int
-    text: UUID
-    locale: str
-    seq: int
-    jws: str

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from app.agreements import documents, me_routes
+from app.agreements import documents, ledger_routes, me_routes, receipt_routes
 from app.agreements.problems import (
     AgreementAlreadyScheduled,
     AgreementChangesMissing,
@@ -120,3 +120,5 @@ def _has(if_none_match: str | None, etag: str) -> bool:
 
 
 router.include_router(me_routes.router)
+router.include_router(receipt_routes.router)
+router.include_router(ledger_routes.router)
