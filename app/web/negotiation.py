@@ -10,11 +10,11 @@ from fastapi import Depends, Header
 from app.web.problems import NotAcceptable
 
 MAX_RANGES = 32
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _ITEM = re.compile(rf'(?:{_QUOTED}|[^,"])+')
-_RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})((?:[ \t]*;[ \t]*(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?)*)", re.ASCII)
-_PARAMETER = re.compile(rf"({_TOKEN})=({_TOKEN}|{_QUOTED})", re.ASCII)
+_RANGE = re.compile(rf"({_WORD})/({_WORD})((?:[ \t]*;[ \t]*(?:{_WORD}=(?:{_WORD}|{_QUOTED}))?)*)", re.ASCII)
+_PARAMETER = re.compile(rf"({_WORD})=({_WORD}|{_QUOTED})", re.ASCII)
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
 _OURS = {"charset": "utf-8"}
 """The one parameter that an answer of ours has; a range with any other speaks of something else."""
