@@ -25,7 +25,7 @@ class Unsound(Exception):
 
 def verified(file: Path, jwks: Path | None, fingerprint: str | None, now: Callable[[], datetime]) -> Told:
     """What a good file says: an evidence bundle, or one compact JWS, which wants a key set. Raises Unsound."""
-    text = _read(file).strip()
+    text = _read(file).strip(" \t\r\n")  # what JSON calls white space, and no more
     keys = _json(_read(jwks)) if jwks is not None else None
     if text.startswith("{"):
         return _bundle(_json(text), keys)

@@ -171,7 +171,8 @@ def judge(bundle: Any, keys: Any = None) -> Judged:
 
 
 def _judged(case: Case, faults: list[tuple[str, str]]) -> Judged:
-    entries = [entry for entry in case.bundle.get("receipts") or () if isinstance(entry, dict)]
+    told = case.bundle.get("receipts")
+    entries = [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
     return Judged(
         user=str(case.bundle.get("user")),
         receipts=len(case.receipts),

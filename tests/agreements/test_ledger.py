@@ -175,7 +175,8 @@ async def test_an_event_given_to_another_user_is_named(scene: Scene) -> None:
 )
 async def test_r3_altered_words_are_named(scene: Scene, column: str, what: str) -> None:
     """R3: the words themselves, at the first receipt that names them."""
-    change = f"UPDATE agreement_texts SET {column} = COALESCE({column}, '') || '!' WHERE id = (SELECT text_id FROM agreement_events WHERE id = :it)"  # noqa: S608  our own words
+    named = "(SELECT text_id FROM agreement_events WHERE id = :it)"
+    change = f"UPDATE agreement_texts SET {column} = COALESCE({column}, '') || '!' WHERE id = {named}"  # noqa: S608  our own words
     await scene.sql(change, it=scene.events[2])
     assert await scene.broken(user=scene.person.id) == {"what": what, **scene.place(3)}
 
