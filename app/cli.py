@@ -5,8 +5,6 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
@@ -23,7 +21,6 @@ from app.base.clock import Clock
 from app.base.durations import instant_text
 from app.base.problems import Problem
 from app.base.settings import EX_CONFIG, Settings, SettingsInvalid
-from app.base.signing import NotOurs, read_with_key_set
 from app.db import schema
 from app.events.service import Actor
 from app.licenses import activations
@@ -36,11 +33,11 @@ from app.models import METADATA
 from app.signing_keys import rotation
 from app.signing_keys.service import WrongKeys, signer
 from app.users.schemas import UserOut
+from app.verifying import Unsound, verified
 from app.web.paging import Window
 from app.web.shapes import Shape
 from app.world import World
 
-CLOCK_SKEW = timedelta(minutes=5)
 Result = TypeVar("Result")
 Shaped = TypeVar("Shaped", bound=Shape)
 
@@ -51,6 +48,8 @@ keys_app = typer.Typer(no_args_is_help=True, help="Operator keys.")
 users_app = typer.Typer(no_args_is_help=True, help="End users.")
 licenses_app = typer.Typer(no_args_is_help=True, help="Licenses.")
 signing_app = typer.Typer(no_args_is_help=True, help="Signing and encryption keys.")
+ledger_app = typer.Typer(no_args_is_help=True, help="The record of agreements.")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(keys_app, name="api-keys")
 app.add_typer(signing_app, name="keys")
 app.add_typer(users_app, name="users")
@@ -177,41 +176,15 @@ def demo() -> None:
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="An offline license, a grant or a receipt: one compact JWS.")],
-    jwks: Annotated[Path, typer.Option(help="The key set, as saved from /.well-known/jwks.json.")],
+    file: Annotated[Path, typer.Argument(help="An evidence bundle; or one compact JWS: an offline license, a grant, a receipt.")],
+    jwks: Annotated[Path | None, typer.Option(help="The key set, as saved from /.well-known/jwks.json. A bundle brings its own.")] = None,
     fingerprint: Annotated[str | None, typer.Option(help="This device's fingerprint, for a file that is bound to one.")] = None,
 ) -> None:
-    """Verify a signed file without database or network; says in one sentence why it fails."""
+    """Verify a signed file or an evidence bundle without database or network; says line by line why it fails."""
     try:
-        keys = json.loads(jwks.read_text(encoding="utf-8"))
-        token = file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        fail(f"cannot be read: {error}")
-    try:
-        typ, claims = read_with_key_set(token, keys)
-    except NotOurs as wrong:
-        fail(f"does not verify: {wrong}")
-    if (sentence := untimely(claims, Clock().now()) or foreign(claims, fingerprint)) is not None:
-        fail(sentence)
-    show({"genuine": True, "typ": typ, "claims": claims})
-
-
-def untimely(claims: dict[str, Any], now: datetime) -> str | None:
-    """Why a genuine file does not hold at this moment, by its `iat` and `exp` (RFC 7519 section 4.1), if it does not."""
-    made, until = claims.get("iat"), claims.get("exp")
-    if isinstance(made, int | float) and now.timestamp() < made - CLOCK_SKEW.total_seconds():
-        return "is genuine but from the future: this computer's clock was set back"
-    if isinstance(until, int | float) and now.timestamp() >= until:
-        return f"is genuine but has expired, at {instant_text(datetime.fromtimestamp(until, UTC))}"
-    return None
-
-
-def foreign(claims: dict[str, Any], fingerprint: str | None) -> str | None:
-    """Why a genuine file is not for this device, if one was named and it is bound to another."""
-    bound = claims.get("dev")
-    if fingerprint is None or bound is None or bound == sha256(fingerprint.encode()).hexdigest():
-        return None
-    return "is genuine but for another device"
+        show(verified(file, jwks, fingerprint, Clock().now))
+    except Unsound as unsound:
+        fail("\n".join(unsound.sentences))
 
 
 @keys_app.command("create")
@@ -252,6 +225,26 @@ def rotate_keys(
 def revoke_signing_key(kid: str) -> None:
     """Put a retired signing key that leaked out of use: out of the published set, and no access token of it is taken any more."""
     with_world(lambda world: rotation.revoke(world, kid))
+
+
+@ledger_app.command("verify")
+def verify_ledger() -> None:
+    """Read the whole ledger with suspicion; names the first place that is not as it was written, and ends with 1."""
+    from app.agreements import verification
+    from app.agreements.ledger_schemas import LedgerVerdict
+
+    report = with_world(lambda world: verification.verify(world, None))
+    show(LedgerVerdict.of(report).model_dump_json())
+    if report.broken is not None:
+        raise SystemExit(1)
+
+
+@ledger_app.command("rebuild")
+def rebuild_states() -> None:
+    """Make anew, from the events, where everybody stands with their agreements; says how many end users were wrong."""
+    from app.agreements import projection
+
+    show({"mended": with_world(projection.rebuild)})
 
 
 @users_app.command("create")

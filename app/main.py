@@ -28,6 +28,7 @@ import app.signing_keys.routes
 import app.support.routes
 import app.users.routes
 from app import __version__
+from app.agreements import sealing
 from app.base import logs
 from app.base.settings import Settings
 from app.login.pacing import keep_pace
@@ -82,7 +83,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with mail.running(world):
+    async with mail.running(world), sealing.running(world):
         yield
     await world.db.close()
 

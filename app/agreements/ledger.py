@@ -1,9 +1,8 @@
 """The ledger: what each end user did, signed and chained to what came before it. Only ever added to; a correction is a new event (R24)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from app.agreements.models import (
     AgreementVersion,
     EventType,
 )
+from app.agreements.proofs import RECEIPT, context_commitment, session_commitment
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.base.signing import Signer
@@ -34,7 +34,6 @@ from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
-TYP = "acceptance-receipt+jwt"
 SALT_OCTETS = 32
 DECISIONS = frozenset({EventType.ACCEPTED, EventType.DECLINED})
 
@@ -49,6 +48,7 @@ _extend = (
     .where(AgreementLedger.user_id == bindparam("whose"), AgreementLedger.seq == bindparam("last"))
     .values(seq=bindparam("next"), head=bindparam("receipt"))
 )
+_last = select(AgreementEvent.at).where(AgreementEvent.user_id == bindparam("whose"), AgreementEvent.seq == bindparam("last"))
 _event, _context = insert(table(AgreementEvent)), insert(table(AgreementEventContext))
 ABOUT = (
     AgreementText.id.label("text_id"),
@@ -76,10 +76,11 @@ WHOLE = (
 
 @dataclass(frozen=True)
 class Head:
-    """The end of one end user's chain: how many receipts it has, and the SHA-256 of the last one (None: there is none)."""
+    """The end of one end user's chain: how many receipts it has, the SHA-256 of the last one (None: there is none), and its time."""
 
     seq: int
     sha256: str | None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -128,16 +129,22 @@ async def hold(session: Session, user_id: UUID) -> Head:
     if row is None:
         await dialect.insert_once(session, AgreementLedger, {"user_id": user_id, "seq": 0, "head": None}, unless=["user_id"])
         row = (await session.execute(_hold, {"whose": user_id})).one()
-    return Head(row.seq, row.head)
+    # A statement of its own: one that waited for the lock would look with the eyes of before it waited.
+    last = await session.scalar(_last, {"whose": user_id, "last": row.seq}) if row.seq else None
+    return Head(row.seq, row.head, last)
 
 
 async def append(session: Session, world: World, keys: Signer, head: Head, act: Act) -> Recorded:
-    """Sign what was done and add it to the chain whose `head` this transaction holds."""
+    """Sign what was done and add it to the chain whose `head` this transaction holds.
+
+    Its time is the act's or, where a replica's clock is behind that of the chain's last event, that event's (R23).
+    """
+    act = act if head.at is None else replace(act, at=max(act.at, head.at))
     event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_OCTETS)
     seq = head.seq + 1
     whole = {**_matter(act), **_screen(act), **_hand(act, salt), **act.facts, "claims": dict(act.claims) or None}
     chain = {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
-    receipt = keys.sign(TYP, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
+    receipt = keys.sign(RECEIPT, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
     await session.execute(_event, event)
     if act.hand is not None:
@@ -161,9 +168,10 @@ async def project(session: Session, before: Duty, act: Act, event: Recorded) -> 
         "accepted_ordinal": after.accepted,
         "declined_ordinal": after.declined,
         "notified_ordinal": after.notified,
-        "withdrawn_at": act.at if after.withdrawn else None,
-        "updated_at": act.at,
+        "updated_at": event.at,
     }
+    if after.withdrawn != before.withdrawn:
+        values["withdrawn_at"] = event.at if after.withdrawn else None
     if after.accepted != before.accepted:
         values["accepted_event_id"] = event.id if after.accepted else None
     key: dict[str, Any] = {"user_id": act.user_id, "document_id": before.document_id}
@@ -245,13 +253,3 @@ def _hand(act: Act, salt: bytes) -> dict[str, Any]:
         "sid_h": session_commitment(salt, by.session_id),
         "ctx": context_commitment(salt, origin.ip, origin.user_agent),
     }
-
-
-def context_commitment(salt: bytes, ip: str | None, user_agent: str | None) -> str:
-    """SHA-256 over salt (32 bytes), address, NUL, user agent (UTF-8, empty when unknown), in hexadecimal."""
-    return sha256(salt + (ip or "").encode() + b"\0" + (user_agent or "").encode()).hexdigest()
-
-
-def session_commitment(salt: bytes, session_id: UUID) -> str:
-    """SHA-256 over salt (32 bytes) and the session's id as text, in hexadecimal."""
-    return sha256(salt + str(session_id).encode()).hexdigest()

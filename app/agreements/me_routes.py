@@ -1,12 +1,12 @@
-"""`/v1/me/agreements`, `/v1/me/presentations`, `/v1/me/receipts`: only with the end user's own token (R16)."""
+"""`/v1/me/agreements`, `/v1/me/presentations`: only with the end user's own token (R16)."""
 
 from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
-from app.agreements import decisions, overview, presentations, receipts, withdrawal
+from app.agreements import decisions, overview, presentations, withdrawal
 from app.agreements.decisions import Decision
 from app.agreements.me_schemas import (
     ClaimsIn,
@@ -16,7 +16,6 @@ from app.agreements.me_schemas import (
     PresentationIn,
     PresentationOut,
     PresentationState,
-    ReceiptOut,
     WithdrawalOut,
 )
 from app.agreements.models import EventType
@@ -35,16 +34,14 @@ from app.agreements.problems import (
     NotWithdrawable,
     PresentationExpired,
     PresentationNotFound,
-    ReceiptNotFound,
     RequiredLocaleNotPresented,
     TextMismatch,
 )
 from app.catalog.problems import ProductNotFound
 from app.web.callers import TheOrigin, TheSubject, TheWorld
-from app.web.paging import Window, window
 from app.web.problems import SubjectTokenRequired
 from app.web.routing import Route, refuses
-from app.web.shapes import Locale, Page, Slug
+from app.web.shapes import Locale, Slug
 
 router = APIRouter(route_class=Route)  # `routes.py` includes it, and its tag with it
 AcceptLanguage = Annotated[str | None, Header()]
@@ -130,15 +127,3 @@ async def withdraw(world: TheWorld, by: TheSubject, origin: TheOrigin, document_
     outcome = await withdrawal.withdraw(world, by, origin, document_id)
     response.status_code = STATUS[outcome.result]
     return WithdrawalOut.of(outcome)
-
-
-@router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
-async def my_receipts(world: TheWorld, by: TheSubject, wanted: Annotated[Window, Depends(window)]) -> Page[ReceiptOut]:
-    """Everything you accepted or declined, the latest first."""
-    rows, cursor = await receipts.receipts(world, by, wanted)
-    return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
-
-
-@router.get("/v1/me/receipts/{event_id}", responses=refuses(SubjectTokenRequired, ReceiptNotFound))
-async def my_receipt(world: TheWorld, by: TheSubject, event_id: UUID) -> ReceiptOut:
-    return ReceiptOut.model_validate(await receipts.receipt(world, by, event_id))

@@ -256,19 +256,3 @@ def _happened(it: Outcome) -> dict[str, Any]:
         "outstanding": _outstanding(it.compliance),
         "receipt": ReceiptRef(jws=event.receipt, url=f"/v1/me/receipts/{event.id}"),
     }
-
-
-class ReceiptOut(Shape):
-    """`jws` is the record (`typ: acceptance-receipt+jwt`); the rest is an index of it. `seq` is its place in the user's chain."""
-
-    id: UUID
-    type: Literal["accepted", "declined", "withdrawn", "notice_shown", "imported", "annotated"]
-    at: Instant
-    product: str
-    document: UUID
-    version: UUID
-    ordinal: int
-    text: UUID
-    locale: str
-    seq: int
-    jws: str

@@ -221,3 +221,27 @@ class ImportConflict(Problem):
     kind = Kind.CONFLICT
     code = "import_conflict"
     title = "This external_ref was brought before, with another content."
+
+
+class AgreementEventNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "agreement_event_not_found"
+    title = "There is no such event in the ledger."
+
+
+class NotSealedYet(Problem):
+    kind = Kind.CONFLICT
+    code = "not_sealed_yet"
+    title = "No seal holds the event yet; the next one will."
+
+
+class SealBroken(Problem):
+    kind = Kind.CONFLICT
+    code = "seal_broken"
+    title = "What the seal was made over is not there any more as it was; have the ledger verified."
+
+
+class LegalHold(Problem):
+    kind = Kind.CONFLICT
+    code = "legal_hold"
+    title = "The end user's evidence is under legal hold; nothing of it may be erased."

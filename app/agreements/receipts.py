@@ -1,36 +1,134 @@
-"""Receipts as their end user reads them: the signed record, and an index of it."""
+"""Receipts as they are read: by their end user, by an operator, and by anybody who holds one and asks whether it is ours."""
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText
-from app.agreements.problems import ReceiptNotFound
+from app.agreements import ledger
+from app.agreements.ledger import WHOLE, Act, Recorded
+from app.agreements.models import (
+    AgreementDocument,
+    AgreementEvent,
+    AgreementEventContext,
+    AgreementText,
+    AgreementVersion,
+    EventType,
+)
+from app.agreements.problems import AgreementEventNotFound, ReceiptNotFound
+from app.agreements.proofs import MAX_RECEIPT, RECEIPT
+from app.base.problems import advisory
+from app.base.signing import Claims, NotOurs
 from app.catalog.models import Product
-from app.db.types import AnyRow
+from app.db.database import Session
+from app.db.types import AnyRow, AnySelect
+from app.events.service import Actor, record
+from app.signing_keys.service import signer
 from app.web.callers import Subject
 from app.web.paging import Window, page
 from app.world import World
 
-_receipts = (
-    select(
-        AgreementEvent.id,
-        AgreementEvent.type,
-        AgreementEvent.at,
-        Product.code.label("product"),
-        AgreementEvent.document_id.label("document"),
-        AgreementEvent.version_id.label("version"),
-        AgreementEvent.ordinal,
-        AgreementEvent.text_id.label("text"),
-        AgreementText.locale,
-        AgreementEvent.seq,
-        AgreementEvent.receipt.label("jws"),
-    )
-    .join(AgreementText, AgreementText.id == AgreementEvent.text_id)
-    .join(AgreementDocument, AgreementDocument.id == AgreementEvent.document_id)
-    .join(Product, Product.id == AgreementDocument.product_id)
+NOT_GENUINE = advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
+NOT_IN_LEDGER = advisory("receipt_not_in_ledger", "Our key signed it, and the ledger does not hold exactly this receipt.")
+Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
+
+_COLUMNS = (
+    AgreementEvent.id,
+    AgreementEvent.type,
+    AgreementEvent.at,
+    Product.code.label("product"),
+    AgreementEvent.document_id.label("document"),
+    AgreementEvent.version_id.label("version"),
+    AgreementEvent.ordinal,
+    AgreementEvent.text_id.label("text"),
+    AgreementText.locale,
+    AgreementEvent.seq,
+    AgreementEvent.receipt.label("jws"),
 )
+_WHOLE = (
+    *_COLUMNS,
+    AgreementEvent.user_id.label("user"),
+    AgreementEvent.amr,
+    AgreementEvent.fallback,
+    AgreementDocument.name,
+    AgreementVersion.label,
+    AgreementText.title,
+    AgreementText.statement,
+    AgreementText.accept_label,
+    AgreementText.decline_label,
+)
+
+
+def _joined(*columns: Any) -> AnySelect:
+    return (
+        select(*columns)
+        .join_from(AgreementEvent, AgreementText, AgreementText.id == AgreementEvent.text_id)
+        .join(AgreementVersion, AgreementVersion.id == AgreementEvent.version_id)
+        .join(AgreementDocument, AgreementDocument.id == AgreementEvent.document_id)
+        .join(Product, Product.id == AgreementDocument.product_id)
+    )
+
+
+_receipts, _receipt = _joined(*_COLUMNS), _joined(*_WHOLE)
+_notes = (
+    select(AgreementEvent.id, AgreementEvent.at, AgreementEvent.actor_id, AgreementEvent.receipt)
+    .where(
+        AgreementEvent.user_id == bindparam("whose"), AgreementEvent.type == EventType.ANNOTATED, AgreementEvent.seq > bindparam("after")
+    )
+    .order_by(AgreementEvent.seq)
+)
+_context = select(*AgreementEventContext.__table__.columns).where(AgreementEventContext.event_id == bindparam("event"))
+_held = select(AgreementEvent.receipt).where(AgreementEvent.id == bindparam("event"))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A receipt with what it says, and the words that it names."""
+
+    row: AnyRow
+    claims: Claims
+
+
+@dataclass(frozen=True)
+class Note:
+    """A correction: who made it, when, and why (R24)."""
+
+    id: UUID
+    at: Any
+    by: UUID | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Filed:
+    """An event as an operator reads it. `context` is None once it was erased, and for what no hand of the end user did."""
+
+    whole: Whole
+    context: AnyRow | None
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of a text that is said to be a receipt. `claims` only when one of our keys signed them."""
+
+    code: Verdict
+    claims: Claims | None
+
+    @property
+    def in_ledger(self) -> bool:
+        return self.code == "ok"
+
+
+def claims_of(receipt: str) -> Claims:
+    """What a stored receipt says. Whether it is genuine is for the verifying calls to tell."""
+    payload = receipt.split(".")[1]
+    told: Claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return told
 
 
 async def receipts(world: World, by: Subject, window: Window) -> tuple[Sequence[AnyRow], str | None]:
@@ -38,11 +136,59 @@ async def receipts(world: World, by: Subject, window: Window) -> tuple[Sequence[
         return await page(session, _receipts.where(AgreementEvent.user_id == by.id), AgreementEvent.id, window)
 
 
-async def receipt(world: World, by: Subject, event_id: UUID) -> AnyRow:
+async def receipt(world: World, by: Subject, event_id: UUID) -> Whole:
     """One of the end user's own receipts. Raises ReceiptNotFound."""
     async with world.db.lookup() as session:
-        wanted = _receipts.where(AgreementEvent.id == event_id, AgreementEvent.user_id == by.id)
+        wanted = _receipt.where(AgreementEvent.id == event_id, AgreementEvent.user_id == by.id)
         row = (await session.execute(wanted)).one_or_none()
     if row is None:
         raise ReceiptNotFound
-    return row
+    return Whole(row, claims_of(row.jws))
+
+
+async def event(world: World, event_id: UUID) -> Filed:
+    """Any event, with its context and its annotations. Raises AgreementEventNotFound."""
+    async with world.db.read() as session:
+        row = (await session.execute(_receipt.where(AgreementEvent.id == event_id))).one_or_none()
+        if row is None:
+            raise AgreementEventNotFound
+        context = (await session.execute(_context, {"event": event_id})).one_or_none()
+        later = (await session.execute(_notes, {"whose": row.user, "after": row.seq})).all()
+    told = [(note, claims_of(note.receipt)) for note in later]
+    notes = [Note(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)]
+    return Filed(Whole(row, claims_of(row.jws)), context, tuple(notes))
+
+
+async def annotate(world: World, by: Actor, event_id: UUID, reason: str) -> Note:
+    """Add a correction to an event: an event of its own in the same chain, which changes no state (R24). Raises AgreementEventNotFound."""
+    keys = await signer(world)
+    whose = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
+    async with world.db.write() as session:
+        found = (await session.execute(whose)).one_or_none()
+        if found is None:
+            raise AgreementEventNotFound
+        head = await ledger.hold(session, found.user_id)
+        about = (await session.execute(WHOLE.where(AgreementText.id == found.text_id))).one()
+        facts = {"annotates": str(event_id), "reason": reason}
+        act = Act(found.user_id, EventType.ANNOTATED, world.clock.now(), about, by, facts=facts)
+        made = await ledger.append(session, world, keys, head, act)
+        await _told(session, world, act, made, event_id)
+    return Note(made.id, made.at, by.id, reason)
+
+
+async def _told(session: Session, world: World, act: Act, made: Recorded, event_id: UUID) -> None:
+    facts = {"event": str(event_id), "receipt": str(made.id)}
+    await record(session, world, "agreement.annotated", act.actor, ("agreement", act.about.document_id), act.user_id, **facts)
+
+
+async def verify(world: World, text: str) -> Verified:
+    """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
+    keys = await signer(world)
+    try:
+        claims = keys.read(RECEIPT, text, MAX_RECEIPT)
+        event_id = UUID(str(claims.get("jti")))
+    except (NotOurs, ValueError):
+        return Verified("receipt_not_genuine", None)
+    async with world.db.lookup() as session:
+        held = await session.scalar(_held, {"event": event_id})
+    return Verified("ok" if held == text else "receipt_not_in_ledger", claims)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from app.agreements import comparing, documents, me_routes, operations_routes, texts, versions
+from app.agreements import comparing, documents, ledger_routes, me_routes, operations_routes, receipt_routes, texts, versions
 from app.agreements.comparing_schemas import DiffOut
 from app.agreements.problems import (
     AgreementAlreadyScheduled,
@@ -207,3 +207,5 @@ async def get_text(world: TheWorld, text_id: UUID, accept: Accept, if_none_match
 
 router.include_router(me_routes.router)
 router.include_router(operations_routes.router)
+router.include_router(receipt_routes.router)
+router.include_router(ledger_routes.router)

@@ -86,8 +86,8 @@ async def decide(given: Given, person: Person, shown: Told, decision: str = "acc
     return await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=words, headers=person.auth)
 
 
-async def accepted(given: Given, person: Person, found: Told) -> Told:
-    return given.expect(await decide(given, person, await present(given, person, found)))
+async def accepted(given: Given, person: Person, found: Told, **screen: Any) -> Told:
+    return given.expect(await decide(given, person, await present(given, person, found, **screen)))
 
 
 async def mine(given: Given, person: Person, found: Told, **query: str) -> Told:

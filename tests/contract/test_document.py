@@ -23,6 +23,7 @@ PUBLIC = {
     "POST /v1/login/code",
     "POST /v1/token/refresh",
     "GET /v1/agreement-texts/{text_id}",
+    "POST /v1/receipts/verify",
     "POST /v1/users/register",
     "POST /v1/email/verify",
     "POST /v1/email/verify/resend",

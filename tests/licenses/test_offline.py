@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from app.cli import foreign, untimely
+from app.verifying import foreign, untimely
 from tests.given import Given
 from tests.licenses import openssl
 from tests.web.test_problems import problem
