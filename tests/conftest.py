@@ -28,7 +28,7 @@ SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 SECRETS = {
     "LICENTIA_ENCRYPTION_KEYS": "t1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-    "LICENTIA_LOOKUP_KEY": "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
+    "LICENTIA_LOOKUP_KEY": "bm9wcXJzdHV2d3h5ent8fX5/gIGCg4SFhoeIiYqLjI0=",
 }
 LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PER_IP": "1000"}
 """All tests come from one address; those of the limits themselves lower them again (rules/authentication R48)."""

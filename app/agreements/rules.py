@@ -23,6 +23,7 @@ from app.agreements.problems import (
     AgreementRequiredTextMissing,
 )
 from app.base.durations import instant_text
+from app.base.languages import meets
 from app.base.problems import Fact, Problem, at
 from app.base.regions import COUNTRY_LETTERS
 
@@ -68,8 +69,8 @@ def _is_place(region: str, groups: Collection[str]) -> bool:
 
 
 def required_missing(required: Iterable[str], available: Collection[str]) -> Problem | None:
-    """Which of the languages that an agreement requires have no text, if any has none."""
-    missing: list[Fact] = [locale for locale in required if locale not in available]
+    """Which of the languages that an agreement requires have no text, not even in a narrower form, if any has none."""
+    missing: list[Fact] = [locale for locale in required if not any(meets([locale], tag) for tag in available)]
     return AgreementRequiredTextMissing(facts={"locales": missing}) if missing else None
 
 

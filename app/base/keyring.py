@@ -6,6 +6,7 @@ import binascii
 from pydantic import SecretStr
 
 KEY_OCTETS = 32
+DRAWN = "wants 32 random bytes in base64, as `openssl rand -base64 32` prints them"
 PRINTABLE = frozenset(range(0x20, 0x7F))
 
 
@@ -16,7 +17,7 @@ def decoded_key(text: str) -> bytes:
     except (binascii.Error, ValueError) as wrong:
         raise ValueError("wants base64") from wrong
     if len(key) != KEY_OCTETS or len(set(key)) < KEY_OCTETS // 2:
-        raise ValueError("wants 32 random bytes in base64, as `openssl rand -base64 32` prints them")
+        raise ValueError(DRAWN)
     return key
 
 

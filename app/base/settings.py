@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.base.entropy import Entropy
-from app.base.keyring import KEY_OCTETS, checked_key, checked_ring, decoded_key, decoded_ring, typed
+from app.base.keyring import DRAWN, KEY_OCTETS, checked_key, checked_ring, decoded_key, decoded_ring, typed
 from app.base.regions import EUROPEAN_UNION, checked_groups
 from app.base.smtp import SmtpAddress, sender
 
@@ -149,21 +149,7 @@ class Settings(BaseSettings):
     def _safe_together(self) -> Self:
         if self.password_min < ALONE and self.mfa == "optional":
             raise ValueError(f"{PREFIX}PASSWORD_MIN below {ALONE} wants {PREFIX}MFA=required")
-        if self.env == "production":
-            self._safe_in_production()
         return self
-
-    def _safe_in_production(self) -> None:
-        weak = {"LOOKUP_KEY": typed(self.lookup()), "ENCRYPTION_KEYS": any(typed(key) for key in self.ring().values())}
-        if named := [PREFIX + name for name, is_weak in weak.items() if is_weak]:
-            raise ValueError(f"{' and '.join(named)}: wants 32 random bytes, as `openssl rand -base64 32` prints them")
-        if self.lookup() in self.ring().values():
-            raise ValueError(f"{PREFIX}LOOKUP_KEY is one of {PREFIX}ENCRYPTION_KEYS; each wants a key of its own")
-        limits = ("login_posts_per_minute", "login_failures_per_ip", "guesses_per_address", "guesses_per_key")
-        if soft := [f"{PREFIX}{name}".upper() for name in limits if getattr(self, name) > SOFTEST]:
-            raise ValueError(f"{' and '.join(soft)}: {SOFTEST} at most in production")
-        if any(ip_network(item).prefixlen == 0 for item in self.trusted_proxies):
-            raise ValueError(f"{PREFIX}TRUSTED_PROXIES trusts everybody: each caller could choose its own address")
 
     @classmethod
     def settings_customise_sources(
@@ -196,6 +182,7 @@ class Settings(BaseSettings):
             faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
         else:
             faults += settings._mail_faults()
+            faults += settings._production_faults() if settings.env == "production" else []
         if faults:
             raise SettingsInvalid(sorted(set(faults)))
         return settings
@@ -207,6 +194,20 @@ class Settings(BaseSettings):
         if self.registration == "open" and not self.mail_configured:
             told.append((f"{PREFIX}REGISTRATION", f"cannot be open without mail: set {PREFIX}SMTP_URL"))
         return told
+
+    def _production_faults(self) -> list[tuple[str, str]]:
+        """What is as good as no key, no limit or no proxy."""
+        ring = self.ring().values()
+        limits = ("login_posts_per_minute", "login_failures_per_ip", "guesses_per_address", "guesses_per_key")
+        everybody = any(ip_network(item).prefixlen == 0 for item in self.trusted_proxies)
+        told = [
+            (typed(self.lookup()), "lookup_key", DRAWN),
+            (any(typed(key) for key in ring), "encryption_keys", DRAWN),
+            (self.lookup() in ring, "lookup_key", "is one of the encryption keys too; each wants a key of its own"),
+            (everybody, "trusted_proxies", "trusts everybody: each caller could choose its own address"),
+            *((getattr(self, name) > SOFTEST, name, f"is {SOFTEST} at most in production") for name in limits),
+        ]
+        return [(f"{PREFIX}{name}".upper(), sentence) for wrong, name, sentence in told if wrong]
 
     @property
     def mail_configured(self) -> bool:

@@ -93,11 +93,11 @@ async def test_the_clock_turned_back(given: Given) -> None:
 async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
     """R11: a notice that was shown is counted as notified; a version of class `notice` moves nobody's acceptance."""
     found = await making.in_force(given)
+    person, late = await given.logged_in(), await given.logged_in()
+    await making.present(given, late, found)  # shown before it was news to anybody
     async with given.world.db.write() as session:
         await session.execute(update(AgreementDocument).values(kind=Kind.NOTICE))
-    person, late = await given.logged_in(), await given.logged_in()
-    await _put(given, found, person, [(EventType.NOTICE_SHOWN, 1)])
-    await making.present(given, late, found)
+    await making.present(given, person, found)
     told = await covered(given, found)
     assert counted(told) == {"notified": 1, "to_be_shown": 1}
     assert told["ordinals"] == [{"ordinal": 1, "accepted": 0, "notified": 1}]

@@ -117,21 +117,23 @@ async def test_r13_minors(given: Given, minors: str, band: str, refused: str | N
 
 
 @pytest.mark.parametrize(
-    ("required", "first", "good"),
+    ("required", "first", "more", "good"),
     [
-        (["fr"], "fr-CA", True),
-        (["fr"], "fr", True),
-        (["de", "fr"], "fr-CA", True),
-        (["fr-CA"], "fr", False),
-        (["nl"], "fr-CA", False),
-        (["zh-Hant"], "zh-CN", False),
-        (["zh"], "zh-CN", True),
-        (["nb"], "no", True),
+        (["fr"], "fr-CA", (), True),
+        (["fr"], "fr", (), True),
+        (["de", "fr"], "fr-CA", ("de",), True),
+        (["fr-CA"], "fr", ("fr-CA",), False),
+        (["nl"], "fr-CA", ("nl",), False),
+        (["zh-Hant"], "zh-CN", ("zh-Hant",), False),
+        (["zh"], "zh-CN", (), True),
+        (["nb"], "no", (), True),
     ],
 )
-async def test_r18_a_language_that_the_law_demands(given: Given, required: list[str], first: str, good: bool) -> None:
+async def test_r18_a_language_that_the_law_demands(
+    given: Given, required: list[str], first: str, more: tuple[str, ...], good: bool
+) -> None:
     """R18: the text in one of them must have been shown to this user, of this version, whichever is accepted then."""
-    found = await acting.in_force(given, "en", first, required_locales=required)
+    found = await acting.in_force(given, "en", first, *more, required_locales=required)
     person, other = await given.logged_in(), await given.logged_in()
     english = await making.present(given, person, found, locale="en")
     await making.present(given, other, found, locale=first)  # somebody else's screen shows nothing to this one

@@ -28,6 +28,8 @@ from tests.conftest import SECRETS
 from tests.given import PASSWORD, Given
 from tests.migrations import trees
 
+HELD_SECRETS = {**SECRETS, "LICENTIA_LOOKUP_KEY": "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="}
+"""The keys that every frozen row was written with."""
 FOLDER = Path(__file__).parent
 TYPES: dict[type, Any] = {UUID: sa.Uuid(), datetime: types.UtcDateTime(), bytes: sa.LargeBinary(), dict: types.Json, list: types.Json}
 Frozen = dict[str, Any]
@@ -99,7 +101,7 @@ async def main() -> None:
         url = databases.sqlite_url(Path(folder) / "made.db")
         await databases.migrate(url)
         clock = TurnedClock()
-        world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url}), clock=clock)
+        world = World.of(Settings.load({**HELD_SECRETS, "LICENTIA_DATABASE_URL": url}), clock=clock)
         transport = httpx.ASGITransport(build_app(world))
         async with httpx.AsyncClient(transport=transport, base_url="http://licentia.test") as client:
             told = await freeze(await Given.with_root_key(client, world, clock))

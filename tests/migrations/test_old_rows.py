@@ -18,7 +18,7 @@ from app.db import schema
 from app.world import World
 from tests import databases
 from tests.clock import TurnedClock
-from tests.conftest import SECRETS, NewPostgres
+from tests.conftest import NewPostgres
 from tests.migrations import old_rows, trees
 
 FROZEN = old_rows.frozen()
@@ -74,7 +74,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory, new_postgres: NewPostgres
 async def old(request: pytest.FixtureRequest, kind: str, upgraded: Upgraded, tmp_path: Path, shared_app: FastAPI) -> AsyncIterator[Old]:
     url, held = await upgraded.copied(kind, request.param, tmp_path / "old.db"), FROZEN[request.param]["held"]
     clock = TurnedClock(held["at"])
-    shared_app.state.world = world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url}), clock=clock)
+    shared_app.state.world = world = World.of(Settings.load({**old_rows.HELD_SECRETS, "LICENTIA_DATABASE_URL": url}), clock=clock)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(shared_app), base_url="http://licentia.test") as client:
         yield Old(client, clock, held)
     await world.db.close()
