@@ -48,9 +48,9 @@ async def forgot(world: TheWorld, origin: TheOrigin, body: IdentifierIn) -> Acce
 
 
 @router.post("/v1/password/reset", status_code=204, responses=refuses(OneTimeTokenSpent, TotpRequired, CodeRefused, TooManyAttempts))
-async def reset(world: TheWorld, body: ResetIn) -> None:
+async def reset(world: TheWorld, origin: TheOrigin, body: ResetIn) -> None:
     """Set a new password with what was mailed. It logs nobody in, ends every session, and keeps the second factors."""
-    await password_reset.reset(world, body.token, body.new_password, body.totp)
+    await password_reset.reset(world, origin, body.token, body.new_password, body.proof())
 
 
 @router.post(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from app.login.password_reset import SecondProof
 from app.login.schemas import Code, Password
 from app.web.shapes import Email, Locale, Name, Secret, Shape
 
@@ -33,11 +34,15 @@ class ProofIn(Shape):
 
 
 class ResetIn(Shape):
-    """`totp` is wanted if the account has a second factor."""
+    """`totp` or `recovery_code` is wanted if the account has a second factor; of both, the first is looked at."""
 
     token: MailedToken
     new_password: Password
     totp: Code | None = None
+    recovery_code: Code | None = None
+
+    def proof(self) -> SecondProof:
+        return SecondProof(self.totp, self.recovery_code)
 
 
 class EmailIn(Shape):

@@ -1,5 +1,7 @@
 """A forgotten password: a letter to the mailbox, and a new password against its token. Logs nobody in, removes no factor (R67)."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +10,7 @@ from sqlalchemy import update
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import account, factors, mail_limits, one_time, passwords, revocation, throttle, totp
+from app.login import account, factors, mail_limits, one_time, passwords, recovery, revocation, throttle, totp
 from app.login.holds import hold_account
 from app.login.mail_limits import Share
 from app.login.one_time import Purpose
@@ -42,7 +44,33 @@ async def offer(session: Session, world: World, row: AnyRow | None, template: Te
         await account.tell(session, world, row, template, facts)
 
 
-async def reset(world: World, token: str, password: str, code: str | None) -> None:
+TOLD_AT = frozenset({10, 100})
+"""On which wrong password in a row the owner is told: when the wait is at its longest, and when there is no waiting any more."""
+
+
+async def tell_of_lock(world: World, identifier: str, key: bytes) -> None:
+    """Tell the owner of a name whose password was locked by wrong tries, with a way in; for nobody the same work (R37, R49).
+
+    No two tries find the same count: those before had to wait for each other's lock.
+    """
+    if not world.settings.mail_configured or await throttle.tries(world, key) not in TOLD_AT:
+        return
+    async with world.db.lookup() as session:
+        known = await account.find(session, identifier)
+    owner = account.usable(known)
+    async with world.db.write(stands=True) as session:
+        await offer(session, world, owner if owner is not None and owner.email_verified_at is not None else None, Template.ACCOUNT_LOCKED)
+
+
+@dataclass(frozen=True)
+class SecondProof:
+    """The second factor as it came along: a code of an authenticator, or one from paper."""
+
+    totp: str | None = field(default=None, repr=False)
+    recovery_code: str | None = field(default=None, repr=False)
+
+
+async def reset(world: World, origin: Origin, token: str, password: str, proof: SecondProof) -> None:
     """Set a new password. Asks for the second factor if there is one; ends every session and every other mailed token.
 
     Raises OneTimeTokenSpent, Malformed, TotpRequired, CodeRefused, TooManyAttempts.
@@ -53,7 +81,7 @@ async def reset(world: World, token: str, password: str, code: str | None) -> No
     if row is None or owner is None or owner.auth_epoch != one_time.epoch(world, row):
         raise OneTimeTokenSpent
     hashed = await passwords.accepted(world, password, owner.email, "/new_password")
-    matched = await _matched(world, token, owner.id, code) if _guarded(owner) else None
+    spend = await _shown(world, origin, token, owner.id, proof) if _guarded(owner) else None
     async with world.db.write() as session:
         held = await hold_account(session, owner.id, owner.auth_epoch)
         if not held or await one_time.spend(session, world, token, Purpose.RESET) is None:
@@ -61,11 +89,13 @@ async def reset(world: World, token: str, password: str, code: str | None) -> No
         owner = await account.of(session, owner.id)  # as it is now: the address may have been proven since
         if owner is None:
             raise OneTimeTokenSpent
-        if matched is None and _guarded(owner):
+        if spend is None and _guarded(owner):
             raise TotpRequired
-        if matched is not None and not await totp.spend_step(session, *matched, world.clock.now()):
+        if spend is not None and not await spend(session):
             raise CodeRefused
         await _renew(session, world, owner, hashed)
+        if spend is not None:
+            await throttle.passed(session, world, origin)
 
 
 def _guarded(owner: AnyRow) -> bool:
@@ -73,21 +103,48 @@ def _guarded(owner: AnyRow) -> bool:
     return bool(owner.has_second_factor) and owner.email_verified_at is not None
 
 
-async def _matched(world: World, token: str, user_id: UUID, code: str | None) -> tuple[UUID, int]:
-    """Which device shows this code, and for which step. The try is counted, with the token and with the account, before it is
-    looked at (R43); a lock of the second factor holds here too (R45)."""
-    if code is None:
+Spend = Callable[[Session], Awaitable[bool]]
+
+
+async def _shown(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondProof) -> Spend:
+    """How to spend the proof, once it fits. The try is counted, with the address, the token and the account, before it is looked at
+    (R43); a lock of the second factor holds here too (R45)."""
+    if proof.totp is None and proof.recovery_code is None:
         raise TotpRequired
+    kind = "totp" if proof.totp is not None else "recovery"
+    key = throttle.factor_key(world, kind, user_id)
+    await throttle.knock(world, origin)
     async with world.db.write(stands=True) as session:
         counted = await one_time.attempt(session, world, token, Purpose.RESET)
     if not counted:
         raise OneTimeTokenSpent
-    await throttle.count(world, throttle.factor_key(world, "totp", user_id), throttle.SECOND_FACTOR)
-    async with world.db.lookup() as session:
-        matched = await totp.match(session, world, user_id, code, world.clock.now())
-    if matched is None:
+    await throttle.count(world, key, throttle.SECOND_FACTOR)
+    if proof.totp is not None:
+        spend = await _by_totp(world, user_id, proof.totp)
+    else:
+        spend = await _by_recovery_code(world, origin, key, user_id, proof.recovery_code or "")
+    if spend is None:
+        await throttle.failed(world, origin, "otp" if kind == "totp" else "rc", user_id, "wrong")
         raise CodeRefused
-    return matched
+    return spend
+
+
+async def _by_totp(world: World, user_id: UUID, code: str) -> Spend | None:
+    now = world.clock.now()
+    async with world.db.lookup() as session:
+        matched = await totp.match(session, world, user_id, code, now)
+    if matched is None:
+        return None
+    return lambda session: totp.spend_step(session, *matched, now)
+
+
+async def _by_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
+    async with world.db.lookup() as session:
+        bare, row = await recovery.candidate(session, user_id, code)
+    fits = await throttle.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+    if row is None or not fits:
+        return None
+    return lambda session: recovery.spend(session, world, user_id, row.id, world.clock.now())
 
 
 async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> None:
@@ -101,4 +158,4 @@ async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> 
     await record(session, world, "password.reset", by, ("user", owner.id), owner.id)
     await account.tell(session, world, owner, Template.PASSWORD_CHANGED, {"when": now})
     keys = await throttle.of_password(session, world, owner.id, owner.email)
-    await throttle.forgive(session, *keys, *([throttle.factor_key(world, "totp", owner.id)] if _guarded(owner) else []))
+    await throttle.forgive(session, *keys, *(throttle.of_account(world, owner.id) if _guarded(owner) else ()))

@@ -11,7 +11,7 @@ from app.catalog.problems import ProductNotFound
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
-from app.login import notices, passwords, recovery, revocation, throttle, totp, unfinished
+from app.login import notices, password_reset, passwords, recovery, revocation, throttle, totp, unfinished
 from app.login.holds import hold_account
 from app.login.models import Factor, SessionRow
 from app.login.pacing import keep_pace
@@ -65,6 +65,7 @@ async def begin(
     fits = await throttle.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
     if who is None or stored is None or not fits:
         await throttle.failed(world, origin, "password", who.id if who is not None else None, why or "wrong")
+        await password_reset.tell_of_lock(world, identifier, key)
         raise InvalidCredentials
     better = await passwords.rehashed(world, password, stored, imported=imported)
     pending = Pending(None, who.id, None, who.auth_epoch, Proofs(world.clock.now(), None), client)

@@ -167,6 +167,15 @@ async def at_the_door(session: Session, world: World, origin: Origin) -> TooMany
     return posted or await within(session, network_key(world, "failures", origin), failures(world), now)
 
 
+async def tries(world: World, key: bytes) -> int:
+    """How many tries in a row a counter stands at."""
+
+    async def ask(session: Session) -> int:
+        return await session.scalar(select(Throttle.attempts).where(Throttle.key == key)) or 0
+
+    return await world.db.find(ask)
+
+
 async def knock(world: World, origin: Origin, key: bytes | None = None, ladder: Ladder = PASSWORD) -> None:
     """Count a try of the address and, under its key, of a password or code, whatever comes of it.
 

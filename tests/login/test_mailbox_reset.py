@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import select
 from app.events.models import Event
 from app.login import account, one_time, password_reset
 from app.login.one_time import OneTimeToken
-from app.mail.models import Template
+from app.mail.models import Message, Template
 from app.world import World
 from tests.given import PASSWORD, Given, Person
 from tests.login.test_mailbox import NEW, ask, can_log_in
@@ -205,3 +206,36 @@ async def test_old_tokens_are_swept(given: Given, postbox: Postbox) -> None:
     async with given.world.db.lookup() as session:
         assert len((await session.execute(select(OneTimeToken.id))).all()) == 1
     assert one_time.KEPT.days == 7
+
+
+async def test_r67_who_lost_the_authenticator_resets_by_a_recovery_code(given: Given, postbox: Postbox) -> None:
+    """Counted, noted and spent as at a login; the paper is what it is for."""
+    person = await given.with_totp()
+    token = await forgotten(given, postbox, person)
+    problem(await reset(given, token, recovery_code="0000-0000-0000-0000-0000"), 401, "code_refused")
+    assert (await reset(given, token, recovery_code=person.recovery[0].lower())).status_code == 204
+    begun = await given.begin(Person(person.id, person.email, NEW))
+    problem(await ask(given, "/v1/login/recovery-code", {"code": person.recovery[0]}, begun), 401, "code_refused")
+    assert given.expect(await ask(given, "/v1/login/recovery-code", {"code": person.recovery[1]}, begun))["session"]["acr"] == "aal2"
+    async with given.world.db.lookup() as session:
+        noted = (await session.scalars(select(Event.data).where(Event.type == "login.failed"))).all()
+    assert [(it["factor"], it["reason"]) for it in noted] == [("rc", "wrong"), ("rc", "wrong")]
+
+
+async def test_r44_the_owner_of_a_locked_password_is_told_and_let_in_by_mail(given: Given, postbox: Postbox) -> None:
+    """Ten wrong tries in a row: the wait is at its longest, and the letter brings the way out. Nobody's name costs the same work."""
+    person = await given.person(locale="nb")
+    for email in ("nobody@example.com", person.email):
+        for number in range(1, 11):
+            answer = await ask(given, "/v1/login", {"identifier": email, "password": "a wholly wrong staple"})
+            assert answer.status_code == 401
+            if 5 <= number < 10:
+                given.clock.forward(minutes=15)
+    letter = await postbox.letter(given.world)
+    assert letter.to == [person.email]
+    assert (await reset(given, letter.token)).status_code == 204
+    assert await can_log_in(given, person.email, NEW)
+    async with given.world.db.lookup() as session:
+        assert (await session.scalars(select(Message.user_id).where(Message.template == Template.ACCOUNT_LOCKED))).all() == [
+            UUID(person.id)
+        ]
