@@ -145,8 +145,8 @@ class Ground:
             yield Fault("ordinal", AgreementVersionNotFound())
         elif (text := self.text(it)) is None:
             yield Fault("locale", AgreementTextNotFound())
-        elif it.accepted_at < text.effective_at:
-            yield Fault("accepted_at", ImportBeforeEffect())
+        elif self.now < text.effective_at:
+            yield Fault("ordinal", ImportBeforeEffect())
         if it.accepted_at > self.now:
             yield Fault("accepted_at", ImportInFuture())
         if (left := self.left.get(it.user)) is not None and it.accepted_at <= left:

@@ -208,7 +208,7 @@ class ImportInFuture(Problem):
 class ImportBeforeEffect(Problem):
     kind = Kind.INVALID
     code = "import_before_effect"
-    title = "The version had not taken effect when it is said to have been accepted."
+    title = "The version has not taken effect; what was accepted elsewhere is one that is in force here."
 
 
 class ImportBeforeWithdrawal(Problem):
