@@ -31,7 +31,9 @@ async def erase(session: Session, world: World, by: Actor, user: AnyRow) -> None
     await session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
     await session.execute(delete(Login).where(Login.user_id == user.id))
     await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
-    await session.execute(delete(OneTimeToken).where(OneTimeToken.subject == one_time.subject_of(world, user.email)))
+    asked = [one_time.subject_of_session(world, session_id) for session_id in await session.scalars(mine)]
+    named = [one_time.subject_of(world, user.email), *asked]
+    await session.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(named)))
     whence = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await session.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(whence))
     bare = {

@@ -108,7 +108,7 @@ async def use(world: World, origin: Origin, identifier: str, code: str, client: 
     try:
         if who is None or found is None or not fits or who.status != Status.ACTIVE or who.email_verified_at is None:
             raise CodeRefused
-        return await _begin(world, Pending(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
+        return await _begin(world, origin, Pending(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
     except CodeRefused:
         await throttle.failed(world, origin, "login_code", who.id if who is not None else None, "wrong")
         raise
@@ -139,7 +139,7 @@ async def _tried(world: World, user_id: UUID) -> AnyRow | None:
         return (await session.execute(counted.returning(OneTimeToken.id, OneTimeToken.token_hash))).one_or_none()
 
 
-async def _begin(world: World, pending: Pending, code_id: UUID, key: bytes) -> Incomplete:
+async def _begin(world: World, origin: Origin, pending: Pending, code_id: UUID, key: bytes) -> Incomplete:
     """Spend the code and hand out the unfinished login, in one transaction. Raises CodeRefused for whoever comes second."""
     async with world.db.write() as session:
         if not await hold_account(session, pending.user_id, pending.epoch):
@@ -151,5 +151,5 @@ async def _begin(world: World, pending: Pending, code_id: UUID, key: bytes) -> I
         by = Actor("user", pending.user_id)
         await record(session, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
         begun = await unfinished.begun(session, world, pending, await unfinished.wanted(session, world, pending) or Need.NEW_PASSWORD)
-        await throttle.forgive(session, key)
+        await throttle.passed(session, world, origin, key)
         return begun

@@ -157,7 +157,7 @@ async def change(world: World, origin: Origin, who: Subject, email: str) -> None
         if admitted and taken and (other := account.usable(holder)) is not None:
             await account.tell(session, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
-            to = Recipient(email, mine.locale if mine else None) if admitted and not taken else None
+            to = Recipient(email, mine.locale if mine else None, user_id=who.id) if admitted and not taken else None
             await post(session, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
         if mine is not None and admitted:
             hint, now = account.hinted(email), world.clock.now()

@@ -130,6 +130,8 @@ async def change(world: World, origin: Origin, who: Subject, current: str, new: 
     if not await throttle.evaluated(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
         await throttle.failed(world, origin, "password", who.id, "wrong")
         raise PasswordWrong
+    async with world.db.write(stands=True) as session:
+        await throttle.passed(session, world, origin, key)  # whatever becomes of the new one
     hashed = await accepted(world, new, row.email, "/new")
     async with world.db.write() as session:
         await hold_subject(session, world, who)
@@ -138,7 +140,6 @@ async def change(world: World, origin: Origin, who: Subject, current: str, new: 
         if not (await session.execute(same)).rowcount:
             raise PasswordWrong  # it was changed by another at the same moment
         await put(session, world, who.actor, who.id, hashed)
-        await throttle.passed(session, world, origin, key)
         await notices.notify(session, world, who.id, Template.PASSWORD_CHANGED)
 
 

@@ -17,6 +17,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login.models import RefreshToken, SessionRow
+from app.users.erasure import still_there
 from app.users.models import Status, User
 from app.world import World
 
@@ -58,7 +59,7 @@ async def rotate(session: Session, world: World, digest: bytes) -> tuple[dict[st
     """(the session's columns, its fresh token). None refuses; what was written stands then: a reuse has ended the session."""
     now = world.clock.now()
     link = (await session.execute(_link.where(RefreshToken.token_hash == digest))).one_or_none()
-    row = await _take(session, link.session_id, now) if link is not None else None
+    row = await _take(session, link, now) if link is not None else None
     if link is None or row is None:
         return None
     if await _spend(session, RefreshToken.id == link.id, now):
@@ -74,10 +75,15 @@ async def rotate(session: Session, world: World, digest: bytes) -> tuple[dict[st
     return None
 
 
-async def _take(session: Session, session_id: UUID, now: datetime) -> dict[str, Any] | None:
-    """Hold the session's row to the end of the transaction; None when the session is over."""
+async def _take(session: Session, link: AnyRow, now: datetime) -> dict[str, Any] | None:
+    """Hold the session's row to the end of the transaction; None when the session is over.
+
+    The user's row comes first, as for whoever erases the user: later writes to the session would ask for it again.
+    """
+    if not await still_there(session, link.user_id):
+        return None
     epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == Status.ACTIVE).scalar_subquery()
-    live = (SessionRow.id == session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)
+    live = (SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)
     taken = update(SessionRow).where(*live).values(rev=SessionRow.rev + 1).returning(*table(SessionRow).columns)
     row = (await session.execute(taken)).one_or_none()
     return dict(row._mapping) if row is not None else None

@@ -11,6 +11,7 @@ from app.events.service import Actor, record
 from app.login import one_time
 from app.login.models import Login, SessionRow
 from app.login.problems import SessionNotFound
+from app.users.erasure import still_there
 from app.users.models import User
 from app.web.callers import EndUser, Subject
 from app.world import World
@@ -72,6 +73,7 @@ async def end_others(world: World, who: Subject) -> None:
 
 
 async def _end(session: Session, world: World, holder: EndUser, session_id: UUID, reason: str) -> bool:
+    await still_there(session, holder.id)  # the user's row first, as whoever erases the user takes it
     mine: tuple[Any, ...] = (SessionRow.id == session_id, SessionRow.user_id == holder.id, SessionRow.revoked_at.is_(None))
     values = {"revoked_at": world.clock.now(), "revoked_reason": reason}
     if not (await session.execute(update(SessionRow).where(*mine).values(values))).rowcount:

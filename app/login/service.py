@@ -164,12 +164,13 @@ async def _due(world: World, handle: UnfinishedLogin, step: Need) -> Pending:
 
 
 async def _tried(world: World, origin: Origin, handle: UnfinishedLogin) -> Pending:
-    """Count the try of the address and of the handle. Raises TooManyAttempts, LoginOver."""
+    """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
+
+    Raises TooManyAttempts, LoginOver.
+    """
+    await throttle.knock(world, origin)
     async with world.db.write(stands=True) as session:
-        refusal = await throttle.at_the_door(session, world, origin)
-        pending = await unfinished.tried(session, world, handle) if refusal is None else None
-    if refusal is not None:
-        raise refusal
+        pending = await unfinished.tried(session, world, handle)
     if pending is None:
         raise LoginOver
     return pending

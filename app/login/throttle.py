@@ -1,7 +1,8 @@
 """Slowing guesses down: one counter for each name, account or network, counted before anything is checked (R37 to R48).
 
 Every count is one guarded statement whose row count is the answer, so a burst never gets more than the budget. Keys are HMACs of
-what was submitted: known and unknown names lock alike.
+what was submitted: known and unknown names lock alike. Whoever counts more than one thing takes the address's counters first, then
+the name's or factor's, and holds no other row while taking an address's, but in the transaction that ends a try.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -19,6 +20,7 @@ from app.db import dialect
 from app.db.database import Session
 from app.events.service import Actor, record
 from app.login.models import SessionRow, Throttle
+from app.users.erasure import still_there
 from app.users.rules import folded
 from app.web.callers import Origin, network
 from app.web.problems import TooManyAttempts
@@ -140,8 +142,8 @@ async def passed(session: Session, world: World, origin: Origin, *keys: bytes) -
 
     What else the address has failed at stays.
     """
-    await forgive(session, *keys)
     await _take_back(session, network_key(world, "failures", origin))
+    await forgive(session, *keys)
 
 
 async def _take_back(session: Session, key: bytes, **more: Any) -> None:
@@ -185,6 +187,8 @@ async def knock(world: World, origin: Origin, key: bytes | None = None, ladder: 
         refusal = await at_the_door(session, world, origin)
         if refusal is None and key is not None:
             refusal = await attempt(session, key, ladder, world.clock.now())
+            if refusal is not None:  # nothing is looked at: somebody else's lock must not become this address's
+                await _take_back(session, network_key(world, "failures", origin))
     if refusal is not None:
         raise refusal
 
@@ -203,15 +207,17 @@ async def evaluated(world: World, origin: Origin, key: bytes, check: Awaitable[b
         return await check
     except Busy:
         async with world.db.write(stands=True) as session:
-            await _take_back(session, key, locked_until=None)
             await _take_back(session, network_key(world, "failures", origin))
+            await _take_back(session, key, locked_until=None)
         raise
 
 
 async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None, reason: str) -> None:
     """Note a failure as an event, for whoever looks for break-ins (R72). It says the same of unknown names."""
-    subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
     async with world.db.write(stands=True) as session:
+        if user_id is not None and not await still_there(session, user_id):
+            user_id = None  # erased meanwhile: nothing is added to what is forgotten
+        subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
         actor = Actor("anonymous")
         await record(session, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)
 

@@ -41,7 +41,10 @@ async def ask_for_erasure(world: TheWorld, who: TheSubject) -> Erased:
 
 @router.get("/v1/users/{user_id}/export", response_model=Export, responses=refuses(ScopeMissing, UserNotFound))
 async def export_user(world: TheWorld, by: Reads, user_id: UUID) -> StreamingResponse:
-    """All that is kept about an end user, as one document without secrets. The read is itself an event that they can see."""
+    """All that is kept about an end user, as one document without secrets; for a key that may read all of it (`users`, `licenses`,
+    `agreements`). The read is itself an event that they can see."""
+    by.must("licenses:read")
+    by.must("agreements:read")
     return StreamingResponse(await export.exported(world, by.actor, user_id), media_type=JSON)
 
 

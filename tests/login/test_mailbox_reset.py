@@ -194,7 +194,7 @@ async def test_a_locked_account_is_offered_a_new_password(given: Given, postbox:
     async with world.db.write() as session:
         await password_reset.offer(session, world, row, Template.ACCOUNT_LOCKED)
     came = await postbox.letter(world)
-    assert came.message["Subject"] == "Login by password is switched off at Licentia"
+    assert came.message["Subject"] == "Login by password is held back at Licentia"
     assert (await reset(given, came.token)).status_code == 204
 
 

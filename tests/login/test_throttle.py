@@ -319,3 +319,34 @@ async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: G
 
 def test_r46_a_zone_in_an_address_is_of_another_machine() -> None:
     assert address("2001:db8::1%" + "a" * 100) == "2001:db8::1"
+
+
+async def test_right_and_wrong_tries_at_once_never_wait_in_a_circle(given: Given) -> None:
+    """One order of counters for all: a database that had to break a circle would answer 503."""
+    person = await given.person()
+    for _ in range(4):
+        passwords = [WRONG if number % 3 == 0 else person.password for number in range(12)]
+        answers = await asyncio.gather(*(log_in(given, person.email, password) for password in passwords))
+        assert {answer.status_code for answer in answers} <= {200, 401, 429}
+        given.clock.forward(minutes=16)
+
+
+async def test_r42_a_lock_of_one_name_is_not_paid_by_its_whole_network(given: Given, app: FastAPI) -> None:
+    """What is not looked at is no failure of the address it came from."""
+    given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
+    person, neighbour = await given.person(), await given.person()
+    async with at(app, "203.0.113.9") as stranger:
+        for _ in range(5):
+            problem(await log_in(given, person.email, WRONG, stranger), 401, "invalid_credentials")
+    for _ in range(10):
+        assert waits(await log_in(given, person.email, person.password))
+    assert (await log_in(given, neighbour.email, neighbour.password)).status_code == 200
+
+
+async def test_r42_a_new_password_that_is_no_good_is_no_wrong_guess(given: Given, app: FastAPI) -> None:
+    given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
+    person = await given.logged_in()
+    for _ in range(10):
+        answer = await given.client.post("/v1/me/password", json={"current": person.password, "new": "short"}, headers=person.auth)
+        problem(answer, 422, "malformed")
+    assert (await log_in(given, person.email, person.password)).status_code == 200

@@ -1,10 +1,16 @@
 """An erasure at the same moment as whatever adds to a person: whoever comes first, nothing of hers is left (rules/agreements R25)."""
 
+import asyncio
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 import httpx
+from sqlalchemy import select
 
+from app.events.models import Event
+from app.login import throttle
+from app.web.callers import Origin
 from tests.agreements import making
 from tests.given import PASSWORD, Given
 from tests.postbox import Postbox
@@ -96,3 +102,27 @@ async def test_two_erasures(given: Given, postbox: Postbox) -> None:
     assert len(await postbox.collected(given.world)) == 1
     assert await traces(given) == {}
     await verifies(given, it)
+
+
+async def test_refreshes(given: Given) -> None:
+    """Whoever rotates holds the user's row first, as the erasure does: nobody waits in a circle, and nothing lives on."""
+    for _ in range(4):
+        person = await given.person()
+        opened = [await given.post("/v1/login", {"identifier": person.email, "password": person.password}, {}) for _ in range(3)]
+        calls = [given.client.post("/v1/token/refresh", json={"refresh_token": it["refresh_token"]}) for it in opened]
+        calls += [given.client.post("/v1/logout", headers={"Authorization": f"Bearer {it['access_token']}"}) for it in opened]
+        *answers, erased = await asyncio.gather(*calls, given.client.post(f"/v1/users/{person.id}/erase", headers=given.root))
+        assert erased.status_code == 200
+        assert {answer.status_code for answer in answers} <= {200, 204, 401}
+        for it in [answer.json() for answer in answers if answer.status_code == 200]:
+            again = await given.client.post("/v1/token/refresh", json={"refresh_token": it["refresh_token"]})
+            assert again.status_code == 401
+
+
+async def test_a_failure_that_comes_late_names_nobody(given: Given) -> None:
+    """R25: a wrong password that was being looked at while its user was erased leaves no address of theirs."""
+    person = await given.person()
+    assert (await given.client.post(f"/v1/users/{person.id}/erase", headers=given.root)).status_code == 200
+    await throttle.failed(given.world, Origin("203.0.113.7", None), "password", UUID(person.id), "wrong")
+    async with given.world.db.lookup() as session:
+        assert (await session.scalars(select(Event.user_id).where(Event.type == "login.failed"))).all() == [None]
