@@ -14,7 +14,7 @@ from app.agreements.duties import Compliance, Duty, Standing
 from app.agreements.ledger import Act, Hand, Head, Recorded
 from app.agreements.models import AgreementEvent, AgreementPresentation, AgreementText, EventType
 from app.agreements.presentations import SHOWN, capacity, stands
-from app.agreements.problems import AlreadyDecided, PresentationExpired, PresentationNotFound, TextMismatch
+from app.agreements.problems import AlreadyDecided, PresentationElsewhere, PresentationExpired, PresentationNotFound, TextMismatch
 from app.agreements.service import standing
 from app.base.signing import Signer
 from app.db.database import Session
@@ -86,8 +86,8 @@ class Outcome:
 async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
     """Accept or decline what a presentation showed. Saying the same again answers with the same event, also after it expired.
 
-    Raises PresentationNotFound, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled and what
-    `admission.refusal` finds; then nothing is stored.
+    Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
+    and what `admission.refusal` finds; then nothing is stored.
     """
     keys = await signer(world)
     async with world.db.write() as session:
@@ -98,6 +98,8 @@ async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUI
         shown = (await session.execute(SHOWN, place)).one_or_none()
         if shown is None:
             raise PresentationNotFound
+        if shown.session_id not in {None, by.session_id}:  # None: of a release before
+            raise PresentationElsewhere
         if shown.sha256 != decision.text_sha256:
             raise TextMismatch
         if not spent and shown.decided_at is None:

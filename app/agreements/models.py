@@ -119,7 +119,7 @@ class AgreementText(Base):
 
 
 class AgreementPresentation(Base):
-    """One showing of one text to one end user; consumed by the first decision (R14)."""
+    """One showing of one text to one end user, in one session; consumed by the first decision (R14)."""
 
     __tablename__ = "agreement_presentations"
     __table_args__ = (Index("ix_agreement_presentations_user_id", "user_id", "text_id"),)
@@ -139,6 +139,7 @@ class AgreementPresentation(Base):
     scrolled_to_end: Mapped[bool | None]
     dwell_ms: Mapped[int | None]
     served_sha256: Mapped[str | None] = mapped_column(String(64))
+    session_id: Mapped[Reference | None]
     decided_at: Mapped[Instant | None]
 
 

@@ -139,6 +139,7 @@ async def present(
         "presented_at": now,
         "expires_at": now + world.settings.presentation_lifetime,
         "served_sha256": served_sha256,
+        "session_id": by.session_id,
     }
     keys = await signer(world) if duty.tells(shown.version, now) else None
     async with world.db.write() as session:

@@ -127,6 +127,12 @@ class PresentationExpired(Problem):
     title = "The presentation has expired; show the text again."
 
 
+class PresentationElsewhere(Problem):
+    kind = Kind.CONFLICT
+    code = "presentation_elsewhere"
+    title = "The text was shown in another session; show it in this one."
+
+
 class TextMismatch(Problem):
     kind = Kind.CONFLICT
     code = "text_mismatch"

@@ -1,14 +1,19 @@
 """A Markdown text as HTML and as plain text, made once, at publish (R2). What comes out carries no script, style or foreign address
 that loads by itself."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+_DEEPEST = 60
+"""Lists and quotations inside each other; what lies deeper is refused by `lost`, for a renderer would leave it out."""
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST}).enable("table").disable("image")
 _TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "a"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
@@ -16,6 +21,7 @@ _TAGS = {
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 _SCHEMES = {"http", "https", "mailto"}
 _SCRIPT_LETTERS = 4
+_WORD = re.compile(r"\w+")
 _RIGHT_TO_LEFT = {"adlm", "arab", "aran", "hebr", "mand", "nkoo", "rohg", "samr", "syrc", "thaa"}
 _WRITTEN_RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ji", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
 
@@ -26,6 +32,23 @@ def html(body: str, locale: str) -> str:
     made = _MARKDOWN.render(body)
     clean = nh3.clean(made, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="noopener noreferrer")
     return f'<article lang="{escape(locale)}" dir="{direction(locale)}">\n{clean}</article>\n'
+
+
+def lost(body: str) -> list[int]:
+    """Lines of the source (from 1) with words that not every form would show: too deep in lists, beyond a table's last column, in the
+    hidden title of a link, behind a fence. Somebody who is shown one form accepts all of the source, and must have seen it (R14, R15)."""
+    env: dict[str, Any] = {}
+    kept: Counter[str] = Counter()
+    for token in _MARKDOWN.parse(body, env):
+        kept.update(_WORD.findall(token.content))
+        for child in token.children or ():
+            kept.subtract(_WORD.findall(str(child.attrGet("title") or "")))
+    for label, target in env.get("references", {}).items():
+        kept.update(_WORD.findall(f"{label} {target['href']}".casefold()))
+    missing = Counter(_WORD.findall(body))
+    missing.subtract(kept)
+    hidden = {word for word, times in missing.items() if times > 0 and not word.isdecimal() and kept[word.casefold()] <= 0}
+    return [number for number, line in enumerate(body.splitlines(), 1) if hidden & set(_WORD.findall(line))] if hidden else []
 
 
 def direction(locale: str) -> str:

@@ -7,10 +7,11 @@ from uuid import UUID
 from anyio import to_thread
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
-from app.agreements import rules
+from app.agreements import rendering, rules
 from app.agreements.documents import hold_version
 from app.agreements.models import AgreementText, AgreementVersion, VersionStatus
 from app.agreements.problems import AgreementChangesMissing, AgreementTextFrozen, AgreementTextNotFound, AgreementVersionCancelled
+from app.base.problems import Malformed
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow, AnySelect
@@ -19,6 +20,7 @@ from app.world import World
 
 Values = dict[str, Any]
 
+MOST_LINES = 10
 _text = select(*table(AgreementText).columns).where(
     AgreementText.version_id == bindparam("version"), AgreementText.locale == bindparam("locale")
 )
@@ -41,12 +43,15 @@ _public: Mapping[str, AnySelect] = {
 async def write(world: World, by: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
     """Write one language of a version: freely while it is a draft; once published only a language that it lacks (R3).
 
-    Writing the very same again changes nothing. Raises AgreementTextFrozen, AgreementChangesMissing, AgreementVersionNotFound,
-    AgreementVersionCancelled.
+    Writing the very same again changes nothing. Raises Malformed (words that a form would not show), AgreementTextFrozen,
+    AgreementChangesMissing, AgreementVersionNotFound, AgreementVersionCancelled.
     """
     body = rules.normalised(values["body"])
     statement = rules.statement_digest(values["statement"], values["accept_label"], values["decline_label"])
     wanted = {**values, "body": body, "sha256": rules.digest(body), "statement_sha256": statement}
+    if lines := await to_thread.run_sync(rendering.lost, body):
+        told = ", ".join(str(number) for number in lines[:MOST_LINES])
+        raise Malformed([("/body", "words_not_shown", f"has words that HTML or plain text would leave out, in line {told}")])
     made = await _rendered(world, version_id, body, locale)
     place = {"version": version_id, "locale": locale}
     async with world.db.write() as session:

@@ -62,6 +62,7 @@ _SENTENCES: Mapping[str, str] = {
     "uuid_type": "wants an id (a UUID)",
     "uuid_parsing": "wants an id (a UUID)",
     "json_invalid": "is not JSON",
+    "duplicate_name": "has a name twice in an object",
 }
 
 

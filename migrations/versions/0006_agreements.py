@@ -68,6 +68,20 @@ _SQLITE_SEALS = tuple(
     for table in ("agreement_seals", "agreement_seal_items")
     for name, event in (("kept", "UPDATE"), ("not_deleted", "DELETE"))
 )
+_SAME_TEXT = "t.id = NEW.id OR (t.version_id = NEW.version_id AND t.locale = NEW.locale)"
+_SAME_VERSION = "id = NEW.id OR (document_id = NEW.document_id AND ordinal = NEW.ordinal)"
+_SAME_EVENT = "id = NEW.id OR (user_id = NEW.user_id AND seq = NEW.seq) OR presentation_id = NEW.presentation_id"
+_TO_CANCELLED = "EXISTS (SELECT 1 FROM agreement_versions WHERE id = NEW.version_id AND status = 'cancelled')"
+_OF_HELD = f"agreement_texts t JOIN agreement_versions v ON v.id = t.version_id WHERE ({_SAME_TEXT}) AND v.status <> 'draft'"
+_HELD_VERSION = f"SELECT 1 FROM agreement_versions WHERE ({_SAME_VERSION}) AND status <> 'draft'"  # noqa: S608  our own words
+_HELD_EVENT = f"SELECT 1 FROM agreement_events WHERE {_SAME_EVENT}"  # noqa: S608  our own words
+_HELD_TEXT = f"SELECT 1 FROM {_OF_HELD}"  # noqa: S608  our own words
+_SQLITE_REPLACED = (
+    # `INSERT OR REPLACE` deletes without asking a trigger for deletions, unless the connection wants it to.
+    ("agreement_texts_not_replaced", "agreement_texts", f"EXISTS ({_HELD_TEXT}) OR {_TO_CANCELLED}"),
+    ("agreement_versions_not_replaced", "agreement_versions", f"EXISTS ({_HELD_VERSION})"),
+    ("agreement_events_not_replaced", "agreement_events", f"EXISTS ({_HELD_EVENT})"),
+)
 _RAISE = f"RAISE EXCEPTION '{_MESSAGE}' USING ERRCODE = 'restrict_violation'"
 _ROWS = "CREATE TRIGGER {table}_kept BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW {when} EXECUTE FUNCTION {function}()"
 _EMPTIED = "CREATE TRIGGER {table}_not_emptied BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION agreement_frozen()"
@@ -85,6 +99,15 @@ BEGIN
     IF {_HELD.format(states=states, ids="OLD.version_id, NEW.version_id")} THEN {_RAISE}; END IF;
     RETURN NEW;
 END $$"""
+
+
+_ADDED_FUNCTION = f"""
+CREATE FUNCTION agreement_text_added() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF {_TO_CANCELLED} THEN {_RAISE}; END IF;
+    RETURN NEW;
+END $$"""
+_ADDED = "CREATE TRIGGER agreement_texts_added BEFORE INSERT ON agreement_texts FOR EACH ROW EXECUTE FUNCTION agreement_text_added()"
 
 
 def _version_function() -> str:
@@ -108,9 +131,13 @@ def _freeze() -> None:
             op.execute(statement)
         for name, event, table in _SQLITE_SEALS:
             op.execute(_sqlite(name, event, table))
+        for name, table, when in _SQLITE_REPLACED:
+            op.execute(_sqlite(name, "INSERT", table, f"WHEN {when}"))
         return
     op.execute(_version_function())
     op.execute(_text_function(AFTER))
+    op.execute(_ADDED_FUNCTION)
+    op.execute(_ADDED)
     versions = {"table": "agreement_versions", "when": f"WHEN (OLD.{AFTER})", "function": "agreement_version_frozen"}
     op.execute(_ROWS.format(**versions))
     _postgresql_rows(("agreement_seals", "agreement_frozen"), ("agreement_seal_items", "agreement_frozen"))
@@ -155,7 +182,10 @@ def added() -> dict[str, tuple[sa.Column[Any], ...]]:
             sa.Column("fallback", sa.String(length=32), nullable=True),
         ),
         "agreement_ledgers": (sa.Column("legal_hold", sa.Boolean(), server_default=sa.false(), nullable=False),),
-        "agreement_presentations": (sa.Column("served_sha256", sa.String(length=64), nullable=True),),
+        "agreement_presentations": (
+            sa.Column("served_sha256", sa.String(length=64), nullable=True),
+            sa.Column("session_id", sa.Uuid(), nullable=True),
+        ),
         "agreement_states": (
             sa.Column("notified_ordinal", sa.Integer(), server_default="0", nullable=False),
             sa.Column("withdrawn_at", types.UtcDateTime(), nullable=True),
@@ -248,8 +278,11 @@ def _fill_events(bind: sa.Connection) -> None:
 
 def downgrade() -> None:
     if _is_sqlite():
-        for name, _, _ in _SQLITE_SEALS:
+        for name, _, _ in (*_SQLITE_SEALS, *_SQLITE_REPLACED):
             op.execute(f"DROP TRIGGER {name}")
+    else:
+        op.execute("DROP TRIGGER agreement_texts_added ON agreement_texts")
+        op.execute("DROP FUNCTION agreement_text_added()")
     _thaw()
     op.execute("UPDATE agreement_versions SET status = 'draft', ordinal = NULL WHERE status = 'cancelled'")
     op.execute("UPDATE users SET region = substr(region, 1, 2) WHERE length(region) > 3")

@@ -171,3 +171,24 @@ def test_direction(locale: str, direction: str) -> None:
     """By the script that a tag names, or else the usual one of its language; told with the language on the text itself."""
     assert rendering.direction(locale) == direction
     assert f'<article lang="{locale}" dir="{direction}">' in rendering.html("x", locale)
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ("\n".join("   " * depth + f"1. level {depth}" for depth in range(25)), []),
+        ("\n".join("   " * depth + "1. item" for depth in range(40)) + " kidney", [40]),
+        ("> " * 70 + "kidney", [1]),
+        ("| a | b |\n|---|---|\n| 1 | 2 | kidney |", [3]),
+        ('[here][a]\n\n[a]: https://example.com/Terms "kidney"', [3]),
+        ('[here](https://example.com "kidney")', [1]),
+        ("```kidney\nfoo\n```", [1]),
+        ("[here][a] *so* `code` &amp; &nbsp; ~~x~~ <b>y</b>\n\n[a]: https://example.com/Terms\n\nTitle\n=====\n\n1) one\n2) two", []),
+        ("# Avtale\n\nBruk det på enhetene dine. 使用条款 شروط e\u0301", []),
+    ],
+)
+def test_r2_words_that_a_form_would_leave_out_are_found(body: str, lines: list[int]) -> None:
+    """R2, R14: whoever is shown HTML or plain text accepts all of the source, so nothing of it may be hidden there."""
+    assert rendering.lost(body) == lines
+    if not lines:
+        assert "level 24" in rendering.html(body, "en") or "level" not in body

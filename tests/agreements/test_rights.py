@@ -80,7 +80,7 @@ async def test_r16_nobody_else_decides(given: Given) -> None:
 
 
 async def test_r16_a_session_that_was_ended_accepts_nothing(given: Given) -> None:
-    """R16: what was shown to a session lives on, but only the living token decides on it."""
+    """R14, R16: only the living token decides, and not even the same person in another session on what this one was shown."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -88,7 +88,8 @@ async def test_r16_a_session_that_was_ended_accepts_nothing(given: Given) -> Non
     assert (await making.decide(given, person, shown)).status_code == 401
     assert await acting.count(given) == 0
     await given.logged_in(person)
-    given.expect(await making.decide(given, person, shown))
+    assert code(await making.decide(given, person, shown)) == (409, "presentation_elsewhere")
+    given.expect(await making.decide(given, person, await making.present(given, person, found)))
 
 
 @pytest.mark.parametrize(
@@ -200,3 +201,24 @@ async def test_the_receipt_of_a_decision_names_no_more_than_it_must(given: Given
     assert (claims["capacity"], claims["region"], claims["sub"]) == ("adult", "001", person.id)
     for secret in (person.email, "Kari", str(person.token)):
         assert secret not in str(claims)
+
+
+async def test_r14_what_one_session_was_shown_no_other_decides(given: Given) -> None:
+    """R14: the receipt names the screen and the session together; they must have been one."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    shown = await making.present(given, person, found, client="laptop")
+    other = await given.logged_in(Person(person.id, person.email))
+    assert code(await making.decide(given, other, shown)) == (409, "presentation_elsewhere")
+    given.expect(await making.decide(given, person, shown))
+
+
+async def test_r15_a_word_said_twice_is_none(given: Given) -> None:
+    """R15: of `decline` and `accept` in one body nobody knows which was meant."""
+    person = await given.logged_in()
+    shown = await making.present(given, person, await making.in_force(given))
+    body = f'{{"decision": "decline", "decision": "accept", "text_sha256": "{shown["text"]["sha256"]}"}}'
+    answer = await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", content=body, headers=person.auth)
+    assert code(answer) == (422, "malformed")
+    assert answer.json()["errors"][0]["code"] == "duplicate_name"
+    assert await acting.count(given) == 0

@@ -129,3 +129,11 @@ async def test_a_cancelled_versions_text_stays_readable(given: Given) -> None:
     for accept in ("text/markdown", "text/html", "text/plain"):
         assert (await get(given, made["texts"][0], accept=accept)).status_code == 200
         assert code(await get(given, draft, accept=accept)) == (404, "agreement_text_not_found")
+
+
+async def test_r2_a_text_with_hidden_words_is_not_taken(given: Given) -> None:
+    made = await given.post(f"/v1/agreements/{(await making.document(given))['id']}/versions", {"change_class": "material"})
+    answer = await making.put(given, made, "en", {**making.TEXT, "body": "> " * 70 + "You owe us a kidney."})
+    assert making.code(answer) == (422, "malformed")
+    assert [(it["pointer"], it["code"]) for it in answer.json()["errors"]] == [("/body", "words_not_shown")]
+    assert "kidney" not in answer.text

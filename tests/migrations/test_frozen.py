@@ -51,6 +51,31 @@ async def test_the_published_and_the_accepted_are_frozen(url: str, statement: st
 
 
 @pytest.mark.parametrize("table", COUNTED)
+@pytest.mark.parametrize("kind", ["sqlite"])
+async def test_nor_replaced_by_a_connection_that_knows_nothing_of_us(url: str, table: str) -> None:
+    """`INSERT OR REPLACE` passes by the triggers of deletions."""
+    before = await state(url)
+    with pytest.raises(DBAPIError, match="frozen"):
+        await trees.run(url, "PRAGMA recursive_triggers=OFF", f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")  # noqa: S608  our own
+    assert await state(url) == before
+
+
+async def test_nothing_is_added_to_what_was_cancelled(given: Given) -> None:
+    """R3, R5: a cancelled version takes no further language, not even by hand."""
+    found = await making.in_force(given, "en")
+    coming = await making.published(given, found, "en", effective_at=making.days(given, 1))
+    given.expect(await making.cancel(given, coming))
+    copied = "SELECT 'nb' AS locale, version_id, title, body, statement, accept_label, decline_label, sha256, statement_sha256, created_at"
+    fresh = "'0190000000007000800000000000abcd'" if given.world.db.url.startswith("sqlite") else "gen_random_uuid()"
+    columns = "locale, version_id, title, body, statement, accept_label, decline_label, sha256, statement_sha256, created_at"
+    picked = "FROM agreement_texts WHERE version_id IN (SELECT id FROM agreement_versions WHERE status = 'cancelled')"
+    with pytest.raises(DBAPIError, match="frozen"):
+        await trees.run(
+            given.world.db.url, f"INSERT INTO agreement_texts (id, {columns}) {copied.replace('SELECT', f'SELECT {fresh},')} {picked}"
+        )
+
+
+@pytest.mark.parametrize("table", COUNTED)
 @pytest.mark.parametrize("kind", ["postgresql"])
 async def test_nor_can_they_be_emptied_at_once(url: str, table: str) -> None:
     """TRUNCATE passes by the triggers of rows."""
