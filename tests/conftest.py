@@ -3,9 +3,11 @@
 import gc
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -24,6 +26,7 @@ from tests import databases, postgres
 from tests.clock import TurnedClock
 from tests.given import Given
 
+Made = TypeVar("Made")
 SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 SECRETS = {
@@ -174,3 +177,41 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def given(client: httpx.AsyncClient, world: World, clock: TurnedClock) -> Given:
     return await Given.with_root_key(client, world, clock)
+
+
+@dataclass
+class Begun:
+    """What many tests begin with is made by the first of them, over HTTP as ever; the others find it put back, row by row."""
+
+    given: Given
+    store: databases.Refilled | databases.Emptier
+    before: dict[str, Any]
+
+    async def once(self, name: str, make: Callable[[Given], Awaitable[Made]]) -> Made:
+        """What `make` gives, in a world that nothing but it has touched; with the clock and the root key that it had."""
+        if name in self.before:
+            await self.store.put_back(name)
+        else:
+            made = await make(self.given)
+            await self.store.keep(name)
+            self.before[name] = deepcopy((made, self.given.root, self.given.clock.moment))
+        kept: Made
+        kept, self.given.root, self.given.clock.moment = deepcopy(self.before[name])
+        return kept
+
+
+@pytest.fixture(scope="session")
+def made_before() -> dict[str, dict[str, Any]]:
+    """By kind of database and name, what `Begun` has made."""
+    return {kind: {} for kind in databases.KINDS}
+
+
+@pytest.fixture
+def begun(
+    kind: str,
+    given: Given,
+    sqlite_database: databases.Refilled,
+    postgres_database: tuple[Database, databases.Emptier],
+    made_before: dict[str, dict[str, Any]],
+) -> Begun:
+    return Begun(given, sqlite_database if kind == "sqlite" else postgres_database[1], made_before[kind])
