@@ -3,12 +3,16 @@
 import gc
 import os
 import uuid
-from collections.abc import AsyncIterator
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import pytest
+import uvloop
 from fastapi import FastAPI
 
 from app.base import logs
@@ -24,6 +28,7 @@ from tests import databases, postgres
 from tests.clock import TurnedClock
 from tests.given import Given
 
+Made = TypeVar("Made")
 SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 SECRETS = {
@@ -57,6 +62,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     server = config.stash.get(_server, None)
     return f"postgres: {server.kind}, as {server.user}" if server else "postgres: in the controller"
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """The loop that the servers run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
@@ -174,3 +184,41 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def given(client: httpx.AsyncClient, world: World, clock: TurnedClock) -> Given:
     return await Given.with_root_key(client, world, clock)
+
+
+@dataclass
+class Begun:
+    """What many tests begin with is made by the first of them, over HTTP as ever; the others find it put back, row by row."""
+
+    given: Given
+    store: databases.Refilled | databases.Emptier
+    before: dict[str, Any]
+
+    async def once(self, name: str, make: Callable[[Given], Awaitable[Made]]) -> Made:
+        """What `make` gives, in a world that nothing but it has touched; with the clock and the root key that it had."""
+        if name in self.before:
+            await self.store.put_back(name)
+        else:
+            made = await make(self.given)
+            await self.store.keep(name)
+            self.before[name] = deepcopy((made, self.given.root, self.given.clock.moment))
+        kept: Made
+        kept, self.given.root, self.given.clock.moment = deepcopy(self.before[name])
+        return kept
+
+
+@pytest.fixture(scope="session")
+def made_before() -> dict[str, dict[str, Any]]:
+    """By kind of database and name, what `Begun` has made."""
+    return {kind: {} for kind in databases.KINDS}
+
+
+@pytest.fixture
+def begun(
+    kind: str,
+    given: Given,
+    sqlite_database: databases.Refilled,
+    postgres_database: tuple[Database, databases.Emptier],
+    made_before: dict[str, dict[str, Any]],
+) -> Begun:
+    return Begun(given, sqlite_database if kind == "sqlite" else postgres_database[1], made_before[kind])

@@ -63,6 +63,15 @@ class Refilled:
         for path in self.path.parent.glob(f"{self.path.name}*"):
             path.unlink()
 
+    async def keep(self, name: str) -> None:
+        """Remember what is in it now, to be put back in later tests."""
+        await self.database.close()
+        shutil.copyfile(self.path, self.path.with_name(f"kept-{name}"))
+
+    async def put_back(self, name: str) -> None:
+        await self.gone()
+        shutil.copyfile(self.path.with_name(f"kept-{name}"), self.path)
+
 
 class Emptier:
     """Deletes every row of a PostgreSQL database, over one connection kept for it: a new one would learn 35 tables each time.
@@ -84,6 +93,17 @@ class Emptier:
     async def empty(self) -> None:
         if written := await self.connection.fetch(self.written):
             await self.connection.execute("; ".join(f"DELETE FROM {name}" for (name,) in written))  # noqa: S608  our own names
+
+    async def keep(self, name: str) -> None:
+        """Remember what is in it now, in a schema of that name, to be put back in later tests."""
+        written = [table for (table,) in await self.connection.fetch(self.written)]
+        copies = [f"CREATE TABLE {name}.{table} AS TABLE public.{table}" for table in written]
+        await self.connection.execute("; ".join([f"CREATE SCHEMA {name}", *copies]))
+
+    async def put_back(self, name: str) -> None:
+        await self.empty()
+        written = await self.connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", name)
+        await self.connection.execute("; ".join(f"INSERT INTO public.{table} SELECT * FROM {name}.{table}" for (table,) in written))  # noqa: S608  our own names
 
     async def __aexit__(self, *_: object) -> None:
         await self.connection.close()

@@ -22,6 +22,7 @@ from app.signing_keys import rotation
 from app.verifying import Unsound, verified
 from tests.agreements import making, tampering
 from tests.agreements.making import code
+from tests.conftest import Begun
 from tests.given import Given, Person
 from tests.house.source import ROOT
 
@@ -42,6 +43,11 @@ async def _scene(given: Given) -> Person:
     return person
 
 
+@pytest.fixture
+async def person(begun: Begun) -> Person:
+    return await begun.once("evidence", _scene)
+
+
 async def _bundle(given: Given, person: Person) -> bytes:
     answer = await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root)
     given.expect(answer)
@@ -52,9 +58,8 @@ def _faults(bundle: Any, keys: Any = None) -> list[tuple[str, str]]:
     return list(bundles.judge(bundle, keys).faults)
 
 
-async def test_the_bundle_is_complete(given: Given) -> None:
+async def test_the_bundle_is_complete(given: Given, person: Person) -> None:
     """Everything that receipts name, in their order, with their proofs and every key; and the reading leaves a trace."""
-    person = await _scene(given)
     told = json.loads(await _bundle(given, person))
     assert [bundles.signer_of(it["jws"]) for it in told["receipts"]] != [bundles.signer_of(told["signature"])] * 3
     assert [it["grade"] for it in told["receipts"]] == ["B", "A", None]
@@ -68,9 +73,8 @@ async def test_the_bundle_is_complete(given: Given) -> None:
     assert (event.user_id, event.actor_type, event.data) == (UUID(person.id), "operator", {"receipts": 3})
 
 
-async def test_the_bundle_verifies_without_us(given: Given, tmp_path: Path) -> None:
+async def test_the_bundle_verifies_without_us(given: Given, person: Person, tmp_path: Path) -> None:
     """By the command line alone: no database, no network, no configuration; also after keys were rotated, with or without a key set."""
-    person = await _scene(given)
     file, keys = tmp_path / "bundle.json", tmp_path / "jwks.json"
     file.write_bytes(await _bundle(given, person))
     keys.write_bytes((await given.client.get("/.well-known/jwks.json")).content)
@@ -93,9 +97,9 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-async def test_every_altered_byte_is_seen(given: Given, tmp_path: Path) -> None:
+async def test_every_altered_byte_is_seen(given: Given, person: Person, tmp_path: Path) -> None:
     """Any byte for any other: what still says the same is no alteration, everything else is seen."""
-    raw = await _bundle(given, await _scene(given))
+    raw = await _bundle(given, person)
     file = tmp_path / "bundle.json"
     same = json.loads(raw)
     assert _faults(same) == []
@@ -140,18 +144,18 @@ CHANGES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("part", "change"), CHANGES)
-async def test_a_change_is_seen(given: Given, part: str, change: Any) -> None:
+async def test_a_change_is_seen(given: Given, person: Person, part: str, change: Any) -> None:
     """Whatever member is changed, left out or put elsewhere; mostly by more than the signature over the whole."""
-    bundle = json.loads(await _bundle(given, await _scene(given)))
+    bundle = json.loads(await _bundle(given, person))
     change(bundle)
     places = {place.split("/")[0] for place, _ in _faults(bundle)}
     assert "signature" in places or part in {"signature", "keys"}
     assert places
 
 
-async def test_a_bundle_signed_anew_by_a_stranger_is_seen_with_our_keys(given: Given) -> None:
+async def test_a_bundle_signed_anew_by_a_stranger_is_seen_with_our_keys(given: Given, person: Person) -> None:
     """Whoever makes a bundle of his own with keys of his own is believed by nobody who has ours."""
-    bundle = json.loads(await _bundle(given, await _scene(given)))
+    bundle = json.loads(await _bundle(given, person))
     ours = bundle["keys"]
     stranger = SigningKey.generate()
     bundle["keys"] = {"keys": [stranger.public()]}
@@ -177,9 +181,8 @@ async def _contexts(given: Given) -> int:
         return int(await session.scalar(select(func.count()).select_from(AgreementEventContext)) or 0)
 
 
-async def test_r25_erasing_the_context_leaves_the_proof(given: Given) -> None:
+async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Person) -> None:
     """R25: address, agent and session are gone, of this user alone; chain, seals and bundle verify as before."""
-    person = await _scene(given)
     path = f"/v1/users/{person.id}/evidence"
     assert await _contexts(given) == 3
     erased = await given.client.delete(f"{path}/context", headers=given.root)
@@ -195,9 +198,8 @@ async def test_r25_erasing_the_context_leaves_the_proof(given: Given) -> None:
     assert given.expect(event)["context"] is None
 
 
-async def test_r25_legal_hold_blocks_erasure(given: Given) -> None:
+async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> None:
     """R25: while it is held nothing is erased; both can be said twice, and are events."""
-    person = await _scene(given)
     path = f"/v1/users/{person.id}/evidence"
     for _ in range(2):
         held = await given.client.put(f"{path}/legal-hold", headers=given.root)
@@ -227,9 +229,8 @@ async def test_who_may_and_about_whom(given: Given) -> None:
     assert given.expect(await given.client.put(f"{path}/legal-hold", headers=given.root))["legal_hold"] is True
 
 
-async def test_a_bundle_is_refused_when_its_seal_is_broken(given: Given) -> None:
+async def test_a_bundle_is_refused_when_its_seal_is_broken(given: Given, person: Person) -> None:
     """A proof that cannot be given is not left out in silence."""
-    person = await _scene(given)
     await tampering.execute(given, "DELETE FROM agreement_events WHERE user_id <> :it", it=UUID(person.id))
     answer = await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root)
     assert code(answer) == (409, "seal_broken")

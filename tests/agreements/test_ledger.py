@@ -16,6 +16,7 @@ from app.signing_keys import rotation
 from app.signing_keys.service import signer
 from tests.agreements import making, tampering
 from tests.agreements.making import code
+from tests.conftest import Begun
 from tests.given import Given, Person
 
 Told = dict[str, Any]
@@ -46,19 +47,22 @@ class Scene:
         return {"user": self.person.id, "seq": seq, "event": str(self.events[seq - 1])}
 
 
-@pytest.fixture
-async def scene(given: Given) -> Scene:
-    made = Scene(given, await given.strong(), await given.logged_in())
+async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
+    person, other, events = await given.strong(), await given.logged_in(), []
     found = await making.in_force(given, "en", "nb")
     second = await making.in_force(given)
-    for person in (made.person, made.other):
+    for one in (person, other):
         for which, word in ((found, "decline"), (found, "accept"), (second, "accept")):
-            told = given.expect(await making.decide(given, person, await making.present(given, person, which), word))
-            made.events += [UUID(told["event"])] * (person is made.person)
-    note = await given.post(f"/v1/agreement-events/{made.events[0]}/annotations", {"reason": "A note."})
-    last = await making.decide(given, made.person, await making.present(given, made.person, second), "decline")
-    made.events += [UUID(note["id"]), UUID(given.expect(last)["event"])]
-    return made
+            told = given.expect(await making.decide(given, one, await making.present(given, one, which), word))
+            events += [UUID(told["event"])] * (one is person)
+    note = await given.post(f"/v1/agreement-events/{events[0]}/annotations", {"reason": "A note."})
+    last = await making.decide(given, person, await making.present(given, person, second), "decline")
+    return person, other, [*events, UUID(note["id"]), UUID(given.expect(last)["event"])]
+
+
+@pytest.fixture
+async def scene(given: Given, begun: Begun) -> Scene:
+    return Scene(given, *await begun.once("ledger", _made))
 
 
 async def test_a_whole_ledger_is_whole(scene: Scene) -> None:

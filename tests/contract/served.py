@@ -69,7 +69,7 @@ async def serving(database_url: str, folder: Path) -> AsyncIterator[Service]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
-    settings = {"VAR": str(folder), "PUBLIC_URL": base, "PORT": str(port), "DATABASE_URL": database_url, "LOG_LEVEL": "debug"}
+    settings = {"VAR": str(folder), "PUBLIC_URL": base, "PORT": str(port), "DATABASE_URL": database_url}
     settings |= {"SMTP_URL": "smtp://127.0.0.1:1?tls=off", "MAIL_FROM": "nobody@licentia.example", "REGISTRATION": "open"}  # nobody listens
     settings |= {"GUESSES_PER_ADDRESS": "1000000", "GUESSES_PER_KEY": "1000000"}  # a fuzzer guesses all day
     environment = SECRETS | LIMITS | {f"LICENTIA_{name}": value for name, value in settings.items()}

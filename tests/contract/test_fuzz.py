@@ -6,7 +6,7 @@ with ids, keys and codes that exist, so that not everything ends at the first re
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import islice
 from typing import Any, TypeAlias
@@ -63,7 +63,7 @@ class Probe:
     service: Service
     stage: Stage
     name: str
-    session: requests.Session = field(default_factory=requests.Session)
+    session: requests.Session
 
     def __call__(self, case: Sent, turn: int) -> None:
         """`turn` chooses caller and values; the same turn chooses the same."""
@@ -141,12 +141,14 @@ class Servers:
         self._hold = hold
         self._start = start
         self._running: dict[str, tuple[Service, Stage]] = {}
+        self._session = hold.enter_context(requests.Session())
+        self._session.trust_env = False  # or it looks for proxies and passwords of its own before each request
 
     async def probe(self, kind: str, name: str) -> Probe:
         if kind not in self._running:
             service = await self._hold.enter_async_context(await self._start[kind]())
             self._running[kind] = service, await staged(service)
-        return Probe(*self._running[kind], name)
+        return Probe(*self._running[kind], name, self._session)
 
 
 @pytest.fixture(scope="session")
