@@ -1,5 +1,6 @@
 """What guards an acceptance guards one that is brought from elsewhere too; and nobody waits in a circle with an import."""
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -84,3 +85,15 @@ async def test_imports_against_decisions_on_the_coming_version(given: Given) -> 
         answers = await making.together(*calls)
         assert Counter(answer.status_code for answer in answers) == {200: 4, 201: 8}
     assert await acting.count(given) == 8 + 3 * (8 + 4 * 8)
+
+
+async def test_a_notice_shown_while_its_reader_is_erased(given: Given) -> None:
+    """Both take the ledger before the user, so that one of them is simply later."""
+    found = await acting.in_force(given, kind="notice")
+    for _ in range(6):
+        person = await given.logged_in()
+        showing = (acting.try_to_present(given, person, found) for _ in range(4))
+        ending = given.client.post(f"/v1/users/{person.id}/erase", headers=given.root)
+        *shown, gone = await asyncio.wait_for(making.together(*showing, ending), 20)
+        assert gone.status_code == 200
+        assert {answer.status_code for answer in shown} <= {201, 401}
