@@ -1,6 +1,6 @@
 """Whether a decision may be taken of what was shown: each rule with its own code. Pure: no I/O, no clock."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,15 +33,28 @@ def refusal(case: Case) -> Problem | None:
     return next((problem for check in checks if (problem := check(case)) is not None), None)
 
 
+def of_age(age_band: str, minors: str) -> Problem | None:
+    """What a document says to an end user of this age band (R13), whoever tells of the acceptance."""
+    if age_band != AgeBand.MINOR or minors == Minors.ALLOW:
+        return None
+    return GuardianRequired() if minors == Minors.REQUIRE_GUARDIAN else MinorsDenied()
+
+
+def in_required(wanted: Sequence[str], locales: Collection[str]) -> Problem | None:
+    """Whether one of these languages is one that the law demands; none is as good as any where nothing is demanded (R18)."""
+    if not wanted or any(meets(wanted, locale) for locale in locales):
+        return None
+    listed: list[Fact] = [*wanted]
+    return RequiredLocaleNotPresented(facts={"locales": listed})
+
+
 def _decidable(case: Case) -> Problem | None:
     return NotDecidable() if case.shown.kind == Kind.NOTICE else None
 
 
 def _of_age(case: Case) -> Problem | None:
     """R13. Who has not told an age is taken for an adult; the receipt says `unknown`."""
-    if case.shown.age_band != AgeBand.MINOR or case.shown.minors == Minors.ALLOW:
-        return None
-    return GuardianRequired() if case.shown.minors == Minors.REQUIRE_GUARDIAN else MinorsDenied()
+    return of_age(case.shown.age_band, case.shown.minors)
 
 
 def _current_first(case: Case) -> Problem | None:
@@ -53,11 +66,7 @@ def _current_first(case: Case) -> Problem | None:
 
 def _in_a_required_language(case: Case) -> Problem | None:
     """R18: any of the languages that the law demands, in whichever presentation of this version."""
-    wanted = case.shown.required_locales
-    if not wanted or any(meets(wanted, locale) for locale in case.locales):
-        return None
-    listed: list[Fact] = [*wanted]
-    return RequiredLocaleNotPresented(facts={"locales": listed})
+    return in_required(case.shown.required_locales, case.locales)
 
 
 Check = Callable[[Case], Problem | None]

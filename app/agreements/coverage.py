@@ -1,6 +1,7 @@
 """Who stood where with an agreement at an instant: replayed by the database from the events up to then, whatever the projection says.
 
-Imported acceptances count from when they were brought here, not from when they are said to have been given (R23)."""
+Imported acceptances count from when they were brought here, not from when they are said to have been given (R23). Who was only ever
+shown a text counts by that showing: erased with its end user, or gone after its time (R26), it is missing from the past counts too."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

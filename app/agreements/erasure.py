@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, exists, func, select
 
+from app.agreements import ledger
 from app.agreements.models import AgreementEvent, AgreementEventContext, AgreementLedger, AgreementPresentation
 from app.db.database import Session
+from app.users.models import User
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,14 @@ class Forgotten:
 
 
 async def hold(session: Session, user_id: UUID) -> bool:
-    """Take the user's ledger, if there is one, so that nothing is added meanwhile; whether it is under a legal hold."""
-    same = update(AgreementLedger).where(AgreementLedger.user_id == user_id).values(seq=AgreementLedger.seq)
-    return bool(await session.scalar(same.returning(AgreementLedger.legal_hold)))
+    """Take the user's ledger, so that nothing is added meanwhile; whether it is under a legal hold.
+
+    One that has no receipt yet is made: else somebody's first act could take it between this and the user's row, and wait for that.
+    """
+    if await session.scalar(select(User.id).where(User.id == user_id)) is None:
+        return False
+    await ledger.hold(session, user_id)
+    return bool(await session.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)))
 
 
 async def erase_contexts(session: Session, user_id: UUID) -> Forgotten:

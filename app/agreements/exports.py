@@ -3,11 +3,14 @@ no connection, and however many events there are, one batch of them is in memory
 
 import csv
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import StringIO
+from itertools import dropwhile
 from typing import Any, Literal
+from unicodedata import category, normalize
 from uuid import UUID
 
 from app.agreements.events import BROUGHT, Filters, brought
@@ -19,8 +22,11 @@ from app.world import World
 
 BATCH = 1000
 TICK = timedelta(microseconds=1)
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet takes for the beginning of a formula."""
+_SEPARATORS = re.compile("(?<=[;\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029])")
+_UNSEEN = frozenset("ZCM")
+"""Unicode categories, by their first letter, of what may stand before a formula without being seen: spaces, controls, marks."""
 COLUMNS = (
     "id", "type", "at", "product", "agreement", "version", "ordinal", "text", "locale", "user", "seq", "grade", "actor_type", "actor_id",
     "amr", "fallback", "presentation", "receipt_sha256", "prev_sha256",
@@ -110,5 +116,15 @@ def _plain(value: Any) -> Any:
 
 
 def _safe(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula; nothing is an empty one."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    """A cell in which no spreadsheet finds a formula, also one that takes semicolons, tabs or line ends inside of it for its own
+    separators: an apostrophe goes before each that it could. Nothing is an empty cell."""
+    if not isinstance(cell, str):
+        return cell
+    told = "".join(f"'{part}" if _runs(part) else part for part in _SEPARATORS.split(cell))
+    return f"'{told}" if told.startswith(("\t", "\r", "\n")) else told
+
+
+def _runs(part: str) -> bool:
+    """Whether it begins a formula once it was folded as a spreadsheet may do, and what is not seen, and quotes, are left out."""
+    seen = dropwhile(lambda sign: sign in "\"'" or category(sign)[0] in _UNSEEN, normalize("NFKC", part))
+    return next(seen, "") in FORMULA

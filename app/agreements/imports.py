@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, true
 
 from app.agreements import ledger
+from app.agreements.admission import in_required, of_age
+from app.agreements.documents import hold
 from app.agreements.duties import Duty
 from app.agreements.events import brought
 from app.agreements.ledger import Act, Head
@@ -18,6 +20,7 @@ from app.agreements.models import (
     AgreementEvent,
     AgreementImport,
     AgreementState,
+    AgreementTurn,
     AgreementVersion,
     EventType,
     Kind,
@@ -42,16 +45,12 @@ from app.db.database import Session
 from app.db.types import AnyRow, UtcDateTime
 from app.events.service import Actor, record
 from app.signing_keys.service import signer
-from app.users.models import User
-from app.users.problems import UserNotFound
+from app.users.models import Status, User
+from app.users.problems import UserErased, UserNotFound
 from app.world import World
 
-# Every import goes through this one row, whatever it is of: two that bring the same references could otherwise wait for each other.
-_queue = (
-    update(AgreementDocument)
-    .where(AgreementDocument.id == select(AgreementDocument.id).order_by(AgreementDocument.id).limit(1).scalar_subquery())
-    .values(rev=AgreementDocument.rev)
-)
+TURN = {"name": "imports", "turn": 1}
+"""Of every import, whatever it is of: two that bring the same references could otherwise wait for each other."""
 _known = select(
     AgreementImport.external_ref,
     AgreementEvent.id,
@@ -60,6 +59,14 @@ _known = select(
     AgreementEvent.text_id,
     AgreementEvent.receipt,
 ).join(AgreementEvent, AgreementEvent.id == AgreementImport.event_id)
+_document = select(
+    AgreementDocument.id,
+    AgreementDocument.kind,
+    AgreementDocument.default_locale,
+    AgreementDocument.required_locales,
+    AgreementDocument.minors,
+)
+_users = select(User.id, User.age_band, User.status)
 _left = select(AgreementEvent.user_id, func.max(AgreementEvent.at, type_=UtcDateTime()).label("at")).group_by(AgreementEvent.user_id)
 _states = select(
     AgreementState.user_id,
@@ -115,7 +122,7 @@ class Ground:
     document: AnyRow
     now: datetime
     texts: Mapping[tuple[int, str], AnyRow]
-    users: frozenset[UUID]
+    users: Mapping[UUID, AnyRow]
     refs: dict[str, tuple[UUID, Content]]
     heads: dict[UUID, Head] = field(default_factory=dict)
     left: Mapping[UUID, datetime] = field(default_factory=dict)
@@ -139,12 +146,14 @@ class Ground:
         return None if fault is None else Result(it.external_ref, "refused", fault=fault)
 
     def _faults(self, it: Brought) -> Iterator[Fault]:
-        if it.user not in self.users:
-            yield Fault("user", UserNotFound())
+        if (problem := self._not_theirs(self.users.get(it.user))) is not None:
+            yield Fault("user", problem)
         if it.ordinal not in {ordinal for ordinal, _ in self.texts}:
             yield Fault("ordinal", AgreementVersionNotFound())
         elif (text := self.text(it)) is None:
             yield Fault("locale", AgreementTextNotFound())
+        elif (problem := in_required(self.document.required_locales, (text.locale,))) is not None:
+            yield Fault("locale", problem)
         elif self.now < text.effective_at:
             yield Fault("ordinal", ImportBeforeEffect())
         if it.accepted_at > self.now:
@@ -152,47 +161,66 @@ class Ground:
         if (left := self.left.get(it.user)) is not None and it.accepted_at <= left:
             yield Fault("accepted_at", ImportBeforeWithdrawal())
 
+    def _not_theirs(self, user: AnyRow | None) -> Problem | None:
+        """Why this end user accepts nothing here, wherever they are said to have done so (R13, R25)."""
+        if user is None:
+            return UserNotFound()
+        return UserErased() if user.status == Status.ERASED else of_age(user.age_band, self.document.minors)
+
 
 async def bring(world: World, by: Actor, document_id: UUID, items: Sequence[Brought]) -> list[Result]:
     """Record each of them or say why not; those that are good are taken whatever the others are. The same reference again is
-    answered with the same event. All ledgers are taken first, in the order of their users, so that no two imports wait in a circle.
+    answered with the same event.
+
+    Nobody waits in a circle: imports take turns by a row that nobody else takes, then hold the ledgers in the order of their users,
+    then the document, as whoever decides holds a ledger first; users are looked at last, as `support.erasure` does.
 
     Raises AgreementNotFound, AgreementIsNotice.
     """
     keys = await signer(world)
     async with world.db.write() as session:
-        await session.execute(_queue)
+        await dialect.upsert(session, AgreementTurn, TURN, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
         ground = await _ground(session, world, document_id, items)
-        chosen = sorted({it.user for it in items if ground.settled(it) is None})
+        settled = [ground.settled(it) for it in items]
+        chosen = sorted({it.user for it, told in zip(items, settled, strict=True) if told is None})
         for user_id in chosen:
             ground.heads[user_id] = await ledger.hold(session, user_id)
-        await _stand(session, ground, chosen)
-        return [ground.settled(it) or await _take(session, world, keys, by, (ground, it)) for it in items]
+        await hold(session, document_id)
+        await _stand(session, ground, chosen, items)
+        both = zip(items, settled, strict=True)
+        return [told or ground.settled(it) or await _take(session, world, keys, by, (ground, it)) for it, told in both]
 
 
 async def _ground(session: Session, world: World, document_id: UUID, items: Sequence[Brought]) -> Ground:
-    columns = (AgreementDocument.id, AgreementDocument.kind, AgreementDocument.default_locale)
-    document = (await session.execute(select(*columns).where(AgreementDocument.id == document_id))).one_or_none()
+    document = (await session.execute(_document.where(AgreementDocument.id == document_id))).one_or_none()
     if document is None:
         raise AgreementNotFound
     if document.kind == Kind.NOTICE:
         raise AgreementIsNotice
-    mine = ledger.WHOLE.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
-    texts = (await session.execute(mine.where(AgreementVersion.ordinal.in_({it.ordinal for it in items})))).all()
-    users = (await session.scalars(select(User.id).where(User.id.in_({it.user for it in items})))).all()
+    users = (await session.execute(_users.where(User.id.in_({it.user for it in items})))).all()
     refs = (await session.execute(_known.where(AgreementImport.external_ref.in_({it.external_ref for it in items})))).all()
     return Ground(
         document,
         world.clock.now(),
-        {(text.ordinal, text.locale): text for text in texts},
-        frozenset(users),
+        await _texts(session, document_id, items),
+        {user.id: user for user in users},
         {row.external_ref: (row.id, (row.user_id, row.text_id, brought(row.type, row.receipt))) for row in refs},
     )
 
 
-async def _stand(session: Session, ground: Ground, users: Sequence[UUID]) -> None:
-    """Where the users stand with the document, and when they last withdrew: asked under their ledgers."""
+async def _texts(session: Session, document_id: UUID, items: Sequence[Brought]) -> Mapping[tuple[int, str], AnyRow]:
+    mine = ledger.WHOLE.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
+    texts = (await session.execute(mine.where(AgreementVersion.ordinal.in_({it.ordinal for it in items})))).all()
+    return {(text.ordinal, text.locale): text for text in texts}
+
+
+async def _stand(session: Session, ground: Ground, users: Sequence[UUID], items: Sequence[Brought]) -> None:
+    """Where the users stand with the document, and when they last withdrew: asked under their ledgers. Texts and users are asked
+    for anew: while this waited, a version may have been cancelled and a user erased."""
     document_id = ground.document.id
+    ground.texts = await _texts(session, document_id, items)
+    there = (await session.execute(_users.where(User.id.in_(users)).with_for_update(read=True, key_share=True))).all()
+    ground.users = {**ground.users, **{user.id: user for user in there}}
     about = (AgreementEvent.document_id == document_id, AgreementEvent.type == EventType.WITHDRAWN, AgreementEvent.user_id.in_(users))
     ground.left = {row.user_id: row.at for row in (await session.execute(_left.where(*about))).all()}
     ground.duties = {user_id: Duty(document_id, 0, 0, ()) for user_id in users}

@@ -30,6 +30,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.users.erasure import still_there
+from app.users.problems import UserErased
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -138,6 +139,7 @@ async def append(session: Session, world: World, keys: Signer, head: Head, act: 
     """Sign what was done and add it to the chain whose `head` this transaction holds.
 
     Its time is the act's or, where a replica's clock is behind that of the chain's last event, that event's (R23).
+    Raises TokenInvalid or, where an operator acts, UserErased: nothing is added to the chain of who was erased.
     """
     act = act if head.at is None else replace(act, at=max(act.at, head.at))
     event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_OCTETS)
@@ -147,9 +149,9 @@ async def append(session: Session, world: World, keys: Signer, head: Head, act: 
     receipt = keys.sign(RECEIPT, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
     await session.execute(_event, event)
+    if not await still_there(session, act.user_id):
+        raise UserErased if act.hand is None else TokenInvalid("The account was erased.")
     if act.hand is not None:
-        if not await still_there(session, act.user_id):
-            raise TokenInvalid("The account was erased.")
         origin = act.hand.origin
         context = {"event_id": event_id, "ip": origin.ip, "user_agent": origin.user_agent, "salt": salt}
         await session.execute(_context, {**context, "session_id": act.hand.by.session_id})

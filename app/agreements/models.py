@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -122,7 +122,15 @@ class AgreementPresentation(Base):
     """One showing of one text to one end user, in one session; consumed by the first decision (R14)."""
 
     __tablename__ = "agreement_presentations"
-    __table_args__ = (Index("ix_agreement_presentations_user_id", "user_id", "text_id"),)
+    __table_args__ = (
+        Index("ix_agreement_presentations_user_id", "user_id", "text_id"),
+        Index(
+            "ix_agreement_presentations_open",
+            "expires_at",
+            sqlite_where=text("decided_at IS NULL"),
+            postgresql_where=text("decided_at IS NULL"),
+        ),
+    )
 
     id: Mapped[Identifier]
     user_id: Mapped[Reference] = mapped_column(ForeignKey("users.id"))
@@ -193,6 +201,15 @@ class AgreementImport(Base):
 
     external_ref: Mapped[str] = mapped_column(String(200), primary_key=True)
     event_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_events.id"))
+
+
+class AgreementTurn(Base):
+    """What is done by one at a time, in the whole house: whoever bumps the row holds it until the transaction ends."""
+
+    __tablename__ = "agreement_turns"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    turn: Mapped[int]
 
 
 class AgreementEventContext(Base):

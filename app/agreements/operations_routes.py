@@ -101,8 +101,8 @@ async def export_ndjson(world: TheWorld, by: Reads, which: Filtered, context: Wi
 
 @router.get("/v1/agreement-events.csv", response_class=Csv, responses=refuses(ScopeMissing))
 async def export_csv(world: TheWorld, by: Reads, which: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  the same
-    """The same as a table (RFC 4180, UTF-8, with a header), without the receipts. A cell that a spreadsheet would take for a formula
-    begins with an apostrophe."""
+    """The same as a table (RFC 4180, UTF-8, with a header), without the receipts. Whatever a spreadsheet could take for a formula, at
+    the beginning of a cell or behind a semicolon, tab or line end in it, has an apostrophe before it that is not part of the value."""
     return Csv(await exports.export(world, by.actor, Export("csv", which, context)), headers=_named(world, "csv"))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Boolean, Integer, bindparam, func, insert, select, update
 
 from app.agreements import duties, ledger, overview
 from app.agreements.duties import Duty, Version
-from app.agreements.ledger import ABOUT, Act, Hand
+from app.agreements.ledger import ABOUT, Act, Hand, Head
 from app.agreements.models import AgreementDocument, AgreementPresentation, AgreementText, AgreementVersion, EventType, VersionStatus
 from app.agreements.overview import Shown, Wish
 from app.agreements.problems import (
@@ -143,12 +143,13 @@ async def present(
     }
     keys = await signer(world) if duty.tells(shown.version, now) else None
     async with world.db.write() as session:
+        head = await ledger.hold(session, by.id) if keys is not None else None  # before the user, as everywhere
         if not await still_there(session, by.id):
             raise TokenInvalid("The account was erased.")
-        if keys is None:
+        if keys is None or head is None:
             await session.execute(insert(AgreementPresentation).values(values))
         else:
-            await _told(session, world, keys, Hand(by, origin), shown.version, values)
+            await _told(session, world, (keys, head), Hand(by, origin), shown.version, values)
         facts = {"presentation": str(values["id"]), "ordinal": shown.version.ordinal, "locale": shown.choice.served}
         await record(session, world, "agreement.presented", by.actor, ("agreement", document_id), by.id, **facts)
         return Presented(values["id"], values["expires_at"], shown, words, screen["format"], body, served_sha256)
@@ -167,9 +168,9 @@ def _version(duty: Duty, version_id: UUID | None, now: datetime) -> Version:
     raise AgreementVersionNotFound
 
 
-async def _told(session: Session, world: World, keys: Signer, hand: Hand, version: Version, values: Values) -> None:
+async def _told(session: Session, world: World, pen: tuple[Signer, Head], hand: Hand, version: Version, values: Values) -> None:
     """Note the showing of news; in the ledger too, unless that was done meanwhile (R11)."""
-    head = await ledger.hold(session, hand.by.id)
+    keys, head = pen
     await session.execute(insert(AgreementPresentation).values(values))
     shown = (await session.execute(SHOWN, {"presentation": values["id"], "whose": hand.by.id})).one()
     await stands(session, shown, values["presented_at"])

@@ -17,6 +17,7 @@ from app.agreements.receipt_schemas import (
     ReceiptVerdict,
     ReceiptWhole,
 )
+from app.users.problems import UserErased
 from app.web.callers import Operates, Operator, TheSubject, TheWorld
 from app.web.negotiation import Accept, best
 from app.web.paging import Window, window
@@ -73,7 +74,8 @@ async def verify_receipt(world: TheWorld, body: ReceiptIn) -> ReceiptVerdict:
 
 @router.get("/v1/agreement-events/{event_id}", responses=refuses(ScopeMissing, AgreementEventNotFound))
 async def get_event(world: TheWorld, by: Reads, event_id: UUID) -> EventOut:
-    return EventOut.filed(await receipts.event(world, event_id))
+    """An event with all there is about it. Who is shown the address and user agent of it is recorded."""
+    return EventOut.filed(await receipts.event(world, by.actor, event_id))
 
 
 @router.get("/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, SealBroken))
@@ -81,7 +83,9 @@ async def get_inclusion(world: TheWorld, by: Reads, event_id: UUID) -> Inclusion
     return InclusionOut.of(await seals.inclusion(world, event_id))
 
 
-@router.post("/v1/agreement-events/{event_id}/annotations", status_code=201, responses=refuses(ScopeMissing, AgreementEventNotFound))
+@router.post(
+    "/v1/agreement-events/{event_id}/annotations", status_code=201, responses=refuses(ScopeMissing, AgreementEventNotFound, UserErased)
+)
 async def annotate(world: TheWorld, by: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
     """Correct the record without touching it: a signed note in the same chain, which changes no state."""
     return AnnotationOut.of(await receipts.annotate(world, by.actor, event_id, body.reason))

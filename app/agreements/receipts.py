@@ -146,21 +146,30 @@ async def receipt(world: World, by: Subject, event_id: UUID) -> Whole:
     return Whole(row, claims_of(row.jws))
 
 
-async def event(world: World, event_id: UUID) -> Filed:
-    """Any event, with its context and its annotations. Raises AgreementEventNotFound."""
+async def event(world: World, by: Actor, event_id: UUID) -> Filed:
+    """Any event, with its context and its annotations. Who is shown where an end user was leaves a trace that the end user can see (P4).
+
+    Raises AgreementEventNotFound.
+    """
     async with world.db.read() as session:
         row = (await session.execute(_receipt.where(AgreementEvent.id == event_id))).one_or_none()
         if row is None:
             raise AgreementEventNotFound
         context = (await session.execute(_context, {"event": event_id})).one_or_none()
         later = (await session.execute(_notes, {"whose": row.user, "after": row.seq})).all()
+    if context is not None:
+        async with world.db.write() as session:
+            await record(session, world, "evidence.context_read", by, ("user", row.user), row.user, event=str(event_id))
     told = [(note, claims_of(note.receipt)) for note in later]
     notes = [Note(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)]
     return Filed(Whole(row, claims_of(row.jws)), context, tuple(notes))
 
 
 async def annotate(world: World, by: Actor, event_id: UUID, reason: str) -> Note:
-    """Add a correction to an event: an event of its own in the same chain, which changes no state (R24). Raises AgreementEventNotFound."""
+    """Add a correction to an event: an event of its own in the same chain, which changes no state (R24).
+
+    Raises AgreementEventNotFound, UserErased.
+    """
     keys = await signer(world)
     whose = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
     async with world.db.write() as session:

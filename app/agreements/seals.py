@@ -3,6 +3,7 @@ seal before it. So a chain that lost its end, and an end user who was wiped out,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import exists, insert, select
@@ -27,6 +28,9 @@ BATCH = 4096
 LATE = 10 * 60 * 1000
 """Milliseconds by which an event may be committed after one with a later id, and still be found without a sweep."""
 
+OVERDUE = timedelta(days=1)
+"""No event waits that long for a seal, unless nobody seals."""
+
 _DIGITS = 9
 """Of a seal's number; at one a second they last for thirty years."""
 
@@ -35,6 +39,8 @@ _unsealed: AnySelect = select(AgreementEvent.id, AgreementEvent.receipt).where(
 )
 _last = select(AgreementSeal.n, AgreementSeal.seal_sha256).order_by(AgreementSeal.n.desc()).limit(1)
 _newest = select(AgreementSealItem.event_id).order_by(AgreementSealItem.event_id.desc()).limit(1)
+_newest_leaf = select(AgreementSealItem.seal_n).order_by(AgreementSealItem.seal_n.desc()).limit(1)
+_first = select(AgreementEvent.at).order_by(AgreementEvent.id).limit(1)
 _leaves = (
     select(AgreementSealItem.event_id, AgreementSealItem.leaf, AgreementEvent.receipt)
     .outerjoin(AgreementEvent, AgreementEvent.id == AgreementSealItem.event_id)
@@ -84,6 +90,20 @@ async def seal(world: World, *, sweep: bool = False) -> int:
         items = [{"event_id": event.id, "seal_n": n, "leaf": leaf} for leaf, event in enumerate(events)]
         await session.execute(insert(table(AgreementSealItem)), items)
     return len(events)
+
+
+async def missing(world: World) -> bool:
+    """Whether the newest seal was removed: there is none, and the first event is older than a day; or its leaves are there still.
+
+    For the start alone: from then on the place of what was removed is taken.
+    """
+    async with world.db.read() as session:
+        last = (await session.execute(_last)).one_or_none()
+        leaf = await session.scalar(_newest_leaf)
+        first = await session.scalar(_first)
+    if last is None:
+        return leaf is not None or (first is not None and first < world.clock.now() - OVERDUE)
+    return leaf is not None and leaf > last.n
 
 
 async def _recent(session: Session) -> AnySelect:

@@ -85,6 +85,8 @@ def _sender(text: str) -> str:
 
 Listed = Annotated[list[str], NoDecode]
 Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366))]
+Kept = Annotated[timedelta, Field(ge=timedelta(days=1), le=timedelta(days=36_525))]
+"""How long something is kept: a century at most."""
 
 
 class Settings(BaseSettings):
@@ -133,6 +135,8 @@ class Settings(BaseSettings):
     presentation_lifetime: Annotated[Span, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] = timedelta(minutes=30)
     region_groups: Annotated[str, AfterValidator(checked_groups)] = EUROPEAN_UNION
     seal_interval: Annotated[Span, Field(ge=timedelta(milliseconds=100), le=timedelta(days=1))] = timedelta(seconds=10)
+    presentation_retention: Kept = timedelta(days=90)
+    context_retention: Kept = timedelta(days=731)  # 24 months, of which one may have a leap day
     guesses_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 30
     guesses_per_key: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     guess_window: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=10)

@@ -198,6 +198,20 @@ async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Pe
     assert given.expect(event)["context"] is None
 
 
+async def test_p4_who_is_shown_where_an_act_came_from_leaves_a_trace(given: Given) -> None:
+    """P4: each reading of an event with its context is an event that the end user finds; without a context there is nothing to tell."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    told = await making.accepted(given, person, found)
+    path = f"/v1/agreement-events/{told['event']}"
+    assert given.expect(await given.client.get(path, headers=given.root))["context"] is not None
+    given.expect(await given.client.delete(f"/v1/users/{person.id}/evidence/context", headers=given.root))
+    assert given.expect(await given.client.get(path, headers=given.root))["context"] is None
+    async with given.world.db.lookup() as session:
+        event = (await session.execute(select(Event).where(Event.type == "evidence.context_read"))).one()
+    assert (str(event.user_id), event.actor_type, event.data) == (person.id, "operator", {"event": told["event"]})
+
+
 async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> None:
     """R25: while it is held nothing is erased; both can be said twice, and are events."""
     path = f"/v1/users/{person.id}/evidence"

@@ -167,7 +167,7 @@ async def test_a_broken_receipt_is_exported_as_it_is(given: Given, receipt: str)
 async def test_formulas_are_defused(given: Given) -> None:
     """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and line ends are RFC 4180's."""
     found = await making.in_force(given)
-    agents = ['=HYPERLINK("http://x")', "+1+1", "-2", "@SUM(A1)", "\tx", 'plain, "quoted"', "Ødegård/1.0"]
+    agents = ['=HYPERLINK("http://x")', "+1+1", "-2", "@SUM(A1)", "x;=cmd|calc!A1", 'plain, "quoted"', "Ødegård/1.0"]
     person = await given.logged_in()
     for agent in agents:
         shown = await making.present(given, person, found)
@@ -176,16 +176,38 @@ async def test_formulas_are_defused(given: Given) -> None:
         given.expect(await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=words, headers=headers))
     told = [row["user_agent"] for row in await rows(given, context=True)]
     assert told[:4] == ['\'=HYPERLINK("http://x")', "'+1+1", "'-2", "'@SUM(A1)"]
+    assert told[4] == "x;'=cmd|calc!A1"
     assert told[5] == 'plain, "quoted"'
-    assert not [cell for cell in told if cell.startswith(exports.FORMULA)]
+    assert not [cell for cell in told if cell.startswith((*exports.FORMULA, "\t", "\r"))]
     plain = [line["context"]["user_agent"] for line in await lines(given, context=True)]
     assert plain[0] == agents[0]
 
 
-@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
+@pytest.mark.parametrize(
+    "cell",
+    ["=1", "+1", "-1", "@x", " =1", "\u00a0=1", "\u200b=1", "\ufeff+1", "\u2028@x", "\x00-1", "＝1", "﹢1", "＠x", '"=1', "\ufe0f=1"],
+)
 def test_every_beginning_of_a_formula_is_seen(cell: str) -> None:
+    """Behind what is not seen, in a wide form, and behind whatever another spreadsheet takes for the end of a cell."""
+    defused = exports._safe(cell)
+    assert defused.replace("'", "") == cell
+    assert "'" in defused
+    assert exports._safe(f"a{cell.strip()}") == f"a{cell.strip()}" or "\u2028" in cell
+    for mark in (";", "\t", "\r", "\n", "\r\n", ";; "):
+        told = exports._safe(f"x{mark}{cell};y")
+        assert told.replace("'", "") == f"x{mark}{cell};y"
+        assert told.count("'") == 1
+        assert told.index("'") < told.index(cell[-2])
+
+
+@pytest.mark.parametrize("cell", ["\tx", "\rx", "\nx"])
+def test_a_cell_begins_with_no_separator(cell: str) -> None:
     assert exports._safe(cell) == f"'{cell}"
-    assert exports._safe(f"a{cell}") == f"a{cell}"
+
+
+@pytest.mark.parametrize("cell", ["", "a=1", "Mozilla/5.0 (X11; Linux) x-y", "a;b=c", "'", 7, None])
+def test_all_else_is_left_alone(cell: object) -> None:
+    assert exports._safe(cell) == cell
 
 
 async def test_how_it_is_served(given: Given) -> None:

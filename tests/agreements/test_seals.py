@@ -9,6 +9,7 @@ from uuid import UUID
 
 import jwt
 import pytest
+import structlog
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
@@ -214,6 +215,29 @@ async def test_the_runner_seals_beside_the_application(given: Given, app: Any) -
         await eventually(lambda: sealed(3))
     await events(given, person, 1)
     assert len((await stored(given))[1]) == 3
+
+
+async def test_seals_that_were_removed_are_missed_at_the_start(given: Given) -> None:
+    """All of them with their leaves, or the newest alone; neither a fresh ledger nor one that is about to be sealed."""
+    assert await seals.missing(given.world) is False
+    person = await given.logged_in()
+    await events(given, person, 2)
+    assert await seals.missing(given.world) is False
+    await seals.seal(given.world)
+    given.clock.forward(days=2)
+    assert await seals.missing(given.world) is False
+    await tampering.execute(given, "DELETE FROM agreement_seals")
+    assert await seals.missing(given.world) is True
+    await tampering.execute(given, "DELETE FROM agreement_seal_items")
+    assert await seals.missing(given.world) is True
+    with structlog.testing.capture_logs() as told:
+        async with sealing.running(given.world):
+            await eventually(lambda: sealed_again(given))
+    assert [(it["log_level"], it["event"]) for it in told if it["event"] == "seals_missing"] == [("error", "seals_missing")]
+
+
+async def sealed_again(given: Given) -> bool:
+    return len((await stored(given))[0]) == 1
 
 
 async def test_r23_clocks_that_differ_are_told(given: Given) -> None:

@@ -1,0 +1,88 @@
+"""R26 by the turned clock: what goes after its time, in batches, and what stays whatever the time."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from app.agreements import retention, sealing, seals
+from app.agreements.models import AgreementEventContext, AgreementPresentation
+from tests.agreements import making
+from tests.agreements.test_seals import eventually
+from tests.given import Given, Person
+
+
+async def count(given: Given, model: Any) -> int:
+    async with given.world.db.lookup() as session:
+        return int(await session.scalar(select(func.count()).select_from(model)) or 0)
+
+
+async def hold(given: Given, person: Person, *, held: bool) -> None:
+    path = f"/v1/users/{person.id}/evidence/legal-hold"
+    given.expect(await (given.client.put if held else given.client.delete)(path, headers=given.root))
+
+
+async def whole(given: Given) -> bool:
+    verdict = await given.post("/v1/ledger/verify")
+    return bool(verdict["valid"])
+
+
+async def test_r26_showings_that_led_to_nothing_go_after_90_days(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R26: not a day earlier, in bounded batches; what was decided stays, and so does all under legal hold."""
+    monkeypatch.setattr(retention, "BATCH", 2)
+    found = await making.in_force(given)
+    person, other = await given.logged_in(), await given.logged_in()
+    for _ in range(5):
+        await making.present(given, person, found)
+    await making.present(given, other, found)
+    await hold(given, other, held=True)
+    await making.accepted(given, person, found)
+    given.clock.forward(days=90)
+    assert await retention.presentations(given.world) == 0
+    given.clock.forward(hours=1)
+    assert [await retention.presentations(given.world) for _ in range(4)] == [2, 2, 1, 0]
+    assert await count(given, AgreementPresentation) == 2
+    await hold(given, other, held=False)
+    assert await retention.presentations(given.world) == 1
+    assert await whole(given)
+
+
+async def test_r26_contexts_go_24_months_after_their_version_was_superseded(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R26: counted from the successor's taking effect; the version in force keeps its own, a legal hold keeps all, the chain verifies."""
+    monkeypatch.setattr(retention, "BATCH", 2)
+    found = await making.in_force(given)
+    old, held, late = [await given.logged_in() for _ in range(3)]
+    for person in (old, held):
+        await making.accepted(given, person, found)
+    for _ in range(3):
+        given.expect(await making.decide(given, old, await making.present(given, old, found), "decline"))
+    await hold(given, held, held=True)
+    given.clock.forward(days=400)
+    await making.published(given, found, effective_at=making.days(given, 1))
+    given.clock.forward(days=1)
+    await given.logged_in(late)
+    await making.accepted(given, late, found)
+    await seals.seal(given.world)
+    given.clock.forward(days=730)
+    assert await retention.contexts(given.world) == 0
+    given.clock.forward(days=1)
+    assert [await retention.contexts(given.world) for _ in range(3)] == [2, 2, 0]
+    assert await count(given, AgreementEventContext) == 2
+    assert await whole(given)
+    await hold(given, held, held=False)
+    assert await retention.contexts(given.world) == 1
+    assert await count(given, AgreementEventContext) == 1
+    assert await whole(given)
+
+
+async def test_the_runner_forgets_beside_the_application(given: Given) -> None:
+    """At the start, and whether there is anything to seal or not."""
+    found = await making.in_force(given)
+    await making.present(given, await given.logged_in(), found)
+    given.clock.forward(days=91)
+
+    async def gone() -> bool:
+        return await count(given, AgreementPresentation) == 0
+
+    async with sealing.running(given.world):
+        await eventually(gone)
