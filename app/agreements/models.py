@@ -191,7 +191,7 @@ class AgreementImport(Base):
     __tablename__ = "agreement_imports"
 
     external_ref: Mapped[str] = mapped_column(String(200), primary_key=True)
-    event_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_events.id"))
+    event_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_events.id"), unique=True)
 
 
 class AgreementEventContext(Base):

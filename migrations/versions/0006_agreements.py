@@ -216,6 +216,7 @@ def _create_tables() -> None:
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["agreement_events.id"], name=op.f("fk_agreement_imports_event_id_agreement_events")),
         sa.PrimaryKeyConstraint("external_ref", name=op.f("pk_agreement_imports")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_agreement_imports_event_id")),
     )
 
 
