@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from app.agreements import bundles
 from app.base.durations import instant_text
-from app.base.signing import NotOurs, read_with_key_set
+from app.base.signing import NotOurs, read_with_key_set, revoked_in, signer_of
 
 CLOCK_SKEW = timedelta(minutes=5)
 Told: TypeAlias = dict[str, Any]
@@ -62,7 +62,8 @@ def _bundle(bundle: Any, keys: Any) -> Told:
         raise Unsound(*(f"{place}: {what}" for place, what in found.faults))
     trust = "the given set" if keys is not None else "the bundle itself: compare them with keys from a source that you trust"
     counts = {"receipts": found.receipts, "sealed": found.sealed, "texts": found.texts, "contexts": found.contexts}
-    return {"genuine": True, "user": found.user, **counts, "signed_by": list(found.keys), "keys_from": trust}
+    warnings = [f"{place}: {what}" for place, what in found.warnings]
+    return {"genuine": True, "user": found.user, **counts, "signed_by": list(found.keys), "keys_from": trust, "warnings": warnings}
 
 
 def _token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Told:
@@ -70,6 +71,8 @@ def _token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Tol
         typ, claims = read_with_key_set(token, keys)
     except NotOurs as wrong:
         raise Unsound(f"does not verify: {wrong}") from wrong
+    if (since := revoked_in(keys).get(str(signer_of(token)))) is not None:
+        raise Unsound(f"was signed by a key that was revoked at {since}; by itself it proves nothing")
     if (sentence := untimely(claims, now) or foreign(claims, fingerprint)) is not None:
         raise Unsound(sentence)
     return {"genuine": True, "typ": typ, "claims": claims}

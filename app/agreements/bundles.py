@@ -2,7 +2,6 @@
 is told place by place."""
 
 import json
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,7 +12,7 @@ from app.agreements import merkle, proofs
 from app.agreements.grades import grade
 from app.agreements.proofs import BUNDLE, RECEIPT, SEAL, Tail
 from app.agreements.rules import digest
-from app.base.signing import Claims, NotOurs, read_with_key_set
+from app.base.signing import Claims, NotOurs, read_with_key_set, revoked_in, signer_of
 
 FORMAT = "licentia-evidence/1"
 PROCESS = (
@@ -43,7 +42,8 @@ def sealed_digest(bundle: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Judged:
-    """`faults` are (place, what), in order; none means that everything fits together. `keys`: the thumbprints of those that signed."""
+    """`faults` are (place, what), in order; none means that everything fits together. `warnings` say what a key signed that was revoked,
+    and what vouches for that still. `keys`: the thumbprints of those that signed."""
 
     user: str
     receipts: int
@@ -52,14 +52,19 @@ class Judged:
     contexts: int
     keys: tuple[str, ...]
     faults: tuple[tuple[str, str], ...]
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
 class Case:
-    """A bundle under judgement: its parts by name, and what was found so far."""
+    """A bundle under judgement: its parts by name, and what was found so far. `revoked`: when each of the keys that leaked was put out
+    of use; the document as a whole must be signed by another."""
 
     bundle: Mapping[str, Any]
     keys: Any
+    revoked: Mapping[str, str] = field(default_factory=dict)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    sealers: dict[int, str] = field(default_factory=dict)
     texts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     seals: dict[int, Claims] = field(default_factory=dict)
@@ -71,7 +76,10 @@ class Case:
         told, claims = read_with_key_set(str(token), self.keys)
         if told != typ:
             raise NotOurs("it is a token of another kind")
-        self.signers.add(signer_of(str(token)))
+        kid = str(signer_of(str(token)))
+        if typ == BUNDLE and kid in self.revoked:
+            raise NotOurs("it was signed by a key that was revoked")
+        self.signers.add(kid)
         return claims
 
     def whole(self) -> Faults:
@@ -96,7 +104,9 @@ class Case:
         before: tuple[int, str] | None = None
         for place, seal in enumerate(self.bundle["seals"]):
             claims = self.opened(seal, SEAL)
-            self.seals[claims["n"]] = claims
+            self.seals[claims["n"]], self.sealers[claims["n"]] = claims, str(signer_of(seal))
+            if (since := self.revoked.get(self.sealers[claims["n"]])) is not None:
+                self.warnings.append((f"seals/{place}", f"was signed by a key that was revoked at {since}"))
             if before is not None and before[0] + 1 == claims["n"] and claims["prev"] != before[1]:
                 yield f"seals/{place}", "does not follow the seal before it"
             before = claims["n"], digest(seal)
@@ -106,10 +116,20 @@ class Case:
         for place, entry in enumerate(self.bundle["receipts"]):
             claims = self.opened(entry["jws"], RECEIPT)
             self.receipts.append(claims)
+            if (since := self.revoked.get(str(signer_of(entry["jws"])))) is not None:
+                self.warnings.append((f"receipts/{place}", self._worth(entry, claims, since)))
             if (fault := tail.misfit(claims)) is not None:
                 yield f"receipts/{place}", f"{fault} does not continue the chain"
             yield from ((f"receipts/{place}", fault) for fault in self._entry(entry, claims))
             tail = tail.after(entry["jws"], claims)
+
+    def _worth(self, entry: Mapping[str, Any], claims: Claims, since: str) -> str:
+        """What vouches for a receipt by a key that leaked."""
+        n = entry["inclusion"]["n"] if entry["inclusion"] is not None else None
+        good = n in self.sealers and self.sealers[n] not in self.revoked
+        told = f"seal {n}, by a key in good standing, holds it" if good else "only the ledger vouches for it, which held it at `made_at`"
+        dated = ", though it is dated after that" if claims["at"] > since else ""
+        return f"was signed by a key that was revoked at {since}{dated}; {told}"
 
     def _entry(self, entry: Mapping[str, Any], claims: Claims) -> Iterator[str]:
         if entry["sha256"] != digest(entry["jws"]):
@@ -134,12 +154,6 @@ class Case:
         return seal is not None and root is not None and (root.hex(), told["count"]) == (seal["root"], seal["count"])
 
 
-def signer_of(token: str) -> str:
-    """The `kid` of a token that was verified: the RFC 7638 thumbprint of the key that signed it."""
-    header = token.split(".", maxsplit=1)[0]
-    return str(json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
-
-
 def _version_fault(claims: Claims, version: Mapping[str, Any]) -> str | None:
     told = {"doc": "document", "ord": "ordinal", "product": "product", "kind": "kind", "region": "region"}
     return next((claim for claim, name in told.items() if claims.get(claim) != version[name]), None)
@@ -149,10 +163,21 @@ def _context(told: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**told, "salt": bytes.fromhex(told["salt"]), "session_id": UUID(told["session_id"])}
 
 
+def _case(whole: Mapping[str, Any], keys: Any) -> Case:
+    """A published set lacks the keys that leaked, so these are the bundle's own: what they signed counts for no more than a warning, and
+    that they are in the bundle is vouched for by the key that signed it."""
+    own: Any = whole.get("keys")
+    gone = revoked_in(own)
+    if keys is None or not isinstance(keys, dict) or not gone:
+        return Case(whole, own if keys is None else keys, gone | revoked_in(keys))
+    lost = [jwk for jwk in own["keys"] if "revoked_at" in jwk]
+    return Case(whole, {**keys, "keys": [*keys.get("keys", ()), *lost]}, gone | revoked_in(keys))
+
+
 def judge(bundle: Any, keys: Any = None) -> Judged:
     """The verdict on what was read from a bundle's file. `keys`: a JWK set from a source that is trusted more than the bundle's own."""
     whole = bundle if isinstance(bundle, dict) else {}
-    case = Case(whole, whole.get("keys") if keys is None else keys)
+    case = _case(whole, keys)
     steps: Mapping[str, Callable[[], Faults]] = {
         "signature": case.whole,
         "texts": case.words,
@@ -181,4 +206,5 @@ def _judged(case: Case, faults: list[tuple[str, str]]) -> Judged:
         contexts=sum(entry.get("context") is not None for entry in entries),
         keys=tuple(sorted(case.signers)),
         faults=tuple(faults),
+        warnings=tuple(case.warnings),
     )

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from app.agreements import proofs
-from app.agreements.models import EventType
+from app.agreements import neighbours, proofs
+from app.agreements.neighbours import DECISIONS
 from app.agreements.projection import Replay
 from app.agreements.proofs import MAX_RECEIPT, RECEIPT, Tail
 from app.agreements.rules import digest
-from app.base.durations import instant_text
 from app.base.signing import Claims, NotOurs, Signer
 from app.db.types import AnyRow
 
-DECISIONS = frozenset({EventType.ACCEPTED, EventType.DECLINED})
 TEXT = ("locale", "sha256", "html_sha256", "plain_sha256", "statement_sha256")
 CONTEXT = ("salt", "ip", "user_agent", "session_id")
 
@@ -38,8 +36,9 @@ class Broken:
 class Walk:
     """One pass over events in the order of (user, seq), in as many batches as it takes.
 
-    A row has the columns of its event, `head_seq` and `head` of its ledger, and those of `TEXT` and `CONTEXT`, of which `salt` is None
-    where the context was erased. `texts`: the ids of texts that are not as they were hashed, with what is wrong.
+    A row has the columns of its event, `head_seq` and `head` of its ledger, those that `neighbours.fault` wants, and those of `TEXT` and
+    `CONTEXT`, of which `salt` is None where the context was erased. `texts`: the ids of texts that are not as they were hashed, with
+    what is wrong.
     """
 
     keys: Signer
@@ -83,7 +82,8 @@ class Walk:
         if row.seq > tail.seq + 1:
             return Broken("missing", user=row.user_id, seq=tail.seq + 1)
         what, claims = _opened(row, self.keys)
-        what = what or tail.misfit(claims) or _column(row, claims) or self._words(row, claims) or _context(row, claims)
+        what = what or tail.misfit(claims) or _column(row, claims) or self._words(row, claims)
+        what = what or neighbours.fault(row, claims) or _context(row, claims)
         if what is not None:
             return Broken(what, user=row.user_id, seq=row.seq, event=row.id)
         self.events += 1
@@ -94,6 +94,8 @@ class Walk:
     def _words(self, row: AnyRow, claims: Claims) -> str | None:
         if row.text_id in self.texts:
             return self.texts[row.text_id]
+        if row.there_text is None:
+            return "text"
         return proofs.words_fault(claims, {"id": row.text_id, **{name: getattr(row, f"text_{name}") for name in TEXT}})
 
 
@@ -112,7 +114,7 @@ def _context(row: AnyRow, claims: Claims) -> str | None:
 
 def _column(row: AnyRow, claims: Claims) -> str | None:
     """Which column of the event is not what its receipt says; they are an index of it."""
-    return next((name for name, value in _index(claims).items() if _told(getattr(row, name)) != value), None)
+    return next((name for name, value in _index(claims).items() if neighbours.told(getattr(row, name)) != value), None)
 
 
 def _index(claims: Claims) -> dict[str, Any]:
@@ -135,10 +137,3 @@ def _index(claims: Claims) -> dict[str, Any]:
         "fallback": claims.get("fallback"),
         "prev_sha256": claims.get("prev"),
     }
-
-
-def _told(value: Any) -> Any:
-    """A column's value in the words of a receipt."""
-    if isinstance(value, UUID):
-        return str(value)
-    return instant_text(value) if hasattr(value, "astimezone") else value

@@ -1,7 +1,7 @@
 """Everything that proves what one end user agreed to, as one signed document that stands without us; and the two things an operator
 may do to it: hold it, or erase where the acts came from (R25)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from app.agreements.models import (
     AgreementText,
     AgreementVersion,
 )
-from app.agreements.problems import LegalHold
+from app.agreements.problems import LegalHold, SealBroken
 from app.agreements.proofs import BUNDLE
 from app.base.durations import instant_text
 from app.catalog.models import Product
@@ -29,7 +29,7 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.signing_keys.service import key_set, signer
+from app.signing_keys.service import public, read_in, revoked, signer
 from app.users.models import User
 from app.users.problems import UserNotFound
 from app.world import World
@@ -67,13 +67,15 @@ _versions: AnySelect = (
 
 
 async def bundle(world: World, by: Actor, user_id: UUID) -> Told:
-    """The end user's evidence, signed as a whole. The reading of it is an event of its own. Raises UserNotFound, SealBroken."""
-    keys, public, now = await signer(world), await key_set(world), world.clock.now()
+    """The end user's evidence, signed as a whole. The reading of it is an event of its own. Raises UserNotFound."""
+    await signer(world)  # the first key, if there is none: the snapshot below has it then
+    now = world.clock.now()
     async with world.db.read() as session:
         await _known(session, user_id)
-        whole = await _gathered(session, user_id)
+        whole, keys = await _gathered(session, user_id), await read_in(session, world)
+        jwks = await public(session) + await revoked(session)
     whole |= {"format": FORMAT, "issuer": world.settings.public_url, "user": str(user_id), "process": PROCESS}
-    whole |= {"made_at": instant_text(now), "made_by": str(by.id) if by.id else None, "keys": {"keys": public}}
+    whole |= {"made_at": instant_text(now), "made_by": str(by.id) if by.id else None, "keys": {"keys": jwks}}
     claims = {"iss": world.settings.public_url, "sub": str(user_id), "iat": int(now.timestamp()), "sha256": sealed_digest(whole)}
     async with world.db.write() as session:
         await record(session, world, "evidence.read", by, ("user", user_id), user_id, receipts=len(whole["receipts"]))
@@ -92,35 +94,42 @@ async def _gathered(session: Session, user_id: UUID) -> Told:
     texts = await session.execute(select(*table(AgreementText).columns).where(AgreementText.id.in_(named)).order_by(AgreementText.id))
     named = select(AgreementEvent.version_id).where(AgreementEvent.user_id == user_id)
     versions = await session.execute(_versions.where(AgreementVersion.id.in_(named)))
+    receipts, broken = await _receipts(session, events)
     return {
         "legal_hold": bool(held),
-        "receipts": await _receipts(session, events),
+        "receipts": receipts,
+        "broken_seals": broken,
         "texts": [_part(row, _TEXT + _HASHES) | {"id": str(row.id), "version": str(row.version_id)} for row in texts],
         "versions": [_part(row, _VERSION + _DOCUMENT) | {"id": str(row.id), "document": str(row.document_id)} for row in versions],
         "seals": [seal for _, seal in sorted({row.seal_n: row.seal for row in events if row.seal_n is not None}.items())],
     }
 
 
-async def _receipts(session: Session, events: Iterable[AnyRow]) -> list[Told]:
-    """In order, each with the proof that a seal holds it. The leaves of one seal at a time are in memory."""
-    rows = list(events)
-    proofs: dict[UUID, Told] = {}
+async def _receipts(session: Session, events: Sequence[AnyRow]) -> tuple[list[Told], list[int]]:
+    """In order, each with the proof that a seal holds it; and the seals that no proof can be had of any more, which refuses nothing of
+    the rest. The leaves of one seal at a time are in memory."""
+    rows, proofs, broken = list(events), dict[UUID, Told](), list[int]()
     for n in sorted({row.seal_n for row in rows if row.seal_n is not None}):
-        leaves = await seals.leaves_of(session, n)
+        try:
+            leaves = await seals.leaves_of(session, n)
+        except SealBroken:
+            broken.append(n)
+            continue
         for row in rows:
-            if row.seal_n == n:
+            if row.seal_n == n and row.leaf < len(leaves):
                 proof = seals.included(row, leaves)
                 proofs[row.id] = {"n": n, "leaf": proof.leaf, "count": proof.count, "path": list(proof.path)}
-    return [
-        {
-            "jws": row.receipt,
-            "sha256": row.receipt_sha256,
-            "grade": grade(row.type, (row.amr or "").split(), row.fallback),
-            "inclusion": proofs.get(row.id),
-            "context": _where_from(row),
-        }
-        for row in rows
-    ]
+    return [_entry(row, proofs) for row in rows], broken
+
+
+def _entry(row: AnyRow, proofs: Mapping[UUID, Told]) -> Told:
+    return {
+        "jws": row.receipt,
+        "sha256": row.receipt_sha256,
+        "grade": grade(row.type, (row.amr or "").split(), row.fallback),
+        "inclusion": proofs.get(row.id),
+        "context": _where_from(row),
+    }
 
 
 def _where_from(row: AnyRow) -> Told | None:

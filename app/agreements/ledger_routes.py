@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 
 from app.agreements import evidence, seals, verification
 from app.agreements.ledger_schemas import ErasedOut, EvidenceOut, HoldOut, LedgerIn, LedgerVerdict, SealOut
-from app.agreements.problems import LegalHold, SealBroken
+from app.agreements.problems import LegalHold
 from app.users.problems import UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.paging import Window, window
@@ -37,7 +37,7 @@ async def list_seals(world: TheWorld, by: Reads, wanted: Annotated[Window, Depen
     return Page(data=[SealOut.of(row) for row in rows], next_cursor=cursor)
 
 
-@router.get("/v1/users/{user_id}/evidence", responses=refuses(ScopeMissing, UserNotFound, SealBroken))
+@router.get("/v1/users/{user_id}/evidence", responses=refuses(ScopeMissing, UserNotFound))
 async def get_evidence(world: TheWorld, by: Reads, user_id: UUID, response: Response) -> EvidenceOut:
     """Receipts, texts, proofs and keys in one signed document that can be checked without us. Who read it is recorded."""
     response.headers["Content-Disposition"] = f'attachment; filename="evidence-{user_id}.json"'

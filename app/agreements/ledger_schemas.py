@@ -16,8 +16,10 @@ class LedgerIn(Shape):
 
 
 class BrokenOut(Shape):
-    """The first place that is not as it was written. `what`: `missing`, `signature`, `head`, `state`, `root`, or the column, claim or hash
-    that differs. A `seq` is a place in the user's chain, a `leaf` one in the seal; the event is null when its row is gone."""
+    """The first place that is not as it was written. `what`: `missing`, `signature`, `head`, `state`, `root`, the column, claim or hash
+    that differs, or a row that the event rests on: `document`, `version`, `text`, `presentation`, `import` where it is gone, else with
+    the column that differs, as `version.ordinal`. A `seq` is a place in the user's chain, a `leaf` one in the seal; the event is null
+    when its row is gone."""
 
     what: str
     user: UUID | None
@@ -105,7 +107,8 @@ class EvidenceKeys(Shape):
 
 class EvidenceOut(Shape):
     """Everything that proves what an end user agreed to; `python -m app verify FILE` checks it without us. `signature` is a JWS
-    (`typ: evidence-bundle+jwt`) whose `sha256` is over the other members as RFC 8785 writes them."""
+    (`typ: evidence-bundle+jwt`) whose `sha256` is over the other members as RFC 8785 writes them. `broken_seals`: of these no path
+    can be given any more, so the receipts in them come without."""
 
     format: str
     issuer: str
@@ -115,6 +118,7 @@ class EvidenceOut(Shape):
     process: str
     legal_hold: bool
     receipts: list[EvidenceReceipt]
+    broken_seals: list[int]
     texts: list[dict[str, Any]]
     versions: list[dict[str, Any]]
     seals: list[str]

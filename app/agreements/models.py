@@ -200,7 +200,7 @@ class AgreementImport(Base):
     __tablename__ = "agreement_imports"
 
     external_ref: Mapped[str] = mapped_column(String(200), primary_key=True)
-    event_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_events.id"))
+    event_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_events.id"), unique=True)
 
 
 class AgreementTurn(Base):
@@ -239,7 +239,10 @@ class AgreementSeal(Base):
 
 
 class AgreementSealItem(Base):
-    """Which leaf of which seal an event is. Insert only. No foreign key to the event, so that a lost event leaves its trace."""
+    """Which leaf of which seal an event is, whose, and the hash that the seal was made over. Insert only.
+
+    No foreign key to the event, so that a lost event leaves its trace; and the hash, so that it takes nobody else's proof with it.
+    """
 
     __tablename__ = "agreement_seal_items"
     __table_args__ = (UniqueConstraint("seal_n", "leaf"),)
@@ -247,6 +250,8 @@ class AgreementSealItem(Base):
     event_id: Mapped[Identifier]
     seal_n: Mapped[int] = mapped_column(ForeignKey("agreement_seals.n"))
     leaf: Mapped[int]
+    leaf_sha256: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[Reference]
 
 
 class AgreementState(Base):

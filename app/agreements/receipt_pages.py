@@ -114,8 +114,13 @@ def _who(words: Mapping[str, Any], it: Whole) -> Iterator[Line]:
 
 
 def _text(words: Mapping[str, Any], lines: list[Line], jws: str) -> str:
-    told = [words["title"], "=" * len(words["title"]), "", *(f"{line.name}: {line.value}" for line in lines)]
+    told = [words["title"], "=" * len(words["title"]), "", *(f"{line.name}: {_indented(line.value)}" for line in lines)]
     return "\n".join([*told, "", words["lead"], "", jws, ""])
+
+
+def _indented(value: str) -> str:
+    """A value whose further lines stand in, so that none of them passes for a line of the page (`str.splitlines` knows every line end)."""
+    return "\n    ".join(value.splitlines())
 
 
 def _html(language: str, words: Mapping[str, Any], lines: list[Line], jws: str) -> str:

@@ -10,7 +10,7 @@ from app.agreements.grades import Grade
 from app.agreements.receipts import Filed, Note, Verified, Whole
 from app.agreements.seals import Inclusion
 from app.base.languages import Fallback
-from app.web.shapes import Instant, Prose, Shape
+from app.web.shapes import Instant, Prose, Shape, WarningOut
 
 EventTypeName = Literal["accepted", "declined", "withdrawn", "notice_shown", "imported", "annotated"]
 
@@ -119,16 +119,22 @@ class ReceiptIn(Shape):
 
 
 class ReceiptVerdict(Shape):
-    """`valid`: one of our keys signed it, retired or not, and the ledger holds exactly this. `code` is `ok` or the reason why not."""
+    """`valid`: one of our keys signed it, retired or not, and the ledger holds exactly this. `code` is `ok` or the reason why not.
+
+    The warning `signing_key_revoked` has `vouched_by`: `seal` (one that a key in good standing signed holds the receipt: `seal`,
+    `sealed_at`), `ledger` (which holds it, and no such seal does), or `nothing`.
+    """
 
     valid: bool
     code: Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
     in_ledger: bool
+    warnings: list[WarningOut]
     claims: dict[str, Any] | None
 
     @classmethod
     def of(cls, it: Verified) -> Self:
-        return cls(valid=it.code == "ok", code=it.code, in_ledger=it.in_ledger, claims=it.claims)
+        warnings = [WarningOut(**each.told()) for each in it.warnings]
+        return cls(valid=it.code == "ok", code=it.code, in_ledger=it.in_ledger, warnings=warnings, claims=it.claims)
 
 
 class InclusionOut(Shape):

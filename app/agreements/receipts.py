@@ -4,6 +4,7 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,25 +16,30 @@ from app.agreements.models import (
     AgreementDocument,
     AgreementEvent,
     AgreementEventContext,
+    AgreementSeal,
+    AgreementSealItem,
     AgreementText,
     AgreementVersion,
     EventType,
 )
 from app.agreements.problems import AgreementEventNotFound, ReceiptNotFound
 from app.agreements.proofs import MAX_RECEIPT, RECEIPT
-from app.base.problems import advisory
-from app.base.signing import Claims, NotOurs
+from app.base.durations import instant_text
+from app.base.problems import Fact, advisory
+from app.base.signing import Claims, NotOurs, Signer, signer_of
+from app.base.verdicts import Warned
 from app.catalog.models import Product
 from app.db.database import Session
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.signing_keys.service import signer
+from app.signing_keys.service import read_in, signer
 from app.web.callers import Subject
 from app.web.paging import Window, page
 from app.world import World
 
 NOT_GENUINE = advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
 NOT_IN_LEDGER = advisory("receipt_not_in_ledger", "Our key signed it, and the ledger does not hold exactly this receipt.")
+REVOKED = advisory("signing_key_revoked", "The key that signed it was put out of use; what still vouches for it stands beside.")
 Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
 
 _COLUMNS = (
@@ -83,6 +89,13 @@ _notes = (
 )
 _context = select(*AgreementEventContext.__table__.columns).where(AgreementEventContext.event_id == bindparam("event"))
 _held = select(AgreementEvent.receipt).where(AgreementEvent.id == bindparam("event"))
+_sealed = (
+    select(AgreementSeal.n, AgreementSeal.sealed_at, AgreementSeal.seal)
+    .where(AgreementSeal.n >= select(AgreementSealItem.seal_n).where(AgreementSealItem.event_id == bindparam("event")).scalar_subquery())
+    .limit(1)
+)
+_seals = (_sealed.order_by(AgreementSeal.n), _sealed.order_by(AgreementSeal.n.desc()))
+"""The seal that holds an event, and the newest, which by its chain holds that one."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +127,12 @@ class Filed:
 
 @dataclass(frozen=True)
 class Verified:
-    """What became of a text that is said to be a receipt. `claims` only when one of our keys signed them."""
+    """What became of a text that is said to be a receipt. `claims` only when one of our keys signed them; a warning when that key was
+    revoked since, with what still vouches for the receipt."""
 
     code: Verdict
     claims: Claims | None
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def in_ledger(self) -> bool:
@@ -192,12 +207,26 @@ async def _told(session: Session, world: World, act: Act, made: Recorded, event_
 
 async def verify(world: World, text: str) -> Verified:
     """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
-    keys = await signer(world)
-    try:
-        claims = keys.read(RECEIPT, text, MAX_RECEIPT)
-        event_id = UUID(str(claims.get("jti")))
-    except (NotOurs, ValueError):
-        return Verified("receipt_not_genuine", None)
     async with world.db.lookup() as session:
-        held = await session.scalar(_held, {"event": event_id})
-    return Verified("ok" if held == text else "receipt_not_in_ledger", claims)
+        keys = await read_in(session, world)
+        try:
+            claims = keys.read(RECEIPT, text, MAX_RECEIPT)
+            event_id = UUID(str(claims.get("jti")))
+        except (NotOurs, ValueError):
+            return Verified("receipt_not_genuine", None)
+        held = await session.scalar(_held, {"event": event_id}) == text
+        since = keys.revoked.get(signer_of(text) or "")
+        warnings = () if since is None else (await _vouched(session, keys, event_id, since, held=held),)
+    return Verified("ok" if held else "receipt_not_in_ledger", claims, warnings)
+
+
+async def _vouched(session: Session, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Warned:
+    """What a receipt by a key that leaked is worth still: whoever has the key could have made it, but not put it into the ledger, and
+    not under a seal that another key signed."""
+    facts: dict[str, Fact] = {"revoked_at": instant_text(since), "vouched_by": "ledger" if held else "nothing"}
+    for wanted in _seals if held else ():
+        seal = (await session.execute(wanted, {"event": event_id})).one_or_none()
+        if seal is not None and signer_of(seal.seal) not in keys.revoked:
+            facts |= {"vouched_by": "seal", "seal": seal.n, "sealed_at": instant_text(seal.sealed_at)}
+            break
+    return Warned(REVOKED, "The key that signed the receipt leaked.", facts)

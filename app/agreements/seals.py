@@ -34,7 +34,7 @@ OVERDUE = timedelta(days=1)
 _DIGITS = 9
 """Of a seal's number; at one a second they last for thirty years."""
 
-_unsealed: AnySelect = select(AgreementEvent.id, AgreementEvent.receipt).where(
+_unsealed: AnySelect = select(AgreementEvent.id, AgreementEvent.user_id, AgreementEvent.receipt).where(
     ~exists().where(AgreementSealItem.event_id == AgreementEvent.id)
 )
 _last = select(AgreementSeal.n, AgreementSeal.seal_sha256).order_by(AgreementSeal.n.desc()).limit(1)
@@ -42,12 +42,13 @@ _newest = select(AgreementSealItem.event_id).order_by(AgreementSealItem.event_id
 _newest_leaf = select(AgreementSealItem.seal_n).order_by(AgreementSealItem.seal_n.desc()).limit(1)
 _first = select(AgreementEvent.at).order_by(AgreementEvent.id).limit(1)
 _leaves = (
-    select(AgreementSealItem.event_id, AgreementSealItem.leaf, AgreementEvent.receipt)
+    select(AgreementSealItem.leaf, AgreementSealItem.leaf_sha256, AgreementEvent.receipt)
     .outerjoin(AgreementEvent, AgreementEvent.id == AgreementSealItem.event_id)
     .order_by(AgreementSealItem.leaf)
 )
+_root = select(AgreementSeal.root)
 _place: AnySelect = (
-    select(AgreementEvent.id, AgreementEvent.user_id, AgreementSealItem.seal_n, AgreementSealItem.leaf, AgreementSeal.seal)
+    select(AgreementEvent.id, AgreementEvent.receipt, AgreementSealItem.seal_n, AgreementSealItem.leaf, AgreementSeal.seal)
     .outerjoin(AgreementSealItem, AgreementSealItem.event_id == AgreementEvent.id)
     .outerjoin(AgreementSeal, AgreementSeal.n == AgreementSealItem.seal_n)
 )
@@ -80,14 +81,18 @@ async def seal(world: World, *, sweep: bool = False) -> int:
     if not events:
         return 0
     n, prev = (last.n + 1, last.seal_sha256) if last is not None else (1, None)
-    root = merkle.root([merkle.leaf_hash(row.receipt.encode()) for row in events]).hex()
+    leaves = [merkle.leaf_hash(row.receipt.encode()) for row in events]
+    root = merkle.root(leaves).hex()
     claims = {"iss": world.settings.public_url, "n": n, "count": len(events), "root": root, "prev": prev}
     sealed = keys.sign(SEAL, {**claims, "iat": int(now.timestamp()), "at": instant_text(now)})
     row = {"n": n, "count": len(events), "root": root, "prev_sha256": prev, "sealed_at": now, "seal": sealed}
     async with world.db.write() as session:
         if not await dialect.insert_once(session, AgreementSeal, {**row, "seal_sha256": digest(sealed)}, unless=["n"]):
             return 0
-        items = [{"event_id": event.id, "seal_n": n, "leaf": leaf} for leaf, event in enumerate(events)]
+        items = [
+            {"event_id": event.id, "seal_n": n, "leaf": place, "leaf_sha256": leaves[place].hex(), "user_id": event.user_id}
+            for place, event in enumerate(events)
+        ]
         await session.execute(insert(table(AgreementSealItem)), items)
     return len(events)
 
@@ -154,20 +159,35 @@ async def _included(session: Session, row: AnyRow) -> Inclusion:
     if row.seal is None:
         raise NotSealedYet
     leaves = await leaves_of(session, row.seal_n)
+    if row.leaf >= len(leaves) or leaves[row.leaf] != merkle.leaf_hash(row.receipt.encode()):
+        raise SealBroken(facts={"seal": row.seal_n})
     return included(row, leaves)
 
 
 def included(row: AnyRow, leaves: Sequence[bytes]) -> Inclusion:
-    """`row` has `seal`, `seal_n` and `leaf`. Raises SealBroken when its seal has no such leaf any more."""
-    if row.leaf >= len(leaves):
-        raise SealBroken(facts={"seal": row.seal_n})
+    """`row` has `seal`, `seal_n` and `leaf`, which is one of the leaves."""
     path = merkle.path(leaves, row.leaf)
     return Inclusion(row.seal, row.seal_n, row.leaf, len(leaves), tuple(each.hex() for each in path))
 
 
 async def leaves_of(session: Session, n: int) -> list[bytes]:
-    """The hashes of a seal's leaves, in order, of the receipts as they are stored now. Raises SealBroken when one is gone."""
+    """The hashes of a seal's leaves, in order, that come to its root: as they were kept when it was made, whatever became of the
+    receipts since; and those of the receipts, where the kept ones were altered. Raises SealBroken when neither come to it."""
+    root = await session.scalar(_root.where(AgreementSeal.n == n))
     rows = (await session.execute(_leaves.where(AgreementSealItem.seal_n == n))).all()
-    if any(row.receipt is None or row.leaf != place for place, row in enumerate(rows)):
-        raise SealBroken(facts={"seal": n})
-    return [merkle.leaf_hash(row.receipt.encode()) for row in rows]
+    for made in (_kept, _made_anew):
+        leaves = made(rows)
+        if leaves and merkle.root(leaves).hex() == root:
+            return leaves
+    raise SealBroken(facts={"seal": n})
+
+
+def _kept(rows: Sequence[AnyRow]) -> list[bytes]:
+    try:
+        return [bytes.fromhex(row.leaf_sha256) for row in rows]
+    except ValueError:
+        return []
+
+
+def _made_anew(rows: Sequence[AnyRow]) -> list[bytes]:
+    return [merkle.leaf_hash(row.receipt.encode()) for row in rows if row.receipt is not None]

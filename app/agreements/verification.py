@@ -6,26 +6,34 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, tuple_
+from sqlalchemy import exists, func, or_, select, tuple_
 
 from app.agreements import merkle, proofs
 from app.agreements.chains import CONTEXT, TEXT, Broken, Walk
 from app.agreements.models import (
+    AgreementDocument,
     AgreementEvent,
     AgreementEventContext,
+    AgreementImport,
     AgreementLedger,
+    AgreementPresentation,
     AgreementSeal,
     AgreementSealItem,
     AgreementState,
     AgreementText,
+    AgreementVersion,
+    VersionStatus,
 )
+from app.agreements.neighbours import SHOWN
 from app.agreements.proofs import SEAL
 from app.agreements.rules import digest
+from app.base.durations import instant_text
 from app.base.signing import NotOurs, Signer
+from app.catalog.models import Product
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow, AnySelect
-from app.signing_keys.service import signer
+from app.signing_keys.service import read_in
 from app.users.models import User
 from app.users.problems import UserNotFound
 from app.world import World
@@ -37,20 +45,39 @@ _events: AnySelect = (
         *table(AgreementEvent).columns,
         AgreementLedger.seq.label("head_seq"),
         AgreementLedger.head,
-        *(getattr(AgreementText, name).label(f"text_{name}") for name in TEXT),
+        *(getattr(AgreementText, name).label(f"text_{name}") for name in (*TEXT, "version_id")),
+        *(getattr(AgreementVersion, name).label(f"version_{name}") for name in ("document_id", "ordinal")),
+        *(getattr(AgreementDocument, name).label(f"document_{name}") for name in ("kind", "region")),
+        *(getattr(AgreementPresentation, name).label(f"presentation_{name}") for name in SHOWN),
+        Product.code.label("document_product"),
+        AgreementImport.external_ref,
+        AgreementText.id.label("there_text"),
+        AgreementVersion.id.label("there_version"),
+        AgreementDocument.id.label("there_document"),
+        AgreementPresentation.id.label("there_presentation"),
         *(getattr(AgreementEventContext, name) for name in CONTEXT),
     )
     .outerjoin(AgreementLedger, AgreementLedger.user_id == AgreementEvent.user_id)
     .outerjoin(AgreementText, AgreementText.id == AgreementEvent.text_id)
+    .outerjoin(AgreementVersion, AgreementVersion.id == AgreementEvent.version_id)
+    .outerjoin(AgreementDocument, AgreementDocument.id == AgreementEvent.document_id)
+    .outerjoin(Product, Product.id == AgreementDocument.product_id)
+    .outerjoin(AgreementPresentation, AgreementPresentation.id == AgreementEvent.presentation_id)
+    .outerjoin(AgreementImport, AgreementImport.event_id == AgreementEvent.id)
     .outerjoin(AgreementEventContext, AgreementEventContext.event_id == AgreementEvent.id)
     .order_by(AgreementEvent.user_id, AgreementEvent.seq)
     .limit(BATCH)
 )
-_texts: AnySelect = select(*table(AgreementText).columns).order_by(AgreementText.id).limit(TEXTS)
+_texts: AnySelect = (
+    select(*table(AgreementText).columns, AgreementVersion.status)
+    .outerjoin(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
+    .order_by(AgreementText.id)
+    .limit(TEXTS)
+)
 _states = select(*table(AgreementState).columns)
 _seals: AnySelect = select(*table(AgreementSeal).columns, AgreementSeal.count.label("leaves")).order_by(AgreementSeal.n).limit(1)
 _leaves: AnySelect = (
-    select(AgreementSealItem.event_id, AgreementSealItem.leaf, AgreementEvent.receipt)
+    select(*table(AgreementSealItem).columns, AgreementEvent.receipt, AgreementEvent.user_id.label("of"))
     .outerjoin(AgreementEvent, AgreementEvent.id == AgreementSealItem.event_id)
     .order_by(AgreementSealItem.leaf)
 )
@@ -70,10 +97,11 @@ class Report:
 
 async def verify(world: World, user_id: UUID | None) -> Report:
     """Read everything, or what one end user's evidence stands on, in one snapshot. Raises UserNotFound."""
-    keys, report = await signer(world), Report()
+    report = Report()
     async with world.db.read() as session:
         if user_id is not None and await session.scalar(select(User.id).where(User.id == user_id)) is None:
             raise UserNotFound
+        keys = await read_in(session, world)
         for step in _STEPS:
             report = await step(session, keys, user_id, report)
             if report.broken is not None:
@@ -120,10 +148,18 @@ async def _read_texts(session: Session, user_id: UUID | None) -> tuple[int, dict
     if user_id is not None:
         wanted = wanted.where(AgreementText.id.in_(select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)))
     while rows := (await session.execute(wanted.where(AgreementText.id > last))).all():
-        faults = await asyncio.to_thread(lambda rows=rows: [proofs.text_fault(row._mapping) for row in rows])  # type: ignore[misc]
+        faults = await asyncio.to_thread(lambda rows=rows: [_text_fault(row) for row in rows])  # type: ignore[misc]
         bad |= {row.id: fault for row, fault in zip(rows, faults, strict=True) if fault is not None}
         count, last = count + len(rows), rows[-1].id
     return count, bad
+
+
+def _text_fault(row: AnyRow) -> str | None:
+    """Which hash is not that of the words, or has none to be of: all forms are kept of what was published."""
+    lost = next((form for form in ("html", "plain") if row._mapping[form] is None), None)
+    if lost is not None and row.status not in {None, VersionStatus.DRAFT}:
+        return f"{lost}_sha256"
+    return proofs.text_fault(row._asdict())
 
 
 async def _wiped(session: Session, user_id: UUID | None) -> Broken | None:
@@ -139,16 +175,19 @@ async def _wiped(session: Session, user_id: UUID | None) -> Broken | None:
 
 
 async def _sealed(session: Session, keys: Signer, user_id: UUID | None, report: Report) -> Report:
-    """Every seal in order, each over the receipts as they are now; of one end user those that hold any of theirs."""
+    """Every seal in order, each over the leaves that were kept of it, and these against the receipts as they are now. Of one end user:
+    the seals that hold any of theirs, and of those only their receipts, for nobody else's breaks what theirs prove."""
     wanted, n, prev, count = _seals, 0, None, 0
     if user_id is not None:
-        theirs = select(AgreementSealItem.seal_n).join(AgreementEvent, AgreementEvent.id == AgreementSealItem.event_id)
-        wanted = wanted.where(AgreementSeal.n.in_(theirs.where(AgreementEvent.user_id == user_id)))
+        items = select(AgreementSealItem.seal_n).outerjoin(AgreementEvent, AgreementEvent.id == AgreementSealItem.event_id)
+        theirs = or_(AgreementSealItem.user_id == user_id, AgreementEvent.user_id == user_id)
+        wanted = wanted.where(AgreementSeal.n.in_(items.where(theirs)))
     while (row := (await session.execute(wanted.where(AgreementSeal.n > n))).one_or_none()) is not None:
         if user_id is None and row.n != n + 1:
             return replace(report, broken=Broken("missing", seal=n + 1), seals=count)
         leaves = (await session.execute(_leaves.where(AgreementSealItem.seal_n == row.n))).all()
-        broken = await asyncio.to_thread(_seal_fault, row, prev if user_id is None else row.prev_sha256, keys, leaves)
+        prev = prev if user_id is None else row.prev_sha256
+        broken = await asyncio.to_thread(lambda: _seal_fault(row, prev, keys) or _leaf_fault(row, leaves, user_id))  # noqa: B023  awaited
         if broken is not None:
             return replace(report, broken=broken, seals=count)
         n, prev, count = row.n, row.seal_sha256, count + 1
@@ -157,23 +196,47 @@ async def _sealed(session: Session, keys: Signer, user_id: UUID | None, report: 
     return replace(report, seals=count, unsealed=int(await session.scalar(left) or 0))
 
 
-def _seal_fault(row: AnyRow, prev: str | None, keys: Signer, leaves: Sequence[AnyRow]) -> Broken | None:
+def _seal_fault(row: AnyRow, prev: str | None, keys: Signer) -> Broken | None:
     try:
         claims = keys.read(SEAL, row.seal)
     except NotOurs:
         return Broken("signature", seal=row.n)
     told = {"n": row.n, "count": row.leaves, "root": row.root, "prev": row.prev_sha256}
+    told["at"] = instant_text(row.sealed_at)
     wrong = [name for name, value in told.items() if claims.get(name) != value]
     wrong += ["prev"] * (row.prev_sha256 != prev) + ["seal_sha256"] * (digest(row.seal) != row.seal_sha256)
-    if wrong:
-        return Broken(wrong[0], seal=row.n)
+    wrong = ["sealed_at" if name == "at" else name for name in wrong]
+    return Broken(wrong[0], seal=row.n) if wrong else None
+
+
+def _leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None) -> Broken | None:
     for place, leaf in enumerate(leaves):
-        if leaf.leaf != place or leaf.receipt is None:
-            return Broken("missing", seal=row.n, leaf=place, event=leaf.event_id if leaf.leaf == place else None)
+        if leaf.leaf != place:
+            return Broken("missing", seal=row.n, leaf=place)
+        if user_id in {None, leaf.user_id, leaf.of} and (what := _receipt_fault(leaf)) is not None:
+            return Broken(what, seal=row.n, leaf=place, event=leaf.event_id)
     if len(leaves) != row.leaves:
         return Broken("missing", seal=row.n, leaf=len(leaves))
-    whole = merkle.root([merkle.leaf_hash(leaf.receipt.encode()) for leaf in leaves]).hex() == row.root
-    return None if whole else Broken("root", seal=row.n)
+    kept = merkle.root([_octets(leaf.leaf_sha256) for leaf in leaves]).hex()
+    anew = merkle.root([merkle.leaf_hash((leaf.receipt or "").encode()) for leaf in leaves]).hex()
+    return None if row.root == kept or (user_id is not None and row.root == anew) else Broken("root", seal=row.n)
+
+
+def _receipt_fault(leaf: AnyRow) -> str | None:
+    """What of a kept leaf is not that of the receipt as it is now."""
+    if leaf.receipt is None:
+        return "missing"
+    if leaf.of != leaf.user_id:
+        return "user_id"
+    return "leaf_sha256" if merkle.leaf_hash(leaf.receipt.encode()).hex() != leaf.leaf_sha256 else None
+
+
+def _octets(text: str) -> bytes:
+    """Of a kept hash; whatever is none comes to no root."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 _STEPS: Sequence[Callable[[Session, Signer, UUID | None, Report], Awaitable[Report]]] = (_chains, _sealed)

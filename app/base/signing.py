@@ -1,5 +1,6 @@
 """Compact JWS (RFC 7515) with Ed25519 (RFC 8037). One algorithm, pinned; `typ` tells token kinds apart and is always checked."""
 
+import asyncio
 import json
 import warnings
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -59,11 +60,13 @@ class SigningKey:
 @dataclass(frozen=True)
 class Signer:
     """The keys of the moment: `active` signs, every known key verifies what has to last. `current`: the `kid`s that may still vouch
-    for what lives for minutes; None is all of them."""
+    for what lives for minutes; None is all of them. `revoked`: when each known key that leaked was put out of use; what it signed still
+    reads, and what that is worth is for the reader to judge."""
 
     active: SigningKey
     known: Mapping[str, SigningKey]
     current: frozenset[str] | None = None
+    revoked: Mapping[str, datetime] = field(default_factory=dict)
 
     def sign(self, typ: str, claims: Claims) -> str:
         """A compact JWS over `claims` as JSON, with `typ` and `kid` in its header."""
@@ -103,6 +106,28 @@ class KeyShelf:
 
     signer: Signer | None = None
     read_at: datetime | None = None
+    missed_at: datetime | None = None
+    """When an unknown `kid` last made the keys be read anew."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+
+def signer_of(token: str) -> str | None:
+    """Which key a compact JWS says it was signed by, whether that is true or not; None for what cannot be read."""
+    if not 0 < token.find(".") <= MAX_HEADER:
+        return None
+    try:
+        kid = jws.extract_compact(token.encode("ascii")).headers().get("kid")
+    except (JoseError, ValueError, UnicodeError):
+        return None
+    return kid if isinstance(kid, str) else None
+
+
+def revoked_in(key_set: Any) -> dict[str, str]:
+    """By their thumbprints, the keys of a set that say when they were revoked, and when."""
+    try:
+        return {SigningKey.of(OKPKey.import_key(jwk)).kid: str(jwk["revoked_at"]) for jwk in key_set["keys"] if "revoked_at" in jwk}
+    except (JoseError, AttributeError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:

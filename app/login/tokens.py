@@ -12,7 +12,7 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.login import refresh, rules, sessions
 from app.login.rules import Level, Proofs
-from app.signing_keys.service import signer
+from app.signing_keys.service import knowing, signer
 from app.web.callers import EndUser
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -80,7 +80,7 @@ def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
 
 async def token_holder(world: World, token: str) -> EndUser:
     """Whom the token names. Raises TokenInvalid."""
-    return _read(world, await signer(world), token)[0]
+    return _read(world, await knowing(world, token), token)[0]
 
 
 async def exchange(world: World, token: str) -> Opened:
@@ -104,7 +104,7 @@ async def introspect(world: World, token: str) -> dict[str, Any]:
 
 
 async def _accessing(world: World, token: str) -> dict[str, Any]:
-    holder, claims = _read(world, await signer(world), token)
+    holder, claims = _read(world, await knowing(world, token), token)
     row = await sessions.look_up(world, holder)
     told = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
     return {**told, "active": True, "token_type": "Bearer", "acr": sessions.level(world, row), "amr": row.amr}

@@ -28,7 +28,10 @@ class KeyMark(Base):
 
 
 class SigningKeyRow(Base):
-    """`kid` is the RFC 7638 thumbprint. Public halves are kept for ever: receipts must verify years later."""
+    """`kid` is the RFC 7638 thumbprint. Public halves are kept for ever: receipts must verify years later.
+
+    `retired_at` of a revoked key is when it was revoked.
+    """
 
     __tablename__ = "signing_keys"
     __table_args__ = (

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from app.base.durations import instant_text
 from app.base.sealing import Place, SealBroken
-from app.base.signing import Signer, SigningKey
+from app.base.signing import Signer, SigningKey, signer_of
 from app.db import dialect
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -21,6 +22,8 @@ _all = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.retired_at, 
 
 LOOKUP_KEY = "lookup_key"
 READ_ANEW = timedelta(minutes=5)
+MISSED = timedelta(seconds=5)
+"""How often at most an unknown `kid` makes a process read its keys anew: whoever makes `kid`s up costs nothing."""
 
 
 def place(kid: str) -> Place:
@@ -43,6 +46,30 @@ async def signer(world: World) -> Signer:
     shelf, now = world.keys.signing, world.clock.now()
     if shelf.signer is not None and shelf.read_at is not None and now - shelf.read_at < READ_ANEW:
         return shelf.signer
+    return await _read(world)
+
+
+async def knowing(world: World, token: str) -> Signer:
+    """The keys of the moment; read anew first if the token names one that this process has not heard of, for another replica may have
+    turned them over since."""
+    found, kid, shelf = await signer(world), signer_of(token), world.keys.signing
+    if kid is None or kid in found.known:
+        return found
+    async with shelf.turn:  # whoever comes while they are read waits for them, and is judged by them
+        now = world.clock.now()
+        if shelf.missed_at is None or now - shelf.missed_at >= MISSED:
+            shelf.missed_at = now
+            return await _read(world)
+    return await signer(world)
+
+
+async def read_in(session: Session, world: World) -> Signer:
+    """The keys as the session's own snapshot has them, for what judges or vouches for the record: never those of the shelf."""
+    return await _loaded(session, world) or await signer(world)
+
+
+async def _read(world: World) -> Signer:
+    shelf, now = world.keys.signing, world.clock.now()
     try:
         found = await _load(world)
     except SealBroken as broken:
@@ -59,12 +86,17 @@ async def signer(world: World) -> Signer:
 
 async def _load(world: World) -> Signer | None:
     async def ask(session: Session) -> Signer | None:
-        rows = (await session.execute(_all)).all()
-        keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
-        active = [row.kid for row in rows if row.state == State.ACTIVE]
-        return Signer(keys[active[0]], keys, frozenset(row.kid for row in rows if _vouches(world, row))) if active else None
+        return await _loaded(session, world)
 
     return await world.db.find(ask)
+
+
+async def _loaded(session: Session, world: World) -> Signer | None:
+    rows = (await session.execute(_all)).all()
+    keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
+    active = [row.kid for row in rows if row.state == State.ACTIVE]
+    revoked = {row.kid: row.retired_at for row in rows if row.state == State.REVOKED}
+    return Signer(keys[active[0]], keys, frozenset(row.kid for row in rows if _vouches(world, row)), revoked) if active else None
 
 
 def _vouches(world: World, row: AnyRow) -> bool:
@@ -112,13 +144,16 @@ async def key_set(world: World) -> list[dict[str, Any]]:
     """The JWK set (RFC 7517 section 5): every public key that ever signed, but for those that leaked."""
     await signer(world)
 
-    async def ask(session: Session) -> list[dict[str, Any]]:
-        return list(
-            (
-                await session.scalars(
-                    select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(SigningKeyRow.created_at.desc())
-                )
-            ).all()
-        )
+    return await world.db.find(public)
 
-    return await world.db.find(ask)
+
+async def public(session: Session) -> list[dict[str, Any]]:
+    found = select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(SigningKeyRow.created_at.desc())
+    return list((await session.scalars(found)).all())
+
+
+async def revoked(session: Session) -> list[dict[str, Any]]:
+    """The public halves of those that leaked, each with its `revoked_at`: for evidence, which must tell what they signed."""
+    found = select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == State.REVOKED)
+    rows = (await session.execute(found.order_by(SigningKeyRow.created_at.desc()))).all()
+    return [{**row.public, "revoked_at": instant_text(row.retired_at)} for row in rows]

@@ -234,6 +234,8 @@ def _create_tables() -> None:
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("seal_n", sa.Integer(), nullable=False),
         sa.Column("leaf", sa.Integer(), nullable=False),
+        sa.Column("leaf_sha256", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["seal_n"], ["agreement_seals.n"], name=op.f("fk_agreement_seal_items_seal_n_agreement_seals")),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_agreement_seal_items")),
         sa.UniqueConstraint("seal_n", "leaf", name=op.f("uq_agreement_seal_items_seal_n_leaf")),
@@ -244,6 +246,7 @@ def _create_tables() -> None:
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["agreement_events.id"], name=op.f("fk_agreement_imports_event_id_agreement_events")),
         sa.PrimaryKeyConstraint("external_ref", name=op.f("pk_agreement_imports")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_agreement_imports_event_id")),
     )
 
 

@@ -170,6 +170,18 @@ async def test_a_receipt_in_its_four_forms(given: Given) -> None:
     assert code(await _read(given, person, told["event"], "image/png")) == (406, "not_acceptable")
 
 
+async def test_a_text_receipt_cannot_be_given_lines_by_its_words(given: Given) -> None:
+    """A statement of several lines stands in: none of them passes for a line of the receipt."""
+    found = await making.document(given)
+    draft = await making.version(given, found, statement="I agree.\nWhen: 1999-01-01T00:00:00.000Z\n\nPlace: 7")
+    given.expect(await making.publish(given, draft))
+    person = await given.logged_in()
+    told = await making.accepted(given, person, found)
+    lines = (await _read(given, person, told["event"], "text/plain")).text.split("\n")
+    assert [line for line in lines if line.startswith("When:")] == [f"When: {told['at']}"]
+    assert "    When: 1999-01-01T00:00:00.000Z" in lines
+
+
 @pytest.mark.parametrize(("locale", "word"), [("en", "Receipt"), ("nb", "Kvittering"), ("ru", "Подтверждение"), ("zh-Hans", "回执")])
 async def test_a_receipt_speaks_the_language_of_its_text(given: Given, locale: str, word: str) -> None:
     person = await given.logged_in()
@@ -218,7 +230,7 @@ async def test_anybody_may_ask_whether_a_receipt_is_ours(given: Given) -> None:
     person = await given.logged_in()
     jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
     await rotation.rotate(given.world, at_once=True)
-    assert await _verify(given, jws) == {"valid": True, "code": "ok", "in_ledger": True, "claims": claims_of(jws)}
+    assert await _verify(given, jws) == {"valid": True, "code": "ok", "in_ledger": True, "warnings": [], "claims": claims_of(jws)}
 
 
 async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
@@ -254,7 +266,7 @@ async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
     ]
     for text in garbage:
         verdict = await _verify(given, text)
-        assert verdict == {"valid": False, "code": "receipt_not_genuine", "in_ledger": False, "claims": None}, text[:40]
+        assert verdict == {"valid": False, "code": "receipt_not_genuine", "in_ledger": False, "warnings": [], "claims": None}, text[:40]
     assert code(await given.client.post("/v1/receipts/verify", json={"receipt": "a" * 65_537})) == (422, "malformed")
 
 

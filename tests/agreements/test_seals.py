@@ -14,7 +14,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from app.agreements import merkle, sealing, seals
+from app.agreements import bundles, merkle, sealing, seals
 from app.agreements.models import AgreementEvent, AgreementSeal, AgreementSealItem
 from app.base.clock import Clock
 from app.db.base import table
@@ -147,8 +147,48 @@ async def test_inclusion(given: Given) -> None:
     assert code(await given.client.get(url, headers=other.auth)) == (404, "receipt_not_found")
     nobody = f"/v1/agreement-events/{UUID(int=1)}/inclusion"
     assert code(await given.client.get(nobody, headers=given.root)) == (404, "agreement_event_not_found")
-    await tampering.execute(given, "DELETE FROM agreement_events WHERE id = :it", it=UUID(mine[0]["event"]))
-    assert code(await given.client.get(url, headers=person.auth)) == (409, "seal_broken")
+
+
+BROKEN = [
+    ("DELETE FROM agreement_events WHERE id = :it", "missing"),
+    ("UPDATE agreement_events SET receipt = receipt || 'A' WHERE id = :it", "receipt_sha256"),
+    ("UPDATE agreement_seal_items SET leaf_sha256 = 'none' WHERE event_id = :it", "leaf_sha256"),
+    ("UPDATE agreement_seal_items SET user_id = event_id WHERE event_id = :it", "user_id"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), BROKEN)
+async def test_a_broken_row_takes_nobody_elses_proof_away(given: Given, change: str, what: str) -> None:
+    """One row of a seal is lost or altered: the others of it still have proofs and evidence, and the row is named."""
+    person, other = await given.logged_in(), await given.logged_in()
+    mine, (theirs,) = await events(given, person, 3), await events(given, other, 1)
+    await seals.seal(given.world)
+    url = f"/v1/agreement-events/{mine[1]['event']}/inclusion"
+    proof = given.expect(await given.client.get(url, headers=given.root))
+    await tampering.execute(given, change, it=UUID(theirs["event"]))
+    assert given.expect(await given.client.get(url, headers=given.root)) == proof
+    bundle = given.expect(await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root))
+    assert (bundle["broken_seals"], bundles.judge(bundle).faults) == ([], ())
+    assert [it["inclusion"]["leaf"] for it in bundle["receipts"]] == [0, 1, 2]
+    for body, valid in (({}, False), ({"user": person.id}, True), ({"user": other.id}, False)):
+        told = given.expect(await given.client.post("/v1/ledger/verify", json=body, headers=given.root))
+        assert told["valid"] is valid
+        assert valid or told["broken"]["what"] == what
+
+
+async def test_a_proof_that_cannot_be_given_is_named(given: Given) -> None:
+    """Of a receipt that was altered there is none; a seal whose leaves are lost is named in the evidence, which comes all the same."""
+    person, other = await given.logged_in(), await given.logged_in()
+    (mine,), (theirs,) = await events(given, person, 1), await events(given, other, 1)
+    await seals.seal(given.world)
+    altered = "UPDATE agreement_events SET receipt = receipt || 'A' WHERE id = :it"
+    await tampering.execute(given, altered, it=UUID(mine["event"]))
+    assert code(await given.client.get(f"{mine['receipt']['url']}/inclusion", headers=person.auth)) == (409, "seal_broken")
+    await tampering.execute(given, "DELETE FROM agreement_seal_items WHERE event_id = :it", it=UUID(mine["event"]))
+    assert code(await given.client.get(f"{theirs['receipt']['url']}/inclusion", headers=other.auth)) == (409, "seal_broken")
+    bundle = given.expect(await given.client.get(f"/v1/users/{other.id}/evidence", headers=given.root))
+    assert (bundle["broken_seals"], bundle["receipts"][0]["inclusion"]) == ([1], None)
+    assert bundles.judge(bundle).faults == ()
 
 
 async def test_many_replicas_seal_each_event_once(given: Given) -> None:

@@ -123,6 +123,12 @@ async def test_the_decision_is_the_same(old: Old) -> None:
     assert told["allow"], told
 
 
+async def test_the_ledger_is_whole(old: Old) -> None:
+    """What is checked today is what was written then."""
+    told = await old.told("POST", "/v1/ledger/verify", old.held["operator"]["Authorization"], json={})
+    assert (told["valid"], told["events"] > 0) == (True, True), told
+
+
 async def test_a_receipt_is_the_same_byte_for_byte_and_verifies(old: Old) -> None:
     """The keys of then are still published."""
     receipt, auth = old.held["receipt"], f"Bearer {old.held['person']['token']}"
