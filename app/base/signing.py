@@ -73,13 +73,17 @@ class Signer:
 
     def read_current(self, typ: str, token: str) -> Claims:
         """The same as `read`, of a token that lives for minutes: a key that was retired long ago makes none of those. Raises NotOurs."""
-        claims = self.read(typ, token)
-        if self.current is not None and jws.extract_compact(token.encode("ascii")).headers().get("kid") not in self.current:
+        kid, claims = self._read(typ, token, MAX_TOKEN)
+        if self.current is not None and kid not in self.current:
             raise NotOurs
         return claims
 
     def read(self, typ: str, token: str, most: int = MAX_TOKEN) -> Claims:
         """The claims of a token of this `typ` that one of our keys signed. Times are not judged here. Raises NotOurs."""
+        return self._read(typ, token, most)[1]
+
+    def _read(self, typ: str, token: str, most: int) -> tuple[str, Claims]:
+        """(`kid`, claims). Raises NotOurs."""
         if len(token) > most or not 0 < token.find(".") <= MAX_HEADER:
             raise NotOurs
         try:
@@ -94,7 +98,7 @@ class Signer:
             raise NotOurs from unread
         if not isinstance(claims, dict):
             raise NotOurs
-        return claims
+        return kid, claims
 
 
 @dataclass
