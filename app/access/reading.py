@@ -6,13 +6,13 @@ been written just before or just after the call, for no transaction changes both
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Uuid, and_, bindparam, join, select
 
 from app.access.rules import Facts, SessionFacts
-from app.agreements.duties import NOTHING_OWED, Compliance
+from app.agreements.duties import NOTHING_OWED
 from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion
 from app.agreements.service import MINE, PUBLISHED_AHEAD, STANDING, standing_in
 from app.catalog.models import Product
@@ -75,37 +75,34 @@ async def read(world: World, who: EndUser | None, device: Device | None, request
         raise ProductNotFound
     row = rows[0]
     login = _session(row, now, who) if row.session_id is not None else None
-    if login is None or not login.present:
-        candidates = await _licenses(world, None, device, request, now)
-        return Found(_facts(world, request, device, row.requires, login, NOTHING_OWED), candidates)
-    candidates = await _licenses(world, who, device, request, now)
-    agreed = standing_in(world, rows).compliance(now)
-    facts = _facts(world, request, device, row.requires, login, agreed)
-    return Found(facts, candidates, who, Proofs(row.password_at, row.second_factor_at), row.amr)
+    facts = replace(_facts(world, device, request, row.requires), session=login)
+    if login is None or not login.present(now):
+        return Found(facts, await _licenses(world, None, device, request, now))
+    facts = replace(facts, asked=replace(facts.asked, user=True), agreements=standing_in(world, rows).compliance(now))
+    return Found(facts, await _licenses(world, who, device, request, now), who, Proofs(row.password_at, row.second_factor_at), row.amr)
 
 
 async def _of_nobody(world: World, device: Device | None, request: Request, now: datetime) -> Found:
     """A license that is named tells what its product requires; the product itself is only asked when there is none."""
     candidates = await _licenses(world, None, device, request, now)
     if candidates:
-        return Found(_facts(world, request, device, candidates[0].requires, None, NOTHING_OWED), candidates)
+        return Found(_facts(world, device, request, candidates[0].requires), candidates)
     product = await world.db.one(_product, {"code": request.product})
     if product is None:
         raise ProductNotFound
-    return Found(_facts(world, request, device, product.requires, None, NOTHING_OWED), candidates)
+    return Found(_facts(world, device, request, product.requires), candidates)
 
 
-def _facts(
-    world: World, request: Request, device: Device | None, requires: Sequence[str], login: SessionFacts | None, agreed: Compliance
-) -> Facts:
+def _facts(world: World, device: Device | None, request: Request, requires: Sequence[str]) -> Facts:
+    """As nobody in particular asks them."""
     return Facts(
         requires=requires,
-        session=login,
+        session=None,
         second_factor_lifetime=world.settings.second_factor_lifetime,
         license=None,
         license_named=request.license_key is not None or device is not None,
-        asked=Asked(request.fingerprint, request.features, login is not None and login.present),
-        agreements=agreed,
+        asked=Asked(request.fingerprint, request.features),
+        agreements=NOTHING_OWED,
     )
 
 
