@@ -20,19 +20,23 @@ AGREEMENT_DECLINED = advisory("agreement_declined", "The end user declined the a
 
 HREFS: Mapping[str, str] = {
     "log_in": "/v1/login",
+    "verify_email": "/v1/email/verify/resend",
     "step_up": "/v1/step-up",
     "enroll_totp": "/v1/me/totp",
+    "enroll_passkey": "/v1/me/passkeys/options",
     "activate": "/v1/activations",
     "accept_agreement": "/v1/me/agreements",
 }
-"""Where an action is done, for those that are done by a call."""
+"""Where an action is begun, for those that begin with a call. The others are for the next question to bring (a key, a device), for
+people (a renewal, an upgrade, a word with the seller), or for time."""
 
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """The end user who asks, as the rows say now. `alive`: the session is neither revoked nor over.
+    """The end user who asks, as the rows say. `alive`: the session was neither revoked nor superseded; when it ends is `expires_at`.
 
-    Unless it is alive and the account is open, the end user counts as nobody: it proves nothing but the reason why.
+    Unless it lives and the account is open, the end user counts as nobody: it proves nothing but the reason why. `passkey_at`: when
+    a user-verifying passkey was last shown in the session; it is a second factor as well, and as old as one.
     """
 
     alive: bool
@@ -41,10 +45,14 @@ class SessionFacts:
     has_second_factor: bool
     second_factor_at: datetime | None
     expires_at: datetime
+    has_passkey: bool = False
+    passkey_at: datetime | None = None
 
-    @property
-    def present(self) -> bool:
-        return self.alive and self.active
+    def lives(self, now: datetime) -> bool:
+        return self.alive and now < self.expires_at
+
+    def present(self, now: datetime) -> bool:
+        return self.lives(now) and self.active
 
 
 @dataclass(frozen=True)
@@ -120,20 +128,20 @@ def _disabled(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reaso
 
 
 def _logged_in(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
-    if Requirement.LOGIN not in wanted or (facts.session is not None and (facts.session.alive or not facts.session.active)):
+    if Requirement.LOGIN not in wanted or (facts.session is not None and (facts.session.lives(now) or not facts.session.active)):
         return []
     return [Reason("login_required", "login", "log_in", "Log in and ask again with the access token.")]
 
 
 def _email(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
-    if Requirement.LOGIN not in wanted or not _present(facts) or (facts.session and facts.session.email_verified):
+    if Requirement.LOGIN not in wanted or not _present(facts, now) or (facts.session and facts.session.email_verified):
         return []
     return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address.")]
 
 
 def _second_factor(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     it = facts.session
-    if Requirement.SECOND_FACTOR not in wanted or it is None or not _present(facts) or _strong(facts, now):
+    if Requirement.SECOND_FACTOR not in wanted or it is None or not _present(facts, now) or _strong(facts, now):
         return []
     if it.has_second_factor:
         return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Show the second factor.", {"acr": "aal2"})]
@@ -141,18 +149,23 @@ def _second_factor(facts: Facts, wanted: frozenset[str], now: datetime) -> list[
 
 
 def _passkey(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
-    # No passkey can be registered yet and none can be demanded; should a row demand one all the same, nobody passes.
-    if Requirement.PASSKEY not in wanted or not _present(facts):
+    it = facts.session
+    if Requirement.PASSKEY not in wanted or it is None or not _present(facts, now) or _fresh(facts, it.passkey_at, now):
         return []
-    return [Reason(PASSKEY_REQUIRED, "passkey", "enroll_passkey", "Set a passkey up.")]
+    if it.has_passkey:
+        return [Reason(PASSKEY_REQUIRED, "passkey", "step_up", "Show the passkey.", {"acr": "aal2p"})]
+    return [Reason(PASSKEY_REQUIRED, "passkey", "enroll_passkey", "Set a passkey up.", {"acr": "aal2p"})]
 
 
-def _present(facts: Facts) -> bool:
-    return facts.session is not None and facts.session.present
+def _present(facts: Facts, now: datetime) -> bool:
+    return facts.session is not None and facts.session.present(now)
 
 
 def _strong(facts: Facts, now: datetime) -> bool:
-    at = facts.session.second_factor_at if facts.session else None
+    return _fresh(facts, facts.session.second_factor_at if facts.session else None, now)
+
+
+def _fresh(facts: Facts, at: datetime | None, now: datetime) -> bool:
     return at is not None and now < at + facts.second_factor_lifetime
 
 
@@ -161,13 +174,16 @@ def _license(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason
         needed = Requirement.LICENSE in wanted or facts.license_named or facts.asked.features
         return [licensing.not_found()] if needed else []
     asked = replace(facts.asked, seat="always" if Requirement.ACTIVATION in wanted else "never")
-    return list(licensing.judge(facts.license, asked, now).reasons)
+    return list(licensing.reasons(facts.license, asked, now))
 
 
 def _eula(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.EULA not in wanted or facts.agreements.compliant:
         return []
-    listed: list[Fact] = [{"document": str(document), "ordinal": ordinal} for document, ordinal in facts.agreements.outstanding]
+    listed: list[Fact] = [
+        {"document": str(document), "ordinal": ordinal, "href": f"{HREFS['accept_agreement']}/{document}/presentations"}
+        for document, ordinal in facts.agreements.outstanding
+    ]
     if facts.agreements.declined:
         return [Reason(AGREEMENT_DECLINED, "eula", "accept_agreement", "The agreement was declined.", {"documents": listed})]
     return [Reason(AGREEMENT_REQUIRED, "eula", "accept_agreement", "Read and accept the agreement.", {"documents": listed})]
@@ -180,17 +196,19 @@ _REST: tuple[Check, ...] = (_license, _eula)
 
 def _warnings(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Warned]:
     told = list(licensing.warnings(facts.license, facts.asked, now)) if facts.license else []
-    if Requirement.EULA in wanted and _present(facts):
+    if Requirement.EULA in wanted and _present(facts, now):
         told += [Warned(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
     return told
 
 
 def _boundary(facts: Facts, wanted: frozenset[str], now: datetime) -> datetime | None:
+    """Of all that the answer tells: its reasons and warnings, how sure the login is, and where the license and the agreements stand.
+
+    But for the advice that a lease is half gone: asking is what renews it.
+    """
     moments = [licensing.check_again_at(facts.license, now)] if facts.license else []
-    if _present(facts) and facts.session is not None:
-        moments.append(facts.session.expires_at)
-        if Requirement.SECOND_FACTOR in wanted and _strong(facts, now) and facts.session.second_factor_at:
-            moments.append(facts.session.second_factor_at + facts.second_factor_lifetime)
-        if Requirement.EULA in wanted:
-            moments.append(facts.agreements.valid_until)
+    it = facts.session
+    if it is not None and it.present(now):
+        moments += [it.expires_at, facts.agreements.valid_until]
+        moments += [at + facts.second_factor_lifetime for at in (it.second_factor_at, it.passkey_at) if at is not None]
     return min((moment for moment in moments if moment is not None and moment > now), default=None)

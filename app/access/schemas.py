@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.access.service import Answer, Request
+from app.access.reading import Request
+from app.access.service import Answer
 from app.licenses.activation_schemas import FingerprintIn
 from app.licenses.schemas import LicenseFace
 from app.web.shapes import Flag, Instant, Nonce, ReasonOut, Secret, Shape, Slug, WarningOut

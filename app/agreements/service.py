@@ -1,6 +1,6 @@
 """Where an end user stands with the agreements of a product: the step of the access decision, and the columns it reads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from uuid import UUID
 
@@ -41,13 +41,15 @@ STANDING = (
 )
 MINE = and_(AgreementState.document_id == AgreementDocument.id, AgreementState.user_id == bindparam("user"))
 PUBLISHED = and_(AgreementVersion.document_id == AgreementDocument.id, AgreementVersion.status == VersionStatus.PUBLISHED)
+PUBLISHED_AHEAD = and_(PUBLISHED, AgreementVersion.ordinal > ACCEPTED)
+"""What `STANDING` is read by: the user's state by `MINE`, and the published versions beyond what was accepted."""
 
 _duties = (
     select(*STANDING, User.region.label("user_region"))
     .select_from(AgreementDocument)
     .join(User, User.id == bindparam("user"))
     .outerjoin(AgreementState, MINE)
-    .outerjoin(AgreementVersion, and_(PUBLISHED, AgreementVersion.ordinal > ACCEPTED))
+    .outerjoin(AgreementVersion, PUBLISHED_AHEAD)
     .where(AgreementDocument.product_id == bindparam("product"))
     .order_by(AgreementDocument.id, AgreementVersion.ordinal)
 )
@@ -56,7 +58,14 @@ _duties = (
 async def standing(session: Session, world: World, user_id: UUID, product_id: UUID) -> Standing:
     """Where the end user stands with each agreement of the product, without the versions met already. One statement."""
     rows = (await session.execute(_duties, {"user": user_id, "product": product_id})).all()
-    return Standing(tuple(duty for _, duty in grouped(rows)), places(world, rows[0].user_region if rows else None))
+    return standing_in(world, rows)
+
+
+def standing_in(world: World, rows: Sequence[AnyRow]) -> Standing:
+    """The same, from rows with the columns `STANDING` and the user's `user_region`, in the order of documents and ordinals. A row
+    without a document tells of none."""
+    duties = tuple(duty for _, duty in grouped(row for row in rows if row.document_id is not None))
+    return Standing(duties, places(world, rows[0].user_region if rows else None))
 
 
 def places(world: World, region: str | None) -> tuple[str, ...]:

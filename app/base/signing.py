@@ -7,6 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Self, TypeAlias
 
 from joserfc import jws
@@ -21,6 +22,7 @@ ACCEPTED = [ALGORITHM, "Ed25519"]
 MAX_TOKEN = 8192
 MAX_FILE = 256 * 1024  # an offline file carries every feature of the license; it is read from disk, never from a header
 MAX_HEADER = 2048
+MOST_VERIFIED = 4096
 
 Claims: TypeAlias = dict[str, Any]
 
@@ -61,12 +63,14 @@ class SigningKey:
 class Signer:
     """The keys of the moment: `active` signs, every known key verifies what has to last. `current`: the `kid`s that may still vouch
     for what lives for minutes; None is all of them. `revoked`: when each known key that leaked was put out of use; what it signed still
-    reads, and what that is worth is for the reader to judge."""
+    reads, and what that is worth is for the reader to judge. `verified`: what tokens for minutes said whose signature was checked, by
+    their digest; an application shows the same one for ten minutes, and checking is dear."""
 
     active: SigningKey
     known: Mapping[str, SigningKey]
     current: frozenset[str] | None = None
     revoked: Mapping[str, datetime] = field(default_factory=dict)
+    verified: dict[bytes, tuple[str, Claims]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sign(self, typ: str, claims: Claims) -> str:
         """A compact JWS over `claims` as JSON, with `typ` and `kid` in its header."""
@@ -76,13 +80,23 @@ class Signer:
 
     def read_current(self, typ: str, token: str) -> Claims:
         """The same as `read`, of a token that lives for minutes: a key that was retired long ago makes none of those. Raises NotOurs."""
-        claims = self.read(typ, token)
-        if self.current is not None and jws.extract_compact(token.encode("ascii")).headers().get("kid") not in self.current:
+        digest = sha256(f"{typ} {token}".encode(errors="surrogatepass")).digest()
+        found = self.verified.get(digest)
+        if found is None:
+            if len(self.verified) >= MOST_VERIFIED:
+                self.verified.clear()
+            found = self.verified[digest] = self._read(typ, token, MAX_TOKEN)
+        kid, claims = found
+        if self.current is not None and kid not in self.current:
             raise NotOurs
         return claims
 
     def read(self, typ: str, token: str, most: int = MAX_TOKEN) -> Claims:
         """The claims of a token of this `typ` that one of our keys signed. Times are not judged here. Raises NotOurs."""
+        return self._read(typ, token, most)[1]
+
+    def _read(self, typ: str, token: str, most: int) -> tuple[str, Claims]:
+        """(`kid`, claims). Raises NotOurs."""
         if len(token) > most or not 0 < token.find(".") <= MAX_HEADER:
             raise NotOurs
         try:
@@ -97,7 +111,7 @@ class Signer:
             raise NotOurs from unread
         if not isinstance(claims, dict):
             raise NotOurs
-        return claims
+        return kid, claims
 
 
 @dataclass

@@ -9,7 +9,6 @@ from sqlalchemy import bindparam, or_, select
 from app.base.sealing import token_digest
 from app.catalog.models import Policy
 from app.db.base import table
-from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.licenses import claims, guesses, releases
@@ -67,12 +66,8 @@ def _may_release(world: World, caller: Operator | EndUser | Device | None, seat:
 
 async def holder(world: World, token: str) -> Device | None:
     """Whose activation token this is; `released` seats answer too, so that giving back twice is no error."""
-
-    async def ask(session: Session) -> Device | None:
-        row = (await session.execute(_holder, {"the_token": token_digest(token)})).one_or_none()
-        return Device(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
-
-    return await world.db.find(ask)
+    row = await world.db.one(_holder, {"the_token": token_digest(token)})
+    return Device(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
 
 
 async def listed(

@@ -119,9 +119,12 @@ class Verdict:
 
 def judge(it: Standing, asked: Asked, now: datetime) -> Verdict:
     """Everything there is to say about this license, this device and these features at this moment (R1)."""
-    checks = (_standing, _assignment, _seat, _features)
-    reasons = tuple(reason for check in checks for reason in check(it, asked, now))
-    return Verdict(reasons, warnings(it, asked, now), check_again_at(it, now))
+    return Verdict(reasons(it, asked, now), warnings(it, asked, now), check_again_at(it, now))
+
+
+def reasons(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+    """What stands against this license on this device with these features."""
+    return tuple(reason for check in (_standing, _assignment, _seat, _features) for reason in check(it, asked, now))
 
 
 def license_reasons(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
@@ -240,12 +243,19 @@ def renewal_due(it: Standing, now: datetime) -> bool:
 
 
 def check_again_at(it: Standing, now: datetime) -> datetime | None:
-    """The earliest boundary ahead: start, two weeks before expiry, expiry, end of grace, end of the lease."""
-    soon = it.expires_at - SOON if it.expires_at else None
-    boundaries = [it.starts_at, soon, it.expires_at, it.grace_until]
+    """The earliest boundary ahead: start, two weeks before expiry, expiry, end of grace, end of the lease.
+
+    No date moves what was revoked or suspended; and before the start nobody is told that the end is near.
+    """
+    boundaries = [] if it.revoked_at or it.suspended_at else [it.starts_at, _soon(it), it.expires_at, it.grace_until]
     if it.seat is not None and it.seat.live(now) and it.seat.lease_expires_at is not None:
         boundaries.append(it.seat.lease_expires_at)
     return min((moment for moment in boundaries if moment is not None and moment > now), default=None)
+
+
+def _soon(it: Standing) -> datetime | None:
+    soon = it.expires_at - SOON if it.expires_at else None
+    return None if soon and it.starts_at and soon < it.starts_at else soon
 
 
 def seat_free(it: Standing) -> bool:

@@ -23,19 +23,20 @@ from app.web.paging import Window, page
 from app.web.problems import TokenInvalid
 from app.world import World
 
+_columns = (
+    SessionRow.id.label("session_id"),
+    SessionRow.amr,
+    SessionRow.password_at,
+    SessionRow.second_factor_at,
+    SessionRow.expires_at.label("session_expires_at"),
+    SessionRow.auth_epoch.label("session_epoch"),
+    SessionRow.revoked_at,
+    OWNED.label("has_second_factor"),
+)
+STANDING = (*_columns, User.email_verified_at, User.status, User.auth_epoch)
+"""All that tells whether a session is `alive`, whose account it is of and what was shown in it, for a statement over both tables."""
 _session = (
-    select(
-        *table(User).columns,
-        SessionRow.id.label("session_id"),
-        SessionRow.amr,
-        SessionRow.password_at,
-        SessionRow.second_factor_at,
-        SessionRow.created_at.label("opened_at"),
-        SessionRow.expires_at.label("session_expires_at"),
-        SessionRow.auth_epoch.label("session_epoch"),
-        SessionRow.revoked_at,
-        OWNED.label("has_second_factor"),
-    )
+    select(*table(User).columns, *_columns, SessionRow.created_at.label("opened_at"))
     .join(User, User.id == SessionRow.user_id)
     .where(SessionRow.id == bindparam("session_id", type_=Uuid), User.id == bindparam("user_id", type_=Uuid))
 )
@@ -115,11 +116,6 @@ def proofs_of(row: AnyRow) -> Proofs:
 def level(world: World, row: AnyRow) -> Level:
     """How sure the session of a row is by now."""
     return acr(proofs_of(row), world.clock.now(), world.settings.second_factor_lifetime)
-
-
-async def row_of(session: Session, holder: EndUser) -> AnyRow | None:
-    """The user's and the session's columns together; None when there is no such session of this user."""
-    return (await session.execute(_session, _named(holder))).one_or_none()
 
 
 def _named(holder: EndUser) -> Mapping[str, Any]:

@@ -218,7 +218,9 @@ async def test_a_new_material_version_is_asked_for_at_once_and_a_decline_is_told
     await making.published(given, found)
     told = await given.access(found["product"], person, **ask)
     assert codes(told) == ["agreement_required"]
-    assert told["reasons"][0]["documents"] == [{"document": found["id"], "ordinal": 2}]
+    assert told["reasons"][0]["documents"] == [
+        {"document": found["id"], "ordinal": 2, "href": f"/v1/me/agreements/{found['id']}/presentations"}
+    ]
     given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
     assert codes(await given.access(found["product"], person, **ask)) == ["agreement_declined"]
 

@@ -6,7 +6,7 @@ import json
 import jwt
 import pytest
 
-from app.base.signing import MAX_TOKEN, NotOurs, Signer, SigningKey
+from app.base.signing import MAX_TOKEN, MOST_VERIFIED, NotOurs, Signer, SigningKey
 
 KEY = SigningKey.generate()
 SIGNER = Signer(KEY, {KEY.kid: KEY})
@@ -79,3 +79,26 @@ def test_a_key_survives_being_stored() -> None:
     again = SigningKey.from_private(KEY.private())
     assert again.kid == KEY.kid
     assert SIGNER.read("at+jwt", Signer(again, {again.kid: again}).sign("at+jwt", {"sub": "1"})) == {"sub": "1"}
+
+
+def test_a_token_that_was_verified_before_is_held_to_its_kind_and_its_key_all_the_same() -> None:
+    retired = SigningKey.generate()
+    token = Signer(retired, {retired.kid: retired}).sign("at+jwt", {"sub": "1"})
+    known = {KEY.kid: KEY, retired.kid: retired}
+    signer = Signer(KEY, known)
+    assert signer.read_current("at+jwt", token) == signer.read_current("at+jwt", token) == {"sub": "1"}
+    for typ, other in [("grant+jwt", token), ("at+jwt", token[:-8] + "AAAAAAAA"), ("at+jwt", "\ud800.a.b")]:
+        for _ in range(2):
+            with pytest.raises(NotOurs):
+                signer.read_current(typ, other)
+    with pytest.raises(NotOurs):
+        Signer(KEY, known, frozenset({KEY.kid})).read_current("at+jwt", token)
+
+
+def test_what_was_verified_is_forgotten_before_it_fills_the_memory() -> None:
+    signer = Signer(KEY, {KEY.kid: KEY})
+    token = signer.sign("at+jwt", {"sub": "1"})
+    signer.verified.update({number.to_bytes(4, "big"): (KEY.kid, {}) for number in range(MOST_VERIFIED)})
+    assert signer.read_current("at+jwt", token) == {"sub": "1"}
+    assert len(signer.verified) == 1
+    assert token not in repr(signer)

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.licenses import rules
@@ -144,6 +145,22 @@ def test_check_again_at_is_never_late(it: Standing) -> None:
     assert until > NOW
     just_before = until - timedelta(milliseconds=1)
     assert [reason.code for reason in rules.judge(it, HERE, just_before).reasons] == [reason.code for reason in verdict.reasons]
+
+
+def told(it: Standing, now: datetime) -> tuple[Any, ...]:
+    """All that an answer tells of the license."""
+    verdict = rules.judge(it, HERE, now)
+    return it.status(now), verdict.reasons, [warned.code for warned in verdict.warnings if warned.code != rules.LEASE_ENDING]
+
+
+@given(STANDINGS, st.sampled_from([None, 5 * DAY]))
+def test_check_again_at_is_exact(it: Standing, grace: timedelta | None) -> None:
+    """Just before it the answer is as it is now, at it the answer is another one. Without it, nothing ever changes."""
+    assume(it.expires_at is None or (it.starts_at is not None and it.starts_at < it.expires_at))
+    it = replace(it, grace_until=it.expires_at + grace if it.expires_at and grace else None)
+    until = rules.check_again_at(it, NOW)
+    assert told(it, until - timedelta(milliseconds=1) if until else NOW + 1000 * DAY) == told(it, NOW)
+    assert until is None or told(it, until) != told(it, NOW)
 
 
 @given(STANDINGS)

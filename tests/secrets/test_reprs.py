@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from app.access import service as access
+from app.access.reading import Request
 from app.api_keys import service as api_keys
 from app.base.settings import Settings
 from app.events.service import Actor
@@ -74,7 +75,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     license_ = await given.license(await given.policy(product, seat_by="device", max_seats=3))
     minted = [mint_key(world.entropy, world.keys.lookup, "X"), mint_code(world.entropy, world.keys.lookup)]
     held = await seats.activate(world, None, None, claim=Claim(license_["key"]), code=None, device=DeviceFacts("laptop"))
-    question = access.Request(product["code"], license_["key"], "laptop", [], None, dry_run=False)
+    question = Request(product["code"], license_["key"], "laptop", [], None, dry_run=False)
     answer = await access.decide(world, None, None, None, question)
     shown = await licenses.lookup(world, license_["key"])
     device = await activations.holder(world, held.token)

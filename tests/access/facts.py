@@ -1,0 +1,93 @@
+"""Facts of every kind for the decision by value: of an end user, a license and agreements, each as it stands at any moment."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from app.access.rules import Facts, SessionFacts
+from app.agreements.duties import Compliance, Duty, Version, compliance
+from app.agreements.models import ChangeClass, Kind
+from app.catalog.models import Requirement
+from app.licenses.rules import Asked, Seat, Standing
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = 24 * HOUR
+LASTING = 24 * HOUR
+SESSION = SessionFacts(
+    alive=True, active=True, email_verified=True, has_second_factor=True, second_factor_at=NOW, expires_at=NOW + 30 * DAY,
+    has_passkey=True, passkey_at=NOW,
+)  # fmt: skip
+LICENSE = Standing(
+    license_id=UUID(int=1), product="studio", starts_at=NOW - HOUR, expires_at=None, grace_until=None, suspended_at=None, revoked_at=None,
+    seat_by="device", max_seats=3, lease=None, max_users=None, features={"export": True}, requires=(), self_service=False, seats_used=1,
+    assigned=True, seat=Seat(UUID(int=2), "laptop", None, None),
+)  # fmt: skip
+ALL = [item.value for item in Requirement]
+FIRST = Version(UUID(int=4), 1, ChangeClass.MATERIAL, NOW - HOUR, None)
+DUTY = Duty(UUID(int=3), 1, 0, (), since=NOW - HOUR)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the rows say, from which the facts of any moment follow."""
+
+    facts: Facts
+    duties: tuple[Duty, ...]
+
+    def at(self, now: datetime) -> Facts:
+        return replace(self.facts, agreements=self.agreements(now))
+
+    def agreements(self, now: datetime) -> Compliance:
+        return compliance(self.duties, now)
+
+
+PAST = st.sampled_from([None, NOW, NOW - HOUR, NOW - 23 * HOUR, NOW - 25 * HOUR])
+AHEAD = st.sampled_from([NOW + HOUR, NOW + 13 * DAY, NOW + 20 * DAY])
+SESSIONS = st.builds(
+    SessionFacts, alive=st.booleans(), active=st.booleans(), email_verified=st.booleans(), has_second_factor=st.booleans(),
+    second_factor_at=PAST, expires_at=st.sampled_from([NOW - HOUR, NOW, NOW + HOUR, NOW + 30 * DAY]),
+    has_passkey=st.booleans(), passkey_at=PAST,
+)  # fmt: skip
+SEATS = st.builds(Seat, st.just(UUID(int=2)), st.sampled_from(["laptop", "phone"]), st.none() | AHEAD | PAST, st.sampled_from([None, NOW]))
+
+
+def _license(starts: timedelta, lasting: timedelta | None, grace: timedelta | None, lease: str | None, given: Standing) -> Standing:
+    start = NOW + starts
+    end = start + lasting if lasting else None
+    return replace(given, starts_at=start, expires_at=end, grace_until=end + grace if end and grace else None, lease=lease)
+
+
+LICENSES = st.builds(
+    _license, st.sampled_from([-20 * DAY, -HOUR, HOUR]), st.sampled_from([None, HOUR, 10 * DAY, 20 * DAY, 60 * DAY]),
+    st.sampled_from([None, 2 * DAY]), st.sampled_from([None, "PT2H", "P7D"]),
+    st.builds(
+        replace, st.just(LICENSE), revoked_at=st.sampled_from([None, None, NOW]), suspended_at=st.sampled_from([None, None, NOW]),
+        seat=st.none() | SEATS, seat_by=st.sampled_from(["none", "device", "user", "device_per_user"]),
+        max_users=st.sampled_from([None, 1]), assigned=st.booleans(), user_closed=st.booleans(),
+        features=st.sampled_from([{}, {"export": True}]), requires=st.lists(st.sampled_from(ALL), max_size=2).map(tuple),
+    ),
+)  # fmt: skip
+VERSIONS = st.tuples(
+    st.sampled_from([NOW - HOUR, NOW, NOW + HOUR]), st.sampled_from(sorted(ChangeClass)), st.sampled_from([None, 2 * HOUR, 15 * DAY])
+).map(lambda it: Version(UUID(int=5), 2, it[1], it[0], it[0] + it[2] if it[2] else None))
+DUTIES = st.builds(
+    lambda accepted, declined, first, later, kind: Duty(
+        UUID(int=3), accepted, declined, tuple(it for it in (first, later) if it is not None and it.ordinal > accepted), 0, False, kind,
+        since=NOW - HOUR,
+    ),
+    st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2]), st.just(FIRST), st.none() | VERSIONS, st.sampled_from(sorted(Kind)),
+)  # fmt: skip
+STORIES = st.builds(
+    Story,
+    st.builds(
+        Facts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
+        second_factor_lifetime=st.just(LASTING), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
+        asked=st.builds(Asked, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
+        agreements=st.just(compliance((), NOW)),
+    ),
+    st.sampled_from([(), (DUTY,)]) | DUTIES.map(lambda it: (it,)),
+)  # fmt: skip
+"""A third or so end in an allow."""

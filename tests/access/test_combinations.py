@@ -1,0 +1,105 @@
+"""Every combination of requirements: from nothing to an allow by the answers alone, and never a step before."""
+
+from itertools import combinations
+from typing import Any
+
+import jwt
+import pytest
+
+from app.catalog.rules import closed
+from tests.access.walking import Walker
+from tests.agreements import making
+from tests.given import Given
+from tests.web.test_problems import problem
+
+REQUIREMENTS = ["license", "activation", "login", "second_factor", "passkey", "eula"]
+EVERY = [list(some) for size in range(len(REQUIREMENTS) + 1) for some in combinations(REQUIREMENTS, size)]
+UNMEETABLE = [requires for requires in EVERY if "passkey" in requires]
+"""Refused when they are declared, for no passkey can be registered yet."""
+WALKED = [requires for requires in EVERY if requires not in UNMEETABLE]
+STEPS = {
+    "login": {"log_in"}, "second_factor": {"enroll_totp", "step_up"}, "license": {"enter_key"}, "activation": {"name_device", "activate"},
+    "eula": {"accept_agreement"},
+}  # fmt: skip
+BY_ANOTHER_STEP = {"second_factor": "log_in", "activation": "enter_key"}
+"""Where the login is told what it is for, it sets the second factor up; and an activation code takes the seat that it names."""
+
+
+def test_there_are_sixty_four() -> None:
+    assert (len(EVERY), len(WALKED), len(UNMEETABLE)) == (64, 32, 32)
+
+
+@pytest.fixture
+async def sold(given: Given) -> dict[str, Any]:
+    """A license for whoever holds its key or its code, of a product with an agreement in force that wants nothing yet."""
+    terms = await making.in_force(given)
+    license_ = await given.license(await given.policy({"code": terms["product"]}, seat_by="device", max_seats="unlimited"))
+    return {**license_, "code": await given.code(license_, max_uses=100)}
+
+
+async def wanting(given: Given, sold: dict[str, Any], requires: list[str]) -> None:
+    path = f"/v1/products/{sold['product']}"
+    told = given.expect(await given.client.patch(path, json={"requires": requires}, headers=given.root))
+    assert told["requires"] == closed(requires)
+
+
+async def walked(given: Given, sold: dict[str, Any], *, hasty: bool) -> Walker:
+    """Somebody of whom nothing is known walks to the allow; what they then hold is what the product wants, and no less."""
+    walker = Walker(given, await given.person(), sold["product"], sold["key"], sold["code"] if hasty else None, hasty)
+    told = await walker.walk()
+    assert told["code"] == "ok"
+    claims = jwt.decode(told["grant"], options={"verify_signature": False})
+    wanted = told["requires"]
+    assert ("sub" in claims, claims.get("acr") == "aal2") == ("login" in wanted, "second_factor" in wanted)
+    assert ("lic" in claims, "agreements" in claims) == ("license" in wanted, "eula" in wanted)
+    return walker
+
+
+def steps(requires: list[str], *, hasty: bool) -> set[str]:
+    """What such a walk is made of."""
+    wanted = {step for requirement in closed(requires) for step in STEPS[requirement]}
+    spared = {step for requirement in BY_ANOTHER_STEP for step in STEPS[requirement]}
+    return wanted - spared if hasty else wanted
+
+
+async def less(walker: Walker, requires: list[str]) -> list[dict[str, Any]]:
+    """The question by somebody who has all but one of the things: another device, no login, neither key nor seat."""
+    answers = [await walker.ask(device={"fingerprint": "another"})] if "activation" in requires else []
+    token, seat = walker.token, walker.seat
+    if token:
+        walker.token = None
+        answers.append(await walker.ask())
+        walker.token = token
+    if "license" in closed(requires) and (token is None or walker.code is None):  # by a code, the license became the user's own
+        walker.seat = None
+        answers.append(await walker.ask(license_key=None))
+        walker.seat = seat
+    return answers
+
+
+async def each(given: Given, sold: dict[str, Any], some: list[list[str]], *, hasty: bool) -> None:
+    for requires in some:
+        await wanting(given, sold, requires)
+        walker = await walked(given, sold, hasty=hasty)
+        assert set(walker.done) == steps(requires, hasty=hasty), requires
+        assert len(walker.done) == len(set(walker.done)), requires
+        for answer in await less(walker, requires):
+            assert (answer["allow"], answer["grant"]) == (False, None), requires
+
+
+async def test_every_combination_is_walked_from_nothing_to_an_allow(given: Given, sold: dict[str, Any]) -> None:
+    """Each walk asks after every step, so that a step too early would end it."""
+    await each(given, sold, WALKED, hasty=False)
+
+
+async def test_the_last_reason_first_by_code_and_with_a_login_that_knows_what_it_is_for(given: Given, sold: dict[str, Any]) -> None:
+    """The steps in another order; combinations that mean the same are walked once."""
+    meaning = sorted({tuple(closed(requires)) for requires in WALKED})
+    assert len(meaning) == 15
+    await each(given, sold, [list(requires) for requires in meaning], hasty=True)
+
+
+async def test_a_combination_that_nobody_could_meet_is_refused_when_it_is_declared(given: Given) -> None:
+    for number, requires in enumerate(UNMEETABLE):
+        body = {"code": f"never-{number}", "name": "Never", "requires": requires}
+        problem(await given.client.post("/v1/products", json=body, headers=given.root), 422, "requirement_impossible")

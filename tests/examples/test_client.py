@@ -1,0 +1,147 @@
+"""The example application against a real server: it does what it is asked to, works on without the server, says why it stops."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import pyotp
+import pytest
+
+from tests.servers import ROOT, Running
+
+PATIENCE = 30.0
+GRANT = 8
+"""Seconds that a grant lasts here."""
+
+
+class Session:
+    """The application in front of a person: `answer` waits for a question and types."""
+
+    def __init__(self, memory: Path, server: Running, seconds: float) -> None:
+        script = str(ROOT / "examples" / "client.py")
+        command = [sys.executable, "-u", script, "studio", "--server", server.base, "--memory", str(memory), "--seconds", str(seconds)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.said = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def hear(self, words: str) -> str:
+        """All that was said since the last time, up to these words."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.said:
+            heard = os.read(self.process.stdout.fileno(), 4096).decode()
+            assert heard, f"it ended with: {self.said}"
+            assert time.monotonic() < deadline, self.said
+            self.said += heard
+        before, _, self.said = self.said.partition(words)
+        return before
+
+    def answer(self, question: str, text: str) -> str:
+        """Type when the question comes; what was said before it."""
+        before = self.hear(f"{question}: ")
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{text}\n".encode())
+        self.process.stdin.flush()
+        return before
+
+    def end(self) -> tuple[int, str]:
+        """(exit code, last words)."""
+        rest, _ = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, self.said + rest.decode()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Running]:
+    with Running(tmp_path, "--migrate", "--demo", LICENTIA_GRANT_LIFETIME=f"PT{GRANT}S") as running:
+        yield running
+
+
+def demo(server: Running) -> dict[str, str]:
+    """The password, key and activation code of the demo, as its paper says them."""
+    paper = (server.home / "var" / "demo.txt").read_text()
+    return {name: re.findall(rf'"{name}": "([^"]+)"', paper)[0] for name in ("password", "license_key", "activation_code", "identifier")}
+
+
+def begun(session: Session, known: dict[str, str], sold: str) -> None:
+    """From nothing to running: a login that sets the authenticator up, what was bought, and the agreement."""
+    session.answer("E-mail address", known["identifier"])
+    session.answer("Password", known["password"])
+    secret = re.findall(r"secret=([A-Z2-7]+)", session.hear("\n"))[0]
+    session.answer("Code of the authenticator", "000000")  # a slip; it asks again
+    session.answer("Code of the authenticator", pyotp.TOTP(secret).now())
+    session.answer("License key or activation code", sold)
+    shown = session.answer("Godta (yes/no)", "yes")  # in the person's language
+    assert "Studio" in shown
+    session.hear("studio runs, online.")
+
+
+def operator(server: Running, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    key = (server.home / "var" / "operator.key").read_text().strip()
+    answer = httpx.request(
+        "POST" if body is not None else "GET", f"{server.base}{path}", json=body, headers={"Authorization": f"Bearer {key}"}
+    )
+    assert answer.is_success, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_it_starts_works_on_without_the_server_and_says_why_it_stops(server: Running, tmp_path: Path) -> None:
+    memory, known = tmp_path / "client.json", demo(server)
+    with Session(memory, server, 0.5) as session:
+        begun(session, known, known["license_key"])
+        assert session.end()[0] == 0
+    assert memory.stat().st_mode & 0o777 == 0o600
+    assert known["password"] not in memory.read_text()
+    with Session(memory, server, 60) as session:
+        session.hear("studio runs, online.")  # nothing is asked twice
+        server.kill()
+        session.hear("studio runs, offline.")
+        code, last = session.end()
+    assert (code, "studio stops: Licentia cannot be reached" in last) == (1, True)
+    with Session(memory, server, 60) as session:
+        code, last = session.end()
+    assert (code, "there is no grant to go on with" in last, "runs" in last) == (1, True, False)
+
+
+def test_a_no_ends_the_yes_of_before_and_a_code_does_as_well_as_a_key(server: Running, tmp_path: Path) -> None:
+    memory, known = tmp_path / "client.json", demo(server)
+    with Session(memory, server, 60) as session:
+        begun(session, known, known["activation_code"])
+        [license_] = operator(server, "/v1/licenses?product=studio")["data"]
+        operator(server, f"/v1/licenses/{license_['id']}/suspend", {})
+        code, last = session.end()
+    assert (code, "studio stops: The license is suspended; ask the seller." in last) == (1, True)
+    server.kill()
+    with Session(memory, server, 60) as session:
+        assert session.end()[0] == 1
+    assert json.loads(memory.read_text())["grant"] is None
+
+
+def test_who_declines_is_told_so_and_not_let_in(server: Running, tmp_path: Path) -> None:
+    known = demo(server)
+    with Session(tmp_path / "client.json", server, 60) as session:
+        session.answer("E-mail address", known["identifier"])
+        session.answer("Password", "not it")
+        session.answer("E-mail address", known["identifier"])
+        session.answer("Password", known["password"])
+        secret = re.findall(r"secret=([A-Z2-7]+)", session.hear("\n"))[0]
+        session.answer("Code of the authenticator", pyotp.TOTP(secret).now())
+        session.answer("License key or activation code", "nonsense")
+        session.answer("License key or activation code", known["license_key"])
+        session.answer("Godta (yes/no)", "no")
+        code, last = session.end()
+    assert (code, last.strip()) == (1, "studio stops: the agreement was not accepted")
