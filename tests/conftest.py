@@ -3,8 +3,7 @@
 import gc
 import os
 import uuid
-from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-import uvloop
 from fastapi import FastAPI
 
 from app.base import logs
@@ -62,11 +60,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     server = config.stash.get(_server, None)
     return f"postgres: {server.kind}, as {server.user}" if server else "postgres: in the controller"
-
-
-def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], AbstractEventLoop]]:
-    """The loop that the servers run on."""
-    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
