@@ -128,7 +128,7 @@ async def test_a_forged_receipt_is_named(scene: Scene) -> None:
     forged = f"{head}.{row['receipt'].split('.')[1][:-2]}AA.{signature}"
     await replace(scene, 2, forged)
     assert await scene.broken() == {"what": "signature", **scene.place(2)}
-    again = (await signer(scene.given.world)).sign("acceptance-receipt+jwt", {**claims_of(row["receipt"]), "client": "another"})
+    again = (await signer(scene.given.world)).sign("acceptance-receipt+jwt", {**claims_of(row["receipt"]), "claims": {"dwell_ms": 7}})
     await replace(scene, 2, again)
     assert await scene.broken() == {"what": "prev", **scene.place(3)}
 
