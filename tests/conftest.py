@@ -25,6 +25,7 @@ from app.world import Keys, World
 from tests import databases, postgres
 from tests.clock import TurnedClock
 from tests.given import Given
+from tests.postbox import Postbox, open_postbox
 
 Made = TypeVar("Made")
 SOCKET = "TEST_PG_ADMIN_URL"
@@ -146,6 +147,13 @@ async def database(
 @pytest.fixture
 def clock() -> TurnedClock:
     return TurnedClock()
+
+
+@pytest.fixture
+async def postbox() -> AsyncIterator[Postbox]:
+    """A mail server of the test's own; a world mails to it by `postbox.settings`."""
+    async with open_postbox() as box:
+        yield box
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """An account by its mailbox: finding it, telling its owner."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import select
 
+from app.catalog.models import Product
+from app.catalog.problems import ProductNotFound
 from app.db.base import table
 from app.db.database import Session
-from app.db.types import AnyRow
+from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor
 from app.login import totp
 from app.login.problems import MailNotConfigured
@@ -23,6 +26,19 @@ _accounts = select(*table(User).columns, totp.OWNED.label("has_second_factor"))
 async def find(session: Session, address: str) -> AnyRow | None:
     """Whoever has this address, proven or not, open or not."""
     return (await session.execute(_accounts.where(User.email_folded == folded(address)))).one_or_none()
+
+
+async def named(world: World, who: AnySelect, parameters: Mapping[str, object], product: str | None) -> AnyRow | None:
+    """Whoever a login names, by a statement of the caller's, and at the same moment whether its product is one. Raises ProductNotFound."""
+
+    async def ask(session: Session) -> tuple[AnyRow | None, bool]:
+        known = product is None or await session.scalar(select(Product.id).where(Product.code == product)) is not None
+        return (await session.execute(who, dict(parameters))).one_or_none(), known
+
+    row, known = await world.db.find(ask)
+    if not known:
+        raise ProductNotFound
+    return row
 
 
 async def of(session: Session, user_id: UUID) -> AnyRow | None:

@@ -8,7 +8,6 @@ from app.events.service import Actor
 from app.login import factors, mail_limits, one_time, revocation, throttle
 from app.login.models import Factor, FactorState, Login, RefreshToken, SessionRow, Throttle
 from app.login.one_time import OneTimeToken
-from app.login.problems import StepUpRequired
 from app.web.callers import Subject
 from app.world import World
 
@@ -18,8 +17,7 @@ def must_prove(world: World, who: Subject) -> None:
 
     Raises StepUpRequired.
     """
-    if "rc" in who.amr:
-        raise StepUpRequired("Show an authenticator, not a recovery code.", {"acr_values": "aal2", "max_age": 300})
+    factors.not_by_recovery_code(who)
     factors.may_manage(world, who)
 
 

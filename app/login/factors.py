@@ -16,7 +16,7 @@ from app.login.holds import hold_subject
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import EmailNotVerified, FactorIndispensable, FactorNotFound, SecondFactorMissing, StepUpRequired
 from app.login.recovery import Left, Paper
-from app.login.rules import Proofs
+from app.login.sessions import proofs_of
 from app.login.totp import Enrolment
 from app.mail.models import Template
 from app.users.service import user as user_of
@@ -39,16 +39,18 @@ class Added:
     recovery_codes: list[str] | None = field(repr=False)
 
 
-def _proofs(who: Subject) -> Proofs:
-    return Proofs(who.password_at, who.second_factor_at, "rc" if "rc" in who.amr else "otp")
-
-
 def may_manage(world: World, who: Subject, age: timedelta | None = None) -> None:
     """Whether all that the account has was shown lately (R21, R22). Asked at both ends of an enrolment. Raises StepUpRequired."""
     age = age or world.settings.fresh_password
-    level = rules.proof_wanted(_proofs(who), has_second_factor=who.has_second_factor, now=world.clock.now(), age=age)
+    level = rules.proof_wanted(proofs_of(who), has_second_factor=who.has_second_factor, now=world.clock.now(), age=age)
     if level is not None:
         raise StepUpRequired("Show it again, then do this at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
+
+
+def not_by_recovery_code(who: Subject) -> None:
+    """A recovery code manages a lost authenticator and nothing else (R28). Raises StepUpRequired."""
+    if "rc" in who.amr:
+        raise StepUpRequired("Show an authenticator, not a recovery code.", {"acr_values": "aal2", "max_age": 300})
 
 
 async def enrol(world: World, who: Subject, name: str | None) -> Enrolment:
@@ -96,8 +98,7 @@ async def renew_paper(world: World, who: Subject) -> list[str]:
     """
     if not who.has_second_factor:
         raise SecondFactorMissing
-    if "rc" in who.amr:
-        raise StepUpRequired("Show an authenticator, not a recovery code.", {"acr_values": "aal2", "max_age": 300})
+    not_by_recovery_code(who)
     may_manage(world, who)
     paper = await recovery.print_paper(world)
     async with world.db.write() as session:

@@ -11,8 +11,6 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from app.base.crockford import forgiven, joined, random_signs
-from app.catalog.models import Product
-from app.catalog.problems import ProductNotFound
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -98,7 +96,7 @@ async def use(world: World, origin: Origin, identifier: str, code: str, client: 
     Counted before it is looked at: for the address, for the name, and five times for each code (R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """
-    who = await _find(world, identifier, client)
+    who = await account.named(world, _who, {"identifier": folded(identifier)}, client.product)
     key = throttle.login_code_key(world, identifier)
     await throttle.knock(world, origin, key)
     user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)
@@ -112,17 +110,6 @@ async def use(world: World, origin: Origin, identifier: str, code: str, client: 
     except CodeRefused:
         await throttle.failed(world, origin, "login_code", who.id if who is not None else None, "wrong")
         raise
-
-
-async def _find(world: World, identifier: str, client: Client) -> AnyRow | None:
-    async def ask(session: Session) -> tuple[AnyRow | None, bool]:
-        known = client.product is None or await session.scalar(select(Product.id).where(Product.code == client.product)) is not None
-        return (await session.execute(_who, {"identifier": folded(identifier)})).one_or_none(), known
-
-    row, known = await world.db.find(ask)
-    if not known:
-        raise ProductNotFound
-    return row
 
 
 async def _tried(world: World, user_id: UUID) -> AnyRow | None:

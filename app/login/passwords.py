@@ -20,7 +20,8 @@ from app.login.blocklist import fault
 from app.login.holds import hold_subject
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import PasswordWrong, StepUpRequired
-from app.login.rules import Proofs, secured
+from app.login.rules import secured
+from app.login.sessions import proofs_of
 from app.mail.models import Template
 from app.users.models import User
 from app.web.callers import Origin, Subject
@@ -118,11 +119,8 @@ async def change(world: World, origin: Origin, who: Subject, current: str, new: 
 
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """
-    now = world.clock.now()
-    proofs = Proofs(who.password_at, who.second_factor_at, "rc" if "rc" in who.amr else "otp")
-    if "rc" in who.amr or not secured(
-        proofs, has_second_factor=who.has_second_factor, now=now, lasting=world.settings.second_factor_lifetime
-    ):
+    now, lasting = world.clock.now(), world.settings.second_factor_lifetime
+    if "rc" in who.amr or not secured(proofs_of(who), has_second_factor=who.has_second_factor, now=now, lasting=lasting):
         raise StepUpRequired("Show the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _current(world, who)
     key = throttle.password_key(world, row.email)

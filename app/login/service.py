@@ -6,12 +6,10 @@ from dataclasses import replace
 from sqlalchemy import and_, bindparam, exists, select
 
 from app.base.signing import Signer
-from app.catalog.models import Product
-from app.catalog.problems import ProductNotFound
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
-from app.login import notices, password_reset, passwords, recovery, revocation, throttle, totp, unfinished
+from app.login import account, notices, password_reset, passwords, recovery, revocation, throttle, totp, unfinished
 from app.login.holds import hold_account
 from app.login.models import Factor, SessionRow
 from app.login.pacing import keep_pace
@@ -56,7 +54,7 @@ async def begin(
     """
     sign = await signer(world)
     await keep_pace(world)
-    who = await _find(world, identifier, client)
+    who = await account.named(world, _who, {"identifier": folded(identifier), "device": client.digest}, client.product)
     key = throttle.password_key(world, identifier, client.digest if who is not None and who.seen else None)
     await throttle.knock(world, origin, key)
     why = _unusable(who)
@@ -85,18 +83,6 @@ async def begin(
         await passed(session)
         await throttle.passed(session, world, origin, key)
         return outcome
-
-
-async def _find(world: World, identifier: str, client: Client) -> AnyRow | None:
-    async def ask(session: Session) -> tuple[AnyRow | None, bool]:
-        known = client.product is None or await session.scalar(select(Product.id).where(Product.code == client.product)) is not None
-        parameters = {"identifier": folded(identifier), "device": client.digest}
-        return (await session.execute(_who, parameters)).one_or_none(), known
-
-    row, known = await world.db.find(ask)
-    if not known:
-        raise ProductNotFound
-    return row
 
 
 def _unusable(who: AnyRow | None) -> str | None:

@@ -108,8 +108,8 @@ async def raise_session(
     return row, await refresh.replace(session, world, row)
 
 
-def proofs_of(row: AnyRow) -> Proofs:
-    """What was shown in the session of a row."""
+def proofs_of(row: AnyRow | Subject) -> Proofs:
+    """What was shown in a session, by its row or as the caller that it was looked up for."""
     return Proofs(row.password_at, row.second_factor_at, "rc" if "rc" in row.amr else "otp")
 
 

@@ -178,15 +178,15 @@ async def tries(world: World, key: bytes) -> int:
     return await world.db.find(ask)
 
 
-async def knock(world: World, origin: Origin, key: bytes | None = None, ladder: Ladder = PASSWORD) -> None:
-    """Count a try of the address and, under its key, of a password or code, whatever comes of it.
+async def knock(world: World, origin: Origin, key: bytes | None = None) -> None:
+    """Count a try of the address and, under its key, of a password or a code in its place, whatever comes of it.
 
     Raises TooManyAttempts, after the counts stand.
     """
     async with world.db.write(stands=True) as session:
         refusal = await at_the_door(session, world, origin)
         if refusal is None and key is not None:
-            refusal = await attempt(session, key, ladder, world.clock.now())
+            refusal = await attempt(session, key, PASSWORD, world.clock.now())
             if refusal is not None:  # nothing is looked at: somebody else's lock must not become this address's
                 await _take_back(session, network_key(world, "failures", origin))
     if refusal is not None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +14,11 @@ from app.events.models import Event
 from app.world import World
 from tests.given import PASSWORD, Given, Person
 from tests.login.test_mailbox import NEW, ask, can_log_in, shape
-from tests.postbox import Postbox, open_postbox
+from tests.postbox import Postbox
 from tests.secrets.test_rest import everything
 from tests.web.test_problems import problem
 
 CHANGE = [{"need": "new_password", "any_of": [{"action": "change_password", "href": "/v1/login/password"}]}]
-
-
-@pytest.fixture
-async def postbox() -> AsyncIterator[Postbox]:
-    async with open_postbox() as box:
-        yield box
 
 
 @pytest.fixture

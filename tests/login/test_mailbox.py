@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +10,11 @@ import pytest
 
 from app.world import World
 from tests.given import PASSWORD, Given, Person
-from tests.postbox import Postbox, Received, open_postbox
+from tests.postbox import Postbox, Received
 from tests.secrets.test_rest import everything
 from tests.web.test_problems import problem
 
 NEW = "new password, long enough"
-
-
-@pytest.fixture
-async def postbox() -> AsyncIterator[Postbox]:
-    async with open_postbox() as box:
-        yield box
 
 
 @pytest.fixture

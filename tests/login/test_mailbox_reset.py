@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -18,14 +17,8 @@ from app.mail.models import Message, Template
 from app.world import World
 from tests.given import PASSWORD, Given, Person
 from tests.login.test_mailbox import NEW, ask, can_log_in
-from tests.postbox import Postbox, open_postbox
+from tests.postbox import Postbox
 from tests.web.test_problems import problem
-
-
-@pytest.fixture
-async def postbox() -> AsyncIterator[Postbox]:
-    async with open_postbox() as box:
-        yield box
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A mailed proof ends with what it rests on: the session that asked, the epoch of the account (R58, R59, R28)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -16,14 +15,8 @@ from app.web.problems import TokenInvalid
 from app.world import World
 from tests.given import PASSWORD, Given, Person
 from tests.login.test_mailbox import NEW, ask, can_log_in, registered
-from tests.postbox import Postbox, open_postbox
+from tests.postbox import Postbox
 from tests.web.test_problems import problem
-
-
-@pytest.fixture
-async def postbox() -> AsyncIterator[Postbox]:
-    async with open_postbox() as box:
-        yield box
 
 
 @pytest.fixture

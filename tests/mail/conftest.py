@@ -1,18 +1,11 @@
 """A world whose mailer is a real SMTP server on loopback."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from app.world import World
-from tests.postbox import Postbox, open_postbox
-
-
-@pytest.fixture
-async def postbox() -> AsyncIterator[Postbox]:
-    async with open_postbox() as box:
-        yield box
+from tests.postbox import Postbox
 
 
 @pytest.fixture

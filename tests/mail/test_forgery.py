@@ -1,6 +1,5 @@
 """What a stranger writes into an account never becomes a header, a recipient or a line of a letter: as an SMTP server receives it."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -10,17 +9,11 @@ from sqlalchemy import update
 from app.users.models import User
 from app.world import World
 from tests.given import PASSWORD, Given
-from tests.postbox import Postbox, open_postbox
+from tests.postbox import Postbox
 from tests.web.test_problems import problem
 
 HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"]
 INJECTION = "=?utf-8?q?x=0D=0ABcc=3A_thief=40evil.example=0D=0ASubject=3A_Pay=0D=0A=0D=0APay_now?="
-
-
-@pytest.fixture
-async def postbox() -> AsyncIterator[Postbox]:
-    async with open_postbox() as box:
-        yield box
 
 
 @pytest.fixture

@@ -7,14 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.world import World
-from tests.postbox import Postbox, open_postbox
+from tests.postbox import Postbox
 from tests.support.life import IP, mailing
-
-
-@pytest.fixture
-async def postbox() -> AsyncIterator[Postbox]:
-    async with open_postbox() as box:
-        yield box
 
 
 @pytest.fixture
