@@ -51,8 +51,8 @@ openapi codes: $(VENV)/.ready
 UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 lock: $(VENV)/.ready
 	echo 'uv==0.13.9' | $(UV_COMPILE) - -o tools/uv.txt
-	$(UV_COMPILE) pyproject.toml -o requirements/app.txt
-	$(UV_COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --extra telemetry -o requirements/app.txt
+	$(UV_COMPILE) pyproject.toml --extra telemetry --group dev -o requirements/dev.txt
 
 bench: $(VENV)/.ready
 	@$(BIN)/python -m bench
