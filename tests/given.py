@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from app.api_keys import service as api_keys
 from app.world import World
+from tests.authenticator import ANDROID, ORIGIN, RP_ID, Authenticator
 from tests.clock import TurnedClock
 
 PASSWORD = "correct horse battery staple"
@@ -28,6 +29,7 @@ class Person:
     token: str | None = None
     refresh: str | None = None
     recovery: list[str] = field(default_factory=list)
+    authenticator: Authenticator = field(default_factory=Authenticator)
 
     @property
     def auth(self) -> dict[str, str]:
@@ -53,6 +55,10 @@ class Given:
     def configured(self, app: FastAPI, **settings: Any) -> None:
         """Go on under other settings, until the end of the test."""
         self.world = app.state.world = replace(self.world, settings=self.world.settings.model_copy(update=settings))
+
+    def taking_passkeys(self, app: FastAPI) -> None:
+        """Go on as a relying party, until the end of the test."""
+        self.configured(app, webauthn_rp_id=RP_ID, webauthn_origins=[ORIGIN, ANDROID])
 
     async def begin(self, person: Person, **more: Any) -> dict[str, str]:
         """Log in as far as the password goes; the header of the unfinished login."""
@@ -119,6 +125,22 @@ class Given:
         person.recovery = told["recovery_codes"] or person.recovery
         self.clock.forward(seconds=30)
         return person
+
+    async def with_passkey(self, person: Person | None = None, **more: Any) -> Person:
+        """The person (or a new one) with a passkey more in their authenticator; the session is the one they had."""
+        person = person if person is not None and person.token is not None else await self.logged_in(person, **more)
+        options = await self.post("/v1/me/passkeys/options", {}, person.auth)
+        credential = person.authenticator.create(options["public_key"])
+        told = await self.post("/v1/me/passkeys", {"credential": credential}, person.auth)
+        person.recovery = told["recovery_codes"] or person.recovery
+        return person
+
+    async def by_passkey(self, person: Person, **more: Any) -> dict[str, Any]:
+        """Log in by the passkey alone; what the answer tells."""
+        options = await self.post("/v1/login/passkey/options", more, {})
+        told = await self.post("/v1/login/passkey", {"credential": person.authenticator.get(options["public_key"])}, {})
+        person.token, person.refresh = told["access_token"], told["refresh_token"]
+        return told
 
     async def strong(self, person: Person | None = None, **more: Any) -> Person:
         """A person logged in with password and code."""

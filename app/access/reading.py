@@ -74,7 +74,7 @@ async def read(world: World, who: EndUser | None, device: Device | None, request
     if not rows:
         raise ProductNotFound
     row = rows[0]
-    login = _session(row, now, who) if row.session_id is not None else None
+    login = _session(row, now, who, passkeys=world.settings.passkeys) if row.session_id is not None else None
     facts = replace(_facts(world, device, request, row.requires), session=login)
     if login is None or not login.present(now):
         return Found(facts, await _licenses(world, None, device, request, now))
@@ -106,7 +106,7 @@ def _facts(world: World, device: Device | None, request: Request, requires: Sequ
     )
 
 
-def _session(row: AnyRow, now: datetime, who: EndUser) -> SessionFacts:
+def _session(row: AnyRow, now: datetime, who: EndUser, *, passkeys: bool) -> SessionFacts:
     return SessionFacts(
         alive=sessions.alive(row, now, who),
         active=row.status == Status.ACTIVE,
@@ -114,6 +114,8 @@ def _session(row: AnyRow, now: datetime, who: EndUser) -> SessionFacts:
         has_second_factor=row.has_second_factor,
         second_factor_at=row.second_factor_at,
         expires_at=row.session_expires_at,
+        has_passkey=row.has_passkey and passkeys,
+        passkey_at=row.passkey_at,
     )
 
 

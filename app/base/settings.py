@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from app.base.entropy import Entropy
 from app.base.keyring import DRAWN, KEY_OCTETS, checked_key, checked_ring, decoded_key, decoded_ring, typed
+from app.base.origins import checked_domain, checked_origins, insecure, party_faults
 from app.base.regions import EUROPEAN_UNION, checked_groups
 from app.base.smtp import SmtpAddress, sender
 
@@ -122,6 +123,9 @@ class Settings(BaseSettings):
     totp_issuer: Annotated[str, Field(min_length=1, max_length=64, pattern="^[^:]+$")] = "Licentia"
     totp_skew: Annotated[int, Field(ge=0, le=1)] = 1
     totp_pending: Span = timedelta(minutes=15)
+    webauthn_rp_id: Annotated[str, Field(max_length=253), AfterValidator(checked_domain)] | None = None
+    webauthn_rp_name: Annotated[str, Field(min_length=1, max_length=64)] = "Licentia"
+    webauthn_origins: Annotated[Listed, AfterValidator(checked_origins)] = []
     login_lifetime: Span = timedelta(minutes=10)
     login_tries: Annotated[int, Field(ge=1, le=10)] = 5
     access_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=10)
@@ -179,13 +183,16 @@ class Settings(BaseSettings):
             given.setdefault("public_url", f"http://127.0.0.1:{given.get('port', 8000)}")
         elif "public_url" not in given:
             faults.append((f"{PREFIX}PUBLIC_URL", REQUIRED))
-        listed: dict[str, Any] = {name: _comma_separated(given[name]) for name in ("trusted_proxies", "cors_origins") if name in given}
+        listed: dict[str, Any] = {
+            name: _comma_separated(given[name]) for name in ("trusted_proxies", "cors_origins", "webauthn_origins") if name in given
+        }
         try:
             settings = cls(**(given | listed))
         except ValidationError as invalid:
             faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
         else:
             faults += settings._mail_faults()
+            faults += [(PREFIX + name, told) for name, told in party_faults(settings.webauthn_rp_id, settings.webauthn_origins)]
             faults += settings._production_faults() if settings.env == "production" else []
         if faults:
             raise SettingsInvalid(sorted(set(faults)))
@@ -209,9 +216,15 @@ class Settings(BaseSettings):
             (any(typed(key) for key in ring), "encryption_keys", DRAWN),
             (self.lookup() in ring, "lookup_key", "is one of the encryption keys too; each wants a key of its own"),
             (everybody, "trusted_proxies", "trusts everybody: each caller could choose its own address"),
+            (insecure(self.webauthn_origins), "webauthn_origins", "wants https in production"),
             *((getattr(self, name) > SOFTEST, name, f"is {SOFTEST} at most in production") for name in limits),
         ]
         return [(f"{PREFIX}{name}".upper(), sentence) for wrong, name, sentence in told if wrong]
+
+    @property
+    def passkeys(self) -> bool:
+        """Whether there is a relying party, so that a passkey can be registered and shown."""
+        return self.webauthn_rp_id is not None
 
     @property
     def mail_configured(self) -> bool:

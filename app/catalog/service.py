@@ -28,17 +28,16 @@ from app.web.paging import Window, page
 from app.world import World
 
 Values = dict[str, Any]
-PASSKEYS = False  # no WebAuthn relying party can be configured yet, so no passkey can ever be shown
 
 _products = select(*table(Product).columns)
 _policies = select(*table(Policy).columns, Product.code.label("product")).join(Product, Product.id == Policy.product_id)
 _customers = select(*table(Customer).columns)
 
 
-def possible(requires: Sequence[str], seat_by: str | None) -> list[str]:
+def possible(requires: Sequence[str], seat_by: str | None, *, passkeys: bool) -> list[str]:
     """The requirements, closed. Raises RequirementImpossible where nobody could ever meet one."""
     whole = rules.closed(requires)
-    if (hopeless := rules.impossible(whole, seat_by, PASSKEYS)) is not None:
+    if (hopeless := rules.impossible(whole, seat_by, passkeys)) is not None:
         sentence = f"`{hopeless}` can never be met here."
         raise RequirementImpossible(sentence, {"requirement": hopeless, **at("/requires", RequirementImpossible.code, sentence)})
     return whole
@@ -46,7 +45,7 @@ def possible(requires: Sequence[str], seat_by: str | None) -> list[str]:
 
 async def create_product(world: World, by: Actor, values: Values) -> AnyRow:
     values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "rev": 0}
-    values["requires"] = possible(values["requires"], None)
+    values["requires"] = possible(values["requires"], None, passkeys=world.settings.passkeys)
     try:
         async with world.db.write() as session:
             await session.execute(insert(table(Product)).values(values))
@@ -65,11 +64,11 @@ async def product(world: World, code: str) -> AnyRow:
 
 async def change_product(world: World, by: Actor, code: str, changes: Values) -> AnyRow:
     if "requires" in changes:
-        changes = {**changes, "requires": possible(changes["requires"], None)}
+        changes = {**changes, "requires": possible(changes["requires"], None, passkeys=world.settings.passkeys)}
     async with world.db.write() as session:
         found = await _locked(session, Product.code == code)
         if "requires" in changes:
-            await _every_policypossible(session, found.id, changes["requires"])
+            await _every_policy_possible(session, found.id, changes["requires"], passkeys=world.settings.passkeys)
         if changes:
             await session.execute(update(table(Product)).where(Product.id == found.id).values(changes))
             await record(session, world, "product.changed", by, ("product", found.id), fields=sorted(changes))
@@ -85,10 +84,10 @@ async def _locked(session: Session, named: ColumnElement[bool]) -> AnyRow:
     return row
 
 
-async def _every_policypossible(session: Session, product_id: UUID, requires: list[str]) -> None:
+async def _every_policy_possible(session: Session, product_id: UUID, requires: list[str], *, passkeys: bool) -> None:
     rows = await session.execute(select(Policy.requires, Policy.seat_by).where(Policy.product_id == product_id))
     for row in rows:
-        possible([*requires, *row.requires], row.seat_by)
+        possible([*requires, *row.requires], row.seat_by, passkeys=passkeys)
 
 
 async def products(world: World, window: Window) -> tuple[Sequence[AnyRow], str | None]:
@@ -101,18 +100,18 @@ async def create_policy(world: World, by: Actor, values: Values) -> AnyRow:
         owner = await _locked(session, Product.code == values["product"])
         row = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "product_id": owner.id}
         del row["product"]
-        row["requires"] = _coherent(row, owner.requires)
+        row["requires"] = _coherent(row, owner.requires, passkeys=world.settings.passkeys)
         await session.execute(insert(table(Policy)).values(row))
         await record(session, world, "policy.created", by, ("policy", row["id"]), product=owner.code)
         return await _one(session, _policies.where(Policy.id == row["id"]), PolicyNotFound)
 
 
-def _coherent(policy: Values, product_requires: Sequence[str]) -> list[str]:
+def _coherent(policy: Values, product_requires: Sequence[str], *, passkeys: bool) -> list[str]:
     """The policy's own requirements, closed. Raises PolicyContradiction or RequirementImpossible."""
     if (found := rules.contradiction(policy)) is not None:
         field, sentence = found
         raise PolicyContradiction(sentence, at(f"/{field}", PolicyContradiction.code, sentence))
-    possible([*product_requires, *policy["requires"]], policy["seat_by"])
+    possible([*product_requires, *policy["requires"]], policy["seat_by"], passkeys=passkeys)
     return rules.closed(policy["requires"])
 
 
@@ -127,7 +126,7 @@ async def change_policy(world: World, by: Actor, policy_id: UUID, changes: Value
         owner = await _locked(session, Product.id == found.product_id)
         found = await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)
         whole = {**found._mapping, **changes}
-        changes = {**changes, "requires": _coherent(whole, owner.requires)}
+        changes = {**changes, "requires": _coherent(whole, owner.requires, passkeys=world.settings.passkeys)}
         await session.execute(update(table(Policy)).where(Policy.id == policy_id).values(changes))
         await record(session, world, "policy.changed", by, ("policy", policy_id), fields=sorted(changes))
         return await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)

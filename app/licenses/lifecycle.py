@@ -160,7 +160,7 @@ async def change_policy(world: World, deed: Deed, policy_id: UUID, expiry: Liter
         if policy.product != it.product:
             raise PolicyOfAnotherProduct
         overrides = await session.scalar(select(License.overrides).where(License.id == deed.license_id)) or {}
-        service.coherent(policy, overrides)
+        service.coherent(policy, overrides, passkeys=world.settings.passkeys)
         if policy_id != it.policy_id or expiry == "reset":
             other_kind = policy.seat_by != it.seat_by
             mine = _activations.c.license_id == deed.license_id

@@ -68,12 +68,13 @@ async def policy_of(session: Session, policy_id: UUID | None) -> AnyRow:
     return row
 
 
-def coherent(policy: AnyRow, overrides: Mapping[str, Any]) -> None:
+def coherent(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
     """Refuse overrides that contradict the policy. Raises PolicyContradiction, RequirementImpossible."""
     if (found := catalog.contradiction({**policy._mapping, **overrides})) is not None:
         field, sentence = found
         raise PolicyContradiction(sentence, at(f"/overrides/{field}", PolicyContradiction.code, sentence))
-    possible([*policy.product_requires, *policy.requires, *overrides.get("requires", ())], policy.seat_by)
+    whole = [*policy.product_requires, *policy.requires, *overrides.get("requires", ())]
+    possible(whole, policy.seat_by, passkeys=passkeys)
 
 
 async def issue(world: World, by: Actor, values: Values) -> tuple[list[Shown], list[str]]:
@@ -88,7 +89,7 @@ async def issue(world: World, by: Actor, values: Values) -> tuple[list[Shown], l
     try:
         async with world.db.write() as session:
             policy = await policy_of(session, values["policy_id"])
-            coherent(policy, values["overrides"])
+            coherent(policy, values["overrides"], passkeys=world.settings.passkeys)
             if values["customer_id"] is not None and not await _customer_there(session, values["customer_id"]):
                 raise CustomerNotFound
             prefix = key_prefix(policy.product)
@@ -196,7 +197,7 @@ async def change(world: World, by: Actor, license_id: UUID, changes: Values) -> 
             if it.revoked_at is not None and values.keys() & {"expires_at", "overrides"}:
                 raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
             if "overrides" in values:
-                coherent(await policy_of(session, it.policy_id), values["overrides"])
+                coherent(await policy_of(session, it.policy_id), values["overrides"], passkeys=world.settings.passkeys)
             if "expires_at" in values:
                 values |= _moved_expiry(it, values["expires_at"])
             if values:

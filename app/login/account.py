@@ -11,7 +11,7 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor
-from app.login import totp
+from app.login.owned import HAS_SECOND_FACTOR
 from app.login.problems import MailNotConfigured
 from app.mail.models import Template
 from app.mail.service import Facts, Recipient, post
@@ -20,7 +20,7 @@ from app.users.rules import folded
 from app.world import World
 
 ANONYMOUS = Actor("anonymous")
-_accounts = select(*table(User).columns, totp.OWNED.label("has_second_factor"))
+_accounts = select(*table(User).columns, HAS_SECOND_FACTOR.label("has_second_factor"))
 
 
 async def find(session: Session, address: str) -> AnyRow | None:

@@ -6,7 +6,8 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import factors, mail_limits, one_time, revocation, throttle
-from app.login.models import Factor, FactorState, Login, RefreshToken, SessionRow, Throttle
+from app.login.ceremonies import PasskeyCeremony
+from app.login.models import Factor, Login, RefreshToken, SessionRow, Throttle
 from app.login.one_time import OneTimeToken
 from app.web.callers import Subject
 from app.world import World
@@ -28,22 +29,15 @@ async def erase(session: Session, world: World, by: Actor, user: AnyRow) -> None
     mine = select(SessionRow.id).where(SessionRow.user_id == user.id)
     await session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
     await session.execute(delete(Login).where(Login.user_id == user.id))
+    await session.execute(delete(PasskeyCeremony).where(PasskeyCeremony.user_id == user.id))
     await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
     asked = [one_time.subject_of_session(world, session_id) for session_id in await session.scalars(mine)]
     named = [one_time.subject_of(world, user.email), *asked]
     await session.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(named)))
     whence = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await session.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(whence))
-    bare = {
-        "state": FactorState.REVOKED,
-        "name": None,
-        "hash": None,
-        "secret_sealed": None,
-        "selector": None,
-        "expires_at": None,
-        "form": None,
-    }
-    await session.execute(update(Factor).where(Factor.user_id == user.id).values(bare))
+    nameless = {**factors.BARE, "name": None, "expires_at": None, "form": None, "transports": None}
+    await session.execute(update(Factor).where(Factor.user_id == user.id).values(nameless))
 
 
 async def _counters(session: Session, world: World, user: AnyRow) -> list[bytes]:

@@ -1,9 +1,9 @@
 """The factors of an account: listing, naming, adding and removing them, and the operator's reset when all are lost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import exists, select, update
@@ -11,9 +11,12 @@ from sqlalchemy import exists, select, update
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import notices, recovery, revocation, rules, throttle, totp
+from app.login import ceremonies, notices, passkeys, recovery, revocation, rules, throttle, totp
+from app.login.ceremonies import Holder, Kind
 from app.login.holds import hold_subject
 from app.login.models import Factor, FactorKind, FactorState
+from app.login.owned import SECOND_FACTOR
+from app.login.passkeys import Options
 from app.login.problems import EmailNotVerified, FactorIndispensable, FactorNotFound, SecondFactorMissing, StepUpRequired
 from app.login.recovery import Left, Paper
 from app.login.sessions import proofs_of
@@ -24,9 +27,22 @@ from app.web.callers import Origin, Subject
 from app.web.paging import Window, page
 from app.world import World
 
-SHOWN = (Factor.kind.in_([FactorKind.PASSWORD, FactorKind.TOTP]), Factor.state.in_([FactorState.ACTIVE, FactorState.PENDING]))
+DEVICES = (FactorKind.TOTP, FactorKind.PASSKEY)
+SHOWN = (Factor.kind.in_([FactorKind.PASSWORD, *DEVICES]), Factor.state != FactorState.REVOKED)
+BARE: Mapping[str, Any] = {
+    "state": FactorState.REVOKED, "hash": None, "secret_sealed": None, "selector": None, "credential_id": None, "public_key": None,
+}  # fmt: skip
+"""What is left of a factor that is no more: that there was one."""
 _factors = select(
-    Factor.id, Factor.kind, Factor.state, Factor.name, Factor.created_at, Factor.confirmed_at, Factor.used_at, Factor.expires_at
+    Factor.id,
+    Factor.kind,
+    Factor.state,
+    Factor.name,
+    Factor.backed_up,
+    Factor.created_at,
+    Factor.confirmed_at,
+    Factor.used_at,
+    Factor.expires_at,
 )
 
 
@@ -35,6 +51,7 @@ class Added:
     """A device that counts from now on; `recovery_codes` are there when it is the account's first."""
 
     id: UUID
+    kind: Literal["totp", "passkey"]
     confirmed_at: datetime
     recovery_codes: list[str] | None = field(repr=False)
 
@@ -79,7 +96,39 @@ async def confirm(world: World, origin: Origin, who: Subject, factor_id: UUID, c
         if paper is not None:
             await recovery.replace(session, world, who.actor, who.id, paper)
         await throttle.passed(session, world, origin)
-    return Added(factor_id, world.clock.now(), paper.codes if paper is not None else None)
+    return Added(factor_id, "totp", world.clock.now(), paper.codes if paper is not None else None)
+
+
+async def passkey_options(world: World, who: Subject) -> Options:
+    """Begin to register a passkey. Raises PasskeysOff, EmailNotVerified (R78), StepUpRequired."""
+    passkeys.party(world)
+    if not who.email_verified:
+        raise EmailNotVerified
+    may_manage(world, who)
+    async with world.db.write() as session:
+        await hold_subject(session, world, who)
+        return await passkeys.creation(session, world, who.id, who.session_id)
+
+
+async def add_passkey(world: World, who: Subject, credential: Mapping[str, Any], named: Mapping[str, Any]) -> Added:
+    """Register the passkey that the browser made, with its `name` and `transports`; other sessions are over (R59).
+
+    Raises PasskeysOff, EmailNotVerified, StepUpRequired, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
+    """
+    passkeys.party(world)
+    if not who.email_verified:
+        raise EmailNotVerified
+    may_manage(world, who, world.settings.fresh_password + ceremonies.LIFETIME)
+    answered = await ceremonies.answer(world, Kind.CREATE, Holder(who.id, who.session_id), credential)
+    made = passkeys.made(world, answered, credential)
+    paper = await paper_if_first(world, who.id)
+    async with world.db.write() as session:
+        await hold_subject(session, world, who)
+        await revocation.end_all(session, world, who.actor, who.id, "factor_added", session_id=who.session_id)
+        factor_id = await passkeys.add(session, world, who.actor, who.id, made, named)
+        if paper is not None:
+            await recovery.replace(session, world, who.actor, who.id, paper)
+    return Added(factor_id, "passkey", world.clock.now(), paper.codes if paper is not None else None)
 
 
 async def paper_if_first(world: World, user_id: UUID) -> Paper | None:
@@ -151,24 +200,24 @@ async def remove(world: World, who: Subject, factor_id: UUID) -> None:
 
     Other sessions are over (R59). Raises FactorNotFound, FactorIndispensable, StepUpRequired.
     """
-    if (await one(world, who, factor_id)).kind == FactorKind.PASSWORD:
+    kind = (await one(world, who, factor_id)).kind
+    if kind == FactorKind.PASSWORD:
         raise FactorIndispensable
     may_manage(world, who)
     async with world.db.write() as session:
         await hold_subject(session, world, who)
         await revocation.end_all(session, world, who.actor, who.id, "factor_removed", session_id=who.session_id)
-        alive = (Factor.id == factor_id, Factor.user_id == who.id, Factor.kind == FactorKind.TOTP, Factor.state != FactorState.REVOKED)
-        if not (await session.execute(update(Factor).where(*alive).values(state=FactorState.REVOKED, secret_sealed=None))).rowcount:
+        alive = (Factor.id == factor_id, Factor.user_id == who.id, Factor.kind.in_(DEVICES), Factor.state != FactorState.REVOKED)
+        if not (await session.execute(update(Factor).where(*alive).values(BARE))).rowcount:
             raise FactorNotFound
         if not await _has_device(session, who.id):
             await recovery.discard(session, who.id)
-        await record(session, world, "factor.removed", who.actor, ("factor", factor_id), who.id, kind=FactorKind.TOTP)
-        await notices.notify(session, world, who.id, Template.FACTOR_REMOVED, kind=FactorKind.TOTP)
+        await record(session, world, "factor.removed", who.actor, ("factor", factor_id), who.id, kind=kind)
+        await notices.notify(session, world, who.id, Template.FACTOR_REMOVED, kind=kind)
 
 
 async def _has_device(session: Session, user_id: UUID) -> bool:
-    live = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
-    return bool(await session.scalar(select(exists().where(*live))))
+    return bool(await session.scalar(select(exists().where(Factor.user_id == user_id, SECOND_FACTOR))))
 
 
 async def reset(world: World, by: Actor, user_id: UUID) -> None:
@@ -183,9 +232,12 @@ async def reset(world: World, by: Actor, user_id: UUID) -> None:
 
 
 async def drop_second_factors(session: Session, user_id: UUID) -> int:
-    """Every authenticator, also one that is pending, and every recovery code; how many authenticators. A step, for other rooms too."""
-    devices: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state != FactorState.REVOKED)
-    dropped = await session.execute(update(Factor).where(*devices).values(state=FactorState.REVOKED, secret_sealed=None))
+    """Every authenticator and passkey, also one that is pending or suspect, and every recovery code; how many of the former.
+
+    A step, for other rooms too.
+    """
+    devices: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind.in_(DEVICES), Factor.state != FactorState.REVOKED)
+    dropped = await session.execute(update(Factor).where(*devices).values(BARE))
     await recovery.discard(session, user_id)
     return dropped.rowcount
 

@@ -19,7 +19,7 @@ from app.login import account, throttle, unfinished
 from app.login.holds import hold_account
 from app.login.one_time import KEPT, SWEPT, TRIES, OneTimeToken, Purpose
 from app.login.problems import CodeRefused, LoginCodeImpossible
-from app.login.rules import Need, Proofs
+from app.login.rules import Proofs
 from app.login.sessions import UNTOLD, Client
 from app.login.unfinished import Incomplete, Pending
 from app.mail.models import Template
@@ -137,6 +137,6 @@ async def _begin(world: World, origin: Origin, pending: Pending, code_id: UUID, 
             raise CodeRefused
         by = Actor("user", pending.user_id)
         await record(session, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
-        begun = await unfinished.begun(session, world, pending, await unfinished.wanted(session, world, pending) or Need.NEW_PASSWORD)
+        begun = await unfinished.begun(session, world, pending)
         await throttle.passed(session, world, origin, key)
         return begun

@@ -57,23 +57,27 @@ class FactorAdded(Shape):
     """`recovery_codes`: ten, shown this once, when it is the first second factor of the account."""
 
     id: UUID
-    kind: Literal["totp"] = "totp"
+    kind: Literal["totp", "passkey"]
     state: Literal["active"] = "active"
     confirmed_at: Instant
     recovery_codes: list[str] | None
 
     @classmethod
     def of(cls, it: Added) -> Self:
-        return cls(id=it.id, confirmed_at=it.confirmed_at, recovery_codes=it.recovery_codes)
+        return cls(id=it.id, kind=it.kind, confirmed_at=it.confirmed_at, recovery_codes=it.recovery_codes)
 
 
 class FactorOut(Shape):
-    """`expires_at` is that of an enrolment that is not confirmed yet."""
+    """`expires_at` is that of an enrolment that is not confirmed yet. `backed_up`: the passkey is kept elsewhere too, by its maker's cloud.
+
+    A `suspect` passkey is out of use: its counter went back, so there may be a copy of it. Remove it and register another.
+    """
 
     id: UUID
-    kind: Literal["password", "totp"]
-    state: Literal["active", "pending"]
+    kind: Literal["password", "totp", "passkey"]
+    state: Literal["active", "pending", "suspect"]
     name: str | None
+    backed_up: bool | None
     created_at: Instant
     confirmed_at: Instant | None
     used_at: Instant | None

@@ -13,18 +13,24 @@ from app.db.types import Digest, Identifier, Instant, Json, JsonList, Reference,
 class FactorKind(StrEnum):
     PASSWORD = "password"  # noqa: S105  the name of a kind, not a password
     TOTP = "totp"
+    PASSKEY = "passkey"
     RECOVERY = "recovery"
 
 
 class FactorState(StrEnum):
+    """`suspect` is a passkey whose counter went back: there may be a copy of it (WebAuthn Level 3 section 6.1.1)."""
+
     PENDING = "pending"
     ACTIVE = "active"
+    SUSPECT = "suspect"
     REVOKED = "revoked"
 
 
 class Factor(Base):
     """An authenticator, also a dead one. A password has `hash`; a TOTP device has `secret_sealed` and the `last_step` it spent.
 
+    A passkey has the `public_key` (COSE, RFC 9052 section 7) of its `credential_id`, the counter that it showed last, the transports by
+    which it is reached, whether it can leave its device (`synced`) and whether it did (`backed_up`).
     A recovery code has a `hash` and the `selector` that finds it; `used_at` is when it was spent. `imported`: the hash came from
     another system, over the password as it was typed there; `form` is then its scheme and costs, while it counts.
     `locked_until` is not used since 0004 (see `throttles`); it stays for replicas of before.
@@ -47,6 +53,7 @@ class Factor(Base):
             postgresql_where=text("kind = 'totp' AND state = 'pending'"),
         ),
         Index("ix_factors_user_id", "user_id", "kind", "state"),
+        Index("uq_factors_credential_id", "credential_id", unique=True),
         Index("ix_factors_form", "form", sqlite_where=text("form IS NOT NULL"), postgresql_where=text("form IS NOT NULL")),
     )
 
@@ -64,6 +71,12 @@ class Factor(Base):
     imported: Mapped[bool] = mapped_column(default=False, server_default=false())
     form: Mapped[str | None] = mapped_column(String(64))
     must_change: Mapped[bool] = mapped_column(default=False, server_default=false())
+    credential_id: Mapped[bytes | None] = mapped_column(LargeBinary(1023))
+    public_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    sign_count: Mapped[int | None] = mapped_column(BigInteger)
+    transports: Mapped[list[Any] | None] = mapped_column(Json)
+    synced: Mapped[bool | None]
+    backed_up: Mapped[bool | None]
     created_at: Mapped[Instant]
     confirmed_at: Mapped[Instant | None]
     used_at: Mapped[Instant | None]
@@ -71,7 +84,11 @@ class Factor(Base):
 
 
 class Login(Base):
-    """A login (or, with `session_id`, a step-up) between its first factor and its end. A bearer of nothing but the next step."""
+    """A login (or, with `session_id`, a step-up) between its first factor and its end. A bearer of nothing but the next step.
+
+    `passkey` is what kind of key was shown at `passkey_at` (RFC 8176); `level` is what a step-up was asked for, where that is more than
+    any second factor gives.
+    """
 
     __tablename__ = "logins"
 
@@ -83,6 +100,9 @@ class Login(Base):
     password_at: Mapped[Instant | None]
     second_factor_at: Mapped[Instant | None]
     second_factor: Mapped[str | None] = mapped_column(String(8))
+    passkey_at: Mapped[Instant | None]
+    passkey: Mapped[str | None] = mapped_column(String(8))
+    level: Mapped[str | None] = mapped_column(String(8))
     product: Mapped[str | None] = mapped_column(String(64))
     device: Mapped[dict[str, Any] | None] = mapped_column(Json)
     device_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
@@ -95,6 +115,7 @@ class Login(Base):
 class SessionRow(Base):
     """Who is in, how sure, since when. `amr` holds RFC 8176 values; assurance is computed from the instants.
 
+    `passkey_at` is when a passkey was last shown together with its user's PIN, fingerprint or face.
     A session is of the `auth_epoch` that its user had; when the user's rises, every older session is dead (R59). `rev` is bumped
     by whoever rotates its refresh token, so that they take turns. `product` and `device` are what the application said.
     """
@@ -106,6 +127,7 @@ class SessionRow(Base):
     amr: Mapped[JsonList]
     password_at: Mapped[Instant | None]
     second_factor_at: Mapped[Instant | None]
+    passkey_at: Mapped[Instant | None]
     ip: Mapped[str | None] = mapped_column(String(64))
     user_agent: Mapped[str | None] = mapped_column(String(512))
     auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -109,3 +109,45 @@ class LoginCodeImpossible(Problem):
     kind = Kind.CONFLICT
     code = "login_code_impossible"
     title = "No code can be mailed to this end user; see `because`."
+
+
+class PasskeysOff(Problem):
+    kind = Kind.NOT_FOUND
+    code = "passkeys_off"
+    title = "This installation takes no passkeys."
+
+
+class PasskeyRefused(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "passkey_refused"
+    title = "The passkey does not fit; ask for new options and try again."
+
+
+class UserVerificationRequired(Problem):
+    kind = Kind.UNAUTHENTICATED
+    code = "user_verification_required"
+    title = "The passkey was shown without PIN, fingerprint or face, and here it wants one."
+
+
+class ChallengeSpent(Problem):
+    kind = Kind.GONE
+    code = "challenge_spent"
+    title = "The challenge is unknown, used or expired, or was given to another; ask for new options."
+
+
+class PasskeyTaken(Problem):
+    kind = Kind.CONFLICT
+    code = "passkey_taken"
+    title = "This passkey is registered already."
+
+
+class TooManyPasskeys(Problem):
+    kind = Kind.CONFLICT
+    code = "too_many_passkeys"
+    title = "The account has as many passkeys as it may have; remove one first."
+
+
+class PasskeyMissing(Problem):
+    kind = Kind.CONFLICT
+    code = "passkey_missing"
+    title = "The account has no passkey to step up with; register one first."

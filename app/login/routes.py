@@ -5,13 +5,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Response
 
 from app.catalog.problems import ProductNotFound
-from app.login import accounts, login_code, me_routes, operator_routes, revocation, service, sessions, tokens, unfinished
+from app.login import accounts, login_code, me_routes, operator_routes, passkey_routes, revocation, service, sessions, tokens, unfinished
 from app.login.problems import (
     CodeRefused,
     EnrolmentNotFound,
     EnrolmentUnderWay,
     InvalidCredentials,
     LoginOver,
+    PasskeyMissing,
     SecondFactorMissing,
     StepNotDue,
 )
@@ -27,9 +28,8 @@ from app.login.schemas import (
     StepUpIn,
     TotpIn,
     UserIn,
+    told,
 )
-from app.login.tokens import Opened
-from app.login.unfinished import Incomplete
 from app.users.problems import EmailTaken, UserExternalIdTaken
 from app.users.schemas import UserOut
 from app.web.callers import Operates, Operator, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
@@ -40,14 +40,6 @@ from app.web.routing import router as new_router
 router = new_router("login")
 Writes = Annotated[Operator, Depends(Operates("users:write"))]
 MORE: dict[int | str, dict[str, Any]] = {202: {"model": LoginIncomplete, "description": "That was right; `next` says what else is wanted"}}
-
-
-def told(outcome: Opened | Incomplete, response: Response) -> LoginComplete | LoginIncomplete:
-    """200 with tokens, or 202 with what comes next."""
-    if isinstance(outcome, Incomplete):
-        response.status_code = 202
-        return LoginIncomplete.of(outcome)
-    return LoginComplete.of(outcome)
 
 
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))
@@ -123,10 +115,10 @@ async def change_password(
     return told(await service.change_password(world, origin, login, body.new), response)
 
 
-@router.post("/v1/step-up", status_code=202, responses=refuses(SubjectTokenRequired, SecondFactorMissing))
+@router.post("/v1/step-up", status_code=202, responses=refuses(SubjectTokenRequired, SecondFactorMissing, PasskeyMissing))
 async def step_up(world: TheWorld, who: TheSubject, body: StepUpIn | None = None) -> LoginIncomplete:
-    """Begin to raise the session to `aal2`: the same steps as a login, and new tokens for the same session."""
-    return LoginIncomplete.of(await service.step_up(world, who))
+    """Begin to raise the session to `aal2`, or by a passkey (`aal2p`): the same steps as a login, and new tokens for the same session."""
+    return LoginIncomplete.of(await service.step_up(world, who, (body or StepUpIn()).acr))
 
 
 @router.post("/v1/token/refresh", responses=refuses(TokenInvalid))
@@ -141,4 +133,6 @@ async def log_out(world: TheWorld, holder: TheEndUser) -> None:
     await revocation.log_out(world, holder)
 
 
-router.routes.extend([*me_routes.router.routes, *operator_routes.router.routes])  # flat: nested routers cost on each request
+router.routes.extend(
+    [*me_routes.router.routes, *passkey_routes.router.routes, *operator_routes.router.routes]
+)  # flat: nested routers cost on each request

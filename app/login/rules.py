@@ -11,6 +11,8 @@ import pyotp
 
 PERIOD = 30
 Level: TypeAlias = Literal["aal1", "aal2"]
+PASSKEY_LEVEL = "aal2p"
+"""What a step-up can be asked for beside the levels: `aal2` by a passkey that verifies its user, which no page can phish."""
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
 
 
@@ -31,11 +33,16 @@ def matching_step(secret: str, code: str, now: datetime, skew: int) -> int | Non
 
 @dataclass(frozen=True)
 class Proofs:
-    """When each factor was last shown in this session, and which second one: `otp`, or `rc` for a recovery code."""
+    """When each factor was last shown in this session, and which second one: `otp`, `rc` for a recovery code, `hwk` or `swk` for a key.
+
+    `passkey_at`: when a passkey last verified its user, which is a second factor as well; `key` is what it was (RFC 8176).
+    """
 
     password_at: datetime | None
     second_factor_at: datetime | None
     second_factor: str | None = "otp"
+    passkey_at: datetime | None = None
+    key: str = "hwk"
 
     @property
     def latest(self) -> datetime | None:
@@ -44,8 +51,13 @@ class Proofs:
 
     @property
     def amr(self) -> list[str]:
-        """Authentication methods (RFC 8176, and `rc` of our own)."""
-        return ["pwd", self.second_factor or "otp", "mfa"] if self.second_factor_at is not None else ["pwd"]
+        """Authentication methods (RFC 8176, and `rc` of our own). A passkey that verified its user is two factors at once."""
+        methods = ["pwd"] if self.password_at is not None else []
+        if self.passkey_at is not None:
+            methods += [self.key, "user"]
+        if self.second_factor_at is None:
+            return methods
+        return [*methods, *({self.second_factor or "otp"} - {*methods}), "mfa"]
 
 
 def acr(proofs: Proofs, now: datetime, lasting: timedelta) -> Level:
@@ -60,34 +72,51 @@ def fresh(at: datetime | None, now: datetime, age: timedelta) -> bool:
 
 
 class Need(StrEnum):
-    """What a login still wants. `ENROLMENT` is a second factor that has to be set up first."""
+    """What a login still wants. `ENROLMENT` is a second factor that has to be set up first; `PASSKEY` one that verifies its user."""
 
     SECOND_FACTOR = "second_factor"
+    PASSKEY = "passkey"
     ENROLMENT = "enrolment"
     NEW_PASSWORD = "new_password"  # noqa: S105  a step, not a password
 
 
 @dataclass(frozen=True)
 class Account:
-    """What decides which steps a login takes: what the user has, and what this login must have."""
+    """What decides which steps a login takes: what the user has, and what this login must have.
+
+    A user can have a second factor without one that works: a passkey that is suspect leaves the recovery codes.
+    """
 
     has_second_factor: bool
+    has_totp: bool
+    has_passkey: bool
     wants_second_factor: bool
+    wants_passkey: bool
     must_change_password: bool
 
 
-def need(account: Account, proofs: Proofs, *, step_up: bool) -> Need | None:
+def ways(account: Account, wanted: Need) -> tuple[str, ...]:
+    """How what is wanted can be met, the best way first: any one will do."""
+    if wanted is Need.SECOND_FACTOR:
+        had = [("verify_totp", account.has_totp), ("verify_passkey", account.has_passkey)]
+        if account.wants_passkey:
+            had.reverse()
+        return (*(way for way, has in had if has), "use_recovery_code")
+    return {Need.PASSKEY: ("verify_passkey",), Need.ENROLMENT: ("enroll_totp",), Need.NEW_PASSWORD: ("change_password",)}[wanted]
+
+
+def need(account: Account, proofs: Proofs, *, step_up: bool, level: str | None = None) -> Need | None:
     """What comes next; None when the login is complete. A password is changed only by who has shown all that there is.
 
     A login without a password began with a mailed code, which proves the mailbox alone: it always wants a new password, and
-    before that no factor can be set up (R78, R79).
+    before that no factor can be set up (R78, R79). `level`: what a step-up is for, `aal2p` for a passkey alone.
     """
     recovers = proofs.password_at is None and not step_up
     if recovers and (proofs.second_factor_at is not None or not account.has_second_factor):
         return Need.NEW_PASSWORD
     if proofs.second_factor_at is None:
         if account.has_second_factor or step_up:
-            return Need.SECOND_FACTOR
+            return Need.PASSKEY if level == PASSKEY_LEVEL else Need.SECOND_FACTOR
         if account.wants_second_factor:
             return Need.ENROLMENT
     return Need.NEW_PASSWORD if account.must_change_password and not step_up else None

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
+from fastapi import Response
 from pydantic import AfterValidator, Field, model_validator
 
 from app.base.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
@@ -99,9 +100,9 @@ class RefreshIn(Shape):
 
 
 class StepUpIn(Shape):
-    """`max_age` in seconds (RFC 9470): always met, for a step-up asks for the second factor anew."""
+    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470): always met, for a step-up asks for the factor anew."""
 
-    acr: Literal["aal2"] = "aal2"
+    acr: Literal["aal2", "aal2p"] = "aal2"
     max_age: Annotated[int, Field(strict=True, ge=0, le=86_400)] | None = None
 
 
@@ -121,16 +122,18 @@ class Step(Shape):
     any_of: list[Action]
 
 
-def _step(need: str, **actions: str) -> Step:
-    return Step(need=need, any_of=[Action(action=action, href=f"/v1/login/{path}") for action, path in actions.items()])
-
-
-NEXT = {
-    Need.SECOND_FACTOR: _step("second_factor", verify_totp="totp", use_recovery_code="recovery-code"),
-    Need.ENROLMENT: _step("second_factor", enroll_totp="totp/enroll"),
-    Need.NEW_PASSWORD: _step("new_password", change_password="password"),  # noqa: S106  a path
+HREFS = {
+    "verify_totp": "/v1/login/totp",
+    "verify_passkey": "/v1/login/passkey/options",
+    "use_recovery_code": "/v1/login/recovery-code",
+    "enroll_totp": "/v1/login/totp/enroll",
+    "change_password": "/v1/login/password",
 }
-"""Constants, told only after the first factor has passed, so that nothing can be probed with them (R52)."""
+"""Where each way is begun. Told only after the first factor has passed, so that nothing can be probed with it (R52)."""
+
+
+NEEDS = {Need.ENROLMENT: Need.SECOND_FACTOR}
+"""What is wanted, where it is told by another name: to set a second factor up is a way to have one."""
 
 
 class Handle(Shape):
@@ -152,7 +155,8 @@ class LoginIncomplete(Shape):
     @classmethod
     def of(cls, it: Incomplete) -> Self:
         handle = Handle(token=it.token, expires_at=it.expires_at)
-        return cls(login=handle, done=list(it.done), next=[NEXT[it.need]], recovery_codes=it.recovery_codes)
+        step = Step(need=NEEDS.get(it.due.need, it.due.need), any_of=[Action(action=way, href=HREFS[way]) for way in it.due.ways])
+        return cls(login=handle, done=list(it.done), next=[step], recovery_codes=it.recovery_codes)
 
 
 class SessionFace(Shape):
@@ -198,3 +202,11 @@ class EnrolmentOut(Shape):
     otpauth_uri: str
     qr_svg: str
     expires_at: Instant
+
+
+def told(outcome: Opened | Incomplete, response: Response) -> LoginComplete | LoginIncomplete:
+    """200 with tokens, or 202 with what comes next."""
+    if isinstance(outcome, Incomplete):
+        response.status_code = 202
+        return LoginIncomplete.of(outcome)
+    return LoginComplete.of(outcome)

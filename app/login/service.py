@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import and_, bindparam, exists, select
 
+from app.base.problems import Problem
 from app.base.signing import Signer
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -12,10 +13,11 @@ from app.events.service import Actor
 from app.login import account, notices, password_reset, passwords, recovery, revocation, throttle, totp, unfinished
 from app.login.holds import hold_account
 from app.login.models import Factor, SessionRow
+from app.login.owned import HAS_SECOND_FACTOR
 from app.login.pacing import keep_pace
-from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, SecondFactorMissing, StepNotDue
-from app.login.rules import Need, Proofs, fresh
-from app.login.sessions import UNTOLD, Client
+from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, PasskeyMissing, SecondFactorMissing, StepNotDue
+from app.login.rules import PASSKEY_LEVEL, Need, Proofs, fresh
+from app.login.sessions import UNTOLD, Client, proofs_of
 from app.login.tokens import Opened
 from app.login.totp import Enrolment
 from app.login.unfinished import Incomplete, Pending
@@ -36,7 +38,7 @@ _who = (
         User.auth_epoch,
         Factor.hash,
         Factor.imported,
-        totp.OWNED.label("second_factor"),
+        HAS_SECOND_FACTOR.label("second_factor"),
         _seen.correlate(User).label("seen"),
     )
     .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.CURRENT))
@@ -101,21 +103,24 @@ async def _hold(session: Session, pending: Pending) -> None:
         raise LoginOver
 
 
-async def step_up(world: World, who: Subject) -> Incomplete:
-    """Begin to raise the session to `aal2` (RFC 9470). Raises SecondFactorMissing."""
+async def step_up(world: World, who: Subject, level: str = "aal2") -> Incomplete:
+    """Begin to raise the session to `aal2`, or to `aal2p`: by a passkey alone (RFC 9470). Raises SecondFactorMissing, PasskeyMissing."""
     if not who.has_second_factor:
-        raise SecondFactorMissing
+        raise PasskeyMissing if level == PASSKEY_LEVEL else SecondFactorMissing
     async with world.db.write() as session:
         epoch = select(SessionRow.auth_epoch).where(SessionRow.id == who.session_id)
-        pending = Pending(None, who.id, who.session_id, (await session.execute(epoch)).scalar_one(), Proofs(who.password_at, None))
-        return await unfinished.begun(session, world, pending, Need.SECOND_FACTOR)
+        proofs = replace(proofs_of(who), second_factor_at=None)
+        pending = Pending(None, who.id, who.session_id, (await session.execute(epoch)).scalar_one(), proofs, level=level)
+        if level == PASSKEY_LEVEL and not (await unfinished.account(session, world, pending)).has_passkey:
+            raise PasskeyMissing
+        return await unfinished.begun(session, world, pending)
 
 
 async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
     sign = await signer(world)
-    await _due(world, handle, Need.SECOND_FACTOR)
-    pending = await _tried(world, origin, handle)
+    await due(world, handle, Need.SECOND_FACTOR)
+    pending = await tried(world, origin, handle)
     return await _prove_totp(world, sign, origin, pending, code)
 
 
@@ -125,8 +130,8 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
     sign = await signer(world)
-    await _due(world, handle, Need.SECOND_FACTOR)
-    pending = await _tried(world, origin, handle)
+    await due(world, handle, Need.SECOND_FACTOR)
+    pending = await tried(world, origin, handle)
     key = throttle.factor_key(world, "recovery", pending.user_id)
     await throttle.count(world, key, throttle.SECOND_FACTOR)
     async with world.db.lookup() as session:
@@ -137,19 +142,19 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
     async def spend(session: Session) -> bool:
         return row is not None and fits and await recovery.spend(session, world, pending.user_id, row.id, now)
 
-    proven = unfinished.shown(pending, now, "rc")
-    return await _proven(world, sign, origin, proven, spend if fits else None, throttle.of_account(world, pending.user_id))
+    shown = unfinished.shown(pending, now, "rc")
+    return await proven(world, sign, origin, shown, spend if fits else None, throttle.of_account(world, pending.user_id))
 
 
-async def _due(world: World, handle: UnfinishedLogin, step: Need) -> Pending:
-    """The login of a handle, if it wants this step now. Raises LoginOver, StepNotDue."""
-    pending, wanted, _ = await unfinished.found(world, handle)
-    if wanted is not step:
+async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> Pending:
+    """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
+    pending, due, _ = await unfinished.found(world, handle)
+    if due.need not in steps:
         raise StepNotDue
     return pending
 
 
-async def _tried(world: World, origin: Origin, handle: UnfinishedLogin) -> Pending:
+async def tried(world: World, origin: Origin, handle: UnfinishedLogin) -> Pending:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
@@ -171,27 +176,33 @@ async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: Pendi
     async def spend(session: Session) -> bool:
         return matched is not None and await totp.spend_step(session, *matched, now)
 
-    return await _proven(world, sign, origin, unfinished.shown(pending, now, "otp"), spend if matched else None, (key,))
+    return await proven(world, sign, origin, unfinished.shown(pending, now, "otp"), spend if matched else None, (key,))
 
 
 Spend = Callable[[Session], Awaitable[bool]]
 
 
-async def _proven(
-    world: World, sign: Signer, origin: Origin, pending: Pending, spend: Spend | None, keys: tuple[bytes, ...]
+async def proven(
+    world: World,
+    sign: Signer,
+    origin: Origin,
+    pending: Pending,
+    spend: Spend | None,
+    keys: tuple[bytes, ...],
+    refusal: type[Problem] = CodeRefused,
 ) -> Opened | Incomplete:
     """Spend the proof and open what it opens, in one transaction; a proof that fits nothing, or is spent, is refused and noted."""
     try:
         if spend is None:
-            raise CodeRefused
+            raise refusal
         async with world.db.write() as session:
             await _hold(session, pending)
             if not await spend(session):
-                raise CodeRefused
+                raise refusal
             outcome = await unfinished.conclude(session, world, sign, origin, pending)
             await throttle.passed(session, world, origin, *keys)
             return outcome
-    except CodeRefused:
+    except refusal:
         factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
         await throttle.failed(world, origin, factor, pending.user_id, reason)
         raise
@@ -199,7 +210,7 @@ async def _proven(
 
 async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
     """Set an authenticator up in the middle of a login that cannot end without one. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
-    pending = await _due(world, handle, Need.ENROLMENT)
+    pending = await due(world, handle, Need.ENROLMENT)
     if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
         raise LoginOver("The password was shown too long ago; begin again.")
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
@@ -211,8 +222,8 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
     """
     sign = await signer(world)
-    await _due(world, handle, Need.ENROLMENT)
-    pending = await _tried(world, origin, handle)
+    await due(world, handle, Need.ENROLMENT)
+    pending = await tried(world, origin, handle)
     actor, now = Actor("user", pending.user_id), world.clock.now()
     confirmed = await totp.checked(world, origin, pending.user_id, None, code)
     paper = await recovery.print_paper(world)
@@ -221,8 +232,8 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
         epoch = await revocation.end_all(session, world, actor, pending.user_id, "factor_added", login_id=pending.login_id)
         await totp.activate(session, world, actor, pending.user_id, confirmed)
         await recovery.replace(session, world, actor, pending.user_id, paper)
-        proven = replace(unfinished.shown(pending, now, "otp"), epoch=epoch)
-        outcome = await unfinished.conclude(session, world, sign, origin, proven)
+        shown = replace(unfinished.shown(pending, now, "otp"), epoch=epoch)
+        outcome = await unfinished.conclude(session, world, sign, origin, shown)
         await throttle.passed(session, world, origin)
     return replace(outcome, recovery_codes=paper.codes)
 
@@ -230,7 +241,7 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
 async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | Incomplete:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await signer(world)
-    pending = await _due(world, handle, Need.NEW_PASSWORD)
+    pending = await due(world, handle, Need.NEW_PASSWORD)
     hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)
     async with world.db.write() as session:

@@ -14,8 +14,8 @@ from app.db.types import AnyRow
 from app.events.service import record
 from app.login import notices, refresh, revocation
 from app.login.models import SessionRow
+from app.login.owned import HAS_PASSKEY, HAS_SECOND_FACTOR
 from app.login.rules import Level, Proofs, acr
-from app.login.totp import OWNED
 from app.users.models import Status, User
 from app.users.service import user as user_of
 from app.web.callers import EndUser, Origin, Subject
@@ -28,12 +28,13 @@ _columns = (
     SessionRow.amr,
     SessionRow.password_at,
     SessionRow.second_factor_at,
+    SessionRow.passkey_at,
     SessionRow.expires_at.label("session_expires_at"),
     SessionRow.auth_epoch.label("session_epoch"),
     SessionRow.revoked_at,
-    OWNED.label("has_second_factor"),
+    HAS_SECOND_FACTOR.label("has_second_factor"),
 )
-STANDING = (*_columns, User.email_verified_at, User.status, User.auth_epoch)
+STANDING = (*_columns, HAS_PASSKEY.label("has_passkey"), User.email_verified_at, User.status, User.auth_epoch)
 """All that tells whether a session is `alive`, whose account it is of and what was shown in it, for a statement over both tables."""
 _session = (
     select(*table(User).columns, *_columns, SessionRow.created_at.label("opened_at"))
@@ -73,6 +74,7 @@ async def open_session(
         "amr": proofs.amr,
         "password_at": proofs.password_at,
         "second_factor_at": proofs.second_factor_at,
+        "passkey_at": proofs.passkey_at,
         "ip": origin.ip,
         "user_agent": origin.user_agent,
         "auth_epoch": epoch,
@@ -98,7 +100,8 @@ async def raise_session(
     """The same session with a second factor just shown, and new tokens (R55); None if it was revoked meanwhile."""
     now = world.clock.now()
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
-    raised = update(SessionRow).where(*live).values(amr=proofs.amr, second_factor_at=now).returning(*table(SessionRow).columns)
+    shown = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at}
+    raised = update(SessionRow).where(*live).values(shown).returning(*table(SessionRow).columns)
     found = (await session.execute(raised)).one_or_none()
     if found is None:
         return None
@@ -110,7 +113,9 @@ async def raise_session(
 
 def proofs_of(row: AnyRow | Subject) -> Proofs:
     """What was shown in a session, by its row or as the caller that it was looked up for."""
-    return Proofs(row.password_at, row.second_factor_at, "rc" if "rc" in row.amr else "otp")
+    key = "swk" if "swk" in row.amr else "hwk"
+    second = next((method for method in ("rc", "otp") if method in row.amr), key)
+    return Proofs(row.password_at, row.second_factor_at, second, row.passkey_at, key)
 
 
 def level(world: World, row: AnyRow) -> Level:
@@ -152,6 +157,7 @@ async def subject(world: World, holder: EndUser) -> Subject:
         amr=tuple(row.amr),
         auth_time=proofs_of(row).latest or row.opened_at,
         second_factor_at=row.second_factor_at,
+        passkey_at=row.passkey_at,
         password_at=row.password_at,
         email_verified=row.email_verified_at is not None,
         has_second_factor=row.has_second_factor,

@@ -159,14 +159,18 @@ def failures(world: World) -> Window:
     return Window(timedelta(minutes=5), world.settings.login_failures_per_ip)
 
 
+async def posted(session: Session, world: World, origin: Origin) -> TooManyAttempts | None:
+    """Count a post of an address that no guess comes with."""
+    return await within(session, network_key(world, "posts", origin), posts(world), world.clock.now())
+
+
 async def at_the_door(session: Session, world: World, origin: Origin) -> TooManyAttempts | None:
     """What an address may do before any name is looked at: so many posts, and so many failures (R40, R46, R47).
 
     Each is counted as a failure until it has passed: a burst must not be looked at beyond the limit (R43).
     """
-    now = world.clock.now()
-    posted = await within(session, network_key(world, "posts", origin), posts(world), now)
-    return posted or await within(session, network_key(world, "failures", origin), failures(world), now)
+    refusal = await posted(session, world, origin)
+    return refusal or await within(session, network_key(world, "failures", origin), failures(world), world.clock.now())
 
 
 async def tries(world: World, key: bytes) -> int:

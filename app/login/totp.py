@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pyotp
 import segno
-from sqlalchemy import exists, insert, or_, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.sealing import Place
@@ -17,6 +17,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import notices, rules, throttle
 from app.login.models import Factor, FactorKind, FactorState
+from app.login.owned import LIVE_TOTP
 from app.login.problems import CodeRefused, EnrolmentNotFound, EnrolmentUnderWay
 from app.mail.models import Template
 from app.users.models import User
@@ -26,11 +27,7 @@ from app.world import World
 SECRET_OCTETS = 20
 TRIES_PER_ENROLMENT = 5
 
-OWNED = exists(
-    select(Factor.id).where(Factor.user_id == User.id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
-).correlate(User)
-"""Whether the user of the statement around it has a live second factor."""
-_devices = select(Factor.id, Factor.secret_sealed).where(Factor.kind == FactorKind.TOTP)
+_devices = select(Factor.id, Factor.secret_sealed).where(LIVE_TOTP)
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ async def activate(session: Session, world: World, by: Actor, user_id: UUID, it:
 
 async def match(session: Session, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
     """Which of the user's live devices shows this code, and for which step."""
-    rows = await session.execute(_devices.where(Factor.user_id == user_id, Factor.state == FactorState.ACTIVE))
+    rows = await session.execute(_devices.where(Factor.user_id == user_id))
     for row in rows:
         step = rules.matching_step(_secret(world, row), code, now, world.settings.totp_skew)
         if step is not None:

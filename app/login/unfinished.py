@@ -14,20 +14,18 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.login import rules, sessions, tokens
 from app.login.models import Factor, Login
+from app.login.owned import HAS_PASSKEY, HAS_SECOND_FACTOR, HAS_TOTP
 from app.login.passwords import CURRENT
 from app.login.problems import LoginOver
 from app.login.rules import Account, Need, Proofs
 from app.login.sessions import UNTOLD, Client
 from app.login.tokens import Opened
-from app.login.totp import OWNED
 from app.users.models import Status, User
 from app.web.callers import Origin, UnfinishedLogin
 from app.world import World
 
 PREFIX = "lgn_"
 SWEPT = 20
-IMPLIED = {"second_factor", "passkey"}
-"""Requirements of a product that no password alone will meet."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Pending:
     epoch: int
     proofs: Proofs
     client: Client = UNTOLD
+    level: str | None = None
 
     @property
     def recovers(self) -> bool:
@@ -53,13 +52,21 @@ class Pending:
 
 
 @dataclass(frozen=True)
+class Due:
+    """What a login wants next, and how that can be met: any one way will do."""
+
+    need: Need
+    ways: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Incomplete:
     """A login that wants more. `token` is shown once, with the step that began it."""
 
     token: str | None = field(repr=False)
     expires_at: datetime
     done: tuple[str, ...]
-    need: Need
+    due: Due
     recovery_codes: list[str] | None = field(default=None, repr=False)
 
 
@@ -71,6 +78,9 @@ _columns = (
     Login.password_at,
     Login.second_factor_at,
     Login.second_factor,
+    Login.passkey_at,
+    Login.passkey,
+    Login.level,
     Login.product,
     Login.device,
     Login.device_digest,
@@ -80,8 +90,9 @@ _columns = (
 
 
 def _pending(row: AnyRow) -> Pending:
-    proofs = Proofs(row.password_at, row.second_factor_at, row.second_factor or "otp")
-    return Pending(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, Client(row.product, row.device, row.device_digest))
+    proofs = Proofs(row.password_at, row.second_factor_at, row.second_factor or "otp", row.passkey_at, row.passkey or "hwk")
+    client = Client(row.product, row.device, row.device_digest)
+    return Pending(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
 
 
 def _open(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
@@ -98,7 +109,7 @@ async def tried(session: Session, world: World, handle: UnfinishedLogin) -> Pend
     return _pending(row) if row is not None else None
 
 
-async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Need, datetime]:
+async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Due, datetime]:
     """(the login of a handle, what it wants, until when). Raises LoginOver."""
     async with world.db.read() as session:
         row = (await session.execute(select(*_columns).where(*_open(handle, world.clock.now())))).one_or_none()
@@ -106,7 +117,7 @@ async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Need, d
             raise LoginOver
         pending = _pending(row)
         due = await wanted(session, world, pending)
-    guessed_out = row.attempts >= world.settings.login_tries and due is not Need.NEW_PASSWORD  # which takes no code
+    guessed_out = row.attempts >= world.settings.login_tries and (due is None or due.need is not Need.NEW_PASSWORD)  # which takes no code
     if due is None or guessed_out:
         raise LoginOver
     return pending, due, row.expires_at
@@ -115,17 +126,27 @@ async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Need, d
 async def account(session: Session, world: World, pending: Pending) -> Account:
     """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
     changing = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
-    row = (await session.execute(select(OWNED.label("owned"), changing.label("changing")).where(User.id == pending.user_id))).one()
-    wanted = world.settings.mfa == "required"
-    if pending.client.product is not None and not wanted:
-        requires = await session.scalar(select(Product.requires).where(Product.code == pending.client.product))
-        wanted = bool(IMPLIED & set(requires or ()))
-    return Account(bool(row.owned), wanted, bool(row.changing))
+    has = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "changing": changing}
+    asked = select(*(condition.label(name) for name, condition in has.items())).where(User.id == pending.user_id)
+    row = (await session.execute(asked)).one()
+    requires: set[str] = set()
+    if pending.client.product is not None:
+        requires = set(await session.scalar(select(Product.requires).where(Product.code == pending.client.product)) or ())
+    return Account(
+        has_second_factor=bool(row.second_factor),
+        has_totp=bool(row.totp),
+        has_passkey=bool(row.passkey) and world.settings.passkeys,
+        wants_second_factor=world.settings.mfa == "required" or "second_factor" in requires,
+        wants_passkey="passkey" in requires,
+        must_change_password=bool(row.changing),
+    )
 
 
-async def wanted(session: Session, world: World, pending: Pending) -> Need | None:
+async def wanted(session: Session, world: World, pending: Pending) -> Due | None:
     """What the login still wants; None when it is complete."""
-    return rules.need(await account(session, world, pending), pending.proofs, step_up=pending.session_id is not None)
+    whose = await account(session, world, pending)
+    need = rules.need(whose, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
+    return Due(need, rules.ways(whose, need)) if need is not None else None
 
 
 async def conclude(session: Session, world: World, sign: Signer, origin: Origin, pending: Pending) -> Opened | Incomplete:
@@ -148,19 +169,27 @@ async def conclude(session: Session, world: World, sign: Signer, origin: Origin,
     return tokens.handed_out(world, sign, *opened)
 
 
-async def _go_on(session: Session, world: World, pending: Pending, wanted: Need) -> Incomplete:
+def _stored(proofs: Proofs) -> dict[str, Any]:
+    return {
+        "password_at": proofs.password_at,
+        "second_factor_at": proofs.second_factor_at,
+        "second_factor": proofs.second_factor,
+        "passkey_at": proofs.passkey_at,
+        "passkey": proofs.key,
+    }
+
+
+async def _go_on(session: Session, world: World, pending: Pending, due: Due) -> Incomplete:
     if pending.login_id is None:
-        return await begun(session, world, pending, wanted)
-    proofs = pending.proofs
-    shown = {"password_at": proofs.password_at, "second_factor_at": proofs.second_factor_at, "second_factor": proofs.second_factor}
-    still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(shown).returning(Login.expires_at)
-    expires_at = await session.scalar(still)
+        return await begun(session, world, pending, due)
+    still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_stored(pending.proofs))
+    expires_at = await session.scalar(still.returning(Login.expires_at))
     if expires_at is None:
         raise LoginOver
-    return Incomplete(None, expires_at, pending.done, wanted)
+    return Incomplete(None, expires_at, pending.done, due)
 
 
-async def begun(session: Session, world: World, pending: Pending, wanted: Need) -> Incomplete:
+async def begun(session: Session, world: World, pending: Pending, due: Due | None = None) -> Incomplete:
     """A new handle: a bearer of nothing but the next step. Some that are past their time go with it."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = now + world.settings.login_lifetime
@@ -170,9 +199,8 @@ async def begun(session: Session, world: World, pending: Pending, wanted: Need) 
         "session_id": pending.session_id,
         "token_hash": token_digest(token),
         "auth_epoch": pending.epoch,
-        "password_at": pending.proofs.password_at,
-        "second_factor_at": pending.proofs.second_factor_at,
-        "second_factor": pending.proofs.second_factor,
+        "level": pending.level,
+        **_stored(pending.proofs),
         "product": pending.client.product,
         "device": pending.client.device,
         "device_digest": pending.client.digest,
@@ -180,9 +208,12 @@ async def begun(session: Session, world: World, pending: Pending, wanted: Need) 
         "expires_at": expires_at,
     }
     await session.execute(insert(Login).values(values))
+    due = due or await wanted(session, world, pending)
+    if due is None:
+        raise LoginOver
     stale = select(Login.id).where(Login.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
     await session.execute(delete(Login).where(Login.id.in_(stale)))
-    return Incomplete(token, expires_at, pending.done, wanted)
+    return Incomplete(token, expires_at, pending.done, due)
 
 
 async def _finish(session: Session, world: World, login_id: UUID) -> bool:
@@ -193,8 +224,8 @@ async def _finish(session: Session, world: World, login_id: UUID) -> bool:
 
 async def state(world: World, handle: UnfinishedLogin) -> Incomplete:
     """Where an unfinished login stands. Raises LoginOver."""
-    pending, wanted, expires_at = await found(world, handle)
-    return Incomplete(None, expires_at, pending.done, wanted)
+    pending, due, expires_at = await found(world, handle)
+    return Incomplete(None, expires_at, pending.done, due)
 
 
 async def cancel(world: World, handle: UnfinishedLogin) -> None:
@@ -205,6 +236,7 @@ async def cancel(world: World, handle: UnfinishedLogin) -> None:
         await session.execute(update(Login).where(*same).values(finished_at=now))
 
 
-def shown(pending: Pending, now: datetime, method: str) -> Pending:
-    """The login with its second factor just shown."""
-    return replace(pending, proofs=Proofs(pending.proofs.password_at, now, method))
+def shown(pending: Pending, now: datetime, method: str, *, verified: bool = False) -> Pending:
+    """The login with its second factor just shown; `verified`: by a passkey, which verified its user."""
+    proofs = replace(pending.proofs, second_factor_at=now, second_factor=method)
+    return replace(pending, proofs=replace(proofs, passkey_at=now, key=method) if verified else proofs)

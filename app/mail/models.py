@@ -22,6 +22,7 @@ class Template(StrEnum):
     FACTOR_ADDED = "factor_added"
     FACTOR_REMOVED = "factor_removed"
     FACTORS_RESET = "factors_reset_by_operator"
+    PASSKEY_SUSPECTED = "passkey_suspected"
     RECOVERY_CODE_USED = "recovery_codes_used"
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  the name of a letter, not a password

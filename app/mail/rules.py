@@ -26,6 +26,7 @@ FACTS: Mapping[Template, frozenset[str]] = {
     Template.FACTOR_ADDED: frozenset({"kind", "when"}),
     Template.FACTOR_REMOVED: frozenset({"kind", "when"}),
     Template.FACTORS_RESET: frozenset({"when"}),
+    Template.PASSKEY_SUSPECTED: frozenset({"when"}),
     Template.RECOVERY_CODE_USED: frozenset({"left", "when"}),
     Template.RECOVERY_CODES_RENEWED: frozenset({"when"}),
     Template.PASSWORD_CHANGED: frozenset({"when"}),

@@ -52,6 +52,7 @@ async def erase(session: Session, user_id: UUID) -> bool:
         "age_band": AgeBand.UNKNOWN,
         "preferences": {},
         "external_id": None,
+        "handle": None,
         "metadata": {},
         "status": Status.ERASED,
         "last_login_at": None,

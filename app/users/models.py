@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import String
+from sqlalchemy import Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -29,10 +29,11 @@ class User(Base):
     """`email` as it was given, `email_folded` for recognising it again, whatever its case and width.
 
     Raise `auth_epoch`, and every session and unfinished login of before is dead. `region` is a country, one of its subdivisions, or
-    three digits of UN M.49.
+    three digits of UN M.49. `handle` is what passkeys call the user: 64 random bytes (WebAuthn Level 3 section 14.6.1).
     """
 
     __tablename__ = "users"
+    __table_args__ = (Index("uq_users_handle", "handle", unique=True),)
 
     id: Mapped[Identifier]
     email: Mapped[str] = mapped_column(String(254))
@@ -46,6 +47,7 @@ class User(Base):
     preferences: Mapped[JsonMap] = mapped_column(default=dict, server_default="{}")
     status: Mapped[Word]
     auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    handle: Mapped[bytes | None] = mapped_column(LargeBinary(64))
     external_id: Mapped[str | None] = mapped_column(String(200), unique=True)
     metadata_: Mapped[JsonMap] = mapped_column("metadata")
     created_at: Mapped[Instant]

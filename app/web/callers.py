@@ -75,6 +75,7 @@ class Subject(EndUser):
     amr: tuple[str, ...]
     auth_time: datetime
     second_factor_at: datetime | None
+    passkey_at: datetime | None
     password_at: datetime | None
     email_verified: bool
     has_second_factor: bool
@@ -235,6 +236,11 @@ async def unfinished_login(caller: AnyCaller) -> UnfinishedLogin:
     return caller
 
 
+async def login_or_nobody(caller: AnyCaller) -> UnfinishedLogin | None:
+    """An unfinished login to go on with; nobody if there is no Authorization header at all."""
+    return None if caller is None else await unfinished_login(caller)
+
+
 async def asker(caller: AnyCaller) -> EndUser | Device | None:
     """Whoever may ask for a decision: an end user as the token says, a seat, or nobody yet. Never an operator."""
     if caller is None or isinstance(caller, EndUser | Device):
@@ -269,6 +275,7 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     live_asker: ("end_user", "activation", ""),
     seat_keeper: ("end_user", "activation"),
     unfinished_login: ("login",),
+    login_or_nobody: ("login", ""),
     live_caller: ("operator", "end_user", "activation", ""),
 }
 """Which OpenAPI security schemes a dependency stands for; the empty one means that none is also good."""
@@ -281,4 +288,5 @@ Asker = Annotated[EndUser | Device | None, Depends(asker)]
 LiveAsker = Annotated[Subject | Device | None, Depends(live_asker)]
 SeatKeeper = Annotated[Subject | Device, Depends(seat_keeper)]
 TheDevice = Annotated[Device, Depends(device)]
+MaybeLogin = Annotated[UnfinishedLogin | None, Depends(login_or_nobody)]
 TheLogin = Annotated[UnfinishedLogin, Depends(unfinished_login)]

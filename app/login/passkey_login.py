@@ -1,0 +1,153 @@
+"""Logging in by a passkey: by it alone, without a name or a password, or as the second factor of a login or a step-up.
+
+A passkey that verified its user is two factors at once and opens a session by itself. One that was only touched is possession, no
+more than a password is knowledge: it goes on a login that a password began, and begins none (R31).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.base.problems import Problem
+from app.base.signing import Signer
+from app.catalog.models import Product
+from app.catalog.problems import ProductNotFound
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.login import ceremonies, passkeys, service, sessions, throttle, tokens, unfinished
+from app.login.ceremonies import Answered, Holder, Kind
+from app.login.holds import hold_account
+from app.login.passkeys import Options, Proven
+from app.login.problems import PasskeyMissing, PasskeyRefused, UserVerificationRequired
+from app.login.relying_party import octets
+from app.login.rules import PASSKEY_LEVEL, Need, Proofs
+from app.login.sessions import Client
+from app.login.tokens import Opened
+from app.login.unfinished import Incomplete
+from app.signing_keys.service import signer
+from app.users.models import Status
+from app.web.callers import Origin, UnfinishedLogin
+from app.world import World
+
+Credential = Mapping[str, Any]
+
+
+async def options(world: World, origin: Origin, client: Client) -> Options:
+    """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (R52).
+
+    Raises PasskeysOff, TooManyAttempts, ProductNotFound.
+    """
+    passkeys.party(world)
+    if client.product is not None and await world.db.one(_product(client.product), {}) is None:
+        raise ProductNotFound
+    async with world.db.write(stands=True) as session:
+        refusal = await throttle.posted(session, world, origin)
+        challenge = await ceremonies.begin(session, world, Kind.GET, Holder(), client) if refusal is None else None
+    if challenge is None:
+        raise refusal or PasskeyRefused
+    return passkeys.request(world, challenge, [], verifying=True)
+
+
+def _product(code: str) -> Any:
+    return select(Product.id).where(Product.code == code)
+
+
+async def options_for(world: World, handle: UnfinishedLogin) -> Options:
+    """The options for going on with a login or a step-up by a passkey of its user.
+
+    Raises PasskeysOff, LoginOver, StepNotDue, PasskeyMissing.
+    """
+    passkeys.party(world)
+    pending = await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
+    async with world.db.write() as session:
+        allowed = await passkeys.known(session, pending.user_id)
+        if not allowed:
+            raise PasskeyMissing
+        challenge = await ceremonies.begin(session, world, Kind.GET, Holder(pending.user_id, login_id=pending.login_id))
+    return passkeys.request(world, challenge, allowed, verifying=pending.level == PASSKEY_LEVEL)
+
+
+async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
+    """Log in by a passkey alone. One answer for all that does not fit: unknown, forged, suspended, unverified (R49).
+
+    Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
+    """
+    passkeys.party(world)
+    sign = await signer(world)
+    await throttle.knock(world, origin)
+    answered = await ceremonies.answer(world, Kind.GET, Holder(), credential)
+    it = await _judged(world, origin, answered, credential, None, verifying=True)
+    try:
+        return await _opened(world, sign, origin, it, answered.client)
+    except PasskeyRefused:
+        await _suspected(world, it)
+        await throttle.failed(world, origin, "passkey", it.owner.user_id, "spent")
+        raise
+
+
+async def _opened(world: World, sign: Signer, origin: Origin, it: Proven, client: Client) -> Opened:
+    now, user_id, epoch = world.clock.now(), it.owner.user_id, it.owner.auth_epoch
+    async with world.db.write() as session:
+        if not await hold_account(session, user_id, epoch) or not await passkeys.spend(session, it, now):
+            raise PasskeyRefused
+        proofs = Proofs(None, now, it.method, now, it.method)
+        opened = await sessions.open_session(session, world, origin, user_id, epoch, proofs, client)
+        await throttle.passed(session, world, origin)
+        return tokens.handed_out(world, sign, *opened)
+
+
+async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential) -> Opened | Incomplete:
+    """Go on with a login or a step-up by a passkey of its user.
+
+    Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
+    """
+    passkeys.party(world)
+    sign = await signer(world)
+    await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
+    pending = await service.tried(world, origin, handle)
+    answered = await ceremonies.answer(world, Kind.GET, Holder(pending.user_id, login_id=pending.login_id), credential)
+    it = await _judged(world, origin, answered, credential, pending.user_id, verifying=pending.level == PASSKEY_LEVEL)
+    now = world.clock.now()
+
+    async def spend(session: Session) -> bool:
+        return await passkeys.spend(session, it, now)
+
+    shown = unfinished.shown(pending, now, it.method, verified=it.shown.verified)
+    try:
+        return await service.proven(world, sign, origin, shown, spend, (), PasskeyRefused)
+    except PasskeyRefused:
+        await _suspected(world, it)
+        raise
+
+
+async def _judged(
+    world: World, origin: Origin, answered: Answered, credential: Credential, user_id: UUID | None, *, verifying: bool
+) -> Proven:
+    """The passkey, if it is genuine, of this user or of anybody who may log in, and verified where that is wanted. Else noted (R72)."""
+    row = await passkeys.find(world, octets(credential["id"]))
+    try:
+        it = passkeys.judged(world, row, answered, credential, named=user_id is not None)
+        if not _usable(it.owner, user_id):
+            raise PasskeyRefused
+        if verifying and not it.shown.verified:
+            raise UserVerificationRequired
+    except (PasskeyRefused, UserVerificationRequired) as refusal:
+        await throttle.failed(world, origin, "passkey", row.user_id if row is not None else None, _why(refusal))
+        raise
+    return it
+
+
+def _usable(owner: AnyRow, user_id: UUID | None) -> bool:
+    mine = user_id is None or bool(owner.user_id == user_id)
+    return mine and owner.status == Status.ACTIVE and owner.email_verified_at is not None
+
+
+def _why(refusal: Problem) -> str:
+    return "unverified_user" if isinstance(refusal, UserVerificationRequired) else "wrong"
+
+
+async def _suspected(world: World, it: Proven) -> None:
+    async with world.db.write(stands=True) as session:
+        await passkeys.suspect(session, world, it)

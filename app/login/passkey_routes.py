@@ -1,0 +1,67 @@
+"""Passkeys: registering one of one's own, and logging in by one."""
+
+from typing import Any
+
+from fastapi import Response
+
+from app.catalog.problems import ProductNotFound
+from app.login import factors, passkey_login, sessions
+from app.login.me_schemas import FactorAdded
+from app.login.passkey_schemas import AssertionIn, PasskeyOptions, PasskeyOptionsIn, RegistrationIn
+from app.login.problems import (
+    ChallengeSpent,
+    EmailNotVerified,
+    LoginOver,
+    PasskeyMissing,
+    PasskeyRefused,
+    PasskeysOff,
+    PasskeyTaken,
+    StepNotDue,
+    StepUpRequired,
+    TooManyPasskeys,
+    UserVerificationRequired,
+)
+from app.login.schemas import LoginComplete, LoginIncomplete, told
+from app.web.callers import MaybeLogin, TheOrigin, TheSubject, TheWorld
+from app.web.problems import LoginHandleRequired, SubjectTokenRequired, TooManyAttempts
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+
+router = new_router("login")
+MORE: dict[int | str, dict[str, Any]] = {202: {"model": LoginIncomplete, "description": "That was right; `next` says what else is wanted"}}
+STEP = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts)
+MINE = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
+
+
+@router.post("/v1/login/passkey/options", responses=refuses(*STEP, PasskeyMissing, ProductNotFound))
+async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyOptionsIn | None = None) -> PasskeyOptions:
+    """What to ask the browser for: any passkey of ours, or, with a login under way, one of its user."""
+    if login is not None:
+        return PasskeyOptions.of(await passkey_login.options_for(world, login))
+    asked = body or PasskeyOptionsIn()
+    client = sessions.client_of(world, asked.product, asked.device.model_dump() if asked.device else None)
+    return PasskeyOptions.of(await passkey_login.options(world, origin, client))
+
+
+@router.post("/v1/login/passkey", responses={**MORE, **refuses(*STEP, ChallengeSpent, PasskeyRefused, UserVerificationRequired)})
+async def log_in(
+    world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: AssertionIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Log in by a passkey alone, or go on with a login or a step-up by one."""
+    credential = body.credential.standard()
+    if login is not None:
+        return told(await passkey_login.go_on(world, origin, login, credential), response)
+    return told(await passkey_login.begin(world, origin, credential), response)
+
+
+@router.post("/v1/me/passkeys/options", responses=refuses(*MINE))
+async def registration_options(world: TheWorld, who: TheSubject) -> PasskeyOptions:
+    """What to ask the browser for, to register one passkey more."""
+    return PasskeyOptions.of(await factors.passkey_options(world, who))
+
+
+@router.post("/v1/me/passkeys", status_code=201, responses=refuses(*MINE, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys))
+async def register(world: TheWorld, who: TheSubject, body: RegistrationIn) -> FactorAdded:
+    """Register the passkey that the browser made. The first second factor of an account brings recovery codes, shown this once."""
+    transports = body.credential.response.transports
+    return FactorAdded.of(await factors.add_passkey(world, who, body.credential.standard(), {"name": body.name, "transports": transports}))

@@ -1,0 +1,93 @@
+"""Wire shapes of passkeys: the JSON forms that WebAuthn Level 3 section 5.1 gives to what a browser takes and answers.
+
+They are the standard's, so members that we do not know are left aside, not refused.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field
+
+from app.login.passkeys import Options
+from app.login.schemas import DeviceIn
+from app.web.shapes import Instant, Name, Shape, Slug
+
+
+def _octets(most: int) -> Any:
+    """Unpadded base64url of so many bytes at most (RFC 4648 section 5)."""
+    return Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=1, max_length=(most * 4 + 2) // 3)
+
+
+CredentialId = Annotated[str, _octets(1023)]
+ClientData = Annotated[str, _octets(4096)]
+
+
+class Standard(Shape):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class AttestationResponse(Standard):
+    client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
+    attestation_object: Annotated[str, _octets(16_384), Field(alias="attestationObject")]
+    transports: Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=10)] = []
+
+
+class AssertionResponse(Standard):
+    client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
+    authenticator_data: Annotated[str, _octets(4096), Field(alias="authenticatorData")]
+    signature: Annotated[str, _octets(8192), Field(repr=False)]
+    user_handle: Annotated[Annotated[str, _octets(64)] | None, Field(alias="userHandle")] = None
+
+
+class Credential(Standard):
+    id: CredentialId
+    raw_id: Annotated[CredentialId, Field(alias="rawId")]
+    type: Literal["public-key"]
+
+    def standard(self) -> Mapping[str, Any]:
+        """As the browser said it."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class Registration(Credential):
+    """`RegistrationResponseJSON`: what `navigator.credentials.create()` gave, by its `toJSON()`."""
+
+    response: AttestationResponse
+
+
+class Assertion(Credential):
+    """`AuthenticationResponseJSON`: what `navigator.credentials.get()` gave, by its `toJSON()`."""
+
+    response: AssertionResponse
+
+
+class RegistrationIn(Shape):
+    """`name`: what the user will recognise in the list of factors."""
+
+    credential: Registration
+    name: Name | None = None
+
+
+class AssertionIn(Shape):
+    credential: Assertion
+
+
+class PasskeyOptionsIn(Shape):
+    """For a login by a passkey alone: what it is for, and on which device. With a login under way both were said before."""
+
+    product: Slug | None = None
+    device: DeviceIn | None = None
+
+
+class PasskeyOptions(Shape):
+    """`public_key` is for `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.
+
+    Good for one answer, until `expires_at`.
+    """
+
+    public_key: dict[str, Any]
+    expires_at: Instant
+
+    @classmethod
+    def of(cls, it: Options) -> Self:
+        return cls(public_key=dict(it.public_key), expires_at=it.expires_at)
