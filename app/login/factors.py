@@ -107,7 +107,7 @@ async def passkey_options(world: World, who: Subject) -> Options:
     may_manage(world, who)
     async with world.db.write() as session:
         await hold_subject(session, world, who)
-        return await passkeys.creation(session, world, who.id, who.session_id)
+        return await passkeys.creation(session, world, Holder(who.id, who.session_id))
 
 
 async def add_passkey(world: World, who: Subject, credential: Mapping[str, Any], named: Mapping[str, Any]) -> Added:

@@ -16,6 +16,7 @@ from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Session
 from app.db.types import AnyRow
+from app.events.service import Actor
 from app.login import ceremonies, passkeys, service, sessions, throttle, tokens, unfinished
 from app.login.ceremonies import Answered, Holder, Kind
 from app.login.holds import hold_account
@@ -120,6 +121,34 @@ async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credentia
     except PasskeyRefused:
         await _suspected(world, it)
         raise
+
+
+async def enrol(world: World, handle: UnfinishedLogin) -> Options:
+    """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
+    passkeys.party(world)
+    pending = await service.enrolling(world, handle)
+    async with world.db.write() as session:
+        return await passkeys.creation(session, world, Holder(pending.user_id, login_id=pending.login_id))
+
+
+async def confirm(
+    world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential, named: Mapping[str, Any]
+) -> Opened | Incomplete:
+    """Store it and go on with the login, which it was shown in; the recovery codes come along, this once.
+
+    Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
+    """
+    passkeys.party(world)
+    sign = await signer(world)
+    await service.due(world, handle, Need.ENROLMENT)
+    pending = await service.tried(world, origin, handle)
+    answered = await ceremonies.answer(world, Kind.CREATE, Holder(pending.user_id, login_id=pending.login_id), credential)
+    made = passkeys.made(world, answered, credential)
+
+    async def add(session: Session) -> None:
+        await passkeys.add(session, world, Actor("user", pending.user_id), pending.user_id, made, named)
+
+    return await service.enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), made.method, verified=True), add)
 
 
 async def _judged(

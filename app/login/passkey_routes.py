@@ -22,7 +22,7 @@ from app.login.problems import (
     UserVerificationRequired,
 )
 from app.login.schemas import LoginComplete, LoginIncomplete, told
-from app.web.callers import MaybeLogin, TheOrigin, TheSubject, TheWorld
+from app.web.callers import MaybeLogin, TheLogin, TheOrigin, TheSubject, TheWorld
 from app.web.problems import LoginHandleRequired, SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -54,6 +54,26 @@ async def log_in(
     return told(await passkey_login.begin(world, origin, credential), response)
 
 
+ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
+
+
+@router.post("/v1/login/passkey/enroll", responses=refuses(*ENROL))
+async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
+    """Register a passkey in the middle of a login that wants a second factor where there is none: what to ask the browser for."""
+    return PasskeyOptions.of(await passkey_login.enrol(world, login))
+
+
+@router.post(
+    "/v1/login/passkey/confirm",
+    responses={**MORE, **refuses(*ENROL, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys)},
+)
+async def confirm(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: RegistrationIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Store the passkey that the browser made, and go on with the login; the answer has the recovery codes, this once."""
+    return told(await passkey_login.confirm(world, origin, login, body.credential.standard(), body.named()), response)
+
+
 @router.post("/v1/me/passkeys/options", responses=refuses(*MINE))
 async def registration_options(world: TheWorld, who: TheSubject) -> PasskeyOptions:
     """What to ask the browser for, to register one passkey more."""
@@ -63,5 +83,4 @@ async def registration_options(world: TheWorld, who: TheSubject) -> PasskeyOptio
 @router.post("/v1/me/passkeys", status_code=201, responses=refuses(*MINE, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys))
 async def register(world: TheWorld, who: TheSubject, body: RegistrationIn) -> FactorAdded:
     """Register the passkey that the browser made. The first second factor of an account brings recovery codes, shown this once."""
-    transports = body.credential.response.transports
-    return FactorAdded.of(await factors.add_passkey(world, who, body.credential.standard(), {"name": body.name, "transports": transports}))
+    return FactorAdded.of(await factors.add_passkey(world, who, body.credential.standard(), body.named()))

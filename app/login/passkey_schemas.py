@@ -67,6 +67,10 @@ class RegistrationIn(Shape):
     credential: Registration
     name: Name | None = None
 
+    def named(self) -> Mapping[str, Any]:
+        """What is stored of it beside the key."""
+        return {"name": self.name, "transports": self.credential.response.transports}
+
 
 class AssertionIn(Shape):
     credential: Assertion

@@ -22,7 +22,7 @@ from app.login.ceremonies import Answered, Challenge, Holder, Kind
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.owned import LIVE_PASSKEY as _LIVE
 from app.login.problems import PasskeyRefused, PasskeysOff, PasskeyTaken, TooManyPasskeys
-from app.login.relying_party import HANDLE_OCTETS, Known, Made, NotGenuine, RelyingParty, Shown, octets
+from app.login.relying_party import HANDLE_OCTETS, Known, Made, NotGenuine, RelyingParty, Shown, method, octets
 from app.mail.models import Template
 from app.users.models import User
 from app.world import World
@@ -63,8 +63,7 @@ class Proven:
 
     @property
     def method(self) -> str:
-        """RFC 8176: a key in hardware, or one in software that is carried from device to device."""
-        return "swk" if self.owner.synced else "hwk"
+        return method(synced=bool(self.owner.synced))
 
 
 def party(world: World) -> RelyingParty:
@@ -75,17 +74,18 @@ def party(world: World) -> RelyingParty:
     return it
 
 
-async def known(session: Session, user_id: UUID) -> list[Known]:
+async def known(session: Session, user_id: UUID | None) -> list[Known]:
     """The live passkeys of a user."""
     return [Known(row.credential_id, row.transports or ()) for row in await session.execute(_of_user, {"user": user_id})]
 
 
-async def creation(session: Session, world: World, user_id: UUID, session_id: UUID) -> Options:
+async def creation(session: Session, world: World, holder: Holder) -> Options:
     """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (R35)."""
+    user_id = holder.user_id
     fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.octets(HANDLE_OCTETS))
     await session.execute(fresh)
     user = (await session.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
-    challenge = await ceremonies.begin(session, world, Kind.CREATE, Holder(user_id, session_id))
+    challenge = await ceremonies.begin(session, world, Kind.CREATE, holder)
     existing = await known(session, user_id)
     named = user.display_name or user.email
     made = party(world).creation_options(challenge.octets, user.handle, user.email, named, existing)

@@ -72,6 +72,15 @@ class Made:
     synced: bool
     backed_up: bool
 
+    @property
+    def method(self) -> str:
+        return method(synced=self.synced)
+
+
+def method(*, synced: bool) -> str:
+    """RFC 8176: a key in hardware, or one that is carried from device to device."""
+    return "swk" if synced else "hwk"
+
 
 @dataclass(frozen=True)
 class Shown:

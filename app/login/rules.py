@@ -92,6 +92,7 @@ class Account:
     has_passkey: bool
     wants_second_factor: bool
     wants_passkey: bool
+    takes_passkeys: bool
     must_change_password: bool
 
 
@@ -102,6 +103,8 @@ def ways(account: Account, wanted: Need) -> tuple[str, ...]:
         if account.wants_passkey:
             had.reverse()
         return (*(way for way, has in had if has), "use_recovery_code")
+    if wanted is Need.ENROLMENT and account.takes_passkeys:
+        return ("enroll_passkey",) if account.wants_passkey else ("enroll_totp", "enroll_passkey")
     return {Need.PASSKEY: ("verify_passkey",), Need.ENROLMENT: ("enroll_totp",), Need.NEW_PASSWORD: ("change_password",)}[wanted]
 
 

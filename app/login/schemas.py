@@ -127,6 +127,7 @@ HREFS = {
     "verify_passkey": "/v1/login/passkey/options",
     "use_recovery_code": "/v1/login/recovery-code",
     "enroll_totp": "/v1/login/totp/enroll",
+    "enroll_passkey": "/v1/login/passkey/enroll",
     "change_password": "/v1/login/password",
 }
 """Where each way is begun. Told only after the first factor has passed, so that nothing can be probed with it (R52)."""

@@ -208,11 +208,17 @@ async def proven(
         raise
 
 
-async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
-    """Set an authenticator up in the middle of a login that cannot end without one. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
+async def enrolling(world: World, handle: UnfinishedLogin) -> Pending:
+    """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
     pending = await due(world, handle, Need.ENROLMENT)
     if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
         raise LoginOver("The password was shown too long ago; begin again.")
+    return pending
+
+
+async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+    """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
+    pending = await enrolling(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
@@ -224,16 +230,25 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
     sign = await signer(world)
     await due(world, handle, Need.ENROLMENT)
     pending = await tried(world, origin, handle)
-    actor, now = Actor("user", pending.user_id), world.clock.now()
     confirmed = await totp.checked(world, origin, pending.user_id, None, code)
-    paper = await recovery.print_paper(world)
+
+    async def add(session: Session) -> None:
+        await totp.activate(session, world, Actor("user", pending.user_id), pending.user_id, confirmed)
+
+    return await enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), "otp"), add)
+
+
+async def enrolled(
+    world: World, sign: Signer, origin: Origin, shown: Pending, add: Callable[[Session], Awaitable[object]]
+) -> Opened | Incomplete:
+    """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (R59). Raises LoginOver."""
+    actor, paper = Actor("user", shown.user_id), await recovery.print_paper(world)
     async with world.db.write() as session:
-        await _hold(session, pending)
-        epoch = await revocation.end_all(session, world, actor, pending.user_id, "factor_added", login_id=pending.login_id)
-        await totp.activate(session, world, actor, pending.user_id, confirmed)
-        await recovery.replace(session, world, actor, pending.user_id, paper)
-        shown = replace(unfinished.shown(pending, now, "otp"), epoch=epoch)
-        outcome = await unfinished.conclude(session, world, sign, origin, shown)
+        await _hold(session, shown)
+        epoch = await revocation.end_all(session, world, actor, shown.user_id, "factor_added", login_id=shown.login_id)
+        await add(session)
+        await recovery.replace(session, world, actor, shown.user_id, paper)
+        outcome = await unfinished.conclude(session, world, sign, origin, replace(shown, epoch=epoch))
         await throttle.passed(session, world, origin)
     return replace(outcome, recovery_codes=paper.codes)
 

@@ -26,6 +26,8 @@ from app.world import World
 
 PREFIX = "lgn_"
 SWEPT = 20
+IMPLIED = {"second_factor", "passkey"}
+"""Requirements of a product that no password alone will meet."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,9 @@ async def account(session: Session, world: World, pending: Pending) -> Account:
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
         has_passkey=bool(row.passkey) and world.settings.passkeys,
-        wants_second_factor=world.settings.mfa == "required" or "second_factor" in requires,
+        wants_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
         wants_passkey="passkey" in requires,
+        takes_passkeys=world.settings.passkeys,
         must_change_password=bool(row.changing),
     )
 

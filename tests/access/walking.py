@@ -64,12 +64,33 @@ class Walker:
         while told["status"] == "incomplete":
             auth = {"Authorization": f"Login {told['login']['token']}"} if told["login"]["token"] else auth
             step = told["next"][0]["any_of"][0]
-            if step["action"] == "enroll_totp":
-                self.person.secret = (await self.given.post(step["href"], {}, auth))["secret"]
-                told = await self.given.post("/v1/login/totp/confirm", {"code": self.shown()}, auth)
-            else:
-                told = await self.given.post(step["href"], {"code": self.shown()}, auth)
+            told = await self.ways[step["action"]](step["href"], auth)
         self.token = told["access_token"]
+
+    @property
+    def ways(self) -> Mapping[str, Callable[[str, Told], Awaitable[Told]]]:
+        """How each step that a login can want is taken."""
+        return {
+            "verify_totp": self.verify_totp, "enroll_totp": self.set_totp_up,
+            "verify_passkey": self.show_passkey, "enroll_passkey": self.make_passkey,
+        }  # fmt: skip
+
+    async def verify_totp(self, href: str, auth: Told) -> Told:
+        return await self.given.post(href, {"code": self.shown()}, auth)
+
+    async def set_totp_up(self, href: str, auth: Told) -> Told:
+        self.person.secret = (await self.given.post(href, {}, auth))["secret"]
+        return await self.given.post("/v1/login/totp/confirm", {"code": self.shown()}, auth)
+
+    async def show_passkey(self, href: str, auth: Told) -> Told:
+        asked = await self.given.post(href, {}, auth)
+        shown = self.person.authenticator.get(asked["public_key"])
+        return await self.given.post("/v1/login/passkey", {"credential": shown}, auth)
+
+    async def make_passkey(self, href: str, auth: Told) -> Told:
+        asked = await self.given.post(href, {}, auth)
+        made = self.person.authenticator.create(asked["public_key"])
+        return await self.given.post("/v1/login/passkey/confirm", {"credential": made}, auth)
 
 
 async def log_in(it: Walker, reason: Told) -> None:
@@ -85,6 +106,12 @@ async def enroll_totp(it: Walker, reason: Told) -> None:
     made = await it.given.post(reason["href"], {}, it.auth)
     it.person.secret = made["secret"]
     await it.given.post(f"{reason['href']}/{made['id']}/confirm", {"code": it.shown()}, it.auth)
+
+
+async def enroll_passkey(it: Walker, reason: Told) -> None:
+    asked = await it.given.post(reason["href"], {}, it.auth)
+    credential = it.person.authenticator.create(asked["public_key"])
+    await it.given.post("/v1/me/passkeys", {"credential": credential}, it.auth)
 
 
 async def enter_key(it: Walker, reason: Told) -> None:
@@ -116,7 +143,7 @@ async def accept_agreement(it: Walker, reason: Told) -> None:
 
 
 ACTS: Mapping[str, Callable[[Walker, Told], Awaitable[None]]] = {
-    "log_in": log_in, "step_up": step_up, "enroll_totp": enroll_totp, "enter_key": enter_key, "name_device": name_device,
-    "activate": activate, "accept_agreement": accept_agreement,
+    "log_in": log_in, "step_up": step_up, "enroll_totp": enroll_totp, "enroll_passkey": enroll_passkey, "enter_key": enter_key,
+    "name_device": name_device, "activate": activate, "accept_agreement": accept_agreement,
 }  # fmt: skip
 """How each thing that can be asked of an application is done."""
