@@ -1,0 +1,99 @@
+"""Headless Chromium by the W3C WebDriver protocol, with a virtual authenticator (WebAuthn Level 3 section 11): two dozen lines of HTTP."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from tests.servers import PATIENCE, free_port
+
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver section 12.1
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--window-size=800,900",
+)  # fmt: skip
+WANTED = "apt-get install chromium chromium-driver"
+
+
+def program(*names: str) -> str:
+    found = next((path for path in map(shutil.which, names) if path), None)
+    assert found, f"{' or '.join(names)} is not on this machine; on Debian: {WANTED}"
+    return found
+
+
+class Browser:
+    """A browser with an empty profile, at a page."""
+
+    def __init__(self, profile: Path) -> None:
+        port = free_port()
+        self.driver = [program("chromedriver"), f"--port={port}"]
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+        self.options = {"binary": program("chromium", "chromium-browser", "google-chrome"), "args": [*QUIET, f"--user-data-dir={profile}"]}
+        self.session = self.authenticator = ""
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(self.driver, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE
+        while not self._ready():
+            assert time.monotonic() < deadline, "the driver did not come up"
+            time.sleep(0.1)
+        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self.options}}}
+        self.session = "/session/" + self.call("POST", "/session", wanted)["sessionId"]
+        like = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True}
+        self.authenticator = f"{self.session}/webauthn/authenticator/{self.call('POST', f'{self.session}/webauthn/authenticator', like)}"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.session:
+            self.call("DELETE", self.session)
+        self.http.close()
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+
+    def _ready(self) -> bool:
+        try:
+            return bool(self.call("GET", "/status")["ready"])
+        except httpx.TransportError:
+            return False
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        answer = self.http.request(method, path, json=body if body is not None or method != "POST" else {})
+        assert answer.is_success, answer.text
+        return answer.json()["value"]
+
+    def visit(self, url: str) -> None:
+        self.call("POST", f"{self.session}/url", {"url": url})
+
+    def _element(self, selector: str) -> str:
+        found = self.call("POST", f"{self.session}/element", {"using": "css selector", "value": selector})
+        return f"{self.session}/element/{found[ELEMENT]}"
+
+    def write(self, selector: str, text: str) -> None:
+        self.call("POST", f"{self._element(selector)}/value", {"text": text})
+
+    def click(self, selector: str) -> Any:
+        """Press a button and wait for what the page then says."""
+        self.call("POST", f"{self._element(selector)}/click")
+        deadline = time.monotonic() + PATIENCE
+        while not (said := self.call("GET", f"{self._element('#told')}/text")):
+            assert time.monotonic() < deadline, f"nothing came of {selector}"
+            time.sleep(0.05)
+        return json.loads(said)
+
+    def user_verified(self, *, verified: bool) -> None:
+        """Whether finger, face or PIN are shown from now on."""
+        self.call("POST", f"{self.authenticator}/uv", {"isUserVerified": verified})
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """What the authenticator keeps."""
+        kept: list[dict[str, Any]] = self.call("GET", f"{self.authenticator}/credentials")
+        return kept
+
+    def picture(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("GET", f"{self.session}/screenshot")))
