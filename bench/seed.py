@@ -17,13 +17,13 @@ from tests.agreements import making
 from tests.clock import TurnedClock
 from tests.given import Given, Person
 
-REQUIRES = ["license", "activation", "login", "second_factor", "eula"]
+REQUIRES = ["license", "activation", "login", "second_factor", "passkey", "eula"]
 CHECKED, ACTIVATED, MEMBERS, PEOPLE = 10_000, 2_000, 2_000, 16
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Someone whom the product lets in: logged in with both factors, terms accepted, on a device with a seat."""
+    """Someone whom the product lets in: logged in by a passkey, terms accepted, on a device with a seat."""
 
     token: str
     key: str
@@ -71,7 +71,8 @@ async def _seeded(world: World, given: Given) -> Seeded:
 async def _holder(given: Given, policy: dict[str, Any], terms: dict[str, Any]) -> Holder:
     """The clock of the code goes on one step for the second code, which the server accepts; so each person has a fresh one."""
     own = replace(given, clock=TurnedClock(Clock().now()))
-    person: Person = await own.strong()
+    person: Person = await own.with_passkey(await own.strong())
+    await own.by_passkey(person)
     await making.accepted(own, person, terms)
     license_ = await own.license(policy)
     await own.activation(license_, fingerprint := f"desk-{person.id}")

@@ -21,6 +21,7 @@ from app.base.entropy import Entropy
 from app.base.settings import Settings
 from app.db import schema
 from bench.load import HOST
+from tests.authenticator import ORIGIN, RP_ID
 
 DATABASE = "bench"
 PATIENCE = 30.0
@@ -120,6 +121,8 @@ def _environ(url: str, port: int, home: Path) -> Environ:
         "LICENTIA_ENCRYPTION_KEYS": "k1:" + b64encode(entropy.octets(32)).decode(),
         "LICENTIA_LOOKUP_KEY": b64encode(entropy.octets(32)).decode(),
         "LICENTIA_LOG_FORMAT": "json",
+        "LICENTIA_WEBAUTHN_RP_ID": RP_ID,
+        "LICENTIA_WEBAUTHN_ORIGINS": ORIGIN,
         "LICENTIA_VAR": str(home),
     }
 
