@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 
+from app.base import meters
 from app.base.sealing import token_digest
 from app.base.signing import Signer
 from app.catalog.models import Product
-from app.db.database import Session
+from app.db.database import Session, afterwards
 from app.db.types import AnyRow
 from app.login import rules, sessions, tokens
 from app.login.models import Factor, Login
@@ -180,6 +181,7 @@ async def begun(session: Session, world: World, pending: Pending, wanted: Need) 
         "expires_at": expires_at,
     }
     await session.execute(insert(Login).values(values))
+    afterwards(session, meters.unfinished.inc)
     stale = select(Login.id).where(Login.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
     await session.execute(delete(Login).where(Login.id.in_(stale)))
     return Incomplete(token, expires_at, pending.done, wanted)
