@@ -80,6 +80,8 @@ ABOUT = "May this person use this product on this device, now? Licenses, seats, 
 @asynccontextmanager
 async def _life(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
+    for name, sentence in world.settings.warnings():
+        log.warning("configuration", variable=name, told=sentence)
     try:
         await signer(world)
         await check_sealed(world, METADATA)
