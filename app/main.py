@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import structlog
-from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
@@ -93,7 +92,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
     async with mail.running(world), sealing.running(world):
         yield
     if (tracing := api.state.tracer_provider) is not None:
-        await to_thread.run_sync(tracing.shutdown)  # what was not sent yet
+        await tracing.ended()
     await world.db.close()
 
 
@@ -138,7 +137,7 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
         return {**told, "tracing": False}
     from app.base import spans  # noqa: PLC0415  an extra, and not cheap
 
-    return {**told, "tracing": True, "tracer_provider": spans.provider(__version__, door.told), "exclude": door.quiet}
+    return {**told, "tracing": True, "tracer_provider": spans.Tracing(__version__, door.told), "exclude": door.quiet}
 
 
 def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from app.base.settings import Settings
+from app.base.spans import LAST_SPANS
+from app.mail.runner import GRACE
 from app.main import ROUTERS
 from tests.house.source import ROOT
 
@@ -90,11 +92,12 @@ def test_probes_ask_what_the_program_answers() -> None:
 
 
 def test_a_pod_has_the_time_to_finish() -> None:
-    """The platform waits longer than the delay and the timeout together."""
-    needed = float(CONFIG["LICENTIA_SHUTDOWN_DELAY"]) + float(CONFIG["LICENTIA_SHUTDOWN_TIMEOUT"])
+    """The platform waits longer than the delay, the timeout, and what is done after them, together."""
+    after = GRACE + LAST_SPANS
+    needed = after + float(CONFIG["LICENTIA_SHUTDOWN_DELAY"]) + float(CONFIG["LICENTIA_SHUTDOWN_TIMEOUT"])
     assert DEPLOYMENT["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > needed
     ours = COMPOSE["services"]["licentia"]
-    composed = sum(float(ours["environment"][f"LICENTIA_SHUTDOWN_{name}"]) for name in ("DELAY", "TIMEOUT"))
+    composed = after + sum(float(ours["environment"][f"LICENTIA_SHUTDOWN_{name}"]) for name in ("DELAY", "TIMEOUT"))
     assert float(ours["stop_grace_period"].removesuffix("s")) > composed
 
 
