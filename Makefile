@@ -9,15 +9,17 @@ unexport PYTHONHOME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock openapi codes bench image-check clean
+.PHONY: help run test test-browser check format lock openapi codes bench image-check clean
 
 help:
 	@echo "make run     serve on http://127.0.0.1:8000 with an embedded SQLite database and a demo"
 	@echo "make test    the whole suite, on SQLite and on a real PostgreSQL started for the run"
-	@echo "make check   lint, types, floors, lock guard, migration drift, OpenAPI snapshot, Dockerfile"
+	@echo "make check   lint, types, floors, lock guard, migration drift, OpenAPI snapshot, Dockerfile, manifests"
+	@echo "make test-browser  passkeys in a real Chromium (Debian: apt-get install chromium chromium-driver)"
 	@echo "make bench   requests per second beside a floor measured in the same run (PostgreSQL)"
 	@echo "make format  rewrite the code in house style      make lock     renew the lock files"
-	@echo "make openapi renew the frozen OpenAPI and codes    make clean    remove .venv and caches"
+	@echo "make openapi renew the frozen OpenAPI, codes and the README's table of variables"
+	@echo "make clean   remove .venv and caches               make image-check  build and run the image (root, apt)"
 
 $(VENV)/.ready: requirements/dev.txt tools/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Licentia needs Python 3.11 or newer; set PYTHON=/path/to/python3")'
@@ -32,12 +34,17 @@ run: $(VENV)/.ready
 test: $(VENV)/.ready
 	@exec $(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-browser: $(VENV)/.ready
+	@exec $(BIN)/python -m pytest -q tests/browser/passkeys.py
+
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml
 	$(BIN)/python -m tests.snapshots --check
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/house tests/migrations
 
@@ -62,5 +69,5 @@ bench: $(VENV)/.ready
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-image-check:
+image-check: $(VENV)/.ready
 	deploy/image-check.sh

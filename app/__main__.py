@@ -1,11 +1,15 @@
 """`python -m app …`"""
 
 import gc
+import os
 import signal
 import sys
 
-# As PID 1 a process without a handler ignores SIGTERM, and the imports below take a while: stop politely from the first line.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+STOPPED = 128 + signal.SIGTERM
+
+# As PID 1 a process without a handler ignores SIGTERM, and the imports below take a while: stop from the first line. At once, for
+# SystemExit in the middle of an import may come out as another exception (inside `__set_name__`, until Python 3.12).
+signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))
 
 
 def main() -> None:
@@ -19,6 +23,7 @@ def main() -> None:
 
     gc.freeze()
     gc.enable()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
     run()
 
 

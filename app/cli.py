@@ -163,6 +163,8 @@ def _migrate(chosen: Settings) -> None:
 def check() -> None:
     """Read the configuration; tell what is wrong by name, never by value."""
     chosen = settings()
+    for name, sentence in chosen.warnings():
+        print(f"warning: {name}: {sentence}", file=sys.stderr)
     show(f"configuration is good ({chosen.env}, {chosen.database_url.partition(':')[0]})")
 
 

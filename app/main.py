@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -32,6 +33,7 @@ from app.agreements import sealing
 from app.base import logs
 from app.base.settings import Settings
 from app.login.pacing import keep_pace
+from app.mail import outbox
 from app.mail import runner as mail
 from app.models import METADATA
 from app.signing_keys.rotation import check_sealed
@@ -69,12 +71,16 @@ DOORMEN = Doormen(
     },
     subject=app.login.guard.subject,
 )
+MEASURES = (metrics.machinery, outbox.measured)
+"""What is looked at when the figures are asked for, rather than counted as it happens."""
 ABOUT = "May this person use this product on this device, now? Licenses, seats, login, agreements, and the decision that joins them."
 
 
 @asynccontextmanager
 async def _life(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
+    for name, sentence in world.settings.warnings():
+        log.warning("configuration", variable=name, told=sentence)
     try:
         await signer(world)
         await check_sealed(world, METADATA)
@@ -85,12 +91,15 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         log.warning("not_ready", cause=type(error).__name__)
     async with mail.running(world), sealing.running(world):
         yield
+    if (tracing := api.state.tracer_provider) is not None:
+        await tracing.ended()
     await world.db.close()
 
 
 def build_app(world: World) -> FastAPI:
     """The application over this world."""
     settings = world.settings
+    telemetry = _telemetry(settings)
     api = FastAPI(
         title="Licentia",
         version=__version__,
@@ -101,16 +110,14 @@ def build_app(world: World) -> FastAPI:
         openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={
-            "tracing": False,
-            "metrics": False,
-            "logs": False,
-        },  # asked of the environment on each request; its SDK is not among what we ship
+        telemetry=telemetry,
         middleware=_middleware(settings, partial(_fresh_id, world)),
     )
     api.state.world = world
     api.state.doormen = DOORMEN
     api.state.warm_up = signer
+    api.state.measures = MEASURES
+    api.state.tracer_provider = telemetry.get("tracer_provider")
     every = [route for router in ROUTERS for route in router.routes]
     api.router.routes.insert(0, routing.Signpost(every))
     api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
@@ -121,6 +128,16 @@ def build_app(world: World) -> FastAPI:
 
 def _fresh_id(world: World) -> str:
     return world.entropy.identifier().hex
+
+
+def _telemetry(settings: Settings) -> TelemetryConfig:
+    """A span for each request where that is configured; else nothing, whatever else the environment says."""
+    told: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+    if settings.traces == "off":
+        return {**told, "tracing": False}
+    from app.base import spans  # noqa: PLC0415  an extra, and not cheap
+
+    return {**told, "tracing": True, "tracer_provider": spans.Tracing(__version__, door.told), "exclude": door.quiet}
 
 
 def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:

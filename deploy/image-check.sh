@@ -1,22 +1,35 @@
 #!/usr/bin/env bash
 # Proves the image without a daemon: buildah builds it over a debootstrapped stand-in for the official base, runc runs it as
-# uid 10001 with a read-only root and no capabilities; it migrates, serves, reports its health and stops politely.
+# uid 10001 with a read-only root and no capabilities; it migrates, serves, answers the README's curl session, finishes a request
+# that runs while it is told to stop, reports its health and leaves politely.
 #
 # Wants root, and once: apt-get install --no-install-recommends buildah debootstrap runc
+# With --if-possible it installs them itself, and where the machine cannot do it (no root, no apt, no network, no containers) it
+# says so and ends well; an image that could be tried and is broken fails in either case.
 # Everything is kept below IMAGE_CHECK_DIR, so that the second run is faster; delete that folder to start afresh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work="${IMAGE_CHECK_DIR:-/var/tmp/licentia-image-check}"
 suite="${IMAGE_CHECK_SUITE:-bookworm}"
 port="${IMAGE_CHECK_PORT:-18437}"
+paths=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+certificates=/etc/ssl/certs/ca-certificates.crt
 base=localhost/python:stand-in
 image=localhost/licentia:check
 name="licentia-check-$$"
 container=""
-mkdir -p "$work"
+
+if_possible=""
+[ "${1:-}" != --if-possible ] || if_possible=yes
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+# What the machine lacks is no fault of the image.
+cannot() {
+    [ "$if_possible" ] || fail "$*"
+    printf 'image-check: not run here: %s\n' "$*"
+    exit 0
+}
 b() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver "${IMAGE_CHECK_DRIVER:-overlay}" "$@"; }
 
 tidy() {
@@ -25,20 +38,55 @@ tidy() {
 }
 trap tidy EXIT
 
-# The stand-in carries this machine's certificates, so that the Dockerfile needs no line about them.
-make_base() {
-    if [ ! -e "$work/base.done" ]; then
-        rm -rf "$work/base"
-        debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip "$suite" "$work/base" >"$work/debootstrap.log"
-        rm -rf "$work"/base/var/cache/apt/* "$work"/base/var/lib/apt/lists/* "$work"/base/usr/share/{doc,man,locale}
-        cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$work/base/etc/ssl/certs/ca-certificates.crt"
-        touch "$work/base.done"
+tools() {
+    local tool
+    for tool in buildah debootstrap runc openssl; do command -v "$tool" >/dev/null || return 1; done
+}
+
+prepared() {
+    [ "$(id -u)" = 0 ] || cannot "it wants root"
+    mkdir -p "$work"
+    if ! tools && [ "$if_possible" ]; then
+        command -v apt-get >/dev/null || cannot "there is no apt-get to install buildah, debootstrap and runc with"
+        { timeout 120 apt-get -qq update && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends \
+            buildah debootstrap runc openssl; } >"$work/apt.log" 2>&1 || cannot "buildah, debootstrap and runc cannot be installed; see $work/apt.log"
     fi
-    local scratch bundle=/etc/ssl/certs/ca-certificates.crt
-    scratch="$(b from scratch)"
-    b copy --quiet "$scratch" "$work/base" / >/dev/null
-    b config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env LANG=C.UTF-8 \
-        --env SSL_CERT_FILE=$bundle --env PIP_CERT=$bundle "$scratch"
+    tools || cannot "buildah, debootstrap and runc are missing"
+    [ -e "$work/base.done" ] || bootstrap || cannot "no base can be made; see $work/debootstrap.log"
+    [ "$(b images --quiet "$base" 2>/dev/null)" ] || commit_base || cannot "buildah does not work here"
+    chroot "$work/base" /usr/bin/env -u PIP_CONFIG_FILE PATH=$paths SSL_CERT_FILE=$certificates PIP_CERT=$certificates \
+        timeout 60 python3 -m pip --quiet index versions uv >/dev/null 2>&1 || cannot "the package index does not answer from inside of the base"
+    starts || cannot "runc starts no container here; see $work/start.log"
+}
+
+# Whether anything at all starts: the base itself, with a command that does nothing.
+starts() {
+    container="$(b from --pull-never "$base")"
+    mount="$(b mount "$container")"
+    mkdir -p "$work/bundle" "$work/nothing"
+    printf '{"Docker": {"config": {"User": "10001:10001", "Entrypoint": ["/bin/true"], "Cmd": [], "Env": [], "WorkingDir": "/"}}}' \
+        | python3 deploy/bundle.py --root "$mount" --data "$work/nothing" >"$work/bundle/config.json"
+    timeout 30 runc run --bundle "$work/bundle" "$name" >"$work/start.log" 2>&1 || return 1
+    b rm "$container" >/dev/null
+    container=""
+}
+
+# The stand-in carries this machine's certificates, so that the Dockerfile needs no line about them.
+bootstrap() {
+    rm -rf "$work/base"
+    timeout 600 debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip "$suite" "$work/base" \
+        >"$work/debootstrap.log" 2>&1 || return 1
+    rm -rf "$work"/base/var/cache/apt/* "$work"/base/var/lib/apt/lists/* "$work"/base/usr/share/{doc,man,locale}
+    cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$work/base$certificates"
+    mkdir -p "$work/base/data"
+    touch "$work/base.done"
+}
+
+commit_base() {
+    local scratch
+    scratch="$(b from scratch)" || return 1
+    b copy --quiet "$scratch" "$work/base" / >/dev/null || return 1
+    b config --env PATH=$paths --env LANG=C.UTF-8 --env SSL_CERT_FILE=$certificates --env PIP_CERT=$certificates "$scratch" || return 1
     b commit --quiet --rm "$scratch" "$base" >/dev/null
 }
 
@@ -70,7 +118,7 @@ gone_within() { # most seconds
 }
 
 say "base"
-[ "$(b images --quiet "$base" 2>/dev/null)" ] || make_base
+prepared
 say "build"
 build
 container="$(b from --pull-never "$image")"
@@ -112,8 +160,16 @@ healthy || fail "not healthy"
 ! runc exec "$name" /opt/venv/bin/python -c 'open("/srv/licentia/x", "w")' 2>/dev/null || fail "the root can be written"
 [ "$(stat -c %u "$work/data/licentia.db")" = 10001 ] || fail "the database is not where it belongs"
 
-say "SIGTERM while serving"
-runc kill "$name" TERM
+say "the README's curl session"
+python=.venv/bin/python
+[ -x "$python" ] || fail "the session wants .venv; run make image-check"
+rm -rf "$work/session"
+mkdir -p "$work/session/var"
+runc exec "$name" /opt/venv/bin/python -m app api-keys create root --scope '*' >"$work/session/var/operator.key"
+"$python" -m tests.readme.replay "http://127.0.0.1:$port" "$work/session" || fail "the session; its answers are in $work/session"
+
+say "SIGTERM with a request in flight"
+python3 deploy/in_flight.py "$port" "$work/session/var/operator.key" runc kill "$name" TERM || fail "the request was cut off"
 gone_within 8
 
 say "SIGTERM while starting"
@@ -123,4 +179,5 @@ until runc state "$name" 2>/dev/null | grep -q '"running"'; do sleep 0.02; done
 sleep 0.2
 runc kill "$name" TERM
 gone_within 4
+b rmi --prune >/dev/null 2>&1 || true
 say "the image is good"

@@ -1,4 +1,6 @@
-"""The frozen contract: the OpenAPI document and the list of codes. `python -m tests.snapshots --check` says what moved.
+"""The frozen contract: the OpenAPI document and the list of codes; and the README's table of variables.
+
+`python -m tests.snapshots --check` says what moved.
 
 A change of the contract is a decision: `--write` renews the files, and their diff is read in review. The program's version is
 not part of the contract.
@@ -19,6 +21,7 @@ from app.base.settings import Settings
 from app.main import build_app
 from app.web.errors import STATUS
 from app.world import World
+from tests import variables
 from tests.conftest import SECRETS
 
 FOLDER = Path(__file__).parent / "contract"
@@ -69,15 +72,21 @@ def write(folder: Path = FOLDER) -> None:
         (folder / name).write_text(render(), encoding="utf-8")
 
 
+def undocumented() -> str:
+    """How the README's table of variables differs from the program's, as a unified diff."""
+    return "".join(unified_diff(variables.current().splitlines(True), variables.table().splitlines(True), "README.md", "now"))
+
+
 def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:
     """The exit code: 0, 1 for a contract that moved, 2 for a wrong call."""
     if arguments == ["--write"]:
         write(folder)
+        variables.write()
         return 0
     if arguments != ["--check"]:
         sys.stderr.write(USAGE)
         return 2
-    if moved := drift(folder):
+    if moved := drift(folder) + undocumented():
         sys.stderr.write(moved + "The contract moved. If that is meant: make openapi\n")
     return 1 if moved else 0
 

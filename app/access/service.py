@@ -8,6 +8,7 @@ from hashlib import sha256
 from app.access import reading, rules
 from app.access.reading import Request
 from app.access.rules import Decision, Facts
+from app.base.meters import decided
 from app.base.signing import Signer
 from app.licenses import guesses, seats
 from app.licenses import rules as licensing
@@ -42,6 +43,7 @@ async def decide(world: World, ip: str | None, who: EndUser | None, device: Devi
     if decision.allow and not request.dry_run and facts.license is not None and licensing.renewal_due(facts.license, now):
         facts = replace(facts, license=await _renewed(world, facts.license))
         decision = rules.decide(facts, now)
+    decided("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
     level = acr(found.proofs, now, world.settings.second_factor_lifetime) if found.proofs else None
     answer = Answer(decision, facts, level, found.amr, None)
     if not decision.allow or request.dry_run:

@@ -7,6 +7,8 @@ from pydantic import SecretStr
 
 KEY_OCTETS = 32
 DRAWN = "wants 32 random bytes in base64, as `openssl rand -base64 32` prints them"
+DEVELOPMENT = b"dev-only"
+"""How a key begins that development made for itself: 24 random bytes are left, and production knows it by its mark."""
 PRINTABLE = frozenset(range(0x20, 0x7F))
 
 
@@ -47,3 +49,7 @@ def checked_ring(secret: SecretStr) -> SecretStr:
 def typed(key: bytes) -> bool:
     """Whether somebody typed the key, rather than drawing it: 32 random bytes are all printable once in 10^13 times."""
     return all(octet in PRINTABLE for octet in key)
+
+
+def made_for_development(key: bytes) -> bool:
+    return key.startswith(DEVELOPMENT)

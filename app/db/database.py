@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -29,8 +30,20 @@ class Held:
     session: Session | None = None
 
 
+_afterwards: WeakKeyDictionary[Session, list[Callable[[], None]]] = WeakKeyDictionary()
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
 _held: ContextVar[Held | None] = ContextVar("held", default=None)
+
+
+def afterwards(session: Session, act: Callable[[], None]) -> None:
+    """Do this at once after the transaction stands, and not at all if it does not. For counting: it must neither wait nor fail."""
+    _afterwards.setdefault(session, []).append(act)
+
+
+async def _commit(session: Session) -> None:
+    await session.commit()
+    for act in _afterwards.pop(session, ()):
+        act()
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,11 @@ class Database:
         await self.lane.close()
         await self.reader.dispose()
         await self.writer.dispose()
+
+    def connections(self) -> tuple[int, int]:
+        """(in use, most) of this process; a connection that waits in the fast lane is not in use."""
+        pools: list[Any] = [engine.pool for engine in {self.reader, self.writer}]
+        return sum(pool.checkedout() for pool in pools) - len(self.lane.idle), sum(pool.size() for pool in pools)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Session]:
@@ -123,7 +141,7 @@ class Database:
                 async with self.writer.connect() as session:
                     await dialect.begin_write(session)
                     yield session
-                    await session.commit()
+                    await _commit(session)
             else:
                 session = await held.stack.enter_async_context(self.writer.connect())
                 await dialect.begin_write(session)
@@ -155,4 +173,4 @@ class Database:
             held.session = await held.stack.enter_async_context(self.writer.connect())
             await dialect.begin_write(held.session)
         yield held.session
-        await held.session.commit()
+        await _commit(held.session)

@@ -4,8 +4,9 @@ from typing import Any
 
 from sqlalchemy import update
 
+from app.base.meters import seat_released
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Session, afterwards
 from app.events.service import Actor, record
 from app.licenses.models import Activation
 from app.world import World
@@ -20,6 +21,7 @@ async def release(session: Session, world: World, by: Actor, reason: str, *which
     gone = await session.execute(held.returning(_activations.c.id, _activations.c.license_id, _activations.c.user_id))
     rows = gone.all()
     for row in rows:
+        afterwards(session, seat_released.inc)
         subject = ("activation", row.id)
         await record(session, world, "activation.released", by, subject, row.user_id, license=str(row.license_id), reason=reason)
     return len(rows)

@@ -8,12 +8,13 @@ from uuid import UUID
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from app.base.durations import instant_text
+from app.base.meters import seat_refused, seat_taken
 from app.base.problems import Fact, Problem
 from app.base.sealing import Place, token_digest
 from app.catalog.models import SeatBy
 from app.catalog.rules import BY_USER
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Session, afterwards
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import claims, codes, erasure, first_activation, guesses, members, rules, standing
@@ -176,6 +177,7 @@ async def _take(session: Session, world: World, it: Standing, device: DeviceFact
         fresh = {"id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, by, seat_id), "created_at": now}
         row = (await session.execute(_new_seat, {**values, **fresh})).one()
     actor = by.actor if by else Actor("device", seat_id)
+    afterwards(session, seat_taken.inc)
     await record(session, world, "activation.taken", actor, ("activation", seat_id), by.id if by else None, license=str(it.license_id))
     return _held(replace(it, seats_used=it.seats_used + 1), row, token, new=True)
 
@@ -204,6 +206,7 @@ def _held(it: Standing, row: AnyRow, token: str, *, new: bool) -> Held:
 
 async def full(session: Session, world: World, it: Standing, by: Subject | None) -> Problem:
     """The refusal, with the seats that are in the way where the policy lets the holder give them back."""
+    seat_refused.inc()
     facts: dict[str, Fact] = {"seats": {"used": it.seats_used, "limit": it.seat_limit}}
     if it.self_service:
         in_the_way = live(world.clock.now()).where(_activations.c.license_id == it.license_id)
@@ -245,6 +248,7 @@ async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> 
             if not rules.seat_free(it):
                 raise await full(session, world, it, user)
             it = replace(it, seats_used=it.seats_used + 1)
+            afterwards(session, seat_taken.inc)
             await record(session, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
         held = await refreshed(session, world, it, seat)
         if isinstance(by, Device) and held.row.activated_at != by.since:

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration
+from app.base.meters import decided
 from app.base.problems import at
 from app.catalog import rules as catalog
 from app.catalog.models import Customer, Policy, Product, Starts
@@ -230,6 +231,9 @@ async def validate(
     row = await world.db.one(standing.BY_KEY, parameters)
     if row is None:
         await guesses.failed(world, ip, key)
-        return None, Verdict((rules.not_found(),), (), None)
-    found = standing.read(row)
-    return found, rules.judge(found, asked, now)
+        found, verdict = None, Verdict((rules.not_found(),), (), None)
+    else:
+        found = standing.read(row)
+        verdict = rules.judge(found, asked, now)
+    decided("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
+    return found, verdict

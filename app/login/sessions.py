@@ -8,8 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, func, insert, select, update
 
+from app.base import meters
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Session, afterwards
 from app.db.types import AnyRow
 from app.events.service import record
 from app.login import notices, refresh, revocation
@@ -88,6 +89,7 @@ async def open_session(
     await session.execute(update(User).where(User.id == user_id).values(last_login_at=now))
     await revocation.drop_oldest(session, world, user_id, now)
     await refresh.sweep(session, now)
+    afterwards(session, meters.opened.inc)
     actor = EndUser(user_id, session_id).actor
     await record(session, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
     await notices.new_login(session, world, origin, user_id, session_id, client.digest)
@@ -106,6 +108,7 @@ async def raise_session(
     if found is None:
         return None
     row = dict(found._mapping)
+    afterwards(session, meters.stepped_up.inc)
     actor = EndUser(user_id, session_id).actor
     await record(session, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
     return row, await refresh.replace(session, world, row)

@@ -15,9 +15,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy import case, delete, or_, select, update
 
+from app.base import meters
 from app.base.problems import Busy
 from app.db import dialect
-from app.db.database import Session
+from app.db.database import Session, afterwards
 from app.events.service import Actor, record
 from app.login.models import SessionRow, Throttle
 from app.users.erasure import still_there
@@ -35,12 +36,13 @@ SWEPT = 20
 class Ladder:
     """How long a wait follows on which attempt, and after how many there is no waiting any more but only recovery (R40)."""
 
+    factor: str
     steps: Sequence[tuple[int, timedelta]]
     stop: int = 100
 
 
-PASSWORD = Ladder(tuple((5 + n, min(timedelta(seconds=30 * 2**n), timedelta(minutes=15))) for n in range(6)))
-SECOND_FACTOR = Ladder(((10, timedelta(minutes=15)), (30, timedelta(hours=1))))
+PASSWORD = Ladder("password", tuple((5 + n, min(timedelta(seconds=30 * 2**n), timedelta(minutes=15))) for n in range(6)))
+SECOND_FACTOR = Ladder("second_factor", ((10, timedelta(minutes=15)), (30, timedelta(hours=1))))
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ async def attempt(session: Session, key: bytes, ladder: Ladder, now: datetime) -
     values = {"attempts": tried, "locked_until": case(*locks, else_=None), "expires_at": kept}
     free = (Throttle.attempts < ladder.stop, or_(Throttle.locked_until.is_(None), Throttle.locked_until <= now))
     first = {"attempts": 1, "locked_until": None, "expires_at": now + KEPT}
-    if await _counted(session, key, free, values, first):
+    if counted := await _counted(session, key, free, values, first):
+        if counted >= ladder.steps[0][0]:
+            afterwards(session, meters.LOCKOUTS.labels(ladder.factor).inc)
         await _sweep(session, now)
         return None
     return await _refusal(session, key, now, ladder.stop)
@@ -106,17 +110,19 @@ async def within(session: Session, key: bytes, window: Window, now: datetime) ->
     return await _refusal(session, key, now, None)
 
 
-async def _counted(session: Session, key: bytes, free: Sequence[Any], values: dict[str, Any], first: dict[str, Any]) -> bool:
-    counted = update(Throttle).where(Throttle.key == key, *free).values(values)
-    if (await session.execute(counted)).rowcount:
-        return True
+async def _counted(session: Session, key: bytes, free: Sequence[Any], values: dict[str, Any], first: dict[str, Any]) -> int:
+    """Where the counter stands now; 0 when it was not free."""
+    counted = update(Throttle).where(Throttle.key == key, *free).values(values).returning(Throttle.attempts)
+    if stands := await session.scalar(counted):
+        return stands
     if await dialect.insert_once(session, Throttle, {"key": key, **first}, unless=["key"]):
-        return True
-    return (await session.execute(counted)).rowcount == 1  # a twin made the row in between
+        return 1
+    return await session.scalar(counted) or 0  # a twin made the row in between
 
 
 async def _refusal(session: Session, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
     row = (await session.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
+    meters.throttled.inc()
     log.info("throttled", attempts=row.attempts if row is not None else None)  # R72; an event for each would be a flood's own weapon
     if row is None:
         return TooManyAttempts(retry_after=1)  # swept in between
@@ -223,6 +229,7 @@ async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None
             user_id = None  # erased meanwhile: nothing is added to what is forgotten
         subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
         actor = Actor("anonymous")
+        afterwards(session, meters.refused.inc)
         await record(session, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)
 
 

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 
+from app.base import meters
 from app.base.sealing import token_digest
 from app.base.signing import Signer
 from app.catalog.models import Product
-from app.db.database import Session
+from app.db.database import Session, afterwards
 from app.db.types import AnyRow
 from app.login import rules, sessions, tokens
 from app.login.models import Factor, Login
@@ -211,6 +212,7 @@ async def begun(session: Session, world: World, pending: Pending, due: Due | Non
         "expires_at": expires_at,
     }
     await session.execute(insert(Login).values(values))
+    afterwards(session, meters.unfinished.inc)
     due = due or await wanted(session, world, pending)
     if due is None:
         raise LoginOver

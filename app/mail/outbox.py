@@ -8,12 +8,14 @@ database is away for longer than the claim, between the server's yes and the mar
 import asyncio
 import json
 from datetime import datetime, timedelta
+from math import nan
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import ColumnElement, Update, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, delete, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
+from app.base.meters import OUTBOX_AGE
 from app.base.smtp import sender
 from app.db.base import table
 from app.db.types import AnyRow
@@ -57,6 +59,15 @@ async def waiting(world: World) -> bool:
 
 def _unclaimed(now: datetime) -> ColumnElement[bool]:
     return or_(Message.claimed_until.is_(None), Message.claimed_until <= now)
+
+
+async def measured(world: World) -> None:
+    """For the figures: how old the oldest letter is that still waits."""
+    age = OUTBOX_AGE.labels("mail")
+    age.set(nan)  # until it is known
+    async with world.db.lookup() as session:
+        oldest: datetime | None = await session.scalar(select(func.min(Message.created_at)).where(*_WAITING))
+    age.set(max(0.0, (world.clock.now() - oldest).total_seconds()) if oldest is not None else 0)
 
 
 async def claim(world: World) -> list[AnyRow]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import structlog
 from asgi_correlation_id import correlation_id
+from opentelemetry import trace
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -99,7 +100,14 @@ class Door:
                 "client": client[0] if client else None,
                 "request_id": request_id,
             }
+            if "fastapi.telemetry" in scope:
+                line["trace_id"] = format(trace.get_current_span().get_span_context().trace_id, "032x")
             self.write(line)
+
+
+def quiet(scope: Scope) -> bool:
+    """Whether a call is of probes and scrapers, and so neither logged nor traced."""
+    return scope.get("path") in _QUIET
 
 
 def told(path: str) -> str:

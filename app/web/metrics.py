@@ -1,9 +1,18 @@
 """Prometheus counters, labelled by route template so that no identifier becomes a label."""
 
+import asyncio
+import hmac
 from functools import cache
 
-from fastapi import APIRouter, Response
+import structlog
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
+
+from app import __version__
+from app.base import meters
+from app.web.callers import TheWorld
+from app.web.problems import TokenInvalid
+from app.world import World
 
 REQUESTS = Counter("licentia_requests_total", "Answered requests", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -11,6 +20,11 @@ SECONDS = Histogram(
 )
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
+PATIENCE = 1.0
+"""Seconds for each measure."""
+
+log = structlog.get_logger("licentia.metrics")
+meters.BUILD.labels(__version__).set(1)
 router = APIRouter(include_in_schema=False)
 
 
@@ -26,6 +40,26 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, status), SECONDS.labels(route)
 
 
+async def machinery(world: World) -> None:
+    """How full the pools of this process are."""
+    hashing, most = len(world.hasher.inside), int(world.hasher.limiter.total_tokens)
+    for state, number in (("running", min(hashing, most)), ("waiting", max(0, hashing - most)), ("most", most + world.hasher.waiting)):
+        meters.HASHES.labels(state).set(number)
+    for state, number in zip(("in_use", "most"), world.db.connections(), strict=True):
+        meters.CONNECTIONS.labels(state).set(number)
+
+
 @router.get("/metrics")
-async def metrics() -> Response:
+async def metrics(request: Request, world: TheWorld) -> Response:
+    """Everything that is counted, and what is looked at just now. Asks for the bearer token of the configuration, if there is one."""
+    token = world.settings.metrics_token
+    if token is not None:
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.encode(), token.get_secret_value().encode()):
+            raise TokenInvalid
+    for measure in request.app.state.measures:
+        try:
+            await asyncio.wait_for(measure(world), PATIENCE)
+        except Exception as error:  # noqa: BLE001  a database that is away is just when the other figures are wanted
+            log.warning("measure_missing", cause=type(error).__name__)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

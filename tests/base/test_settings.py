@@ -129,10 +129,35 @@ def test_production_starts_with_good_keys() -> None:
         {"LICENTIA_LOGIN_FAILURES_PER_IP": "100000"},
         {"LICENTIA_TRUSTED_PROXIES": "0.0.0.0/0"},
         {"LICENTIA_TRUSTED_PROXIES": "10.0.0.0/8, ::/0"},
+        {"LICENTIA_DATABASE_URL": "postgresql://licentia:licentia@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "postgresql://owner:ChangeMe@db/licentia"},
+        {"LICENTIA_METRICS_TOKEN": "short"},
+        {"LICENTIA_ENCRYPTION_KEYS": f"dev1:{KEY}"},
     ],
 )
 def test_production_refuses_what_is_as_good_as_nothing(weak: dict[str, str]) -> None:
-    """Keys that somebody typed, one key for two uses, limits that never bite, and proxies that are everybody."""
+    """Keys that somebody typed, one key for two uses, passwords that everybody tries, limits that never bite, proxies that are all."""
     told = faults(GOOD | weak)
     assert any(next(iter(weak)) in f"{name} {sentence}" for name, sentence in told.items())
     assert not any(value in str(told) for value in weak.values() if "=" in value)
+
+
+def test_production_refuses_what_development_made(tmp_path: Path) -> None:
+    """Whatever name they were given since: the keys carry a mark."""
+    made = Settings.load({"LICENTIA_VAR": str(tmp_path)})
+    ring, lookup = made.encryption_keys.get_secret_value().partition(":")[2], made.lookup_key.get_secret_value()
+    for name, value in (("LICENTIA_ENCRYPTION_KEYS", f"k7:{ring}"), ("LICENTIA_LOOKUP_KEY", lookup)):
+        assert list(faults(GOOD | {name: value})) == [name]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        ({"LICENTIA_HOST": "0.0.0.0"}, "LICENTIA_DATABASE_URL"),  # noqa: S104  what is warned of
+        ({"LICENTIA_PUBLIC_URL": "http://id.example"}, "LICENTIA_PUBLIC_URL"),
+    ],
+)
+def test_what_works_and_is_seldom_meant_is_warned_of(chosen: dict[str, str], name: str) -> None:
+    assert [warned for warned, _ in Settings.load(GOOD | chosen).warnings()] == [name]
+    assert Settings.load(GOOD).warnings() == []
+    assert Settings.load(GOOD | {"LICENTIA_HOST": "0.0.0.0", "LICENTIA_DATABASE_URL": "postgresql://u:kV3x9@db/l"}).warnings() == []  # noqa: S104

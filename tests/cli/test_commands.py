@@ -72,6 +72,8 @@ def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/new/place/licentia.db")
     assert run("migrate")[-1].startswith("migrated to ")
     assert run("migrate")[-1].startswith("migrated to ")
+    monkeypatch.setenv("LICENTIA_HOST", "0.0.0.0")  # noqa: S104  what is warned of
+    assert any(line.startswith("warning: LICENTIA_DATABASE_URL: ") for line in run("check"))
     monkeypatch.setenv("LICENTIA_PORT", "http")
     run("check", code=78)
 

@@ -1,7 +1,9 @@
 """The two commands and CI: they parse, they check before they test, and they run nothing that is not locked."""
 
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -29,9 +31,20 @@ def test_a_script_parses_stops_at_the_first_fault_and_may_run(script: object) ->
 
 
 def test_ci_checks_and_then_tests() -> None:
-    """The suite comes last, so that its summary closes the output."""
-    lines = [line for line in CI.read_text(encoding="utf-8").splitlines() if line.startswith("make ")]
-    assert lines == ["make check", "make test"]
+    """The suite comes last, so that its summary closes the output; the image is tried in between, with an end to patience."""
+    lines = [line for line in CI.read_text(encoding="utf-8").splitlines() if line and not line.startswith(("#", "set ", "cd "))]
+    assert lines == ["make check", "timeout 1200 deploy/image-check.sh --if-possible", "make test"]
+
+
+def test_what_a_machine_lacks_is_no_fault_of_the_image(tmp_path: Path) -> None:
+    """Without root, without tools: said in CI, a fault for whoever asks for the check itself."""
+    script = str(ROOT / "deploy" / "image-check.sh")
+    environ = {"PATH": str(tmp_path), "IMAGE_CHECK_DIR": f"{tmp_path}/work"}
+    for program in ("bash", "dirname", "id", "mkdir"):
+        (tmp_path / program).symlink_to(str(shutil.which(program)))
+    for arguments, code, word in (["--if-possible"], 0, "not run here"), ([], 1, "FAILED"):
+        done = subprocess.run(["bash", script, *arguments], env=environ, capture_output=True, text=True, check=False)
+        assert (done.returncode, word in done.stdout + done.stderr) == (code, True)
 
 
 @pytest.mark.parametrize("target", ["run", "test"])
@@ -45,7 +58,19 @@ def test_the_callers_python_does_not_leak_in(name: str) -> None:
     assert f"unexport {name}\n" in MAKEFILE
 
 
-@pytest.mark.parametrize("tool", ["ruff format --check", "ruff check", "mypy", "lint-imports", "hadolint", "tests/house"])
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "ruff format --check",
+        "ruff check",
+        "mypy",
+        "lint-imports",
+        "hadolint",
+        "check-jsonschema",
+        "kubernetes-validate --strict",
+        "tests/house",
+    ],
+)
 def test_check_is_complete(tool: str) -> None:
     assert any(tool in line for line in recipe("check"))
 

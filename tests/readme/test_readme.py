@@ -1,51 +1,52 @@
-"""The README's curl session runs as printed, and prints what the README says."""
+"""The README's curl session runs as printed, and prints what the README says; its table of variables is the program's."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.servers import ROOT, Running
+import pytest
 
-VARIES = re.compile(
-    r'"(?:01[0-9a-f]{2}…|[0-9a-f]{8}-[0-9a-f-]{27}'  # an id
-    r"|20[0-9]{2}-(?:…|[0-9-]{5}T[0-9:.]+Z)"  # an instant
-    r'|(?<="key_last4":")(?:…|[0-9A-Z]{4}))"'
-)
-BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def session() -> tuple[str, list[str]]:
-    """The script of all bash blocks, and the lines of all text blocks, in order."""
-    story = (ROOT / "README.md").read_text().partition("## The whole story in curl")[2].partition("\n## ")[0]
-    blocks = BLOCK.findall(story)
-    script = "".join(body for kind, body in blocks if kind == "bash")
-    return script, [line for kind, body in blocks if kind == "text" for line in body.splitlines()]
+from app.base.settings import Settings
+from tests import variables
+from tests.readme.replay import README, differences, replayed, session
+from tests.servers import Running
 
 
 def test_the_curl_session_runs_as_printed(tmp_path: Path) -> None:
-    script, printed = session()
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    if shutil.which("curl") is None:  # a bare machine has none: a stand-in that knows the options the README uses
-        (tmp_path / "curl").write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/readme/curl.py "$@"\n')
-        (tmp_path / "curl").chmod(0o755)
-    (tmp_path / "app").symlink_to(ROOT / "app")
     with Running(tmp_path, "--migrate", "--demo") as server:
-        environ = {**os.environ, "BASE": server.base, "PATH": f"{tmp_path}:{os.environ['PATH']}"}  # noqa: TID251  for a child
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
-        )
+        done = replayed(server.base, tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert [same(line) for line in done.stdout.splitlines()] == [same(line) for line in printed]
-
-
-def same(line: str) -> str:
-    """The line without what is another on each run: ids, instants, the end of a key. The README shortens them with a dash of dots."""
-    return VARIES.sub('"…"', line)
+    assert differences(done) == []
 
 
 def test_the_stand_in_knows_every_option_that_the_readme_uses() -> None:
     used = set(re.findall(r"(?<= )-[A-Za-z]+(?= )", " ".join(re.findall(r"curl (.*?)(?:\||>|$)", session()[0], re.DOTALL))))
     assert used <= {"-sS", "-H", "-X", "-d"}
+
+
+def test_the_table_of_variables_is_the_programs() -> None:
+    """`make openapi` writes it anew."""
+    assert variables.current() == variables.table()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_variable_says_what_it_is_for(name: str) -> None:
+    assert Settings.model_fields[name].description, f"{name} has no line below it in app/base/variables.py"
+    assert f"| `{name.upper()}` |" in README.read_text(encoding="utf-8")
+
+
+def test_the_defaults_in_the_table_are_true(tmp_path: Path) -> None:
+    """Whoever sets every variable to what the table says has what they had before."""
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| `([^`]+)` \|", variables.current(), re.MULTILINE)
+    home = {"LICENTIA_VAR": str(tmp_path)}
+    plain = Settings.load(home)
+    told = Settings.load({f"LICENTIA_{name}": value for name, value in rows} | home)
+    assert len(rows) > len(Settings.model_fields) / 2
+    assert told.model_dump() == plain.model_dump()
+
+
+def test_the_bounds_in_the_table_are_kept(tmp_path: Path) -> None:
+    """The most that the table allows is taken, and what a word is not is refused: spot checks of how the columns are made."""
+    told = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| [^|]+ \| ([^|]*) \|", variables.current(), re.MULTILINE))
+    assert told["ENV"] == "`development` `production`"
+    assert told["ACCESS_LIFETIME"] == "more than 0 to `PT15M`"
+    assert told["CONTEXT_RETENTION"] == "`P1D` to `P36525D`"

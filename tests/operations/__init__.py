@@ -1,0 +1,1 @@
+"""What operators see of a running service: figures, traces, dashboards and alerts."""

@@ -1,0 +1,100 @@
+"""The dashboard and the alerts ask for figures that exist, by labels that they have, and leave none of ours out."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from app import main as _counters  # noqa: F401  importing the program declares all that it counts
+from tests.house.source import ROOT
+
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "licentia.json").read_text(encoding="utf-8"))
+ALERTS: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+NAME = re.compile(r"\b((?:licentia|process|python)_[a-z_]+)\b(?:\{([^}]*)\})?")
+LABEL = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"')
+GROUPING = re.compile(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)")
+GIVEN_BY_PROMETHEUS = {"job", "instance"}
+
+
+def exposed() -> Mapping[str, set[str]]:
+    """What /metrics can say: the labels by the name of each sample."""
+    told: dict[str, set[str]] = {}
+    for collector in set(REGISTRY._collector_to_names):
+        labels = set(getattr(collector, "_labelnames", ()))
+        family = getattr(collector, "_name", None) if getattr(collector, "_type", None) in {"counter", "histogram"} else None
+        for name in set(REGISTRY._collector_to_names[collector]) - {family}:  # whose samples have endings
+            told[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    return told
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """(where it stands, the expression)."""
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            yield f"panel {panel['title']}", target["expr"]
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            yield f"variable {variable['name']}", variable["query"]["query"]
+    for group in ALERTS["groups"]:
+        for rule in group["rules"]:
+            yield f"alert {rule['alert']}", rule["expr"]
+
+
+def faults(expression: str) -> list[str]:
+    """What the expression asks for and /metrics does not have."""
+    told, known = exposed(), set[str]()
+    wrong = [] if NAME.search(expression) else ["asks for nothing of ours"]
+    for name, selector in NAME.findall(expression):
+        if name not in told:
+            wrong.append(f"there is no {name}")
+            continue
+        known |= told[name] | GIVEN_BY_PROMETHEUS
+        wrong += [
+            f"{name} has no label {label}" for label, _, _ in LABEL.findall(selector) if label not in told[name] | GIVEN_BY_PROMETHEUS
+        ]
+    grouped = {label.strip() for inner in GROUPING.findall(expression) for label in inner.split(",") if label.strip()}
+    return wrong + [f"nothing has the label {label}" for label in grouped - known]
+
+
+@pytest.mark.parametrize(("place", "expression"), list(queries()))
+def test_a_query_asks_for_what_is_there(place: str, expression: str) -> None:
+    assert faults(expression) == [], place
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["sum(licentia_logins)", 'licentia_logins_total{outcome="opened"}', "sum by (reason) (rate(licentia_seats_total[5m]))", "up == 0"],
+)
+def test_a_query_for_what_is_not_there_is_seen(expression: str) -> None:
+    assert faults(expression)
+
+
+def test_every_figure_of_ours_has_a_panel() -> None:
+    shown = {name for _, expression in queries() for name, _ in NAME.findall(expression)}
+    ours = {name for name in exposed() if name.startswith("licentia_")}
+    stems = {re.sub(r"_(?:bucket|sum|count|created|total)$", "", name) for name in ours}
+    assert {
+        stem for stem in stems if not any(name == stem or name.removesuffix("_total").removesuffix("_bucket") == stem for name in shown)
+    } == set()
+
+
+def test_legends_name_labels_that_are_left() -> None:
+    """A legend of a label that was summed away would be empty."""
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            kept = {label.strip() for inner in GROUPING.findall(target["expr"]) for label in inner.split(",")}
+            assert wanted <= (kept or GIVEN_BY_PROMETHEUS), panel["title"]
+
+
+def test_panels_stand_apart_and_alerts_say_what_to_do() -> None:
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]]
+    assert len(set(places)) == len(places)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+    rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+    assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] in {"page", "ticket"} for rule in rules)
+    assert len({rule["alert"] for rule in rules}) == len(rules)

@@ -1,0 +1,152 @@
+"""What the domain counts of itself: once it stands, by words that are ours, and nothing that tells who has an account."""
+
+import math
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from app.base import meters
+from app.base.settings import Settings
+from app.db.database import afterwards
+from app.world import World
+from tests.conftest import SECRETS
+from tests.given import Given
+from tests.mail.test_outbox import posted
+from tests.operations.figures import figure, figures, since
+from tests.web.test_problems import problem
+
+WRONG = "a wholly wrong staple"
+LOGINS, SEATS, DECISIONS, AGE = "licentia_logins_total", "licentia_seats_total", "licentia_decisions_total", "licentia_outbox_age_seconds"
+
+
+async def guess(given: Given, email: str, times: int) -> list[int]:
+    body = {"identifier": email, "password": WRONG}
+    return [(await given.client.post("/v1/login", json=body)).status_code for _ in range(times)]
+
+
+async def test_logins_are_counted_by_what_came_of_them(given: Given) -> None:
+    person = await given.with_totp()
+    counted = await since(given.client)
+    handle = await given.begin(person)
+    problem(await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=handle), 401, "code_refused")
+    await given.post("/v1/login/totp", {"code": given.totp(person)}, handle)
+    await given.logged_in()
+    assert await counted.more(LOGINS, "result") == {"unfinished": 1, "refused": 1, "opened": 2}
+
+
+async def test_a_name_that_nobody_has_is_counted_like_one_that_somebody_has(given: Given) -> None:
+    """Whoever reads the figures beside their own guesses learns nothing about accounts."""
+    person = await given.person()
+    told = []
+    for email in (person.email, "nobody@example.com"):
+        counted = await since(given.client)
+        assert await guess(given, email, 6) == [401] * 5 + [429]
+        told.append((await counted.more(LOGINS, "result"), await counted.more("licentia_lockouts_total", "factor")))
+    assert told == [({"refused": 5, "throttled": 1}, {"password": 1})] * 2
+
+
+async def test_seats_are_counted_when_they_are_taken_given_back_and_refused(given: Given) -> None:
+    license_ = await given.seats(1)
+    counted = await since(given.client)
+    held = await given.activation(license_)
+    await given.activation(license_)  # costs nothing
+    body = {"license_key": license_["key"], "device": {"fingerprint": "phone"}}
+    problem(await given.client.post("/v1/activations", json=body), 409, "seat_limit_reached")
+    await given.client.delete(f"/v1/activations/{held['activation']['id']}", headers=given.root)
+    assert await counted.more(SEATS, "change") == {"taken": 1, "released": 1, "refused": 1}
+
+
+async def test_a_retry_by_idempotency_key_counts_once(given: Given) -> None:
+    license_ = await given.seats(3)
+    counted = await since(given.client)
+    for _ in range(2):
+        body = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
+        await given.post("/v1/activations", body, {"Idempotency-Key": "once"})
+    assert await counted.more(SEATS, "change") == {"taken": 1}
+
+
+async def test_what_does_not_stand_is_not_counted(world: World) -> None:
+    done: list[str] = []
+    with suppress(LookupError):
+        async with world.db.write() as session:
+            afterwards(session, lambda: done.append("rolled back"))
+            raise LookupError
+    async with world.db.write() as session:
+        afterwards(session, lambda: done.append("stands"))
+        assert done == []
+    assert done == ["stands"]
+
+
+async def test_decisions_are_counted_by_their_first_reason(given: Given) -> None:
+    license_ = await given.seats(1)
+    product = license_["product"]
+    device = {"fingerprint": "laptop"}
+    counted = await since(given.client)
+    await given.access(product, license_key=license_["key"], device=device)
+    await given.post("/v1/licenses/validate", {"license_key": "A-WRONG-KEY", "product": product}, {})
+    await given.activation(license_)
+    await given.post("/v1/licenses/validate", {"license_key": license_["key"], "product": product, "device": device}, {})
+    asked, validated = await counted.more(DECISIONS, "code", call="access"), await counted.more(DECISIONS, "code", call="validate")
+    assert sum(asked.values()) == 1
+    assert validated == {"license_not_found": 1, "allowed": 1}
+
+
+async def test_the_age_of_the_outbox_is_that_of_its_oldest_letter(given: Given) -> None:
+    assert figure(await figures(given.client), AGE, outbox="mail") == 0
+    await posted(given.world)
+    given.clock.forward(seconds=90)
+    await posted(given.world)
+    assert figure(await figures(given.client), AGE, outbox="mail") == pytest.approx(90, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+async def test_a_database_that_is_away_takes_no_other_figure_with_it(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    url = f"postgresql+asyncpg://nobody@/nothing?host={tmp_path}"
+    app.state.world = away = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url, "LICENTIA_VAR": str(tmp_path)}))
+    told = await figures(client)
+    await away.db.close()
+    assert math.isnan(figure(told, AGE, outbox="mail"))
+    assert figure(told, "licentia_hashes", state="most") > 0
+
+
+async def test_pools_are_told_as_they_are(given: Given) -> None:
+    async with given.world.db.read():
+        told = await figures(given.client)
+    assert figure(told, "licentia_database_connections", state="in_use") == 1
+    assert figure(told, "licentia_database_connections", state="most") >= 10
+    assert (figure(told, "licentia_hashes", state="running"), figure(told, "licentia_hashes", state="waiting")) == (0, 0)
+
+
+async def test_the_figures_can_ask_for_a_token(given: Given, app: FastAPI) -> None:
+    given.configured(app, metrics_token=SecretStr("a token for the scraper"))
+    for shown in ({}, {"Authorization": "Bearer something else"}, {"Authorization": "Basic a token for the scraper"}, given.root):
+        problem(await given.client.get("/metrics", headers=shown), 401, "token_invalid")
+    answer = await given.client.get("/metrics", headers={"Authorization": "Bearer a token for the scraper"})
+    assert answer.status_code == 200
+
+
+async def test_no_caller_can_write_a_label(given: Given) -> None:
+    """Label values are words of the program: whatever is asked for, their number is bounded."""
+    strange = "8f14e45fceea167a"
+    await given.client.request(strange.upper(), f"/{strange}")
+    await given.client.get(f"/problems/{strange}")
+    await given.access((await given.product())["code"], license_key=strange, device={"fingerprint": strange})
+    await guess(given, f"{strange}@example.com", 1)
+    await given.post("/v1/licenses/validate", {"license_key": strange, "product": strange}, {})
+    ours = [labels for (name, labels) in await figures(given.client) if name.startswith("licentia_")]
+    values = {value for labels in ours for name, value in labels if name not in {"version", "le"}}
+    assert [value for value in values if strange in value.lower()] == []
+    assert [value for value in values if not re.fullmatch(r"[a-z_]+|[A-Z]+|[0-9]{3}|/[a-z0-9_/{}.-]*", value)] == []
+
+
+def test_every_counter_says_what_its_labels_mean() -> None:
+    """The words that the program counts stand in the help of the counter."""
+    told = {meter: [labels for (labels,) in meter._metrics] for meter in (meters.LOGINS, meters.SEATS)}
+    for meter, words in told.items():
+        assert words
+        assert [word for word in words if word not in meter._documentation] == []

@@ -1,0 +1,72 @@
+"""The README's table of variables, made of `app/base/variables.py`: name, default, bounds, and the line below the field."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic.fields import FieldInfo
+
+from app.base.settings import Settings
+from tests.readme.replay import README
+
+BEGIN, END = "<!-- variables: made by `make openapi` -->\n", "<!-- end of variables -->\n"
+TOLD = {
+    "encryption_keys": "made in development",
+    "lookup_key": "made in development",
+    "public_url": "`http://127.0.0.1:PORT` in development",
+    "hash_slots": "the CPUs, 2 at least",
+    "region_groups": "the EU",
+}
+"""Defaults that are no text, or too long a one."""
+
+
+def table() -> str:
+    rows = "".join(
+        f"| `{name.upper()}` | {default(name, field)} | {bounds(field)} | {field.description or ''} |\n" for name, field in fields()
+    )
+    return f"| `LICENTIA_…` | default | takes | |\n|---|---|---|---|\n{rows}"
+
+
+def fields() -> Iterator[tuple[str, FieldInfo]]:
+    yield from Settings.model_fields.items()
+
+
+def default(name: str, field: FieldInfo) -> str:
+    return TOLD.get(name) or (f"`{text(field.default)}`" if field.default not in (None, []) else "none")
+
+
+def text(value: Any) -> str:
+    """As the environment would say it."""
+    return iso(value) if isinstance(value, timedelta) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def iso(span: timedelta) -> str:
+    """ISO 8601 by the largest unit that leaves no rest; days are the largest, for a year has no one length."""
+    for unit, letters in ((timedelta(days=1), "P{}D"), (timedelta(hours=1), "PT{}H"), (timedelta(minutes=1), "PT{}M")):
+        if not span % unit:
+            return letters.format(span // unit)
+    return f"PT{span.total_seconds():g}S"
+
+
+def bounds(field: FieldInfo) -> str:
+    """One of some words, or from the least to the most; a bound that was narrowed counts as it is now."""
+    if get_origin(field.annotation) is Literal:
+        return " ".join(f"`{word}`" for word in get_args(field.annotation))
+    least: list[Any] = [rule.ge for rule in field.metadata if isinstance(rule, Ge)]
+    above = [rule.gt for rule in field.metadata if isinstance(rule, Gt)] if not least else []
+    most: list[Any] = [rule.le for rule in field.metadata if isinstance(rule, Le)]
+    if not most:
+        return ""
+    return f"{f'`{text(max(least))}`' if least else 'more than 0' if above else ''} to `{text(min(most))}`".strip()
+
+
+def current() -> str:
+    """What stands between the marks now."""
+    return README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+
+
+def write() -> None:
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    README.write_text(before + BEGIN + table() + END + after, encoding="utf-8")
