@@ -5,6 +5,7 @@ import app.api_keys.models
 import app.catalog.models
 import app.events.models
 import app.licenses.models
+import app.login.device_codes
 import app.login.models
 import app.login.one_time
 import app.mail.models

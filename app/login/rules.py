@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, TypeAlias
@@ -110,3 +110,13 @@ def proof_wanted(proofs: Proofs, *, has_second_factor: bool, now: datetime, age:
 def secured(proofs: Proofs, *, has_second_factor: bool, now: datetime, lasting: timedelta) -> bool:
     """Whether the session may do what is sensitive: at the account's highest level, and not by a recovery code (R28)."""
     return not has_second_factor or (proofs.second_factor != "rc" and acr(proofs, now, lasting) == "aal2")
+
+
+def approval_wanted(account: Account) -> Level:
+    """How sure a session must be to let a device in. Where there is a second factor, no device is let in without it (R66)."""
+    return "aal2" if account.has_second_factor or account.wants_second_factor else "aal1"
+
+
+def lasting(proofs: Proofs, now: datetime, age: timedelta) -> Proofs:
+    """What a session has shown and what counts by now: a second factor that has decayed approves nothing (R56)."""
+    return proofs if acr(proofs, now, age) == "aal2" else replace(proofs, second_factor_at=None)

@@ -12,7 +12,7 @@ from tests.given import PASSWORD, Given, Person
 
 TYPO = "wrong horse battery staple"
 NEW = "a wholly different staple"
-BEARERS = re.compile(r"\b(?:op|act|lgn|rt|vfy|rst)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
+BEARERS = re.compile(r"\b(?:op|act|lgn|rt|vfy|rst|dvc)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
 """Tokens by their look, whichever they are."""
 
 
