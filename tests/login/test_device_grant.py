@@ -16,6 +16,7 @@ from app.login.models import SessionRow
 from app.users.models import User
 from tests.given import Given, Person
 from tests.login.devices import AGENT, DEVICE, INTERVAL, LIFETIME, Television
+from tests.login.test_notices import letters
 from tests.login.test_throttle import at
 from tests.secrets.test_rest import everything
 from tests.web.test_problems import problem
@@ -65,6 +66,7 @@ async def test_rfc_8628_the_whole_way(given: Given) -> None:
     mine = given.expect(await given.client.get("/v1/me/sessions", headers=auth))["data"]
     assert {row["id"]: (row["product"], row["user_agent"]) for row in mine}[told["session"]["id"]] == (product["code"], AGENT["User-Agent"])
     assert len(mine) == 2
+    assert await letters(given, person) == ["new_login"]
     given.expect(await given.client.post("/v1/token/refresh", json={"refresh_token": told["refresh_token"]}))
     problem(await tv.polled(), 410, "expired_token")  # once
     whose = UUID(person.id)
