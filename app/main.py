@@ -22,6 +22,7 @@ import app.licenses.me_routes
 import app.licenses.routes
 import app.licenses.use_routes
 import app.login.account_routes
+import app.login.device_routes
 import app.login.guard
 import app.login.routes
 import app.signing_keys.problems
@@ -53,6 +54,7 @@ ROUTERS = (
     app.licenses.me_routes.router,
     app.login.routes.router,
     app.login.account_routes.router,
+    app.login.device_routes.router,
     app.agreements.routes.router,
     app.catalog.routes.router,
     app.users.routes.router,

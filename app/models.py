@@ -6,6 +6,7 @@ import app.catalog.models
 import app.events.models
 import app.licenses.models
 import app.login.ceremonies
+import app.login.device_codes
 import app.login.models
 import app.login.one_time
 import app.mail.models

@@ -49,8 +49,8 @@ def prompt(question: str, *, secret: bool = False) -> str:
 class Application:
     """One product on one device. All that it remembers is in one file that only its user can read."""
 
-    def __init__(self, product: str, server: str, memory: Path) -> None:
-        self.product, self.memory = product, memory
+    def __init__(self, product: str, server: str, memory: Path, *, by_code: bool = False) -> None:
+        self.product, self.memory, self.by_code = product, memory, by_code
         self.http = httpx.Client(base_url=server, timeout=10)
         self.told: Told = {}
         self.known: Told = json.loads(memory.read_text()) if memory.exists() else {"device": secrets.token_hex(16)}
@@ -118,11 +118,31 @@ class Application:
         raise Stop("too many tries")
 
     def do_log_in(self, reason: Told) -> None:
+        if self.by_code:
+            return self.be_let_in()
         who = {"identifier": prompt("E-mail address"), "password": prompt("Password", secret=True)}
-        self.finish(self.call(reason["href"], {**who, "product": self.product}))
+        return self.finish(self.call(reason["href"], {**who, "product": self.product}))
 
     def do_step_up(self, reason: Told) -> None:
-        self.finish(self.call(reason["href"], {"acr": reason["acr"]}, self.bearer))
+        if self.by_code:
+            return self.be_let_in()
+        return self.finish(self.call(reason["href"], {"acr": reason["acr"]}, self.bearer))
+
+    def be_let_in(self) -> None:
+        """Without a keyboard: whoever is logged in elsewhere approves the short code that is shown here (RFC 8628)."""
+        asked = self.call("/v1/device/code", {"product": self.product, "device": {"fingerprint": self.known["device"]}})
+        print(f"Open {asked['verification_uri']} where you are logged in and enter {asked['user_code']}", flush=True)
+        wait, end = asked["interval"], time.time() + asked["expires_in"]
+        while time.time() < end:
+            time.sleep(wait)
+            try:
+                return self.finish(self.call("/v1/device/token", {"device_code": asked["device_code"]}))
+            except Unreachable:  # `slow_down` too: five seconds more from now on, as the server counts them
+                wait += 5
+            except Refused as refused:
+                if refused.code != "authorization_pending":
+                    raise Stop(str(refused)) from None
+        raise Stop("nobody has approved it in time")
 
     def finish(self, told: Told) -> None:
         """The rest of a login: whatever comes `next`, by the first way that is offered."""
@@ -212,10 +232,11 @@ def main() -> None:
     parser.add_argument("product")
     parser.add_argument("--server", default="http://127.0.0.1:8000")
     parser.add_argument("--memory", type=Path, default=Path("client.json"), help="where it remembers its device, tokens and grant")
+    parser.add_argument("--code", action="store_true", help="log in by a short code instead of a password")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long to work")
     options = parser.parse_args()
     try:
-        Application(options.product, options.server, options.memory).work(options.seconds)
+        Application(options.product, options.server, options.memory, by_code=options.code).work(options.seconds)
     except Stop as stop:
         sys.exit(f"{options.product} stops: {stop}")
     except KeyboardInterrupt:

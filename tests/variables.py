@@ -23,7 +23,8 @@ TOLD = {
 
 def table() -> str:
     rows = "".join(
-        f"| `{name.upper()}` | {default(name, field)} | {bounds(field)} | {field.description or ''} |\n" for name, field in fields()
+        f"| `{name.upper()}` | {default(name, field)} | {bounds(field)} | {' '.join((field.description or '').split())} |\n"
+        for name, field in fields()
     )
     return f"| `LICENTIA_…` | default | takes | |\n|---|---|---|---|\n{rows}"
 

@@ -16,10 +16,10 @@ from app.base.settings import Settings
 
 MASK = "[masked]"
 _SECRET_NAMES = re.compile(
-    r"password|secret|token|authorization|license_key|activation_code|otpauth|credential|^code$|recovery|^key$|^totp$|qr_svg"
+    r"password|secret|token|authorization|license_key|activation_code|otpauth|credential|^code$|recovery|^key$|^totp$|qr_svg|device_code|user_code|uri_complete"
 )
 _SECRET_TEXTS = re.compile(
-    r"\b(?:op|act|lgn|rt|vfy|rst)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+    r"\b(?:op|act|lgn|rt|vfy|rst|dvc)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
     r"|(?<![\w-])(?:[A-Za-z0-9]{2,16}-)?[0-9A-Za-z]{5}(?:-[0-9A-Za-z]{5}){4}(?![\w-])"
     r"|(?<![\w-])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){2}(?:(?:-[0-9A-Za-z]{4}){2})?(?![\w-])|\$argon2id\$\S+|otpauth://\S+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"

@@ -167,7 +167,8 @@ class Variables(BaseSettings):
     mail_from: Annotated[str, AfterValidator(_sender)] = "Licentia <licentia@localhost>"
     """`Name <someone@example.com>`; required with `SMTP_URL`"""
     pages_url: Annotated[str, AfterValidator(web_address)] | None = None
-    """the application's pages: letters link to `…/verify-email#token=…` and `…/reset-password#token=…`; without it they show the token"""
+    """the application's pages: letters link to `…/verify-email#token=…` and `…/reset-password#token=…`, or without it show the token;
+    short codes are entered at `…/device`"""
     verify_lifetime: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(hours=24)
     """of a mailed proof of an address"""
     reset_lifetime: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=60)

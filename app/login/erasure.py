@@ -7,6 +7,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import factors, mail_limits, one_time, revocation, throttle
 from app.login.ceremonies import PasskeyCeremony
+from app.login.device_codes import DeviceCode
 from app.login.models import Factor, Login, RefreshToken, SessionRow, Throttle
 from app.login.one_time import OneTimeToken
 from app.web.callers import Subject
@@ -30,6 +31,7 @@ async def erase(session: Session, world: World, by: Actor, user: AnyRow) -> None
     await session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
     await session.execute(delete(Login).where(Login.user_id == user.id))
     await session.execute(delete(PasskeyCeremony).where(PasskeyCeremony.user_id == user.id))
+    await session.execute(delete(DeviceCode).where(DeviceCode.user_id == user.id))
     await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
     asked = [one_time.subject_of_session(world, session_id) for session_id in await session.scalars(mine)]
     named = [one_time.subject_of(world, user.email), *asked]

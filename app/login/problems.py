@@ -15,6 +15,44 @@ class LoginOver(Problem):
     title = "This login is finished, cancelled, expired or out of tries; begin again."
 
 
+class DeviceCodeNotFound(Problem):
+    kind = Kind.NOT_FOUND
+    code = "device_code_not_found"
+    title = "No request waits under this user code, or another session has opened it."
+
+
+class DeviceCodeDecided(Problem):
+    kind = Kind.CONFLICT
+    code = "device_code_decided"
+    title = "The request was decided already."
+
+
+class AuthorizationPending(Problem):
+    """This and the next three are codes of RFC 8628 section 3.5; the statuses are this API's, which has no 400."""
+
+    kind = Kind.CONFLICT
+    code = "authorization_pending"
+    title = "Nobody has decided yet; ask again after the time in Retry-After."
+
+
+class SlowDown(Problem):
+    kind = Kind.THROTTLED
+    code = "slow_down"
+    title = "That was too soon; from now on wait five seconds more between two polls."
+
+
+class AccessDenied(Problem):
+    kind = Kind.FORBIDDEN
+    code = "access_denied"
+    title = "The request was denied, or the session that approved it is over."
+
+
+class ExpiredToken(Problem):
+    kind = Kind.GONE
+    code = "expired_token"
+    title = "The device code is unknown, used or expired; ask for a new one."
+
+
 class CodeRefused(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "code_refused"
@@ -30,7 +68,7 @@ class StepUpRequired(Problem):
 class EmailNotVerified(Problem):
     kind = Kind.FORBIDDEN
     code = "email_not_verified"
-    title = "Factors can be added only after the e-mail address was verified."
+    title = "This can be done only after the e-mail address was verified."
 
 
 class SecondFactorMissing(Problem):

@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, TypeAlias
@@ -11,7 +11,8 @@ import pyotp
 
 PERIOD = 30
 Level: TypeAlias = Literal["aal1", "aal2"]
-PASSKEY_LEVEL = "aal2p"
+Wanted: TypeAlias = Literal["aal1", "aal2", "aal2p"]
+PASSKEY_LEVEL: Literal["aal2p"] = "aal2p"
 """What a step-up can be asked for beside the levels: `aal2` by a passkey that verifies its user, which no page can phish."""
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
 
@@ -142,3 +143,28 @@ def proof_wanted(proofs: Proofs, *, has_second_factor: bool, now: datetime, age:
 def secured(proofs: Proofs, *, has_second_factor: bool, now: datetime, lasting: timedelta) -> bool:
     """Whether the session may do what is sensitive: at the account's highest level, and not by a recovery code (R28)."""
     return not has_second_factor or (proofs.second_factor != "rc" and acr(proofs, now, lasting) == "aal2")
+
+
+def approval_wanted(account: Account) -> Wanted:
+    """How sure a session must be to let a device in. Where there is a second factor, no device is let in without it (R66)."""
+    if account.wants_passkey:
+        return PASSKEY_LEVEL
+    return "aal2" if account.has_second_factor or account.wants_second_factor else "aal1"
+
+
+def approval_due(account: Account, proofs: Proofs) -> Need | None:
+    """What a session that approves has still to show, or to set up; `proofs` are those that count by now."""
+    if account.wants_passkey and proofs.passkey_at is None:
+        return Need.PASSKEY if account.has_passkey else Need.ENROLMENT
+    if approval_wanted(account) == "aal1" or proofs.second_factor_at is not None:
+        return None
+    return Need.SECOND_FACTOR if account.has_second_factor else Need.ENROLMENT
+
+
+def lasting(proofs: Proofs, now: datetime, age: timedelta) -> Proofs:
+    """What a session has shown and what counts by now: a second factor that has decayed approves nothing (R56)."""
+
+    def counting(at: datetime | None) -> datetime | None:
+        return at if at is not None and now < at + age else None
+
+    return replace(proofs, second_factor_at=counting(proofs.second_factor_at), passkey_at=counting(proofs.passkey_at))

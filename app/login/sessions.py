@@ -67,7 +67,10 @@ UNTOLD = Client()
 async def open_session(
     session: Session, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: Client
 ) -> tuple[dict[str, Any], refresh.Fresh]:
-    """A new session for a login that is complete, and its first refresh token. The caller holds the account."""
+    """A new session for a login that is complete, and its first refresh token. The caller holds the account.
+
+    Its time runs from when something was last shown: one session that lets in another gives it no more (R56, R66).
+    """
     now, session_id = world.clock.now(), world.entropy.identifier()
     row: dict[str, Any] = {
         "id": session_id,
@@ -83,7 +86,7 @@ async def open_session(
         "device": client.device,
         "device_digest": client.digest,
         "created_at": now,
-        "expires_at": now + world.settings.session_lifetime,
+        "expires_at": (proofs.latest or now) + world.settings.session_lifetime,
     }
     await session.execute(insert(SessionRow).values(row))
     await session.execute(update(User).where(User.id == user_id).values(last_login_at=now))

@@ -96,6 +96,14 @@ async def attempt(session: Session, key: bytes, ladder: Ladder, now: datetime) -
     return await _refusal(session, key, now, ladder.stop)
 
 
+async def standing(session: Session, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:
+    """The refusal that a try would meet now, without counting one: for what rests on a factor and does not show it (R45)."""
+    shut = or_(Throttle.attempts >= ladder.stop, Throttle.locked_until > now)
+    if await session.scalar(select(Throttle.key).where(Throttle.key == key, shut)) is None:
+        return None
+    return await _refusal(session, key, now, ladder.stop)
+
+
 async def within(session: Session, key: bytes, window: Window, now: datetime) -> TooManyAttempts | None:
     """Count one in a window of time."""
     over = Throttle.locked_until <= now
@@ -148,11 +156,12 @@ async def passed(session: Session, world: World, origin: Origin, *keys: bytes) -
 
     What else the address has failed at stays.
     """
-    await _take_back(session, network_key(world, "failures", origin))
+    await take_back(session, network_key(world, "failures", origin))
     await forgive(session, *keys)
 
 
-async def _take_back(session: Session, key: bytes, **more: Any) -> None:
+async def take_back(session: Session, key: bytes, **more: Any) -> None:
+    """Undo one count: it was right, or it was not looked at."""
     took = update(Throttle).where(Throttle.key == key, Throttle.attempts > 0)
     await session.execute(took.values(attempts=Throttle.attempts - 1, **more))
 
@@ -198,7 +207,7 @@ async def knock(world: World, origin: Origin, key: bytes | None = None) -> None:
         if refusal is None and key is not None:
             refusal = await attempt(session, key, PASSWORD, world.clock.now())
             if refusal is not None:  # nothing is looked at: somebody else's lock must not become this address's
-                await _take_back(session, network_key(world, "failures", origin))
+                await take_back(session, network_key(world, "failures", origin))
     if refusal is not None:
         raise refusal
 
@@ -217,8 +226,8 @@ async def evaluated(world: World, origin: Origin, key: bytes, check: Awaitable[b
         return await check
     except Busy:
         async with world.db.write(stands=True) as session:
-            await _take_back(session, network_key(world, "failures", origin))
-            await _take_back(session, key, locked_until=None)
+            await take_back(session, network_key(world, "failures", origin))
+            await take_back(session, key, locked_until=None)
         raise
 
 

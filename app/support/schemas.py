@@ -62,6 +62,21 @@ class SessionTold(Shape):
     revoked_reason: str | None
 
 
+class DeviceCodeTold(Shape):
+    """A request by a short code that the end user approved; `ip`, `user_agent` and `device` are of the application that asked."""
+
+    id: UUID
+    status: str
+    ip: str | None
+    user_agent: str | None
+    product: str | None
+    device: dict[str, str | None] | None
+    session_id: UUID
+    created_at: Instant
+    expires_at: Instant
+    decided_at: Instant
+
+
 class LicenseTold(Shape):
     license_id: UUID
     added_at: Instant
@@ -155,6 +170,7 @@ class Export(Shape):
     profile: ProfileTold
     factors: list[FactorTold]
     sessions: list[SessionTold]
+    device_codes: list[DeviceCodeTold]
     licenses: list[LicenseTold]
     activations: list[ActivationTold]
     agreements: list[AgreementTold]

@@ -31,7 +31,7 @@ HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 _FORM = re.compile(r"[\x21-\x7e]{1,200}")
 _LASTING = {STATUS[kind] for kind in (Kind.CONFLICT, Kind.GONE, Kind.NOT_FOUND)}
-_NAMES = ("license_key", "activation_code", "identifier", "refresh_token", "email", "token")
+_NAMES = ("license_key", "activation_code", "identifier", "refresh_token", "email", "token", "device_code")
 _HEADERS = ("content-type", "location")
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -67,7 +67,8 @@ async def once(request: Request, answer: Answer) -> Response:
             response = await answer(request)
         except Problem as problem:
             response = render(problem)
-            if response.status_code not in _LASTING and held.session is None:
+            lasting = response.status_code in _LASTING and problem.retry_after is None  # what may be otherwise soon is not kept
+            if not lasting and held.session is None:
                 raise
         return await _settle(world, held, slot, response)
 

@@ -193,4 +193,17 @@ async def _codes(given: Given, person: Person, unfinished: Person, beginner: Per
         "totp": (given.totp(beginner),),
         "identifier": (beginner.email,),
         "password": (PASSWORD,),
+        **await _device_codes(given, person),
+    }
+
+
+async def _device_codes(given: Given, person: Person) -> dict[str, tuple[Any, ...]]:
+    """One that the end user has opened, one that nobody has, and one that is approved."""
+    opened, fresh, good = [await given.post("/v1/device/code", {}, {}) for _ in range(3)]
+    for made in (opened, good):
+        given.expect(await given.client.get("/v1/device", params={"user_code": made["user_code"]}, headers=person.auth))
+    await given.post("/v1/device/approve", {"user_code": good["user_code"]}, person.auth)
+    return {
+        "user_code": (opened["user_code"], fresh["user_code"], good["user_code"]),
+        "device_code": (fresh["device_code"], good["device_code"]),
     }

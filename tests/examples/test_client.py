@@ -25,9 +25,10 @@ GRANT = 8
 class Session:
     """The application in front of a person: `answer` waits for a question and types."""
 
-    def __init__(self, memory: Path, server: Running, seconds: float) -> None:
+    def __init__(self, memory: Path, server: Running, seconds: float, *more: str) -> None:
         script = str(ROOT / "examples" / "client.py")
         command = [sys.executable, "-u", script, "studio", "--server", server.base, "--memory", str(memory), "--seconds", str(seconds)]
+        command += more
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.said = ""
 
@@ -145,3 +146,26 @@ def test_who_declines_is_told_so_and_not_let_in(server: Running, tmp_path: Path)
         session.answer("Godta (yes/no)", "no")
         code, last = session.end()
     assert (code, last.strip()) == (1, "studio stops: the agreement was not accepted")
+
+
+def call(server: Running, path: str, body: dict[str, Any] | None = None, auth: str = "") -> dict[str, Any]:
+    method = "GET" if body is None else "POST"
+    answer = httpx.request(method, f"{server.base}{path}", json=body, headers={"Authorization": auth} if auth else {})
+    assert answer.is_success, answer.text
+    told: dict[str, Any] = answer.json() if answer.content else {}
+    return told
+
+
+def test_without_a_keyboard_it_is_let_in_by_a_short_code(server: Running, tmp_path: Path) -> None:
+    known = demo(server)
+    who = {name: known[name] for name in ("identifier", "password")}
+    login = f"Login {call(server, '/v1/login', {**who, 'product': 'studio'})['login']['token']}"
+    secret = call(server, "/v1/login/totp/enroll", {}, login)["secret"]
+    person = f"Bearer {call(server, '/v1/login/totp/confirm', {'code': pyotp.TOTP(secret).now()}, login)['access_token']}"
+    with Session(tmp_path / "client.json", server, 60, "--code") as session:
+        session.hear("and enter ")
+        code = session.hear("\n")
+        assert call(server, f"/v1/device?user_code={code}", auth=person)["product"]["code"] == "studio"
+        call(server, "/v1/device/approve", {"user_code": code}, person)
+        session.hear("License key or activation code: ")  # which only who is logged in is asked for
+    assert json.loads((tmp_path / "client.json").read_text())["access_token"]

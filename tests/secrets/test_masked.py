@@ -25,6 +25,7 @@ SECRET_TEXTS = [
     CODE,
     "7Q2M-0ABC-DEFG-HJKM-NPQR",
     f"rt_{TOKEN}",
+    f"dvc_{TOKEN}",
     "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
     "otpauth://totp/Licentia:a%40example.com?secret=Z6WFWVLIMPACYLXK&issuer=Licentia",
 ]
@@ -95,6 +96,8 @@ def test_what_support_needs_stays_readable(text: str) -> None:
         "key",
         "recovery_codes",
         "totp",
+        "device_code",
+        "user_code",
     ],
 )
 def test_a_secret_is_known_by_the_name_of_its_field(name: str) -> None:

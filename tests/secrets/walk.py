@@ -12,7 +12,7 @@ from tests.given import PASSWORD, Given, Person
 
 TYPO = "wrong horse battery staple"
 NEW = "a wholly different staple"
-BEARERS = re.compile(r"\b(?:op|act|lgn|rt|vfy|rst)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
+BEARERS = re.compile(r"\b(?:op|act|lgn|rt|vfy|rst|dvc)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
 """Tokens by their look, whichever they are."""
 
 
@@ -79,6 +79,7 @@ async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None
     person.token, person.refresh = told["access_token"], told["refresh_token"]
     secrets.known["access token"] = person.token
     await _tokens(given, secrets, person)
+    await _device(given, secrets, person)
     await making.accepted(given, person, agreed)
     key = secrets.known["license key"]
     told = await given.access(agreed["product"], person, license_key=key, device={"fingerprint": "key"})
@@ -99,6 +100,22 @@ async def _tokens(given: Given, secrets: Secrets, person: Person) -> None:
     other = await given.logged_in()
     await given.client.post("/v1/me/password", json={"current": TYPO, "new": NEW}, headers=other.auth)
     await given.client.post("/v1/me/password", json={"current": PASSWORD, "new": NEW}, headers=other.auth)
+
+
+async def _device(given: Given, secrets: Secrets, person: Person) -> None:
+    """A television is let in by a short code; another asks, and nobody answers."""
+    asked, idle = [await given.post("/v1/device/code", {"device": {"fingerprint": "tv"}}, {}) for _ in range(2)]
+    code = {"user_code": asked["user_code"]}
+    given.expect(await given.client.get("/v1/device", params=code, headers=person.auth))
+    await given.post("/v1/device/approve", code, person.auth)
+    told = await given.post("/v1/device/token", {"device_code": asked["device_code"]}, {"Idempotency-Key": "device"})
+    await given.client.post("/v1/device/token", json={"device_code": idle["device_code"]})
+    secrets.known |= {"device code": asked["device_code"], "idle device code": idle["device_code"]}
+    secrets.known |= {
+        "user code": asked["user_code"],
+        "device's token": told["access_token"],
+        "device's refresh token": told["refresh_token"],
+    }
 
 
 PATHS = ("/v1/licenses/{}", "/v1/products/{}", "/v1/agreement-texts/{}", "/problems/{}", "/nowhere/{}", "/v1/products?limit={}")

@@ -60,12 +60,21 @@ async def lived(given: Given, postbox: Postbox) -> Life:
     handle = await given.begin(person, device=device)
     await postbox.collected(given.world)
     await given.logged_in(person)
+    await approved(given, person)
     await given.post("/v1/password/forgot", {"identifier": person.email}, {})
     seat = await given.post("/v1/activations", {"license_key": license_["key"], "device": device}, person.auth)
     told = await making.accepted(given, person, agreed)
     shown = await making.present(given, person, other, client="Karis client", ui_ref="kari-7")
     code = await given.code(license_, email=person.email)
     return Life(person, agreed, license_, code, handle, shown, seat, told["receipt"]["jws"])
+
+
+async def approved(given: Given, person: Person) -> None:
+    """Her television has asked to be let in, and may fetch its session."""
+    asked = await given.post("/v1/device/code", {"device": {"fingerprint": "kari-tv", "name": "Karis TV"}}, {})
+    named = {"user_code": asked["user_code"]}
+    given.expect(await given.client.get("/v1/device", params=named, headers=person.auth))
+    await given.post("/v1/device/approve", named, person.auth)
 
 
 async def traces(given: Given) -> dict[str, list[str]]:

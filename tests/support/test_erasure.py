@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from app.agreements.models import AgreementEvent, AgreementEventContext, AgreementPresentation
 from app.events.models import Event
 from app.licenses.models import Activation
+from app.login.device_codes import DeviceCode
 from app.login.models import Factor, Login, RefreshToken, Throttle
 from app.login.one_time import OneTimeToken
 from app.mail.models import Message
@@ -42,7 +43,7 @@ async def test_r25_nothing_names_the_person_any_more(given: Given, postbox: Post
 async def test_r25_the_secrets_are_gone(given: Given, postbox: Postbox) -> None:
     it = await lived(given, postbox)
     given.expect(await erase(given, it.person))
-    for model in (RefreshToken, Login, OneTimeToken):
+    for model in (RefreshToken, Login, OneTimeToken, DeviceCode):
         assert await counted(given, model) == 0, model
     live = (Factor.hash.is_not(None)) | Factor.secret_sealed.is_not(None) | Factor.selector.is_not(None) | (Factor.state != "revoked")
     assert await counted(given, Factor, live) == 0

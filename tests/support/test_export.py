@@ -30,7 +30,7 @@ UNTOLD = {
 }  # fmt: skip
 TOLD = {
     "users", "factors", "sessions", "license_users", "activations", "agreement_states", "agreement_presentations", "agreement_events",
-    "messages", "events",
+    "messages", "events", "device_codes",
 }  # fmt: skip
 
 
@@ -50,6 +50,7 @@ async def test_p8_it_is_one_document_with_everything(given: Given, postbox: Post
     assert (told["profile"]["email"], told["profile"]["metadata"]) == ("Kari@example.com", {"note": "Kari is kind"})
     assert {row["kind"] for row in told["factors"]} == {"password", "totp", "recovery"}
     assert {(row["ip"], row["user_agent"]) for row in told["sessions"]} == {(IP, AGENT)}
+    assert [(row["status"], row["device"]["name"]) for row in told["device_codes"]] == [("approved", "Karis TV")]
     assert [row["license_id"] for row in told["licenses"]] == [it.license["id"]]
     assert [(row["fingerprint"], row["name"]) for row in told["activations"]] == [("kari-laptop", "Karis laptop")]
     assert [row["document_id"] for row in told["agreements"]] == [it.agreed["id"]]
