@@ -20,6 +20,8 @@ import httpx
 
 CODE = re.compile(r"[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}")
 MOST_STEPS = 20
+WAYS = {"verify_totp", "enroll_totp", "change_password"}
+"""What can be done at a login here; for a passkey there is the browser of another device."""
 Told = dict[str, Any]
 
 
@@ -124,12 +126,15 @@ class Application:
         return self.finish(self.call(reason["href"], {**who, "product": self.product}))
 
     def do_step_up(self, reason: Told) -> None:
-        if self.by_code:
+        if self.by_code or reason["acr"] == "aal2p":
             return self.be_let_in()
         return self.finish(self.call(reason["href"], {"acr": reason["acr"]}, self.bearer))
 
+    def do_enroll_passkey(self, reason: Told) -> None:
+        self.be_let_in()
+
     def be_let_in(self) -> None:
-        """Without a keyboard: whoever is logged in elsewhere approves the short code that is shown here (RFC 8628)."""
+        """Without a keyboard, or without a browser that has passkeys: whoever is logged in elsewhere approves a short code (RFC 8628)."""
         asked = self.call("/v1/device/code", {"product": self.product, "device": {"fingerprint": self.known["device"]}})
         print(f"Open {asked['verification_uri']} where you are logged in and enter {asked['user_code']}", flush=True)
         wait, end = asked["interval"], time.time() + asked["expires_in"]
@@ -145,17 +150,19 @@ class Application:
         raise Stop("nobody has approved it in time")
 
     def finish(self, told: Told) -> None:
-        """The rest of a login: whatever comes `next`, by the first way that is offered."""
+        """The rest of a login: whatever comes `next`, by the first way that is offered and can be gone here."""
         auth = f"Login {told['login']['token']}" if told["status"] == "incomplete" else None
         while told["status"] == "incomplete":
-            way = told["next"][0]["any_of"][0]
+            way = next((way for way in told["next"][0]["any_of"] if way["action"] in WAYS), None)
+            if way is None:
+                return self.be_let_in()
             if way["action"] == "enroll_totp":
                 told = self.enrolled(way["href"], "/v1/login/totp/confirm", auth)
             elif way["action"] == "change_password":
                 told = self.call(way["href"], {"new": prompt("New password", secret=True)}, auth)
             else:
                 told = self.show_code(way["href"], auth)
-        self.remember(access_token=told["access_token"], refresh_token=told["refresh_token"])
+        return self.remember(access_token=told["access_token"], refresh_token=told["refresh_token"])
 
     def enrolled(self, href: str, confirm: str, auth: str | None) -> Told:
         made = self.call(href, {}, auth)

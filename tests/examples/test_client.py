@@ -15,6 +15,7 @@ import httpx
 import pyotp
 import pytest
 
+from tests.authenticator import ORIGIN, RP_ID, Authenticator
 from tests.servers import ROOT, Running
 
 PATIENCE = 30.0
@@ -25,9 +26,9 @@ GRANT = 8
 class Session:
     """The application in front of a person: `answer` waits for a question and types."""
 
-    def __init__(self, memory: Path, server: Running, seconds: float, *more: str) -> None:
+    def __init__(self, memory: Path, server: Running, seconds: float, *more: str, product: str = "studio") -> None:
         script = str(ROOT / "examples" / "client.py")
-        command = [sys.executable, "-u", script, "studio", "--server", server.base, "--memory", str(memory), "--seconds", str(seconds)]
+        command = [sys.executable, "-u", script, product, "--server", server.base, "--memory", str(memory), "--seconds", str(seconds)]
         command += more
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.said = ""
@@ -169,3 +170,24 @@ def test_without_a_keyboard_it_is_let_in_by_a_short_code(server: Running, tmp_pa
         call(server, "/v1/device/approve", {"user_code": code}, person)
         session.hear("License key or activation code: ")  # which only who is logged in is asked for
     assert json.loads((tmp_path / "client.json").read_text())["access_token"]
+
+
+def test_where_a_passkey_is_wanted_it_is_shown_in_a_browser_elsewhere(tmp_path: Path) -> None:
+    """The application has none: whoever showed their passkey where they could lets it in."""
+    key = Authenticator()
+    party = {"LICENTIA_WEBAUTHN_RP_ID": RP_ID, "LICENTIA_WEBAUTHN_ORIGINS": ORIGIN}
+    with Running(tmp_path, "--migrate", "--demo", LICENTIA_GRANT_LIFETIME=f"PT{GRANT}S", **party) as server:
+        known = demo(server)
+        operator(server, "/v1/products", {"code": "vault", "name": "Vault", "requires": ["passkey"]})
+        who = {name: known[name] for name in ("identifier", "password")}
+        login = f"Login {call(server, '/v1/login', {**who, 'product': 'vault'})['login']['token']}"
+        made = {"credential": key.create(call(server, "/v1/login/passkey/enroll", {}, login)["public_key"])}
+        person = f"Bearer {call(server, '/v1/login/passkey/confirm', made, login)['access_token']}"
+        with Session(tmp_path / "client.json", server, 0.5, product="vault") as session:
+            session.answer("E-mail address", known["identifier"])
+            session.answer("Password", known["password"])
+            session.hear("and enter ")
+            code = session.hear("\n")
+            call(server, f"/v1/device?user_code={code}", auth=person)
+            call(server, "/v1/device/approve", {"user_code": code}, person)
+            session.hear("vault runs, online.")
