@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     seal_interval: Annotated[Span, Field(ge=timedelta(milliseconds=100), le=timedelta(days=1))] = timedelta(seconds=10)
     presentation_retention: Kept = timedelta(days=90)
     context_retention: Kept = timedelta(days=731)  # 24 months, of which one may have a leap day
+    login_retention: Kept = timedelta(days=366)  # 12 months, of which one may have a leap day
+    event_retention: Kept = timedelta(days=731)
+    seat_retention: Kept = timedelta(days=90)
     guesses_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 30
     guesses_per_key: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     guess_window: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=10)

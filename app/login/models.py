@@ -116,7 +116,7 @@ class SessionRow(Base):
     created_at: Mapped[Instant]
     last_seen_at: Mapped[Instant | None]
     idle_expires_at: Mapped[Instant | None]
-    expires_at: Mapped[Instant]
+    expires_at: Mapped[Instant] = mapped_column(index=True)
     revoked_at: Mapped[Instant | None]
     revoked_reason: Mapped[str | None] = mapped_column(String(32))
 
