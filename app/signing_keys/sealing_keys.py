@@ -171,11 +171,11 @@ def _sealed_anew(world: World, sealed: SealedColumn, rows: Sequence[AnyRow]) -> 
 async def _put(world: World, sealed: SealedColumn, fresh: Mapping[Any, tuple[str, str]]) -> int:
     """Write a batch; how many were still what they had been. It waits for nobody's row, so nobody waits for it in a circle."""
     key, column = sealed.key, sealed.column
-    free = select(key).where(key.in_(list(fresh))).order_by(key).with_for_update(skip_locked=True, key_share=True)
+    read = select(key.label("key"), column.label("sealed")).where(key.in_(list(fresh))).order_by(key)
     same = update(column.table).where(key == bindparam("row"), column == bindparam("was")).values({column.name: bindparam("anew")})
-    done = 0
     async with world.db.write() as session:
-        for row in (await session.scalars(free)).all():
-            was, anew = fresh[row]
-            done += (await session.execute(same, {"row": row, "was": was, "anew": anew})).rowcount
-    return done
+        held = (await session.execute(read.with_for_update(skip_locked=True, key_share=True))).all()
+        still = [(row.key, *fresh[row.key]) for row in held if row.sealed == fresh[row.key][0]]
+        if still:
+            await session.execute(same, [{"row": row, "was": was, "anew": anew} for row, was, anew in still])
+    return len(still)
