@@ -77,7 +77,7 @@ class Login(Base):
 
     id: Mapped[Identifier]
     user_id: Mapped[Reference] = mapped_column(ForeignKey("users.id"), index=True)
-    session_id: Mapped[Reference | None] = mapped_column(ForeignKey("sessions.id"))
+    session_id: Mapped[Reference | None] = mapped_column(ForeignKey("sessions.id"), index=True)
     token_hash: Mapped[Digest] = mapped_column(unique=True)
     auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
     password_at: Mapped[Instant | None]

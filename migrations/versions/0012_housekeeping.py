@@ -12,6 +12,7 @@ depends_on = None
 
 INDEXES = {
     "ix_events_type": "events (type, at)",
+    "ix_logins_session_id": "logins (session_id)",
     "ix_sessions_expires_at": "sessions (expires_at)",
     "ix_activations_past": "activations (released_at) WHERE released_at IS NOT NULL AND user_key <> ''",
 }
@@ -27,7 +28,7 @@ def upgrade() -> None:
         keys.add_column(sa.Column("replaced_by", sa.Uuid(), nullable=True))
         keys.add_column(sa.Column("last_used_at", types.UtcDateTime(), nullable=True))
     for name, what in INDEXES.items():
-        # Writers wait while they are made: about a second for each million rows, and outside of one transaction a migration that
+        # Writers wait while they are made: some seconds for each million rows, and outside of one transaction a migration that
         # fails half way would leave half of itself behind.
         op.execute(f"-- squawk-ignore require-concurrent-index-creation\nCREATE INDEX {name} ON {what}")
 
