@@ -1,27 +1,21 @@
 """The command line: `serve`, `migrate`, `check`, `health`, and the operator's few words with the database."""
 
-import asyncio
-import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from alembic import command
-from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
+from app import upkeep
 from app.api_keys import service as api_keys
-from app.api_keys.schemas import ApiKeyIn
+from app.api_keys.schemas import ApiKeyIn, RotationIn
 from app.base import logs
 from app.base.clock import Clock
 from app.base.durations import instant_text
-from app.base.problems import Problem
-from app.base.settings import EX_CONFIG, Settings, SettingsInvalid
-from app.db import schema
 from app.events.service import Actor
 from app.licenses import activations
 from app.licenses import service as licenses
@@ -30,16 +24,12 @@ from app.licenses.schemas import LicenseIn, LicenseOut
 from app.login import accounts as login
 from app.login.schemas import UserIn
 from app.models import METADATA
-from app.signing_keys import rotation
-from app.signing_keys.service import WrongKeys, signer
+from app.signing_keys import sealing_keys
+from app.terminal import fail, settings, shaped, show, with_world
 from app.users.schemas import UserOut
 from app.verifying import Unsound, verified
 from app.web.paging import Window
-from app.web.shapes import Shape
 from app.world import World
-
-Result = TypeVar("Result")
-Shaped = TypeVar("Shaped", bound=Shape)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Licentia: authentication and licensing."
@@ -47,68 +37,14 @@ app = typer.Typer(
 keys_app = typer.Typer(no_args_is_help=True, help="Operator keys.")
 users_app = typer.Typer(no_args_is_help=True, help="End users.")
 licenses_app = typer.Typer(no_args_is_help=True, help="Licenses.")
-signing_app = typer.Typer(no_args_is_help=True, help="Signing and encryption keys.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The record of agreements.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(keys_app, name="api-keys")
-app.add_typer(signing_app, name="keys")
+app.add_typer(upkeep.signing_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(licenses_app, name="licenses")
-
-
-def settings() -> Settings:
-    """The configuration, or every fault of it on stderr and exit code 78."""
-    try:
-        return Settings.load()
-    except SettingsInvalid as invalid:
-        misconfigured(invalid.faults)
-
-
-def misconfigured(faults: list[tuple[str, str]]) -> NoReturn:
-    for name, sentence in faults:
-        print(f"{name}: {sentence}", file=sys.stderr)
-    raise SystemExit(EX_CONFIG)
-
-
-def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
-    """Run one use case; a refusal becomes a sentence on stderr and exit code 1, keys that are not this database's end with 78."""
-
-    async def run() -> Result:
-        world = World.of(settings())
-        try:
-            with suppress(DBAPIError, OSError):  # a database that is away or empty is for the work itself to tell
-                await signer(world)
-            return await work(world)
-        finally:
-            await world.db.close()
-
-    try:
-        return asyncio.run(run())
-    except Problem as problem:
-        fail(f"{problem.code}: {problem.detail}")
-    except (DBAPIError, OSError) as error:
-        fail(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
-    except WrongKeys as wrong:
-        misconfigured(wrong.faults)
-
-
-def fail(sentence: str) -> NoReturn:
-    print(sentence, file=sys.stderr)
-    raise SystemExit(1)
-
-
-def shaped(shape: type[Shaped], **given: Any) -> Shaped:
-    """The same shape that the wire wants; what does not fit is told by field, and ends with 2."""
-    try:
-        return shape(**given)
-    except ValidationError as invalid:
-        for error in invalid.errors(include_input=False, include_url=False):
-            print(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg'].removeprefix('Value error, ')}", file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-def show(value: Any) -> None:
-    print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+app.command("migrate")(upkeep.migrate)
+app.command("backup")(upkeep.copy)
 
 
 @app.command()
@@ -123,7 +59,7 @@ def serve(
 
     logs.configure(chosen)
     if migrate:
-        _migrate(chosen)
+        upkeep.migrated(chosen)
     _check_keys()
     if chosen.env == "development":
         from app import demo as demonstration
@@ -137,26 +73,9 @@ def _check_keys() -> None:
 
     async def sealed(world: World) -> None:
         with suppress(DBAPIError, OSError):
-            await rotation.check_sealed(world, METADATA)
+            await sealing_keys.check_sealed(world, METADATA)
 
     with_world(sealed)
-
-
-@app.command()
-def migrate() -> None:
-    """Bring the database to the newest migration. Safe when several start at once."""
-    chosen = settings()
-    _migrate(chosen)
-    show(f"migrated to {schema.wanted()}")
-
-
-def _migrate(chosen: Settings) -> None:
-    if chosen.database_url.startswith("sqlite"):
-        Path(chosen.database_url.partition(":///")[2]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        command.upgrade(schema.alembic_config(chosen.database_url), "head")
-    except (DBAPIError, OSError) as error:
-        fail(f"the database cannot be migrated: {type(error).__name__}")
 
 
 @app.command()
@@ -204,29 +123,17 @@ def list_keys() -> None:
         show({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
 
 
+@keys_app.command("rotate")
+def rotate_key(key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old one goes on.")] = "PT24H") -> None:
+    """Make a key in the place of this one and print it, this once; the old one goes on for a while."""
+    body = shaped(RotationIn, overlap=overlap)
+    show(with_world(lambda world: api_keys.rotate(world, None, key_id, body.overlap))[1])
+
+
 @keys_app.command("revoke")
 def revoke_key(key_id: UUID) -> None:
     """Kill a key at once."""
     with_world(lambda world: api_keys.revoke(world, None, key_id))
-
-
-@signing_app.command("rotate")
-def rotate_keys(
-    now: Annotated[bool, typer.Option("--now", help="A key leaked: do not wait until caches know the next one.")] = False,
-) -> None:
-    """Let the next signing key sign and publish another; seal what old encryption keys wrote with the first of LICENTIA_ENCRYPTION_KEYS."""
-
-    async def work(world: World) -> dict[str, Any]:
-        resealed = sum([await rotation.reseal(world, each) for each in rotation.sealed_columns(METADATA)])
-        return {**vars(await rotation.rotate(world, at_once=now)), "resealed": resealed}
-
-    show(with_world(work))
-
-
-@signing_app.command("revoke")
-def revoke_signing_key(kid: str) -> None:
-    """Put a retired signing key that leaked out of use: out of the published set, and no access token of it is taken any more."""
-    with_world(lambda world: rotation.revoke(world, kid))
 
 
 @ledger_app.command("verify")

@@ -37,8 +37,9 @@ from app.login.pacing import keep_pace
 from app.mail import outbox
 from app.mail import runner as mail
 from app.models import METADATA
-from app.signing_keys.rotation import check_sealed
+from app.signing_keys.sealing_keys import check_sealed
 from app.signing_keys.service import WrongKeys, signer
+from app.support import housekeeping
 from app.web import door, errors, health, metrics, openapi, routing
 from app.web.callers import Doormen
 from app.world import World
@@ -91,7 +92,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with mail.running(world), sealing.running(world):
+    async with mail.running(world), sealing.running(world), housekeeping.running(world):
         yield
     if (tracing := api.state.tracer_provider) is not None:
         await tracing.ended()

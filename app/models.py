@@ -3,6 +3,7 @@
 import app.agreements.models
 import app.api_keys.models
 import app.catalog.models
+import app.db.schema
 import app.events.models
 import app.licenses.models
 import app.login.ceremonies

@@ -1,5 +1,5 @@
-"""The one who seals, and once an hour forgets what is kept only for a time: beside the application, from its start to its end. Nothing
-that goes wrong stops it; what it misses stays until the next time."""
+"""The one who seals: beside the application, from its start to its end. Nothing that goes wrong stops it; what it misses stays until
+the next time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import func, select
 
-from app.agreements import retention, seals
+from app.agreements import seals
 from app.db.types import UtcDateTime
 from app.world import World
 
@@ -36,12 +36,8 @@ async def running(world: World) -> AsyncIterator[None]:
 
 async def _watch(world: World, leaving: asyncio.Event) -> None:
     swept: datetime | None = None
-    forgotten: datetime | None = None
     while not leaving.is_set():
         swept = await _round(world, leaving, swept)
-        if forgotten is None or world.clock.now() >= forgotten + SWEEPS:
-            forgotten = world.clock.now()
-            await _forget(world, leaving)
         with suppress(TimeoutError):
             await asyncio.wait_for(leaving.wait(), world.settings.seal_interval.total_seconds())
 
@@ -61,16 +57,6 @@ async def _round(world: World, leaving: asyncio.Event, swept: datetime | None) -
         log.warning("seals_wait", cause=type(error).__name__)
         return swept
     return now if due else swept
-
-
-async def _forget(world: World, leaving: asyncio.Event) -> None:
-    """Batch by batch, each committed, until none is full. A failure waits for the next hour."""
-    try:
-        for batch in (retention.presentations, retention.contexts):
-            while await batch(world) == retention.BATCH and not leaving.is_set():
-                pass
-    except Exception as error:  # noqa: BLE001  as above
-        log.warning("retention_waits", cause=type(error).__name__)
 
 
 async def compare_clocks(world: World) -> timedelta:

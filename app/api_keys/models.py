@@ -4,10 +4,12 @@ from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.db.types import Digest, Identifier, Instant, JsonList
+from app.db.types import Digest, Identifier, Instant, JsonList, Reference
 
 
 class ApiKey(Base):
+    """`replaced_by` is the key that a rotation put in its place; `last_used_at` is told to the hour."""
+
     __tablename__ = "api_keys"
 
     id: Mapped[Identifier]
@@ -17,3 +19,5 @@ class ApiKey(Base):
     created_at: Mapped[Instant]
     expires_at: Mapped[Instant | None]
     revoked_at: Mapped[Instant | None]
+    replaced_by: Mapped[Reference | None]
+    last_used_at: Mapped[Instant | None]

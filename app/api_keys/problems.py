@@ -7,6 +7,12 @@ class ApiKeyNotFound(Problem):
     title = "There is no such operator key."
 
 
+class ApiKeyOver(Problem):
+    kind = Kind.CONFLICT
+    code = "api_key_over"
+    title = "The key was replaced or revoked, or its time is over: there is nothing to rotate."
+
+
 class ScopeBeyondOwn(Problem):
     kind = Kind.FORBIDDEN
     code = "scope_beyond_own"

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import Depends
 
 from app.api_keys import service
-from app.api_keys.problems import ApiKeyNotFound, ScopeBeyondOwn
-from app.api_keys.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut
+from app.api_keys.problems import ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn
+from app.api_keys.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut, RotationIn
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing
@@ -24,6 +24,16 @@ Writes = Annotated[Operator, Depends(Operates("api_keys:write"))]
 async def create(world: TheWorld, by: Writes, body: ApiKeyIn) -> ApiKeyMade:
     """Make an operator key. It is shown this once."""
     row, key = await service.create(world, by, body.name, body.scopes, body.expires_at)
+    return ApiKeyMade(**row._mapping, key=key)
+
+
+@router.post("/v1/api-keys/{key_id}/rotate", status_code=201, responses=refuses(ScopeMissing, ScopeBeyondOwn, ApiKeyNotFound, ApiKeyOver))
+async def rotate(world: TheWorld, by: Writes, key_id: UUID, body: RotationIn) -> ApiKeyMade:
+    """Make a key of the same name, scopes and end in the place of this one, which goes on for `overlap`; shown this once.
+
+    Once everybody uses the new one (`last_used_at` tells), revoke the old one, or let it run out.
+    """
+    row, key = await service.rotate(world, by, key_id, body.overlap)
     return ApiKeyMade(**row._mapping, key=key)
 
 

@@ -1,9 +1,13 @@
+from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from app.web.shapes import Instant, InstantIn, Name, Shape
+from app.base.durations import Duration
+from app.web.shapes import DurationText, Instant, InstantIn, Name, Shape
+
+LONGEST_OVERLAP = timedelta(days=30)
 
 Scope = Literal[
     "*",
@@ -16,19 +20,36 @@ Scope = Literal[
 ]  # fmt: skip
 
 
+def _overlap(text: str) -> str:
+    it = Duration.parse(text)
+    if it.months * timedelta(days=31) + it.exact > LONGEST_OVERLAP:
+        raise ValueError("wants 30 days at most")
+    return text
+
+
 class ApiKeyIn(Shape):
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=16)]
     expires_at: InstantIn | None = None
 
 
+class RotationIn(Shape):
+    """`overlap`: for how long the key of before goes on beside the new one; 30 days at most."""
+
+    overlap: Annotated[DurationText, AfterValidator(_overlap)] = "PT24H"
+
+
 class ApiKeyOut(Shape):
+    """`replaced_by`: the key that a rotation put in its place. `last_used_at` is told to the hour."""
+
     id: UUID
     name: str
     scopes: list[str]
     created_at: Instant
     expires_at: Instant | None
     revoked_at: Instant | None
+    replaced_by: UUID | None
+    last_used_at: Instant | None
 
 
 class ApiKeyMade(ApiKeyOut):

@@ -1,13 +1,16 @@
 """Making, listing and revoking operator keys."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
 
 from app.api_keys.models import ApiKey
-from app.api_keys.problems import ApiKeyNotFound, ScopeBeyondOwn
+from app.api_keys.problems import ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn
+from app.base.durations import Duration
 from app.base.problems import Malformed
 from app.base.sealing import token_digest
 from app.db.database import Session
@@ -18,32 +21,68 @@ from app.web.paging import Window, page
 from app.world import World
 
 PREFIX = "op_"
-_shown = select(ApiKey.id, ApiKey.name, ApiKey.scopes, ApiKey.created_at, ApiKey.expires_at, ApiKey.revoked_at)
+SEEN = timedelta(hours=1)
+"""How exactly the last use is told: one write in that time, however often a key is used."""
+_shown = select(
+    ApiKey.id,
+    ApiKey.name,
+    ApiKey.scopes,
+    ApiKey.created_at,
+    ApiKey.expires_at,
+    ApiKey.revoked_at,
+    ApiKey.replaced_by,
+    ApiKey.last_used_at,
+)
 
 
 async def create(
     world: World, by: Operator | None, name: str, scopes: Sequence[str], expires_at: datetime | None = None
 ) -> tuple[AnyRow, str]:
     """The new key's row, and the key itself, which is shown this once. `by` is None on the command line."""
+    _within_own(by, scopes, expires_at)
+    if expires_at is not None and expires_at <= world.clock.now():
+        raise Malformed([("/expires_at", "in_the_past", "wants a moment that is still to come")])
+    key = world.entropy.secret(PREFIX)
+    async with world.db.write() as session:
+        row = await _put(session, world, key, world.entropy.identifier(), name, sorted(set(scopes)), expires_at)
+        await record(session, world, "api_key.created", _actor(by), ("api_key", row.id), scopes=row.scopes)
+    return row, key
+
+
+def _within_own(by: Operator | None, scopes: Sequence[str], expires_at: datetime | None) -> None:
     if by is not None and not all(by.may(scope) for scope in scopes):
         raise ScopeBeyondOwn
     if by is not None and by.expires_at is not None and (expires_at is None or expires_at > by.expires_at):
         raise ScopeBeyondOwn("A key that expires can make only keys that expire no later.")
-    if expires_at is not None and expires_at <= world.clock.now():
-        raise Malformed([("/expires_at", "in_the_past", "wants a moment that is still to come")])
-    key, key_id = world.entropy.secret(PREFIX), world.entropy.identifier()
-    values = {
-        "id": key_id,
-        "name": name,
-        "key_hash": token_digest(key),
-        "scopes": sorted(set(scopes)),
-        "created_at": world.clock.now(),
-        "expires_at": expires_at,
-    }
+
+
+async def _put(
+    session: Session, world: World, key: str, key_id: UUID, name: str, scopes: Sequence[str], expires_at: datetime | None
+) -> AnyRow:
+    values = {"id": key_id, "name": name, "key_hash": token_digest(key), "scopes": scopes, "expires_at": expires_at}
+    await session.execute(insert(ApiKey).values(created_at=world.clock.now(), **values))
+    return (await session.execute(_shown.where(ApiKey.id == key_id))).one()
+
+
+async def rotate(world: World, by: Operator | None, key_id: UUID, overlap: str) -> tuple[AnyRow, str]:
+    """(the new key's row, the key itself) in the place of a key that lives on for `overlap`, or to its own end if that is earlier.
+
+    A key is replaced once, however many ask at the same moment. Raises ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn.
+    """
+    now, key, fresh_id = world.clock.now(), world.entropy.secret(PREFIX), world.entropy.identifier()
+    until = Duration.parse(overlap).after(now)
     async with world.db.write() as session:
-        await session.execute(insert(ApiKey).values(values))
-        await record(session, world, "api_key.created", _actor(by), ("api_key", key_id), scopes=values["scopes"])
-        row = (await session.execute(_shown.where(ApiKey.id == key_id))).one()
+        old = (await session.execute(_shown.where(ApiKey.id == key_id))).one_or_none()
+        if old is None:
+            raise ApiKeyNotFound
+        _within_own(by, old.scopes, old.expires_at)
+        ends = until if old.expires_at is None else min(until, old.expires_at)
+        live = (ApiKey.replaced_by.is_(None), ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now))
+        replaced = update(ApiKey).where(ApiKey.id == key_id, *live).values(replaced_by=fresh_id, expires_at=ends)
+        if not (await session.execute(replaced)).rowcount:
+            raise ApiKeyOver
+        row = await _put(session, world, key, fresh_id, old.name, old.scopes, old.expires_at)
+        await record(session, world, "api_key.rotated", _actor(by), ("api_key", key_id), replaced_by=str(fresh_id))
     return row, key
 
 
@@ -66,13 +105,24 @@ async def holder(world: World, key: str) -> Operator | None:
     """Who holds this key, if it is good now."""
     now = world.clock.now()
 
-    async def ask(session: Session) -> Operator | None:
-        row = (await session.execute(_shown.where(ApiKey.key_hash == token_digest(key), ApiKey.revoked_at.is_(None)))).one_or_none()
-        if row is None or (row.expires_at is not None and row.expires_at <= now):
-            return None
-        return Operator(row.id, row.name, frozenset(row.scopes), row.expires_at)
+    async def ask(session: Session) -> AnyRow | None:
+        good = (ApiKey.key_hash == token_digest(key), ApiKey.revoked_at.is_(None))
+        return (await session.execute(_shown.where(*good))).one_or_none()
 
-    return await world.db.find(ask)
+    row = await world.db.find(ask)
+    if row is None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    if row.last_used_at is None or now - row.last_used_at >= SEEN:
+        await _seen(world, row.id, now)
+    return Operator(row.id, row.name, frozenset(row.scopes), row.expires_at)
+
+
+async def _seen(world: World, key_id: UUID, now: datetime) -> None:
+    """Note the use. A database that does not take it now is no reason to refuse what was asked."""
+    earlier = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at <= now - SEEN)
+    with suppress(DBAPIError):
+        async with world.db.write(stands=True) as session:
+            await session.execute(update(ApiKey).where(ApiKey.id == key_id, earlier).values(last_used_at=now))
 
 
 def _actor(by: Operator | None) -> Actor:

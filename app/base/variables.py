@@ -151,6 +151,12 @@ class Variables(BaseSettings):
     """of showings that led to nothing"""
     context_retention: Kept = timedelta(days=731)  # 24 months, of which one may have a leap day
     """of addresses and agents, from when a version was superseded"""
+    login_retention: Kept = timedelta(days=366)  # 12 months, of which one may have a leap day
+    """of sessions that ended, and of the events of logins"""
+    event_retention: Kept = timedelta(days=731)
+    """of the events of devices and mail"""
+    seat_retention: Kept = timedelta(days=90)
+    """of released seats of processes"""
     guesses_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 30
     """wrong keys and codes before 429; right ones always pass. 1000 at most in production"""
     guesses_per_key: Annotated[int, Field(ge=1, le=1_000_000)] = 10

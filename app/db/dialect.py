@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, event, func
+from sqlalchemy import Column, ColumnElement, Connection, Table, case, event, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -98,6 +98,12 @@ async def upsert(
 def without(connection: AsyncConnection, column: Column[Any], name: str) -> ColumnElement[Any]:
     """A JSON object without one of its members."""
     return func.json_remove(column, f"$.{name}") if connection.dialect.name == "sqlite" else column.op("-")(name)
+
+
+def before(connection: AsyncConnection, column: Column[Any], mark: str) -> ColumnElement[str]:
+    """The text before the first `mark`; empty where there is none."""
+    found = func.instr(column, mark) if connection.dialect.name == "sqlite" else func.strpos(column, mark)
+    return func.substr(column, 1, case((found > 0, found - 1), else_=0))
 
 
 def violated(error: IntegrityError) -> str:

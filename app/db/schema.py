@@ -1,15 +1,42 @@
-"""Which migration the database is at, and which one this program wants. Refuses to guess: it names both."""
+"""Which migration the database is at, which one this program wants, and whether the two fit. Refuses to guess: it names both.
 
+A migration expands: it adds, and programs of before go on over it. One that takes away what they use is a contraction and says so
+in `schema_contractions`, in its own transaction; a program that does not know it is not ready any more.
+"""
+
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, String, select
+from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.database import Database
+from app.db.base import Base
+from app.db.database import Database, Session
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Contraction(Base):
+    """A migration that took away what programs of before it use. Inserted by that migration and by nobody else."""
+
+    __tablename__ = "schema_contractions"
+
+    revision: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The revision that the database is at (None: never migrated) and the one that the program wants; `fault` says why they do not
+    fit. `newer`: the database has been migrated by a later program."""
+
+    database: str | None
+    program: str
+    newer: bool
+    fault: str | None
 
 
 def alembic_config(url: str) -> Config:
@@ -28,7 +55,39 @@ def wanted() -> str:
     return head
 
 
-async def present(database: Database) -> str | None:
-    """The revision that the database is at; None when it was never migrated."""
-    async with database.lookup() as session:
-        return await session.run_sync(lambda connection: MigrationContext.configure(connection).get_current_revision())
+@cache
+def known() -> frozenset[str]:
+    """Every revision in the migration tree."""
+    return frozenset(script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
+
+
+def reached(present: str | None) -> Standing:
+    """How a database stands that is at a revision of this program's own tree, or was never migrated."""
+    behind = f"the database is at migration {present or 'none'}, this program wants {wanted()}"
+    return Standing(present, wanted(), newer=False, fault=behind if present != wanted() else None)
+
+
+async def standing(database: Database) -> Standing:
+    """Whether this program can serve over the database as it is now."""
+
+    async def ask(session: Session) -> Standing:
+        present = await session.run_sync(_present)
+        if present is None or present in known():
+            return reached(present)
+        contracted = set(await session.scalars(select(Contraction.revision)))
+        return Standing(present, wanted(), newer=True, fault=_beyond(present, contracted - known()))
+
+    return await database.find(ask)
+
+
+def _present(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _beyond(present: str, contracted: set[str]) -> str | None:
+    if not contracted:
+        return None
+    return (
+        f"the database is at migration {present}, and {', '.join(sorted(contracted))} took away what this program, of {wanted()}, "
+        "uses: it wants a later program"
+    )

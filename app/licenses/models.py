@@ -81,6 +81,12 @@ class Activation(Base):
             sqlite_where=text("released_at IS NULL"),
             postgresql_where=text("released_at IS NULL"),
         ),
+        Index(
+            "ix_activations_past",
+            "released_at",
+            sqlite_where=text("released_at IS NOT NULL AND user_key <> ''"),
+            postgresql_where=text("released_at IS NOT NULL AND user_key <> ''"),
+        ),
     )
 
     id: Mapped[Identifier]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, LargeBinary, String, delete, insert, select, update
+from sqlalchemy import ForeignKey, LargeBinary, String, insert, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base.sealing import token_digest
@@ -20,7 +20,6 @@ from app.login.sessions import UNTOLD, Client
 from app.world import World
 
 LIFETIME = timedelta(minutes=5)
-SWEPT = 20
 
 
 class Kind(StrEnum):
@@ -74,7 +73,7 @@ class Answered:
 
 
 async def begin(session: Session, world: World, kind: Kind, holder: Holder, client: Client = UNTOLD) -> Challenge:
-    """A new challenge. Some that are past their time go with it."""
+    """A new challenge."""
     now, octets = world.clock.now(), world.entropy.octets(CHALLENGE_OCTETS)
     values = {
         "id": world.entropy.identifier(),
@@ -90,8 +89,6 @@ async def begin(session: Session, world: World, kind: Kind, holder: Holder, clie
         "expires_at": now + LIFETIME,
     }
     await session.execute(insert(PasskeyCeremony).values(values))
-    stale = select(PasskeyCeremony.id).where(PasskeyCeremony.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
-    await session.execute(delete(PasskeyCeremony).where(PasskeyCeremony.id.in_(stale)))
     return Challenge(octets, now + LIFETIME)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import or_, select, update
 
 from app.base.problems import Busy
 from app.base.sealing import token_digest
@@ -35,7 +35,6 @@ INTERVAL = 5
 """Seconds between two polls at first, and how many more after each that came too soon (RFC 8628 section 3.5)."""
 ASKED = Window(timedelta(minutes=10), 30)
 DRAWS = 5
-SWEPT = 20
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def user_hash(world: World, typed: str) -> bytes:
 
 
 async def begin(world: World, origin: Origin, client: Client) -> Begun:
-    """A new request. An address has so many at once, and each new one takes some with it that are past their time.
+    """A new request; an address has so many at once.
 
     Raises ProductNotFound, TooManyAttempts.
     """
@@ -75,8 +74,6 @@ async def begin(world: World, origin: Origin, client: Client) -> Begun:
     async with world.db.write(stands=True) as session:
         refusal = await throttle.within(session, throttle.network_key(world, "device_codes", origin), ASKED, now)
         if refusal is None:
-            stale = select(DeviceCode.id).where(DeviceCode.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
-            await session.execute(delete(DeviceCode).where(DeviceCode.id.in_(stale)))
             user_code = await _asked(session, world, origin, device_code, client)
     if refusal is not None:
         raise refusal

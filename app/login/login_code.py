@@ -8,7 +8,7 @@ import hmac
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from app.base.crockford import forgiven, joined, random_signs
 from app.db.base import table
@@ -17,7 +17,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import account, throttle, unfinished
 from app.login.holds import hold_account
-from app.login.one_time import KEPT, SWEPT, TRIES, OneTimeToken, Purpose
+from app.login.one_time import TRIES, OneTimeToken, Purpose
 from app.login.problems import CodeRefused, LoginCodeImpossible
 from app.login.rules import Proofs
 from app.login.sessions import UNTOLD, Client
@@ -85,8 +85,6 @@ async def _put(session: Session, world: World, row: AnyRow, code: str, now: date
         "created_at": now,
         "expires_at": now + LIFETIME,
     }
-    stale = select(OneTimeToken.id).where(OneTimeToken.expires_at <= now - KEPT).limit(SWEPT).with_for_update(skip_locked=True)
-    await session.execute(delete(OneTimeToken).where(OneTimeToken.id.in_(stale)))
     await session.execute(insert(table(OneTimeToken)).values(values))
 
 

@@ -94,7 +94,7 @@ class Login(Base):
 
     id: Mapped[Identifier]
     user_id: Mapped[Reference] = mapped_column(ForeignKey("users.id"), index=True)
-    session_id: Mapped[Reference | None] = mapped_column(ForeignKey("sessions.id"))
+    session_id: Mapped[Reference | None] = mapped_column(ForeignKey("sessions.id"), index=True)
     token_hash: Mapped[Digest] = mapped_column(unique=True)
     auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
     password_at: Mapped[Instant | None]
@@ -138,7 +138,7 @@ class SessionRow(Base):
     created_at: Mapped[Instant]
     last_seen_at: Mapped[Instant | None]
     idle_expires_at: Mapped[Instant | None]
-    expires_at: Mapped[Instant]
+    expires_at: Mapped[Instant] = mapped_column(index=True)
     revoked_at: Mapped[Instant | None]
     revoked_reason: Mapped[str | None] = mapped_column(String(32))
 

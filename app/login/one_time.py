@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ForeignKey, Text, delete, insert, select, update
+from sqlalchemy import ColumnElement, ForeignKey, Text, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base.sealing import Place, token_digest
@@ -20,8 +20,6 @@ from app.world import World
 
 TRIES = 5
 """Wrong codes beside a right token before the token is dead."""
-KEPT = timedelta(days=7)
-SWEPT = 20
 
 
 class Purpose(StrEnum):
@@ -106,8 +104,6 @@ async def issue(
         "expires_at": now + lifetime,
     }
     await session.execute(insert(OneTimeToken).values(values))
-    stale = select(OneTimeToken.id).where(OneTimeToken.expires_at <= now - KEPT).limit(SWEPT).with_for_update(skip_locked=True)
-    await session.execute(delete(OneTimeToken).where(OneTimeToken.id.in_(stale)))
     return Issued(token, now + lifetime)
 
 
@@ -148,7 +144,7 @@ async def drop_of_session(session: Session, world: World, session_id: UUID) -> N
 
 
 async def _spend_all(session: Session, world: World, whose: ColumnElement[bool]) -> None:
-    # Those past their time are left to the sweep, which would otherwise wait for us while we wait for it.
+    # Those past their time are left to housekeeping, which would otherwise wait for us while we wait for it.
     now = world.clock.now()
     left = update(OneTimeToken).where(whose, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
     await session.execute(left.values(used_at=now))

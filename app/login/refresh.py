@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from app.base.sealing import token_digest
 from app.db.base import table
@@ -24,7 +24,6 @@ from app.world import World
 PREFIX = "rt_"
 GRACE = timedelta(seconds=10)
 """How long an exchange may be repeated, if what it gave was not used: the answer may have been lost on its way."""
-SWEPT = 20
 
 _link = select(*table(RefreshToken).columns, SessionRow.user_id).join(SessionRow, SessionRow.id == RefreshToken.session_id)
 
@@ -123,9 +122,3 @@ async def unspent(session: Session, digest: bytes, now: datetime) -> AnyRow | No
     """A token that could be exchanged now, as far as the chain knows."""
     good = (RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), RefreshToken.expires_at > now)
     return (await session.execute(_link.where(RefreshToken.token_hash == digest, *good))).one_or_none()
-
-
-async def sweep(session: Session, now: datetime) -> None:
-    """Each new session takes some tokens with it that are past their time: they prove nothing any more."""
-    stale = select(RefreshToken.id).where(RefreshToken.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
-    await session.execute(delete(RefreshToken).where(RefreshToken.id.in_(stale)))

@@ -91,7 +91,6 @@ async def open_session(
     await session.execute(insert(SessionRow).values(row))
     await session.execute(update(User).where(User.id == user_id).values(last_login_at=now))
     await revocation.drop_oldest(session, world, user_id, now)
-    await refresh.sweep(session, now)
     afterwards(session, meters.opened.inc)
     actor = EndUser(user_id, session_id).actor
     await record(session, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy import case, or_, select, update
 
 from app.base import meters
 from app.base.problems import Busy
@@ -29,7 +29,6 @@ from app.world import World
 
 log = structlog.get_logger("licentia.login")
 KEPT = timedelta(days=30)
-SWEPT = 20
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,6 @@ async def attempt(session: Session, key: bytes, ladder: Ladder, now: datetime) -
     if counted := await _counted(session, key, free, values, first):
         if counted >= ladder.steps[0][0]:
             afterwards(session, meters.LOCKOUTS.labels(ladder.factor).inc)
-        await _sweep(session, now)
         return None
     return await _refusal(session, key, now, ladder.stop)
 
@@ -138,12 +136,6 @@ async def _refusal(session: Session, key: bytes, now: datetime, stop: int | None
         return TooManyAttempts("Too many wrong tries in a row; it stays closed until it is recovered or unlocked.", retry_after=3600)
     wait = (row.locked_until - now).total_seconds() if row.locked_until else 1
     return TooManyAttempts(retry_after=max(1, ceil(wait)))
-
-
-async def _sweep(session: Session, now: datetime) -> None:
-    """Each attempt takes some counters with it that are past their time."""
-    stale = select(Throttle.key).where(Throttle.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
-    await session.execute(delete(Throttle).where(Throttle.key.in_(stale)))
 
 
 async def forgive(session: Session, *keys: bytes) -> None:

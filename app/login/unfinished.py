@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from app.base import meters
 from app.base.sealing import token_digest
@@ -26,7 +26,6 @@ from app.web.callers import Origin, UnfinishedLogin
 from app.world import World
 
 PREFIX = "lgn_"
-SWEPT = 20
 IMPLIED = {"second_factor", "passkey"}
 """Requirements of a product that no password alone will meet."""
 
@@ -194,7 +193,7 @@ async def _go_on(session: Session, world: World, pending: Pending, due: Due) -> 
 
 
 async def begun(session: Session, world: World, pending: Pending, due: Due | None = None) -> Incomplete:
-    """A new handle: a bearer of nothing but the next step. Some that are past their time go with it."""
+    """A new handle: a bearer of nothing but the next step. Raises LoginOver if there is none."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = now + world.settings.login_lifetime
     values = {
@@ -216,8 +215,6 @@ async def begun(session: Session, world: World, pending: Pending, due: Due | Non
     due = due or await wanted(session, world, pending)
     if due is None:
         raise LoginOver
-    stale = select(Login.id).where(Login.expires_at <= now).limit(SWEPT).with_for_update(skip_locked=True)
-    await session.execute(delete(Login).where(Login.id.in_(stale)))
     return Incomplete(token, expires_at, pending.done, due)
 
 

@@ -12,7 +12,7 @@ from math import nan
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import ColumnElement, Update, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from app.base.meters import OUTBOX_AGE
@@ -30,8 +30,6 @@ from app.world import World
 BATCH = 5
 CLAIM = timedelta(minutes=5)
 LONGEST_SEND = 60.0
-KEPT = timedelta(days=7)
-SWEPT = 500
 MARK_WAITS = (0.5, 2.0, 5.0)
 
 LETTERS = Counter("licentia_mail_total", "Letters by what became of the attempt", ["result"])
@@ -159,11 +157,3 @@ async def _missed(world: World, row: AnyRow, error: Exception) -> None:
             await record(session, world, "mail.failed", Actor.system(), ("message", row.id), row.user_id, **told)
     LETTERS.labels("missed" if again else "given_up").inc()
     log.warning("mail_missed", cause=cause, message=str(row.id), template=row.template, attempts=row.attempts, again=again is not None)
-
-
-async def sweep(world: World) -> int:
-    """Forget letters that were sent or given up a week ago; how many."""
-    over = or_(Message.sent_at.is_not(None), Message.failed_at.is_not(None))
-    stale = select(Message.id).where(Message.created_at <= world.clock.now() - KEPT, over).limit(SWEPT)
-    async with world.db.write() as session:
-        return (await session.execute(delete(Message).where(Message.id.in_(stale)))).rowcount

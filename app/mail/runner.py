@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,7 +16,6 @@ COMMITS = 0.05
 """The bell is rung inside of the writer's transaction; after so many seconds it has usually committed."""
 WATCHFUL = 10
 GRACE = 10.0
-SWEEPS = timedelta(hours=1)
 
 log = structlog.get_logger("licentia.mail")
 
@@ -42,10 +40,9 @@ async def running(world: World) -> AsyncIterator[None]:
 
 
 async def _carry(world: World, transport: Transport, leaving: asyncio.Event) -> None:
-    watchful, swept = 0, world.clock.now() - SWEEPS
+    watchful = 0
     while not leaving.is_set():
-        swept, more = await _round(world, transport, swept)
-        if more:
+        if await _round(world, transport):
             continue
         brisk = watchful > 0 or world.settings.env == "development"
         rung = await world.mail_posted.heard(BRISK if brisk else CALM)
@@ -54,13 +51,10 @@ async def _carry(world: World, transport: Transport, leaving: asyncio.Event) -> 
             await asyncio.sleep(COMMITS)
 
 
-async def _round(world: World, transport: Transport, swept: datetime) -> tuple[datetime, bool]:
-    """(when it was last swept, whether there may be more to send)."""
+async def _round(world: World, transport: Transport) -> bool:
+    """Whether there may be more to send."""
     try:
-        if world.clock.now() >= swept + SWEEPS:
-            await outbox.sweep(world)
-            swept = world.clock.now()
-        return swept, await outbox.deliver(world, transport) == outbox.BATCH
+        return await outbox.deliver(world, transport) == outbox.BATCH
     except Exception as error:  # noqa: BLE001  a database that is away, above all: the next look may find it again
         log.warning("mail_waits", cause=type(error).__name__)
-        return swept, False
+        return False

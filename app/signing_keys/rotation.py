@@ -1,4 +1,4 @@
-"""Turning keys over: signing keys from next to active to retired, and sealed values onto the newest encryption key (R23, R63).
+"""Turning signing keys over: from next to active to retired, or out of use if one leaked (R63).
 
 A key is published a day before it signs, so that whoever caches the set knows it by then. Retired keys stay published: receipts
 must verify years later.
@@ -7,50 +7,19 @@ must verify years later.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Column, MetaData, Select, exists, insert, or_, select, update
+from sqlalchemy import insert, select, update
 
-from app.base.sealing import Place
 from app.base.signing import SigningKey
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.signing_keys.models import SigningKeyRow, State
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
-from app.signing_keys.service import WrongKeys, place, signer
+from app.signing_keys.service import place, signer
 from app.world import World
 
 PUBLISHED_AHEAD = timedelta(hours=24)
-BATCH = 200
-
-Sealed = tuple[Column[Any], Column[Any]]
-"""(the key column of a table, its sealed column)"""
-
-
-def sealed_columns(tables: MetaData) -> list[Sealed]:
-    """Every column that holds sealed text, of whichever room: by its name. What a repeated call is answered with is not among them; it
-    is forgotten within a day."""
-    every = tables.sorted_tables
-    return [(next(iter(it.primary_key)), column) for it in every for column in it.columns if column.name.endswith("_sealed")]
-
-
-async def check_sealed(world: World, tables: MetaData) -> None:
-    """Whether the ring holds every key that a row was sealed with (R23). Raises WrongKeys, which names the columns."""
-    ring = [f"{kid}:" for kid in world.keys.sealer.ring]
-
-    async def ask(session: Session) -> list[str]:
-        return [
-            f"{column.table.name}.{column.name}" for _, column in sealed_columns(tables) if await session.scalar(_foreign(column, ring))
-        ]
-
-    if lost := await world.db.find(ask):
-        raise WrongKeys("LICENTIA_ENCRYPTION_KEYS", f"lacks a key that rows are sealed with, in {', '.join(lost)}")
-
-
-def _foreign(column: Column[Any], ring: Sequence[str]) -> Select[tuple[bool]]:
-    ours = or_(*(column.startswith(kid, autoescape=True) for kid in ring))
-    return select(exists(select(1).where(column.is_not(None), ~ours)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +28,17 @@ class Turned:
 
     active: str
     next: str
+
+
+async def listed(world: World) -> Sequence[AnyRow]:
+    """Every signing key there ever was, the newest first."""
+    it = SigningKeyRow
+    every = select(it.kid, it.state, it.created_at, it.activated_at, it.retired_at).order_by(it.created_at.desc(), it.kid)
+
+    async def ask(session: Session) -> Sequence[AnyRow]:
+        return (await session.execute(every)).all()
+
+    return await world.db.find(ask)
 
 
 async def rotate(world: World, *, at_once: bool = False) -> Turned:
@@ -150,31 +130,3 @@ async def _publish(session: Session, world: World, key: SigningKey, state: State
 async def _told(session: Session, world: World, old: str, new: str) -> None:
     about = ("signing_key", world.entropy.identifier())
     await record(session, world, "signing_key.rotated", Actor.system(), about, retired=old, active=new)
-
-
-async def reseal(world: World, sealed: Sealed) -> int:
-    """Seal every value of a column anew that another key than the first of the ring wrote; how many. Then the old key can go.
-
-    One guarded statement for each row: a value that changed meanwhile was written by the first key anyway.
-    """
-    key, column = sealed
-    first = next(iter(world.keys.sealer.ring))
-    done = 0
-    while rows := await _stale(world, sealed, first):
-        for row in rows:
-            where = Place(key.table.name, column.name, row.key)
-            again = world.keys.sealer.seal(world.keys.sealer.open(row.sealed, where), where)
-            async with world.db.write() as session:
-                same = update(column.table).where(key == row.key, column == row.sealed)
-                done += (await session.execute(same.values({column.name: again}))).rowcount
-    return done
-
-
-async def _stale(world: World, sealed: Sealed, first: str) -> list[AnyRow]:
-    key, column = sealed
-    other = select(key.label("key"), column.label("sealed")).where(column.is_not(None), ~column.startswith(f"{first}:", autoescape=True))
-
-    async def ask(session: Session) -> list[AnyRow]:
-        return list((await session.execute(other.limit(BATCH))).all())
-
-    return await world.db.find(ask)

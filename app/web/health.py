@@ -22,11 +22,19 @@ class Alive(Shape):
     status: Literal["ok"] = "ok"
 
 
+class Migration(Shape):
+    """The revision that the database is at, null if it does not answer or was never migrated; and the one this program wants."""
+
+    database: str | None
+    program: str
+
+
 class Readiness(Shape):
     """`faults` says in words what is wrong; empty when ready."""
 
     status: Literal["ready", "not_ready"]
     faults: list[str]
+    migration: Migration
 
 
 class CodePage(Shape):
@@ -43,18 +51,23 @@ async def healthz() -> Alive:
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready; `faults` says why"}})
 async def readyz(request: Request, world: TheWorld, response: Response) -> Readiness:
-    """The database is reachable and at the right migration, and the process is not shutting down."""
-    faults = ["shutting down"] if getattr(request.app.state, "draining", False) else []
+    """The database is reachable and at a migration that this program can serve over, and the process is not shutting down.
+
+    A later program may have migrated it already: its additions are in nobody's way.
+    """
+    present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
-        present = await asyncio.wait_for(schema.present(world.db), PATIENCE)
-        if present != schema.wanted():
-            faults.append(f"the database is at migration {present or 'none'}, this program wants {schema.wanted()}")
+        found = await asyncio.wait_for(schema.standing(world.db), PATIENCE)
+        present = found.database
+        if found.fault is not None:
+            faults.append(found.fault)
         else:
             await request.app.state.warm_up(world)  # without its signing keys it could answer nothing that matters
     except Exception as error:  # noqa: BLE001  whatever is wrong with the database, the answer is the same: not ready
         faults.append(f"the database does not answer ({type(error).__name__})")
     response.status_code = 503 if faults else 200
-    return Readiness(status="not_ready" if faults else "ready", faults=faults)
+    migration = Migration(database=present, program=schema.wanted())
+    return Readiness(status="not_ready" if faults else "ready", faults=faults, migration=migration)
 
 
 @router.get("/problems/{code}", responses=refuses(CodeNotFound))

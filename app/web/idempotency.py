@@ -25,8 +25,6 @@ from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
 from app.world import World
 
 KEPT = timedelta(hours=24)
-SWEPT = 20
-"""How many answers past their time each new one takes with it, so that none outstays its day for long."""
 HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 _FORM = re.compile(r"[\x21-\x7e]{1,200}")
@@ -128,8 +126,6 @@ async def _kept(world: World, session: Session, slot: Slot) -> Response | None:
 async def _keep(world: World, session: Session, slot: Slot, response: Response) -> bool:
     now = world.clock.now()
     await session.execute(delete(KeptAnswer).where(KeptAnswer.slot == slot.id, KeptAnswer.kept_until <= now))
-    stale = select(KeptAnswer.slot).where(KeptAnswer.kept_until <= now).limit(SWEPT).with_for_update(skip_locked=True)
-    await session.execute(delete(KeptAnswer).where(KeptAnswer.slot.in_(stale)))
     headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
     told = json.dumps({"body": bytes(response.body).decode(), "headers": headers}).encode()
     values = {

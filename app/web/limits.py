@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import case, delete, literal, select
+from sqlalchemy import case, literal, select
 
 from app.db import dialect
 from app.db.database import Session
@@ -13,8 +13,6 @@ from app.db.types import UtcDateTime
 from app.web.models import FailureCount
 from app.web.problems import TooManyAttempts
 from app.world import World
-
-SWEPT = 20
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,6 @@ async def fail(world: World, budgets: Sequence[Budget]) -> None:
         raise _refused(until, now)  # nothing to count: a flood of guesses costs a read
     async with world.db.write(stands=True) as session:
         spent = [until for slot in sorted(slots) if (until := await _count(session, slot, slots[slot], now)) is not None]
-        stale = select(FailureCount.slot).where(FailureCount.until <= now).limit(SWEPT).with_for_update(skip_locked=True)
-        await session.execute(delete(FailureCount).where(FailureCount.slot.in_(stale)))
     if spent:
         raise _refused(max(spent), now)
 

@@ -15,7 +15,7 @@ class KeptAnswer(Base):
     slot: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     request: Mapped[Digest]
     status: Mapped[int] = mapped_column(SmallInteger)
-    answer: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text, info={"sealed": True})
     kept_until: Mapped[Instant] = mapped_column(index=True)
 
 

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.agreements import retention, sealing, seals
+from app.agreements import retention, seals
 from app.agreements.models import AgreementEventContext, AgreementPresentation
 from tests.agreements import making
-from tests.agreements.test_seals import eventually
 from tests.given import Given, Person
 
 
@@ -73,16 +72,3 @@ async def test_r26_contexts_go_24_months_after_their_version_was_superseded(give
     assert await retention.contexts(given.world) == 1
     assert await count(given, AgreementEventContext) == 1
     assert await whole(given)
-
-
-async def test_the_runner_forgets_beside_the_application(given: Given) -> None:
-    """At the start, and whether there is anything to seal or not."""
-    found = await making.in_force(given)
-    await making.present(given, await given.logged_in(), found)
-    given.clock.forward(days=91)
-
-    async def gone() -> bool:
-        return await count(given, AgreementPresentation) == 0
-
-    async with sealing.running(given.world):
-        await eventually(gone)

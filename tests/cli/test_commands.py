@@ -36,8 +36,12 @@ def test_operator_keys(run: Run) -> None:
     (line,) = run("api-keys", "list")
     listed = json.loads(line)
     assert (listed["name"], listed["scopes"], listed["revoked"]) == ("ci", ["licenses:read"], False)
+    (fresh,) = run("api-keys", "rotate", listed["id"], "--overlap", "PT1H")
+    assert fresh.startswith("op_")
+    assert "api_key_over" in run("api-keys", "rotate", listed["id"], code=1)[0]
+    run("api-keys", "rotate", listed["id"], "--overlap", "P1Y", code=2)
     run("api-keys", "revoke", listed["id"])
-    assert json.loads(run("api-keys", "list")[0])["revoked"]
+    assert [json.loads(line)["revoked"] for line in run("api-keys", "list")] == [False, True]
     assert run("api-keys", "revoke", str(UUID(int=1)), code=1) == ["api_key_not_found: There is no such operator key."]
 
 
@@ -70,8 +74,10 @@ def test_demo_then_licenses(run: Run) -> None:
 def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run("check") == ["configuration is good (development, sqlite+aiosqlite)"]
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/new/place/licentia.db")
+    assert json.loads(run("migrate", "--status", code=1)[0])["database"] is None
     assert run("migrate")[-1].startswith("migrated to ")
     assert run("migrate")[-1].startswith("migrated to ")
+    assert json.loads(run("migrate", "--status")[0])["ready"] is True
     monkeypatch.setenv("LICENTIA_HOST", "0.0.0.0")  # noqa: S104  what is warned of
     assert any(line.startswith("warning: LICENTIA_DATABASE_URL: ") for line in run("check"))
     monkeypatch.setenv("LICENTIA_PORT", "http")
@@ -130,14 +136,26 @@ def test_r63_signing_keys_turn_over_a_day_after_they_were_published(run: Run) ->
     assert first["active"] != first["next"]
     assert "signing_key_too_young" in run("keys", "rotate", code=1)[0]
     leaked = json.loads(run("keys", "rotate", "--now")[0])
-    assert (leaked["active"], leaked["resealed"]) == (first["next"], 0)
+    assert leaked["active"] == first["next"]
+    states = {line["kid"]: line["state"] for line in map(json.loads, run("keys", "list")) if "kid" in line}
+    assert states == {first["active"]: "retired", leaked["active"]: "active", leaked["next"]: "next"}
 
 
-def test_r23_what_an_old_encryption_key_sealed_is_sealed_anew(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_r23_a_sealing_key_goes_once_nothing_is_sealed_by_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new key second everywhere, then first, then sealing anew, then the old one can go; at no point without what it reads."""
+
+    def rows() -> dict[str, int]:
+        found = [json.loads(line) for line in run("keys", "list")]
+        return {line["sealing_key"]: sum(line["rows"].values()) for line in found if "sealing_key" in line}
+
     run("keys", "rotate")
-    old = SECRETS["LICENTIA_ENCRYPTION_KEYS"]
-    new = "t2:" + "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+    old, new = SECRETS["LICENTIA_ENCRYPTION_KEYS"], "t2:" + "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+    monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", f"{old},{new}")
+    assert rows() == {"t1": 2, "t2": 0}
     monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", f"{new},{old}")
-    assert json.loads(run("keys", "rotate", "--now")[0])["resealed"] == 2
+    told = [json.loads(line) for line in run("keys", "rewrap")]
+    assert {line["name"]: line["resealed"] for line in told if line["resealed"]} == {"signing_keys.private_sealed": 2}
     monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", new)
-    assert json.loads(run("keys", "rotate", "--now")[0])["resealed"] == 0
+    assert rows() == {"t2": 2}
+    monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", old)
+    assert run("keys", "rewrap", code=78)[0].startswith("LICENTIA_ENCRYPTION_KEYS")

@@ -7,15 +7,11 @@ import jwt
 import pytest
 from sqlalchemy import func, select
 
-from app.base.sealing import LookupKey, Sealer
 from app.base.signing import KeyShelf
-from app.db.base import table
-from app.login.models import Factor
-from app.models import METADATA
 from app.signing_keys import rotation
 from app.signing_keys.models import SigningKeyRow
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
-from app.signing_keys.service import WrongKeys, signer
+from app.signing_keys.service import signer
 from app.world import Keys, World
 from tests.given import Given
 
@@ -77,20 +73,6 @@ async def test_two_rotations_at_once_leave_one_active_and_one_next_key(given: Gi
         assert {row[0]: row[1] for row in counted} == {"active": 1, "next": 1, "retired": 1}
 
 
-async def test_r23_sealed_secrets_move_to_the_first_key_of_the_ring(given: Given, world: World) -> None:
-    person = await given.with_totp()
-    ring = {"t2": NEW_KEY, **world.keys.sealer.ring}
-    lookup = LookupKey(world.settings.lookup())
-    keys = Keys(Sealer(ring, world.entropy), lookup, KeyShelf())
-    turned = World(world.db, world.clock, world.entropy, world.settings, keys, world.hasher)
-    assert await rotation.reseal(turned, (table(Factor).c.id, table(Factor).c.secret_sealed)) == 1
-    assert await rotation.reseal(turned, (table(SigningKeyRow).c.kid, table(SigningKeyRow).c.private_sealed)) == 1
-    world.keys.sealer.__dict__["ring"] = {"t2": NEW_KEY}  # the old key is gone
-    world.keys.signing.signer = None
-    body = {"identifier": person.email, "password": person.password, "totp": given.totp(person)}
-    assert (await given.post("/v1/login", body, {}))["session"]["acr"] == "aal2"
-
-
 async def test_r63_a_retired_key_makes_no_access_tokens_once_the_last_has_run_out(given: Given) -> None:
     """Whoever has kept its private half could go on for ever."""
     person = await given.logged_in()
@@ -118,23 +100,3 @@ async def test_r63_a_key_that_leaked_is_revoked(given: Given) -> None:
         await rotation.revoke(given.world, leaked)
     assert leaked not in await published(given)
     assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 401
-
-
-async def test_r23_a_start_without_a_key_that_rows_name_is_refused(given: Given, world: World) -> None:
-    await given.with_totp()
-    await rotation.check_sealed(world, METADATA)
-    lost = World(
-        world.db,
-        world.clock,
-        world.entropy,
-        world.settings,
-        Keys(Sealer({"t2": NEW_KEY}, world.entropy), world.keys.lookup, KeyShelf()),
-        world.hasher,
-    )
-    with pytest.raises(WrongKeys, match=r"factors\.secret_sealed"):
-        await rotation.check_sealed(lost, METADATA)
-
-
-def test_r23_every_sealed_column_is_known() -> None:
-    names = {f"{column.table.name}.{column.name}" for _, column in rotation.sealed_columns(METADATA)}
-    assert {"factors.secret_sealed", "signing_keys.private_sealed", "activations.token_sealed", "messages.recipient_sealed"} <= names

@@ -12,7 +12,8 @@ from tests.conftest import SECRETS
 
 
 async def test_ready_when_migrated(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/readyz")).json() == {"status": "ready", "faults": []}
+    migration = {"database": schema.wanted(), "program": schema.wanted()}
+    assert (await client.get("/readyz")).json() == {"status": "ready", "faults": [], "migration": migration}
 
 
 async def test_not_ready_says_which_migration_is_missing(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""Deleting rows that are past their time: in batches, each a transaction of its own, and never one that somebody else holds."""
+
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, delete, exists, select
+
+from app.db.base import Base, table
+from app.db.database import Database, Session
+
+BATCH = 500
+"""Rows of one transaction at most: some hundredths of a second of SQLite's one writer."""
+
+
+async def prune(database: Database, model: type[Base], *stale: ColumnExpressionArgument[bool]) -> int:
+    """Delete a batch of the rows that fit; how many.
+
+    They are looked for before anything is locked, so that a round without work costs writers nothing. Two that prune at once pass
+    by each other's rows.
+    """
+    (key,) = table(model).primary_key
+    some = select(key).where(*stale).limit(BATCH)
+
+    async def ask(session: Session) -> bool:
+        return (await session.execute(some.limit(1))).first() is not None
+
+    if not await database.find(ask):
+        return 0
+    async with database.write() as session:
+        chosen = (await session.scalars(some.with_for_update(skip_locked=True, of=model))).all()
+        if chosen:
+            await session.execute(delete(model).where(key.in_(chosen)))
+    return len(chosen)
+
+
+def referred_to(model: type[Base]) -> list[ColumnElement[bool]]:
+    """For each foreign key to the model's table, of whichever room: whether some row has it."""
+    keys = [key for it in Base.metadata.sorted_tables for key in it.foreign_keys if key.column.table is table(model)]
+    return [exists().where(key.parent == key.column) for key in keys]

@@ -1,0 +1,85 @@
+"""Rings of sealing keys, and rows of every kind that is sealed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from fastapi import FastAPI
+from sqlalchemy import insert, select
+
+from app.base.sealing import Place, Sealer
+from app.base.signing import KeyShelf
+from app.db.base import table
+from app.mail.models import Message
+from app.models import METADATA
+from app.signing_keys import sealing_keys
+from app.signing_keys.sealing_keys import Rewrapped
+from app.world import World
+from tests.given import Given, Person
+
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+COLUMNS = sealing_keys.sealed_columns(METADATA)
+
+
+def sealed_with(world: World, **ring: bytes) -> World:
+    """A process over the same database with this ring, and nothing on its shelf."""
+    return replace(world, keys=replace(world.keys, sealer=Sealer(ring, world.entropy), signing=KeyShelf()))
+
+
+def serve(app: FastAPI, given: Given, **ring: bytes) -> World:
+    """Go on with this ring."""
+    given.world = app.state.world = sealed_with(given.world, **ring)
+    return given.world
+
+
+async def rewrapped(world: World) -> dict[str, Rewrapped]:
+    return {it.name: it for it in await sealing_keys.rewrap(world, COLUMNS, lambda _: None)}
+
+
+async def sealed_by(world: World) -> dict[str, int]:
+    """How many values each key has sealed, over all columns."""
+    return {kid: sum(rows.values()) for kid, rows in (await sealing_keys.sealed_by(world, COLUMNS)).items()}
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What people hold that hangs on a sealed row."""
+
+    person: Person
+    license: dict[str, Any]
+    seat: dict[str, Any]
+
+
+async def every_kind(given: Given) -> Holdings:
+    """A row of every kind: signing key, authenticator with the letter about it, seat, mailed token, kept answer."""
+    person, license_ = await given.with_totp(), await given.seats()
+    seat = await given.activation(license_)
+    await given.post("/v1/password/forgot", {"identifier": person.email}, {})
+    await customer(given, "kept")
+    return Holdings(person, license_, seat)
+
+
+async def customer(given: Given, key: str) -> Any:
+    """The answer of a call that is made with an `Idempotency-Key`."""
+    return await given.client.post("/v1/customers", json={"name": "Ola"}, headers={**given.root, "Idempotency-Key": key})
+
+
+def place(row: UUID) -> Place:
+    return Place("messages", "recipient_sealed", row)
+
+
+async def letters(world: World, count: int) -> list[UUID]:
+    """So many sealed addresses, each of its own text."""
+    ids, now = [world.entropy.identifier() for _ in range(count)], world.clock.now()
+    common = {"template": "new_login", "locale": "en", "created_at": now, "due_at": now, "attempts": 0}
+    async with world.db.write() as session:
+        values = [{**common, "id": it, "recipient_sealed": world.keys.sealer.seal(it.hex.encode(), place(it))} for it in ids]
+        await session.execute(insert(table(Message)), values)
+    return ids
+
+
+async def addresses(world: World) -> Sequence[tuple[UUID, str]]:
+    async with world.db.lookup() as session:
+        rows = await session.execute(select(Message.id, Message.recipient_sealed).order_by(Message.id))
+        return [(row.id, str(row.recipient_sealed)) for row in rows]

@@ -1,0 +1,58 @@
+"""What a signing key signed verifies for ever, whatever became of the key but a leak (R63)."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.signing_keys import rotation
+from app.verifying import Unsound, verified
+from tests.agreements import making
+from tests.given import Given
+
+TWELVE_YEARS = timedelta(days=4383)
+
+
+async def signed(given: Given) -> dict[str, str]:
+    """A receipt, an offline file, a grant and an evidence bundle, by the key of the moment."""
+    person, found = await given.logged_in(), await making.in_force(given)
+    await making.accepted(given, person, found)
+    (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=person.auth))["data"]
+    license_ = await given.license(await given.policy({"code": found["product"]}, seat_by="device", max_seats=1))
+    await given.activation(license_)
+    holder: dict[str, Any] = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
+    granted = await given.access(found["product"], person, **holder)
+    offline = await given.client.post("/v1/offline-files", json={**holder, "ttl": "P1Y"})
+    evidence = await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root)
+    return {"receipt": receipt["jws"], "grant": granted["grant"], "offline": offline.text, "evidence": evidence.text}
+
+
+async def test_r63_what_was_signed_before_verifies_after_any_number_of_rotations(given: Given, tmp_path: Path) -> None:
+    """By the service, and by the command with the key set of today, on a computer that knows nothing else."""
+    old = await signed(given)
+    for _ in range(3):
+        await rotation.rotate(given.world, at_once=True)
+    jwks = tmp_path / "jwks.json"
+
+    async def judged(name: str) -> dict[str, Any]:
+        jwks.write_text((await given.client.get("/.well-known/jwks.json")).text, encoding="utf-8")
+        file = tmp_path / name
+        file.write_text(old[name], encoding="utf-8")
+        return verified(file, jwks, None, given.clock.now)
+
+    assert {name: (await judged(name))["genuine"] for name in old} == dict.fromkeys(old, True)
+    given.clock.moment += TWELVE_YEARS
+    for _ in range(3):
+        await rotation.rotate(given.world)
+        given.clock.forward(days=1)
+    assert given.expect(await given.client.post("/v1/receipts/verify", json={"receipt": old["receipt"]}))["code"] == "ok"
+    assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
+    for name in ("receipt", "evidence"):
+        assert (await judged(name))["genuine"] is True
+    with pytest.raises(Unsound, match="expired"):
+        await judged("offline")
+    states = [row.state for row in await rotation.listed(given.world)]
+    assert (states.count("active"), states.count("next"), states.count("retired")) == (1, 1, len(states) - 2)
+    assert len(json.loads(jwks.read_text())["keys"]) == len(states)
