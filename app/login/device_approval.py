@@ -154,6 +154,12 @@ _MEANT = {
 """Where a request stands after a decision, so that it may be sent again."""
 
 
+_TOLD = {
+    DeviceCodeStatus.APPROVED: "device.authorization_approved",
+    DeviceCodeStatus.DENIED: "device.authorization_denied",
+}
+
+
 async def _decide(world: World, who: Subject, code_id: UUID, decision: DeviceCodeStatus, shown: Mapping[str, Any]) -> None:
     """The first decision stands; a revoke that was answered is not outrun by it."""
     now = world.clock.now()
@@ -162,7 +168,7 @@ async def _decide(world: World, who: Subject, code_id: UUID, decision: DeviceCod
         await hold_subject(session, world, who)
         pending = update(DeviceCode).where(*mine, DeviceCode.status == DeviceCodeStatus.PENDING)
         if (await session.execute(pending.values(status=decision, decided_at=now, **shown))).rowcount:
-            await record(session, world, f"device.authorization_{decision}", who.actor, ("device_code", code_id), who.id)
+            await record(session, world, _TOLD[decision], who.actor, ("device_code", code_id), who.id)
             return
         status = await session.scalar(select(DeviceCode.status).where(*mine))
     if status is None:
