@@ -20,6 +20,7 @@ _SECRET_NAMES = re.compile(
 )
 _SECRET_TEXTS = re.compile(
     r"\b(?:op|act|lgn|rt|vfy|rst)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+    r"|\bwhsec_[A-Za-z0-9+/_-]{20,}={0,2}"
     r"|(?<![\w-])(?:[A-Za-z0-9]{2,16}-)?[0-9A-Za-z]{5}(?:-[0-9A-Za-z]{5}){4}(?![\w-])"
     r"|(?<![\w-])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){2}(?:(?:-[0-9A-Za-z]{4}){2})?(?![\w-])|\$argon2id\$\S+|otpauth://\S+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"

@@ -23,6 +23,7 @@ REQUIRED = "is required in production"
 ALONE = 15  # NIST SP 800-63B-4 section 3.1.1.2: the shortest password that gives a session by itself
 MOST_POSTS = 100_000
 SOFTEST = 1000
+LISTS = ("trusted_proxies", "cors_origins", "webhook_allowed_networks")
 LEAST_MEMORY_KIB = 19_456  # the OWASP floor for Argon2id with t=2, p=1
 
 
@@ -142,6 +143,11 @@ class Settings(BaseSettings):
     guess_window: Annotated[Span, Field(le=timedelta(hours=24))] = timedelta(minutes=10)
     grant_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=15)
 
+    webhook_allowed_networks: Annotated[Listed, AfterValidator(_networks)] = []
+    webhook_timeout: Annotated[Span, Field(ge=timedelta(milliseconds=100), le=timedelta(minutes=1))] = timedelta(seconds=15)
+    webhook_disable_after: Span = timedelta(days=5)
+    webhook_retention: Kept = timedelta(days=30)
+
     registration: Literal["closed", "open"] = "closed"
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp)] | None = None
     mail_from: Annotated[str, AfterValidator(_sender)] = "Licentia <licentia@localhost>"
@@ -179,7 +185,7 @@ class Settings(BaseSettings):
             given.setdefault("public_url", f"http://127.0.0.1:{given.get('port', 8000)}")
         elif "public_url" not in given:
             faults.append((f"{PREFIX}PUBLIC_URL", REQUIRED))
-        listed: dict[str, Any] = {name: _comma_separated(given[name]) for name in ("trusted_proxies", "cors_origins") if name in given}
+        listed: dict[str, Any] = {name: _comma_separated(given[name]) for name in LISTS if name in given}
         try:
             settings = cls(**(given | listed))
         except ValidationError as invalid:

@@ -11,7 +11,12 @@ class Event(Base):
     """`type` is `noun.past_tense`. `subject` is what it happened to, `user_id` the end user whose history it belongs to."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_subject", "subject_type", "subject_id"), Index("ix_events_user_id", "user_id", "id"))
+    __table_args__ = (
+        Index("ix_events_subject", "subject_type", "subject_id"),
+        Index("ix_events_user_id", "user_id", "id"),
+        Index("ix_events_type", "type", "id"),
+        Index("ix_events_at", "at"),
+    )
 
     id: Mapped[Identifier]
     at: Mapped[Instant]
