@@ -65,7 +65,10 @@ def _anew(now: datetime) -> dict[str, Any]:
 
 
 async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    """Make one delivery once more; one that waits for its next try has it now. Raises WebhookNotFound, DeliveryNotFound, WebhookDisabled."""
+    """Make one delivery once more; one that waits for its next try has it now.
+
+    Raises WebhookNotFound, DeliveryNotFound, WebhookDisabled.
+    """
     async with world.db.write() as session:
         await _must_be_enabled(session, endpoint_id)
         await _one(session, endpoint_id, event_id)

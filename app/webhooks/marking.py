@@ -1,7 +1,6 @@
 """How a delivery went: marked in one transaction with what follows for those behind it and for its endpoint."""
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
@@ -12,7 +11,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import aliased
 
-from app.base.egress import Answer, Unsent
+from app.base.egress import Answer
 from app.base.logs import masked
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -40,15 +39,9 @@ class Outcome:
     ms: int = 0
 
     @classmethod
-    async def of(cls, world: World, posting: Awaitable[Answer]) -> Self:
-        clock = asyncio.get_running_loop().time
-        begun = clock()
-        try:
-            answer = await posting
-        except Unsent as unsent:
-            return cls(unsent.word, ms=int((clock() - begun) * 1000))
+    def answered(cls, answer: Answer) -> Self:
         error = None if 200 <= answer.status < 300 else "redirected" if 300 <= answer.status < 400 else "refused"
-        return cls(error, answer.status, answer.retry_after, masked(answer.excerpt) or None, int((clock() - begun) * 1000))
+        return cls(error, answer.status, answer.retry_after, masked(answer.excerpt) or None)
 
     def facts(self, now: datetime) -> dict[str, Any]:
         told = {"last_status": self.status, "last_error": self.error, "last_excerpt": self.excerpt, "last_ms": self.ms}

@@ -10,6 +10,7 @@ endpoint and subject: only the first delivery that is pending is ever claimed, u
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from prometheus_client import Gauge
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import aliased
 
-from app.base.egress import Egress
+from app.base.egress import Egress, Unsent
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -111,14 +112,18 @@ async def drain(world: World, egress: Egress, endpoint_id: UUID, leaving: asynci
 
 async def _deliver(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, event: AnyRow) -> None:
     """Send one claimed delivery and say how it went. Whatever goes wrong, it waits for its next try."""
-    body = messages.body(event)
+    clock = asyncio.get_running_loop().time
+    begun = clock()
     try:
-        headers = messages.headers(world, endpoint, event, body)
-        outcome = await Outcome.of(world, egress.post(endpoint.url, body.encode(), headers))
-    except Exception as error:  # noqa: BLE001  a secret that does not open, an address that cannot be read
+        body = messages.body(event)
+        answer = await egress.post(endpoint.url, body.encode(), messages.headers(world, endpoint, event, body))
+        outcome = Outcome.answered(answer)
+    except Unsent as unsent:
+        outcome = Outcome(unsent.word)
+    except Exception as error:  # noqa: BLE001  a secret that does not open, above all
         log.warning("webhook_not_sent", cause=type(error).__name__, webhook=str(endpoint.id), of=str(event.id))
-        outcome = Outcome(error="not_sent")
-    await marking.marked(world, row, event.type, outcome)
+        outcome = Outcome("not_sent")
+    await marking.marked(world, row, event.type, replace(outcome, ms=int((clock() - begun) * 1000)))
 
 
 async def _swept(session: Session, stale: ColumnElement[bool]) -> int:

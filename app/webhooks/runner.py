@@ -5,7 +5,7 @@ Each endpoint has a lane of its own, so that one that hangs holds up nobody else
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -62,8 +62,8 @@ async def _round(world: World, egress: Egress, lanes: Lanes, leaving: asyncio.Ev
         log.warning("webhooks_wait", cause=type(error).__name__)
         return False
     for endpoint_id in [each for each, lane in lanes.items() if lane.done()]:
-        if (error := lanes.pop(endpoint_id).exception()) is not None:
-            log.warning("webhook_lane_broke", cause=type(error).__name__, webhook=str(endpoint_id))
+        if (broken := lanes.pop(endpoint_id).exception()) is not None:
+            log.warning("webhook_lane_broke", cause=type(broken).__name__, webhook=str(endpoint_id))
     for endpoint_id in due:
         if endpoint_id not in lanes:
             lanes[endpoint_id] = asyncio.create_task(outbox.drain(world, egress, endpoint_id, leaving))
@@ -73,10 +73,8 @@ async def _round(world: World, egress: Egress, lanes: Lanes, leaving: asyncio.Ev
 async def _waited(world: World, leaving: asyncio.Event, seconds: float, *, listening: bool) -> bool:
     """Wait for the next look; whether it was called for. Where nobody listens the bell is nobody's affair: events are many."""
     if not listening:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(leaving.wait(), seconds)
-        except TimeoutError:
-            pass
         return False
     rung = await world.happened.heard(seconds)
     if rung:
