@@ -13,7 +13,8 @@ import app.login.one_time
 import app.mail.models
 import app.signing_keys.models
 import app.users.models
-import app.web.models  # noqa: F401  imported for their tables
+import app.web.models
+import app.webhooks.models  # noqa: F401  imported for their tables
 from app.db.base import Base
 
 METADATA = Base.metadata

@@ -20,6 +20,7 @@ _SECRET_NAMES = re.compile(
 )
 _SECRET_TEXTS = re.compile(
     r"\b(?:op|act|lgn|rt|vfy|rst|dvc)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+    r"|\bwhsec_[A-Za-z0-9+/_-]{20,}={0,2}"
     r"|(?<![\w-])(?:[A-Za-z0-9]{2,16}-)?[0-9A-Za-z]{5}(?:-[0-9A-Za-z]{5}){4}(?![\w-])"
     r"|(?<![\w-])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){2}(?:(?:-[0-9A-Za-z]{4}){2})?(?![\w-])|\$argon2id\$\S+|otpauth://\S+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
@@ -121,4 +122,5 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    logging.getLogger("alembic").setLevel("WARNING")
+    for name in ("alembic", "httpx", "httpcore"):  # the latter two would tell whole addresses, and headers
+        logging.getLogger(name).setLevel("WARNING")

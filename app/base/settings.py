@@ -22,6 +22,7 @@ EX_CONFIG = 78  # sysexits.h
 REQUIRED = "is required in production"
 FOR_DEVELOPMENT = "was made for development; draw another with `openssl rand -base64 32`"
 SOFTEST = 1000
+LISTS = ("trusted_proxies", "cors_origins", "webauthn_origins", "webhook_allowed_networks")
 
 
 class SettingsInvalid(Exception):
@@ -69,9 +70,7 @@ class Settings(Variables):
             given.setdefault("public_url", f"http://127.0.0.1:{given.get('port', 8000)}")
         elif "public_url" not in given:
             faults.append((f"{PREFIX}PUBLIC_URL", REQUIRED))
-        listed: dict[str, Any] = {
-            name: _comma_separated(given[name]) for name in ("trusted_proxies", "cors_origins", "webauthn_origins") if name in given
-        }
+        listed: dict[str, Any] = {name: _comma_separated(given[name]) for name in LISTS if name in given}
         try:
             settings = cls(**(given | listed))
         except ValidationError as invalid:

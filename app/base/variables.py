@@ -166,6 +166,15 @@ class Variables(BaseSettings):
     grant_lifetime: Annotated[Span, Field(le=timedelta(minutes=15))] = timedelta(minutes=15)
     """of a grant, at most"""
 
+    webhook_allowed_networks: Annotated[Listed, AfterValidator(networks)] = []
+    """networks inside that webhooks may reach all the same, such as `10.1.0.0/16`"""
+    webhook_timeout: Annotated[Span, Field(ge=timedelta(milliseconds=100), le=timedelta(minutes=1))] = timedelta(seconds=15)
+    """of one delivery, all in all"""
+    webhook_disable_after: Span = timedelta(days=5)
+    """of nothing but failures, after which an endpoint is disabled"""
+    webhook_retention: Kept = timedelta(days=30)
+    """of settled deliveries"""
+
     registration: Literal["closed", "open"] = "closed"
     """`open` wants mail"""
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp)] | None = None

@@ -14,7 +14,9 @@ class Event(Base):
     __table_args__ = (
         Index("ix_events_subject", "subject_type", "subject_id"),
         Index("ix_events_user_id", "user_id", "id"),
-        Index("ix_events_type", "type", "at"),
+        Index("ix_events_type", "type", "id"),
+        Index("ix_events_type_at", "type", "at"),
+        Index("ix_events_at", "at"),
     )
 
     id: Mapped[Identifier]

@@ -162,13 +162,13 @@ _TOLD = {
 
 async def _decide(world: World, who: Subject, code_id: UUID, decision: DeviceCodeStatus, shown: Mapping[str, Any]) -> None:
     """The first decision stands; a revoke that was answered is not outrun by it."""
-    now = world.clock.now()
+    now, kind = world.clock.now(), _TOLD[decision]
     mine = (DeviceCode.id == code_id, DeviceCode.claimed_session_id == who.session_id, DeviceCode.expires_at > now)
     async with world.db.write() as session:
         await hold_subject(session, world, who)
         pending = update(DeviceCode).where(*mine, DeviceCode.status == DeviceCodeStatus.PENDING)
         if (await session.execute(pending.values(status=decision, decided_at=now, **shown))).rowcount:
-            await record(session, world, _TOLD[decision], who.actor, ("device_code", code_id), who.id)
+            await record(session, world, kind, who.actor, ("device_code", code_id), who.id)
             return
         status = await session.scalar(select(DeviceCode.status).where(*mine))
     if status is None:

@@ -6,12 +6,12 @@ from alembic import op
 from app.db import types
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
 INDEXES = {
-    "ix_events_type": "events (type, at)",
+    "ix_events_type_at": "events (type, at)",
     "ix_logins_session_id": "logins (session_id)",
     "ix_sessions_expires_at": "sessions (expires_at)",
     "ix_activations_past": "activations (released_at) WHERE released_at IS NOT NULL AND user_key <> ''",

@@ -26,6 +26,7 @@ SECRET_TEXTS = [
     "7Q2M-0ABC-DEFG-HJKM-NPQR",
     f"rt_{TOKEN}",
     f"dvc_{TOKEN}",
+    "whsec_3q2+7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs=",
     "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
     "otpauth://totp/Licentia:a%40example.com?secret=Z6WFWVLIMPACYLXK&issuer=Licentia",
 ]

@@ -1,0 +1,73 @@
+"""Who wants to hear of events, and how each telling goes."""
+
+from enum import StrEnum
+
+from sqlalchemy import Index, SmallInteger, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base
+from app.db.types import Identifier, Instant, JsonList, Line, Reference, Word
+
+
+class State(StrEnum):
+    """`pending` is not told yet, whether it was tried or not; `failed` is given up, until it is replayed."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+_PENDING = text(f"state = '{State.PENDING}'")
+
+
+class WebhookEndpoint(Base):
+    """`types`: kinds of events, or `noun.*`, or `*`. `slot` is one of as many as there may be. `failing_since`: the first failure
+    since which nothing succeeded. `resume_at`: when the receiver wants to be asked again."""
+
+    __tablename__ = "webhook_endpoints"
+
+    id: Mapped[Identifier]
+    slot: Mapped[int] = mapped_column(SmallInteger, unique=True)
+    url: Mapped[str] = mapped_column(String(2048))
+    types: Mapped[JsonList]
+    description: Mapped[Line | None]
+    secret_sealed: Mapped[str] = mapped_column(Text)
+    previous_secret_sealed: Mapped[str | None] = mapped_column(Text)
+    previous_until: Mapped[Instant | None]
+    created_at: Mapped[Instant]
+    disabled_at: Mapped[Instant | None]
+    disabled_reason: Mapped[Word | None]
+    failing_since: Mapped[Instant | None]
+    resume_at: Mapped[Instant | None]
+
+
+class WebhookDelivery(Base):
+    """One event on its way to one endpoint; within the endpoint it is known by the event's id. It holds no copy of the event.
+
+    `subject_id`: those of one subject go in order. `attempts` counts the claims: whoever claimed last is the one who may say how it
+    went. `tries` counts those since it was made or replayed. No foreign keys: whoever records an event never waits for an operator
+    who changes or deletes an endpoint.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index("ix_webhook_deliveries_due", "endpoint_id", "due_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index("ix_webhook_deliveries_line", "endpoint_id", "subject_id", "event_id", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index("ix_webhook_deliveries_settled_at", "settled_at"),
+    )
+
+    endpoint_id: Mapped[Reference] = mapped_column(primary_key=True)
+    event_id: Mapped[Reference] = mapped_column(primary_key=True)
+    subject_id: Mapped[Reference]
+    state: Mapped[Word]
+    attempts: Mapped[int]
+    tries: Mapped[int]
+    created_at: Mapped[Instant]
+    due_at: Mapped[Instant]
+    claimed_until: Mapped[Instant | None]
+    settled_at: Mapped[Instant | None]
+    last_at: Mapped[Instant | None]
+    last_status: Mapped[int | None] = mapped_column(SmallInteger)
+    last_ms: Mapped[int | None]
+    last_error: Mapped[Word | None]
+    last_excerpt: Mapped[Line | None]
