@@ -15,7 +15,7 @@ help:
 	@echo "make run     serve on http://127.0.0.1:8000 with an embedded SQLite database and a demo"
 	@echo "make test    the whole suite, on SQLite and on a real PostgreSQL started for the run"
 	@echo "make check   lint, types, floors, lock guard, migration drift, OpenAPI snapshot, Dockerfile, manifests"
-	@echo "make test-browser  passkeys in a real Chromium (Debian: apt-get install chromium chromium-driver)"
+	@echo "make test-browser  passkeys in a real Chromium (Debian: chromium and chromium-driver)"
 	@echo "make bench   requests per second beside a floor measured in the same run (PostgreSQL)"
 	@echo "make format  rewrite the code in house style      make lock     renew the lock files"
 	@echo "make openapi renew the frozen OpenAPI, codes and the README's table of variables"

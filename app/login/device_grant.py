@@ -11,8 +11,7 @@ from sqlalchemy import or_, select, update
 
 from app.base.problems import Busy
 from app.base.sealing import token_digest
-from app.catalog.models import Product
-from app.catalog.problems import ProductNotFound
+from app.catalog import service as catalog
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
@@ -68,8 +67,8 @@ async def begin(world: World, origin: Origin, client: Client) -> Begun:
 
     Raises ProductNotFound, TooManyAttempts.
     """
-    if not await _known(world, client.product):
-        raise ProductNotFound
+    if client.product is not None:
+        await catalog.product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
     async with world.db.write(stands=True) as session:
         refusal = await throttle.within(session, throttle.network_key(world, "device_codes", origin), ASKED, now)
@@ -78,13 +77,6 @@ async def begin(world: World, origin: Origin, client: Client) -> Begun:
     if refusal is not None:
         raise refusal
     return Begun(device_code, device_codes.shown(user_code), _verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL)
-
-
-async def _known(world: World, product: str | None) -> bool:
-    async def ask(session: Session) -> bool:
-        return product is None or await session.scalar(select(Product.id).where(Product.code == product)) is not None
-
-    return await world.db.find(ask)
 
 
 def _drawn(world: World) -> str:

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-
 from app.base.problems import Problem
 from app.base.signing import Signer
-from app.catalog.models import Product
-from app.catalog.problems import ProductNotFound
+from app.catalog import service as catalog
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor
@@ -35,32 +32,27 @@ from app.world import World
 Credential = Mapping[str, Any]
 
 
-async def options(world: World, origin: Origin, client: Client) -> Options:
-    """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (R52).
+async def options(world: World, origin: Origin, handle: UnfinishedLogin | None, client: Client) -> Options:
+    """What to ask the browser for: any passkey of ours, or with a login under way one of its user.
 
-    Raises PasskeysOff, TooManyAttempts, ProductNotFound.
+    Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
     """
     passkeys.party(world)
-    if client.product is not None and await world.db.one(_product(client.product), {}) is None:
-        raise ProductNotFound
+    return await (_of_anybody(world, origin, client) if handle is None else _of_user(world, handle))
+
+
+async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
+    """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (R52)."""
+    if client.product is not None:
+        await catalog.product(world, client.product)
     async with world.db.write(stands=True) as session:
         refusal = await throttle.posted(session, world, origin)
-        challenge = await ceremonies.begin(session, world, Kind.GET, Holder(), client) if refusal is None else None
-    if challenge is None:
-        raise refusal or PasskeyRefused
-    return passkeys.request(world, challenge, [], verifying=True)
+        if refusal is None:
+            return passkeys.request(world, await ceremonies.begin(session, world, Kind.GET, Holder(), client), [], verifying=True)
+    raise refusal
 
 
-def _product(code: str) -> Any:
-    return select(Product.id).where(Product.code == code)
-
-
-async def options_for(world: World, handle: UnfinishedLogin) -> Options:
-    """The options for going on with a login or a step-up by a passkey of its user.
-
-    Raises PasskeysOff, LoginOver, StepNotDue, PasskeyMissing.
-    """
-    passkeys.party(world)
+async def _of_user(world: World, handle: UnfinishedLogin) -> Options:
     pending = await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
     async with world.db.write() as session:
         allowed = await passkeys.known(session, pending.user_id)
@@ -68,6 +60,11 @@ async def options_for(world: World, handle: UnfinishedLogin) -> Options:
             raise PasskeyMissing
         challenge = await ceremonies.begin(session, world, Kind.GET, Holder(pending.user_id, login_id=pending.login_id))
     return passkeys.request(world, challenge, allowed, verifying=pending.level == PASSKEY_LEVEL)
+
+
+async def show(world: World, origin: Origin, handle: UnfinishedLogin | None, credential: Credential) -> Opened | Incomplete:
+    """Log in by a passkey alone, or go on with the login or step-up of a handle. Raises what `begin` and `go_on` raise."""
+    return await (begin(world, origin, credential) if handle is None else go_on(world, origin, handle, credential))
 
 
 async def begin(world: World, origin: Origin, credential: Credential) -> Opened:

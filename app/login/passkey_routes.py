@@ -21,10 +21,12 @@ from app.login.problems import (
     TooManyPasskeys,
     UserVerificationRequired,
 )
-from app.login.schemas import LoginComplete, LoginIncomplete, told
+from app.login.schemas import LoginComplete, LoginIncomplete
+from app.login.tokens import Opened
+from app.login.unfinished import Incomplete
 from app.web.callers import MaybeLogin, TheLogin, TheOrigin, TheSubject, TheWorld
 from app.web.problems import LoginHandleRequired, SubjectTokenRequired, TooManyAttempts
-from app.web.routing import refuses
+from app.web.routing import ANEW, refuses
 from app.web.routing import router as new_router
 
 router = new_router("login")
@@ -33,14 +35,20 @@ STEP = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts
 MINE = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
 
 
-@router.post("/v1/login/passkey/options", responses=refuses(*STEP, PasskeyMissing, ProductNotFound))
+def told(outcome: Opened | Incomplete, response: Response) -> LoginComplete | LoginIncomplete:
+    """200 with tokens, or 202 with what comes next."""
+    if isinstance(outcome, Incomplete):
+        response.status_code = 202
+        return LoginIncomplete.of(outcome)
+    return LoginComplete.of(outcome)
+
+
+@router.post("/v1/login/passkey/options", openapi_extra=ANEW, responses=refuses(*STEP, PasskeyMissing, ProductNotFound))
 async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyOptionsIn | None = None) -> PasskeyOptions:
     """What to ask the browser for: any passkey of ours, or, with a login under way, one of its user."""
-    if login is not None:
-        return PasskeyOptions.of(await passkey_login.options_for(world, login))
     asked = body or PasskeyOptionsIn()
     client = sessions.client_of(world, asked.product, asked.device.model_dump() if asked.device else None)
-    return PasskeyOptions.of(await passkey_login.options(world, origin, client))
+    return PasskeyOptions.of(await passkey_login.options(world, origin, login, client))
 
 
 @router.post("/v1/login/passkey", responses={**MORE, **refuses(*STEP, ChallengeSpent, PasskeyRefused, UserVerificationRequired)})
@@ -48,16 +56,13 @@ async def log_in(
     world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: AssertionIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Log in by a passkey alone, or go on with a login or a step-up by one."""
-    credential = body.credential.standard()
-    if login is not None:
-        return told(await passkey_login.go_on(world, origin, login, credential), response)
-    return told(await passkey_login.begin(world, origin, credential), response)
+    return told(await passkey_login.show(world, origin, login, body.credential.standard()), response)
 
 
 ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
 
 
-@router.post("/v1/login/passkey/enroll", responses=refuses(*ENROL))
+@router.post("/v1/login/passkey/enroll", openapi_extra=ANEW, responses=refuses(*ENROL))
 async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
     """Register a passkey in the middle of a login that wants a second factor where there is none: what to ask the browser for."""
     return PasskeyOptions.of(await passkey_login.enrol(world, login))
@@ -74,7 +79,7 @@ async def confirm(
     return told(await passkey_login.confirm(world, origin, login, body.credential.standard(), body.named()), response)
 
 
-@router.post("/v1/me/passkeys/options", responses=refuses(*MINE))
+@router.post("/v1/me/passkeys/options", openapi_extra=ANEW, responses=refuses(*MINE))
 async def registration_options(world: TheWorld, who: TheSubject) -> PasskeyOptions:
     """What to ask the browser for, to register one passkey more."""
     return PasskeyOptions.of(await factors.passkey_options(world, who))

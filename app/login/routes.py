@@ -6,6 +6,7 @@ from fastapi import Depends, Response
 
 from app.catalog.problems import ProductNotFound
 from app.login import accounts, login_code, me_routes, operator_routes, passkey_routes, revocation, service, sessions, tokens, unfinished
+from app.login.passkey_routes import told
 from app.login.problems import (
     CodeRefused,
     EnrolmentNotFound,
@@ -28,7 +29,6 @@ from app.login.schemas import (
     StepUpIn,
     TotpIn,
     UserIn,
-    told,
 )
 from app.users.problems import EmailTaken, UserExternalIdTaken
 from app.users.schemas import UserOut

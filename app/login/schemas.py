@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from fastapi import Response
 from pydantic import AfterValidator, Field, model_validator
 
 from app.base.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
@@ -203,11 +202,3 @@ class EnrolmentOut(Shape):
     otpauth_uri: str
     qr_svg: str
     expires_at: Instant
-
-
-def told(outcome: Opened | Incomplete, response: Response) -> LoginComplete | LoginIncomplete:
-    """200 with tokens, or 202 with what comes next."""
-    if isinstance(outcome, Incomplete):
-        response.status_code = 202
-        return LoginIncomplete.of(outcome)
-    return LoginComplete.of(outcome)

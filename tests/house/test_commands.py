@@ -11,7 +11,7 @@ from tests.house.source import ROOT, tree
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CI = ROOT / ".ci" / "run"
-SCRIPTS = [CI, *(path for path in tree() if path.suffix == ".sh")]
+SCRIPTS = [*CI.parent.iterdir(), *(path for path in tree() if path.suffix == ".sh")]
 UNSET = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 
 
@@ -31,9 +31,9 @@ def test_a_script_parses_stops_at_the_first_fault_and_may_run(script: object) ->
 
 
 def test_ci_checks_and_then_tests() -> None:
-    """The suite comes last, so that its summary closes the output; the image is tried in between, with an end to patience."""
+    """The suite comes last, so that its summary closes the output; image and browser are tried in between, with an end to patience."""
     lines = [line for line in CI.read_text(encoding="utf-8").splitlines() if line and not line.startswith(("#", "set ", "cd "))]
-    assert lines == ["make check", "timeout 1200 deploy/image-check.sh --if-possible", "make test"]
+    assert lines == ["make check", "timeout 1200 deploy/image-check.sh --if-possible", "timeout 1200 .ci/browser", "make test"]
 
 
 def test_what_a_machine_lacks_is_no_fault_of_the_image(tmp_path: Path) -> None:
