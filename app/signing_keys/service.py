@@ -73,7 +73,7 @@ async def _read(world: World) -> Signer:
     try:
         found = await _load(world)
     except SealBroken as broken:
-        raise WrongKeys("LICENTIA_ENCRYPTION_KEYS", "does not hold the key that this database was sealed with") from broken
+        raise WrongKeys("LICENTIA_ENCRYPTION_KEYS", f"does not hold the key that this database was sealed with: {broken}") from broken
     await _check_lookup_key(world)
     if found is None:
         await _make(world)

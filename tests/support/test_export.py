@@ -22,7 +22,7 @@ from tests.web.test_problems import problem
 
 UNTOLD = {
     "api_keys", "products", "policies", "customers", "agreement_documents", "agreement_versions", "agreement_texts", "agreement_seals",
-    "agreement_seal_items", "agreement_turns",
+    "agreement_seal_items", "agreement_turns", "schema_contractions",
     "signing_keys", "key_marks", "trials", "usage", "throttles", "failure_counts",  # of nobody, or nameless
     "agreement_ledgers", "agreement_imports", "agreement_event_contexts",  # told with the receipts
     "activation_codes", "kept_answers", "refresh_tokens", "logins", "one_time_tokens",  # secrets, and what is over in a day
