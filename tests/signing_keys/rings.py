@@ -52,11 +52,13 @@ class Holdings:
 
 
 async def every_kind(given: Given) -> Holdings:
-    """A row of every kind: signing key, authenticator with the letter about it, seat, mailed token, kept answer."""
+    """A row of every kind: signing key, authenticator with the letter about it, seat, mailed token, kept answer, webhook's secrets."""
     person, license_ = await given.with_totp(), await given.seats()
     seat = await given.activation(license_)
     await given.post("/v1/password/forgot", {"identifier": person.email}, {})
     await customer(given, "kept")
+    hook = await given.post("/v1/webhooks", {"url": "https://hooks.example.com/licentia", "types": ["webhook.disabled"]})
+    await given.post(f"/v1/webhooks/{hook['id']}/rotate-secret")
     return Holdings(person, license_, seat)
 
 
