@@ -166,15 +166,6 @@ async def test_unknown_and_spent_answer_alike(given: Given) -> None:
     assert problem(spent, 410, "expired_token") | {"request_id": ""} == problem(unknown, 410, "expired_token") | {"request_id": ""}
 
 
-async def test_old_requests_are_swept_by_new_ones(given: Given) -> None:
-    for _ in range(3):
-        await Television.on(given)
-    given.clock.forward(minutes=10)
-    await Television.on(given)
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(DeviceCode)) == 1
-
-
 async def test_an_unknown_product_is_refused(given: Given) -> None:
     problem(await given.client.post("/v1/device/code", json={"product": "nothing"}), 404, "product_not_found")
 

@@ -26,6 +26,7 @@ UNTOLD = {
     "signing_keys", "key_marks", "trials", "usage", "throttles", "failure_counts",  # of nobody, or nameless
     "agreement_ledgers", "agreement_imports", "agreement_event_contexts",  # told with the receipts
     "activation_codes", "kept_answers", "refresh_tokens", "logins", "one_time_tokens",  # secrets, and what is over in a day
+    "passkey_ceremonies",  # over in minutes
     "licenses",  # told with the assignments
     "webhook_endpoints", "webhook_deliveries",  # of the vendor; they name events, which are told
 }  # fmt: skip
