@@ -27,6 +27,7 @@ import app.signing_keys.problems
 import app.signing_keys.routes
 import app.support.routes
 import app.users.routes
+import app.webhooks.routes
 from app import __version__
 from app.agreements import sealing
 from app.base import logs
@@ -38,6 +39,7 @@ from app.signing_keys.rotation import check_sealed
 from app.signing_keys.service import WrongKeys, signer
 from app.web import door, errors, health, metrics, openapi, routing
 from app.web.callers import Doormen
+from app.webhooks import runner as webhooks
 from app.world import World
 
 log = structlog.get_logger("licentia")
@@ -56,6 +58,7 @@ ROUTERS = (
     app.users.routes.router,
     app.support.routes.router,
     app.api_keys.routes.router,
+    app.webhooks.routes.router,
     app.signing_keys.routes.router,
     health.router,
     metrics.router,
@@ -83,7 +86,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with mail.running(world), sealing.running(world):
+    async with mail.running(world), sealing.running(world), webhooks.running(world):
         yield
     await world.db.close()
 

@@ -31,6 +31,7 @@ class World:
     keys: Keys
     hasher: PasswordHasher
     mail_posted: Bell = field(default_factory=Bell)
+    happened: Bell = field(default_factory=Bell)
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Self:

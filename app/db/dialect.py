@@ -9,6 +9,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from app.db.types import AnySelect
+
 SQLITE_WAIT_MS = 10_000
 _BUSY_STATES = {"40001", "40P01", "55P03", "57014"}
 _DOWN_STATES = {"57P01", "57P02", "57P03", "53300"}
@@ -78,6 +80,13 @@ async def insert_once(connection: AsyncConnection, model: type[DeclarativeBase],
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = insert(model).values(values).on_conflict_do_nothing(index_elements=list(unless))
     return (await connection.execute(statement)).rowcount == 1
+
+
+async def insert_missing(connection: AsyncConnection, model: type[DeclarativeBase], columns: Sequence[str], picked: AnySelect) -> int:
+    """Insert a row for each that is picked (there must be a WHERE), unless one with its primary key is there; how many."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(model).from_select(list(columns), picked).on_conflict_do_nothing()
+    return (await connection.execute(statement)).rowcount
 
 
 async def upsert(

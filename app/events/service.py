@@ -30,10 +30,14 @@ class Actor:
 
 async def record(
     session: Session, world: World, type: str, actor: Actor, subject: tuple[str, UUID], user_id: UUID | None = None, **data: Any
-) -> None:
-    """Write one event. `data` holds facts only: never a secret, never a name or an address."""
+) -> UUID:
+    """Write one event, of a kind that `kinds.py` declares; its id. `data` holds facts only: never a secret, never a name or an address.
+
+    The database itself makes the deliveries to whoever listens (webhooks/outbox.py).
+    """
+    event_id = world.entropy.identifier()
     values = {
-        "id": world.entropy.identifier(),
+        "id": event_id,
         "at": world.clock.now(),
         "type": type,
         "actor_type": actor.type,
@@ -45,6 +49,8 @@ async def record(
         "data": data,
     }
     await session.execute(_insert, values)
+    world.happened.ring()
+    return event_id
 
 
 async def forget_addresses(session: Session, user_id: UUID) -> None:

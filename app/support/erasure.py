@@ -20,6 +20,7 @@ from app.mail.service import Recipient, post
 from app.users import erasure as users
 from app.users.models import Status
 from app.web.callers import Subject
+from app.webhooks import erasure as webhooks
 from app.world import World
 
 LAST_LETTER = timedelta(hours=24)
@@ -42,6 +43,7 @@ async def erase(world: World, by: Actor, user_id: UUID) -> Forgotten:
         await login.erase(session, world, by, user)
         await licenses.erase(session, world, by, user)
         await forget_addresses(session, user_id)
+        await webhooks.erase(session, user_id)
         told = await agreements.erase(session, user_id)
         await users.erase(session, user_id)
         if first or told.contexts_erased:

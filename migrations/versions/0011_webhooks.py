@@ -22,15 +22,13 @@ _FAN_OUT = f"""
     SELECT e.id, NEW.id, NEW.subject_id, 'pending', 0, 0, NEW.at, NEW.at FROM webhook_endpoints e
     WHERE e.disabled_at IS NULL AND EXISTS (SELECT 1 FROM {{types}} WHERE {_FITS});
 """  # noqa: S608  our own names
-_WHEN = "WHEN (NEW.type <> 'webhook.test')"
-SQLITE = (
-    f"CREATE TRIGGER events_fanned_out AFTER INSERT ON events FOR EACH ROW {_WHEN} BEGIN"
-    f"{_FAN_OUT.format(types='json_each(e.types) AS t')} END",
-)
+_TRIGGER = "CREATE TRIGGER events_fanned_out AFTER INSERT ON events FOR EACH ROW WHEN (NEW.type <> 'webhook.test')"
+_IN_SQLITE = _FAN_OUT.format(types="json_each(e.types) AS t")
+_IN_POSTGRESQL = _FAN_OUT.format(types="jsonb_array_elements_text(e.types) AS t(value)")
+SQLITE = (f"{_TRIGGER} BEGIN {_IN_SQLITE} END",)
 POSTGRESQL = (
-    "CREATE FUNCTION event_fanned_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-    f"{_FAN_OUT.format(types='jsonb_array_elements_text(e.types) AS t(value)')} RETURN NULL; END $$",
-    f"CREATE TRIGGER events_fanned_out AFTER INSERT ON events FOR EACH ROW {_WHEN} EXECUTE FUNCTION event_fanned_out()",
+    f"CREATE FUNCTION event_fanned_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_IN_POSTGRESQL} RETURN NULL; END $$",
+    f"{_TRIGGER} EXECUTE FUNCTION event_fanned_out()",
 )
 # Whoever records an event waits until they are made: seconds for millions of events, once.
 INDEXES = ("CREATE INDEX ix_events_at ON events (at)", "CREATE INDEX ix_events_type ON events (type, id)")
@@ -81,12 +79,12 @@ def upgrade() -> None:
     op.create_index("ix_webhook_deliveries_settled_at", "webhook_deliveries", ["settled_at"], unique=False)
     for index in INDEXES:
         op.execute(f"-- squawk-ignore require-concurrent-index-creation\n{index}")
-    for statement in SQLITE if op.get_bind().dialect.name == "sqlite" else POSTGRESQL:
-        op.execute(sa.text(statement.replace(":", "\\:")))
+    for statement in SQLITE if op.get_context().dialect.name == "sqlite" else POSTGRESQL:
+        op.execute(statement)
 
 
 def downgrade() -> None:
-    if op.get_bind().dialect.name == "sqlite":
+    if op.get_context().dialect.name == "sqlite":
         op.execute("DROP TRIGGER events_fanned_out")
     else:
         op.execute("DROP TRIGGER events_fanned_out ON events")

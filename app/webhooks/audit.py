@@ -1,0 +1,64 @@
+"""The audit list: what happened, newest first, by who did it, to what, and when."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+
+from app.db.base import table
+from app.db.types import AnyRow
+from app.events.kinds import EVERY
+from app.events.models import Event
+from app.web.paging import Window, page
+from app.webhooks.problems import EventNotFound
+from app.world import World
+
+_events = select(*table(Event).columns)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which events are wanted; None: whichever. `since <= at < until`. `type` may be `noun.*`."""
+
+    type: str | None = None
+    user: UUID | None = None
+    subject_type: str | None = None
+    subject: UUID | None = None
+    actor_type: str | None = None
+    actor: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        named = (
+            (Event.user_id, self.user),
+            (Event.subject_type, self.subject_type),
+            (Event.subject_id, self.subject),
+            (Event.actor_type, self.actor_type),
+            (Event.actor_id, self.actor),
+        )
+        for column, value in named:
+            if value is not None:
+                yield column == value
+        if self.type is not None:
+            yield Event.type.startswith(self.type[:-1], autoescape=True) if self.type.endswith(EVERY) else Event.type == self.type
+        if self.since is not None:
+            yield Event.at >= self.since
+        if self.until is not None:
+            yield Event.at < self.until
+
+
+async def events(world: World, filters: Filters, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.lookup() as session:
+        return await page(session, _events.where(*filters.conditions()), Event.id, window)
+
+
+async def event(world: World, event_id: UUID) -> AnyRow:
+    """Raises EventNotFound."""
+    async with world.db.lookup() as session:
+        row = (await session.execute(_events.where(Event.id == event_id))).one_or_none()
+    if row is None:
+        raise EventNotFound
+    return row

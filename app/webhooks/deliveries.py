@@ -1,0 +1,128 @@
+"""Looking at deliveries, making them again, and telling an endpoint something for a test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, literal, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.db import dialect
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow, AnySelect, UtcDateTime
+from app.events.kinds import TEST, wanted_by
+from app.events.models import Event
+from app.events.service import Actor, record
+from app.web.paging import Window, page
+from app.webhooks import rules, service
+from app.webhooks.models import State, WebhookDelivery
+from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
+from app.world import World
+
+COLUMNS = ("endpoint_id", "event_id", "subject_id", "state", "attempts", "tries", "created_at", "due_at")
+
+_deliveries = select(*table(WebhookDelivery).columns, Event.type).join(Event, Event.id == WebhookDelivery.event_id)
+
+
+@dataclass(frozen=True)
+class Past:
+    """`since <= at < until`; `until` None: now. `types` None: all that the webhook listens to."""
+
+    since: datetime
+    until: datetime | None = None
+    types: Sequence[str] | None = None
+
+
+async def deliveries(world: World, endpoint_id: UUID, window: Window, state: State | None) -> tuple[Sequence[AnyRow], str | None]:
+    """Those of newer events first. Raises WebhookNotFound."""
+    wanted = _deliveries.where(WebhookDelivery.endpoint_id == endpoint_id)
+    if state is not None:
+        wanted = wanted.where(WebhookDelivery.state == state)
+    async with world.db.lookup() as session:
+        await service.one(session, endpoint_id)
+        return await page(session, wanted, WebhookDelivery.event_id, window)
+
+
+async def delivery(world: World, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+    async with world.db.lookup() as session:
+        return await _one(session, endpoint_id, event_id)
+
+
+async def _one(session: Session, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+    named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
+    row = (await session.execute(_deliveries.where(*named))).one_or_none()
+    if row is None:
+        await service.one(session, endpoint_id)
+        raise DeliveryNotFound
+    return row
+
+
+def _anew(now: datetime) -> dict[str, Any]:
+    return {"state": State.PENDING, "tries": 0, "due_at": now, "settled_at": None}
+
+
+async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+    """Make one delivery once more; one that waits for its next try has it now.
+
+    Raises WebhookNotFound, DeliveryNotFound, WebhookDisabled.
+    """
+    async with world.db.write() as session:
+        await _must_be_enabled(session, endpoint_id)
+        await _one(session, endpoint_id, event_id)
+        named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
+        await session.execute(update(WebhookDelivery).where(*named).values(_anew(world.clock.now())))
+        await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), event=str(event_id))
+        return await _one(session, endpoint_id, event_id)
+
+
+async def _must_be_enabled(session: Session, endpoint_id: UUID) -> AnyRow:
+    row = await service.one(session, endpoint_id)
+    if row.disabled_at is not None:
+        raise WebhookDisabled("Enable it first.")
+    return row
+
+
+async def replay(world: World, by: Actor, endpoint_id: UUID, wanted: Past) -> tuple[int, datetime | None]:
+    """Make the deliveries of past events again, and those that were never made: the oldest thousand of what is wanted and of what the
+    webhook listens to. (how many, from when to go on if there are more). Raises WebhookNotFound, WebhookDisabled.
+    """
+    now = world.clock.now()
+    async with world.db.write() as session:
+        endpoint = await _must_be_enabled(session, endpoint_id)
+        kinds = set(wanted_by(endpoint.types)) & set(wanted_by(wanted.types or endpoint.types)) - {TEST}
+        fitting = (Event.at >= wanted.since, Event.at < (wanted.until or now), Event.type.in_(sorted(kinds)))
+        oldest = select(Event.id, Event.at).where(*fitting).order_by(Event.at, Event.id).limit(rules.REPLAYED + 1)
+        rows = (await session.execute(oldest)).all()
+        picked = [row.id for row in rows[: rules.REPLAYED]]
+        await _made_again(session, endpoint_id, picked, now)
+        await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), count=len(picked))
+    return len(picked), rows[-1].at if len(rows) > rules.REPLAYED else None
+
+
+async def _made_again(session: Session, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
+    missing = _made(endpoint_id, now).where(Event.id.in_(events))
+    await dialect.insert_missing(session, WebhookDelivery, COLUMNS, missing)
+    there = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
+    await session.execute(there.values(_anew(now)))
+
+
+def _made(endpoint_id: UUID, now: datetime, subject: InstrumentedAttribute[UUID] = Event.subject_id) -> AnySelect:
+    """The `COLUMNS` of a delivery for each event, as the trigger makes them."""
+    nothing, pending = literal(0), literal(State.PENDING.value)
+    return select(literal(endpoint_id, Uuid()), Event.id, subject, pending, nothing, nothing, Event.at, literal(now, UtcDateTime()))
+
+
+async def test(world: World, by: Actor, endpoint_id: UUID) -> AnyRow:
+    """Tell the endpoint, and nobody else, a `webhook.test`, whatever types it wants. It is tried once and waits for nothing.
+
+    Raises WebhookNotFound, WebhookDisabled.
+    """
+    async with world.db.write() as session:
+        await _must_be_enabled(session, endpoint_id)
+        event_id = await record(session, world, TEST, by, ("webhook", endpoint_id))
+        made = _made(endpoint_id, world.clock.now(), Event.id).where(Event.id == event_id)
+        await dialect.insert_missing(session, WebhookDelivery, COLUMNS, made)
+        return await _one(session, endpoint_id, event_id)

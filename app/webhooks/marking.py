@@ -1,0 +1,127 @@
+"""How a delivery went: marked in one transaction with what follows for those behind it and for its endpoint."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import aliased
+
+from app.base.egress import Answer
+from app.base.logs import masked
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.kinds import TEST
+from app.events.service import Actor, record
+from app.webhooks import rules
+from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.world import World
+
+MARK_WAITS = (0.5, 2.0, 5.0)
+
+DELIVERIES = Counter("licentia_webhook_deliveries_total", "Deliveries by what became of the attempt", ["result"])
+_waiting = aliased(WebhookDelivery)
+log = structlog.get_logger("licentia.webhooks")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came back. `error`: None if it was taken; `status`: None if nothing was answered; `ms`: how long it took."""
+
+    error: str | None = None
+    status: int | None = None
+    retry_after: str | None = None
+    excerpt: str | None = field(default=None, repr=False)
+    ms: int = 0
+
+    @classmethod
+    def answered(cls, answer: Answer) -> Self:
+        error = None if 200 <= answer.status < 300 else "redirected" if 300 <= answer.status < 400 else "refused"
+        return cls(error, answer.status, answer.retry_after, masked(answer.excerpt) or None)
+
+    def facts(self, now: datetime) -> dict[str, Any]:
+        told = {"last_status": self.status, "last_error": self.error, "last_excerpt": self.excerpt, "last_ms": self.ms}
+        return {"last_at": now, "claimed_until": None, **told}
+
+
+async def marked(world: World, row: AnyRow, kind: str, outcome: Outcome) -> None:
+    """Mark until it stands: what was taken and is not marked would be sent again. A database that stays away ends the claim."""
+    for wait in (*MARK_WAITS, None):
+        try:
+            result = await _marked(world, row, kind, outcome)
+        except (DBAPIError, OSError) as away:
+            log.warning("webhook_mark_waits", cause=type(away).__name__, webhook=str(row.endpoint_id), of=str(row.event_id))
+            if wait is None:
+                return
+            await asyncio.sleep(wait)
+        else:
+            DELIVERIES.labels(result).inc()
+            return
+
+
+async def _marked(world: World, row: AnyRow, kind: str, outcome: Outcome) -> str:
+    if outcome.error is None:
+        async with world.db.write() as session:
+            if await _mine(session, row, state=State.DELIVERED, settled_at=world.clock.now(), **outcome.facts(world.clock.now())):
+                await _next(session, row, world.clock.now())
+            well = update(WebhookEndpoint).where(WebhookEndpoint.id == row.endpoint_id, WebhookEndpoint.failing_since.is_not(None))
+            await session.execute(well.values(failing_since=None))
+        return "delivered"
+    log.warning("webhook_missed", cause=outcome.error, status=outcome.status, webhook=str(row.endpoint_id), of=str(row.event_id))
+    return await _missed(world, row, kind, outcome)
+
+
+async def _missed(world: World, row: AnyRow, kind: str, outcome: Outcome) -> str:
+    """Put it off, or give it up after the last try. A receiver that is gone, or has been failing for long, is not asked any more."""
+    now = world.clock.now()
+    chance = int.from_bytes(world.entropy.octets(4)) / 2**32
+    again = None if kind == TEST else rules.next_try(row.tries, chance, now)
+    resume_at = rules.pause(outcome.status or 0, outcome.retry_after, now)
+    async with world.db.write() as session:
+        if again is None:
+            if await _mine(session, row, state=State.FAILED, settled_at=now, **outcome.facts(now)):
+                await _next(session, row, now)
+        elif await _mine(session, row, due_at=max(again, resume_at or again), **outcome.facts(now)):
+            behind = update(WebhookDelivery).where(*_line(row), WebhookDelivery.event_id > row.event_id, WebhookDelivery.due_at < again)
+            await session.execute(behind.values(due_at=again))
+        await _judged(session, world, row, outcome, resume_at)
+    return "missed" if again else "given_up"
+
+
+async def _judged(session: Session, world: World, row: AnyRow, outcome: Outcome, resume_at: datetime | None) -> None:
+    """What a failure means for the endpoint; disabled is it once, and that is an event, for the audit and for other endpoints."""
+    now, gone = world.clock.now(), outcome.status == rules.GONE
+    here = update(WebhookEndpoint).where(WebhookEndpoint.id == row.endpoint_id)
+    await session.execute(here.where(WebhookEndpoint.failing_since.is_(None)).values(failing_since=now))
+    if resume_at is not None:
+        await session.execute(here.values(resume_at=resume_at))
+    long_enough = () if gone else (WebhookEndpoint.failing_since <= now - world.settings.webhook_disable_after,)
+    reason = "gone" if gone else "failing"
+    over = here.where(WebhookEndpoint.disabled_at.is_(None), *long_enough).values(disabled_at=now, disabled_reason=reason)
+    if (await session.execute(over)).rowcount:
+        await record(session, world, "webhook.disabled", Actor.system(), ("webhook", row.endpoint_id), reason=reason)
+        log.warning("webhook_disabled", reason=reason, webhook=str(row.endpoint_id))
+
+
+async def _mine(session: Session, row: AnyRow, **values: Any) -> bool:
+    """Change the delivery, if nobody claimed it after this claim."""
+    named = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == row.event_id)
+    mine = update(WebhookDelivery).where(*named, WebhookDelivery.attempts == row.attempts, WebhookDelivery.state == State.PENDING)
+    return (await session.execute(mine.values(values))).rowcount == 1
+
+
+async def _next(session: Session, row: AnyRow, now: datetime) -> None:
+    """The one behind it in its line is due, though it was put off with those before it."""
+    waiting = (_waiting.endpoint_id == row.endpoint_id, _waiting.subject_id == row.subject_id, _waiting.state == State.PENDING)
+    first = select(_waiting.event_id).where(*waiting).order_by(_waiting.event_id).limit(1).scalar_subquery()
+    await session.execute(update(WebhookDelivery).where(*_line(row), WebhookDelivery.event_id == first).values(due_at=now))
+
+
+def _line(row: AnyRow) -> tuple[ColumnElement[bool], ...]:
+    """Those of its endpoint and subject that are still to be told."""
+    same = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.subject_id == row.subject_id)
+    return (*same, WebhookDelivery.state == State.PENDING)

@@ -1,0 +1,141 @@
+"""Telling endpoints what happened: claim, send outside of any transaction, mark. Each step is one guarded statement.
+
+How an event becomes deliveries: the database makes them itself, by a trigger in the transaction that records the event (migration
+0011). There is no reading after a mark, by id or by time, that would miss an event whose transaction commits late; what is rolled
+back is never told; and recording an event costs no statement more, whether or not anybody listens.
+
+At least once: whoever dies between the receiver's yes and the mark loses the claim, and the delivery is made again. In order for each
+endpoint and subject: only the first delivery that is pending is ever claimed, until it is delivered or given up; others go on.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from prometheus_client import Gauge
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy.orm import aliased
+
+from app.base.egress import Egress, Unsent
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.models import Event
+from app.webhooks import marking, messages
+from app.webhooks.marking import Outcome
+from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.world import World
+
+BATCH = 8
+"""Deliveries of one endpoint that are under way at once, each of another subject."""
+MARKED_WITHIN = timedelta(seconds=45)
+"""How much longer than a delivery its claim lasts."""
+SWEPT = 500
+
+LAG = Gauge("licentia_webhook_lag_seconds", "For how long the delivery that is due the longest has waited")
+log = structlog.get_logger("licentia.webhooks")
+
+_earlier = aliased(WebhookDelivery)
+_blocked = exists(
+    select(1).where(
+        _earlier.endpoint_id == WebhookDelivery.endpoint_id,
+        _earlier.subject_id == WebhookDelivery.subject_id,
+        _earlier.event_id < WebhookDelivery.event_id,
+        _earlier.state == State.PENDING,
+    )
+)
+_endpoint = select(*table(WebhookEndpoint).columns)
+_event = select(*table(Event).columns)
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    unclaimed = or_(WebhookDelivery.claimed_until.is_(None), WebhookDelivery.claimed_until <= now)
+    return and_(WebhookDelivery.state == State.PENDING, WebhookDelivery.due_at <= now, unclaimed)
+
+
+def _listening(now: datetime) -> ColumnElement[bool]:
+    return and_(WebhookEndpoint.disabled_at.is_(None), or_(WebhookEndpoint.resume_at.is_(None), WebhookEndpoint.resume_at <= now))
+
+
+async def look(world: World) -> tuple[Sequence[UUID], bool]:
+    """(the endpoints that something is due for, whether anybody listens at all). One read, no write."""
+    now = world.clock.now()
+    first = select(func.min(WebhookDelivery.due_at)).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, _free(now))
+    wanted = select(WebhookEndpoint.id, first.scalar_subquery().label("since")).where(_listening(now))
+    async with world.db.lookup() as session:
+        rows = (await session.execute(wanted)).all()
+    due = [row for row in rows if row.since is not None]
+    LAG.set(max(((now - row.since).total_seconds() for row in due), default=0.0))
+    return [row.id for row in due], bool(rows)
+
+
+async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
+    """Take a few due deliveries. Replicas that ask at once get different ones (SKIP LOCKED; SQLite has one writer)."""
+    now = world.clock.now()
+    free = and_(WebhookDelivery.endpoint_id == endpoint_id, _free(now))
+    first = select(WebhookDelivery.event_id).where(free, ~_blocked).order_by(WebhookDelivery.due_at, WebhookDelivery.event_id)
+    picked = first.limit(BATCH).with_for_update(skip_locked=True, of=WebhookDelivery).cte("picked")
+    until = now + world.settings.webhook_timeout + MARKED_WITHIN
+    taken = (
+        update(WebhookDelivery)
+        .where(WebhookDelivery.event_id.in_(select(picked.c.event_id)), free)
+        .values(attempts=WebhookDelivery.attempts + 1, tries=WebhookDelivery.tries + 1, claimed_until=until)
+        .returning(*table(WebhookDelivery).columns)
+    )
+    async with world.db.write(stands=True) as session:
+        return list((await session.execute(taken)).all())
+
+
+async def deliver(world: World, egress: Egress) -> int:
+    """Send all that is due, to each endpoint by itself; how many deliveries were taken."""
+    endpoints, _ = await look(world)
+    return sum(await asyncio.gather(*(drain(world, egress, endpoint, asyncio.Event()) for endpoint in endpoints)))
+
+
+async def drain(world: World, egress: Egress, endpoint_id: UUID, leaving: asyncio.Event) -> int:
+    """Send what is due for one endpoint until nothing is, or it is time to leave; how many deliveries were taken."""
+    taken = 0
+    while not leaving.is_set():
+        async with world.db.lookup() as session:
+            endpoint = (await session.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id, _listening(world.clock.now())))).first()
+        if endpoint is None or not (rows := await claim(world, endpoint_id)):
+            break
+        taken += len(rows)
+        async with world.db.lookup() as session:
+            events = {row.id: row for row in await session.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
+        await asyncio.gather(*(_deliver(world, egress, endpoint, row, events[row.event_id]) for row in rows))
+    return taken
+
+
+async def _deliver(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, event: AnyRow) -> None:
+    """Send one claimed delivery and say how it went. Whatever goes wrong, it waits for its next try."""
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    try:
+        body = messages.body(event)
+        answer = await egress.post(endpoint.url, body.encode(), messages.headers(world, endpoint, event, body))
+        outcome = Outcome.answered(answer)
+    except Unsent as unsent:
+        outcome = Outcome(unsent.word)
+    except Exception as error:  # noqa: BLE001  a secret that does not open, above all
+        log.warning("webhook_not_sent", cause=type(error).__name__, webhook=str(endpoint.id), of=str(event.id))
+        outcome = Outcome("not_sent")
+    await marking.marked(world, row, event.type, replace(outcome, ms=int((clock() - begun) * 1000)))
+
+
+async def _swept(session: Session, stale: ColumnElement[bool]) -> int:
+    key = tuple_(WebhookDelivery.endpoint_id, WebhookDelivery.event_id)
+    some = select(WebhookDelivery.endpoint_id, WebhookDelivery.event_id).where(stale).limit(SWEPT)
+    return (await session.execute(delete(WebhookDelivery).where(key.in_(some)))).rowcount
+
+
+async def sweep(world: World) -> int:
+    """Forget some deliveries that were settled long ago, and some that were due as long ago and nobody enabled their endpoint; how many."""
+    limit = world.clock.now() - world.settings.webhook_retention
+    settled = WebhookDelivery.settled_at <= limit
+    left = and_(WebhookDelivery.state == State.PENDING, WebhookDelivery.due_at <= limit)
+    async with world.db.write() as session:
+        return sum([await _swept(session, stale) for stale in (settled, left)])

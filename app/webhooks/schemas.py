@@ -1,0 +1,112 @@
+"""Wire shapes of webhooks and their deliveries."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from app.db.types import AnyRow
+from app.events.kinds import known
+from app.web.shapes import DurationText, Flag, Instant, InstantIn, Line, Shape, absent
+
+StateName = Literal["pending", "delivered", "failed"]
+TargetUrl = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+def _known(pattern: str) -> str:
+    if not known(pattern):
+        raise ValueError("is no kind of event, no `noun.*` and not `*`; see GET /v1/event-types")
+    return pattern
+
+
+EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_known)]
+"""A kind of event, all kinds of one noun (`license.*`), or all there are (`*`)."""
+EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=100)]
+
+
+class WebhookIn(Shape):
+    url: TargetUrl
+    types: EventTypes
+    description: Line | None = None
+
+
+class WebhookPatch(Shape):
+    url: TargetUrl = absent()
+    types: EventTypes = absent()
+    description: Line | None = None
+    enabled: Flag = absent()
+
+
+class WebhookOut(Shape):
+    """`disabled_reason`: `operator`, `gone` (it answered 410) or `failing` (for days). `failing_since`: since when nothing succeeded.
+
+    `previous_until`: until when the secret before this one signs too."""
+
+    id: UUID
+    url: str
+    types: list[str]
+    description: str | None
+    enabled: bool
+    disabled_at: Instant | None
+    disabled_reason: str | None
+    failing_since: Instant | None
+    previous_until: Instant | None
+    created_at: Instant
+
+    @classmethod
+    def told(cls, row: AnyRow, **more: Any) -> "WebhookOut":
+        shown = {name: getattr(row, name) for name in WebhookOut.model_fields if name != "enabled"}
+        return cls(**shown, enabled=row.disabled_at is None, **more)
+
+
+class WebhookMade(WebhookOut):
+    """`secret` (`whsec_…`) is shown this once; it goes into the verifier of any Standard Webhooks library as it is."""
+
+    secret: str
+
+    @classmethod
+    def told(cls, row: AnyRow, **more: Any) -> "WebhookMade":
+        return cls(**WebhookOut.told(row).model_dump(), **more)
+
+
+class RotateIn(Shape):
+    """`overlap`: for how long the secret of before signs beside the new one, 30 days at most; null: not at all."""
+
+    overlap: DurationText | None = "PT24H"
+
+
+class DeliveryOut(Shape):
+    """`id` is the event's, and the `webhook-id` that the receiver saw. `last_*`: how the latest attempt went."""
+
+    id: UUID
+    type: str
+    state: StateName
+    attempts: int
+    created_at: Instant
+    next_attempt_at: Instant | None
+    settled_at: Instant | None
+    last_at: Instant | None
+    last_status: int | None
+    last_error: str | None
+    last_ms: int | None
+    last_excerpt: str | None
+
+    @classmethod
+    def told(cls, row: AnyRow) -> "DeliveryOut":
+        renamed = {"id": row.event_id, "next_attempt_at": row.due_at if row.state == "pending" else None}
+        return cls(**renamed, **{name: getattr(row, name) for name in cls.model_fields if name not in renamed})
+
+
+class ReplayIn(Shape):
+    """`since <= at < until`; without `until`, until now; without `types`, all that the webhook listens to."""
+
+    since: InstantIn
+    until: InstantIn | None = None
+    types: EventTypes | None = None
+
+
+class ReplayOut(Shape):
+    """`next_since`: from when to go on, where there were more than one call replays."""
+
+    replayed: int
+    next_since: Instant | None

@@ -1,0 +1,159 @@
+"""Declaring webhooks, changing them, giving them other secrets."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.base.addresses import networks
+from app.base.durations import Duration
+from app.base.problems import Busy, Malformed, at
+from app.base.sealing import Place
+from app.db import dialect
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.web.paging import Window, page
+from app.webhooks import messages, rules
+from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.webhooks.problems import TargetRefused, WebhookChanged, WebhookLimitReached, WebhookNotFound
+from app.world import World
+
+Values = dict[str, Any]
+SECRET_OCTETS = 32
+
+_endpoints = select(*table(WebhookEndpoint).columns)
+
+
+async def create(world: World, by: Actor, values: Values) -> tuple[AnyRow, str]:
+    """The webhook, and its secret, which is shown this once. Raises TargetRefused, WebhookLimitReached."""
+    _must_be_sendable(world, values["url"])
+    endpoint_id, secret = world.entropy.identifier(), _fresh_secret(world)
+    sealed = world.keys.sealer.seal(secret.encode(), Place("webhook_endpoints", "secret_sealed", endpoint_id))
+    row = {**values, "id": endpoint_id, "created_at": world.clock.now(), "secret_sealed": sealed}
+    try:
+        async with world.db.write() as session:
+            row["slot"] = await _free_slot(session)
+            await session.execute(insert(table(WebhookEndpoint)).values(row))
+            await record(session, world, "webhook.created", by, ("webhook", endpoint_id), types=values["types"])
+            return await one(session, endpoint_id), secret
+    except IntegrityError as error:
+        if dialect.breaks(error, table(WebhookEndpoint), "slot"):  # another one took it at the same moment
+            raise Busy from error
+        raise
+
+
+async def _free_slot(session: Session) -> int:
+    taken = set((await session.scalars(select(WebhookEndpoint.slot))).all())
+    free = next((slot for slot in range(1, rules.ENDPOINTS + 1) if slot not in taken), None)
+    if free is None:
+        raise WebhookLimitReached(facts={"limit": rules.ENDPOINTS})
+    return free
+
+
+def _must_be_sendable(world: World, url: str) -> None:
+    """Raises TargetRefused. A name is asked for only when something is sent: then it counts what it means."""
+    allowed = networks(world.settings.webhook_allowed_networks)
+    if sentence := rules.fault(url, allowed, insecure=world.settings.env == "development"):
+        raise TargetRefused(sentence.capitalize() + ".", at("/url", TargetRefused.code, sentence))
+
+
+def _fresh_secret(world: World) -> str:
+    return messages.PREFIX + b64encode(world.entropy.octets(SECRET_OCTETS)).decode()
+
+
+async def one(session: Session, endpoint_id: UUID) -> AnyRow:
+    """A step. Raises WebhookNotFound."""
+    row = (await session.execute(_endpoints.where(WebhookEndpoint.id == endpoint_id))).one_or_none()
+    if row is None:
+        raise WebhookNotFound
+    return row
+
+
+async def endpoint(world: World, endpoint_id: UUID) -> AnyRow:
+    async with world.db.lookup() as session:
+        return await one(session, endpoint_id)
+
+
+async def endpoints(world: World, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.lookup() as session:
+        return await page(session, _endpoints, WebhookEndpoint.id, window)
+
+
+async def change(world: World, by: Actor, endpoint_id: UUID, changes: Values) -> AnyRow:
+    """Change fields. What is pending goes on at once when the webhook is enabled again or gets another address.
+
+    What happens while it is disabled is not collected for it; a replay makes up for that.
+    """
+    if "url" in changes:
+        _must_be_sendable(world, changes["url"])
+    async with world.db.write() as session:
+        before = await one(session, endpoint_id)
+        values = _columns(changes, world, before)
+        if (before.disabled_at is not None and changes.get("enabled")) or changes.get("url", before.url) != before.url:
+            await _hurry(session, world, endpoint_id)
+            values |= {"failing_since": None, "resume_at": None}
+        if changes:
+            await session.execute(update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id).values(values))
+            await record(session, world, "webhook.changed", by, ("webhook", endpoint_id), fields=sorted(changes))
+        return await one(session, endpoint_id)
+
+
+def _columns(changes: Values, world: World, before: AnyRow) -> Values:
+    values = {name: value for name, value in changes.items() if name != "enabled"}
+    if changes.get("enabled") is True:
+        return values | {"disabled_at": None, "disabled_reason": None}
+    if changes.get("enabled") is False and before.disabled_at is None:
+        return values | {"disabled_at": world.clock.now(), "disabled_reason": "operator"}
+    return values
+
+
+async def _hurry(session: Session, world: World, endpoint_id: UUID) -> None:
+    """Deliveries before the endpoint: in the order of whoever marks one, so that the two never wait for each other."""
+    pending = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.state == State.PENDING)
+    await session.execute(pending.values(due_at=world.clock.now(), tries=0))
+
+
+async def remove(world: World, by: Actor, endpoint_id: UUID) -> None:
+    """Delete a webhook with all of its deliveries. Raises WebhookNotFound."""
+    async with world.db.write() as session:
+        await one(session, endpoint_id)
+        await session.execute(delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id))
+        if (await session.execute(delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id))).rowcount:
+            await record(session, world, "webhook.deleted", by, ("webhook", endpoint_id))
+
+
+async def rotate_secret(world: World, by: Actor, endpoint_id: UUID, overlap: str | None) -> tuple[AnyRow, str]:
+    """A new secret, shown this once. The one before signs beside it for `overlap`; null: it is void at once.
+
+    Raises WebhookNotFound, WebhookChanged.
+    """
+    now, fresh = world.clock.now(), _fresh_secret(world)
+    until = now if overlap is None else _until(overlap, world)
+    async with world.db.write() as session:
+        before = await one(session, endpoint_id)
+        sealer, (new, old) = world.keys.sealer, [messages.place(column, before) for column in messages.COLUMNS]
+        values: Values = {"secret_sealed": sealer.seal(fresh.encode(), new), "previous_secret_sealed": None, "previous_until": None}
+        if until > now:
+            values |= {"previous_secret_sealed": sealer.seal(sealer.open(before.secret_sealed, new), old), "previous_until": until}
+        same = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.secret_sealed == before.secret_sealed)
+        if not (await session.execute(same.values(values))).rowcount:
+            raise WebhookChanged
+        await record(session, world, "webhook.secret_rotated", by, ("webhook", endpoint_id))
+        return await one(session, endpoint_id), fresh
+
+
+def _until(overlap: str, world: World) -> datetime:
+    now = world.clock.now()
+    try:
+        until = Duration.parse(overlap).after(now)
+    except OverflowError:
+        until = None
+    if until is None or until > now + rules.LONGEST_OVERLAP:
+        raise Malformed([("/overlap", "too_long", f"wants {rules.LONGEST_OVERLAP.days} days at most")])
+    return until
