@@ -122,4 +122,5 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    logging.getLogger("alembic").setLevel("WARNING")
+    for name in ("alembic", "httpx", "httpcore"):  # the latter two would tell whole addresses, and headers
+        logging.getLogger(name).setLevel("WARNING")

@@ -14,7 +14,7 @@ from app.web.routing import router as new_router
 from app.web.shapes import InstantIn, Page
 from app.webhooks import audit
 from app.webhooks.audit import Filters
-from app.webhooks.event_schemas import EventOut, EventTypeOut, EventTypesOut
+from app.webhooks.event_schemas import AuditEventOut, EventTypeOut, EventTypesOut
 from app.webhooks.problems import EventNotFound
 from app.webhooks.schemas import EventType
 
@@ -39,15 +39,15 @@ async def filters(
 
 
 @router.get("/v1/events", responses=refuses(ScopeMissing))
-async def list_events(world: TheWorld, by: Reads, wanted: Wanted, filtered: Annotated[Filters, Depends(filters)]) -> Page[EventOut]:
+async def list_events(world: TheWorld, by: Reads, wanted: Wanted, filtered: Annotated[Filters, Depends(filters)]) -> Page[AuditEventOut]:
     """The audit list: everything that happened, newest first."""
     rows, cursor = await audit.events(world, filtered, wanted)
-    return Page(data=[EventOut.told(row) for row in rows], next_cursor=cursor)
+    return Page(data=[AuditEventOut.told(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/events/{event_id}", responses=refuses(ScopeMissing, EventNotFound))
-async def get_event(world: TheWorld, by: Reads, event_id: UUID) -> EventOut:
-    return EventOut.told(await audit.event(world, event_id))
+async def get_event(world: TheWorld, by: Reads, event_id: UUID) -> AuditEventOut:
+    return AuditEventOut.told(await audit.event(world, event_id))
 
 
 @router.get("/v1/event-types", responses=refuses(ScopeMissing))

@@ -8,31 +8,31 @@ from app.events.telling import told
 from app.web.shapes import Instant, Shape
 
 
-class ActorOut(Shape):
+class AuditActorOut(Shape):
     """Who did it: `operator`, `user`, `device`, `system` or `anonymous`."""
 
     type: str
     id: UUID | None
 
 
-class SubjectOut(Shape):
+class AuditSubjectOut(Shape):
     type: str
     id: UUID
 
 
-class EventOut(Shape):
+class AuditEventOut(Shape):
     """What happened: the body of a webhook, member by member."""
 
     id: UUID
     type: str
     at: Instant
-    actor: ActorOut
-    subject: SubjectOut
+    actor: AuditActorOut
+    subject: AuditSubjectOut
     user_id: UUID | None
     data: dict[str, Any]
 
     @classmethod
-    def told(cls, row: AnyRow) -> "EventOut":
+    def told(cls, row: AnyRow) -> "AuditEventOut":
         return cls.model_validate(told(row) | {"at": row.at})
 
 

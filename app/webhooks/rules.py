@@ -10,8 +10,8 @@ from app.base.addresses import Network, reachable
 
 ENDPOINTS = 50
 GONE = 410
-WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, *[24 * 3600] * 4))
-"""After the first miss, the second, …: twelve tries in some five days."""
+WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, *[24 * 3600] * 3))
+"""After the first miss, the second, …: eleven tries in some four days, before an endpoint that fails for five is disabled."""
 JITTER = 0.2
 """How much of a wait may be added to it by chance, so that what failed together does not come back together."""
 LONGEST_PAUSE = timedelta(hours=24)

@@ -1,0 +1,212 @@
+"""Nothing is sent to the inside of a network: not by an address, not by a name, not by a name that changes its mind, not by a redirect."""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fastapi import FastAPI
+
+from app.base.addresses import networks, reachable
+from app.base.clock import Clock
+from app.base.egress import Egress, Unsent
+from app.webhooks import rules
+from tests.given import Given
+from tests.web.test_problems import problem
+from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of, trust
+from tests.webhooks.receiver import Receiver, open_receiver
+
+INSIDE = [
+    "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1",
+    "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "224.0.1.1", "239.255.255.255",
+    "240.0.0.1", "255.255.255.255",
+    "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "::a00:1", "64:ff9b::7f00:1", "64:ff9b::a00:1",
+    "64:ff9b:1::1", "64:ff9b:1::808:808", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:101::1", "3fff::1",
+    "5f00::1", "fc00::1", "fd12:3456:789a::1", "fe80::1", "fec0::1", "ff02::1", "ff0e::1",
+    "fe80::1%eth0", "2606:4700::1%eth0", "localhost", "", "1", "0x7f.1", "127.1", "8.8.8.8 ", "::ffff:0:127.0.0.1",
+]  # fmt: skip
+OUTSIDE = [
+    "1.1.1.1",
+    "8.8.8.8",
+    "172.32.0.1",
+    "100.128.0.1",
+    "2606:4700:4700::1111",
+    "::ffff:8.8.8.8",
+    "64:ff9b::808:808",
+    "2002:808:808::1",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_an_address_inside_is_not_reachable(address: str) -> None:
+    assert not reachable(address, ())
+
+
+@pytest.mark.parametrize("address", OUTSIDE)
+def test_a_global_address_is_reachable(address: str) -> None:
+    assert reachable(address, ())
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "verdict"),
+    [
+        ("10.1.2.3", ["10.1.0.0/16"], True),
+        ("10.2.2.3", ["10.1.0.0/16"], False),
+        ("::ffff:10.1.2.3", ["10.1.0.0/16"], True),
+        ("64:ff9b::a01:203", ["10.1.0.0/16"], True),
+        ("2002:a01:203::1", ["10.1.0.0/16"], True),
+        ("::1", ["127.0.0.0/8"], False),
+        ("::1", ["::1"], True),
+        ("fd00::1", ["fd00::/8"], True),
+        ("::ffff:10.1.2.3", ["::/0"], False),
+    ],
+)
+def test_an_allowed_network_is_allowed_in_every_form(address: str, allowed: list[str], verdict: bool) -> None:
+    assert reachable(address, networks(allowed)) is verdict
+
+
+REFUSED = [
+    "http://example.com/hook", "ftp://example.com/", "example.com", "/hook", "https://", "https:///hook", "https://example.com:0/",
+    "https://example.com:99999/", "https://user@example.com/", "https://user:secret@example.com/", "https://:@example.com/",
+    "https://example.com/#part", "https://example.com/a b", "https://exämple.com/", "https://example.com\\@127.0.0.1/",
+    "https://127.0.0.1/", "https://127.0.0.1:8443/", "https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/",
+    "https://0/", "https://localhost/", "https://LOCALHOST./", "https://api.localhost/", "https://10.0.0.1/", "https://169.254.169.254/latest",
+    "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://[64:ff9b::a00:1]/", "https://[::]/", "https://[x]/",
+    "https://127.0.0.1./",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_an_address_that_is_wrong_by_its_looks_is_refused(url: str) -> None:
+    assert rules.fault(url, (), insecure=False) is not None
+
+
+@pytest.mark.parametrize("url", ["https://example.com/hook?a=b", "https://8.8.8.8:8443/", "https://[2606:4700::1]/", "https://0x.example/"])
+def test_an_address_that_may_be_right_is_taken(url: str) -> None:
+    assert rules.fault(url, (), insecure=False) is None
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://user@example.com/", "https://[::1]/"])
+async def test_a_refused_target_is_a_problem_and_changes_nothing(given: Given, url: str) -> None:
+    """When it is declared, and when it is changed."""
+    hook = await given.post("/v1/webhooks", {"url": "http://example.com/", "types": ["*"]})
+    told = problem(
+        await given.client.post("/v1/webhooks", json={"url": url, "types": ["*"]}, headers=given.root), 422, "webhook_target_refused"
+    )
+    assert [(error["pointer"], error["code"]) for error in told["errors"]] == [("/url", "webhook_target_refused")]
+    answer = await given.client.patch(f"/v1/webhooks/{hook['id']}", json={"url": url}, headers=given.root)
+    problem(answer, 422, "webhook_target_refused")
+    assert "user" not in answer.text
+
+
+async def test_production_wants_tls(given: Given, app: FastAPI) -> None:
+    given.configured(app, env="production")
+    answer = await given.client.post("/v1/webhooks", json={"url": "http://example.com/", "types": ["*"]}, headers=given.root)
+    problem(answer, 422, "webhook_target_refused")
+    await given.post("/v1/webhooks", {"url": "https://example.com/", "types": ["*"]})
+
+
+class Resolver:
+    """A name that answers as it likes, once after the other; the last answer stays."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, int]] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append((host, port))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+async def test_a_name_is_judged_anew_at_each_delivery(hooks: Hooks, receiver: Receiver) -> None:
+    """It led outside when it was declared, or yesterday; today it leads inside."""
+    hook = await hooks.made("license.*", url=f"http://hooks.example:{receiver.port}/hook")
+    await hooks.given.license()
+    await hooks.told(Resolver(["10.0.0.1"]))
+    (delivery,) = await hooks.listed(hook)
+    assert (delivery["last_error"], receiver.received) == ("address_refused", [])
+    hooks.given.clock.forward(seconds=10)
+    await hooks.told(Resolver(["127.0.0.1"]))
+    assert receiver.received[0].headers["host"] == f"hooks.example:{receiver.port}"
+
+
+async def test_a_name_that_changes_its_mind_is_asked_once(hooks: Hooks, receiver: Receiver) -> None:
+    """What was judged is what is connected to: a second answer, however soon, leads nowhere (DNS rebinding)."""
+    resolver = Resolver(["127.0.0.1"], ["10.0.0.1"])
+    await egress_of(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
+    assert resolver.asked == [("hooks.example", receiver.port)]
+    assert len(receiver.received) == 1
+    with pytest.raises(Unsent, match="address_refused"):
+        await egress_of(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
+    assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1", "10.0.0.1"], ["8.8.8.8", "127.0.0.1", "::1"], ["fe80::1%1"], []])
+async def test_one_address_inside_refuses_the_whole_name(hooks: Hooks, receiver: Receiver, addresses: list[str]) -> None:
+    with pytest.raises(Unsent, match="address_refused"):
+        await egress_of(hooks.world, Resolver(addresses)).post(receiver.url, b"{}", {})
+    assert receiver.received == []
+
+
+async def test_the_systems_resolver_is_fooled_by_no_spelling(given: Given, receiver: Receiver) -> None:
+    """Whatever passed when it was declared: forms that a resolver takes for loopback are refused when they are used."""
+    for host in ("127.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
+        with pytest.raises(Unsent, match="address_refused"):
+            await egress_of(given.world).post(f"http://{host}:{receiver.port}/", b"{}", {})
+    assert receiver.received == []
+
+
+async def test_a_name_that_nobody_knows_and_a_door_that_is_shut(hooks: Hooks) -> None:
+    async def unknown(_host: str, _port: int) -> Sequence[str]:
+        raise OSError
+
+    async def never(_host: str, _port: int) -> Sequence[str]:
+        await asyncio.sleep(5)
+        return []
+
+    hasty = hooks.world.settings.model_copy(update={"webhook_timeout": timedelta(milliseconds=100)})
+    for resolve, word in ((unknown, "name_unknown"), (never, "timeout"), (Resolver(["127.0.0.1"]), "not_connected")):
+        with pytest.raises(Unsent, match=word):
+            await egress_of(replace(hooks.world, settings=hasty), resolve).post("http://hooks.example:1/", b"{}", {})
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """(certificate, key) of a name, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now, alternative = Clock().now(), x509.SubjectAlternativeName([x509.DNSName(name)])
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = builder.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(private)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+async def test_tls_proves_the_name_and_not_the_address(tmp_path: Path) -> None:
+    """Connected is the address that was judged; shown and wanted is the certificate of the name."""
+    cert, key = certificate(tmp_path, "hooks.example")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(cert, key)
+    knows = ssl.create_default_context(cafile=cert)
+    async with open_receiver(server) as receiver:
+        it = Egress(networks(LOOPBACK), 5.0, knows, Resolver(["127.0.0.1"]))
+        assert (await it.post(f"https://hooks.example:{receiver.port}/", b"{}", {})).status == 204
+        for wrong, name in ((it, "other.example"), (replace(it, trust=trust()), "hooks.example")):
+            with pytest.raises(Unsent, match="not_connected"):
+                await wrong.post(f"https://{name}:{receiver.port}/", b"{}", {})
+        assert len(receiver.received) == 1
+
+
+def test_every_form_of_an_address_is_an_address() -> None:
+    """The table is about addresses, but for its last lines."""
+    assert all(ip_address(each) for each in INSIDE[:-7] + OUTSIDE if "%" not in each)
