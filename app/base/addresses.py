@@ -25,6 +25,8 @@ def reachable(address: str, allowed: Sequence[Network]) -> bool:
         found = ip_address(address)
     except ValueError:
         return False
+    if "%" in address:
+        return False
     return all(_allowed(it, allowed) or _global(it) for it in _forms(found))
 
 

@@ -98,7 +98,7 @@ async def change(world: World, by: Actor, endpoint_id: UUID, changes: Values) ->
         if (before.disabled_at is not None and changes.get("enabled")) or changes.get("url", before.url) != before.url:
             await _hurry(session, world, endpoint_id)
             values |= {"failing_since": None, "resume_at": None}
-        if changes:
+        if values:
             await session.execute(update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id).values(values))
             await record(session, world, "webhook.changed", by, ("webhook", endpoint_id), fields=sorted(changes))
         return await one(session, endpoint_id)

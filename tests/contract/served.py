@@ -71,6 +71,7 @@ async def serving(database_url: str, folder: Path) -> AsyncIterator[Service]:
     base = f"http://127.0.0.1:{port}"
     settings = {"VAR": str(folder), "PUBLIC_URL": base, "PORT": str(port), "DATABASE_URL": database_url}
     settings |= {"SMTP_URL": "smtp://127.0.0.1:1?tls=off", "MAIL_FROM": "nobody@licentia.example", "REGISTRATION": "open"}  # nobody listens
+    settings |= {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}  # nobody listens there either
     settings |= {"GUESSES_PER_ADDRESS": "1000000", "GUESSES_PER_KEY": "1000000"}  # a fuzzer guesses all day
     environment = SECRETS | LIMITS | {f"LICENTIA_{name}": value for name, value in settings.items()}
     process = _started(environment, folder / "log")
@@ -123,10 +124,17 @@ async def staged(service: Service) -> Stage:
         "login": f"Login {handle['login']['token']}",
     }
     catalog = await _catalog(given, agreed, license_, bystander)
+    hooks = await _webhooks(given)
     seats = {"activation_id": (seat["activation"]["id"],), "fingerprint": ("laptop",)}
     return Stage(
         credentials,
-        {**catalog, **seats, **await _agreements(given, person, agreed, open_), **await _codes(given, person, unfinished, beginner)},
+        {
+            **catalog,
+            **seats,
+            **hooks,
+            **await _agreements(given, person, agreed, open_),
+            **await _codes(given, person, unfinished, beginner),
+        },
     )
 
 
@@ -154,6 +162,22 @@ async def _catalog(given: Given, agreed: Told, license_: Told, bystander: Person
         "users": ([bystander.id], []),
         "metadata": METADATA,
         "email": (*(f"new-{number}-{bystander.email}" for number in range(4)), bystander.email),
+    }
+
+
+async def _webhooks(given: Given) -> dict[str, tuple[Any, ...]]:
+    """Two that hear of everything, of which one may be deleted."""
+    nowhere = {"url": "http://127.0.0.1:1/", "types": ["*"]}
+    kept, doomed = await given.post("/v1/webhooks", nowhere), await given.post("/v1/webhooks", nowhere)
+    delivery = await given.post(f"/v1/webhooks/{kept['id']}/test")
+    return {
+        "webhook_id": (kept["id"],),
+        "webhook_id@DELETE /v1/webhooks/{webhook_id}": (doomed["id"],),
+        "delivery_id": (delivery["id"],),
+        "event_id@/v1/events/{event_id}": (delivery["id"],),
+        "url": (nowhere["url"],),
+        "types": (["license.*"], ["*"]),
+        "type@/v1/events": ("license.*", "user.created"),
     }
 
 

@@ -11,7 +11,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.base.clock import Clock
 from app.events.models import Event
 from app.events.service import Actor, record
-from app.webhooks import outbox, rules
+from app.webhooks import marking, outbox, rules
+from app.webhooks.marking import Outcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.webhooks.conftest import Hooks, egress_of
 from tests.webhooks.receiver import Received, Receiver, status
@@ -172,7 +173,7 @@ async def test_whoever_dies_before_the_mark_repeats_and_loses_nothing(hooks: Hoo
     hooks.given.clock.moment = row.claimed_until
     assert await hooks.told() == 1
     assert receiver.types == ["before the end", "license.issued"]
-    await outbox.marking.marked(hooks.world, row, "license.issued", outbox.Outcome("timeout"))
+    await marking.marked(hooks.world, row, "license.issued", Outcome("timeout"))
     (delivery,) = await hooks.listed(hook)
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
 

@@ -5,7 +5,6 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,13 @@ from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of, trust
 from tests.webhooks.receiver import Receiver, open_receiver
 
 INSIDE = [
-    "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1",
+    "0.0.0.0",  # noqa: S104  nobody binds to it
+    "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1",
     "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "224.0.1.1", "239.255.255.255",
     "240.0.0.1", "255.255.255.255",
     "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "::a00:1", "64:ff9b::7f00:1", "64:ff9b::a00:1",
-    "64:ff9b:1::1", "64:ff9b:1::808:808", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:101::1", "3fff::1",
-    "5f00::1", "fc00::1", "fd12:3456:789a::1", "fe80::1", "fec0::1", "ff02::1", "ff0e::1",
+    "64:ff9b:1::1", "64:ff9b:1::808:808", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:101::1",
+    "3fff::1", "5f00::1", "fc00::1", "fd12:3456:789a::1", "fe80::1", "fec0::1", "ff02::1", "ff0e::1",
     "fe80::1%eth0", "2606:4700::1%eth0", "localhost", "", "1", "0x7f.1", "127.1", "8.8.8.8 ", "::ffff:0:127.0.0.1",
 ]  # fmt: skip
 OUTSIDE = [
@@ -104,7 +104,7 @@ async def test_a_refused_target_is_a_problem_and_changes_nothing(given: Given, u
     assert [(error["pointer"], error["code"]) for error in told["errors"]] == [("/url", "webhook_target_refused")]
     answer = await given.client.patch(f"/v1/webhooks/{hook['id']}", json={"url": url}, headers=given.root)
     problem(answer, 422, "webhook_target_refused")
-    assert "user" not in answer.text
+    assert url not in answer.text
 
 
 async def test_production_wants_tls(given: Given, app: FastAPI) -> None:
@@ -205,8 +205,3 @@ async def test_tls_proves_the_name_and_not_the_address(tmp_path: Path) -> None:
             with pytest.raises(Unsent, match="not_connected"):
                 await wrong.post(f"https://{name}:{receiver.port}/", b"{}", {})
         assert len(receiver.received) == 1
-
-
-def test_every_form_of_an_address_is_an_address() -> None:
-    """The table is about addresses, but for its last lines."""
-    assert all(ip_address(each) for each in INSIDE[:-7] + OUTSIDE if "%" not in each)
