@@ -5,7 +5,9 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -23,54 +25,55 @@ from tests.web.test_problems import problem
 from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of, trust
 from tests.webhooks.receiver import Receiver, open_receiver
 
-INSIDE = [
-    "0.0.0.0",  # noqa: S104  nobody binds to it
-    "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1",
-    "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "224.0.1.1", "239.255.255.255",
-    "240.0.0.1", "255.255.255.255",
-    "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "::a00:1", "64:ff9b::7f00:1", "64:ff9b::a00:1",
-    "64:ff9b:1::1", "64:ff9b:1::808:808", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:101::1",
-    "3fff::1", "5f00::1", "fc00::1", "fd12:3456:789a::1", "fe80::1", "fec0::1", "ff02::1", "ff0e::1",
-    "fe80::1%eth0", "2606:4700::1%eth0", "localhost", "", "1", "0x7f.1", "127.1", "8.8.8.8 ", "::ffff:0:127.0.0.1",
-]  # fmt: skip
-OUTSIDE = [
-    "1.1.1.1",
-    "8.8.8.8",
-    "172.32.0.1",
-    "100.128.0.1",
-    "2606:4700:4700::1111",
-    "::ffff:8.8.8.8",
-    "64:ff9b::808:808",
-    "2002:808:808::1",
-]
+INSIDE = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/29", "192.0.2.0/24",
+    "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+)  # fmt: skip
+INSIDE_6 = (
+    "::/128", "::1/128", "64:FF9B:1::/48", "100::/64", "2001::/32", "2001:DB8::/32", "3FFF::/20", "5F00::/16", "FC00::/7", "FE80::/10",
+    "FEC0::/10", "FF00::/8",
+)  # fmt: skip
+TEN, OTHER, CLOUD = ip_network("10.0.0.0/8")[1], ip_network("10.1.0.0/16")[515], ip_network("169.254.0.0/16")[43518]
 
 
-@pytest.mark.parametrize("address", INSIDE)
-def test_an_address_inside_is_not_reachable(address: str) -> None:
-    assert not reachable(address, ())
+def forms(inner: Any) -> dict[str, str]:
+    """An IPv4 address as it is and in every form that IPv6 has for it."""
+    low = int(inner)
+    hidden = {"mapped": (0xFFFF << 32) | low, "NAT64": (0x64FF9B << 96) | low, "6to4": (0x2002 << 112) | (low << 80) | 1}
+    return {"itself": str(inner)} | {name: str(IPv6Address(number)) for name, number in hidden.items()}
 
 
-@pytest.mark.parametrize("address", OUTSIDE)
-def test_a_global_address_is_reachable(address: str) -> None:
-    assert reachable(address, ())
+@pytest.mark.parametrize("network", INSIDE)
+def test_an_address_inside_is_not_reachable_in_any_form(network: str) -> None:
+    for inner in (ip_network(network)[0], ip_network(network)[-1]):
+        assert [name for name, form in (forms(inner) | {"compatible": f"::{inner}"}).items() if reachable(form, ())] == []
+
+
+@pytest.mark.parametrize("network", INSIDE_6)
+def test_an_address_inside_of_ipv6_is_not_reachable(network: str) -> None:
+    assert not any(reachable(str(each), ()) for each in (ip_network(network)[0], ip_network(network)[-1]))
 
 
 @pytest.mark.parametrize(
-    ("address", "allowed", "verdict"),
-    [
-        ("10.1.2.3", ["10.1.0.0/16"], True),
-        ("10.2.2.3", ["10.1.0.0/16"], False),
-        ("::ffff:10.1.2.3", ["10.1.0.0/16"], True),
-        ("64:ff9b::a01:203", ["10.1.0.0/16"], True),
-        ("2002:a01:203::1", ["10.1.0.0/16"], True),
-        ("::1", ["127.0.0.0/8"], False),
-        ("::1", ["::1"], True),
-        ("fd00::1", ["fd00::/8"], True),
-        ("::ffff:10.1.2.3", ["::/0"], False),
-    ],
+    "text", ["2606:4700::1%eth0", "localhost", "", "1", "0x7f.1", "127.1", "8.8.8.8 ", "8.8.8.8/32", "::ffff:0:127.0.0.1"]
 )
-def test_an_allowed_network_is_allowed_in_every_form(address: str, allowed: list[str], verdict: bool) -> None:
-    assert reachable(address, networks(allowed)) is verdict
+def test_what_is_no_plain_address_is_not_reachable(text: str) -> None:
+    assert not reachable(text, ())
+
+
+@pytest.mark.parametrize("text", ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1"])
+def test_a_global_address_is_reachable_in_every_form(text: str) -> None:
+    assert [name for name, form in forms(IPv4Address(text)).items() if not reachable(form, ())] == []
+    assert reachable("2606:4700:4700::1111", ())
+
+
+def test_an_allowed_network_is_allowed_in_every_form() -> None:
+    """And no other; what allows all of IPv6 allows no IPv4 address that hides in it."""
+    allowed = networks(["10.1.0.0/16"])
+    assert {name: reachable(form, allowed) for name, form in forms(OTHER).items()} == dict.fromkeys(forms(OTHER), True)
+    assert not any(reachable(form, allowed) for form in forms(TEN).values())
+    assert not reachable(forms(TEN)["mapped"], networks(["::/0"]))
+    assert (reachable("::1", networks(["127.0.0.0/8"])), reachable("::1", networks(["::1"]))) == (False, True)
 
 
 REFUSED = [
@@ -78,8 +81,8 @@ REFUSED = [
     "https://example.com:99999/", "https://user@example.com/", "https://user:secret@example.com/", "https://:@example.com/",
     "https://example.com/#part", "https://example.com/a b", "https://exämple.com/", "https://example.com\\@127.0.0.1/",
     "https://127.0.0.1/", "https://127.0.0.1:8443/", "https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/",
-    "https://0/", "https://localhost/", "https://LOCALHOST./", "https://api.localhost/", "https://10.0.0.1/", "https://169.254.169.254/latest",
-    "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://[64:ff9b::a00:1]/", "https://[::]/", "https://[x]/",
+    "https://0/", "https://localhost/", "https://LOCALHOST./", "https://api.localhost/", f"https://{TEN}/", f"https://{CLOUD}/latest",
+    "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[FE80::1%25eth0]/", "https://[64:ff9b::a00:1]/", "https://[::]/", "https://[x]/",
     "https://127.0.0.1./",
 ]  # fmt: skip
 
@@ -130,7 +133,7 @@ async def test_a_name_is_judged_anew_at_each_delivery(hooks: Hooks, receiver: Re
     """It led outside when it was declared, or yesterday; today it leads inside."""
     hook = await hooks.made("license.*", url=f"http://hooks.example:{receiver.port}/hook")
     await hooks.given.license()
-    await hooks.told(Resolver(["10.0.0.1"]))
+    await hooks.told(Resolver([str(TEN)]))
     (delivery,) = await hooks.listed(hook)
     assert (delivery["last_error"], receiver.received) == ("address_refused", [])
     hooks.given.clock.forward(seconds=10)
@@ -140,7 +143,7 @@ async def test_a_name_is_judged_anew_at_each_delivery(hooks: Hooks, receiver: Re
 
 async def test_a_name_that_changes_its_mind_is_asked_once(hooks: Hooks, receiver: Receiver) -> None:
     """What was judged is what is connected to: a second answer, however soon, leads nowhere (DNS rebinding)."""
-    resolver = Resolver(["127.0.0.1"], ["10.0.0.1"])
+    resolver = Resolver(["127.0.0.1"], [str(TEN)])
     await egress_of(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
     assert resolver.asked == [("hooks.example", receiver.port)]
     assert len(receiver.received) == 1
@@ -149,7 +152,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(hooks: Hooks, receiver
     assert len(receiver.received) == 1
 
 
-@pytest.mark.parametrize("addresses", [["127.0.0.1", "10.0.0.1"], ["8.8.8.8", "127.0.0.1", "::1"], ["fe80::1%1"], []])
+@pytest.mark.parametrize("addresses", [["127.0.0.1", str(TEN)], ["8.8.8.8", "127.0.0.1", "::1"], ["2606:4700::1%1"], []])
 async def test_one_address_inside_refuses_the_whole_name(hooks: Hooks, receiver: Receiver, addresses: list[str]) -> None:
     with pytest.raises(Unsent, match="address_refused"):
         await egress_of(hooks.world, Resolver(addresses)).post(receiver.url, b"{}", {})
