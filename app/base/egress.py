@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Self, TypeAlias
 
 import httpx
@@ -48,19 +49,27 @@ async def resolved(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+@cache
+def _roots() -> ssl.SSLContext:
+    """The certificates that everybody trusts, read when they are first wanted: that takes longer than a start should."""
+    return httpx.create_ssl_context()
+
+
 @dataclass(frozen=True)
 class Egress:
-    """`timeout` is seconds for everything together: name, connection, sending, answer."""
+    """`timeout` is seconds for everything together: name, connection, sending, answer. `insecure`: whether `http` will do.
+    `trust`: None is what everybody trusts."""
 
     allowed: Sequence[Network]
     timeout: float
-    trust: ssl.SSLContext = field(repr=False)
+    insecure: bool
     resolve: Resolve = resolved
+    trust: ssl.SSLContext | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, settings: Settings, resolve: Resolve = resolved, trust: ssl.SSLContext | None = None) -> Self:
+    def of(cls, settings: Settings, resolve: Resolve = resolved) -> Self:
         allowed, seconds = networks(settings.webhook_allowed_networks), settings.webhook_timeout.total_seconds()
-        return cls(allowed, seconds, trust or httpx.create_ssl_context(), resolve)
+        return cls(allowed, seconds, settings.env == "development", resolve)
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Raises Unsent."""
@@ -82,6 +91,8 @@ class Egress:
 
     async def _judged(self, url: httpx.URL) -> Sequence[str]:
         """Where the name leads, if all of it may be sent to: one address inside is enough to refuse the name."""
+        if url.scheme != "https" and not (self.insecure and url.scheme == "http"):
+            raise Unsent("address_refused")
         try:
             found = await self.resolve(url.raw_host.decode(), url.port or (443 if url.scheme == "https" else 80))
         except (OSError, UnicodeError):
@@ -92,8 +103,9 @@ class Egress:
 
     async def _exchanged(self, url: httpx.URL, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """One client for each post: a connection that is kept was proven for one name and would serve another at the same address."""
-        named = {**headers, "Host": url.netloc.decode("ascii")}
-        client = httpx.AsyncClient(verify=self.trust, trust_env=False, follow_redirects=False, timeout=self.timeout)
+        named = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
+        trust = (self.trust or _roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=self.timeout)
         there, sni = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode()}
         async with client, client.stream("POST", there, content=body, headers=named, extensions=sni) as answer:
             excerpt = "" if answer.is_success else await _beginning(answer)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import aliased
 
-from app.base.egress import Answer
+from app.base.egress import EXCERPT, Answer
 from app.base.logs import masked
 from app.db.database import Session
 from app.db.types import AnyRow
@@ -41,7 +41,7 @@ class Outcome:
     @classmethod
     def answered(cls, answer: Answer) -> Self:
         error = None if 200 <= answer.status < 300 else "redirected" if 300 <= answer.status < 400 else "refused"
-        return cls(error, answer.status, answer.retry_after, masked(answer.excerpt) or None)
+        return cls(error, answer.status, answer.retry_after, masked(answer.excerpt)[:EXCERPT] or None)
 
     def facts(self, now: datetime) -> dict[str, Any]:
         told = {"last_status": self.status, "last_error": self.error, "last_excerpt": self.excerpt, "last_ms": self.ms}

@@ -10,7 +10,7 @@ from app.models import METADATA
 from tests.given import Given
 from tests.secrets.walk import BEARERS, misplaced, walked
 
-LISTS = ("api-keys", "products", "policies", "customers", "licenses", "activations", "users", "agreements")
+LISTS = ("api-keys", "products", "policies", "customers", "licenses", "activations", "users", "agreements", "webhooks", "events")
 
 
 async def test_events_hold_facts_only(given: Given) -> None:

@@ -45,6 +45,9 @@ async def walked(given: Given) -> Secrets:
     license_ = await given.license(policy, customer_id=customer["id"])
     secrets.known |= {"license key": license_["key"], "activation code": await given.code(license_)}
     secrets.private = {"customer": "Kari Nordmann", "address": "kari.nordmann@example.com"}
+    hook = await given.post("/v1/webhooks", {"url": "https://hooks.example/", "types": ["*"]})
+    rotated = await given.post(f"/v1/webhooks/{hook['id']}/rotate-secret")
+    secrets.known |= {"webhook secret": rotated["secret"], "webhook secret of before": hook["secret"]}
     await _seats(given, secrets)
     await _login(given, secrets, agreed)
     return secrets

@@ -1,10 +1,8 @@
 """A world that may tell a receiver on loopback, and what tests do with webhooks."""
 
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 import pytest
@@ -19,14 +17,8 @@ from tests.webhooks.receiver import Receiver, open_receiver
 LOOPBACK = ["127.0.0.0/8"]
 
 
-@cache
-def trust() -> ssl.SSLContext:
-    """Made once: reading every root certificate takes longer than a test."""
-    return ssl.create_default_context()
-
-
 def egress_of(world: World, resolve: Resolve = resolved) -> Egress:
-    return Egress.of(world.settings, resolve, trust())
+    return Egress.of(world.settings, resolve)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from app.base.egress import Egress, Unsent
 from app.webhooks import rules
 from tests.given import Given
 from tests.web.test_problems import problem
-from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of, trust
+from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of
 from tests.webhooks.receiver import Receiver, open_receiver
 
 INSIDE = (
@@ -117,6 +117,14 @@ async def test_production_wants_tls(given: Given, app: FastAPI) -> None:
     await given.post("/v1/webhooks", {"url": "https://example.com/", "types": ["*"]})
 
 
+@pytest.mark.parametrize("scheme", ["http", "ftp", "file"])
+async def test_production_wants_tls_also_from_what_was_declared_before(hooks: Hooks, receiver: Receiver, scheme: str) -> None:
+    it = replace(egress_of(hooks.world), insecure=False)
+    with pytest.raises(Unsent, match="address_refused"):
+        await it.post(f"{scheme}://127.0.0.1:{receiver.port}/", b"{}", {})
+    assert receiver.received == []
+
+
 class Resolver:
     """A name that answers as it likes, once after the other; the last answer stays."""
 
@@ -202,9 +210,9 @@ async def test_tls_proves_the_name_and_not_the_address(tmp_path: Path) -> None:
     server.load_cert_chain(cert, key)
     knows = ssl.create_default_context(cafile=cert)
     async with open_receiver(server) as receiver:
-        it = Egress(networks(LOOPBACK), 5.0, knows, Resolver(["127.0.0.1"]))
+        it = Egress(networks(LOOPBACK), 5.0, insecure=False, resolve=Resolver(["127.0.0.1"]), trust=knows)
         assert (await it.post(f"https://hooks.example:{receiver.port}/", b"{}", {})).status == 204
-        for wrong, name in ((it, "other.example"), (replace(it, trust=trust()), "hooks.example")):
+        for wrong, name in ((it, "other.example"), (replace(it, trust=None), "hooks.example")):
             with pytest.raises(Unsent, match="not_connected"):
                 await wrong.post(f"https://{name}:{receiver.port}/", b"{}", {})
         assert len(receiver.received) == 1
