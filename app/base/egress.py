@@ -8,8 +8,9 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Self, TypeAlias
 
 import httpx
@@ -21,6 +22,9 @@ EXCERPT = 500
 """Octets of an answer that are read; the rest is left where it is."""
 TRIED = 3
 """Addresses of one name that are tried."""
+
+_ASKING = ThreadPoolExecutor(8, "resolver")
+"""Threads for names that take their time: in the loop's own pool they would hold up whoever else works there."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses. Raises OSError."""
@@ -45,7 +49,8 @@ class Answer:
 
 async def resolved(host: str, port: int) -> Sequence[str]:
     """By the system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    loop, ask = asyncio.get_running_loop(), partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(_ASKING, ask)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
