@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 from alembic import command
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.api_keys import service as api_keys
 from app.api_keys.schemas import ApiKeyIn
@@ -74,9 +74,9 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
     """Run one use case; a refusal becomes a sentence on stderr and exit code 1, keys that are not this database's end with 78."""
 
     async def run() -> Result:
-        world = World.of(settings())
+        world = World.of(settings().model_copy(update={"database_statement_timeout": 0}))  # a whole ledger takes its time
         try:
-            with suppress(DBAPIError, OSError):  # a database that is away or empty is for the work itself to tell
+            with suppress(SQLAlchemyError, OSError):  # a database that is away or empty is for the work itself to tell
                 await signer(world)
             return await work(world)
         finally:
@@ -86,7 +86,7 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
         return asyncio.run(run())
     except Problem as problem:
         fail(f"{problem.code}: {problem.detail}")
-    except (DBAPIError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:
         fail(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
     except WrongKeys as wrong:
         misconfigured(wrong.faults)
@@ -136,7 +136,7 @@ def _check_keys() -> None:
     """Refuse to start with keys that the database was not written with. A database that is away is for /readyz to tell."""
 
     async def sealed(world: World) -> None:
-        with suppress(DBAPIError, OSError):
+        with suppress(SQLAlchemyError, OSError):
             await rotation.check_sealed(world, METADATA)
 
     with_world(sealed)
@@ -155,7 +155,7 @@ def _migrate(chosen: Settings) -> None:
         Path(chosen.database_url.partition(":///")[2]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         command.upgrade(schema.alembic_config(chosen.database_url), "head")
-    except (DBAPIError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:
         fail(f"the database cannot be migrated: {type(error).__name__}")
 
 

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     database_url: Annotated[str, AfterValidator(_database), Field(repr=False)] = "sqlite+aiosqlite:///./var/licentia.db"
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
+    database_connect_timeout: Annotated[float, Field(gt=0, le=60)] = 3
+    database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = 5
+    database_statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 10
     var: Path = Path("var")
     encryption_keys: Annotated[SecretStr, AfterValidator(checked_ring)]
     lookup_key: Annotated[SecretStr, AfterValidator(checked_key)]

@@ -11,7 +11,9 @@ from sqlalchemy.exc import DBAPIError, MultipleResultsFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.base.problems import OutcomeUnknown
 from app.db import dialect
+from app.db.dialect import Patience
 from app.db.lane import Lane
 from app.db.types import AnyRow, AnySelect
 
@@ -46,10 +48,10 @@ class Database:
     lane: Lane = field(repr=False)
 
     @classmethod
-    def open(cls, url: str, pool: int = 10) -> "Database":
+    def open(cls, url: str, pool: int = 10, patience: Patience = Patience()) -> "Database":  # noqa: B008  frozen
         """`pool` connections at most; half of them are for the fast lane once it was used."""
-        reader, writer = dialect.engines(url, pool)
-        return cls(url, reader, writer, Lane(reader, pool // 2))
+        reader, writer = dialect.engines(url, pool, patience)
+        return cls(url, reader, writer, Lane(reader, pool // 2, patience.pool))
 
     async def close(self) -> None:
         await self.lane.close()
@@ -97,7 +99,7 @@ class Database:
         if self.lane.width:
             try:
                 return await self.lane.rows(statement, parameters)
-            except (PoolTimeout, TypeError):  # no turn in time; a statement that cannot be prepared
+            except (PoolTimeout, TimeoutError, TypeError):  # no turn, answer or connection in time; a statement that cannot be prepared
                 raise
             except Exception:  # noqa: BLE001, S110  the driver's own words; the same statement by SQLAlchemy works, or tells it in ours
                 pass
@@ -123,7 +125,7 @@ class Database:
                 async with self.writer.connect() as session:
                     await dialect.begin_write(session)
                     yield session
-                    await session.commit()
+                    await _commit(session)
             else:
                 session = await held.stack.enter_async_context(self.writer.connect())
                 await dialect.begin_write(session)
@@ -155,4 +157,16 @@ class Database:
             held.session = await held.stack.enter_async_context(self.writer.connect())
             await dialect.begin_write(held.session)
         yield held.session
-        await held.session.commit()
+        await _commit(held.session)
+
+
+async def _commit(session: Session) -> None:
+    """Raises OutcomeUnknown when nobody can tell whether it was committed: the connection was lost between the word and its answer."""
+    try:
+        await session.commit()
+    except PoolTimeout as late:
+        raise OutcomeUnknown from late
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise OutcomeUnknown from error
+        raise

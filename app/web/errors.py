@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from app.base.problems import Busy, Kind, Malformed, Problem
+from app.base.problems import Busy, Kind, Malformed, Problem, Unavailable
 from app.db import dialect
 from app.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
 
@@ -26,6 +26,7 @@ STATUS: Mapping[Kind, int] = {
     Kind.NOT_FOUND: 404,
     Kind.METHOD_NOT_ALLOWED: 405,
     Kind.NOT_ACCEPTABLE: 406,
+    Kind.TOO_SLOW: 408,
     Kind.CONFLICT: 409,
     Kind.GONE: 410,
     Kind.TOO_LARGE: 413,
@@ -154,12 +155,15 @@ async def _database(_request: Request, error: Exception) -> Response:
     if dialect.is_busy(error):
         log.warning("database_busy", cause=type(error.orig).__name__)
         return render(Busy())
+    if dialect.is_away(error):
+        log.warning("database_away", cause=type(error.orig).__name__)
+        return render(Unavailable())
     return unexpected(error)
 
 
 async def _unreachable(_request: Request, error: Exception) -> Response:
     log.warning("database_unreachable", cause=type(error).__name__)
-    return render(Busy())
+    return render(Unavailable())
 
 
 def unexpected(error: Exception) -> Response:
