@@ -112,13 +112,15 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     max_body: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 1024 * 1024
+    max_requests: Annotated[int, Field(ge=16, le=100_000)] = 1000
+    body_timeout: Annotated[float, Field(gt=0, le=3600)] = 20
     shutdown_delay: Annotated[float, Field(ge=0, le=60)] = 0
     shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 25
 
     argon2_memory_kib: Annotated[int, Field(ge=LEAST_MEMORY_KIB, le=131_072)] = LEAST_MEMORY_KIB
     argon2_time: Annotated[int, Field(ge=2, le=10)] = 2
     argon2_lanes: Annotated[int, Field(ge=1, le=16)] = 1
-    hash_slots: Annotated[int, Field(ge=1, le=256)] = max(2, os.cpu_count() or 2)
+    hash_slots: Annotated[int, Field(ge=1, le=256)] | None = None
     mfa: Literal["optional", "required"] = "optional"
     password_min: Annotated[int, Field(ge=8, le=64)] = ALONE
     breach_lookup: Annotated[str, AfterValidator(_public_url)] | None = None

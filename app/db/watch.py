@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as TooLate
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection, PoolResetState
 
 NAME = "watch"
 GRACE = 1.0
@@ -35,7 +35,7 @@ class Watch:
         event.listen(engine, "before_cursor_execute", lambda connection, *_: cls.of(connection.connection).arm())
         event.listen(engine, "after_cursor_execute", lambda connection, *_: cls.of(connection.connection).rest())
         event.listen(engine, "commit", lambda connection: cls.of(connection.connection).arm())
-        event.listen(engine, "reset", lambda _connection, record, _state: record.info[NAME].arm())
+        event.listen(engine, "reset", _resetting)
         event.listen(engine, "checkin", _returned)
         event.listen(engine, "handle_error", _told)
 
@@ -64,6 +64,11 @@ def _living(connection: Any, _record: object, _proxy: object) -> None:
     """What the server has closed meanwhile is known without asking it; the pool takes another, or opens one."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError("closed by the server")
+
+
+def _resetting(_connection: object, record: Any, state: PoolResetState) -> None:
+    if state.asyncio_safe and record is not None and NAME in record.info:
+        record.info[NAME].arm()
 
 
 def _returned(_connection: object, record: Any) -> None:

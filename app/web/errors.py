@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app.base.problems import Busy, Kind, Malformed, Problem, Unavailable
 from app.db import dialect
-from app.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
+from app.web.problems import InternalError, MethodNotAllowed, RouteNotFound
 
 log = structlog.get_logger("licentia.errors")
 
@@ -86,6 +86,8 @@ def _headers(problem: Problem) -> dict[str, str]:
     headers: dict[str, str] = {}
     if problem.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = _challenge(problem)
+    if problem.kind is Kind.TOO_SLOW:
+        headers["Connection"] = "close"  # RFC 9110 section 15.5.9
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     return headers
@@ -139,8 +141,6 @@ async def _http(_request: Request, error: Exception) -> Response:
         return response
     if error.status_code == 404:
         return render(RouteNotFound())
-    if error.status_code == 413:
-        return render(BodyTooLarge())
     if error.status_code == 400:
         return render(Malformed([("", "json_invalid", "is not JSON in UTF-8")]))
     return render(InternalError())
