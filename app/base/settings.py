@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.base import machine
 from app.base.entropy import Entropy
 from app.base.keyring import DRAWN, KEY_OCTETS, checked_key, checked_ring, decoded_key, decoded_ring, typed
 from app.base.regions import EUROPEAN_UNION, checked_groups
@@ -225,6 +226,11 @@ class Settings(BaseSettings):
 
     def smtp(self) -> SmtpAddress | None:
         return SmtpAddress.parse(self.smtp_url.get_secret_value()) if self.smtp_url is not None else None
+
+    @property
+    def hashes_at_once(self) -> int:
+        """As set, or what the machine has room for."""
+        return self.hash_slots or machine.slots(self.argon2_memory_kib)
 
     def ring(self) -> dict[str, bytes]:
         return decoded_ring(self.encryption_keys.get_secret_value())

@@ -28,8 +28,6 @@ _UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
 _JSON = (b"content-type", b"application/json")
 _UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-
-
 GONE = 499
 """In the log and the counters, nginx's word for a client that left before the end of its own body."""
 BODIES = 64
