@@ -29,12 +29,8 @@ class Line:
 
 
 def show(cells: Sequence[str]) -> str:
-    first, *others = cells
-    return (
-        first.ljust(WIDTHS[0])
-        + "".join(cell.rjust(width) for cell, width in zip(others[:-1], WIDTHS[1:-1], strict=True))
-        + f"  {others[-1]}"
-    )
+    first, *numbers, note = cells
+    return first.ljust(FIRST) + "".join(cell.rjust(11) for cell in numbers) + f"  {note}"
 
 
 def _told(number: float | None) -> str:
