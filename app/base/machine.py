@@ -9,11 +9,9 @@ SHARE = 4
 LEAST = 2
 
 
-def slots(hash_kib: int) -> int:
+def slots(hash_kib: int, processors: int, limit: int | None) -> int:
     """How many hashes may run at once: as many as there are CPUs, while all of them need a quarter of the memory at most."""
-    allowed = memory()
-    room = LEAST if allowed is None else max(LEAST, allowed // SHARE // (hash_kib * 1024))
-    return cpus() if allowed is None else min(cpus(), room)
+    return processors if limit is None else min(processors, max(LEAST, limit // SHARE // (hash_kib * 1024)))
 
 
 def cpus() -> int:

@@ -230,7 +230,7 @@ class Settings(BaseSettings):
     @property
     def hashes_at_once(self) -> int:
         """As set, or what the machine has room for."""
-        return self.hash_slots or machine.slots(self.argon2_memory_kib)
+        return self.hash_slots or machine.slots(self.argon2_memory_kib, machine.cpus(), machine.memory())
 
     def ring(self) -> dict[str, bytes]:
         return decoded_ring(self.encryption_keys.get_secret_value())
