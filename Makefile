@@ -9,7 +9,7 @@ unexport PYTHONHOME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser check format lock openapi codes bench image-check clean
+.PHONY: help run test test-browser check format lock openapi codes bench soak chaos image-check clean
 
 help:
 	@echo "make run     serve on http://127.0.0.1:8000 with an embedded SQLite database and a demo"
@@ -17,6 +17,8 @@ help:
 	@echo "make check   lint, types, floors, lock guard, migration drift, OpenAPI snapshot, Dockerfile, manifests"
 	@echo "make test-browser  passkeys in a real Chromium (Debian: chromium and chromium-driver)"
 	@echo "make bench   requests per second beside a floor measured in the same run (PostgreSQL)"
+	@echo "make soak    mixed traffic for ten minutes: two servers, PostgreSQL; latency, memory, errors"
+	@echo "make chaos   databases that leave, servers that are killed, crowds: what is asked, lost, refused"
 	@echo "make format  rewrite the code in house style      make lock     renew the lock files"
 	@echo "make openapi renew the frozen OpenAPI, codes and the README's table of variables"
 	@echo "make clean   remove .venv and caches               make image-check  build and run the image (root, apt)"
@@ -65,6 +67,12 @@ bench: $(VENV)/.ready
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench --million
 	@exec $(BIN)/python -m bench --export
+
+soak: $(VENV)/.ready
+	@exec $(BIN)/python -m bench --soak
+
+chaos: $(VENV)/.ready
+	@exec $(BIN)/python -m chaos
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

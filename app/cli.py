@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import upkeep
 from app.api_keys import service as api_keys
@@ -72,7 +72,7 @@ def _check_keys() -> None:
     """Refuse to start with keys that the database was not written with. A database that is away is for /readyz to tell."""
 
     async def sealed(world: World) -> None:
-        with suppress(DBAPIError, OSError):
+        with suppress(SQLAlchemyError, OSError):
             await sealing_keys.check_sealed(world, METADATA)
 
     with_world(sealed)

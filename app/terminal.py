@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.base.problems import Problem
 from app.base.settings import EX_CONFIG, Settings, SettingsInvalid
@@ -38,9 +38,9 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
     """Run one use case; a refusal becomes a sentence on stderr and exit code 1, keys that are not this database's end with 78."""
 
     async def run() -> Result:
-        world = World.of(settings())
+        world = World.of(settings().model_copy(update={"database_statement_timeout": 0}))  # a whole ledger takes its time
         try:
-            with suppress(DBAPIError, OSError):  # a database that is away or empty is for the work itself to tell
+            with suppress(SQLAlchemyError, OSError):  # a database that is away or empty is for the work itself to tell
                 await signer(world)
             return await work(world)
         finally:
@@ -50,7 +50,7 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
         return asyncio.run(run())
     except Problem as problem:
         fail(f"{problem.code}: {problem.detail}")
-    except (DBAPIError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:
         fail(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
     except WrongKeys as wrong:
         misconfigured(wrong.faults)

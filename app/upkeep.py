@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from alembic import command
 from alembic.util.exc import CommandError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.base.durations import instant_text
 from app.base.settings import Settings
@@ -61,7 +61,7 @@ def _standing(chosen: Settings) -> Standing:
 
     try:
         return asyncio.run(ask())
-    except (DBAPIError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:
         fail(f"the database does not answer: {type(error).__name__}")
 
 
@@ -78,7 +78,7 @@ def migrated(chosen: Settings) -> str:
         if found.fault is not None:
             fail(found.fault)
         return f"left at {found.database}, which is newer than this program's {found.program}"
-    except (DBAPIError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:
         if isinstance(error, DBAPIError) and dialect.is_busy(error):
             fail("the database cannot be migrated: others held what it needs for too long, and nothing was changed; try again")
         fail(f"the database cannot be migrated: {type(error).__name__}")

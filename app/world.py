@@ -11,6 +11,7 @@ from app.base.sealing import LookupKey, Sealer
 from app.base.settings import Settings
 from app.base.signing import KeyShelf
 from app.db.database import Database
+from app.db.dialect import Patience
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,14 @@ class World:
         """The world that the settings describe. Opens no connection yet."""
         entropy = entropy or Entropy()
         return cls(
-            db=Database.open(settings.database_url, settings.database_pool),
+            db=Database.open(settings.database_url, settings.database_pool, _patience(settings)),
             clock=clock or Clock(),
             entropy=entropy,
             settings=settings,
             keys=Keys(Sealer(settings.ring(), entropy), LookupKey(settings.lookup()), KeyShelf()),
             hasher=PasswordHasher.of(settings),
         )
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)

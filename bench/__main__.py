@@ -1,7 +1,7 @@
 """`python -m bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards.
 
-After the table come failed logins side by side (bench/silence.py); `--silence` plays those alone. `--million` and `--export` play
-another piece instead (bench/million.py, bench/exporting.py); `make bench` plays everything.
+After the table come failed logins side by side (bench/silence.py); `--silence` plays those alone. `--million`, `--export` and
+`--soak` play another piece instead (bench/million.py, bench/exporting.py, bench/soak.py); `make bench` plays all but the soak.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 
 import uvloop
 
-from bench import accepts, exporting, million, report, silence
+from bench import accepts, exporting, million, report, silence, soak
 from bench.load import WrongAnswer
 from bench.paths import paths
 from bench.rounds import play
@@ -29,6 +29,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--silence", action="store_true", help="only this: failed logins of unknown, known and suspended users (a minute)")
     parser.add_argument("--million", action="store_true", help="only this: validate among 1,000,000 licenses beside 10,000 (two minutes)")
     parser.add_argument("--export", action="store_true", help="only this: export 1,000,000 agreement events (three minutes)")
+    parser.add_argument("--soak", action="store_true", help="only this: two workers under mixed traffic")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak")
     options = parser.parse_args()
     if options.rounds < 1 or not 0.2 <= options.seconds <= LONGEST / options.rounds:
         parser.error(f"wants a round of at least 0.2 s and at most {LONGEST:.0f} s for a path over all rounds")
@@ -43,22 +45,27 @@ async def _run(on: Stage, options: argparse.Namespace) -> str:
     return f"{table}\n{await accepts.compared(on, options.rounds, options.seconds)}" if "accepts".startswith(options.only) else table
 
 
-def main() -> None:
-    options = _options()
-    for asked in (signal.SIGINT, signal.SIGTERM):  # the first too: a shell's background job would ignore it
-        signal.signal(asked, signal.default_int_handler)
-    try:
-        if options.million:
-            print(million.compared(options.rounds, options.seconds))
-            return
-        if options.export:
-            exporting.show()
-            return
+def _play(options: argparse.Namespace) -> None:
+    if options.million:
+        print(million.compared(options.rounds, options.seconds))
+    elif options.export:
+        exporting.show()
+    elif options.soak:
+        print(soak.soaked(uvloop.run, options.minutes))
+    else:
         with stage() as on:
             if not options.silence:
                 print(uvloop.run(_run(on, options)))
             if options.silence or not options.only:
                 print(uvloop.run(silence.compared(on)))
+
+
+def main() -> None:
+    options = _options()
+    for asked in (signal.SIGINT, signal.SIGTERM):  # the first too: a shell's background job would ignore it
+        signal.signal(asked, signal.default_int_handler)
+    try:
+        _play(options)
     except WrongAnswer as wrong:
         sys.exit(f"a wrong answer ends the run. {wrong}")
     except KeyboardInterrupt:

@@ -28,6 +28,7 @@ class Holder:
     token: str
     key: str
     fingerprint: str
+    refresh: str
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,20 @@ class Seeded:
     plain: str
 
 
-async def seed(settings: Settings) -> Seeded:
-    """Fill the empty database: people over HTTP as they would come, the crowd in bulk."""
+async def seed(settings: Settings, **policy: Any) -> Seeded:
+    """Fill the empty database: people over HTTP as they would come, the crowd in bulk. `policy` is added to the licenses' terms."""
     world = World.of(settings)
     try:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{settings.port}", timeout=30) as client:
-            return await _seeded(world, await Given.with_root_key(client, world, TurnedClock(Clock().now())))
+            return await _seeded(world, await Given.with_root_key(client, world, TurnedClock(Clock().now())), policy)
     finally:
         await world.db.close()
 
 
-async def _seeded(world: World, given: Given) -> Seeded:
+async def _seeded(world: World, given: Given, more: dict[str, Any]) -> Seeded:
     product = await given.product(requires=REQUIRES)
     policy = await given.policy(
-        product, seat_by="device", max_seats="unlimited", lease="P7D", duration="P1Y", features={"export": True, "projects": 25}
+        product, seat_by="device", max_seats="unlimited", lease="P7D", duration="P1Y", features={"export": True, "projects": 25}, **more
     )
     licenses = await crowd.licenses(world, UUID(policy["id"]), CHECKED + ACTIVATED)
     terms = await given.post("/v1/agreements", {"product": product["code"], "name": "Terms"})
@@ -77,4 +78,5 @@ async def _holder(given: Given, policy: dict[str, Any], terms: dict[str, Any]) -
     license_ = await own.license(policy)
     await own.activation(license_, fingerprint := f"desk-{person.id}")
     assert person.token is not None
-    return Holder(person.token, license_["key"], fingerprint)
+    assert person.refresh is not None
+    return Holder(person.token, license_["key"], fingerprint, person.refresh)

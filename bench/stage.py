@@ -10,7 +10,7 @@ import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,22 @@ def stage() -> Iterator[Stage]:
                 _floor("ceiling", where, home) as ceiling,
             ):
                 yield Stage(settings, app, floor, ceiling, app.megabytes())
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def pair() -> Iterator[tuple[Settings, list[Server]]]:
+    """Two real servers on one migrated, empty database, and the settings of the first."""
+    home = Path(tempfile.mkdtemp(prefix="bench-"))
+    try:
+        with _postgres() as (folder, user, name), ExitStack() as stack:
+            environ = _environ(f"postgresql+asyncpg://{user}@/{name}?host={folder}", free_port(), home)
+            settings = Settings.load(environ)
+            command.upgrade(schema.alembic_config(settings.database_url), "head")
+            ports = {"first": settings.port, "second": free_port()}
+            each = [_served(name, port, ["app", "serve"], environ | {"LICENTIA_PORT": str(port)}, home) for name, port in ports.items()]
+            yield settings, [stack.enter_context(server) for server in each]
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

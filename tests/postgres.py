@@ -13,7 +13,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,32 @@ class Server:
     process: subprocess.Popen[bytes]
     kind: str
     user: str
+    again: Callable[[], subprocess.Popen[bytes]]
 
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://{self.user}@/{database}?host={self.home}"
+
+    def restart(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Gone and back: SIGINT is its fast way to stop, SIGQUIT its immediate one, as after a crash."""
+        self.process.send_signal(how)
+        self.process.wait(20)
+        self.process = self.again()
+        _await(self)
+
+    def freeze(self) -> None:
+        """The whole server stands still: sockets are open, nobody answers. `thaw` lets it go on."""
+        for process in self._all():
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for process in self._all():
+            os.kill(process, signal.SIGCONT)
+
+    def _all(self) -> list[int]:
+        """The postmaster first, so that it starts nobody new meanwhile."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        return [pid, *(int(child) for child in children)]
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -93,8 +116,8 @@ def _reachable(directory: Path) -> bool:
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in [directory, *directory.parents])
 
 
-def start() -> Server:
-    """Make a cluster and start it. About one second."""
+def start(**options: str) -> Server:
+    """Make a cluster and start it. About one second. `options` are set beside, or instead of, those of QUICK."""
     bindir, kind = programs()
     user, child = _unprivileged()
     home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
@@ -109,10 +132,13 @@ def start() -> Server:
     )  # fmt: skip
     if made.returncode:
         raise NoPostgres(made.stderr.decode(errors="replace"))
-    options = [part for name, value in QUICK.items() for part in ("-c", f"{name}={value}")]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen([bindir / "postgres", "-D", cluster, "-k", home, *options], cwd="/", stdout=log, stderr=log, **child)
-    server = Server(home, process, kind, user)
+    settings = [part for name, value in (QUICK | options).items() for part in ("-c", f"{name}={value}")]
+
+    def again() -> subprocess.Popen[bytes]:
+        with (home / "log").open("ab") as log:
+            return subprocess.Popen([bindir / "postgres", "-D", cluster, "-k", home, *settings], cwd="/", stdout=log, stderr=log, **child)
+
+    server = Server(home, again(), kind, user, again)
     _await(server)
     return server
 

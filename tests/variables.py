@@ -15,7 +15,7 @@ TOLD = {
     "encryption_keys": "made in development",
     "lookup_key": "made in development",
     "public_url": "`http://127.0.0.1:PORT` in development",
-    "hash_slots": "the CPUs, 2 at least",
+    "hash_slots": "the CPUs, as far as a quarter of the memory goes",
     "region_groups": "the EU",
 }
 """Defaults that are no text, or too long a one."""

@@ -86,7 +86,7 @@ class PasswordHasher:
             argon2__parallelism=settings.argon2_lanes,
         )
         codes = make(schemes=["argon2"], argon2__type="ID", argon2__memory_cost=CODE_MEMORY_KIB, argon2__time_cost=1, argon2__parallelism=1)
-        slots, nobody = settings.hash_slots, "nobody has this password"
+        slots, nobody = settings.hashes_at_once, "nobody has this password"
         dummies = context.hash(nobody), codes.hash(nobody)
         return cls(context, codes, make(schemes=SCHEMES), *dummies, CapacityLimiter(slots), 2 * slots)
 

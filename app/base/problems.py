@@ -15,6 +15,7 @@ class Kind(Enum):
     METHOD_NOT_ALLOWED = auto()
     NOT_ACCEPTABLE = auto()
     CONFLICT = auto()
+    TOO_SLOW = auto()
     GONE = auto()
     TOO_LARGE = auto()
     UNSUPPORTED_MEDIA = auto()
@@ -90,3 +91,23 @@ class Busy(Problem):
 
     def __init__(self) -> None:
         super().__init__("Send the same request again after the time in Retry-After.", retry_after=1)
+
+
+class Unavailable(Problem):
+    kind = Kind.UNAVAILABLE
+    code = "unavailable"
+    title = "The service cannot reach its database, or the database cannot store; nothing was changed."
+
+    def __init__(self) -> None:
+        super().__init__("Send the same request again after the time in Retry-After.", retry_after=5)
+
+
+class OutcomeUnknown(Problem):
+    """The database was lost between COMMIT and its answer."""
+
+    kind = Kind.UNAVAILABLE
+    code = "outcome_unknown"
+    title = "The database went away while the change was being committed; it may stand, or not."
+
+    def __init__(self) -> None:
+        super().__init__("Look first, or send it again with the Idempotency-Key it had: then it is done once.", retry_after=5)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from app.base import development
+from app.base import development, machine
 from app.base.addresses import public, weak_password
 from app.base.environment import PREFIX, Fault, gathered
 from app.base.keyring import DRAWN, decoded_key, decoded_ring, made_for_development, typed
@@ -138,6 +138,11 @@ class Settings(Variables):
 
     def smtp(self) -> SmtpAddress | None:
         return SmtpAddress.parse(self.smtp_url.get_secret_value()) if self.smtp_url is not None else None
+
+    @property
+    def hashes_at_once(self) -> int:
+        """As set, or what the machine has room for."""
+        return self.hash_slots or machine.slots(self.argon2_memory_kib, machine.cpus(), machine.memory())
 
     def ring(self) -> dict[str, bytes]:
         return decoded_ring(self.encryption_keys.get_secret_value())

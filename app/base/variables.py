@@ -3,7 +3,6 @@
 The README's table is made of this file (`make openapi`); a test asks each variable for its line.
 """
 
-import os
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +65,13 @@ class Variables(BaseSettings):
     """a plain `postgresql://…` works; `sslmode` is understood"""
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
     """connections of each process; up to half of them are kept for hot reads"""
+    database_connect_timeout: Annotated[float, Field(gt=0, le=60)] = 3
+    """seconds to reach PostgreSQL"""
+    database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = 5
+    """seconds for a free connection; SQLite: six times that"""
+    database_statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 10
+    """seconds of one statement in PostgreSQL, never of a migration or the command line. `0`: for ever, and no such parameter is sent
+    (some poolers refuse it)"""
     var: Path = Path("var")
     """where development keeps its secrets; in the image `/data`"""
     encryption_keys: Annotated[SecretStr, AfterValidator(checked_ring)]
@@ -90,6 +96,10 @@ class Variables(BaseSettings):
     """`otlp`: a span for each request, sent as the standard `OTEL_…` variables say"""
     max_body: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 1024 * 1024
     """bytes of a request's body"""
+    max_requests: Annotated[int, Field(ge=16, le=100_000)] = 1000
+    """at once in a process; more get 503"""
+    body_timeout: Annotated[float, Field(gt=0, le=3600)] = 20
+    """seconds in which the head, and then the body, must have come, and how long a reader may take nothing"""
     shutdown_delay: Annotated[float, Field(ge=0, le=60)] = 0
     """seconds after SIGTERM in which it is not ready but serves"""
     shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 25
@@ -101,7 +111,7 @@ class Variables(BaseSettings):
     """passes"""
     argon2_lanes: Annotated[int, Field(ge=1, le=16)] = 1
     """threads"""
-    hash_slots: Annotated[int, Field(ge=1, le=256)] = max(2, os.cpu_count() or 2)
+    hash_slots: Annotated[int, Field(ge=1, le=256)] | None = None
     """hashes at once; twice as many wait, more get 503"""
     mfa: Literal["optional", "required"] = "optional"
     """`required`: a login without a second factor goes on by setting one up"""

@@ -12,7 +12,9 @@ from sqlalchemy.exc import DBAPIError, MultipleResultsFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.base.problems import OutcomeUnknown
 from app.db import dialect
+from app.db.dialect import Patience
 from app.db.lane import Lane
 from app.db.types import AnyRow, AnySelect
 
@@ -41,7 +43,15 @@ def afterwards(session: Session, act: Callable[[], None]) -> None:
 
 
 async def _commit(session: Session) -> None:
-    await session.commit()
+    """Raises OutcomeUnknown when nobody can tell whether it was committed: the connection was lost between the word and its answer."""
+    try:
+        await session.commit()
+    except PoolTimeout as late:
+        raise OutcomeUnknown from late
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise OutcomeUnknown from error
+        raise
     for act in _afterwards.pop(session, ()):
         act()
 
@@ -59,10 +69,10 @@ class Database:
     lane: Lane = field(repr=False)
 
     @classmethod
-    def open(cls, url: str, pool: int = 10) -> "Database":
+    def open(cls, url: str, pool: int = 10, patience: Patience = Patience()) -> "Database":  # noqa: B008  frozen
         """`pool` connections at most; half of them are for the fast lane once it was used."""
-        reader, writer = dialect.engines(url, pool)
-        return cls(url, reader, writer, Lane(reader, pool // 2))
+        reader, writer = dialect.engines(url, pool, patience)
+        return cls(url, reader, writer, Lane(reader, pool // 2, patience.pool))
 
     async def close(self) -> None:
         await self.lane.close()
@@ -115,7 +125,7 @@ class Database:
         if self.lane.width:
             try:
                 return await self.lane.rows(statement, parameters)
-            except (PoolTimeout, TypeError):  # no turn in time; a statement that cannot be prepared
+            except (PoolTimeout, TimeoutError, TypeError):  # no turn, answer or connection in time; a statement that cannot be prepared
                 raise
             except Exception:  # noqa: BLE001, S110  the driver's own words; the same statement by SQLAlchemy works, or tells it in ours
                 pass

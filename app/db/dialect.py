@@ -1,6 +1,8 @@
 """The one file that knows which database it is: how transactions open, how a row is inserted once, what an error means."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, case, event, func
@@ -10,28 +12,57 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase
 
 from app.db.types import AnySelect
+from app.db.watch import Watch
 
 SQLITE_WAIT_MS = 10_000
-_BUSY_STATES = {"40001", "40P01", "55P03", "57014"}
-_DOWN_STATES = {"57P01", "57P02", "57P03", "53300"}
+_BUSY_STATES = {"40001", "40P01", "55P03", "57014", "53300"}
+_AWAY_STATES = {"57P01", "57P02", "57P03", "53100", "53200", "58030", "25006"}
+"""Going down, not up yet, no disk, no memory, cannot read or write, read-only (a standby, say)."""
+_BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_AWAY_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+BACKSTOP = 5.0
+"""Seconds beyond the statement's own limit after which the driver itself gives up, where no watch is kept (a first connection)."""
 MIGRATION_LOCK = 0x11CE_2711A
 MIGRATION_PATIENCE = "SET LOCAL lock_timeout = '5s'"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: until PostgreSQL has taken a connection, until one of the pool is free, until a statement is answered (0: for ever)."""
+
+    connect: float = 3
+    pool: float = 5
+    statement: float = 10
 
 
 def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def engines(url: str, pool: int) -> tuple[AsyncEngine, AsyncEngine]:
+def engines(url: str, pool: int, patience: Patience) -> tuple[AsyncEngine, AsyncEngine]:
     """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write."""
     if not is_sqlite(url):
-        engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=10, hide_parameters=True)
+        engine = _postgresql(url, pool, patience)
         return engine, engine
-    reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=30, hide_parameters=True)
-    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30, hide_parameters=True)
+    in_turn = 6 * patience.pool  # a queue before one writer is no outage
+    reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
     event.listen(reader.sync_engine, "connect", _read_only)
     event.listen(writer.sync_engine, "connect", _prepared)
     return reader, writer
+
+
+def _postgresql(url: str, pool: int, patience: Patience) -> AsyncEngine:
+    """The server ends a statement that is too long; one that does not even do that (frozen, cut off) loses the connection."""
+    told: dict[str, Any] = {"timeout": patience.connect}
+    if patience.statement:
+        told |= {
+            "server_settings": {"statement_timeout": str(round(patience.statement * 1000))},
+            "command_timeout": patience.statement + BACKSTOP,
+        }
+    engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=patience.pool, hide_parameters=True, connect_args=told)
+    Watch.over(engine.sync_engine, patience.statement)
+    return engine
 
 
 def _prepared(connection: Any, _record: object) -> None:
@@ -129,11 +160,23 @@ def breaks(error: IntegrityError, table: Table, *columns: str) -> bool:
 
 
 def is_busy(error: DBAPIError) -> bool:
-    """Whether the database refused for now: a lock not had in time, a deadlock, a server going down or not there."""
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return state in _BUSY_STATES or state in _DOWN_STATES or state.startswith("08")
-    return error.connection_invalidated or "locked" in str(error.orig) or "busy" in str(error.orig)
+    """Whether the database refused for now: a lock not had in time, a deadlock, a statement that took too long, no connection left."""
+    state = _state(error)
+    return state in _BUSY_STATES or state in _BUSY_CODES
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether it is not there, or cannot store: going down, cut off, frozen, disk full or read-only."""
+    state = _state(error)
+    lost = isinstance(state, str) and state.startswith("08")
+    return error.connection_invalidated or lost or state in _AWAY_STATES or state in _AWAY_CODES
+
+
+def _state(error: DBAPIError) -> str | int | None:
+    """PostgreSQL's SQLSTATE, or SQLite's primary result code."""
+    cause: Any = getattr(error, "driver_exception", None) or error.orig
+    code: int | None = getattr(cause, "sqlite_errorcode", None)
+    return code & 0xFF if code is not None else getattr(error.orig, "sqlstate", None)
 
 
 def begin_migration(connection: Connection) -> None:

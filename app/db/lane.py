@@ -19,9 +19,7 @@ from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import greenlet_spawn
 
 from app.db.types import AnyRow, AnySelect
-
-PATIENCE = 10.0
-"""Seconds that a read waits for its turn before the service calls itself busy."""
+from app.db.watch import Watch
 
 Convert = Callable[[Any], Any]
 
@@ -73,8 +71,11 @@ class Kept:
 
     def __init__(self, connection: PoolProxiedConnection, spoken: Dialect) -> None:
         self.connection = connection
-        self.fetch = self._of_sqlite if spoken.name == "sqlite" else self._of_postgresql
         self.driver: Any = connection.driver_connection
+        if spoken.name == "sqlite":
+            self.fetch = self._of_sqlite
+        else:
+            self.fetch, self.watch = self._of_postgresql, Watch.of(connection)
         self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
 
     async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
@@ -82,19 +83,31 @@ class Kept:
         return found
 
     async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
-        statement = self.statements.get(prepared)
-        if statement is None:
-            statement = self.statements[prepared] = await self.driver.prepare(prepared.text)
-        found: Sequence[Any] = await statement.fetch(*values)
+        self.watch.arm()
+        try:
+            statement = self.statements.get(prepared)
+            if statement is None:
+                statement = self.statements[prepared] = await self.driver.prepare(prepared.text)
+            found: Sequence[Any] = await statement.fetch(*values)
+        except Exception as error:
+            if self.watch.fired:
+                raise PoolTimeout("the database did not answer in time") from error
+            raise
+        finally:
+            self.watch.rest()
         return found
 
 
 class Lane:
-    """At most `width` connections of the engine's pool, taken when they are first needed and kept until `close`."""
+    """At most `width` connections of the engine's pool, taken when they are first needed and kept until `close`.
 
-    def __init__(self, engine: AsyncEngine, width: int) -> None:
+    A read waits `patience` seconds for its turn before the service calls itself busy.
+    """
+
+    def __init__(self, engine: AsyncEngine, width: int, patience: float) -> None:
         self.engine = engine
         self.width = width
+        self.patience = patience
         self.turns = asyncio.Semaphore(width)
         self.idle: list[Kept] = []
         self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
@@ -112,7 +125,7 @@ class Lane:
             await self.turns.acquire()  # at once
             return
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 await self.turns.acquire()
         except TimeoutError as late:
             raise PoolTimeout("every connection of the fast lane is busy") from late

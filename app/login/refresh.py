@@ -23,7 +23,8 @@ from app.world import World
 
 PREFIX = "rt_"
 GRACE = timedelta(seconds=10)
-"""How long an exchange may be repeated, if what it gave was not used: the answer may have been lost on its way."""
+"""How long an exchange may be repeated, if what it gave was not used: the answer may have been lost on its way.
+A clock that was set back meanwhile makes it no longer."""
 
 _link = select(*table(RefreshToken).columns, SessionRow.user_id).join(SessionRow, SessionRow.id == RefreshToken.session_id)
 
@@ -66,9 +67,9 @@ async def rotate(session: Session, world: World, digest: bytes) -> tuple[dict[st
     link = (await session.execute(_link.where(RefreshToken.id == link.id))).one()  # as it stands now that the row is ours
     if link.used_at is None and link.dropped_at is None:
         return None  # idled out
-    if link.used_at is not None and link.used_at == link.dropped_at and now - link.used_at <= GRACE:
+    if link.used_at is not None and link.used_at == link.dropped_at and abs(now - link.used_at) <= GRACE:
         return None  # replaced by a step-up just now, and asked with by another thread of the same client
-    if link.dropped_at is None and now - link.used_at <= GRACE and await _drop_unused_child(session, link.id, now):
+    if link.dropped_at is None and abs(now - link.used_at) <= GRACE and await _drop_unused_child(session, link.id, now):
         return row, await issue(session, world, row, link.id)
     await _end(session, world, link, now)
     return None

@@ -68,8 +68,8 @@ def acr(proofs: Proofs, now: datetime, lasting: timedelta) -> Level:
 
 
 def fresh(at: datetime | None, now: datetime, age: timedelta) -> bool:
-    """Whether something was proven at most `age` ago."""
-    return at is not None and now - at <= age
+    """Whether something was proven at most `age` ago. What lies further ahead is from before the clock was set back: of no known age."""
+    return at is not None and abs(now - at) <= age
 
 
 class Need(StrEnum):

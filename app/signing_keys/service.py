@@ -44,7 +44,7 @@ async def signer(world: World) -> Signer:
     A rotation is seen by every replica within minutes; what they sign meanwhile still verifies, for retired keys stay published.
     """
     shelf, now = world.keys.signing, world.clock.now()
-    if shelf.signer is not None and shelf.read_at is not None and now - shelf.read_at < READ_ANEW:
+    if shelf.signer is not None and shelf.read_at is not None and abs(now - shelf.read_at) < READ_ANEW:
         return shelf.signer
     return await _read(world)
 
@@ -57,7 +57,7 @@ async def knowing(world: World, token: str) -> Signer:
         return found
     async with shelf.turn:  # whoever comes while they are read waits for them, and is judged by them
         now = world.clock.now()
-        if shelf.missed_at is None or now - shelf.missed_at >= MISSED:
+        if shelf.missed_at is None or abs(now - shelf.missed_at) >= MISSED:
             shelf.missed_at = now
             return await _read(world)
     return await signer(world)

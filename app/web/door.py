@@ -1,6 +1,7 @@
 """The outermost ASGI layer: one pass in and out. Bodies become JSON whatever their label, every answer is counted, logged
 and not cached unless it says so, and an exception nobody foresaw becomes a 500 problem."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
 from time import perf_counter
@@ -9,15 +10,15 @@ from typing import NamedTuple
 import structlog
 from asgi_correlation_id import correlation_id
 from opentelemetry import trace
-from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.base.logs import MASK, access_line, masked
-from app.base.problems import Problem
+from app.base.problems import Busy, Problem
 from app.base.settings import Settings
 from app.web import metrics
 from app.web.errors import render, unexpected
-from app.web.problems import BodyTooLarge, UnsupportedEncoding
+from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
 
 log = structlog.get_logger("licentia.door")
 
@@ -28,6 +29,10 @@ _UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
 _JSON = (b"content-type", b"application/json")
 _UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+GONE = 499
+"""In the log and the counters, nginx's word for a client that left before the end of its own body."""
+BODIES = 64
+"""So many bodies of the largest size may be in memory at once; most are a few hundred octets."""
 
 
 class Knock(NamedTuple):
@@ -39,11 +44,16 @@ class Knock(NamedTuple):
 
 class Door:
     """Every request has an id: the caller's `X-Request-Id` if sane, else a fresh one. A body larger than the setting is refused
-    before it is read (or, without Content-Length, while it is)."""
+    before it is read (or, without Content-Length, while it is), one that does not arrive in time is given up, and what comes on top of
+    `max_requests`, or of BODIES in memory, is told to come again: memory has a bound whatever comes."""
 
     def __init__(self, app: ASGIApp, settings: Settings, fresh: Callable[[], str]) -> None:
         self.app = app
         self.max_body = settings.max_body
+        self.max_requests = settings.max_requests
+        self.body_timeout = settings.body_timeout
+        self.inside = 0
+        self.octets = 0
         self.write = access_line(settings)
         self.fresh = fresh
 
@@ -63,29 +73,22 @@ class Door:
                 message["headers"] = _headers(message.get("headers", ()), request_id)
             await send(message)
 
+        refused = knock.refused or (Busy() if self.inside >= self.max_requests and scope["path"] not in _QUIET else None)
+        body = Body(self, receive)
+        self.inside += 1
         try:
-            if knock.refused is not None:
-                await render(knock.refused)(scope, receive, leave)
+            if refused is not None:
+                await render(refused)(scope, receive, leave)
             else:
-                await self.app(scope, self._counted(receive), leave)
+                await self.app(scope, body.receive, leave)
+        except ClientDisconnect:
+            status = GONE
         except Exception as error:  # noqa: BLE001  the last line of defence: a 500 that says nothing
             await unexpected(error)(scope, receive, leave)
         finally:
+            self.inside -= 1
+            self.octets -= body.octets
             self._note(scope, request_id, status, perf_counter() - start)
-
-    def _counted(self, receive: Receive) -> Receive:
-        """`receive` with an end. FastAPI's own limit answers in plain text, and turns any other exception into its 400."""
-        total = 0
-
-        async def counted() -> Message:
-            nonlocal total
-            message = await receive()
-            total += len(message.get("body", b""))
-            if total > self.max_body:
-                raise HTTPException(413)
-            return message
-
-        return counted
 
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
@@ -108,6 +111,40 @@ class Door:
 def quiet(scope: Scope) -> bool:
     """Whether a call is of probes and scrapers, and so neither logged nor traced."""
     return scope.get("path") in _QUIET
+
+
+class Body:
+    """The body on its way in, with an end in size and in time."""
+
+    def __init__(self, door: Door, receive: Receive) -> None:
+        self.door = door
+        self.inner = receive
+        self.octets = 0
+        self.whole = False
+        self.until: float | None = None
+
+    async def receive(self) -> Message:
+        """The next part. Raises BodyTooLarge, BodyTooSlow, and Busy when there are too many bodies about."""
+        if self.whole:
+            return await self.inner()
+        if self.until is None:
+            self.until = asyncio.get_running_loop().time() + self.door.body_timeout
+        try:
+            async with asyncio.timeout_at(self.until):
+                message = await self.inner()
+        except TimeoutError:
+            raise BodyTooSlow from None
+        self.whole = not message.get("more_body", False)
+        self._count(len(message.get("body", b"")))
+        return message
+
+    def _count(self, octets: int) -> None:
+        self.octets += octets
+        self.door.octets += octets
+        if self.octets > self.door.max_body:
+            raise BodyTooLarge
+        if self.door.octets > BODIES * self.door.max_body:
+            raise Busy
 
 
 def told(path: str) -> str:

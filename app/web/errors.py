@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from app.base.problems import Busy, Kind, Malformed, Problem
+from app.base.problems import Busy, Kind, Malformed, Problem, Unavailable
 from app.db import dialect
-from app.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
+from app.web.problems import InternalError, MethodNotAllowed, RouteNotFound
 
 log = structlog.get_logger("licentia.errors")
 
@@ -26,6 +26,7 @@ STATUS: Mapping[Kind, int] = {
     Kind.NOT_FOUND: 404,
     Kind.METHOD_NOT_ALLOWED: 405,
     Kind.NOT_ACCEPTABLE: 406,
+    Kind.TOO_SLOW: 408,
     Kind.CONFLICT: 409,
     Kind.GONE: 410,
     Kind.TOO_LARGE: 413,
@@ -85,6 +86,8 @@ def _headers(problem: Problem) -> dict[str, str]:
     headers: dict[str, str] = {}
     if problem.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = _challenge(problem)
+    if problem.kind is Kind.TOO_SLOW:
+        headers["Connection"] = "close"  # RFC 9110 section 15.5.9
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     return headers
@@ -138,8 +141,6 @@ async def _http(_request: Request, error: Exception) -> Response:
         return response
     if error.status_code == 404:
         return render(RouteNotFound())
-    if error.status_code == 413:
-        return render(BodyTooLarge())
     if error.status_code == 400:
         return render(Malformed([("", "json_invalid", "is not JSON in UTF-8")]))
     return render(InternalError())
@@ -154,12 +155,15 @@ async def _database(_request: Request, error: Exception) -> Response:
     if dialect.is_busy(error):
         log.warning("database_busy", cause=type(error.orig).__name__)
         return render(Busy())
+    if dialect.is_away(error):
+        log.warning("database_away", cause=type(error.orig).__name__)
+        return render(Unavailable())
     return unexpected(error)
 
 
 async def _unreachable(_request: Request, error: Exception) -> Response:
     log.warning("database_unreachable", cause=type(error).__name__)
-    return render(Busy())
+    return render(Unavailable())
 
 
 def unexpected(error: Exception) -> Response:

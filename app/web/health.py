@@ -1,6 +1,7 @@
 """Whether the process lives, whether it can serve, and what each problem code means."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -12,8 +13,12 @@ from app.web.errors import STATUS
 from app.web.problems import CodeNotFound
 from app.web.routing import Route, refuses
 from app.web.shapes import Shape
+from app.world import World
 
-PATIENCE = 2.0
+PATIENCE = 1.5
+"""Seconds; whoever asks has an answer within two."""
+_late: set[asyncio.Task[str | None]] = set()
+"""Looks that were given up: each ends by itself, when its connection does."""
 
 router = APIRouter(route_class=Route, tags=["system"])
 
@@ -57,17 +62,45 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
     """
     present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
-        found = await asyncio.wait_for(schema.standing(world.db), PATIENCE)
-        present = found.database
-        if found.fault is not None:
-            faults.append(found.fault)
-        else:
-            await request.app.state.warm_up(world)  # without its signing keys it could answer nothing that matters
+        present = await _in_time(_present(world, request.app.state.warm_up))
+    except _Unfit as unfit:
+        present = unfit.database
+        faults.append(unfit.fault)
     except Exception as error:  # noqa: BLE001  whatever is wrong with the database, the answer is the same: not ready
         faults.append(f"the database does not answer ({type(error).__name__})")
     response.status_code = 503 if faults else 200
     migration = Migration(database=present, program=schema.wanted())
     return Readiness(status="not_ready" if faults else "ready", faults=faults, migration=migration)
+
+
+class _Unfit(Exception):
+    """The database answers, at a migration that this program cannot serve over."""
+
+    def __init__(self, database: str | None, fault: str) -> None:
+        super().__init__(fault)
+        self.database = database
+        self.fault = fault
+
+
+async def _present(world: World, warm_up: Callable[[World], Awaitable[object]]) -> str | None:
+    """The database's migration. Raises _Unfit."""
+    found = await schema.standing(world.db)
+    if found.fault is not None:
+        raise _Unfit(found.database, found.fault)
+    await warm_up(world)  # without its signing keys it could answer nothing that matters
+    return found.database
+
+
+async def _in_time(look: Coroutine[None, None, str | None]) -> str | None:
+    """Not `wait_for`, which waits for the end of what it has cancelled: a connection to a frozen server takes seconds to give up."""
+    task = asyncio.create_task(look)
+    done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+    if not done:
+        task.cancel()
+        _late.add(task)
+        task.add_done_callback(_late.discard)
+        raise TimeoutError
+    return await task
 
 
 @router.get("/problems/{code}", responses=refuses(CodeNotFound))

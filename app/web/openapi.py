@@ -38,9 +38,9 @@ _PROBLEM: dict[str, Any] = {
 _COMMON = {
     "422": "`malformed` · `idempotency_key_reused`",
     "500": "`internal_error`",
-    "503": "`busy`",
+    "503": "`busy` · `unavailable` · `outcome_unknown`",
 }
-_WITH_BODY = {"413": "`body_too_large`", "415": "`unsupported_encoding`"}
+_WITH_BODY = {"408": "`body_too_slow`", "413": "`body_too_large`", "415": "`unsupported_encoding`"}
 _WITH_CALLER = {"401": "`unauthenticated` · `token_invalid`"}
 _ONLY = {"operator": {"403": "`operator_key_required`"}, "activation": {"403": "`activation_token_required`"}}
 _REPEATED = {"409": "`idempotency_in_progress`"}

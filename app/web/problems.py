@@ -69,6 +69,12 @@ class BodyTooLarge(Problem):
     title = "The request body is larger than the service takes."
 
 
+class BodyTooSlow(Problem):
+    kind = Kind.TOO_SLOW
+    code = "body_too_slow"
+    title = "The request body did not arrive in time; nothing was changed."
+
+
 class UnsupportedEncoding(Problem):
     kind = Kind.UNSUPPORTED_MEDIA
     code = "unsupported_encoding"

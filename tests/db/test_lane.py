@@ -8,7 +8,6 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.db import lane
 from app.db.base import table
 from app.db.database import Database
 from app.licenses import standing
@@ -78,8 +77,8 @@ async def test_a_fault_is_told_in_the_words_of_sqlalchemy(given: Given) -> None:
 
 
 async def test_who_waits_too_long_is_told_so(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane, "PATIENCE", 0.01)
     database = given.world.db
+    monkeypatch.setattr(database.lane, "patience", 0.01)
     for _ in range(database.lane.width):
         await database.lane.turns.acquire()
     try:

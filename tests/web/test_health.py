@@ -32,7 +32,7 @@ async def test_an_unreachable_database_is_not_ready_and_its_calls_are_503(app: F
     await away.db.close()
     assert ready.status_code == 503
     assert ready.json()["faults"][0].startswith("the database does not answer")
-    assert (call.status_code, call.json()["code"], call.headers["retry-after"]) == (503, "busy", "1")
+    assert (call.status_code, call.json()["code"], call.headers["retry-after"]) == (503, "unavailable", "5")
     assert (await client.get("/healthz")).status_code == 200
 
 

@@ -1,0 +1,80 @@
+"""The door's own bounds, and how many hashes a machine has room for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.base import machine
+from app.web.door import BODIES, Door
+from tests.web.test_problems import problem
+
+MOST = 16
+
+
+@pytest.fixture
+async def narrow(app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> tuple[httpx.AsyncClient, Door]:
+    """The application, its door letting few in and waiting a tenth of a second for a body."""
+    await client.get("/healthz")  # the first request builds the layers
+    door: Any = app.middleware_stack
+    while not isinstance(door, Door):
+        door = door.app
+    for name, value in {"max_requests": MOST, "body_timeout": 0.1, "max_body": 65_536}.items():
+        monkeypatch.setattr(door, name, value)
+    return client, door
+
+
+async def never() -> AsyncIterator[bytes]:
+    yield b"{"
+    await asyncio.sleep(5)
+
+
+async def many(octets: int) -> AsyncIterator[bytes]:
+    for _ in range(octets // 4096):
+        yield b" " * 4096
+    await asyncio.sleep(0.03)
+
+
+async def test_a_body_that_does_not_come_is_given_up_and_the_connection_closed(narrow: tuple[httpx.AsyncClient, Door]) -> None:
+    client, door = narrow
+    answer = await client.post("/v1/licenses/validate", content=never())
+    problem(answer, 408, "body_too_slow")
+    assert answer.headers["connection"] == "close"
+    assert (door.inside, door.octets) == (0, 0)
+
+
+async def test_more_than_there_is_room_for_come_again_and_the_probes_still_get_in(narrow: tuple[httpx.AsyncClient, Door]) -> None:
+    client, _ = narrow
+    waiting = [asyncio.create_task(client.post("/v1/licenses/validate", content=never())) for _ in range(MOST)]
+    await asyncio.sleep(0.03)
+    surplus = await client.post("/v1/licenses/validate", json={})
+    problem(surplus, 503, "busy")
+    assert surplus.headers["retry-after"] == "1"
+    assert (await client.get("/healthz")).status_code == 200
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {408}
+    problem(await client.post("/v1/licenses/validate", json={}), 422, "malformed")
+
+
+async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, Door]) -> None:
+    client, door = narrow
+    door.octets = (BODIES - 1) * door.max_body
+    answers = await asyncio.gather(*(client.post("/v1/licenses/validate", content=many(40_960)) for _ in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [422, 503, 503]
+    assert door.octets == (BODIES - 1) * door.max_body
+
+
+def test_hashes_have_a_quarter_of_a_containers_memory(tmp_path: Path) -> None:
+    limit = tmp_path / "memory.max"
+    limit.write_text("536870912\n")
+    assert machine.memory((str(tmp_path / "nothing"), str(limit))) == 512 * 1024 * 1024
+    assert machine.slots(19_456, 64, 512 * 1024 * 1024) == 6
+    assert machine.slots(19_456, 4, 512 * 1024 * 1024) == 4
+    assert machine.slots(131_072, 64, 512 * 1024 * 1024) == 2
+    assert machine.slots(19_456, 64, None) == 64
+    for unlimited in ("max", str(0x7FFFFFFFFFFFF000)):
+        limit.write_text(unlimited)
+        assert machine.memory((str(limit),)) is None

@@ -1,0 +1,159 @@
+"""Clients that dawdle, stop in the middle, send too much or never read; and more logins than there is memory for. Against a real server."""
+
+import asyncio
+import json
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+
+import httpx
+import pytest
+
+from tests import databases
+from tests.concurrency.seat_races import said
+from tests.concurrency.workers import server
+from tests.faults.peaks import look, peak, resident, strain
+from tests.given import PASSWORD
+from tests.servers import Running
+
+TIME = 1.0
+LATE = TIME + 1.5 * strain()
+MIB = 1024 * 1024
+HEAD = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture(scope="module")
+def running(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("clients")
+    url = databases.copied(sqlite_template, home / "clients.db")
+    with server(home, url, LICENTIA_BODY_TIMEOUT=str(TIME), LICENTIA_HASH_SLOTS="2") as started:
+        yield started
+
+
+async def opened(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", running.port, limit=4 * MIB)
+
+
+async def until_closed(reader: asyncio.StreamReader) -> tuple[float, bytes]:
+    """(seconds until the server hung up, what it said before)."""
+    start = perf_counter()
+    try:
+        answer = await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        answer = b""
+    return perf_counter() - start, answer
+
+
+def told(answer: bytes) -> tuple[int, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["code"]
+
+
+async def dawdled(running: Running, at_once: bytes, slowly: bytes = b"") -> tuple[float, bytes]:
+    """Send something, then octet by octet, ten of them a second, until the server hangs up."""
+    reader, writer = await opened(running)
+    writer.write(at_once)
+
+    async def trickle() -> None:
+        for octet in slowly:
+            writer.write(bytes([octet]))
+            await asyncio.sleep(0.1)
+
+    trickling = asyncio.create_task(trickle())
+    try:
+        return await until_closed(reader)
+    finally:
+        trickling.cancel()
+        writer.close()
+
+
+async def test_who_dawdles_is_told_so_or_cut_off(running: Running) -> None:
+    """All at once: silence, half a head, a head octet by octet; a head without its body, and a body octet by octet."""
+    length = HEAD + b"Content-Length: 400\r\n\r\n"
+    silent, half, slow_head, no_body, slow_body = await asyncio.gather(
+        dawdled(running, b""),
+        dawdled(running, HEAD),
+        dawdled(running, HEAD, b"X-Slow: " + b"a" * 400),
+        dawdled(running, length),
+        dawdled(running, length, b"{" + b" " * 400),
+    )
+    for seconds, answer in (silent, half, slow_head):
+        assert seconds < LATE
+        assert answer == b""
+    for seconds, answer in (no_body, slow_body):
+        assert TIME * 0.9 < seconds < LATE
+        assert told(answer) == (408, "body_too_slow")
+
+
+async def test_a_head_without_end_is_cut_off(running: Running) -> None:
+    _, writer = await opened(running)
+    writer.write(HEAD)
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(headers_for_ever(writer), LATE)
+    writer.close()
+
+
+async def headers_for_ever(writer: asyncio.StreamWriter) -> None:
+    for n in count():
+        writer.write(b"X-%d: " % n + b"a" * 4096 + b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.005)
+
+
+async def test_64_mib_are_refused_early_and_kept_nowhere(running: Running) -> None:
+    """With its length: before it is sent. Without: as soon as it is too long. What still comes is thrown away, and not waited for."""
+    async with httpx.AsyncClient(base_url=running.base) as client:
+        await client.get("/healthz")
+    before = resident(running.process.pid)
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    for opening, part in ((b"Content-Length: 67108864\r\n\r\n", b" " * 65536), (b"Transfer-Encoding: chunked\r\n\r\n", chunk)):
+        reader, writer = await opened(running)
+        writer.write(HEAD + opening)
+        answer = asyncio.create_task(reader.readuntil(b"}\n"))
+        for _ in range(1024):
+            writer.write(part)
+            await writer.drain()
+        assert told(await asyncio.wait_for(answer, 5)) == (413, "body_too_large")
+        writer.close()
+    assert resident(running.process.pid) - before < 16
+
+
+async def test_who_reads_nothing_is_cut_off(running: Running) -> None:
+    """Documents are asked for and none is read: more than the kernel keeps for us."""
+    async with httpx.AsyncClient(base_url=running.base) as client:
+        whole = len((await client.get("/openapi.json")).content)
+    with closing(socket.create_connection(("127.0.0.1", running.port))) as deaf:
+        deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 40)
+        await asyncio.sleep(LATE)
+        deaf.settimeout(5)
+        assert await asyncio.to_thread(left, deaf) < 40 * whole
+
+
+def left(deaf: socket.socket) -> int:
+    """How much still comes until the end."""
+    read = 0
+    with suppress(ConnectionError):
+        while piece := deaf.recv(MIB):
+            read += len(piece)
+    return read
+
+
+async def test_200_logins_at_once_stay_within_512_mib(running: Running) -> None:
+    """Those that there is room for are judged, the others told to come again, and /healthz answers all the while. Of nobody we know, so
+    that no account's own limit speaks first: it is the same hash."""
+    waits: list[float] = []
+    bodies = [{"identifier": f"nobody-{n}@example.com", "password": PASSWORD} for n in range(200)]
+    async with httpx.AsyncClient(base_url=running.base, timeout=60, limits=httpx.Limits(max_connections=None)) as client:
+        asked = asyncio.gather(*(client.post("/v1/login", json=body) for body in bodies))
+        while not asked.done():
+            waits.append((await asyncio.to_thread(look, running.base, "/healthz")).seconds)
+            await asyncio.sleep(0.02)
+        answers = await asked
+    assert Counter(said(answer) for answer in answers).keys() == {"401 invalid_credentials", "503 busy"}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
+    assert max(waits) < 1.0 * strain()
+    assert peak(running.process.pid) < 512

@@ -1,0 +1,108 @@
+"""The clock is set back by an hour: everything goes on, nothing is counted or allowed twice, and nothing stays fresh for longer."""
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from app.login.refresh import GRACE
+from app.signing_keys import rotation
+from tests.agreements import making
+from tests.given import Given, Person
+from tests.web.test_problems import problem
+
+BACK = timedelta(hours=1)
+
+
+def back(given: Given) -> None:
+    given.clock.forward(seconds=-BACK.total_seconds())
+
+
+async def refreshed(given: Given, token: str | None) -> httpx.Response:
+    return await given.client.post("/v1/token/refresh", json={"refresh_token": token})
+
+
+async def test_an_end_user_goes_on_and_the_decision_stands(given: Given) -> None:
+    """Their token is from the future, their session too; a lease, a meter and the ledger do not run backwards."""
+    found = await making.in_force(given)
+    meters = {"calls": {"limit": 2, "per": "day"}}
+    terms = {"seat_by": "device", "max_seats": 1, "lease": "PT30M", "meters": meters, "requires": ["activation", "second_factor", "eula"]}
+    license_ = await given.license(await given.policy({"code": found["product"]}, **terms))
+    given.clock.forward(hours=2)
+    person = await given.strong()
+    first = await making.accepted(given, person, found)
+    held = await given.activation(license_)
+    add: dict[str, Any] = {"license_key": license_["key"], "meter": "calls", "add": 1}
+    once = {"Idempotency-Key": "one"}
+    given.expect(await given.client.post("/v1/usage", json=add, headers=once))
+    back(given)
+    asked = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
+    told = await given.access(found["product"], person, **asked)
+    assert (told["allow"], told["session"]["acr"]) == (True, "aal2")
+    assert told["grant"] is not None
+    beaten = await given.post(f"/v1/activations/{held['activation']['id']}/heartbeat", {}, {"Authorization": f"Bearer {held['token']}"})
+    assert beaten["activation"]["lease_expires_at"] is not None
+    other = {"license_key": license_["key"], "device": {"fingerprint": "phone"}}
+    problem(await given.client.post("/v1/activations", json=other), 409, "seat_limit_reached")
+    assert (await given.client.post("/v1/usage", json=add, headers=once)).headers["idempotency-replayed"] == "true"
+    assert (await given.post("/v1/usage", add, {}))["remaining"] == 0
+    problem(await given.client.post("/v1/usage", json=add), 409, "usage_limit_reached")
+    await making.published(given, found)
+    second = await making.accepted(given, person, found)
+    assert second["at"] >= first["at"]
+    assert (await given.post("/v1/ledger/verify"))["valid"] is True
+
+
+async def test_a_code_of_an_authenticator_works_once_and_a_recovery_code_helps(given: Given) -> None:
+    """The codes of that hour were spent, or might have been: they are refused until the clock is where it was."""
+    person = await given.strong()
+    spent = given.totp(person)
+    back(given)
+    for code in (spent, given.totp(person)):
+        body = {"identifier": person.email, "password": person.password, "totp": code}
+        assert not (await given.client.post("/v1/login", json=body)).is_success
+    handle = await given.begin(person)
+    told = await given.post("/v1/login/recovery-code", {"code": person.recovery[0]}, handle)
+    assert told["session"]["acr"] == "aal2"
+    given.clock.forward(seconds=BACK.total_seconds() + 30)
+    assert (await given.logged_in(person)).token
+
+
+async def test_a_password_of_an_hour_ahead_is_not_fresh(given: Given) -> None:
+    person = await given.logged_in()
+    back(given)
+    problem(await given.client.post("/v1/me/totp", json={}, headers=person.auth), 401, "step_up_required")
+    person = await given.logged_in(person)
+    assert (await given.post("/v1/me/totp", {}, person.auth))["secret"]
+
+
+async def test_a_spent_refresh_token_has_no_second_grace(given: Given) -> None:
+    person: Person = await given.logged_in()
+    fresh = given.expect(await refreshed(given, person.refresh))
+    back(given)
+    problem(await refreshed(given, person.refresh), 401, "token_invalid")
+    problem(await refreshed(given, fresh["refresh_token"]), 401, "token_invalid")  # the chain is over: somebody held a copy
+    assert GRACE < BACK
+
+
+async def test_a_key_that_was_revoked_elsewhere_is_not_trusted_for_an_hour_more(given: Given) -> None:
+    """What this process has read in the future is read anew."""
+    person = await given.logged_in()
+    shelf = given.world.keys.signing
+    signed_by = shelf.signer
+    await rotation.rotate(given.world, at_once=True)
+    await given.logged_in(await given.person())
+    shelf.signer, shelf.read_at = signed_by, given.clock.now()  # another replica, which has not heard of it
+    back(given)
+    assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
+    assert shelf.signer is not signed_by
+
+
+async def test_guesses_stay_counted(given: Given) -> None:
+    license_ = await given.seats(1)
+    wrong = {"license_key": license_["key"][:-6] + "AAAAA", "product": license_["product"]}
+    for _ in range(given.world.settings.guesses_per_address):
+        await given.client.post("/v1/licenses/validate", json=wrong)
+    problem(await given.client.post("/v1/licenses/validate", json=wrong), 429, "too_many_attempts")
+    back(given)
+    problem(await given.client.post("/v1/licenses/validate", json=wrong), 429, "too_many_attempts")

@@ -1,0 +1,67 @@
+"""SQLite has no room left: what was answered stays and is read, writes are refused by name, and go on when there is room again.
+
+SQLite itself says SQLITE_FULL here, at a limit of pages; `chaos/` fills a real disk.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.db.database import Database
+from app.world import World
+from tests import databases
+from tests.clock import TurnedClock
+from tests.given import Given
+from tests.web.test_problems import problem
+
+ROOM, ALL = 3, 2**31 - 2
+"""Pages: of 4 KiB, beyond those that there are; and as many as SQLite can count."""
+
+
+@pytest.fixture
+async def small(app: FastAPI, world: World, sqlite_template: Path, tmp_path: Path) -> AsyncIterator[World]:
+    """A world on a database file of its own."""
+    kept = app.state.world
+    made = replace(world, db=Database.open(databases.copied(sqlite_template, tmp_path / "small.db"), 4))
+    app.state.world = made
+    yield made
+    app.state.world = kept
+    await made.db.close()
+
+
+async def limit(world: World, pages: int | None) -> None:
+    """SQLite keeps it for the connection, and there is one writer."""
+    async with world.db.writer.connect() as session:
+        there = (await session.exec_driver_sql("PRAGMA page_count")).scalar_one()
+        await session.exec_driver_sql(f"PRAGMA max_page_count={there + ROOM if pages is None else pages}")
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+async def test_a_full_disk_refuses_writes_and_loses_nothing(given: Given, small: World, clock: TurnedClock, tmp_path: Path) -> None:
+    given = await Given.with_root_key(given.client, small, clock)
+    license_ = await given.seats("unlimited")
+    await limit(small, None)
+    granted: list[httpx.Response] = []
+    refused: list[httpx.Response] = []
+    for n in range(120):
+        body = {"license_key": license_["key"], "device": {"fingerprint": f"d-{n}"}}
+        answer = await given.client.post("/v1/activations", json=body, headers={"Idempotency-Key": f"k-{n}"} if n % 2 else {})
+        (granted if answer.is_success else refused).append(answer)
+    assert len(granted) > 0
+    assert len(refused) > 2
+    for answer in refused:
+        assert problem(answer, 503, "unavailable")["title"]
+        assert int(answer.headers["retry-after"]) >= 1
+    assert (await given.post("/v1/licenses/validate", {"license_key": license_["key"], "product": license_["product"]}, {}))["code"]
+    assert (await given.client.get("/readyz")).status_code == 200
+    await limit(small, ALL)
+    assert (await given.activation(license_, "afterwards"))["seats"]["used"] == len(granted) + 1
+    await small.db.close()
+    checked = sqlite3.connect(tmp_path / "small.db")
+    assert checked.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    checked.close()

@@ -1,0 +1,39 @@
+"""kill -9 in the middle of activations, redeemed codes, usage, accepts and refreshes: two servers on PostgreSQL, one on SQLite."""
+
+import asyncio
+import sqlite3
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+
+from app.world import World
+from tests.concurrency.conftest import beside, shared
+from tests.concurrency.workers import RealClock, root_of, server
+from tests.faults.bursts import Burst, Scene, Size
+from tests.given import Given
+
+__all__ = ["beside", "shared"]
+
+
+async def test_what_was_answered_outlives_a_kill(shared: str, beside: World, kind: str, tmp_path: Path) -> None:
+    """One server comes back, and answers what the others have left."""
+    servers = [server(tmp_path, shared) for _ in range(1 if kind == "sqlite" else 2)]
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(asyncio.to_thread(stack.enter_context, each) for each in servers))
+        clients = [await stack.enter_async_context(httpx.AsyncClient(base_url=each.base, timeout=30)) for each in servers]
+        given = Given(clients[0], beside, RealClock(), await root_of(beside))
+        burst = Burst(clients, await Scene.made(given, Size()))
+
+        async def kill() -> None:
+            for each in servers:
+                each.kill()
+            await asyncio.to_thread(stack.enter_context, servers[0])
+
+        await burst.play(kill, after=25)
+        assert burst.told["no answer"] > 0
+        await burst.check(given)
+    if kind == "sqlite":
+        checked = sqlite3.connect(shared.partition(":///")[2])
+        assert checked.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        checked.close()

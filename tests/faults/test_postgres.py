@@ -1,0 +1,64 @@
+"""PostgreSQL restarts and freezes under load: clean 503s within a bound, no answer lost, and the service is back by itself."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from app.world import World
+from tests.concurrency.workers import RealClock, root_of, server
+from tests.faults.bursts import Burst, Scene, Size
+from tests.faults.peaks import Look, look, served, strain
+from tests.given import Given
+from tests.postgres import Server
+
+SHORT = {f"LICENTIA_DATABASE_{name}_TIMEOUT": "1" for name in ("CONNECT", "POOL", "STATEMENT")}
+LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=2)
+"""Shorter than the server keeps a connection: no request meets its end."""
+FROZEN = 3.0
+BOUND = 5.0
+"""Seconds: a second for a connection of the pool, one to connect, two for a statement that is cut; and some for a busy machine."""
+
+
+async def test_postgresql_restarts_and_freezes_under_load(own_postgres: Server, own: World, tmp_path: Path) -> None:
+    with server(tmp_path, own_postgres.url("faults"), **SHORT) as running:
+        async with httpx.AsyncClient(base_url=running.base, timeout=30, limits=LIMITS) as client:
+            given = Given(client, own, RealClock(), await root_of(own))
+            await restarts(given, own_postgres)
+            await freezes(given, own_postgres)
+        assert max(served(running.log)) < BOUND * strain()
+
+
+async def restarts(given: Given, database: Server) -> None:
+    burst = Burst((given.client,), await Scene.made(given, Size()))
+    await burst.play(lambda: asyncio.to_thread(database.restart), after=25)
+    assert burst.told["503 unavailable"] > 0
+    assert burst.told["no answer"] == 0
+    await burst.check(given)
+
+
+async def freezes(given: Given, database: Server) -> None:
+    burst = Burst((given.client,), await Scene.made(given, Size()))
+    looks: list[Look] = []
+
+    async def freeze() -> None:
+        database.freeze()
+        try:
+            for _ in range(2):
+                seen = asyncio.gather(*(asyncio.to_thread(look, str(given.client.base_url), path) for path in ("/healthz", "/readyz")))
+                await asyncio.sleep(FROZEN / 2)
+                looks.extend(await seen)
+        finally:
+            database.thaw()
+
+    await burst.play(freeze, after=25)
+    healthy, ready = looks[::2], looks[1::2]
+    assert {it.status for it in healthy} == {200}
+    assert max(it.seconds for it in healthy) < 0.5 * strain()
+    assert {it.status for it in ready} == {503}
+    assert max(it.seconds for it in ready) < 2.0
+    assert {it.body["faults"][0] for it in ready} == {"the database does not answer (TimeoutError)"}
+    assert burst.told["503 busy"] + burst.told["503 unavailable"] + burst.told["503 outcome_unknown"] > 0
+    assert burst.told["no answer"] == 0
+    await burst.check(given)
+    assert (await given.client.get("/readyz")).status_code == 200
