@@ -15,12 +15,14 @@ GRACE = 1.0
 
 
 class Watch:
-    """One timer for one connection. `fired`: it was cut, because its answer did not come within `seconds` (0: it may take for ever)."""
+    """One timer for one connection. `until`: when whoever waits on it has waited enough. `fired`: it was cut, because its answer did not
+    come within `seconds` (0: it may take for ever)."""
 
     def __init__(self, driver: Any, seconds: float) -> None:
         self.driver = driver
         self.seconds = seconds
         self.fired = False
+        self.until: float | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -45,14 +47,24 @@ class Watch:
         return found
 
     def arm(self) -> None:
-        self.rest()
+        """From now on. The timer is set anew only when it has run down: to set one costs more than all the rest of this."""
         if self.seconds:
-            self.timer = asyncio.get_running_loop().call_later(self.seconds, self._cut)
+            loop = asyncio.get_running_loop()
+            self.until = loop.time() + self.seconds
+            if self.timer is None:
+                self.timer = loop.call_at(self.until, self._look, loop)
 
     def rest(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        self.until = None
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.timer = None
+        if self.until is None or self.fired:
+            return
+        if loop.time() < self.until:
+            self.timer = loop.call_at(self.until, self._look, loop)
+        else:
+            self._cut()
 
     def _cut(self) -> None:
         """Whoever waits on the connection hears at once that it is lost."""

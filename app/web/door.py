@@ -27,6 +27,7 @@ _PLAIN = re.compile(r"[a-z0-9._-]{1,64}")
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
+_BODY = {b"content-length", b"transfer-encoding"}
 _JSON = (b"content-type", b"application/json")
 _UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 GONE = 499
@@ -40,6 +41,7 @@ class Knock(NamedTuple):
 
     request_id: str | None
     refused: Problem | None
+    body: bool
 
 
 class Door:
@@ -80,7 +82,7 @@ class Door:
             if refused is not None:
                 await render(refused)(scope, receive, leave)
             else:
-                await self.app(scope, body.receive, leave)
+                await self.app(scope, body.receive if knock.body else receive, leave)
         except ClientDisconnect:
             status = GONE
         except Exception as error:  # noqa: BLE001  the last line of defence: a 500 that says nothing
@@ -157,9 +159,10 @@ def _knock(scope: Scope, max_body: int) -> Knock:
     """The id, and why the body cannot be read as plain JSON. If it can, it is labelled so (no cookies anywhere, so this is safe)."""
     sent: bytes | None = None
     refused: Problem | None = None
-    kept = []
+    kept, body = [], False
     for header in scope["headers"]:
         name, value = header
+        body = body or name in _BODY
         if name == b"x-request-id" and sent is None:
             sent = value
         elif name in _JUDGED and refused is None:
@@ -168,7 +171,7 @@ def _knock(scope: Scope, max_body: int) -> Knock:
             kept.append(header)
     if refused is None:
         scope["headers"] = [*kept, _JSON]
-    return Knock(_sane(sent), refused)
+    return Knock(_sane(sent), refused, body)
 
 
 def _sane(sent: bytes | None) -> str | None:

@@ -8,9 +8,9 @@ import pytest
 from app.base.settings import Settings
 from app.world import World
 from tests import databases, postgres
-from tests.conftest import SECRETS
+from tests.conftest import SECRETS, NewPostgres
 
-pytest.register_assert_rewrite("tests.faults.bursts")
+pytest.register_assert_rewrite("tests.faults.bursts", "tests.concurrency.seat_races")
 
 
 @pytest.fixture(scope="session")
@@ -34,5 +34,14 @@ async def own(own_postgres: postgres.Server) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path
+async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
+    """The address of a migrated database that several processes may open."""
+    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
+
+
+@pytest.fixture
+async def beside(shared: str) -> AsyncIterator[World]:
+    """The world of a process on it that serves nobody."""
+    made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared}))
+    yield made
+    await made.db.close()

@@ -8,12 +8,9 @@ from pathlib import Path
 import httpx
 
 from app.world import World
-from tests.concurrency.conftest import beside, shared
 from tests.concurrency.workers import RealClock, root_of, server
 from tests.faults.bursts import Burst, Scene, Size
 from tests.given import Given
-
-__all__ = ["beside", "shared"]
 
 
 async def test_what_was_answered_outlives_a_kill(shared: str, beside: World, kind: str, tmp_path: Path) -> None:
