@@ -3,17 +3,18 @@ the next time."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import func, select
 
 from app.agreements import seals
+from app.base.beside import beside, rest
 from app.db.types import UtcDateTime
 from app.world import World
 
-GRACE = 10.0
 SWEEPS = timedelta(hours=1)
 SKEW = timedelta(seconds=2)
 
@@ -23,23 +24,15 @@ log = structlog.get_logger("licentia.seals")
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[None]:
     """Events are sealed while the block runs. At its end a seal that is being made is finished first."""
-    leaving = asyncio.Event()
-    task = asyncio.create_task(_watch(world, leaving))
-    try:
+    async with beside(partial(_watch, world)):
         yield
-    finally:
-        leaving.set()
-        await asyncio.wait({task}, timeout=GRACE)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _watch(world: World, leaving: asyncio.Event) -> None:
     swept: datetime | None = None
     while not leaving.is_set():
         swept = await _round(world, leaving, swept)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(leaving.wait(), world.settings.seal_interval.total_seconds())
+        await rest(leaving, world.settings.seal_interval.total_seconds())
 
 
 async def _round(world: World, leaving: asyncio.Event, swept: datetime | None) -> datetime | None:

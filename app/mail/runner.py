@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 
+from app.base.beside import beside
 from app.mail import outbox
 from app.mail.transports import Transport, transport_of
 from app.world import World
@@ -15,28 +17,19 @@ CALM, BRISK = 5.0, 1.0
 COMMITS = 0.05
 """The bell is rung inside of the writer's transaction; after so many seconds it has usually committed."""
 WATCHFUL = 10
-GRACE = 10.0
 
 log = structlog.get_logger("licentia.mail")
 
 
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[None]:
-    """Letters leave while the block runs. At its end what is being sent is finished first, for `GRACE` seconds at most."""
+    """Letters leave while the block runs. At its end what is being sent is finished first, for some seconds at most."""
     transport = transport_of(world.settings)
     if transport is None:
         yield
         return
-    leaving = asyncio.Event()
-    task = asyncio.create_task(_carry(world, transport, leaving))
-    try:
+    async with beside(partial(_carry, world, transport), world.mail_posted.ring):
         yield
-    finally:
-        leaving.set()
-        world.mail_posted.ring()
-        await asyncio.wait({task}, timeout=GRACE)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _carry(world: World, transport: Transport, leaving: asyncio.Event) -> None:

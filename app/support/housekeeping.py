@@ -6,12 +6,14 @@ is past its time counts no more, whether its row is still there or not.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from prometheus_client import Counter
 
 from app.agreements import retention as agreements
+from app.base.beside import beside, rest
 from app.events import retention as events
 from app.licenses import retention as licenses
 from app.login import retention as login
@@ -23,7 +25,6 @@ EVERY = 600.0
 """Seconds between two rounds."""
 PAUSE = 0.05
 """Seconds between two batches, so that SQLite's other writers get their turn."""
-GRACE = 10.0
 
 Step = Callable[[World], Awaitable[int]]
 """Deletes a batch, in a transaction of its own; how many rows."""
@@ -55,21 +56,14 @@ log = structlog.get_logger("licentia.housekeeping")
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[None]:
     """Old rows go while the block runs. At its end a batch that is under way is finished first."""
-    leaving = asyncio.Event()
-    task = asyncio.create_task(_keep_house(world, leaving))
-    try:
+    async with beside(partial(_keep_house, world)):
         yield
-    finally:
-        leaving.set()
-        await asyncio.wait({task}, timeout=GRACE)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _keep_house(world: World, leaving: asyncio.Event) -> None:
     while not leaving.is_set():
         await tidy(world, leaving)
-        await _wait(leaving, EVERY)
+        await rest(leaving, EVERY)
 
 
 async def tidy(world: World, leaving: asyncio.Event | None = None) -> dict[str, int]:
@@ -91,10 +85,5 @@ async def _all(world: World, what: str, step: Step, leaving: asyncio.Event) -> i
     while not leaving.is_set() and (batch := await step(world)):
         PRUNED.labels(what).inc(batch)
         rows += batch
-        await _wait(leaving, PAUSE)
+        await rest(leaving, PAUSE)
     return rows
-
-
-async def _wait(leaving: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(leaving.wait(), seconds)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from app.base.beside import GRACE
 from app.base.settings import Settings
 from app.base.spans import LAST_SPANS
-from app.mail.runner import GRACE
 from app.main import ROUTERS
 from tests.house.source import ROOT
 
