@@ -52,7 +52,17 @@ class Accepts:
         for number in count():
             user, now = self.users[number % len(self.users)], self.world.clock.now()
             by = Subject(
-                user, UUID(int=number + 1), ("pwd", "otp", "mfa"), now, now, None, now, email_verified=True, has_second_factor=True, epoch=0
+                user,
+                UUID(int=number + 1),
+                ("pwd", "otp", "mfa"),
+                now,
+                now,
+                None,
+                now,
+                email_verified=True,
+                has_second_factor=True,
+                let_in=False,
+                epoch=0,
             )
             yield Act(user, EventType.ACCEPTED, now, self.about, Actor("user", user), Hand(by, self.origin), claims={"dwell_ms": 1})
 

@@ -69,7 +69,10 @@ class Application:
             raise Unreachable(str(gone)) from gone
         if answer.status_code >= 500 or answer.status_code == 429:
             raise Unreachable(f"the server answers {answer.status_code}")
-        told: Told = answer.json() if answer.content else {}
+        try:
+            told: Told = answer.json() if answer.content else {}
+        except ValueError:
+            raise Unreachable("somebody else answers") from None
         if answer.is_error:
             raise Refused(told)
         return told

@@ -1,8 +1,9 @@
 """The facts of a decision by at most two prepared statements: who asks and what they have agreed to; then the license and its seat.
 
 Each statement sees one moment, and that moment is after the request came in: whatever was answered before (a logout, a revocation,
-a seat given back) is seen. One requirement's facts are of one moment. What is written between the two moments is as if it had
-been written just before or just after the call, for no transaction changes both halves so that only together they would refuse.
+a seat given back) is seen. One requirement's facts are of one moment; the two moments are milliseconds apart, and not of one transaction,
+which would cost as much again. So two writes between them can be seen in part: the second (a license reinstated) with what was before
+the first (a logout). Each half is true at its moment, and a grant of it ends within minutes.
 """
 
 from collections.abc import Sequence

@@ -17,4 +17,4 @@ async def decide(world: TheWorld, caller: Asker, origin: TheOrigin, body: Access
     who = caller if isinstance(caller, EndUser) else None
     device = caller if isinstance(caller, Device) else None
     request = body.request()
-    return AccessOut.of(await service.decide(world, origin.ip, who, device, request), request, world.clock.now())
+    return AccessOut.of(await service.decide(world, origin.ip, who, device, request), request)

@@ -57,7 +57,7 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the decision looks at, read in one transaction."""
+    """All that the decision looks at (`reading.py` says of which moments)."""
 
     requires: Sequence[str]
     session: SessionFacts | None
@@ -87,7 +87,8 @@ def decide(facts: Facts, now: datetime) -> Decision:
     requires = tuple(closed([*facts.requires, *(facts.license.requires if facts.license else ())]))
     wanted = frozenset(requires)
     identity = tuple(reason for check in _IDENTITY for reason in check(facts, wanted, now))
-    reasons = identity or tuple(reason for check in _REST for reason in check(facts, wanted, now))
+    rest = () if identity else tuple(reason for check in _REST for reason in check(facts, wanted, now))
+    reasons = identity or tuple(reason for reason in rest if reason.code in _OF_A_SEATS_USER) or rest
     return Decision(_with_hrefs(reasons), tuple(_warnings(facts, wanted, now)), requires, _boundary(facts, wanted, now))
 
 
@@ -95,13 +96,16 @@ def best(facts: Facts, candidates: Sequence[Standing], now: datetime) -> tuple[F
     """The decision over the license that answers best: fewest reasons, best standing, lasting longest.
 
     Where the product wants no license and none was named, having one that will not do is no worse than having none.
+    What could change the answer of any of them could change which answers best.
     """
     optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in closed(facts.requires)
     options: list[Standing | None] = [*candidates]
     if optional or not options:
         options.append(None)
     judged = [(it, decide(it, now)) for it in (replace(facts, license=license_) for license_ in options)]
-    return min(judged, key=lambda pair: _badness(pair[0], pair[1], now))
+    chosen, decision = min(judged, key=lambda pair: _badness(pair[0], pair[1], now))
+    moments = [each.check_again_at for _, each in judged if each.check_again_at is not None]
+    return chosen, replace(decision, check_again_at=min(moments, default=None))
 
 
 _RANK = ("active", "in_grace", "not_started", "expired", "suspended", "revoked")
@@ -189,6 +193,8 @@ def _eula(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     return [Reason(AGREEMENT_REQUIRED, "eula", "accept_agreement", "Read and accept the agreement.", {"documents": listed})]
 
 
+_OF_A_SEATS_USER = frozenset({"user_disabled", "login_required"})
+"""Reasons of identity that only the license can give: it seats users, and nobody whom it could seat is there."""
 Check = Callable[[Facts, frozenset[str], datetime], list[Reason]]
 _IDENTITY: tuple[Check, ...] = (_disabled, _logged_in, _email, _second_factor, _passkey)
 _REST: tuple[Check, ...] = (_license, _eula)

@@ -1,6 +1,5 @@
 """Wire shapes of the decision."""
 
-from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -68,8 +67,8 @@ class AccessOut(Shape):
     nonce: str | None
 
     @classmethod
-    def of(cls, answer: Answer, request: Request, now: datetime) -> Self:
-        decision, it, agreed = answer.decision, answer.facts.license, answer.facts.agreements
+    def of(cls, answer: Answer, request: Request) -> Self:
+        decision, it, agreed, now = answer.decision, answer.facts.license, answer.facts.agreements, answer.at
         return cls(
             allow=decision.allow,
             code=decision.reasons[0].code if decision.reasons else "ok",

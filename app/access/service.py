@@ -30,6 +30,7 @@ class Answer:
     acr: str | None
     amr: Sequence[str]
     grant: str | None = field(repr=False)
+    at: datetime
 
 
 async def decide(world: World, ip: str | None, who: EndUser | None, device: Device | None, request: Request) -> Answer:
@@ -41,11 +42,11 @@ async def decide(world: World, ip: str | None, who: EndUser | None, device: Devi
         await guesses.failed(world, ip, request.license_key)
     facts, decision = rules.best(found.facts, found.candidates, now)
     if decision.allow and not request.dry_run and facts.license is not None and licensing.renewal_due(facts.license, now):
-        facts = replace(facts, license=await _renewed(world, facts.license))
-        decision = rules.decide(facts, now)
+        renewed = await _renewed(world, facts.license)
+        facts, decision = rules.best(found.facts, [renewed if it is facts.license else it for it in found.candidates], now)
     decided("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
     level = acr(found.proofs, now, world.settings.second_factor_lifetime) if found.proofs else None
-    answer = Answer(decision, facts, level, found.amr, None)
+    answer = Answer(decision, facts, level, found.amr, None, now)
     if not decision.allow or request.dry_run:
         return answer
     return replace(answer, grant=_grant(world, sign, found.subject, request, answer, now))

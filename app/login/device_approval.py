@@ -17,7 +17,7 @@ from app.login import factors, rules, sessions, throttle, unfinished
 from app.login.device_codes import DeviceCode, DeviceCodeStatus
 from app.login.device_grant import user_hash
 from app.login.holds import hold_subject
-from app.login.problems import DeviceCodeDecided, DeviceCodeNotFound, EmailNotVerified, SecondFactorMissing, StepUpRequired
+from app.login.problems import DeviceCodeDecided, DeviceCodeNotFound, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired
 from app.login.rules import Account, Need, Wanted
 from app.login.sessions import Client
 from app.login.throttle import Window
@@ -130,6 +130,7 @@ async def _must_suffice(world: World, who: Subject, row: AnyRow) -> None:
     """
     if not who.email_verified:
         raise EmailNotVerified
+    factors.not_let_in(who)
     factors.not_by_recovery_code(who)
     now, proofs = world.clock.now(), sessions.proofs_of(who)
     counting = rules.lasting(proofs, now, world.settings.second_factor_lifetime)
@@ -139,6 +140,8 @@ async def _must_suffice(world: World, who: Subject, row: AnyRow) -> None:
         by_code = counting.second_factor == "otp" and counting.passkey_at is None
         locked = await throttle.standing(session, key, throttle.SECOND_FACTOR, now) if by_code and account.has_totp else None
     due = rules.approval_due(account, counting)
+    if due is Need.ENROLMENT and account.wants_passkey:
+        raise PasskeyMissing
     if due is Need.ENROLMENT:
         raise SecondFactorMissing("What is asked for wants a second factor; set one up first.")
     if due is not None:

@@ -161,5 +161,5 @@ async def _let_in(session: Session, world: World, origin: Origin, row: AnyRow) -
     approved = (DeviceCode.id == row.id, DeviceCode.status == DeviceCodeStatus.APPROVED, DeviceCode.expires_at > world.clock.now())
     if not (await session.execute(update(DeviceCode).where(*approved).values(status=DeviceCodeStatus.CONSUMED))).rowcount:
         raise ExpiredToken
-    client = Client(row.product, row.device, row.device_digest)
+    client = Client(row.product, row.device, row.device_digest, row.claimed_session_id)
     return await sessions.open_session(session, world, origin, row.user_id, row.auth_epoch, sessions.proofs_of(row), client)

@@ -59,9 +59,20 @@ class Added:
 def may_manage(world: World, who: Subject, age: timedelta | None = None) -> None:
     """Whether all that the account has was shown lately (R21, R22). Asked at both ends of an enrolment. Raises StepUpRequired."""
     age = age or world.settings.fresh_password
+    not_let_in(who)
     level = rules.proof_wanted(proofs_of(who), has_second_factor=who.has_second_factor, now=world.clock.now(), age=age)
     if level is not None:
         raise StepUpRequired("Show it again, then do this at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
+
+
+def not_let_in(who: Subject) -> None:
+    """A session that was let in by a short code has shown nothing itself, and what another has shown does not manage an account (R66).
+
+    Raises StepUpRequired.
+    """
+    if who.let_in:
+        level = "aal2" if who.has_second_factor else "aal1"
+        raise StepUpRequired("Show the factors in this session, or do it where you logged in.", {"acr_values": level, "max_age": 300})
 
 
 def not_by_recovery_code(who: Subject) -> None:

@@ -166,6 +166,7 @@ async def change(world: World, origin: Origin, who: Subject, email: str) -> None
 
 def _freshly(world: World, who: Subject, age: timedelta) -> None:
     """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (R28)."""
+    factors.not_let_in(who)
     at = who.second_factor_at if who.has_second_factor else who.password_at
     if "rc" in who.amr or not fresh(at, world.clock.now(), age):
         level = "aal2" if who.has_second_factor else "aal1"

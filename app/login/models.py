@@ -115,7 +115,8 @@ class Login(Base):
 class SessionRow(Base):
     """Who is in, how sure, since when. `amr` holds RFC 8176 values; assurance is computed from the instants.
 
-    `passkey_at` is when a passkey was last shown together with its user's PIN, fingerprint or face.
+    `passkey_at` is when a passkey was last shown together with its user's PIN, fingerprint or face. `let_in_by`: the session that let
+    this one in by a short code; until it has shown something itself, what it is sure of is the other's.
     A session is of the `auth_epoch` that its user had; when the user's rises, every older session is dead (R59). `rev` is bumped
     by whoever rotates its refresh token, so that they take turns. `product` and `device` are what the application said.
     """
@@ -128,6 +129,7 @@ class SessionRow(Base):
     password_at: Mapped[Instant | None]
     second_factor_at: Mapped[Instant | None]
     passkey_at: Mapped[Instant | None]
+    let_in_by: Mapped[Reference | None]
     ip: Mapped[str | None] = mapped_column(String(64))
     user_agent: Mapped[str | None] = mapped_column(String(512))
     auth_epoch: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -23,7 +23,7 @@ from app.login.relying_party import octets
 from app.login.rules import PASSKEY_LEVEL, Need, Proofs
 from app.login.sessions import Client
 from app.login.tokens import Opened
-from app.login.unfinished import Incomplete
+from app.login.unfinished import Incomplete, Pending
 from app.signing_keys.service import signer
 from app.users.models import Status
 from app.web.callers import Origin, UnfinishedLogin
@@ -59,7 +59,12 @@ async def _of_user(world: World, handle: UnfinishedLogin) -> Options:
         if not allowed:
             raise PasskeyMissing
         challenge = await ceremonies.begin(session, world, Kind.GET, Holder(pending.user_id, login_id=pending.login_id))
-    return passkeys.request(world, challenge, allowed, verifying=pending.level == PASSKEY_LEVEL)
+    return passkeys.request(world, challenge, allowed, verifying=_verifying(pending))
+
+
+def _verifying(pending: Pending) -> bool:
+    """Whether a touch is not enough: for a passkey's own level, and where no password stands beside it (R31)."""
+    return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
 async def show(world: World, origin: Origin, handle: UnfinishedLogin | None, credential: Credential) -> Opened | Incomplete:
@@ -106,7 +111,7 @@ async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credentia
     await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
     pending = await service.tried(world, origin, handle)
     answered = await ceremonies.answer(world, Kind.GET, Holder(pending.user_id, login_id=pending.login_id), credential)
-    it = await _judged(world, origin, answered, credential, pending.user_id, verifying=pending.level == PASSKEY_LEVEL)
+    it = await _judged(world, origin, answered, credential, pending.user_id, verifying=_verifying(pending))
     now = world.clock.now()
 
     async def spend(session: Session) -> bool:

@@ -6,20 +6,29 @@ They are the standard's, so members that we do not know are left aside, not refu
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from app.login.passkeys import Options
 from app.login.schemas import DeviceIn
 from app.web.shapes import Instant, Name, Shape, Slug
 
 
-def _octets(most: int) -> Any:
-    """Unpadded base64url of so many bytes at most (RFC 4648 section 5)."""
-    return Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=1, max_length=(most * 4 + 2) // 3)
+def _whole(text: str) -> str:
+    if len(text) % 4 == 1:
+        raise ValueError("is not unpadded base64url")
+    return text
 
 
-CredentialId = Annotated[str, _octets(1023)]
-ClientData = Annotated[str, _octets(4096)]
+Octets = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=2), AfterValidator(_whole)]
+"""Unpadded base64url (RFC 4648 section 5)."""
+
+
+def _most(octets: int) -> Any:
+    return Field(max_length=(octets * 4 + 2) // 3)
+
+
+CredentialId = Annotated[Octets, _most(1023)]
+ClientData = Annotated[Octets, _most(4096)]
 
 
 class Standard(Shape):
@@ -28,15 +37,15 @@ class Standard(Shape):
 
 class AttestationResponse(Standard):
     client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
-    attestation_object: Annotated[str, _octets(16_384), Field(alias="attestationObject")]
-    transports: Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=10)] = []
+    attestation_object: Annotated[Octets, _most(16_384), Field(alias="attestationObject")]
+    transports: Annotated[list[Annotated[str, Field(pattern=r"^[!-~]{1,32}$")]], Field(max_length=10)] = []
 
 
 class AssertionResponse(Standard):
     client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
-    authenticator_data: Annotated[str, _octets(4096), Field(alias="authenticatorData")]
-    signature: Annotated[str, _octets(8192), Field(repr=False)]
-    user_handle: Annotated[Annotated[str, _octets(64)] | None, Field(alias="userHandle")] = None
+    authenticator_data: Annotated[Octets, _most(4096), Field(alias="authenticatorData")]
+    signature: Annotated[Octets, _most(8192), Field(repr=False)]
+    user_handle: Annotated[Annotated[Octets, _most(64)] | None, Field(alias="userHandle")] = None
 
 
 class Credential(Standard):

@@ -17,13 +17,14 @@ from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.login import ceremonies, notices
+from app.login import ceremonies, notices, revocation
 from app.login.ceremonies import Answered, Challenge, Holder, Kind
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.owned import LIVE_PASSKEY as _LIVE
 from app.login.problems import PasskeyRefused, PasskeysOff, PasskeyTaken, TooManyPasskeys
 from app.login.relying_party import HANDLE_OCTETS, Known, Made, NotGenuine, RelyingParty, Shown, method, octets
 from app.mail.models import Template
+from app.users.erasure import still_there
 from app.users.models import User
 from app.world import World
 
@@ -173,10 +174,13 @@ def _ahead(count: int) -> ColumnElement[bool]:
 
 
 async def suspect(session: Session, world: World, it: Proven) -> None:
-    """Put a passkey out of use whose counter did not go forward: somebody may have a copy. Its owner is told (R32)."""
+    """Put a passkey out of use whose counter did not go forward: somebody may have a copy, and may be in by it. Its owner is told (R32)."""
+    if not await still_there(session, it.owner.user_id):  # the user's row first, as whoever ends sessions takes it
+        return
     behind = update(Factor).where(Factor.id == it.factor_id, _LIVE, ~_ahead(it.shown.sign_count)).values(state=FactorState.SUSPECT)
     if not (await session.execute(behind)).rowcount:
         return
     user_id, about = it.owner.user_id, ("factor", it.factor_id)
     await record(session, world, "factor.suspected", Actor.system(), about, user_id, kind=FactorKind.PASSKEY)
+    await revocation.end_those_by_passkey(session, world, Actor.system(), user_id)
     await notices.notify(session, world, user_id, Template.PASSKEY_SUSPECTED)

@@ -19,7 +19,7 @@ from webauthn import (
     verify_authentication_response,
     verify_registration_response,
 )
-from webauthn.helpers import options_to_json_dict
+from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography, options_to_json_dict
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
@@ -148,10 +148,12 @@ class RelyingParty:
                 require_user_verification=True,
                 supported_pub_key_algs=ALGORITHMS,
             )
+            decoded_public_key_to_cryptography(decode_credential_public_key(it.credential_public_key))  # a key that can verify
+            named = octets(credential["id"])
         except _MALFORMED as wrong:
             raise NotGenuine(type(wrong).__name__) from wrong
-        if len(it.credential_id) > MAX_CREDENTIAL_ID:
-            raise NotGenuine("credential id too long")
+        if len(it.credential_id) > MAX_CREDENTIAL_ID or it.credential_id != named:
+            raise NotGenuine("another credential id, or one that is too long")
         synced = it.credential_device_type is CredentialDeviceType.MULTI_DEVICE
         return Made(it.credential_id, it.credential_public_key, it.sign_count, synced, it.credential_backed_up)
 

@@ -43,6 +43,14 @@ async def end_all(
     return epoch
 
 
+async def end_those_by_passkey(session: Session, world: World, by: Actor, user_id: UUID) -> None:
+    """End every session that a passkey was shown in: a copy of it may have opened any of them."""
+    mine = (SessionRow.user_id == user_id, SessionRow.passkey_at.is_not(None), SessionRow.revoked_at.is_(None))
+    ended = update(SessionRow).where(*mine).values(revoked_at=world.clock.now(), revoked_reason="passkey_suspected")
+    if count := (await session.execute(ended)).rowcount:
+        await record(session, world, "sessions.revoked", by, ("user", user_id), user_id, reason="passkey_suspected", count=count)
+
+
 async def drop_oldest(session: Session, world: World, user_id: UUID, now: datetime) -> None:
     """Let the oldest go beyond what one user may have. The caller holds the user's row, so that twins take turns."""
     live = and_(SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)

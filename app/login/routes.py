@@ -1,12 +1,12 @@
 """`/v1/login` and its steps, `/v1/step-up`, tokens, and creating end users."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Response
 
 from app.catalog.problems import ProductNotFound
 from app.login import accounts, login_code, me_routes, operator_routes, passkey_routes, revocation, service, sessions, tokens, unfinished
-from app.login.passkey_routes import told
+from app.login.passkey_routes import MORE, told
 from app.login.problems import (
     CodeRefused,
     EnrolmentNotFound,
@@ -39,7 +39,6 @@ from app.web.routing import router as new_router
 
 router = new_router("login")
 Writes = Annotated[Operator, Depends(Operates("users:write"))]
-MORE: dict[int | str, dict[str, Any]] = {202: {"model": LoginIncomplete, "description": "That was right; `next` says what else is wanted"}}
 
 
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))

@@ -30,6 +30,7 @@ _columns = (
     SessionRow.password_at,
     SessionRow.second_factor_at,
     SessionRow.passkey_at,
+    SessionRow.let_in_by,
     SessionRow.expires_at.label("session_expires_at"),
     SessionRow.auth_epoch.label("session_epoch"),
     SessionRow.revoked_at,
@@ -46,11 +47,13 @@ _session = (
 
 @dataclass(frozen=True)
 class Client:
-    """What the application said about itself when it logged in. `digest` recognises the device again."""
+    """What the application said about itself when it logged in. `digest` recognises the device again; `let_in_by` is the session that
+    approved its short code."""
 
     product: str | None = None
     device: Mapping[str, Any] | None = None
     digest: bytes | None = None
+    let_in_by: UUID | None = None
 
 
 def client_of(world: World, product: str | None, device: Mapping[str, Any] | None) -> Client:
@@ -79,6 +82,7 @@ async def open_session(
         "password_at": proofs.password_at,
         "second_factor_at": proofs.second_factor_at,
         "passkey_at": proofs.passkey_at,
+        "let_in_by": client.let_in_by,
         "ip": origin.ip,
         "user_agent": origin.user_agent,
         "auth_epoch": epoch,
@@ -104,7 +108,7 @@ async def raise_session(
     """The same session with a second factor just shown, and new tokens (R55); None if it was revoked meanwhile."""
     now = world.clock.now()
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
-    shown = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at}
+    shown = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at, "let_in_by": None}
     raised = update(SessionRow).where(*live).values(shown).returning(*table(SessionRow).columns)
     found = (await session.execute(raised)).one_or_none()
     if found is None:
@@ -166,6 +170,7 @@ async def subject(world: World, holder: EndUser) -> Subject:
         password_at=row.password_at,
         email_verified=row.email_verified_at is not None,
         has_second_factor=row.has_second_factor,
+        let_in=row.let_in_by is not None,
         epoch=row.session_epoch,
     )
 

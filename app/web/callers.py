@@ -70,7 +70,10 @@ class EndUser:
 
 @dataclass(frozen=True)
 class Subject(EndUser):
-    """An end user whose session and account were just looked up and found good. `epoch` is the account's at that moment."""
+    """An end user whose session and account were just looked up and found good. `epoch` is the account's at that moment.
+
+    `let_in`: by a short code that another session approved; this one has shown nothing itself yet.
+    """
 
     amr: tuple[str, ...]
     auth_time: datetime
@@ -79,6 +82,7 @@ class Subject(EndUser):
     password_at: datetime | None
     email_verified: bool
     has_second_factor: bool
+    let_in: bool
     epoch: int
 
 

@@ -29,7 +29,7 @@ HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 _FORM = re.compile(r"[\x21-\x7e]{1,200}")
 _LASTING = {STATUS[kind] for kind in (Kind.CONFLICT, Kind.GONE, Kind.NOT_FOUND)}
-_NAMES = ("license_key", "activation_code", "identifier", "refresh_token", "email", "token", "device_code")
+_NAMES = ("license_key", "activation_code", "identifier", "refresh_token", "email", "token", "device_code", "credential")
 _HEADERS = ("content-type", "location")
 
 Answer = Callable[[Request], Awaitable[Response]]

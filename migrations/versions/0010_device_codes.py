@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("sessions", sa.Column("let_in_by", sa.Uuid(), nullable=True))
     op.create_table(
         "device_codes",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -47,3 +48,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("device_codes")
+    with op.batch_alter_table("sessions", recreate="never") as sessions:
+        sessions.drop_column("let_in_by")

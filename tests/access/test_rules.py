@@ -26,8 +26,7 @@ ORDER = [
     "device_required", "not_activated", "lease_expired", "feature_missing", "agreement_required", "agreement_declined",
 ]  # fmt: skip
 """The table of the contract, read downwards."""
-OF_A_SEATS_USER = {"user_disabled", "login_required"}
-"""Of a license that is one person's, in the places of `user_not_assigned` and `device_required`."""
+IDENTITY = set(ORDER[:5])
 
 
 def codes(facts: Facts, now: datetime = NOW) -> list[str]:
@@ -37,18 +36,16 @@ def codes(facts: Facts, now: datetime = NOW) -> list[str]:
 @given(STORIES)
 def test_reasons_come_in_the_order_of_the_contract_each_once(story: Story) -> None:
     found = codes(story.at(NOW))
-    rest = found if story.facts.license is None else [code for code in found if code not in OF_A_SEATS_USER]
-    places = [ORDER.index(code) for code in rest]
+    places = [ORDER.index(code) for code in found]
     assert places == sorted(set(places))
     assert len(found) == len(set(found))
 
 
 @given(STORIES)
 def test_identity_reasons_come_alone(story: Story) -> None:
-    decision = rules.decide(story.at(NOW), NOW)
-    requirements = {reason.requirement for reason in decision.reasons if reason.code not in OF_A_SEATS_USER}
-    identity = {"login", "second_factor", "passkey"}
-    assert not (requirements & identity) or requirements <= identity
+    """Also those that only the license can give, which seats users."""
+    found = set(codes(story.at(NOW)))
+    assert not (found & IDENTITY) or found <= IDENTITY
 
 
 @given(STORIES)
