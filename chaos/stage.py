@@ -3,8 +3,10 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Self
 
@@ -88,23 +90,25 @@ async def stage(home: Path, url: str, workers: int, before: Sequence[str] = (), 
 
 @dataclass
 class Looks:
-    """Somebody who asks `/healthz` (or another path) ten times a second, by a thread and a connection of their own."""
+    """Somebody who asks `/healthz` (or another path) ten times a second, from a process of their own: what they measure is the server."""
 
     base: str
     path: str = "/healthz"
     seen: list[Look] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
+        self.apart = ProcessPoolExecutor(1, get_context("spawn"))
         self.task = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+        await asyncio.to_thread(self.apart.shutdown)
 
     async def _watch(self) -> None:
         while True:
-            self.seen.append(await asyncio.to_thread(look, self.base, self.path))
+            self.seen.append(await asyncio.get_running_loop().run_in_executor(self.apart, look, self.base, self.path))
             await asyncio.sleep(0.1)
 
     @property
