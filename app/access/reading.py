@@ -1,9 +1,7 @@
 """The facts of a decision by at most two prepared statements: who asks and what they have agreed to; then the license and its seat.
 
-Each statement sees one moment, and that moment is after the request came in: whatever was answered before (a logout, a revocation,
-a seat given back) is seen. One requirement's facts are of one moment; the two moments are milliseconds apart, and not of one transaction,
-which would cost as much again. So two writes between them can be seen in part: the second (a license reinstated) with what was before
-the first (a logout). Each half is true at its moment, and a grant of it ends within minutes.
+Both see one moment, in a transaction that cannot write; and that moment is after the request came in: whatever was answered before (a
+logout, a revocation, a seat given back) is seen. Of somebody who is not logged in there is one statement to ask, and one moment.
 """
 
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from app.agreements.models import AgreementDocument, AgreementState, AgreementVe
 from app.agreements.service import MINE, PUBLISHED_AHEAD, STANDING, standing_in
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
+from app.db.lane import Rows
 from app.db.types import AnyRow
 from app.licenses import standing
 from app.licenses.keys import key_digest
@@ -71,21 +70,26 @@ async def read(world: World, who: EndUser | None, device: Device | None, request
     """Raises ProductNotFound."""
     if who is None:
         return await _of_nobody(world, device, request, now)
-    rows = await world.db.rows(_person, {"code": request.product, "session_id": who.session_id, "user": who.id})
-    if not rows:
+    return await world.db.snapshot(lambda rows: _of_somebody(world, rows, who, device, request, now))
+
+
+async def _of_somebody(world: World, rows: Rows, who: EndUser, device: Device | None, request: Request, now: datetime) -> Found:
+    found = await rows(_person, {"code": request.product, "session_id": who.session_id, "user": who.id})
+    if not found:
         raise ProductNotFound
-    row = rows[0]
+    row = found[0]
     login = _session(row, now, who, passkeys=world.settings.passkeys) if row.session_id is not None else None
     facts = replace(_facts(world, device, request, row.requires), session=login)
     if login is None or not login.present(now):
-        return Found(facts, await _licenses(world, None, device, request, now))
-    facts = replace(facts, asked=replace(facts.asked, user=True), agreements=standing_in(world, rows).compliance(now))
-    return Found(facts, await _licenses(world, who, device, request, now), who, Proofs(row.password_at, row.second_factor_at), row.amr)
+        return Found(facts, await _licenses(world, rows, None, device, request, now))
+    facts = replace(facts, asked=replace(facts.asked, user=True), agreements=standing_in(world, found).compliance(now))
+    licenses = await _licenses(world, rows, who, device, request, now)
+    return Found(facts, licenses, who, Proofs(row.password_at, row.second_factor_at), row.amr)
 
 
 async def _of_nobody(world: World, device: Device | None, request: Request, now: datetime) -> Found:
     """A license that is named tells what its product requires; the product itself is only asked when there is none."""
-    candidates = await _licenses(world, None, device, request, now)
+    candidates = await _licenses(world, world.db.rows, None, device, request, now)
     if candidates:
         return Found(_facts(world, device, request, candidates[0].requires), candidates)
     product = await world.db.one(_product, {"code": request.product})
@@ -120,17 +124,19 @@ def _session(row: AnyRow, now: datetime, who: EndUser, *, passkeys: bool) -> Ses
     )
 
 
-async def _licenses(world: World, who: EndUser | None, device: Device | None, request: Request, now: datetime) -> Sequence[Standing]:
+async def _licenses(
+    world: World, rows: Rows, who: EndUser | None, device: Device | None, request: Request, now: datetime
+) -> Sequence[Standing]:
     """The license that the caller names by key or seat; else all of the user's own. One statement, or none."""
     user_id = who.id if who is not None else None
     if request.license_key is not None:
         digest = key_digest(world.keys.lookup, request.license_key)
         named = standing.facts(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product, key_hash=digest)
-        return await standing.found(world, standing.BY_KEY, named)
+        return await standing.found(rows, standing.BY_KEY, named)
     if device is not None:
         named = standing.facts(now, license_id=device.license_id, seat_id=device.activation_id)
-        return [it for it in await standing.found(world, standing.BY_SEAT, named) if it.product == request.product]
+        return [it for it in await standing.found(rows, standing.BY_SEAT, named) if it.product == request.product]
     if user_id is None:
         return ()
     own = standing.facts(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product)
-    return await standing.found(world, standing.BY_USER, own)
+    return await standing.found(rows, standing.BY_USER, own)

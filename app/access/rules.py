@@ -57,7 +57,7 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the decision looks at (`reading.py` says of which moments)."""
+    """All that the decision looks at, read in one transaction."""
 
     requires: Sequence[str]
     session: SessionFacts | None

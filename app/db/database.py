@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError, MultipleResultsFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.base.problems import OutcomeUnknown
+from app.base.problems import OutcomeUnknown, Problem
 from app.db import dialect
 from app.db.dialect import Patience
-from app.db.lane import Lane
+from app.db.lane import Lane, Rows
 from app.db.types import AnyRow, AnySelect
 
 Session: TypeAlias = AsyncConnection
@@ -134,6 +134,22 @@ class Database:
             return (await session.execute(statement, parameters)).all()
 
         return await self.find(ask)
+
+    async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
+        """What `ask` finds by hot reads that all see one moment (REPEATABLE READ). Raises whatever `ask` refuses."""
+        if self.lane.width:
+            try:
+                return await self.lane.snapshot(ask)
+            except (Problem, PoolTimeout, TimeoutError, TypeError):
+                raise
+            except Exception:  # noqa: BLE001, S110  as in `rows`
+                pass
+        async with self.read() as session:
+
+            async def rows(statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
+                return (await session.execute(statement, parameters)).all()
+
+            return await ask(rows)
 
     @asynccontextmanager
     async def write(self, *, stands: bool = False) -> AsyncIterator[Session]:

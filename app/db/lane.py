@@ -1,13 +1,15 @@
 """The fast lane: one prepared statement straight through the driver, on connections that are kept for nothing else.
 
-Core still writes the SQL and converts values both ways; what is left out is what a single read does not need: a transaction,
-a cursor, a turn of the pool, a reset. It refuses statements that are not complete when they are compiled (`IN` over a list).
+Core still writes the SQL and converts values both ways; what is left out is what a single read does not need: a transaction (but for
+`snapshot`), a cursor, a turn of the pool, a reset. It refuses statements that are not complete when they are compiled (`IN` over a list).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Dialect
@@ -18,10 +20,14 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import greenlet_spawn
 
+from app.base.problems import Problem
 from app.db.types import AnyRow, AnySelect
 from app.db.watch import Watch
 
 Convert = Callable[[Any], Any]
+Found = TypeVar("Found")
+Rows: TypeAlias = Callable[[AnySelect, Mapping[str, Any]], Awaitable[Sequence[AnyRow]]]
+"""Every row of a statement that was built once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,29 +79,41 @@ class Kept:
         self.connection = connection
         self.driver: Any = connection.driver_connection
         if spoken.name == "sqlite":
-            self.fetch = self._of_sqlite
+            self.fetch, self.run = self._of_sqlite, self._run_in_sqlite
         else:
-            self.fetch, self.watch = self._of_postgresql, Watch.of(connection)
+            self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watch.of(connection)
         self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
 
     async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
         found: Sequence[Any] = await self.driver.execute_fetchall(prepared.text, values)  # one hop to the driver's thread and back
         return found
 
+    async def _run_in_sqlite(self, text: str) -> None:
+        await self.driver.execute_fetchall(text)
+
     async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
-        self.watch.arm()
-        try:
+        with self._watched():
             statement = self.statements.get(prepared)
             if statement is None:
                 statement = self.statements[prepared] = await self.driver.prepare(prepared.text)
             found: Sequence[Any] = await statement.fetch(*values)
+        return found
+
+    async def _run_in_postgresql(self, text: str) -> None:
+        with self._watched():
+            await self.driver.execute(text)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        self.watch.arm()
+        try:
+            yield
         except Exception as error:
             if self.watch.fired:
                 raise PoolTimeout("the database did not answer in time") from error
             raise
         finally:
             self.watch.rest()
-        return found
 
 
 class Lane:
@@ -111,6 +129,7 @@ class Lane:
         self.turns = asyncio.Semaphore(width)
         self.idle: list[Kept] = []
         self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
+        self.begin = "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         """Raises whatever the driver raises, and the pool's TimeoutError when no turn comes in time."""
@@ -131,17 +150,42 @@ class Lane:
             raise PoolTimeout("every connection of the fast lane is busy") from late
 
     async def _rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+        async with self._kept() as kept:
+            return await self._found(kept, statement, parameters)
+
+    async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
+        """What `ask` finds by statements that all see one moment. Raises as `rows` does, and whatever `ask` refuses."""
+        await self._turn()
+        try:
+            async with self._kept() as kept:
+                await kept.run(self.begin)
+                refusal: Problem | None = None
+                try:
+                    found = await ask(partial(self._found, kept))
+                except Problem as problem:  # a refusal is no fault of the connection
+                    refusal = problem
+                await kept.run("COMMIT")
+        finally:
+            self.turns.release()
+        if refusal is not None:
+            raise refusal
+        return found
+
+    @asynccontextmanager
+    async def _kept(self) -> AsyncIterator[Kept]:
         kept = self.idle.pop() if self.idle else Kept(await self.engine.raw_connection(), self.engine.dialect)
         try:
-            prepared = self.prepared.get(statement)
-            if prepared is None:
-                prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)
-            raw = await kept.fetch(prepared, prepared.values(parameters))
+            yield kept
         except BaseException:  # also a caller who went away: nobody knows what the connection is in the middle of
             await greenlet_spawn(kept.connection.invalidate)
             raise
         self.idle.append(kept)
-        return prepared.rows(raw)
+
+    async def _found(self, kept: Kept, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+        prepared = self.prepared.get(statement)
+        if prepared is None:
+            prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)
+        return prepared.rows(await kept.fetch(prepared, prepared.values(parameters)))
 
     async def close(self) -> None:
         """Give the idle connections back to the pool, so that its end is theirs."""

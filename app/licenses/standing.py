@@ -11,11 +11,11 @@ from sqlalchemy.orm import aliased
 from app.catalog.models import Policy, Product, SeatBy
 from app.catalog.rules import BY_USER as SEATED_BY_USER
 from app.db.database import Session
+from app.db.lane import Rows
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
 from app.licenses.rules import Seat, Standing
 from app.users.models import Status, User
-from app.world import World
 
 _NOW = bindparam("now", type_=UtcDateTime)
 _USER = bindparam("user_id", type_=Uuid)
@@ -181,6 +181,6 @@ async def standing(session: Session, statement: AnySelect, parameters: Mapping[s
     return read(row) if row is not None else None
 
 
-async def found(world: World, statement: AnySelect, parameters: Mapping[str, Any]) -> list[Standing]:
-    """Every license that the statement finds, by the fast lane."""
-    return [read(row) for row in await world.db.rows(statement, parameters)]
+async def found(rows: Rows, statement: AnySelect, parameters: Mapping[str, Any]) -> list[Standing]:
+    """Every license that the statement finds."""
+    return [read(row) for row in await rows(statement, parameters)]

@@ -15,18 +15,18 @@ from app.db.lane import Lane
 def seen(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The text of every statement within the block: those of the fast lane, and those of SQLAlchemy's own way."""
     texts: list[str] = []
-    rows = Lane.rows
+    found = Lane._found
 
-    async def told(lane: Lane, statement: Any, parameters: Any) -> Any:
+    async def told(lane: Lane, kept: Any, statement: Any, parameters: Any) -> Any:
         texts.append(str(statement))
-        return await rows(lane, statement, parameters)
+        return await found(lane, kept, statement, parameters)
 
     def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         texts.append(statement)
 
     engines = {database.reader.sync_engine, database.writer.sync_engine}
     with monkeypatch.context() as patched:
-        patched.setattr(Lane, "rows", told)
+        patched.setattr(Lane, "_found", told)
         for engine in engines:
             event.listen(engine, "before_cursor_execute", executed)
         try:

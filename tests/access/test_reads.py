@@ -10,6 +10,7 @@ from sqlalchemy import update
 from app.base.clock import Clock
 from app.catalog.models import Policy
 from app.db.base import table
+from app.db.lane import Lane
 from tests.access.statements import seen
 from tests.access.test_decision import HERE, allowed, codes
 from tests.agreements import making
@@ -129,3 +130,25 @@ async def test_an_error_inside_is_no_answer(given: Given, app: FastAPI) -> None:
     problem(await given.client.post("/v1/access", json=ask), 500, "internal_error")
     app.state.world = replace(given.world, clock=cast("Clock", None))
     problem(await given.client.post("/v1/access", json=ask), 500, "internal_error")
+
+
+async def test_both_reads_are_of_one_moment(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written between them is not seen by half: a license that comes back after a logout lets nobody in."""
+    product = await given.product(requires=["license", "login"])
+    license_ = await given.license(await given.policy(product))
+    person = await given.logged_in()
+    await given.post(f"/v1/licenses/{license_['id']}/suspend")
+    found = Lane._found
+
+    async def between(lane: Lane, kept: Any, statement: Any, parameters: Any) -> Any:
+        rows = await found(lane, kept, statement, parameters)
+        if "sessions" in str(statement) and "agreement_documents" in str(statement):
+            monkeypatch.setattr(Lane, "_found", found)
+            given.expect(await given.client.post("/v1/logout", headers=person.auth))
+            await given.post(f"/v1/licenses/{license_['id']}/reinstate")
+        return rows
+
+    monkeypatch.setattr(Lane, "_found", between)
+    told = await given.access(product["code"], person, license_key=license_["key"])
+    assert codes(told) == ["license_suspended"]
+    assert codes(await given.access(product["code"], person, license_key=license_["key"])) == ["login_required"]
