@@ -4,7 +4,7 @@ Both see one moment, in a transaction that cannot write; and that moment is afte
 logout, a revocation, a seat given back) is seen. Of somebody who is not logged in there is one statement to ask, and one moment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from app.agreements.service import MINE, PUBLISHED_AHEAD, STANDING, standing_in
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.lane import Rows
-from app.db.types import AnyRow
+from app.db.types import AnyRow, AnySelect
 from app.licenses import standing
 from app.licenses.keys import key_digest
 from app.licenses.rules import Asked, Standing
@@ -132,11 +132,15 @@ async def _licenses(
     if request.license_key is not None:
         digest = key_digest(world.keys.lookup, request.license_key)
         named = standing.facts(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product, key_hash=digest)
-        return await standing.found(rows, standing.BY_KEY, named)
+        return await _standings(rows, standing.BY_KEY, named)
     if device is not None:
         named = standing.facts(now, license_id=device.license_id, seat_id=device.activation_id)
-        return [it for it in await standing.found(rows, standing.BY_SEAT, named) if it.product == request.product]
+        return [it for it in await _standings(rows, standing.BY_SEAT, named) if it.product == request.product]
     if user_id is None:
         return ()
     own = standing.facts(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product)
-    return await standing.found(rows, standing.BY_USER, own)
+    return await _standings(rows, standing.BY_USER, own)
+
+
+async def _standings(rows: Rows, statement: AnySelect, named: Mapping[str, object]) -> list[Standing]:
+    return [standing.read(row) for row in await rows(statement, named)]

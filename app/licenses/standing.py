@@ -11,7 +11,6 @@ from sqlalchemy.orm import aliased
 from app.catalog.models import Policy, Product, SeatBy
 from app.catalog.rules import BY_USER as SEATED_BY_USER
 from app.db.database import Session
-from app.db.lane import Rows
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
 from app.licenses.rules import Seat, Standing
@@ -179,8 +178,3 @@ async def standing(session: Session, statement: AnySelect, parameters: Mapping[s
     """The one license that the statement names, or None."""
     row = (await session.execute(statement, parameters)).one_or_none()
     return read(row) if row is not None else None
-
-
-async def found(rows: Rows, statement: AnySelect, parameters: Mapping[str, Any]) -> list[Standing]:
-    """Every license that the statement finds."""
-    return [read(row) for row in await rows(statement, parameters)]
