@@ -36,7 +36,7 @@ def pause(status: int, retry_after: str | None, now: datetime) -> datetime | Non
         return now + min(timedelta(seconds=int(retry_after[:9])), LONGEST_PAUSE)
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a zone that lies beyond any day
         return None
     return None if until.tzinfo is None else min(max(until, now), now + LONGEST_PAUSE)
 

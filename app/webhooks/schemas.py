@@ -7,10 +7,10 @@ from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
 from app.events.kinds import known
-from app.web.shapes import DurationText, Flag, Instant, InstantIn, Line, Shape, absent
+from app.web.shapes import DurationText, Flag, Instant, InstantIn, Line, Shape, absent, clean
 
 StateName = Literal["pending", "delivered", "failed"]
-TargetUrl = Annotated[str, Field(min_length=1, max_length=2048)]
+TargetUrl = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(clean)]
 
 
 def _known(pattern: str) -> str:
