@@ -223,3 +223,23 @@ def begun(
     made_before: dict[str, dict[str, Any]],
 ) -> Begun:
     return Begun(given, sqlite_database if kind == "sqlite" else postgres_database[1], made_before[kind])
+
+
+@pytest.fixture
+async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
+    """The address of a migrated database that several processes may open."""
+    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
+
+
+@pytest.fixture
+async def beside(shared: str) -> AsyncIterator[World]:
+    """The world of one process more on that database, which serves nobody: for builders, and for looks into the tables."""
+    made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared}))
+    yield made
+    await made.db.close()
+
+
+@pytest.fixture
+def relying_party(given: Given, app: FastAPI) -> None:
+    """Passkeys are taken; `pytestmark = pytest.mark.usefixtures("relying_party")` for a whole file."""
+    given.taking_passkeys(app)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -54,6 +55,10 @@ async def _commit(session: Session) -> None:
         raise
     for act in _afterwards.pop(session, ()):
         act()
+
+
+async def _rows(session: Session, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
+    return (await session.execute(statement, parameters)).all()
 
 
 @dataclass(frozen=True)
@@ -130,10 +135,7 @@ class Database:
             except Exception:  # noqa: BLE001, S110  the driver's own words; the same statement by SQLAlchemy works, or tells it in ours
                 pass
 
-        async def ask(session: Session) -> Sequence[AnyRow]:
-            return (await session.execute(statement, parameters)).all()
-
-        return await self.find(ask)
+        return await self.find(lambda session: _rows(session, statement, parameters))
 
     async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
         """What `ask` finds by hot reads that all see one moment (REPEATABLE READ). Raises whatever `ask` refuses."""
@@ -145,11 +147,7 @@ class Database:
             except Exception:  # noqa: BLE001, S110  as in `rows`
                 pass
         async with self.read() as session:
-
-            async def rows(statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
-                return (await session.execute(statement, parameters)).all()
-
-            return await ask(rows)
+            return await ask(partial(_rows, session))
 
     @asynccontextmanager
     async def write(self, *, stands: bool = False) -> AsyncIterator[Session]:

@@ -65,6 +65,13 @@ def may_manage(world: World, who: Subject, age: timedelta | None = None) -> None
         raise StepUpRequired("Show it again, then do this at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
 
 
+def _may_add(world: World, who: Subject, age: timedelta | None = None) -> None:
+    """The same, and that the mailbox is proven (R78). Raises EmailNotVerified, StepUpRequired."""
+    if not who.email_verified:
+        raise EmailNotVerified
+    may_manage(world, who, age)
+
+
 def not_let_in(who: Subject) -> None:
     """A session that was let in by a short code has shown nothing itself, and what another has shown does not manage an account (R66).
 
@@ -83,9 +90,7 @@ def not_by_recovery_code(who: Subject) -> None:
 
 async def enrol(world: World, who: Subject, name: str | None) -> Enrolment:
     """Begin to add an authenticator app. Raises EmailNotVerified (R78), StepUpRequired, EnrolmentUnderWay."""
-    if not who.email_verified:
-        raise EmailNotVerified
-    may_manage(world, who)
+    _may_add(world, who)
     return await totp.begin(world, who.actor, who.id, name)
 
 
@@ -94,9 +99,7 @@ async def confirm(world: World, origin: Origin, who: Subject, factor_id: UUID, c
 
     Raises EmailNotVerified, StepUpRequired, TooManyAttempts, EnrolmentNotFound, CodeRefused.
     """
-    if not who.email_verified:
-        raise EmailNotVerified
-    may_manage(world, who, world.settings.fresh_password + world.settings.totp_pending)
+    _may_add(world, who, world.settings.fresh_password + world.settings.totp_pending)
     await throttle.knock(world, origin)
     confirmed = await totp.checked(world, origin, who.id, factor_id, code)
     paper = await paper_if_first(world, who.id)
@@ -113,9 +116,7 @@ async def confirm(world: World, origin: Origin, who: Subject, factor_id: UUID, c
 async def passkey_options(world: World, who: Subject) -> Options:
     """Begin to register a passkey. Raises PasskeysOff, EmailNotVerified (R78), StepUpRequired."""
     passkeys.party(world)
-    if not who.email_verified:
-        raise EmailNotVerified
-    may_manage(world, who)
+    _may_add(world, who)
     async with world.db.write() as session:
         await hold_subject(session, world, who)
         return await passkeys.creation(session, world, Holder(who.id, who.session_id))
@@ -127,9 +128,7 @@ async def add_passkey(world: World, who: Subject, credential: Mapping[str, Any],
     Raises PasskeysOff, EmailNotVerified, StepUpRequired, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
     passkeys.party(world)
-    if not who.email_verified:
-        raise EmailNotVerified
-    may_manage(world, who, world.settings.fresh_password + ceremonies.LIFETIME)
+    _may_add(world, who, world.settings.fresh_password + ceremonies.LIFETIME)
     answered = await ceremonies.answer(world, Kind.CREATE, Holder(who.id, who.session_id), credential)
     made = passkeys.made(world, answered, credential)
     paper = await paper_if_first(world, who.id)

@@ -58,8 +58,12 @@ async def _of_user(world: World, handle: UnfinishedLogin) -> Options:
         allowed = await passkeys.known(session, pending.user_id)
         if not allowed:
             raise PasskeyMissing
-        challenge = await ceremonies.begin(session, world, Kind.GET, Holder(pending.user_id, login_id=pending.login_id))
+        challenge = await ceremonies.begin(session, world, Kind.GET, _holder(pending))
     return passkeys.request(world, challenge, allowed, verifying=_verifying(pending))
+
+
+def _holder(pending: Pending) -> Holder:
+    return Holder(pending.user_id, login_id=pending.login_id)
 
 
 def _verifying(pending: Pending) -> bool:
@@ -110,7 +114,7 @@ async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credentia
     sign = await signer(world)
     await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
     pending = await service.tried(world, origin, handle)
-    answered = await ceremonies.answer(world, Kind.GET, Holder(pending.user_id, login_id=pending.login_id), credential)
+    answered = await ceremonies.answer(world, Kind.GET, _holder(pending), credential)
     it = await _judged(world, origin, answered, credential, pending.user_id, verifying=_verifying(pending))
     now = world.clock.now()
 
@@ -130,7 +134,7 @@ async def enrol(world: World, handle: UnfinishedLogin) -> Options:
     passkeys.party(world)
     pending = await service.enrolling(world, handle)
     async with world.db.write() as session:
-        return await passkeys.creation(session, world, Holder(pending.user_id, login_id=pending.login_id))
+        return await passkeys.creation(session, world, _holder(pending))
 
 
 async def confirm(
@@ -144,7 +148,7 @@ async def confirm(
     sign = await signer(world)
     await service.due(world, handle, Need.ENROLMENT)
     pending = await service.tried(world, origin, handle)
-    answered = await ceremonies.answer(world, Kind.CREATE, Holder(pending.user_id, login_id=pending.login_id), credential)
+    answered = await ceremonies.answer(world, Kind.CREATE, _holder(pending), credential)
     made = passkeys.made(world, answered, credential)
 
     async def add(session: Session) -> None:

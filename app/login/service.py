@@ -111,9 +111,10 @@ async def step_up(world: World, who: Subject, level: str = "aal2") -> Incomplete
         epoch = select(SessionRow.auth_epoch).where(SessionRow.id == who.session_id)
         proofs = replace(proofs_of(who), second_factor_at=None)
         pending = Pending(None, who.id, who.session_id, (await session.execute(epoch)).scalar_one(), proofs, level=level)
-        if level == PASSKEY_LEVEL and not (await unfinished.account(session, world, pending)).has_passkey:
+        whose = await unfinished.account(session, world, pending)
+        if level == PASSKEY_LEVEL and not whose.has_passkey:
             raise PasskeyMissing
-        return await unfinished.begun(session, world, pending)
+        return await unfinished.begun(session, world, pending, unfinished.due(whose, pending))
 
 
 async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
@@ -148,8 +149,8 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
 
 async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> Pending:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
-    pending, due, _ = await unfinished.found(world, handle)
-    if due.need not in steps:
+    pending, wanted, _ = await unfinished.found(world, handle)
+    if wanted.need not in steps:
         raise StepNotDue
     return pending
 

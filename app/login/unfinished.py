@@ -118,11 +118,11 @@ async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Due, da
         if row is None:
             raise LoginOver
         pending = _pending(row)
-        due = await wanted(session, world, pending)
-    guessed_out = row.attempts >= world.settings.login_tries and (due is None or due.need is not Need.NEW_PASSWORD)  # which takes no code
-    if due is None or guessed_out:
+        step = await wanted(session, world, pending)
+    guessed_out = row.attempts >= world.settings.login_tries and (step is None or step.need is not Need.NEW_PASSWORD)  # which takes no code
+    if step is None or guessed_out:
         raise LoginOver
-    return pending, due, row.expires_at
+    return pending, step, row.expires_at
 
 
 async def account(session: Session, world: World, pending: Pending) -> Account:
@@ -147,7 +147,11 @@ async def account(session: Session, world: World, pending: Pending) -> Account:
 
 async def wanted(session: Session, world: World, pending: Pending) -> Due | None:
     """What the login still wants; None when it is complete."""
-    whose = await account(session, world, pending)
+    return due(await account(session, world, pending), pending)
+
+
+def due(whose: Account, pending: Pending) -> Due | None:
+    """The same, of an account that was read already."""
     need = rules.need(whose, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
     return Due(need, rules.ways(whose, need)) if need is not None else None
 
@@ -157,9 +161,9 @@ async def conclude(session: Session, world: World, sign: Signer, origin: Origin,
 
     The caller holds the account. Raises LoginOver.
     """
-    due = await wanted(session, world, pending)
-    if due is not None:
-        return await _go_on(session, world, pending, due)
+    step = await wanted(session, world, pending)
+    if step is not None:
+        return await _go_on(session, world, pending, step)
     if pending.session_id is None:
         opened = await sessions.open_session(session, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
     else:
@@ -182,17 +186,17 @@ def _stored(proofs: Proofs) -> dict[str, Any]:
     }
 
 
-async def _go_on(session: Session, world: World, pending: Pending, due: Due) -> Incomplete:
+async def _go_on(session: Session, world: World, pending: Pending, step: Due) -> Incomplete:
     if pending.login_id is None:
-        return await begun(session, world, pending, due)
+        return await begun(session, world, pending, step)
     still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_stored(pending.proofs))
     expires_at = await session.scalar(still.returning(Login.expires_at))
     if expires_at is None:
         raise LoginOver
-    return Incomplete(None, expires_at, pending.done, due)
+    return Incomplete(None, expires_at, pending.done, step)
 
 
-async def begun(session: Session, world: World, pending: Pending, due: Due | None = None) -> Incomplete:
+async def begun(session: Session, world: World, pending: Pending, step: Due | None = None) -> Incomplete:
     """A new handle: a bearer of nothing but the next step. Raises LoginOver if there is none."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = now + world.settings.login_lifetime
@@ -212,10 +216,10 @@ async def begun(session: Session, world: World, pending: Pending, due: Due | Non
     }
     await session.execute(insert(Login).values(values))
     afterwards(session, meters.unfinished.inc)
-    due = due or await wanted(session, world, pending)
-    if due is None:
+    step = step or await wanted(session, world, pending)
+    if step is None:
         raise LoginOver
-    return Incomplete(token, expires_at, pending.done, due)
+    return Incomplete(token, expires_at, pending.done, step)
 
 
 async def _finish(session: Session, world: World, login_id: UUID) -> bool:
@@ -226,8 +230,8 @@ async def _finish(session: Session, world: World, login_id: UUID) -> bool:
 
 async def state(world: World, handle: UnfinishedLogin) -> Incomplete:
     """Where an unfinished login stands. Raises LoginOver."""
-    pending, due, expires_at = await found(world, handle)
-    return Incomplete(None, expires_at, pending.done, due)
+    pending, step, expires_at = await found(world, handle)
+    return Incomplete(None, expires_at, pending.done, step)
 
 
 async def cancel(world: World, handle: UnfinishedLogin) -> None:

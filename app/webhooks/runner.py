@@ -5,12 +5,13 @@ Each endpoint has a lane of its own, so that one that hangs holds up nobody else
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
+from app.base.beside import GRACE, rest
 from app.base.egress import Egress
 from app.webhooks import outbox
 from app.world import World
@@ -20,7 +21,6 @@ CALM, BRISK = 5.0, 1.0
 COMMITS = 0.05
 """The bell is rung inside of the writer's transaction; after so many seconds it has usually committed."""
 WATCHFUL = 10
-GRACE = 10.0
 SWEEPS = timedelta(hours=1)
 
 Lanes = dict[UUID, asyncio.Task[int]]
@@ -73,8 +73,7 @@ async def _round(world: World, egress: Egress, lanes: Lanes, leaving: asyncio.Ev
 async def _waited(world: World, leaving: asyncio.Event, seconds: float, *, listening: bool) -> bool:
     """Wait for the next look; whether it was called for. Where nobody listens the bell is nobody's affair: events are many."""
     if not listening:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(leaving.wait(), seconds)
+        await rest(leaving, seconds)
         return False
     rung = await world.happened.heard(seconds)
     if rung:

@@ -12,10 +12,7 @@ from tests.access.statements import seen
 from tests.access.test_decision import HERE, allowed, codes
 from tests.given import Given, Person
 
-
-@pytest.fixture(autouse=True)
-def relying_party(given: Given, app: FastAPI) -> None:
-    given.taking_passkeys(app)
+pytestmark = pytest.mark.usefixtures("relying_party")
 
 
 async def of_everything(given: Given) -> tuple[dict[str, Any], Person]:

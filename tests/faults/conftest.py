@@ -1,14 +1,13 @@
 """A PostgreSQL of the faults' own, which they may stop and freeze; the suite's goes on meanwhile."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from app.base.settings import Settings
 from app.world import World
 from tests import databases, postgres
-from tests.conftest import SECRETS, NewPostgres
+from tests.conftest import SECRETS
 
 pytest.register_assert_rewrite("tests.faults.bursts", "tests.concurrency.seat_races")
 
@@ -29,19 +28,5 @@ async def own(own_postgres: postgres.Server) -> AsyncIterator[World]:
     await databases.execute(url, "CREATE DATABASE faults")
     await databases.migrate(own_postgres.url("faults"))
     made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": own_postgres.url("faults")}))
-    yield made
-    await made.db.close()
-
-
-@pytest.fixture
-async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
-    """The address of a migrated database that several processes may open."""
-    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
-
-
-@pytest.fixture
-async def beside(shared: str) -> AsyncIterator[World]:
-    """The world of a process on it that serves nobody."""
-    made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared}))
     yield made
     await made.db.close()

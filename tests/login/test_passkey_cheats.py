@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from fastapi import FastAPI
 from hypothesis import HealthCheck, example, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
@@ -29,9 +28,7 @@ Json = dict[str, Any]
 LOGIN = "/v1/login/passkey"
 
 
-@pytest.fixture(autouse=True)
-def relying_party(given: Given, app: FastAPI) -> None:
-    given.taking_passkeys(app)
+pytestmark = pytest.mark.usefixtures("relying_party")
 
 
 def forged(credential: Json) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from fastapi import FastAPI
 
 from app.world import World
 from tests.given import PASSWORD, Given
@@ -19,9 +18,7 @@ def world(world: World, postbox: Postbox) -> World:
     return replace(world, settings=postbox.settings(world.settings))
 
 
-@pytest.fixture(autouse=True)
-def relying_party(given: Given, app: FastAPI) -> None:
-    given.taking_passkeys(app)
+pytestmark = pytest.mark.usefixtures("relying_party")
 
 
 async def test_a_mailed_code_wants_the_passkey_before_the_new_password(given: Given, postbox: Postbox) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from tests.authenticator import UP, b64
 from tests.given import Given, Person
@@ -14,9 +13,7 @@ from tests.web.test_problems import problem
 LOGIN = "/v1/login/passkey"
 
 
-@pytest.fixture(autouse=True)
-def relying_party(given: Given, app: FastAPI) -> None:
-    given.taking_passkeys(app)
+pytestmark = pytest.mark.usefixtures("relying_party")
 
 
 async def let_in(given: Given, person: Person) -> Person:

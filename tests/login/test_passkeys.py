@@ -15,9 +15,7 @@ from tests.web.test_problems import problem
 ALONE = ["hwk", "user", "mfa"]
 
 
-@pytest.fixture(autouse=True)
-def relying_party(given: Given, app: FastAPI) -> None:
-    given.taking_passkeys(app)
+pytestmark = pytest.mark.usefixtures("relying_party")
 
 
 async def options(given: Given, auth: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
