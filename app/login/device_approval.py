@@ -99,7 +99,8 @@ def _login_of(who: Subject, row: AnyRow) -> Pending:
 async def approve(world: World, origin: Origin, who: Subject, user_code: str) -> None:
     """Let the application in. Again changes nothing.
 
-    Raises TooManyAttempts, DeviceCodeNotFound, EmailNotVerified, StepUpRequired, SecondFactorMissing, DeviceCodeDecided, TokenInvalid.
+    Raises TooManyAttempts, DeviceCodeNotFound, EmailNotVerified, StepUpRequired, SecondFactorMissing, PasskeyMissing,
+    DeviceCodeDecided, TokenInvalid.
     """
     row = await _guessed(world, origin, _claimed_by(world, who, user_code))
     await _must_suffice(world, who, row)

@@ -10,6 +10,7 @@ from app.login.problems import (
     DeviceCodeNotFound,
     EmailNotVerified,
     ExpiredToken,
+    PasskeyMissing,
     SecondFactorMissing,
     SlowDown,
     StepUpRequired,
@@ -51,7 +52,11 @@ async def claim(world: TheWorld, origin: TheOrigin, who: TheSubject, user_code: 
     return DeviceRequest.of(request.row, request.product_name, request.wants)
 
 
-@router.post("/v1/device/approve", status_code=204, responses=refuses(*DECIDES, EmailNotVerified, SecondFactorMissing, StepUpRequired))
+@router.post(
+    "/v1/device/approve",
+    status_code=204,
+    responses=refuses(*DECIDES, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
+)
 async def approve(world: TheWorld, origin: TheOrigin, who: TheSubject, body: UserCodeIn) -> None:
     """Let it in, as sure as this session is. Wants the level that `GET /v1/device` tells; a recovery code is not enough."""
     await device_approval.approve(world, origin, who, body.user_code)
