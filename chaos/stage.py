@@ -16,7 +16,7 @@ from app.base.settings import Settings
 from app.world import World
 from tests import databases, postgres
 from tests.concurrency.workers import RealClock, root_of, server
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.faults.peaks import Look, look
 from tests.given import Given
 from tests.servers import Running

@@ -24,16 +24,13 @@ from app.main import build_app
 from app.world import Keys, World
 from tests import databases, postgres
 from tests.clock import TurnedClock
+from tests.drawn import SECRETS
 from tests.given import Given
 from tests.postbox import Postbox, open_postbox
 
 Made = TypeVar("Made")
 SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
-SECRETS = {
-    "LICENTIA_ENCRYPTION_KEYS": "t1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-    "LICENTIA_LOOKUP_KEY": "bm9wcXJzdHV2d3h5ent8fX5/gIGCg4SFhoeIiYqLjI0=",
-}
 LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PER_IP": "1000"}
 """All tests come from one address; those of the limits themselves lower them again (rules/authentication R48)."""
 

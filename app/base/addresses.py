@@ -1,7 +1,8 @@
 """The addresses that a configuration names: read once, brought into one form, and never repeated when they are wrong."""
 
-from ipaddress import ip_address, ip_network
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 
 def networks(listed: list[str]) -> list[str]:
@@ -13,8 +14,33 @@ def networks(listed: list[str]) -> list[str]:
     return listed
 
 
+_MAPPED = IPv6Network("::ffff:0:0/96")  # all of IPv4 once more
+_WIDEST = {4: 2**24, 6: 2**112}
+"""Public addresses that proxies may have together: a /8, and a /16 of IPv6. Whoever has more is not who forwards, but everybody."""
+
+
+def everybody(listed: list[str]) -> bool:
+    """Whether networks have so many public addresses together that they shut nobody out."""
+    fours, sixes = list[IPv4Network](), list[IPv6Network]()
+    for network in map(ip_network, listed):
+        if isinstance(network, IPv4Network):
+            fours.append(network)
+        elif network.subnet_of(_MAPPED):
+            fours.append(IPv4Network((int(network.network_address) % 2**32, network.prefixlen - 96)))
+        else:
+            sixes.append(network)
+    return _many(collapse_addresses(fours), _WIDEST[4]) or _many(collapse_addresses(sixes), _WIDEST[6])
+
+
+def _many(apart: Iterable[IPv4Network | IPv6Network], most: int) -> bool:
+    return sum(network.num_addresses for network in apart if not network.is_private) > most
+
+
 def database_address(url: str) -> str:
-    if url.startswith("sqlite+aiosqlite:///") and url.partition(":///")[2].strip("/"):
+    scheme, there, path = url.partition(":///")
+    if scheme == "sqlite+aiosqlite" and there:
+        if not path.strip("/") or path.startswith((":", "file:")) or "?" in path:
+            raise ValueError("wants the path of a file after sqlite+aiosqlite:///, and nothing behind it")
         return url
     for plain in ("postgres://", "postgresql://", "postgresql+asyncpg://"):
         if url.startswith(plain):
@@ -34,20 +60,15 @@ def _asyncpg(url: SplitResult) -> str:
 
 
 def web_address(url: str) -> str:
-    if not url.startswith(("http://", "https://")) or any(mark in url for mark in "?# "):
-        raise ValueError("wants an http or https address without query")
+    """An address that others are told and that paths are put behind."""
+    try:
+        told = urlsplit(url)
+        sound = bool(told.hostname) and told.port != 0 and "@" not in told.netloc
+    except ValueError:
+        sound = False
+    if not sound or not url.startswith(("http://", "https://")) or not url.isprintable() or any(mark in url for mark in "?# "):
+        raise ValueError("wants an http or https address with a host, without user and query")
     return url.rstrip("/")
-
-
-WELL_KNOWN = frozenset(
-    {"password", "postgres", "postgresql", "licentia", "secret", "changeme", "change-me", "admin", "root", "test", "example"}
-)
-
-
-def weak_password(url: str) -> bool:
-    """Whether the password in an address is the user's own name or one that everybody tries; none at all is the server's business."""
-    told = urlsplit(url)
-    return told.password is not None and unquote(told.password).lower() in WELL_KNOWN | {unquote(told.username or "").lower(), ""}
 
 
 def public(host: str) -> bool:

@@ -9,7 +9,6 @@ KEY_OCTETS = 32
 DRAWN = "wants 32 random bytes in base64, as `openssl rand -base64 32` prints them"
 DEVELOPMENT = b"dev-only"
 """How a key begins that development made for itself: 24 random bytes are left, and production knows it by its mark."""
-PRINTABLE = frozenset(range(0x20, 0x7F))
 
 
 def decoded_key(text: str) -> bytes:
@@ -30,7 +29,10 @@ def decoded_ring(text: str) -> dict[str, bytes]:
         kid, colon, key = item.strip().partition(":")
         if not colon or not kid.isalnum() or kid in ring:
             raise ValueError("wants kid:base64 pairs with commas between, each kid once, letters and digits")
-        ring[kid] = decoded_key(key)
+        decoded = decoded_key(key)
+        if decoded in ring.values():
+            raise ValueError("has the same key under two kids; whoever rotates wants a new one")
+        ring[kid] = decoded
     return ring
 
 
@@ -44,11 +46,6 @@ def checked_ring(secret: SecretStr) -> SecretStr:
     """The secret itself, if it is a ring of keys. Raises ValueError."""
     decoded_ring(secret.get_secret_value())
     return secret
-
-
-def typed(key: bytes) -> bool:
-    """Whether somebody typed the key, rather than drawing it: 32 random bytes are all printable once in 10^13 times."""
-    return all(octet in PRINTABLE for octet in key)
 
 
 def made_for_development(key: bytes) -> bool:

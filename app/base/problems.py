@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 class Kind(Enum):
     """What sort of no it is. `web/errors.py` alone turns a kind into an HTTP status."""
 
+    NOT_HTTP = auto()
     INVALID = auto()
     UNAUTHENTICATED = auto()
     FORBIDDEN = auto()
@@ -19,6 +20,7 @@ class Kind(Enum):
     GONE = auto()
     TOO_LARGE = auto()
     UNSUPPORTED_MEDIA = auto()
+    HEAD_TOO_LARGE = auto()
     THROTTLED = auto()
     BROKEN = auto()
     UNAVAILABLE = auto()

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -11,9 +10,10 @@ from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from app.base import development, machine
-from app.base.addresses import public, weak_password
+from app.base.addresses import everybody, public
 from app.base.environment import PREFIX, Fault, gathered
-from app.base.keyring import DRAWN, decoded_key, decoded_ring, made_for_development, typed
+from app.base.guessable import guessable, guessable_in, guessable_key
+from app.base.keyring import DRAWN, decoded_key, decoded_ring, made_for_development
 from app.base.origins import insecure, party_faults
 from app.base.smtp import SmtpAddress
 from app.base.variables import ALONE, Variables
@@ -21,6 +21,7 @@ from app.base.variables import ALONE, Variables
 EX_CONFIG = 78  # sysexits.h
 REQUIRED = "is required in production"
 FOR_DEVELOPMENT = "was made for development; draw another with `openssl rand -base64 32`"
+FIRST_GUESSED = "has a password that is among the first to be guessed"
 SOFTEST = 1000
 LISTS = ("trusted_proxies", "cors_origins", "webauthn_origins", "webhook_allowed_networks")
 
@@ -96,15 +97,17 @@ class Settings(Variables):
         ring = self.ring()
         keys = ring.values()
         limits = ("login_posts_per_minute", "login_failures_per_ip", "guesses_per_address", "guesses_per_key")
-        everybody = any(ip_network(item).prefixlen == 0 for item in self.trusted_proxies)
+        token, smtp = self.metrics_token, self.smtp()
         told = [
-            (typed(self.lookup()), "lookup_key", DRAWN),
-            (any(typed(key) for key in keys), "encryption_keys", DRAWN),
+            (guessable_key(self.lookup()), "lookup_key", DRAWN),
+            (any(guessable_key(key) for key in keys), "encryption_keys", DRAWN),
             (made_for_development(self.lookup()), "lookup_key", FOR_DEVELOPMENT),
             (development.KID in ring or any(made_for_development(key) for key in keys), "encryption_keys", FOR_DEVELOPMENT),
-            (weak_password(self.database_url), "database_url", "has a password that is the first to be guessed"),
+            (guessable_in(self.database_url), "database_url", FIRST_GUESSED),
+            (token is not None and guessable(token.get_secret_value()), "metrics_token", "is among the first to be guessed; draw one"),
+            (smtp is not None and smtp.guessable, "smtp_url", FIRST_GUESSED),
             (self.lookup() in keys, "lookup_key", "is one of the encryption keys too; each wants a key of its own"),
-            (everybody, "trusted_proxies", "trusts everybody: each caller could choose its own address"),
+            (everybody(self.trusted_proxies), "trusted_proxies", "trusts everybody: each caller could choose its own address"),
             (insecure(self.webauthn_origins), "webauthn_origins", "wants https in production"),
             *((getattr(self, name) > SOFTEST, name, f"is {SOFTEST} at most in production") for name in limits),
         ]

@@ -7,6 +7,8 @@ from email.utils import parseaddr
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from app.base.guessable import guessable
+
 TLS_PORT, STARTTLS_PORT = 465, 587
 _FORM = "wants smtp://user:password@host (STARTTLS), smtps://… (TLS), or smtp://host?tls=off without a password"
 
@@ -42,6 +44,10 @@ class SmtpAddress:
             username=unquote(url.username) if url.username else None,
             password=unquote(url.password) if url.password else None,
         )
+
+    @property
+    def guessable(self) -> bool:
+        return self.password is not None and guessable(self.password, [self.username or ""])
 
 
 def sender(text: str) -> Address:

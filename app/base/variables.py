@@ -39,6 +39,12 @@ def _installed(traces: str) -> str:
     return traces
 
 
+def _bearer(secret: SecretStr) -> SecretStr:
+    if any(not "!" <= sign <= "~" for sign in secret.get_secret_value()):
+        raise ValueError("wants visible ASCII signs without blanks, as a header carries them")
+    return secret
+
+
 Listed = Annotated[list[str], NoDecode]
 Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366))]
 Kept = Annotated[timedelta, Field(ge=timedelta(days=1), le=timedelta(days=36_525))]
@@ -90,7 +96,7 @@ class Variables(BaseSettings):
     """of every line on stdout"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """the least that is told"""
-    metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    metrics_token: Annotated[SecretStr, Field(min_length=16), AfterValidator(_bearer)] | None = None
     """a bearer token of 16 signs or more that `/metrics` asks for; without one it is open"""
     traces: Annotated[Literal["off", "otlp"], AfterValidator(_installed)] = "off"
     """`otlp`: a span for each request, sent as the standard `OTEL_…` variables say"""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, select, update
 
+from app.base.blocklist import fault
 from app.base.breaches import breached
 from app.base.imported import plain
 from app.base.passwords import length, normalised
@@ -16,7 +17,6 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import notices, revocation, throttle
-from app.login.blocklist import fault
 from app.login.holds import hold_subject
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import PasswordWrong, StepUpRequired

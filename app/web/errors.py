@@ -20,6 +20,7 @@ from app.web.problems import InternalError, MethodNotAllowed, RouteNotFound
 log = structlog.get_logger("licentia.errors")
 
 STATUS: Mapping[Kind, int] = {
+    Kind.NOT_HTTP: 400,
     Kind.INVALID: 422,
     Kind.UNAUTHENTICATED: 401,
     Kind.FORBIDDEN: 403,
@@ -32,6 +33,7 @@ STATUS: Mapping[Kind, int] = {
     Kind.TOO_LARGE: 413,
     Kind.UNSUPPORTED_MEDIA: 415,
     Kind.THROTTLED: 429,
+    Kind.HEAD_TOO_LARGE: 431,
     Kind.BROKEN: 500,
     Kind.UNAVAILABLE: 503,
 }

@@ -63,6 +63,18 @@ class NotAcceptable(Problem):
     title = "None of the forms that there are is one that the Accept header allows."
 
 
+class NotHttp(Problem):
+    kind = Kind.NOT_HTTP
+    code = "not_http"
+    title = "This is no HTTP/1.1 request; the connection is closed."
+
+
+class HeadTooLarge(Problem):
+    kind = Kind.HEAD_TOO_LARGE
+    code = "head_too_large"
+    title = "The address and the headers have more than 64 KiB; the connection is closed."
+
+
 class BodyTooLarge(Problem):
     kind = Kind.TOO_LARGE
     code = "body_too_large"

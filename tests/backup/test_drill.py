@@ -26,7 +26,8 @@ from app.signing_keys import sealing_keys
 from app.world import World
 from tests import databases, postgres
 from tests.agreements import making
-from tests.conftest import SECRETS, NewPostgres
+from tests.conftest import NewPostgres
+from tests.drawn import SECRETS
 from tests.given import Given
 from tests.signing_keys.rings import NEW, OLD, Holdings, every_kind, rewrapped, sealed_with
 

@@ -1,15 +1,18 @@
 """Configuration: typed, every fault at once by name, secrets from files, never a value in a message."""
 
-import base64
 import os
 import stat
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
 
+from app.base.guessable import guessable, guessable_key
 from app.base.settings import Settings, SettingsInvalid
+from tests.drawn import key as drawn
+from tests.drawn import production
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -102,14 +105,21 @@ def test_the_command_line_ends_with_78_and_tells_each_fault_on_a_line() -> None:
     assert named == ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PORT", "LICENTIA_PUBLIC_URL"]
 
 
-TYPED = base64.b64encode(b"passwordpasswordpassword12345678").decode()
-REPEATED = base64.b64encode(b"abcdefgh" * 4).decode()
-OTHER = base64.b64encode(bytes(range(110, 142))).decode()
-GOOD = {
-    "LICENTIA_ENV": "production",
-    "LICENTIA_PUBLIC_URL": "https://id.example",
-    "LICENTIA_ENCRYPTION_KEYS": f"k1:{KEY}",
-    "LICENTIA_LOOKUP_KEY": OTHER,
+DRAWN = drawn()
+GOOD = production()
+NO_KEYS = {
+    "typed": b"passwordpasswordpassword12345678",
+    "over and over": b"abcdefgh" * 4,
+    "drawn, but half": b64decode(drawn())[:16] * 2,
+    "the suite's own": b64decode(KEY),
+    "counted": bytes(range(1, 33)),
+    "counted from afar": bytes(range(110, 142)),
+    "counted down": bytes(range(255, 223, -1)),
+    "counted in eights": bytes(8 * n % 256 for n in range(32)),
+    "typed in Norwegian": "blåbærsyltetøy på brødskiva".encode().ljust(32, b"!")[:32],
+    "typed, and one octet changed": b"correct horse battery st\xe9ple 123",
+    "typed and filled up": b"a long passphrase, is it not".ljust(32, b"\0"),
+    "typed, with its line end": b"a long passphrase, is it not so\n",
 }
 
 
@@ -120,10 +130,8 @@ def test_production_starts_with_good_keys() -> None:
 @pytest.mark.parametrize(
     "weak",
     [
-        {"LICENTIA_LOOKUP_KEY": TYPED},
-        {"LICENTIA_LOOKUP_KEY": REPEATED},
-        {"LICENTIA_LOOKUP_KEY": KEY},
-        {"LICENTIA_ENCRYPTION_KEYS": f"k1:{TYPED}"},
+        {"LICENTIA_LOOKUP_KEY": GOOD["LICENTIA_ENCRYPTION_KEYS"].partition(":")[2]},
+        {"LICENTIA_ENCRYPTION_KEYS": f"k1:{DRAWN},k2:{DRAWN}"},
         {"LICENTIA_GUESSES_PER_KEY": "1000000"},
         {"LICENTIA_GUESSES_PER_ADDRESS": "1000000"},
         {"LICENTIA_LOGIN_FAILURES_PER_IP": "100000"},
@@ -131,7 +139,30 @@ def test_production_starts_with_good_keys() -> None:
         {"LICENTIA_TRUSTED_PROXIES": "10.0.0.0/8, ::/0"},
         {"LICENTIA_DATABASE_URL": "postgresql://licentia:licentia@db/licentia"},
         {"LICENTIA_DATABASE_URL": "postgresql://owner:ChangeMe@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "postgresql://owner@db/licentia?password=postgres"},
+        {"LICENTIA_DATABASE_URL": "postgresql://owner:password123@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "postgresql://owner:123456@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "postgresql://owner:Licentia1@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "postgresql://owner:P4ssw0rd2024@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "postgresql://owner:@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "postgresql://bernard77:bernard77@db/licentia"},
+        {"LICENTIA_DATABASE_URL": "sqlite+aiosqlite:///:memory:"},
+        {"LICENTIA_DATABASE_URL": "sqlite+aiosqlite:///file:l?mode=memory&uri=true"},
+        {"LICENTIA_DATABASE_URL": "sqlite+aiosqlite:////data/licentia.db?timeout=1"},
+        {"LICENTIA_SMTP_URL": "smtps://mailer:mailer123@mail.example"},
         {"LICENTIA_METRICS_TOKEN": "short"},
+        {"LICENTIA_METRICS_TOKEN": "changemechangeme"},
+        {"LICENTIA_METRICS_TOKEN": "a" * 32},
+        {"LICENTIA_METRICS_TOKEN": " " * 32},
+        {"LICENTIA_METRICS_TOKEN": "0123456789abcdef"},
+        {"LICENTIA_METRICS_TOKEN": "licentia-metrics-token"},
+        {"LICENTIA_TRUSTED_PROXIES": "0.0.0.0/1,128.0.0.0/1"},
+        {"LICENTIA_TRUSTED_PROXIES": "::ffff:0:0/96"},
+        {"LICENTIA_TRUSTED_PROXIES": "2000::/4"},
+        {"LICENTIA_PUBLIC_URL": "https://"},
+        {"LICENTIA_PUBLIC_URL": "https://:443"},
+        {"LICENTIA_PUBLIC_URL": "https://id.example:99999"},
+        {"LICENTIA_PUBLIC_URL": "https://someone:pw@id.example"},
         {"LICENTIA_ENCRYPTION_KEYS": f"dev1:{KEY}"},
     ],
 )
@@ -140,6 +171,25 @@ def test_production_refuses_what_is_as_good_as_nothing(weak: dict[str, str]) -> 
     told = faults(GOOD | weak)
     assert any(next(iter(weak)) in f"{name} {sentence}" for name, sentence in told.items())
     assert not any(value in str(told) for value in weak.values() if "=" in value)
+
+
+@pytest.mark.parametrize("octets", NO_KEYS.values(), ids=NO_KEYS.keys())
+def test_production_refuses_keys_that_were_not_drawn(octets: bytes) -> None:
+    told = b64encode(octets).decode()
+    assert list(faults(GOOD | {"LICENTIA_LOOKUP_KEY": told})) == ["LICENTIA_LOOKUP_KEY"]
+    assert list(faults(GOOD | {"LICENTIA_ENCRYPTION_KEYS": f"k1:{told}"})) == ["LICENTIA_ENCRYPTION_KEYS"]
+
+
+def test_what_is_drawn_is_taken() -> None:
+    """As `openssl rand` and password managers draw."""
+    assert not any(guessable_key(b64decode(drawn())) for _ in range(2000))
+    assert not any(guessable(b64decode(drawn())[:16].hex()) for _ in range(2000))
+    assert not any(guessable(drawn()[:32]) for _ in range(2000))
+
+
+@pytest.mark.parametrize("listed", ["10.0.0.0/8,192.168.0.0/16,fc00::/7", "203.0.113.7", "2001:db8::/32", "172.16.0.0/12,::1"])
+def test_networks_of_ones_own_are_proxies(listed: str) -> None:
+    assert Settings.load(GOOD | {"LICENTIA_TRUSTED_PROXIES": listed}).trusted_proxies == listed.split(",")
 
 
 def test_production_refuses_what_development_made(tmp_path: Path) -> None:
@@ -160,4 +210,4 @@ def test_production_refuses_what_development_made(tmp_path: Path) -> None:
 def test_what_works_and_is_seldom_meant_is_warned_of(chosen: dict[str, str], name: str) -> None:
     assert [warned for warned, _ in Settings.load(GOOD | chosen).warnings()] == [name]
     assert Settings.load(GOOD).warnings() == []
-    assert Settings.load(GOOD | {"LICENTIA_HOST": "0.0.0.0", "LICENTIA_DATABASE_URL": "postgresql://u:kV3x9@db/l"}).warnings() == []  # noqa: S104
+    assert Settings.load(GOOD | {"LICENTIA_HOST": "0.0.0.0", "LICENTIA_DATABASE_URL": "postgresql://u:kV3x9pQz7w@db/l"}).warnings() == []  # noqa: S104

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.probe import health
 from tests import databases
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.servers import Running
 
 

@@ -11,7 +11,7 @@ from tests.agreements import making
 from tests.concurrency import login_races
 from tests.concurrency.seat_races import Clients
 from tests.concurrency.workers import two
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.given import Given
 from tests.servers import Running
 

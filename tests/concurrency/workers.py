@@ -12,7 +12,8 @@ from app.base.clock import Clock
 from app.world import World
 from tests.clock import TurnedClock
 from tests.concurrency.seat_races import Clients
-from tests.conftest import LIMITS, SECRETS
+from tests.conftest import LIMITS
+from tests.drawn import SECRETS
 from tests.given import Given
 from tests.servers import Running
 

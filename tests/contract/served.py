@@ -19,7 +19,8 @@ from app.base.settings import Settings
 from app.world import World
 from tests.agreements import making
 from tests.clock import TurnedClock
-from tests.conftest import LIMITS, SECRETS
+from tests.conftest import LIMITS
+from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given, Person
 from tests.house.source import ROOT
 

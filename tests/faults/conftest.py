@@ -7,7 +7,7 @@ import pytest
 from app.base.settings import Settings
 from app.world import World
 from tests import databases, postgres
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 
 pytest.register_assert_rewrite("tests.faults.bursts", "tests.concurrency.seat_races")
 

@@ -60,17 +60,18 @@ async def dawdled(running: Running, at_once: bytes, slowly: bytes = b"") -> tupl
     reader, writer = await opened(running)
     writer.write(at_once)
 
-    async def trickle() -> None:
-        for octet in slowly:
-            writer.write(bytes([octet]))
-            await asyncio.sleep(0.1)
-
-    trickling = asyncio.create_task(trickle())
+    trickling = asyncio.create_task(trickled(writer, slowly))
     try:
         return await until_closed(reader)
     finally:
         trickling.cancel()
         writer.close()
+
+
+async def trickled(writer: asyncio.StreamWriter, slowly: bytes) -> None:
+    for octet in slowly:
+        writer.write(bytes([octet]))
+        await asyncio.sleep(0.1)
 
 
 async def test_who_dawdles_is_told_so_or_cut_off(running: Running) -> None:
@@ -91,11 +92,13 @@ async def test_who_dawdles_is_told_so_or_cut_off(running: Running) -> None:
         assert told(answer) == (408, "body_too_slow")
 
 
-async def test_a_head_without_end_is_cut_off(running: Running) -> None:
-    _, writer = await opened(running)
+async def test_a_head_without_end_is_refused(running: Running) -> None:
+    reader, writer = await opened(running)
     writer.write(HEAD)
+    sending = asyncio.create_task(headers_for_ever(writer))
+    assert told(await asyncio.wait_for(reader.readuntil(b"}\n"), LATE)) == (431, "head_too_large")
     with pytest.raises(ConnectionError):
-        await asyncio.wait_for(headers_for_ever(writer), LATE)
+        await asyncio.wait_for(sending, LATE)
     writer.close()
 
 
@@ -104,6 +107,68 @@ async def headers_for_ever(writer: asyncio.StreamWriter) -> None:
         writer.write(b"X-%d: " % n + b"a" * 4096 + b"\r\n")
         await writer.drain()
         await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (HEAD + b"X-Long: " + b"a" * 66_000 + b"\r\n\r\n", (431, "head_too_large")),
+        (HEAD + b"X-Long: " + b"a" * 240_000 + b"\r\n\r\n", (431, "head_too_large")),
+        (b"GET /" + b"a" * 66_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (431, "head_too_large")),
+        (HEAD + b"X-Many: a\r\n" * 9000 + b"\r\n", (431, "head_too_large")),
+        (b"\x16\x03\x01 this is TLS", (400, "not_http")),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", (400, "not_http")),
+        (HEAD + b"No colon\r\n\r\n", (400, "not_http")),
+    ],
+)
+async def test_what_cannot_be_read_is_told_so(running: Running, sent: bytes, answer: tuple[int, str]) -> None:
+    reader, writer = await opened(running)
+    writer.write(sent)
+    seconds, said_ = await until_closed(reader)
+    assert told(said_) == answer
+    assert seconds < TIME * 0.9
+    writer.close()
+
+
+async def test_a_head_that_just_fits_is_read(running: Running) -> None:
+    reader, writer = await opened(running)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 65_000 + b"\r\nConnection: close\r\n\r\n")
+    _, answer = await until_closed(reader)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        HEAD + b"Content-Length: 67108864\r\n\r\n",  # answered before its body, of which nothing comes
+        HEAD + b"Content-Length: 1048577\r\n\r\n" + b" " * 1048577,  # and of which all comes, afterwards
+    ],
+)
+async def test_line_ends_after_an_answer_keep_no_connection(running: Running, begun: bytes) -> None:
+    """A line end begins no request, but it stops uvicorn's own clock for idle connections; one is enough, and many are no more."""
+    for line_ends in (b"\r\n", b"\r\n" * 200):
+        reader, writer = await opened(running)
+        writer.write(begun)
+        await asyncio.wait_for(reader.readuntil(b"}\n"), 5)
+        trickling = asyncio.create_task(trickled(writer, line_ends))
+        seconds, answer = await until_closed(reader)
+        assert seconds < LATE
+        assert answer == b""
+        trickling.cancel()
+        writer.close()
+
+
+async def test_a_line_end_before_a_request_is_overlooked(running: Running) -> None:
+    """RFC 9112 section 2.2: some clients send one behind a body."""
+    reader, writer = await opened(running)
+    ask = b"\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    for _ in range(3):
+        writer.write(ask)
+        assert (await asyncio.wait_for(reader.readuntil(b"}\n"), 5)).startswith(b"HTTP/1.1 200 ")
+        await asyncio.sleep(TIME / 2)
+    writer.close()
 
 
 async def test_64_mib_are_refused_early_and_kept_nowhere(running: Running) -> None:

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from app.base.blocklist import COMMON, fault
 from app.base.imported import bearable, plain
 from app.base.passwords import MEMORY, Pace, PasswordHasher
-from app.login.blocklist import COMMON, fault
 from app.login.models import Factor
 from app.login.pacing import keep_pace
 from tests.given import PASSWORD, Given, Person

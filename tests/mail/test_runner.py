@@ -16,7 +16,8 @@ from app.mail.service import Recipient, post
 from app.main import build_app
 from app.world import World
 from tests import databases
-from tests.conftest import SECRETS, NewPostgres
+from tests.conftest import NewPostgres
+from tests.drawn import SECRETS
 from tests.postbox import Postbox
 from tests.servers import Running
 

@@ -20,7 +20,7 @@ from app.base.clock import Clock
 from app.base.settings import Settings, SettingsInvalid
 from app.base.smtp import SmtpAddress
 from app.mail.transports import Smtp, hopeless, named
-from tests.conftest import SECRETS
+from tests.drawn import production
 from tests.house.source import ROOT
 from tests.postbox import Postbox, open_postbox
 
@@ -125,7 +125,7 @@ def test_the_password_of_the_mailer_is_in_no_repr(tmp_path: Path) -> None:
     assert "hunter2" not in repr([settings, settings.smtp(), Smtp(SmtpAddress.parse("smtp://u:hunter2@host"), "x")])
 
 
-PRODUCTION = {**SECRETS, "LICENTIA_ENV": "production", "LICENTIA_PUBLIC_URL": "https://x.test"}
+PRODUCTION = production()
 
 
 def faults(environ: dict[str, str]) -> list[str]:

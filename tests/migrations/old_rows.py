@@ -24,11 +24,13 @@ from app.world import World
 from tests import databases
 from tests.agreements import making
 from tests.clock import TurnedClock
-from tests.conftest import SECRETS
 from tests.given import PASSWORD, Given
 from tests.migrations import trees
 
-HELD_SECRETS = {**SECRETS, "LICENTIA_LOOKUP_KEY": "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="}
+HELD_SECRETS = {
+    "LICENTIA_ENCRYPTION_KEYS": "t1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "LICENTIA_LOOKUP_KEY": "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
+}
 """The keys that every frozen row was written with."""
 FOLDER = Path(__file__).parent
 TYPES: dict[type, Any] = {UUID: sa.Uuid(), datetime: types.UtcDateTime(), bytes: sa.LargeBinary(), dict: types.Json, list: types.Json}

@@ -13,7 +13,8 @@ from app.db import dialect, schema
 from app.world import World
 from tests import databases
 from tests.agreements.test_seals import eventually
-from tests.conftest import SECRETS, NewPostgres
+from tests.conftest import NewPostgres
+from tests.drawn import SECRETS
 from tests.migrations import trees
 
 EXPANDS = 'op.create_table("later", sa.Column("id", sa.Integer))\nop.execute("ALTER TABLE customers ADD COLUMN later VARCHAR(10)")'

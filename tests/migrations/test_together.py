@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from app.db import schema
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.house.source import ROOT
 from tests.migrations import trees
 

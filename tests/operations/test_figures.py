@@ -14,7 +14,7 @@ from app.base import meters
 from app.base.settings import Settings
 from app.db.database import afterwards
 from app.world import World
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.given import Given
 from tests.mail.test_outbox import posted
 from tests.operations.figures import figure, figures, since

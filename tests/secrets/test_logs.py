@@ -15,7 +15,8 @@ from app.catalog.models import Product
 from app.db.base import table
 from app.web import errors
 from app.world import World
-from tests.conftest import SECRETS, NewPostgres
+from tests.conftest import NewPostgres
+from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given
 from tests.secrets.walk import BEARERS, Secrets, misplaced, walked
 

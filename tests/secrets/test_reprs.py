@@ -25,7 +25,7 @@ from app.login.unfinished import Incomplete
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, UnfinishedLogin
 from app.world import World
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given
 from tests.secrets.walk import of_the_settings
 

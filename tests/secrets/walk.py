@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.agreements import making
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given, Person
 
 TYPO = "wrong horse battery staple"

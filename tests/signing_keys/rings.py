@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from sqlalchemy import insert, select
 
+from app.base.keyring import decoded_key, decoded_ring
 from app.base.sealing import Place, Sealer
 from app.base.signing import KeyShelf
 from app.db.base import table
@@ -16,9 +17,10 @@ from app.models import METADATA
 from app.signing_keys import sealing_keys
 from app.signing_keys.sealing_keys import Rewrapped
 from app.world import World
+from tests.drawn import SECRETS, key
 from tests.given import Given, Person
 
-OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+OLD, NEW = decoded_ring(SECRETS["LICENTIA_ENCRYPTION_KEYS"])["t1"], decoded_key(key())
 COLUMNS = sealing_keys.sealed_columns(METADATA)
 
 

@@ -16,7 +16,7 @@ from app.models import METADATA
 from app.signing_keys import sealing_keys
 from app.signing_keys.service import WrongKeys, signer
 from app.world import World
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 from tests.given import Given
 from tests.house.source import ROOT
 from tests.signing_keys.rings import (

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from app.base.settings import Settings
 from app.db import schema
 from app.world import World
-from tests.conftest import SECRETS
+from tests.drawn import SECRETS
 
 
 async def test_ready_when_migrated(client: httpx.AsyncClient) -> None:
