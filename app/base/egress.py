@@ -8,9 +8,11 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
+from ipaddress import ip_address
+from threading import Thread
 from typing import Self, TypeAlias
 
 import httpx
@@ -23,11 +25,16 @@ EXCERPT = 500
 TRIED = 3
 """Addresses of one name that are tried."""
 
-_ASKING = ThreadPoolExecutor(8, "resolver")
-"""Threads for names that take their time: in the loop's own pool they would hold up whoever else works there."""
+ASKED = 64
+"""Names that are asked for at once; more than there are webhooks."""
+EXCERPT_WITHIN = 1.0
+"""Seconds in which the words behind a status may come; the status is the answer."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses. Raises OSError."""
+
+
+Found: TypeAlias = Sequence[str] | OSError | UnicodeError
 
 
 class Unsent(Exception):
@@ -47,11 +54,45 @@ class Answer:
     excerpt: str = field(repr=False)
 
 
-async def resolved(host: str, port: int) -> Sequence[str]:
-    """By the system's resolver."""
-    loop, ask = asyncio.get_running_loop(), partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    found = await loop.run_in_executor(_ASKING, ask)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+class Resolver:
+    """The system's own. Each name is asked for in a thread of its own, once at a time however many wait for it: one that takes long
+    holds up nobody else, neither here nor in the loop's own pool, nor the end of the process. An address is itself."""
+
+    def __init__(self) -> None:
+        self.asked: dict[tuple[str, int], asyncio.Future[Sequence[str]]] = {}
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        with suppress(ValueError):
+            return [str(ip_address(host))]
+        answer = self.asked.get((host, port)) or self._ask(host, port)
+        return await asyncio.shield(answer)
+
+    def _ask(self, host: str, port: int) -> "asyncio.Future[Sequence[str]]":
+        if len(self.asked) >= ASKED:
+            raise OSError("too many names are being asked for")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Sequence[str]] = loop.create_future()
+        self.asked[host, port] = answer
+        Thread(target=self._ask_system, args=(loop, host, port), daemon=True).start()
+        return answer
+
+    def _ask_system(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
+        """In the thread."""
+        found: Found
+        try:
+            found = list(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, UnicodeError) as error:
+            found = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(self._told, (host, port), found)
+
+    def _told(self, name: tuple[str, int], found: Found) -> None:
+        answer = self.asked.pop(name)
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+            answer.exception()  # seen, also where whoever asked has gone
+        else:
+            answer.set_result(found)
 
 
 @cache
@@ -62,35 +103,37 @@ def _roots() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class Egress:
-    """`timeout` is seconds for everything together: name, connection, sending, answer. `insecure`: whether `http` will do.
+    """`timeout` is seconds for everything together: name, connection, sending, status. `insecure`: whether `http` will do.
     `trust`: None is what everybody trusts."""
 
     allowed: Sequence[Network]
     timeout: float
     insecure: bool
-    resolve: Resolve = resolved
+    resolve: Resolve = field(default_factory=Resolver, repr=False)
     trust: ssl.SSLContext | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, settings: Settings, resolve: Resolve = resolved) -> Self:
+    def of(cls, settings: Settings, resolve: Resolve | None = None) -> Self:
         allowed, seconds = networks(settings.webhook_allowed_networks), settings.webhook_timeout.total_seconds()
-        return cls(allowed, seconds, settings.env == "development", resolve)
+        return cls(allowed, seconds, settings.env == "development", resolve or Resolver())
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Raises Unsent."""
         try:
-            async with asyncio.timeout(self.timeout):
-                return await self._post(httpx.URL(url), body, headers)
+            async with asyncio.timeout(self.timeout) as limit:
+                return await self._post(httpx.URL(url), body, headers, limit)
         except TimeoutError:
             raise Unsent("timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unsent("timeout" if isinstance(error, httpx.TimeoutException) else "no_answer") from error
 
-    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> Answer:
-        for address in await self._judged(url):
+    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], limit: asyncio.Timeout) -> Answer:
+        """To the first address that takes the connection; each has its share of the time, so that one that is silent is not all."""
+        found = await self._judged(url)
+        for address in found:
             try:
-                return await self._exchanged(url, address, body, headers)
-            except httpx.ConnectError:
+                return await self._exchanged(url, address, self.timeout / len(found), body, headers, limit)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
         raise Unsent("not_connected")
 
@@ -106,13 +149,17 @@ class Egress:
             raise Unsent("address_refused")
         return found[:TRIED]
 
-    async def _exchanged(self, url: httpx.URL, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _exchanged(
+        self, url: httpx.URL, address: str, connecting: float, body: bytes, headers: Mapping[str, str], limit: asyncio.Timeout
+    ) -> Answer:
         """One client for each post: a connection that is kept was proven for one name and would serve another at the same address."""
         named = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
         trust = (self.trust or _roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=self.timeout)
+        timeout = httpx.Timeout(self.timeout, connect=connecting)
+        client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=timeout)
         there, sni = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode()}
         async with client, client.stream("POST", there, content=body, headers=named, extensions=sni) as answer:
+            limit.reschedule(None)  # it is answered
             excerpt = "" if answer.is_success else await _beginning(answer)
             return Answer(answer.status_code, answer.headers.get("retry-after"), excerpt)
 
@@ -120,11 +167,10 @@ class Egress:
 async def _beginning(answer: httpx.Response) -> str:
     """As it came, undecoded: a small answer may unpack to a large one."""
     read = b""
-    try:
-        async for chunk in answer.aiter_raw():
-            read += chunk
-            if len(read) >= EXCERPT:
-                break
-    except httpx.HTTPError:
-        pass  # the status is the answer; its words are a courtesy
+    with suppress(httpx.HTTPError, TimeoutError):  # its words are a courtesy
+        async with asyncio.timeout(EXCERPT_WITHIN):
+            async for chunk in answer.aiter_raw():
+                read += chunk
+                if len(read) >= EXCERPT:
+                    break
     return "".join(sign if sign.isprintable() else " " for sign in read[:EXCERPT].decode(errors="replace"))

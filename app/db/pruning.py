@@ -1,6 +1,6 @@
 """Deleting rows that are past their time: in batches, each a transaction of its own, and never one that somebody else holds."""
 
-from sqlalchemy import ColumnElement, ColumnExpressionArgument, delete, exists, select
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, delete, exists, select, tuple_
 
 from app.db.base import Base, table
 from app.db.database import Database, Session
@@ -15,8 +15,8 @@ async def prune(database: Database, model: type[Base], *stale: ColumnExpressionA
     They are looked for before anything is locked, so that a round without work costs writers nothing. Two that prune at once pass
     by each other's rows.
     """
-    (key,) = table(model).primary_key
-    some = select(key).where(*stale).limit(BATCH)
+    key = list(table(model).primary_key)
+    some = select(*key).where(*stale).limit(BATCH)
 
     async def ask(session: Session) -> bool:
         return (await session.execute(some.limit(1))).first() is not None
@@ -24,9 +24,9 @@ async def prune(database: Database, model: type[Base], *stale: ColumnExpressionA
     if not await database.find(ask):
         return 0
     async with database.write() as session:
-        chosen = (await session.scalars(some.with_for_update(skip_locked=True, of=model))).all()
+        chosen = (await session.execute(some.with_for_update(skip_locked=True, of=model))).all()
         if chosen:
-            await session.execute(delete(model).where(key.in_(chosen)))
+            await session.execute(delete(model).where(tuple_(*key).in_([tuple(row) for row in chosen])))
     return len(chosen)
 
 

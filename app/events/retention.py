@@ -1,9 +1,10 @@
 """Which events go after a time, by their types (rules/agreements P7). Whatever is not named here is kept for ever, and so is every
 event that a row of another table refers to."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import not_
+from sqlalchemy import ColumnElement, not_
 
 from app.db.pruning import prune, referred_to
 from app.events.models import Event
@@ -26,16 +27,16 @@ OF_LOGINS = (
 OF_USE = ("activation.released", "activation.taken", "mail.failed", "offline_file.issued")
 
 
-async def of_logins(world: World) -> int:
-    """Delete a batch of who came in, and who did not, longer than `LOGIN_RETENTION` ago; how many."""
-    return await _pruned(world, OF_LOGINS, world.settings.login_retention)
+async def of_logins(world: World, *kept: ColumnElement[bool]) -> int:
+    """Delete a batch of who came in, and who did not, longer than `LOGIN_RETENTION` ago, but for what is `kept`; how many."""
+    return await _pruned(world, OF_LOGINS, world.settings.login_retention, kept)
 
 
-async def of_use(world: World) -> int:
-    """Delete a batch of what devices and letters did longer than `EVENT_RETENTION` ago; how many."""
-    return await _pruned(world, OF_USE, world.settings.event_retention)
+async def of_use(world: World, *kept: ColumnElement[bool]) -> int:
+    """Delete a batch of what devices and letters did longer than `EVENT_RETENTION` ago, but for what is `kept`; how many."""
+    return await _pruned(world, OF_USE, world.settings.event_retention, kept)
 
 
-async def _pruned(world: World, types: tuple[str, ...], retention: timedelta) -> int:
+async def _pruned(world: World, types: tuple[str, ...], retention: timedelta, kept: Sequence[ColumnElement[bool]]) -> int:
     old = (Event.type.in_(types), Event.at <= world.clock.now() - retention)
-    return await prune(world.db, Event, *old, *(not_(kept) for kept in referred_to(Event)))
+    return await prune(world.db, Event, *old, *(not_(wanted) for wanted in (*referred_to(Event), *kept)))

@@ -7,16 +7,11 @@ from functools import partial
 
 import structlog
 
+from app.base.bell import Pace
 from app.base.beside import beside
 from app.mail import outbox
 from app.mail.transports import Transport, transport_of
 from app.world import World
-
-CALM, BRISK = 5.0, 1.0
-"""Seconds between looks: usually, and in development or for a while after this process posted something."""
-COMMITS = 0.05
-"""The bell is rung inside of the writer's transaction; after so many seconds it has usually committed."""
-WATCHFUL = 10
 
 log = structlog.get_logger("licentia.mail")
 
@@ -33,15 +28,10 @@ async def running(world: World) -> AsyncIterator[None]:
 
 
 async def _carry(world: World, transport: Transport, leaving: asyncio.Event) -> None:
-    watchful = 0
+    pace = Pace(world.mail_posted, brisk=world.settings.env == "development")
     while not leaving.is_set():
-        if await _round(world, transport):
-            continue
-        brisk = watchful > 0 or world.settings.env == "development"
-        rung = await world.mail_posted.heard(BRISK if brisk else CALM)
-        watchful = WATCHFUL if rung else max(0, watchful - 1)
-        if rung:
-            await asyncio.sleep(COMMITS)
+        if not await _round(world, transport):
+            await pace.wait()
 
 
 async def _round(world: World, transport: Transport) -> bool:

@@ -19,6 +19,7 @@ from app.licenses import retention as licenses
 from app.login import retention as login
 from app.mail import retention as mail
 from app.web import retention as web
+from app.webhooks import retention as webhooks
 from app.world import World
 
 EVERY = 600.0
@@ -44,8 +45,9 @@ STEPS: dict[str, Step] = {
     "session_seats": licenses.session_seats,
     "presentations": agreements.presentations,
     "contexts": agreements.contexts,
-    "login_events": events.of_logins,
-    "use_events": events.of_use,
+    "webhook_deliveries": webhooks.deliveries,
+    "login_events": lambda world: events.of_logins(world, webhooks.waited_for()),
+    "use_events": lambda world: events.of_use(world, webhooks.waited_for()),
 }
 """What goes, by the name that the metric has for it. What others refer to comes after them."""
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, literal, select, update
+from sqlalchemy import ColumnElement, Uuid, and_, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db import dialect
@@ -29,10 +29,12 @@ _deliveries = select(*table(WebhookDelivery).columns, Event.type).join(Event, Ev
 
 @dataclass(frozen=True)
 class Past:
-    """`since <= at < until`; `until` None: now. `types` None: all that the webhook listens to."""
+    """`since <= at < until`; `until` None: now. `types` None: all that the webhook listens to. `after`: of the events of the very instant
+    `since`, only those behind this one."""
 
     since: datetime
     until: datetime | None = None
+    after: UUID | None = None
     types: Sequence[str] | None = None
 
 
@@ -61,7 +63,8 @@ async def _one(session: Session, endpoint_id: UUID, event_id: UUID) -> AnyRow:
 
 
 def _anew(now: datetime) -> dict[str, Any]:
-    return {"state": State.PENDING, "tries": 0, "due_at": now, "settled_at": None}
+    """Due from now on. A claim that is out is void: whatever comes of it, this is to be sent."""
+    return {"state": State.PENDING, "tries": 0, "due_at": now, "settled_at": None, "claimed_until": None}
 
 
 async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
@@ -74,6 +77,7 @@ async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> A
         await _one(session, endpoint_id, event_id)
         named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
         await session.execute(update(WebhookDelivery).where(*named).values(_anew(world.clock.now())))
+        await service.resumed(session, endpoint_id)
         await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), event=str(event_id))
         return await _one(session, endpoint_id, event_id)
 
@@ -85,21 +89,28 @@ async def _must_be_enabled(session: Session, endpoint_id: UUID) -> AnyRow:
     return row
 
 
-async def replay(world: World, by: Actor, endpoint_id: UUID, wanted: Past) -> tuple[int, datetime | None]:
+async def replay(world: World, by: Actor, endpoint_id: UUID, wanted: Past) -> tuple[int, AnyRow | None]:
     """Make the deliveries of past events again, and those that were never made: the oldest thousand of what is wanted and of what the
-    webhook listens to. (how many, from when to go on if there are more). Raises WebhookNotFound, WebhookDisabled.
+    webhook listens to. (how many, behind which event to go on if there are more). Raises WebhookNotFound, WebhookDisabled.
     """
     now = world.clock.now()
     async with world.db.write() as session:
         endpoint = await _must_be_enabled(session, endpoint_id)
         kinds = set(wanted_by(endpoint.types)) & set(wanted_by(wanted.types or endpoint.types)) - {TEST}
-        fitting = (Event.at >= wanted.since, Event.at < (wanted.until or now), Event.type.in_(sorted(kinds)))
+        fitting = (_from(wanted), Event.at < (wanted.until or now), Event.type.in_(sorted(kinds)))
         oldest = select(Event.id, Event.at).where(*fitting).order_by(Event.at, Event.id).limit(rules.REPLAYED + 1)
         rows = (await session.execute(oldest)).all()
-        picked = [row.id for row in rows[: rules.REPLAYED]]
-        await _made_again(session, endpoint_id, picked, now)
+        picked = rows[: rules.REPLAYED]
+        await _made_again(session, endpoint_id, [row.id for row in picked], now)
+        await service.resumed(session, endpoint_id)
         await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), count=len(picked))
-    return len(picked), rows[-1].at if len(rows) > rules.REPLAYED else None
+    return len(picked), picked[-1] if len(rows) > len(picked) else None
+
+
+def _from(wanted: Past) -> ColumnElement[bool]:
+    if wanted.after is None:
+        return Event.at >= wanted.since
+    return or_(Event.at > wanted.since, and_(Event.at == wanted.since, Event.id > wanted.after))
 
 
 async def _made_again(session: Session, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
@@ -122,6 +133,7 @@ async def test(world: World, by: Actor, endpoint_id: UUID) -> AnyRow:
     """
     async with world.db.write() as session:
         await _must_be_enabled(session, endpoint_id)
+        await service.resumed(session, endpoint_id)
         event_id = await record(session, world, TEST, by, ("webhook", endpoint_id))
         made = _made(endpoint_id, world.clock.now(), Event.id).where(Event.id == event_id)
         await dialect.insert_missing(session, WebhookDelivery, COLUMNS, made)

@@ -4,15 +4,18 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import aliased
 
 from app.base.egress import EXCERPT, Answer
 from app.base.logs import masked
+from app.base.problems import OutcomeUnknown
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.kinds import TEST
@@ -53,7 +56,7 @@ async def marked(world: World, row: AnyRow, kind: str, outcome: Outcome) -> None
     for wait in (*MARK_WAITS, None):
         try:
             result = await _marked(world, row, kind, outcome)
-        except (DBAPIError, OSError) as away:
+        except (DBAPIError, PoolTimeout, OutcomeUnknown, OSError) as away:
             log.warning("webhook_mark_waits", cause=type(away).__name__, webhook=str(row.endpoint_id), of=str(row.event_id))
             if wait is None:
                 return
@@ -64,15 +67,19 @@ async def marked(world: World, row: AnyRow, kind: str, outcome: Outcome) -> None
 
 
 async def _marked(world: World, row: AnyRow, kind: str, outcome: Outcome) -> str:
-    if outcome.error is None:
-        async with world.db.write() as session:
-            if await _mine(session, row, state=State.DELIVERED, settled_at=world.clock.now(), **outcome.facts(world.clock.now())):
-                await _next(session, row, world.clock.now())
-            well = update(WebhookEndpoint).where(WebhookEndpoint.id == row.endpoint_id, WebhookEndpoint.failing_since.is_not(None))
-            await session.execute(well.values(failing_since=None))
-        return "delivered"
-    log.warning("webhook_missed", cause=outcome.error, status=outcome.status, webhook=str(row.endpoint_id), of=str(row.event_id))
-    return await _missed(world, row, kind, outcome)
+    """What became of it: `delivered`, `missed`, `given_up`, or `overtaken` where the claim was not ours any more."""
+    if outcome.error is not None:
+        log.warning("webhook_missed", cause=outcome.error, status=outcome.status, webhook=str(row.endpoint_id), of=str(row.event_id))
+        return await _missed(world, row, kind, outcome)
+    now = world.clock.now()
+    async with world.db.write() as session:
+        if not await _mine(session, row, state=State.DELIVERED, settled_at=now, **outcome.facts(now)):
+            return "overtaken"
+        await _next(session, row, now)
+        ill = or_(WebhookEndpoint.failing_since.is_not(None), WebhookEndpoint.resume_at.is_not(None))
+        well = update(WebhookEndpoint).where(WebhookEndpoint.id == row.endpoint_id, ill)
+        await session.execute(well.values(failing_since=None, resume_at=None))
+    return "delivered"
 
 
 async def _missed(world: World, row: AnyRow, kind: str, outcome: Outcome) -> str:
@@ -81,36 +88,48 @@ async def _missed(world: World, row: AnyRow, kind: str, outcome: Outcome) -> str
     chance = int.from_bytes(world.entropy.octets(4)) / 2**32
     again = None if kind == TEST else rules.next_try(row.tries, chance, now)
     resume_at = rules.pause(outcome.status or 0, outcome.retry_after, now)
+    due = {"state": State.FAILED, "settled_at": now} if again is None else {"due_at": max(again, resume_at or again)}
     async with world.db.write() as session:
+        if not await _mine(session, row, **due, **outcome.facts(now)):
+            return "overtaken"
         if again is None:
-            if await _mine(session, row, state=State.FAILED, settled_at=now, **outcome.facts(now)):
-                await _next(session, row, now)
-        elif await _mine(session, row, due_at=max(again, resume_at or again), **outcome.facts(now)):
+            await _next(session, row, now)
+        else:
             behind = update(WebhookDelivery).where(*_line(row), WebhookDelivery.event_id > row.event_id, WebhookDelivery.due_at < again)
             await session.execute(behind.values(due_at=again))
-        await _judged(session, world, row, outcome, resume_at)
+        await _judged(session, world, row, outcome, resume_at, failing=kind != TEST)
     return "missed" if again else "given_up"
 
 
-async def _judged(session: Session, world: World, row: AnyRow, outcome: Outcome, resume_at: datetime | None) -> None:
-    """What a failure means for the endpoint; disabled is it once, and that is an event, for the audit and for other endpoints."""
+async def _judged(session: Session, world: World, row: AnyRow, outcome: Outcome, resume_at: datetime | None, *, failing: bool) -> None:
+    """What a failure means for the endpoint; disabled is it once, and that is an event, for the audit and for other endpoints.
+
+    A test that fails says nothing about the days between: nothing follows it that could succeed.
+    """
     now, gone = world.clock.now(), outcome.status == rules.GONE
     here = update(WebhookEndpoint).where(WebhookEndpoint.id == row.endpoint_id)
-    await session.execute(here.where(WebhookEndpoint.failing_since.is_(None)).values(failing_since=now))
+    if failing:
+        await session.execute(here.where(WebhookEndpoint.failing_since.is_(None)).values(failing_since=now))
     if resume_at is not None:
         await session.execute(here.values(resume_at=resume_at))
-    long_enough = () if gone else (WebhookEndpoint.failing_since <= now - world.settings.webhook_disable_after,)
-    reason = "gone" if gone else "failing"
-    over = here.where(WebhookEndpoint.disabled_at.is_(None), *long_enough).values(disabled_at=now, disabled_reason=reason)
-    if (await session.execute(over)).rowcount:
-        await record(session, world, "webhook.disabled", Actor.system(), ("webhook", row.endpoint_id), reason=reason)
-        log.warning("webhook_disabled", reason=reason, webhook=str(row.endpoint_id))
+    if gone or (failing and row.tries >= rules.SURE):
+        await _disabled(session, world, row.endpoint_id, "gone" if gone else "failing")
+
+
+async def _disabled(session: Session, world: World, endpoint_id: UUID, reason: str) -> None:
+    now = world.clock.now()
+    long_enough = () if reason == "gone" else (WebhookEndpoint.failing_since <= now - world.settings.webhook_disable_after,)
+    over = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None), *long_enough)
+    if (await session.execute(over.values(disabled_at=now, disabled_reason=reason))).rowcount:
+        await record(session, world, "webhook.disabled", Actor.system(), ("webhook", endpoint_id), reason=reason)
+        log.warning("webhook_disabled", reason=reason, webhook=str(endpoint_id))
 
 
 async def _mine(session: Session, row: AnyRow, **values: Any) -> bool:
-    """Change the delivery, if nobody claimed it after this claim."""
+    """Change the delivery, if the claim still stands: nobody claimed it after, replayed it, or changed where it goes."""
     named = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == row.event_id)
-    mine = update(WebhookDelivery).where(*named, WebhookDelivery.attempts == row.attempts, WebhookDelivery.state == State.PENDING)
+    claim = (WebhookDelivery.attempts == row.attempts, WebhookDelivery.claimed_until == row.claimed_until)
+    mine = update(WebhookDelivery).where(*named, *claim, WebhookDelivery.state == State.PENDING)
     return (await session.execute(mine.values(values))).rowcount == 1
 
 

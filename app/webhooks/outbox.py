@@ -9,6 +9,7 @@ endpoint and subject: only the first delivery that is pending is ever claimed, u
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,12 +17,11 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Gauge
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from app.base.egress import Egress, Unsent
 from app.db.base import table
-from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.models import Event
 from app.webhooks import marking, messages
@@ -33,9 +33,9 @@ BATCH = 8
 """Deliveries of one endpoint that are under way at once, each of another subject."""
 MARKED_WITHIN = timedelta(seconds=45)
 """How much longer than a delivery its claim lasts."""
-SWEPT = 500
 
 LAG = Gauge("licentia_webhook_lag_seconds", "For how long the delivery that is due the longest has waited")
+ENDPOINTS = Gauge("licentia_webhooks", "Webhooks by how they are: well, failing, disabled by us or by an operator", ["state"])
 log = structlog.get_logger("licentia.webhooks")
 
 _earlier = aliased(WebhookDelivery)
@@ -63,19 +63,29 @@ def _listening(now: datetime) -> ColumnElement[bool]:
 async def look(world: World) -> tuple[Sequence[UUID], bool]:
     """(the endpoints that something is due for, whether anybody listens at all). One read, no write."""
     now = world.clock.now()
-    first = select(func.min(WebhookDelivery.due_at)).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, _free(now))
-    wanted = select(WebhookEndpoint.id, first.scalar_subquery().label("since")).where(_listening(now))
+    first = select(func.min(WebhookDelivery.due_at)).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, _free(now), _listening(now))
+    columns = (WebhookEndpoint.id, WebhookEndpoint.disabled_at, WebhookEndpoint.disabled_reason, WebhookEndpoint.failing_since)
     async with world.db.lookup() as session:
-        rows = (await session.execute(wanted)).all()
+        rows = (await session.execute(select(*columns, first.scalar_subquery().label("since")))).all()
     due = [row for row in rows if row.since is not None]
     LAG.set(max(((now - row.since).total_seconds() for row in due), default=0.0))
-    return [row.id for row in due], bool(rows)
+    states = Counter(_state(row) for row in rows)
+    for state in ("well", "failing", "disabled", "switched_off"):
+        ENDPOINTS.labels(state).set(states[state])
+    return [row.id for row in due], any(row.disabled_at is None for row in rows)
+
+
+def _state(row: AnyRow) -> str:
+    if row.disabled_at is not None:
+        return "switched_off" if row.disabled_reason == "operator" else "disabled"
+    return "well" if row.failing_since is None else "failing"
 
 
 async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
     """Take a few due deliveries. Replicas that ask at once get different ones (SKIP LOCKED; SQLite has one writer)."""
     now = world.clock.now()
-    free = and_(WebhookDelivery.endpoint_id == endpoint_id, _free(now))
+    listens = exists(select(1).where(WebhookEndpoint.id == endpoint_id, _listening(now)))
+    free = and_(WebhookDelivery.endpoint_id == endpoint_id, _free(now), listens)
     first = select(WebhookDelivery.event_id).where(free, ~_blocked).order_by(WebhookDelivery.due_at, WebhookDelivery.event_id)
     picked = first.limit(BATCH).with_for_update(skip_locked=True, of=WebhookDelivery).cte("picked")
     until = now + world.settings.webhook_timeout + MARKED_WITHIN
@@ -98,16 +108,34 @@ async def deliver(world: World, egress: Egress) -> int:
 async def drain(world: World, egress: Egress, endpoint_id: UUID, leaving: asyncio.Event) -> int:
     """Send what is due for one endpoint until nothing is, or it is time to leave; how many deliveries were taken."""
     taken = 0
-    while not leaving.is_set():
-        async with world.db.lookup() as session:
-            endpoint = (await session.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id, _listening(world.clock.now())))).first()
-        if endpoint is None or not (rows := await claim(world, endpoint_id)):
-            break
+    while not leaving.is_set() and (rows := await claim(world, endpoint_id)):
         taken += len(rows)
+        # Read after the claim: whoever changes the address later makes the claim void, and the answer of the old one counts for nothing.
         async with world.db.lookup() as session:
+            endpoint = (await session.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
             events = {row.id: row for row in await session.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
-        await asyncio.gather(*(_deliver(world, egress, endpoint, row, events[row.event_id]) for row in rows))
+        if endpoint is None:
+            break
+        await asyncio.gather(*(_handled(world, egress, endpoint, row, events.get(row.event_id)) for row in rows))
     return taken
+
+
+async def _handled(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, event: AnyRow | None) -> None:
+    """One delivery, whose troubles are its own: when its claim runs out it is made again."""
+    try:
+        if event is None:
+            await _forgotten(world, row)
+        else:
+            await _deliver(world, egress, endpoint, row, event)
+    except Exception as error:  # noqa: BLE001  above all a database that is away
+        log.warning("webhook_left", cause=type(error).__name__, webhook=str(endpoint.id), of=str(row.event_id))
+
+
+async def _forgotten(world: World, row: AnyRow) -> None:
+    """Its event went by retention at the very moment when it was replayed: there is nothing to tell."""
+    gone = delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == row.event_id)
+    async with world.db.write() as session:
+        await session.execute(gone)
 
 
 async def _deliver(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, event: AnyRow) -> None:
@@ -124,18 +152,3 @@ async def _deliver(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, 
         log.warning("webhook_not_sent", cause=type(error).__name__, webhook=str(endpoint.id), of=str(event.id))
         outcome = Outcome("not_sent")
     await marking.marked(world, row, event.type, replace(outcome, ms=int((clock() - begun) * 1000)))
-
-
-async def _swept(session: Session, stale: ColumnElement[bool]) -> int:
-    key = tuple_(WebhookDelivery.endpoint_id, WebhookDelivery.event_id)
-    some = select(WebhookDelivery.endpoint_id, WebhookDelivery.event_id).where(stale).limit(SWEPT)
-    return (await session.execute(delete(WebhookDelivery).where(key.in_(some)))).rowcount
-
-
-async def sweep(world: World) -> int:
-    """Forget some deliveries that were settled long ago, and some that were due as long ago and nobody enabled their endpoint; how many."""
-    limit = world.clock.now() - world.settings.webhook_retention
-    settled = WebhookDelivery.settled_at <= limit
-    left = and_(WebhookDelivery.state == State.PENDING, WebhookDelivery.due_at <= limit)
-    async with world.db.write() as session:
-        return sum([await _swept(session, stale) for stale in (settled, left)])

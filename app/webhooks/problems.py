@@ -37,6 +37,12 @@ class WebhookChanged(Problem):
     title = "The webhook was changed at the same moment; look at it again."
 
 
+class RotationUnderWay(Problem):
+    kind = Kind.CONFLICT
+    code = "webhook_rotation_under_way"
+    title = "The secret before the present one is still good until `previous_until`; with `overlap` null both are void at once."
+
+
 class TargetRefused(Problem):
     kind = Kind.INVALID
     code = "webhook_target_refused"

@@ -14,7 +14,15 @@ from app.web.shapes import Page
 from app.webhooks import deliveries, event_routes, service
 from app.webhooks.deliveries import Past
 from app.webhooks.models import State
-from app.webhooks.problems import DeliveryNotFound, TargetRefused, WebhookChanged, WebhookDisabled, WebhookLimitReached, WebhookNotFound
+from app.webhooks.problems import (
+    DeliveryNotFound,
+    RotationUnderWay,
+    TargetRefused,
+    WebhookChanged,
+    WebhookDisabled,
+    WebhookLimitReached,
+    WebhookNotFound,
+)
 from app.webhooks.schemas import DeliveryOut, ReplayIn, ReplayOut, RotateIn, StateName, WebhookIn, WebhookMade, WebhookOut, WebhookPatch
 
 router = new_router("events")
@@ -55,9 +63,10 @@ async def delete(world: TheWorld, by: Writes, webhook_id: UUID) -> None:
     await service.remove(world, by.actor, webhook_id)
 
 
-@router.post("/v1/webhooks/{webhook_id}/rotate-secret", responses=refuses(ScopeMissing, WebhookNotFound, WebhookChanged))
+@router.post("/v1/webhooks/{webhook_id}/rotate-secret", responses=refuses(ScopeMissing, WebhookNotFound, WebhookChanged, RotationUnderWay))
 async def rotate_secret(world: TheWorld, by: Writes, webhook_id: UUID, body: RotateIn | None = None) -> WebhookMade:
-    """A new secret, shown this once. For `overlap` (a day unless said) everything carries a signature by each of the two."""
+    """A new secret, shown this once. For `overlap` (a day unless said) everything carries a signature by each of the two; meanwhile there
+    is no third, but with `overlap` null one secret alone is good from now on."""
     row, secret = await service.rotate_secret(world, by.actor, webhook_id, (body or RotateIn()).overlap)
     return WebhookMade.told(row, secret=secret)
 
@@ -71,8 +80,8 @@ async def test(world: TheWorld, by: Writes, webhook_id: UUID) -> DeliveryOut:
 @router.post("/v1/webhooks/{webhook_id}/replay", status_code=202, responses=refuses(ScopeMissing, WebhookNotFound, WebhookDisabled))
 async def replay(world: TheWorld, by: Writes, webhook_id: UUID, body: ReplayIn) -> ReplayOut:
     """Deliver past events again, and those it never got: a thousand in one call, the oldest first."""
-    count, more = await deliveries.replay(world, by.actor, webhook_id, Past(**body.model_dump()))
-    return ReplayOut(replayed=count, next_since=more)
+    count, last = await deliveries.replay(world, by.actor, webhook_id, Past(**body.model_dump()))
+    return ReplayOut(replayed=count, next_since=last.at if last else None, next_after=last.id if last else None)
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries", responses=refuses(ScopeMissing, WebhookNotFound))

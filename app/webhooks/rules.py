@@ -12,6 +12,8 @@ ENDPOINTS = 50
 GONE = 410
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, *[24 * 3600] * 3))
 """After the first miss, the second, …: eleven tries in some four days, before an endpoint that fails for five is disabled."""
+SURE = 3
+"""Misses that a delivery itself must have had before its endpoint is disabled for failing: days ago it may be we who were away."""
 JITTER = 0.2
 """How much of a wait may be added to it by chance, so that what failed together does not come back together."""
 LONGEST_PAUSE = timedelta(hours=24)

@@ -40,6 +40,7 @@ class WebhookPatch(Shape):
 class WebhookOut(Shape):
     """`disabled_reason`: `operator`, `gone` (it answered 410) or `failing` (for days). `failing_since`: since when nothing succeeded.
 
+    `resume_at`: until when the receiver wants to be left alone (`Retry-After`); a replay and a test do not wait for that.
     `previous_until`: until when the secret before this one signs too."""
 
     id: UUID
@@ -50,6 +51,7 @@ class WebhookOut(Shape):
     disabled_at: Instant | None
     disabled_reason: str | None
     failing_since: Instant | None
+    resume_at: Instant | None
     previous_until: Instant | None
     created_at: Instant
 
@@ -70,7 +72,7 @@ class WebhookMade(WebhookOut):
 
 
 class RotateIn(Shape):
-    """`overlap`: for how long the secret of before signs beside the new one, 30 days at most; null: not at all."""
+    """`overlap`: for how long the secret of before signs beside the new one, 30 days at most; null: not at all (it leaked)."""
 
     overlap: DurationText | None = "PT24H"
 
@@ -98,15 +100,18 @@ class DeliveryOut(Shape):
 
 
 class ReplayIn(Shape):
-    """`since <= at < until`; without `until`, until now; without `types`, all that the webhook listens to."""
+    """`since <= at < until`; without `until`, until now; without `types`, all that the webhook listens to. `after`: the `next_after` of
+    the call before."""
 
     since: InstantIn
     until: InstantIn | None = None
+    after: UUID | None = None
     types: EventTypes | None = None
 
 
 class ReplayOut(Shape):
-    """`next_since`: from when to go on, where there were more than one call replays."""
+    """`next_since` and `next_after`: the `since` and `after` to go on with, where there were more than one call replays."""
 
     replayed: int
     next_since: Instant | None
+    next_after: UUID | None

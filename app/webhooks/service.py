@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.base.durations import Duration
+from app.base.durations import Duration, instant_text
 from app.base.networks import networks
 from app.base.problems import Busy, Malformed, at
 from app.base.sealing import Place
@@ -21,7 +21,7 @@ from app.events.service import Actor, record
 from app.web.paging import Window, page
 from app.webhooks import messages, rules
 from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
-from app.webhooks.problems import TargetRefused, WebhookChanged, WebhookLimitReached, WebhookNotFound
+from app.webhooks.problems import RotationUnderWay, TargetRefused, WebhookChanged, WebhookLimitReached, WebhookNotFound
 from app.world import World
 
 Values = dict[str, Any]
@@ -114,9 +114,16 @@ def _columns(changes: Values, world: World, before: AnyRow) -> Values:
 
 
 async def _hurry(session: Session, world: World, endpoint_id: UUID) -> None:
-    """Deliveries before the endpoint: in the order of whoever marks one, so that the two never wait for each other."""
+    """Deliveries before the endpoint: in the order of whoever marks one, so that the two never wait for each other. Claims that are out
+    are void: what the old address answers is no answer of the new one."""
     pending = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.state == State.PENDING)
-    await session.execute(pending.values(due_at=world.clock.now(), tries=0))
+    await session.execute(pending.values(due_at=world.clock.now(), tries=0, claimed_until=None))
+
+
+async def resumed(session: Session, endpoint_id: UUID) -> None:
+    """A step. Whoever asks for something to be sent does not wait until the receiver's own pause is over."""
+    paused = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.resume_at.is_not(None))
+    await session.execute(paused.values(resume_at=None))
 
 
 async def remove(world: World, by: Actor, endpoint_id: UUID) -> None:
@@ -131,12 +138,14 @@ async def remove(world: World, by: Actor, endpoint_id: UUID) -> None:
 async def rotate_secret(world: World, by: Actor, endpoint_id: UUID, overlap: str | None) -> tuple[AnyRow, str]:
     """A new secret, shown this once. The one before signs beside it for `overlap`; null: it is void at once.
 
-    Raises WebhookNotFound, WebhookChanged.
+    Raises WebhookNotFound, WebhookChanged, RotationUnderWay: two secrets at most are good, and the older was promised its time.
     """
     now, fresh = world.clock.now(), _fresh_secret(world)
     until = now if overlap is None else _until(overlap, world)
     async with world.db.write() as session:
         before = await one(session, endpoint_id)
+        if until > now and before.previous_until is not None and before.previous_until > now:
+            raise RotationUnderWay(facts={"previous_until": instant_text(before.previous_until)})
         sealer, (new, old) = world.keys.sealer, [messages.place(column, before) for column in messages.COLUMNS]
         values: Values = {"secret_sealed": sealer.seal(fresh.encode(), new), "previous_secret_sealed": None, "previous_until": None}
         if until > now:

@@ -24,6 +24,7 @@ from app.login.one_time import OneTimeToken
 from app.mail.models import Message
 from app.support import housekeeping
 from app.web.models import FailureCount, KeptAnswer
+from app.webhooks.models import WebhookDelivery
 from app.world import World
 from tests.agreements import making
 from tests.agreements.test_seals import eventually
@@ -44,6 +45,7 @@ async def types(world: World) -> set[str]:
 async def lived(given: Given, app: FastAPI) -> Person:
     """A row of everything that is kept only for a time, and an acceptance."""
     given.taking_passkeys(app)
+    await given.post("/v1/webhooks", {"url": "https://hooks.example.com", "types": ["*"]})
     person, found = await given.with_totp(), await making.in_force(given)
     await making.accepted(given, person, found)
     await making.present(given, person, found)
@@ -70,7 +72,7 @@ async def seats(given: Given) -> None:
 
 GOES = (
     KeptAnswer, FailureCount, Login, RefreshToken, SessionRow, OneTimeToken, Throttle, PasskeyCeremony, DeviceCode, Message,
-    AgreementPresentation,
+    AgreementPresentation, WebhookDelivery,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from app.base.egress import Egress, Resolve, resolved
+from app.base.egress import Egress, Resolve
 from app.webhooks import outbox
 from app.world import World
 from tests.given import Given
@@ -17,7 +17,7 @@ from tests.webhooks.receiver import Receiver, open_receiver
 LOOPBACK = ["127.0.0.0/8"]
 
 
-def egress_of(world: World, resolve: Resolve = resolved) -> Egress:
+def egress_of(world: World, resolve: Resolve | None = None) -> Egress:
     return Egress.of(world.settings, resolve)
 
 
@@ -41,7 +41,7 @@ class Hooks:
     async def made(self, *types: str, url: str | None = None) -> dict[str, Any]:
         return await self.given.post("/v1/webhooks", {"url": url or self.receiver.url, "types": list(types) or ["*"]})
 
-    async def told(self, resolve: Resolve = resolved) -> int:
+    async def told(self, resolve: Resolve | None = None) -> int:
         """Deliver what is due now."""
         return await outbox.deliver(self.world, egress_of(self.world, resolve))
 

@@ -35,13 +35,15 @@ def status(code: int, body: str = "", **headers: str) -> bytes:
 
 @dataclass
 class Receiver:
-    """`answer` is asked for each request; `received` has them all, `held` is how many are being answered."""
+    """`answer` is asked for each request; `received` has them all, `held` is how many are being answered. `lingers`: for how many seconds a
+    connection stays open after the answer."""
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
     answer: Answer | None = None
     held: int = 0
     most_held: int = 0
+    lingers: float = 0.0
 
     @property
     def url(self) -> str:
@@ -76,6 +78,7 @@ class Receiver:
         try:
             writer.write(await self.answer(came) if self.answer else TAKEN)
             await writer.drain()
+            await asyncio.sleep(self.lingers)
         finally:
             self.held -= 1
 
