@@ -13,6 +13,7 @@ SCENARIOS: Mapping[str, Callable[[], AsyncIterator[Line]]] = {
     "restarts": away.restarts,
     "freezes": away.freezes,
     "kills": away.kills,
+    "clocks": away.clocks,
     "logins": crowds.logins,
     "clients": crowds.clients,
     "disk": crowds.disk,

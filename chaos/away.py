@@ -4,11 +4,15 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from sqlite3 import connect
 from time import perf_counter
 
+from sqlalchemy import update
+
+from app.licenses.models import License
 from chaos.report import Line
 from chaos.stage import Looks, Stage, folder, on_postgres, on_sqlite, own_postgres, stage
 from tests.faults.bursts import Burst, Scene, Size
@@ -19,6 +23,7 @@ SIZE = Size().times(5)
 AFTER = 120
 FROZEN = 10.0
 KILLS = 3
+BACK = 3600.0
 READY = 2.0
 HEALTHY = 1.0
 BOUND = 25.0
@@ -52,6 +57,23 @@ async def kills() -> AsyncIterator[Line]:
             for turn in range(KILLS):
                 yield await _burst(on, f"two servers killed -9, SQLite, {turn + 1}", partial(_killed, on), healthy=None)
         sound(home / "chaos.db")
+
+
+async def clocks() -> AsyncIterator[Line]:
+    """What is of an hour ahead goes on: sessions, kept answers, showings. What is sold in that hour has not begun, so it is older."""
+    with folder() as home, own_postgres() as database:
+        for url in (await on_postgres(database), await on_sqlite(home)):
+            off = home / "off"
+            await asyncio.to_thread(off.write_text, "0", encoding="ascii")
+            async with stage(home, url, 2, program=("chaos.turned", str(off))) as on:
+                yield await _burst(on, f"clocks set back by an hour, {url.partition('+')[0]}", partial(_set_back, on, off))
+
+
+async def _set_back(on: Stage, off: Path) -> None:
+    day_ago = on.given.clock.now() - timedelta(days=1)
+    async with on.given.world.db.write() as session:
+        await session.execute(update(License).values(starts_at=day_ago))
+    await asyncio.to_thread(off.write_text, str(-BACK), encoding="ascii")
 
 
 async def _burst(

@@ -70,14 +70,18 @@ async def on_sqlite(home: Path) -> str:
 
 
 @asynccontextmanager
-async def stage(home: Path, url: str, workers: int, before: Sequence[str] = (), **settings: str) -> AsyncIterator[Stage]:
-    """So many servers on the database, with what they start with, but for `settings`; `before` goes before their command line."""
+async def stage(
+    home: Path, url: str, workers: int, before: Sequence[str] = (), program: Sequence[str] = ("app",), **settings: str
+) -> AsyncIterator[Stage]:
+    """So many servers on the database, with what they start with, but for `settings`; `before` goes before their command line, in which
+    `program` is the module that is run, and what it is told first."""
     world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url}))
     try:
         async with AsyncExitStack() as stack:
             servers = [server(home, url, **settings) for _ in range(workers)]
             for each in servers:
-                each.command = [*before, *each.command]
+                place = each.command.index("app")
+                each.command = [*before, *each.command[:place], *program, *each.command[place + 1 :]]
             await asyncio.gather(*(asyncio.to_thread(stack.enter_context, each) for each in servers))
             clients = [
                 await stack.enter_async_context(httpx.AsyncClient(base_url=each.base, timeout=60, limits=LIMITS)) for each in servers
