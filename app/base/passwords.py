@@ -162,10 +162,14 @@ class PasswordHasher:
         except (ValueError, TypeError, PasswordSizeError, MissingBackendError):
             return False
 
-    async def _run(self, work: Callable[[], object]) -> object:
-        # Counted here and at once: a task shows among the limiter's waiting ones only when it has come to wait, too late for a burst.
+    def must_have_room(self) -> None:
+        """Raises Busy at once where a hash would. Keeps no place: those who are only turned away later must not take one from others."""
         if len(self.inside) >= self.waiting + self.limiter.total_tokens:
             raise Busy
+
+    async def _run(self, work: Callable[[], object]) -> object:
+        # Counted here and at once: a task shows among the limiter's waiting ones only when it has come to wait, too late for a burst.
+        self.must_have_room()
         mark = object()
         self.inside.add(mark)
         try:

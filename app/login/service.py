@@ -52,8 +52,9 @@ async def begin(
     """Check the password; with more wanted, go on by the code that came along or hand out an unfinished login.
 
     One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (R11, R49). Raises
-    ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver.
+    ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
+    world.hasher.must_have_room()  # before the database is asked anything
     sign = await signer(world)
     await keep_pace(world)
     who = await account.named(world, _who, {"identifier": folded(identifier), "device": client.digest}, client.product)

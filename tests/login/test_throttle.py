@@ -139,14 +139,31 @@ async def test_r42_a_right_password_resets_its_counter_and_never_that_of_the_add
     assert waits(await log_in(given, person.email, person.password)) == 300
 
 
-async def test_r43_what_the_service_was_too_busy_to_look_at_is_given_back(given: Given) -> None:
-    person = await given.person()
-    others = set(range(1000))
+async def test_r43_what_the_service_was_too_busy_to_look_at_is_given_back(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There was room when it came, and none any more once it was counted."""
+    person, others, knock = await given.person(), set(range(1000)), throttle.knock
+
+    async def filled(*arguments: Any) -> None:
+        await knock(*arguments)
+        given.world.hasher.inside.update(others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(throttle, "knock", filled)
+        for _ in range(8):
+            problem(await log_in(given, person.email, person.password), 503, "busy")
+            given.world.hasher.inside.difference_update(others)
+    assert (await log_in(given, person.email, person.password)).status_code == 200
+
+
+async def test_who_finds_no_room_is_sent_away_before_the_database_is_asked(given: Given) -> None:
+    """It leaves no counter behind, not even one that is taken back."""
+    person, others = await given.person(), set(range(1000))
     given.world.hasher.inside.update(others)
-    for _ in range(8):
+    for _ in range(3):
         problem(await log_in(given, person.email, person.password), 503, "busy")
     given.world.hasher.inside.difference_update(others)
-    assert (await log_in(given, person.email, person.password)).status_code == 200
+    async with given.world.db.lookup() as session:
+        assert await session.scalar(select(func.count()).select_from(Throttle)) == 0
 
 
 async def test_r44_a_lock_leaves_sessions_refreshes_and_known_devices_alone(given: Given) -> None:
