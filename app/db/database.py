@@ -74,9 +74,10 @@ class Database:
     lane: Lane = field(repr=False)
 
     @classmethod
-    def open(cls, url: str, pool: int = 10, patience: Patience = Patience()) -> "Database":  # noqa: B008  frozen
-        """`pool` connections at most; half of them are for the fast lane once it was used."""
-        reader, writer = dialect.engines(url, pool, patience)
+    def open(cls, url: str, pool: int = 10, patience: Patience = Patience(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
+        """`pool` connections at most; half of them are for the fast lane once it was used. Not `lasting`: a power cut may take
+        back what SQLite has committed, which nobody but a test wants."""
+        reader, writer = dialect.engines(url, pool, patience, lasting=lasting)
         return cls(url, reader, writer, Lane(reader, pool // 2, patience.pool))
 
     async def close(self) -> None:

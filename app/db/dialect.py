@@ -39,8 +39,11 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def engines(url: str, pool: int, patience: Patience) -> tuple[AsyncEngine, AsyncEngine]:
-    """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write."""
+def engines(url: str, pool: int, patience: Patience, *, lasting: bool) -> tuple[AsyncEngine, AsyncEngine]:
+    """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write.
+
+    `lasting`: SQLite has what it commits on the disk before it says so. PostgreSQL does so, or not, by its own configuration.
+    """
     if not is_sqlite(url):
         engine = _postgresql(url, pool, patience)
         return engine, engine
@@ -48,7 +51,7 @@ def engines(url: str, pool: int, patience: Patience) -> tuple[AsyncEngine, Async
     reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
     writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
     event.listen(reader.sync_engine, "connect", _read_only)
-    event.listen(writer.sync_engine, "connect", _prepared)
+    event.listen(writer.sync_engine, "connect", _lasting if lasting else _prepared)
     return reader, writer
 
 
@@ -70,16 +73,25 @@ def _prepared(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     # SQLite's own lower() knows ASCII alone; a search for Ødegård should find ødegård on both databases.
     connection.create_function("lower", 1, lambda text: text.lower() if isinstance(text, str) else text)
-    cursor = connection.cursor()
-    for pragma in (f"busy_timeout={SQLITE_WAIT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    wait = f"busy_timeout={SQLITE_WAIT_MS}"
+    _told(connection, wait, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON")
 
 
 def _read_only(connection: Any, record: object) -> None:
     _prepared(connection, record)
+    _told(connection, "query_only=ON")
+
+
+def _lasting(connection: Any, record: object) -> None:
+    """With a write-ahead log, NORMAL syncs at checkpoints alone: a power cut takes back what was answered since."""
+    _prepared(connection, record)
+    _told(connection, "synchronous=FULL")
+
+
+def _told(connection: Any, *pragmas: str) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA query_only=ON")
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
