@@ -171,8 +171,11 @@ def breaks(error: IntegrityError, table: Table, *columns: str) -> bool:
     return told in {f"uq_{table.name}_{'_'.join(columns)}", ", ".join(f"{table.name}.{column}" for column in columns)}
 
 
-def is_busy(error: DBAPIError) -> bool:
-    """Whether the database refused for now: a lock not had in time, a deadlock, a statement that took too long, no connection left."""
+def is_busy(error: Exception) -> bool:
+    """Whether the database refused for now: a lock not had in time, a deadlock, a statement that took too long, no connection left.
+
+    `error`: SQLAlchemy's, or the driver's own.
+    """
     state = _state(error)
     return state in _BUSY_STATES or state in _BUSY_CODES
 
@@ -184,11 +187,11 @@ def is_away(error: DBAPIError) -> bool:
     return error.connection_invalidated or lost or state in _AWAY_STATES or state in _AWAY_CODES
 
 
-def _state(error: DBAPIError) -> str | int | None:
+def _state(error: Exception) -> str | int | None:
     """PostgreSQL's SQLSTATE, or SQLite's primary result code."""
-    cause: Any = getattr(error, "driver_exception", None) or error.orig
-    code: int | None = getattr(cause, "sqlite_errorcode", None)
-    return code & 0xFF if code is not None else getattr(error.orig, "sqlstate", None)
+    said: Any = getattr(error, "orig", None) or error
+    code: int | None = getattr(getattr(error, "driver_exception", None) or said, "sqlite_errorcode", None)
+    return code & 0xFF if code is not None else getattr(said, "sqlstate", None)
 
 
 def begin_migration(connection: Connection) -> None:
