@@ -20,6 +20,7 @@ _AWAY_STATES = {"57P01", "57P02", "57P03", "53100", "53200", "58030", "25006"}
 """Going down, not up yet, no disk, no memory, cannot read or write, read-only (a standby, say)."""
 _BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _AWAY_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_DAMAGED_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BACKSTOP = 5.0
 """Seconds beyond the statement's own limit after which the driver itself gives up, where no watch is kept (a first connection)."""
 MIGRATION_LOCK = 0x11CE_2711A
@@ -185,6 +186,11 @@ def is_away(error: DBAPIError) -> bool:
     state = _state(error)
     lost = isinstance(state, str) and state.startswith("08")
     return error.connection_invalidated or lost or state in _AWAY_STATES or state in _AWAY_CODES
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether the file is no database any more, or one that contradicts itself. Only a copy helps."""
+    return _state(error) in _DAMAGED_CODES
 
 
 def _state(error: Exception) -> str | int | None:
