@@ -51,7 +51,7 @@ class Refilled:
     def __init__(self, template: Path, home: Path) -> None:
         self.template = template
         self.path = home / "test.db"
-        self.database = Database.open(sqlite_url(self.path), 20)
+        self.database = Database.open(sqlite_url(self.path), 20, lasting=False)  # as the run's PostgreSQL, which has no fsync
 
     def fresh(self) -> Database:
         copied(self.template, self.path)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from app.agreements import ledger, seals
 from app.agreements.bundles import FORMAT, PROCESS, sealed_digest
@@ -16,6 +16,7 @@ from app.agreements.models import (
     AgreementEvent,
     AgreementEventContext,
     AgreementLedger,
+    AgreementPresentation,
     AgreementSeal,
     AgreementSealItem,
     AgreementText,
@@ -35,6 +36,12 @@ from app.users.problems import UserNotFound
 from app.world import World
 
 Told = dict[str, Any]
+
+_showings = (
+    select(AgreementPresentation.id)
+    .where(AgreementPresentation.user_id == bindparam("whose"))
+    .with_for_update(read=True, key_share=True)  # in the way of a DELETE alone
+)
 
 _TEXT = ("locale", "title", "body", "html", "plain", "summary", "changes", "statement", "accept_label", "decline_label")
 _HASHES = ("sha256", "html_sha256", "plain_sha256", "statement_sha256")
@@ -144,13 +151,18 @@ def _part(row: AnyRow, names: Iterable[str]) -> Told:
 
 
 async def hold(world: World, by: Actor, user_id: UUID, *, held: bool) -> None:
-    """Put the end user's evidence under legal hold, or release it. Doing so twice changes nothing. Raises UserNotFound."""
+    """Put the end user's evidence under legal hold, or release it. Doing so twice changes nothing. Raises UserNotFound.
+
+    What is there when this ends stays: a sweep of old showings that has begun is waited for, one that begins passes them by.
+    """
     async with world.db.write() as session:
         await _known(session, user_id)
         await ledger.hold(session, user_id)
         other = (AgreementLedger.user_id == user_id, AgreementLedger.legal_hold.is_(not held))
         if (await session.execute(update(table(AgreementLedger)).where(*other).values(legal_hold=held))).rowcount:
             await record(session, world, "evidence.held" if held else "evidence.released", by, ("user", user_id), user_id)
+        if held:
+            await session.execute(_showings, {"whose": user_id})
 
 
 async def erase(world: World, by: Actor, user_id: UUID) -> int:

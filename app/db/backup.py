@@ -2,9 +2,8 @@
 
 import os
 import sqlite3
+import tempfile
 from pathlib import Path
-
-OWNER_ONLY = 0o600
 
 
 class NotCopied(Exception):
@@ -17,7 +16,8 @@ def file_of(url: str) -> Path:
 
 
 def copied(url: str, target: Path) -> int:
-    """Copy the database of a `sqlite+aiosqlite:///` address; how many octets. The copy is looked through before it gets its name.
+    """Copy the database of a `sqlite+aiosqlite:///` address; how many octets. The copy is looked through before it gets its name,
+    and its name is on the disk when this ends.
 
     Readers and writers go on meanwhile. Raises NotCopied.
     """
@@ -26,19 +26,29 @@ def copied(url: str, target: Path) -> int:
         raise NotCopied(f"{target} is there already")
     if not source.exists():
         raise NotCopied("there is no database yet")
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _vacuumed(source, draft)
-        draft.replace(target)
+        _made(source, target)
+    except FileExistsError:
+        raise NotCopied(f"{target} is there by now") from None
     except (OSError, sqlite3.Error) as error:
         raise NotCopied(f"the copy failed: {error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return target.stat().st_size
 
 
+def _made(source: Path, target: Path) -> None:
+    opened, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # its owner's alone, of a name that nobody else has
+    os.close(opened)
+    draft = Path(name)
+    try:
+        _vacuumed(source, draft)
+        os.link(draft, target)  # unlike a rename, it never takes the place of a file
+    finally:
+        draft.unlink()
+    _synced(target.parent)
+
+
 def _vacuumed(source: Path, draft: Path) -> None:
-    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))  # an empty file is taken as it is
+    """Into an empty file, which SQLite takes as it is."""
     live = sqlite3.connect(source, timeout=10)
     try:
         live.execute("VACUUM INTO ?", (str(draft),))
@@ -51,5 +61,13 @@ def _vacuumed(source: Path, draft: Path) -> None:
         copy.close()
     if told != "ok":
         raise NotCopied(f"the database is damaged: {told}")
-    with draft.open("rb") as written:
-        os.fsync(written.fileno())
+    _synced(draft)
+
+
+def _synced(path: Path) -> None:
+    """A file's content, or a folder's names, is on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -2,7 +2,7 @@
 Core statements; no identity map, nothing lazy."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError, MultipleResultsFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.base.problems import OutcomeUnknown, Problem
+from app.base.problems import OutcomeUnknown
 from app.db import dialect
 from app.db.dialect import Patience
-from app.db.lane import Lane, Rows
+from app.db.lane import Lane, LaneFault, Rows
 from app.db.types import AnyRow, AnySelect
 
 Session: TypeAlias = AsyncConnection
@@ -57,6 +57,12 @@ async def _commit(session: Session) -> None:
         act()
 
 
+def _own_write() -> Session | None:
+    """The held write of this use case, once it has written."""
+    held = _held.get()
+    return None if held is None else held.session
+
+
 async def _rows(session: Session, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
     return (await session.execute(statement, parameters)).all()
 
@@ -74,9 +80,10 @@ class Database:
     lane: Lane = field(repr=False)
 
     @classmethod
-    def open(cls, url: str, pool: int = 10, patience: Patience = Patience()) -> "Database":  # noqa: B008  frozen
-        """`pool` connections at most; half of them are for the fast lane once it was used."""
-        reader, writer = dialect.engines(url, pool, patience)
+    def open(cls, url: str, pool: int = 10, patience: Patience = Patience(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
+        """`pool` connections at most; half of them are for the fast lane once it was used. Not `lasting`: a power cut may take
+        back what SQLite has committed, which nobody but a test wants."""
+        reader, writer = dialect.engines(url, pool, patience, lasting=lasting)
         return cls(url, reader, writer, Lane(reader, pool // 2, patience.pool))
 
     async def close(self) -> None:
@@ -92,9 +99,8 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Session]:
         """A read-only transaction over one snapshot; inside a held write it sees that write."""
-        held = _held.get()
-        if held is not None and held.session is not None:
-            yield held.session
+        if (own := _own_write()) is not None:
+            yield own
             return
         async with self.reader.connect() as session:
             await dialect.begin_read(session)
@@ -109,13 +115,16 @@ class Database:
 
     async def find(self, ask: Callable[[Session], Awaitable[Found]]) -> Found:
         """Run one read-only `ask` by `lookup()`, once more if the pooled connection turns out to be dead."""
+        return await self._found(self.lookup, ask)
+
+    async def _found(self, way: Callable[[], AbstractAsyncContextManager[Session]], ask: Callable[[Session], Awaitable[Found]]) -> Found:
         try:
-            async with self.lookup() as session:
+            async with way() as session:
                 return await ask(session)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not error.connection_invalidated or _own_write() is not None:  # a lost write is not done again by reading
                 raise
-        async with self.lookup() as session:
+        async with way() as session:
             return await ask(session)
 
     async def one(self, statement: AnySelect, parameters: Mapping[str, Any]) -> AnyRow | None:
@@ -126,28 +135,28 @@ class Database:
         return found[0] if found else None
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
-        """Every row of a hot read. Whatever goes wrong in the fast lane, a dead connection above all, the ordinary way has its say."""
-        if self.lane.width:
+        """Every row of a hot read; after a held write, of what that wrote too.
+
+        Where a connection or the driver fails in the fast lane, the ordinary way has its say. A database that is busy, or does
+        not answer in time, is not asked again: whoever waits has waited enough.
+        """
+        if self.lane.width and _own_write() is None:
             try:
                 return await self.lane.rows(statement, parameters)
-            except (PoolTimeout, TimeoutError, TypeError):  # no turn, answer or connection in time; a statement that cannot be prepared
-                raise
-            except Exception:  # noqa: BLE001, S110  the driver's own words; the same statement by SQLAlchemy works, or tells it in ours
+            except LaneFault:  # the same statement by SQLAlchemy works, or tells it in our words
                 pass
-
-        return await self.find(lambda session: _rows(session, statement, parameters))
+        way = self.lookup if _own_write() is None else self.read
+        return await self._found(way, lambda session: _rows(session, statement, parameters))
 
     async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
-        """What `ask` finds by hot reads that all see one moment (REPEATABLE READ). Raises whatever `ask` refuses."""
-        if self.lane.width:
+        """What `ask` finds by hot reads that all see one moment (REPEATABLE READ), as `rows` does. Raises whatever `ask` raises;
+        it is asked again only where a connection or the driver failed."""
+        if self.lane.width and _own_write() is None:
             try:
                 return await self.lane.snapshot(ask)
-            except (Problem, PoolTimeout, TimeoutError, TypeError):
-                raise
-            except Exception:  # noqa: BLE001, S110  as in `rows`
+            except LaneFault:
                 pass
-        async with self.read() as session:
-            return await ask(partial(_rows, session))
+        return await self._found(self.read, lambda session: ask(partial(_rows, session)))
 
     @asynccontextmanager
     async def write(self, *, stands: bool = False) -> AsyncIterator[Session]:

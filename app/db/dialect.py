@@ -20,6 +20,7 @@ _AWAY_STATES = {"57P01", "57P02", "57P03", "53100", "53200", "58030", "25006"}
 """Going down, not up yet, no disk, no memory, cannot read or write, read-only (a standby, say)."""
 _BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _AWAY_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_DAMAGED_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BACKSTOP = 5.0
 """Seconds beyond the statement's own limit after which the driver itself gives up, where no watch is kept (a first connection)."""
 MIGRATION_LOCK = 0x11CE_2711A
@@ -39,8 +40,11 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def engines(url: str, pool: int, patience: Patience) -> tuple[AsyncEngine, AsyncEngine]:
-    """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write."""
+def engines(url: str, pool: int, patience: Patience, *, lasting: bool) -> tuple[AsyncEngine, AsyncEngine]:
+    """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write.
+
+    `lasting`: SQLite has what it commits on the disk before it says so. PostgreSQL does so, or not, by its own configuration.
+    """
     if not is_sqlite(url):
         engine = _postgresql(url, pool, patience)
         return engine, engine
@@ -48,7 +52,7 @@ def engines(url: str, pool: int, patience: Patience) -> tuple[AsyncEngine, Async
     reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
     writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
     event.listen(reader.sync_engine, "connect", _read_only)
-    event.listen(writer.sync_engine, "connect", _prepared)
+    event.listen(writer.sync_engine, "connect", _lasting if lasting else _prepared)
     return reader, writer
 
 
@@ -70,16 +74,25 @@ def _prepared(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     # SQLite's own lower() knows ASCII alone; a search for Ødegård should find ødegård on both databases.
     connection.create_function("lower", 1, lambda text: text.lower() if isinstance(text, str) else text)
-    cursor = connection.cursor()
-    for pragma in (f"busy_timeout={SQLITE_WAIT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    wait = f"busy_timeout={SQLITE_WAIT_MS}"
+    _told(connection, wait, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON")
 
 
 def _read_only(connection: Any, record: object) -> None:
     _prepared(connection, record)
+    _told(connection, "query_only=ON")
+
+
+def _lasting(connection: Any, record: object) -> None:
+    """With a write-ahead log, NORMAL syncs at checkpoints alone: a power cut takes back what was answered since."""
+    _prepared(connection, record)
+    _told(connection, "synchronous=FULL")
+
+
+def _told(connection: Any, *pragmas: str) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA query_only=ON")
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
@@ -159,8 +172,11 @@ def breaks(error: IntegrityError, table: Table, *columns: str) -> bool:
     return told in {f"uq_{table.name}_{'_'.join(columns)}", ", ".join(f"{table.name}.{column}" for column in columns)}
 
 
-def is_busy(error: DBAPIError) -> bool:
-    """Whether the database refused for now: a lock not had in time, a deadlock, a statement that took too long, no connection left."""
+def is_busy(error: Exception) -> bool:
+    """Whether the database refused for now: a lock not had in time, a deadlock, a statement that took too long, no connection left.
+
+    `error`: SQLAlchemy's, or the driver's own.
+    """
     state = _state(error)
     return state in _BUSY_STATES or state in _BUSY_CODES
 
@@ -172,11 +188,16 @@ def is_away(error: DBAPIError) -> bool:
     return error.connection_invalidated or lost or state in _AWAY_STATES or state in _AWAY_CODES
 
 
-def _state(error: DBAPIError) -> str | int | None:
+def is_damaged(error: Exception) -> bool:
+    """Whether the file is no database any more, or one that contradicts itself. Only a copy helps."""
+    return _state(error) in _DAMAGED_CODES
+
+
+def _state(error: Exception) -> str | int | None:
     """PostgreSQL's SQLSTATE, or SQLite's primary result code."""
-    cause: Any = getattr(error, "driver_exception", None) or error.orig
-    code: int | None = getattr(cause, "sqlite_errorcode", None)
-    return code & 0xFF if code is not None else getattr(error.orig, "sqlstate", None)
+    said: Any = getattr(error, "orig", None) or error
+    code: int | None = getattr(getattr(error, "driver_exception", None) or said, "sqlite_errorcode", None)
+    return code & 0xFF if code is not None else getattr(said, "sqlstate", None)
 
 
 def begin_migration(connection: Connection) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import greenlet_spawn
 
 from app.base.problems import Problem
+from app.db import dialect
 from app.db.types import AnyRow, AnySelect
 from app.db.watch import Watch
 
@@ -28,6 +29,10 @@ Convert = Callable[[Any], Any]
 Found = TypeVar("Found")
 Rows: TypeAlias = Callable[[AnySelect, Mapping[str, Any]], Awaitable[Sequence[AnyRow]]]
 """Every row of a statement that was built once."""
+
+
+class LaneFault(Exception):
+    """A connection or a statement failed in the driver, whose own words are the cause. Whoever asked is not to blame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +90,17 @@ class Kept:
         self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
 
     async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
-        found: Sequence[Any] = await self.driver.execute_fetchall(prepared.text, values)  # one hop to the driver's thread and back
-        return found
+        return await self._in_sqlite(prepared.text, values)
 
     async def _run_in_sqlite(self, text: str) -> None:
-        await self.driver.execute_fetchall(text)
+        await self._in_sqlite(text, ())
+
+    async def _in_sqlite(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
+        try:
+            found: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one hop to the driver's thread and back
+        except Exception as error:
+            raise _told(error) from error
+        return found
 
     async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
         with self._watched():
@@ -109,11 +120,16 @@ class Kept:
         try:
             yield
         except Exception as error:
-            if self.watch.fired:
-                raise PoolTimeout("the database did not answer in time") from error
-            raise
+            raise (PoolTimeout("the database did not answer in time") if self.watch.fired else _told(error)) from error
         finally:
             self.watch.rest()
+
+
+def _told(error: Exception) -> Exception:
+    """What the driver raised, for those who wait: that nothing came in time is final, with anything else there is another way."""
+    if isinstance(error, PoolTimeout | TimeoutError):
+        return error
+    return PoolTimeout("the database refused for now") if dialect.is_busy(error) else LaneFault()
 
 
 class Lane:
@@ -132,7 +148,7 @@ class Lane:
         self.begin = "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
-        """Raises whatever the driver raises, and the pool's TimeoutError when no turn comes in time."""
+        """Raises LaneFault, and the pool's TimeoutError when neither turn nor answer comes in time or the database is busy."""
         await self._turn()
         try:
             return await self._rows(statement, parameters)
@@ -173,13 +189,19 @@ class Lane:
 
     @asynccontextmanager
     async def _kept(self) -> AsyncIterator[Kept]:
-        kept = self.idle.pop() if self.idle else Kept(await self.engine.raw_connection(), self.engine.dialect)
+        kept = self.idle.pop() if self.idle else await self._new()
         try:
             yield kept
         except BaseException:  # also a caller who went away: nobody knows what the connection is in the middle of
             await greenlet_spawn(kept.connection.invalidate)
             raise
         self.idle.append(kept)
+
+    async def _new(self) -> Kept:
+        try:
+            return Kept(await self.engine.raw_connection(), self.engine.dialect)
+        except Exception as error:
+            raise _told(error) from error
 
     async def _found(self, kept: Kept, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         prepared = self.prepared.get(statement)

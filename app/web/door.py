@@ -23,7 +23,13 @@ from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
 log = structlog.get_logger("licentia.door")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
-_PLAIN = re.compile(r"[a-z0-9._-]{1,64}")
+_UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_PIECE = "(?:[a-z]{1,15}|[0-9]{1,10}|[a-z0-9]{1,8})(?![a-z0-9])"
+_PLAIN = re.compile(rf"[a-z]{{0,15}}|v[0-9]|{_UUID}", re.ASCII)
+"""A word or an id, which no secret looks like."""
+_SLUG = re.compile(rf"(?=.{{1,48}}\Z)\.?{_PIECE}(?:[._-]{_PIECE})*", re.ASCII)
+"""Short words with marks between them: codes, most slugs, files of ours. What was drawn by chance has longer pieces."""
+_IDENTIFIER = re.compile(rf"{_UUID}|[0-9a-f]{{32}}", re.ASCII)
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
@@ -45,9 +51,12 @@ class Knock(NamedTuple):
 
 
 class Door:
-    """Every request has an id: the caller's `X-Request-Id` if sane, else a fresh one. A body larger than the setting is refused
-    before it is read (or, without Content-Length, while it is), one that does not arrive in time is given up, and what comes on top of
-    `max_requests`, or of BODIES in memory, is told to come again: memory has a bound whatever comes."""
+    """Every request has an id: the caller's `X-Request-Id` if sane and no secret by its look, else a fresh one.
+
+    A body larger than the setting is refused before it is read (or, without Content-Length, while it is), one that does not arrive in
+    time is given up, and what comes on top of `max_requests`, or of BODIES in memory, is told to come again: memory has a bound
+    whatever comes.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings, fresh: Callable[[], str]) -> None:
         self.app = app
@@ -150,9 +159,12 @@ class Body:
 
 
 def told(path: str) -> str:
-    """The path for the log: ids, slugs and words stay; anything else may be a secret that somebody pasted in."""
-    parts = path[:1024].split("/")
-    return str(masked("/".join(part if not part or _PLAIN.fullmatch(part) else MASK for part in parts)))[:256]
+    """The path for the log: ids, short slugs and words stay; anything else may be a secret that somebody pasted in."""
+    return "/".join(part if _PLAIN.fullmatch(part) else _doubtful(part) for part in path[:1024].split("/"))[:256]
+
+
+def _doubtful(part: str) -> str:
+    return str(masked(part)) if _SLUG.fullmatch(part) else MASK
 
 
 def _knock(scope: Scope, max_body: int) -> Knock:
@@ -178,7 +190,7 @@ def _sane(sent: bytes | None) -> str | None:
     if not sent:
         return None
     text = sent.decode("latin-1")
-    if _SANE_ID.fullmatch(text):
+    if _IDENTIFIER.fullmatch(text) or (_SANE_ID.fullmatch(text) and masked(text) == text):  # it is written to every line as it is
         return text
     log.warning("request_id_replaced")
     return None

@@ -160,6 +160,9 @@ async def _database(_request: Request, error: Exception) -> Response:
     if dialect.is_away(error):
         log.warning("database_away", cause=type(error.orig).__name__)
         return render(Unavailable())
+    if dialect.is_damaged(error):
+        log.error("database_damaged", cause=str(error.orig), advice="stop, and restore the last copy")
+        return render(Unavailable())
     return unexpected(error)
 
 

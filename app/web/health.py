@@ -1,13 +1,13 @@
 """Whether the process lives, whether it can serve, and what each problem code means."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
 from app.base.problems import ADVISORIES, DECLARED
 from app.db import schema
+from app.web import looks
 from app.web.callers import TheWorld
 from app.web.errors import STATUS
 from app.web.problems import CodeNotFound
@@ -17,8 +17,6 @@ from app.world import World
 
 PATIENCE = 1.5
 """Seconds; whoever asks has an answer within two."""
-_late: set[asyncio.Task[str | None]] = set()
-"""Looks that were given up: each ends by itself, when its connection does."""
 
 router = APIRouter(route_class=Route, tags=["system"])
 
@@ -62,7 +60,7 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
     """
     present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
-        present = await _in_time(_present(world, request.app.state.warm_up))
+        present = await looks.within(PATIENCE, _present(world, request.app.state.warm_up))
     except _Unfit as unfit:
         present = unfit.database
         faults.append(unfit.fault)
@@ -89,18 +87,6 @@ async def _present(world: World, warm_up: Callable[[World], Awaitable[object]]) 
         raise _Unfit(found.database, found.fault)
     await warm_up(world)  # without its signing keys it could answer nothing that matters
     return found.database
-
-
-async def _in_time(look: Coroutine[None, None, str | None]) -> str | None:
-    """Not `wait_for`, which waits for the end of what it has cancelled: a connection to a frozen server takes seconds to give up."""
-    task = asyncio.create_task(look)
-    done, _ = await asyncio.wait({task}, timeout=PATIENCE)
-    if not done:
-        task.cancel()
-        _late.add(task)
-        task.add_done_callback(_late.discard)
-        raise TimeoutError
-    return await task
 
 
 @router.get("/problems/{code}", responses=refuses(CodeNotFound))

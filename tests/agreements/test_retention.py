@@ -1,14 +1,21 @@
 """R26 by the turned clock: what goes after its time, in batches, and what stays whatever the time."""
 
-from typing import Any
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
 
-from app.agreements import retention, seals
+from app.agreements import evidence, retention, seals
 from app.agreements.models import AgreementEventContext, AgreementPresentation
+from app.events.service import Actor
 from tests.agreements import making
 from tests.given import Given, Person
+
+Made = TypeVar("Made")
 
 
 async def count(given: Given, model: Any) -> int:
@@ -44,6 +51,46 @@ async def test_r26_showings_that_led_to_nothing_go_after_90_days(given: Given, m
     await hold(given, other, held=False)
     assert await retention.presentations(given.world) == 1
     assert await whole(given)
+
+
+async def apart(work: Coroutine[Any, Any, Made]) -> asyncio.Task[Made]:
+    """Begun in a transaction of its own, and given time to do what it can."""
+    task = asyncio.create_task(work, context=Context())
+    await asyncio.wait({task}, timeout=0.3)
+    return task
+
+
+async def old_showing(given: Given) -> UUID:
+    """A showing whose time is over; whose it is."""
+    person = await given.logged_in()
+    await making.present(given, person, await making.in_force(given))
+    given.clock.forward(days=91)
+    return UUID(person.id)
+
+
+async def test_r25_a_showing_stays_whose_legal_hold_is_being_set(given: Given) -> None:
+    """R25: a sweep that begins before the hold stands passes the showing by."""
+    user, world = await old_showing(given), given.world
+    async with world.db.holding() as open_:
+        await evidence.hold(world, Actor.system(), user, held=True)
+        sweep = await apart(retention.presentations(world))
+        async with world.db.settle(open_):
+            pass
+    assert (await sweep, await count(given, AgreementPresentation)) == (0, 1)
+
+
+async def test_r25_no_showing_goes_after_its_legal_hold_was_answered(given: Given) -> None:
+    """R25: a hold that comes in the middle of a sweep stands only when that is over, so that what was there then stays."""
+    user, world = await old_showing(given), given.world
+    async with world.db.holding() as open_:
+        assert await retention.presentations(world) == 1
+        hold_ = await apart(evidence.hold(world, Actor.system(), user, held=True))
+        answered = hold_.done()
+        async with world.db.settle(open_):
+            pass
+    await hold_
+    assert not answered
+    assert await count(given, AgreementPresentation) == 0
 
 
 async def test_r26_contexts_go_24_months_after_their_version_was_superseded(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,24 @@
 """PostgreSQL restarts and freezes under load: clean 503s within a bound, no answer lost, and the service is back by itself."""
 
 import asyncio
+import math
 from pathlib import Path
+from time import perf_counter
 
 import httpx
+import pytest
+from fastapi import FastAPI
 
+from app.web import metrics
 from app.world import World
 from tests.concurrency.workers import RealClock, root_of, server
 from tests.faults.bursts import Burst, Scene, Size
 from tests.faults.peaks import Look, look, served, strain
 from tests.given import Given
+from tests.operations.figures import figure, figures
 from tests.postgres import Server
 
+AGE = "licentia_outbox_age_seconds"
 SHORT = {f"LICENTIA_DATABASE_{name}_TIMEOUT": "1" for name in ("CONNECT", "POOL", "STATEMENT")}
 LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=2)
 """Shorter than the server keeps a connection: no request meets its end."""
@@ -27,6 +34,27 @@ async def test_postgresql_restarts_and_freezes_under_load(own_postgres: Server, 
             await restarts(given, own_postgres)
             await freezes(given, own_postgres)
         assert max(served(running.log)) < BOUND * strain()
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+async def test_the_figures_do_not_wait_for_a_frozen_database(
+    app: FastAPI, client: httpx.AsyncClient, own_postgres: Server, own: World
+) -> None:
+    """What could not be measured is unknown, not what it was; all else is told as ever."""
+    app.state.world = own
+    assert figure(await figures(client), AGE, outbox="mail") == 0
+    own_postgres.freeze()
+    try:
+        start = perf_counter()
+        told = await figures(client)
+        took = perf_counter() - start
+    finally:
+        own_postgres.thaw()
+    assert took < (metrics.PATIENCE + 0.5) * strain()
+    assert math.isnan(figure(told, AGE, outbox="mail"))
+    assert figure(told, "licentia_database_connections", state="most") > 0
+    await asyncio.sleep(0.1)
+    assert figure(await figures(client), AGE, outbox="mail") == 0
 
 
 async def restarts(given: Given, database: Server) -> None:

@@ -54,6 +54,7 @@ def test_a_secret_is_known_by_its_look_wherever_it_stands(secret: str, wrapping:
 def test_the_rest_of_the_text_stays() -> None:
     assert masked(f"license {KEY} was asked for twice") == f"license {MASK} was asked for twice"
     assert masked("postgresql+asyncpg://licentia:hunter2@db/licentia") == f"postgresql+asyncpg://{MASK}@db/licentia"
+    assert masked("redis://:hunter2@cache/0 and on") == f"redis://{MASK}@cache/0 and on"
 
 
 @pytest.mark.parametrize(
