@@ -40,7 +40,7 @@ class WebhookPatch(Shape):
 class WebhookOut(Shape):
     """`disabled_reason`: `operator`, `gone` (it answered 410) or `failing` (for days). `failing_since`: since when nothing succeeded.
 
-    `resume_at`: until when the receiver wants to be left alone (`Retry-After`); a replay and a test do not wait for that.
+    `resume_at`: until when the receiver wants to be left alone (`Retry-After`); a replay or a test ends that.
     `previous_until`: until when the secret before this one signs too."""
 
     id: UUID
