@@ -17,9 +17,11 @@ async def within(seconds: float, look: Coroutine[Any, Any, Seen]) -> Seen:
     task = asyncio.create_task(look)
     _under_way.add(task)
     task.add_done_callback(_ended)
-    done, _ = await asyncio.wait({task}, timeout=seconds)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()  # no word to one that has ended
     if not done:
-        task.cancel()
         raise TimeoutError
     return task.result()
 
