@@ -1,9 +1,13 @@
 """A copy of a SQLite database that is being written: one snapshot, in one file, of a name that was free (sqlite.org/lang_vacuum.html)."""
 
+import errno
 import os
 import sqlite3
 import tempfile
 from pathlib import Path
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+"""What file systems say that know no second name of a file, such as those of many network shares (link(2))."""
 
 
 class NotCopied(Exception):
@@ -41,10 +45,21 @@ def _made(source: Path, target: Path) -> None:
     draft = Path(name)
     try:
         _vacuumed(source, draft)
-        os.link(draft, target)  # unlike a rename, it never takes the place of a file
+        _named(draft, target)
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     _synced(target.parent)
+
+
+def _named(draft: Path, target: Path) -> None:
+    """Never in the place of another file, as a rename alone would be. Raises FileExistsError."""
+    try:
+        os.link(draft, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # ours from now on; empty for a moment
+        draft.replace(target)
 
 
 def _vacuumed(source: Path, draft: Path) -> None:

@@ -1,5 +1,6 @@
 """What becomes of the file of a copy, whatever else happens in its folder."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -29,13 +30,26 @@ def after(act: Callable[..., None], then: Callable[[], object]) -> Callable[...,
     return both
 
 
-def test_a_file_that_appears_meanwhile_stays(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_links(*_arguments: Path) -> None:
+    raise OSError(errno.EPERM, "not of this file system")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_stays(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     """Somebody else's copy of the same name was quicker."""
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
     target = tmp_path / "monday.db"
     monkeypatch.setattr(backup, "_vacuumed", after(backup._vacuumed, lambda: target.write_bytes(b"kept")))
     with pytest.raises(backup.NotCopied, match="by now"):
         backup.copied(url, target)
     assert target.read_bytes() == b"kept"
+    assert left(tmp_path) == {"monday.db"}
+
+
+def test_a_file_system_without_links_has_copies_too(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", no_links)
+    assert backup.copied(url, tmp_path / "monday.db") == (tmp_path / "monday.db").stat().st_size > 0
     assert left(tmp_path) == {"monday.db"}
 
 
