@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.base.settings import Settings
-from app.web.connection import Connection
+from app.web.connection import Connection, room
 
 
 class DrainingServer(uvicorn.Server):
@@ -45,7 +45,8 @@ def server(api: FastAPI, settings: Settings) -> DrainingServer:
         api,
         host=settings.host,
         port=settings.port,
-        http=partial(Connection, patience=settings.body_timeout),  # type: ignore[arg-type]  # whatever makes a protocol will do
+        http=partial(Connection, patience=settings.body_timeout, most=room()),  # type: ignore[arg-type]  # whatever makes a protocol will do
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

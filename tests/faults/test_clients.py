@@ -160,6 +160,78 @@ async def test_line_ends_after_an_answer_keep_no_connection(running: Running, be
         writer.close()
 
 
+async def test_requests_that_are_sent_ahead_are_answered_in_turn(running: Running) -> None:
+    """Each with its own answer, in order, bodies too; however they are cut."""
+    told_ = json.dumps({"identifier": "nobody", "password": ""}).encode()
+    post = b"POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(told_), told_)
+    asked = (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + post + b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n") * 100
+    reader, writer = await opened(running)
+    for at in range(0, len(asked), 1000):
+        writer.write(asked[at : at + 1000])
+        await asyncio.sleep(0)
+    statuses = []
+    for _ in range(300):
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        statuses.append(int(head.split()[1]))
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+    assert statuses == [200, 422, 404] * 100
+    writer.close()
+
+
+async def test_requests_without_end_are_not_all_kept(running: Running) -> None:
+    """Ten MiB of them in one connection that reads nothing, and /healthz has its answer meanwhile."""
+    before = resident(running.process.pid)
+    with closing(socket.create_connection(("127.0.0.1", running.port))) as flood:
+        flood.settimeout(0.2)
+        with suppress(TimeoutError, ConnectionError):
+            flood.sendall(b"GET /x HTTP/1.1\r\n\r\n" * (10 * MIB // 19))
+        looked = await asyncio.to_thread(look, running.base, "/healthz")
+        assert looked.seconds < 1.0 * strain()
+        assert resident(running.process.pid) - before < 16
+
+
+async def test_who_sends_ahead_and_leaves_is_no_error_of_ours(running: Running) -> None:
+    body = json.dumps({"identifier": "nobody@example.com", "password": PASSWORD}).encode()
+    for _ in range(3):
+        _, writer = await opened(running)
+        writer.write(b"POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body) * 2)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.transport.abort()
+    await asyncio.sleep(0.5)
+    log = running.log.read_text()
+    assert "Traceback" not in log
+    assert '"status": 500' not in log
+
+
+async def test_a_body_that_is_no_http_is_told_so(running: Running) -> None:
+    reader, writer = await opened(running)
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+    _, answer = await until_closed(reader)
+    assert told(answer) == (400, "not_http")
+    writer.close()
+
+
+async def test_as_many_clients_as_there_are_descriptors_for(sqlite_template: Path, tmp_path: Path) -> None:
+    """More are turned away at once and in the log; those inside, the database and the probes of those inside go on."""
+    url = databases.copied(sqlite_template, tmp_path / "full.db")
+    narrow = server(tmp_path, url)
+    narrow.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *narrow.command]
+    with narrow as started:
+        inside = await opened(started)
+        others = [await opened(started) for _ in range(90)]
+        reader, writer = inside
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"}\n"), 5)).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        figures = (await asyncio.wait_for(reader.read(), 5)).decode()
+        assert "\nlicentia_client_connections 64.0" in figures
+        assert float(figures.partition("\nlicentia_connections_turned_away_total ")[2].split()[0]) >= 26
+        for _, other in [inside, *others]:
+            other.close()
+    assert started.log.read_text().count("connections_full") == 1
+
+
 async def test_a_line_end_before_a_request_is_overlooked(running: Running) -> None:
     """RFC 9112 section 2.2: some clients send one behind a body."""
     reader, writer = await opened(running)
