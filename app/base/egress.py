@@ -72,8 +72,11 @@ class Resolver:
             raise OSError("too many names are being asked for")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Sequence[str]] = loop.create_future()
-        self.asked[host, port] = answer
-        Thread(target=self._ask_system, args=(loop, host, port), daemon=True).start()
+        try:
+            Thread(target=self._ask_system, args=(loop, host, port), daemon=True).start()
+        except RuntimeError as full:  # no more threads
+            raise OSError("nobody is there to ask for the name") from full
+        self.asked[host, port] = answer  # what the thread says is heard after this
         return answer
 
     def _ask_system(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, and_, literal, or_, select, update
-from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db import dialect
 from app.db.base import table
@@ -17,8 +15,8 @@ from app.events.kinds import TEST, wanted_by
 from app.events.models import Event
 from app.events.service import Actor, record
 from app.web.paging import Window, page
-from app.webhooks import rules, service
-from app.webhooks.models import State, WebhookDelivery
+from app.webhooks import lines, rules, service
+from app.webhooks.models import BEHIND, State, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
 from app.world import World
 
@@ -62,11 +60,6 @@ async def _one(session: Session, endpoint_id: UUID, event_id: UUID) -> AnyRow:
     return row
 
 
-def _anew(now: datetime) -> dict[str, Any]:
-    """Due from now on. A claim that is out is void: whatever comes of it, this is to be sent."""
-    return {"state": State.PENDING, "tries": 0, "due_at": now, "settled_at": None, "claimed_until": None}
-
-
 async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
     """Make one delivery once more; one that waits for its next try has it now.
 
@@ -76,7 +69,8 @@ async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> A
         await _must_be_enabled(session, endpoint_id)
         await _one(session, endpoint_id, event_id)
         named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
-        await session.execute(update(WebhookDelivery).where(*named).values(_anew(world.clock.now())))
+        await session.execute(update(WebhookDelivery).where(*named).values(lines.anew()))
+        await lines.led(session, endpoint_id, world.clock.now())
         await service.resumed(session, endpoint_id)
         await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), event=str(event_id))
         return await _one(session, endpoint_id, event_id)
@@ -114,20 +108,22 @@ def _from(wanted: Past) -> ColumnElement[bool]:
 
 
 async def _made_again(session: Session, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
-    missing = _made(endpoint_id, now).where(Event.id.in_(events))
+    there = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
+    await lines.held(session, *there)
+    missing = _made(endpoint_id, BEHIND).where(Event.id.in_(events))
     await dialect.insert_missing(session, WebhookDelivery, COLUMNS, missing)
-    there = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
-    await session.execute(there.values(_anew(now)))
+    await session.execute(update(WebhookDelivery).where(*there).values(lines.anew()))
+    await lines.led(session, endpoint_id, now)
 
 
-def _made(endpoint_id: UUID, now: datetime, subject: InstrumentedAttribute[UUID] = Event.subject_id) -> AnySelect:
+def _made(endpoint_id: UUID, due: datetime, line: ColumnElement[UUID] = lines.OF_EVENT) -> AnySelect:
     """The `COLUMNS` of a delivery for each event, as the trigger makes them."""
     nothing, pending = literal(0), literal(State.PENDING.value)
-    return select(literal(endpoint_id, Uuid()), Event.id, subject, pending, nothing, nothing, Event.at, literal(now, UtcDateTime()))
+    return select(literal(endpoint_id, Uuid()), Event.id, line, pending, nothing, nothing, Event.at, literal(due, UtcDateTime()))
 
 
 async def test(world: World, by: Actor, endpoint_id: UUID) -> AnyRow:
-    """Tell the endpoint, and nobody else, a `webhook.test`, whatever types it wants. It is tried once and waits for nothing.
+    """Tell the endpoint, and nobody else, a `webhook.test`, whatever types it wants. It is tried once and stands in a line of its own.
 
     Raises WebhookNotFound, WebhookDisabled.
     """
@@ -135,6 +131,6 @@ async def test(world: World, by: Actor, endpoint_id: UUID) -> AnyRow:
         await _must_be_enabled(session, endpoint_id)
         await service.resumed(session, endpoint_id)
         event_id = await record(session, world, TEST, by, ("webhook", endpoint_id))
-        made = _made(endpoint_id, world.clock.now(), Event.id).where(Event.id == event_id)
+        made = _made(endpoint_id, world.clock.now(), table(Event).c.id).where(Event.id == event_id)
         await dialect.insert_missing(session, WebhookDelivery, COLUMNS, made)
         return await _one(session, endpoint_id, event_id)

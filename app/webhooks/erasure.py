@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from app.db.database import Session
 from app.events.models import Event
+from app.webhooks import lines
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 
 
@@ -15,4 +16,7 @@ async def erase(session: Session, user_id: UUID) -> None:
         WebhookDelivery.endpoint_id.in_(select(WebhookEndpoint.id)),
         WebhookDelivery.event_id.in_(select(Event.id).where(Event.user_id == user_id)),
     )
-    await session.execute(update(WebhookDelivery).where(*theirs, WebhookDelivery.last_excerpt.is_not(None)).values(last_excerpt=None))
+    said = or_(WebhookDelivery.last_excerpt.is_not(None), WebhookDelivery.claimed_until.is_not(None))
+    await lines.held(session, *theirs, said)
+    # Whoever is being asked just now loses the claim, and its answer with it: it is sent again, as it is told from now on.
+    await session.execute(update(WebhookDelivery).where(*theirs, said).values(last_excerpt=None, claimed_until=None))

@@ -1,5 +1,6 @@
 """Who wants to hear of events, and how each telling goes."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import Index, SmallInteger, String, Text, text
@@ -18,6 +19,8 @@ class State(StrEnum):
 
 
 _PENDING = text(f"state = '{State.PENDING}'")
+BEHIND = datetime(9999, 12, 31, tzinfo=UTC)
+"""When those are due that wait behind another of their line: whoever settles that one says when."""
 
 
 class WebhookEndpoint(Base):
@@ -44,7 +47,8 @@ class WebhookEndpoint(Base):
 class WebhookDelivery(Base):
     """One event on its way to one endpoint; within the endpoint it is known by the event's id. It holds no copy of the event.
 
-    `subject_id`: those of one subject go in order. `attempts` counts the claims: whoever claimed last is the one who may say how it
+    `subject_id`: whose line it stands in, the event's subject or, of an agreement's, the end user; a line goes in order, and its first
+    alone is due, the others `BEHIND`. `attempts` counts the claims: whoever claimed last is the one who may say how it
     went. `tries` counts those since it was made or replayed. No foreign keys: whoever records an event never waits for an operator
     who changes or deletes an endpoint.
     """

@@ -5,7 +5,7 @@ How an event becomes deliveries: the database makes them itself, by a trigger in
 back is never told; and recording an event costs no statement more, whether or not anybody listens.
 
 At least once: whoever dies between the receiver's yes and the mark loses the claim, and the delivery is made again. In order for each
-endpoint and subject: only the first delivery that is pending is ever claimed, until it is delivered or given up; others go on.
+line (`lines.py`): only its first delivery is ever claimed, until it is delivered or given up; other lines go on.
 """
 
 import asyncio
@@ -24,13 +24,14 @@ from app.base.egress import Egress, Unsent
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.models import Event
-from app.webhooks import marking, messages
-from app.webhooks.marking import Outcome
-from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.webhooks import lines, marking, messages
+from app.webhooks.marking import Claim, Outcome
+from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.world import World
 
+ERASED = "user.erased"
 BATCH = 8
-"""Deliveries of one endpoint that are under way at once, each of another subject."""
+"""Deliveries of one endpoint that are under way at once, each of another line."""
 MARKED_WITHIN = timedelta(seconds=45)
 """How much longer than a delivery its claim lasts."""
 
@@ -38,22 +39,14 @@ LAG = Gauge("licentia_webhook_lag_seconds", "For how long the delivery that is d
 ENDPOINTS = Gauge("licentia_webhooks", "Webhooks by how they are: well, failing, disabled by us or by an operator", ["state"])
 log = structlog.get_logger("licentia.webhooks")
 
-_earlier = aliased(WebhookDelivery)
-_blocked = exists(
-    select(1).where(
-        _earlier.endpoint_id == WebhookDelivery.endpoint_id,
-        _earlier.subject_id == WebhookDelivery.subject_id,
-        _earlier.event_id < WebhookDelivery.event_id,
-        _earlier.state == State.PENDING,
-    )
-)
 _endpoint = select(*table(WebhookEndpoint).columns)
-_event = select(*table(Event).columns)
+_erased = aliased(Event)
+_event = select(*table(Event).columns, exists().where(_erased.user_id == Event.user_id, _erased.type == ERASED).label("of_erased"))
 
 
 def _free(now: datetime) -> ColumnElement[bool]:
     unclaimed = or_(WebhookDelivery.claimed_until.is_(None), WebhookDelivery.claimed_until <= now)
-    return and_(WebhookDelivery.state == State.PENDING, WebhookDelivery.due_at <= now, unclaimed)
+    return and_(lines.PENDING, WebhookDelivery.due_at <= now, unclaimed)
 
 
 def _listening(now: datetime) -> ColumnElement[bool]:
@@ -86,7 +79,7 @@ async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
     now = world.clock.now()
     listens = exists(select(1).where(WebhookEndpoint.id == endpoint_id, _listening(now)))
     free = and_(WebhookDelivery.endpoint_id == endpoint_id, _free(now), listens)
-    first = select(WebhookDelivery.event_id).where(free, ~_blocked).order_by(WebhookDelivery.due_at, WebhookDelivery.event_id)
+    first = select(WebhookDelivery.event_id).where(free, lines.FIRST).order_by(WebhookDelivery.due_at, WebhookDelivery.event_id)
     picked = first.limit(BATCH).with_for_update(skip_locked=True, of=WebhookDelivery).cte("picked")
     until = now + world.settings.webhook_timeout + MARKED_WITHIN
     taken = (
@@ -110,7 +103,7 @@ async def drain(world: World, egress: Egress, endpoint_id: UUID, leaving: asynci
     taken = 0
     while not leaving.is_set() and (rows := await claim(world, endpoint_id)):
         taken += len(rows)
-        # Read after the claim: whoever changes the address later makes the claim void, and the answer of the old one counts for nothing.
+        # Read after the claim: whoever changes the address later makes the claim void.
         async with world.db.lookup() as session:
             endpoint = (await session.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
             events = {row.id: row for row in await session.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
@@ -136,6 +129,7 @@ async def _forgotten(world: World, row: AnyRow) -> None:
     gone = delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == row.event_id)
     async with world.db.write() as session:
         await session.execute(gone)
+        await lines.moved_up(session, row, world.clock.now())
 
 
 async def _deliver(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, event: AnyRow) -> None:
@@ -151,4 +145,6 @@ async def _deliver(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, 
     except Exception as error:  # noqa: BLE001  a secret that does not open, above all
         log.warning("webhook_not_sent", cause=type(error).__name__, webhook=str(endpoint.id), of=str(event.id))
         outcome = Outcome("not_sent")
-    await marking.marked(world, row, event.type, replace(outcome, ms=int((clock() - begun) * 1000)))
+    if event.of_erased:
+        outcome = replace(outcome, excerpt=None)  # the receiver may repeat whom it knew
+    await marking.marked(world, Claim(row, endpoint.url, event.type), replace(outcome, ms=int((clock() - begun) * 1000)))

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from app.db.types import AnyRow
 from app.events.kinds import known
 from app.web.shapes import DurationText, Flag, Instant, InstantIn, Line, Shape, absent, clean
+from app.webhooks.models import BEHIND
 
 StateName = Literal["pending", "delivered", "failed"]
 TargetUrl = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(clean)]
@@ -78,7 +79,8 @@ class RotateIn(Shape):
 
 
 class DeliveryOut(Shape):
-    """`id` is the event's, and the `webhook-id` that the receiver saw. `last_*`: how the latest attempt went."""
+    """`id` is the event's, and the `webhook-id` that the receiver saw. `next_attempt_at` is null while another of its subject is before it.
+    `last_*`: how the latest attempt went."""
 
     id: UUID
     type: str
@@ -95,7 +97,7 @@ class DeliveryOut(Shape):
 
     @classmethod
     def told(cls, row: AnyRow) -> "DeliveryOut":
-        renamed = {"id": row.event_id, "next_attempt_at": row.due_at if row.state == "pending" else None}
+        renamed = {"id": row.event_id, "next_attempt_at": row.due_at if row.state == "pending" and row.due_at < BEHIND else None}
         return cls(**renamed, **{name: getattr(row, name) for name in cls.model_fields if name not in renamed})
 
 

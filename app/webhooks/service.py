@@ -19,8 +19,8 @@ from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.web.paging import Window, page
-from app.webhooks import messages, rules
-from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.webhooks import lines, messages, rules
+from app.webhooks.models import BEHIND, WebhookDelivery, WebhookEndpoint
 from app.webhooks.problems import RotationUnderWay, TargetRefused, WebhookChanged, WebhookLimitReached, WebhookNotFound
 from app.world import World
 
@@ -116,8 +116,10 @@ def _columns(changes: Values, world: World, before: AnyRow) -> Values:
 async def _hurry(session: Session, world: World, endpoint_id: UUID) -> None:
     """Deliveries before the endpoint: in the order of whoever marks one, so that the two never wait for each other. Claims that are out
     are void: what the old address answers is no answer of the new one."""
-    pending = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.state == State.PENDING)
-    await session.execute(pending.values(due_at=world.clock.now(), tries=0, claimed_until=None))
+    due = (WebhookDelivery.endpoint_id == endpoint_id, lines.PENDING, WebhookDelivery.due_at < BEHIND)
+    await lines.held(session, *due)
+    await session.execute(update(WebhookDelivery).where(*due).values(due_at=world.clock.now(), tries=0, claimed_until=None))
+    await lines.led(session, endpoint_id, world.clock.now())
 
 
 async def resumed(session: Session, endpoint_id: UUID) -> None:
@@ -130,6 +132,7 @@ async def remove(world: World, by: Actor, endpoint_id: UUID) -> None:
     """Delete a webhook with all of its deliveries. Raises WebhookNotFound."""
     async with world.db.write() as session:
         await one(session, endpoint_id)
+        await lines.held(session, WebhookDelivery.endpoint_id == endpoint_id)
         await session.execute(delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id))
         if (await session.execute(delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id))).rowcount:
             await record(session, world, "webhook.deleted", by, ("webhook", endpoint_id))

@@ -45,7 +45,7 @@ async def types(world: World) -> set[str]:
 async def lived(given: Given, app: FastAPI) -> Person:
     """A row of everything that is kept only for a time, and an acceptance."""
     given.taking_passkeys(app)
-    await given.post("/v1/webhooks", {"url": "https://hooks.example.com", "types": ["*"]})
+    hook = await given.post("/v1/webhooks", {"url": "https://hooks.example.com", "types": ["*"]})
     person, found = await given.with_totp(), await making.in_force(given)
     await making.accepted(given, person, found)
     await making.present(given, person, found)
@@ -57,6 +57,7 @@ async def lived(given: Given, app: FastAPI) -> Person:
     await given.client.post("/v1/customers", json={"name": "Ola"}, headers={**given.root, "Idempotency-Key": "k"})
     await given.client.post("/v1/activations", json={"license_key": "ABCDE-FGHJK", "device": {"fingerprint": "laptop"}})
     await seats(given)
+    given.expect(await given.client.patch(f"/v1/webhooks/{hook['id']}", json={"enabled": False}, headers=given.root))
     async with given.world.db.write() as session:
         await session.execute(update(Message).values(sent_at=given.clock.now()))
     return person

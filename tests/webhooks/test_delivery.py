@@ -13,7 +13,7 @@ from app.events.models import Event
 from app.events.service import Actor, record
 from app.support import housekeeping
 from app.webhooks import marking, outbox, rules
-from app.webhooks.marking import Outcome
+from app.webhooks.marking import Claim, Outcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.webhooks.conftest import Hooks, egress_of
 from tests.webhooks.receiver import Received, Receiver, status
@@ -180,7 +180,7 @@ async def test_whoever_dies_before_the_mark_repeats_and_loses_nothing(hooks: Hoo
     hooks.given.clock.moment = row.claimed_until
     assert await hooks.told() == 1
     assert receiver.types == ["before the end", "license.issued"]
-    await marking.marked(hooks.world, row, "license.issued", Outcome("timeout"))
+    await marking.marked(hooks.world, Claim(row, receiver.url, "license.issued"), Outcome("timeout"))
     (delivery,) = await hooks.listed(hook)
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
 
