@@ -33,6 +33,7 @@ import app.webhooks.routes
 from app import __version__
 from app.agreements import sealing
 from app.base import logs
+from app.base.beside import together
 from app.base.settings import Settings
 from app.login.pacing import keep_pace
 from app.mail import outbox
@@ -95,7 +96,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world):
+    async with together(mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world)):
         yield
     if (tracing := api.state.tracer_provider) is not None:
         await tracing.ended()

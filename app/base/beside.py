@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 GRACE = 10.0
@@ -26,6 +26,19 @@ async def beside(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], wak
         await asyncio.wait({task}, timeout=GRACE)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def together(*works: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+    """All of these run while the block does. They begin in their order and end at the same time, so that the last of several slow ones
+    does not have to wait for the grace of each before it."""
+    begun = [AsyncExitStack() for _ in works]
+    try:
+        for stack, work in zip(begun, works, strict=True):
+            await stack.enter_async_context(work)
+        yield
+    finally:
+        await asyncio.gather(*(stack.aclose() for stack in begun))
 
 
 async def rest(leaving: asyncio.Event, seconds: float) -> None:

@@ -68,8 +68,13 @@ def advisory(code: str, title: str) -> str:
     return code
 
 
+LISTED = 20
+"""How many errors an answer lists at most: whoever sends a hundred thousand does not have to be told each of them."""
+
+
 class Malformed(Problem):
-    """Input that cannot be read. `errors` lists `{pointer, code, detail}`; the input itself is never repeated."""
+    """Input that cannot be read. `errors` lists `{pointer, code, detail}`, the first `LISTED` of them; the input itself is never
+    repeated."""
 
     kind = Kind.INVALID
     code = "malformed"
@@ -77,8 +82,9 @@ class Malformed(Problem):
 
     def __init__(self, errors: list[tuple[str, str, str]]) -> None:
         """`errors`: (JSON pointer, code, sentence), one for each fault."""
-        listed: list[Fact] = [{"pointer": pointer, "code": code, "detail": text} for pointer, code, text in errors]
-        super().__init__("Mend the fields listed in `errors` and send the request again.", {"errors": listed})
+        listed: list[Fact] = [{"pointer": pointer, "code": code, "detail": text} for pointer, code, text in errors[:LISTED]]
+        which = "`errors`" if len(errors) <= LISTED else f"`errors` (the first {LISTED} of more)"
+        super().__init__(f"Mend the fields listed in {which} and send the request again.", {"errors": listed})
 
 
 def at(pointer: str, code: str, sentence: str) -> Mapping[str, Fact]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, case, event, func
+from sqlalchemy import Column, ColumnElement, Connection, Table, case, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -108,6 +108,12 @@ async def begin_write(connection: AsyncConnection) -> None:
     """Open a transaction that may write: IMMEDIATE on SQLite (it waits here, never later), READ COMMITTED on PostgreSQL."""
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def in_turn(connection: AsyncConnection, name: str) -> None:
+    """Wait here until no other transaction is in this turn; it ends with this one. On SQLite the only writer has it already."""
+    if connection.dialect.name != "sqlite":
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))  # 32 bits: never MIGRATION_LOCK
 
 
 async def autocommit(connection: AsyncConnection) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 
 from app.base.signing import SigningKey
+from app.db import dialect
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -20,6 +21,8 @@ from app.signing_keys.service import place, signer
 from app.world import World
 
 PUBLISHED_AHEAD = timedelta(hours=24)
+TURN = "signing_keys"
+"""Whoever turns keys over or revokes one waits for the other, so that each judges by what the other left."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,7 @@ async def rotate(world: World, *, at_once: bool = False) -> Turned:
     await signer(world)  # the first key, if there is none
     fresh, now = SigningKey.generate(), world.clock.now()
     async with world.db.write() as session:
-        # Holding the active row makes two rotations take turns.
-        held = update(SigningKeyRow).where(SigningKeyRow.state == State.ACTIVE).values(state=State.ACTIVE).returning(SigningKeyRow.kid)
-        active = str((await session.execute(held)).scalar_one())
-        waiting = (
-            await session.execute(select(SigningKeyRow.kid, SigningKeyRow.created_at).where(SigningKeyRow.state == State.NEXT))
-        ).first()
+        active, waiting = await _held(session)
         if waiting is not None:
             _old_enough(waiting, now, at_once=at_once)
             active = await _promote(session, world, active, waiting.kid, now)
@@ -78,6 +76,7 @@ async def revoke(world: World, kid: str) -> None:
     """
     now = world.clock.now()
     async with world.db.write() as session:
+        await dialect.in_turn(session, TURN)
         idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([State.NEXT, State.RETIRED]))
         if not (await session.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
             state = await session.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
@@ -88,6 +87,19 @@ async def revoke(world: World, kid: str) -> None:
             return
         await record(session, world, "signing_key.revoked", Actor.system(), ("signing_key", world.entropy.identifier()), revoked=kid)
     world.keys.signing.signer = None
+
+
+async def _held(session: Session) -> tuple[str, AnyRow | None]:
+    """The `kid` of the active key, and the key that is next, if there is one.
+
+    Both rows are locked by writing their state over itself: a program of before takes no turn, and the key that it revokes meanwhile
+    must not be found next any more.
+    """
+    await dialect.in_turn(session, TURN)
+    it = SigningKeyRow
+    both = update(it).where(it.state.in_([State.ACTIVE, State.NEXT])).values(state=it.state).returning(it.kid, it.state, it.created_at)
+    found = {row.state: row for row in await session.execute(both)}
+    return str(found[State.ACTIVE].kid), found.get(State.NEXT)
 
 
 def _old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from app.base.problems import Busy, Kind, Malformed, Problem, Unavailable
+from app.base.problems import LISTED, Busy, Kind, Malformed, Problem, Unavailable
 from app.db import dialect
 from app.web.problems import InternalError, MethodNotAllowed, RouteNotFound
 
@@ -66,6 +66,8 @@ _SENTENCES: Mapping[str, str] = {
     "uuid_parsing": "wants an id (a UUID)",
     "json_invalid": "is not JSON",
     "duplicate_name": "has a name twice in an object",
+    "too_many_names": "has an object of more than {most} names",
+    "too_many_errors": "has more than {most} errors",
 }
 
 
@@ -105,7 +107,7 @@ def _challenge(problem: Problem) -> str:
 
 def malformed(faults: Sequence[Mapping[str, Any]]) -> Malformed:
     """Pydantic's errors as a problem: place, code and a sentence of ours; neither the input nor pydantic's own words."""
-    return Malformed([_fault(fault) for fault in faults])
+    return Malformed([_fault(fault) for fault in faults[: LISTED + 1]])
 
 
 def _fault(fault: Mapping[str, Any]) -> tuple[str, str, str]:

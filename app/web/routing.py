@@ -9,7 +9,7 @@ from opentelemetry import trace
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.base.problems import Malformed, Problem
+from app.base.problems import LISTED, Malformed, Problem
 from app.web import idempotency, solving
 from app.web.errors import STATUS
 
@@ -27,15 +27,15 @@ class Route(APIRoute):
             self.app = _app(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        answer = solving.handler(self) if solving.plain(self) else _ended(super().get_route_handler())
+        answer = (
+            solving.handler(self) if solving.plain(self) else _ended(super().get_route_handler(), reads=bool(self.dependant.body_params))
+        )
         known = frozenset(_query_names(self.dependant))
         repeatable = "POST" in (self.methods or ()) and not {"x-verdict", "x-anew"} & set(self.openapi_extra or {})
 
         async def checked(request: Request) -> Response:
             if request.scope["query_string"] and (unknown := [name for name in request.query_params if name not in known]):
-                raise Malformed(
-                    [("query:" + name[:32] * name.isidentifier(), "extra_forbidden", "is not a parameter of this call") for name in unknown]
-                )
+                raise Malformed([_unknown(name) for name in unknown[: LISTED + 1]])
             if (body := await request.body()) and (body[:2] in _UTF_16 or b"\0" in body[:4]):
                 raise Malformed([("", "json_invalid", "is not JSON in UTF-8")])
             return await answer(request)
@@ -89,8 +89,16 @@ def _app(answer: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
     return app
 
 
-def _ended(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _unknown(name: str) -> tuple[str, str, str]:
+    return "query:" + name[:32] * name.isidentifier(), "extra_forbidden", "is not a parameter of this call"
+
+
+def _ended(answer: Callable[[Request], Awaitable[Response]], *, reads: bool) -> Callable[[Request], Awaitable[Response]]:
+    """FastAPI's own way, for a body (`reads`) that is read as strictly as everywhere, and JSON with a line end."""
+
     async def ended(request: Request) -> Response:
+        if reads and (body := await request.body()):
+            request._json = solving.parsed(body)  # noqa: SLF001  where Starlette keeps what it has read, and FastAPI looks for it
         response = await answer(request)
         if response.media_type == "application/json" and response.body:
             response.body = bytes(response.body) + b"\n"

@@ -11,6 +11,7 @@ from schemathesis import openapi
 
 from app.base.problems import DECLARED
 from app.web.errors import PROBLEM_JSON, STATUS
+from app.web.solving import NAMES
 from tests import snapshots
 
 DOCUMENT = snapshots.document()
@@ -36,6 +37,7 @@ PUBLIC = {
 OTHER_BODIES = {("GET /readyz", "503")}
 """Refusals whose body is no problem: readiness says its faults in a shape of its own."""
 CODE = re.compile(r"`([a-z0-9_]+)`")
+REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 
 each = pytest.mark.parametrize("name", OPERATIONS)
 
@@ -51,6 +53,31 @@ def test_the_document_is_openapi_3_1() -> None:
     """Generators and gateways can read it: checked against the OpenAPI Initiative's own schema."""
     assert DOCUMENT["openapi"].startswith("3.1.")
     openapi.from_dict(DOCUMENT).validate()
+
+
+def test_no_object_of_a_body_may_have_more_names_than_are_read() -> None:
+    """Every object names its members or says how many it may have; the reader of bodies refuses more than `NAMES` before it looks."""
+    bodies = "".join(json.dumps(call["requestBody"]) for call in OPERATIONS.values() if "requestBody" in call)
+    met, left = set[str](), set(REFERENCE.findall(bodies))
+    while left:
+        met.add(name := left.pop())
+        left |= set(REFERENCE.findall(json.dumps(DOCUMENT["components"]["schemas"][name]))) - met
+    sizes = {f"{name}{place}": size for name in met for place, size in widths(DOCUMENT["components"]["schemas"][name])}
+    assert {place: size for place, size in sizes.items() if size > NAMES} == {}
+    assert sizes["PolicyIn/features"] == 100
+
+
+def widths(shape: Any, place: str = "") -> Iterator[tuple[str, int]]:
+    """How many names each object in a shape may have."""
+    if isinstance(shape, list):
+        for inner in shape:
+            yield from widths(inner, place)
+    elif isinstance(shape, dict):
+        if shape.get("type") == "object":
+            free = shape.get("additionalProperties", False) is not False or "patternProperties" in shape
+            yield place, shape.get("maxProperties", 10**9) if free else len(shape.get("properties", {}))
+        for name, inner in shape.items():
+            yield from widths(inner, place if name in {"properties", "anyOf", "items"} else f"{place}/{name}")
 
 
 def test_every_shape_is_a_json_schema() -> None:

@@ -79,7 +79,7 @@ async def test_a_busy_database_is_asked_once(hurried: Database) -> None:
         with pytest.raises(PoolTimeout):
             await hurried.snapshot(ask)
     assert again == []
-    assert asked <= 1
+    assert asked == (0 if hurried.url.startswith("sqlite") else 1)  # a file held alone does not even let a connection be made
     assert (await hurried.snapshot(ask))[0].many == 0
 
 

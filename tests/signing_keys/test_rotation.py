@@ -1,16 +1,19 @@
 """Signing keys turn over without a moment in which a token does not verify (R63)."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import jwt
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select, update
 
 from app.base.signing import KeyShelf
+from app.db import dialect
 from app.signing_keys import rotation
-from app.signing_keys.models import SigningKeyRow
+from app.signing_keys.models import SigningKeyRow, State
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
+from app.signing_keys.rotation import Turned
 from app.signing_keys.service import signer
 from app.world import Keys, World
 from tests.given import Given
@@ -64,13 +67,66 @@ async def test_r63_another_replica_signs_with_the_new_key_within_minutes(given: 
     assert signed_by((await given.logged_in()).token) == turned.active
 
 
-async def test_two_rotations_at_once_leave_one_active_and_one_next_key(given: Given) -> None:
+async def by_state(given: Given) -> dict[str, list[str]]:
+    async with given.world.db.lookup() as session:
+        rows = (await session.execute(select(SigningKeyRow.state, SigningKeyRow.kid))).all()
+    return {state: [row.kid for row in rows if row.state == state] for state in {row.state for row in rows}}
+
+
+async def test_rotations_at_once_take_turns(given: Given) -> None:
+    """One turns the keys over; the others find its next key too young, and say so."""
     await rotation.rotate(given.world)
     given.clock.forward(hours=24)
-    await asyncio.gather(*(rotation.rotate(given.world) for _ in range(4)), return_exceptions=True)
-    async with given.world.db.lookup() as session:
-        counted = await session.execute(select(SigningKeyRow.state, func.count()).group_by(SigningKeyRow.state))
-        assert {row[0]: row[1] for row in counted} == {"active": 1, "next": 1, "retired": 1}
+    told = await asyncio.gather(*(rotation.rotate(given.world) for _ in range(4)), return_exceptions=True)
+    assert Counter(type(it) for it in told) == {Turned: 1, KeyTooYoung: 3}
+    assert {state: len(kids) for state, kids in (await by_state(given)).items()} == {"active": 1, "next": 1, "retired": 1}
+
+
+async def test_rotations_of_leaked_keys_at_once_each_have_an_effect(given: Given) -> None:
+    told = await asyncio.gather(*(rotation.rotate(given.world, at_once=True) for _ in range(4)))
+    assert len({it.active for it in told}) == 4
+    assert {state: len(kids) for state, kids in (await by_state(given)).items()} == {"active": 1, "next": 1, "retired": 4}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_r63_a_rotation_does_not_undo_a_revocation(given: Given, at_once: bool) -> None:
+    """The next key leaked; whoever revokes it, even a program that takes no turns, has not committed yet when the rotation begins."""
+    first = await rotation.rotate(given.world)
+    given.clock.forward(hours=24)
+    begun = asyncio.Event()
+
+    async def turned() -> Turned:
+        await begun.wait()
+        return await rotation.rotate(given.world, at_once=at_once)
+
+    task = asyncio.create_task(turned())  # outside the block below: a write of its own
+    async with given.world.db.write() as session:
+        await session.execute(update(SigningKeyRow).where(SigningKeyRow.kid == first.next).values(state=State.REVOKED))
+        begun.set()
+        assert not (await asyncio.wait({task}, timeout=0.3))[0]
+    second = await task
+    assert (second.active == first.active) is not at_once
+    kept = {"active": [second.active], "next": [second.next], "revoked": [first.next]}
+    assert await by_state(given) == (kept | {"retired": [first.active]} if at_once else kept)
+
+
+async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
+    """The key that signs until a rotation under way commits can be revoked right after it."""
+    first, begun = await rotation.rotate(given.world), asyncio.Event()
+
+    async def revoked() -> None:
+        await begun.wait()
+        await rotation.revoke(given.world, first.active)
+
+    task = asyncio.create_task(revoked())
+    async with given.world.db.write() as session:
+        await dialect.in_turn(session, rotation.TURN)
+        for kid, state in ((first.active, State.RETIRED), (first.next, State.ACTIVE)):
+            await session.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=state))
+        begun.set()
+        assert not (await asyncio.wait({task}, timeout=0.3))[0]
+    await task
+    assert await by_state(given) == {"active": [first.next], "revoked": [first.active]}
 
 
 async def test_r63_a_retired_key_makes_no_access_tokens_once_the_last_has_run_out(given: Given) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from time import perf_counter
 from typing import Any, cast
 
 import httpx
@@ -9,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.base.clock import Clock
-from app.base.problems import DECLARED
+from app.base.problems import DECLARED, LISTED
+from app.web.solving import NAMES
 from tests.given import Given
 
 MARKER = "hunter2-marker"
@@ -83,6 +85,60 @@ async def test_every_fault_is_listed_with_its_place(client: httpx.AsyncClient) -
         ("/device/fingerprint", "string_too_short"),
         ("/typo", "extra_forbidden"),
     }
+
+
+async def test_twenty_faults_are_listed_and_no_more(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/login", json={"identifier": "a", "password": "b", **{f"typo_{n}": n for n in range(20)}})
+    told = problem(answer, 422, "malformed")
+    assert [fault["pointer"] for fault in told["errors"]] == [f"/typo_{n}" for n in range(LISTED)]
+    assert "first" not in told["detail"]
+    answer = await client.post("/v1/login", json={"identifier": "a", "password": "b", **{f"typo_{n}": n for n in range(21)}})
+    cut = problem(answer, 422, "malformed")
+    assert cut["errors"] == told["errors"]
+    assert "first 20" in cut["detail"]
+    answer = await client.get("/v1/products?" + "&".join(f"typo_{n}=1" for n in range(1000)))
+    assert len(problem(answer, 422, "malformed")["errors"]) == LISTED
+
+
+@pytest.mark.parametrize("path", ["/v1/login", "/v1/password/reset"])
+@pytest.mark.parametrize("wrap", ["%s", '{"identifier":%s,"password":"b"}', '{"typo":[1,[%s]]}'])
+async def test_an_object_of_too_many_names_is_refused_before_each_is_looked_at(client: httpx.AsyncClient, path: str, wrap: str) -> None:
+    """By both ways through FastAPI; anybody may send a megabyte of names, and must not stop everybody else for a second with it."""
+
+    async def sent(names: int) -> dict[str, Any]:
+        body = wrap % json.dumps({f"n{n}": 1 for n in range(names)})
+        return problem(await client.post(path, content=body), 422, "malformed")
+
+    told = await sent(NAMES + 1)
+    assert [(fault["pointer"], fault["code"]) for fault in told["errors"]] == [("", "too_many_names")]
+    assert str(NAMES) in told["errors"][0]["detail"]
+    assert "too_many_names" not in str(await sent(NAMES))
+    start = perf_counter()
+    assert (await sent(70_000))["errors"] == told["errors"]
+    assert perf_counter() - start < 0.5  # 0.02 s; it was more than a second
+
+
+@pytest.mark.parametrize("path", ["/v1/login", "/v1/password/reset"])
+async def test_a_name_that_is_there_twice(client: httpx.AsyncClient, path: str) -> None:
+    told = problem(await client.post(path, content=b'{"token":"a","token":"b"}'), 422, "malformed")
+    assert [fault["code"] for fault in told["errors"]] == ["duplicate_name"]
+
+
+async def test_more_faults_than_are_worth_words(given: Given) -> None:
+    """A list as long as it may be, of objects with as many names as a body has room for."""
+    path = f"/v1/agreements/{given.world.entropy.identifier()}/imports"
+    body = {"data": [{f"n{n}": 1 for n in range(90)} for _ in range(1000)]}
+    told = problem(await given.client.post(path, json=body, headers=given.root), 422, "malformed")
+    assert [fault["code"] for fault in told["errors"]] == ["too_many_errors"]
+    few = {"data": [{f"n{n}": 1 for n in range(10)} for _ in range(1000)]}
+    told = problem(await given.client.post(path, json=few, headers=given.root), 422, "malformed")
+    assert len(told["errors"]) == LISTED
+
+
+async def test_a_long_list_of_wrong_entries_is_one_fault(client: httpx.AsyncClient) -> None:
+    body = {"license_key": "x", "product": "y", "features": [1] * 80_000}
+    told = problem(await client.post("/v1/licenses/validate", json=body), 422, "malformed")
+    assert [(fault["pointer"], fault["code"]) for fault in told["errors"]] == [("/features", "too_long")]
 
 
 @pytest.mark.parametrize(
