@@ -16,8 +16,9 @@ from app.events.models import Event
 from app.events.service import Actor, record
 from app.web.paging import Window, page
 from app.webhooks import lines, rules, service
-from app.webhooks.models import BEHIND, State, WebhookDelivery
+from app.webhooks.models import State, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
+from app.webhooks.rules import BEHIND
 from app.world import World
 
 COLUMNS = ("endpoint_id", "event_id", "subject_id", "state", "attempts", "tries", "created_at", "due_at")

@@ -13,7 +13,8 @@ from sqlalchemy.orm import aliased
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.models import Event
-from app.webhooks.models import BEHIND, State, WebhookDelivery
+from app.webhooks.models import State, WebhookDelivery
+from app.webhooks.rules import BEHIND
 
 _WORD: ColumnElement[str] = literal_column(f"'{State.PENDING}'")
 _other = aliased(WebhookDelivery)

@@ -1,6 +1,5 @@
 """Who wants to hear of events, and how each telling goes."""
 
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import Index, SmallInteger, String, Text, text
@@ -19,8 +18,6 @@ class State(StrEnum):
 
 
 _PENDING = text(f"state = '{State.PENDING}'")
-BEHIND = datetime(9999, 12, 31, tzinfo=UTC)
-"""When those are due that wait behind another of their line: whoever settles that one says when."""
 
 
 class WebhookEndpoint(Base):
@@ -48,7 +45,7 @@ class WebhookDelivery(Base):
     """One event on its way to one endpoint; within the endpoint it is known by the event's id. It holds no copy of the event.
 
     `subject_id`: whose line it stands in, the event's subject or, of an agreement's, the end user; a line goes in order, and its first
-    alone is due, the others `BEHIND`. `attempts` counts the claims: whoever claimed last is the one who may say how it
+    alone is due, the others `rules.BEHIND`. `attempts` counts the claims: whoever claimed last is the one who may say how it
     went. `tries` counts those since it was made or replayed. No foreign keys: whoever records an event never waits for an operator
     who changes or deletes an endpoint.
     """

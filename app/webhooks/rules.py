@@ -1,7 +1,7 @@
 """Where events may be sent, when to try again, and what an answer means. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
@@ -10,6 +10,8 @@ from app.base.networks import Network, reachable
 
 ENDPOINTS = 50
 GONE = 410
+BEHIND = datetime(9999, 12, 31, tzinfo=UTC)
+"""When those are due that wait behind another of their line: whoever settles that one says when."""
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, *[24 * 3600] * 3))
 """After the first miss, the second, …: eleven tries in some four days, before an endpoint that fails for five is disabled."""
 SURE = 3

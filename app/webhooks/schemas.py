@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from app.db.types import AnyRow
 from app.events.kinds import known
 from app.web.shapes import DurationText, Flag, Instant, InstantIn, Line, Shape, absent, clean
-from app.webhooks.models import BEHIND
+from app.webhooks.rules import BEHIND
 
 StateName = Literal["pending", "delivered", "failed"]
 TargetUrl = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(clean)]

@@ -20,8 +20,9 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.web.paging import Window, page
 from app.webhooks import lines, messages, rules
-from app.webhooks.models import BEHIND, WebhookDelivery, WebhookEndpoint
+from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.webhooks.problems import RotationUnderWay, TargetRefused, WebhookChanged, WebhookLimitReached, WebhookNotFound
+from app.webhooks.rules import BEHIND
 from app.world import World
 
 Values = dict[str, Any]

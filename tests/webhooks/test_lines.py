@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from app.events.service import Actor, record
 from app.support import housekeeping
 from app.webhooks import outbox
-from app.webhooks.models import BEHIND, WebhookDelivery, WebhookEndpoint
+from app.webhooks.models import WebhookDelivery, WebhookEndpoint
+from app.webhooks.rules import BEHIND
 from tests.agreements import making
 from tests.webhooks.conftest import LOOPBACK, Hooks
 from tests.webhooks.receiver import Received, Receiver, status
