@@ -60,6 +60,12 @@ def test_a_pod_is_confined(name: str) -> None:
         assert container["resources"]["limits"]["memory"]
 
 
+@pytest.mark.parametrize("name", PODS)
+def test_a_service_puts_no_variables_into_a_pod(name: str) -> None:
+    """Kubernetes tells each pod of each Service, by its name: `LICENTIA_PORT=tcp://…` of ours would stop every later pod with 78."""
+    assert PODS[name]["enableServiceLinks"] is False
+
+
 def variables() -> Iterator[str]:
     yield from CONFIG
     for service in COMPOSE["services"].values():
