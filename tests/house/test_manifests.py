@@ -13,6 +13,7 @@ from app.base.beside import GRACE
 from app.base.settings import Settings
 from app.base.spans import LAST_SPANS
 from app.main import ROUTERS
+from tests.drawn import production
 from tests.house.source import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -77,6 +78,12 @@ def test_every_variable_is_one_of_the_programs() -> None:
     names = {name.removeprefix("LICENTIA_").removesuffix("_FILE").lower() for name in variables()}
     assert names
     assert names - set(Settings.model_fields) == set()
+
+
+def test_callers_behind_the_ingress_keep_their_addresses() -> None:
+    """Else they would share its limits; that each is a network, and not everybody, is judged as in a start."""
+    proxies = CONFIG["LICENTIA_TRUSTED_PROXIES"]
+    assert Settings.load(production() | {"LICENTIA_TRUSTED_PROXIES": proxies}).trusted_proxies == proxies.split(",")
 
 
 def test_secrets_are_files_of_a_secret() -> None:
