@@ -86,6 +86,11 @@ def test_callers_behind_the_ingress_keep_their_addresses() -> None:
     assert Settings.load(production() | {"LICENTIA_TRUSTED_PROXIES": proxies}).trusted_proxies == proxies.split(",")
 
 
+def test_the_server_that_sets_the_database_up_is_not_taken_for_the_database() -> None:
+    """The image's first start has a server for itself, on the socket alone, and stops it again."""
+    assert "--host=127.0.0.1" in COMPOSE["services"]["postgres"]["healthcheck"]["test"]
+
+
 def test_secrets_are_files_of_a_secret() -> None:
     """Nothing secret stands in a manifest, and every secret that is named is mounted."""
     assert {it["kind"] for it in MANIFESTS} & {"Secret"} == set()
