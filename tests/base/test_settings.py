@@ -92,6 +92,26 @@ def test_a_plain_postgresql_address_works(plain: str, tmp_path: Path) -> None:
     assert settings.database_url == "postgresql+asyncpg://u:p@h/d"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "seconds"),
+    [
+        ("LOGIN_LIFETIME", "900", 900),
+        ("LOGIN_LIFETIME", "PT15M", 900),
+        ("ACCESS_LIFETIME", "60", 60),
+        ("SEAL_INTERVAL", "0.25", 0.25),
+        ("EVENT_RETENTION", "86400", 86_400),
+    ],
+)
+def test_a_time_is_seconds_or_a_duration(name: str, value: str, seconds: float, tmp_path: Path) -> None:
+    settings = Settings.load({"LICENTIA_VAR": str(tmp_path), f"LICENTIA_{name}": value})
+    assert getattr(settings, name.lower()).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("value", ["0", "-900", "901", "1e2", "9" * 400, "0x10", "P", "\u0669\u0660"])
+def test_seconds_have_the_bounds_that_durations_have(value: str, tmp_path: Path) -> None:
+    assert list(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_ACCESS_LIFETIME": value})) == ["LICENTIA_ACCESS_LIFETIME"]
+
+
 def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
     settings = Settings.load({"LICENTIA_VAR": str(tmp_path), "LICENTIA_LOOKUP_KEY": KEY})
     assert KEY not in repr(settings)
