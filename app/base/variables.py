@@ -15,7 +15,7 @@ from app.base.addresses import database_address, networks, web_address
 from app.base.durations import seconds_read
 from app.base.environment import PREFIX
 from app.base.keyring import checked_key, checked_ring
-from app.base.origins import checked_domain, checked_origins
+from app.base.origins import checked_callers, checked_domain, checked_origins
 from app.base.regions import EUROPEAN_UNION, checked_groups
 from app.base.smtp import SmtpAddress, sender
 
@@ -89,8 +89,8 @@ class Variables(BaseSettings):
     """the issuer in tokens and grants"""
     trusted_proxies: Annotated[Listed, AfterValidator(networks)] = []
     """networks whose `X-Forwarded-For` is believed, with commas between"""
-    cors_origins: Listed = []
-    """origins whose pages may call, with commas between"""
+    cors_origins: Annotated[Listed, AfterValidator(checked_callers)] = []
+    """origins whose pages may call (`https://app.example.com`), with commas between; `*` for all"""
     docs: bool = True
     """`/docs` and `/openapi.json`"""
     log_format: Literal["json", "text"] = "json"
