@@ -1,8 +1,11 @@
 """The addresses that a configuration names: read once, brought into one form, and never repeated when they are wrong."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from app.base.environment import PREFIX
 
 
 def networks(listed: list[str]) -> list[str]:
@@ -48,15 +51,42 @@ def database_address(url: str) -> str:
     raise ValueError("wants postgresql://… or sqlite+aiosqlite:///path")
 
 
+_NAME = re.compile(r"[a-z_]{1,40}")
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+_TAKEN = frozenset({"ssl", "host", "port", "user", "password", "passfile", "target_session_attrs", "prepared_statement_cache_size"})
+"""What the driver takes as text."""
+_INSTEAD = {
+    "connect_timeout": f"{PREFIX}DATABASE_CONNECT_TIMEOUT",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+}
+"""What an address says to libpq and the environment says to the driver."""
+
+
 def _asyncpg(url: SplitResult) -> str:
     """The address as the driver wants it: what libpq calls `sslmode` is its `ssl`; it knows no channel binding."""
     try:
-        _ = url.port
+        sound = url.port != 0
     except ValueError:
-        raise ValueError("wants a port number after the host") from None
+        sound = False
+    if not sound:
+        raise ValueError("wants a port number after the host")
     names = {"sslmode": "ssl"}
     query = [(names.get(name, name), value) for name, value in parse_qsl(url.query) if name != "channel_binding"]
-    return urlunsplit(url._replace(query=urlencode(query, safe="/")))
+    for name, value in query:
+        _must_be_taken(name, value)
+    return f"{url.scheme}://{url.netloc}{url.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
+
+
+def _must_be_taken(name: str, value: str) -> None:
+    if name in _INSTEAD:
+        raise ValueError(f"has a parameter {name}, which is said by {_INSTEAD[name]} in the environment")
+    if name not in _TAKEN:
+        raise ValueError(f"has a parameter that the driver does not know: {name if _NAME.fullmatch(name) else 'of no usual name'}")
+    if name == "ssl" and value not in _SSL_MODES:
+        raise ValueError("wants one of disable, allow, prefer, require, verify-ca and verify-full for sslmode")
 
 
 def web_address(url: str) -> str:

@@ -12,12 +12,18 @@ _SHAPE = re.compile(
     r"(?:T(?=.)(?:(?P<hours>[0-9]{1,6})H)?(?:(?P<minutes>[0-9]{1,8})M)?(?:(?P<seconds>[0-9]{1,9})S)?)?",
     re.ASCII,
 )
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", re.ASCII)
 LAST_YEAR = 9999
 
 
 def instant_text(moment: datetime) -> str:
     """RFC 3339, UTC, milliseconds, `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def seconds_read(given: object) -> object:
+    """Plain digits as seconds; everything else as it came, for whoever reads ISO 8601."""
+    return timedelta(seconds=float(given)) if isinstance(given, str) and _SECONDS.fullmatch(given) else given
 
 
 @dataclass(frozen=True)

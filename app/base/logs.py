@@ -15,6 +15,8 @@ from app.base.durations import instant_text
 from app.base.settings import Settings
 
 MASK = "[masked]"
+_TALKERS = ("alembic", "httpx", "httpcore", "aiosqlite", "asyncpg", "passlib")
+"""Libraries that are held at warnings: at `debug` they tell addresses, headers, and every statement with what it stores."""
 _SECRET_NAMES = re.compile(
     r"password|secret|token|authorization|license_key|activation_code|otpauth|credential|^code$|recovery|^key$|^totp$|qr_svg|device_code|user_code|uri_complete"
 )
@@ -122,5 +124,5 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    for name in ("alembic", "httpx", "httpcore"):  # the latter two would tell whole addresses, and headers
+    for name in _TALKERS:
         logging.getLogger(name).setLevel("WARNING")

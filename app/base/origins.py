@@ -1,10 +1,16 @@
-"""From where a passkey may be shown: web origins (RFC 6454) and those of native applications, under one domain (WebAuthn Level 3)."""
+"""From where a passkey may be shown, and which pages may call: web origins (RFC 6454), and for passkeys those of native applications,
+under one domain (WebAuthn Level 3)."""
 
 import re
 from urllib.parse import urlsplit
 
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NATIVE = re.compile(r"(?:android:apk-key-hash:[A-Za-z0-9_-]{20,}|ios:bundle-id:[A-Za-z0-9.-]+)")
+_CALLER = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+"""As a browser writes it: lower case, and no path. Some applications have schemes of their own."""
+_LEFT_OUT = {("http", "80"), ("https", "443")}
+"""The ports that a browser does not write."""
+LAST_PORT = 65_535
 LOCAL = "localhost"
 
 
@@ -19,6 +25,15 @@ def checked_origins(listed: list[str]) -> list[str]:
     for item in listed:
         if not _NATIVE.fullmatch(item) and not _web(item):
             raise ValueError("wants origins such as https://login.example.com or android:apk-key-hash:…, with commas between")
+    return listed
+
+
+def checked_callers(listed: list[str]) -> list[str]:
+    """Origins of pages, or `*` for all. One that no browser ever sends would let nobody in, and `null` whoever hides."""
+    for item in listed:
+        found = _CALLER.fullmatch(item)
+        if item != "*" and (found is None or found.groups() in _LEFT_OUT or int(found[2] or 0) > LAST_PORT):
+            raise ValueError("wants `*`, or origins such as https://app.example.com without a path, with commas between")
     return listed
 
 

@@ -8,13 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.base.addresses import database_address, networks, web_address
+from app.base.durations import seconds_read
 from app.base.environment import PREFIX
 from app.base.keyring import checked_key, checked_ring
-from app.base.origins import checked_domain, checked_origins
+from app.base.origins import checked_callers, checked_domain, checked_origins
 from app.base.regions import EUROPEAN_UNION, checked_groups
 from app.base.smtp import SmtpAddress, sender
 
@@ -46,8 +47,8 @@ def _bearer(secret: SecretStr) -> SecretStr:
 
 
 Listed = Annotated[list[str], NoDecode]
-Span = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366))]
-Kept = Annotated[timedelta, Field(ge=timedelta(days=1), le=timedelta(days=36_525))]
+Span = Annotated[timedelta, BeforeValidator(seconds_read), Field(gt=timedelta(0), le=timedelta(days=366))]
+Kept = Annotated[timedelta, BeforeValidator(seconds_read), Field(ge=timedelta(days=1), le=timedelta(days=36_525))]
 """How long something is kept: a century at most."""
 
 
@@ -88,8 +89,8 @@ class Variables(BaseSettings):
     """the issuer in tokens and grants"""
     trusted_proxies: Annotated[Listed, AfterValidator(networks)] = []
     """networks whose `X-Forwarded-For` is believed, with commas between"""
-    cors_origins: Listed = []
-    """origins whose pages may call, with commas between"""
+    cors_origins: Annotated[Listed, AfterValidator(checked_callers)] = []
+    """origins whose pages may call (`https://app.example.com`), with commas between; `*` for all"""
     docs: bool = True
     """`/docs` and `/openapi.json`"""
     log_format: Literal["json", "text"] = "json"

@@ -3,7 +3,7 @@ and not cached unless it says so, and an exception nobody foresaw becomes a 500 
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import NamedTuple
 
@@ -42,6 +42,10 @@ BODIES = 64
 """So many bodies of the largest size may be in memory at once; most are a few hundred octets."""
 
 
+Judgement = Callable[[bytes, int], Problem | None]
+"""(a header's value, the largest body) to why the request cannot be taken."""
+
+
 class Knock(NamedTuple):
     """What the headers of a request say to the door."""
 
@@ -65,6 +69,7 @@ class Door:
         self.body_timeout = settings.body_timeout
         self.inside = 0
         self.octets = 0
+        self.judged = _JUDGED if settings.trusted_proxies else {**_JUDGED, b"x-forwarded-for": self._unheeded}
         self.write = access_line(settings)
         self.fresh = fresh
 
@@ -73,7 +78,7 @@ class Door:
             await self.app(scope, receive, send)
             return
         start, status = perf_counter(), 500
-        knock = _knock(scope, self.max_body)
+        knock = _knock(scope, self.max_body, self.judged)
         request_id = knock.request_id or self.fresh()
         correlation_id.set(request_id)
 
@@ -100,6 +105,12 @@ class Door:
             self.inside -= 1
             self.octets -= body.octets
             self._note(scope, request_id, status, perf_counter() - start)
+
+    def _unheeded(self, _value: bytes, _max_body: int) -> None:
+        """Told once: there is a proxy, nobody named it, and so all its callers have one address and one set of limits."""
+        if self.judged is not _JUDGED:  # one request may have the header twice
+            log.warning("forwarded_for_unheeded", hint="callers behind a proxy share its address until LICENTIA_TRUSTED_PROXIES names it")
+        self.judged = _JUDGED
 
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
@@ -167,7 +178,7 @@ def _doubtful(part: str) -> str:
     return str(masked(part)) if _SLUG.fullmatch(part) else MASK
 
 
-def _knock(scope: Scope, max_body: int) -> Knock:
+def _knock(scope: Scope, max_body: int, judged: Mapping[bytes, Judgement]) -> Knock:
     """The id, and why the body cannot be read as plain JSON. If it can, it is labelled so (no cookies anywhere, so this is safe)."""
     sent: bytes | None = None
     refused: Problem | None = None
@@ -177,8 +188,8 @@ def _knock(scope: Scope, max_body: int) -> Knock:
         body = body or name in _BODY
         if name == b"x-request-id" and sent is None:
             sent = value
-        elif name in _JUDGED and refused is None:
-            refused = _JUDGED[name](value, max_body)
+        elif name in judged and refused is None:
+            refused = judged[name](value, max_body)
         if name != b"content-type":
             kept.append(header)
     if refused is None:
@@ -209,7 +220,7 @@ def _length(value: bytes, max_body: int) -> Problem | None:
     return BodyTooLarge() if not value.isdigit() or int(value[:20]) > max_body else None
 
 
-_JUDGED = {b"content-encoding": _encoding, b"content-type": _type, b"content-length": _length}
+_JUDGED: dict[bytes, Judgement] = {b"content-encoding": _encoding, b"content-type": _type, b"content-length": _length}
 
 
 def _headers(said: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

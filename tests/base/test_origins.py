@@ -49,6 +49,39 @@ def test_what_is_none_is_named(name: str, value: str, tmp_path: Path) -> None:
     assert set(told) == {f"LICENTIA_WEBAUTHN_{name}"}
 
 
+@pytest.mark.parametrize(
+    "listed",
+    ["*", "https://app.example.com,http://localhost:3000", "https://192.0.2.1:8443", "http://[::1]:3000", "app://my_app", "http://a"],
+)
+def test_pages_that_may_call(listed: str, tmp_path: Path) -> None:
+    given = {"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": listed}
+    assert Settings.load(given).cors_origins == listed.split(",")
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "null",
+        "javascript:x",
+        "https://a.example/",
+        "https://a.example/app",
+        "https://a.example,null",
+        "https://A.example",
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://a.example:65536",
+        "https://a.example:0",
+        "https://*.example",
+        "https://u@a.example",
+        "a.example",
+        "file://",
+        "https://a.example?x",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(listed: str, tmp_path: Path) -> None:
+    assert set(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": listed})) == {"LICENTIA_CORS_ORIGINS"}
+
+
 @pytest.mark.parametrize("missing", list(PARTY))
 def test_one_without_the_other_does_not_start(missing: str, tmp_path: Path) -> None:
     given = {name: value for name, value in PARTY.items() if name != missing}

@@ -92,6 +92,56 @@ def test_a_plain_postgresql_address_works(plain: str, tmp_path: Path) -> None:
     assert settings.database_url == "postgresql+asyncpg://u:p@h/d"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "seconds"),
+    [
+        ("LOGIN_LIFETIME", "900", 900),
+        ("LOGIN_LIFETIME", "PT15M", 900),
+        ("ACCESS_LIFETIME", "60", 60),
+        ("SEAL_INTERVAL", "0.25", 0.25),
+        ("EVENT_RETENTION", "86400", 86_400),
+    ],
+)
+def test_a_time_is_seconds_or_a_duration(name: str, value: str, seconds: float, tmp_path: Path) -> None:
+    settings = Settings.load({"LICENTIA_VAR": str(tmp_path), f"LICENTIA_{name}": value})
+    assert getattr(settings, name.lower()).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("value", ["0", "-900", "901", "1e2", "9" * 400, "0x10", "P", "\u0669\u0660"])
+def test_seconds_have_the_bounds_that_durations_have(value: str, tmp_path: Path) -> None:
+    assert list(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_ACCESS_LIFETIME": value})) == ["LICENTIA_ACCESS_LIFETIME"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("postgresql:///db?host=/run/pg", "postgresql+asyncpg:///db?host=/run/pg"),
+        ("postgres://u@h/d?sslmode=verify-full&channel_binding=require", "postgresql+asyncpg://u@h/d?ssl=verify-full"),
+        ("postgresql://u@[::1]:5433/d?target_session_attrs=primary", "postgresql+asyncpg://u@[::1]:5433/d?target_session_attrs=primary"),
+    ],
+)
+def test_what_libpq_says_is_put_for_the_driver(given: str, meant: str, tmp_path: Path) -> None:
+    assert Settings.load({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": given}).database_url == meant
+
+
+@pytest.mark.parametrize(
+    ("parameter", "told"),
+    [
+        ("connect_timeout=5", "LICENTIA_DATABASE_CONNECT_TIMEOUT"),
+        ("sslmode=verify-full&sslrootcert=/etc/ca.pem", "PGSSLROOTCERT"),
+        ("application_name=x", "application_name"),
+        ("sslmode=bogus", "verify-full"),
+        ("p%40ss=hunter2", "no usual name"),
+    ],
+)
+def test_what_the_driver_does_not_take_is_refused_by_name(parameter: str, told: str, tmp_path: Path) -> None:
+    """A start that was called good must not end in the driver's own trace."""
+    (sentence,) = faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": f"postgresql://u@h/d?{parameter}"}).values()
+    assert told in sentence
+    assert "hunter2" not in sentence
+    assert faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": "postgresql://u@h:0/d"})
+
+
 def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
     settings = Settings.load({"LICENTIA_VAR": str(tmp_path), "LICENTIA_LOOKUP_KEY": KEY})
     assert KEY not in repr(settings)

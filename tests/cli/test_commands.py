@@ -106,9 +106,15 @@ def test_verify_says_in_one_sentence_why_a_file_fails(run: Run, tmp_path: Path) 
     assert "cannot be read" in run("verify", str(tmp_path / "nothing"), "--jwks", str(keys), code=1)[0]
 
 
-def test_health_asks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_asks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one it is told of, or the one that the environment says, in whichever way."""
     with Running(tmp_path, "--migrate") as server:
         assert health([server.base]) == 0
+        (tmp_path / "port").write_text(f"{server.port}\n", encoding="ascii")
+        monkeypatch.setenv("LICENTIA_PORT_FILE", str(tmp_path / "port"))
+        assert health([]) == 0
+        monkeypatch.setenv("LICENTIA_PORT", "1")
+        assert health([]) == 1
         assert (tmp_path / "var" / "operator.key").stat().st_mode & 0o777 == 0o600
     assert health([server.base]) == 1
     assert "no answer" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from app.base.beside import GRACE
 from app.base.settings import Settings
 from app.base.spans import LAST_SPANS
 from app.main import ROUTERS
+from tests.drawn import production
 from tests.house.source import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -60,6 +61,12 @@ def test_a_pod_is_confined(name: str) -> None:
         assert container["resources"]["limits"]["memory"]
 
 
+@pytest.mark.parametrize("name", PODS)
+def test_a_service_puts_no_variables_into_a_pod(name: str) -> None:
+    """Kubernetes tells each pod of each Service, by its name: `LICENTIA_PORT=tcp://…` of ours would stop every later pod with 78."""
+    assert PODS[name]["enableServiceLinks"] is False
+
+
 def variables() -> Iterator[str]:
     yield from CONFIG
     for service in COMPOSE["services"].values():
@@ -71,6 +78,17 @@ def test_every_variable_is_one_of_the_programs() -> None:
     names = {name.removeprefix("LICENTIA_").removesuffix("_FILE").lower() for name in variables()}
     assert names
     assert names - set(Settings.model_fields) == set()
+
+
+def test_callers_behind_the_ingress_keep_their_addresses() -> None:
+    """Else they would share its limits; that each is a network, and not everybody, is judged as in a start."""
+    proxies = CONFIG["LICENTIA_TRUSTED_PROXIES"]
+    assert Settings.load(production() | {"LICENTIA_TRUSTED_PROXIES": proxies}).trusted_proxies == proxies.split(",")
+
+
+def test_the_server_that_sets_the_database_up_is_not_taken_for_the_database() -> None:
+    """The image's first start has a server for itself, on the socket alone, and stops it again."""
+    assert "--host=127.0.0.1" in COMPOSE["services"]["postgres"]["healthcheck"]["test"]
 
 
 def test_secrets_are_files_of_a_secret() -> None:
