@@ -12,7 +12,10 @@ from string import digits
 LEAST_WORD = 4
 LEAST_REST = 8
 LONGEST_UNIT = 8
-_WALKS = ("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm", "azertyuiop")
+_WALKS = (
+    *("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm", "azertyuiop"),
+    *("qazwsxedcrfvtgbyhnujmikolp", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "q1w2e3r4t5y6u7i8o9p0", "1q2w3e4r5t6y7u8i9o0p"),
+)
 _NOISE = re.compile(r"[\W_]+")
 
 Fault = tuple[str, str]

@@ -5,7 +5,7 @@ another.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from app.base.blocklist import fault
@@ -16,11 +16,14 @@ FEWEST_DIFFERENT = 21
 SHORTEST = 8
 FEWEST_SIGNS = 5
 FEWEST_STEPS = 3
+LONGEST_RUN = 4
 # fmt: off
 WORDS = (
-    "administrator", "admin", "change_me", "changeit", "database", "default", "dragon", "example", "guest", "iloveyou", "letmein",
-    "licence", "license", "licentia", "metrics", "monkey", "mysql", "passphrase", "password", "passwort", "postgresql",
-    "postgres", "production", "qwerty", "root", "secret", "server", "service", "test", "token", "user", "welcome",
+    "1q2w3e4r", "1qaz2wsx", "acme", "administrator", "admin", "asdfgh", "autumn", "bearer", "change_me", "changeit", "company",
+    "database", "default", "dragon", "example", "guest", "iloveyou", "letmein", "licence", "license", "licentia", "metrics", "monkey",
+    "mysql", "passphrase", "password", "passwort", "pass", "postgresql", "postgres", "production", "prometheus", "q1w2e3r4", "qazwsx",
+    "qwerty", "replaceme", "replace", "please", "root", "secret", "server", "service", "spring", "summer", "temp", "test", "token",
+    "user", "welcome", "winter", "zaq12wsx", "zxcvbn",
 )
 # fmt: on
 """What passwords of services are made of when nobody draws them."""
@@ -28,8 +31,13 @@ _SPELT = str.maketrans("@4013$5", "aaoiess")
 
 
 def guessable_key(key: bytes) -> bool:
-    """Whether somebody typed the key's bytes, counted them out, or wrote few of them over and over."""
-    return len(set(key)) < FEWEST_DIFFERENT or len(_steps(key)) < FEWEST_DIFFERENT or _text(key)
+    """Whether somebody typed the key's bytes, counted them out, wrote few of them over and over, or filled them up."""
+    return len(set(key)) < FEWEST_DIFFERENT or len(_steps(key)) < FEWEST_DIFFERENT or _run(key) > LONGEST_RUN or _text(key)
+
+
+def _run(octets: bytes) -> int:
+    """How often one byte stands behind itself at most; five times in 32 random ones less than once in 10^8."""
+    return max(len(list(same)) for _, same in groupby(octets))
 
 
 def _steps(octets: bytes) -> set[int]:

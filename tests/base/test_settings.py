@@ -169,6 +169,7 @@ NO_KEYS = {
     "typed in Norwegian": "blåbærsyltetøy på brødskiva".encode().ljust(32, b"!")[:32],
     "typed, and one octet changed": b"correct horse battery st\xe9ple 123",
     "typed and filled up": b"a long passphrase, is it not".ljust(32, b"\0"),
+    "drawn, but a quarter": bytes.fromhex("8f03c1d97a5e42b6e81f90ad376bc45d21fa0e93687cd4b2") + bytes(8),
     "typed, with its line end": b"a long passphrase, is it not so\n",
 }
 
@@ -228,6 +229,18 @@ def test_production_refuses_keys_that_were_not_drawn(octets: bytes) -> None:
     told = b64encode(octets).decode()
     assert list(faults(GOOD | {"LICENTIA_LOOKUP_KEY": told})) == ["LICENTIA_LOOKUP_KEY"]
     assert list(faults(GOOD | {"LICENTIA_ENCRYPTION_KEYS": f"k1:{told}"})) == ["LICENTIA_ENCRYPTION_KEYS"]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("replace-me-please", "REPLACE_ME", "temp12345", "Pass1234!", "MyCompany1", "acme-2024", "Summer2024!", "W1nter2025"),
+        *("spring2026", "Autumn-24", "prometheus-bearer", "bearer-token-1", "qazwsxedc", "Qazwsx123", "q1w2e3r4", "q1w2e3r4t5y6u7i8"),
+        *("1qaz2wsx3edc", "1qaz@WSX", "1q2w3e4r!", "zaq12wsx", "asdfgh123", "zxcvbn99"),
+    ],
+)
+def test_what_everybody_tries_is_guessable(typed: str) -> None:
+    assert guessable(typed)
 
 
 def test_what_is_drawn_is_taken() -> None:
