@@ -210,7 +210,14 @@ class Connection(HttpToolsProtocol):
 
     def _wait(self) -> None:
         if self.waiting is None:
-            self.waiting = self.loop.call_later(self.patience, self.transport.abort)
+            self.waiting = self.loop.call_later(self.patience, self._late)
+
+    def _late(self) -> None:
+        self.waiting = None
+        if self.held and not self.transport.is_closing():
+            self._wait()  # it came, and we have not come to it
+        else:
+            self.transport.abort()
 
     def _rest(self) -> None:
         if self.waiting is not None:

@@ -1,0 +1,52 @@
+"""What waits for receivers when 0013 comes: it is put into lines, and back."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select
+
+from app.db import schema
+from app.db.base import table
+from app.events.models import Event
+from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.webhooks.rules import BEHIND
+from tests.migrations import trees
+
+AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
+ENDPOINT, LICENSE, AGREEMENT, OLA, KARI = (UUID(int=n) for n in range(101, 106))
+EVENTS = [  # (subject's type, subject, end user)
+    ("license", LICENSE, None),
+    ("agreement", AGREEMENT, OLA),
+    ("agreement", AGREEMENT, KARI),
+    ("license", LICENSE, OLA),
+    ("agreement", AGREEMENT, None),
+    ("agreement", AGREEMENT, OLA),
+]
+
+
+def waiting(connection: Connection) -> None:
+    """As programs of before left them: each due, in the line of its subject."""
+    endpoint = {"id": ENDPOINT, "slot": 1, "url": "https://hooks.example", "types": [], "secret_sealed": "x", "created_at": AT}
+    connection.execute(insert(table(WebhookEndpoint)).values(endpoint))
+    for number, (kind, subject, user) in enumerate(EVENTS):
+        event = {"id": UUID(int=number), "at": AT, "type": "x.y", "actor_type": "system", "subject_type": kind, "subject_id": subject}
+        connection.execute(insert(table(Event)).values(event | {"user_id": user, "data": {}}))
+        delivery = {"endpoint_id": ENDPOINT, "event_id": UUID(int=number), "subject_id": subject, "state": State.PENDING}
+        connection.execute(insert(table(WebhookDelivery)).values(delivery | {"attempts": 0, "tries": 0, "created_at": AT, "due_at": AT}))
+
+
+def found(connection: Connection) -> list[tuple[UUID, bool]]:
+    """(whose line it stands in, whether it is due), in order."""
+    rows = connection.execute(select(WebhookDelivery.subject_id, WebhookDelivery.due_at).order_by(WebhookDelivery.event_id))
+    return [(row.subject_id, row.due_at < BEHIND) for row in rows]
+
+
+async def test_what_waits_is_put_into_lines_and_back(empty: str) -> None:
+    config = schema.alembic_config(empty)
+    await trees.up(config, "0012")
+    await trees.asked(empty, waiting, commit=True)
+    await trees.up(config, "0013")
+    lines = [(LICENSE, True), (OLA, True), (KARI, True), (LICENSE, False), (AGREEMENT, True), (OLA, False)]
+    assert await trees.asked(empty, found) == lines
+    await trees.down(config, "0012")
+    assert [due for _, due in await trees.asked(empty, found)] == [True] * len(EVENTS)
