@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import structlog
@@ -20,6 +21,7 @@ SLICE = 2048
 """Octets that the parser gets at once: what one slice may hold of requests that are sent ahead is all that is kept of them."""
 RESERVE = 64
 """Descriptors that are not for clients: the database, files, letters, webhooks."""
+MOST = 2**20
 TOLD_EVERY = 60.0
 
 CLIENTS = Gauge("licentia_client_connections", "Connections of clients that are open")
@@ -29,9 +31,11 @@ log = structlog.get_logger("licentia.connections")
 
 def room() -> int:
     """How many clients may be connected: as many as the system lets this process have descriptors for, as far as it can be raised."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return max(RESERVE, most - RESERVE)
+    most, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # where the highest is no number that the system takes
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest, highest))
+        most = highest
+    return MOST if most == resource.RLIM_INFINITY else max(RESERVE, most - RESERVE)
 
 
 class Flow(FlowControl):
