@@ -55,6 +55,7 @@ _NAME = re.compile(r"[a-z_]{1,40}")
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 _TAKEN = frozenset({"ssl", "host", "port", "user", "password", "passfile", "target_session_attrs", "prepared_statement_cache_size"})
 """What the driver takes as text."""
+_NUMBERS = frozenset({"port", "prepared_statement_cache_size"})
 _INSTEAD = {
     "connect_timeout": f"{PREFIX}DATABASE_CONNECT_TIMEOUT",
     "sslrootcert": "PGSSLROOTCERT",
@@ -74,9 +75,12 @@ def _asyncpg(url: SplitResult) -> str:
     if not sound:
         raise ValueError("wants a port number after the host")
     names = {"sslmode": "ssl"}
-    query = [(names.get(name, name), value) for name, value in parse_qsl(url.query) if name != "channel_binding"]
+    told = parse_qsl(url.query, keep_blank_values=True)
+    query = [(names.get(name, name), value) for name, value in told if name != "channel_binding"]
     for name, value in query:
         _must_be_taken(name, value)
+    if len(dict(query)) != len(query):
+        raise ValueError("has a parameter twice")
     return f"{url.scheme}://{url.netloc}{url.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
 
 
@@ -85,6 +89,8 @@ def _must_be_taken(name: str, value: str) -> None:
         raise ValueError(f"has a parameter {name}, which is said by {_INSTEAD[name]} in the environment")
     if name not in _TAKEN:
         raise ValueError(f"has a parameter that the driver does not know: {name if _NAME.fullmatch(name) else 'of no usual name'}")
+    if name in _NUMBERS and not (value.isascii() and value.isdigit() and (int(value) or name != "port")):
+        raise ValueError(f"wants a number for {name}")
     if name == "ssl" and value not in _SSL_MODES:
         raise ValueError("wants one of disable, allow, prefer, require, verify-ca and verify-full for sslmode")
 

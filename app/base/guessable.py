@@ -1,6 +1,6 @@
 """What is as good as no secret: keys that were typed or counted out rather than drawn, and passwords of services that are tried first.
 
-Of drawn keys these rules refuse less than one in a million, of drawn passwords of ten signs some in 100,000: whoever meets that draws
+Of drawn keys these rules refuse less than one in a million, of drawn passwords of ten signs some ten in 100,000: whoever meets that draws
 another.
 """
 

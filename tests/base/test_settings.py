@@ -131,6 +131,11 @@ def test_what_libpq_says_is_put_for_the_driver(given: str, meant: str, tmp_path:
         ("sslmode=verify-full&sslrootcert=/etc/ca.pem", "PGSSLROOTCERT"),
         ("application_name=x", "application_name"),
         ("sslmode=bogus", "verify-full"),
+        ("sslmode=", "verify-full"),
+        ("sslmode=verify-full&ssl=disable", "twice"),
+        ("host=x&port=abc", "port"),
+        ("host=x&port=0", "port"),
+        ("prepared_statement_cache_size=many", "prepared_statement_cache_size"),
         ("p%40ss=hunter2", "no usual name"),
     ],
 )
