@@ -212,6 +212,16 @@ async def test_a_body_that_is_no_http_is_told_so(running: Running) -> None:
     writer.close()
 
 
+async def figures(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[float, float]:
+    """(connections of clients, those that were turned away), as /metrics tells within this connection."""
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    told_ = (await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))).decode()
+    names = ("licentia_client_connections", "licentia_connections_turned_away_total")
+    open_, away = (float(told_.partition(f"\n{name} ")[2].split()[0]) for name in names)
+    return open_, away
+
+
 async def test_as_many_clients_as_there_are_descriptors_for(sqlite_template: Path, tmp_path: Path) -> None:
     """More are turned away at once and in the log; those inside, the database and the probes of those inside go on."""
     url = databases.copied(sqlite_template, tmp_path / "full.db")
@@ -223,10 +233,9 @@ async def test_as_many_clients_as_there_are_descriptors_for(sqlite_template: Pat
         reader, writer = inside
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await asyncio.wait_for(reader.readuntil(b"}\n"), 5)).startswith(b"HTTP/1.1 200 ")
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        figures = (await asyncio.wait_for(reader.read(), 5)).decode()
-        assert "\nlicentia_client_connections 64.0" in figures
-        assert float(figures.partition("\nlicentia_connections_turned_away_total ")[2].split()[0]) >= 26
+        async with asyncio.timeout(10):
+            while await figures(reader, writer) != (64.0, 27.0):  # noqa: ASYNC110  91 came; the kernel hands them over one by one
+                await asyncio.sleep(0.05)
         for _, other in [inside, *others]:
             other.close()
     assert started.log.read_text().count("connections_full") == 1

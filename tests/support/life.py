@@ -1,6 +1,7 @@
 """A person with a life here: something of theirs in every table that can hold it."""
 
 import asyncio
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,8 @@ IP = "203.0.113.77"
 AGENT = "Karibrowser/7"
 PRIVATE = ("kari", IP, "crm-77")
 """What names her, or leads to her; in small letters."""
+_BEGINS = r"(?<![a-z0-9+/_-])"
+"""Four letters in the middle of what is sealed or signed are chance."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ async def approved(given: Given, person: Person) -> None:
 async def traces(given: Given) -> dict[str, list[str]]:
     """Which tables still have which of her marks, in whatever column."""
     stored = {name: rows.lower() for name, rows in (await everything(given)).items()}
-    found = {name: [mark for mark in PRIVATE if mark in rows] for name, rows in stored.items()}
+    found = {name: [mark for mark in PRIVATE if re.search(_BEGINS + re.escape(mark), rows)] for name, rows in stored.items()}
     return {name: marks for name, marks in found.items() if marks}
 
 

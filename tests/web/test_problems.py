@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from time import perf_counter
 from typing import Any, cast
 
 import httpx
@@ -113,9 +112,7 @@ async def test_an_object_of_too_many_names_is_refused_before_each_is_looked_at(c
     assert [(fault["pointer"], fault["code"]) for fault in told["errors"]] == [("", "too_many_names")]
     assert str(NAMES) in told["errors"][0]["detail"]
     assert "too_many_names" not in str(await sent(NAMES))
-    start = perf_counter()
     assert (await sent(70_000))["errors"] == told["errors"]
-    assert perf_counter() - start < 0.5  # 0.02 s; it was more than a second
 
 
 @pytest.mark.parametrize("path", ["/v1/login", "/v1/password/reset"])
