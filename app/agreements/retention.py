@@ -13,6 +13,7 @@ from app.agreements.models import (
     VersionStatus,
 )
 from app.db.base import table
+from app.db.pruning import prune
 from app.db.types import AnySelect
 from app.world import World
 
@@ -32,14 +33,7 @@ async def presentations(world: World) -> int:
     """
     P = AgreementPresentation  # noqa: N806  as the model is called
     over = P.expires_at < world.clock.now() - world.settings.presentation_retention
-    open_ = (P.decided_at.is_(None), over, ~_named, ~_held)
-    # Two replicas that sweep at once pass by each other's rows, and by those that a legal hold is about to keep.
-    picked = select(P.id).where(*open_).order_by(P.expires_at).limit(BATCH).with_for_update(skip_locked=True)
-    async with world.db.write() as session:
-        chosen = (await session.scalars(picked)).all()
-        if not chosen:
-            return 0
-        return (await session.execute(delete(table(P)).where(P.id.in_(chosen), *open_))).rowcount
+    return await prune(world.db, P, P.decided_at.is_(None), over, ~_named, ~_held)
 
 
 async def contexts(world: World) -> int:

@@ -13,7 +13,7 @@ async def prune(database: Database, model: type[Base], *stale: ColumnExpressionA
     """Delete a batch of the rows that fit; how many.
 
     They are looked for before anything is locked, so that a round without work costs writers nothing. Two that prune at once pass
-    by each other's rows.
+    by each other's rows. They are held, and asked once more when they go: what somebody began to keep meanwhile stays.
     """
     key = list(table(model).primary_key)
     some = select(*key).where(*stale).limit(BATCH)
@@ -25,9 +25,9 @@ async def prune(database: Database, model: type[Base], *stale: ColumnExpressionA
         return 0
     async with database.write() as session:
         chosen = (await session.execute(some.with_for_update(skip_locked=True, of=model))).all()
-        if chosen:
-            await session.execute(delete(model).where(tuple_(*key).in_([tuple(row) for row in chosen])))
-    return len(chosen)
+        if not chosen:
+            return 0
+        return (await session.execute(delete(model).where(tuple_(*key).in_([tuple(row) for row in chosen]), *stale))).rowcount
 
 
 def referred_to(model: type[Base]) -> list[ColumnElement[bool]]:

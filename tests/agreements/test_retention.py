@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from app.agreements import evidence, retention, seals
 from app.agreements.models import AgreementEventContext, AgreementPresentation
+from app.db import pruning
 from app.events.service import Actor
 from tests.agreements import making
 from tests.given import Given, Person
@@ -35,7 +36,7 @@ async def whole(given: Given) -> bool:
 
 async def test_r26_showings_that_led_to_nothing_go_after_90_days(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     """R26: not a day earlier, in bounded batches; what was decided stays, and so does all under legal hold."""
-    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(pruning, "BATCH", 2)
     found = await making.in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
     for _ in range(5):
