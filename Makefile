@@ -64,15 +64,15 @@ lock: $(VENV)/.ready
 	$(UV_COMPILE) pyproject.toml --extra telemetry --group dev -o requirements/dev.txt
 
 bench: $(VENV)/.ready
-	@$(BIN)/python -m bench
-	@$(BIN)/python -m bench --million
-	@exec $(BIN)/python -m bench --export
+	@$(BIN)/python -m ops.bench
+	@$(BIN)/python -m ops.bench --million
+	@exec $(BIN)/python -m ops.bench --export
 
 soak: $(VENV)/.ready
-	@exec $(BIN)/python -m bench --soak
+	@exec $(BIN)/python -m ops.bench --soak
 
 chaos: $(VENV)/.ready
-	@exec $(BIN)/python -m chaos
+	@exec $(BIN)/python -m ops.chaos
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,11 +15,11 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))
 def main() -> None:
     """`health` runs every few seconds beside the server, so it imports nothing of it."""
     if sys.argv[1:2] == ["health"]:
-        from app.probe import health  # noqa: PLC0415  see above
+        from app.cli.healthcheck import health  # noqa: PLC0415  see above
 
         sys.exit(health(sys.argv[2:]))
     gc.disable()  # what imports make stays; looking for garbage in it was a fifth of the start
-    from app.cli import run  # noqa: PLC0415  after the handler and the probe
+    from app.cli.commands import run  # noqa: PLC0415  after the handler and the probe
 
     gc.freeze()
     gc.enable()

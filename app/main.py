@@ -11,58 +11,57 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 import app.access.routes
-import app.agreements.routes
+import app.agreements.publishing.routes
 import app.api_keys.guard
 import app.api_keys.routes
 import app.catalog.routes
-import app.licenses.activation_routes
-import app.licenses.guard
-import app.licenses.lifecycle_routes
-import app.licenses.me_routes
-import app.licenses.routes
-import app.licenses.use_routes
-import app.login.account_routes
-import app.login.device_routes
-import app.login.guard
-import app.login.routes
+import app.licenses.issuing.lifecycle_routes
+import app.licenses.issuing.routes
+import app.licenses.seats.guard
+import app.licenses.seats.routes
+import app.licenses.use.me_routes
+import app.licenses.use.routes
+import app.login.account.routes
+import app.login.device_grant.routes
+import app.login.sessions.guard
+import app.login.signing_in.routes
+import app.privacy.routes
 import app.signing_keys.problems
 import app.signing_keys.routes
-import app.support.routes
 import app.users.routes
 import app.webhooks.routes
-from app import __version__
-from app.agreements import sealing
-from app.base import logs
-from app.base.beside import together
-from app.base.settings import Settings
-from app.login.pacing import keep_pace
+from app import __version__, housekeeping
+from app.agreements.ledger import runner as sealing
+from app.background.tasks import together
+from app.config.settings import Settings
+from app.login.factors.timing import keep_pace
 from app.mail import outbox
 from app.mail import runner as mail
 from app.models import METADATA
+from app.observability import logs
 from app.signing_keys.sealing_keys import check_sealed
 from app.signing_keys.service import WrongKeys, signer
-from app.support import housekeeping
-from app.web import door, errors, health, metrics, openapi, routing
+from app.web import errors, health, metrics, middleware, openapi, routing
 from app.web.callers import Doormen
-from app.webhooks import runner as webhooks
+from app.webhooks.delivery import runner as webhooks
 from app.world import World
 
 log = structlog.get_logger("licentia")
 
 ROUTERS = (
     app.access.routes.router,
-    app.licenses.use_routes.router,
-    app.licenses.activation_routes.router,
-    app.licenses.routes.router,
-    app.licenses.lifecycle_routes.router,
-    app.licenses.me_routes.router,
-    app.login.routes.router,
-    app.login.account_routes.router,
-    app.login.device_routes.router,
-    app.agreements.routes.router,
+    app.licenses.use.routes.router,
+    app.licenses.seats.routes.router,
+    app.licenses.issuing.routes.router,
+    app.licenses.issuing.lifecycle_routes.router,
+    app.licenses.use.me_routes.router,
+    app.login.signing_in.routes.router,
+    app.login.account.routes.router,
+    app.login.device_grant.routes.router,
+    app.agreements.publishing.routes.router,
     app.catalog.routes.router,
     app.users.routes.router,
-    app.support.routes.router,
+    app.privacy.routes.router,
     app.api_keys.routes.router,
     app.webhooks.routes.router,
     app.signing_keys.routes.router,
@@ -72,11 +71,11 @@ ROUTERS = (
 DOORMEN = Doormen(
     readers={
         "op_": app.api_keys.guard.operator,
-        "act_": app.licenses.guard.device,
-        "lgn_": app.login.guard.unfinished,
-        "eyJ": app.login.guard.token_holder,
+        "act_": app.licenses.seats.guard.device,
+        "lgn_": app.login.sessions.guard.unfinished,
+        "eyJ": app.login.sessions.guard.token_holder,
     },
-    subject=app.login.guard.subject,
+    subject=app.login.sessions.guard.subject,
 )
 MEASURES = (metrics.machinery, outbox.measured)
 """What is looked at when the figures are asked for, rather than counted as it happens."""
@@ -142,13 +141,13 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
     told: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
     if settings.traces == "off":
         return {**told, "tracing": False}
-    from app.base import spans  # noqa: PLC0415  an extra, and not cheap
+    from app.observability import tracing as spans  # noqa: PLC0415  an extra, and not cheap
 
-    return {**told, "tracing": True, "tracer_provider": spans.Tracing(__version__, door.told), "exclude": door.quiet}
+    return {**told, "tracing": True, "tracer_provider": spans.Tracing(__version__, middleware.told), "exclude": middleware.quiet}
 
 
 def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
-    layers: list[Middleware] = [Middleware(door.Door, settings, fresh_id)]
+    layers: list[Middleware] = [Middleware(middleware.Door, settings, fresh_id)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
         layers.append(Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed))

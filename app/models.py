@@ -3,13 +3,13 @@
 import app.agreements.models
 import app.api_keys.models
 import app.catalog.models
-import app.db.schema
+import app.db.revision
 import app.events.models
 import app.licenses.models
-import app.login.ceremonies
-import app.login.device_codes
+import app.login.device_grant.models
+import app.login.factors.passkey_challenges
+import app.login.mailed_tokens
 import app.login.models
-import app.login.one_time
 import app.mail.models
 import app.signing_keys.models
 import app.users.models

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from app.base.bell import Bell
+from app.background.wakeup import Bell
 from app.base.clock import Clock
 from app.base.entropy import Entropy
-from app.base.passwords import PasswordHasher
-from app.base.sealing import LookupKey, Sealer
-from app.base.settings import Settings
-from app.base.signing import KeyShelf
+from app.config.settings import Settings
 from app.db.database import Database
 from app.db.dialect import Patience
+from app.security.passwords import PasswordHasher
+from app.security.sealing import LookupKey, Sealer
+from app.security.signing import KeyShelf
 
 
 @dataclass(frozen=True)

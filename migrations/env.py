@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import app.models
-from app.base.settings import Settings
+from app.config.settings import Settings
 from app.db import dialect
 from app.db.types import Json, LimitType, UtcDateTime
 

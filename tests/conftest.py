@@ -13,14 +13,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.base import logs
 from app.base.entropy import Entropy
-from app.base.passwords import PasswordHasher
-from app.base.sealing import LookupKey, Sealer
-from app.base.settings import Settings
-from app.base.signing import KeyShelf
+from app.config.settings import Settings
 from app.db.database import Database
 from app.main import build_app
+from app.observability import logs
+from app.security.passwords import PasswordHasher
+from app.security.sealing import LookupKey, Sealer
+from app.security.signing import KeyShelf
 from app.world import Keys, World
 from tests import databases, postgres
 from tests.clock import TurnedClock

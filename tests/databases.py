@@ -9,7 +9,7 @@ import asyncpg  # type: ignore[import-untyped]
 from alembic import command
 from sqlalchemy.engine import make_url
 
-from app.db import schema
+from app.db import revision as schema
 from app.db.database import Database
 from app.models import METADATA
 

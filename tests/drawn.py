@@ -3,7 +3,7 @@
 from base64 import b64encode
 
 from app.base.entropy import Entropy
-from app.base.keyring import KEY_OCTETS
+from app.config.keys import KEY_OCTETS
 
 
 def key() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from pydantic import SecretStr
 
-from app.base.settings import Settings
+from app.config.settings import Settings
 from app.mail import outbox
 from app.mail.transports import Smtp, transport_of
 from app.world import World

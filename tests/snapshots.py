@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from app.base.problems import ADVISORIES, DECLARED
-from app.base.settings import Settings
+from app.config.settings import Settings
 from app.main import build_app
 from app.web.errors import STATUS
 from app.world import World

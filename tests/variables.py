@@ -1,4 +1,4 @@
-"""The README's table of variables, made of `app/base/variables.py`: name, default, bounds, and the line below the field."""
+"""The README's table of variables, made of `app/config/variables.py`: name, default, bounds, and the line below the field."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from app.base.settings import Settings
+from app.config.settings import Settings
 from tests.readme.replay import README
 
 BEGIN, END = "<!-- variables: made by `make openapi` -->\n", "<!-- end of variables -->\n"

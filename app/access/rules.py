@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from app.agreements.duties import Compliance
+from app.agreements.obligations import Compliance
 from app.base.problems import Fact, advisory
 from app.base.verdicts import Reason, Warned
 from app.catalog.models import Requirement

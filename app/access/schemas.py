@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.access.reading import Request
+from app.access.facts import Request
 from app.access.service import Answer
-from app.licenses.activation_schemas import FingerprintIn
 from app.licenses.schemas import LicenseFace
-from app.web.shapes import Flag, Instant, Nonce, ReasonOut, Secret, Shape, Slug, WarningOut
+from app.licenses.seats.schemas import FingerprintIn
+from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Shape, Slug, WarningOut
 
 
 class AccessIn(Shape):

@@ -5,15 +5,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
-from app.access import reading, rules
-from app.access.reading import Request
+from app.access import facts as reading
+from app.access import rules
+from app.access.facts import Request
 from app.access.rules import Decision, Facts
-from app.base.meters import decided
-from app.base.signing import Signer
-from app.licenses import guesses, seats
+from app.licenses import guess_limits
 from app.licenses import rules as licensing
 from app.licenses.rules import Standing
+from app.licenses.seats import service as seats
 from app.login.rules import acr
+from app.observability.counters import decided
+from app.security.signing import Signer
 from app.signing_keys.service import signer
 from app.web.callers import Device, EndUser
 from app.world import World
@@ -39,7 +41,7 @@ async def decide(world: World, ip: str | None, who: EndUser | None, device: Devi
     now = world.clock.now()
     found = await reading.read(world, who, device, request, now)
     if request.license_key is not None and not found.candidates:
-        await guesses.failed(world, ip, request.license_key)
+        await guess_limits.failed(world, ip, request.license_key)
     facts, decision = rules.best(found.facts, found.candidates, now)
     if decision.allow and not request.dry_run and facts.license is not None and licensing.renewal_due(facts.license, now):
         renewed = await _renewed(world, facts.license)

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from app.agreements.models import AgreementEvent, AgreementEventContext, AgreementPresentation, AgreementState
-from app.db.sections import WHOSE, Section
+from app.db.export_pages import WHOSE, Section
 
 _states = select(
     AgreementState.document_id,

@@ -9,8 +9,8 @@ from typing import Literal
 from uuid import UUID
 
 from app.agreements import rendering
-from app.agreements.duties import WORLD, Version, current, scheduled
 from app.agreements.models import ChangeClass, Kind, Minors
+from app.agreements.obligations import WORLD, Version, current, scheduled
 from app.agreements.problems import (
     AgreementAlreadyScheduled,
     AgreementChangesMissing,
@@ -25,7 +25,7 @@ from app.agreements.problems import (
 from app.base.durations import instant_text
 from app.base.languages import meets
 from app.base.problems import Fact, Problem, at
-from app.base.regions import COUNTRY_LETTERS
+from app.config.regions import COUNTRY_LETTERS
 
 State = Literal["draft", "scheduled", "effective", "superseded", "cancelled"]
 

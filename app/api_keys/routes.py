@@ -9,11 +9,11 @@ from app.api_keys import service
 from app.api_keys.problems import ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn
 from app.api_keys.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut, RotationIn
 from app.web.callers import Operates, Operator, TheWorld
+from app.web.fields import Page
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
-from app.web.shapes import Page
 
 router = new_router("operators")
 Reads = Annotated[Operator, Depends(Operates("api_keys:read"))]

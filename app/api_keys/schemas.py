@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from app.base.durations import Duration
-from app.web.shapes import DurationText, Instant, InstantIn, Name, Shape
+from app.web.fields import DurationText, Instant, InstantIn, Name, Shape
 
 LONGEST_OVERLAP = timedelta(days=30)
 

@@ -12,10 +12,10 @@ from app.api_keys.models import ApiKey
 from app.api_keys.problems import ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn
 from app.base.durations import Duration
 from app.base.problems import Malformed
-from app.base.sealing import token_digest
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
+from app.security.sealing import token_digest
 from app.web.callers import Operator
 from app.web.paging import Window, page
 from app.world import World

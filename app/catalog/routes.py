@@ -27,11 +27,11 @@ from app.catalog.schemas import (
     ProductPatch,
 )
 from app.web.callers import Operates, Operator, TheWorld
+from app.web.fields import ExternalId, Page, Slug
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
-from app.web.shapes import ExternalId, Page, Slug
 
 router = new_router("catalog")
 Reads = Annotated[Operator, Depends(Operates("catalog:read"))]

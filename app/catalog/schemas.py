@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.web.shapes import (
+from app.web.fields import (
     Count,
     DurationText,
     Email,

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.base.problems import OutcomeUnknown
 from app.db import dialect
 from app.db.dialect import Patience
-from app.db.lane import Lane, LaneFault, Rows
+from app.db.fast_reads import Lane, LaneFault, Rows
 from app.db.types import AnyRow, AnySelect
 
 Session: TypeAlias = AsyncConnection

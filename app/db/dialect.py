@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase
 
 from app.db.types import AnySelect
-from app.db.watch import Watch
+from app.db.watchdog import Watch
 
 SQLITE_WAIT_MS = 10_000
 _BUSY_STATES = {"40001", "40P01", "55P03", "57014", "53300"}

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, update
 from app.base.problems import Malformed
 from app.db.base import table
 from app.db.database import Session
-from app.licenses import rules, standing
+from app.licenses import facts, rules
 from app.licenses.keys import key_digest
 from app.licenses.models import License
 from app.licenses.problems import LicenseNotFound, LicenseRevoked, LoginRequired, refusal
@@ -50,7 +50,7 @@ async def there(session: Session, license_id: UUID) -> bool:
 
 async def known(session: Session, license_id: UUID, now: datetime, user_id: UUID | None = None) -> Standing:
     """The license's standing, seen by this user. Raises LicenseNotFound."""
-    it = await standing.standing(session, standing.BY_LICENSE, standing.facts(now, license_id=license_id, user_id=user_id))
+    it = await facts.standing(session, facts.BY_LICENSE, facts.facts(now, license_id=license_id, user_id=user_id))
     if it is None:
         raise LicenseNotFound
     return it
@@ -76,11 +76,11 @@ async def locked(session: Session, world: World, claim: Claim, by: EndUser | Non
         raise Malformed([("/license_key", "ambiguous", sentence)])
     license_id = await _lock(session, world, claim, by)
     now = world.clock.now()
-    named = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=license_id)
+    named = facts.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=license_id)
     if claim.seat is not None:
-        it = await standing.standing(session, standing.BY_SEAT, {**named, "seat_id": claim.seat.activation_id})
+        it = await facts.standing(session, facts.BY_SEAT, {**named, "seat_id": claim.seat.activation_id})
     else:
-        it = await standing.standing(session, standing.BY_LICENSE, named)
+        it = await facts.standing(session, facts.BY_LICENSE, named)
     if it is None or claim.product not in {None, it.product} or (claim.license_id is not None and not it.assigned):
         raise LicenseNotFound
     return it, now

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from app.catalog.models import Policy, Product
-from app.db.sections import WHOSE, Section
+from app.db.export_pages import WHOSE, Section
 from app.licenses.models import Activation, License, LicenseUser
 
 _licenses = (

@@ -8,9 +8,9 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from app.base.crockford import ALPHABET, forgiven, joined, random_signs
+from app.base.base32 import ALPHABET, forgiven, joined, random_signs
 from app.base.entropy import Entropy
-from app.base.sealing import LookupKey
+from app.security.sealing import LookupKey
 
 _VALUE = {sign: value for value, sign in enumerate(ALPHABET)}
 _PREFIX = re.compile(r"[A-Z0-9]{2,16}", re.ASCII)

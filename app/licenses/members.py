@@ -11,7 +11,7 @@ from app.events.service import Actor, record
 from app.licenses import claims, releases
 from app.licenses.models import Activation, LicenseUser
 from app.licenses.problems import UserLimitReached
-from app.users.erasure import still_there
+from app.users.data_lifecycle import still_there
 from app.users.models import User
 from app.users.problems import UserErased, UserNotFound
 from app.world import World

@@ -4,11 +4,11 @@ from typing import Any
 
 from sqlalchemy import update
 
-from app.base.meters import seat_released
 from app.db.base import table
 from app.db.database import Session, afterwards
 from app.events.service import Actor, record
 from app.licenses.models import Activation
+from app.observability.counters import seat_released
 from app.world import World
 
 _activations = table(Activation)

@@ -7,10 +7,10 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from app.catalog.schemas import Meter, Requires
+from app.licenses.issuing.service import Shown
 from app.licenses.keys import OWN_LEAST, OWN_MOST, bare
 from app.licenses.rules import Standing
-from app.licenses.service import Shown
-from app.web.shapes import (
+from app.web.fields import (
     Count,
     ExternalId,
     Features,
@@ -161,7 +161,7 @@ class LicenseOut(LicenseFace):
         names = ("policy_id", "customer_id", "external_id", "suspended_at", "revoked_at", "overrides", "metadata", "created_at")
         told = {name: shown.row._mapping[name] for name in names}
         used = {meter: Usage.model_validate(each) for meter, each in shown.usage.items()}
-        return cls(**face(shown.standing, now), **told, users=list(shown.users), usage=used, **more)
+        return cls(**face(shown.facts, now), **told, users=list(shown.users), usage=used, **more)
 
 
 class LicenseIssued(LicenseOut):

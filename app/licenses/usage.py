@@ -14,7 +14,7 @@ from app.catalog.rules import BY_USER
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import UNLIMITED, Limit
-from app.licenses import claims, guesses
+from app.licenses import claims, guess_limits
 from app.licenses.claims import Claim
 from app.licenses.models import Usage
 from app.licenses.periods import period
@@ -48,7 +48,7 @@ class Used:
 
 async def add(world: World, ip: str | None, by: Subject | None, claim: Claim, meter: str, amount: int) -> Used:
     """Count `amount` (0 counts nothing and tells how it stands). Raises the standing's refusals, MeterNotFound, UsageLimitReached."""
-    async with guesses.counted(world, ip, claim.key), world.db.write() as session:
+    async with guess_limits.counted(world, ip, claim.key), world.db.write() as session:
         it, now = await claims.locked(session, world, claim, by, None)
         claims.usable(it, by, now)
         if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):

@@ -2,8 +2,8 @@
 
 from sqlalchemy import select
 
-from app.db.sections import WHOSE, Section
-from app.login.device_codes import DeviceCode, DeviceCodeStatus
+from app.db.export_pages import WHOSE, Section
+from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.models import Factor, SessionRow
 
 _factors = select(

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from fastapi import Depends
 
-from app.login import accounts, factors, passwords, revocation, sessions
+from app.login.account import creation
+from app.login.factors import passwords
+from app.login.factors import service as factors
 from app.login.me_schemas import (
     FactorAdded,
     FactorOut,
@@ -28,15 +30,17 @@ from app.login.problems import (
     SessionNotFound,
     StepUpRequired,
 )
-from app.login.schemas import CodeIn, EnrolmentOut, TotpIn
+from app.login.sessions import revocation
+from app.login.sessions import service as sessions
+from app.login.signing_in.schemas import CodeIn, EnrolmentOut, TotpIn
 from app.users.problems import AgeBandFixed, UserErased
 from app.users.schemas import MePatch
 from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld
+from app.web.fields import Page
 from app.web.paging import Window, window
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
-from app.web.shapes import Page
 
 router = new_router("me")
 Wanted = Annotated[Window, Depends(window)]
@@ -46,14 +50,14 @@ MINE = (SubjectTokenRequired,)
 @router.get("/v1/me", responses=refuses(*MINE))
 async def me(world: TheWorld, holder: TheEndUser) -> Me:
     """Who is logged in, and how sure that is by now."""
-    row = await accounts.me(world, holder)
+    row = await creation.me(world, holder)
     return Me.of(row, sessions.level(world, row))
 
 
 @router.patch("/v1/me", responses=refuses(*MINE, AgeBandFixed, UserErased))
 async def change_me(world: TheWorld, holder: TheEndUser, body: MePatch) -> Me:
     """Change one's own profile."""
-    row = await accounts.change_me(world, holder, body.changes())
+    row = await creation.change_me(world, holder, body.changes())
     return Me.of(row, sessions.level(world, row))
 
 

@@ -4,13 +4,13 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from app.db.types import AnyRow
-from app.login import sessions
-from app.login.factors import Added
-from app.login.recovery import FEW, Left
+from app.login.factors.recovery import FEW, Left
+from app.login.factors.service import Added
 from app.login.rules import Level
-from app.login.schemas import SessionFace, Unshown
+from app.login.sessions import service as sessions
+from app.login.signing_in.schemas import SessionFace, Unshown
 from app.users.schemas import UserOut
-from app.web.shapes import Instant, Name, Secret, Shape
+from app.web.fields import Instant, Name, Secret, Shape
 
 
 class Me(Shape):

@@ -5,17 +5,20 @@ from uuid import UUID
 
 from fastapi import Depends
 
-from app.login import factors, login_code, sessions, tokens
+from app.login.factors import service as factors
 from app.login.me_schemas import FactorOut, IntrospectIn, Introspection, SessionOut
 from app.login.problems import LoginCodeImpossible
-from app.login.schemas import LoginCodeMailed
+from app.login.sessions import service as sessions
+from app.login.sessions import tokens
+from app.login.signing_in import login_code
+from app.login.signing_in.schemas import LoginCodeMailed
 from app.users.problems import UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
+from app.web.fields import Page
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
-from app.web.shapes import Page
 
 router = new_router("login")
 Reads = Annotated[Operator, Depends(Operates("users:read"))]

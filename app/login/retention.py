@@ -5,10 +5,10 @@ from datetime import timedelta
 from sqlalchemy import literal_column, not_
 
 from app.db.pruning import prune, referred_to
-from app.login.ceremonies import PasskeyCeremony
-from app.login.device_codes import DeviceCode
+from app.login.device_grant.models import DeviceCode
+from app.login.factors.passkey_challenges import PasskeyCeremony
+from app.login.mailed_tokens import OneTimeToken
 from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow, Throttle
-from app.login.one_time import OneTimeToken
 from app.world import World
 
 _PENDING = (

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from app.db.sections import WHOSE, Section
+from app.db.export_pages import WHOSE, Section
 from app.mail.models import Message
 
 _letters = select(Message.id, Message.template, Message.locale, Message.created_at, Message.sent_at, Message.failed_at)

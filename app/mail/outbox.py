@@ -15,8 +15,7 @@ from prometheus_client import Counter
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
-from app.base.meters import OUTBOX_AGE
-from app.base.smtp import sender
+from app.config.smtp_url import sender
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -25,6 +24,7 @@ from app.mail.letters import Unfit, composed, written
 from app.mail.models import Message, Template
 from app.mail.service import facts_place, recipient_place
 from app.mail.transports import Transport, hopeless, named
+from app.observability.counters import OUTBOX_AGE
 from app.world import World
 
 BATCH = 5

@@ -7,8 +7,8 @@ from functools import partial
 
 import structlog
 
-from app.base.bell import Pace
-from app.base.beside import beside
+from app.background.tasks import beside
+from app.background.wakeup import Pace
 from app.mail import outbox
 from app.mail.transports import Transport, transport_of
 from app.world import World

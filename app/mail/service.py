@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from app.base.durations import instant_text
-from app.base.sealing import Place
 from app.db.base import table
 from app.db.database import Session
 from app.mail.models import Message, Template
 from app.mail.rules import FACTS, language
+from app.security.sealing import Place
 from app.world import World
 
 Facts: TypeAlias = Mapping[str, str | int | datetime | None]

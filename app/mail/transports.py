@@ -12,8 +12,8 @@ from typing import TypeAlias
 import aiosmtplib
 from anyio import to_thread
 
-from app.base.settings import Settings
-from app.base.smtp import SmtpAddress, sender
+from app.config.settings import Settings
+from app.config.smtp_url import SmtpAddress, sender
 
 TIMEOUT, GOODBYE = 30.0, 2.0
 _FINAL = range(550, 555)

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select, update
 
-from app.base.signing import SigningKey
 from app.db import dialect
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
+from app.security.signing import SigningKey
 from app.signing_keys.models import SigningKeyRow, State
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
 from app.signing_keys.service import place, signer

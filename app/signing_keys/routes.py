@@ -6,8 +6,8 @@ from fastapi import Response
 
 from app.signing_keys import service
 from app.web.callers import TheWorld
+from app.web.fields import Shape
 from app.web.routing import router as new_router
-from app.web.shapes import Shape
 
 router = new_router("system")
 

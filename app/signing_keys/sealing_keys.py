@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, MetaData, and_, bindparam, exists, func, not_, or_, select, update
 
-from app.base.sealing import Place, SealBroken
 from app.db import dialect
 from app.db.database import Session
 from app.db.types import AnyRow, AnySelect
+from app.security.sealing import Place, SealBroken
 from app.signing_keys.service import WrongKeys
 from app.world import World
 

@@ -7,11 +7,11 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import instant_text
-from app.base.sealing import Place, SealBroken
-from app.base.signing import Signer, SigningKey, signer_of
 from app.db import dialect
 from app.db.database import Session
 from app.db.types import AnyRow
+from app.security.sealing import Place, SealBroken
+from app.security.signing import Signer, SigningKey, signer_of
 from app.signing_keys.models import KeyMark, SigningKeyRow, State
 from app.world import World
 

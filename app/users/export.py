@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from app.db.sections import WHOSE
+from app.db.export_pages import WHOSE
 from app.users.models import User
 
 PROFILE = select(

@@ -10,11 +10,11 @@ from app.users.models import Status
 from app.users.problems import UserErased, UserExternalIdTaken, UserNotFound
 from app.users.schemas import UserOut, UserPatch
 from app.web.callers import Operates, Operator, TheWorld
+from app.web.fields import Email, ExternalId, Page
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
-from app.web.shapes import Email, ExternalId, Page
 
 router = new_router("users")
 Reads = Annotated[Operator, Depends(Operates("users:read"))]

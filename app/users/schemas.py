@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.db.types import AnyRow
-from app.web.shapes import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, Shape, absent
+from app.web.fields import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, Shape, absent
 
 Timezone = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")]
 """A name of the IANA time zone database, such as `Europe/Oslo`."""

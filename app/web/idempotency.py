@@ -15,9 +15,9 @@ from fastapi import Request, Response
 from sqlalchemy import delete, select
 
 from app.base.problems import Kind, Malformed, Problem
-from app.base.sealing import Place
 from app.db import dialect
 from app.db.database import Held, Session
+from app.security.sealing import Place
 from app.web.callers import Caller, EndUser, caller_of, identity, subject
 from app.web.errors import STATUS, render
 from app.web.models import KeptAnswer

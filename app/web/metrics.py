@@ -11,8 +11,8 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
 
 from app import __version__
-from app.base import meters
-from app.web import looks
+from app.background import deadline
+from app.observability import counters
 from app.web.callers import TheWorld
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -28,7 +28,7 @@ PATIENCE = 1.0
 """Seconds for all measures together, which run at the same time."""
 
 log = structlog.get_logger("licentia.metrics")
-meters.BUILD.labels(__version__).set(1)
+counters.BUILD.labels(__version__).set(1)
 router = APIRouter(include_in_schema=False)
 
 
@@ -48,9 +48,9 @@ async def machinery(world: World) -> None:
     """How full the pools of this process are."""
     hashing, most = len(world.hasher.inside), int(world.hasher.limiter.total_tokens)
     for state, number in (("running", min(hashing, most)), ("waiting", max(0, hashing - most)), ("most", most + world.hasher.waiting)):
-        meters.HASHES.labels(state).set(number)
+        counters.HASHES.labels(state).set(number)
     for state, number in zip(("in_use", "most"), world.db.connections(), strict=True):
-        meters.CONNECTIONS.labels(state).set(number)
+        counters.CONNECTIONS.labels(state).set(number)
 
 
 @router.get("/metrics")
@@ -68,6 +68,6 @@ async def metrics(request: Request, world: TheWorld) -> Response:
 async def _measured(measure: Measure, world: World) -> None:
     """A measure says itself, before it waits for anything, that its figures are unknown (NaN)."""
     try:
-        await looks.within(PATIENCE, measure(world))
+        await deadline.within(PATIENCE, measure(world))
     except Exception as error:  # noqa: BLE001  a database that is away is just when the other figures are wanted
         log.warning("measure_missing", measure=measure.__module__, cause=type(error).__name__)

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.base.problems import LISTED, Malformed, Problem
-from app.web import idempotency, solving
+from app.web import fast_route, idempotency
 from app.web.errors import STATUS
 
 VERDICT: dict[str, Any] = {"x-verdict": True}
@@ -23,12 +23,14 @@ _UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
 class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
         super().__init__(path, endpoint, **more)
-        if solving.plain(self):
+        if fast_route.plain(self):
             self.app = _app(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answer = (
-            solving.handler(self) if solving.plain(self) else _ended(super().get_route_handler(), reads=bool(self.dependant.body_params))
+            fast_route.handler(self)
+            if fast_route.plain(self)
+            else _ended(super().get_route_handler(), reads=bool(self.dependant.body_params))
         )
         known = frozenset(_query_names(self.dependant))
         repeatable = "POST" in (self.methods or ()) and not {"x-verdict", "x-anew"} & set(self.openapi_extra or {})
@@ -98,7 +100,7 @@ def _ended(answer: Callable[[Request], Awaitable[Response]], *, reads: bool) -> 
 
     async def ended(request: Request) -> Response:
         if reads and (body := await request.body()):
-            request._json = solving.parsed(body)  # noqa: SLF001  where Starlette keeps what it has read, and FastAPI looks for it
+            request._json = fast_route.parsed(body)  # noqa: SLF001  where Starlette keeps what it has read, and FastAPI looks for it
         response = await answer(request)
         if response.media_type == "application/json" and response.body:
             response.body = bytes(response.body) + b"\n"

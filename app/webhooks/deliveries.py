@@ -15,7 +15,7 @@ from app.events.kinds import TEST, wanted_by
 from app.events.models import Event
 from app.events.service import Actor, record
 from app.web.paging import Window, page
-from app.webhooks import lines, rules, service
+from app.webhooks import ordering, rules, service
 from app.webhooks.models import State, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
 from app.webhooks.rules import BEHIND
@@ -70,8 +70,8 @@ async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> A
         await _must_be_enabled(session, endpoint_id)
         await _one(session, endpoint_id, event_id)
         named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
-        await session.execute(update(WebhookDelivery).where(*named).values(lines.anew()))
-        await lines.led(session, endpoint_id, world.clock.now())
+        await session.execute(update(WebhookDelivery).where(*named).values(ordering.anew()))
+        await ordering.led(session, endpoint_id, world.clock.now())
         await service.resumed(session, endpoint_id)
         await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), event=str(event_id))
         return await _one(session, endpoint_id, event_id)
@@ -110,14 +110,14 @@ def _from(wanted: Past) -> ColumnElement[bool]:
 
 async def _made_again(session: Session, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
     there = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
-    await lines.held(session, *there)
+    await ordering.held(session, *there)
     missing = _made(endpoint_id, BEHIND).where(Event.id.in_(events))
     await dialect.insert_missing(session, WebhookDelivery, COLUMNS, missing)
-    await session.execute(update(WebhookDelivery).where(*there).values(lines.anew()))
-    await lines.led(session, endpoint_id, now)
+    await session.execute(update(WebhookDelivery).where(*there).values(ordering.anew()))
+    await ordering.led(session, endpoint_id, now)
 
 
-def _made(endpoint_id: UUID, due: datetime, line: ColumnElement[UUID] = lines.OF_EVENT) -> AnySelect:
+def _made(endpoint_id: UUID, due: datetime, line: ColumnElement[UUID] = ordering.OF_EVENT) -> AnySelect:
     """The `COLUMNS` of a delivery for each event, as the trigger makes them."""
     nothing, pending = literal(0), literal(State.PENDING.value)
     return select(literal(endpoint_id, Uuid()), Event.id, line, pending, nothing, nothing, Event.at, literal(due, UtcDateTime()))

@@ -5,9 +5,9 @@ import json
 from standardwebhooks import Webhook
 
 from app import __version__
-from app.base.sealing import Place
 from app.db.types import AnyRow
-from app.events.telling import told
+from app.events.payload import told
+from app.security.sealing import Place
 from app.world import World
 
 PREFIX = "whsec_"

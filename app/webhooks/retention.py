@@ -4,7 +4,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 
 from app.db.pruning import prune
 from app.events.models import Event
-from app.webhooks import lines
+from app.webhooks import ordering
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.world import World
 
@@ -14,7 +14,7 @@ async def deliveries(world: World) -> int:
     endpoint was disabled or deleted; how many."""
     limit = world.clock.now() - world.settings.webhook_retention
     listening = or_(WebhookEndpoint.disabled_at.is_(None), WebhookEndpoint.disabled_at > limit)
-    left = and_(lines.PENDING, WebhookDelivery.endpoint_id.not_in(select(WebhookEndpoint.id).where(listening)))
+    left = and_(ordering.PENDING, WebhookDelivery.endpoint_id.not_in(select(WebhookEndpoint.id).where(listening)))
     settled = await prune(world.db, WebhookDelivery, WebhookDelivery.settled_at <= limit)
     return settled or await prune(world.db, WebhookDelivery, left)
 
@@ -22,4 +22,4 @@ async def deliveries(world: World) -> int:
 def waited_for() -> ColumnElement[bool]:
     """Of an event: whether some webhook is still to be told of it. By the whole key, which is the only index there is."""
     named = (WebhookDelivery.endpoint_id == WebhookEndpoint.id, WebhookDelivery.event_id == Event.id)
-    return exists().where(*named, lines.PENDING)
+    return exists().where(*named, ordering.PENDING)

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
+from app.audit import routes
 from app.web.callers import Operates, Operator, TheWorld
+from app.web.fields import Page
 from app.web.paging import Window, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
-from app.web.shapes import Page
-from app.webhooks import deliveries, event_routes, service
+from app.webhooks import deliveries, service
 from app.webhooks.deliveries import Past
 from app.webhooks.models import State
 from app.webhooks.problems import (
@@ -107,4 +108,4 @@ async def replay_one(world: TheWorld, by: Writes, webhook_id: UUID, delivery_id:
     return DeliveryOut.told(await deliveries.again(world, by.actor, webhook_id, delivery_id))
 
 
-router.include_router(event_routes.router)
+router.include_router(routes.router)

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from app.base.networks import Network, reachable
+from app.webhooks.networks import Network, reachable
 
 ENDPOINTS = 50
 GONE = 410

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
 from app.events.kinds import known
-from app.web.shapes import DurationText, Flag, Instant, InstantIn, Line, Shape, absent, clean
+from app.web.fields import DurationText, Flag, Instant, InstantIn, Line, Shape, absent, clean
 from app.webhooks.rules import BEHIND
 
 StateName = Literal["pending", "delivered", "failed"]

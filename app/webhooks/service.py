@@ -10,17 +10,17 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration, instant_text
-from app.base.networks import networks
 from app.base.problems import Busy, Malformed, at
-from app.base.sealing import Place
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Session
 from app.db.types import AnyRow
 from app.events.service import Actor, record
+from app.security.sealing import Place
 from app.web.paging import Window, page
-from app.webhooks import lines, messages, rules
+from app.webhooks import messages, ordering, rules
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
+from app.webhooks.networks import networks
 from app.webhooks.problems import RotationUnderWay, TargetRefused, WebhookChanged, WebhookLimitReached, WebhookNotFound
 from app.webhooks.rules import BEHIND
 from app.world import World
@@ -117,10 +117,10 @@ def _columns(changes: Values, world: World, before: AnyRow) -> Values:
 async def _hurry(session: Session, world: World, endpoint_id: UUID) -> None:
     """Deliveries before the endpoint: in the order of whoever marks one, so that the two never wait for each other. Claims that are out
     are void: what the old address answers is no answer of the new one."""
-    due = (WebhookDelivery.endpoint_id == endpoint_id, lines.PENDING, WebhookDelivery.due_at < BEHIND)
-    await lines.held(session, *due)
+    due = (WebhookDelivery.endpoint_id == endpoint_id, ordering.PENDING, WebhookDelivery.due_at < BEHIND)
+    await ordering.held(session, *due)
     await session.execute(update(WebhookDelivery).where(*due).values(due_at=world.clock.now(), tries=0, claimed_until=None))
-    await lines.led(session, endpoint_id, world.clock.now())
+    await ordering.led(session, endpoint_id, world.clock.now())
 
 
 async def resumed(session: Session, endpoint_id: UUID) -> None:
@@ -133,7 +133,7 @@ async def remove(world: World, by: Actor, endpoint_id: UUID) -> None:
     """Delete a webhook with all of its deliveries. Raises WebhookNotFound."""
     async with world.db.write() as session:
         await one(session, endpoint_id)
-        await lines.held(session, WebhookDelivery.endpoint_id == endpoint_id)
+        await ordering.held(session, WebhookDelivery.endpoint_id == endpoint_id)
         await session.execute(delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id))
         if (await session.execute(delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id))).rowcount:
             await record(session, world, "webhook.deleted", by, ("webhook", endpoint_id))

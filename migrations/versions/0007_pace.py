@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.base.imported import dearness
+from app.security.foreign_hashes import dearness
 
 revision = "0007"
 down_revision = "0006"

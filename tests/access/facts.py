@@ -7,8 +7,8 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from app.access.rules import Facts, SessionFacts
-from app.agreements.duties import Compliance, Duty, Version, compliance
 from app.agreements.models import ChangeClass, Kind
+from app.agreements.obligations import Compliance, Duty, Version, compliance
 from app.catalog.models import Requirement
 from app.licenses.rules import Asked, Seat, Standing
 

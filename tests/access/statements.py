@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from app.db.database import Database
-from app.db.lane import Lane
+from app.db.fast_reads import Lane
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from app.base.clock import Clock
 from app.catalog.models import Policy
 from app.db.base import table
-from app.db.lane import Lane
+from app.db.fast_reads import Lane
 from tests.access.statements import seen
 from tests.access.test_decision import HERE, allowed, codes
 from tests.agreements import making

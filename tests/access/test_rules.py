@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.access import rules
 from app.access.rules import Decision, Facts
-from app.agreements.duties import NOTHING_OWED, Compliance, Standpoint
+from app.agreements.obligations import NOTHING_OWED, Compliance, Standpoint
 from app.catalog.models import Requirement
 from app.licenses.rules import LEASE_ENDING, Asked
 from tests.access.facts import ALL, DAY, HOUR, LASTING, LICENSE, NOW, SESSION, STORIES, Story

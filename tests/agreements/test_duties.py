@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.agreements import duties
-from app.agreements.duties import Compliance, Duty, Standing, Version, applicable, reach
+from app.agreements import obligations
 from app.agreements.models import EventType, Kind
+from app.agreements.obligations import Compliance, Duty, Standing, Version, applicable, reach
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 GROUPS = {"EU": frozenset({"DE", "FR"}), "NA": frozenset({"CA", "US"})}
@@ -62,16 +62,16 @@ def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
 
 def test_r22_withdrawn_and_owed_is_told_as_such() -> None:
     """R22: not as declined; and only while something is owed."""
-    it = duties.moved(duties.moved(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
-    found = duties.compliance([it], NOW)
+    it = obligations.moved(obligations.moved(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
+    found = obligations.compliance([it], NOW)
     assert (it.status(NOW), it.accepted, found.compliant, found.declined) == ("withdrawn", 0, False, False)
     assert replace(it, versions=(version(1, at=5),)).status(NOW) == "not_required"
-    assert duties.moved(it, EventType.IMPORTED, 1).status(NOW) == "accepted"
+    assert obligations.moved(it, EventType.IMPORTED, 1).status(NOW) == "accepted"
 
 
 def test_r24_a_note_changes_nothing() -> None:
     it = duty(1, version(1), accepted=1)
-    assert duties.moved(it, EventType.ANNOTATED, 7) == it
+    assert obligations.moved(it, EventType.ANNOTATED, 7) == it
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_accepting_never_turns_a_yes_into_a_no(product: Standing, at: int, data:
         for ordinal in range(1, len(it.versions) + 1):
             if it.kind == Kind.NOTICE and word is not EventType.NOTICE_SHOWN:
                 continue
-            after = product.after(duties.moved(it, word, ordinal)).compliance(now)
+            after = product.after(obligations.moved(it, word, ordinal)).compliance(now)
             assert after.compliant or not before.compliant
             assert {place.document_id for place in after.outstanding} <= {place.document_id for place in before.outstanding}
 
@@ -174,7 +174,7 @@ def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: Standing,
     for it in product.duties:
         for word in (EventType.DECLINED, EventType.WITHDRAWN):
             if not product.compliance(now).compliant and it.kind == Kind.EULA and it.versions:
-                assert not product.after(duties.moved(it, word, len(it.versions))).compliance(now).compliant
+                assert not product.after(obligations.moved(it, word, len(it.versions))).compliance(now).compliant
 
 
 @given(products(), AT)
@@ -212,7 +212,7 @@ def test_r11_after_it_was_shown_nothing_is_news(product: Standing, at: int) -> N
     """R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
     now = day(at)
     for it in product.duties:
-        wanted = duties.to_show(it, now)
+        wanted = obligations.to_show(it, now)
         if wanted is not None and it.notice(now) is not None:
             assert it.tells(wanted, now)
-            assert duties.moved(it, EventType.NOTICE_SHOWN, wanted.ordinal).notice(now) is None
+            assert obligations.moved(it, EventType.NOTICE_SHOWN, wanted.ordinal).notice(now) is None

@@ -9,8 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
-from app.agreements import evidence, retention, seals
+from app.agreements import retention
+from app.agreements.ledger import seals
 from app.agreements.models import AgreementEventContext, AgreementPresentation
+from app.agreements.verification import evidence
 from app.db import pruning
 from app.events.service import Actor
 from tests.agreements import making

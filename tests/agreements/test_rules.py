@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agreements import duties, rules
-from app.agreements.duties import Duty, Version
+from app.agreements import obligations, rules
 from app.agreements.models import EventType
+from app.agreements.obligations import Duty, Version
 from app.agreements.rules import Draft
 from app.base.problems import Fact
 
@@ -31,7 +31,7 @@ def duty(accepted: int, *versions: Version, declined: int = 0) -> Duty:
 
 
 def codes(*several: Duty, now: datetime = NOW) -> list[str]:
-    return [advice.code for advice in duties.compliance(several, now).warnings]
+    return [advice.code for advice in obligations.compliance(several, now).warnings]
 
 
 @given(st.text())
@@ -64,13 +64,13 @@ def test_r9_scheduled_effective_grace_over() -> None:
     it = duty(1, version(1), version(2, at=10, grace=20))
     told = [
         (found.compliant, len(found.outstanding), [advice.code for advice in found.warnings], found.valid_until)
-        for found in (duties.compliance([it], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
+        for found in (obligations.compliance([it], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
     ]
     assert told == [
-        (True, 0, [duties.UPCOMING], day(10)),
-        (True, 0, [duties.UPCOMING], day(10)),
-        (True, 1, [duties.IN_GRACE], day(20)),
-        (True, 1, [duties.IN_GRACE], day(20)),
+        (True, 0, [obligations.UPCOMING], day(10)),
+        (True, 0, [obligations.UPCOMING], day(10)),
+        (True, 1, [obligations.IN_GRACE], day(20)),
+        (True, 1, [obligations.IN_GRACE], day(20)),
         (False, 1, [], None),
         (False, 1, [], None),
     ]
@@ -79,7 +79,7 @@ def test_r9_scheduled_effective_grace_over() -> None:
 
 def test_r9_no_grace_without_an_acceptance() -> None:
     """R9: who accepted nothing gets no grace."""
-    found = duties.compliance([duty(0, version(1), version(2, grace=30))], NOW)
+    found = obligations.compliance([duty(0, version(1), version(2, grace=30))], NOW)
     assert not found.compliant
     assert found.outstanding == ((DOCUMENT, 2),)
     assert found.valid_until is None
@@ -89,34 +89,34 @@ def test_r9_grace_is_not_borrowed() -> None:
     """R9: the deadline is the earliest of all that is owed; ignoring one version does not borrow the next one's grace."""
     it = duty(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
     assert it.grace_end(NOW) == day(5)
-    assert not duties.compliance([it], day(5)).compliant
+    assert not obligations.compliance([it], day(5)).compliant
     without = duty(1, version(2, at=-50), version(3, at=-1, grace=60))
-    assert not duties.compliance([without], NOW).compliant
+    assert not obligations.compliance([without], NOW).compliant
 
 
 def test_r9_grace_ends_as_it_says() -> None:
     """Half open: at `grace_until` itself it is over."""
     it = duty(1, version(2, at=-1, grace=5))
-    assert duties.compliance([it], day(5) - timedelta(milliseconds=1)).compliant
-    assert not duties.compliance([it], day(5)).compliant
+    assert obligations.compliance([it], day(5) - timedelta(milliseconds=1)).compliant
+    assert not obligations.compliance([it], day(5)).compliant
 
 
 def test_r11_a_notice_only_informs() -> None:
     """R11: allowed, with an advisory, for those who accepted before; an editorial version says nothing at all."""
-    assert codes(duty(1, version(2, "notice", -1), version(3, "editorial", -1))) == [duties.NOTICE]
+    assert codes(duty(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.NOTICE]
     assert codes(duty(2, version(3, "editorial", -1))) == []
     assert codes(duty(0, version(1), version(2, "notice", -1))) == []
-    scheduled = duties.compliance([duty(1, version(2, "notice", 3))], NOW)
+    scheduled = obligations.compliance([duty(1, version(2, "notice", 3))], NOW)
     assert (scheduled.warnings, scheduled.valid_until) == ((), day(3))
-    assert duties.compliance([duty(1, version(2, "editorial", 3))], NOW).valid_until is None
+    assert obligations.compliance([duty(1, version(2, "editorial", 3))], NOW).valid_until is None
 
 
 def test_r11_facts() -> None:
-    found = duties.compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
+    found = obligations.compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
     document = str(DOCUMENT)
     expected: list[tuple[str, dict[str, Fact]]] = [
-        (duties.IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
-        (duties.UPCOMING, {"document": document, "ordinal": 3, "effective_at": "2026-05-05T12:00:00.000Z"}),
+        (obligations.IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
+        (obligations.UPCOMING, {"document": document, "ordinal": 3, "effective_at": "2026-05-05T12:00:00.000Z"}),
     ]
     assert [tuple(advice) for advice in found.warnings] == expected
     assert found.valid_until == day(4.5)
@@ -135,18 +135,18 @@ def test_r11_facts() -> None:
 )
 def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Duty, declined: bool, status: str) -> None:
     """R21: it undoes no acceptance; it is told where nothing else allows, and only of the version that is required."""
-    assert duties.compliance([it], NOW).declined is declined
+    assert obligations.compliance([it], NOW).declined is declined
     assert it.status(NOW) == status
 
 
 def test_several_documents() -> None:
     """All of a product's agreements must be met; what one of them allows, another may not."""
     other = Duty(UUID(int=2), 0, 0, (version(7, at=-1),))
-    found = duties.compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
+    found = obligations.compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
     assert not found.compliant
     assert found.outstanding == ((DOCUMENT, 2), (UUID(int=2), 7))
     assert found.accepted == ((DOCUMENT, 1),)
-    nothing = duties.compliance([], NOW)
+    nothing = obligations.compliance([], NOW)
     assert (nothing.compliant, nothing.outstanding, nothing.valid_until) == (True, (), None)
 
 
@@ -171,18 +171,18 @@ def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, decl
     whole = duty(accepted, *versions, declined=declined)
     thin = duty(accepted, *(it for it in versions if it.ordinal > accepted), declined=declined)
     assert (not whole.owed(now)) == (accepted >= required)
-    assert duties.compliance([whole], now) == duties.compliance([thin], now)
+    assert obligations.compliance([whole], now) == obligations.compliance([thin], now)
 
 
 @given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 59))
 def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
     """R20: until `valid_until` the answer stays what it is."""
     it = duty(accepted, *versions, declined=declined)
-    before = duties.compliance([it], day(at))
+    before = obligations.compliance([it], day(at))
     for later in range(at + 1, 100):
         if before.valid_until is not None and day(later) >= before.valid_until:
             break
-        after = duties.compliance([it], day(later))
+        after = obligations.compliance([it], day(later))
         assert after == before
 
 
@@ -190,21 +190,21 @@ def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], acc
 def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, ordinal: int, at: int) -> None:
     """The ordinal only rises, so accepting an old version never takes anything away."""
     before = duty(accepted, *versions)
-    after = duties.moved(before, EventType.ACCEPTED, ordinal)
+    after = obligations.moved(before, EventType.ACCEPTED, ordinal)
     assert after.accepted == max(accepted, ordinal)
     assert len(after.owed(day(at))) <= len(before.owed(day(at)))
-    assert duties.moved(before, EventType.DECLINED, ordinal).accepted == accepted
+    assert obligations.moved(before, EventType.DECLINED, ordinal).accepted == accepted
 
 
 def test_r10_what_is_shown() -> None:
     """R10: the version in effect; the coming material one to whoever owes nothing; nothing before anything is published."""
     first, patch, coming = version(1), version(2, "editorial"), version(3, at=5)
-    assert duties.to_show(duty(0, first, patch, coming), NOW) == patch
-    assert duties.to_show(duty(1, first, patch, coming), NOW) == coming
-    assert duties.to_show(duty(3, first, patch, coming), NOW) == patch
-    assert duties.to_show(duty(1, first, version(2, "notice", 5)), NOW) == first
-    assert duties.to_show(duty(0, version(1, at=5)), NOW) == version(1, at=5)
-    assert duties.to_show(duty(0), NOW) is None
+    assert obligations.to_show(duty(0, first, patch, coming), NOW) == patch
+    assert obligations.to_show(duty(1, first, patch, coming), NOW) == coming
+    assert obligations.to_show(duty(3, first, patch, coming), NOW) == patch
+    assert obligations.to_show(duty(1, first, version(2, "notice", 5)), NOW) == first
+    assert obligations.to_show(duty(0, version(1, at=5)), NOW) == version(1, at=5)
+    assert obligations.to_show(duty(0), NOW) is None
 
 
 def test_r7_states_follow_from_the_time() -> None:

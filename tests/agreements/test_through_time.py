@@ -8,9 +8,9 @@ import httpx
 import jwt
 import pytest
 
-from app.base.signing import KeyShelf
 from app.db.database import Database
 from app.main import build_app
+from app.security.signing import KeyShelf
 from tests.agreements import acting, making
 from tests.given import Given, Person
 

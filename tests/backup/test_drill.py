@@ -17,11 +17,11 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
-from app.base.signing import KeyShelf
 from app.catalog.models import Customer
-from app.cli import app as commands
+from app.cli.commands import app as commands
 from app.db.database import Database
 from app.models import METADATA
+from app.security.signing import KeyShelf
 from app.signing_keys import sealing_keys
 from app.world import World
 from tests import databases, postgres

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
-from app.cli import app
-from app.probe import health
+from app.cli.commands import app
+from app.cli.healthcheck import health
 from tests import databases
 from tests.drawn import SECRETS
 from tests.servers import Running
@@ -85,7 +85,7 @@ def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_verify_says_in_one_sentence_why_a_file_fails(run: Run, tmp_path: Path) -> None:
-    from app.base.signing import Signer, SigningKey  # noqa: PLC0415  beside its only use
+    from app.security.signing import Signer, SigningKey  # noqa: PLC0415  beside its only use
 
     key, stranger = SigningKey.generate(), SigningKey.generate()
     sign = Signer(key, {key.kid: key}).sign

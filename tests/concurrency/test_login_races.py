@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from app.base.passwords import PasswordHasher
+from app.security.passwords import PasswordHasher
 from tests.concurrency import login_races
 from tests.concurrency.seat_races import Clients, at_once, told
 from tests.given import Given

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 from sqlalchemy import func, select
 
-from app.base.passwords import PasswordHasher
 from app.base.problems import Busy
 from app.licenses.models import Activation
 from app.login.models import Factor
+from app.security.passwords import PasswordHasher
 from tests.given import PASSWORD, Given
 
 

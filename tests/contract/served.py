@@ -15,7 +15,7 @@ import pyotp
 import pytest
 
 from app.base.clock import Clock
-from app.base.settings import Settings
+from app.config.settings import Settings
 from app.world import World
 from tests.agreements import making
 from tests.clock import TurnedClock

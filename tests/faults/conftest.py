@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.base.settings import Settings
+from app.config.settings import Settings
 from app.world import World
 from tests import databases, postgres
 from tests.drawn import SECRETS

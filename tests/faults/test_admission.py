@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.base import machine
-from app.web.door import BODIES, Door
+from app.config import resources
+from app.web.middleware import BODIES, Door
 from tests.web.test_problems import problem
 
 MOST = 16
@@ -70,11 +70,11 @@ async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, Doo
 def test_hashes_have_a_quarter_of_a_containers_memory(tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text("536870912\n")
-    assert machine.memory((str(tmp_path / "nothing"), str(limit))) == 512 * 1024 * 1024
-    assert machine.slots(19_456, 64, 512 * 1024 * 1024) == 6
-    assert machine.slots(19_456, 4, 512 * 1024 * 1024) == 4
-    assert machine.slots(131_072, 64, 512 * 1024 * 1024) == 2
-    assert machine.slots(19_456, 64, None) == 64
+    assert resources.memory((str(tmp_path / "nothing"), str(limit))) == 512 * 1024 * 1024
+    assert resources.slots(19_456, 64, 512 * 1024 * 1024) == 6
+    assert resources.slots(19_456, 4, 512 * 1024 * 1024) == 4
+    assert resources.slots(131_072, 64, 512 * 1024 * 1024) == 2
+    assert resources.slots(19_456, 64, None) == 64
     for unlimited in ("max", str(0x7FFFFFFFFFFFF000)):
         limit.write_text(unlimited)
-        assert machine.memory((str(limit),)) is None
+        assert resources.memory((str(limit),)) is None

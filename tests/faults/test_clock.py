@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from app.login.refresh import GRACE
+from app.login.sessions.refresh import GRACE
 from app.signing_keys import rotation
 from tests.agreements import making
 from tests.given import Given, Person

@@ -8,9 +8,9 @@ from functools import cache
 from tests.house.source import ROOT, Source, within
 
 HTTP = ("fastapi", "starlette", "httpx")
-DATABASE = ("sqlalchemy", "app.db.base", "app.db.database", "app.db.dialect", "app.db.schema")
-WIRE = ("app.web.shapes", "app.web.routing", "app.web.errors", "app.web.openapi")
-WORLD = ("app.world", "app.base.clock", "app.base.entropy", "app.base.settings")
+DATABASE = ("sqlalchemy", "app.db.base", "app.db.database", "app.db.dialect", "app.db.revision")
+WIRE = ("app.web.fields", "app.web.routing", "app.web.errors", "app.web.openapi")
+WORLD = ("app.world", "app.base.clock", "app.base.entropy", "app.config.settings")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ STRAYS = {
     "import os\n\nSALT = os.urandom(16)\n": "app/base/entropy.py",
     "from uuid import uuid4\n\nID = uuid4()\n": "app/base/entropy.py",
     "from uuid_utils.compat import uuid7\n\nID = uuid7()\n": "app/base/entropy.py",
-    "import os\n\nHOME = os.environ['HOME']\n": "app/base/settings.py",
-    "import os\n\nHOME = os.getenv('HOME')\n": "app/base/settings.py",
-    "from passlib.context import CryptContext\n\nCONTEXT = CryptContext()\n": "app/base/passwords.py",
+    "import os\n\nHOME = os.environ['HOME']\n": "app/config/settings.py",
+    "import os\n\nHOME = os.getenv('HOME')\n": "app/config/settings.py",
+    "from passlib.context import CryptContext\n\nCONTEXT = CryptContext()\n": "app/security/passwords.py",
     "from sqlalchemy.dialects import sqlite\n\nINSERT = sqlite.insert\n": "app/db/dialect.py",
 }
 NOWHERE = [

@@ -54,12 +54,12 @@ def test_every_recorded_kind_is_declared() -> None:
     ],
 )
 def test_an_undeclared_kind_is_seen(text: str) -> None:
-    assert undeclared([Source.of("app/licenses/service.py", text)]) == {"license.eaten"}
+    assert undeclared([Source.of("app/licenses/issuing/service.py", text)]) == {"license.eaten"}
 
 
 def test_a_kind_that_nobody_can_read_is_seen() -> None:
     with pytest.raises(ValueError, match="no kind"):
-        undeclared([Source.of("app/licenses/service.py", "await record(session, world, f'license.{word}', by, about)")])
+        undeclared([Source.of("app/licenses/issuing/service.py", "await record(session, world, f'license.{word}', by, about)")])
 
 
 def test_every_declared_kind_is_recorded() -> None:

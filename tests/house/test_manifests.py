@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from app.base.beside import GRACE
-from app.base.settings import Settings
-from app.base.spans import LAST_SPANS
+from app.background.tasks import GRACE
+from app.config.settings import Settings
 from app.main import ROUTERS
+from app.observability.tracing import LAST_SPANS
 from tests.drawn import production
 from tests.house.source import ROOT
 

@@ -68,7 +68,7 @@ BAD = {
         "now = clock.now()",
     ],
     "problems.py": ["from app.web.errors import STATUS"],
-    "service.py": ["from fastapi import Request", "from app.web.shapes import Shape"],
+    "service.py": ["from fastapi import Request", "from app.web.fields import Shape"],
     "seats.py": ["from starlette.requests import Request", "import app.web.routing"],
     "schemas.py": ["from sqlalchemy import select", "from app.catalog.models import Product"],
     "routes.py": [

@@ -37,9 +37,9 @@ def test_nobody_else_opens_a_transaction(kind: str) -> None:
 )
 def test_a_broken_rule_is_seen(text: str) -> None:
     """Each rule can fail."""
-    assert faults(Source.of("app/licenses/service.py", text))
+    assert faults(Source.of("app/licenses/issuing/service.py", text))
 
 
 def test_a_use_case_with_a_step_passes() -> None:
     text = "async def issue(world, values):\n    async with world.db.write() as session:\n        await _put(session)\n"
-    assert faults(Source.of("app/licenses/service.py", text)) == []
+    assert faults(Source.of("app/licenses/issuing/service.py", text)) == []

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.base.crockford import ALPHABET
+from app.base.base32 import ALPHABET
 from app.base.entropy import Entropy
-from app.base.sealing import LookupKey
 from app.licenses import keys
+from app.security.sealing import LookupKey
 
 LOOKUP = LookupKey(bytes(range(32)))
 SIGNS = st.text(ALPHABET, min_size=24, max_size=24)

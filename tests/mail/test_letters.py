@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.base.smtp import sender
+from app.config.smtp_url import sender
 from app.mail import letters
 from app.mail.letters import FOLDER, Letter, Unfit, composed, source, vocabulary, written
 from app.mail.models import Template

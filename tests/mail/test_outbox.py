@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, update
 
-from app.base.settings import Settings
-from app.base.smtp import SmtpAddress
+from app.config.settings import Settings
+from app.config.smtp_url import SmtpAddress
 from app.db.base import table
 from app.events.models import Event
 from app.mail import outbox, retention, rules

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from app.base import bell
+from app.background import wakeup
 from app.db.database import Database
 from app.mail import runner
 from app.mail.models import Message, Template
@@ -44,7 +44,7 @@ async def test_the_application_carries_letters_while_it_lives(mailing: World, po
         started = asyncio.get_running_loop().time()
         await noticed(app.state.world)
         await until(lambda: bool(postbox.received))
-        assert asyncio.get_running_loop().time() - started < bell.BRISK
+        assert asyncio.get_running_loop().time() - started < wakeup.BRISK
 
 
 async def test_what_is_being_sent_is_finished_before_the_end(mailing: World, postbox: Postbox) -> None:

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from app.base.clock import Clock
-from app.base.settings import Settings, SettingsInvalid
-from app.base.smtp import SmtpAddress
+from app.config.settings import Settings, SettingsInvalid
+from app.config.smtp_url import SmtpAddress
 from app.mail.transports import Smtp, hopeless, named
 from tests.drawn import production
 from tests.house.source import ROOT

@@ -16,8 +16,8 @@ import httpx
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from app.base.settings import Settings
-from app.db import schema, types
+from app.config.settings import Settings
+from app.db import revision, types
 from app.main import build_app
 from app.models import METADATA
 from app.world import World
@@ -109,7 +109,7 @@ async def main() -> None:
             told = await freeze(await Given.with_root_key(client, world, clock))
         await world.db.close()
     text = json.dumps(told, indent=1, ensure_ascii=False, default=_write)
-    await asyncio.to_thread((FOLDER / f"rows_{schema.wanted()}.json").write_text, text + "\n", "utf-8")
+    await asyncio.to_thread((FOLDER / f"rows_{revision.wanted()}.json").write_text, text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

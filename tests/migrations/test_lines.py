@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, select
 
-from app.db import schema
+from app.db import revision
 from app.db.base import table
 from app.events.models import Event
 from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
@@ -42,7 +42,7 @@ def found(connection: Connection) -> list[tuple[UUID, bool]]:
 
 
 async def test_what_waits_is_put_into_lines_and_back(empty: str) -> None:
-    config = schema.alembic_config(empty)
+    config = revision.alembic_config(empty)
     await trees.up(config, "0012")
     await trees.asked(empty, waiting, commit=True)
     await trees.up(config, "0013")

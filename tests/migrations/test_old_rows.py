@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.engine import make_url
 
-from app.base.settings import Settings
-from app.base.signing import read_with_key_set
-from app.db import schema
+from app.config.settings import Settings
+from app.db import revision
+from app.security.signing import read_with_key_set
 from app.world import World
 from tests import databases
 from tests.clock import TurnedClock
@@ -56,7 +56,7 @@ class Upgraded:
         """The address of a copy with the rows that `left` left."""
         if (kind, left) not in self.made:
             empty = databases.sqlite_url(self.folder / f"{left}.db") if kind == "sqlite" else await self.server.empty()
-            config = schema.alembic_config(empty)
+            config = revision.alembic_config(empty)
             await trees.up(config, left)
             await old_rows.insert(empty, FROZEN[left]["tables"])
             await trees.up(config)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 
-from app.db import schema
+from app.db import revision as schema
 from tests.migrations import trees
 
 WITHOUT = {
@@ -64,7 +64,7 @@ def test_a_careless_statement_is_seen(careless: str) -> None:
 
 
 def undeclared(revision: str, sql: str) -> bool:
-    """Whether it takes away what programs of before it use, and does not tell them (app/db/schema.py)."""
+    """Whether it takes away what programs of before it use, and does not tell them (app/db/revision.py)."""
     declared = re.search(rf"INSERT INTO schema_contractions .*'{revision}'", sql)
     return TAKES_AWAY.search(sql) is not None and declared is None
 

@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
-from app.db import schema
+from app.db import revision as schema
 from app.models import METADATA
 from tests.migrations import trees
 

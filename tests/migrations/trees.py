@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db import schema
+from app.db import revision as schema
 
 Found = TypeVar("Found")
 SCRIPT = """

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from app.base import meters
-from app.base.settings import Settings
+from app.config.settings import Settings
 from app.db.database import afterwards
+from app.observability import counters
 from app.world import World
 from tests.drawn import SECRETS
 from tests.given import Given
@@ -146,7 +146,7 @@ async def test_no_caller_can_write_a_label(given: Given) -> None:
 
 def test_every_counter_says_what_its_labels_mean() -> None:
     """The words that the program counts stand in the help of the counter."""
-    told = {meter: [labels for (labels,) in meter._metrics] for meter in (meters.LOGINS, meters.SEATS)}
+    told = {meter: [labels for (labels,) in meter._metrics] for meter in (counters.LOGINS, counters.SEATS)}
     for meter, words in told.items():
         assert words
         assert [word for word in words if word not in meter._documentation] == []

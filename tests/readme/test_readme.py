@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.base.settings import Settings
+from app.config.settings import Settings
 from tests import variables
 from tests.readme.replay import README, differences, replayed, session
 from tests.servers import Running
@@ -30,7 +30,7 @@ def test_the_table_of_variables_is_the_programs() -> None:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_variable_says_what_it_is_for(name: str) -> None:
-    assert Settings.model_fields[name].description, f"{name} has no line below it in app/base/variables.py"
+    assert Settings.model_fields[name].description, f"{name} has no line below it in app/config/variables.py"
     assert f"| `{name.upper()}` |" in README.read_text(encoding="utf-8")
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from fastapi import FastAPI
 
-from app.base import logs
-from app.base.settings import Settings
+from app.config.settings import Settings
+from app.observability import logs
 
 
 @pytest.fixture

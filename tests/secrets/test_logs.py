@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
-from app.base.settings import Settings
 from app.catalog.models import Product
+from app.config.settings import Settings
 from app.db.base import table
 from app.web import errors
 from app.world import World

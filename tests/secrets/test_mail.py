@@ -7,7 +7,7 @@ import pytest
 from app.mail import outbox
 from app.mail.transports import transport_of
 from tests.given import PASSWORD, Given
-from tests.login.test_mailbox import NEW, ask
+from tests.login.account.test_mailbox import NEW, ask
 from tests.postbox import open_postbox
 from tests.secrets.test_logs import both_formats, heard
 from tests.secrets.test_rest import everything

@@ -4,9 +4,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.base.logs import MASK
 from app.base.problems import ADVISORIES, DECLARED
-from app.web.door import told
+from app.observability.logs import MASK
+from app.web.middleware import told
 from tests.secrets.test_masked import CODE, KEY, TOKEN
 
 HEX = "0123456789abcdef" * 4

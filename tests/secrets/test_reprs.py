@@ -6,22 +6,25 @@ from uuid import UUID
 import pytest
 
 from app.access import service as access
-from app.access.reading import Request
+from app.access.facts import Request
 from app.api_keys import service as api_keys
-from app.base.settings import Settings
+from app.config.settings import Settings
 from app.events.service import Actor
-from app.licenses import activations, seats
-from app.licenses import service as licenses
-from app.licenses.activation_schemas import ActivationIn
 from app.licenses.claims import Claim
+from app.licenses.issuing import service as licenses
 from app.licenses.keys import mint_code, mint_key
 from app.licenses.schemas import LicenseIn
-from app.licenses.seats import DeviceFacts
-from app.login import factors, sessions, tokens
-from app.login import service as login
+from app.licenses.seats import activations
+from app.licenses.seats import service as seats
+from app.licenses.seats.schemas import ActivationIn
+from app.licenses.seats.service import DeviceFacts
+from app.login.factors import service as factors
 from app.login.me_schemas import IntrospectIn, PasswordIn
-from app.login.schemas import CodeIn, LoginIn, NewPasswordIn, RefreshIn, UserIn
-from app.login.unfinished import Incomplete
+from app.login.sessions import service as sessions
+from app.login.sessions import tokens
+from app.login.signing_in import service as login
+from app.login.signing_in.pending import Incomplete
+from app.login.signing_in.schemas import CodeIn, LoginIn, NewPasswordIn, RefreshIn, UserIn
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, UnfinishedLogin
 from app.world import World

@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import FastAPI
 from sqlalchemy import insert, select
 
-from app.base.keyring import decoded_key, decoded_ring
-from app.base.sealing import Place, Sealer
-from app.base.signing import KeyShelf
+from app.config.keys import decoded_key, decoded_ring
 from app.db.base import table
 from app.mail.models import Message
 from app.models import METADATA
+from app.security.sealing import Place, Sealer
+from app.security.signing import KeyShelf
 from app.signing_keys import sealing_keys
 from app.signing_keys.sealing_keys import Rewrapped
 from app.world import World

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.cli.verify import Unsound, verified
 from app.signing_keys import rotation
-from app.verifying import Unsound, verified
 from tests.agreements import making
 from tests.given import Given
 

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from app.agreements import bundles, receipts, seals
-from app.base.signing import KeyShelf, Signer, SigningKey
+from app.agreements.ledger import receipts, seals
+from app.agreements.verification import bundles
 from app.events.service import Actor
+from app.security.signing import KeyShelf, Signer, SigningKey
 from app.signing_keys import rotation
 from app.signing_keys.service import MISSED, signer
 from app.world import World

@@ -8,8 +8,8 @@ import jwt
 import pytest
 from sqlalchemy import select, update
 
-from app.base.signing import KeyShelf
 from app.db import dialect
+from app.security.signing import KeyShelf
 from app.signing_keys import rotation
 from app.signing_keys.models import SigningKeyRow, State
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung

@@ -5,14 +5,14 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
-from app.base.settings import Settings
-from app.db import schema
+from app.config.settings import Settings
+from app.db import revision
 from app.world import World
 from tests.drawn import SECRETS
 
 
 async def test_ready_when_migrated(client: httpx.AsyncClient) -> None:
-    migration = {"database": schema.wanted(), "program": schema.wanted()}
+    migration = {"database": revision.wanted(), "program": revision.wanted()}
     assert (await client.get("/readyz")).json() == {"status": "ready", "faults": [], "migration": migration}
 
 
@@ -22,7 +22,7 @@ async def test_not_ready_says_which_migration_is_missing(app: FastAPI, client: h
     answer = await client.get("/readyz")
     await empty.db.close()
     assert answer.status_code == 503
-    assert answer.json()["faults"] == [f"the database is at migration none, this program wants {schema.wanted()}"]
+    assert answer.json()["faults"] == [f"the database is at migration none, this program wants {revision.wanted()}"]
 
 
 async def test_an_unreachable_database_is_not_ready_and_its_calls_are_503(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.base.clock import Clock
 from app.base.problems import DECLARED, LISTED
-from app.web.solving import NAMES
+from app.web.fast_route import NAMES
 from tests.given import Given
 
 MARKER = "hunter2-marker"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from app.base.egress import Egress, Resolve
-from app.webhooks import outbox
+from app.webhooks.delivery import outbox
+from app.webhooks.delivery.egress import Egress, Resolve
 from app.world import World
 from tests.given import Given
-from tests.webhooks.receiver import Receiver, open_receiver
+from tests.webhooks.delivery.receiver import Receiver, open_receiver
 
 LOOPBACK = ["127.0.0.0/8"]
 

@@ -16,7 +16,7 @@ from app.webhooks import rules
 from tests.given import Given
 from tests.web.test_problems import problem
 from tests.webhooks.conftest import Hooks
-from tests.webhooks.receiver import Received, Receiver, status
+from tests.webhooks.delivery.receiver import Received, Receiver, status
 
 URL = "http://hooks.example/hook"
 

@@ -12,18 +12,19 @@ from fastapi import FastAPI
 from sqlalchemy import delete, select
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app import housekeeping
 from app.base.clock import Clock
 from app.base.durations import instant_text
-from app.base.egress import Resolver
 from app.events.models import Event
-from app.support import housekeeping
-from app.webhooks import marking, rules
+from app.webhooks import rules
+from app.webhooks.delivery import outcomes
+from app.webhooks.delivery.egress import Resolver
 from app.webhooks.models import WebhookDelivery
 from tests.given import Given
 from tests.web.test_problems import problem
 from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of
-from tests.webhooks.receiver import Received, Receiver, status
-from tests.webhooks.test_delivery import happened
+from tests.webhooks.delivery.receiver import Received, Receiver, status
+from tests.webhooks.delivery.test_delivery import happened
 
 
 @pytest.mark.parametrize("url", ["https://hooks.example.com/\0", "https://exa\tmple.com/", "https://hooks.example.com/\ud800"])
@@ -172,7 +173,7 @@ async def test_one_that_cannot_be_marked_takes_nobody_with_it(hooks: Hooks, rece
     hook = await hooks.made("license.*")
     for subject in (1, 2):
         await happened(hooks, "license.issued", subject)
-    whole, tried = marking._marked, 0
+    whole, tried = outcomes._marked, 0
 
     async def broken(*arguments: Any) -> str:
         nonlocal tried
@@ -183,8 +184,8 @@ async def test_one_that_cannot_be_marked_takes_nobody_with_it(hooks: Hooks, rece
             raise PoolTimeout  # tried again
         return await whole(*arguments)
 
-    monkeypatch.setattr(marking, "_marked", broken)
-    monkeypatch.setattr(marking, "MARK_WAITS", (0.0,))
+    monkeypatch.setattr(outcomes, "_marked", broken)
+    monkeypatch.setattr(outcomes, "MARK_WAITS", (0.0,))
     assert await hooks.told() == 2
     assert tried == 3
     assert sorted(each["state"] for each in await hooks.listed(hook)) == ["delivered", "pending"]

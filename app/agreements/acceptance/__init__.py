@@ -1,0 +1,1 @@
+"""What an end user sees and decides: presentations, acceptance and withdrawal."""

@@ -1,0 +1,74 @@
+"""Whether a decision may be taken of what was shown: each rule with its own code. Pure: no I/O, no clock."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.agreements.models import EventType, Kind, Minors
+from app.agreements.obligations import Duty
+from app.agreements.problems import AcceptCurrentFirst, GuardianRequired, MinorsDenied, NotDecidable, RequiredLocaleNotPresented
+from app.base.languages import meets
+from app.base.problems import Fact, Problem
+from app.db.types import AnyRow
+from app.users.models import AgeBand
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is said of what was shown (a row of `presentations.SHOWN`), by an end user who stands like this with the document.
+
+    `locales`: all languages in which this end user was ever shown this version; nobody has to know them unless some are required.
+    """
+
+    type: EventType
+    shown: AnyRow
+    duty: Duty
+    now: datetime
+    locales: Collection[str]
+
+
+def refusal(case: Case) -> Problem | None:
+    """The first reason to refuse, if there is one. Declining is refused only where there is nothing to decide."""
+    checks = _ACCEPTING if case.type is EventType.ACCEPTED else _DECLINING
+    return next((problem for check in checks if (problem := check(case)) is not None), None)
+
+
+def of_age(age_band: str, minors: str) -> Problem | None:
+    """What a document says to an end user of this age band (R13), whoever tells of the acceptance."""
+    if age_band != AgeBand.MINOR or minors == Minors.ALLOW:
+        return None
+    return GuardianRequired() if minors == Minors.REQUIRE_GUARDIAN else MinorsDenied()
+
+
+def in_required(wanted: Sequence[str], locales: Collection[str]) -> Problem | None:
+    """Whether one of these languages is one that the law demands; none is as good as any where nothing is demanded (R18)."""
+    if not wanted or any(meets(wanted, locale) for locale in locales):
+        return None
+    listed: list[Fact] = [*wanted]
+    return RequiredLocaleNotPresented(facts={"locales": listed})
+
+
+def _decidable(case: Case) -> Problem | None:
+    return NotDecidable() if case.shown.kind == Kind.NOTICE else None
+
+
+def _of_age(case: Case) -> Problem | None:
+    """R13. Who has not told an age is taken for an adult; the receipt says `unknown`."""
+    return of_age(case.shown.age_band, case.shown.minors)
+
+
+def _current_first(case: Case) -> Problem | None:
+    """R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
+    if case.shown.effective_at <= case.now or not case.duty.owed(case.now):
+        return None
+    return AcceptCurrentFirst(facts={"required": case.duty.required(case.now)})
+
+
+def _in_a_required_language(case: Case) -> Problem | None:
+    """R18: any of the languages that the law demands, in whichever presentation of this version."""
+    return in_required(case.shown.required_locales, case.locales)
+
+
+Check = Callable[[Case], Problem | None]
+_DECLINING: tuple[Check, ...] = (_decidable,)
+_ACCEPTING: tuple[Check, ...] = (_decidable, _of_age, _current_first, _in_a_required_language)

@@ -1,0 +1,129 @@
+"""What an end user sees: the agreements of a product, and for each the version and the text that they would be shown now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+
+from app.agreements import obligations
+from app.agreements.facts import MINE, PUBLISHED, STANDING, grouped, places
+from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, AgreementVersion
+from app.agreements.obligations import Compliance, Duty, Standing, Version
+from app.base.languages import Choice, choose, wishes_of
+from app.catalog.models import Product
+from app.catalog.problems import ProductNotFound
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.users.models import User
+from app.world import World
+
+_documents = (
+    select(
+        *STANDING,
+        AgreementVersion.label,
+        AgreementDocument.name,
+        AgreementDocument.default_locale,
+        Product.default_locale.label("product_locale"),
+        User.locale.label("user_locale"),
+        User.region.label("user_region"),
+        AgreementState.accepted_event_id,
+        AgreementEvent.at.label("accepted_at"),
+    )
+    .select_from(AgreementDocument)
+    .join(Product, Product.id == AgreementDocument.product_id)
+    .join(User, User.id == bindparam("user"))
+    .join(AgreementVersion, PUBLISHED)
+    .outerjoin(AgreementState, MINE)
+    .outerjoin(AgreementEvent, AgreementEvent.id == AgreementState.accepted_event_id)
+    .where(AgreementDocument.product_id == bindparam("product"))
+    .order_by(AgreementDocument.id, AgreementVersion.ordinal)
+)
+_product = select(Product.id).where(Product.code == bindparam("code"))
+_owner = select(AgreementDocument.product_id).where(AgreementDocument.id == bindparam("document"))
+_languages = select(AgreementText.id, AgreementText.version_id, AgreementText.locale, AgreementText.sha256, AgreementText.summary)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The languages that a call asks for: its `locale` parameter, and its `Accept-Language` header as it came."""
+
+    locale: str | None
+    header: str | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The version that an end user would be shown now, which of its texts, and why that one."""
+
+    version: Version
+    text: AnyRow
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Item:
+    """One agreement as its end user sees it. `document` is a row with its name and with what was accepted, if anything was."""
+
+    document: AnyRow
+    duty: Duty
+    shown: Shown
+    now: datetime
+
+
+async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tuple[Compliance, list[Item]]:
+    """The published agreements of a product that are for this end user's region, as the user stands with them. Raises ProductNotFound."""
+    now = world.clock.now()
+    async with world.db.read() as session:
+        product_id = await session.scalar(_product, {"code": product_code})
+        if product_id is None:
+            raise ProductNotFound
+        mine_of, chosen = await _applicable(session, world, user_id, product_id, now)
+        texts = await _texts(session, [version.id for _, duty in chosen if (version := obligations.to_show(duty, now)) is not None])
+    items = [
+        Item(row, duty, _chosen(version, texts[version.id], row, wish), now)
+        for row, duty in chosen
+        if (version := obligations.to_show(duty, now)) is not None
+    ]
+    return mine_of.compliance(now), items
+
+
+async def standing(session: Session, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Duty] | None:
+    """One document with all its published versions, for one end user; None when it has none, or is for other regions (R12)."""
+    product_id = await session.scalar(_owner, {"document": document_id})
+    if product_id is None:
+        return None
+    _, chosen = await _applicable(session, world, user_id, product_id, now)
+    return next((found for found in chosen if found[1].document_id == document_id), None)
+
+
+async def shown(session: Session, document: AnyRow, version: Version, wish: Wish) -> Shown:
+    """The text of a published version in the best language there is."""
+    texts = await _texts(session, [version.id])
+    return _chosen(version, texts[version.id], document, wish)
+
+
+async def _applicable(
+    session: Session, world: World, user_id: UUID, product_id: UUID, now: datetime
+) -> tuple[Standing, list[tuple[AnyRow, Duty]]]:
+    """All duties to a product's agreements; and of the documents, with their rows, those that are for this end user's region."""
+    found = list(grouped((await session.execute(_documents, {"user": user_id, "product": product_id})).all()))
+    all_of_it = Standing(tuple(duty for _, duty in found), places(world, found[0][0].user_region if found else None))
+    chosen = obligations.applicable(all_of_it.duties, all_of_it.places, now)
+    return all_of_it, [(row, duty) for row, duty in found if duty in chosen]
+
+
+async def _texts(session: Session, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[AnyRow]]:
+    rows = await session.execute(_languages.where(AgreementText.version_id.in_(version_ids)).order_by(AgreementText.id))
+    texts: dict[UUID, list[AnyRow]] = {}
+    for row in rows:
+        texts.setdefault(row.version_id, []).append(row)
+    return texts
+
+
+def _chosen(version: Version, texts: Sequence[AnyRow], document: AnyRow, wish: Wish) -> Shown:
+    by_locale = {text.locale: text for text in texts}
+    wishes = wishes_of(wish.locale, document.user_locale, wish.header)
+    choice = choose(list(by_locale), wishes, (document.product_locale, document.default_locale))
+    return Shown(version, by_locale[choice.served], choice)

@@ -1,0 +1,88 @@
+"""Where an end user stands with the agreements of a product: the step of the access decision, and the columns it reads."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from uuid import UUID
+
+from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy.orm import aliased
+
+from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion, VersionStatus
+from app.agreements.obligations import Duty, Standing, Version, reach
+from app.config.regions import region_groups
+from app.db.database import Session
+from app.db.types import AnyRow, UtcDateTime
+from app.users.models import User
+from app.world import World
+
+_first = aliased(AgreementVersion)
+SINCE = (
+    select(func.min(_first.effective_at, type_=UtcDateTime()))
+    .where(_first.document_id == AgreementDocument.id, _first.status == VersionStatus.PUBLISHED)
+    .correlate(AgreementDocument)
+    .scalar_subquery()
+    .label("since")
+)
+ACCEPTED = func.coalesce(AgreementState.accepted_ordinal, 0).label("accepted")
+STANDING = (
+    AgreementDocument.id.label("document_id"),
+    ACCEPTED,
+    func.coalesce(AgreementState.declined_ordinal, 0).label("declined"),
+    func.coalesce(AgreementState.notified_ordinal, 0).label("notified"),
+    AgreementState.withdrawn_at,
+    AgreementDocument.kind,
+    AgreementDocument.region,
+    SINCE,
+    AgreementVersion.id.label("version_id"),
+    AgreementVersion.ordinal,
+    AgreementVersion.change_class,
+    AgreementVersion.effective_at,
+    AgreementVersion.grace_until,
+)
+MINE = and_(AgreementState.document_id == AgreementDocument.id, AgreementState.user_id == bindparam("user"))
+PUBLISHED = and_(AgreementVersion.document_id == AgreementDocument.id, AgreementVersion.status == VersionStatus.PUBLISHED)
+PUBLISHED_AHEAD = and_(PUBLISHED, AgreementVersion.ordinal > ACCEPTED)
+"""What `STANDING` is read by: the user's state by `MINE`, and the published versions beyond what was accepted."""
+
+_duties = (
+    select(*STANDING, User.region.label("user_region"))
+    .select_from(AgreementDocument)
+    .join(User, User.id == bindparam("user"))
+    .outerjoin(AgreementState, MINE)
+    .outerjoin(AgreementVersion, PUBLISHED_AHEAD)
+    .where(AgreementDocument.product_id == bindparam("product"))
+    .order_by(AgreementDocument.id, AgreementVersion.ordinal)
+)
+
+
+async def standing(session: Session, world: World, user_id: UUID, product_id: UUID) -> Standing:
+    """Where the end user stands with each agreement of the product, without the versions met already. One statement."""
+    rows = (await session.execute(_duties, {"user": user_id, "product": product_id})).all()
+    return standing_in(world, rows)
+
+
+def standing_in(world: World, rows: Sequence[AnyRow]) -> Standing:
+    """The same, from rows with the columns `STANDING` and the user's `user_region`, in the order of documents and ordinals. A row
+    without a document tells of none."""
+    duties = tuple(duty for _, duty in grouped(row for row in rows if row.document_id is not None))
+    return Standing(duties, places(world, rows[0].user_region if rows else None))
+
+
+def places(world: World, region: str | None) -> tuple[str, ...]:
+    """The regions whose agreements are for an end user of this one: as stored, never where a call comes from."""
+    return reach(region, region_groups(world.settings.region_groups))
+
+
+def grouped(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Duty]]:
+    """Rows in the order of their documents, one for each version, as a row and a duty for each document."""
+    for document_id, group in groupby(rows, key=lambda row: row.document_id):
+        found = list(group)
+        it = found[0]
+        versions = tuple(version_of(row) for row in found if row.version_id is not None)
+        withdrawn = it.withdrawn_at is not None
+        yield it, Duty(document_id, it.accepted, it.declined, versions, it.notified, withdrawn, it.kind, it.region, it.since)
+
+
+def version_of(row: AnyRow) -> Version:
+    label = row._mapping.get("label")
+    return Version(row.version_id, row.ordinal, row.change_class, row.effective_at, row.grace_until, label)

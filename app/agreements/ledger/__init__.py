@@ -1,0 +1,1 @@
+"""The hash chain of agreement events, its receipts and its seals."""

@@ -1,0 +1,91 @@
+"""`/v1/me/receipts`, `/v1/receipts/verify`, `/v1/agreement-events/{id}`: reading what was recorded, and asking whether it is ours."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from app.agreements.ledger import receipt_pages, receipts, seals
+from app.agreements.ledger.receipt_schemas import (
+    AnnotationIn,
+    AnnotationOut,
+    EventOut,
+    InclusionOut,
+    ReceiptIn,
+    ReceiptOut,
+    ReceiptVerdict,
+    ReceiptWhole,
+)
+from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
+from app.users.problems import UserErased
+from app.web.callers import Operates, Operator, TheSubject, TheWorld
+from app.web.fields import Page
+from app.web.negotiation import Accept, best
+from app.web.paging import Window, window
+from app.web.problems import NotAcceptable, ScopeMissing, SubjectTokenRequired
+from app.web.routing import VERDICT, Route, refuses
+
+router = APIRouter(route_class=Route)  # `routes.py` includes it, and its tag with it
+Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
+Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
+JSON = "application/json"
+_TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+FORMS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The receipt, in the form that Accept asks for", "content": dict.fromkeys(receipt_pages.FORMS, _TEXT)}
+}
+
+
+@router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
+async def my_receipts(world: TheWorld, by: TheSubject, wanted: Annotated[Window, Depends(window)]) -> Page[ReceiptOut]:
+    """Everything you accepted, declined, withdrew or were shown, the latest first."""
+    rows, cursor = await receipts.receipts(world, by, wanted)
+    return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get(
+    "/v1/me/receipts/{event_id}",
+    response_model=ReceiptWhole,
+    responses={**FORMS, **refuses(SubjectTokenRequired, ReceiptNotFound, NotAcceptable)},
+)
+async def my_receipt(world: TheWorld, by: TheSubject, event_id: UUID, accept: Accept) -> ReceiptWhole | Response:
+    """One receipt: with its words as JSON, the signed record alone as `application/jwt`, or a page to print as text or HTML."""
+    form = best(accept, (JSON, *receipt_pages.FORMS))
+    found = await receipts.receipt(world, by, event_id)
+    return ReceiptWhole.of(found) if form == JSON else _page(form, found)
+
+
+def _page(form: str, found: receipts.Whole) -> Response:
+    made = receipt_pages.page(form, found)
+    headers = {"Content-Language": made.language, "Vary": "Accept", **made.headers}
+    return Response(made.body, media_type=form, headers=headers)
+
+
+@router.get("/v1/me/receipts/{event_id}/inclusion", responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, SealBroken))
+async def my_inclusion(world: TheWorld, by: TheSubject, event_id: UUID) -> InclusionOut:
+    """The proof that a seal holds the receipt: it was there when the seal was made, in just these words."""
+    return InclusionOut.of(await seals.my_inclusion(world, by, event_id))
+
+
+@router.post("/v1/receipts/verify", openapi_extra=VERDICT)
+async def verify_receipt(world: TheWorld, body: ReceiptIn) -> ReceiptVerdict:
+    """Whether a receipt is ours, for anybody who was shown one. Whatever is sent, the answer is a verdict."""
+    return ReceiptVerdict.of(await receipts.verify(world, body.receipt))
+
+
+@router.get("/v1/agreement-events/{event_id}", responses=refuses(ScopeMissing, AgreementEventNotFound))
+async def get_event(world: TheWorld, by: Reads, event_id: UUID) -> EventOut:
+    """An event with all there is about it. Who is shown the address and user agent of it is recorded."""
+    return EventOut.filed(await receipts.event(world, by.actor, event_id))
+
+
+@router.get("/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, SealBroken))
+async def get_inclusion(world: TheWorld, by: Reads, event_id: UUID) -> InclusionOut:
+    return InclusionOut.of(await seals.inclusion(world, event_id))
+
+
+@router.post(
+    "/v1/agreement-events/{event_id}/annotations", status_code=201, responses=refuses(ScopeMissing, AgreementEventNotFound, UserErased)
+)
+async def annotate(world: TheWorld, by: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
+    """Correct the record without touching it: a signed note in the same chain, which changes no state."""
+    return AnnotationOut.of(await receipts.annotate(world, by.actor, event_id, body.reason))

@@ -1,0 +1,232 @@
+"""Receipts as they are read: by their end user, by an operator, and by anybody who holds one and asks whether it is ours."""
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+
+from app.agreements.ledger import chain
+from app.agreements.ledger.chain import WHOLE, Act, Recorded
+from app.agreements.ledger.proofs import MAX_RECEIPT, RECEIPT
+from app.agreements.models import (
+    AgreementDocument,
+    AgreementEvent,
+    AgreementEventContext,
+    AgreementSeal,
+    AgreementSealItem,
+    AgreementText,
+    AgreementVersion,
+    EventType,
+)
+from app.agreements.problems import AgreementEventNotFound, ReceiptNotFound
+from app.base.durations import instant_text
+from app.base.problems import Fact, advisory
+from app.base.verdicts import Warned
+from app.catalog.models import Product
+from app.db.database import Session
+from app.db.types import AnyRow, AnySelect
+from app.events.service import Actor, record
+from app.security.signing import Claims, NotOurs, Signer, signer_of
+from app.signing_keys.service import read_in, signer
+from app.web.callers import Subject
+from app.web.paging import Window, page
+from app.world import World
+
+NOT_GENUINE = advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
+NOT_IN_LEDGER = advisory("receipt_not_in_ledger", "Our key signed it, and the ledger does not hold exactly this receipt.")
+REVOKED = advisory("signing_key_revoked", "The key that signed it was put out of use; what still vouches for it stands beside.")
+Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
+
+_COLUMNS = (
+    AgreementEvent.id,
+    AgreementEvent.type,
+    AgreementEvent.at,
+    Product.code.label("product"),
+    AgreementEvent.document_id.label("document"),
+    AgreementEvent.version_id.label("version"),
+    AgreementEvent.ordinal,
+    AgreementEvent.text_id.label("text"),
+    AgreementText.locale,
+    AgreementEvent.seq,
+    AgreementEvent.receipt.label("jws"),
+)
+_WHOLE = (
+    *_COLUMNS,
+    AgreementEvent.user_id.label("user"),
+    AgreementEvent.amr,
+    AgreementEvent.fallback,
+    AgreementDocument.name,
+    AgreementVersion.label,
+    AgreementText.title,
+    AgreementText.statement,
+    AgreementText.accept_label,
+    AgreementText.decline_label,
+)
+
+
+def _joined(*columns: Any) -> AnySelect:
+    return (
+        select(*columns)
+        .join_from(AgreementEvent, AgreementText, AgreementText.id == AgreementEvent.text_id)
+        .join(AgreementVersion, AgreementVersion.id == AgreementEvent.version_id)
+        .join(AgreementDocument, AgreementDocument.id == AgreementEvent.document_id)
+        .join(Product, Product.id == AgreementDocument.product_id)
+    )
+
+
+_receipts, _receipt = _joined(*_COLUMNS), _joined(*_WHOLE)
+_notes = (
+    select(AgreementEvent.id, AgreementEvent.at, AgreementEvent.actor_id, AgreementEvent.receipt)
+    .where(
+        AgreementEvent.user_id == bindparam("whose"), AgreementEvent.type == EventType.ANNOTATED, AgreementEvent.seq > bindparam("after")
+    )
+    .order_by(AgreementEvent.seq)
+)
+_context = select(*AgreementEventContext.__table__.columns).where(AgreementEventContext.event_id == bindparam("event"))
+_held = select(AgreementEvent.receipt).where(AgreementEvent.id == bindparam("event"))
+_sealed = (
+    select(AgreementSeal.n, AgreementSeal.sealed_at, AgreementSeal.seal)
+    .where(AgreementSeal.n >= select(AgreementSealItem.seal_n).where(AgreementSealItem.event_id == bindparam("event")).scalar_subquery())
+    .limit(1)
+)
+_seals = (_sealed.order_by(AgreementSeal.n), _sealed.order_by(AgreementSeal.n.desc()))
+"""The seal that holds an event, and the newest, which by its chain holds that one."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A receipt with what it says, and the words that it names."""
+
+    row: AnyRow
+    claims: Claims
+
+
+@dataclass(frozen=True)
+class Note:
+    """A correction: who made it, when, and why (R24)."""
+
+    id: UUID
+    at: Any
+    by: UUID | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Filed:
+    """An event as an operator reads it. `context` is None once it was erased, and for what no hand of the end user did."""
+
+    whole: Whole
+    context: AnyRow | None
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of a text that is said to be a receipt. `claims` only when one of our keys signed them; a warning when that key was
+    revoked since, with what still vouches for the receipt."""
+
+    code: Verdict
+    claims: Claims | None
+    warnings: tuple[Warned, ...] = ()
+
+    @property
+    def in_ledger(self) -> bool:
+        return self.code == "ok"
+
+
+def claims_of(receipt: str) -> Claims:
+    """What a stored receipt says. Whether it is genuine is for the verifying calls to tell."""
+    payload = receipt.split(".")[1]
+    told: Claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return told
+
+
+async def receipts(world: World, by: Subject, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.lookup() as session:
+        return await page(session, _receipts.where(AgreementEvent.user_id == by.id), AgreementEvent.id, window)
+
+
+async def receipt(world: World, by: Subject, event_id: UUID) -> Whole:
+    """One of the end user's own receipts. Raises ReceiptNotFound."""
+    async with world.db.lookup() as session:
+        wanted = _receipt.where(AgreementEvent.id == event_id, AgreementEvent.user_id == by.id)
+        row = (await session.execute(wanted)).one_or_none()
+    if row is None:
+        raise ReceiptNotFound
+    return Whole(row, claims_of(row.jws))
+
+
+async def event(world: World, by: Actor, event_id: UUID) -> Filed:
+    """Any event, with its context and its annotations. Who is shown where an end user was leaves a trace that the end user can see (P4).
+
+    Raises AgreementEventNotFound.
+    """
+    async with world.db.read() as session:
+        row = (await session.execute(_receipt.where(AgreementEvent.id == event_id))).one_or_none()
+        if row is None:
+            raise AgreementEventNotFound
+        context = (await session.execute(_context, {"event": event_id})).one_or_none()
+        later = (await session.execute(_notes, {"whose": row.user, "after": row.seq})).all()
+    if context is not None:
+        async with world.db.write() as session:
+            await record(session, world, "evidence.context_read", by, ("user", row.user), row.user, event=str(event_id))
+    told = [(note, claims_of(note.receipt)) for note in later]
+    notes = [Note(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)]
+    return Filed(Whole(row, claims_of(row.jws)), context, tuple(notes))
+
+
+async def annotate(world: World, by: Actor, event_id: UUID, reason: str) -> Note:
+    """Add a correction to an event: an event of its own in the same chain, which changes no state (R24).
+
+    Raises AgreementEventNotFound, UserErased.
+    """
+    keys = await signer(world)
+    whose = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
+    async with world.db.write() as session:
+        found = (await session.execute(whose)).one_or_none()
+        if found is None:
+            raise AgreementEventNotFound
+        head = await chain.hold(session, found.user_id)
+        about = (await session.execute(WHOLE.where(AgreementText.id == found.text_id))).one()
+        facts = {"annotates": str(event_id), "reason": reason}
+        act = Act(found.user_id, EventType.ANNOTATED, world.clock.now(), about, by, facts=facts)
+        made = await chain.append(session, world, keys, head, act)
+        await _told(session, world, act, made, event_id)
+    return Note(made.id, made.at, by.id, reason)
+
+
+async def _told(session: Session, world: World, act: Act, made: Recorded, event_id: UUID) -> None:
+    facts = {"event": str(event_id), "receipt": str(made.id)}
+    await record(session, world, "agreement.annotated", act.actor, ("agreement", act.about.document_id), act.user_id, **facts)
+
+
+async def verify(world: World, text: str) -> Verified:
+    """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
+    async with world.db.lookup() as session:
+        keys = await read_in(session, world)
+        try:
+            claims = keys.read(RECEIPT, text, MAX_RECEIPT)
+            event_id = UUID(str(claims.get("jti")))
+        except (NotOurs, ValueError):
+            return Verified("receipt_not_genuine", None)
+        held = await session.scalar(_held, {"event": event_id}) == text
+        since = keys.revoked.get(signer_of(text) or "")
+        warnings = () if since is None else (await _vouched(session, keys, event_id, since, held=held),)
+    return Verified("ok" if held else "receipt_not_in_ledger", claims, warnings)
+
+
+async def _vouched(session: Session, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Warned:
+    """What a receipt by a key that leaked is worth still: whoever has the key could have made it, but not put it into the ledger, and
+    not under a seal that another key signed."""
+    facts: dict[str, Fact] = {"revoked_at": instant_text(since), "vouched_by": "ledger" if held else "nothing"}
+    for wanted in _seals if held else ():
+        seal = (await session.execute(wanted, {"event": event_id})).one_or_none()
+        if seal is not None and signer_of(seal.seal) not in keys.revoked:
+            facts |= {"vouched_by": "seal", "seal": seal.n, "sealed_at": instant_text(seal.sealed_at)}
+            break
+    return Warned(REVOKED, "The key that signed the receipt leaked.", facts)

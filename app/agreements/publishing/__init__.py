@@ -1,0 +1,1 @@
+"""Documents, versions and texts: drafting, comparing and publishing."""

@@ -1,0 +1,59 @@
+"""How a version's words in one language differ from another version's: for whoever must decide of what class a change is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from anyio import to_thread
+from sqlalchemy import select
+
+from app.agreements import rules
+from app.agreements.models import AgreementDocument
+from app.agreements.problems import AgreementTextNotFound, AgreementVersionFirst
+from app.agreements.publishing.differences import Differences, differences
+from app.agreements.publishing.documents import Whole, one_version
+from app.db.types import AnyRow
+from app.world import World
+
+FIELDS = ("title", "summary", "changes", "statement", "accept_label", "decline_label")
+"""What a text says beside its body; shown, and some of it signed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions with their texts in one language. `fields`: name, before and after, of those that differ."""
+
+    before: tuple[Whole, AnyRow]
+    after: tuple[Whole, AnyRow]
+    fields: Sequence[tuple[str, str | None, str | None]]
+    body: Differences
+
+
+async def compare(world: World, version_id: UUID, against: UUID | None, locale: str | None) -> Comparison:
+    """What changed in a version, a draft or not, since `against` (None: the published version before it, of the same document).
+
+    `locale` None: the default language of the version's document. Raises AgreementVersionNotFound, AgreementVersionFirst,
+    AgreementTextNotFound.
+    """
+    async with world.db.read() as session:
+        now = world.clock.now()
+        after = await one_version(session, version_id, now)
+        if against is None:
+            previous = rules.before(after.row.ordinal, after.published())
+            if previous is None:
+                raise AgreementVersionFirst
+            against = previous.id
+        before = await one_version(session, against, now)
+        if locale is None:
+            locale = await session.scalar(select(AgreementDocument.default_locale).where(AgreementDocument.id == after.row.document_id))
+    old, new = _text(before, locale), _text(after, locale)
+    fields = [(name, old._mapping[name], new._mapping[name]) for name in FIELDS if old._mapping[name] != new._mapping[name]]
+    body = await to_thread.run_sync(differences, old.body, new.body)
+    return Comparison((before, old), (after, new), fields, body)
+
+
+def _text(whole: Whole, locale: str | None) -> AnyRow:
+    found = next((text for text in whole.texts if text.locale == locale), None)
+    if found is None:
+        raise AgreementTextNotFound(facts={"version": str(whole.row.id), "locale": locale})
+    return found

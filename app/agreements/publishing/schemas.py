@@ -1,0 +1,155 @@
+"""Wire shapes of the operator's side: agreements, versions, texts. What an end user sees is in `me_schemas.py`."""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from app.agreements import rules
+from app.agreements.publishing.documents import Whole
+from app.db.types import AnyRow
+from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Shape, Slug, absent
+
+ChangeClassName = Literal["material", "notice", "editorial"]
+KindName = Literal["eula", "notice"]
+MinorsName = Literal["allow", "require_guardian", "deny"]
+Place = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9]{2,}(-[A-Za-z0-9]{1,3})?$"), AfterValidator(str.upper)]
+
+
+def _distinct(locales: list[str]) -> list[str]:
+    if len(set(locales)) < len(locales):
+        raise ValueError("wants each language once")
+    return locales
+
+
+RequiredLocales = Annotated[list[Locale], Field(max_length=50), AfterValidator(_distinct)]
+
+
+class AgreementIn(Shape):
+    """`product` is the product's code; `region` `001` is the world, `CA` a country, `CA-QC` a part of one, `EU` a configured group.
+
+    `default_locale` absent: the product's. `required_locales`: every version must have them. `minors`: what a minor may do.
+    """
+
+    product: Slug
+    kind: KindName = "eula"
+    region: Place = "001"
+    name: Name
+    default_locale: Locale | None = None
+    required_locales: RequiredLocales = []
+    minors: MinorsName = "allow"
+
+
+class AgreementPatch(Shape):
+    """`default_locale` can be changed while nothing is published; product, kind and region never."""
+
+    name: Name = absent()
+    default_locale: Locale = absent()
+    required_locales: RequiredLocales = absent()
+    minors: MinorsName = absent()
+
+
+class AgreementOut(Shape):
+    id: UUID
+    product: str
+    kind: KindName
+    region: str
+    name: str
+    default_locale: str
+    required_locales: list[str]
+    minors: MinorsName
+    created_at: Instant
+
+
+class VersionLine(Shape):
+    """A version without its texts. `state` follows from the time, but for `draft` and `cancelled`."""
+
+    id: UUID
+    document: UUID
+    ordinal: int | None
+    label: str | None
+    change_class: ChangeClassName
+    state: rules.State
+    effective_at: Instant | None
+    grace_until: Instant | None
+    published_at: Instant | None
+    published_by: UUID | None
+    cancelled_at: Instant | None
+    created_at: Instant
+
+    @classmethod
+    def told(cls, row: AnyRow, whole: Whole) -> dict[str, Any]:
+        fields = {name: value for name, value in row._mapping.items() if name in VersionLine.model_fields}
+        return {**fields, "document": row.document_id, "state": whole.state(row)}
+
+
+class AgreementWhole(AgreementOut):
+    """`versions`: the latest first."""
+
+    versions: list[VersionLine]
+
+    @classmethod
+    def whole(cls, found: Whole) -> Self:
+        versions = [VersionLine(**VersionLine.told(row, found)) for row in found.versions]
+        return cls(**dict(AgreementOut.model_validate(found.row)), versions=versions)
+
+
+class VersionIn(Shape):
+    change_class: ChangeClassName
+    label: Name | None = None
+
+
+class VersionPatch(Shape):
+    """Of a draft."""
+
+    change_class: ChangeClassName = absent()
+    label: Name | None = None
+
+
+class TextIn(Shape):
+    """`body` is Markdown; it is stored in NFC with LF line ends and a final one. The labels are the words on the two buttons."""
+
+    title: Name
+    body: Prose
+    summary: Prose | None = None
+    changes: Prose | None = None
+    statement: Prose
+    accept_label: Name
+    decline_label: Name
+
+
+class TextOut(Shape):
+    """`sha256` is over the UTF-8 bytes of `body`; `statement_sha256` over statement, LF, accept label, LF, decline label.
+
+    `html_sha256` and `plain_sha256` are over the HTML and the plain text that were made of it at publish; null in a draft.
+    """
+
+    id: UUID
+    locale: str
+    title: str
+    body: str
+    summary: str | None
+    changes: str | None
+    statement: str
+    accept_label: str
+    decline_label: str
+    sha256: str
+    statement_sha256: str
+    html_sha256: str | None
+    plain_sha256: str | None
+    created_at: Instant
+
+
+class VersionOut(VersionLine):
+    texts: list[TextOut]
+
+    @classmethod
+    def whole(cls, found: Whole) -> Self:
+        return cls(**VersionLine.told(found.row, found), texts=[TextOut.model_validate(text) for text in found.texts])
+
+
+class PublishIn(Shape):
+    """`effective_at` absent: now. `grace_until`: until when those who accepted an earlier version may go on without this one."""
+
+    effective_at: InstantIn | None = None
+    grace_until: InstantIn | None = None

@@ -1,0 +1,121 @@
+"""The words of a version, one text for each language: written and deleted in a draft, added to a published version, read by everybody."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from anyio import to_thread
+from sqlalchemy import bindparam, delete, exists, insert, select, update
+
+from app.agreements import rendering, rules
+from app.agreements.models import AgreementText, AgreementVersion, VersionStatus
+from app.agreements.problems import AgreementChangesMissing, AgreementTextFrozen, AgreementTextNotFound, AgreementVersionCancelled
+from app.agreements.publishing.documents import hold_version
+from app.base.problems import Malformed
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow, AnySelect
+from app.events.service import Actor, record
+from app.world import World
+
+Values = dict[str, Any]
+
+MOST_LINES = 10
+_text = select(*table(AgreementText).columns).where(
+    AgreementText.version_id == bindparam("version"), AgreementText.locale == bindparam("locale")
+)
+_status = select(AgreementVersion.status).where(AgreementVersion.id == bindparam("version"))
+_COLUMNS = {
+    "text/markdown": (AgreementText.body, AgreementText.sha256),
+    "text/html": (AgreementText.html, AgreementText.html_sha256),
+    "text/plain": (AgreementText.plain, AgreementText.plain_sha256),
+}
+FORMS = tuple(_COLUMNS)
+"""What a published text can be had as; the source, which its hash is of, is the first choice."""
+_public: Mapping[str, AnySelect] = {
+    form: select(body.label("body"), sha256.label("sha256"), AgreementText.locale)
+    .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
+    .where(AgreementText.id == bindparam("text"), AgreementVersion.status != VersionStatus.DRAFT)
+    for form, (body, sha256) in _COLUMNS.items()
+}
+
+
+async def write(world: World, by: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
+    """Write one language of a version: freely while it is a draft; once published only a language that it lacks (R3).
+
+    Writing the very same again changes nothing. Raises Malformed (words that a form would not show), AgreementTextFrozen,
+    AgreementChangesMissing, AgreementVersionNotFound, AgreementVersionCancelled.
+    """
+    body = rules.normalised(values["body"])
+    statement = rules.statement_digest(values["statement"], values["accept_label"], values["decline_label"])
+    wanted = {**values, "body": body, "sha256": rules.digest(body), "statement_sha256": statement}
+    if lines := await to_thread.run_sync(rendering.lost, body):
+        told = ", ".join(str(number) for number in lines[:MOST_LINES])
+        raise Malformed([("/body", "words_not_shown", f"has words that HTML or plain text would leave out, in line {told}")])
+    made = await _rendered(world, version_id, body, locale)
+    place = {"version": version_id, "locale": locale}
+    async with world.db.write() as session:
+        owner = await hold_version(session, version_id)
+        found = (await session.execute(_text, place)).one_or_none()
+        if found is not None and all(found._mapping[name] == value for name, value in wanted.items()):
+            return found
+        if owner.status != VersionStatus.DRAFT:
+            await _may_be_added(session, owner, found, wanted)
+            wanted |= made or rules.frozen(body, locale)
+        if found is None:
+            fresh = {**wanted, "id": world.entropy.identifier(), "version_id": version_id, "locale": locale}
+            await session.execute(insert(table(AgreementText)).values(**fresh, created_at=world.clock.now()))
+        else:
+            await session.execute(update(AgreementText).where(AgreementText.id == found.id).values(wanted))
+        facts = {"version": str(version_id), "locale": locale, "sha256": wanted["sha256"]}
+        await record(session, world, "agreement.text_written", by, ("agreement", owner.document_id), **facts)
+        return (await session.execute(_text, place)).one()
+
+
+async def _rendered(world: World, version_id: UUID, body: str, locale: str) -> Mapping[str, str]:
+    """What a language that comes late is kept as, made before the write block; nothing for a draft, which is rendered at publish."""
+    async with world.db.lookup() as session:
+        status = await session.scalar(_status, {"version": version_id})
+    return await to_thread.run_sync(rules.frozen, body, locale) if status == VersionStatus.PUBLISHED else {}
+
+
+async def _may_be_added(session: Session, owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
+    """Whether a published version takes this text: only in a new language, and as complete as R4 asked of the others."""
+    if found is not None:
+        raise AgreementTextFrozen
+    if owner.status == VersionStatus.CANCELLED:
+        raise AgreementVersionCancelled
+    earlier = exists().where(
+        AgreementVersion.document_id == owner.document_id,
+        AgreementVersion.status == VersionStatus.PUBLISHED,
+        AgreementVersion.ordinal < owner.ordinal,
+    )
+    follows = bool(await session.scalar(select(earlier)))
+    if rules.changes_due(owner.change_class, follows) and wanted["changes"] is None:
+        raise AgreementChangesMissing("Give `changes`.")
+
+
+async def discard(world: World, by: Actor, version_id: UUID, locale: str) -> None:
+    """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
+    async with world.db.write() as session:
+        owner = await hold_version(session, version_id)
+        found = (await session.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
+        if found is None:
+            raise AgreementTextNotFound(facts={"locale": locale})
+        if owner.status != VersionStatus.DRAFT:
+            raise AgreementTextFrozen
+        await session.execute(delete(AgreementText).where(AgreementText.id == found.id))
+        about = ("agreement", owner.document_id)
+        await record(session, world, "agreement.text_deleted", by, about, version=str(version_id), locale=locale)
+
+
+async def public(world: World, text_id: UUID, form: str) -> AnyRow:
+    """A text of a version that was published, cancelled or not, for everybody: its body and hash in one of the FORMS, its locale.
+
+    Raises AgreementTextNotFound.
+    """
+    async with world.db.lookup() as session:
+        row = (await session.execute(_public[form], {"text": text_id})).one_or_none()
+    if row is None:
+        raise AgreementTextNotFound
+    return row

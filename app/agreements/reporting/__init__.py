@@ -1,0 +1,1 @@
+"""Coverage, event lists, exports and imports for operators."""

@@ -1,0 +1,1 @@
+"""Checks of the ledger, of receipts and of evidence bundles."""

@@ -1,0 +1,56 @@
+"""`/v1/events`, `/v1/event-types`"""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query
+
+from app.audit import service as audit
+from app.audit.schemas import AuditEventOut, EventTypeOut, EventTypesOut
+from app.audit.service import Filters
+from app.events.kinds import KINDS
+from app.web.callers import Operates, Operator, TheWorld
+from app.web.fields import InstantIn, Page
+from app.web.paging import Window, window
+from app.web.problems import ScopeMissing
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+from app.webhooks.problems import EventNotFound
+from app.webhooks.schemas import EventType
+
+router = new_router("events")
+Reads = Annotated[Operator, Depends(Operates("events:read"))]
+Wanted = Annotated[Window, Depends(window)]
+Named = Annotated[str | None, Query(max_length=32, pattern="^[a-z_]+$")]
+
+
+async def filters(
+    type: Annotated[EventType | None, Query()] = None,
+    user: Annotated[UUID | None, Query()] = None,
+    subject_type: Named = None,
+    subject: Annotated[UUID | None, Query()] = None,
+    actor_type: Named = None,
+    actor: Annotated[UUID | None, Query()] = None,
+    since: Annotated[InstantIn | None, Query(alias="from")] = None,
+    until: Annotated[InstantIn | None, Query(alias="to")] = None,
+) -> Filters:
+    """`from` <= `at` < `to`; `type` may be `noun.*`."""
+    return Filters(type, user, subject_type, subject, actor_type, actor, since, until)
+
+
+@router.get("/v1/events", responses=refuses(ScopeMissing))
+async def list_events(world: TheWorld, by: Reads, wanted: Wanted, filtered: Annotated[Filters, Depends(filters)]) -> Page[AuditEventOut]:
+    """The audit list: everything that happened, newest first."""
+    rows, cursor = await audit.events(world, filtered, wanted)
+    return Page(data=[AuditEventOut.told(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/v1/events/{event_id}", responses=refuses(ScopeMissing, EventNotFound))
+async def get_event(world: TheWorld, by: Reads, event_id: UUID) -> AuditEventOut:
+    return AuditEventOut.told(await audit.event(world, event_id))
+
+
+@router.get("/v1/event-types", responses=refuses(ScopeMissing))
+async def list_event_types(by: Reads) -> EventTypesOut:
+    """Every kind of event there is; a webhook may also ask for `noun.*` or `*`."""
+    return EventTypesOut(data=[EventTypeOut(type=kind, title=title) for kind, title in KINDS.items()])

@@ -1,0 +1,45 @@
+"""Wire shapes of the audit list."""
+
+from typing import Any
+from uuid import UUID
+
+from app.db.types import AnyRow
+from app.events.payload import told
+from app.web.fields import Instant, Shape
+
+
+class AuditActorOut(Shape):
+    """Who did it: `operator`, `user`, `device`, `system` or `anonymous`."""
+
+    type: str
+    id: UUID | None
+
+
+class AuditSubjectOut(Shape):
+    type: str
+    id: UUID
+
+
+class AuditEventOut(Shape):
+    """What happened: the body of a webhook, member by member."""
+
+    id: UUID
+    type: str
+    at: Instant
+    actor: AuditActorOut
+    subject: AuditSubjectOut
+    user_id: UUID | None
+    data: dict[str, Any]
+
+    @classmethod
+    def told(cls, row: AnyRow) -> "AuditEventOut":
+        return cls.model_validate(told(row) | {"at": row.at})
+
+
+class EventTypeOut(Shape):
+    type: str
+    title: str
+
+
+class EventTypesOut(Shape):
+    data: list[EventTypeOut]

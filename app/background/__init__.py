@@ -1,0 +1,1 @@
+"""Background tasks of the process: start and stop, wake-up and deadlines."""

@@ -1,0 +1,201 @@
+"""The command line: `serve`, `migrate`, `check`, `health`, and the operator's few words with the database."""
+
+import sys
+from collections.abc import Awaitable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.api_keys import service as api_keys
+from app.api_keys.schemas import ApiKeyIn, RotationIn
+from app.base.clock import Clock
+from app.base.durations import instant_text
+from app.cli import maintenance
+from app.cli.console import fail, settings, shaped, show, with_world
+from app.cli.verify import Unsound, verified
+from app.events.service import Actor
+from app.licenses.issuing import service as licenses
+from app.licenses.schemas import LicenseIn, LicenseOut
+from app.licenses.seats import activations
+from app.licenses.seats.schemas import ActivationOut
+from app.login.account import creation as login
+from app.login.signing_in.schemas import UserIn
+from app.models import METADATA
+from app.observability import logs
+from app.signing_keys import sealing_keys
+from app.users.schemas import UserOut
+from app.web.paging import Window
+from app.world import World
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Licentia: authentication and licensing."
+)
+keys_app = typer.Typer(no_args_is_help=True, help="Operator keys.")
+users_app = typer.Typer(no_args_is_help=True, help="End users.")
+licenses_app = typer.Typer(no_args_is_help=True, help="Licenses.")
+ledger_app = typer.Typer(no_args_is_help=True, help="The record of agreements.")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(keys_app, name="api-keys")
+app.add_typer(maintenance.signing_app, name="keys")
+app.add_typer(users_app, name="users")
+app.add_typer(licenses_app, name="licenses")
+app.command("migrate")(maintenance.migrate)
+app.command("backup")(maintenance.copy)
+
+
+@app.command()
+def serve(
+    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database first.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Seed the demo and print curl lines (development only).")] = False,
+) -> None:
+    """Serve HTTP, one worker; scale by replicas."""
+    chosen = settings()
+    from app.main import build_app
+    from app.server.server import server
+
+    logs.configure(chosen)
+    if migrate:
+        maintenance.migrated(chosen)
+    _check_keys()
+    if chosen.env == "development":
+        from app.cli import demo as demonstration
+
+        print(with_world(lambda world: demonstration.welcome(world, seed=demo)), flush=True)
+    server(build_app(World.of(chosen)), chosen).run()
+
+
+def _check_keys() -> None:
+    """Refuse to start with keys that the database was not written with. A database that is away is for /readyz to tell."""
+
+    async def sealed(world: World) -> None:
+        with suppress(SQLAlchemyError, OSError):
+            await sealing_keys.check_sealed(world, METADATA)
+
+    with_world(sealed)
+
+
+@app.command()
+def check() -> None:
+    """Read the configuration; tell what is wrong by name, never by value."""
+    chosen = settings()
+    for name, sentence in chosen.warnings():
+        print(f"warning: {name}: {sentence}", file=sys.stderr)
+    show(f"configuration is good ({chosen.env}, {chosen.database_url.partition(':')[0]})")
+
+
+@app.command()
+def demo() -> None:
+    """Seed the demo and print its curl lines; seeding again only prints them again."""
+    from app.cli import demo as demonstration
+
+    show(with_world(lambda world: demonstration.welcome(world, seed=True)))
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="An evidence bundle; or one compact JWS: an offline license, a grant, a receipt.")],
+    jwks: Annotated[Path | None, typer.Option(help="The key set, as saved from /.well-known/jwks.json. A bundle brings its own.")] = None,
+    fingerprint: Annotated[str | None, typer.Option(help="This device's fingerprint, for a file that is bound to one.")] = None,
+) -> None:
+    """Verify a signed file or an evidence bundle without database or network; says line by line why it fails."""
+    try:
+        show(verified(file, jwks, fingerprint, Clock().now))
+    except Unsound as unsound:
+        fail("\n".join(unsound.sentences))
+
+
+@keys_app.command("create")
+def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read; * is all.")]) -> None:
+    """Make an operator key and print it, this once."""
+    body = shaped(ApiKeyIn, name=name, scopes=scope)
+    show(with_world(lambda world: api_keys.create(world, None, body.name, body.scopes))[1])
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """One line of JSON for each key; the newest first, at most 200."""
+    rows, _ = with_world(lambda world: api_keys.listed(world, Window(200, None)))
+    for row in rows:
+        show({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
+
+
+@keys_app.command("rotate")
+def rotate_key(key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old one goes on.")] = "PT24H") -> None:
+    """Make a key in the place of this one and print it, this once; the old one goes on for a while."""
+    body = shaped(RotationIn, overlap=overlap)
+    show(with_world(lambda world: api_keys.rotate(world, None, key_id, body.overlap))[1])
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: UUID) -> None:
+    """Kill a key at once."""
+    with_world(lambda world: api_keys.revoke(world, None, key_id))
+
+
+@ledger_app.command("verify")
+def verify_ledger() -> None:
+    """Read the whole ledger with suspicion; names the first place that is not as it was written, and ends with 1."""
+    from app.agreements.verification import service as verification
+    from app.agreements.verification.schemas import LedgerVerdict
+
+    report = with_world(lambda world: verification.verify(world, None))
+    show(LedgerVerdict.of(report).model_dump_json())
+    if report.broken is not None:
+        raise SystemExit(1)
+
+
+@ledger_app.command("rebuild")
+def rebuild_states() -> None:
+    """Make anew, from the events, where everybody stands with their agreements; says how many end users were wrong."""
+    from app.agreements.ledger import projection
+
+    show({"mended": with_world(projection.rebuild)})
+
+
+@users_app.command("create")
+def create_user(
+    email: str,
+    password: Annotated[str | None, typer.Option(help="`-` reads it from standard input.")] = None,
+    verified: Annotated[bool, typer.Option("--verified", help="The address is known to be theirs.")] = False,
+) -> None:
+    """Create an end user."""
+    secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
+    body = shaped(UserIn, email=email, email_verified=verified, password=secret)
+    values = body.profile()
+    row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
+    show(UserOut.of(row).model_dump_json())
+
+
+@licenses_app.command("issue")
+def issue_license(policy: UUID) -> None:
+    """Issue a license under a policy and print its key, this once."""
+    values = LicenseIn(policy_id=policy).values()
+    (shown,), (key,) = with_world(lambda world: licenses.issue(world, Actor.system(), values))
+    show({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
+
+
+@licenses_app.command("show")
+def show_license(license_id: UUID) -> None:
+    async def work(world: World) -> LicenseOut:
+        return LicenseOut.shown(await licenses.license_(world, license_id), world.clock.now())
+
+    show(with_world(work).model_dump_json())
+
+
+@licenses_app.command("activations")
+def show_activations(license_id: UUID) -> None:
+    """Which devices hold the license: one line of JSON for each."""
+
+    def work(world: World) -> Awaitable[Any]:
+        return activations.listed(world, Window(200, None), license_id=license_id)
+
+    for row in with_world(work)[0]:
+        show(ActivationOut.seat(row).model_dump_json())
+
+
+def run() -> None:
+    app()

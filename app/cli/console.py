@@ -1,0 +1,75 @@
+"""What the commands share: the configuration, a world for one use case, and how they tell what came of it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.base.problems import Problem
+from app.config.settings import EX_CONFIG, Settings, SettingsInvalid
+from app.signing_keys.service import WrongKeys, signer
+from app.web.fields import Shape
+from app.world import World
+
+Result = TypeVar("Result")
+Shaped = TypeVar("Shaped", bound=Shape)
+
+
+def settings() -> Settings:
+    """The configuration, or every fault of it on stderr and exit code 78."""
+    try:
+        return Settings.load()
+    except SettingsInvalid as invalid:
+        misconfigured(invalid.faults)
+
+
+def misconfigured(faults: list[tuple[str, str]]) -> NoReturn:
+    for name, sentence in faults:
+        print(f"{name}: {sentence}", file=sys.stderr)
+    raise SystemExit(EX_CONFIG)
+
+
+def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
+    """Run one use case; a refusal becomes a sentence on stderr and exit code 1, keys that are not this database's end with 78."""
+
+    async def run() -> Result:
+        world = World.of(settings().model_copy(update={"database_statement_timeout": 0}))  # a whole ledger takes its time
+        try:
+            with suppress(SQLAlchemyError, OSError):  # a database that is away or empty is for the work itself to tell
+                await signer(world)
+            return await work(world)
+        finally:
+            await world.db.close()
+
+    try:
+        return asyncio.run(run())
+    except Problem as problem:
+        fail(f"{problem.code}: {problem.detail}")
+    except (SQLAlchemyError, OSError) as error:
+        fail(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
+    except WrongKeys as wrong:
+        misconfigured(wrong.faults)
+
+
+def fail(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def shaped(shape: type[Shaped], **given: Any) -> Shaped:
+    """The same shape that the wire wants; what does not fit is told by field, and ends with 2."""
+    try:
+        return shape(**given)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_input=False, include_url=False):
+            print(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def show(value: Any) -> None:
+    print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

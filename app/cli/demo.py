@@ -1,0 +1,137 @@
+"""What a first `make run` shows: an operator key, a small demo of everything at once, and curl lines to paste. Development only."""
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+from app.agreements.publishing import documents, texts, versions
+from app.agreements.publishing.schemas import AgreementIn, TextIn, VersionIn
+from app.api_keys import service as api_keys
+from app.catalog import service as catalog
+from app.catalog.problems import ProductNotFound
+from app.catalog.schemas import PolicyIn, ProductIn, RequirementName
+from app.events.service import Actor
+from app.licenses.issuing import service as licenses
+from app.licenses.schemas import LicenseIn
+from app.licenses.seats import codes
+from app.login.account import creation as login
+from app.login.signing_in.schemas import UserIn
+from app.world import World
+
+PRODUCT = "studio"
+EMAIL = "kari@example.com"
+TEXTS = {
+    "en": TextIn(
+        title="Studio end user license agreement",
+        body="# Studio\n\nYou may use Studio on the devices your license covers. There is no warranty.\n",
+        summary="Use it on your devices; no warranty.",
+        statement="I have read the agreement and accept it.",
+        accept_label="Accept",
+        decline_label="Decline",
+    ),
+    "nb": TextIn(
+        title="Sluttbrukeravtale for Studio",
+        body="# Studio\n\nDu kan bruke Studio på enhetene lisensen din dekker. Det gis ingen garanti.\n",
+        summary="Bruk det på enhetene dine; ingen garanti.",
+        statement="Jeg har lest avtalen og godtar den.",
+        accept_label="Godta",
+        decline_label="Avslå",
+    ),
+    "ru": TextIn(
+        title="Лицензионное соглашение Studio",
+        body="# Studio\n\nВы можете использовать Studio на устройствах, на которые распространяется ваша лицензия. Гарантий нет.\n",
+        summary="Пользуйтесь на своих устройствах; гарантий нет.",
+        statement="Я прочитал соглашение и принимаю его.",
+        accept_label="Принять",
+        decline_label="Отклонить",
+    ),
+    "zh-Hans": TextIn(
+        title="Studio 最终用户许可协议",
+        body="# Studio\n\n您可以在许可证涵盖的设备上使用 Studio。本软件不提供任何担保。\n",
+        summary="可在您的设备上使用；无担保。",
+        statement="我已阅读并接受本协议。",
+        accept_label="接受",
+        decline_label="拒绝",
+    ),
+}
+
+
+async def welcome(world: World, *, seed: bool) -> str:
+    """Make sure of an operator key (and of the demo), and say where everything is."""
+    key_path = await _operator_key(world)
+    base = world.settings.public_url
+    lines = [f"Licentia      {base}", f"API docs      {base}/docs", f"operator key  {key_path}"]
+    return "\n".join(lines) + "\n" + (await _demo(world, key_path) if seed else "")
+
+
+async def _operator_key(world: World) -> Path:
+    """The file with a key that works; a new key when there is none (or the database is a new one)."""
+    path = world.settings.var / "operator.key"
+    if path.exists() and await api_keys.holder(world, path.read_text(encoding="ascii").strip()) is not None:
+        return path
+    _, key = await api_keys.create(world, None, "first operator", ["*"])
+    _keep(path, key)
+    return path
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file for the owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+async def _demo(world: World, key_path: Path) -> str:
+    path = world.settings.var / "demo.txt"
+    try:
+        await catalog.product(world, PRODUCT)
+    except ProductNotFound:
+        _keep(path, await _seed(world, key_path))
+    return path.read_text(encoding="utf-8") if path.exists() else f"The product {PRODUCT} is there already; its keys were shown once.\n"
+
+
+async def _seed(world: World, key_path: Path) -> str:
+    by = Actor.system()
+    requires: list[RequirementName] = ["license", "activation", "login", "second_factor", "eula"]
+    await catalog.create_product(world, by, ProductIn(code=PRODUCT, name="Studio", requires=requires).model_dump())
+    policy = await catalog.create_policy(
+        world, by, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
+    )
+    (shown,), (key,) = await licenses.issue(world, by, LicenseIn(policy_id=policy.id).values())
+    ((_, code),) = await codes.create(world, by, shown.row.id, count=1, max_uses=1, expires_at=None)
+    password = world.entropy.secret("")[:24]
+    user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
+    await login.create_user(world, by, user.profile(), password)
+    await _publish(world, by)
+    return _lines(world.settings.public_url, key_path, key, code, password, shown.row.id)
+
+
+async def _publish(world: World, by: Actor) -> None:
+    document = await documents.create(world, by, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
+    draft = await versions.draft(world, by, document.row.id, VersionIn(change_class="material", label="1").model_dump())
+    version_id: UUID = draft.versions[0].id
+    for locale, text in TEXTS.items():
+        await texts.write(world, by, version_id, locale, text.model_dump())
+    await versions.publish(world, by, version_id, None, None)
+
+
+def _lines(base: str, key_path: Path, key: str, code: str, password: str, license_id: UUID) -> str:
+    """Ready to paste; they need no other tool than curl."""
+    login_body = json.dumps({"identifier": EMAIL, "password": password})
+    activation = json.dumps({"activation_code": code, "device": {"fingerprint": "my-laptop"}})
+    access = json.dumps({"product": PRODUCT, "license_key": key, "device": {"fingerprint": "my-laptop"}})
+    check = json.dumps({"product": PRODUCT, "license_key": key})
+    operator = f'-H "Authorization: Bearer $(cat {key_path})"'
+    return "\n".join(
+        [
+            "",
+            f"The demo: product {PRODUCT}, a license for three devices, the end user {EMAIL}. Paste into another terminal:",
+            "",
+            f"curl -s {base}/v1/licenses/validate -d '{check}'",
+            f"curl -s {base}/v1/access -d '{access}'",
+            f"curl -s {base}/v1/activations -d '{activation}'",
+            f"curl -s {base}/v1/login -d '{login_body}'",
+            f"curl -s {operator} {base}/v1/licenses/{license_id}/activations",
+        ]
+    )

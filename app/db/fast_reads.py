@@ -1,0 +1,215 @@
+"""The fast lane: one prepared statement straight through the driver, on connections that are kept for nothing else.
+
+Core still writes the SQL and converts values both ways; what is left out is what a single read does not need: a transaction (but for
+`snapshot`), a cursor, a turn of the pool, a reset. It refuses statements that are not complete when they are compiled (`IN` over a list).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Dialect
+from sqlalchemy.engine import result_tuple
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.types import TypeEngine
+from sqlalchemy.util import greenlet_spawn
+
+from app.base.problems import Problem
+from app.db import dialect
+from app.db.types import AnyRow, AnySelect
+from app.db.watchdog import Watch
+
+Convert = Callable[[Any], Any]
+Found = TypeVar("Found")
+Rows: TypeAlias = Callable[[AnySelect, Mapping[str, Any]], Awaitable[Sequence[AnyRow]]]
+"""Every row of a statement that was built once."""
+
+
+class LaneFault(Exception):
+    """A connection or a statement failed in the driver, whose own words are the cause. Whoever asked is not to blame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A statement in the words of one database: its text, how its parameters go in, and how its rows come out."""
+
+    text: str
+    given: Mapping[str, Any]
+    binds: Sequence[tuple[str, Convert | None]]
+    columns: Sequence[tuple[int, Convert]]
+    row: Callable[[Sequence[Any]], AnyRow]
+
+    @classmethod
+    def of(cls, statement: AnySelect, spoken: Dialect) -> "Prepared":
+        compiled = statement.compile(dialect=spoken)
+        if compiled.post_compile_params or compiled.literal_execute_params:
+            raise TypeError("the fast lane takes statements that are complete when they are compiled")
+        columns = statement.selected_columns
+        readers = [_kind(column.type, spoken).result_processor(spoken, None) for column in columns]
+        return cls(
+            text=compiled.string,
+            given={name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required},
+            binds=[(name, _kind(compiled.binds[name].type, spoken).bind_processor(spoken)) for name in compiled.positiontup or ()],
+            columns=[(place, reader) for place, reader in enumerate(readers) if reader is not None],
+            row=result_tuple(columns.keys()),
+        )
+
+    def values(self, parameters: Mapping[str, Any]) -> list[Any]:
+        told = {**self.given, **parameters}
+        return [told[name] if convert is None else convert(told[name]) for name, convert in self.binds]
+
+    def rows(self, raw: Sequence[Any]) -> list[AnyRow]:
+        return [self.row(self._read(list(each))) for each in raw]
+
+    def _read(self, values: list[Any]) -> tuple[Any, ...]:
+        for place, convert in self.columns:
+            values[place] = convert(values[place])
+        return tuple(values)
+
+
+def _kind(type_: TypeEngine[Any], spoken: Dialect) -> TypeEngine[Any]:
+    return type_.dialect_impl(spoken)
+
+
+class Kept:
+    """A connection of the lane, and what its driver has prepared on it."""
+
+    def __init__(self, connection: PoolProxiedConnection, spoken: Dialect) -> None:
+        self.connection = connection
+        self.driver: Any = connection.driver_connection
+        if spoken.name == "sqlite":
+            self.fetch, self.run = self._of_sqlite, self._run_in_sqlite
+        else:
+            self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watch.of(connection)
+        self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
+
+    async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+        return await self._in_sqlite(prepared.text, values)
+
+    async def _run_in_sqlite(self, text: str) -> None:
+        await self._in_sqlite(text, ())
+
+    async def _in_sqlite(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
+        try:
+            found: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one hop to the driver's thread and back
+        except Exception as error:
+            raise _told(error) from error
+        return found
+
+    async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+        with self._watched():
+            statement = self.statements.get(prepared)
+            if statement is None:
+                statement = self.statements[prepared] = await self.driver.prepare(prepared.text)
+            found: Sequence[Any] = await statement.fetch(*values)
+        return found
+
+    async def _run_in_postgresql(self, text: str) -> None:
+        with self._watched():
+            await self.driver.execute(text)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        self.watch.arm()
+        try:
+            yield
+        except Exception as error:
+            raise (PoolTimeout("the database did not answer in time") if self.watch.fired else _told(error)) from error
+        finally:
+            self.watch.rest()
+
+
+def _told(error: Exception) -> Exception:
+    """What the driver raised, for those who wait: that nothing came in time is final, with anything else there is another way."""
+    if isinstance(error, PoolTimeout | TimeoutError):
+        return error
+    return PoolTimeout("the database refused for now") if dialect.is_busy(error) else LaneFault()
+
+
+class Lane:
+    """At most `width` connections of the engine's pool, taken when they are first needed and kept until `close`.
+
+    A read waits `patience` seconds for its turn before the service calls itself busy.
+    """
+
+    def __init__(self, engine: AsyncEngine, width: int, patience: float) -> None:
+        self.engine = engine
+        self.width = width
+        self.patience = patience
+        self.turns = asyncio.Semaphore(width)
+        self.idle: list[Kept] = []
+        self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
+        self.begin = "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+    async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+        """Raises LaneFault, and the pool's TimeoutError when neither turn nor answer comes in time or the database is busy."""
+        await self._turn()
+        try:
+            return await self._rows(statement, parameters)
+        finally:
+            self.turns.release()
+
+    async def _turn(self) -> None:
+        if not self.turns.locked():
+            await self.turns.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(self.patience):
+                await self.turns.acquire()
+        except TimeoutError as late:
+            raise PoolTimeout("every connection of the fast lane is busy") from late
+
+    async def _rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+        async with self._kept() as kept:
+            return await self._found(kept, statement, parameters)
+
+    async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
+        """What `ask` finds by statements that all see one moment. Raises as `rows` does, and whatever `ask` refuses."""
+        await self._turn()
+        try:
+            async with self._kept() as kept:
+                await kept.run(self.begin)
+                refusal: Problem | None = None
+                try:
+                    found = await ask(partial(self._found, kept))
+                except Problem as problem:  # a refusal is no fault of the connection
+                    refusal = problem
+                await kept.run("COMMIT")
+        finally:
+            self.turns.release()
+        if refusal is not None:
+            raise refusal
+        return found
+
+    @asynccontextmanager
+    async def _kept(self) -> AsyncIterator[Kept]:
+        kept = self.idle.pop() if self.idle else await self._new()
+        try:
+            yield kept
+        except BaseException:  # also a caller who went away: nobody knows what the connection is in the middle of
+            await greenlet_spawn(kept.connection.invalidate)
+            raise
+        self.idle.append(kept)
+
+    async def _new(self) -> Kept:
+        try:
+            return Kept(await self.engine.raw_connection(), self.engine.dialect)
+        except Exception as error:
+            raise _told(error) from error
+
+    async def _found(self, kept: Kept, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+        prepared = self.prepared.get(statement)
+        if prepared is None:
+            prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)
+        return prepared.rows(await kept.fetch(prepared, prepared.values(parameters)))
+
+    async def close(self) -> None:
+        """Give the idle connections back to the pool, so that its end is theirs."""
+        while self.idle:
+            await greenlet_spawn(self.idle.pop().connection.close)

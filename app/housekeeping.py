@@ -1,0 +1,91 @@
+"""The one list of what goes by itself after its time, and the one who takes it out: beside the application, from its start to its end.
+
+Every replica does it; each batch is a transaction of its own that holds nobody up. Nothing depends on it for a right answer: whatever
+is past its time counts no more, whether its row is still there or not.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+from prometheus_client import Counter
+
+from app.agreements import retention as agreements
+from app.background.tasks import beside, rest
+from app.events import retention as events
+from app.licenses import retention as licenses
+from app.login import retention as login
+from app.mail import retention as mail
+from app.web import retention as web
+from app.webhooks import retention as webhooks
+from app.world import World
+
+EVERY = 600.0
+"""Seconds between two rounds."""
+PAUSE = 0.05
+"""Seconds between two batches, so that SQLite's other writers get their turn."""
+
+Step = Callable[[World], Awaitable[int]]
+"""Deletes a batch, in a transaction of its own; how many rows."""
+
+STEPS: dict[str, Step] = {
+    "kept_answers": web.kept_answers,
+    "failure_counts": web.failure_counts,
+    "logins": login.logins,
+    "refresh_tokens": login.refresh_tokens,
+    "passkey_ceremonies": login.passkey_ceremonies,
+    "device_codes": login.device_codes,
+    "sessions": login.sessions,
+    "one_time_tokens": login.one_time_tokens,
+    "throttles": login.throttles,
+    "enrolments": login.enrolments,
+    "letters": mail.letters,
+    "session_seats": licenses.session_seats,
+    "presentations": agreements.presentations,
+    "contexts": agreements.contexts,
+    "webhook_deliveries": webhooks.deliveries,
+    "login_events": lambda world: events.of_logins(world, webhooks.waited_for()),
+    "use_events": lambda world: events.of_use(world, webhooks.waited_for()),
+}
+"""What goes, by the name that the metric has for it. What others refer to comes after them."""
+
+PRUNED = Counter("licentia_pruned_rows_total", "Rows deleted because their time was over", ["what"])
+log = structlog.get_logger("licentia.housekeeping")
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[None]:
+    """Old rows go while the block runs. At its end a batch that is under way is finished first."""
+    async with beside(partial(_keep_house, world)):
+        yield
+
+
+async def _keep_house(world: World, leaving: asyncio.Event) -> None:
+    while not leaving.is_set():
+        await tidy(world, leaving)
+        await rest(leaving, EVERY)
+
+
+async def tidy(world: World, leaving: asyncio.Event | None = None) -> dict[str, int]:
+    """One round through the whole list; how many rows went, by what they were. A step that fails waits for the next round."""
+    leaving, gone = leaving or asyncio.Event(), dict[str, int]()
+    for what, step in STEPS.items():
+        try:
+            gone[what] = await _all(world, what, step, leaving)
+        except Exception as error:  # noqa: BLE001  a database that is away, above all: the next round may find it again
+            log.warning("housekeeping_waits", what=what, cause=type(error).__name__)
+    taken = {what: rows for what, rows in gone.items() if rows}
+    if taken:
+        log.info("pruned", **taken)
+    return taken
+
+
+async def _all(world: World, what: str, step: Step, leaving: asyncio.Event) -> int:
+    rows = 0
+    while not leaving.is_set() and (batch := await step(world)):
+        PRUNED.labels(what).inc(batch)
+        rows += batch
+        await rest(leaving, PAUSE)
+    return rows

@@ -1,0 +1,57 @@
+"""Forgetting what an end user used: assignments go, seats come free, devices lose their names. The seat's history keeps the user's id."""
+
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, union, update
+
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.licenses import claims, releases
+from app.licenses.models import Activation, ActivationCode, LicenseUser
+from app.security.sealing import token_digest
+from app.users.data_lifecycle import still_there
+from app.web.callers import Subject
+from app.web.problems import TokenInvalid
+from app.world import World
+
+_activations = table(Activation)
+
+
+async def hold(session: Session, user_id: UUID) -> None:
+    """Lock every license that the user is on or has a seat of, in one order. Before the user's row is taken (see `erase`)."""
+    assigned = select(LicenseUser.license_id).where(LicenseUser.user_id == user_id)
+    seated = select(Activation.license_id).where(Activation.user_id == user_id)
+    for license_id in sorted((await session.scalars(union(assigned, seated))).all()):
+        await claims.bump(session, license_id)
+
+
+async def present(session: Session, by: Subject | None) -> None:
+    """Whoever takes a seat as an end user is not erased before the seat is theirs. For whoever holds the license. Raises TokenInvalid."""
+    if by is not None and not await still_there(session, by.id):
+        raise TokenInvalid("The account was erased.")
+
+
+async def erase(session: Session, world: World, by: Actor, user: AnyRow) -> None:
+    """Take the user off every license, release their seats, revoke the codes that were for their address alone.
+
+    The caller holds the user's row, so whoever activates for them has committed or will find them gone; what was assigned or
+    taken since `hold` is locked here.
+    """
+    await hold(session, user.id)
+    gone = delete(LicenseUser).where(LicenseUser.user_id == user.id).returning(LicenseUser.license_id)
+    for license_id in (await session.scalars(gone)).all():
+        await record(session, world, "license.user_removed", by, ("license", license_id), user.id)
+    await releases.release(session, world, by, "user_erased", _activations.c.user_id == user.id)
+    for seat_id in (await session.scalars(select(Activation.id).where(Activation.user_id == user.id))).all():
+        await session.execute(update(_activations).where(_activations.c.id == seat_id).values(_nameless(world, seat_id)))
+    bound = update(ActivationCode).where(ActivationCode.email_folded == user.email_folded)
+    revoked = func.coalesce(ActivationCode.revoked_at, world.clock.now())
+    await session.execute(bound.values(revoked_at=revoked, email=None, email_folded=None))
+
+
+def _nameless(world: World, seat_id: UUID) -> dict[str, object]:
+    """A seat without its device. Its own id takes the fingerprint's place, so that rows stay apart; no token fits it any more."""
+    nobody = {"name": None, "platform": None, "app_version": None}
+    return {**nobody, "fingerprint": f"erased:{seat_id}", "token_hash": token_digest(world.entropy.secret("")), "token_sealed": ""}

@@ -1,0 +1,1 @@
+"""Issuing licenses and changing them: for operators."""

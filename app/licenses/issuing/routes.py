@@ -1,0 +1,116 @@
+"""`/v1/licenses`, for operators: issue, find, change, and who may use them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Response
+
+from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
+from app.licenses import members
+from app.licenses.issuing import lifecycle, search, service
+from app.licenses.problems import (
+    LicenseClockNotStarted,
+    LicenseDatesImpossible,
+    LicenseExternalIdTaken,
+    LicenseKeyTaken,
+    LicenseNotFound,
+    LicenseRevoked,
+    UserLimitReached,
+)
+from app.licenses.schemas import KeyIn, LicenseIn, LicenseIssued, LicenseOut, LicensePatch, LicensesIssued, Status
+from app.users.problems import UserErased, UserNotFound
+from app.web.callers import Operates, Operator, TheWorld
+from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
+from app.web.paging import Window, window
+from app.web.problems import ScopeMissing
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+
+router = new_router("licenses")
+Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
+Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
+Wanted = Annotated[Window, Depends(window)]
+
+
+@router.post(
+    "/v1/licenses",
+    status_code=201,
+    responses=refuses(
+        ScopeMissing, PolicyNotFound, CustomerNotFound, UserNotFound, UserErased, UserLimitReached, LicenseExternalIdTaken, LicenseKeyTaken,
+        LicenseDatesImpossible, PolicyContradiction, RequirementImpossible,
+    ),
+)  # fmt: skip
+async def issue(world: TheWorld, by: Writes, body: LicenseIn, response: Response) -> LicenseIssued | LicensesIssued:
+    """Issue a license; with `count`, that many, all or none. The keys are shown this once."""
+    shown, keys = await service.issue(world, by.actor, body.values())
+    now = world.clock.now()
+    issued = [LicenseIssued.shown(each, now, key=key) for each, key in zip(shown, keys, strict=True)]
+    if body.count is not None:
+        return LicensesIssued(data=issued)
+    response.headers["Location"] = f"/v1/licenses/{issued[0].id}"
+    return issued[0]
+
+
+@router.get("/v1/licenses", responses=refuses(ScopeMissing))
+async def list_licenses(
+    world: TheWorld,
+    by: Reads,
+    wanted: Wanted,
+    product: Annotated[Slug | None, Query()] = None,
+    policy: Annotated[UUID | None, Query()] = None,
+    customer: Annotated[UUID | None, Query()] = None,
+    user: Annotated[UUID | None, Query()] = None,
+    status: Annotated[Status | None, Query()] = None,
+    key_last4: Annotated[Line | None, Query(min_length=4, max_length=4)] = None,
+    external_id: Annotated[ExternalId | None, Query()] = None,
+    expires_before: Annotated[InstantIn | None, Query()] = None,
+    q: Annotated[Line | None, Query(max_length=200)] = None,
+) -> Page[LicenseOut]:
+    """Newest first. `q`: words in the external id, the customer's or a user's name or address; or the end of the key."""
+    filters = {
+        "product": product, "policy": policy, "customer": customer, "user": user, "status": status, "key_last4": key_last4,
+        "external_id": external_id, "expires_before": expires_before, "q": q,
+    }  # fmt: skip
+    shown, cursor = await search.licenses(world, wanted, filters)
+    now = world.clock.now()
+    return Page(data=[LicenseOut.shown(each, now) for each in shown], next_cursor=cursor)
+
+
+@router.post("/v1/licenses/lookup", responses=refuses(ScopeMissing, LicenseNotFound))
+async def lookup(world: TheWorld, by: Reads, body: KeyIn) -> LicenseOut:
+    """Find a license by its full key, for support."""
+    return LicenseOut.shown(await service.lookup(world, body.license_key), world.clock.now())
+
+
+@router.get("/v1/licenses/{license_id}", responses=refuses(ScopeMissing, LicenseNotFound))
+async def get_license(world: TheWorld, by: Reads, license_id: UUID) -> LicenseOut:
+    return LicenseOut.shown(await service.license_(world, license_id), world.clock.now())
+
+
+@router.patch(
+    "/v1/licenses/{license_id}",
+    responses=refuses(
+        ScopeMissing, LicenseNotFound, LicenseRevoked, LicenseExternalIdTaken, LicenseClockNotStarted, LicenseDatesImpossible,
+        PolicyContradiction,
+        RequirementImpossible,
+    ),
+)  # fmt: skip
+async def change_license(world: TheWorld, by: Writes, license_id: UUID, body: LicensePatch) -> LicenseOut:
+    """Change the expiry, the overrides, the external id, the metadata. Absent fields stay."""
+    shown = await service.change(world, by.actor, license_id, body.model_dump(exclude_unset=True))
+    return LicenseOut.shown(shown, world.clock.now())
+
+
+@router.put(
+    "/v1/licenses/{license_id}/users/{user_id}",
+    responses=refuses(ScopeMissing, LicenseNotFound, LicenseRevoked, UserNotFound, UserErased, UserLimitReached),
+)
+async def add_user(world: TheWorld, by: Writes, license_id: UUID, user_id: UUID) -> LicenseOut:
+    """Let an end user use the license without its key."""
+    return LicenseOut.shown(await lifecycle.add_user(world, by.actor, license_id, user_id), world.clock.now())
+
+
+@router.delete("/v1/licenses/{license_id}/users/{user_id}", status_code=204, responses=refuses(ScopeMissing, LicenseNotFound))
+async def remove_user(world: TheWorld, by: Writes, license_id: UUID, user_id: UUID) -> None:
+    """Take an end user off the license; that user's seats are released with it."""
+    await members.remove(world, by.actor, license_id, user_id)

@@ -1,0 +1,239 @@
+"""Issuing, showing and changing licenses (operators), and checking one (applications)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.base.durations import Duration
+from app.base.problems import at
+from app.catalog import rules as catalog
+from app.catalog.models import Customer, Policy, Product, Starts
+from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
+from app.catalog.service import possible
+from app.db import dialect
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.licenses import claims, facts, guess_limits, members, rules, usage
+from app.licenses.keys import Minted, key_digest, key_prefix, mint_key, own_key
+from app.licenses.models import License, LicenseUser
+from app.licenses.problems import (
+    LicenseClockNotStarted,
+    LicenseDatesImpossible,
+    LicenseExternalIdTaken,
+    LicenseKeyTaken,
+    LicenseNotFound,
+    LicenseRevoked,
+)
+from app.licenses.rules import Asked, Standing, Verdict
+from app.licenses.usage import Used
+from app.observability.counters import decided
+from app.world import World
+
+Values = dict[str, Any]
+_licenses = table(License)
+ROWS = (
+    select(*_licenses.columns, Policy.product_id, Product.code.label("product"))
+    .join(Policy, Policy.id == License.policy_id)
+    .join(Product, Product.id == Policy.product_id)
+)
+_one = ROWS.where(License.id == bindparam("the_id"))
+_policy = (
+    select(*table(Policy).columns, Product.code.label("product"), Product.requires.label("product_requires"))
+    .join(Product, Product.id == Policy.product_id)
+    .where(Policy.id == bindparam("the_id"))
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A license as an operator sees it: its row, its standing, its assigned users, and its meters in their current periods."""
+
+    row: AnyRow
+    facts: Standing
+    users: Sequence[UUID]
+    usage: Mapping[str, Used]
+
+
+async def policy_of(session: Session, policy_id: UUID | None) -> AnyRow:
+    """The policy with its product's `product` code and `product_requires`. Raises PolicyNotFound."""
+    row = (await session.execute(_policy, {"the_id": policy_id})).one_or_none()
+    if row is None:
+        raise PolicyNotFound
+    return row
+
+
+def coherent(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
+    """Refuse overrides that contradict the policy. Raises PolicyContradiction, RequirementImpossible."""
+    if (found := catalog.contradiction({**policy._mapping, **overrides})) is not None:
+        field, sentence = found
+        raise PolicyContradiction(sentence, at(f"/overrides/{field}", PolicyContradiction.code, sentence))
+    whole = [*policy.product_requires, *policy.requires, *overrides.get("requires", ())]
+    possible(whole, policy.seat_by, passkeys=passkeys)
+
+
+async def issue(world: World, by: Actor, values: Values) -> tuple[list[Shown], list[str]]:
+    """New licenses and their keys, shown this once; all or none. Usable when this returns (R51).
+
+    `count` of them (None: one), or one with the vendor's own `key`. Their dates are frozen here, unless the first activation
+    starts the clock.
+    """
+    values = dict(values)
+    users, key, count = values.pop("users"), values.pop("key"), values.pop("count") or 1
+    lookup = world.keys.lookup
+    try:
+        async with world.db.write() as session:
+            policy = await policy_of(session, values["policy_id"])
+            coherent(policy, values["overrides"], passkeys=world.settings.passkeys)
+            if values["customer_id"] is not None and not await _customer_there(session, values["customer_id"]):
+                raise CustomerNotFound
+            prefix = key_prefix(policy.product)
+            minted = [own_key(lookup, key) if key else mint_key(world.entropy, lookup, prefix) for _ in range(count)]
+            terms = {**values, **dates(values, policy, world.clock.now()), "duration": policy.duration, "grace": policy.grace}
+            rows = [{**terms, **_new(world, each)} for each in minted]
+            await session.execute(insert(_licenses), rows)
+            for row in rows:
+                await record(session, world, "license.issued", by, ("license", row["id"]), policy=str(policy.id))
+                for user_id in dict.fromkeys(users):
+                    max_users = values["overrides"].get("max_users", policy.max_users)
+                    await members.assign(session, world, by, row["id"], user_id, max_users)
+            return await _in_order(session, world, [row["id"] for row in rows]), [each.text for each in minted]
+    except IntegrityError as error:
+        raise _named(error) from error
+
+
+def _new(world: World, minted: Minted) -> Values:
+    return {
+        "id": world.entropy.identifier(),
+        "key_hash": minted.digest,
+        "key_last4": minted.last4,
+        "rev": 0,
+        "created_at": world.clock.now(),
+    }
+
+
+def dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool | None = None) -> Values:
+    """`starts_at`, `expires_at` and `grace_until` by the policy; all null while the clock waits for the first activation.
+
+    `waits` None: it does if the policy says so and no date was given. Raises LicenseDatesImpossible.
+    """
+    if waits is None:
+        waits = policy.starts == Starts.FIRST_ACTIVATION and given["starts_at"] is None and given["expires_at"] is None
+    starts = given["starts_at"] or now
+    try:
+        expires = given["expires_at"] or (Duration.parse(policy.duration).after(starts) if policy.duration else None)
+        grace = Duration.parse(policy.grace).after(expires) if policy.grace and expires else None
+    except OverflowError as beyond:
+        raise LicenseDatesImpossible from beyond
+    if expires is not None and expires <= starts:
+        raise LicenseDatesImpossible
+    if waits:
+        return {"starts_at": None, "expires_at": None, "grace_until": None}
+    return {"starts_at": starts, "expires_at": expires, "grace_until": grace}
+
+
+def _named(error: IntegrityError) -> Exception:
+    if dialect.breaks(error, _licenses, "key_hash"):
+        return LicenseKeyTaken()
+    return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
+
+
+async def _customer_there(session: Session, customer_id: UUID) -> bool:
+    return await session.scalar(select(Customer.id).where(Customer.id == customer_id)) is not None
+
+
+async def shown(session: Session, world: World, license_id: UUID) -> Shown:
+    row = (await session.execute(_one, {"the_id": license_id})).one_or_none()
+    if row is None:
+        raise LicenseNotFound
+    return (await all_shown(session, world, [row]))[0]
+
+
+async def _in_order(session: Session, world: World, ids: Sequence[UUID]) -> list[Shown]:
+    rows = {row.id: row for row in await session.execute(ROWS.where(License.id.in_(ids)))}
+    return await all_shown(session, world, [rows[license_id] for license_id in ids])
+
+
+async def all_shown(session: Session, world: World, rows: Sequence[AnyRow]) -> list[Shown]:
+    ids = [row.id for row in rows]
+    now = world.clock.now()
+    found = await session.execute(facts.BY_LICENSES, {**facts.facts(now), "license_ids": ids})
+    standings = {row.id: facts.read(row) for row in found}
+    users: dict[UUID, list[UUID]] = {license_id: [] for license_id in ids}
+    listed = select(LicenseUser.license_id, LicenseUser.user_id).where(LicenseUser.license_id.in_(ids))
+    for pair in await session.execute(listed.order_by(LicenseUser.added_at)):
+        users[pair.license_id].append(pair.user_id)
+    used = await usage.of(session, list(standings.values()), now)
+    return [Shown(row, standings[row.id], users[row.id], used[row.id]) for row in rows]
+
+
+async def license_(world: World, license_id: UUID) -> Shown:
+    async with world.db.lookup() as session:
+        return await shown(session, world, license_id)
+
+
+async def lookup(world: World, key: str) -> Shown:
+    """The license with this key, of whatever product. Raises LicenseNotFound."""
+    async with world.db.lookup() as session:
+        digest = key_digest(world.keys.lookup, key)
+        license_id = await session.scalar(select(License.id).where(License.key_hash == digest))
+        if license_id is None:
+            raise LicenseNotFound
+        return await shown(session, world, license_id)
+
+
+async def change(world: World, by: Actor, license_id: UUID, changes: Values) -> Shown:
+    """Change what the operator may: expiry, overrides, external id, metadata. Raises LicenseNotFound and what each field can."""
+    try:
+        async with world.db.write() as session:
+            await claims.bump(session, license_id)
+            it = await claims.known(session, license_id, world.clock.now())
+            values = dict(changes)
+            if it.revoked_at is not None and values.keys() & {"expires_at", "overrides"}:
+                raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
+            if "overrides" in values:
+                coherent(await policy_of(session, it.policy_id), values["overrides"], passkeys=world.settings.passkeys)
+            if "expires_at" in values:
+                values |= _moved_expiry(it, values["expires_at"])
+            if values:
+                await session.execute(update(_licenses).where(License.id == license_id).values(values))
+                await record(session, world, "license.changed", by, ("license", license_id), fields=sorted(changes))
+            return await shown(session, world, license_id)
+    except IntegrityError as error:
+        raise _named(error) from error
+
+
+def _moved_expiry(it: Standing, expires: datetime | None) -> Values:
+    if it.starts_at is None:
+        raise LicenseClockNotStarted
+    if expires is not None and expires <= it.starts_at:
+        raise LicenseDatesImpossible
+    try:
+        return {"expires_at": expires, "grace_until": Duration.parse(it.grace).after(expires) if it.grace and expires else None}
+    except OverflowError as beyond:
+        raise LicenseDatesImpossible from beyond
+
+
+async def validate(
+    world: World, ip: str | None, key: str, product: str, asked: Asked, user_id: UUID | None
+) -> tuple[Standing | None, Verdict]:
+    """Judge a key. A pure read of one statement: never takes a seat, never starts a clock; only a wrong key leaves a trace."""
+    now = world.clock.now()
+    parameters = facts.facts(
+        now, fingerprint=asked.fingerprint, user_id=user_id, product=product, key_hash=key_digest(world.keys.lookup, key)
+    )
+    row = await world.db.one(facts.BY_KEY, parameters)
+    if row is None:
+        await guess_limits.failed(world, ip, key)
+        found, verdict = None, Verdict((rules.not_found(),), (), None)
+    else:
+        found = facts.read(row)
+        verdict = rules.judge(found, asked, now)
+    decided("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
+    return found, verdict

@@ -1,0 +1,1 @@
+"""Device seats: activation, release and activation codes."""

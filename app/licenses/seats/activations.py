@@ -1,0 +1,94 @@
+"""Finding seats, telling whose a token is, and giving seats back: always allowed, in every state of the license (R3)."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, or_, select
+
+from app.catalog.models import Policy
+from app.db.base import table
+from app.db.types import AnyRow
+from app.events.service import Actor
+from app.licenses import claims, guess_limits, releases
+from app.licenses.keys import key_digest
+from app.licenses.models import Activation, License
+from app.licenses.problems import ActivationNotFound, LicenseNotFound
+from app.licenses.seats.service import SHOWN, live
+from app.security.sealing import token_digest
+from app.web.callers import Device, EndUser, Operator
+from app.web.paging import Window, page
+from app.world import World
+
+_activations = table(Activation)
+_owner = (
+    select(_activations.c.license_id, _activations.c.user_id, License.key_hash, License.overrides, Policy.self_service)
+    .join(License, License.id == _activations.c.license_id)
+    .join(Policy, Policy.id == License.policy_id)
+    .where(_activations.c.id == bindparam("the_id"))
+)
+_license = select(_activations.c.license_id).where(_activations.c.id == bindparam("the_id"))
+_holder = select(_activations.c.id, _activations.c.license_id, _activations.c.released_at, _activations.c.activated_at).where(
+    _activations.c.token_hash == bindparam("the_token")
+)
+
+
+async def release(world: World, ip: str | None, caller: Operator | EndUser | Device | None, activation_id: UUID, key: str | None) -> None:
+    """Give a seat back. Releasing again changes nothing. Raises ActivationNotFound, for strangers too."""
+    try:
+        async with world.db.write() as session:
+            license_id = await session.scalar(_license, {"the_id": activation_id})
+            if license_id is None:
+                raise ActivationNotFound
+            await claims.bump(session, license_id)
+            seat = (await session.execute(_owner, {"the_id": activation_id})).one()
+            if not _may_release(world, caller, seat, activation_id, key):
+                raise ActivationNotFound
+            actor = caller.actor if caller else Actor("anonymous")
+            await releases.release(session, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
+    except ActivationNotFound:
+        if key is not None:
+            await guess_limits.failed(world, ip, key)
+        raise
+
+
+def _may_release(world: World, caller: Operator | EndUser | Device | None, seat: AnyRow, activation_id: UUID, key: str | None) -> bool:
+    if isinstance(caller, Operator):
+        caller.must("licenses:write")
+        return True
+    if isinstance(caller, EndUser) and seat.user_id == caller.id:
+        return True
+    if isinstance(caller, Device) and caller.activation_id == activation_id:
+        return True
+    self_service = seat.overrides.get("self_service", seat.self_service)
+    return bool(key is not None and self_service and key_digest(world.keys.lookup, key) == seat.key_hash)
+
+
+async def holder(world: World, token: str) -> Device | None:
+    """Whose activation token this is; `released` seats answer too, so that giving back twice is no error."""
+    row = await world.db.one(_holder, {"the_token": token_digest(token)})
+    return Device(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
+
+
+async def listed(
+    world: World,
+    window: Window,
+    *,
+    license_id: UUID | None = None,
+    fingerprint: str | None = None,
+    user_id: UUID | None = None,
+    live_only: bool | None = None,
+) -> tuple[Sequence[AnyRow], str | None]:
+    """Seats, newest first. Released ones are hidden (R27) unless `live_only` is False, which asks for those that are not live."""
+    now = world.clock.now()
+    c = _activations.c
+    statement: Any = live(now) if live_only else SHOWN.where(c.released_at.is_(None))
+    if live_only is False:
+        statement = SHOWN.where(or_(c.released_at.is_not(None), c.lease_expires_at <= now))
+    for column, value in ((c.license_id, license_id), (c.fingerprint, fingerprint), (c.user_id, user_id)):
+        if value is not None:
+            statement = statement.where(column == value)
+    async with world.db.read() as session:
+        if license_id is not None and not await claims.there(session, license_id):
+            raise LicenseNotFound
+        return await page(session, statement, Activation.id, window)

@@ -1,0 +1,287 @@
+"""Taking and keeping a seat. No limit is ever exceeded: every change first bumps the license's row."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, insert, or_, select, update
+
+from app.base.durations import instant_text
+from app.base.problems import Fact, Problem
+from app.catalog.models import SeatBy
+from app.catalog.rules import BY_USER
+from app.db.base import table
+from app.db.database import Session, afterwards
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.licenses import claims, data_lifecycle, guess_limits, members, rules
+from app.licenses import facts as standing
+from app.licenses.claims import Claim
+from app.licenses.models import Activation
+from app.licenses.problems import (
+    ActivationCodeInvalid,
+    ActivationNotFound,
+    DeviceRequired,
+    LoginRequired,
+    SeatLimitReached,
+    SeatsNotUsed,
+)
+from app.licenses.rules import Seat, Standing
+from app.licenses.seats import codes, first_activation
+from app.observability.counters import seat_refused, seat_taken
+from app.security.sealing import Place, token_digest
+from app.web.callers import Device, Subject
+from app.web.problems import TokenInvalid
+from app.world import World
+
+PREFIX = "act_"
+BURIED_AFTER = timedelta(days=1)
+_activations = table(Activation)
+_COLUMNS = [
+    _activations.c[name]
+    for name in (
+        "id", "license_id", "user_id", "fingerprint", "name", "platform", "app_version", "lease_expires_at", "activated_at",
+        "last_seen_at", "released_at", "release_reason",
+    )
+]  # fmt: skip
+SHOWN = select(*_COLUMNS)
+_new_seat = insert(_activations).returning(*_COLUMNS)
+_same_seat = update(_activations).where(_activations.c.id == bindparam("the_id")).returning(*_COLUMNS, _activations.c.token_sealed)
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """The device as its application names it. Compared exactly, by `fingerprint` alone."""
+
+    fingerprint: str
+    name: str | None = None
+    platform: str | None = None
+    app_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """A live seat: its row, its token, the license's standing with this seat counted, and whether it was taken just now."""
+
+    row: AnyRow
+    token: str = field(repr=False)
+    standing: Standing
+    new: bool
+
+
+async def activate(world: World, ip: str | None, by: Subject | None, *, claim: Claim, code: str | None, device: DeviceFacts | None) -> Held:
+    """Take a seat by claim or by code, or find that this device already holds one (which costs nothing and always wins, R25)."""
+    async with guess_limits.counted(world, ip, claim.key, code), world.db.write() as session:
+        return await _activated(session, world, by, claim, code, device)
+
+
+async def _activated(
+    session: Session, world: World, by: Subject | None, claim: Claim, code: str | None, device: DeviceFacts | None
+) -> Held:
+    redeemed = await codes.find(session, world, code) if code is not None else None
+    it, now = await _locked(session, world, claim, redeemed, by, device)
+    await data_lifecycle.present(session, by)
+    joins = redeemed is not None and by is not None and not it.assigned
+    if joins:
+        it = replace(it, assigned=True)
+    _seatable(it, by, device, now)
+    live = it.seat if it.seat is not None and it.seat.live(now) and it.seat_by != SeatBy.SESSION else None
+    if redeemed is not None:
+        await codes.bound(session, redeemed, by)
+        await _redeemed(session, it, redeemed.id, now, free=live is not None and not joins)
+    if joins and by is not None:
+        await members.assign(session, world, by.actor, it.license_id, by.id, it.max_users)
+    if live is not None:
+        return await refreshed(session, world, it, live, device, by)
+    return await _take(session, world, it, device, by, redeemed.id if redeemed is not None else None)
+
+
+async def _redeemed(session: Session, it: Standing, code_id: UUID, now: datetime, *, free: bool) -> None:
+    """Spend the code, unless this is no new use of it. The seat that it took is paid for, also when its lease ran out; a device
+    that is in costs nothing, but a code that is worth nothing opens nothing."""
+    seat = it.seat if it.seat_by != SeatBy.SESSION else None
+    paid = seat is not None and seat.released_at is None and seat.code_id == code_id
+    if not paid and not free:
+        await codes.spend(session, code_id, now)
+    elif not paid:
+        await codes.usable(session, code_id, now)
+
+
+async def _locked(
+    session: Session, world: World, claim: Claim, redeemed: AnyRow | None, by: Subject | None, device: DeviceFacts | None
+) -> tuple[Standing, datetime]:
+    fingerprint = device.fingerprint if device else None
+    if redeemed is None:
+        return await claims.locked(session, world, claim, by, fingerprint)
+    await claims.bump(session, redeemed.license_id)
+    now = world.clock.now()
+    facts = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=redeemed.license_id)
+    it = await standing.standing(session, standing.BY_LICENSE, facts)
+    if it is None or claim.product not in {None, it.product}:
+        raise ActivationCodeInvalid  # a code of another product is an unknown one (R5)
+    return it, now
+
+
+def _seatable(it: Standing, by: Subject | None, device: DeviceFacts | None, now: datetime) -> None:
+    claims.usable(it, by, now)
+    if it.seat_by == SeatBy.NONE:
+        raise SeatsNotUsed
+    if it.seat_by in BY_USER and by is None:
+        raise LoginRequired("The license seats its end users; log in and send the access token.")
+    if it.seat_by != SeatBy.USER and device is None:
+        raise DeviceRequired
+
+
+async def refreshed(
+    session: Session, world: World, it: Standing, seat: Seat, device: DeviceFacts | None = None, by: Subject | None = None
+) -> Held:
+    """The seat with its lease renewed, with what the device says of itself and whose it is by now; its token stays."""
+    now = world.clock.now()
+    told: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
+    told.pop("fingerprint", None)
+    if by is not None:
+        told["user_id"] = by.id
+    values = {**told, "last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
+    row = (await session.execute(_same_seat, {"the_id": seat.id, **values})).one()
+    return _held(it, row, world.keys.sealer.open(row.token_sealed, _place(seat.id)).decode(), new=False)
+
+
+async def _take(session: Session, world: World, it: Standing, device: DeviceFacts | None, by: Subject | None, code_id: UUID | None) -> Held:
+    """Take a free seat, in this device's own row if it has been here before (R24, R26)."""
+    if not rules.seat_free(it):
+        raise await full(session, world, it, by)
+    now = world.clock.now()
+    if it.trial and device is not None:
+        await first_activation.try_out(session, world, it, device.fingerprint)
+    if it.starts_at is None:
+        it = await first_activation.start_clock(session, world, it, now)
+    if it.seat_by == SeatBy.SESSION:
+        await _bury_lapsed(session, it.license_id, now)
+    again = it.seat is not None and it.seat_by != SeatBy.SESSION
+    seat_id = it.seat.id if it.seat is not None and again else world.entropy.identifier()
+    token = world.entropy.secret(PREFIX)
+    values = {
+        **_facts(it, device),
+        "user_id": by.id if by else None,
+        "activation_code_id": code_id,
+        "token_hash": token_digest(token),
+        "token_sealed": world.keys.sealer.seal(token.encode(), _place(seat_id)),
+        "lease_expires_at": rules.lease_end(it.lease, now),
+        "activated_at": now,
+        "last_seen_at": now,
+        "released_at": None,
+        "release_reason": None,
+    }
+    if again:
+        row = (await session.execute(_same_seat, {"the_id": seat_id, **values})).one()
+    else:
+        fresh = {"id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, by, seat_id), "created_at": now}
+        row = (await session.execute(_new_seat, {**values, **fresh})).one()
+    actor = by.actor if by else Actor("device", seat_id)
+    afterwards(session, seat_taken.inc)
+    await record(session, world, "activation.taken", actor, ("activation", seat_id), by.id if by else None, license=str(it.license_id))
+    return _held(replace(it, seats_used=it.seats_used + 1), row, token, new=True)
+
+
+def _facts(it: Standing, device: DeviceFacts | None) -> dict[str, Any]:
+    told = vars(device or DeviceFacts(""))
+    return {**told, "fingerprint": ""} if it.seat_by == SeatBy.USER else dict(told)
+
+
+def _user_key(it: Standing, by: Subject | None, seat_id: UUID) -> str:
+    if it.seat_by == SeatBy.SESSION:
+        return str(seat_id)
+    return str(by.id) if by is not None and it.seat_by in BY_USER else ""
+
+
+async def _bury_lapsed(session: Session, license_id: UUID, now: datetime) -> None:
+    """Processes die without a word and are never the same again: a day after its lease, a seat of theirs is past for good."""
+    c = _activations.c
+    lapsed = update(_activations).where(c.license_id == license_id, c.released_at.is_(None), c.lease_expires_at <= now - BURIED_AFTER)
+    await session.execute(lapsed.values(released_at=c.lease_expires_at, release_reason="lapsed"))
+
+
+def _held(it: Standing, row: AnyRow, token: str, *, new: bool) -> Held:
+    return Held(row, token, replace(it, seat=Seat(row.id, row.fingerprint, row.lease_expires_at, None)), new)
+
+
+async def full(session: Session, world: World, it: Standing, by: Subject | None) -> Problem:
+    """The refusal, with the seats that are in the way where the policy lets the holder give them back."""
+    seat_refused.inc()
+    facts: dict[str, Fact] = {"seats": {"used": it.seats_used, "limit": it.seat_limit}}
+    if it.self_service:
+        in_the_way = live(world.clock.now()).where(_activations.c.license_id == it.license_id)
+        if it.seat_by == SeatBy.DEVICE_PER_USER and by is not None:
+            in_the_way = in_the_way.where(_activations.c.user_key == str(by.id))
+        rows = await session.execute(in_the_way.order_by(_activations.c.id.desc()).limit(200))
+        facts["activations"] = [
+            {
+                "id": str(row.id),
+                "fingerprint": row.fingerprint or None,
+                "name": row.name,
+                "platform": row.platform,
+                "last_seen_at": instant_text(row.last_seen_at),
+            }
+            for row in rows
+        ]
+    return SeatLimitReached("Release a device or buy more seats.", facts)
+
+
+def live(now: datetime) -> Any:
+    lease = _activations.c.lease_expires_at
+    return SHOWN.where(_activations.c.released_at.is_(None), or_(lease.is_(None), lease > now))
+
+
+def _place(seat_id: UUID) -> Place:
+    return Place("activations", "token_sealed", seat_id)
+
+
+async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> Held:
+    """Renew the lease; a lapsed device takes its seat again if one is free (R23). Raises SeatLimitReached and the standing's own."""
+    async with world.db.write() as session:
+        it, now = await _locked_seat(session, world, by, activation_id)
+        seat = it.seat
+        if seat is None or seat.released_at is not None:
+            raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, Device) else ActivationNotFound
+        user = by if isinstance(by, Subject) else None
+        claims.usable(it, user, now)
+        if not seat.live(now):
+            if not rules.seat_free(it):
+                raise await full(session, world, it, user)
+            it = replace(it, seats_used=it.seats_used + 1)
+            afterwards(session, seat_taken.inc)
+            await record(session, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
+        held = await refreshed(session, world, it, seat)
+        if isinstance(by, Device) and held.row.activated_at != by.since:
+            raise TokenInvalid("The seat was taken anew; use the token of that.")  # given back and taken between look and lock
+        return held
+
+
+async def _locked_seat(session: Session, world: World, by: Device | Subject, activation_id: UUID) -> tuple[Standing, datetime]:
+    if isinstance(by, Device):
+        if by.activation_id != activation_id:
+            raise ActivationNotFound
+        license_id: UUID | None = by.license_id
+    else:
+        mine = select(_activations.c.license_id).where(_activations.c.id == activation_id, _activations.c.user_id == by.id)
+        license_id = await session.scalar(mine)
+    if license_id is None:
+        raise ActivationNotFound
+    await claims.bump(session, license_id)
+    now = world.clock.now()
+    it = await standing.standing(session, standing.BY_SEAT, standing.facts(now, license_id=license_id, seat_id=activation_id))
+    if it is None:
+        raise ActivationNotFound
+    return it, now
+
+
+async def renew_live(session: Session, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
+    """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
+    await claims.bump(session, license_id)
+    now = world.clock.now()
+    still_live = or_(_activations.c.lease_expires_at.is_(None), _activations.c.lease_expires_at > now)
+    still = (_activations.c.id == seat.id, _activations.c.released_at.is_(None), still_live)
+    until = rules.lease_end(lease, now)
+    renewed = await session.execute(update(_activations).where(*still).values(last_seen_at=now, lease_expires_at=until))
+    return replace(seat, lease_expires_at=until) if renewed.rowcount else None

@@ -1,0 +1,1 @@
+"""Using a license: validation, usage and offline files."""

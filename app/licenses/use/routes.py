@@ -1,0 +1,71 @@
+"""`POST /v1/licenses/validate`, `/v1/usage`, `/v1/offline-files`"""
+
+from fastapi import Response
+
+from app.licenses import usage
+from app.licenses.issuing import service
+from app.licenses.problems import (
+    DeviceRequired,
+    LeaseExpired,
+    LicenseExpired,
+    LicenseNotFound,
+    LicenseNotStarted,
+    LicenseRevoked,
+    LicenseSuspended,
+    LoginRequired,
+    MeterNotFound,
+    NotActivated,
+    UsageLimitReached,
+    UserDisabled,
+    UserNotAssigned,
+)
+from app.licenses.rules import Asked
+from app.licenses.schemas import Usage
+from app.licenses.use import offline
+from app.licenses.use.schemas import OfflineIn, UsageIn, Validated, ValidateIn
+from app.web.callers import LiveAsker, MaybeSubject, TheOrigin, TheWorld, device_or_nobody, subject_of
+from app.web.problems import SubjectTokenRequired, TooManyAttempts
+from app.web.routing import VERDICT, refuses
+from app.web.routing import router as new_router
+
+router = new_router("licenses")
+STANDINGS = (LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserDisabled, UserNotAssigned)
+COMMON = (LicenseNotFound, *STANDINGS, LeaseExpired, LoginRequired, SubjectTokenRequired, TooManyAttempts)
+
+
+class Jws(Response):
+    """A compact JWS under its own media type (RFC 7515 section 9.2.1)."""
+
+    media_type = "application/jose"
+
+
+@router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts))
+async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ValidateIn) -> Validated:
+    """May this key be used, here, now? A verdict, also when it is no; a pure read. Wrong keys are counted."""
+    asked = Asked(body.device.fingerprint if body.device else None, body.features, caller is not None)
+    found, verdict = await service.validate(world, origin.ip, body.license_key, body.product, asked, caller.id if caller else None)
+    return Validated.of(found, verdict, world.clock.now(), body.nonce)
+
+
+@router.post("/v1/usage", responses=refuses(*COMMON, NotActivated, MeterNotFound, UsageLimitReached))
+async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: UsageIn) -> Usage:
+    """Count usage, all of it or nothing. Send an `Idempotency-Key`, and a retry counts once."""
+    claim = body.claim(device_or_nobody(caller))
+    return Usage.model_validate(await usage.add(world, origin.ip, subject_of(caller), claim, body.meter, body.add))
+
+
+@router.post(
+    "/v1/offline-files",
+    status_code=201,
+    response_class=Jws,
+    responses={
+        201: {"description": "A compact JWS (`typ: offline-license+jwt`)"},
+        **refuses(*COMMON, DeviceRequired, NotActivated),
+    },
+)  # fmt: skip
+async def issue_offline_file(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: OfflineIn) -> Response:
+    """What the license allows this device, signed, for where there is no network. The public keys verify it."""
+    fingerprint = body.device.fingerprint if body.device else None
+    claim = body.claim(device_or_nobody(caller))
+    file = await offline.issue(world, origin.ip, subject_of(caller), claim, fingerprint, body.ttl, body.nonce)
+    return Jws(file + "\n", 201)

@@ -1,0 +1,1 @@
+"""Accounts: registration, mailbox verification and password reset."""

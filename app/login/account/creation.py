@@ -1,0 +1,59 @@
+"""Making end users, with a password, with a hash that another system made, or with neither."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from app.db.types import AnyRow
+from app.events.service import Actor
+from app.login.factors import passwords
+from app.login.sessions.service import look_up
+from app.security.foreign_hashes import dearness
+from app.users import service as users
+from app.web.callers import EndUser
+from app.world import World
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What an account is made with: a password as typed, or a hash of one; and whether it has to be changed at the first login."""
+
+    password: str | None = field(default=None, repr=False)
+    imported: str | None = field(default=None, repr=False)
+    must_change: bool = False
+
+
+async def create_user(world: World, by: Actor, values: dict[str, Any], given: Credential | str | None = None) -> AnyRow:
+    """A new end user. Raises EmailTaken, UserExternalIdTaken, Malformed, Busy."""
+    credential = given if isinstance(given, Credential) else Credential(given)
+    hashed = None
+    if credential.password is not None:
+        hashed = await passwords.accepted(world, credential.password, values["email"], "/password")
+    elif credential.imported is not None:
+        hashed = passwords.importable(world, credential.imported)
+    try:
+        async with world.db.write() as session:
+            row = await users.insert_user(session, world, by, values)
+            if hashed is not None:
+                facts: dict[str, Any] = {"must_change": credential.must_change}
+                if credential.password is None:
+                    facts |= {"imported": True, "form": dearness(hashed)}
+                await passwords.put(session, world, by, row.id, hashed, **facts)
+    except IntegrityError as error:
+        raise users.named(error) from error
+    if credential.imported is not None:
+        world.hasher.pace.due = 0.0  # it may be the first of its kind
+    return row
+
+
+async def me(world: World, holder: EndUser) -> AnyRow:
+    """The user's own row with the session's, in one statement."""
+    return await look_up(world, holder)
+
+
+async def change_me(world: World, holder: EndUser, changes: dict[str, Any]) -> AnyRow:
+    """Change one's own profile, as far as it is one's own to change."""
+    await look_up(world, holder)
+    await users.change(world, holder.actor, holder.id, changes)
+    return await look_up(world, holder)

@@ -1,0 +1,177 @@
+"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (R51).
+
+The first proof of an address keeps nothing that somebody unproven has set (R77). A password that comes with the token is set
+by the mailbox's owner, whoever registered. Without one, the password of the registration counts only if nobody but that one
+request ever touched the address: any second registration, and any letter that was asked for again, makes it disputed. What is
+left is the owner who opens the only letter, for a registration that was not theirs; an application that asks for the password
+on the page of the proof is safe from that too.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+
+from app.base.problems import Malformed
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import mailed_tokens
+from app.login.account import lookup, mail_limits
+from app.login.account.mail_limits import Share
+from app.login.factors import passwords
+from app.login.factors import service as factors
+from app.login.locks import hold_account, hold_session, hold_subject
+from app.login.mailed_tokens import Purpose
+from app.login.problems import OneTimeTokenSpent, StepUpRequired
+from app.login.rules import fresh
+from app.login.sessions import revocation
+from app.mail.models import Template
+from app.mail.service import Recipient, post
+from app.users import service as users
+from app.users.models import Status, User
+from app.users.rules import folded
+from app.web.callers import Origin, Subject
+from app.world import World
+
+PROVING = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
+
+
+@dataclass(frozen=True)
+class ProvenAddress:
+    """`password_dropped`: the address was disputed, so no password of before counts; set one by a reset."""
+
+    email: str
+    password_dropped: bool = False
+
+
+async def verify(world: World, token: str, password: str | None = None) -> ProvenAddress:
+    """Spend a mailed token; of a registration, set this password. Raises OneTimeTokenSpent, Malformed, EmailTaken."""
+    async with world.db.lookup() as session:
+        row = await mailed_tokens.look(session, world, token, *PROVING)
+    if row is None:
+        raise OneTimeTokenSpent
+    hashed = await _chosen(world, row, password) if password is not None else None
+    try:
+        async with world.db.write() as session:
+            if not await _held(session, world, row) or await mailed_tokens.spend(session, world, token, *PROVING) is None:
+                raise OneTimeTokenSpent
+            proven = await _proven(session, world, row, hashed)
+            if proven is None:
+                raise OneTimeTokenSpent
+            return proven
+    except IntegrityError as error:
+        raise users.named(error) from error
+
+
+async def _held(session: Session, world: World, row: AnyRow) -> bool:
+    """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
+    what a session wanted ends with it (R59). Of a registration: the others of the same address, for one of them wins."""
+    if row.user_id is None:
+        await mailed_tokens.hold(session, row)
+        return True
+    epoch = mailed_tokens.epoch(world, row)
+    if row.purpose != Purpose.CHANGE:
+        return await hold_account(session, row.user_id, epoch)
+    return await hold_session(session, world, row.user_id, UUID(mailed_tokens.payload(world, row)["session_id"]), epoch)
+
+
+async def _chosen(world: World, row: AnyRow, password: str) -> str:
+    """The hash of the password that comes with the proof of a registration. Whoever has an account has a reset for that."""
+    if row.purpose != Purpose.REGISTER:
+        raise Malformed([("/password", "invalid", "belongs to the proof of a registration alone")])
+    return await passwords.accepted(world, password, mailed_tokens.payload(world, row)["email"], "/password")
+
+
+async def _proven(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+    if row.purpose == Purpose.REGISTER:
+        return await _registered(session, world, row, hashed)
+    if row.purpose == Purpose.VERIFY:
+        return await _verified(session, world, row.user_id)
+    return await _changed(session, world, row)
+
+
+async def _registered(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+    """The account comes into being, with the password that came with the proof or else with that of an undisputed registration.
+    Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (R77)."""
+    if row.subject is None:
+        return None
+    wish = mailed_tokens.payload(world, row)
+    others = [mailed_tokens.payload(world, other) for other in await mailed_tokens.pending(session, world, wish["email"])]
+    disputed = "password_hash" not in wish or any(other["attempt"] != wish["attempt"] for other in others)
+    profile = {"email": wish["email"]} if disputed else {name: wish[name] for name in ("email", "display_name", "locale")}
+    made = await users.insert_user(session, world, lookup.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
+    kept = hashed or (None if disputed else wish["password_hash"])
+    if kept is not None:
+        await passwords.put(session, world, lookup.ANONYMOUS, made.id, kept)
+    await mailed_tokens.drop_registrations(session, world, wish["email"])
+    return ProvenAddress(made.email, kept is None)
+
+
+async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddress | None:
+    """The first proof of an address that the operator gave. Sessions and factors of before are nobody's (R77); the password is
+    the operator's own and stays."""
+    unproven = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
+    proven = update(User).where(*unproven).values(email_verified_at=world.clock.now()).returning(User.email)
+    email = await session.scalar(proven)
+    if email is None:
+        return None
+    by = Actor("user", user_id)
+    await revocation.end_all(session, world, by, user_id, "email_verified")
+    await factors.drop_second_factors(session, user_id)
+    await record(session, world, "user.email_verified", by, ("user", user_id), user_id)
+    return ProvenAddress(email)
+
+
+async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress | None:
+    """The new address replaces the old one, whose owner is told; whoever else is logged in is out (R59)."""
+    before = lookup.usable(await lookup.of(session, row.user_id)) if row.user_id is not None else None
+    if before is None:
+        return None
+    wish, now = mailed_tokens.payload(world, row), world.clock.now()
+    values = {"email": wish["email"], "email_folded": folded(wish["email"]), "email_verified_at": now}
+    await session.execute(update(table(User)).where(User.id == before.id).values(values))
+    by = Actor("user", before.id)
+    await revocation.end_all(session, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
+    await record(session, world, "user.email_changed", by, ("user", before.id), before.id)
+    await lookup.tell(session, world, before, Template.EMAIL_CHANGED, {"address": lookup.hinted(wish["email"]), "when": now})
+    return ProvenAddress(wish["email"])
+
+
+async def change(world: World, origin: Origin, who: Subject, email: str) -> None:
+    """Ask to move the account to another address. The same answer whether that one is free or not (R51).
+
+    Raises StepUpRequired, TooManyAttempts, MailNotConfigured, TokenInvalid.
+    """
+    lookup.must_have_mail(world)
+    _freshly(world, who, world.settings.fresh_password)
+    admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
+    async with world.db.lookup() as session:
+        mine, holder = await lookup.of(session, who.id), await lookup.find(session, email)
+    taken = holder is not None and holder.id != who.id
+    wish = {"email": email, "session_id": str(who.session_id)}
+    async with world.db.write() as session:
+        await hold_subject(session, world, who)
+        await record(session, world, "user.email_change_asked", who.actor, ("user", who.id), who.id)
+        owner, asker = None if taken or not admitted else mine, mailed_tokens.subject_of_session(world, who.session_id)
+        made = await mailed_tokens.issue(session, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
+        if admitted and taken and (other := lookup.usable(holder)) is not None:
+            await lookup.tell(session, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+        else:
+            to = Recipient(email, mine.locale if mine else None, user_id=who.id) if admitted and not taken else None
+            await post(session, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
+        if mine is not None and admitted:
+            hint, now = lookup.hinted(email), world.clock.now()
+            await lookup.tell(session, world, mine, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})
+
+
+def _freshly(world: World, who: Subject, age: timedelta) -> None:
+    """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (R28)."""
+    factors.not_let_in(who)
+    at = who.second_factor_at if who.has_second_factor else who.password_at
+    if "rc" in who.amr or not fresh(at, world.clock.now(), age):
+        level = "aal2" if who.has_second_factor else "aal1"
+        raise StepUpRequired("Log in again, then ask at once.", {"acr_values": level, "max_age": int(age.total_seconds())})

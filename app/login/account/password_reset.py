@@ -1,0 +1,165 @@
+"""A forgotten password: a letter to the mailbox, and a new password against its token. Logs nobody in, removes no factor (R67)."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import update
+
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import attempts, mailed_tokens
+from app.login.account import lookup, mail_limits
+from app.login.account.mail_limits import Share
+from app.login.factors import passwords, recovery, totp
+from app.login.factors import service as factors
+from app.login.locks import hold_account
+from app.login.mailed_tokens import Purpose
+from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
+from app.login.sessions import revocation
+from app.mail.models import Template
+from app.mail.service import post
+from app.users.models import User
+from app.web.callers import Origin
+from app.world import World
+
+
+async def forgot(world: World, origin: Origin, identifier: str) -> None:
+    """Mail a token to whoever has this address; the same statements for nobody (R50). Raises TooManyAttempts, MailNotConfigured."""
+    lookup.must_have_mail(world)
+    admitted = await mail_limits.admit(world, origin, Share.FORGOT, identifier)
+    async with world.db.lookup() as session:
+        known = await lookup.find(session, identifier)
+    async with world.db.write() as session:
+        await offer(session, world, lookup.usable(known) if admitted else None, Template.RESET_PASSWORD)
+
+
+async def offer(session: Session, world: World, row: AnyRow | None, template: Template) -> None:
+    """A token for a new password in a letter: asked for, or offered when the password was locked. For nobody: the same work."""
+    made = await mailed_tokens.issue(session, world, Purpose.RESET, owner=row)
+    facts: dict[str, str | int | datetime | None] = {"token": made.token, "expires": made.expires_at}
+    if template is Template.ACCOUNT_LOCKED:
+        facts["when"] = world.clock.now()
+    if row is None:
+        await post(session, world, None, template, facts)
+    else:
+        await lookup.tell(session, world, row, template, facts)
+
+
+TOLD_AT = frozenset({10, 100})
+"""On which wrong password in a row the owner is told: when the wait is at its longest, and when there is no waiting any more."""
+
+
+async def tell_of_lock(world: World, identifier: str, key: bytes) -> None:
+    """Tell the owner of a name whose password was locked by wrong tries, with a way in; for nobody the same work (R37, R49).
+
+    No two tries find the same count: those before had to wait for each other's lock.
+    """
+    if not world.settings.mail_configured or await attempts.tries(world, key) not in TOLD_AT:
+        return
+    async with world.db.lookup() as session:
+        known = await lookup.find(session, identifier)
+    owner = lookup.usable(known)
+    async with world.db.write(stands=True) as session:
+        await offer(session, world, owner if owner is not None and owner.email_verified_at is not None else None, Template.ACCOUNT_LOCKED)
+
+
+@dataclass(frozen=True)
+class SecondProof:
+    """The second factor as it came along: a code of an authenticator, or one from paper."""
+
+    totp: str | None = field(default=None, repr=False)
+    recovery_code: str | None = field(default=None, repr=False)
+
+
+async def reset(world: World, origin: Origin, token: str, password: str, proof: SecondProof) -> None:
+    """Set a new password. Asks for the second factor if there is one; ends every session and every other mailed token.
+
+    Raises OneTimeTokenSpent, Malformed, TotpRequired, CodeRefused, TooManyAttempts.
+    """
+    async with world.db.lookup() as session:
+        row = await mailed_tokens.look(session, world, token, Purpose.RESET)
+        owner = lookup.usable(await lookup.of(session, row.user_id)) if row is not None and row.user_id is not None else None
+    if row is None or owner is None or owner.auth_epoch != mailed_tokens.epoch(world, row):
+        raise OneTimeTokenSpent
+    hashed = await passwords.accepted(world, password, owner.email, "/new_password")
+    spend = await _shown(world, origin, token, owner.id, proof) if _guarded(owner) else None
+    async with world.db.write() as session:
+        held = await hold_account(session, owner.id, owner.auth_epoch)
+        if not held or await mailed_tokens.spend(session, world, token, Purpose.RESET) is None:
+            raise OneTimeTokenSpent
+        owner = await lookup.of(session, owner.id)  # as it is now: the address may have been proven since
+        if owner is None:
+            raise OneTimeTokenSpent
+        if spend is None and _guarded(owner):
+            raise TotpRequired
+        if spend is not None and not await spend(session):
+            raise CodeRefused
+        await _renew(session, world, owner, hashed)
+        if spend is not None:
+            await attempts.passed(session, world, origin)
+
+
+def _guarded(owner: AnyRow) -> bool:
+    """Whether a second factor is asked for. One that was set up before the mailbox was proven is nobody's, and falls (R77)."""
+    return bool(owner.has_second_factor) and owner.email_verified_at is not None
+
+
+Spend = Callable[[Session], Awaitable[bool]]
+
+
+async def _shown(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondProof) -> Spend:
+    """How to spend the proof, once it fits. The try is counted, with the address, the token and the account, before it is looked at
+    (R43); a lock of the second factor holds here too (R45)."""
+    if proof.totp is None and proof.recovery_code is None:
+        raise TotpRequired
+    kind = "totp" if proof.totp is not None else "recovery"
+    key = attempts.factor_key(world, kind, user_id)
+    await attempts.knock(world, origin)
+    async with world.db.write(stands=True) as session:
+        counted = await mailed_tokens.attempt(session, world, token, Purpose.RESET)
+    if not counted:
+        raise OneTimeTokenSpent
+    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    if proof.totp is not None:
+        spend = await _by_totp(world, user_id, proof.totp)
+    else:
+        spend = await _by_recovery_code(world, origin, key, user_id, proof.recovery_code or "")
+    if spend is None:
+        await attempts.failed(world, origin, "otp" if kind == "totp" else "rc", user_id, "wrong")
+        raise CodeRefused
+    return spend
+
+
+async def _by_totp(world: World, user_id: UUID, code: str) -> Spend | None:
+    now = world.clock.now()
+    async with world.db.lookup() as session:
+        matched = await totp.match(session, world, user_id, code, now)
+    if matched is None:
+        return None
+    return lambda session: totp.spend_step(session, *matched, now)
+
+
+async def _by_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
+    async with world.db.lookup() as session:
+        bare, row = await recovery.candidate(session, user_id, code)
+    fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+    if row is None or not fits:
+        return None
+    return lambda session: recovery.spend(session, world, user_id, row.id, world.clock.now())
+
+
+async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> None:
+    """The new password, and the end of whatever rested on the old one. The mailbox is proven by it, too (R67, R77)."""
+    by, now = Actor("user", owner.id), world.clock.now()
+    await revocation.end_all(session, world, by, owner.id, "password_reset")
+    if owner.email_verified_at is None:
+        await session.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
+        await factors.drop_second_factors(session, owner.id)
+    await passwords.put(session, world, by, owner.id, hashed)
+    await record(session, world, "password.reset", by, ("user", owner.id), owner.id)
+    await lookup.tell(session, world, owner, Template.PASSWORD_CHANGED, {"when": now})
+    keys = await attempts.of_password(session, world, owner.id, owner.email)
+    await attempts.forgive(session, *keys, *(attempts.of_account(world, owner.id) if _guarded(owner) else ()))

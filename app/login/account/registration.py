@@ -1,0 +1,99 @@
+"""Registering oneself: nothing but a sealed wish until the mailbox is proven, so that a squatter holds nothing (R77, R78).
+
+Every address gets the same answer after the same statements; what is so is told by mail to whoever owns the mailbox (R50). Each
+wish stands, also one that no letter is sent for any more: the proof finds that the address is disputed (see `mailbox`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.login import mailed_tokens
+from app.login.account import lookup, mail_limits
+from app.login.account.mail_limits import Share
+from app.login.factors import passwords
+from app.login.mailed_tokens import Purpose
+from app.login.problems import RegistrationClosed
+from app.mail.models import Template
+from app.mail.service import Recipient, post
+from app.web.callers import Origin
+from app.world import World
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody asks for who may be anybody."""
+
+    email: str
+    password: str = field(repr=False)
+    display_name: str | None
+    locale: str | None
+
+
+async def register(world: World, origin: Origin, wish: Wish) -> None:
+    """Ask for an account. Raises RegistrationClosed, Malformed, TooManyAttempts; never tells whether there is one."""
+    if world.settings.registration != "open":
+        raise RegistrationClosed
+    await mail_limits.from_network(world, origin)
+    hashed = await passwords.accepted(world, wish.password, wish.email, "/password")
+    admitted = await mail_limits.to_address(world, Share.REGISTER, wish.email)
+    async with world.db.lookup() as session:
+        known = await lookup.find(session, wish.email)
+    async with world.db.write() as session:
+        if known is None:
+            hung = {"email": wish.email, "display_name": wish.display_name, "locale": wish.locale, "password_hash": hashed}
+            await promise(session, world, hung, mailed=admitted)
+        elif admitted and lookup.usable(known) is not None:
+            await _known(session, world, known)
+        else:
+            await _nothing(session, world)
+
+
+async def promise(session: Session, world: World, hung: dict[str, Any], *, mailed: bool) -> None:
+    """A registration that waits for its proof, and the letter with it if there is to be one: each with an `attempt` of its own."""
+    attempt, subject = world.entropy.identifier().hex, mailed_tokens.subject_of(world, hung["email"])
+    made = await mailed_tokens.issue(session, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
+    to = Recipient(hung["email"], hung["locale"]) if mailed else None
+    await post(session, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+
+
+async def _known(session: Session, world: World, row: AnyRow) -> None:
+    """There is an account: its owner is told so, or asked again for the proof that is still due. The new password counts for nothing."""
+    if row.email_verified_at is None:
+        await ask_for_proof(session, world, row)
+    else:
+        await mailed_tokens.issue(session, world, Purpose.REGISTER)
+        await lookup.tell(session, world, row, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+
+
+async def ask_for_proof(session: Session, world: World, row: AnyRow) -> None:
+    """A fresh token to the address of an account that was never proven."""
+    made = await mailed_tokens.issue(session, world, Purpose.VERIFY, owner=row)
+    await lookup.tell(session, world, row, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+
+
+async def _nothing(session: Session, world: World) -> None:
+    """The same work for nobody."""
+    made = await mailed_tokens.issue(session, world, Purpose.REGISTER)
+    await post(session, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+
+
+async def resend(world: World, origin: Origin, identifier: str) -> None:
+    """Mail the proof of an address again, if one is due. Raises TooManyAttempts, MailNotConfigured.
+
+    Anybody may ask for it, so the proof of a registration that comes of it carries no password, and lets none of before count.
+    """
+    lookup.must_have_mail(world)
+    admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
+    async with world.db.lookup() as session:
+        known = await lookup.find(session, identifier)
+        waits = await mailed_tokens.pending(session, world, identifier)
+    async with world.db.write() as session:
+        if admitted and known is not None and lookup.usable(known) and known.email_verified_at is None:
+            await ask_for_proof(session, world, known)
+        elif admitted and known is None and waits:
+            newest = mailed_tokens.payload(world, waits[0])
+            await promise(session, world, {name: newest[name] for name in ("email", "display_name", "locale")}, mailed=True)
+        else:
+            await _nothing(session, world)

@@ -1,0 +1,1 @@
+"""Login of a device by a short code (RFC 8628)."""

@@ -1,0 +1,70 @@
+"""`/v1/device`: an application without a keyboard is let in by a short code (RFC 8628), approved by a session elsewhere."""
+
+from app.catalog.problems import ProductNotFound
+from app.login.device_grant import approval
+from app.login.device_grant import service as device_grant
+from app.login.device_grant.schemas import DeviceCodeIn, DeviceCodeOut, DeviceRequest, DeviceTokenIn, UserCode, UserCodeIn
+from app.login.problems import (
+    AccessDenied,
+    AuthorizationPending,
+    DeviceCodeDecided,
+    DeviceCodeNotFound,
+    EmailNotVerified,
+    ExpiredToken,
+    PasskeyMissing,
+    SecondFactorMissing,
+    SlowDown,
+    StepUpRequired,
+)
+from app.login.sessions import service as sessions
+from app.login.signing_in.schemas import LoginComplete
+from app.web.callers import TheOrigin, TheSubject, TheWorld
+from app.web.problems import SubjectTokenRequired, TooManyAttempts
+from app.web.routing import ANEW, refuses
+from app.web.routing import router as new_router
+
+router = new_router("device")
+DECIDES = (SubjectTokenRequired, DeviceCodeNotFound, DeviceCodeDecided, TooManyAttempts)
+
+
+@router.post("/v1/device/code", openapi_extra=ANEW, responses=refuses(ProductNotFound, TooManyAttempts))
+async def begin(world: TheWorld, origin: TheOrigin, body: DeviceCodeIn) -> DeviceCodeOut:
+    """Ask to be let in: show `user_code` and `verification_uri`, keep `device_code` and poll with it.
+
+    Nothing tells two applications apart here, so `Idempotency-Key` is not for it: each call is a request of its own.
+    """
+    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
+    return DeviceCodeOut.of(await device_grant.begin(world, origin, client))
+
+
+@router.post("/v1/device/token", responses=refuses(AuthorizationPending, SlowDown, AccessDenied, ExpiredToken))
+async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> LoginComplete:
+    """Poll, every `interval` seconds. Once somebody has approved it is answered like a login, one time.
+
+    The codes are those of RFC 8628 section 3.5; its one status, 400, is spread over those that this API gives to such refusals.
+    409 `authorization_pending` and 429 `slow_down` say the interval, in `interval` and in Retry-After; 403 and 410 are final.
+    """
+    return LoginComplete.of(await device_grant.redeem(world, origin, body.device_code))
+
+
+@router.get("/v1/device", responses=refuses(*DECIDES))
+async def claim(world: TheWorld, origin: TheOrigin, who: TheSubject, user_code: UserCode) -> DeviceRequest:
+    """Who asks to be let in, and what it takes to approve. From now on only the session that has asked this may decide."""
+    request = await approval.claim(world, origin, who, user_code)
+    return DeviceRequest.of(request.row, request.product_name, request.wants)
+
+
+@router.post(
+    "/v1/device/approve",
+    status_code=204,
+    responses=refuses(*DECIDES, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
+)
+async def approve(world: TheWorld, origin: TheOrigin, who: TheSubject, body: UserCodeIn) -> None:
+    """Let it in, as sure as this session is. Wants the level that `GET /v1/device` tells; a recovery code is not enough."""
+    await approval.approve(world, origin, who, body.user_code)
+
+
+@router.post("/v1/device/deny", status_code=204, responses=refuses(*DECIDES))
+async def deny(world: TheWorld, origin: TheOrigin, who: TheSubject, body: UserCodeIn) -> None:
+    """Turn it away. The first decision stands."""
+    await approval.deny(world, origin, who, body.user_code)

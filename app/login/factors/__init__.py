@@ -1,0 +1,1 @@
+"""Passwords, TOTP, passkeys and recovery codes."""

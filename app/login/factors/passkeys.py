@@ -1,0 +1,188 @@
+"""Passkeys: registering one, showing one, and what becomes of one whose counter goes back (rules/authentication R29 to R36).
+
+Fingerprint, face and PIN stay on the user's device; what we get is a signature, and a flag that says whether one of them was shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, LargeBinary, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.db import dialect
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import notices
+from app.login.conditions import LIVE_PASSKEY as _LIVE
+from app.login.factors import passkey_challenges
+from app.login.factors.passkey_challenges import Answered, Challenge, Holder, Kind
+from app.login.factors.webauthn import HANDLE_OCTETS, Known, Made, NotGenuine, RelyingParty, Shown, method, octets
+from app.login.models import Factor, FactorKind, FactorState
+from app.login.problems import PasskeyRefused, PasskeysOff, PasskeyTaken, TooManyPasskeys
+from app.login.sessions import revocation
+from app.mail.models import Template
+from app.users.data_lifecycle import still_there
+from app.users.models import User
+from app.world import World
+
+MOST = 20
+_of_user = select(Factor.credential_id, Factor.transports).where(_LIVE, Factor.user_id == bindparam("user"))
+_by_credential = (
+    select(
+        Factor.id,
+        Factor.user_id,
+        Factor.public_key,
+        Factor.synced,
+        User.handle,
+        User.status,
+        User.email_verified_at,
+        User.auth_epoch,
+    )
+    .join(User, User.id == Factor.user_id)
+    .where(_LIVE, Factor.credential_id == bindparam("credential", type_=LargeBinary))
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `navigator.credentials` wants as its `publicKey`, in its JSON form."""
+
+    public_key: Mapping[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A passkey that was shown, before its counter is moved. `owner` is its user's row."""
+
+    factor_id: UUID
+    owner: AnyRow = field(repr=False)
+    shown: Shown
+
+    @property
+    def method(self) -> str:
+        return method(synced=bool(self.owner.synced))
+
+
+def party(world: World) -> RelyingParty:
+    """Raises PasskeysOff."""
+    it = RelyingParty.of(world.settings)
+    if it is None:
+        raise PasskeysOff
+    return it
+
+
+async def known(session: Session, user_id: UUID | None) -> list[Known]:
+    """The live passkeys of a user."""
+    return [Known(row.credential_id, row.transports or ()) for row in await session.execute(_of_user, {"user": user_id})]
+
+
+async def creation(session: Session, world: World, holder: Holder) -> Options:
+    """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (R35)."""
+    user_id = holder.user_id
+    fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.octets(HANDLE_OCTETS))
+    await session.execute(fresh)
+    user = (await session.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
+    challenge = await passkey_challenges.begin(session, world, Kind.CREATE, holder)
+    existing = await known(session, user_id)
+    named = user.display_name or user.email
+    made = party(world).creation_options(challenge.octets, user.handle, user.email, named, existing)
+    return Options(made, challenge.expires_at)
+
+
+def request(world: World, challenge: Challenge, allowed: list[Known], *, verifying: bool) -> Options:
+    """The options for showing one of these, or any."""
+    return Options(party(world).request_options(challenge.octets, allowed, verifying=verifying), challenge.expires_at)
+
+
+def made(world: World, answered: Answered, credential: Mapping[str, Any]) -> Made:
+    """The new passkey, if the answer is genuine and its user was verified. Raises PasskeyRefused."""
+    try:
+        return party(world).registered(dict(credential), answered.challenge)
+    except NotGenuine as wrong:
+        raise PasskeyRefused from wrong
+
+
+async def add(session: Session, world: World, by: Actor, user_id: UUID, it: Made, named: Mapping[str, Any]) -> UUID:
+    """Store it with its `name` and `transports`. The caller holds the account, so that the limit is kept.
+
+    Raises TooManyPasskeys, PasskeyTaken.
+    """
+    now, factor_id = world.clock.now(), world.entropy.identifier()
+    if (await session.execute(select(func.count()).where(Factor.user_id == user_id, _LIVE))).scalar_one() >= MOST:
+        raise TooManyPasskeys
+    values = {**named, "id": factor_id, "user_id": user_id, "kind": FactorKind.PASSKEY, "state": FactorState.ACTIVE, "created_at": now}
+    values |= {"confirmed_at": now, "credential_id": it.id, "public_key": it.public_key, "sign_count": it.sign_count}
+    values |= {"synced": it.synced, "backed_up": it.backed_up}
+    try:
+        await session.execute(insert(Factor).values(values))
+    except IntegrityError as error:
+        if dialect.breaks(error, table(Factor), "credential_id"):
+            raise PasskeyTaken from error
+        raise
+    await record(session, world, "factor.added", by, ("factor", factor_id), user_id, kind=FactorKind.PASSKEY)
+    await notices.notify(session, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.PASSKEY)
+    return factor_id
+
+
+async def find(world: World, credential_id: bytes) -> AnyRow | None:
+    """The live passkey of an id, with its owner."""
+    return await world.db.find(lambda session: _one(session, credential_id))
+
+
+async def _one(session: Session, credential_id: bytes) -> AnyRow | None:
+    return (await session.execute(_by_credential, {"credential": credential_id})).one_or_none()
+
+
+def judged(world: World, row: AnyRow | None, answered: Answered, credential: Mapping[str, Any], *, named: bool) -> Proven:
+    """The passkey of the row, if the credential is one of it. Raises PasskeyRefused.
+
+    The authenticator says whose it is by the handle; it has to where nobody was `named` before it was asked (section 7.2 step 6).
+    """
+    handle = credential["response"].get("userHandle")
+    if row is None or not _of_owner(row.handle, handle, named=named):
+        raise PasskeyRefused
+    try:
+        shown = party(world).asserted(dict(credential), answered.challenge, row.public_key)
+    except NotGenuine as wrong:
+        raise PasskeyRefused from wrong
+    return Proven(row.id, row, shown)
+
+
+def _of_owner(handle: bytes, told: str | None, *, named: bool) -> bool:
+    if told is None:
+        return named
+    try:
+        return octets(told) == handle
+    except ValueError:
+        return False
+
+
+async def spend(session: Session, it: Proven, now: datetime) -> bool:
+    """Move the counter forward: one guarded statement. False when it would not; 0 after 0 is a passkey that does not count (R32)."""
+    count = it.shown.sign_count
+    values = {"sign_count": count, "backed_up": it.shown.backed_up, "used_at": now}
+    forward = update(Factor).where(Factor.id == it.factor_id, _LIVE, _ahead(count)).values(values)
+    return (await session.execute(forward)).rowcount == 1
+
+
+def _ahead(count: int) -> ColumnElement[bool]:
+    return Factor.sign_count < count if count else Factor.sign_count == 0
+
+
+async def suspect(session: Session, world: World, it: Proven) -> None:
+    """Put a passkey out of use whose counter did not go forward: somebody may have a copy, and may be in by it. Its owner is told (R32)."""
+    if not await still_there(session, it.owner.user_id):  # the user's row first, as whoever ends sessions takes it
+        return
+    behind = update(Factor).where(Factor.id == it.factor_id, _LIVE, ~_ahead(it.shown.sign_count)).values(state=FactorState.SUSPECT)
+    if not (await session.execute(behind)).rowcount:
+        return
+    user_id, about = it.owner.user_id, ("factor", it.factor_id)
+    await record(session, world, "factor.suspected", Actor.system(), about, user_id, kind=FactorKind.PASSKEY)
+    await revocation.end_those_by_passkey(session, world, Actor.system(), user_id)
+    await notices.notify(session, world, user_id, Template.PASSKEY_SUSPECTED)

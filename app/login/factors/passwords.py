@@ -1,0 +1,152 @@
+"""Passwords: which are good enough, setting one, changing one's own, and bringing in hashes that another system made."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from app.base.problems import Busy, Malformed
+from app.catalog.models import Product
+from app.config.password_blocklist import fault
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import attempts, notices
+from app.login.locks import hold_subject
+from app.login.models import Factor, FactorKind, FactorState
+from app.login.problems import PasswordWrong, StepUpRequired
+from app.login.rules import secured
+from app.login.sessions import revocation
+from app.login.sessions.service import proofs_of
+from app.mail.models import Template
+from app.security.breach_lookup import breached
+from app.security.foreign_hashes import plain
+from app.security.passwords import length, normalised
+from app.users.models import User
+from app.web.callers import Origin, Subject
+from app.web.problems import TokenInvalid
+from app.world import World
+
+MOST_PRODUCTS = 200
+CURRENT = (Factor.kind == FactorKind.PASSWORD, Factor.state == FactorState.ACTIVE)
+"""The password that counts, of whichever user."""
+_mine = select(User.email, User.auth_epoch, Factor.id, Factor.hash, Factor.imported).outerjoin(
+    Factor, (Factor.user_id == User.id) & CURRENT[0] & CURRENT[1]
+)
+
+
+async def accepted(world: World, password: str, email: str, pointer: str) -> str:
+    """The hash of a password that is good enough: long (R1), not among the first guesses (R3), in no known breach (R4).
+
+    Nothing else is asked of it (R2). Every path that sets a password comes through here. Raises Malformed, Busy.
+    """
+    if length(password) < world.settings.password_min:
+        raise Malformed([(pointer, "password_too_short", f"wants at least {world.settings.password_min} characters")])
+    if (why := fault(password, await _words(world, email))) is not None:
+        raise Malformed([(pointer, *why)])
+    if world.settings.breach_lookup is not None and await breached(world.settings.breach_lookup, normalised(password)):
+        raise Malformed([(pointer, "password_breached", "is known from a breach elsewhere; choose another")])
+    return await world.hasher.hash(password)
+
+
+async def another(world: World, user_id: UUID, password: str, pointer: str, *, may_stay: bool) -> str:
+    """The same for a password that has to be changed: the one that is set now is no change, unless it may stay. Raises Malformed, Busy."""
+
+    async def ask(session: Session) -> AnyRow:
+        return (await session.execute(_mine.where(User.id == user_id))).one()
+
+    row = await world.db.find(ask)
+    if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
+        raise Malformed([(pointer, "password_unchanged", "is the one that has to be changed; choose another")])
+    return await accepted(world, password, row.email, pointer)
+
+
+async def _words(world: World, email: str) -> Sequence[str]:
+    """Names around the account: its own, the service's, and those of what is sold here."""
+    async with world.db.lookup() as session:
+        rows = (await session.execute(select(Product.code, Product.name).limit(MOST_PRODUCTS))).all()
+    return [email, email.partition("@")[0], world.settings.totp_issuer, "licentia", *(word for row in rows for word in row)]
+
+
+def importable(world: World, hashed: str) -> str:
+    """A hash of another system in its ordinary form. Raises Malformed for a form that is not known, or that costs too much (R9)."""
+    stored = plain(hashed)
+    if not world.hasher.takes(stored):
+        told = "wants argon2, bcrypt, pbkdf2, scrypt, Django's or phpass, at a cost within bounds"
+        raise Malformed([("/password_hash", "password_hash_refused", told)])
+    return stored
+
+
+async def put(session: Session, world: World, by: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
+    """Set the password, in the place of the one before. A step: what it ends with it is for the caller to say."""
+    now, factor_id = world.clock.now(), world.entropy.identifier()
+    old = update(Factor).where(Factor.user_id == user_id, *CURRENT).values(state=FactorState.REVOKED, hash=None, form=None)
+    replaced = (await session.execute(old)).rowcount
+    values = {
+        "id": factor_id,
+        "user_id": user_id,
+        "kind": FactorKind.PASSWORD,
+        "state": FactorState.ACTIVE,
+        "hash": hashed,
+        "created_at": now,
+        "confirmed_at": now,
+        **more,
+    }
+    await session.execute(insert(Factor).values(values))
+    event = "password.changed" if replaced else "factor.added"
+    await record(session, world, event, by, ("factor", factor_id), user_id, kind=FactorKind.PASSWORD)
+
+
+async def rehashed(world: World, password: str, stored: str, *, imported: bool) -> str | None:
+    """The hash that should take the place of an outdated one; None when there is no need, or no room in the pool just now (R8)."""
+    if world.hasher.outdated(stored, imported=imported):
+        with suppress(Busy):
+            return await world.hasher.hash(password)
+    return None
+
+
+async def upgrade(session: Session, user_id: UUID, stored: str, fresh: str) -> None:
+    """Put the fresh hash in the place of the one that was verified, unless the password was changed meanwhile."""
+    same = update(Factor).where(Factor.user_id == user_id, *CURRENT, Factor.hash == stored)
+    await session.execute(same.values(hash=fresh, imported=False, form=None))
+
+
+async def change(world: World, origin: Origin, who: Subject, current: str, new: str) -> None:
+    """Change one's own password; every other session and login is over (R59). The lock of the password holds here too (R45).
+
+    Not for a session that a recovery code opened, whatever factors are left since (R28).
+
+    Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
+    """
+    now, lasting = world.clock.now(), world.settings.second_factor_lifetime
+    if "rc" in who.amr or not secured(proofs_of(who), has_second_factor=who.has_second_factor, now=now, lasting=lasting):
+        raise StepUpRequired("Show the second factor again.", {"acr_values": "aal2", "max_age": 300})
+    row = await _current(world, who)
+    key = attempts.password_key(world, row.email)
+    await attempts.knock(world, origin, key)
+    if not await attempts.evaluated(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
+        await attempts.failed(world, origin, "password", who.id, "wrong")
+        raise PasswordWrong
+    async with world.db.write(stands=True) as session:
+        await attempts.passed(session, world, origin, key)  # whatever becomes of the new one
+    hashed = await accepted(world, new, row.email, "/new")
+    async with world.db.write() as session:
+        await hold_subject(session, world, who)
+        await revocation.end_all(session, world, who.actor, who.id, "password_changed", session_id=who.session_id)
+        same = update(Factor).where(Factor.id == row.id, *CURRENT, Factor.hash == row.hash).values(hash=row.hash)
+        if not (await session.execute(same)).rowcount:
+            raise PasswordWrong  # it was changed by another at the same moment
+        await put(session, world, who.actor, who.id, hashed)
+        await notices.notify(session, world, who.id, Template.PASSWORD_CHANGED)
+
+
+async def _current(world: World, who: Subject) -> AnyRow:
+    async def ask(session: Session) -> AnyRow | None:
+        return (await session.execute(_mine.where(User.id == who.id))).one_or_none()
+
+    row = await world.db.find(ask)
+    if row is None:
+        raise TokenInvalid
+    return row

@@ -1,0 +1,136 @@
+"""TOTP devices: enrolling, confirming, and spending a code once, forwards only (RFC 6238 section 5.2)."""
+
+import base64
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pyotp
+import segno
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import attempts, notices, rules
+from app.login.conditions import LIVE_TOTP
+from app.login.models import Factor, FactorKind, FactorState
+from app.login.problems import CodeRefused, EnrolmentNotFound, EnrolmentUnderWay
+from app.mail.models import Template
+from app.security.sealing import Place
+from app.users.models import User
+from app.web.callers import Origin
+from app.world import World
+
+SECRET_OCTETS = 20
+TRIES_PER_ENROLMENT = 5
+
+_devices = select(Factor.id, Factor.secret_sealed).where(LIVE_TOTP)
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What the user's authenticator app needs, shown this once."""
+
+    id: UUID
+    secret: str = field(repr=False)
+    otpauth_uri: str = field(repr=False)
+    qr_svg: str = field(repr=False)
+    expires_at: datetime
+
+
+def _place(factor_id: UUID) -> Place:
+    return Place("factors", "secret_sealed", factor_id)
+
+
+def _secret(world: World, factor: AnyRow) -> str:
+    return world.keys.sealer.open(factor.secret_sealed, _place(factor.id)).decode()
+
+
+async def begin(world: World, by: Actor, user_id: UUID, name: str | None) -> Enrolment:
+    """A pending device beside whatever is live (R20). The caller knows that the user may. Raises EnrolmentUnderWay."""
+    now = world.clock.now()
+    secret = base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
+    factor_id = world.entropy.identifier()
+    values = {
+        "id": factor_id,
+        "user_id": user_id,
+        "kind": FactorKind.TOTP,
+        "state": FactorState.PENDING,
+        "name": name,
+        "secret_sealed": world.keys.sealer.seal(secret.encode(), _place(factor_id)),
+        "created_at": now,
+        "expires_at": now + world.settings.totp_pending,
+    }
+    pending = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.PENDING)
+    try:
+        async with world.db.write() as session:
+            await session.execute(update(Factor).where(*pending).values(state=FactorState.REVOKED, secret_sealed=None))
+            await session.execute(insert(Factor).values(values))
+            await record(session, world, "factor.enrolment_begun", by, ("factor", factor_id), user_id, kind=FactorKind.TOTP)
+            email = await session.scalar(select(User.email).where(User.id == user_id))
+    except IntegrityError as twin:  # one pending device for each user: another enrolment began at the same moment
+        raise EnrolmentUnderWay from twin
+    uri = pyotp.TOTP(secret).provisioning_uri(name=str(email), issuer_name=world.settings.totp_issuer)
+    return Enrolment(factor_id, secret, uri, segno.make(uri, error="m").svg_inline(scale=4), now + world.settings.totp_pending)
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A pending device that showed a right code, and the step of that code."""
+
+    factor_id: UUID
+    step: int
+
+
+def _pending(user_id: UUID, now: datetime) -> tuple[Any, ...]:
+    return (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.PENDING, Factor.expires_at > now)
+
+
+async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID | None, code: str) -> Confirmed:
+    """Count a try on the pending device (the one, if none is named), then look at the code; a wrong one is noted (R72).
+
+    Raises EnrolmentNotFound (unknown, expired, out of tries), CodeRefused.
+    """
+    now = world.clock.now()
+    which = (*_pending(user_id, now), Factor.id == factor_id) if factor_id is not None else _pending(user_id, now)
+    async with world.db.write(stands=True) as session:
+        attempt = update(Factor).where(*which, Factor.attempts < TRIES_PER_ENROLMENT).values(attempts=Factor.attempts + 1)
+        factor = (await session.execute(attempt.returning(Factor.id, Factor.secret_sealed))).one_or_none()
+    if factor is None:
+        raise EnrolmentNotFound
+    step = rules.matching_step(_secret(world, factor), code, now, world.settings.totp_skew)
+    if step is None:
+        await attempts.failed(world, origin, "otp", user_id, "wrong")
+        raise CodeRefused
+    return Confirmed(factor.id, step)
+
+
+async def activate(session: Session, world: World, by: Actor, user_id: UUID, it: Confirmed) -> None:
+    """Bring the device to life; the step of its first code is spent with it (R19). Raises EnrolmentNotFound."""
+    now = world.clock.now()
+    alive = {"state": FactorState.ACTIVE, "confirmed_at": now, "last_step": it.step, "attempts": 0, "expires_at": None, "used_at": now}
+    woken = update(Factor).where(*_pending(user_id, now), Factor.id == it.factor_id).values(alive)
+    if not (await session.execute(woken)).rowcount:
+        raise EnrolmentNotFound
+    await record(session, world, "factor.added", by, ("factor", it.factor_id), user_id, kind=FactorKind.TOTP)
+    await notices.notify(session, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.TOTP)
+
+
+async def match(session: Session, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
+    """Which of the user's live devices shows this code, and for which step."""
+    rows = await session.execute(_devices.where(Factor.user_id == user_id))
+    for row in rows:
+        step = rules.matching_step(_secret(world, row), code, now, world.settings.totp_skew)
+        if step is not None:
+            return row.id, step
+    return None
+
+
+async def spend_step(session: Session, factor_id: UUID, step: int, now: datetime) -> bool:
+    """Accept the step once and forwards only: one guarded statement whose row count is the answer (R15)."""
+    unspent = (Factor.id == factor_id, Factor.state == FactorState.ACTIVE, or_(Factor.last_step.is_(None), Factor.last_step < step))
+    spent = update(Factor).where(*unspent).values(last_step=step, used_at=now)
+    return (await session.execute(spent)).rowcount == 1

@@ -1,0 +1,125 @@
+"""The chain of refresh tokens of a session: each is exchanged once for its child; one that comes back ends the session (R57).
+
+Whoever rotates takes the session's row first, so rotations take turns and a revoke that was answered cannot be outrun (R58).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login.models import RefreshToken, SessionRow
+from app.security.sealing import token_digest
+from app.users.data_lifecycle import still_there
+from app.users.models import Status, User
+from app.world import World
+
+PREFIX = "rt_"
+GRACE = timedelta(seconds=10)
+"""How long an exchange may be repeated, if what it gave was not used: the answer may have been lost on its way.
+A clock that was set back meanwhile makes it no longer."""
+
+_link = select(*table(RefreshToken).columns, SessionRow.user_id).join(SessionRow, SessionRow.id == RefreshToken.session_id)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A refresh token as it is handed out, this once."""
+
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+async def issue(session: Session, world: World, row: Mapping[str, Any], parent: UUID | None = None) -> Fresh:
+    """A new token for a session. It idles out, and never outlives the session (R56)."""
+    now, token = world.clock.now(), world.entropy.secret(PREFIX)
+    expires_at = min(now + world.settings.refresh_idle, row["expires_at"])
+    values = {
+        "id": world.entropy.identifier(),
+        "session_id": row["id"],
+        "parent_id": parent,
+        "token_hash": token_digest(token),
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    await session.execute(insert(RefreshToken).values(values))
+    seen = update(SessionRow).where(SessionRow.id == row["id"]).values(last_seen_at=now, idle_expires_at=expires_at)
+    await session.execute(seen)
+    return Fresh(token, expires_at)
+
+
+async def rotate(session: Session, world: World, digest: bytes) -> tuple[dict[str, Any], Fresh] | None:
+    """(the session's columns, its fresh token). None refuses; what was written stands then: a reuse has ended the session."""
+    now = world.clock.now()
+    link = (await session.execute(_link.where(RefreshToken.token_hash == digest))).one_or_none()
+    row = await _take(session, link, now) if link is not None else None
+    if link is None or row is None:
+        return None
+    if await _spend(session, RefreshToken.id == link.id, now):
+        return row, await issue(session, world, row, link.id)
+    link = (await session.execute(_link.where(RefreshToken.id == link.id))).one()  # as it stands now that the row is ours
+    if link.used_at is None and link.dropped_at is None:
+        return None  # idled out
+    if link.used_at is not None and link.used_at == link.dropped_at and abs(now - link.used_at) <= GRACE:
+        return None  # replaced by a step-up just now, and asked with by another thread of the same client
+    if link.dropped_at is None and abs(now - link.used_at) <= GRACE and await _drop_unused_child(session, link.id, now):
+        return row, await issue(session, world, row, link.id)
+    await _end(session, world, link, now)
+    return None
+
+
+async def _take(session: Session, link: AnyRow, now: datetime) -> dict[str, Any] | None:
+    """Hold the session's row to the end of the transaction; None when the session is over.
+
+    The user's row comes first, as for whoever erases the user: later writes to the session would ask for it again.
+    """
+    if not await still_there(session, link.user_id):
+        return None
+    epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == Status.ACTIVE).scalar_subquery()
+    live = (SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)
+    taken = update(SessionRow).where(*live).values(rev=SessionRow.rev + 1).returning(*table(SessionRow).columns)
+    row = (await session.execute(taken)).one_or_none()
+    return dict(row._mapping) if row is not None else None
+
+
+async def _spend(session: Session, which: Any, now: datetime) -> bool:
+    unspent = (which, RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), RefreshToken.expires_at > now)
+    return (await session.execute(update(RefreshToken).where(*unspent).values(used_at=now))).rowcount == 1
+
+
+async def _drop_unused_child(session: Session, parent: UUID, now: datetime) -> bool:
+    unused = (RefreshToken.parent_id == parent, RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None))
+    return (await session.execute(update(RefreshToken).where(*unused).values(dropped_at=now))).rowcount == 1
+
+
+async def _end(session: Session, world: World, link: AnyRow, now: datetime) -> None:
+    """Somebody holds a copy: the whole family dies, whoever is who."""
+    still = update(SessionRow).where(SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None))
+    if (await session.execute(still.values(revoked_at=now, revoked_reason="reuse"))).rowcount:
+        about = ("session", link.session_id)
+        await record(session, world, "session.token_reused", Actor.system(), about, link.user_id, refresh_token=str(link.id))
+
+
+async def replace(session: Session, world: World, row: Mapping[str, Any]) -> Fresh:
+    """A new token in the place of whatever the session has: at every rise of assurance (R55). The caller holds the row.
+
+    What it replaces has no grace: it was shown by less than the session now is.
+    """
+    now = world.clock.now()
+    unused = (RefreshToken.session_id == row["id"], RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None))
+    replaced = update(RefreshToken).where(*unused).values(used_at=now, dropped_at=now).returning(RefreshToken.id)
+    spent = (await session.scalars(replaced)).all()
+    return await issue(session, world, row, spent[0] if spent else None)
+
+
+async def unspent(session: Session, digest: bytes, now: datetime) -> AnyRow | None:
+    """A token that could be exchanged now, as far as the chain knows."""
+    good = (RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), RefreshToken.expires_at > now)
+    return (await session.execute(_link.where(RefreshToken.token_hash == digest, *good))).one_or_none()

@@ -1,0 +1,194 @@
+"""Sessions: who is in, how sure, since when. A token is for others to read; we always look at the row (R60)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, func, insert, select, update
+
+from app.db.base import table
+from app.db.database import Session, afterwards
+from app.db.types import AnyRow
+from app.events.service import record
+from app.login import notices
+from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR
+from app.login.models import SessionRow
+from app.login.rules import Level, Proofs, acr
+from app.login.sessions import refresh, revocation
+from app.observability import counters
+from app.users.models import Status, User
+from app.users.service import user as user_of
+from app.web.callers import EndUser, Origin, Subject
+from app.web.paging import Window, page
+from app.web.problems import TokenInvalid
+from app.world import World
+
+_columns = (
+    SessionRow.id.label("session_id"),
+    SessionRow.amr,
+    SessionRow.password_at,
+    SessionRow.second_factor_at,
+    SessionRow.passkey_at,
+    SessionRow.let_in_by,
+    SessionRow.expires_at.label("session_expires_at"),
+    SessionRow.auth_epoch.label("session_epoch"),
+    SessionRow.revoked_at,
+    HAS_SECOND_FACTOR.label("has_second_factor"),
+)
+STANDING = (*_columns, HAS_PASSKEY.label("has_passkey"), User.email_verified_at, User.status, User.auth_epoch)
+"""All that tells whether a session is `alive`, whose account it is of and what was shown in it, for a statement over both tables."""
+_session = (
+    select(*table(User).columns, *_columns, SessionRow.created_at.label("opened_at"))
+    .join(User, User.id == SessionRow.user_id)
+    .where(SessionRow.id == bindparam("session_id", type_=Uuid), User.id == bindparam("user_id", type_=Uuid))
+)
+
+
+@dataclass(frozen=True)
+class Client:
+    """What the application said about itself when it logged in. `digest` recognises the device again; `let_in_by` is the session that
+    approved its short code."""
+
+    product: str | None = None
+    device: Mapping[str, Any] | None = None
+    digest: bytes | None = None
+    let_in_by: UUID | None = None
+
+
+def client_of(world: World, product: str | None, device: Mapping[str, Any] | None) -> Client:
+    """What is kept of what the application said; the device is found again by a digest under our key."""
+    if device is None:
+        return Client(product)
+    return Client(product, device, world.keys.lookup.digest("device", device["fingerprint"]))
+
+
+UNTOLD = Client()
+"""An application that said nothing about itself."""
+
+
+async def open_session(
+    session: Session, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: Client
+) -> tuple[dict[str, Any], refresh.Fresh]:
+    """A new session for a login that is complete, and its first refresh token. The caller holds the account.
+
+    Its time runs from when something was last shown: one session that lets in another gives it no more (R56, R66).
+    """
+    now, session_id = world.clock.now(), world.entropy.identifier()
+    row: dict[str, Any] = {
+        "id": session_id,
+        "user_id": user_id,
+        "amr": proofs.amr,
+        "password_at": proofs.password_at,
+        "second_factor_at": proofs.second_factor_at,
+        "passkey_at": proofs.passkey_at,
+        "let_in_by": client.let_in_by,
+        "ip": origin.ip,
+        "user_agent": origin.user_agent,
+        "auth_epoch": epoch,
+        "product": client.product,
+        "device": client.device,
+        "device_digest": client.digest,
+        "created_at": now,
+        "expires_at": (proofs.latest or now) + world.settings.session_lifetime,
+    }
+    await session.execute(insert(SessionRow).values(row))
+    await session.execute(update(User).where(User.id == user_id).values(last_login_at=now))
+    await revocation.drop_oldest(session, world, user_id, now)
+    afterwards(session, counters.opened.inc)
+    actor = EndUser(user_id, session_id).actor
+    await record(session, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
+    await notices.new_login(session, world, origin, user_id, session_id, client.digest)
+    return row, await refresh.issue(session, world, row)
+
+
+async def raise_session(
+    session: Session, world: World, user_id: UUID, session_id: UUID, proofs: Proofs
+) -> tuple[dict[str, Any], refresh.Fresh] | None:
+    """The same session with a second factor just shown, and new tokens (R55); None if it was revoked meanwhile."""
+    now = world.clock.now()
+    live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
+    shown = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at, "let_in_by": None}
+    raised = update(SessionRow).where(*live).values(shown).returning(*table(SessionRow).columns)
+    found = (await session.execute(raised)).one_or_none()
+    if found is None:
+        return None
+    row = dict(found._mapping)
+    afterwards(session, counters.stepped_up.inc)
+    actor = EndUser(user_id, session_id).actor
+    await record(session, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
+    return row, await refresh.replace(session, world, row)
+
+
+def proofs_of(row: AnyRow | Subject) -> Proofs:
+    """What was shown in a session, by its row or as the caller that it was looked up for."""
+    key = "swk" if "swk" in row.amr else "hwk"
+    second = next((method for method in ("rc", "otp") if method in row.amr), key)
+    return Proofs(row.password_at, row.second_factor_at, second, row.passkey_at, key)
+
+
+def level(world: World, row: AnyRow) -> Level:
+    """How sure the session of a row is by now."""
+    return acr(proofs_of(row), world.clock.now(), world.settings.second_factor_lifetime)
+
+
+def _named(holder: EndUser) -> Mapping[str, Any]:
+    return {"session_id": holder.session_id, "user_id": holder.id}
+
+
+def alive(row: AnyRow | None, now: datetime, holder: EndUser) -> bool:
+    """Whether the session is neither revoked nor over nor of an older epoch of the account, and the token not of before its last rise:
+    a step-up hands out new ones, and those before it are dead (R55).
+
+    While an account is suspended its sessions can still be told apart from others, so that the caller hears why; once it is
+    restored they are dead (R59).
+    """
+    if row is None or row.revoked_at is not None or now >= row.session_expires_at:
+        return False
+    if holder.token_at is not None and row.second_factor_at is not None and holder.token_at < int(row.second_factor_at.timestamp()):
+        return False
+    return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
+
+
+async def look_up(world: World, holder: EndUser) -> AnyRow:
+    """The row of a session that lives, of an account that is open. One statement. Raises TokenInvalid."""
+    row = await world.db.one(_session, _named(holder))
+    if row is None or not alive(row, world.clock.now(), holder) or row.status != Status.ACTIVE:
+        raise TokenInvalid("The session is over; log in again.")
+    return row
+
+
+async def subject(world: World, holder: EndUser) -> Subject:
+    row = await look_up(world, holder)
+    return Subject(
+        id=holder.id,
+        session_id=holder.session_id,
+        amr=tuple(row.amr),
+        auth_time=proofs_of(row).latest or row.opened_at,
+        second_factor_at=row.second_factor_at,
+        passkey_at=row.passkey_at,
+        password_at=row.password_at,
+        email_verified=row.email_verified_at is not None,
+        has_second_factor=row.has_second_factor,
+        let_in=row.let_in_by is not None,
+        epoch=row.session_epoch,
+    )
+
+
+_listed = select(*table(SessionRow).columns).join(User, User.id == SessionRow.user_id)
+
+
+async def listed(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    """The sessions of a user that live: not revoked, not over, not idle for too long, of this epoch of the account."""
+    now = world.clock.now()
+    awake = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
+    live = (SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, awake, SessionRow.auth_epoch == User.auth_epoch)
+    async with world.db.lookup() as session:
+        return await page(session, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
+
+
+async def of_user(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+    """The same for an operator. Raises UserNotFound."""
+    await user_of(world, user_id)
+    return await listed(world, user_id, window)

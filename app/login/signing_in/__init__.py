@@ -1,0 +1,1 @@
+"""Login in one or several steps."""

@@ -1,0 +1,142 @@
+"""A login by a mailed code in the place of a forgotten password: the operator starts it and never sees the code (R79).
+
+The code proves the mailbox and nothing else. What it opens is an unfinished login that wants the second factor, if there is one,
+and then a new password (`rules.need`); no session comes of it otherwise.
+"""
+
+import hmac
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, insert, select, update
+
+from app.base.base32 import forgiven, joined, random_signs
+from app.db.base import table
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, record
+from app.login import attempts
+from app.login.account import lookup
+from app.login.locks import hold_account
+from app.login.mailed_tokens import TRIES, OneTimeToken, Purpose
+from app.login.problems import CodeRefused, LoginCodeImpossible
+from app.login.rules import Proofs
+from app.login.sessions.service import UNTOLD, Client
+from app.login.signing_in import pending as unfinished
+from app.login.signing_in.pending import Incomplete, Pending
+from app.mail.models import Template
+from app.users.models import Status, User
+from app.users.problems import UserNotFound
+from app.users.rules import folded
+from app.web.callers import Origin
+from app.world import World
+
+LIFETIME = timedelta(minutes=10)
+SIGNS = 8
+NOBODY = UUID(int=0)
+
+_who = select(User.id, User.status, User.email_verified_at, User.auth_epoch).where(User.email_folded == bindparam("identifier"))
+
+
+def _digest(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
+    """What recognises the code of this account, and of this epoch of it: whatever ends its sessions ends its codes (R59)."""
+    return world.keys.lookup.digest("login_code", f"{user_id}\0{epoch}\0{code}")
+
+
+async def mail(world: World, by: Actor, user_id: UUID) -> datetime:
+    """Mail a code to the user's proven address; until when it is good. An earlier one is dead.
+
+    Raises UserNotFound, LoginCodeImpossible.
+    """
+    code = random_signs(world.entropy, SIGNS)
+    async with world.db.write() as session:
+        row = await lookup.of(session, user_id)
+        if row is None:
+            raise UserNotFound
+        if (because := _hindrance(world, row)) is not None or not await hold_account(session, user_id, row.auth_epoch):
+            raise LoginCodeImpossible(facts={"because": because or "changed"})
+        now = world.clock.now()
+        await _drop(session, user_id, now)
+        await _put(session, world, row, code, now)
+        await record(session, world, "login_code.mailed", by, ("user", user_id), user_id)
+        shown = f"{code[:4]}-{code[4:]}"
+        await lookup.tell(session, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
+    return now + LIFETIME
+
+
+def _hindrance(world: World, row: AnyRow) -> str | None:
+    if not world.settings.mail_configured:
+        return "mail_not_configured"
+    if row.status != Status.ACTIVE:
+        return str(row.status)
+    return "unverified" if row.email_verified_at is None else None
+
+
+async def _drop(session: Session, user_id: UUID, now: datetime) -> None:
+    mine = (OneTimeToken.user_id == user_id, OneTimeToken.purpose == Purpose.LOGIN_CODE, OneTimeToken.used_at.is_(None))
+    await session.execute(update(OneTimeToken).where(*mine).values(used_at=now))
+
+
+async def _put(session: Session, world: World, row: AnyRow, code: str, now: datetime) -> None:
+    values = {
+        "id": world.entropy.identifier(),
+        "token_hash": _digest(world, row.id, row.auth_epoch, code),
+        "purpose": Purpose.LOGIN_CODE,
+        "user_id": row.id,
+        "attempts": 0,
+        "created_at": now,
+        "expires_at": now + LIFETIME,
+    }
+    await session.execute(insert(table(OneTimeToken)).values(values))
+
+
+async def use(world: World, origin: Origin, identifier: str, code: str, client: Client = UNTOLD) -> Incomplete:
+    """Begin a login by the code. One answer, after the same statements, for unknown, suspended, unverified, wrong and spent (R49).
+
+    Counted before it is looked at: for the address, for the name, and five times for each code (R40, R43, R56).
+    Raises ProductNotFound, TooManyAttempts, CodeRefused.
+    """
+    who = await lookup.named(world, _who, {"identifier": folded(identifier)}, client.product)
+    key = attempts.login_code_key(world, identifier)
+    await attempts.knock(world, origin, key)
+    user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)
+    found = await _tried(world, user_id)
+    stored = found.token_hash if found is not None else bytes(32)
+    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, forgiven(joined(code).upper())))
+    try:
+        if who is None or found is None or not fits or who.status != Status.ACTIVE or who.email_verified_at is None:
+            raise CodeRefused
+        return await _begin(world, origin, Pending(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
+    except CodeRefused:
+        await attempts.failed(world, origin, "login_code", who.id if who is not None else None, "wrong")
+        raise
+
+
+async def _tried(world: World, user_id: UUID) -> AnyRow | None:
+    """Count one try on the account's code; None when there is none that is good, or it is out of tries."""
+    good = (
+        OneTimeToken.user_id == user_id,
+        OneTimeToken.purpose == Purpose.LOGIN_CODE,
+        OneTimeToken.used_at.is_(None),
+        OneTimeToken.expires_at > world.clock.now(),
+        OneTimeToken.attempts < TRIES,
+    )
+    counted = update(OneTimeToken).where(*good).values(attempts=OneTimeToken.attempts + 1)
+    async with world.db.write(stands=True) as session:
+        return (await session.execute(counted.returning(OneTimeToken.id, OneTimeToken.token_hash))).one_or_none()
+
+
+async def _begin(world: World, origin: Origin, pending: Pending, code_id: UUID, key: bytes) -> Incomplete:
+    """Spend the code and hand out the unfinished login, in one transaction. Raises CodeRefused for whoever comes second."""
+    async with world.db.write() as session:
+        if not await hold_account(session, pending.user_id, pending.epoch):
+            raise CodeRefused
+        now = world.clock.now()
+        unused = (OneTimeToken.id == code_id, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
+        if not (await session.execute(update(OneTimeToken).where(*unused).values(used_at=now))).rowcount:
+            raise CodeRefused
+        by = Actor("user", pending.user_id)
+        await record(session, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
+        begun = await unfinished.begun(session, world, pending)
+        await attempts.passed(session, world, origin, key)
+        return begun

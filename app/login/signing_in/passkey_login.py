@@ -1,0 +1,193 @@
+"""Logging in by a passkey: by it alone, without a name or a password, or as the second factor of a login or a step-up.
+
+A passkey that verified its user is two factors at once and opens a session by itself. One that was only touched is possession, no
+more than a password is knowledge: it goes on a login that a password began, and begins none (R31).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from app.base.problems import Problem
+from app.catalog import service as catalog
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor
+from app.login import attempts
+from app.login.factors import passkey_challenges, passkeys
+from app.login.factors.passkey_challenges import Answered, Holder, Kind
+from app.login.factors.passkeys import Options, Proven
+from app.login.factors.webauthn import octets
+from app.login.locks import hold_account
+from app.login.problems import PasskeyMissing, PasskeyRefused, UserVerificationRequired
+from app.login.rules import PASSKEY_LEVEL, Need, Proofs
+from app.login.sessions import service as sessions
+from app.login.sessions import tokens
+from app.login.sessions.service import Client
+from app.login.sessions.tokens import Opened
+from app.login.signing_in import pending as unfinished
+from app.login.signing_in import service
+from app.login.signing_in.pending import Incomplete, Pending
+from app.security.signing import Signer
+from app.signing_keys.service import signer
+from app.users.models import Status
+from app.web.callers import Origin, UnfinishedLogin
+from app.world import World
+
+Credential = Mapping[str, Any]
+
+
+async def options(world: World, origin: Origin, handle: UnfinishedLogin | None, client: Client) -> Options:
+    """What to ask the browser for: any passkey of ours, or with a login under way one of its user.
+
+    Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
+    """
+    passkeys.party(world)
+    return await (_of_anybody(world, origin, client) if handle is None else _of_user(world, handle))
+
+
+async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
+    """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (R52)."""
+    if client.product is not None:
+        await catalog.product(world, client.product)
+    async with world.db.write(stands=True) as session:
+        refusal = await attempts.posted(session, world, origin)
+        if refusal is None:
+            return passkeys.request(world, await passkey_challenges.begin(session, world, Kind.GET, Holder(), client), [], verifying=True)
+    raise refusal
+
+
+async def _of_user(world: World, handle: UnfinishedLogin) -> Options:
+    pending = await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
+    async with world.db.write() as session:
+        allowed = await passkeys.known(session, pending.user_id)
+        if not allowed:
+            raise PasskeyMissing
+        challenge = await passkey_challenges.begin(session, world, Kind.GET, _holder(pending))
+    return passkeys.request(world, challenge, allowed, verifying=_verifying(pending))
+
+
+def _holder(pending: Pending) -> Holder:
+    return Holder(pending.user_id, login_id=pending.login_id)
+
+
+def _verifying(pending: Pending) -> bool:
+    """Whether a touch is not enough: for a passkey's own level, and where no password stands beside it (R31)."""
+    return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
+
+
+async def show(world: World, origin: Origin, handle: UnfinishedLogin | None, credential: Credential) -> Opened | Incomplete:
+    """Log in by a passkey alone, or go on with the login or step-up of a handle. Raises what `begin` and `go_on` raise."""
+    return await (begin(world, origin, credential) if handle is None else go_on(world, origin, handle, credential))
+
+
+async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
+    """Log in by a passkey alone. One answer for all that does not fit: unknown, forged, suspended, unverified (R49).
+
+    Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
+    """
+    passkeys.party(world)
+    sign = await signer(world)
+    await attempts.knock(world, origin)
+    answered = await passkey_challenges.answer(world, Kind.GET, Holder(), credential)
+    it = await _judged(world, origin, answered, credential, None, verifying=True)
+    try:
+        return await _opened(world, sign, origin, it, answered.client)
+    except PasskeyRefused:
+        await _suspected(world, it)
+        await attempts.failed(world, origin, "passkey", it.owner.user_id, "spent")
+        raise
+
+
+async def _opened(world: World, sign: Signer, origin: Origin, it: Proven, client: Client) -> Opened:
+    now, user_id, epoch = world.clock.now(), it.owner.user_id, it.owner.auth_epoch
+    async with world.db.write() as session:
+        if not await hold_account(session, user_id, epoch) or not await passkeys.spend(session, it, now):
+            raise PasskeyRefused
+        proofs = Proofs(None, now, it.method, now, it.method)
+        opened = await sessions.open_session(session, world, origin, user_id, epoch, proofs, client)
+        await attempts.passed(session, world, origin)
+        return tokens.handed_out(world, sign, *opened)
+
+
+async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential) -> Opened | Incomplete:
+    """Go on with a login or a step-up by a passkey of its user.
+
+    Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
+    """
+    passkeys.party(world)
+    sign = await signer(world)
+    await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
+    pending = await service.tried(world, origin, handle)
+    answered = await passkey_challenges.answer(world, Kind.GET, _holder(pending), credential)
+    it = await _judged(world, origin, answered, credential, pending.user_id, verifying=_verifying(pending))
+    now = world.clock.now()
+
+    async def spend(session: Session) -> bool:
+        return await passkeys.spend(session, it, now)
+
+    shown = unfinished.shown(pending, now, it.method, verified=it.shown.verified)
+    try:
+        return await service.proven(world, sign, origin, shown, spend, (), PasskeyRefused)
+    except PasskeyRefused:
+        await _suspected(world, it)
+        raise
+
+
+async def enrol(world: World, handle: UnfinishedLogin) -> Options:
+    """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
+    passkeys.party(world)
+    pending = await service.enrolling(world, handle)
+    async with world.db.write() as session:
+        return await passkeys.creation(session, world, _holder(pending))
+
+
+async def confirm(
+    world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential, named: Mapping[str, Any]
+) -> Opened | Incomplete:
+    """Store it and go on with the login, which it was shown in; the recovery codes come along, this once.
+
+    Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
+    """
+    passkeys.party(world)
+    sign = await signer(world)
+    await service.due(world, handle, Need.ENROLMENT)
+    pending = await service.tried(world, origin, handle)
+    answered = await passkey_challenges.answer(world, Kind.CREATE, _holder(pending), credential)
+    made = passkeys.made(world, answered, credential)
+
+    async def add(session: Session) -> None:
+        await passkeys.add(session, world, Actor("user", pending.user_id), pending.user_id, made, named)
+
+    return await service.enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), made.method, verified=True), add)
+
+
+async def _judged(
+    world: World, origin: Origin, answered: Answered, credential: Credential, user_id: UUID | None, *, verifying: bool
+) -> Proven:
+    """The passkey, if it is genuine, of this user or of anybody who may log in, and verified where that is wanted. Else noted (R72)."""
+    row = await passkeys.find(world, octets(credential["id"]))
+    try:
+        it = passkeys.judged(world, row, answered, credential, named=user_id is not None)
+        if not _usable(it.owner, user_id):
+            raise PasskeyRefused
+        if verifying and not it.shown.verified:
+            raise UserVerificationRequired
+    except (PasskeyRefused, UserVerificationRequired) as refusal:
+        await attempts.failed(world, origin, "passkey", row.user_id if row is not None else None, _why(refusal))
+        raise
+    return it
+
+
+def _usable(owner: AnyRow, user_id: UUID | None) -> bool:
+    mine = user_id is None or bool(owner.user_id == user_id)
+    return mine and owner.status == Status.ACTIVE and owner.email_verified_at is not None
+
+
+def _why(refusal: Problem) -> str:
+    return "unverified_user" if isinstance(refusal, UserVerificationRequired) else "wrong"
+
+
+async def _suspected(world: World, it: Proven) -> None:
+    async with world.db.write(stands=True) as session:
+        await passkeys.suspect(session, world, it)

@@ -1,0 +1,106 @@
+"""Wire shapes of passkeys: the JSON forms that WebAuthn Level 3 section 5.1 gives to what a browser takes and answers.
+
+They are the standard's, so members that we do not know are left aside, not refused.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from app.login.factors.passkeys import Options
+from app.login.signing_in.schemas import DeviceIn
+from app.web.fields import Instant, Name, Shape, Slug
+
+
+def _whole(text: str) -> str:
+    if len(text) % 4 == 1:
+        raise ValueError("is not unpadded base64url")
+    return text
+
+
+Octets = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=2), AfterValidator(_whole)]
+"""Unpadded base64url (RFC 4648 section 5)."""
+
+
+def _most(octets: int) -> Any:
+    return Field(max_length=(octets * 4 + 2) // 3)
+
+
+CredentialId = Annotated[Octets, _most(1023)]
+ClientData = Annotated[Octets, _most(4096)]
+
+
+class Standard(Shape):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class AttestationResponse(Standard):
+    client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
+    attestation_object: Annotated[Octets, _most(16_384), Field(alias="attestationObject")]
+    transports: Annotated[list[Annotated[str, Field(pattern=r"^[!-~]{1,32}$")]], Field(max_length=10)] = []
+
+
+class AssertionResponse(Standard):
+    client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
+    authenticator_data: Annotated[Octets, _most(4096), Field(alias="authenticatorData")]
+    signature: Annotated[Octets, _most(8192), Field(repr=False)]
+    user_handle: Annotated[Annotated[Octets, _most(64)] | None, Field(alias="userHandle")] = None
+
+
+class Credential(Standard):
+    id: CredentialId
+    raw_id: Annotated[CredentialId, Field(alias="rawId")]
+    type: Literal["public-key"]
+
+    def standard(self) -> Mapping[str, Any]:
+        """As the browser said it."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class Registration(Credential):
+    """`RegistrationResponseJSON`: what `navigator.credentials.create()` gave, by its `toJSON()`."""
+
+    response: AttestationResponse
+
+
+class Assertion(Credential):
+    """`AuthenticationResponseJSON`: what `navigator.credentials.get()` gave, by its `toJSON()`."""
+
+    response: AssertionResponse
+
+
+class RegistrationIn(Shape):
+    """`name`: what the user will recognise in the list of factors."""
+
+    credential: Registration
+    name: Name | None = None
+
+    def named(self) -> Mapping[str, Any]:
+        """What is stored of it beside the key."""
+        return {"name": self.name, "transports": self.credential.response.transports}
+
+
+class AssertionIn(Shape):
+    credential: Assertion
+
+
+class PasskeyOptionsIn(Shape):
+    """For a login by a passkey alone: what it is for, and on which device. With a login under way both were said before."""
+
+    product: Slug | None = None
+    device: DeviceIn | None = None
+
+
+class PasskeyOptions(Shape):
+    """`public_key` is for `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.
+
+    Good for one answer, until `expires_at`.
+    """
+
+    public_key: dict[str, Any]
+    expires_at: Instant
+
+    @classmethod
+    def of(cls, it: Options) -> Self:
+        return cls(public_key=dict(it.public_key), expires_at=it.expires_at)

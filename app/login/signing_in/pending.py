@@ -1,0 +1,250 @@
+"""A login (or a step-up) between its first factor and its end: what was shown, what it still wants, and who may go on with it."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from app.catalog.models import Product
+from app.db.database import Session, afterwards
+from app.db.types import AnyRow
+from app.login import rules
+from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR, HAS_TOTP
+from app.login.factors.passwords import CURRENT
+from app.login.models import Factor, Login
+from app.login.problems import LoginOver
+from app.login.rules import Account, Need, Proofs
+from app.login.sessions import service as sessions
+from app.login.sessions import tokens
+from app.login.sessions.service import UNTOLD, Client
+from app.login.sessions.tokens import Opened
+from app.observability import counters
+from app.security.sealing import token_digest
+from app.security.signing import Signer
+from app.users.models import Status, User
+from app.web.callers import Origin, UnfinishedLogin
+from app.world import World
+
+PREFIX = "lgn_"
+IMPLIED = {"second_factor", "passkey"}
+"""Requirements of a product that no password alone will meet."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A login under way: by its row, or without one while a single request carries it to its end."""
+
+    login_id: UUID | None
+    user_id: UUID
+    session_id: UUID | None
+    epoch: int
+    proofs: Proofs
+    client: Client = UNTOLD
+    level: str | None = None
+
+    @property
+    def recovers(self) -> bool:
+        """Whether it began with a mailed code, and no new password was chosen yet."""
+        return self.session_id is None and self.proofs.password_at is None
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        first = "session" if self.session_id else "login_code" if self.recovers else "password"
+        return (first, "second_factor") if self.proofs.second_factor_at is not None else (first,)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a login wants next, and how that can be met: any one way will do."""
+
+    need: Need
+    ways: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A login that wants more. `token` is shown once, with the step that began it."""
+
+    token: str | None = field(repr=False)
+    expires_at: datetime
+    done: tuple[str, ...]
+    due: Due
+    recovery_codes: list[str] | None = field(default=None, repr=False)
+
+
+_columns = (
+    Login.id,
+    Login.user_id,
+    Login.session_id,
+    Login.auth_epoch,
+    Login.password_at,
+    Login.second_factor_at,
+    Login.second_factor,
+    Login.passkey_at,
+    Login.passkey,
+    Login.level,
+    Login.product,
+    Login.device,
+    Login.device_digest,
+    Login.attempts,
+    Login.expires_at,
+)
+
+
+def _pending(row: AnyRow) -> Pending:
+    proofs = Proofs(row.password_at, row.second_factor_at, row.second_factor or "otp", row.passkey_at, row.passkey or "hwk")
+    client = Client(row.product, row.device, row.device_digest)
+    return Pending(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
+
+
+def _open(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
+    """The row of a handle that is still good: not finished, in time, and of the account's present epoch."""
+    epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == Status.ACTIVE).scalar_subquery()
+    return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
+
+
+async def tried(session: Session, world: World, handle: UnfinishedLogin) -> Pending | None:
+    """Count one try on the handle before anything is looked at; None when it is over (R40, R43)."""
+    left = Login.attempts < world.settings.login_tries
+    attempt = update(Login).where(*_open(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
+    row = (await session.execute(attempt.returning(*_columns))).one_or_none()
+    return _pending(row) if row is not None else None
+
+
+async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Due, datetime]:
+    """(the login of a handle, what it wants, until when). Raises LoginOver."""
+    async with world.db.read() as session:
+        row = (await session.execute(select(*_columns).where(*_open(handle, world.clock.now())))).one_or_none()
+        if row is None:
+            raise LoginOver
+        pending = _pending(row)
+        step = await wanted(session, world, pending)
+    guessed_out = row.attempts >= world.settings.login_tries and (step is None or step.need is not Need.NEW_PASSWORD)  # which takes no code
+    if step is None or guessed_out:
+        raise LoginOver
+    return pending, step, row.expires_at
+
+
+async def account(session: Session, world: World, pending: Pending) -> Account:
+    """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
+    changing = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
+    has = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "changing": changing}
+    asked = select(*(condition.label(name) for name, condition in has.items())).where(User.id == pending.user_id)
+    row = (await session.execute(asked)).one()
+    requires: set[str] = set()
+    if pending.client.product is not None:
+        requires = set(await session.scalar(select(Product.requires).where(Product.code == pending.client.product)) or ())
+    return Account(
+        has_second_factor=bool(row.second_factor),
+        has_totp=bool(row.totp),
+        has_passkey=bool(row.passkey) and world.settings.passkeys,
+        wants_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
+        wants_passkey="passkey" in requires,
+        takes_passkeys=world.settings.passkeys,
+        must_change_password=bool(row.changing),
+    )
+
+
+async def wanted(session: Session, world: World, pending: Pending) -> Due | None:
+    """What the login still wants; None when it is complete."""
+    return due(await account(session, world, pending), pending)
+
+
+def due(whose: Account, pending: Pending) -> Due | None:
+    """The same, of an account that was read already."""
+    need = rules.need(whose, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
+    return Due(need, rules.ways(whose, need)) if need is not None else None
+
+
+async def conclude(session: Session, world: World, sign: Signer, origin: Origin, pending: Pending) -> Opened | Incomplete:
+    """Open (or raise) the session if nothing more is wanted; else hand out the unfinished login, or go on with it.
+
+    The caller holds the account. Raises LoginOver.
+    """
+    step = await wanted(session, world, pending)
+    if step is not None:
+        return await _go_on(session, world, pending, step)
+    if pending.session_id is None:
+        opened = await sessions.open_session(session, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
+    else:
+        raised = await sessions.raise_session(session, world, pending.user_id, pending.session_id, pending.proofs)
+        if raised is None:
+            raise LoginOver
+        opened = raised
+    if pending.login_id is not None and not await _finish(session, world, pending.login_id):
+        raise LoginOver
+    return tokens.handed_out(world, sign, *opened)
+
+
+def _stored(proofs: Proofs) -> dict[str, Any]:
+    return {
+        "password_at": proofs.password_at,
+        "second_factor_at": proofs.second_factor_at,
+        "second_factor": proofs.second_factor,
+        "passkey_at": proofs.passkey_at,
+        "passkey": proofs.key,
+    }
+
+
+async def _go_on(session: Session, world: World, pending: Pending, step: Due) -> Incomplete:
+    if pending.login_id is None:
+        return await begun(session, world, pending, step)
+    still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_stored(pending.proofs))
+    expires_at = await session.scalar(still.returning(Login.expires_at))
+    if expires_at is None:
+        raise LoginOver
+    return Incomplete(None, expires_at, pending.done, step)
+
+
+async def begun(session: Session, world: World, pending: Pending, step: Due | None = None) -> Incomplete:
+    """A new handle: a bearer of nothing but the next step. Raises LoginOver if there is none."""
+    now, token = world.clock.now(), world.entropy.secret(PREFIX)
+    expires_at = now + world.settings.login_lifetime
+    values = {
+        "id": world.entropy.identifier(),
+        "user_id": pending.user_id,
+        "session_id": pending.session_id,
+        "token_hash": token_digest(token),
+        "auth_epoch": pending.epoch,
+        "level": pending.level,
+        **_stored(pending.proofs),
+        "product": pending.client.product,
+        "device": pending.client.device,
+        "device_digest": pending.client.digest,
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    await session.execute(insert(Login).values(values))
+    afterwards(session, counters.unfinished.inc)
+    step = step or await wanted(session, world, pending)
+    if step is None:
+        raise LoginOver
+    return Incomplete(token, expires_at, pending.done, step)
+
+
+async def _finish(session: Session, world: World, login_id: UUID) -> bool:
+    """End the unfinished login once; whoever comes second finds it over."""
+    unfinished = update(Login).where(Login.id == login_id, Login.finished_at.is_(None)).values(finished_at=world.clock.now())
+    return (await session.execute(unfinished)).rowcount == 1
+
+
+async def state(world: World, handle: UnfinishedLogin) -> Incomplete:
+    """Where an unfinished login stands. Raises LoginOver."""
+    pending, step, expires_at = await found(world, handle)
+    return Incomplete(None, expires_at, pending.done, step)
+
+
+async def cancel(world: World, handle: UnfinishedLogin) -> None:
+    """Give the login up. Doing it again changes nothing."""
+    now = world.clock.now()
+    async with world.db.write() as session:
+        same = (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None))
+        await session.execute(update(Login).where(*same).values(finished_at=now))
+
+
+def shown(pending: Pending, now: datetime, method: str, *, verified: bool = False) -> Pending:
+    """The login with its second factor just shown; `verified`: by a passkey, which verified its user."""
+    proofs = replace(pending.proofs, second_factor_at=now, second_factor=method)
+    return replace(pending, proofs=replace(proofs, passkey_at=now, key=method) if verified else proofs)

@@ -1,0 +1,141 @@
+"""`/v1/login` and its steps, `/v1/step-up`, tokens, and creating end users."""
+
+from typing import Annotated
+
+from fastapi import Depends, Response
+
+from app.catalog.problems import ProductNotFound
+from app.login import me_routes, operator_routes
+from app.login.account import creation
+from app.login.problems import (
+    CodeRefused,
+    EnrolmentNotFound,
+    EnrolmentUnderWay,
+    InvalidCredentials,
+    LoginOver,
+    PasskeyMissing,
+    SecondFactorMissing,
+    StepNotDue,
+)
+from app.login.sessions import revocation, tokens
+from app.login.sessions import service as sessions
+from app.login.signing_in import login_code, passkey_routes, pending, service
+from app.login.signing_in.passkey_routes import MORE, told
+from app.login.signing_in.schemas import (
+    CodeIn,
+    EnrolmentOut,
+    LoginCodeIn,
+    LoginComplete,
+    LoginIn,
+    LoginIncomplete,
+    NewPasswordIn,
+    RefreshIn,
+    StepUpIn,
+    TotpIn,
+    UserIn,
+)
+from app.users.problems import EmailTaken, UserExternalIdTaken
+from app.users.schemas import UserOut
+from app.web.callers import Operates, Operator, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
+from app.web.problems import LoginHandleRequired, ScopeMissing, SubjectTokenRequired, TokenInvalid, TooManyAttempts
+from app.web.routing import refuses
+from app.web.routing import router as new_router
+
+router = new_router("login")
+Writes = Annotated[Operator, Depends(Operates("users:write"))]
+
+
+@router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))
+async def create_user(world: TheWorld, by: Writes, body: UserIn, response: Response) -> UserOut:
+    """Create an end user, with a password, with a hash of one, or without."""
+    row = await creation.create_user(world, by.actor, body.profile(), body.credential())
+    response.headers["Location"] = f"/v1/users/{row.id}"
+    return UserOut.of(row)
+
+
+@router.post("/v1/login", responses={**MORE, **refuses(InvalidCredentials, CodeRefused, LoginOver, TooManyAttempts, ProductNotFound)})
+async def begin(world: TheWorld, origin: TheOrigin, body: LoginIn, response: Response) -> LoginComplete | LoginIncomplete:
+    """Log in with password, and at once with a code if one is sent along."""
+    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
+    return told(await service.begin(world, origin, body.identifier, body.password, body.totp, client), response)
+
+
+@router.post("/v1/login/code", status_code=202, responses=refuses(CodeRefused, TooManyAttempts, ProductNotFound))
+async def begin_by_code(world: TheWorld, origin: TheOrigin, body: LoginCodeIn) -> LoginIncomplete:
+    """Begin a login by a code that was mailed, in the place of a forgotten password. It goes on to a new password, never around it."""
+    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
+    return LoginIncomplete.of(await login_code.use(world, origin, body.identifier, body.code, client))
+
+
+@router.get("/v1/login", responses=refuses(LoginOver, LoginHandleRequired))
+async def state(world: TheWorld, login: TheLogin) -> LoginIncomplete:
+    """Where an unfinished login stands."""
+    return LoginIncomplete.of(await pending.state(world, login))
+
+
+@router.delete("/v1/login", status_code=204, responses=refuses(LoginHandleRequired))
+async def cancel(world: TheWorld, login: TheLogin) -> None:
+    """Give an unfinished login up."""
+    await pending.cancel(world, login)
+
+
+STEP = (LoginOver, StepNotDue, LoginHandleRequired)
+
+
+@router.post("/v1/login/totp", responses={**MORE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+async def verify_totp(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Go on with a login or a step-up by a code from the authenticator app. A code works once."""
+    return told(await service.verify_totp(world, origin, login, body.code), response)
+
+
+@router.post("/v1/login/recovery-code", responses={**MORE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+async def use_recovery_code(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Go on by a recovery code, spending it. For ten minutes the session may then mend its factors, and nothing else sensitive."""
+    return told(await service.use_recovery_code(world, origin, login, body.code), response)
+
+
+@router.post("/v1/login/totp/enroll", status_code=201, responses=refuses(*STEP, EnrolmentUnderWay))
+async def enroll(world: TheWorld, login: TheLogin, body: TotpIn | None = None) -> EnrolmentOut:
+    """Set an authenticator app up in the middle of a login that wants a second factor where there is none."""
+    return EnrolmentOut(**vars(await service.enroll(world, login, body.name if body else None)))
+
+
+@router.post("/v1/login/totp/confirm", responses={**MORE, **refuses(*STEP, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
+async def confirm(world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response) -> LoginComplete | LoginIncomplete:
+    """Bring that authenticator app to life with a code of it; the answer has the recovery codes, this once."""
+    return told(await service.confirm(world, origin, login, body.code), response)
+
+
+@router.post("/v1/login/password", responses={**MORE, **refuses(*STEP)})
+async def change_password(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: NewPasswordIn, response: Response
+) -> LoginComplete | LoginIncomplete:
+    """Choose the new password that the login wants."""
+    return told(await service.change_password(world, origin, login, body.new), response)
+
+
+@router.post("/v1/step-up", status_code=202, responses=refuses(SubjectTokenRequired, SecondFactorMissing, PasskeyMissing))
+async def step_up(world: TheWorld, who: TheSubject, body: StepUpIn | None = None) -> LoginIncomplete:
+    """Begin to raise the session to `aal2`, or by a passkey (`aal2p`): the same steps as a login, and new tokens for the same session."""
+    return LoginIncomplete.of(await service.step_up(world, who, (body or StepUpIn()).acr))
+
+
+@router.post("/v1/token/refresh", responses=refuses(TokenInvalid))
+async def refresh(world: TheWorld, body: RefreshIn) -> LoginComplete:
+    """Fresh tokens for a refresh token, which is spent with it. One that comes back later ends the session."""
+    return LoginComplete.of(await tokens.exchange(world, body.refresh_token))
+
+
+@router.post("/v1/logout", status_code=204, responses=refuses(SubjectTokenRequired))
+async def log_out(world: TheWorld, holder: TheEndUser) -> None:
+    """End the session at once, with its refresh token."""
+    await revocation.log_out(world, holder)
+
+
+router.routes.extend(
+    [*me_routes.router.routes, *passkey_routes.router.routes, *operator_routes.router.routes]
+)  # flat: nested routers cost on each request

@@ -1,0 +1,204 @@
+"""Wire shapes of logging in."""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, model_validator
+
+from app.login.account.creation import Credential
+from app.login.rules import Level, Need
+from app.login.sessions.tokens import Opened
+from app.login.signing_in.pending import Incomplete
+from app.security.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
+from app.users.schemas import ProfileIn
+from app.web.fields import Flag, Instant, Line, Name, Secret, Shape, Slug
+
+
+def _bounded(password: str) -> str:
+    if too_long(password):
+        raise ValueError(f"wants at most {MAX_CODE_POINTS} characters and {MAX_OCTETS} bytes")
+    return password
+
+
+Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_bounded)]
+Unshown = Annotated[Password, Field(repr=False)]
+"""For fields whose name does not say that they are secret."""
+Code = Annotated[Secret, Field(max_length=32)]
+"""Digits as the authenticator app shows them; what is not a code is refused like a wrong one."""
+
+
+class UserIn(ProfileIn):
+    """`password`: at least 15 characters and not among the first guesses; nothing else is asked of it.
+
+    `password_hash` in its place: argon2, bcrypt, pbkdf2, scrypt, Django's or phpass; it is made anew at the next login.
+    """
+
+    password: Password | None = None
+    password_hash: Annotated[Secret, Field(max_length=1024)] | None = None
+    password_change_required: Flag = False
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.password is not None and self.password_hash is not None:
+            raise ValueError("wants a password or a hash of one, not both")
+        return self
+
+    def profile(self) -> dict[str, Any]:
+        values = self.model_dump(exclude={"password", "password_hash", "password_change_required"})
+        return values | {"preferences": self.preferences.stored()}
+
+    def credential(self) -> Credential:
+        return Credential(self.password, self.password_hash, self.password_change_required)
+
+
+class DeviceIn(Shape):
+    """What the user will recognise in the list of sessions. A device seen before is not locked out by strangers' guesses."""
+
+    fingerprint: Line
+    name: Name | None = None
+    platform: Name | None = None
+    app_version: Name | None = None
+
+
+class LoginIn(Shape):
+    """`product`: what the login is for; if that wants a second factor and the user has none, the login goes on by setting one up."""
+
+    identifier: Annotated[Secret, Field(max_length=320)]
+    password: Password
+    totp: Code | None = None
+    product: Slug | None = None
+    device: DeviceIn | None = None
+
+
+class LoginCodeIn(Shape):
+    """`code` as it was mailed; dashes, spaces and case do not matter."""
+
+    identifier: Annotated[Secret, Field(max_length=320)]
+    code: Code
+    product: Slug | None = None
+    device: DeviceIn | None = None
+
+
+class LoginCodeMailed(Shape):
+    """To whom and when; never what."""
+
+    status: Literal["mailed"] = "mailed"
+    expires_at: Instant
+
+
+class CodeIn(Shape):
+    code: Code
+
+
+class NewPasswordIn(Shape):
+    new: Unshown
+
+
+class RefreshIn(Shape):
+    refresh_token: Annotated[Secret, Field(max_length=128)]
+
+
+class StepUpIn(Shape):
+    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470): always met, for a step-up asks for the factor anew."""
+
+    acr: Literal["aal2", "aal2p"] = "aal2"
+    max_age: Annotated[int, Field(strict=True, ge=0, le=86_400)] | None = None
+
+
+class TotpIn(Shape):
+    name: Name | None = None
+
+
+class Action(Shape):
+    action: str
+    href: str
+
+
+class Step(Shape):
+    """Any one of the actions meets the need."""
+
+    need: str
+    any_of: list[Action]
+
+
+HREFS = {
+    "verify_totp": "/v1/login/totp",
+    "verify_passkey": "/v1/login/passkey/options",
+    "use_recovery_code": "/v1/login/recovery-code",
+    "enroll_totp": "/v1/login/totp/enroll",
+    "enroll_passkey": "/v1/login/passkey/enroll",
+    "change_password": "/v1/login/password",
+}
+"""Where each way is begun. Told only after the first factor has passed, so that nothing can be probed with it (R52)."""
+
+
+NEEDS = {Need.ENROLMENT: Need.SECOND_FACTOR}
+"""What is wanted, where it is told by another name: to set a second factor up is a way to have one."""
+
+
+class Handle(Shape):
+    """`token` is null when the state of a login is asked for: it was shown when it was made."""
+
+    token: str | None
+    expires_at: Instant
+
+
+class LoginIncomplete(Shape):
+    """All entries of `next` must be met; any one action of an entry will do."""
+
+    status: Literal["incomplete"] = "incomplete"
+    login: Handle
+    done: list[str]
+    next: list[Step]
+    recovery_codes: list[str] | None = None
+
+    @classmethod
+    def of(cls, it: Incomplete) -> Self:
+        handle = Handle(token=it.token, expires_at=it.expires_at)
+        step = Step(need=NEEDS.get(it.due.need, it.due.need), any_of=[Action(action=way, href=HREFS[way]) for way in it.due.ways])
+        return cls(login=handle, done=list(it.done), next=[step], recovery_codes=it.recovery_codes)
+
+
+class SessionFace(Shape):
+    """`acr` falls from `aal2` to `aal1` when the second factor is no longer fresh; the session lives on."""
+
+    id: UUID
+    acr: Level
+    amr: list[str]
+    auth_time: Instant
+    expires_at: Instant
+
+
+class LoginComplete(Shape):
+    """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are shown once, when a login has set an authenticator up."""
+
+    status: Literal["complete"] = "complete"
+    session: SessionFace
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  RFC 6750, a scheme
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+    next: list[Step] = []
+    recovery_codes: list[str] | None = None
+
+    @classmethod
+    def of(cls, it: Opened) -> Self:
+        return cls(
+            session=SessionFace(id=it.id, acr=it.acr, amr=it.amr, auth_time=it.auth_time, expires_at=it.expires_at),
+            access_token=it.access_token,
+            expires_in=it.expires_in,
+            refresh_token=it.refresh_token,
+            refresh_expires_in=it.refresh_expires_in,
+            recovery_codes=it.recovery_codes,
+        )
+
+
+class EnrolmentOut(Shape):
+    """`secret` is base32 and shown this once; `qr_svg` draws `otpauth_uri`."""
+
+    id: UUID
+    secret: str
+    otpauth_uri: str
+    qr_svg: str
+    expires_at: Instant

@@ -1,0 +1,278 @@
+"""Logging in: password first, then whatever else is wanted, step by step. No session exists before it is complete."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from sqlalchemy import and_, bindparam, exists, select
+
+from app.base.problems import Problem
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor
+from app.login import attempts, notices
+from app.login.account import lookup, password_reset
+from app.login.conditions import HAS_SECOND_FACTOR
+from app.login.factors import passwords, recovery, totp
+from app.login.factors.timing import keep_pace
+from app.login.factors.totp import Enrolment
+from app.login.locks import hold_account
+from app.login.models import Factor, SessionRow
+from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, PasskeyMissing, SecondFactorMissing, StepNotDue
+from app.login.rules import PASSKEY_LEVEL, Need, Proofs, fresh
+from app.login.sessions import revocation
+from app.login.sessions.service import UNTOLD, Client, proofs_of
+from app.login.sessions.tokens import Opened
+from app.login.signing_in import pending as unfinished
+from app.login.signing_in.pending import Incomplete, Pending
+from app.mail.models import Template
+from app.security.signing import Signer
+from app.signing_keys.service import signer
+from app.users.models import Status, User
+from app.users.rules import folded
+from app.web.callers import Origin, Subject, UnfinishedLogin
+from app.world import World
+
+_seen = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
+_who = (
+    select(
+        User.id,
+        User.status,
+        User.email,
+        User.email_verified_at,
+        User.auth_epoch,
+        Factor.hash,
+        Factor.imported,
+        HAS_SECOND_FACTOR.label("second_factor"),
+        _seen.correlate(User).label("seen"),
+    )
+    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.CURRENT))
+    .where(User.email_folded == bindparam("identifier"))
+)
+
+
+async def begin(
+    world: World, origin: Origin, identifier: str, password: str, code: str | None, client: Client = UNTOLD
+) -> Opened | Incomplete:
+    """Check the password; with more wanted, go on by the code that came along or hand out an unfinished login.
+
+    One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (R11, R49). Raises
+    ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
+    """
+    world.hasher.must_have_room()  # before the database is asked anything
+    sign = await signer(world)
+    await keep_pace(world)
+    who = await lookup.named(world, _who, {"identifier": folded(identifier), "device": client.digest}, client.product)
+    key = attempts.password_key(world, identifier, client.digest if who is not None and who.seen else None)
+    await attempts.knock(world, origin, key)
+    why = _unusable(who)
+    stored = who.hash if who is not None and why is None else None
+    imported = stored is not None and who is not None and bool(who.imported)
+    fits = await attempts.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
+    if who is None or stored is None or not fits:
+        await attempts.failed(world, origin, "password", who.id if who is not None else None, why or "wrong")
+        await password_reset.tell_of_lock(world, identifier, key)
+        raise InvalidCredentials
+    better = await passwords.rehashed(world, password, stored, imported=imported)
+    pending = Pending(None, who.id, None, who.auth_epoch, Proofs(world.clock.now(), None), client)
+
+    async def passed(session: Session) -> None:
+        if better is not None:
+            await passwords.upgrade(session, who.id, stored, better)
+
+    if code is not None and who.second_factor:
+        async with world.db.write(stands=True) as session:
+            await passed(session)
+            await attempts.forgive(session, key)
+        return await _prove_totp(world, sign, origin, pending, code)
+    async with world.db.write() as session:
+        await _hold(session, pending)
+        outcome = await unfinished.conclude(session, world, sign, origin, pending)
+        await passed(session)
+        await attempts.passed(session, world, origin, key)
+        return outcome
+
+
+def _unusable(who: AnyRow | None) -> str | None:
+    """Why no password can be right, for the record alone; the answer never says it."""
+    if who is None:
+        return "unknown"
+    if who.status != Status.ACTIVE:
+        return "suspended"
+    if who.email_verified_at is None:
+        return "unverified"
+    return "no_password" if who.hash is None else None
+
+
+async def _hold(session: Session, pending: Pending) -> None:
+    if not await hold_account(session, pending.user_id, pending.epoch):
+        raise LoginOver
+
+
+async def step_up(world: World, who: Subject, level: str = "aal2") -> Incomplete:
+    """Begin to raise the session to `aal2`, or to `aal2p`: by a passkey alone (RFC 9470). Raises SecondFactorMissing, PasskeyMissing."""
+    if not who.has_second_factor:
+        raise PasskeyMissing if level == PASSKEY_LEVEL else SecondFactorMissing
+    async with world.db.write() as session:
+        epoch = select(SessionRow.auth_epoch).where(SessionRow.id == who.session_id)
+        proofs = replace(proofs_of(who), second_factor_at=None)
+        pending = Pending(None, who.id, who.session_id, (await session.execute(epoch)).scalar_one(), proofs, level=level)
+        whose = await unfinished.account(session, world, pending)
+        if level == PASSKEY_LEVEL and not whose.has_passkey:
+            raise PasskeyMissing
+        return await unfinished.begun(session, world, pending, unfinished.due(whose, pending))
+
+
+async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+    """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
+    sign = await signer(world)
+    await due(world, handle, Need.SECOND_FACTOR)
+    pending = await tried(world, origin, handle)
+    return await _prove_totp(world, sign, origin, pending, code)
+
+
+async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+    """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (R26).
+
+    Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
+    """
+    sign = await signer(world)
+    await due(world, handle, Need.SECOND_FACTOR)
+    pending = await tried(world, origin, handle)
+    key = attempts.factor_key(world, "recovery", pending.user_id)
+    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    async with world.db.lookup() as session:
+        bare, row = await recovery.candidate(session, pending.user_id, code)
+    fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+    now = world.clock.now()
+
+    async def spend(session: Session) -> bool:
+        return row is not None and fits and await recovery.spend(session, world, pending.user_id, row.id, now)
+
+    shown = unfinished.shown(pending, now, "rc")
+    return await proven(world, sign, origin, shown, spend if fits else None, attempts.of_account(world, pending.user_id))
+
+
+async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> Pending:
+    """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
+    pending, wanted, _ = await unfinished.found(world, handle)
+    if wanted.need not in steps:
+        raise StepNotDue
+    return pending
+
+
+async def tried(world: World, origin: Origin, handle: UnfinishedLogin) -> Pending:
+    """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
+
+    Raises TooManyAttempts, LoginOver.
+    """
+    await attempts.knock(world, origin)
+    async with world.db.write(stands=True) as session:
+        pending = await unfinished.tried(session, world, handle)
+    if pending is None:
+        raise LoginOver
+    return pending
+
+
+async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: Pending, code: str) -> Opened | Incomplete:
+    key, now = attempts.factor_key(world, "totp", pending.user_id), world.clock.now()
+    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    async with world.db.lookup() as session:
+        matched = await totp.match(session, world, pending.user_id, code, now)
+
+    async def spend(session: Session) -> bool:
+        return matched is not None and await totp.spend_step(session, *matched, now)
+
+    return await proven(world, sign, origin, unfinished.shown(pending, now, "otp"), spend if matched else None, (key,))
+
+
+Spend = Callable[[Session], Awaitable[bool]]
+
+
+async def proven(
+    world: World,
+    sign: Signer,
+    origin: Origin,
+    pending: Pending,
+    spend: Spend | None,
+    keys: tuple[bytes, ...],
+    refusal: type[Problem] = CodeRefused,
+) -> Opened | Incomplete:
+    """Spend the proof and open what it opens, in one transaction; a proof that fits nothing, or is spent, is refused and noted."""
+    try:
+        if spend is None:
+            raise refusal
+        async with world.db.write() as session:
+            await _hold(session, pending)
+            if not await spend(session):
+                raise refusal
+            outcome = await unfinished.conclude(session, world, sign, origin, pending)
+            await attempts.passed(session, world, origin, *keys)
+            return outcome
+    except refusal:
+        factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
+        await attempts.failed(world, origin, factor, pending.user_id, reason)
+        raise
+
+
+async def enrolling(world: World, handle: UnfinishedLogin) -> Pending:
+    """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
+    pending = await due(world, handle, Need.ENROLMENT)
+    if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
+        raise LoginOver("The password was shown too long ago; begin again.")
+    return pending
+
+
+async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+    """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
+    pending = await enrolling(world, handle)
+    return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
+
+
+async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+    """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
+
+    Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
+    """
+    sign = await signer(world)
+    await due(world, handle, Need.ENROLMENT)
+    pending = await tried(world, origin, handle)
+    confirmed = await totp.checked(world, origin, pending.user_id, None, code)
+
+    async def add(session: Session) -> None:
+        await totp.activate(session, world, Actor("user", pending.user_id), pending.user_id, confirmed)
+
+    return await enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), "otp"), add)
+
+
+async def enrolled(
+    world: World, sign: Signer, origin: Origin, shown: Pending, add: Callable[[Session], Awaitable[object]]
+) -> Opened | Incomplete:
+    """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (R59). Raises LoginOver."""
+    actor, paper = Actor("user", shown.user_id), await recovery.print_paper(world)
+    async with world.db.write() as session:
+        await _hold(session, shown)
+        epoch = await revocation.end_all(session, world, actor, shown.user_id, "factor_added", login_id=shown.login_id)
+        await add(session)
+        await recovery.replace(session, world, actor, shown.user_id, paper)
+        outcome = await unfinished.conclude(session, world, sign, origin, replace(shown, epoch=epoch))
+        await attempts.passed(session, world, origin)
+    return replace(outcome, recovery_codes=paper.codes)
+
+
+async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | Incomplete:
+    """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
+    sign = await signer(world)
+    pending = await due(world, handle, Need.NEW_PASSWORD)
+    hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
+    actor = Actor("user", pending.user_id)
+    async with world.db.write() as session:
+        await _hold(session, pending)
+        epoch = await revocation.end_all(session, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
+        await passwords.put(session, world, actor, pending.user_id, hashed)
+        await notices.notify(session, world, pending.user_id, Template.PASSWORD_CHANGED)
+        proofs = replace(pending.proofs, password_at=pending.proofs.password_at or world.clock.now())
+        outcome = await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))
+        if pending.recovers:
+            email = str(await session.scalar(select(User.email).where(User.id == pending.user_id)))
+            await attempts.forgive(session, *await attempts.of_password(session, world, pending.user_id, email))
+        return outcome

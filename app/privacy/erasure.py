@@ -1,0 +1,66 @@
+"""The end of an end user, in one call and one transaction that may be made again: who it was is forgotten, what was agreed is not.
+
+Erased are the profile, whatever one logs in with, where one was, assignments and seats; kept are the id, the audit log and the
+signed receipts with their chain (rules/agreements R25, P8).
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from app.agreements import data_lifecycle as agreements
+from app.agreements.data_lifecycle import Forgotten
+from app.db.database import Session
+from app.db.types import AnyRow
+from app.events.service import Actor, forget_addresses, record
+from app.licenses import data_lifecycle as licenses
+from app.login import data_lifecycle as login
+from app.mail import data_lifecycle as mail
+from app.mail.models import Template
+from app.mail.service import Recipient, post
+from app.users import data_lifecycle as users
+from app.users.models import Status
+from app.web.callers import Subject
+from app.webhooks import data_lifecycle as webhooks
+from app.world import World
+
+LAST_LETTER = timedelta(hours=24)
+"""How long the notice of the erasure may wait in the outbox, sealed, with the address that it goes to."""
+
+
+async def erase(world: World, by: Actor, user_id: UUID) -> Forgotten:
+    """Erase an end user; what was kept under a legal hold goes with a later call, once the hold is lifted. Raises UserNotFound.
+
+    Locks are taken in one order: licenses, the ledger, the user. Whoever activates or accepts holds the first or the second and
+    then looks whether the user is still there, so either is done before this begins or is refused.
+    """
+    async with world.db.write() as session:
+        await licenses.hold(session, user_id)
+        await agreements.hold(session, user_id)
+        user = await users.hold(session, user_id)
+        first = user.status != Status.ERASED
+        if first:
+            await _farewell(session, world, user)
+        await login.erase(session, world, by, user)
+        await licenses.erase(session, world, by, user)
+        await forget_addresses(session, user_id)
+        await webhooks.erase(session, user_id)
+        told = await agreements.erase(session, user_id)
+        await users.erase(session, user_id)
+        if first or told.contexts_erased:
+            facts = {"legal_hold": told.legal_hold, "contexts_erased": told.contexts_erased, "contexts_kept": told.contexts_kept}
+            await record(session, world, "user.erased", by, ("user", user_id), user_id, **facts)
+    return told
+
+
+async def erase_me(world: World, who: Subject) -> Forgotten:
+    """The same by the end user, who has just shown that the account is theirs. Raises StepUpRequired."""
+    login.must_prove(world, who)
+    return await erase(world, who.actor, who.id)
+
+
+async def _farewell(session: Session, world: World, user: AnyRow) -> None:
+    """No letter that waits is sent any more but one, to the proven address: that this happened."""
+    await mail.erase(session, world, user.id)
+    if user.email_verified_at is not None:
+        now, to = world.clock.now(), Recipient(user.email, user.locale, user.display_name, user.id)
+        await post(session, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)

@@ -1,0 +1,73 @@
+"""All that is kept about an end user as one JSON document, told page by page while it is read (rules/agreements P8).
+
+No secret is in it: no hash, no sealed value, no key, no token. Each page is a read of its own, so a slow reader holds nothing up.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.agreements import export as agreements
+from app.base.durations import instant_text
+from app.db.export_pages import Section, page
+from app.db.types import AnyRow
+from app.events import data_lifecycle as events
+from app.events.service import Actor, record
+from app.licenses import export as licenses
+from app.login import export as login
+from app.mail import export as mail
+from app.users.export import PROFILE
+from app.users.problems import UserNotFound
+from app.world import World
+
+SCHEMA_VERSION = 1
+SECTIONS: tuple[Section, ...] = (*login.SECTIONS, *licenses.SECTIONS, *agreements.SECTIONS, *mail.SECTIONS, *events.SECTIONS)
+
+
+async def exported(world: World, by: Actor, user_id: UUID) -> AsyncIterator[str]:
+    """The document, in pieces; that it was asked for, and by whom, is an event of the user's own history (P4). Raises UserNotFound."""
+    async with world.db.write() as session:
+        profile = (await session.execute(PROFILE, {"whose": user_id})).one_or_none()
+        if profile is None:
+            raise UserNotFound
+        await record(session, world, "user.exported", by, ("user", user_id), user_id)
+    return _document(world, profile)
+
+
+async def _document(world: World, profile: AnyRow) -> AsyncIterator[str]:
+    head = {"schema_version": SCHEMA_VERSION, "exported_at": world.clock.now(), "profile": dict(profile._mapping)}
+    yield _text(head)[:-1]
+    for section in SECTIONS:
+        yield f', "{section.name}": ['
+        before = ""
+        async for row in _rows(world, section, profile.id):
+            yield before + _text(dict(row._mapping))
+            before = ", "
+        yield "]"
+    yield "}\n"
+
+
+async def _rows(world: World, section: Section, user_id: UUID) -> AsyncIterator[AnyRow]:
+    after: UUID | None = None
+    while True:
+        async with world.db.lookup() as session:
+            rows, after = await page(session, section, user_id, after)
+        for row in rows:
+            yield row
+        if after is None:
+            return
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> str:
+    """Raises TypeError for octets, which nothing that may be told is made of."""
+    if isinstance(value, datetime):
+        return instant_text(value)
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not told")

@@ -1,0 +1,180 @@
+"""Wire shapes of erasing and exporting an end user."""
+
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from app.agreements.data_lifecycle import Forgotten
+from app.web.fields import Instant, Shape
+
+
+class Erased(Shape):
+    """`legal_hold`: where the end user agreed from had to be kept, of `contexts_kept` events; erase again when it is lifted."""
+
+    id: UUID
+    status: Literal["erased"] = "erased"
+    legal_hold: bool
+    contexts_kept: int
+
+    @classmethod
+    def of(cls, user_id: UUID, it: Forgotten) -> Self:
+        return cls(id=user_id, legal_hold=it.legal_hold, contexts_kept=it.contexts_kept)
+
+
+class ProfileTold(Shape):
+    id: UUID
+    email: str
+    email_verified_at: Instant | None
+    display_name: str | None
+    locale: str | None
+    region: str | None
+    timezone: str | None
+    age_band: str
+    preferences: dict[str, Any]
+    external_id: str | None
+    metadata: dict[str, Any]
+    status: str
+    created_at: Instant
+    last_login_at: Instant | None
+
+
+class FactorTold(Shape):
+    id: UUID
+    kind: str
+    state: str
+    name: str | None
+    created_at: Instant
+    confirmed_at: Instant | None
+    used_at: Instant | None
+    expires_at: Instant | None
+
+
+class SessionTold(Shape):
+    id: UUID
+    amr: list[str]
+    ip: str | None
+    user_agent: str | None
+    product: str | None
+    device: dict[str, str | None] | None
+    created_at: Instant
+    last_seen_at: Instant | None
+    expires_at: Instant
+    revoked_at: Instant | None
+    revoked_reason: str | None
+
+
+class DeviceCodeTold(Shape):
+    """A request by a short code that the end user approved; `ip`, `user_agent` and `device` are of the application that asked."""
+
+    id: UUID
+    status: str
+    ip: str | None
+    user_agent: str | None
+    product: str | None
+    device: dict[str, str | None] | None
+    session_id: UUID
+    created_at: Instant
+    expires_at: Instant
+    decided_at: Instant
+
+
+class LicenseTold(Shape):
+    license_id: UUID
+    added_at: Instant
+    product: str
+    key_last4: str
+    starts_at: Instant | None
+    expires_at: Instant | None
+    suspended_at: Instant | None
+    revoked_at: Instant | None
+
+
+class ActivationTold(Shape):
+    id: UUID
+    license_id: UUID
+    fingerprint: str
+    name: str | None
+    platform: str | None
+    app_version: str | None
+    activated_at: Instant
+    last_seen_at: Instant
+    lease_expires_at: Instant | None
+    released_at: Instant | None
+    release_reason: str | None
+
+
+class AgreementTold(Shape):
+    document_id: UUID
+    accepted_ordinal: int
+    declined_ordinal: int
+    notified_ordinal: int
+    withdrawn_at: Instant | None
+    updated_at: Instant
+
+
+class PresentationTold(Shape):
+    id: UUID
+    text_id: UUID
+    format: str
+    locale_requested: str | None
+    client: str | None
+    app_version: str | None
+    platform: str | None
+    ui_ref: str | None
+    presented_at: Instant
+    scrolled_to_end: bool | None
+    dwell_ms: int | None
+    decided_at: Instant | None
+
+
+class ReceiptTold(Shape):
+    """`jws` is the record; `ip`, `user_agent` and `session_id` are beside it, and may have been erased."""
+
+    id: UUID
+    type: str
+    at: Instant
+    document_id: UUID
+    version_id: UUID
+    ordinal: int
+    text_id: UUID
+    seq: int
+    jws: str
+    ip: str | None
+    user_agent: str | None
+    session_id: UUID | None
+
+
+class LetterTold(Shape):
+    id: UUID
+    template: str
+    locale: str
+    created_at: Instant
+    sent_at: Instant | None
+    failed_at: Instant | None
+
+
+class EventTold(Shape):
+    id: UUID
+    at: Instant
+    type: str
+    actor_type: str
+    subject_type: str
+    subject_id: UUID
+    data: dict[str, Any]
+
+
+class Export(Shape):
+    """All that is kept about an end user. `schema_version` rises when a field goes or changes its meaning."""
+
+    schema_version: Literal[1]
+    exported_at: Instant
+    profile: ProfileTold
+    factors: list[FactorTold]
+    sessions: list[SessionTold]
+    device_codes: list[DeviceCodeTold]
+    licenses: list[LicenseTold]
+    activations: list[ActivationTold]
+    agreements: list[AgreementTold]
+    presentations: list[PresentationTold]
+    receipts: list[ReceiptTold]
+    letters: list[LetterTold]
+    events: list[EventTold]

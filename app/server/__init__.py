@@ -1,0 +1,1 @@
+"""The uvicorn server: start, drain and the HTTP protocol limits."""

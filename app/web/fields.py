@@ -1,0 +1,211 @@
+"""The building blocks of wire shapes: strict objects, clean text, instants, durations, limits, metadata, pages."""
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from app.base.durations import Duration, instant_text
+from app.observability.logs import masked
+
+INT_MAX = 2**31 - 1
+UNLIMITED = "unlimited"
+FIRST_YEAR = 1970
+LONGEST_LEASE = timedelta(days=3660)
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
+
+_UNENCODABLE = re.compile("[\\x00\\ud800-\\udfff]")
+_CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u2028\\u2029]")
+"""Unicode's Cc and Cs (without line breaks and tabs in `_CONTROL`), and its line and paragraph separators."""
+
+
+def absent() -> Any:
+    """The default of a PATCH field that may be left out but never be null."""
+    return Field(default=None)
+
+
+class Shape(BaseModel):
+    """A wire object. Unknown fields are refused; a typo is never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, from_attributes=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What a trace or a careless log line may show: a body can hold a password, an answer a token."""
+        shown: dict[str | None, Any] = masked(dict(super().__repr_args__()))
+        return shown.items()
+
+
+def clean(text: str) -> str:
+    # NUL cannot be stored in PostgreSQL and a lone surrogate cannot be hashed or encoded: refused here, once, for everybody.
+    if _UNPRINTABLE.search(text):
+        raise ValueError("wants printable characters only")
+    if text and not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _prose(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("wants text without control characters")
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _encodable(text: str) -> str:
+    if _UNENCODABLE.search(text):
+        raise ValueError("is not valid Unicode text")
+    return text
+
+
+Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
+"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; told, never guessed."""
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
+Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean)]
+Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
+Secret = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_encodable)]
+"""A credential as it was typed; kept out of every log by its field's name."""
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
+Nonce = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(clean)]
+ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
+Count = Annotated[int, Field(strict=True, ge=0, le=INT_MAX)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def _email(text: str) -> str:
+    if "=?" in text:  # an encoded word (RFC 2047): to a mail header this would be whatever it decodes to
+        raise ValueError("is not an e-mail address")
+    try:
+        return validate_email(clean(text), check_deliverability=False).normalized
+    except EmailNotValidError as wrong:
+        raise ValueError("is not an e-mail address") from wrong
+
+
+Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
+
+
+def _instant_in(text: object) -> datetime:
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        raise ValueError("wants an RFC 3339 instant with its offset, such as 2026-01-31T12:00:00Z")
+    try:
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as wrong:
+        raise ValueError("is not a moment of the calendar") from wrong
+    if moment.year < FIRST_YEAR:
+        raise ValueError(f"wants a moment of {FIRST_YEAR} or later")
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+_INSTANT_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"})
+Instant = Annotated[datetime, PlainSerializer(instant_text, return_type=str), _INSTANT_SCHEMA]
+InstantIn = Annotated[datetime, BeforeValidator(_instant_in), _INSTANT_SCHEMA]
+
+
+def _duration_in(text: str) -> str:
+    return Duration.parse(text).text
+
+
+DurationText = Annotated[str, Field(max_length=32, json_schema_extra={"format": "duration"}), AfterValidator(_duration_in)]
+
+
+def _lease_in(text: str) -> str:
+    lease = Duration.parse(text)
+    if lease.months * timedelta(days=31) + lease.exact > LONGEST_LEASE:
+        raise ValueError("wants a lease of ten years at most")
+    return lease.text
+
+
+LeaseText = Annotated[str, Field(max_length=32, json_schema_extra={"format": "duration"}), AfterValidator(_lease_in)]
+
+
+def _limit(given: object) -> object:
+    if given == UNLIMITED or (type(given) is int and 0 <= given <= INT_MAX):
+        return given
+    raise ValueError(f'wants a whole number from 0 to {INT_MAX}, or "{UNLIMITED}"')
+
+
+LimitIn = Annotated[
+    int | Literal["unlimited"],
+    PlainValidator(_limit),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": INT_MAX}, {"type": "string", "const": UNLIMITED}]}),
+]
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+
+def _metadata(given: dict[str, Any]) -> dict[str, Any]:
+    for key, value in given.items():
+        clean(key)
+        if isinstance(value, str):
+            _encodable(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("wants finite numbers")
+        elif isinstance(value, int | float) and abs(value) > 2**53:  # JSONB gives a large float back as a whole number
+            raise ValueError("wants numbers that every JSON reader keeps (at most 2^53)")
+    return given
+
+
+def _scalars(given: object) -> object:
+    """Refuse nesting before the union tries to make sense of it."""
+    if isinstance(given, dict) and any(isinstance(value, dict | list) for value in given.values()):
+        raise ValueError("wants a flat object")
+    return given
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=2000)] | bool | int | float | None],
+    Field(max_length=50),
+    BeforeValidator(_scalars),
+    AfterValidator(_metadata),
+]
+
+
+FeatureValue: TypeAlias = Literal[True] | Annotated[int, Field(strict=True, ge=-INT_MAX, le=INT_MAX)] | Line
+Features = Annotated[dict[Slug, FeatureValue], Field(max_length=100)]
+
+
+def _locale(tag: str) -> str:
+    """A BCP 47 tag in its usual case: `zh-hans-CN` becomes `zh-Hans-CN` (RFC 5646 section 2.1.1)."""
+    parts = tag.split("-")
+    if len(parts) > 6:
+        raise ValueError("wants a BCP 47 language tag")
+    cased = [parts[0].lower()]
+    cased += [part.title() if len(part) == 4 else part.upper() if len(part) == 2 else part.lower() for part in parts[1:]]
+    return "-".join(cased)
+
+
+Locale = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"), AfterValidator(_locale)]
+
+Item = TypeVar("Item")
+
+
+class Page(Shape, Generic[Item]):
+    """One page of a list; `next_cursor` is null on the last."""
+
+    data: list[Item]
+    next_cursor: str | None
+
+
+class ReasonOut(Shape):
+    """Why the answer is no, which requirement that belongs to, and what to do next; further members are facts of the code."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    code: str
+    requirement: str
+    action: str
+    detail: str
+
+
+class WarningOut(Shape):
+    """What does not stand in the way yet; further members are facts of the code."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    code: str
+    detail: str

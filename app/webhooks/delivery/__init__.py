@@ -1,0 +1,1 @@
+"""Delivery of webhook messages: outbox, HTTP egress and outcomes."""

@@ -1,0 +1,1 @@
+"""Measuring and breaking the service on purpose: `bench` and `chaos`."""

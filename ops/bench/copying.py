@@ -1,0 +1,62 @@
+"""Very many licenses with a seat each, by COPY: half a minute for a million. Only some of them have a key that anybody knows."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from app.db.base import Base, table
+from app.licenses.keys import mint_key
+from app.licenses.models import Activation, License
+from app.security.sealing import token_digest
+from app.world import World
+from ops.bench.crowd import LEASE, Licensed
+
+KNOWN, PART = 50_000, 50_000
+LICENSE = ("id", "policy_id", "key_hash", "key_last4", "starts_at", "overrides", "metadata", "rev", "created_at")
+SEAT = (
+    "id", "license_id", "user_key", "fingerprint", "token_hash", "token_sealed", "lease_expires_at", "activated_at", "last_seen_at",
+    "created_at",
+)  # fmt: skip
+Record = tuple[Any, ...]
+
+
+async def licenses(world: World, policy_id: UUID, size: int) -> Sequence[Licensed]:
+    """That many licenses of the policy; those whose key is known, in the order of the table and spread over the whole of it."""
+    known: list[Licensed] = []
+    now = world.clock.now()
+    async with world.db.lookup() as session:
+        raw = await session.get_raw_connection()
+        driver = raw.driver_connection
+        # The rows fit each other as they are made; asking for each parent would take longer than the copy.
+        await session.exec_driver_sql("SET session_replication_role = replica")
+        for start in range(0, size, PART):
+            pairs = list(_pairs(world, policy_id, now, range(start, min(start + PART, size)), max(1, size // KNOWN), known))
+            await _copy(driver, License, LICENSE, [grant for grant, _ in pairs])
+            await _copy(driver, Activation, SEAT, [seat for _, seat in pairs])
+        await session.exec_driver_sql("RESET session_replication_role")
+        await session.exec_driver_sql("VACUUM ANALYZE")
+        await session.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")  # it would write while others are watched for writing
+        await session.exec_driver_sql("SELECT pg_reload_conf()")
+    return known
+
+
+async def _copy(driver: Any, model: type[Base], columns: Sequence[str], records: Sequence[Record]) -> None:
+    await cast(Any, driver).copy_records_to_table(table(model).name, records=records, columns=columns)
+
+
+def _pairs(
+    world: World, policy_id: UUID, now: datetime, numbers: range, stride: int, known: list[Licensed]
+) -> Iterator[tuple[Record, Record]]:
+    """A license and its seat. Nobody will ask for those that are not `known`: any 32 octets are as good as a key's digest."""
+    for number in numbers:
+        license_id, seat_id, fingerprint = world.entropy.identifier(), world.entropy.identifier(), f"device-{number}"
+        if number % stride:
+            digest, last4 = world.entropy.octets(32), "0000"
+        else:
+            minted = mint_key(world.entropy, world.keys.lookup, "BENCH")
+            digest, last4 = minted.digest, minted.last4
+            known.append(Licensed(minted.text, digest, fingerprint))
+        grant = (license_id, policy_id, digest, last4, now, "{}", "{}", 0, now)
+        seat = (seat_id, license_id, "", fingerprint, token_digest(str(seat_id)), "", now + LEASE, now, now, now)
+        yield grant, seat

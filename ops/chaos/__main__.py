@@ -1,0 +1,42 @@
+"""`python -m ops.chaos`: every scenario in turn, a line of the table as soon as it is known. `--only` plays those whose name begins so."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from ops.chaos import away, crowds
+from ops.chaos.report import HEAD, Line, show
+
+SCENARIOS: Mapping[str, Callable[[], AsyncIterator[Line]]] = {
+    "restarts": away.restarts,
+    "freezes": away.freezes,
+    "kills": away.kills,
+    "clocks": away.clocks,
+    "logins": crowds.logins,
+    "clients": crowds.clients,
+    "disk": crowds.disk,
+}
+
+
+async def _play(only: str) -> None:
+    print(show(HEAD))
+    for name, scenario in SCENARIOS.items():
+        if name.startswith(only):
+            async for line in scenario():
+                print(show(line.cells()), flush=True)
+    print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m ops.chaos", description=__doc__)
+    parser.add_argument("--only", default="", help=", ".join(SCENARIOS))
+    try:
+        asyncio.run(_play(parser.parse_args().only))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""More than there is room for: logins in 512 MiB, clients that dawdle by the hundreds, and a disk that is full."""
+
+import asyncio
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from ops.chaos.away import sound
+from ops.chaos.cage import Cage, caged
+from ops.chaos.report import Line
+from ops.chaos.stage import Looks, Stage, folder, on_postgres, on_sqlite, own_postgres, stage
+from tests.concurrency.seat_races import said
+from tests.faults.peaks import peak, resident, served, strain
+from tests.given import PASSWORD
+
+LOGINS, ROUNDS = 200, 4
+MEMORY = 512
+HALF_OPEN = 300
+LARGE, PARTS = 16, 1024
+BODY_TIMEOUT = 5
+HEALTHY = 1.0
+DISK = 3 * 1024 * 1024
+TAKERS = 400
+
+
+async def logins() -> AsyncIterator[Line]:
+    """Two hundred at once, several times over, of people that there are, in a control group of 512 MiB where one can be had."""
+    with folder() as home, own_postgres() as database, caged(MEMORY) as cage:
+        async with stage(home, await on_postgres(database), 1, before=cage.enter if cage else ()) as on:
+            people = [await on.given.person() for _ in range(LOGINS)]
+            bodies = [{"identifier": person.email, "password": PASSWORD} for person in people]
+            answers: list[httpx.Response] = []
+            async with Looks(on.servers[0].base) as looks:
+                for _ in range(ROUNDS):
+                    answers += await asyncio.gather(*(on.clients[0].post("/v1/login", json=body) for body in bodies))
+            yield _logged_in(on, answers, looks, cage)
+
+
+def _logged_in(on: Stage, answers: Sequence[httpx.Response], looks: Looks, cage: Cage | None) -> Line:
+    told = Counter(said(answer) for answer in answers)
+    assert told.keys() <= {"200", "503 busy"}, told
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
+    assert looks.slowest < HEALTHY * strain(), looks.slowest
+    running = on.servers[0]
+    most = cage.most() if cage else peak(running.process.pid)
+    assert most < MEMORY, most
+    note = f"{ROUNDS} times {LOGINS} at once, in {f'a control group of {MEMORY} MiB' if cage else 'no control group: resident'}"
+    return Line("logins", len(answers), told["200"], told["503 busy"], 0, max(served(running.log)), None, looks.slowest, most, note)
+
+
+async def clients() -> AsyncIterator[Line]:
+    """Half of a head, half of a body, 64 MiB: hundreds of the first two, all at once; then it is as if they had never been."""
+    with folder() as home:
+        async with stage(home, await on_sqlite(home), 1, LICENTIA_BODY_TIMEOUT=str(BODY_TIMEOUT)) as on:
+            running = on.servers[0]
+            before = resident(running.process.pid)
+            async with Looks(running.base) as looks:
+                told = await asyncio.gather(*(_half_open(running.port, number) for number in range(HALF_OPEN)))
+            assert Counter(told) == {"": HALF_OPEN // 2, "408": HALF_OPEN // 2}, Counter(told)
+            assert looks.slowest < HEALTHY * strain()
+            grown = f"resident {before:.0f} MiB before, {resident(running.process.pid):.0f} after"
+            note = f"408 or cut off within {BODY_TIMEOUT} s; {grown}"
+            yield Line(f"{HALF_OPEN} half-open heads and bodies", HALF_OPEN, HALF_OPEN, 0, 0, None, None, looks.slowest, None, note)
+            before = peak(running.process.pid)
+            async with Looks(running.base) as looks:
+                told = await asyncio.gather(*(_large(running.port) for _ in range(LARGE)))
+            assert Counter(told) == {"413": LARGE}, Counter(told)
+            most = peak(running.process.pid)
+            assert most - before < 32, (before, most)
+            note = f"413 each; at most {before:.0f} MiB before, {most:.0f} after"
+            yield Line(f"{LARGE} bodies of 64 MiB at once", LARGE, LARGE, 0, 0, None, None, looks.slowest, most, note)
+
+
+async def _half_open(port: int, number: int) -> str:
+    """The status of what the server said before it hung up."""
+    head = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\n"
+    return await _talk(port, head if number % 2 else head + b"Content-Length: 900\r\n\r\n{", b"", 0)
+
+
+async def _large(port: int) -> str:
+    """Without its length, so that the server has to find out; all of it is sent, whatever the server says."""
+    head = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return await _talk(port, head, b"10000\r\n" + b" " * 65536 + b"\r\n", PARTS)
+
+
+async def _talk(port: int, opening: bytes, part: bytes, times: int) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(opening)
+        for _ in range(times):
+            writer.write(part)
+            await writer.drain()
+        line = await asyncio.wait_for(reader.readline(), 3 * BODY_TIMEOUT)
+        return line.split()[1].decode() if line else ""
+    except ConnectionError:
+        return ""
+    finally:
+        writer.close()
+
+
+async def disk() -> AsyncIterator[Line]:
+    """SQLite on a file system of three megabytes: full, then with room again."""
+    with folder() as home, small(home) as mounted:
+        if not mounted:
+            yield Line("SQLite, disk full", 0, 0, 0, note="left out: only root may mount a small file system")
+            return
+        async with stage(home, await on_sqlite(home / "small"), 1) as on:
+            license_ = await on.given.seats("unlimited")
+            before = await _taken(on, license_["key"], "before")
+            assert before.keys() == {"201", "503 unavailable"}, before
+            await asyncio.to_thread(mount, f"remount,size={16 * DISK}", home / "small")
+            after = await _taken(on, license_["key"], "after")
+            assert after.keys() == {"201"}, after
+            used = on.given.expect(await on.clients[0].get(f"/v1/licenses/{license_['id']}", headers=on.given.root))["seats"]["used"]
+            assert used == before["201"] + after["201"], (used, before, after)
+            slowest, done = max(served(on.servers[0].log)), before["201"] + after["201"]
+        sound(home / "small" / "chaos.db")
+        note = f"{before['201']} seats taken before it was full, all {used} there in the end"
+        yield Line("SQLite, disk full", before.total() + after.total(), done, before["503 unavailable"], 0, slowest, note=note)
+
+
+async def _taken(on: Stage, key: str, name: str) -> Counter[str]:
+    bodies = [{"license_key": key, "device": {"fingerprint": f"{name}-{n}" + "x" * 400}} for n in range(TAKERS)]
+    return Counter([said(await on.clients[0].post("/v1/activations", json=body)) for body in bodies])
+
+
+def mount(options: str, where: Path) -> bool:
+    """Whether it worked."""
+    command = ["/usr/bin/mount", "-t", "tmpfs", "-o", options, "chaos", str(where)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@contextmanager
+def small(home: Path) -> Iterator[bool]:
+    """`home/small` is a file system of DISK octets; whether it could be made."""
+    (home / "small").mkdir()
+    mounted = mount(f"size={DISK}", home / "small")
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["/usr/bin/umount", "-l", str(home / "small")], check=True)

@@ -1,0 +1,340 @@
+"""Verifying the ledger: whole it is found whole, and whatever is altered, removed or swapped behind the service's back is named."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from app.agreements.ledger import projection, seals
+from app.agreements.ledger.receipts import claims_of
+from app.agreements.models import AgreementEvent
+from app.agreements.rules import digest
+from app.agreements.verification import service as verification
+from app.db.base import table
+from app.signing_keys import rotation
+from app.signing_keys.service import signer
+from tests.agreements import making
+from tests.agreements.making import code
+from tests.agreements.verification import tampering
+from tests.conftest import Begun
+from tests.given import Given, Person
+
+Told = dict[str, Any]
+
+
+@dataclass
+class Scene:
+    """Two end users, with five and three events, in the order of their chains; `person` is the one that is tampered with."""
+
+    given: Given
+    person: Person
+    other: Person
+    events: list[UUID] = field(default_factory=list)
+
+    async def verify(self, **body: str) -> Told:
+        return self.given.expect(await self.given.client.post("/v1/ledger/verify", json=body, headers=self.given.root))
+
+    async def broken(self, **body: str) -> Told:
+        """What the first fault is, without what it does not name."""
+        told = await self.verify(**body)
+        assert told["valid"] is False
+        return {name: value for name, value in told["broken"].items() if value is not None}
+
+    async def sql(self, statement: str, **values: Any) -> None:
+        await tampering.execute(self.given, statement, **values)
+
+    def place(self, seq: int) -> Told:
+        return {"user": self.person.id, "seq": seq, "event": str(self.events[seq - 1])}
+
+
+async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
+    person, other, events = await given.strong(), await given.logged_in(), []
+    found = await making.in_force(given, "en", "nb")
+    second = await making.in_force(given)
+    for one in (person, other):
+        for which, word in ((found, "decline"), (found, "accept"), (second, "accept")):
+            told = given.expect(await making.decide(given, one, await making.present(given, one, which), word))
+            events += [UUID(told["event"])] * (one is person)
+    note = await given.post(f"/v1/agreement-events/{events[0]}/annotations", {"reason": "A note."})
+    last = await making.decide(given, person, await making.present(given, person, second), "decline")
+    return person, other, [*events, UUID(note["id"]), UUID(given.expect(last)["event"])]
+
+
+@pytest.fixture
+async def scene(given: Given, begun: Begun) -> Scene:
+    return Scene(given, *await begun.once("ledger", _made))
+
+
+async def test_a_whole_ledger_is_whole(scene: Scene) -> None:
+    """Also after a key was retired, with seals, and for one end user alone."""
+    await seals.seal(scene.given.world)
+    await rotation.rotate(scene.given.world, at_once=True)
+    await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "By the new key."})
+    told = await scene.verify()
+    assert told == {"valid": True, "broken": None, "users": 2, "events": 9, "texts": 3, "seals": 1, "unsealed": 1}
+    mine = await scene.verify(user=scene.person.id)
+    assert (mine["valid"], mine["users"], mine["events"], mine["texts"], mine["seals"]) == (True, 1, 6, 2, 1)
+
+
+async def test_every_batch_boundary_is_crossed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row at a time, and one text: chains, heads and states are still those of their users."""
+    monkeypatch.setattr(verification, "_events", verification._events.limit(1))
+    monkeypatch.setattr(verification, "_texts", verification._texts.limit(1))
+    assert (await scene.verify())["valid"] is True
+    await scene.sql("UPDATE agreement_states SET accepted_ordinal = 7 WHERE user_id = :user", user=UUID(scene.other.id))
+    assert (await scene.broken())["what"] == "state"
+
+
+async def test_verifying_wants_the_scope_and_a_user(given: Given) -> None:
+    operator = await given.operator("licenses:read")
+    assert code(await given.client.post("/v1/ledger/verify", headers=operator)) == (403, "scope_missing")
+    answer = await given.client.post("/v1/ledger/verify", json={"user": str(UUID(int=1))}, headers=given.root)
+    assert code(answer) == (404, "user_not_found")
+    assert (await Scene(given, await given.person(), await given.person()).verify())["valid"] is True
+
+
+ALTERED = [
+    ("receipt = receipt || 'x'", "receipt_sha256"),
+    ("receipt_sha256 = prev_sha256", "receipt_sha256"),
+    ("prev_sha256 = receipt_sha256", "prev_sha256"),
+    ("type = 'declined'", "type"),
+    ("ordinal = 2", "ordinal"),
+    ("at = '2020-01-01 00:00:00+00'", "at"),
+    ("amr = 'pwd'", "amr"),
+    ("fallback = 'none'", "fallback"),
+    ("actor_type = 'operator'", "actor_type"),
+    ("actor_id = NULL", "actor_id"),
+    ("presentation_id = NULL", "presentation_id"),
+    ("version_id = (SELECT version_id FROM agreement_events WHERE seq = 3 AND user_id = :user)", "version_id"),
+    ("document_id = (SELECT document_id FROM agreement_events WHERE seq = 3 AND user_id = :user)", "document_id"),
+    ("text_id = (SELECT text_id FROM agreement_events WHERE seq = 3 AND user_id = :user)", "text_id"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), ALTERED)
+async def test_an_altered_column_is_named(scene: Scene, change: str, what: str) -> None:
+    """The receipt is the record; each column that says something else is found at its place."""
+    user = {"user": UUID(scene.person.id)} if ":user" in change else {}
+    await scene.sql(f"UPDATE agreement_events SET {change} WHERE id = :it", it=scene.events[1], **user)  # noqa: S608  our own words
+    assert await scene.broken() == {"what": what, **scene.place(2)}
+    assert await scene.broken(user=scene.person.id) == {"what": what, **scene.place(2)}
+    assert (await scene.verify(user=scene.other.id))["valid"] is True
+
+
+async def test_a_forged_receipt_is_named(scene: Scene) -> None:
+    """Altered with its hash: the signature does not fit. Signed anew with the stolen key: the next receipt does not follow it."""
+    (row,) = await rows(scene, scene.events[1])
+    head, _, signature = row["receipt"].split(".")
+    forged = f"{head}.{row['receipt'].split('.')[1][:-2]}AA.{signature}"
+    await replace(scene, 2, forged)
+    assert await scene.broken() == {"what": "signature", **scene.place(2)}
+    again = (await signer(scene.given.world)).sign("acceptance-receipt+jwt", {**claims_of(row["receipt"]), "claims": {"dwell_ms": 7}})
+    await replace(scene, 2, again)
+    assert await scene.broken() == {"what": "prev", **scene.place(3)}
+
+
+async def rows(scene: Scene, *events: UUID) -> list[Told]:
+    async with scene.given.world.db.lookup() as session:
+        wanted = select(*table(AgreementEvent).columns).where(AgreementEvent.id.in_(events)).order_by(AgreementEvent.seq)
+        return [dict(row._mapping) for row in await session.execute(wanted)]
+
+
+async def replace(scene: Scene, seq: int, receipt: str) -> None:
+    change = "UPDATE agreement_events SET receipt = :receipt, receipt_sha256 = :hash WHERE id = :it"
+    await scene.sql(change, receipt=receipt, hash=digest(receipt), it=scene.events[seq - 1])
+
+
+@pytest.mark.parametrize(("seq", "named"), [(1, 1), (3, 3), (5, 5)])
+async def test_a_removed_event_is_named(scene: Scene, seq: int, named: int) -> None:
+    """The first, one in between, and the last: the place where it stood."""
+    await scene.sql("DELETE FROM agreement_events WHERE id = :it", it=scene.events[seq - 1])
+    assert await scene.broken() == {"what": "missing", "user": scene.person.id, "seq": named}
+
+
+async def test_swapped_events_are_named(scene: Scene) -> None:
+    """Two rows that changed their places in the chain: the first of the two is where it breaks."""
+    for it, seq in ((scene.events[1], 100), (scene.events[2], 2), (scene.events[1], 3)):
+        await scene.sql("UPDATE agreement_events SET seq = :seq WHERE id = :it", it=it, seq=seq)
+    assert await scene.broken() == {"what": "seq", "user": scene.person.id, "seq": 2, "event": str(scene.events[2])}
+
+
+async def test_an_event_given_to_another_user_is_named(scene: Scene) -> None:
+    """As if somebody else had accepted."""
+    await scene.sql("UPDATE agreement_events SET user_id = :other, seq = 4 WHERE id = :it", other=UUID(scene.other.id), it=scene.events[4])
+    assert await scene.broken(user=scene.other.id) == {
+        "what": "sub", "user": scene.other.id, "seq": 4, "event": str(scene.events[4]),
+    }  # fmt: skip
+    assert (await scene.verify())["valid"] is False
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ("body", "sha256"),
+        ("html", "html_sha256"),
+        ("plain", "plain_sha256"),
+        ("statement", "statement_sha256"),
+        ("accept_label", "statement_sha256"),
+    ],
+)
+async def test_r3_altered_words_are_named(scene: Scene, column: str, what: str) -> None:
+    """R3: the words themselves, at the first receipt that names them."""
+    named = "(SELECT text_id FROM agreement_events WHERE id = :it)"
+    change = f"UPDATE agreement_texts SET {column} = COALESCE({column}, '') || '!' WHERE id = {named}"  # noqa: S608  our own words
+    await scene.sql(change, it=scene.events[2])
+    assert await scene.broken(user=scene.person.id) == {"what": what, **scene.place(3)}
+
+
+async def test_r3_words_altered_with_their_hash_are_named(scene: Scene) -> None:
+    """R3: the receipt has the hash of the words that were shown."""
+    change = "UPDATE agreement_texts SET body = :body, sha256 = :hash WHERE id = (SELECT text_id FROM agreement_events WHERE id = :it)"
+    await scene.sql(change, body="other words\n", hash=digest("other words\n"), it=scene.events[2])
+    assert await scene.broken(user=scene.person.id) == {"what": "text_sha256", **scene.place(3)}
+
+
+async def test_an_altered_text_that_nobody_accepted_is_named(scene: Scene) -> None:
+    unread = "locale = 'nb' AND id NOT IN (SELECT text_id FROM agreement_events)"
+    await scene.sql(f"UPDATE agreement_texts SET body = 'x' WHERE {unread}")  # noqa: S608  our own words
+    broken = await scene.broken()
+    assert (broken["what"], set(broken)) == ("sha256", {"what", "text"})
+
+
+@pytest.mark.parametrize(("column", "what"), [("ip", "ctx"), ("user_agent", "ctx"), ("session_id", "sid_h"), ("salt", "ctx")])
+async def test_r25_an_altered_context_is_named(scene: Scene, column: str, what: str) -> None:
+    """R25: while the context is there, it must be the one that the receipt commits to."""
+    value: Any = UUID(int=1) if column == "session_id" else b"0" * 32 if column == "salt" else "192.0.2.1"
+    await scene.sql(f"UPDATE agreement_event_contexts SET {column} = :value WHERE event_id = :it", value=value, it=scene.events[2])  # noqa: S608  our own words
+    assert await scene.broken() == {"what": what, **scene.place(3)}
+
+
+async def test_an_altered_head_is_named(scene: Scene) -> None:
+    await scene.sql("UPDATE agreement_ledgers SET head = :zero WHERE user_id = :user", zero="0" * 64, user=UUID(scene.person.id))
+    assert await scene.broken() == {"what": "head", "user": scene.person.id, "seq": 5}
+
+
+async def test_a_user_without_events_is_named(scene: Scene) -> None:
+    """All events of one end user are gone, and the head of the chain still tells of them."""
+    await scene.sql("DELETE FROM agreement_events WHERE user_id = :user", user=UUID(scene.person.id))
+    assert await scene.broken() == {"what": "missing", "user": scene.person.id, "seq": 1}
+
+
+async def cut(scene: Scene) -> None:
+    """The last event gone, with its context, and head and states as if it had never been."""
+    (_, last) = await rows(scene, *scene.events[3:])
+    await scene.sql("DELETE FROM agreement_events WHERE id = :it", it=scene.events[4])
+    await scene.sql("DELETE FROM agreement_event_contexts WHERE event_id = :it", it=scene.events[4])
+    change = "UPDATE agreement_ledgers SET seq = 4, head = :head WHERE user_id = :user"
+    await scene.sql(change, head=last["prev_sha256"], user=UUID(scene.person.id))
+    assert await projection.rebuild(scene.given.world) == 1
+
+
+async def wipe(scene: Scene) -> None:
+    """Nothing of the end user is left."""
+    mine = "(SELECT id FROM agreement_events WHERE user_id = :user)"
+    await scene.sql(f"DELETE FROM agreement_event_contexts WHERE event_id IN {mine}", user=UUID(scene.person.id))  # noqa: S608  our own words
+    for name in ("agreement_events", "agreement_states", "agreement_ledgers", "agreement_presentations"):
+        await scene.sql(f"DELETE FROM {name} WHERE user_id = :user", user=UUID(scene.person.id))  # noqa: S608  our own words
+
+
+async def test_a_cut_off_tail_is_seen_by_its_seal_alone(scene: Scene) -> None:
+    """Section 4.2: the chain alone cannot tell; the seal can."""
+    await seals.seal(scene.given.world)
+    await cut(scene)
+    assert (await scene.broken()) == {"what": "missing", "seal": 1, "leaf": 7, "event": str(scene.events[4])}
+
+
+async def test_a_cut_off_tail_that_was_never_sealed_is_not_seen(scene: Scene) -> None:
+    """What the README says it cannot: with the database in hand, what no seal holds can be undone."""
+    await cut(scene)
+    assert (await scene.verify())["valid"] is True
+
+
+async def test_a_wholly_deleted_user_is_seen_by_the_seal(scene: Scene) -> None:
+    await seals.seal(scene.given.world)
+    await wipe(scene)
+    assert (await scene.broken()) == {"what": "missing", "seal": 1, "leaf": 0, "event": str(scene.events[0])}
+
+
+SEALS = [
+    ("UPDATE agreement_seals SET seal = seal || 'A' WHERE n = 2", {"what": "signature", "seal": 2}),
+    ("UPDATE agreement_seals SET seal_sha256 = prev_sha256 WHERE n = 2", {"what": "seal_sha256", "seal": 2}),
+    ("UPDATE agreement_seals SET root = seal_sha256 WHERE n = 1", {"what": "root", "seal": 1}),
+    ("UPDATE agreement_seals SET count = 5 WHERE n = 1", {"what": "count", "seal": 1}),
+    ("UPDATE agreement_seals SET prev_sha256 = root WHERE n = 2", {"what": "prev", "seal": 2}),
+    ("DELETE FROM agreement_seals WHERE n = 1", {"what": "missing", "seal": 1}),
+    ("DELETE FROM agreement_seals WHERE n = 2", {"what": "missing", "seal": 2}),
+    ("DELETE FROM agreement_seal_items WHERE seal_n = 2 AND leaf = 1", {"what": "missing", "seal": 2, "leaf": 1}),
+    ("DELETE FROM agreement_seal_items WHERE seal_n = 1 AND leaf = 7", {"what": "missing", "seal": 1, "leaf": 7}),
+    ("UPDATE agreement_seal_items SET leaf = 9 - leaf WHERE seal_n = 2 AND leaf = 1", {"what": "missing", "seal": 2, "leaf": 1}),
+]
+
+
+@pytest.mark.parametrize(("change", "wanted"), SEALS)
+async def test_a_seal_that_was_touched_is_named(scene: Scene, change: str, wanted: Told) -> None:
+    """Altered, removed, or with other leaves; three seals, of eight, three and one events."""
+    for count in (3, 1):
+        await seals.seal(scene.given.world)
+        for _ in range(count):
+            await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
+    await seals.seal(scene.given.world)
+    assert (await scene.verify())["seals"] == 3
+    await scene.sql(change)
+    assert await scene.broken() == wanted
+
+
+async def test_swapped_leaves_are_named(scene: Scene) -> None:
+    """Two events that changed their places in the tree."""
+    await seals.seal(scene.given.world)
+    for was, becomes in ((0, 100), (1, 0), (100, 1)):
+        await scene.sql("UPDATE agreement_seal_items SET leaf = :becomes WHERE leaf = :was", was=was, becomes=becomes)
+    assert await scene.broken() == {"what": "root", "seal": 1}
+    assert await scene.broken(user=scene.person.id) == {"what": "root", "seal": 1}
+
+
+async def test_a_seal_of_another_chain_is_named(scene: Scene) -> None:
+    """Signed by our key over what is there, but not following the seal before it."""
+    await seals.seal(scene.given.world)
+    await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
+    await seals.seal(scene.given.world)
+    listed = scene.given.expect(await scene.given.client.get("/v1/ledger/seals", headers=scene.given.root))
+    forged = (await signer(scene.given.world)).sign("ledger-seal+jwt", {**claims_of(listed["data"][0]["seal"]), "prev": "0" * 64})
+    change = "UPDATE agreement_seals SET seal = :seal, seal_sha256 = :hash, prev_sha256 = :prev WHERE n = 2"
+    await scene.sql(change, seal=forged, hash=digest(forged), prev="0" * 64)
+    assert await scene.broken() == {"what": "prev", "seal": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE agreement_states SET accepted_ordinal = 9 WHERE user_id = :user AND accepted_ordinal = 1",
+        "UPDATE agreement_states SET declined_ordinal = 0 WHERE user_id = :user",
+        "UPDATE agreement_states SET notified_ordinal = 1 WHERE user_id = :user",
+        "UPDATE agreement_states SET withdrawn_at = '2026-01-01 00:00:00+00' WHERE user_id = :user",
+        "UPDATE agreement_states SET accepted_event_id = NULL WHERE user_id = :user",
+        "DELETE FROM agreement_states WHERE user_id = :user",
+    ],
+)
+async def test_a_state_that_does_not_follow_is_named_and_mended(scene: Scene, change: str) -> None:
+    """The trap of a flag that drifts from the records: compared with the events, and made anew of them."""
+    await scene.sql(change, user=UUID(scene.person.id))
+    broken = await scene.broken()
+    assert (broken["what"], broken["user"], set(broken)) == ("state", scene.person.id, {"what", "user", "document"})
+    assert await projection.rebuild(scene.given.world) == 1
+    assert (await scene.verify())["valid"] is True
+    assert await projection.rebuild(scene.given.world) == 0
+
+
+async def test_a_state_without_any_event_is_named(scene: Scene) -> None:
+    """Somebody wrote an acceptance that never was."""
+    stranger = await scene.given.person()
+    copied = "SELECT :stranger, document_id, 1, 0, 0, NULL, NULL, updated_at FROM agreement_states WHERE user_id = :user"
+    columns = "user_id, document_id, accepted_ordinal, declined_ordinal, notified_ordinal, withdrawn_at, accepted_event_id, updated_at"
+    given = {"stranger": UUID(stranger.id), "user": UUID(scene.person.id)}
+    await scene.sql(f"INSERT INTO agreement_states ({columns}) {copied.replace(':stranger', _as_uuid(scene))}", **given)
+    assert await scene.broken() == {"what": "state", "user": stranger.id}
+
+
+def _as_uuid(scene: Scene) -> str:
+    return ":stranger" if scene.given.world.db.url.startswith("sqlite") else "CAST(:stranger AS uuid)"

@@ -1,0 +1,331 @@
+"""Receipts: verified with somebody else's library, chained, and without a name or an address in them."""
+
+import json
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any, get_args
+from uuid import UUID
+
+import httpx
+import jwt
+import pytest
+from sqlalchemy import select
+
+from app.agreements.ledger import receipt_pages
+from app.agreements.ledger.receipt_schemas import EventTypeName
+from app.agreements.ledger.receipts import claims_of
+from app.agreements.models import AgreementEvent, AgreementEventContext, EventType
+from app.base.durations import instant_text
+from app.signing_keys import rotation
+from app.signing_keys.service import signer
+from tests.agreements import making
+from tests.agreements.making import TEXT, code, document
+from tests.given import Given, Person
+
+
+async def opened(given: Given, receipt: str) -> dict[str, Any]:
+    """The claims, after PyJWT has verified the signature with the published key set."""
+    header = jwt.get_unverified_header(receipt)
+    assert header["typ"] == "acceptance-receipt+jwt"
+    keys = (await given.client.get("/.well-known/jwks.json")).json()
+    key = next(jwt.PyJWK(it) for it in keys["keys"] if it["kid"] == header["kid"])
+    claims: dict[str, Any] = jwt.decode(receipt, key, algorithms=["EdDSA"], options={"verify_iat": False, "verify_exp": False})
+    return claims
+
+
+async def test_a_receipt_says_everything(given: Given) -> None:
+    """Section 2.2: the claims of this slice, exactly."""
+    found = await making.in_force(given, "en", "nb")
+    person = await given.strong()
+    shown = await making.present(given, person, found, locale="no-NO", client="web", app_version="2.0", platform="mac", ui_ref="r7")
+    claims = {"scrolled_to_end": True, "client_time": "2020-01-01T00:00:00+01:00"}
+    await given.client.patch(f"/v1/me/presentations/{shown['id']}", json={"dwell_ms": 900, "scrolled_to_end": False}, headers=person.auth)
+    told = given.expect(await making.decide(given, person, shown, claims=claims))
+    whole = await opened(given, told["receipt"]["jws"])
+    text = shown["text"]
+    statement = sha256(f"{shown['statement']}\n{shown['accept_label']}\n{shown['decline_label']}".encode()).hexdigest()
+    now = given.clock.now()
+    for name in ("sid_h", "ctx"):
+        assert len(whole.pop(name)) == 64
+    assert whole.pop("auth_time") == int(now.timestamp())
+    assert {"pwd", "otp"} <= set(whole.pop("amr"))
+    assert whole == {
+        "iss": "http://127.0.0.1:8000",
+        "jti": told["event"],
+        "sub": person.id,
+        "event": "accepted",
+        "iat": int(now.timestamp()),
+        "at": instant_text(now),
+        "doc": found["id"],
+        "ver": shown["version"],
+        "ord": 1,
+        "txt": text["id"],
+        "product": found["product"],
+        "kind": "eula",
+        "region": "001",
+        "locale": "nb",
+        "locale_requested": "no-NO",
+        "fallback": "language",
+        "text_sha256": text["sha256"],
+        "served_sha256": text["sha256"],
+        "format": "md",
+        "stmt_sha256": statement,
+        "prs": shown["id"],
+        "presented_at": instant_text(now),
+        "client": "web",
+        "app_version": "2.0",
+        "platform": "mac",
+        "ui_ref": "r7",
+        "claims": {"scrolled_to_end": True, "dwell_ms": 900, "client_time": "2019-12-31T23:00:00.000Z"},
+        "capacity": "unknown",
+        "seq": 1,
+        "prev": None,
+    }
+
+
+async def test_the_chain(given: Given) -> None:
+    """`seq` is 1…n without a gap, and `prev` is the SHA-256 of the receipt before, whatever raced; users do not share one."""
+    found, second = await making.in_force(given), await making.in_force(given)
+    person, other = await given.logged_in(), await given.logged_in()
+    await making.accepted(given, other, found)
+    screens = [await making.present(given, person, it) for it in (found, second) for _ in range(6)]
+    words = ("accept", "decline")
+    await making.together(*(making.decide(given, person, shown, words[place % 2]) for place, shown in enumerate(screens)))
+    async with given.world.db.lookup() as session:
+        wanted = select(AgreementEvent.seq, AgreementEvent.receipt, AgreementEvent.receipt_sha256, AgreementEvent.prev_sha256)
+        rows = (await session.execute(wanted.where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq))).all()
+    assert [row.seq for row in rows] == [*range(1, 9)]
+    prev = None
+    for row in rows:
+        claims = await opened(given, row.receipt)
+        assert (claims["seq"], claims["prev"], row.prev_sha256) == (row.seq, prev, prev)
+        prev = sha256(row.receipt.encode()).hexdigest()
+        assert row.receipt_sha256 == prev
+
+
+async def test_where_it_came_from_is_only_committed_to(given: Given) -> None:
+    """Part B: address, agent, session and salt lie beside the event and can be erased; the receipt holds salted hashes."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    headers = {**person.auth, "User-Agent": "Test/1.0 (tést)"}
+    shown = await making.present(given, person, found)
+    body = {"decision": "accept", "text_sha256": shown["text"]["sha256"]}
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    told = given.expect(await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=body, headers=raw))
+    claims = await opened(given, told["receipt"]["jws"])
+    async with given.world.db.lookup() as session:
+        row = (await session.execute(select(*AgreementEventContext.__table__.columns))).one()
+    assert row.ip
+    assert row.user_agent == "Test/1.0 (tést)"
+    assert claims["ctx"] == sha256(row.salt + row.ip.encode() + b"\0" + row.user_agent.encode()).hexdigest()
+    assert claims["sid_h"] == sha256(row.salt + str(row.session_id).encode()).hexdigest()
+    text = json.dumps({name: value for name, value in claims.items() if name != "iss"})
+    assert not [secret for secret in (person.email, row.ip, "Test/1.0", str(row.session_id)) if secret in text]
+
+
+async def test_reading_receipts(given: Given) -> None:
+    """One's own, the latest first, page by page."""
+    found = await making.in_force(given)
+    person, other = await given.logged_in(), await given.logged_in()
+    made = [
+        given.expect(await making.decide(given, person, await making.present(given, person, found), decision))
+        for decision in ("decline", "accept", "decline")
+    ]
+    first = await _receipts(given, person, limit="2")
+    rest = await _receipts(given, person, cursor=first["next_cursor"])
+    assert [it["id"] for it in (*first["data"], *rest["data"])] == [it["event"] for it in reversed(made)]
+    assert rest["next_cursor"] is None
+    one = given.expect(await given.client.get(made[1]["receipt"]["url"], headers=person.auth))
+    assert first["data"][1].items() <= one.items()
+    assert (one["type"], one["jws"], one["seq"], one["locale"], one["document"]) == (
+        "accepted", made[1]["receipt"]["jws"], 2, "en", found["id"],
+    )  # fmt: skip
+    assert code(await given.client.get(made[1]["receipt"]["url"], headers=other.auth)) == (404, "receipt_not_found")
+    assert (await _receipts(given, other))["data"] == []
+
+
+async def _receipts(given: Given, person: Person, **query: str) -> dict[str, Any]:
+    return given.expect(await given.client.get("/v1/me/receipts", params=query, headers=person.auth))
+
+
+async def _read(given: Given, person: Person, receipt: str, accept: str | None = None) -> httpx.Response:
+    headers = {**person.auth, **({"Accept": accept} if accept else {})}
+    return await given.client.get(f"/v1/me/receipts/{receipt}", headers=headers)
+
+
+async def test_a_receipt_in_its_four_forms(given: Given) -> None:
+    """El Majdoub: printable and durable. JSON unless something else is asked for; the record alone; two pages to print."""
+    found = await making.in_force(given)
+    person = await given.strong()
+    told = await making.accepted(given, person, found)
+    whole = given.expect(await _read(given, person, told["event"]))
+    assert (whole["title"], whole["statement"], whole["accept_label"]) == (TEXT["title"], TEXT["statement"], TEXT["accept_label"])
+    assert (whole["grade"], whole["amr"], whole["ordinal"], whole["format"]) == ("B", ["pwd", "otp", "mfa"], 1, "md")
+    alone = await _read(given, person, told["event"], "application/jwt")
+    assert (alone.text, alone.headers["content-type"]) == (told["receipt"]["jws"], "application/jwt")
+    text = await _read(given, person, told["event"], "text/plain")
+    assert text.headers["content-type"] == "text/plain; charset=utf-8"
+    for part in (TEXT["title"], TEXT["statement"], told["at"], whole["text_sha256"], told["receipt"]["jws"], "password, one-time code"):
+        assert part in text.text
+    assert code(await _read(given, person, told["event"], "image/png")) == (406, "not_acceptable")
+
+
+async def test_a_text_receipt_cannot_be_given_lines_by_its_words(given: Given) -> None:
+    """A statement of several lines stands in: none of them passes for a line of the receipt."""
+    found = await making.document(given)
+    draft = await making.version(given, found, statement="I agree.\nWhen: 1999-01-01T00:00:00.000Z\n\nPlace: 7")
+    given.expect(await making.publish(given, draft))
+    person = await given.logged_in()
+    told = await making.accepted(given, person, found)
+    lines = (await _read(given, person, told["event"], "text/plain")).text.split("\n")
+    assert [line for line in lines if line.startswith("When:")] == [f"When: {told['at']}"]
+    assert "    When: 1999-01-01T00:00:00.000Z" in lines
+
+
+@pytest.mark.parametrize(("locale", "word"), [("en", "Receipt"), ("nb", "Kvittering"), ("ru", "Подтверждение"), ("zh-Hans", "回执")])
+async def test_a_receipt_speaks_the_language_of_its_text(given: Given, locale: str, word: str) -> None:
+    person = await given.logged_in()
+    told = await making.accepted(given, person, await making.in_force(given, "en", locale), locale=locale)
+    page = await _read(given, person, told["event"], "text/html")
+    assert page.headers["content-language"] == locale
+    assert f'<html lang="{locale}">' in page.text
+    assert f"<h1>{word}</h1>" in page.text
+    assert (await _read(given, person, told["event"], "text/plain")).text.startswith(f"{word}\n")
+
+
+def test_the_words_of_all_languages_are_complete() -> None:
+    """The same names in every language, and a word for every kind of event."""
+    words = [receipt_pages._words(language) for language in receipt_pages.LANGUAGES]
+    assert len({json.dumps(_names(each), sort_keys=True) for each in words}) == 1
+    assert set(words[0]["events"]) == {*EventType} == set(get_args(EventTypeName))
+
+
+def _names(value: Any) -> Any:
+    return {name: _names(inner) for name, inner in value.items()} if isinstance(value, dict) else None
+
+
+async def test_a_printed_receipt_runs_nothing(given: Given) -> None:
+    """Whatever an operator writes into a statement is text; and the page's own policy lets nothing load or run."""
+    found = await document(given)
+    made = await making.version(given, found, "en", "ar", statement='<script>alert(1)</script> & "agree"')
+    given.expect(await making.publish(given, made))
+    person = await given.logged_in()
+    told = await making.accepted(given, person, found, locale="ar")
+    page = await _read(given, person, told["event"], "text/html")
+    assert "<script>" not in page.text
+    assert '<blockquote lang="ar" dir="auto">&lt;script&gt;' in page.text
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    assert f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+
+
+async def _verify(given: Given, receipt: str) -> dict[str, Any]:
+    return given.expect(await given.client.post("/v1/receipts/verify", json={"receipt": receipt}))
+
+
+async def test_anybody_may_ask_whether_a_receipt_is_ours(given: Given) -> None:
+    """Genuine, and held in exactly these words; also after its key was retired."""
+    person = await given.logged_in()
+    jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
+    await rotation.rotate(given.world, at_once=True)
+    assert await _verify(given, jws) == {"valid": True, "code": "ok", "in_ledger": True, "warnings": [], "claims": claims_of(jws)}
+
+
+async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
+    """Signed by our key, but the event is gone, or the text is another spelling of the same signature."""
+    person = await given.logged_in()
+    told = await making.accepted(given, person, await making.in_force(given))
+    keys = await signer(given.world)
+    stranger = keys.sign("acceptance-receipt+jwt", {**claims_of(told["receipt"]["jws"]), "jti": str(UUID(int=1))})
+    for receipt in (stranger, keys.sign("acceptance-receipt+jwt", {**claims_of(told["receipt"]["jws"]), "ord": 2})):
+        verdict = await _verify(given, receipt)
+        assert (verdict["valid"], verdict["code"], verdict["in_ledger"]) == (False, "receipt_not_in_ledger", False)
+
+
+async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
+    person = await given.logged_in()
+    jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
+    head, body, signature = jws.split(".")
+    other = (await signer(given.world)).sign("ledger-seal+jwt", claims_of(jws))
+    changed = body[:-3] + ("AAA" if body[-3:] != "AAA" else "BBB")
+    garbage = [
+        "",
+        ".",
+        "..",
+        "x",
+        "é漢",
+        "\x00",
+        "a" * 65_536,
+        f"{head}.{changed}.{signature}",
+        f"{head}.{body}.",
+        jws + "A",
+        str(person.token),
+        other,
+    ]
+    for text in garbage:
+        verdict = await _verify(given, text)
+        assert verdict == {"valid": False, "code": "receipt_not_genuine", "in_ledger": False, "warnings": [], "claims": None}, text[:40]
+    assert code(await given.client.post("/v1/receipts/verify", json={"receipt": "a" * 65_537})) == (422, "malformed")
+
+
+async def test_r24_a_correction_is_a_new_event(given: Given) -> None:
+    """R24: chained, signed, by the operator, with a reason; the event itself and where the user stands stay as they are."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    told = await making.accepted(given, person, found)
+    path = f"/v1/agreement-events/{told['event']}"
+    before = given.expect(await given.client.get(path, headers=given.root))
+    note = await given.post(f"{path}/annotations", {"reason": "Accepted on a demonstration device."})
+    after = given.expect(await given.client.get(path, headers=given.root))
+    assert after == {**before, "annotations": [note]}
+    annotation = given.expect(await given.client.get(f"/v1/agreement-events/{note['id']}", headers=given.root))
+    claims = await opened(given, annotation["jws"])
+    assert (claims["event"], claims["annotates"], claims["reason"], claims["seq"]) == ("annotated", told["event"], note["reason"], 2)
+    assert claims["act"] == {"type": "operator", "id": note["by"]}
+    assert claims["prev"] == sha256(told["receipt"]["jws"].encode()).hexdigest()
+    assert (annotation["grade"], annotation["context"]) == (None, None)
+    assert (await making.mine(given, person, found))["compliant"] is True
+    page = await _read(given, person, note["id"], "text/plain")
+    assert "demonstration device" in page.text
+
+
+async def test_r24_annotating_wants_the_scope_and_an_event(given: Given) -> None:
+    reader = await given.operator("agreements:read")
+    path = f"/v1/agreement-events/{UUID(int=1)}"
+    body = {"reason": "Why not."}
+    assert code(await given.client.post(f"{path}/annotations", json=body, headers=reader)) == (403, "scope_missing")
+    assert code(await given.client.post(f"{path}/annotations", json=body, headers=given.root)) == (404, "agreement_event_not_found")
+    assert code(await given.client.get(path, headers=reader)) == (404, "agreement_event_not_found")
+
+
+async def test_an_operator_reads_an_event_also_after_its_user_left(given: Given) -> None:
+    """The receipt, how strong it is, and where it came from while that is kept."""
+    person = await given.strong(locale="en")
+    told = await making.accepted(given, person, await making.in_force(given))
+    await given.post(f"/v1/users/{person.id}/suspend")
+    assert (await _read(given, person, told["event"])).status_code in {401, 403}
+    event = given.expect(await given.client.get(f"/v1/agreement-events/{told['event']}", headers=given.root))
+    assert (event["user"], event["grade"], event["actor"], event["claims"]) == (person.id, "A", None, claims_of(event["jws"]))
+    context = event["context"]
+    commitment = sha256(bytes.fromhex(context["salt"]) + context["ip"].encode() + b"\0" + context["user_agent"].encode()).hexdigest()
+    assert event["claims"]["ctx"] == commitment
+
+
+async def test_r23_time_never_runs_backwards_in_a_chain(given: Given) -> None:
+    """R23: two replicas whose clocks differ by a minute; the one that is behind stamps with the time of the event before."""
+    person = await given.logged_in()
+    first, second = await making.in_force(given), await making.in_force(given)
+    given.clock.forward(seconds=90)
+    ahead = await making.accepted(given, person, first)
+    given.clock.forward(seconds=-60)
+    behind = await making.accepted(given, person, second)
+    given.clock.forward(seconds=-1)
+    again = given.expect(await making.decide(given, person, await making.present(given, person, first), "decline"))
+    assert ahead["at"] == behind["at"] == again["at"]
+    claims = claims_of(again["receipt"]["jws"])
+    assert (claims["at"], claims["iat"]) == (ahead["at"], claims_of(ahead["receipt"]["jws"])["iat"])
+    given.clock.forward(seconds=120)
+    later = given.expect(await making.decide(given, person, await making.present(given, person, first), "decline"))
+    assert later["at"] > again["at"]

@@ -1,0 +1,1 @@
+"""Tests of coverage, lists, exports and imports of agreements."""

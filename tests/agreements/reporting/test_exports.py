@@ -1,0 +1,258 @@
+"""The ledger's events as lists and exports: the same filters, oldest first when exported, flat in memory and shy with connections."""
+
+import asyncio
+import csv
+import io
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, select
+
+from app.agreements.models import AgreementEvent, AgreementText
+from app.agreements.reporting import exports
+from app.agreements.reporting.events import Filters
+from app.agreements.reporting.exports import Export
+from app.base.durations import instant_text
+from app.db.base import table
+from app.events.models import Event
+from app.events.service import Actor
+from tests.agreements import making
+from tests.agreements.making import Told, code
+from tests.given import Given, Person
+
+LIST, NDJSON, CSV = "/v1/agreement-events", "/v1/agreement-events.ndjson", "/v1/agreement-events.csv"
+
+
+async def listed(given: Given, **params: Any) -> list[Told]:
+    data: list[Told] = given.expect(await given.client.get(LIST, params=params, headers=given.root))["data"]
+    return data
+
+
+async def lines(given: Given, **params: Any) -> list[Told]:
+    answer = await given.client.get(NDJSON, params=params, headers=given.root)
+    assert answer.status_code == 200, answer.text
+    assert answer.text.endswith("\n") or not answer.text
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+async def rows(given: Given, **params: Any) -> list[dict[str, str]]:
+    answer = await given.client.get(CSV, params=params, headers=given.root)
+    assert answer.status_code == 200, answer.text
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8"), newline=""), strict=True))
+
+
+async def many(given: Given, found: Told, person: Person, number: int, **more: Any) -> None:
+    """That many events, straight into the table."""
+    async with given.world.db.write() as session:
+        text = (await session.execute(select(AgreementText.id, AgreementText.version_id).limit(1))).one()
+        values = [
+            {
+                "id": given.world.entropy.identifier(), "user_id": UUID(person.id), "seq": seq, "type": "declined",
+                "document_id": UUID(found["id"]), "version_id": text.version_id, "ordinal": 1, "text_id": text.id,
+                "at": given.clock.now(), "actor_type": "user", "amr": "pwd", "receipt": f"e30.e30.{seq}", "receipt_sha256": "0" * 64,
+                **more,
+            }
+            for seq in range(1, number + 1)
+        ]  # fmt: skip
+        await session.execute(insert(table(AgreementEvent)), values)
+
+
+async def test_one_event_in_every_form(given: Given) -> None:
+    """The index, the grade and the receipt of an acceptance; no address unless it is asked for."""
+    found = await making.in_force(given)
+    person = await given.strong()
+    shown = await making.present(given, person, found, locale="en")
+    told = given.expect(await making.decide(given, person, shown))
+    [event] = await listed(given)
+    assert (event["id"], event["type"], event["user"], event["seq"], event["grade"]) == (told["event"], "accepted", person.id, 1, "A")
+    assert (event["agreement"], event["product"], event["ordinal"], event["locale"]) == (found["id"], found["product"], 1, "en")
+    assert (event["presentation"], event["amr"], event["imported"]) == (shown["id"], ["pwd", "otp", "mfa"], None)
+    [line] = await lines(given)
+    assert line == {**event, "jws": told["receipt"]["jws"]}
+    [cells] = await rows(given)
+    assert (cells["id"], cells["grade"], cells["amr"], cells["actor_id"]) == (event["id"], "A", "pwd otp mfa", person.id)
+    assert "ip" not in cells
+    assert "127.0.0.1" not in json.dumps(line)
+    [full] = await lines(given, context=True)
+    assert full["context"]["ip"] == "127.0.0.1"
+    assert (await rows(given, context=True))[0]["ip"] == "127.0.0.1"
+
+
+async def test_the_filters(given: Given) -> None:
+    """Each filter alone, in the list and in both exports."""
+    first, second = await making.in_force(given), await making.in_force(given)
+    ada, bob = await given.logged_in(), await given.logged_in()
+    await making.accepted(given, ada, first)
+    before = given.clock.now()
+    given.clock.forward(minutes=1)
+    given.expect(await making.decide(given, bob, await making.present(given, bob, first), "decline"))
+    await making.accepted(given, bob, second)
+    at = instant_text(given.clock.now())
+    cases: list[tuple[dict[str, str], int]] = [
+        ({}, 3),
+        ({"product": second["product"]}, 1),
+        ({"product": "no-such"}, 0),
+        ({"agreement": first["id"]}, 2),
+        ({"user": bob.id}, 2),
+        ({"type": "declined"}, 1),
+        ({"ordinal": "1"}, 3),
+        ({"ordinal": "2"}, 0),
+        ({"from": at}, 2),
+        ({"to": at}, 1),
+        ({"from": instant_text(before), "to": at, "user": ada.id}, 1),
+    ]
+    for params, number in cases:
+        assert len(await listed(given, **params)) == number, params
+        assert len(await lines(given, **params)) == number, params
+        assert len(await rows(given, **params)) == number, params
+
+
+async def test_the_order(given: Given) -> None:
+    """The list has the newest first, page by page; an export the oldest."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    await many(given, found, person, 5)
+    page = given.expect(await given.client.get(LIST, params={"limit": 2}, headers=given.root))
+    seen = [it["seq"] for it in page["data"]]
+    while page["next_cursor"]:
+        params = {"limit": 2, "cursor": page["next_cursor"]}
+        page = given.expect(await given.client.get(LIST, params=params, headers=given.root))
+        seen += [it["seq"] for it in page["data"]]
+    assert seen == [5, 4, 3, 2, 1]
+    assert [it["seq"] for it in await lines(given)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("number", [0, 999, 1000, 1001, 2500])
+async def test_batches_neither_lose_nor_repeat(given: Given, number: int) -> None:
+    """At the edges of a batch too, every event comes once."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    await many(given, found, person, number) if number else None
+    assert [it["seq"] for it in await lines(given)] == list(range(1, number + 1))
+    assert [int(it["seq"]) for it in await rows(given)] == list(range(1, number + 1))
+
+
+async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
+    """Between two batches nothing is checked out of the pool, and writers go on; what they add is no part of the export."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    await many(given, found, person, 2500)
+    stream = await exports.export(given.world, Actor("operator"), Export("ndjson", Filters(), context=False))
+    first = await anext(stream)
+    given.clock.forward(seconds=1)
+    held = given.world.db.reader.sync_engine.pool.checkedout()  # type: ignore[attr-defined]
+    assert held == len(given.world.db.lane.idle)
+    async with asyncio.timeout(5):
+        other = await given.logged_in()
+        await making.accepted(given, other, found)
+    rest = [batch async for batch in stream]
+    assert len((first + b"".join(rest)).splitlines()) == 2500
+    assert [len(batch.splitlines()) for batch in rest] == [1000, 500]
+
+
+@pytest.mark.parametrize("receipt", ["nonsense", "e30.e30.x", "e30.W10.x", "e30.!.x", "e30.eyJjbGFpbXMiOjF9.x"])
+async def test_a_broken_receipt_is_exported_as_it_is(given: Given, receipt: str) -> None:
+    """Whoever looks into tampering needs the rows most of all; the ledger's verification says what is wrong with them."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    await many(given, found, person, 1, type="imported", receipt=receipt)
+    assert [(it["jws"], it["imported"]) for it in await lines(given)] == [(receipt, None)]
+    assert [it["external_ref"] for it in await rows(given)] == [""]
+    assert [it["imported"]["external_ref"] for it in await listed(given)] == [None]
+
+
+async def test_formulas_are_defused(given: Given) -> None:
+    """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and line ends are RFC 4180's."""
+    found = await making.in_force(given)
+    agents = ['=HYPERLINK("http://x")', "+1+1", "-2", "@SUM(A1)", "x;=cmd|calc!A1", 'plain, "quoted"', "Ødegård/1.0"]
+    person = await given.logged_in()
+    for agent in agents:
+        shown = await making.present(given, person, found)
+        headers = {**person.auth, "User-Agent": agent.encode().decode("latin-1")} if agent != "Ødegård/1.0" else {**person.auth}
+        words = {"decision": "decline", "text_sha256": shown["text"]["sha256"]}
+        given.expect(await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=words, headers=headers))
+    told = [row["user_agent"] for row in await rows(given, context=True)]
+    assert told[:4] == ['\'=HYPERLINK("http://x")', "'+1+1", "'-2", "'@SUM(A1)"]
+    assert told[4] == "x;'=cmd|calc!A1"
+    assert told[5] == 'plain, "quoted"'
+    assert not [cell for cell in told if cell.startswith((*exports.FORMULA, "\t", "\r"))]
+    plain = [line["context"]["user_agent"] for line in await lines(given, context=True)]
+    assert plain[0] == agents[0]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["=1", "+1", "-1", "@x", " =1", "\u00a0=1", "\u200b=1", "\ufeff+1", "\u2028@x", "\x00-1", "＝1", "﹢1", "＠x", '"=1', "\ufe0f=1"],
+)
+def test_every_beginning_of_a_formula_is_seen(cell: str) -> None:
+    """Behind what is not seen, in a wide form, and behind whatever another spreadsheet takes for the end of a cell."""
+    defused = exports._safe(cell)
+    assert defused.replace("'", "") == cell
+    assert "'" in defused
+    assert exports._safe(f"a{cell.strip()}") == f"a{cell.strip()}" or "\u2028" in cell
+    for mark in (";", "\t", "\r", "\n", "\r\n", ";; "):
+        told = exports._safe(f"x{mark}{cell};y")
+        assert told.replace("'", "") == f"x{mark}{cell};y"
+        assert told.count("'") == 1
+        assert told.index("'") < told.index(cell[-2])
+
+
+@pytest.mark.parametrize("cell", ["\tx", "\rx", "\nx"])
+def test_a_cell_begins_with_no_separator(cell: str) -> None:
+    assert exports._safe(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["", "a=1", "Mozilla/5.0 (X11; Linux) x-y", "a;b=c", "'", 7, None])
+def test_all_else_is_left_alone(cell: object) -> None:
+    assert exports._safe(cell) == cell
+
+
+async def test_how_it_is_served(given: Given) -> None:
+    """A file by name and type, not to be cached; the table has its header also when it is empty."""
+    for path, kind, ending in ((NDJSON, "application/x-ndjson", "ndjson"), (CSV, "text/csv; charset=utf-8", "csv")):
+        answer = await given.client.get(path, headers=given.root)
+        assert answer.headers["content-type"] == kind
+        assert answer.headers["content-disposition"] == f'attachment; filename="agreement-events-2026-11-22.{ending}"'
+        assert answer.headers["cache-control"] == "no-store"
+    assert answer.content.startswith(b"id,type,at,")
+    assert answer.content.endswith(b"\r\n")
+    assert (await given.client.get(NDJSON, headers=given.root)).content == b""
+
+
+async def test_refused_before_the_first_byte(given: Given) -> None:
+    """A problem is a problem: nothing half begun, and nothing is recorded of what was refused."""
+    for path in (LIST, NDJSON, CSV):
+        assert code(await given.client.get(path)) == (401, "unauthenticated")
+        assert code(await given.client.get(path, headers=await given.operator("users:read"))) == (403, "scope_missing")
+        for query in ({"type": "agreed"}, {"from": "yesterday"}, {"ordinal": "0"}, {"userr": "x"}):
+            answer = await given.client.get(path, params=query, headers=given.root)
+            assert code(answer) == (422, "malformed")
+    assert code(await given.client.get(LIST, params={"context": "true"}, headers=given.root)) == (422, "malformed")
+    assert await exported(given) == []
+
+
+async def exported(given: Given) -> list[Any]:
+    async with given.world.db.lookup() as session:
+        wanted = select(Event.actor_type, Event.subject_type, Event.subject_id, Event.user_id, Event.data)
+        return list((await session.execute(wanted.where(Event.type == "agreement_events.exported").order_by(Event.id))).all())
+
+
+async def test_who_took_what_is_recorded(given: Given) -> None:
+    """An export is an event: by whom, in which form, with which filters; that of one person stands in that person's history."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    moment = instant_text(given.clock.now() - timedelta(days=1))
+    await rows(given, agreement=found["id"], type="accepted", **{"from": moment})
+    await lines(given, user=person.id, context="true")
+    first, second = await exported(given)
+    assert (first.actor_type, first.subject_type, first.subject_id) == ("operator", "agreement", UUID(found["id"]))
+    assert first.data == {
+        "form": "csv",
+        "context": False,
+        "filters": {"agreement": found["id"], "type": "accepted", "since": moment},
+    }
+    assert (second.subject_type, second.user_id) == ("api_key", UUID(person.id))
+    assert second.data == {"form": "ndjson", "context": True, "filters": {"user": person.id}}

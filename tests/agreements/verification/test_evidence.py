@@ -1,0 +1,244 @@
+"""The evidence of one end user: complete, checked without us, every altered byte seen; held, and with its context erased."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from app.agreements.ledger import seals
+from app.agreements.ledger.receipts import claims_of
+from app.agreements.models import AgreementEventContext
+from app.agreements.verification import bundles
+from app.cli.verify import Unsound, verified
+from app.events.models import Event
+from app.security.signing import SigningKey, signer_of
+from app.signing_keys import rotation
+from tests.agreements import making
+from tests.agreements.making import code
+from tests.conftest import Begun
+from tests.given import Given, Person
+from tests.house.source import ROOT
+
+Told = dict[str, Any]
+
+
+async def _scene(given: Given) -> Person:
+    """Somebody who declined, then accepted in Norwegian by another key, with a note; all but the note sealed, in two seals."""
+    person = await given.strong()
+    found = await making.in_force(given, "en", "nb")
+    given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
+    await seals.seal(given.world)
+    await rotation.rotate(given.world, at_once=True)
+    told = await making.accepted(given, person, found, locale="nb")
+    await making.accepted(given, await given.logged_in(), found)
+    await seals.seal(given.world)
+    await given.post(f"/v1/agreement-events/{told['event']}/annotations", {"reason": "Ærlig talt: 好"})
+    return person
+
+
+@pytest.fixture
+async def person(begun: Begun) -> Person:
+    return await begun.once("evidence", _scene)
+
+
+async def _bundle(given: Given, person: Person) -> bytes:
+    answer = await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root)
+    given.expect(answer)
+    return answer.content
+
+
+def _faults(bundle: Any, keys: Any = None) -> list[tuple[str, str]]:
+    return list(bundles.judge(bundle, keys).faults)
+
+
+async def test_the_bundle_is_complete(given: Given, person: Person) -> None:
+    """Everything that receipts name, in their order, with their proofs and every key; and the reading leaves a trace."""
+    told = json.loads(await _bundle(given, person))
+    assert [signer_of(it["jws"]) for it in told["receipts"]] != [signer_of(told["signature"])] * 3
+    assert [it["grade"] for it in told["receipts"]] == ["B", "A", None]
+    assert [it["inclusion"] and it["inclusion"]["n"] for it in told["receipts"]] == [1, 2, None]
+    assert [it["context"] is None for it in told["receipts"]] == [False, False, True]
+    assert {it["locale"] for it in told["texts"]} == {"en", "nb"}
+    assert [it["ordinal"] for it in told["versions"]] == [1]
+    assert (len(told["seals"]), told["legal_hold"], told["user"]) == (2, False, person.id)
+    async with given.world.db.lookup() as session:
+        event = (await session.execute(select(Event).where(Event.type == "evidence.read"))).one()
+    assert (event.user_id, event.actor_type, event.data) == (UUID(person.id), "operator", {"receipts": 3})
+
+
+async def test_the_bundle_verifies_without_us(given: Given, person: Person, tmp_path: Path) -> None:
+    """By the command line alone: no database, no network, no configuration; also after keys were rotated, with or without a key set."""
+    file, keys = tmp_path / "bundle.json", tmp_path / "jwks.json"
+    file.write_bytes(await _bundle(given, person))
+    keys.write_bytes((await given.client.get("/.well-known/jwks.json")).content)
+    for more in ([], ["--jwks", str(keys)]):
+        done = _run(tmp_path, "verify", str(file), *more)
+        assert (done.returncode, done.stderr) == (0, "")
+        said = json.loads(done.stdout)
+        assert (said["genuine"], said["receipts"], said["sealed"], said["texts"], said["contexts"]) == (True, 3, 2, 2, 2)
+        assert len(said["signed_by"]) == 2
+    keys.write_text('{"keys": []}')
+    done = _run(tmp_path, "verify", str(file), "--jwks", str(keys))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 3
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Our own command line in an empty folder, with nothing in its environment, on an unreachable database."""
+    environment = {"PYTHONPATH": str(ROOT), "LICENTIA_DATABASE_URL": "nonsense", "LICENTIA_ENV": "production"}
+    command = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+async def test_every_altered_byte_is_seen(given: Given, person: Person, tmp_path: Path) -> None:
+    """Any byte for any other: what still says the same is no alteration, everything else is seen."""
+    raw = await _bundle(given, person)
+    file = tmp_path / "bundle.json"
+    same = json.loads(raw)
+    assert _faults(same) == []
+
+    @settings(max_examples=150, deadline=None, database=None, derandomize=True)
+    @drawn(st.integers(0, len(raw) - 1), st.integers(1, 255))
+    def flip(place: int, by: int) -> None:
+        altered = raw[:place] + bytes([raw[place] ^ by]) + raw[place + 1 :]
+        try:
+            if json.loads(altered) == same:
+                return
+        except ValueError:
+            pass
+        file.write_bytes(altered)
+        with pytest.raises(Unsound):
+            verified(file, None, None, given.clock.now)
+
+    flip()
+
+
+CHANGES: list[tuple[str, Any]] = [
+    ("texts", lambda it: it["texts"][0].update(title="Other")),
+    ("texts", lambda it: it["texts"][0].update(body="Other\n")),
+    ("receipts", lambda it: it["receipts"].pop(0)),
+    ("receipts", lambda it: it["receipts"].pop()),
+    ("receipts", lambda it: it["receipts"].reverse()),
+    ("receipts", lambda it: it["receipts"][0].update(grade="A")),
+    ("receipts", lambda it: it["receipts"][0]["context"].update(ip="192.0.2.7")),
+    ("receipts", lambda it: it["receipts"][0].update(inclusion=it["receipts"][1]["inclusion"])),
+    ("receipts", lambda it: it["receipts"][1]["inclusion"].update(leaf=1)),
+    ("versions", lambda it: it["versions"][0].update(ordinal=2)),
+    ("versions", lambda it: it.update(versions=[])),
+    ("seals", lambda it: it["seals"].reverse()),
+    ("seals", lambda it: it.update(seals=[])),
+    ("keys", lambda it: it["keys"]["keys"].pop()),
+    ("process", lambda it: it.update(process="It was so.")),
+    ("user", lambda it: it.update(user=str(UUID(int=1)))),
+    ("format", lambda it: it.update(format="licentia-evidence/2")),
+    ("signature", lambda it: it.pop("signature")),
+    ("signature", lambda it: it.update(signature=it["receipts"][0]["jws"])),
+]
+
+
+@pytest.mark.parametrize(("part", "change"), CHANGES)
+async def test_a_change_is_seen(given: Given, person: Person, part: str, change: Any) -> None:
+    """Whatever member is changed, left out or put elsewhere; mostly by more than the signature over the whole."""
+    bundle = json.loads(await _bundle(given, person))
+    change(bundle)
+    places = {place.split("/")[0] for place, _ in _faults(bundle)}
+    assert "signature" in places or part in {"signature", "keys"}
+    assert places
+
+
+async def test_a_bundle_signed_anew_by_a_stranger_is_seen_with_our_keys(given: Given, person: Person) -> None:
+    """Whoever makes a bundle of his own with keys of his own is believed by nobody who has ours."""
+    bundle = json.loads(await _bundle(given, person))
+    ours = bundle["keys"]
+    stranger = SigningKey.generate()
+    bundle["keys"] = {"keys": [stranger.public()]}
+    assert {place for place, _ in _faults(bundle)} >= {"signature", "seals", "receipts"}
+    assert {place for place, _ in _faults(bundle, ours)} == {"signature"}
+
+
+@pytest.mark.parametrize("bundle", [None, [], {}, {"format": bundles.FORMAT}, {"receipts": 1, "texts": 2, "seals": 3, "keys": 4}])
+def test_what_is_no_bundle_is_told(bundle: Any) -> None:
+    assert bundles.judge(bundle).faults
+
+
+def test_a_name_twice_is_refused(tmp_path: Path) -> None:
+    """Of two members with one name, readers take the one or the other."""
+    file = tmp_path / "twice.json"
+    file.write_text('{"user": 1, "user": 2}')
+    with pytest.raises(Unsound):
+        verified(file, None, None, lambda: pytest.fail("no time is asked for"))
+
+
+async def _contexts(given: Given) -> int:
+    async with given.world.db.lookup() as session:
+        return int(await session.scalar(select(func.count()).select_from(AgreementEventContext)) or 0)
+
+
+async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Person) -> None:
+    """R25: address, agent and session are gone, of this user alone; chain, seals and bundle verify as before."""
+    path = f"/v1/users/{person.id}/evidence"
+    assert await _contexts(given) == 3
+    erased = await given.client.delete(f"{path}/context", headers=given.root)
+    assert given.expect(erased) == {"erased": 2}
+    assert await _contexts(given) == 1
+    assert given.expect(await given.client.delete(f"{path}/context", headers=given.root)) == {"erased": 0}
+    assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
+    bundle = json.loads(await _bundle(given, person))
+    assert [it["context"] for it in bundle["receipts"]] == [None] * 3
+    assert _faults(bundle) == []
+    first = claims_of(bundle["receipts"][0]["jws"])["jti"]
+    event = await given.client.get(f"/v1/agreement-events/{first}", headers=given.root)
+    assert given.expect(event)["context"] is None
+
+
+async def test_p4_who_is_shown_where_an_act_came_from_leaves_a_trace(given: Given) -> None:
+    """P4: each reading of an event with its context is an event that the end user finds; without a context there is nothing to tell."""
+    found = await making.in_force(given)
+    person = await given.logged_in()
+    told = await making.accepted(given, person, found)
+    path = f"/v1/agreement-events/{told['event']}"
+    assert given.expect(await given.client.get(path, headers=given.root))["context"] is not None
+    given.expect(await given.client.delete(f"/v1/users/{person.id}/evidence/context", headers=given.root))
+    assert given.expect(await given.client.get(path, headers=given.root))["context"] is None
+    async with given.world.db.lookup() as session:
+        event = (await session.execute(select(Event).where(Event.type == "evidence.context_read"))).one()
+    assert (str(event.user_id), event.actor_type, event.data) == (person.id, "operator", {"event": told["event"]})
+
+
+async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> None:
+    """R25: while it is held nothing is erased; both can be said twice, and are events."""
+    path = f"/v1/users/{person.id}/evidence"
+    for _ in range(2):
+        held = await given.client.put(f"{path}/legal-hold", headers=given.root)
+        assert given.expect(held) == {"user": person.id, "legal_hold": True}
+    assert code(await given.client.delete(f"{path}/context", headers=given.root)) == (409, "legal_hold")
+    assert await _contexts(given) == 3
+    assert json.loads(await _bundle(given, person))["legal_hold"] is True
+    for _ in range(2):
+        released = await given.client.delete(f"{path}/legal-hold", headers=given.root)
+        assert given.expect(released) == {"user": person.id, "legal_hold": False}
+    assert given.expect(await given.client.delete(f"{path}/context", headers=given.root)) == {"erased": 2}
+    async with given.world.db.lookup() as session:
+        told = (await session.scalars(select(Event.type).where(Event.type.startswith("evidence.")).order_by(Event.id))).all()
+    assert list(told) == ["evidence.held", "evidence.read", "evidence.released", "evidence.context_erased"]
+
+
+async def test_who_may_and_about_whom(given: Given) -> None:
+    """Reading wants agreements:read, the rest agreements:write; nobody's evidence is a 404; of who did nothing it is empty."""
+    reader, person = await given.operator("agreements:read"), await given.person()
+    path, nobody = f"/v1/users/{person.id}/evidence", f"/v1/users/{UUID(int=1)}/evidence"
+    for method, call in (("DELETE", "/context"), ("PUT", "/legal-hold"), ("DELETE", "/legal-hold")):
+        assert code(await given.client.request(method, path + call, headers=reader)) == (403, "scope_missing")
+        assert code(await given.client.request(method, nobody + call, headers=given.root)) == (404, "user_not_found")
+    assert code(await given.client.get(nobody, headers=reader)) == (404, "user_not_found")
+    empty = given.expect(await given.client.get(path, headers=reader))
+    assert (empty["receipts"], _faults(empty)) == ([], [])
+    assert given.expect(await given.client.put(f"{path}/legal-hold", headers=given.root))["legal_hold"] is True

@@ -1,0 +1,106 @@
+"""What a key signed that leaked and was revoked: still told from forgeries, and never without saying so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.agreements.ledger import seals
+from app.agreements.ledger.proofs import BUNDLE
+from app.agreements.ledger.receipts import claims_of
+from app.agreements.verification import bundles
+from app.cli.verify import Unsound, verified
+from app.security.signing import signer_of
+from app.signing_keys import rotation
+from app.signing_keys.service import signer
+from tests.agreements import making
+from tests.given import Given, Person
+
+Told = dict[str, Any]
+
+
+async def _signed_by_a_leaked_key(given: Given, *, sealed_before: bool) -> tuple[Person, Told]:
+    """An acceptance by a key that was revoked since; sealed by that key or by none."""
+    person = await given.logged_in()
+    told = await making.accepted(given, person, await making.in_force(given))
+    if sealed_before:
+        await seals.seal(given.world)
+    await rotation.rotate(given.world, at_once=True)
+    await rotation.revoke(given.world, str(signer_of(told["receipt"]["jws"])))
+    return person, told
+
+
+async def _verdict(given: Given, receipt: str) -> Told:
+    return given.expect(await given.client.post("/v1/receipts/verify", json={"receipt": receipt}))
+
+
+async def _bundle(given: Given, person: Person) -> Told:
+    return given.expect(await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root))
+
+
+async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given: Given) -> None:
+    """The ledger alone, then a seal by another key; a receipt that only has the leaked key's signature is not taken."""
+    _, told = await _signed_by_a_leaked_key(given, sealed_before=False)
+    jws, revoked_at = told["receipt"]["jws"], making.days(given, 0)
+    first = await _verdict(given, jws)
+    (warning,) = first["warnings"]
+    assert (first["valid"], first["code"]) == (True, "ok")
+    assert (warning["code"], warning["vouched_by"], warning["revoked_at"]) == ("signing_key_revoked", "ledger", revoked_at)
+    await seals.seal(given.world)
+    (warning,) = (await _verdict(given, jws))["warnings"]
+    assert (warning["vouched_by"], warning["seal"], warning["sealed_at"]) == ("seal", 1, making.days(given, 0))
+    keys = await signer(given.world)
+    leaked = keys.known[str(signer_of(jws))]
+    forged = type(keys)(leaked, keys.known).sign("acceptance-receipt+jwt", {**claims_of(jws), "client": "forged"})
+    verdict = await _verdict(given, forged)
+    assert (verdict["valid"], verdict["code"], verdict["warnings"][0]["vouched_by"]) == (False, "receipt_not_in_ledger", "nothing")
+
+
+async def test_a_seal_by_the_same_key_vouches_for_nothing_until_another_follows(given: Given) -> None:
+    _, told = await _signed_by_a_leaked_key(given, sealed_before=True)
+    assert (await _verdict(given, told["receipt"]["jws"]))["warnings"][0]["vouched_by"] == "ledger"
+    await making.accepted(given, await given.logged_in(), await making.in_force(given))
+    await seals.seal(given.world)
+    (warning,) = (await _verdict(given, told["receipt"]["jws"]))["warnings"]
+    assert (warning["vouched_by"], warning["seal"]) == ("seal", 2)
+    ledger = given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))
+    assert ledger["valid"] is True
+
+
+@pytest.mark.parametrize("sealed_before", [True, False])
+@pytest.mark.parametrize("published", [True, False])
+async def test_a_bundle_of_after_a_revocation_verifies_and_warns(
+    given: Given, tmp_path: Path, published: bool, sealed_before: bool
+) -> None:
+    """By the bundle's own keys, and by the published set, which does not have the leaked one."""
+    person, _ = await _signed_by_a_leaked_key(given, sealed_before=sealed_before)
+    await seals.seal(given.world)
+    jwks = (await given.client.get("/.well-known/jwks.json")).json()
+    bundle = await _bundle(given, person)
+    assert [("revoked_at" in key) for key in bundle["keys"]["keys"]] == [False, False, True]
+    assert not any("revoked_at" in key for key in jwks["keys"])
+    file, keys = tmp_path / "bundle.json", tmp_path / "jwks.json"
+    file.write_text(json.dumps(bundle))
+    keys.write_text(json.dumps(jwks))
+    told = verified(file, keys if published else None, None, given.clock.now)
+    places = {line.split(":")[0] for line in told["warnings"]}
+    assert (told["genuine"], places) == (True, {"receipts/0", "seals/0"} if sealed_before else {"receipts/0"})
+    file.write_text(bundle["receipts"][0]["jws"])
+    keys.write_text(json.dumps(bundle["keys"]))
+    with pytest.raises(Unsound, match="revoked"):
+        verified(file, keys, None, given.clock.now)
+
+
+async def test_a_bundle_signed_by_a_revoked_key_is_a_forgery(given: Given) -> None:
+    """Also when it brings the key along, and says it of another one."""
+    person, told = await _signed_by_a_leaked_key(given, sealed_before=False)
+    bundle = await _bundle(given, person)
+    keys = await signer(given.world)
+    leaked = keys.known[str(signer_of(told["receipt"]["jws"]))]
+    claims = {**claims_of(bundle["signature"]), "sha256": bundles.sealed_digest(bundle)}
+    forged = {**bundle, "signature": type(keys)(leaked, keys.known).sign(BUNDLE, claims)}
+    assert [place for place, _ in bundles.judge(forged).faults] == ["signature"]
+    jwks = (await given.client.get("/.well-known/jwks.json")).json()
+    assert [place for place, _ in bundles.judge(forged, jwks).faults] == ["signature"]
+    assert bundles.judge(bundle, jwks).faults == ()

@@ -1,0 +1,1 @@
+"""Tests of issuing and changing licenses."""

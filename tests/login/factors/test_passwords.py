@@ -1,0 +1,274 @@
+"""Passwords: how long, which not, how hashed, and what other systems left (R1 to R11)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from hashlib import sha1
+from typing import Any
+
+import passlib.hash  # noqa: TID251  what other systems have made is made here with their own recipes
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import select
+
+from app.config.password_blocklist import COMMON, fault
+from app.login.factors.timing import keep_pace
+from app.login.models import Factor
+from app.security.foreign_hashes import bearable, plain
+from app.security.passwords import MEMORY, Pace, PasswordHasher
+from tests.given import PASSWORD, Given, Person
+from tests.web.test_problems import problem
+
+RECIPES: Any = passlib.hash
+NEW = "a wholly different staple"
+LEGACY = {
+    "argon2": RECIPES.argon2.using(memory_cost=8192, time_cost=1, parallelism=1).hash(PASSWORD),
+    "pbkdf2_sha256": RECIPES.pbkdf2_sha256.using(rounds=1000).hash(PASSWORD),
+    "pbkdf2_sha512": RECIPES.pbkdf2_sha512.using(rounds=1000).hash(PASSWORD),
+    "scrypt": RECIPES.scrypt.using(rounds=8, block_size=8, parallelism=1).hash(PASSWORD),
+    "django": RECIPES.django_pbkdf2_sha256.using(rounds=1000).hash(PASSWORD),
+    "django_argon2": RECIPES.django_argon2.using(memory_cost=8192, time_cost=1, parallelism=1).hash(PASSWORD),
+    "phpass": RECIPES.phpass.using(rounds=8).hash(PASSWORD),
+    "bcrypt": "$2b$04$8aboUX8Wz5njIf2JlZifLODVeRwceCaz0wuKhdZEnJPSFIVatzovq",
+    "django_bcrypt": "bcrypt$$2b$04$8aboUX8Wz5njIf2JlZifLODVeRwceCaz0wuKhdZEnJPSFIVatzovq",
+    "django_bcrypt_sha256": "bcrypt_sha256$$2b$04$P8P06r81p/svMzTBwJxez.XyAkGD5QMhUdJ1A4/lNvjxEhHdtLg2O",
+}
+TOO_DEAR = [
+    "$argon2id$v=19$m=131073,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+    "$argon2id$v=19$m=19456,t=11,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+    "$argon2id$v=19$m=19456,t=2,p=17$c2FsdHNhbHQ$aGFzaGhhc2g",
+    "$scrypt$ln=18,r=8,p=1$c2FsdA$aGFzaA",
+    "$scrypt$ln=14,r=9,p=1$c2FsdA$aGFzaA",
+    "$pbkdf2-sha256$10000001$c2FsdA$aGFzaA",
+    "pbkdf2_sha256$10000001$c2FsdA$aGFzaA==",
+    "$2b$16$abcdefghijklmnopqrstuuWzTGaQW8vGRzKQoWVGUHUqeZEIhgJl2",
+]
+
+
+@pytest.fixture(autouse=True)
+def a_pace_of_its_own(hasher: PasswordHasher) -> None:
+    """The slow hashes of one test are not the pace of the next."""
+    hasher.pace.seen.clear()
+    hasher.pace.stored.clear()
+    hasher.pace.due = 0.0
+
+
+async def refused(given: Given, password: str, **more: Any) -> str:
+    """The code with which a password is refused when a user is made with it."""
+    body = {"email": "kari.nordmann@example.com", "password": password, **more}
+    told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+    assert password not in str(told)
+    return str(told["errors"][0]["code"])
+
+
+async def imported(given: Given, hashed: str) -> Person:
+    return await given.person(password=None, password_hash=hashed)
+
+
+async def stored(given: Given, person: Person) -> str:
+    async with given.world.db.lookup() as session:
+        wanted = select(Factor.hash).where(Factor.kind == "password", Factor.state == "active")
+        return str(await session.scalar(wanted.order_by(Factor.created_at.desc())))
+
+
+def test_r3_the_list_has_three_thousand_of_each_allowed_length() -> None:
+    assert sum(len(word) >= 15 for word in COMMON) >= 3000
+    assert sum(len(word) >= 8 for word in COMMON) >= 3000
+    assert all(word == word.casefold() and word.isalnum() for word in COMMON)
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("passwordpassword", "password_common"),
+        ("Password Password", "password_common"),
+        ("I love you so much 2026", "password_common"),
+        ("aaaaaaaaaaaaaaaaaaaa", "password_common"),
+        ("qwertyuiopasdfghjkl", "password_common"),
+        ("zyxwvutsrqponmlkj", "password_common"),
+        ("ｐａｓｓｗｏｒｄｐａｓｓｗｏｒｄ", "password_common"),
+        ("Licentia-Licentia-1", "password_context"),
+        ("kari.nordmann1990!", "password_context"),
+        ("kari.nordmann@example.com", "password_context"),
+        ("Norskstudio 12345", "password_context"),
+    ],
+)
+async def test_r3_first_guesses_and_names_around_the_account_are_refused(given: Given, password: str, code: str) -> None:
+    await given.product(code="norskstudio")
+    assert await refused(given, password) == code
+
+
+@pytest.mark.parametrize(
+    "password", ["correct horse battery staple", "all lower case no digits", "              一二三", "þrjátíu og þrír hestar"]
+)
+def test_r2_nothing_else_is_asked_of_a_password(password: str) -> None:
+    assert fault(password, ["kari.nordmann", "Licentia"]) is None
+
+
+async def test_r3_every_path_that_sets_a_password_asks_the_list(given: Given) -> None:
+    """Made by an operator, changed by its owner, changed because it has to be; the mailed paths come through the same door."""
+    bad = "passwordpassword"
+    assert await refused(given, bad) == "password_common"
+    person = await given.logged_in()
+    answer = await given.client.post("/v1/me/password", json={"current": PASSWORD, "new": bad}, headers=person.auth)
+    assert problem(answer, 422, "malformed")["errors"][0] == {
+        "pointer": "/new",
+        "code": "password_common",
+        "detail": "is among the passwords that are guessed first; choose another",
+    }
+    handle = await given.begin(await given.person(password_change_required=True))
+    answer = await given.client.post("/v1/login/password", json={"new": bad}, headers=handle)
+    assert problem(answer, 422, "malformed")["errors"][0]["code"] == "password_common"
+
+
+async def test_r1_eight_are_enough_where_a_second_factor_is_always_asked(given: Given, app: FastAPI) -> None:
+    given.configured(app, mfa="required", password_min=8)
+    assert await refused(given, "seven77") == "password_too_short"
+    assert (await given.person(password="kjøtt9då")).id
+
+
+class RangeService:
+    """A breach list on loopback that knows one password. `broken` answers 500."""
+
+    def __init__(self, password: str, *, broken: bool = False) -> None:
+        self.digest = sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
+        self.broken = broken
+        self.asked: list[str] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head)
+        body = f"{self.digest[5:]}:42\r\n{'0' * 35}:0\r\n".encode()
+        status = b"500 Broken" if self.broken else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Any]:
+    servers: list[asyncio.Server] = []
+
+    async def serve(service: RangeService) -> str:
+        server = await asyncio.start_server(service, "127.0.0.1", 0)
+        servers.append(server)
+        return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/range"
+
+    yield serve
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_r4_a_breached_password_is_refused_and_only_five_signs_leave_the_house(given: Given, app: FastAPI, served: Any) -> None:
+    service = RangeService(NEW)
+    given.configured(app, breach_lookup=await served(service))
+    assert await refused(given, NEW) == "password_breached"
+    assert f"GET /range/{service.digest[:5]} " in service.asked[0]
+    assert "add-padding: true" in service.asked[0].lower()
+    assert service.digest[5:] not in service.asked[0]
+    assert (await given.person(password=PASSWORD)).id
+
+
+async def test_r4_a_lookup_that_fails_is_open(given: Given, app: FastAPI, served: Any) -> None:
+    for url in (await served(RangeService(NEW, broken=True)), "http://127.0.0.1:1/range"):
+        given.configured(app, breach_lookup=url)
+        assert (await given.person(password=NEW)).id
+        assert await refused(given, "passwordpassword") == "password_common"  # the local list is asked all the same
+
+
+async def test_a_password_is_changed_by_its_owner(given: Given) -> None:
+    person = await given.logged_in()
+    wrong = {"current": "not this one at all", "new": NEW}
+    problem(await given.client.post("/v1/me/password", json=wrong, headers=person.auth), 403, "password_wrong")
+    right = {"current": PASSWORD, "new": NEW}
+    assert (await given.client.post("/v1/me/password", json=right, headers=person.auth)).status_code == 204
+    person.password = NEW
+    assert (await given.logged_in(person)).token
+
+
+async def test_r6_argon2id_at_the_floor_or_above(given: Given) -> None:
+    assert (await stored(given, await given.person())).startswith("$argon2id$v=19$m=256,t=1,p=1$")
+
+
+@pytest.mark.parametrize("scheme", LEGACY)
+async def test_r8_an_imported_hash_logs_in_and_is_made_anew(given: Given, scheme: str) -> None:
+    person = await imported(given, LEGACY[scheme])
+    assert await stored(given, person) == plain(LEGACY[scheme])
+    wrong = {"identifier": person.email, "password": "not this one at all"}
+    problem(await given.client.post("/v1/login", json=wrong), 401, "invalid_credentials")
+    for _ in range(2):
+        assert (await given.logged_in(person)).token
+        assert (await stored(given, person)).startswith("$argon2id$v=19$m=256,t=1,p=1$")
+
+
+async def test_r5_an_imported_hash_is_of_the_bytes_as_they_were_typed(given: Given) -> None:
+    decomposed = "pa\u030ass pa\u030a norsk, takk"
+    for typed in (decomposed, "påss på norsk, takk"):
+        person = await imported(given, RECIPES.pbkdf2_sha256.using(rounds=1000).hash(typed))
+        person.password = decomposed
+        assert (await given.logged_in(person)).token
+        person.password = "påss på norsk, takk"  # from now on it is in its one form
+        assert (await given.logged_in(person)).token
+
+
+@pytest.mark.parametrize(
+    "hashed", [*TOO_DEAR, "x", "$1$abc$def", "5f4dcc3b5aa765d61d8327deb882cf99", "$argon2id$v=19$m=8192,t=1,p=1$short"]
+)
+async def test_r9_what_costs_too_much_or_is_not_known_is_not_taken(given: Given, hashed: str) -> None:
+    body = {"email": "kari@example.com", "password_hash": hashed}
+    told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+    assert told["errors"][0]["code"] == "password_hash_refused"
+
+
+@pytest.mark.parametrize("hashed", TOO_DEAR)
+async def test_r9_nor_is_it_ever_computed(hasher: PasswordHasher, hashed: str) -> None:
+    """A row that came in by another way is judged again at each check."""
+    assert not bearable(hashed)
+    assert not await hasher.verify(PASSWORD, hashed, imported=True)
+
+
+async def test_a_password_and_a_hash_of_one_are_not_both_taken(given: Given) -> None:
+    body = {"email": "kari@example.com", "password": PASSWORD, "password_hash": LEGACY["phpass"]}
+    problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+
+
+async def test_r10_beyond_72_bytes_bcrypt_is_a_wrong_password_and_no_error(hasher: PasswordHasher) -> None:
+    hashed = "$2b$04$CCCCCCCCCCCCCCCCCCCCC.uE2Hhl9sNXfCMDZbYDd8OnGWF0v2pBa"
+    for password in ("x" * 72, "x" * 73, "å" * 40, "x" * 256):
+        assert not await hasher.verify(password, hashed, imported=True)
+
+
+def test_r11_while_imported_hashes_are_about_every_answer_takes_as_long() -> None:
+    pace = Pace()
+    assert pace.floor(0.02, legacy=False) == 0
+    assert pace.floor(0.1, legacy=True) == pytest.approx(0.15)
+    assert pace.floor(0.02, legacy=False) == pytest.approx(0.15)
+    for _ in range(MEMORY):
+        last = pace.floor(0.02, legacy=False)
+    assert last == 0
+
+
+async def test_r11_the_first_try_at_an_imported_hash_is_not_slower_than_others(given: Given, hasher: PasswordHasher) -> None:
+    """The pace is known before anybody logs in, outlives any number of quick answers, and is let go when the last one is upgraded."""
+    person = await imported(given, LEGACY["bcrypt"])
+    hasher.pace.due = 0.0
+    await keep_pace(given.world)
+    assert list(hasher.pace.stored) == ["$2b$04$"]
+    cost = hasher.pace.stored["$2b$04$"]
+    for _ in range(MEMORY + 1):
+        assert hasher.pace.floor(0.0, legacy=False) == pytest.approx(1.5 * cost)
+    await given.logged_in(person)
+    hasher.pace.due = 0.0
+    await keep_pace(given.world)
+    assert hasher.pace.stored == {}
+
+
+async def test_a_forced_change_is_a_change(given: Given) -> None:
+    """The password that has to be changed is not taken for the new one."""
+    made = await given.post(
+        "/v1/users", {"email": "new@example.com", "password": PASSWORD, "email_verified": True, "password_change_required": True}
+    )
+    handle = await given.begin(Person(made["id"], made["email"]))
+    told = problem(await given.client.post("/v1/login/password", json={"new": PASSWORD}, headers=handle), 422, "malformed")
+    assert told["errors"][0]["code"] == "password_unchanged"
+    assert (await given.post("/v1/login/password", {"new": "a wholly different staple"}, handle))["status"] == "complete"
