@@ -12,14 +12,14 @@ from functools import partial
 import structlog
 from prometheus_client import Counter
 
-from app.agreements import retention as agreements
+from app.agreements import data_lifecycle as agreements
 from app.background.tasks import beside, rest
-from app.events import retention as events
-from app.licenses import retention as licenses
-from app.login import retention as login
-from app.mail import retention as mail
-from app.web import retention as web
-from app.webhooks import retention as webhooks
+from app.events import data_lifecycle as events
+from app.licenses import data_lifecycle as licenses
+from app.login import data_lifecycle as login
+from app.mail import data_lifecycle as mail
+from app.web import idempotency as web
+from app.webhooks import data_lifecycle as webhooks
 from app.world import World
 
 EVERY = 600.0

@@ -3,12 +3,26 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy.orm import aliased
 
 from app.agreements.ledger import chain
-from app.agreements.models import AgreementEvent, AgreementEventContext, AgreementLedger, AgreementPresentation
+from app.agreements.models import (
+    AgreementEvent,
+    AgreementEventContext,
+    AgreementLedger,
+    AgreementPresentation,
+    AgreementState,
+    AgreementVersion,
+    VersionStatus,
+)
+from app.db.base import table
 from app.db.database import Session
+from app.db.export_pages import WHOSE, Section
+from app.db.pruning import prune
+from app.db.types import AnySelect
 from app.users.models import User
+from app.world import World
 
 
 @dataclass(frozen=True)
@@ -48,3 +62,103 @@ async def erase(session: Session, user_id: UUID) -> Forgotten:
         rests = exists(select(AgreementEvent.id).where(AgreementEvent.presentation_id == AgreementPresentation.id))
         await session.execute(delete(AgreementPresentation).where(AgreementPresentation.user_id == user_id, ~rests))
     return told
+
+
+_states = select(
+    AgreementState.document_id,
+    AgreementState.accepted_ordinal,
+    AgreementState.declined_ordinal,
+    AgreementState.notified_ordinal,
+    AgreementState.withdrawn_at,
+    AgreementState.updated_at,
+)
+_presentations = select(
+    AgreementPresentation.id,
+    AgreementPresentation.text_id,
+    AgreementPresentation.format,
+    AgreementPresentation.locale_requested,
+    AgreementPresentation.client,
+    AgreementPresentation.app_version,
+    AgreementPresentation.platform,
+    AgreementPresentation.ui_ref,
+    AgreementPresentation.presented_at,
+    AgreementPresentation.scrolled_to_end,
+    AgreementPresentation.dwell_ms,
+    AgreementPresentation.decided_at,
+)
+_receipts = select(
+    AgreementEvent.id,
+    AgreementEvent.type,
+    AgreementEvent.at,
+    AgreementEvent.document_id,
+    AgreementEvent.version_id,
+    AgreementEvent.ordinal,
+    AgreementEvent.text_id,
+    AgreementEvent.seq,
+    AgreementEvent.receipt.label("jws"),
+    AgreementEventContext.ip,
+    AgreementEventContext.user_agent,
+    AgreementEventContext.session_id,
+).outerjoin(AgreementEventContext, AgreementEventContext.event_id == AgreementEvent.id)
+SECTIONS = (
+    Section("agreements", _states.where(AgreementState.user_id == WHOSE), AgreementState.document_id),
+    Section("presentations", _presentations.where(AgreementPresentation.user_id == WHOSE), AgreementPresentation.id),
+    Section("receipts", _receipts.where(AgreementEvent.user_id == WHOSE), AgreementEvent.id),
+)
+
+
+BATCH = 1000
+"""Rows of one transaction at most."""
+
+_held = exists().where(AgreementLedger.user_id == AgreementPresentation.user_id, AgreementLedger.legal_hold.is_(True))
+_named = exists().where(AgreementEvent.presentation_id == AgreementPresentation.id)
+_next = aliased(AgreementVersion)
+
+
+async def presentations(world: World) -> int:
+    """Delete a batch of the showings that were never decided and that no event names; how many. `PRESENTATION_RETENTION` runs from
+    when they could be decided no longer.
+
+    They are held first: who puts their end user under legal hold meanwhile waits, or was first, and then it is seen by the DELETE.
+    """
+    P = AgreementPresentation  # noqa: N806  as the model is called
+    over = P.expires_at < world.clock.now() - world.settings.presentation_retention
+    return await prune(world.db, P, P.decided_at.is_(None), over, ~_named, ~_held)
+
+
+async def contexts(world: World) -> int:
+    """Delete a batch of the contexts of events about versions that were superseded longer than `CONTEXT_RETENTION` ago; how many.
+
+    Their ledgers are held, in the order of their users: who puts one under legal hold meanwhile waits, or was first.
+    """
+    old = _old(AgreementVersion.id.in_(_superseded(world)))
+    held = select(AgreementLedger.user_id).where(AgreementLedger.legal_hold.is_(False)).order_by(AgreementLedger.user_id).with_for_update()
+    async with world.db.write() as session:
+        chosen = (await session.execute(old.limit(BATCH))).all()
+        if not chosen:
+            return 0
+        free = set((await session.scalars(held.where(AgreementLedger.user_id.in_({row.user_id for row in chosen})))).all())
+        gone = [row.event_id for row in chosen if row.user_id in free]
+        return (await session.execute(delete(table(AgreementEventContext)).where(AgreementEventContext.event_id.in_(gone)))).rowcount
+
+
+def _superseded(world: World) -> AnySelect:
+    """The versions whose successor took effect so long ago."""
+    long_ago = world.clock.now() - world.settings.context_retention
+    successor = (
+        _next.document_id == AgreementVersion.document_id,
+        _next.status == VersionStatus.PUBLISHED,
+        _next.ordinal > AgreementVersion.ordinal,
+        _next.effective_at <= long_ago,
+    )
+    return select(AgreementVersion.id).where(exists().where(*successor))
+
+
+def _old(superseded: ColumnElement[bool]) -> AnySelect:
+    return (
+        select(AgreementEventContext.event_id, AgreementEvent.user_id)
+        .join(AgreementEvent, AgreementEvent.id == AgreementEventContext.event_id)
+        .join(AgreementVersion, AgreementVersion.id == AgreementEvent.version_id)
+        .join(AgreementLedger, AgreementLedger.user_id == AgreementEvent.user_id)
+        .where(superseded, AgreementLedger.legal_hold.is_(False))
+    )

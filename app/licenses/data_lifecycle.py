@@ -2,14 +2,17 @@
 
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, union, update
+from sqlalchemy import String, cast, delete, func, literal_column, select, union, update
 
+from app.catalog.models import Policy, Product
 from app.db.base import table
 from app.db.database import Session
+from app.db.export_pages import WHOSE, Section
+from app.db.pruning import prune
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import claims, releases
-from app.licenses.models import Activation, ActivationCode, LicenseUser
+from app.licenses.models import Activation, ActivationCode, License, LicenseUser
 from app.security.sealing import token_digest
 from app.users.data_lifecycle import still_there
 from app.web.callers import Subject
@@ -55,3 +58,48 @@ def _nameless(world: World, seat_id: UUID) -> dict[str, object]:
     """A seat without its device. Its own id takes the fingerprint's place, so that rows stay apart; no token fits it any more."""
     nobody = {"name": None, "platform": None, "app_version": None}
     return {**nobody, "fingerprint": f"erased:{seat_id}", "token_hash": token_digest(world.entropy.secret("")), "token_sealed": ""}
+
+
+_licenses = (
+    select(
+        LicenseUser.license_id,
+        LicenseUser.added_at,
+        Product.code.label("product"),
+        License.key_last4,
+        License.starts_at,
+        License.expires_at,
+        License.suspended_at,
+        License.revoked_at,
+    )
+    .join(License, License.id == LicenseUser.license_id)
+    .join(Policy, Policy.id == License.policy_id)
+    .join(Product, Product.id == Policy.product_id)
+)
+_exported_activations = select(
+    Activation.id,
+    Activation.license_id,
+    Activation.fingerprint,
+    Activation.name,
+    Activation.platform,
+    Activation.app_version,
+    Activation.activated_at,
+    Activation.last_seen_at,
+    Activation.lease_expires_at,
+    Activation.released_at,
+    Activation.release_reason,
+)
+SECTIONS = (
+    Section("licenses", _licenses.where(LicenseUser.user_id == WHOSE), LicenseUser.license_id),
+    Section("activations", _exported_activations.where(Activation.user_id == WHOSE), Activation.id),
+)
+
+
+_a_process = func.replace(Activation.user_key, "-", "") == func.replace(cast(Activation.id, String), "-", "")
+"""Whether the seat is one of its own for each process; an identifier in a table's text has dashes on one database alone."""
+
+
+async def session_seats(world: World) -> int:
+    """Delete a batch of the `session` seats that were given back, or lapsed, longer than `SEAT_RETENTION` ago; how many."""
+    past = Activation.released_at <= world.clock.now() - world.settings.seat_retention
+    indexed = Activation.user_key != literal_column("''")
+    return await prune(world.db, Activation, past, indexed, _a_process)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +17,13 @@ from app.db.types import UNLIMITED, Limit
 from app.licenses import claims, guess_limits
 from app.licenses.claims import Claim
 from app.licenses.models import Usage
-from app.licenses.periods import period
 from app.licenses.problems import LeaseExpired, LoginRequired, MeterNotFound, NotActivated, UsageLimitReached
 from app.licenses.rules import Standing
 from app.web.callers import Subject
 from app.world import World
 
 _usage = table(Usage)
-FOR_EVER = "ever"
+WITHOUT_PERIOD = "ever"
 MOST = 2**53 - 1
 """What every JSON reader keeps exactly; not even an unlimited meter counts further (R40)."""
 
@@ -66,7 +65,7 @@ async def _added(session: Session, it: Standing, meter: str, rule: Mapping[str, 
     start, resets_at = period(rule["per"], now)
     limit: Limit = rule["limit"]
     most = limit if isinstance(limit, int) else MOST
-    per = rule["per"] or FOR_EVER
+    per = rule["per"] or WITHOUT_PERIOD
     row = (_usage.c.license_id == it.license_id, _usage.c.meter == meter, _usage.c.per == per, _usage.c.period_start == start)
     if amount:
         counting = update(_usage).where(*row, _usage.c.used + amount <= most).values(used=_usage.c.used + amount)
@@ -97,6 +96,28 @@ async def of(session: Session, standings: Sequence[Standing], now: datetime) -> 
         for meter, rule in it.meters.items():
             start, resets_at = period(rule["per"], now)
             told[it.license_id][meter] = Used(
-                counted.get((it.license_id, meter, rule["per"] or FOR_EVER, start), 0), rule["limit"], resets_at
+                counted.get((it.license_id, meter, rule["per"] or WITHOUT_PERIOD, start), 0), rule["limit"], resets_at
             )
     return told
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def period(per: str | None, now: datetime) -> tuple[datetime, datetime | None]:
+    """When the meter's current period began and when the next begins; a meter without period began with the epoch for ever."""
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    match per:
+        case "hour":
+            start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+            return start, start + timedelta(hours=1)
+        case "day":
+            return day, day + timedelta(days=1)
+        case "month":
+            start = day.replace(day=1)
+            return start, (start + timedelta(days=31)).replace(day=1)
+        case "year":
+            start = day.replace(month=1, day=1)
+            return start, start.replace(year=start.year + 1)
+        case _:
+            return _EPOCH, None

@@ -1,17 +1,21 @@
 """Forgetting how an end user logged in, and from where: secrets, sessions, counters. That there were sessions and factors stays."""
 
-from sqlalchemy import delete, select, update
+from datetime import timedelta
+
+from sqlalchemy import delete, literal_column, not_, select, update
 
 from app.db.database import Session
+from app.db.export_pages import WHOSE, Section
+from app.db.pruning import prune, referred_to
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts, mailed_tokens
 from app.login.account import mail_limits
-from app.login.device_grant.models import DeviceCode
+from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.factors import service as factors
 from app.login.factors.passkey_challenges import PasskeyCeremony
 from app.login.mailed_tokens import OneTimeToken
-from app.login.models import Factor, Login, RefreshToken, SessionRow, Throttle
+from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow, Throttle
 from app.login.sessions import revocation
 from app.web.callers import Subject
 from app.world import World
@@ -50,3 +54,90 @@ async def _counters(session: Session, world: World, user: AnyRow) -> list[bytes]
     of_password = await attempts.of_password(session, world, user.id, user.email)
     of_address = (attempts.login_code_key(world, user.email), *mail_limits.address_keys(world, user.email))
     return [*of_password, *of_address, *attempts.of_account(world, user.id)]
+
+
+_factors = select(
+    Factor.id, Factor.kind, Factor.state, Factor.name, Factor.created_at, Factor.confirmed_at, Factor.used_at, Factor.expires_at
+)
+_sessions = select(
+    SessionRow.id,
+    SessionRow.amr,
+    SessionRow.ip,
+    SessionRow.user_agent,
+    SessionRow.product,
+    SessionRow.device,
+    SessionRow.created_at,
+    SessionRow.last_seen_at,
+    SessionRow.expires_at,
+    SessionRow.revoked_at,
+    SessionRow.revoked_reason,
+)
+_LET_IN = (DeviceCodeStatus.APPROVED, DeviceCodeStatus.CONSUMED)
+"""Of what was only opened, or denied, nobody knows that it was the end user's."""
+_device_codes = select(
+    DeviceCode.id,
+    DeviceCode.status,
+    DeviceCode.ip,
+    DeviceCode.user_agent,
+    DeviceCode.product,
+    DeviceCode.device,
+    DeviceCode.claimed_session_id.label("session_id"),
+    DeviceCode.created_at,
+    DeviceCode.expires_at,
+    DeviceCode.decided_at,
+)
+SECTIONS = (
+    Section("factors", _factors.where(Factor.user_id == WHOSE), Factor.id),
+    Section("sessions", _sessions.where(SessionRow.user_id == WHOSE), SessionRow.id),
+    Section("device_codes", _device_codes.where(DeviceCode.user_id == WHOSE, DeviceCode.status.in_(_LET_IN)), DeviceCode.id),
+)
+
+
+_PENDING = (
+    Factor.kind == literal_column(f"'{FactorKind.TOTP}'"),
+    Factor.state == literal_column(f"'{FactorState.PENDING}'"),
+)
+"""In words, not as parameters: so the index of the few that are pending is found."""
+TOKENS_KEPT = timedelta(days=7)
+"""How long a mailed token is recognised as one that was."""
+
+
+async def logins(world: World) -> int:
+    """Delete a batch of the unfinished logins that are over; how many."""
+    return await prune(world.db, Login, Login.expires_at <= world.clock.now())
+
+
+async def refresh_tokens(world: World) -> int:
+    """Delete a batch of the refresh tokens past their time, spent or not: they prove nothing any more; how many."""
+    return await prune(world.db, RefreshToken, RefreshToken.expires_at <= world.clock.now())
+
+
+async def sessions(world: World) -> int:
+    """Delete a batch of the sessions that could last until `LOGIN_RETENTION` ago, whatever ended them; how many."""
+    over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
+    return await prune(world.db, SessionRow, over, *(not_(held) for held in referred_to(SessionRow)))
+
+
+async def one_time_tokens(world: World) -> int:
+    """Delete a batch of the mailed tokens whose time was over a week ago; how many."""
+    return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKENS_KEPT)
+
+
+async def throttles(world: World) -> int:
+    """Delete a batch of the counters past their time; how many."""
+    return await prune(world.db, Throttle, Throttle.expires_at <= world.clock.now())
+
+
+async def passkey_ceremonies(world: World) -> int:
+    """Delete a batch of the challenges that nobody answers any more; how many."""
+    return await prune(world.db, PasskeyCeremony, PasskeyCeremony.expires_at <= world.clock.now())
+
+
+async def device_codes(world: World) -> int:
+    """Delete a batch of the requests to be let in by a short code that are past their time; how many."""
+    return await prune(world.db, DeviceCode, DeviceCode.expires_at <= world.clock.now())
+
+
+async def enrolments(world: World) -> int:
+    """Delete a batch of the authenticators that nobody confirmed in time; how many."""
+    return await prune(world.db, Factor, *_PENDING, Factor.expires_at <= world.clock.now())

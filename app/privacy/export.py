@@ -9,16 +9,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.agreements import export as agreements
+from app.agreements import data_lifecycle as agreements
 from app.base.durations import instant_text
 from app.db.export_pages import Section, page
 from app.db.types import AnyRow
 from app.events import data_lifecycle as events
 from app.events.service import Actor, record
-from app.licenses import export as licenses
-from app.login import export as login
-from app.mail import export as mail
-from app.users.export import PROFILE
+from app.licenses import data_lifecycle as licenses
+from app.login import data_lifecycle as login
+from app.mail import data_lifecycle as mail
+from app.users.data_lifecycle import PROFILE
 from app.users.problems import UserNotFound
 from app.world import World
 

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from app.db.base import table
 from app.db.database import Session
+from app.db.export_pages import WHOSE
 from app.db.types import AnyRow
 from app.users.models import AgeBand, Status, User
 from app.users.problems import UserNotFound
@@ -59,3 +60,21 @@ async def erase(session: Session, user_id: UUID) -> bool:
     }
     open_ = update(table(User)).where(User.id == user_id, User.status != Status.ERASED)
     return (await session.execute(open_.values(values))).rowcount == 1
+
+
+PROFILE = select(
+    User.id,
+    User.email,
+    User.email_verified_at,
+    User.display_name,
+    User.locale,
+    User.region,
+    User.timezone,
+    User.age_band,
+    User.preferences,
+    User.external_id,
+    User.metadata_.label("metadata"),
+    User.status,
+    User.created_at,
+    User.last_login_at,
+).where(User.id == WHOSE)

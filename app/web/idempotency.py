@@ -17,10 +17,11 @@ from sqlalchemy import delete, select
 from app.base.problems import Kind, Malformed, Problem
 from app.db import dialect
 from app.db.database import Held, Session
+from app.db.pruning import prune
 from app.security.sealing import Place
 from app.web.callers import Caller, EndUser, caller_of, identity, subject
 from app.web.errors import STATUS, render
-from app.web.models import KeptAnswer
+from app.web.models import FailureCount, KeptAnswer
 from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
 from app.world import World
 
@@ -136,3 +137,13 @@ async def _keep(world: World, session: Session, slot: Slot, response: Response) 
         "kept_until": now + KEPT,
     }
     return await dialect.insert_once(session, KeptAnswer, values, unless=["slot"])
+
+
+async def kept_answers(world: World) -> int:
+    """Delete a batch of the answers that are repeated no more; how many."""
+    return await prune(world.db, KeptAnswer, KeptAnswer.kept_until <= world.clock.now())
+
+
+async def failure_counts(world: World) -> int:
+    """Delete a batch of the counts whose window is over; how many."""
+    return await prune(world.db, FailureCount, FailureCount.until <= world.clock.now())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
-from app.licenses.periods import period
+from app.licenses.usage import period
 from tests.given import Given
 from tests.web.test_problems import problem
 

@@ -16,7 +16,7 @@ from app.config.settings import Settings
 from app.config.smtp_url import SmtpAddress
 from app.db.base import table
 from app.events.models import Event
-from app.mail import outbox, retention, rules
+from app.mail import data_lifecycle, outbox, rules
 from app.mail.models import Message, Template
 from app.mail.service import Facts, Recipient, post
 from app.mail.transports import Folder, Smtp, Transport, transport_of
@@ -268,11 +268,11 @@ async def test_sent_letters_are_forgotten_after_a_week(mailing: World, postbox: 
     await postbox.letter(mailing)
     clock.forward(days=6, hours=23)
     await noticed(mailing)
-    assert await retention.letters(mailing) == 0
+    assert await data_lifecycle.letters(mailing) == 0
     clock.forward(hours=1)
-    assert await retention.letters(mailing) == 1
+    assert await data_lifecycle.letters(mailing) == 1
     clock.forward(days=30)
-    assert await retention.letters(mailing) == 0
+    assert await data_lifecycle.letters(mailing) == 0
     assert len(await rows(mailing)) == 1
 
 

@@ -14,10 +14,10 @@ from app.agreements.models import AgreementEvent, AgreementPresentation
 from app.config.settings import Settings
 from app.db import pruning
 from app.db.base import Base
-from app.events import retention as events
+from app.events import data_lifecycle as events
 from app.events.models import Event
 from app.licenses.models import Activation
-from app.login import retention as login
+from app.login import data_lifecycle as login
 from app.login.device_grant.models import DeviceCode
 from app.login.factors.passkey_challenges import PasskeyCeremony
 from app.login.mailed_tokens import OneTimeToken

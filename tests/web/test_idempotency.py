@@ -6,7 +6,7 @@ import httpx
 from sqlalchemy import func, select
 
 from app.licenses.models import License
-from app.web import retention
+from app.web import idempotency
 from app.web.models import KeptAnswer
 from tests.given import Given
 from tests.web.test_problems import problem
@@ -132,5 +132,5 @@ async def test_answers_past_their_time_are_forgotten(given: Given) -> None:
         await given.client.post("/v1/customers", json={"name": "Ola"}, headers=keyed(given, f"old-{n}"))
     given.clock.forward(hours=24)
     await given.client.post("/v1/customers", json={"name": "Ola"}, headers=keyed(given, "new"))
-    assert await retention.kept_answers(given.world) == 5
+    assert await idempotency.kept_answers(given.world) == 5
     assert await count(given, KeptAnswer) == 1

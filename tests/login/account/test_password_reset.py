@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from app.events.models import Event
-from app.login import retention
+from app.login import data_lifecycle
 from app.login.account import lookup, password_reset
 from app.login.mailed_tokens import OneTimeToken
 from app.mail.models import Message, Template
@@ -197,7 +197,7 @@ async def test_old_tokens_are_forgotten(given: Given, postbox: Postbox) -> None:
     await forgotten(given, postbox, person)
     given.clock.forward(days=8)
     await forgotten(given, postbox, person)
-    assert await retention.one_time_tokens(given.world) == 1
+    assert await data_lifecycle.one_time_tokens(given.world) == 1
     async with given.world.db.lookup() as session:
         assert len((await session.execute(select(OneTimeToken.id))).all()) == 1
 

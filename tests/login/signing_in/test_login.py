@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from app.login import retention
+from app.login import data_lifecycle
 from app.login.models import Login
 from tests.given import PASSWORD, Given, Person
 from tests.web.test_problems import problem
@@ -153,7 +153,7 @@ async def test_logins_that_were_never_finished_are_forgotten(given: Given) -> No
     old = await given.begin(person)
     given.clock.forward(minutes=11)
     await given.begin(person)
-    assert await retention.logins(given.world) == 1
+    assert await data_lifecycle.logins(given.world) == 1
     async with given.world.db.lookup() as session:
         assert await session.scalar(select(func.count()).select_from(Login)) == 1
     problem(await given.client.get("/v1/login", headers=old), 401, "login_over")
