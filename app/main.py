@@ -42,7 +42,7 @@ from app.observability import logs
 from app.signing_keys.sealing_keys import check_sealed
 from app.signing_keys.service import WrongKeys, signer
 from app.web import errors, health, metrics, middleware, openapi, routing
-from app.web.callers import Doormen
+from app.web.callers import CallerRegistry
 from app.webhooks.delivery import runner as webhooks
 from app.world import World
 
@@ -68,7 +68,7 @@ ROUTERS = (
     health.router,
     metrics.router,
 )
-DOORMEN = Doormen(
+CALLERS = CallerRegistry(
     readers={
         "op_": app.api_keys.guard.operator,
         "act_": app.licenses.seats.guard.device,
@@ -120,12 +120,12 @@ def build_app(world: World) -> FastAPI:
         middleware=_middleware(settings, partial(_fresh_id, world)),
     )
     api.state.world = world
-    api.state.doormen = DOORMEN
+    api.state.caller_registry = CALLERS
     api.state.warm_up = signer
     api.state.measures = MEASURES
     api.state.tracer_provider = telemetry.get("tracer_provider")
     every = [route for router in ROUTERS for route in router.routes]
-    api.router.routes.insert(0, routing.Signpost(every))
+    api.router.routes.insert(0, routing.StaticRoutes(every))
     api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
     errors.install(api)
     api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
@@ -147,7 +147,7 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
 
 
 def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
-    layers: list[Middleware] = [Middleware(middleware.Door, settings, fresh_id)]
+    layers: list[Middleware] = [Middleware(middleware.EdgeMiddleware, settings, fresh_id)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
         layers.append(Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from app.background.wakeup import Bell
+from app.background.wakeup import Wakeup
 from app.base.clock import Clock
 from app.base.entropy import Entropy
 from app.config.settings import Settings
@@ -31,8 +31,8 @@ class World:
     settings: Settings
     keys: Keys
     hasher: PasswordHasher
-    mail_posted: Bell = field(default_factory=Bell)
-    happened: Bell = field(default_factory=Bell)
+    mail_posted: Wakeup = field(default_factory=Wakeup)
+    happened: Wakeup = field(default_factory=Wakeup)
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Self:

@@ -20,7 +20,7 @@ from app.db.fast_reads import Rows
 from app.db.types import AnyRow, AnySelect
 from app.licenses import facts as standing
 from app.licenses.keys import key_digest
-from app.licenses.rules import Asked, Standing
+from app.licenses.rules import Asked, LicenseFacts
 from app.login.models import SessionRow
 from app.login.rules import Proofs
 from app.login.sessions import service as sessions
@@ -60,39 +60,39 @@ class Found:
     """What was read. `subject`, `proofs` and `amr` are those of a session that lives, or of nobody."""
 
     facts: Facts
-    candidates: Sequence[Standing]
+    candidates: Sequence[LicenseFacts]
     subject: EndUser | None = None
     proofs: Proofs | None = None
     amr: Sequence[str] = ()
 
 
-async def read(world: World, who: EndUser | None, device: Device | None, request: Request, now: datetime) -> Found:
+async def read(world: World, end_user: EndUser | None, device: Device | None, request: Request, now: datetime) -> Found:
     """Raises ProductNotFound."""
-    if who is None:
+    if end_user is None:
         return await _of_nobody(world, device, request, now)
-    return await world.db.snapshot(lambda rows: _of_somebody(world, rows, who, device, request, now))
+    return await world.db.snapshot(lambda rows: _of_somebody(world, rows, end_user, device, request, now))
 
 
-async def _of_somebody(world: World, rows: Rows, who: EndUser, device: Device | None, request: Request, now: datetime) -> Found:
-    found = await rows(_person, {"code": request.product, "session_id": who.session_id, "user": who.id})
+async def _of_somebody(world: World, rows: Rows, end_user: EndUser, device: Device | None, request: Request, now: datetime) -> Found:
+    found = await rows(_person, {"code": request.product, "session_id": end_user.session_id, "user": end_user.id})
     if not found:
         raise ProductNotFound
     row = found[0]
-    login = _session(row, now, who, passkeys=world.settings.passkeys) if row.session_id is not None else None
+    login = _session(row, now, end_user, passkeys=world.settings.passkeys) if row.session_id is not None else None
     facts = replace(_facts(world, device, request, row.requires), session=login)
     if login is None or not login.present(now):
         return Found(facts, await _licenses(world, rows, None, device, request, now))
     facts = replace(facts, asked=replace(facts.asked, user=True), agreements=standing_in(world, found).compliance(now))
-    licenses = await _licenses(world, rows, who, device, request, now)
-    return Found(facts, licenses, who, Proofs(row.password_at, row.second_factor_at), row.amr)
+    licenses = await _licenses(world, rows, end_user, device, request, now)
+    return Found(facts, licenses, end_user, Proofs(row.password_at, row.second_factor_at), row.amr)
 
 
 async def _of_nobody(world: World, device: Device | None, request: Request, now: datetime) -> Found:
     """A license that is named tells what its product requires; the product itself is only asked when there is none."""
-    candidates = await _licenses(world, world.db.rows, None, device, request, now)
+    candidates = await _licenses(world, world.db.query_many, None, device, request, now)
     if candidates:
         return Found(_facts(world, device, request, candidates[0].requires), candidates)
-    product = await world.db.one(_product, {"code": request.product})
+    product = await world.db.query_one(_product, {"code": request.product})
     if product is None:
         raise ProductNotFound
     return Found(_facts(world, device, request, product.requires), candidates)
@@ -111,9 +111,9 @@ def _facts(world: World, device: Device | None, request: Request, requires: Sequ
     )
 
 
-def _session(row: AnyRow, now: datetime, who: EndUser, *, passkeys: bool) -> SessionFacts:
+def _session(row: AnyRow, now: datetime, end_user: EndUser, *, passkeys: bool) -> SessionFacts:
     return SessionFacts(
-        alive=sessions.alive(row, now, who),
+        alive=sessions.alive(row, now, end_user),
         active=row.status == Status.ACTIVE,
         email_verified=row.email_verified_at is not None,
         has_second_factor=row.has_second_factor,
@@ -125,10 +125,10 @@ def _session(row: AnyRow, now: datetime, who: EndUser, *, passkeys: bool) -> Ses
 
 
 async def _licenses(
-    world: World, rows: Rows, who: EndUser | None, device: Device | None, request: Request, now: datetime
-) -> Sequence[Standing]:
+    world: World, rows: Rows, end_user: EndUser | None, device: Device | None, request: Request, now: datetime
+) -> Sequence[LicenseFacts]:
     """The license that the caller names by key or seat; else all of the user's own. One statement, or none."""
-    user_id = who.id if who is not None else None
+    user_id = end_user.id if end_user is not None else None
     if request.license_key is not None:
         digest = key_digest(world.keys.lookup, request.license_key)
         named = standing.facts(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product, key_hash=digest)
@@ -142,5 +142,5 @@ async def _licenses(
     return await _standings(rows, standing.BY_USER, own)
 
 
-async def _standings(rows: Rows, statement: AnySelect, named: Mapping[str, object]) -> list[Standing]:
+async def _standings(rows: Rows, statement: AnySelect, named: Mapping[str, object]) -> list[LicenseFacts]:
     return [standing.read(row) for row in await rows(statement, named)]

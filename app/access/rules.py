@@ -10,7 +10,7 @@ from app.base.verdicts import Reason, Warned
 from app.catalog.models import Requirement
 from app.catalog.rules import closed
 from app.licenses import rules as licensing
-from app.licenses.rules import Asked, Standing
+from app.licenses.rules import Asked, LicenseFacts
 
 EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
 SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product wants a login with a second factor.")
@@ -62,7 +62,7 @@ class Facts:
     requires: Sequence[str]
     session: SessionFacts | None
     second_factor_lifetime: timedelta
-    license: Standing | None
+    license: LicenseFacts | None
     license_named: bool
     asked: Asked
     agreements: Compliance
@@ -92,14 +92,14 @@ def decide(facts: Facts, now: datetime) -> Decision:
     return Decision(_with_hrefs(reasons), tuple(_warnings(facts, wanted, now)), requires, _boundary(facts, wanted, now))
 
 
-def best(facts: Facts, candidates: Sequence[Standing], now: datetime) -> tuple[Facts, Decision]:
+def best(facts: Facts, candidates: Sequence[LicenseFacts], now: datetime) -> tuple[Facts, Decision]:
     """The decision over the license that answers best: fewest reasons, best standing, lasting longest.
 
     Where the product wants no license and none was named, having one that will not do is no worse than having none.
     What could change the answer of any of them could change which answers best.
     """
     optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in closed(facts.requires)
-    options: list[Standing | None] = [*candidates]
+    options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)
     judged = [(it, decide(it, now)) for it in (replace(facts, license=license_) for license_ in options)]

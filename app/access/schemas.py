@@ -9,10 +9,10 @@ from app.access.facts import Request
 from app.access.service import Answer
 from app.licenses.schemas import LicenseFace
 from app.licenses.seats.schemas import FingerprintIn
-from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Shape, Slug, WarningOut
+from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Slug, WarningOut, WireModel
 
 
-class AccessIn(Shape):
+class AccessIn(WireModel):
     """`product` is the product's code. `dry_run` judges only: no lease is renewed and no grant is signed."""
 
     product: Slug
@@ -27,29 +27,29 @@ class AccessIn(Shape):
         return Request(self.product, self.license_key, fingerprint, self.features, self.nonce, self.dry_run)
 
 
-class SeatFace(Shape):
+class SeatFace(WireModel):
     id: UUID
     lease_expires_at: Instant | None
 
 
-class Assurance(Shape):
+class Assurance(WireModel):
     """How sure the login is by now, and by which methods (RFC 8176)."""
 
     acr: str
     amr: list[str]
 
 
-class Outstanding(Shape):
+class Outstanding(WireModel):
     document: UUID
     ordinal: int
 
 
-class AgreementsFace(Shape):
+class AgreementsFace(WireModel):
     compliant: bool
     outstanding: list[Outstanding]
 
 
-class AccessOut(Shape):
+class AccessOut(WireModel):
     """`code` is `ok`, or the first reason's. `grant` is an EdDSA JWT (`typ: grant+jwt`) that verifies offline with the JWKS."""
 
     allow: bool

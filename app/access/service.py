@@ -11,7 +11,7 @@ from app.access.facts import Request
 from app.access.rules import Decision, Facts
 from app.licenses import guess_limits
 from app.licenses import rules as licensing
-from app.licenses.rules import Standing
+from app.licenses.rules import LicenseFacts
 from app.licenses.seats import service as seats
 from app.login.rules import acr
 from app.observability.counters import decided
@@ -35,11 +35,11 @@ class Answer:
     at: datetime
 
 
-async def decide(world: World, ip: str | None, who: EndUser | None, device: Device | None, request: Request) -> Answer:
+async def decide(world: World, ip: str | None, end_user: EndUser | None, device: Device | None, request: Request) -> Answer:
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
     sign = await signer(world)
     now = world.clock.now()
-    found = await reading.read(world, who, device, request, now)
+    found = await reading.read(world, end_user, device, request, now)
     if request.license_key is not None and not found.candidates:
         await guess_limits.failed(world, ip, request.license_key)
     facts, decision = rules.best(found.facts, found.candidates, now)
@@ -54,15 +54,15 @@ async def decide(world: World, ip: str | None, who: EndUser | None, device: Devi
     return replace(answer, grant=_grant(world, sign, found.subject, request, answer, now))
 
 
-async def _renewed(world: World, it: Standing) -> Standing:
+async def _renewed(world: World, it: LicenseFacts) -> LicenseFacts:
     """The standing with its lease renewed; or, if the seat was lost meanwhile, without a seat."""
     if it.seat is None:
         return it
-    async with world.db.write() as session:
-        return replace(it, seat=await seats.renew_live(session, world, it.license_id, it.seat, it.lease))
+    async with world.db.write() as tx:
+        return replace(it, seat=await seats.renew_live(tx, world, it.license_id, it.seat, it.lease))
 
 
-def _grant(world: World, sign: Signer, who: EndUser | None, request: Request, answer: Answer, now: datetime) -> str:
+def _grant(world: World, sign: Signer, end_user: EndUser | None, request: Request, answer: Answer, now: datetime) -> str:
     """The decision as an EdDSA JWT that the application can check offline; it outlives nothing it rests on.
 
     `dev` is the SHA-256 of the fingerprint of the seat that is held, whatever device the caller names.
@@ -74,8 +74,8 @@ def _grant(world: World, sign: Signer, who: EndUser | None, request: Request, an
     claims = {
         "iss": world.settings.public_url,
         "aud": request.product,
-        "sub": str(who.id) if who is not None else None,
-        "sid": str(who.session_id) if who is not None else None,
+        "sub": str(end_user.id) if end_user is not None else None,
+        "sid": str(end_user.session_id) if end_user is not None else None,
         "jti": str(world.entropy.identifier()),
         "iat": int(now.timestamp()),
         "exp": int(until.timestamp()),

@@ -17,7 +17,7 @@ from app.agreements.models import (
     VersionStatus,
 )
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.export_pages import WHOSE, Section
 from app.db.pruning import prune
 from app.db.types import AnySelect
@@ -34,33 +34,33 @@ class Forgotten:
     legal_hold: bool
 
 
-async def hold(session: Session, user_id: UUID) -> bool:
+async def hold(tx: Transaction, user_id: UUID) -> bool:
     """Take the user's ledger, so that nothing is added meanwhile; whether it is under a legal hold.
 
     One that has no receipt yet is made: else somebody's first act could take it between this and the user's row, and wait for that.
     """
-    if await session.scalar(select(User.id).where(User.id == user_id)) is None:
+    if await tx.scalar(select(User.id).where(User.id == user_id)) is None:
         return False
-    await chain.hold(session, user_id)
-    return bool(await session.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)))
+    await chain.hold(tx, user_id)
+    return bool(await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)))
 
 
-async def erase_contexts(session: Session, user_id: UUID) -> Forgotten:
+async def erase_contexts(tx: Transaction, user_id: UUID) -> Forgotten:
     """Delete the addresses, agents and salts of the user's events, unless they are under a legal hold (R25)."""
-    held = await hold(session, user_id)
+    held = await hold(tx, user_id)
     mine = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
     if held:
-        kept = await session.scalar(select(func.count()).select_from(AgreementEventContext).where(mine))
+        kept = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(mine))
         return Forgotten(0, int(kept or 0), legal_hold=True)
-    return Forgotten((await session.execute(delete(AgreementEventContext).where(mine))).rowcount, 0, legal_hold=False)
+    return Forgotten((await tx.execute(delete(AgreementEventContext).where(mine))).rowcount, 0, legal_hold=False)
 
 
-async def erase(session: Session, user_id: UUID) -> Forgotten:
+async def erase(tx: Transaction, user_id: UUID) -> Forgotten:
     """The contexts, and the showings that no event rests on. What an event rests on is in its signed receipt, and stays as that does."""
-    told = await erase_contexts(session, user_id)
+    told = await erase_contexts(tx, user_id)
     if not told.legal_hold:
         rests = exists(select(AgreementEvent.id).where(AgreementEvent.presentation_id == AgreementPresentation.id))
-        await session.execute(delete(AgreementPresentation).where(AgreementPresentation.user_id == user_id, ~rests))
+        await tx.execute(delete(AgreementPresentation).where(AgreementPresentation.user_id == user_id, ~rests))
     return told
 
 
@@ -133,13 +133,13 @@ async def contexts(world: World) -> int:
     """
     old = _old(AgreementVersion.id.in_(_superseded(world)))
     held = select(AgreementLedger.user_id).where(AgreementLedger.legal_hold.is_(False)).order_by(AgreementLedger.user_id).with_for_update()
-    async with world.db.write() as session:
-        chosen = (await session.execute(old.limit(BATCH))).all()
+    async with world.db.write() as tx:
+        chosen = (await tx.execute(old.limit(BATCH))).all()
         if not chosen:
             return 0
-        free = set((await session.scalars(held.where(AgreementLedger.user_id.in_({row.user_id for row in chosen})))).all())
+        free = set((await tx.scalars(held.where(AgreementLedger.user_id.in_({row.user_id for row in chosen})))).all())
         gone = [row.event_id for row in chosen if row.user_id in free]
-        return (await session.execute(delete(table(AgreementEventContext)).where(AgreementEventContext.event_id.in_(gone)))).rowcount
+        return (await tx.execute(delete(table(AgreementEventContext)).where(AgreementEventContext.event_id.in_(gone)))).rowcount
 
 
 def _superseded(world: World) -> AnySelect:

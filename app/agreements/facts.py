@@ -8,9 +8,9 @@ from sqlalchemy import and_, bindparam, func, select
 from sqlalchemy.orm import aliased
 
 from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion, VersionStatus
-from app.agreements.obligations import Duty, Standing, Version, reach
+from app.agreements.obligations import Obligation, UserObligations, Version, reach
 from app.config.regions import region_groups
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, UtcDateTime
 from app.users.models import User
 from app.world import World
@@ -55,17 +55,17 @@ _duties = (
 )
 
 
-async def standing(session: Session, world: World, user_id: UUID, product_id: UUID) -> Standing:
+async def standing(tx: Transaction, world: World, user_id: UUID, product_id: UUID) -> UserObligations:
     """Where the end user stands with each agreement of the product, without the versions met already. One statement."""
-    rows = (await session.execute(_duties, {"user": user_id, "product": product_id})).all()
+    rows = (await tx.execute(_duties, {"user": user_id, "product": product_id})).all()
     return standing_in(world, rows)
 
 
-def standing_in(world: World, rows: Sequence[AnyRow]) -> Standing:
+def standing_in(world: World, rows: Sequence[AnyRow]) -> UserObligations:
     """The same, from rows with the columns `STANDING` and the user's `user_region`, in the order of documents and ordinals. A row
     without a document tells of none."""
     duties = tuple(duty for _, duty in grouped(row for row in rows if row.document_id is not None))
-    return Standing(duties, places(world, rows[0].user_region if rows else None))
+    return UserObligations(duties, places(world, rows[0].user_region if rows else None))
 
 
 def places(world: World, region: str | None) -> tuple[str, ...]:
@@ -73,14 +73,14 @@ def places(world: World, region: str | None) -> tuple[str, ...]:
     return reach(region, region_groups(world.settings.region_groups))
 
 
-def grouped(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Duty]]:
+def grouped(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Obligation]]:
     """Rows in the order of their documents, one for each version, as a row and a duty for each document."""
     for document_id, group in groupby(rows, key=lambda row: row.document_id):
         found = list(group)
         it = found[0]
         versions = tuple(version_of(row) for row in found if row.version_id is not None)
         withdrawn = it.withdrawn_at is not None
-        yield it, Duty(document_id, it.accepted, it.declined, versions, it.notified, withdrawn, it.kind, it.region, it.since)
+        yield it, Obligation(document_id, it.accepted, it.declined, versions, it.notified, withdrawn, it.kind, it.region, it.since)
 
 
 def version_of(row: AnyRow) -> Version:

@@ -36,7 +36,7 @@ Status = Literal["not_required", "accepted", "in_grace", "declined", "withdrawn"
 
 
 @dataclass(frozen=True)
-class Duty:
+class Obligation:
     """Where one end user stands with one document: the highest ordinals accepted, declined and shown as news (0: none), and its
     published versions, of which those up to `accepted` may be left out. `since`: when the first of all took effect, if known."""
 
@@ -109,7 +109,7 @@ class Duty:
         return max(news, key=lambda it: it.ordinal, default=None)
 
 
-def moved(duty: Duty, word: EventType, ordinal: int) -> Duty:
+def moved(duty: Obligation, word: EventType, ordinal: int) -> Obligation:
     """The duty after this word on this version. Its ordinals only ever rise; declining takes no acceptance back (R21), withdrawing
     takes back all of them (R22). A note changes nothing."""
     match word:
@@ -134,10 +134,10 @@ def reach(region: str | None, groups: Mapping[str, frozenset[str]]) -> tuple[str
     return tuple(dict.fromkeys((region, country, *among, WORLD)))
 
 
-def applicable(duties: Iterable[Duty], places: Sequence[str], now: datetime) -> tuple[Duty, ...]:
+def applicable(duties: Iterable[Obligation], places: Sequence[str], now: datetime) -> tuple[Obligation, ...]:
     """Of each kind the document nearest to the end user that is in force; and nearer ones before it that are yet to come."""
     near = sorted((it for it in duties if it.region in places), key=lambda it: (it.kind, places.index(it.region)))
-    chosen: list[Duty] = []
+    chosen: list[Obligation] = []
     for _, group in groupby(near, key=lambda it: it.kind):
         several = list(group)
         coming = list(takewhile(lambda it: not it.in_force(now), several))
@@ -146,16 +146,16 @@ def applicable(duties: Iterable[Duty], places: Sequence[str], now: datetime) -> 
 
 
 @dataclass(frozen=True)
-class Standing:
+class UserObligations:
     """One end user's duties to all documents of a product, and the regions that reach this user."""
 
-    duties: tuple[Duty, ...]
+    duties: tuple[Obligation, ...]
     places: tuple[str, ...] = (WORLD,)
 
-    def of(self, document_id: UUID) -> Duty:
+    def of(self, document_id: UUID) -> Obligation:
         return next(it for it in self.duties if it.document_id == document_id)
 
-    def after(self, moved_: Duty) -> "Standing":
+    def after(self, moved_: Obligation) -> "UserObligations":
         """The same with one duty moved on."""
         return replace(self, duties=tuple(moved_ if it.document_id == moved_.document_id else it for it in self.duties))
 
@@ -163,7 +163,7 @@ class Standing:
         return compliance(applicable(self.duties, self.places, now), now)
 
 
-class Standpoint(NamedTuple):
+class DocumentOrdinal(NamedTuple):
     """A document, and an ordinal of it."""
 
     document_id: UUID
@@ -183,8 +183,8 @@ class Compliance:
 
     compliant: bool
     declined: bool
-    outstanding: tuple[Standpoint, ...]
-    accepted: tuple[Standpoint, ...]
+    outstanding: tuple[DocumentOrdinal, ...]
+    accepted: tuple[DocumentOrdinal, ...]
     warnings: tuple[Advice, ...]
     valid_until: datetime | None
 
@@ -193,21 +193,21 @@ NOTHING_OWED = Compliance(compliant=True, declined=False, outstanding=(), accept
 """Of nobody in particular, or where there are no agreements."""
 
 
-def compliance(duties: Iterable[Duty], now: datetime) -> Compliance:
+def compliance(duties: Iterable[Obligation], now: datetime) -> Compliance:
     """Whether the agreements of a product stand in the way of its use at this moment (R8, R9, R11, R20, R21)."""
     duties = tuple(duties)
     statuses = [duty.status(now) for duty in duties]
     return Compliance(
         compliant=not {"required", "declined", "withdrawn"} & set(statuses),
         declined="declined" in statuses,
-        outstanding=tuple(Standpoint(duty.document_id, duty.required(now)) for duty in duties if duty.owed(now)),
-        accepted=tuple(Standpoint(duty.document_id, duty.accepted) for duty in duties if duty.accepted),
+        outstanding=tuple(DocumentOrdinal(duty.document_id, duty.required(now)) for duty in duties if duty.owed(now)),
+        accepted=tuple(DocumentOrdinal(duty.document_id, duty.accepted) for duty in duties if duty.accepted),
         warnings=tuple(advice for duty in duties for advice in _advice(duty, now)),
         valid_until=min((moment for duty in duties for moment in _boundaries(duty, now)), default=None),
     )
 
 
-def _advice(duty: Duty, now: datetime) -> Iterator[Advice]:
+def _advice(duty: Obligation, now: datetime) -> Iterator[Advice]:
     document = str(duty.document_id)
     if (deadline := duty.grace_end(now)) is not None:
         yield Advice(IN_GRACE, {"document": document, "ordinal": duty.required(now), "grace_until": instant_text(deadline)})
@@ -218,7 +218,7 @@ def _advice(duty: Duty, now: datetime) -> Iterator[Advice]:
         yield Advice(NOTICE, {"document": document, "ordinal": news.ordinal, "effective_at": instant_text(news.effective_at)})
 
 
-def _boundaries(duty: Duty, now: datetime) -> Iterator[datetime]:
+def _boundaries(duty: Obligation, now: datetime) -> Iterator[datetime]:
     """The moments ahead at which the answer changes by itself; an editorial version changes none."""
     if (deadline := duty.grace_end(now)) is not None:
         yield deadline
@@ -239,7 +239,7 @@ def scheduled(versions: Iterable[Version], now: datetime) -> Version | None:
     return next((it for it in versions if now < it.effective_at), None)
 
 
-def to_show(duty: Duty, now: datetime) -> Version | None:
+def to_show(duty: Obligation, now: datetime) -> Version | None:
     """The version to present: the one in effect; or the coming material one, to a user who owes nothing now, nor has to see any (R10)."""
     coming = next((it for it in duty.upcoming(now) if it.asks()), None)
     ready = not duty.owed(now) and duty.notice(now) is None

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from app.base.durations import Duration
-from app.web.fields import DurationText, Instant, InstantIn, Name, Shape
+from app.web.fields import DurationText, Instant, InstantIn, Name, WireModel
 
 LONGEST_OVERLAP = timedelta(days=30)
 
@@ -27,19 +27,19 @@ def _overlap(text: str) -> str:
     return text
 
 
-class ApiKeyIn(Shape):
+class ApiKeyIn(WireModel):
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=16)]
     expires_at: InstantIn | None = None
 
 
-class RotationIn(Shape):
+class RotationIn(WireModel):
     """`overlap`: for how long the key of before goes on beside the new one; 30 days at most."""
 
     overlap: Annotated[DurationText, AfterValidator(_overlap)] = "PT24H"
 
 
-class ApiKeyOut(Shape):
+class ApiKeyOut(WireModel):
     """`replaced_by`: the key that a rotation put in its place. `last_used_at` is told to the hour."""
 
     id: UUID

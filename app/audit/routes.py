@@ -11,7 +11,7 @@ from app.audit.service import Filters
 from app.events.kinds import KINDS
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import InstantIn, Page
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -20,7 +20,7 @@ from app.webhooks.schemas import EventType
 
 router = new_router("events")
 Reads = Annotated[Operator, Depends(Operates("events:read"))]
-Wanted = Annotated[Window, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(window)]
 Named = Annotated[str | None, Query(max_length=32, pattern="^[a-z_]+$")]
 
 
@@ -39,18 +39,20 @@ async def filters(
 
 
 @router.get("/v1/events", responses=refuses(ScopeMissing))
-async def list_events(world: TheWorld, by: Reads, wanted: Wanted, filtered: Annotated[Filters, Depends(filters)]) -> Page[AuditEventOut]:
+async def list_events(
+    world: TheWorld, operator: Reads, wanted: Wanted, filtered: Annotated[Filters, Depends(filters)]
+) -> Page[AuditEventOut]:
     """The audit list: everything that happened, newest first."""
     rows, cursor = await audit.events(world, filtered, wanted)
     return Page(data=[AuditEventOut.told(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/events/{event_id}", responses=refuses(ScopeMissing, EventNotFound))
-async def get_event(world: TheWorld, by: Reads, event_id: UUID) -> AuditEventOut:
+async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> AuditEventOut:
     return AuditEventOut.told(await audit.event(world, event_id))
 
 
 @router.get("/v1/event-types", responses=refuses(ScopeMissing))
-async def list_event_types(by: Reads) -> EventTypesOut:
+async def list_event_types(operator: Reads) -> EventTypesOut:
     """Every kind of event there is; a webhook may also ask for `noun.*` or `*`."""
     return EventTypesOut(data=[EventTypeOut(type=kind, title=title) for kind, title in KINDS.items()])

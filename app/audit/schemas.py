@@ -5,22 +5,22 @@ from uuid import UUID
 
 from app.db.types import AnyRow
 from app.events.payload import told
-from app.web.fields import Instant, Shape
+from app.web.fields import Instant, WireModel
 
 
-class AuditActorOut(Shape):
+class AuditActorOut(WireModel):
     """Who did it: `operator`, `user`, `device`, `system` or `anonymous`."""
 
     type: str
     id: UUID | None
 
 
-class AuditSubjectOut(Shape):
+class AuditSubjectOut(WireModel):
     type: str
     id: UUID
 
 
-class AuditEventOut(Shape):
+class AuditEventOut(WireModel):
     """What happened: the body of a webhook, member by member."""
 
     id: UUID
@@ -36,10 +36,10 @@ class AuditEventOut(Shape):
         return cls.model_validate(told(row) | {"at": row.at})
 
 
-class EventTypeOut(Shape):
+class EventTypeOut(WireModel):
     type: str
     title: str
 
 
-class EventTypesOut(Shape):
+class EventTypesOut(WireModel):
     data: list[EventTypeOut]

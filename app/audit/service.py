@@ -11,7 +11,7 @@ from app.db.base import table
 from app.db.types import AnyRow
 from app.events.kinds import EVERY
 from app.events.models import Event
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.webhooks.problems import EventNotFound
 from app.world import World
 
@@ -50,15 +50,15 @@ class Filters:
             yield Event.at < self.until
 
 
-async def events(world: World, filters: Filters, window: Window) -> tuple[Sequence[AnyRow], str | None]:
-    async with world.db.lookup() as session:
-        return await page(session, _events.where(*filters.conditions()), Event.id, window)
+async def events(world: World, filters: Filters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.query() as tx:
+        return await page(tx, _events.where(*filters.conditions()), Event.id, window)
 
 
 async def event(world: World, event_id: UUID) -> AnyRow:
     """Raises EventNotFound."""
-    async with world.db.lookup() as session:
-        row = (await session.execute(_events.where(Event.id == event_id))).one_or_none()
+    async with world.db.query() as tx:
+        row = (await tx.execute(_events.where(Event.id == event_id))).one_or_none()
     if row is None:
         raise EventNotFound
     return row

@@ -9,7 +9,7 @@ COMMITS = 0.05
 WATCHFUL = 10
 
 
-class Bell:
+class Wakeup:
     """Rung by whoever wrote something that a runner looks for. Ringing twice before it is heard is ringing once."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Bell:
 class Pace:
     """When a runner looks again: as soon as its bell is rung, and more often for a while after that."""
 
-    def __init__(self, bell: Bell, *, brisk: bool) -> None:
+    def __init__(self, bell: Wakeup, *, brisk: bool) -> None:
         self.bell = bell
         self.brisk = brisk
         self.watchful = 0

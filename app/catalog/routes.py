@@ -28,7 +28,7 @@ from app.catalog.schemas import (
 )
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import ExternalId, Page, Slug
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -36,78 +36,82 @@ from app.web.routing import router as new_router
 router = new_router("catalog")
 Reads = Annotated[Operator, Depends(Operates("catalog:read"))]
 Writes = Annotated[Operator, Depends(Operates("catalog:write"))]
-Wanted = Annotated[Window, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(window)]
 
 
 @router.post("/v1/products", status_code=201, responses=refuses(ScopeMissing, ProductCodeTaken, RequirementImpossible))
-async def create_product(world: TheWorld, by: Writes, body: ProductIn, response: Response) -> ProductOut:
+async def create_product(world: TheWorld, operator: Writes, body: ProductIn, response: Response) -> ProductOut:
     """Declare a product. `requires` is any combination of the six requirements; what they imply is added."""
-    row = await service.create_product(world, by.actor, body.model_dump())
+    row = await service.create_product(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/products/{row.code}"
     return ProductOut.model_validate(row)
 
 
 @router.get("/v1/products", responses=refuses(ScopeMissing))
-async def list_products(world: TheWorld, by: Reads, wanted: Wanted) -> Page[ProductOut]:
+async def list_products(world: TheWorld, operator: Reads, wanted: Wanted) -> Page[ProductOut]:
     rows, cursor = await service.products(world, wanted)
     return Page(data=[ProductOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound))
-async def get_product(world: TheWorld, by: Reads, code: Slug) -> ProductOut:
+async def get_product(world: TheWorld, operator: Reads, code: Slug) -> ProductOut:
     return ProductOut.model_validate(await service.product(world, code))
 
 
 @router.patch("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound, RequirementImpossible))
-async def change_product(world: TheWorld, by: Writes, code: Slug, body: ProductPatch) -> ProductOut:
-    return ProductOut.model_validate(await service.change_product(world, by.actor, code, body.model_dump(exclude_unset=True)))
+async def change_product(world: TheWorld, operator: Writes, code: Slug, body: ProductPatch) -> ProductOut:
+    return ProductOut.model_validate(await service.change_product(world, operator.actor, code, body.model_dump(exclude_unset=True)))
 
 
 @router.post("/v1/policies", status_code=201, responses=refuses(ScopeMissing, ProductNotFound, RequirementImpossible, PolicyContradiction))
-async def create_policy(world: TheWorld, by: Writes, body: PolicyIn, response: Response) -> PolicyOut:
+async def create_policy(world: TheWorld, operator: Writes, body: PolicyIn, response: Response) -> PolicyOut:
     """Declare the rules that licenses are issued under."""
-    row = await service.create_policy(world, by.actor, body.model_dump())
+    row = await service.create_policy(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/policies/{row.id}"
     return PolicyOut.model_validate(row)
 
 
 @router.get("/v1/policies", responses=refuses(ScopeMissing))
-async def list_policies(world: TheWorld, by: Reads, wanted: Wanted, product: Annotated[Slug | None, Query()] = None) -> Page[PolicyOut]:
+async def list_policies(
+    world: TheWorld, operator: Reads, wanted: Wanted, product: Annotated[Slug | None, Query()] = None
+) -> Page[PolicyOut]:
     rows, cursor = await service.policies(world, wanted, product)
     return Page(data=[PolicyOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound))
-async def get_policy(world: TheWorld, by: Reads, policy_id: UUID) -> PolicyOut:
+async def get_policy(world: TheWorld, operator: Reads, policy_id: UUID) -> PolicyOut:
     return PolicyOut.model_validate(await service.policy(world, policy_id))
 
 
 @router.patch("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound, RequirementImpossible, PolicyContradiction))
-async def change_policy(world: TheWorld, by: Writes, policy_id: UUID, body: PolicyPatch) -> PolicyOut:
-    return PolicyOut.model_validate(await service.change_policy(world, by.actor, policy_id, body.model_dump(exclude_unset=True)))
+async def change_policy(world: TheWorld, operator: Writes, policy_id: UUID, body: PolicyPatch) -> PolicyOut:
+    return PolicyOut.model_validate(await service.change_policy(world, operator.actor, policy_id, body.model_dump(exclude_unset=True)))
 
 
 @router.post("/v1/customers", status_code=201, responses=refuses(ScopeMissing, ExternalIdTaken))
-async def create_customer(world: TheWorld, by: Writes, body: CustomerIn, response: Response) -> CustomerOut:
+async def create_customer(world: TheWorld, operator: Writes, body: CustomerIn, response: Response) -> CustomerOut:
     """Record who buys. The customer need not be an end user."""
-    row = await service.create_customer(world, by.actor, body.model_dump())
+    row = await service.create_customer(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/customers/{row.id}"
     return CustomerOut.model_validate(row)
 
 
 @router.get("/v1/customers", responses=refuses(ScopeMissing))
 async def list_customers(
-    world: TheWorld, by: Reads, wanted: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
+    world: TheWorld, operator: Reads, wanted: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
 ) -> Page[CustomerOut]:
     rows, cursor = await service.customers(world, wanted, external_id)
     return Page(data=[CustomerOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound))
-async def get_customer(world: TheWorld, by: Reads, customer_id: UUID) -> CustomerOut:
+async def get_customer(world: TheWorld, operator: Reads, customer_id: UUID) -> CustomerOut:
     return CustomerOut.model_validate(await service.customer(world, customer_id))
 
 
 @router.patch("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound, ExternalIdTaken))
-async def change_customer(world: TheWorld, by: Writes, customer_id: UUID, body: CustomerPatch) -> CustomerOut:
-    return CustomerOut.model_validate(await service.change_customer(world, by.actor, customer_id, body.model_dump(exclude_unset=True)))
+async def change_customer(world: TheWorld, operator: Writes, customer_id: UUID, body: CustomerPatch) -> CustomerOut:
+    return CustomerOut.model_validate(
+        await service.change_customer(world, operator.actor, customer_id, body.model_dump(exclude_unset=True))
+    )

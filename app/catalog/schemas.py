@@ -18,8 +18,8 @@ from app.web.fields import (
     Locale,
     Metadata,
     Name,
-    Shape,
     Slug,
+    WireModel,
     absent,
 )
 
@@ -29,7 +29,7 @@ Limit = int | Literal["unlimited"]
 SeatName = Literal["none", "device", "user", "device_per_user", "session"]
 
 
-class Meter(Shape):
+class Meter(WireModel):
     """How much of something a license may use in each hour, day, month or year of UTC; `per` null: for ever."""
 
     limit: LimitIn
@@ -39,7 +39,7 @@ class Meter(Shape):
 Meters = Annotated[dict[Slug, Meter], Field(max_length=50)]
 
 
-class ProductIn(Shape):
+class ProductIn(WireModel):
     code: Slug
     name: Name
     requires: Requires = []
@@ -47,14 +47,14 @@ class ProductIn(Shape):
     metadata: Metadata = {}
 
 
-class ProductPatch(Shape):
+class ProductPatch(WireModel):
     name: Name = absent()
     requires: Requires = absent()
     default_locale: Locale = absent()
     metadata: Metadata = absent()
 
 
-class ProductOut(Shape):
+class ProductOut(WireModel):
     """`requires` is closed under implication: `second_factor`, `passkey` and `eula` bring `login`, `activation` brings `license`."""
 
     id: UUID
@@ -66,7 +66,7 @@ class ProductOut(Shape):
     created_at: Instant
 
 
-class PolicyIn(Shape):
+class PolicyIn(WireModel):
     """`product` is the product's code. `duration` null: perpetual. `max_users` absent: whoever holds the key may use it.
 
     `extra_seats`: how many more than `max_seats` are tolerated, with a warning. `trial`: a device has one trial of the product,
@@ -92,7 +92,7 @@ class PolicyIn(Shape):
     metadata: Metadata = {}
 
 
-class PolicyPatch(Shape):
+class PolicyPatch(WireModel):
     """Absent fields stay. Limits and requirements take effect at once; dates of issued licenses never move."""
 
     name: Name = absent()
@@ -112,7 +112,7 @@ class PolicyPatch(Shape):
     metadata: Metadata = absent()
 
 
-class PolicyOut(Shape):
+class PolicyOut(WireModel):
     id: UUID
     product: str
     name: str
@@ -134,21 +134,21 @@ class PolicyOut(Shape):
     created_at: Instant
 
 
-class CustomerIn(Shape):
+class CustomerIn(WireModel):
     name: Name
     email: Email | None = None
     external_id: ExternalId | None = None
     metadata: Metadata = {}
 
 
-class CustomerPatch(Shape):
+class CustomerPatch(WireModel):
     name: Name = absent()
     email: Email | None = None
     external_id: ExternalId | None = None
     metadata: Metadata = absent()
 
 
-class CustomerOut(Shape):
+class CustomerOut(WireModel):
     id: UUID
     name: str
     email: str | None

@@ -21,10 +21,10 @@ from app.catalog.problems import (
 )
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 Values = dict[str, Any]
@@ -43,14 +43,14 @@ def possible(requires: Sequence[str], seat_by: str | None, *, passkeys: bool) ->
     return whole
 
 
-async def create_product(world: World, by: Actor, values: Values) -> AnyRow:
+async def create_product(world: World, actor: Actor, values: Values) -> AnyRow:
     values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "rev": 0}
     values["requires"] = possible(values["requires"], None, passkeys=world.settings.passkeys)
     try:
-        async with world.db.write() as session:
-            await session.execute(insert(table(Product)).values(values))
-            await record(session, world, "product.created", by, ("product", values["id"]), code=values["code"])
-            return (await session.execute(_products.where(Product.id == values["id"]))).one()
+        async with world.db.write() as tx:
+            await tx.execute(insert(table(Product)).values(values))
+            await record(tx, world, "product.created", actor, ("product", values["id"]), code=values["code"])
+            return (await tx.execute(_products.where(Product.id == values["id"]))).one()
     except IntegrityError as error:
         if dialect.breaks(error, table(Product), "code"):
             raise ProductCodeTaken from error
@@ -58,52 +58,52 @@ async def create_product(world: World, by: Actor, values: Values) -> AnyRow:
 
 
 async def product(world: World, code: str) -> AnyRow:
-    async with world.db.lookup() as session:
-        return await _one(session, _products.where(Product.code == code), ProductNotFound)
+    async with world.db.query() as tx:
+        return await _one(tx, _products.where(Product.code == code), ProductNotFound)
 
 
-async def change_product(world: World, by: Actor, code: str, changes: Values) -> AnyRow:
+async def change_product(world: World, actor: Actor, code: str, changes: Values) -> AnyRow:
     if "requires" in changes:
         changes = {**changes, "requires": possible(changes["requires"], None, passkeys=world.settings.passkeys)}
-    async with world.db.write() as session:
-        found = await _locked(session, Product.code == code)
+    async with world.db.write() as tx:
+        found = await _locked(tx, Product.code == code)
         if "requires" in changes:
-            await _every_policy_possible(session, found.id, changes["requires"], passkeys=world.settings.passkeys)
+            await _every_policy_possible(tx, found.id, changes["requires"], passkeys=world.settings.passkeys)
         if changes:
-            await session.execute(update(table(Product)).where(Product.id == found.id).values(changes))
-            await record(session, world, "product.changed", by, ("product", found.id), fields=sorted(changes))
-        return await _one(session, _products.where(Product.id == found.id), ProductNotFound)
+            await tx.execute(update(table(Product)).where(Product.id == found.id).values(changes))
+            await record(tx, world, "product.changed", actor, ("product", found.id), fields=sorted(changes))
+        return await _one(tx, _products.where(Product.id == found.id), ProductNotFound)
 
 
-async def _locked(session: Session, named: ColumnElement[bool]) -> AnyRow:
+async def _locked(tx: Transaction, named: ColumnElement[bool]) -> AnyRow:
     """The product, locked for this transaction by the bump of its `rev`."""
     bumped = update(Product).where(named).values(rev=Product.rev + 1).returning(*table(Product).columns)
-    row = (await session.execute(bumped)).one_or_none()
+    row = (await tx.execute(bumped)).one_or_none()
     if row is None:
         raise ProductNotFound
     return row
 
 
-async def _every_policy_possible(session: Session, product_id: UUID, requires: list[str], *, passkeys: bool) -> None:
-    rows = await session.execute(select(Policy.requires, Policy.seat_by).where(Policy.product_id == product_id))
+async def _every_policy_possible(tx: Transaction, product_id: UUID, requires: list[str], *, passkeys: bool) -> None:
+    rows = await tx.execute(select(Policy.requires, Policy.seat_by).where(Policy.product_id == product_id))
     for row in rows:
         possible([*requires, *row.requires], row.seat_by, passkeys=passkeys)
 
 
-async def products(world: World, window: Window) -> tuple[Sequence[AnyRow], str | None]:
-    async with world.db.lookup() as session:
-        return await page(session, _products, Product.id, window)
+async def products(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.query() as tx:
+        return await page(tx, _products, Product.id, window)
 
 
-async def create_policy(world: World, by: Actor, values: Values) -> AnyRow:
-    async with world.db.write() as session:
-        owner = await _locked(session, Product.code == values["product"])
+async def create_policy(world: World, actor: Actor, values: Values) -> AnyRow:
+    async with world.db.write() as tx:
+        owner = await _locked(tx, Product.code == values["product"])
         row = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "product_id": owner.id}
         del row["product"]
         row["requires"] = _coherent(row, owner.requires, passkeys=world.settings.passkeys)
-        await session.execute(insert(table(Policy)).values(row))
-        await record(session, world, "policy.created", by, ("policy", row["id"]), product=owner.code)
-        return await _one(session, _policies.where(Policy.id == row["id"]), PolicyNotFound)
+        await tx.execute(insert(table(Policy)).values(row))
+        await record(tx, world, "policy.created", actor, ("policy", row["id"]), product=owner.code)
+        return await _one(tx, _policies.where(Policy.id == row["id"]), PolicyNotFound)
 
 
 def _coherent(policy: Values, product_requires: Sequence[str], *, passkeys: bool) -> list[str]:
@@ -116,52 +116,52 @@ def _coherent(policy: Values, product_requires: Sequence[str], *, passkeys: bool
 
 
 async def policy(world: World, policy_id: UUID) -> AnyRow:
-    async with world.db.lookup() as session:
-        return await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)
+    async with world.db.query() as tx:
+        return await _one(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
 
 
-async def change_policy(world: World, by: Actor, policy_id: UUID, changes: Values) -> AnyRow:
-    async with world.db.write() as session:
-        found = await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)
-        owner = await _locked(session, Product.id == found.product_id)
-        found = await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)
+async def change_policy(world: World, actor: Actor, policy_id: UUID, changes: Values) -> AnyRow:
+    async with world.db.write() as tx:
+        found = await _one(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
+        owner = await _locked(tx, Product.id == found.product_id)
+        found = await _one(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
         whole = {**found._mapping, **changes}
         changes = {**changes, "requires": _coherent(whole, owner.requires, passkeys=world.settings.passkeys)}
-        await session.execute(update(table(Policy)).where(Policy.id == policy_id).values(changes))
-        await record(session, world, "policy.changed", by, ("policy", policy_id), fields=sorted(changes))
-        return await _one(session, _policies.where(Policy.id == policy_id), PolicyNotFound)
+        await tx.execute(update(table(Policy)).where(Policy.id == policy_id).values(changes))
+        await record(tx, world, "policy.changed", actor, ("policy", policy_id), fields=sorted(changes))
+        return await _one(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
 
 
-async def policies(world: World, window: Window, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
+async def policies(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _policies if product_code is None else _policies.where(Product.code == product_code)
-    async with world.db.lookup() as session:
-        return await page(session, wanted, Policy.id, window)
+    async with world.db.query() as tx:
+        return await page(tx, wanted, Policy.id, window)
 
 
-async def create_customer(world: World, by: Actor, values: Values) -> AnyRow:
+async def create_customer(world: World, actor: Actor, values: Values) -> AnyRow:
     values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now()}
     try:
-        async with world.db.write() as session:
-            await session.execute(insert(table(Customer)).values(values))
-            await record(session, world, "customer.created", by, ("customer", values["id"]))
-            return await _one(session, _customers.where(Customer.id == values["id"]), CustomerNotFound)
+        async with world.db.write() as tx:
+            await tx.execute(insert(table(Customer)).values(values))
+            await record(tx, world, "customer.created", actor, ("customer", values["id"]))
+            return await _one(tx, _customers.where(Customer.id == values["id"]), CustomerNotFound)
     except IntegrityError as error:
         raise _named(error) from error
 
 
 async def customer(world: World, customer_id: UUID) -> AnyRow:
-    async with world.db.lookup() as session:
-        return await _one(session, _customers.where(Customer.id == customer_id), CustomerNotFound)
+    async with world.db.query() as tx:
+        return await _one(tx, _customers.where(Customer.id == customer_id), CustomerNotFound)
 
 
-async def change_customer(world: World, by: Actor, customer_id: UUID, changes: Values) -> AnyRow:
+async def change_customer(world: World, actor: Actor, customer_id: UUID, changes: Values) -> AnyRow:
     try:
-        async with world.db.write() as session:
-            await _one(session, _customers.where(Customer.id == customer_id), CustomerNotFound)
+        async with world.db.write() as tx:
+            await _one(tx, _customers.where(Customer.id == customer_id), CustomerNotFound)
             if changes:
-                await session.execute(update(table(Customer)).where(Customer.id == customer_id).values(changes))
-                await record(session, world, "customer.changed", by, ("customer", customer_id), fields=sorted(changes))
-            return await _one(session, _customers.where(Customer.id == customer_id), CustomerNotFound)
+                await tx.execute(update(table(Customer)).where(Customer.id == customer_id).values(changes))
+                await record(tx, world, "customer.changed", actor, ("customer", customer_id), fields=sorted(changes))
+            return await _one(tx, _customers.where(Customer.id == customer_id), CustomerNotFound)
     except IntegrityError as error:
         raise _named(error) from error
 
@@ -170,14 +170,14 @@ def _named(error: IntegrityError) -> Exception:
     return ExternalIdTaken() if dialect.breaks(error, table(Customer), "external_id") else error
 
 
-async def customers(world: World, window: Window, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
+async def customers(world: World, window: PageWindow, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _customers if external_id is None else _customers.where(Customer.external_id == external_id)
-    async with world.db.lookup() as session:
-        return await page(session, wanted, Customer.id, window)
+    async with world.db.query() as tx:
+        return await page(tx, wanted, Customer.id, window)
 
 
-async def _one(session: Session, statement: AnySelect, missing: type[Exception]) -> AnyRow:
-    row = (await session.execute(statement)).one_or_none()
+async def _one(tx: Transaction, statement: AnySelect, missing: type[Exception]) -> AnyRow:
+    row = (await tx.execute(statement)).one_or_none()
     if row is None:
         raise missing
     return row

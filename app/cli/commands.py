@@ -28,7 +28,7 @@ from app.models import METADATA
 from app.observability import logs
 from app.signing_keys import sealing_keys
 from app.users.schemas import UserOut
-from app.web.paging import Window
+from app.web.paging import PageWindow
 from app.world import World
 
 app = typer.Typer(
@@ -118,7 +118,7 @@ def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope
 @keys_app.command("list")
 def list_keys() -> None:
     """One line of JSON for each key; the newest first, at most 200."""
-    rows, _ = with_world(lambda world: api_keys.listed(world, Window(200, None)))
+    rows, _ = with_world(lambda world: api_keys.listed(world, PageWindow(200, None)))
     for row in rows:
         show({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
 
@@ -191,7 +191,7 @@ def show_activations(license_id: UUID) -> None:
     """Which devices hold the license: one line of JSON for each."""
 
     def work(world: World) -> Awaitable[Any]:
-        return activations.listed(world, Window(200, None), license_id=license_id)
+        return activations.listed(world, PageWindow(200, None), license_id=license_id)
 
     for row in with_world(work)[0]:
         show(ActivationOut.seat(row).model_dump_json())

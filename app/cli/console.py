@@ -13,11 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.base.problems import Problem
 from app.config.settings import EX_CONFIG, Settings, SettingsInvalid
 from app.signing_keys.service import WrongKeys, signer
-from app.web.fields import Shape
+from app.web.fields import WireModel
 from app.world import World
 
 Result = TypeVar("Result")
-Shaped = TypeVar("Shaped", bound=Shape)
+Shaped = TypeVar("Shaped", bound=WireModel)
 
 
 def settings() -> Settings:

@@ -107,13 +107,13 @@ async def _seed(world: World, key_path: Path) -> str:
     return _lines(world.settings.public_url, key_path, key, code, password, shown.row.id)
 
 
-async def _publish(world: World, by: Actor) -> None:
-    document = await documents.create(world, by, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
-    draft = await versions.draft(world, by, document.row.id, VersionIn(change_class="material", label="1").model_dump())
+async def _publish(world: World, actor: Actor) -> None:
+    document = await documents.create(world, actor, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
+    draft = await versions.draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
     version_id: UUID = draft.versions[0].id
     for locale, text in TEXTS.items():
-        await texts.write(world, by, version_id, locale, text.model_dump())
-    await versions.publish(world, by, version_id, None, None)
+        await texts.write(world, actor, version_id, locale, text.model_dump())
+    await versions.publish(world, actor, version_id, None, None)
 
 
 def _lines(base: str, key_path: Path, key: str, code: str, password: str, license_id: UUID) -> str:

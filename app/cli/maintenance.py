@@ -16,7 +16,7 @@ from app.cli.console import fail, settings, show, with_world
 from app.config.settings import Settings
 from app.db import backup, dialect, revision
 from app.db.database import Database
-from app.db.revision import Standing
+from app.db.revision import RevisionStatus
 from app.models import METADATA
 from app.signing_keys import rotation, sealing_keys
 from app.signing_keys.sealing_keys import Rewrapped
@@ -48,11 +48,11 @@ def _tell_status(chosen: Settings) -> None:
         raise SystemExit(1)
 
 
-def _standing(chosen: Settings) -> Standing:
+def _standing(chosen: Settings) -> RevisionStatus:
     if dialect.is_sqlite(chosen.database_url) and not backup.file_of(chosen.database_url).exists():
         return revision.reached(None)  # asking would make it
 
-    async def ask() -> Standing:
+    async def ask() -> RevisionStatus:
         database = Database.open(chosen.database_url, 1)
         try:
             return await revision.standing(database)

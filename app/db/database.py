@@ -1,4 +1,4 @@
-"""The only ways into the database: `read()`, `write()`, `lookup()` and, for one prepared statement, `one()` and `rows()`.
+"""The only ways into the database: `read()`, `write()`, `query()` and, for one prepared statement, `query_one()` and `query_many()`.
 Core statements; no identity map, nothing lazy."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -16,75 +16,75 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.base.problems import OutcomeUnknown
 from app.db import dialect
 from app.db.dialect import Patience
-from app.db.fast_reads import Lane, LaneFault, Rows
+from app.db.fast_reads import FastReadFailed, FastReads, Rows
 from app.db.types import AnyRow, AnySelect
 
-Session: TypeAlias = AsyncConnection
+Transaction: TypeAlias = AsyncConnection
 """What a step is handed: a connection inside a transaction that its use case owns."""
 
 Found = TypeVar("Found")
 
 
 @dataclass
-class Held:
+class PendingWrite:
     """A write whose commit waits until the answer can be stored with it (`web/idempotency.py`)."""
 
     stack: AsyncExitStack
-    session: Session | None = None
+    session: Transaction | None = None
 
 
-_afterwards: WeakKeyDictionary[Session, list[Callable[[], None]]] = WeakKeyDictionary()
+_afterwards: WeakKeyDictionary[Transaction, list[Callable[[], None]]] = WeakKeyDictionary()
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
-_held: ContextVar[Held | None] = ContextVar("held", default=None)
+_held: ContextVar[PendingWrite | None] = ContextVar("held", default=None)
 
 
-def afterwards(session: Session, act: Callable[[], None]) -> None:
+def on_commit(tx: Transaction, act: Callable[[], None]) -> None:
     """Do this at once after the transaction stands, and not at all if it does not. For counting: it must neither wait nor fail."""
-    _afterwards.setdefault(session, []).append(act)
+    _afterwards.setdefault(tx, []).append(act)
 
 
-async def _commit(session: Session) -> None:
+async def _commit(tx: Transaction) -> None:
     """Raises OutcomeUnknown when nobody can tell whether it was committed: the connection was lost between the word and its answer."""
     try:
-        await session.commit()
+        await tx.commit()
     except PoolTimeout as late:
         raise OutcomeUnknown from late
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown from error
         raise
-    for act in _afterwards.pop(session, ()):
+    for act in _afterwards.pop(tx, ()):
         act()
 
 
-def _own_write() -> Session | None:
+def _own_write() -> Transaction | None:
     """The held write of this use case, once it has written."""
     held = _held.get()
     return None if held is None else held.session
 
 
-async def _rows(session: Session, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
-    return (await session.execute(statement, parameters)).all()
+async def _rows(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
+    return (await tx.execute(statement, parameters)).all()
 
 
 @dataclass(frozen=True)
 class Database:
-    """`read()` sees one snapshot, `write()` commits at its end, `lookup()` runs single statements without a transaction.
+    """`read()` sees one snapshot, `write()` commits at its end, `query()` runs single statements without a transaction.
 
-    `one()` and `rows()` run a single statement that was built once, at module level, in a third of a lookup's time.
+    `query_one()` and `query_many()` run a single statement that was built once, at module level, in a third of a lookup's time.
     """
 
     url: str = field(repr=False)
     reader: AsyncEngine = field(repr=False)
     writer: AsyncEngine = field(repr=False)
-    lane: Lane = field(repr=False)
+    lane: FastReads = field(repr=False)
 
     @classmethod
     def open(cls, url: str, pool: int = 10, patience: Patience = Patience(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
         """`pool` connections at most; half of them are for the fast lane once it was used. Not `lasting`: a power cut may take
         back what SQLite has committed, which nobody but a test wants."""
         reader, writer = dialect.engines(url, pool, patience, lasting=lasting)
-        return cls(url, reader, writer, Lane(reader, pool // 2, patience.pool))
+        return cls(url, reader, writer, FastReads(reader, pool // 2, patience.pool))
 
     async def close(self) -> None:
         await self.lane.close()
@@ -97,27 +97,29 @@ class Database:
         return sum(pool.checkedout() for pool in pools) - len(self.lane.idle), sum(pool.size() for pool in pools)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[Session]:
+    async def read(self) -> AsyncIterator[Transaction]:
         """A read-only transaction over one snapshot; inside a held write it sees that write."""
         if (own := _own_write()) is not None:
             yield own
             return
-        async with self.reader.connect() as session:
-            await dialect.begin_read(session)
-            yield session
+        async with self.reader.connect() as tx:
+            await dialect.begin_read(tx)
+            yield tx
 
     @asynccontextmanager
-    async def lookup(self) -> AsyncIterator[Session]:
+    async def query(self) -> AsyncIterator[Transaction]:
         """An autocommit connection for hot reads: each statement is consistent by itself."""
-        async with self.reader.connect() as session:
-            await dialect.autocommit(session)
-            yield session
+        async with self.reader.connect() as tx:
+            await dialect.autocommit(tx)
+            yield tx
 
-    async def find(self, ask: Callable[[Session], Awaitable[Found]]) -> Found:
-        """Run one read-only `ask` by `lookup()`, once more if the pooled connection turns out to be dead."""
-        return await self._found(self.lookup, ask)
+    async def find(self, ask: Callable[[Transaction], Awaitable[Found]]) -> Found:
+        """Run one read-only `ask` by `query()`, once more if the pooled connection turns out to be dead."""
+        return await self._found(self.query, ask)
 
-    async def _found(self, way: Callable[[], AbstractAsyncContextManager[Session]], ask: Callable[[Session], Awaitable[Found]]) -> Found:
+    async def _found(
+        self, way: Callable[[], AbstractAsyncContextManager[Transaction]], ask: Callable[[Transaction], Awaitable[Found]]
+    ) -> Found:
         try:
             async with way() as session:
                 return await ask(session)
@@ -127,14 +129,14 @@ class Database:
         async with way() as session:
             return await ask(session)
 
-    async def one(self, statement: AnySelect, parameters: Mapping[str, Any]) -> AnyRow | None:
+    async def query_one(self, statement: AnySelect, parameters: Mapping[str, Any]) -> AnyRow | None:
         """The only row of a hot read, or None. Raises MultipleResultsFound."""
-        found = await self.rows(statement, parameters)
+        found = await self.query_many(statement, parameters)
         if len(found) > 1:
             raise MultipleResultsFound("a statement for one row found more")
         return found[0] if found else None
 
-    async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
+    async def query_many(self, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
         """Every row of a hot read; after a held write, of what that wrote too.
 
         Where a connection or the driver fails in the fast lane, the ordinary way has its say. A database that is busy, or does
@@ -143,26 +145,26 @@ class Database:
         if self.lane.width and _own_write() is None:
             try:
                 return await self.lane.rows(statement, parameters)
-            except LaneFault:  # the same statement by SQLAlchemy works, or tells it in our words
+            except FastReadFailed:  # the same statement by SQLAlchemy works, or tells it in our words
                 pass
-        way = self.lookup if _own_write() is None else self.read
+        way = self.query if _own_write() is None else self.read
         return await self._found(way, lambda session: _rows(session, statement, parameters))
 
     async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
-        """What `ask` finds by hot reads that all see one moment (REPEATABLE READ), as `rows` does. Raises whatever `ask` raises;
+        """What `ask` finds by hot reads that all see one moment (REPEATABLE READ), as `query_many` does. Raises whatever `ask` raises;
         it is asked again only where a connection or the driver failed."""
         if self.lane.width and _own_write() is None:
             try:
                 return await self.lane.snapshot(ask)
-            except LaneFault:
+            except FastReadFailed:
                 pass
         return await self._found(self.read, lambda session: ask(partial(_rows, session)))
 
     @asynccontextmanager
-    async def write(self, *, stands: bool = False) -> AsyncIterator[Session]:
+    async def write(self, *, commit_now: bool = False) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block and rolls back on any exception.
 
-        `stands`: commit at once even under an `Idempotency-Key`, for what must last whatever the answer will be (a spent
+        `commit_now`: commit at once even under an `Idempotency-Key`, for what must last whatever the answer will be (a spent
         attempt). A use case has at most one write that does not stand, and it comes last.
         """
         held = _held.get()
@@ -170,29 +172,29 @@ class Database:
             raise RuntimeError("a write inside or after a write: the use case has one too many")
         mark = _writing.set(True)
         try:
-            if held is None or stands:
-                async with self.writer.connect() as session:
-                    await dialect.begin_write(session)
-                    yield session
-                    await _commit(session)
+            if held is None or commit_now:
+                async with self.writer.connect() as tx:
+                    await dialect.begin_write(tx)
+                    yield tx
+                    await _commit(tx)
             else:
-                session = await held.stack.enter_async_context(self.writer.connect())
-                await dialect.begin_write(session)
+                tx = await held.stack.enter_async_context(self.writer.connect())
+                await dialect.begin_write(tx)
                 try:
-                    yield session
+                    yield tx
                 except BaseException:
-                    await session.rollback()
+                    await tx.rollback()
                     await held.stack.aclose()
                     raise
-                held.session = session
+                held.session = tx
         finally:
             _writing.reset(mark)
 
     @asynccontextmanager
-    async def holding(self) -> AsyncIterator[Held]:
+    async def holding(self) -> AsyncIterator[PendingWrite]:
         """Within this block, the use case's write stays open for `settle`; leaving without it rolls back."""
         async with AsyncExitStack() as stack:
-            held = Held(stack)
+            held = PendingWrite(stack)
             mark = _held.set(held)
             try:
                 yield held
@@ -200,7 +202,7 @@ class Database:
                 _held.reset(mark)
 
     @asynccontextmanager
-    async def settle(self, held: Held) -> AsyncIterator[Session]:
+    async def settle(self, held: PendingWrite) -> AsyncIterator[Transaction]:
         """The held write, or a fresh one if the use case wrote nothing; commits at the end of the block."""
         if held.session is None:
             held.session = await held.stack.enter_async_context(self.writer.connect())

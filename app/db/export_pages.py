@@ -24,8 +24,8 @@ class Section:
     key: InstrumentedAttribute[UUID]
 
 
-async def page(session: AsyncConnection, section: Section, user_id: UUID, after: UUID | None) -> tuple[Sequence[AnyRow], UUID | None]:
+async def page(tx: AsyncConnection, section: Section, user_id: UUID, after: UUID | None) -> tuple[Sequence[AnyRow], UUID | None]:
     """The next rows by rising key, and the key to go on after; None when these were the last."""
     wanted = section.statement if after is None else section.statement.where(section.key > after)
-    rows = (await session.execute(wanted.order_by(section.key).limit(PAGE), {"whose": user_id})).all()
+    rows = (await tx.execute(wanted.order_by(section.key).limit(PAGE), {"whose": user_id})).all()
     return rows, getattr(rows[-1], section.key.key) if len(rows) == PAGE else None

@@ -31,7 +31,7 @@ Rows: TypeAlias = Callable[[AnySelect, Mapping[str, Any]], Awaitable[Sequence[An
 """Every row of a statement that was built once."""
 
 
-class LaneFault(Exception):
+class FastReadFailed(Exception):
     """A connection or a statement failed in the driver, whose own words are the cause. Whoever asked is not to blame."""
 
 
@@ -77,7 +77,7 @@ def _kind(type_: TypeEngine[Any], spoken: Dialect) -> TypeEngine[Any]:
     return type_.dialect_impl(spoken)
 
 
-class Kept:
+class PinnedConnection:
     """A connection of the lane, and what its driver has prepared on it."""
 
     def __init__(self, connection: PoolProxiedConnection, spoken: Dialect) -> None:
@@ -129,10 +129,10 @@ def _told(error: Exception) -> Exception:
     """What the driver raised, for those who wait: that nothing came in time is final, with anything else there is another way."""
     if isinstance(error, PoolTimeout | TimeoutError):
         return error
-    return PoolTimeout("the database refused for now") if dialect.is_busy(error) else LaneFault()
+    return PoolTimeout("the database refused for now") if dialect.is_busy(error) else FastReadFailed()
 
 
-class Lane:
+class FastReads:
     """At most `width` connections of the engine's pool, taken when they are first needed and kept until `close`.
 
     A read waits `patience` seconds for its turn before the service calls itself busy.
@@ -143,12 +143,12 @@ class Lane:
         self.width = width
         self.patience = patience
         self.turns = asyncio.Semaphore(width)
-        self.idle: list[Kept] = []
+        self.idle: list[PinnedConnection] = []
         self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
         self.begin = "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
-        """Raises LaneFault, and the pool's TimeoutError when neither turn nor answer comes in time or the database is busy."""
+        """Raises FastReadFailed, and the pool's TimeoutError when neither turn nor answer comes in time or the database is busy."""
         await self._turn()
         try:
             return await self._rows(statement, parameters)
@@ -188,7 +188,7 @@ class Lane:
         return found
 
     @asynccontextmanager
-    async def _kept(self) -> AsyncIterator[Kept]:
+    async def _kept(self) -> AsyncIterator[PinnedConnection]:
         kept = self.idle.pop() if self.idle else await self._new()
         try:
             yield kept
@@ -197,13 +197,13 @@ class Lane:
             raise
         self.idle.append(kept)
 
-    async def _new(self) -> Kept:
+    async def _new(self) -> PinnedConnection:
         try:
-            return Kept(await self.engine.raw_connection(), self.engine.dialect)
+            return PinnedConnection(await self.engine.raw_connection(), self.engine.dialect)
         except Exception as error:
             raise _told(error) from error
 
-    async def _found(self, kept: Kept, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+    async def _found(self, kept: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         prepared = self.prepared.get(statement)
         if prepared is None:
             prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)

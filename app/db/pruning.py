@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, ColumnExpressionArgument, delete, exists, select, tuple_
 
 from app.db.base import Base, table
-from app.db.database import Database, Session
+from app.db.database import Database, Transaction
 
 BATCH = 500
 """Rows of one transaction at most: some hundredths of a second of SQLite's one writer."""
@@ -18,16 +18,16 @@ async def prune(database: Database, model: type[Base], *stale: ColumnExpressionA
     key = list(table(model).primary_key)
     some = select(*key).where(*stale).limit(BATCH)
 
-    async def ask(session: Session) -> bool:
-        return (await session.execute(some.limit(1))).first() is not None
+    async def ask(tx: Transaction) -> bool:
+        return (await tx.execute(some.limit(1))).first() is not None
 
     if not await database.find(ask):
         return 0
-    async with database.write() as session:
-        chosen = (await session.execute(some.with_for_update(skip_locked=True, of=model))).all()
+    async with database.write() as tx:
+        chosen = (await tx.execute(some.with_for_update(skip_locked=True, of=model))).all()
         if not chosen:
             return 0
-        return (await session.execute(delete(model).where(tuple_(*key).in_([tuple(row) for row in chosen]), *stale))).rowcount
+        return (await tx.execute(delete(model).where(tuple_(*key).in_([tuple(row) for row in chosen]), *stale))).rowcount
 
 
 def referred_to(model: type[Base]) -> list[ColumnElement[bool]]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.db.database import Database, Session
+from app.db.database import Database, Transaction
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +29,7 @@ class Contraction(Base):
 
 
 @dataclass(frozen=True)
-class Standing:
+class RevisionStatus:
     """The revision that the database is at (None: never migrated) and the one that the program wants; `fault` says why they do not
     fit. `newer`: the database has been migrated by a later program."""
 
@@ -61,21 +61,21 @@ def known() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
 
 
-def reached(present: str | None) -> Standing:
+def reached(present: str | None) -> RevisionStatus:
     """How a database stands that is at a revision of this program's own tree, or was never migrated."""
     behind = f"the database is at migration {present or 'none'}, this program wants {wanted()}"
-    return Standing(present, wanted(), newer=False, fault=behind if present != wanted() else None)
+    return RevisionStatus(present, wanted(), newer=False, fault=behind if present != wanted() else None)
 
 
-async def standing(database: Database) -> Standing:
+async def standing(database: Database) -> RevisionStatus:
     """Whether this program can serve over the database as it is now."""
 
-    async def ask(session: Session) -> Standing:
-        present = await session.run_sync(_present)
+    async def ask(tx: Transaction) -> RevisionStatus:
+        present = await tx.run_sync(_present)
         if present is None or present in known():
             return reached(present)
-        contracted = set(await session.scalars(select(Contraction.revision)))
-        return Standing(present, wanted(), newer=True, fault=_beyond(present, contracted - known()))
+        contracted = set(await tx.scalars(select(Contraction.revision)))
+        return RevisionStatus(present, wanted(), newer=True, fault=_beyond(present, contracted - known()))
 
     return await database.find(ask)
 

@@ -9,7 +9,7 @@ from sqlalchemy import insert, update
 
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.events.models import Event
 from app.world import World
 
@@ -29,7 +29,7 @@ class Actor:
 
 
 async def record(
-    session: Session, world: World, type: str, actor: Actor, subject: tuple[str, UUID], user_id: UUID | None = None, **data: Any
+    tx: Transaction, world: World, type: str, actor: Actor, subject: tuple[str, UUID], user_id: UUID | None = None, **data: Any
 ) -> UUID:
     """Write one event, of a kind that `kinds.py` declares; its id. `data` holds facts only: never a secret, never a name or an address.
 
@@ -48,12 +48,12 @@ async def record(
         "request_id": correlation_id.get(),
         "data": data,
     }
-    await session.execute(_insert, values)
+    await tx.execute(_insert, values)
     world.happened.ring()
     return event_id
 
 
-async def forget_addresses(session: Session, user_id: UUID) -> None:
+async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
     """Take the IP addresses, all that an event may say of a person, out of a user's history. That there was an event stays."""
     mine = update(table(Event)).where(Event.user_id == user_id, Event.type == "login.failed")
-    await session.execute(mine.values(data=dialect.without(session, table(Event).c.data, "ip")))
+    await tx.execute(mine.values(data=dialect.without(tx, table(Event).c.data, "ip")))

@@ -6,7 +6,7 @@ from sqlalchemy import String, cast, delete, func, literal_column, select, union
 
 from app.catalog.models import Policy, Product
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.export_pages import WHOSE, Section
 from app.db.pruning import prune
 from app.db.types import AnyRow
@@ -22,36 +22,36 @@ from app.world import World
 _activations = table(Activation)
 
 
-async def hold(session: Session, user_id: UUID) -> None:
+async def hold(tx: Transaction, user_id: UUID) -> None:
     """Lock every license that the user is on or has a seat of, in one order. Before the user's row is taken (see `erase`)."""
     assigned = select(LicenseUser.license_id).where(LicenseUser.user_id == user_id)
     seated = select(Activation.license_id).where(Activation.user_id == user_id)
-    for license_id in sorted((await session.scalars(union(assigned, seated))).all()):
-        await claims.bump(session, license_id)
+    for license_id in sorted((await tx.scalars(union(assigned, seated))).all()):
+        await claims.bump(tx, license_id)
 
 
-async def present(session: Session, by: Subject | None) -> None:
+async def present(tx: Transaction, subject: Subject | None) -> None:
     """Whoever takes a seat as an end user is not erased before the seat is theirs. For whoever holds the license. Raises TokenInvalid."""
-    if by is not None and not await still_there(session, by.id):
+    if subject is not None and not await still_there(tx, subject.id):
         raise TokenInvalid("The account was erased.")
 
 
-async def erase(session: Session, world: World, by: Actor, user: AnyRow) -> None:
+async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
     """Take the user off every license, release their seats, revoke the codes that were for their address alone.
 
     The caller holds the user's row, so whoever activates for them has committed or will find them gone; what was assigned or
     taken since `hold` is locked here.
     """
-    await hold(session, user.id)
+    await hold(tx, user.id)
     gone = delete(LicenseUser).where(LicenseUser.user_id == user.id).returning(LicenseUser.license_id)
-    for license_id in (await session.scalars(gone)).all():
-        await record(session, world, "license.user_removed", by, ("license", license_id), user.id)
-    await releases.release(session, world, by, "user_erased", _activations.c.user_id == user.id)
-    for seat_id in (await session.scalars(select(Activation.id).where(Activation.user_id == user.id))).all():
-        await session.execute(update(_activations).where(_activations.c.id == seat_id).values(_nameless(world, seat_id)))
+    for license_id in (await tx.scalars(gone)).all():
+        await record(tx, world, "license.user_removed", actor, ("license", license_id), user.id)
+    await releases.release(tx, world, actor, "user_erased", _activations.c.user_id == user.id)
+    for seat_id in (await tx.scalars(select(Activation.id).where(Activation.user_id == user.id))).all():
+        await tx.execute(update(_activations).where(_activations.c.id == seat_id).values(_nameless(world, seat_id)))
     bound = update(ActivationCode).where(ActivationCode.email_folded == user.email_folded)
     revoked = func.coalesce(ActivationCode.revoked_at, world.clock.now())
-    await session.execute(bound.values(revoked_at=revoked, email=None, email_folded=None))
+    await tx.execute(bound.values(revoked_at=revoked, email=None, email_folded=None))
 
 
 def _nameless(world: World, seat_id: UUID) -> dict[str, object]:

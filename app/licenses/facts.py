@@ -10,10 +10,10 @@ from sqlalchemy.orm import aliased
 
 from app.catalog.models import Policy, Product, SeatBy
 from app.catalog.rules import BY_USER as SEATED_BY_USER
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
-from app.licenses.rules import Seat, Standing
+from app.licenses.rules import LicenseFacts, Seat
 from app.users.models import Status, User
 
 _NOW = bindparam("now", type_=UtcDateTime)
@@ -125,12 +125,12 @@ def facts(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None
     return {"now": now, "fingerprint": fingerprint, "user_id": user_id, "user_key": str(user_id) if user_id else None, **more}
 
 
-def read(row: AnyRow) -> Standing:
+def read(row: AnyRow) -> LicenseFacts:
     seat = None
     if row.seat_id is not None:
         seat = Seat(row.seat_id, row.fingerprint, row.lease_expires_at, row.released_at, row.activation_code_id)
     own = row.overrides
-    return Standing(
+    return LicenseFacts(
         license_id=row.id,
         product=row.product,
         starts_at=row.starts_at,
@@ -174,7 +174,7 @@ def _metered(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mappi
     return merged(policys, {name: {"per": None, **policys.get(name, {}), **it} if it else None for name, it in own.items()})
 
 
-async def standing(session: Session, statement: AnySelect, parameters: Mapping[str, Any]) -> Standing | None:
+async def standing(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> LicenseFacts | None:
     """The one license that the statement names, or None."""
-    row = (await session.execute(statement, parameters)).one_or_none()
+    row = (await tx.execute(statement, parameters)).one_or_none()
     return read(row) if row is not None else None

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select
 
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import Limit
 from app.events.service import Actor, record
 from app.licenses import claims, releases
@@ -19,29 +19,29 @@ from app.world import World
 _add = insert(table(LicenseUser))
 
 
-async def assign(session: Session, world: World, by: Actor, license_id: UUID, user_id: UUID, max_users: Limit | None) -> None:
+async def assign(tx: Transaction, world: World, actor: Actor, license_id: UUID, user_id: UUID, max_users: Limit | None) -> None:
     """Add a user to the bumped license, once; adding again changes nothing.
 
     Raises UserNotFound, UserErased, UserLimitReached.
     """
-    if not await still_there(session, user_id):
-        raise UserNotFound if await session.scalar(select(User.id).where(User.id == user_id)) is None else UserErased
-    taken = (await session.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
+    if not await still_there(tx, user_id):
+        raise UserNotFound if await tx.scalar(select(User.id).where(User.id == user_id)) is None else UserErased
+    taken = (await tx.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
     if user_id in taken:
         return
     if isinstance(max_users, int) and len(taken) >= max_users:
         raise UserLimitReached("Remove a user first.", {"users": {"used": len(taken), "limit": max_users}})
-    await session.execute(_add, {"license_id": license_id, "user_id": user_id, "added_at": world.clock.now()})
-    await record(session, world, "license.user_added", by, ("license", license_id), user_id)
+    await tx.execute(_add, {"license_id": license_id, "user_id": user_id, "added_at": world.clock.now()})
+    await record(tx, world, "license.user_added", actor, ("license", license_id), user_id)
 
 
-async def remove(world: World, by: Actor, license_id: UUID, user_id: UUID) -> None:
+async def remove(world: World, actor: Actor, license_id: UUID, user_id: UUID) -> None:
     """Take a user off the license and release that user's seats with it (R31). Removing again changes nothing."""
-    async with world.db.write() as session:
-        await claims.bump(session, license_id)
+    async with world.db.write() as tx:
+        await claims.bump(tx, license_id)
         gone = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)
-        removed = (await session.execute(gone)).rowcount
+        removed = (await tx.execute(gone)).rowcount
         mine = (Activation.license_id == license_id, Activation.user_id == user_id)  # also who came by the key, unassigned
-        released = await releases.release(session, world, by, "user_removed", *mine)
+        released = await releases.release(tx, world, actor, "user_removed", *mine)
         if removed or released:
-            await record(session, world, "license.user_removed", by, ("license", license_id), user_id, seats_released=released)
+            await record(tx, world, "license.user_removed", actor, ("license", license_id), user_id, seats_released=released)

@@ -40,7 +40,7 @@ class Seat:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LicenseFacts:
     """All that the judgement of one license looks at, read by one statement; the license's overrides are already applied.
 
     `starts_at` None: the clock starts with the first activation. `duration` and `grace` are those frozen at issue. Where every
@@ -84,7 +84,7 @@ class Standing:
         return self.max_seats + self.extra_seats if isinstance(self.max_seats, int) else self.max_seats
 
 
-_STATUSES: tuple[tuple[str, Callable[[Standing, datetime], bool]], ...] = (
+_STATUSES: tuple[tuple[str, Callable[[LicenseFacts, datetime], bool]], ...] = (
     ("revoked", lambda it, now: it.revoked_at is not None),
     ("suspended", lambda it, now: it.suspended_at is not None),
     ("not_started", lambda it, now: it.starts_at is not None and now < it.starts_at),
@@ -117,17 +117,17 @@ class Verdict:
     check_again_at: datetime | None
 
 
-def judge(it: Standing, asked: Asked, now: datetime) -> Verdict:
+def judge(it: LicenseFacts, asked: Asked, now: datetime) -> Verdict:
     """Everything there is to say about this license, this device and these features at this moment (R1)."""
     return Verdict(reasons(it, asked, now), warnings(it, asked, now), check_again_at(it, now))
 
 
-def reasons(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def reasons(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     """What stands against this license on this device with these features."""
     return tuple(reason for check in (_standing, _assignment, _seat, _features) for reason in check(it, asked, now))
 
 
-def license_reasons(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def license_reasons(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     """What stands against any use of the license, whatever the device: the same on every path (R2)."""
     return (*_standing(it, asked, now), *_assignment(it, asked, now))
 
@@ -145,7 +145,7 @@ def not_found() -> Reason:
     return Reason("license_not_found", "license", "enter_key", "No license of this product fits; enter a license key.")
 
 
-def _standing(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _standing(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     status = it.status(now)
     if status not in _REFUSED:
         return ()
@@ -155,7 +155,7 @@ def _standing(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     return (Reason(code, "license", action, detail, facts),)
 
 
-def _assignment(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _assignment(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     personal = it.max_users is not None or it.seat_by in BY_USER
     if personal and it.user_closed:  # whoever presents it, also by the token of a seat of theirs (R7)
         return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
@@ -169,7 +169,7 @@ def _assignment(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]
     return (Reason("user_not_assigned", "license", action, detail),)
 
 
-def _seat(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _seat(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     if asked.seat == "never" or (it.seat_by == SeatBy.NONE and asked.seat == "if_sold"):
         return ()
     if it.seat_by == SeatBy.NONE:
@@ -186,7 +186,7 @@ def _seat(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
 _NOT_ACTIVATED = Reason("not_activated", "activation", "activate", "Activate this device.")
 
 
-def _held(it: Standing, seat: Seat, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _held(it: LicenseFacts, seat: Seat, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     elsewhere = it.seat_by != SeatBy.USER and asked.fingerprint not in {None, seat.fingerprint}
     if seat.released_at is not None or elsewhere:
         return (_NOT_ACTIVATED,)
@@ -195,19 +195,19 @@ def _held(it: Standing, seat: Seat, asked: Asked, now: datetime) -> tuple[Reason
     return ()
 
 
-def _features(it: Standing, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _features(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     missing: list[Fact] = [name for name in asked.features if name not in it.features]
     if not missing:
         return ()
     return (Reason(FEATURE_MISSING, "license", "upgrade", "The license lacks a feature.", {"features": missing}),)
 
 
-def warnings(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+def warnings(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
     """What does not stand in the way yet, whether or not something else does."""
     return tuple(warned for warn in (_dates, _seats, _lease) for warned in warn(it, asked, now))
 
 
-def _dates(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+def _dates(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
     status = it.status(now)
     if it.expires_at is None or status not in {"in_grace", "active"}:
         return ()
@@ -218,7 +218,7 @@ def _dates(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
     return (Warned(EXPIRES_SOON, "The license expires soon.", ends),) if it.expires_at - now <= SOON else ()
 
 
-def _seats(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+def _seats(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
     everybodys = it.seat_by == SeatBy.DEVICE_PER_USER and not asked.user  # the sum of all users says nothing about one's limit
     if everybodys or not isinstance(it.max_seats, int) or it.seats_used <= it.max_seats:
         return ()
@@ -226,13 +226,13 @@ def _seats(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
     return (Warned(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
 
 
-def _lease(it: Standing, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+def _lease(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
     if it.lease is None or not renewal_due(it, now):
         return ()
     return (Warned(LEASE_ENDING, "The lease should be renewed."),)
 
 
-def renewal_due(it: Standing, now: datetime) -> bool:
+def renewal_due(it: LicenseFacts, now: datetime) -> bool:
     """Whether half of the lease is gone, so that renewing it is worth a write (R37); or the policy's lease came or went."""
     if it.seat is None or not it.seat.live(now):
         return False
@@ -242,7 +242,7 @@ def renewal_due(it: Standing, now: datetime) -> bool:
     return it.seat.lease_expires_at - now <= whole / 2
 
 
-def check_again_at(it: Standing, now: datetime) -> datetime | None:
+def check_again_at(it: LicenseFacts, now: datetime) -> datetime | None:
     """The earliest boundary ahead: start, two weeks before expiry, expiry, end of grace, end of the lease.
 
     No date moves what was revoked or suspended; and before the start nobody is told that the end is near.
@@ -253,12 +253,12 @@ def check_again_at(it: Standing, now: datetime) -> datetime | None:
     return min((moment for moment in boundaries if moment is not None and moment > now), default=None)
 
 
-def _soon(it: Standing) -> datetime | None:
+def _soon(it: LicenseFacts) -> datetime | None:
     soon = it.expires_at - SOON if it.expires_at else None
     return None if soon and it.starts_at and soon < it.starts_at else soon
 
 
-def seat_free(it: Standing) -> bool:
+def seat_free(it: LicenseFacts) -> bool:
     """Whether one more live seat fits. Only true inside the transaction that bumped the license's `rev` (R34)."""
     return it.seat_limit == UNLIMITED or it.seats_used < int(it.seat_limit or 0)
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from app.catalog.schemas import Meter, Requires
 from app.licenses.issuing.service import Shown
 from app.licenses.keys import OWN_LEAST, OWN_MOST, bare
-from app.licenses.rules import Standing
+from app.licenses.rules import LicenseFacts
 from app.web.fields import (
     Count,
     ExternalId,
@@ -23,8 +23,8 @@ from app.web.fields import (
     Line,
     Metadata,
     Secret,
-    Shape,
     Slug,
+    WireModel,
     absent,
     clean,
 )
@@ -43,7 +43,7 @@ def _own_key(text: str) -> str:
 OwnKey = Annotated[str, Field(min_length=OWN_LEAST, max_length=OWN_MOST), AfterValidator(_own_key)]
 
 
-class Seats(Shape):
+class Seats(WireModel):
     """`limit` is null where the policy has no seats. With `device_per_user` it is each user's own, and `used` is the asking user's;
     where nobody in particular asks, `used` is the sum of all."""
 
@@ -51,7 +51,7 @@ class Seats(Shape):
     limit: Limit | None
 
 
-class LicenseFace(Shape):
+class LicenseFace(WireModel):
     """A license as its holder sees it. `starts_at` is null while the clock waits for the first activation."""
 
     id: UUID
@@ -65,11 +65,11 @@ class LicenseFace(Shape):
     seats: Seats
 
     @classmethod
-    def of(cls, it: Standing, now: datetime) -> Self:
+    def of(cls, it: LicenseFacts, now: datetime) -> Self:
         return cls(**face(it, now))
 
 
-def face(it: Standing, now: datetime) -> dict[str, Any]:
+def face(it: LicenseFacts, now: datetime) -> dict[str, Any]:
     return {
         "id": it.license_id,
         "product": it.product,
@@ -83,7 +83,7 @@ def face(it: Standing, now: datetime) -> dict[str, Any]:
     }
 
 
-class Overrides(Shape):
+class Overrides(WireModel):
     """What differs from the policy; absent is as the policy says. A feature or meter that is null is taken away. A meter without
     `per` keeps the policy's period."""
 
@@ -98,7 +98,7 @@ class Overrides(Shape):
     requires: Requires = absent()
 
 
-class LicenseIn(Shape):
+class LicenseIn(WireModel):
     """`count`: that many at once. `key`: the vendor's own, 6 to 255 characters, read without regard to case, spaces and dashes."""
 
     policy_id: UUID
@@ -124,7 +124,7 @@ class LicenseIn(Shape):
         return {**self.model_dump(), "overrides": self.overrides.model_dump(exclude_unset=True)}
 
 
-class LicensePatch(Shape):
+class LicensePatch(WireModel):
     """Absent fields stay. `expires_at` null: perpetual. `overrides` replaces the whole set."""
 
     expires_at: InstantIn | None = None
@@ -133,7 +133,7 @@ class LicensePatch(Shape):
     metadata: Metadata = absent()
 
 
-class Usage(Shape):
+class Usage(WireModel):
     """A meter in its current period. `resets_at` null: it never does."""
 
     used: int
@@ -170,15 +170,15 @@ class LicenseIssued(LicenseOut):
     key: str
 
 
-class LicensesIssued(Shape):
+class LicensesIssued(WireModel):
     data: list[LicenseIssued]
 
 
-class KeyIn(Shape):
+class KeyIn(WireModel):
     license_key: Secret
 
 
-class ReasonIn(Shape):
+class ReasonIn(WireModel):
     """Why, for the record."""
 
     reason: Line | None = None

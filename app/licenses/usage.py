@@ -12,13 +12,13 @@ from app.base.durations import instant_text
 from app.base.problems import Fact
 from app.catalog.rules import BY_USER
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import UNLIMITED, Limit
 from app.licenses import claims, guess_limits
 from app.licenses.claims import Claim
 from app.licenses.models import Usage
 from app.licenses.problems import LeaseExpired, LoginRequired, MeterNotFound, NotActivated, UsageLimitReached
-from app.licenses.rules import Standing
+from app.licenses.rules import LicenseFacts
 from app.web.callers import Subject
 from app.world import World
 
@@ -45,23 +45,23 @@ class Used:
         return {"used": self.used, "limit": self.limit, "remaining": self.remaining, "resets_at": resets_at}
 
 
-async def add(world: World, ip: str | None, by: Subject | None, claim: Claim, meter: str, amount: int) -> Used:
+async def add(world: World, ip: str | None, subject: Subject | None, claim: Claim, meter: str, amount: int) -> Used:
     """Count `amount` (0 counts nothing and tells how it stands). Raises the standing's refusals, MeterNotFound, UsageLimitReached."""
-    async with guess_limits.counted(world, ip, claim.key), world.db.write() as session:
-        it, now = await claims.locked(session, world, claim, by, None)
-        claims.usable(it, by, now)
+    async with guess_limits.counted(world, ip, claim.key), world.db.write() as tx:
+        it, now = await claims.locked(tx, world, claim, subject, None)
+        claims.usable(it, subject, now)
         if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):
             raise LeaseExpired
-        if it.seat_by in BY_USER and by is None and claim.seat is None:
+        if it.seat_by in BY_USER and subject is None and claim.seat is None:
             raise LoginRequired("The license seats its end users; log in.")
         if it.starts_at is None:
             raise NotActivated("The license starts with its first activation; nothing is used before.")
         if (rule := it.meters.get(meter)) is None:
             raise MeterNotFound
-        return await _added(session, it, meter, rule, amount, now)
+        return await _added(tx, it, meter, rule, amount, now)
 
 
-async def _added(session: Session, it: Standing, meter: str, rule: Mapping[str, Any], amount: int, now: datetime) -> Used:
+async def _added(tx: Transaction, it: LicenseFacts, meter: str, rule: Mapping[str, Any], amount: int, now: datetime) -> Used:
     start, resets_at = period(rule["per"], now)
     limit: Limit = rule["limit"]
     most = limit if isinstance(limit, int) else MOST
@@ -69,12 +69,12 @@ async def _added(session: Session, it: Standing, meter: str, rule: Mapping[str, 
     row = (_usage.c.license_id == it.license_id, _usage.c.meter == meter, _usage.c.per == per, _usage.c.period_start == start)
     if amount:
         counting = update(_usage).where(*row, _usage.c.used + amount <= most).values(used=_usage.c.used + amount)
-        if (used := await session.scalar(counting.returning(_usage.c.used))) is not None:
+        if (used := await tx.scalar(counting.returning(_usage.c.used))) is not None:
             return Used(used, limit, resets_at)
-    used = await session.scalar(select(_usage.c.used).where(*row))
+    used = await tx.scalar(select(_usage.c.used).where(*row))
     if amount and used is None and amount <= most:
         values = {"license_id": it.license_id, "meter": meter, "per": per, "period_start": start, "used": amount}
-        await session.execute(insert(_usage), values)
+        await tx.execute(insert(_usage), values)
         return Used(amount, limit, resets_at)
     told = Used(used or 0, limit, resets_at)
     if amount:
@@ -82,14 +82,14 @@ async def _added(session: Session, it: Standing, meter: str, rule: Mapping[str, 
     return told
 
 
-async def of(session: Session, standings: Sequence[Standing], now: datetime) -> dict[UUID, dict[str, Used]]:
+async def of(tx: Transaction, standings: Sequence[LicenseFacts], now: datetime) -> dict[UUID, dict[str, Used]]:
     """Every meter of these licenses in its current period."""
     metered = [it for it in standings if it.meters]
     starts = {period(rule["per"], now)[0] for it in metered for rule in it.meters.values()}
     counted: dict[tuple[UUID, str, str, datetime], int] = {}
     if metered:
         wanted = (_usage.c.license_id.in_([it.license_id for it in metered]), _usage.c.period_start.in_(starts))
-        for row in await session.execute(select(*_usage.columns).where(*wanted)):
+        for row in await tx.execute(select(*_usage.columns).where(*wanted)):
             counted[row.license_id, row.meter, row.per, row.period_start] = row.used
     told: dict[UUID, dict[str, Used]] = {it.license_id: {} for it in standings}
     for it in metered:

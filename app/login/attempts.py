@@ -17,7 +17,7 @@ from sqlalchemy import case, or_, select, update
 
 from app.base.problems import Busy
 from app.db import dialect
-from app.db.database import Session, afterwards
+from app.db.database import Transaction, on_commit
 from app.events.service import Actor, record
 from app.login.models import SessionRow, Throttle
 from app.observability import counters
@@ -45,7 +45,7 @@ SECOND_FACTOR = Ladder("second_factor", ((10, timedelta(minutes=15)), (30, timed
 
 
 @dataclass(frozen=True)
-class Window:
+class AttemptLimit:
     """At most `limit` in `span`."""
 
     span: timedelta
@@ -58,10 +58,10 @@ def password_key(world: World, identifier: str, device: bytes | None = None) -> 
     return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
 
 
-async def of_password(session: Session, world: World, user_id: UUID, email: str) -> Sequence[bytes]:
+async def of_password(tx: Transaction, world: World, user_id: UUID, email: str) -> Sequence[bytes]:
     """Every counter of an account's password: of its address, and of each device that it was seen on."""
     seen = select(SessionRow.device_digest).where(SessionRow.user_id == user_id, SessionRow.device_digest.is_not(None)).distinct()
-    return [password_key(world, email), *(password_key(world, email, digest) for digest in await session.scalars(seen))]
+    return [password_key(world, email), *(password_key(world, email, digest) for digest in await tx.scalars(seen))]
 
 
 def login_code_key(world: World, identifier: str) -> bytes:
@@ -79,7 +79,7 @@ def network_key(world: World, kind: str, origin: Origin) -> bytes:
     return world.keys.lookup.digest(f"throttle.{kind}", network(origin.ip))
 
 
-async def attempt(session: Session, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:
+async def attempt(tx: Transaction, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:
     """Count one attempt before it is looked at; the refusal, to be raised after the block, if it must not be looked at."""
     tried = Throttle.attempts + 1
     locks = [(tried >= least, now + wait) for least, wait in reversed(ladder.steps)]
@@ -87,22 +87,22 @@ async def attempt(session: Session, key: bytes, ladder: Ladder, now: datetime) -
     values = {"attempts": tried, "locked_until": case(*locks, else_=None), "expires_at": kept}
     free = (Throttle.attempts < ladder.stop, or_(Throttle.locked_until.is_(None), Throttle.locked_until <= now))
     first = {"attempts": 1, "locked_until": None, "expires_at": now + KEPT}
-    if counted := await _counted(session, key, free, values, first):
+    if counted := await _counted(tx, key, free, values, first):
         if counted >= ladder.steps[0][0]:
-            afterwards(session, counters.LOCKOUTS.labels(ladder.factor).inc)
+            on_commit(tx, counters.LOCKOUTS.labels(ladder.factor).inc)
         return None
-    return await _refusal(session, key, now, ladder.stop)
+    return await _refusal(tx, key, now, ladder.stop)
 
 
-async def standing(session: Session, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:
+async def standing(tx: Transaction, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:
     """The refusal that a try would meet now, without counting one: for what rests on a factor and does not show it (R45)."""
     shut = or_(Throttle.attempts >= ladder.stop, Throttle.locked_until > now)
-    if await session.scalar(select(Throttle.key).where(Throttle.key == key, shut)) is None:
+    if await tx.scalar(select(Throttle.key).where(Throttle.key == key, shut)) is None:
         return None
-    return await _refusal(session, key, now, ladder.stop)
+    return await _refusal(tx, key, now, ladder.stop)
 
 
-async def within(session: Session, key: bytes, window: Window, now: datetime) -> TooManyAttempts | None:
+async def within(tx: Transaction, key: bytes, window: AttemptLimit, now: datetime) -> TooManyAttempts | None:
     """Count one in a window of time."""
     over = Throttle.locked_until <= now
     values = {
@@ -111,23 +111,23 @@ async def within(session: Session, key: bytes, window: Window, now: datetime) ->
         "expires_at": now + window.span,
     }
     first = {"attempts": 1, "locked_until": now + window.span, "expires_at": now + window.span}
-    if await _counted(session, key, (or_(over, Throttle.attempts < window.limit),), values, first):
+    if await _counted(tx, key, (or_(over, Throttle.attempts < window.limit),), values, first):
         return None
-    return await _refusal(session, key, now, None)
+    return await _refusal(tx, key, now, None)
 
 
-async def _counted(session: Session, key: bytes, free: Sequence[Any], values: dict[str, Any], first: dict[str, Any]) -> int:
+async def _counted(tx: Transaction, key: bytes, free: Sequence[Any], values: dict[str, Any], first: dict[str, Any]) -> int:
     """Where the counter stands now; 0 when it was not free."""
     counted = update(Throttle).where(Throttle.key == key, *free).values(values).returning(Throttle.attempts)
-    if stands := await session.scalar(counted):
+    if stands := await tx.scalar(counted):
         return stands
-    if await dialect.insert_once(session, Throttle, {"key": key, **first}, unless=["key"]):
+    if await dialect.insert_once(tx, Throttle, {"key": key, **first}, unless=["key"]):
         return 1
-    return await session.scalar(counted) or 0  # a twin made the row in between
+    return await tx.scalar(counted) or 0  # a twin made the row in between
 
 
-async def _refusal(session: Session, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
-    row = (await session.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
+async def _refusal(tx: Transaction, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
+    row = (await tx.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
     counters.throttled.inc()
     log.info("throttled", attempts=row.attempts if row is not None else None)  # R72; an event for each would be a flood's own weapon
     if row is None:
@@ -138,53 +138,53 @@ async def _refusal(session: Session, key: bytes, now: datetime, stop: int | None
     return TooManyAttempts(retry_after=max(1, ceil(wait)))
 
 
-async def forgive(session: Session, *keys: bytes) -> None:
+async def forgive(tx: Transaction, *keys: bytes) -> None:
     """A right answer clears the counter of that factor of that account, and nothing else (R42)."""
-    await session.execute(update(Throttle).where(Throttle.key.in_(keys)).values(attempts=0, locked_until=None))
+    await tx.execute(update(Throttle).where(Throttle.key.in_(keys)).values(attempts=0, locked_until=None))
 
 
-async def passed(session: Session, world: World, origin: Origin, *keys: bytes) -> None:
+async def passed(tx: Transaction, world: World, origin: Origin, *keys: bytes) -> None:
     """The answer was right: the factor's counters start anew, and the address takes back the failure that was counted before (R42, R43).
 
     What else the address has failed at stays.
     """
-    await take_back(session, network_key(world, "failures", origin))
-    await forgive(session, *keys)
+    await take_back(tx, network_key(world, "failures", origin))
+    await forgive(tx, *keys)
 
 
-async def take_back(session: Session, key: bytes, **more: Any) -> None:
+async def take_back(tx: Transaction, key: bytes, **more: Any) -> None:
     """Undo one count: it was right, or it was not looked at."""
     took = update(Throttle).where(Throttle.key == key, Throttle.attempts > 0)
-    await session.execute(took.values(attempts=Throttle.attempts - 1, **more))
+    await tx.execute(took.values(attempts=Throttle.attempts - 1, **more))
 
 
-def posts(world: World) -> Window:
-    return Window(timedelta(minutes=1), world.settings.login_posts_per_minute)
+def posts(world: World) -> AttemptLimit:
+    return AttemptLimit(timedelta(minutes=1), world.settings.login_posts_per_minute)
 
 
-def failures(world: World) -> Window:
-    return Window(timedelta(minutes=5), world.settings.login_failures_per_ip)
+def failures(world: World) -> AttemptLimit:
+    return AttemptLimit(timedelta(minutes=5), world.settings.login_failures_per_ip)
 
 
-async def posted(session: Session, world: World, origin: Origin) -> TooManyAttempts | None:
+async def posted(tx: Transaction, world: World, origin: Origin) -> TooManyAttempts | None:
     """Count a post of an address that no guess comes with."""
-    return await within(session, network_key(world, "posts", origin), posts(world), world.clock.now())
+    return await within(tx, network_key(world, "posts", origin), posts(world), world.clock.now())
 
 
-async def at_the_door(session: Session, world: World, origin: Origin) -> TooManyAttempts | None:
+async def at_the_door(tx: Transaction, world: World, origin: Origin) -> TooManyAttempts | None:
     """What an address may do before any name is looked at: so many posts, and so many failures (R40, R46, R47).
 
     Each is counted as a failure until it has passed: a burst must not be looked at beyond the limit (R43).
     """
-    refusal = await posted(session, world, origin)
-    return refusal or await within(session, network_key(world, "failures", origin), failures(world), world.clock.now())
+    refusal = await posted(tx, world, origin)
+    return refusal or await within(tx, network_key(world, "failures", origin), failures(world), world.clock.now())
 
 
 async def tries(world: World, key: bytes) -> int:
     """How many tries in a row a counter stands at."""
 
-    async def ask(session: Session) -> int:
-        return await session.scalar(select(Throttle.attempts).where(Throttle.key == key)) or 0
+    async def ask(tx: Transaction) -> int:
+        return await tx.scalar(select(Throttle.attempts).where(Throttle.key == key)) or 0
 
     return await world.db.find(ask)
 
@@ -194,20 +194,20 @@ async def knock(world: World, origin: Origin, key: bytes | None = None) -> None:
 
     Raises TooManyAttempts, after the counts stand.
     """
-    async with world.db.write(stands=True) as session:
-        refusal = await at_the_door(session, world, origin)
+    async with world.db.write(commit_now=True) as tx:
+        refusal = await at_the_door(tx, world, origin)
         if refusal is None and key is not None:
-            refusal = await attempt(session, key, PASSWORD, world.clock.now())
+            refusal = await attempt(tx, key, PASSWORD, world.clock.now())
             if refusal is not None:  # nothing is looked at: somebody else's lock must not become this address's
-                await take_back(session, network_key(world, "failures", origin))
+                await take_back(tx, network_key(world, "failures", origin))
     if refusal is not None:
         raise refusal
 
 
 async def count(world: World, key: bytes, ladder: Ladder) -> None:
     """Count a try of a second factor. Raises TooManyAttempts, after the count stands."""
-    async with world.db.write(stands=True) as session:
-        refusal = await attempt(session, key, ladder, world.clock.now())
+    async with world.db.write(commit_now=True) as tx:
+        refusal = await attempt(tx, key, ladder, world.clock.now())
     if refusal is not None:
         raise refusal
 
@@ -217,21 +217,21 @@ async def evaluated(world: World, origin: Origin, key: bytes, check: Awaitable[b
     try:
         return await check
     except Busy:
-        async with world.db.write(stands=True) as session:
-            await take_back(session, network_key(world, "failures", origin))
-            await take_back(session, key, locked_until=None)
+        async with world.db.write(commit_now=True) as tx:
+            await take_back(tx, network_key(world, "failures", origin))
+            await take_back(tx, key, locked_until=None)
         raise
 
 
 async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None, reason: str) -> None:
     """Note a failure as an event, for whoever looks for break-ins (R72). It says the same of unknown names."""
-    async with world.db.write(stands=True) as session:
-        if user_id is not None and not await still_there(session, user_id):
+    async with world.db.write(commit_now=True) as tx:
+        if user_id is not None and not await still_there(tx, user_id):
             user_id = None  # erased meanwhile: nothing is added to what is forgotten
         subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
         actor = Actor("anonymous")
-        afterwards(session, counters.refused.inc)
-        await record(session, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)
+        on_commit(tx, counters.refused.inc)
+        await record(tx, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)
 
 
 def of_account(world: World, user_id: UUID) -> tuple[bytes, ...]:

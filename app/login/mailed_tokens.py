@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, ForeignKey, Text, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Reference, Word
 from app.security.sealing import Place, token_digest
 from app.users.rules import folded
@@ -83,7 +83,7 @@ def epoch(world: World, row: AnyRow) -> int:
 
 
 async def issue(
-    session: Session, world: World, purpose: Purpose, *, owner: AnyRow | None = None, subject: bytes | None = None, **hung: Any
+    tx: Transaction, world: World, purpose: Purpose, *, owner: AnyRow | None = None, subject: bytes | None = None, **hung: Any
 ) -> Issued:
     """A new token, for an account or for whatever `subject` recognises. With neither it is a decoy: the same work, worth nothing (R50).
 
@@ -103,7 +103,7 @@ async def issue(
         "created_at": now,
         "expires_at": now + lifetime,
     }
-    await session.execute(insert(OneTimeToken).values(values))
+    await tx.execute(insert(OneTimeToken).values(values))
     return Issued(token, now + lifetime)
 
 
@@ -112,57 +112,57 @@ def _good(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[Colum
     return (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes), *unused)
 
 
-async def look(session: Session, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
+async def look(tx: Transaction, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
     """The row of a token that could be spent now. Nothing is spent by it."""
     good = select(*table(OneTimeToken).columns).where(*_good(token, purposes, world.clock.now()))
-    return (await session.execute(good)).one_or_none()
+    return (await tx.execute(good)).one_or_none()
 
 
-async def attempt(session: Session, world: World, token: str, purpose: Purpose) -> bool:
+async def attempt(tx: Transaction, world: World, token: str, purpose: Purpose) -> bool:
     """Count a code that comes with the token, before it is looked at."""
     tried = update(OneTimeToken).where(*_good(token, [purpose], world.clock.now())).values(attempts=OneTimeToken.attempts + 1)
-    return (await session.execute(tried)).rowcount == 1
+    return (await tx.execute(tried)).rowcount == 1
 
 
-async def spend(session: Session, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
+async def spend(tx: Transaction, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
     """Spend the token: one guarded statement, and only one of many gets the row."""
     now = world.clock.now()
     unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
     mine = (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes))
     spent = update(OneTimeToken).where(*mine, *unused).values(used_at=now).returning(*table(OneTimeToken).columns)
-    return (await session.execute(spent)).one_or_none()
+    return (await tx.execute(spent)).one_or_none()
 
 
-async def drop(session: Session, world: World, user_id: UUID) -> None:
+async def drop(tx: Transaction, world: World, user_id: UUID) -> None:
     """Every other mailed proof of the user dies with what it was mailed for (R59)."""
-    await _spend_all(session, world, OneTimeToken.user_id == user_id)
+    await _spend_all(tx, world, OneTimeToken.user_id == user_id)
 
 
-async def drop_of_session(session: Session, world: World, session_id: UUID) -> None:
+async def drop_of_session(tx: Transaction, world: World, session_id: UUID) -> None:
     """Whatever a session that ended had asked for (R59)."""
-    await _spend_all(session, world, OneTimeToken.subject == subject_of_session(world, session_id))
+    await _spend_all(tx, world, OneTimeToken.subject == subject_of_session(world, session_id))
 
 
-async def _spend_all(session: Session, world: World, whose: ColumnElement[bool]) -> None:
+async def _spend_all(tx: Transaction, world: World, whose: ColumnElement[bool]) -> None:
     # Those past their time are left to housekeeping, which would otherwise wait for us while we wait for it.
     now = world.clock.now()
     left = update(OneTimeToken).where(whose, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
-    await session.execute(left.values(used_at=now))
+    await tx.execute(left.values(used_at=now))
 
 
-async def pending(session: Session, world: World, address: str) -> Sequence[AnyRow]:
+async def pending(tx: Transaction, world: World, address: str) -> Sequence[AnyRow]:
     """The registrations of this address that wait for their proof, the newest first."""
     waits = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > world.clock.now())
     mine = select(*table(OneTimeToken).columns).where(OneTimeToken.subject == subject_of(world, address), *waits)
-    return (await session.execute(mine.order_by(OneTimeToken.id.desc()))).all()
+    return (await tx.execute(mine.order_by(OneTimeToken.id.desc()))).all()
 
 
-async def hold(session: Session, row: AnyRow) -> None:
+async def hold(tx: Transaction, row: AnyRow) -> None:
     """Hold whatever waits beside this registration of an address, always in the same order, so that two proofs take turns."""
     beside = select(OneTimeToken.id).where(OneTimeToken.subject == row.subject, OneTimeToken.used_at.is_(None))
-    await session.execute(beside.order_by(OneTimeToken.id).with_for_update())
+    await tx.execute(beside.order_by(OneTimeToken.id).with_for_update())
 
 
-async def drop_registrations(session: Session, world: World, address: str) -> None:
+async def drop_registrations(tx: Transaction, world: World, address: str) -> None:
     """Whatever others had registered under an address that is proven now (R77)."""
-    await _spend_all(session, world, OneTimeToken.subject == subject_of(world, address))
+    await _spend_all(tx, world, OneTimeToken.subject == subject_of(world, address))

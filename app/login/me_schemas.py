@@ -10,10 +10,10 @@ from app.login.rules import Level
 from app.login.sessions import service as sessions
 from app.login.signing_in.schemas import SessionFace, Unshown
 from app.users.schemas import UserOut
-from app.web.fields import Instant, Name, Secret, Shape
+from app.web.fields import Instant, Name, Secret, WireModel
 
 
-class Me(Shape):
+class Me(WireModel):
     """The end user and the session that asks."""
 
     user: UserOut
@@ -26,7 +26,7 @@ class Me(Shape):
         return cls(user=UserOut.of(row), session=face)
 
 
-class SessionOut(Shape):
+class SessionOut(WireModel):
     """`current`: it is this session that asks. `idle_expires_at`: when it ends unless it is refreshed before."""
 
     id: UUID
@@ -48,12 +48,12 @@ class SessionOut(Shape):
         return cls(**told, acr=acr, current=row.id == current, auth_time=sessions.proofs_of(row).latest or row.created_at)
 
 
-class PasswordIn(Shape):
+class PasswordIn(WireModel):
     current: Unshown
     new: Unshown
 
 
-class FactorAdded(Shape):
+class FactorAdded(WireModel):
     """`recovery_codes`: ten, shown this once, when it is the first second factor of the account."""
 
     id: UUID
@@ -67,7 +67,7 @@ class FactorAdded(Shape):
         return cls(id=it.id, kind=it.kind, confirmed_at=it.confirmed_at, recovery_codes=it.recovery_codes)
 
 
-class FactorOut(Shape):
+class FactorOut(WireModel):
     """`expires_at` is that of an enrolment that is not confirmed yet. `backed_up`: the passkey is kept elsewhere too, by its maker's cloud.
 
     A `suspect` passkey is out of use: its counter went back, so there may be a copy of it. Remove it and register another.
@@ -84,17 +84,17 @@ class FactorOut(Shape):
     expires_at: Instant | None
 
 
-class FactorPatch(Shape):
+class FactorPatch(WireModel):
     name: Name | None
 
 
-class RecoveryCodes(Shape):
+class RecoveryCodes(WireModel):
     """Ten codes, each good once, shown this once."""
 
     recovery_codes: list[str]
 
 
-class RecoveryCodesLeft(Shape):
+class RecoveryCodesLeft(WireModel):
     """`low`: time to print new ones."""
 
     remaining: int
@@ -107,12 +107,12 @@ class RecoveryCodesLeft(Shape):
         return cls(remaining=it.remaining, total=it.total, low=it.remaining <= FEW, created_at=it.created_at)
 
 
-class IntrospectIn(Shape):
+class IntrospectIn(WireModel):
     token: Secret
     token_type_hint: Literal["access_token", "refresh_token"] | None = None
 
 
-class Introspection(Shape):
+class Introspection(WireModel):
     """RFC 7662 section 2.2. Of a token that is not good, `active: false` is all that is told."""
 
     active: bool

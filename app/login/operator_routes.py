@@ -15,7 +15,7 @@ from app.login.signing_in.schemas import LoginCodeMailed
 from app.users.problems import UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import Page
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -23,7 +23,7 @@ from app.web.routing import router as new_router
 router = new_router("login")
 Reads = Annotated[Operator, Depends(Operates("users:read"))]
 Writes = Annotated[Operator, Depends(Operates("users:write"))]
-Wanted = Annotated[Window, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(window)]
 
 
 @router.get("/v1/users/{user_id}/sessions", responses=refuses(ScopeMissing, UserNotFound))
@@ -39,21 +39,21 @@ async def factors_of_user(world: TheWorld, _by: Reads, user_id: UUID, wanted: Wa
 
 
 @router.post("/v1/users/{user_id}/reset-factors", status_code=204, responses=refuses(ScopeMissing, UserNotFound))
-async def reset_factors(world: TheWorld, by: Writes, user_id: UUID) -> None:
+async def reset_factors(world: TheWorld, operator: Writes, user_id: UUID) -> None:
     """Drop every second factor and every session of somebody who lost them; the password stays as it is."""
-    await factors.reset(world, by.actor, user_id)
+    await factors.reset(world, operator.actor, user_id)
 
 
 @router.post("/v1/users/{user_id}/login-code", status_code=202, responses=refuses(ScopeMissing, UserNotFound, LoginCodeImpossible))
-async def mail_login_code(world: TheWorld, by: Writes, user_id: UUID) -> LoginCodeMailed:
+async def mail_login_code(world: TheWorld, operator: Writes, user_id: UUID) -> LoginCodeMailed:
     """Mail a code to somebody who forgot the password; with it they log in at `/v1/login/code` and choose a new one."""
-    return LoginCodeMailed(expires_at=await login_code.mail(world, by.actor, user_id))
+    return LoginCodeMailed(expires_at=await login_code.mail(world, operator.actor, user_id))
 
 
 @router.post("/v1/users/{user_id}/unlock", status_code=204, responses=refuses(ScopeMissing, UserNotFound))
-async def unlock(world: TheWorld, by: Writes, user_id: UUID) -> None:
+async def unlock(world: TheWorld, operator: Writes, user_id: UUID) -> None:
     """Clear the counters of wrong tries, also those that have stopped."""
-    await factors.unlock(world, by.actor, user_id)
+    await factors.unlock(world, operator.actor, user_id)
 
 
 @router.post("/v1/introspect", response_model_exclude_none=True, responses=refuses(ScopeMissing))

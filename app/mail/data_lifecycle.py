@@ -5,19 +5,19 @@ from uuid import UUID
 
 from sqlalchemy import or_, select, update
 
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.export_pages import WHOSE, Section
 from app.db.pruning import prune
 from app.mail.models import Message
 from app.world import World
 
 
-async def erase(session: Session, world: World, user_id: UUID) -> None:
+async def erase(tx: Transaction, world: World, user_id: UUID) -> None:
     """Give up the letters to the user that wait. That there were letters stays until they are swept, without address and words."""
     waiting = (Message.user_id == user_id, Message.sent_at.is_(None), Message.failed_at.is_(None))
     over = {"failed_at": world.clock.now(), "last_error": "erased", "claimed_until": None}
-    await session.execute(update(Message).where(*waiting).values(over))
-    await session.execute(update(Message).where(Message.user_id == user_id).values(recipient_sealed=None, facts_sealed=None))
+    await tx.execute(update(Message).where(*waiting).values(over))
+    await tx.execute(update(Message).where(Message.user_id == user_id).values(recipient_sealed=None, facts_sealed=None))
 
 
 _letters = select(Message.id, Message.template, Message.locale, Message.created_at, Message.sent_at, Message.failed_at)

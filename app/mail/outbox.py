@@ -51,8 +51,8 @@ async def waiting(world: World) -> bool:
     """Whether some letter is due. One read, so that an empty outbox costs no writer anything."""
     now = world.clock.now()
     due = select(Message.id).where(*_WAITING, Message.due_at <= now, _unclaimed(now)).limit(1)
-    async with world.db.lookup() as session:
-        return (await session.execute(due)).first() is not None
+    async with world.db.query() as tx:
+        return (await tx.execute(due)).first() is not None
 
 
 def _unclaimed(now: datetime) -> ColumnElement[bool]:
@@ -63,8 +63,8 @@ async def measured(world: World) -> None:
     """For the figures: how old the oldest letter is that still waits."""
     age = OUTBOX_AGE.labels("mail")
     age.set(nan)  # until it is known
-    async with world.db.lookup() as session:
-        oldest: datetime | None = await session.scalar(select(func.min(Message.created_at)).where(*_WAITING))
+    async with world.db.query() as tx:
+        oldest: datetime | None = await tx.scalar(select(func.min(Message.created_at)).where(*_WAITING))
     age.set(max(0.0, (world.clock.now() - oldest).total_seconds()) if oldest is not None else 0)
 
 
@@ -79,8 +79,8 @@ async def claim(world: World) -> list[AnyRow]:
         .values(attempts=Message.attempts + 1, claimed_until=now + CLAIM)
         .returning(*table(Message).columns)
     )
-    async with world.db.write(stands=True) as session:
-        return list((await session.execute(taken)).all())
+    async with world.db.write(commit_now=True) as tx:
+        return list((await tx.execute(taken)).all())
 
 
 async def deliver(world: World, transport: Transport) -> int:
@@ -139,8 +139,8 @@ def _mine(row: AnyRow) -> Update:
 
 
 async def _sent(world: World, row: AnyRow) -> None:
-    async with world.db.write() as session:
-        await session.execute(_mine(row).values(sent_at=world.clock.now(), last_error=None, **_OVER))
+    async with world.db.write() as tx:
+        await tx.execute(_mine(row).values(sent_at=world.clock.now(), last_error=None, **_OVER))
     LETTERS.labels("sent").inc()
     log.info("mail_sent", message=str(row.id), template=row.template, attempts=row.attempts)
 
@@ -150,10 +150,10 @@ async def _missed(world: World, row: AnyRow, error: Exception) -> None:
     now, cause = world.clock.now(), named(error)
     again = None if isinstance(error, Abandoned | Outdated | Unfit) or hopeless(error) else rules.next_try(row.attempts, now)
     over = {"failed_at": now, **_OVER} if again is None else {"due_at": again, "claimed_until": None}
-    async with world.db.write() as session:
-        mine = (await session.execute(_mine(row).values(last_error=cause, **over))).rowcount == 1
+    async with world.db.write() as tx:
+        mine = (await tx.execute(_mine(row).values(last_error=cause, **over))).rowcount == 1
         if mine and again is None:
             told = {"template": row.template, "attempts": row.attempts, "cause": cause}
-            await record(session, world, "mail.failed", Actor.system(), ("message", row.id), row.user_id, **told)
+            await record(tx, world, "mail.failed", Actor.system(), ("message", row.id), row.user_id, **told)
     LETTERS.labels("missed" if again else "given_up").inc()
     log.warning("mail_missed", cause=cause, message=str(row.id), template=row.template, attempts=row.attempts, again=again is not None)

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from app.base.durations import instant_text
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.mail.models import Message, Template
 from app.mail.rules import FACTS, language
 from app.security.sealing import Place
@@ -41,7 +41,7 @@ def facts_place(message_id: UUID) -> Place:
 
 
 async def post(
-    session: Session, world: World, to: Recipient | None, template: Template, facts: Facts, *, until: datetime | None = None
+    tx: Transaction, world: World, to: Recipient | None, template: Template, facts: Facts, *, until: datetime | None = None
 ) -> None:
     """Write one letter, to be sent after the commit. `facts` are those that `FACTS` names for the template.
 
@@ -73,6 +73,6 @@ async def post(
         "attempts": 0,
         "sent_at": None if to else now,
     }
-    await session.execute(_insert, values)
+    await tx.execute(_insert, values)
     if to:
         world.mail_posted.ring()

@@ -1,7 +1,7 @@
 """The domain's own counters, declared in one place so that rooms, dashboards and alerts speak of the same names.
 
 Labels are words of the program, never of a caller, so that their number is bounded; and no counter tells apart whether an account
-exists. What is written in a transaction is counted once that stands: `app.db.database.afterwards`.
+exists. What is written in a transaction is counted once that stands: `app.db.database.on_commit`.
 """
 
 from functools import cache

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.agreements import data_lifecycle as agreements
 from app.agreements.data_lifecycle import Forgotten
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, forget_addresses, record
 from app.licenses import data_lifecycle as licenses
@@ -27,40 +27,40 @@ LAST_LETTER = timedelta(hours=24)
 """How long the notice of the erasure may wait in the outbox, sealed, with the address that it goes to."""
 
 
-async def erase(world: World, by: Actor, user_id: UUID) -> Forgotten:
+async def erase(world: World, actor: Actor, user_id: UUID) -> Forgotten:
     """Erase an end user; what was kept under a legal hold goes with a later call, once the hold is lifted. Raises UserNotFound.
 
     Locks are taken in one order: licenses, the ledger, the user. Whoever activates or accepts holds the first or the second and
     then looks whether the user is still there, so either is done before this begins or is refused.
     """
-    async with world.db.write() as session:
-        await licenses.hold(session, user_id)
-        await agreements.hold(session, user_id)
-        user = await users.hold(session, user_id)
+    async with world.db.write() as tx:
+        await licenses.hold(tx, user_id)
+        await agreements.hold(tx, user_id)
+        user = await users.hold(tx, user_id)
         first = user.status != Status.ERASED
         if first:
-            await _farewell(session, world, user)
-        await login.erase(session, world, by, user)
-        await licenses.erase(session, world, by, user)
-        await forget_addresses(session, user_id)
-        await webhooks.erase(session, user_id)
-        told = await agreements.erase(session, user_id)
-        await users.erase(session, user_id)
+            await _farewell(tx, world, user)
+        await login.erase(tx, world, actor, user)
+        await licenses.erase(tx, world, actor, user)
+        await forget_addresses(tx, user_id)
+        await webhooks.erase(tx, user_id)
+        told = await agreements.erase(tx, user_id)
+        await users.erase(tx, user_id)
         if first or told.contexts_erased:
             facts = {"legal_hold": told.legal_hold, "contexts_erased": told.contexts_erased, "contexts_kept": told.contexts_kept}
-            await record(session, world, "user.erased", by, ("user", user_id), user_id, **facts)
+            await record(tx, world, "user.erased", actor, ("user", user_id), user_id, **facts)
     return told
 
 
-async def erase_me(world: World, who: Subject) -> Forgotten:
+async def erase_me(world: World, subject: Subject) -> Forgotten:
     """The same by the end user, who has just shown that the account is theirs. Raises StepUpRequired."""
-    login.must_prove(world, who)
-    return await erase(world, who.actor, who.id)
+    login.must_prove(world, subject)
+    return await erase(world, subject.actor, subject.id)
 
 
-async def _farewell(session: Session, world: World, user: AnyRow) -> None:
+async def _farewell(tx: Transaction, world: World, user: AnyRow) -> None:
     """No letter that waits is sent any more but one, to the proven address: that this happened."""
-    await mail.erase(session, world, user.id)
+    await mail.erase(tx, world, user.id)
     if user.email_verified_at is not None:
         now, to = world.clock.now(), Recipient(user.email, user.locale, user.display_name, user.id)
-        await post(session, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)
+        await post(tx, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)

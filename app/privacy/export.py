@@ -26,13 +26,13 @@ SCHEMA_VERSION = 1
 SECTIONS: tuple[Section, ...] = (*login.SECTIONS, *licenses.SECTIONS, *agreements.SECTIONS, *mail.SECTIONS, *events.SECTIONS)
 
 
-async def exported(world: World, by: Actor, user_id: UUID) -> AsyncIterator[str]:
+async def exported(world: World, actor: Actor, user_id: UUID) -> AsyncIterator[str]:
     """The document, in pieces; that it was asked for, and by whom, is an event of the user's own history (P4). Raises UserNotFound."""
-    async with world.db.write() as session:
-        profile = (await session.execute(PROFILE, {"whose": user_id})).one_or_none()
+    async with world.db.write() as tx:
+        profile = (await tx.execute(PROFILE, {"whose": user_id})).one_or_none()
         if profile is None:
             raise UserNotFound
-        await record(session, world, "user.exported", by, ("user", user_id), user_id)
+        await record(tx, world, "user.exported", actor, ("user", user_id), user_id)
     return _document(world, profile)
 
 
@@ -52,8 +52,8 @@ async def _document(world: World, profile: AnyRow) -> AsyncIterator[str]:
 async def _rows(world: World, section: Section, user_id: UUID) -> AsyncIterator[AnyRow]:
     after: UUID | None = None
     while True:
-        async with world.db.lookup() as session:
-            rows, after = await page(session, section, user_id, after)
+        async with world.db.query() as tx:
+            rows, after = await page(tx, section, user_id, after)
         for row in rows:
             yield row
         if after is None:

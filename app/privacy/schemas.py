@@ -4,10 +4,10 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from app.agreements.data_lifecycle import Forgotten
-from app.web.fields import Instant, Shape
+from app.web.fields import Instant, WireModel
 
 
-class Erased(Shape):
+class Erased(WireModel):
     """`legal_hold`: where the end user agreed from had to be kept, of `contexts_kept` events; erase again when it is lifted."""
 
     id: UUID
@@ -20,7 +20,7 @@ class Erased(Shape):
         return cls(id=user_id, legal_hold=it.legal_hold, contexts_kept=it.contexts_kept)
 
 
-class ProfileTold(Shape):
+class ProfileTold(WireModel):
     id: UUID
     email: str
     email_verified_at: Instant | None
@@ -37,7 +37,7 @@ class ProfileTold(Shape):
     last_login_at: Instant | None
 
 
-class FactorTold(Shape):
+class FactorTold(WireModel):
     id: UUID
     kind: str
     state: str
@@ -48,7 +48,7 @@ class FactorTold(Shape):
     expires_at: Instant | None
 
 
-class SessionTold(Shape):
+class SessionTold(WireModel):
     id: UUID
     amr: list[str]
     ip: str | None
@@ -62,7 +62,7 @@ class SessionTold(Shape):
     revoked_reason: str | None
 
 
-class DeviceCodeTold(Shape):
+class DeviceCodeTold(WireModel):
     """A request by a short code that the end user approved; `ip`, `user_agent` and `device` are of the application that asked."""
 
     id: UUID
@@ -77,7 +77,7 @@ class DeviceCodeTold(Shape):
     decided_at: Instant
 
 
-class LicenseTold(Shape):
+class LicenseTold(WireModel):
     license_id: UUID
     added_at: Instant
     product: str
@@ -88,7 +88,7 @@ class LicenseTold(Shape):
     revoked_at: Instant | None
 
 
-class ActivationTold(Shape):
+class ActivationTold(WireModel):
     id: UUID
     license_id: UUID
     fingerprint: str
@@ -102,7 +102,7 @@ class ActivationTold(Shape):
     release_reason: str | None
 
 
-class AgreementTold(Shape):
+class AgreementTold(WireModel):
     document_id: UUID
     accepted_ordinal: int
     declined_ordinal: int
@@ -111,7 +111,7 @@ class AgreementTold(Shape):
     updated_at: Instant
 
 
-class PresentationTold(Shape):
+class PresentationTold(WireModel):
     id: UUID
     text_id: UUID
     format: str
@@ -126,7 +126,7 @@ class PresentationTold(Shape):
     decided_at: Instant | None
 
 
-class ReceiptTold(Shape):
+class ReceiptTold(WireModel):
     """`jws` is the record; `ip`, `user_agent` and `session_id` are beside it, and may have been erased."""
 
     id: UUID
@@ -143,7 +143,7 @@ class ReceiptTold(Shape):
     session_id: UUID | None
 
 
-class LetterTold(Shape):
+class LetterTold(WireModel):
     id: UUID
     template: str
     locale: str
@@ -152,7 +152,7 @@ class LetterTold(Shape):
     failed_at: Instant | None
 
 
-class EventTold(Shape):
+class EventTold(WireModel):
     id: UUID
     at: Instant
     type: str
@@ -162,7 +162,7 @@ class EventTold(Shape):
     data: dict[str, Any]
 
 
-class Export(Shape):
+class Export(WireModel):
     """All that is kept about an end user. `schema_version` rises when a field goes or changes its meaning."""
 
     schema_version: Literal[1]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 
 from app.db import dialect
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.signing import SigningKey
@@ -38,8 +38,8 @@ async def listed(world: World) -> Sequence[AnyRow]:
     it = SigningKeyRow
     every = select(it.kid, it.state, it.created_at, it.activated_at, it.retired_at).order_by(it.created_at.desc(), it.kid)
 
-    async def ask(session: Session) -> Sequence[AnyRow]:
-        return (await session.execute(every)).all()
+    async def ask(tx: Transaction) -> Sequence[AnyRow]:
+        return (await tx.execute(every)).all()
 
     return await world.db.find(ask)
 
@@ -52,18 +52,18 @@ async def rotate(world: World, *, at_once: bool = False) -> Turned:
     """
     await signer(world)  # the first key, if there is none
     fresh, now = SigningKey.generate(), world.clock.now()
-    async with world.db.write() as session:
-        active, waiting = await _held(session)
+    async with world.db.write() as tx:
+        active, waiting = await _held(tx)
         if waiting is not None:
             _old_enough(waiting, now, at_once=at_once)
-            active = await _promote(session, world, active, waiting.kid, now)
-            await _publish(session, world, fresh, State.NEXT, now)
+            active = await _promote(tx, world, active, waiting.kid, now)
+            await _publish(tx, world, fresh, State.NEXT, now)
         elif at_once:
-            active = await _replace(session, world, active, fresh, now)
+            active = await _replace(tx, world, active, fresh, now)
             fresh = SigningKey.generate()
-            await _publish(session, world, fresh, State.NEXT, now)
+            await _publish(tx, world, fresh, State.NEXT, now)
         else:
-            await _publish(session, world, fresh, State.NEXT, now)
+            await _publish(tx, world, fresh, State.NEXT, now)
     world.keys.signing.signer = None
     return Turned(active, fresh.kid)
 
@@ -75,30 +75,30 @@ async def revoke(world: World, kid: str) -> None:
     signs: rotate first.
     """
     now = world.clock.now()
-    async with world.db.write() as session:
-        await dialect.in_turn(session, TURN)
+    async with world.db.write() as tx:
+        await dialect.in_turn(tx, TURN)
         idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([State.NEXT, State.RETIRED]))
-        if not (await session.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
-            state = await session.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
+        if not (await tx.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
+            state = await tx.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
             if state is None:
                 raise KeyNotFound
             if state == State.ACTIVE:
                 raise KeyInUse
             return
-        await record(session, world, "signing_key.revoked", Actor.system(), ("signing_key", world.entropy.identifier()), revoked=kid)
+        await record(tx, world, "signing_key.revoked", Actor.system(), ("signing_key", world.entropy.identifier()), revoked=kid)
     world.keys.signing.signer = None
 
 
-async def _held(session: Session) -> tuple[str, AnyRow | None]:
+async def _held(tx: Transaction) -> tuple[str, AnyRow | None]:
     """The `kid` of the active key, and the key that is next, if there is one.
 
     Both rows are locked by writing their state over itself: a program of before takes no turn, and the key that it revokes meanwhile
     must not be found next any more.
     """
-    await dialect.in_turn(session, TURN)
+    await dialect.in_turn(tx, TURN)
     it = SigningKeyRow
     both = update(it).where(it.state.in_([State.ACTIVE, State.NEXT])).values(state=it.state).returning(it.kid, it.state, it.created_at)
-    found = {row.state: row for row in await session.execute(both)}
+    found = {row.state: row for row in await tx.execute(both)}
     return str(found[State.ACTIVE].kid), found.get(State.NEXT)
 
 
@@ -109,25 +109,25 @@ def _old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:
         raise KeyTooYoung(f"The next key has to be published for a day first; rotate again in {hours} hours, or --now if a key leaked.")
 
 
-async def _promote(session: Session, world: World, old: str, new: str, now: datetime) -> str:
-    await _retire(session, old, now)
-    await session.execute(update(SigningKeyRow).where(SigningKeyRow.kid == new).values(state=State.ACTIVE, activated_at=now))
-    await _told(session, world, old, new)
+async def _promote(tx: Transaction, world: World, old: str, new: str, now: datetime) -> str:
+    await _retire(tx, old, now)
+    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == new).values(state=State.ACTIVE, activated_at=now))
+    await _told(tx, world, old, new)
     return new
 
 
-async def _replace(session: Session, world: World, old: str, fresh: SigningKey, now: datetime) -> str:
-    await _retire(session, old, now)
-    await _publish(session, world, fresh, State.ACTIVE, now)
-    await _told(session, world, old, fresh.kid)
+async def _replace(tx: Transaction, world: World, old: str, fresh: SigningKey, now: datetime) -> str:
+    await _retire(tx, old, now)
+    await _publish(tx, world, fresh, State.ACTIVE, now)
+    await _told(tx, world, old, fresh.kid)
     return fresh.kid
 
 
-async def _retire(session: Session, kid: str, now: datetime) -> None:
-    await session.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=State.RETIRED, retired_at=now))
+async def _retire(tx: Transaction, kid: str, now: datetime) -> None:
+    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=State.RETIRED, retired_at=now))
 
 
-async def _publish(session: Session, world: World, key: SigningKey, state: State, now: datetime) -> None:
+async def _publish(tx: Transaction, world: World, key: SigningKey, state: State, now: datetime) -> None:
     values = {
         "kid": key.kid,
         "state": state,
@@ -136,9 +136,9 @@ async def _publish(session: Session, world: World, key: SigningKey, state: State
         "created_at": now,
         "activated_at": now if state is State.ACTIVE else None,
     }
-    await session.execute(insert(SigningKeyRow).values(values))
+    await tx.execute(insert(SigningKeyRow).values(values))
 
 
-async def _told(session: Session, world: World, old: str, new: str) -> None:
+async def _told(tx: Transaction, world: World, old: str, new: str) -> None:
     about = ("signing_key", world.entropy.identifier())
-    await record(session, world, "signing_key.rotated", Actor.system(), about, retired=old, active=new)
+    await record(tx, world, "signing_key.rotated", Actor.system(), about, retired=old, active=new)

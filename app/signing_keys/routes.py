@@ -6,13 +6,13 @@ from fastapi import Response
 
 from app.signing_keys import service
 from app.web.callers import TheWorld
-from app.web.fields import Shape
+from app.web.fields import WireModel
 from app.web.routing import router as new_router
 
 router = new_router("system")
 
 
-class KeySet(Shape):
+class KeySet(WireModel):
     """A JWK set (RFC 7517 section 5)."""
 
     keys: list[dict[str, Any]]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, MetaData, and_, bindparam, exists, func, not_, or_, select, update
 
 from app.db import dialect
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.security.sealing import Place, SealBroken
 from app.signing_keys.service import WrongKeys
@@ -81,8 +81,8 @@ async def _foreign(world: World, sealed: SealedColumn) -> bool:
     ours = or_(*(sealed.by(kid) for kid in world.keys.sealer.ring))
     foreign = select(exists(select(1).where(sealed.column.is_not(None), not_(ours))))
 
-    async def ask(session: Session) -> bool:
-        return bool(await session.scalar(foreign))
+    async def ask(tx: Transaction) -> bool:
+        return bool(await tx.scalar(foreign))
 
     return await world.db.find(ask)
 
@@ -92,10 +92,10 @@ async def sealed_by(world: World, columns: Sequence[SealedColumn]) -> dict[str, 
     counted: dict[str, dict[str, int]] = {}
     for sealed in columns:
 
-        async def ask(session: Session, it: SealedColumn = sealed) -> Sequence[AnyRow]:
-            kid = dialect.before(session, it.column, ":").label("sealing_kid")
+        async def ask(tx: Transaction, it: SealedColumn = sealed) -> Sequence[AnyRow]:
+            kid = dialect.before(tx, it.column, ":").label("sealing_kid")
             counts = select(kid, func.count().label("values")).where(it.column.is_not(None)).group_by("sealing_kid")
-            return (await session.execute(counts)).all()
+            return (await tx.execute(counts)).all()
 
         for row in await world.db.find(ask):
             counted.setdefault(row.sealing_kid[:32], {})[sealed.name] = row.values
@@ -130,8 +130,8 @@ async def _rewrapped(world: World, sealed: SealedColumn, tell: Callable[[Rewrapp
 async def _remaining(world: World, sealed: SealedColumn) -> int:
     stale = select(func.count()).select_from(sealed.column.table).where(sealed.stale(_first(world)))
 
-    async def ask(session: Session) -> int:
-        return int(await session.scalar(stale) or 0)
+    async def ask(tx: Transaction) -> int:
+        return int(await tx.scalar(stale) or 0)
 
     return await world.db.find(ask)
 
@@ -152,8 +152,8 @@ async def _batches(world: World, sealed: SealedColumn) -> AsyncIterator[tuple[in
 
 
 async def _page(world: World, statement: AnySelect) -> Sequence[AnyRow]:
-    async def ask(session: Session) -> Sequence[AnyRow]:
-        return (await session.execute(statement.limit(BATCH))).all()
+    async def ask(tx: Transaction) -> Sequence[AnyRow]:
+        return (await tx.execute(statement.limit(BATCH))).all()
 
     return await world.db.find(ask)
 
@@ -173,9 +173,9 @@ async def _put(world: World, sealed: SealedColumn, fresh: Mapping[Any, tuple[str
     key, column = sealed.key, sealed.column
     read = select(key.label("key"), column.label("sealed")).where(key.in_(list(fresh))).order_by(key)
     same = update(column.table).where(key == bindparam("row"), column == bindparam("was")).values({column.name: bindparam("anew")})
-    async with world.db.write() as session:
-        held = (await session.execute(read.with_for_update(skip_locked=True, key_share=True))).all()
+    async with world.db.write() as tx:
+        held = (await tx.execute(read.with_for_update(skip_locked=True, key_share=True))).all()
         still = [(row.key, *fresh[row.key]) for row in held if row.sealed == fresh[row.key][0]]
         if still:
-            await session.execute(same, [{"row": row, "was": was, "anew": anew} for row, was, anew in still])
+            await tx.execute(same, [{"row": row, "was": was, "anew": anew} for row, was, anew in still])
     return len(still)

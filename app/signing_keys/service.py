@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import instant_text
 from app.db import dialect
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.security.sealing import Place, SealBroken
 from app.security.signing import Signer, SigningKey, signer_of
@@ -63,9 +63,9 @@ async def knowing(world: World, token: str) -> Signer:
     return await signer(world)
 
 
-async def read_in(session: Session, world: World) -> Signer:
+async def read_in(tx: Transaction, world: World) -> Signer:
     """The keys as the session's own snapshot has them, for what judges or vouches for the record: never those of the shelf."""
-    return await _loaded(session, world) or await signer(world)
+    return await _loaded(tx, world) or await signer(world)
 
 
 async def _read(world: World) -> Signer:
@@ -85,14 +85,14 @@ async def _read(world: World) -> Signer:
 
 
 async def _load(world: World) -> Signer | None:
-    async def ask(session: Session) -> Signer | None:
-        return await _loaded(session, world)
+    async def ask(tx: Transaction) -> Signer | None:
+        return await _loaded(tx, world)
 
     return await world.db.find(ask)
 
 
-async def _loaded(session: Session, world: World) -> Signer | None:
-    rows = (await session.execute(_all)).all()
+async def _loaded(tx: Transaction, world: World) -> Signer | None:
+    rows = (await tx.execute(_all)).all()
     keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
     active = [row.kid for row in rows if row.state == State.ACTIVE]
     revoked = {row.kid: row.retired_at for row in rows if row.state == State.REVOKED}
@@ -111,13 +111,13 @@ def _vouches(world: World, row: AnyRow) -> bool:
 async def _check_lookup_key(world: World) -> None:
     mark = world.keys.lookup.digest("mark", LOOKUP_KEY)
 
-    async def ask(session: Session) -> bytes | None:
-        return await session.scalar(select(KeyMark.mark).where(KeyMark.name == LOOKUP_KEY))
+    async def ask(tx: Transaction) -> bytes | None:
+        return await tx.scalar(select(KeyMark.mark).where(KeyMark.name == LOOKUP_KEY))
 
     found = await world.db.find(ask)
     if found is None:
-        async with world.db.write(stands=True) as session:
-            await dialect.insert_once(session, KeyMark, {"name": LOOKUP_KEY, "mark": mark}, unless=["name"])
+        async with world.db.write(commit_now=True) as tx:
+            await dialect.insert_once(tx, KeyMark, {"name": LOOKUP_KEY, "mark": mark}, unless=["name"])
         found = await world.db.find(ask)
     if found != mark:
         raise WrongKeys("LICENTIA_LOOKUP_KEY", "is not the key that this database's license keys and codes were made with")
@@ -134,8 +134,8 @@ async def _make(world: World) -> None:
         "activated_at": world.clock.now(),
     }
     try:
-        async with world.db.write(stands=True) as session:
-            await session.execute(insert(SigningKeyRow).values(values))
+        async with world.db.write(commit_now=True) as tx:
+            await tx.execute(insert(SigningKeyRow).values(values))
     except IntegrityError:
         pass  # another replica made the first key at the same moment; its key is the one
 
@@ -147,13 +147,13 @@ async def key_set(world: World) -> list[dict[str, Any]]:
     return await world.db.find(public)
 
 
-async def public(session: Session) -> list[dict[str, Any]]:
+async def public(tx: Transaction) -> list[dict[str, Any]]:
     found = select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(SigningKeyRow.created_at.desc())
-    return list((await session.scalars(found)).all())
+    return list((await tx.scalars(found)).all())
 
 
-async def revoked(session: Session) -> list[dict[str, Any]]:
+async def revoked(tx: Transaction) -> list[dict[str, Any]]:
     """The public halves of those that leaked, each with its `revoked_at`: for evidence, which must tell what they signed."""
     found = select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == State.REVOKED)
-    rows = (await session.execute(found.order_by(SigningKeyRow.created_at.desc()))).all()
+    rows = (await tx.execute(found.order_by(SigningKeyRow.created_at.desc()))).all()
     return [{**row.public, "revoked_at": instant_text(row.retired_at)} for row in rows]

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select, update
 
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.export_pages import WHOSE
 from app.db.types import AnyRow
 from app.users.models import AgeBand, Status, User
@@ -23,23 +23,23 @@ _there = (
 )
 
 
-async def still_there(session: Session, user_id: UUID) -> bool:
+async def still_there(tx: Transaction, user_id: UUID) -> bool:
     """Whether the user is not erased, and will not be before this transaction ends.
 
     For whoever adds to what is erased with a user, holding the license or the ledger already: `erase` takes those first, too.
     """
-    return (await session.execute(_there, {"the_id": user_id})).one_or_none() is not None
+    return (await tx.execute(_there, {"the_id": user_id})).one_or_none() is not None
 
 
-async def hold(session: Session, user_id: UUID) -> AnyRow:
+async def hold(tx: Transaction, user_id: UUID) -> AnyRow:
     """The user's row as it is, held to the end of the transaction. Raises UserNotFound."""
-    row = (await session.execute(_columns.where(User.id == user_id).with_for_update())).one_or_none()
+    row = (await tx.execute(_columns.where(User.id == user_id).with_for_update())).one_or_none()
     if row is None:
         raise UserNotFound
     return row
 
 
-async def erase(session: Session, user_id: UUID) -> bool:
+async def erase(tx: Transaction, user_id: UUID) -> bool:
     """Empty the profile and free its address; false when it was done before. Ending what rests on the account is for the caller."""
     address = f"{user_id}@{PLACEHOLDER}"
     values: dict[str, Any] = {
@@ -59,7 +59,7 @@ async def erase(session: Session, user_id: UUID) -> bool:
         "last_login_at": None,
     }
     open_ = update(table(User)).where(User.id == user_id, User.status != Status.ERASED)
-    return (await session.execute(open_.values(values))).rowcount == 1
+    return (await tx.execute(open_.values(values))).rowcount == 1
 
 
 PROFILE = select(

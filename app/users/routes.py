@@ -11,7 +11,7 @@ from app.users.problems import UserErased, UserExternalIdTaken, UserNotFound
 from app.users.schemas import UserOut, UserPatch
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import Email, ExternalId, Page
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -24,8 +24,8 @@ Writes = Annotated[Operator, Depends(Operates("users:write"))]
 @router.get("/v1/users", responses=refuses(ScopeMissing))
 async def list_users(
     world: TheWorld,
-    by: Reads,
-    wanted: Annotated[Window, Depends(window)],
+    operator: Reads,
+    wanted: Annotated[PageWindow, Depends(window)],
     email: Annotated[Email | None, Query()] = None,
     external_id: Annotated[ExternalId | None, Query()] = None,
 ) -> Page[UserOut]:
@@ -34,21 +34,21 @@ async def list_users(
 
 
 @router.get("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound))
-async def get_user(world: TheWorld, by: Reads, user_id: UUID) -> UserOut:
+async def get_user(world: TheWorld, operator: Reads, user_id: UUID) -> UserOut:
     return UserOut.of(await service.user(world, user_id))
 
 
 @router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken, UserErased))
-async def change_user(world: TheWorld, by: Writes, user_id: UUID, body: UserPatch) -> UserOut:
-    return UserOut.of(await service.change(world, by.actor, user_id, body.changes()))
+async def change_user(world: TheWorld, operator: Writes, user_id: UUID, body: UserPatch) -> UserOut:
+    return UserOut.of(await service.change(world, operator.actor, user_id, body.changes()))
 
 
 @router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound, UserErased))
-async def suspend(world: TheWorld, by: Writes, user_id: UUID) -> UserOut:
+async def suspend(world: TheWorld, operator: Writes, user_id: UUID) -> UserOut:
     """Close the account: no login, no allow. Every session is over, and stays so when the account is restored."""
-    return UserOut.of(await service.set_status(world, by.actor, user_id, Status.SUSPENDED))
+    return UserOut.of(await service.set_status(world, operator.actor, user_id, Status.SUSPENDED))
 
 
 @router.post("/v1/users/{user_id}/restore", responses=refuses(ScopeMissing, UserNotFound, UserErased))
-async def restore(world: TheWorld, by: Writes, user_id: UUID) -> UserOut:
-    return UserOut.of(await service.set_status(world, by.actor, user_id, Status.ACTIVE))
+async def restore(world: TheWorld, operator: Writes, user_id: UUID) -> UserOut:
+    return UserOut.of(await service.set_status(world, operator.actor, user_id, Status.ACTIVE))

@@ -6,14 +6,14 @@ from uuid import UUID
 from pydantic import Field
 
 from app.db.types import AnyRow
-from app.web.fields import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, Shape, absent
+from app.web.fields import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, WireModel, absent
 
 Timezone = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")]
 """A name of the IANA time zone database, such as `Europe/Oslo`."""
 AgeBandName = Literal["adult", "minor", "unknown"]
 
 
-class Preferences(Shape):
+class Preferences(WireModel):
     """How an agreement is best shown to this person."""
 
     agreement_format: Literal["html", "text", "large_print"] | None = None
@@ -24,7 +24,7 @@ class Preferences(Shape):
         return self.model_dump(exclude_none=True)
 
 
-class ProfileIn(Shape):
+class ProfileIn(WireModel):
     email: Email
     email_verified: Flag = False
     display_name: Name | None = None
@@ -37,7 +37,7 @@ class ProfileIn(Shape):
     metadata: Metadata = {}
 
 
-class MePatch(Shape):
+class MePatch(WireModel):
     """What is one's own to change. `preferences` are replaced as a whole; `age_band` goes up only: unknown, minor, adult."""
 
     display_name: Name | None = None
@@ -59,7 +59,7 @@ class UserPatch(MePatch):
     metadata: Metadata = absent()
 
 
-class UserOut(Shape):
+class UserOut(WireModel):
     """Of an erased user all that names anybody is gone; `email` is then a placeholder that no mail reaches."""
 
     id: UUID

@@ -127,7 +127,7 @@ Reader: TypeAlias = Callable[[World, str], Awaitable[Caller]]
 
 
 @dataclass(frozen=True)
-class Doormen:
+class CallerRegistry:
     """How to tell callers apart by the prefix of their token, and how to look a token's session up."""
 
     readers: Mapping[str, Reader]
@@ -170,8 +170,8 @@ async def caller_of(request: Request) -> Caller | None:
         return None
     scheme, _, token = header.partition(" ")
     token = token.strip()
-    doormen: Doormen = request.app.state.doormen
-    for prefix, reader in doormen.readers.items():
+    registry: CallerRegistry = request.app.state.caller_registry
+    for prefix, reader in registry.readers.items():
         if token.startswith(prefix) and scheme.lower() == ("login" if prefix == "lgn_" else "bearer"):
             return await reader(request.app.state.world, token)
     raise TokenInvalid
@@ -208,8 +208,8 @@ async def token_holder(caller: AnyCaller) -> EndUser:
 
 async def subject(request: Request, holder: Annotated[EndUser, Depends(token_holder)]) -> Subject:
     """The end user with a session that lives and an account that is open, by the rows of this moment."""
-    doormen: Doormen = request.app.state.doormen
-    return await doormen.subject(request.app.state.world, holder)
+    registry: CallerRegistry = request.app.state.caller_registry
+    return await registry.subject(request.app.state.world, holder)
 
 
 async def live_caller(request: Request, caller: AnyCaller) -> Caller | None:

@@ -8,7 +8,7 @@ from math import ceil
 from sqlalchemy import case, literal, select
 
 from app.db import dialect
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import UtcDateTime
 from app.web.models import FailureCount
 from app.web.problems import TooManyAttempts
@@ -38,8 +38,8 @@ async def fail(world: World, budgets: Sequence[Budget]) -> None:
     slots = {budget.slot(world): budget for budget in budgets}
     if (until := await _spent_until(world, slots, now)) is not None:
         raise _refused(until, now)  # nothing to count: a flood of guesses costs a read
-    async with world.db.write(stands=True) as session:
-        spent = [until for slot in sorted(slots) if (until := await _count(session, slot, slots[slot], now)) is not None]
+    async with world.db.write(commit_now=True) as tx:
+        spent = [until for slot in sorted(slots) if (until := await _count(tx, slot, slots[slot], now)) is not None]
     if spent:
         raise _refused(max(spent), now)
 
@@ -49,8 +49,8 @@ def _refused(until: datetime, now: datetime) -> TooManyAttempts:
 
 
 async def _spent_until(world: World, slots: dict[bytes, Budget], now: datetime) -> datetime | None:
-    async def ask(session: Session) -> datetime | None:
-        rows = await session.execute(
+    async def ask(tx: Transaction) -> datetime | None:
+        rows = await tx.execute(
             select(FailureCount.slot, FailureCount.failures, FailureCount.until).where(FailureCount.slot.in_(list(slots)))
         )
         return max((row.until for row in rows if row.until > now and row.failures >= slots[row.slot].failures), default=None)
@@ -58,11 +58,11 @@ async def _spent_until(world: World, slots: dict[bytes, Budget], now: datetime) 
     return await world.db.find(ask)
 
 
-async def _count(session: Session, slot: bytes, budget: Budget, now: datetime) -> datetime | None:
+async def _count(tx: Transaction, slot: bytes, budget: Budget, now: datetime) -> datetime | None:
     """Count one more; or, if none is left, when the window ends."""
     over, until = FailureCount.until <= now, now + budget.window
     counted = await dialect.upsert(
-        session,
+        tx,
         FailureCount,
         {"slot": slot, "failures": 1, "until": until},
         on=["slot"],
@@ -74,4 +74,4 @@ async def _count(session: Session, slot: bytes, budget: Budget, now: datetime) -
     )
     if counted:
         return None
-    return await session.scalar(select(FailureCount.until).where(FailureCount.slot == slot))
+    return await tx.scalar(select(FailureCount.until).where(FailureCount.slot == slot))

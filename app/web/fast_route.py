@@ -39,7 +39,7 @@ ERRORS = 20_000
 Values = dict[str, Any]
 
 
-class Solving:
+class RequestSolver:
     """What one request has settled so far: each dependency once, and every fault of its input."""
 
     def __init__(self, request: Request) -> None:
@@ -116,7 +116,7 @@ def handler(route: APIRoute) -> Callable[[Request], Awaitable[Response]]:
     shaped = isinstance(shape, type) and issubclass(shape, BaseModel)
 
     async def answer(request: Request) -> Response:
-        solving = Solving(request)
+        solving = RequestSolver(request)
         sent = parsed(await request.body()) if dependant.body_params else None
         values = await solving.values(dependant)
         if dependant.body_params:

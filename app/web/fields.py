@@ -29,7 +29,7 @@ def absent() -> Any:
     return Field(default=None)
 
 
-class Shape(BaseModel):
+class WireModel(BaseModel):
     """A wire object. Unknown fields are refused; a typo is never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, from_attributes=True)
@@ -184,14 +184,14 @@ Locale = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-
 Item = TypeVar("Item")
 
 
-class Page(Shape, Generic[Item]):
+class Page(WireModel, Generic[Item]):
     """One page of a list; `next_cursor` is null on the last."""
 
     data: list[Item]
     next_cursor: str | None
 
 
-class ReasonOut(Shape):
+class ReasonOut(WireModel):
     """Why the answer is no, which requirement that belongs to, and what to do next; further members are facts of the code."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -202,7 +202,7 @@ class ReasonOut(Shape):
     detail: str
 
 
-class WarningOut(Shape):
+class WarningOut(WireModel):
     """What does not stand in the way yet; further members are facts of the code."""
 
     model_config = ConfigDict(extra="allow", frozen=True)

@@ -10,7 +10,7 @@ from app.base.problems import ADVISORIES, DECLARED
 from app.db import revision
 from app.web.callers import TheWorld
 from app.web.errors import STATUS
-from app.web.fields import Shape
+from app.web.fields import WireModel
 from app.web.problems import CodeNotFound
 from app.web.routing import Route, refuses
 from app.world import World
@@ -21,18 +21,18 @@ PATIENCE = 1.5
 router = APIRouter(route_class=Route, tags=["system"])
 
 
-class Alive(Shape):
+class Alive(WireModel):
     status: Literal["ok"] = "ok"
 
 
-class Migration(Shape):
+class Migration(WireModel):
     """The revision that the database is at, null if it does not answer or was never migrated; and the one this program wants."""
 
     database: str | None
     program: str
 
 
-class Readiness(Shape):
+class Readiness(WireModel):
     """`faults` says in words what is wrong; empty when ready."""
 
     status: Literal["ready", "not_ready"]
@@ -40,7 +40,7 @@ class Readiness(Shape):
     migration: Migration
 
 
-class CodePage(Shape):
+class CodePage(WireModel):
     code: str
     title: str
     status: int | None

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from app.base.problems import Kind, Malformed, Problem
 from app.db import dialect
-from app.db.database import Held, Session
+from app.db.database import PendingWrite, Transaction
 from app.db.pruning import prune
 from app.security.sealing import Place
 from app.web.callers import Caller, EndUser, caller_of, identity, subject
@@ -55,8 +55,8 @@ async def once(request: Request, answer: Answer) -> Response:
     world: World = request.app.state.world
     caller = await caller_of(request)  # a credential that died since is refused, not answered from the store
     slot = await _slot(world, request, caller)
-    async with world.db.lookup() as session:
-        kept = await _kept(world, session, slot)
+    async with world.db.query() as tx:
+        kept = await _kept(world, tx, slot)
     if kept is not None:
         if isinstance(caller, EndUser) and bytes(kept.body).strip():
             await subject(request, caller)
@@ -72,17 +72,17 @@ async def once(request: Request, answer: Answer) -> Response:
         return await _settle(world, held, slot, response)
 
 
-async def _settle(world: World, held: Held, slot: Slot, response: Response) -> Response:
+async def _settle(world: World, held: PendingWrite, slot: Slot, response: Response) -> Response:
     if held.session is None and response.status_code >= 300 and response.status_code not in _LASTING:
         return response
     try:
-        async with world.db.settle(held) as session:
-            if not await _keep(world, session, slot, response):
+        async with world.db.settle(held) as tx:
+            if not await _keep(world, tx, slot, response):
                 raise _Twin
     except _Twin:
         await held.stack.aclose()
-        async with world.db.lookup() as session:
-            first = await _kept(world, session, slot)
+        async with world.db.query() as tx:
+            first = await _kept(world, tx, slot)
         if first is None:
             raise IdempotencyInProgress(retry_after=1) from None
         return first
@@ -114,8 +114,8 @@ def _credential(body: bytes) -> str:
     return "\0".join(ascii(fields.get(name)) for name in _NAMES)
 
 
-async def _kept(world: World, session: Session, slot: Slot) -> Response | None:
-    row = (await session.execute(_find.where(KeptAnswer.slot == slot.id))).one_or_none()
+async def _kept(world: World, tx: Transaction, slot: Slot) -> Response | None:
+    row = (await tx.execute(_find.where(KeptAnswer.slot == slot.id))).one_or_none()
     if row is None or row.kept_until <= world.clock.now():
         return None
     if row.request != slot.request:
@@ -124,9 +124,9 @@ async def _kept(world: World, session: Session, slot: Slot) -> Response | None:
     return Response(told["body"], row.status, {**told["headers"], REPLAYED: "true"})
 
 
-async def _keep(world: World, session: Session, slot: Slot, response: Response) -> bool:
+async def _keep(world: World, tx: Transaction, slot: Slot, response: Response) -> bool:
     now = world.clock.now()
-    await session.execute(delete(KeptAnswer).where(KeptAnswer.slot == slot.id, KeptAnswer.kept_until <= now))
+    await tx.execute(delete(KeptAnswer).where(KeptAnswer.slot == slot.id, KeptAnswer.kept_until <= now))
     headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
     told = json.dumps({"body": bytes(response.body).decode(), "headers": headers}).encode()
     values = {
@@ -136,7 +136,7 @@ async def _keep(world: World, session: Session, slot: Slot, response: Response) 
         "answer": world.keys.sealer.seal(told, slot.place),
         "kept_until": now + KEPT,
     }
-    return await dialect.insert_once(session, KeptAnswer, values, unless=["slot"])
+    return await dialect.insert_once(tx, KeptAnswer, values, unless=["slot"])
 
 
 async def kept_answers(world: World) -> int:

@@ -46,7 +46,7 @@ Judgement = Callable[[bytes, int], Problem | None]
 """(a header's value, the largest body) to why the request cannot be taken."""
 
 
-class Knock(NamedTuple):
+class RequestHeaders(NamedTuple):
     """What the headers of a request say to the door."""
 
     request_id: str | None
@@ -54,7 +54,7 @@ class Knock(NamedTuple):
     body: bool
 
 
-class Door:
+class EdgeMiddleware:
     """Every request has an id: the caller's `X-Request-Id` if sane and no secret by its look, else a fresh one.
 
     A body larger than the setting is refused before it is read (or, without Content-Length, while it is), one that does not arrive in
@@ -138,7 +138,7 @@ def quiet(scope: Scope) -> bool:
 class Body:
     """The body on its way in, with an end in size and in time."""
 
-    def __init__(self, door: Door, receive: Receive) -> None:
+    def __init__(self, door: EdgeMiddleware, receive: Receive) -> None:
         self.door = door
         self.inner = receive
         self.octets = 0
@@ -178,7 +178,7 @@ def _doubtful(part: str) -> str:
     return str(masked(part)) if _SLUG.fullmatch(part) else MASK
 
 
-def _knock(scope: Scope, max_body: int, judged: Mapping[bytes, Judgement]) -> Knock:
+def _knock(scope: Scope, max_body: int, judged: Mapping[bytes, Judgement]) -> RequestHeaders:
     """The id, and why the body cannot be read as plain JSON. If it can, it is labelled so (no cookies anywhere, so this is safe)."""
     sent: bytes | None = None
     refused: Problem | None = None
@@ -194,7 +194,7 @@ def _knock(scope: Scope, max_body: int, judged: Mapping[bytes, Judgement]) -> Kn
             kept.append(header)
     if refused is None:
         scope["headers"] = [*kept, _JSON]
-    return Knock(_sane(sent), refused, body)
+    return RequestHeaders(_sane(sent), refused, body)
 
 
 def _sane(sent: bytes | None) -> str | None:

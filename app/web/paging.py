@@ -11,30 +11,32 @@ from fastapi import Query
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.base.problems import Malformed
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 
 
 @dataclass(frozen=True)
-class Window:
+class PageWindow:
     """Which part of a list is wanted."""
 
     limit: int
     cursor: str | None
 
 
-async def window(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[str | None, Query(max_length=200)] = None) -> Window:
-    return Window(limit, cursor)
+async def window(
+    limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[str | None, Query(max_length=200)] = None
+) -> PageWindow:
+    return PageWindow(limit, cursor)
 
 
 async def page(
-    session: Session, statement: AnySelect, key: InstrumentedAttribute[UUID], wanted: Window
+    tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], wanted: PageWindow
 ) -> tuple[Sequence[AnyRow], str | None]:
     """The rows of the window by descending `key` (a UUIDv7), and the cursor of the next one. Raises Malformed."""
     kind = key.class_.__tablename__
     if wanted.cursor is not None:
         statement = statement.where(key < _after(kind, wanted.cursor))
-    rows = (await session.execute(statement.order_by(key.desc()).limit(wanted.limit + 1))).all()
+    rows = (await tx.execute(statement.order_by(key.desc()).limit(wanted.limit + 1))).all()
     if len(rows) <= wanted.limit:
         return rows, None
     last = getattr(rows[wanted.limit - 1], key.key)

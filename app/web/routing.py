@@ -50,7 +50,7 @@ class Route(APIRoute):
         return handle
 
 
-class Signpost(BaseRoute):
+class StaticRoutes(BaseRoute):
     """The way to the routes whose path has no parameter: by name, instead of trying one pattern after another.
 
     They stay in the table behind it, for the API docs, and for the refusal of a wrong method.

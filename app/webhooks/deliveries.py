@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, Uuid, and_, literal, or_, select, update
 
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.events.kinds import TEST, wanted_by
 from app.events.models import Event
 from app.events.service import Actor, record
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.webhooks import ordering, rules, service
 from app.webhooks.models import State, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
@@ -37,68 +37,68 @@ class Past:
     types: Sequence[str] | None = None
 
 
-async def deliveries(world: World, endpoint_id: UUID, window: Window, state: State | None) -> tuple[Sequence[AnyRow], str | None]:
+async def deliveries(world: World, endpoint_id: UUID, window: PageWindow, state: State | None) -> tuple[Sequence[AnyRow], str | None]:
     """Those of newer events first. Raises WebhookNotFound."""
     wanted = _deliveries.where(WebhookDelivery.endpoint_id == endpoint_id)
     if state is not None:
         wanted = wanted.where(WebhookDelivery.state == state)
-    async with world.db.lookup() as session:
-        await service.one(session, endpoint_id)
-        return await page(session, wanted, WebhookDelivery.event_id, window)
+    async with world.db.query() as tx:
+        await service.one(tx, endpoint_id)
+        return await page(tx, wanted, WebhookDelivery.event_id, window)
 
 
 async def delivery(world: World, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    async with world.db.lookup() as session:
-        return await _one(session, endpoint_id, event_id)
+    async with world.db.query() as tx:
+        return await _one(tx, endpoint_id, event_id)
 
 
-async def _one(session: Session, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+async def _one(tx: Transaction, endpoint_id: UUID, event_id: UUID) -> AnyRow:
     named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
-    row = (await session.execute(_deliveries.where(*named))).one_or_none()
+    row = (await tx.execute(_deliveries.where(*named))).one_or_none()
     if row is None:
-        await service.one(session, endpoint_id)
+        await service.one(tx, endpoint_id)
         raise DeliveryNotFound
     return row
 
 
-async def again(world: World, by: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+async def again(world: World, actor: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
     """Make one delivery once more; one that waits for its next try has it now.
 
     Raises WebhookNotFound, DeliveryNotFound, WebhookDisabled.
     """
-    async with world.db.write() as session:
-        await _must_be_enabled(session, endpoint_id)
-        await _one(session, endpoint_id, event_id)
+    async with world.db.write() as tx:
+        await _must_be_enabled(tx, endpoint_id)
+        await _one(tx, endpoint_id, event_id)
         named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
-        await session.execute(update(WebhookDelivery).where(*named).values(ordering.anew()))
-        await ordering.led(session, endpoint_id, world.clock.now())
-        await service.resumed(session, endpoint_id)
-        await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), event=str(event_id))
-        return await _one(session, endpoint_id, event_id)
+        await tx.execute(update(WebhookDelivery).where(*named).values(ordering.anew()))
+        await ordering.led(tx, endpoint_id, world.clock.now())
+        await service.resumed(tx, endpoint_id)
+        await record(tx, world, "webhook.replayed", actor, ("webhook", endpoint_id), event=str(event_id))
+        return await _one(tx, endpoint_id, event_id)
 
 
-async def _must_be_enabled(session: Session, endpoint_id: UUID) -> AnyRow:
-    row = await service.one(session, endpoint_id)
+async def _must_be_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
+    row = await service.one(tx, endpoint_id)
     if row.disabled_at is not None:
         raise WebhookDisabled("Enable it first.")
     return row
 
 
-async def replay(world: World, by: Actor, endpoint_id: UUID, wanted: Past) -> tuple[int, AnyRow | None]:
+async def replay(world: World, actor: Actor, endpoint_id: UUID, wanted: Past) -> tuple[int, AnyRow | None]:
     """Make the deliveries of past events again, and those that were never made: the oldest thousand of what is wanted and of what the
     webhook listens to. (how many, behind which event to go on if there are more). Raises WebhookNotFound, WebhookDisabled.
     """
     now = world.clock.now()
-    async with world.db.write() as session:
-        endpoint = await _must_be_enabled(session, endpoint_id)
+    async with world.db.write() as tx:
+        endpoint = await _must_be_enabled(tx, endpoint_id)
         kinds = set(wanted_by(endpoint.types)) & set(wanted_by(wanted.types or endpoint.types)) - {TEST}
         fitting = (_from(wanted), Event.at < (wanted.until or now), Event.type.in_(sorted(kinds)))
         oldest = select(Event.id, Event.at).where(*fitting).order_by(Event.at, Event.id).limit(rules.REPLAYED + 1)
-        rows = (await session.execute(oldest)).all()
+        rows = (await tx.execute(oldest)).all()
         picked = rows[: rules.REPLAYED]
-        await _made_again(session, endpoint_id, [row.id for row in picked], now)
-        await service.resumed(session, endpoint_id)
-        await record(session, world, "webhook.replayed", by, ("webhook", endpoint_id), count=len(picked))
+        await _made_again(tx, endpoint_id, [row.id for row in picked], now)
+        await service.resumed(tx, endpoint_id)
+        await record(tx, world, "webhook.replayed", actor, ("webhook", endpoint_id), count=len(picked))
     return len(picked), picked[-1] if len(rows) > len(picked) else None
 
 
@@ -108,13 +108,13 @@ def _from(wanted: Past) -> ColumnElement[bool]:
     return or_(Event.at > wanted.since, and_(Event.at == wanted.since, Event.id > wanted.after))
 
 
-async def _made_again(session: Session, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
+async def _made_again(tx: Transaction, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
     there = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
-    await ordering.held(session, *there)
+    await ordering.held(tx, *there)
     missing = _made(endpoint_id, BEHIND).where(Event.id.in_(events))
-    await dialect.insert_missing(session, WebhookDelivery, COLUMNS, missing)
-    await session.execute(update(WebhookDelivery).where(*there).values(ordering.anew()))
-    await ordering.led(session, endpoint_id, now)
+    await dialect.insert_missing(tx, WebhookDelivery, COLUMNS, missing)
+    await tx.execute(update(WebhookDelivery).where(*there).values(ordering.anew()))
+    await ordering.led(tx, endpoint_id, now)
 
 
 def _made(endpoint_id: UUID, due: datetime, line: ColumnElement[UUID] = ordering.OF_EVENT) -> AnySelect:
@@ -123,15 +123,15 @@ def _made(endpoint_id: UUID, due: datetime, line: ColumnElement[UUID] = ordering
     return select(literal(endpoint_id, Uuid()), Event.id, line, pending, nothing, nothing, Event.at, literal(due, UtcDateTime()))
 
 
-async def test(world: World, by: Actor, endpoint_id: UUID) -> AnyRow:
+async def test(world: World, actor: Actor, endpoint_id: UUID) -> AnyRow:
     """Tell the endpoint, and nobody else, a `webhook.test`, whatever types it wants. It is tried once and stands in a line of its own.
 
     Raises WebhookNotFound, WebhookDisabled.
     """
-    async with world.db.write() as session:
-        await _must_be_enabled(session, endpoint_id)
-        await service.resumed(session, endpoint_id)
-        event_id = await record(session, world, TEST, by, ("webhook", endpoint_id))
+    async with world.db.write() as tx:
+        await _must_be_enabled(tx, endpoint_id)
+        await service.resumed(tx, endpoint_id)
+        event_id = await record(tx, world, TEST, actor, ("webhook", endpoint_id))
         made = _made(endpoint_id, world.clock.now(), table(Event).c.id).where(Event.id == event_id)
-        await dialect.insert_missing(session, WebhookDelivery, COLUMNS, made)
-        return await _one(session, endpoint_id, event_id)
+        await dialect.insert_missing(tx, WebhookDelivery, COLUMNS, made)
+        return await _one(tx, endpoint_id, event_id)

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, case, func, literal_column, select, update
 from sqlalchemy.orm import aliased
 
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.models import Event
 from app.webhooks.models import State, WebhookDelivery
@@ -33,22 +33,22 @@ FIRST: ColumnElement[bool] = WebhookDelivery.event_id == _first(WebhookDelivery.
 """Of a delivery that is pending: whether none of its line is before it."""
 
 
-async def moved_up(session: Session, row: AnyRow, now: datetime) -> None:
+async def moved_up(tx: Transaction, row: AnyRow, now: datetime) -> None:
     """A step, after this one is pending no more: the next in its line is due."""
     first = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == _first(row.endpoint_id, row.subject_id))
-    await session.execute(update(WebhookDelivery).where(*first).values(due_at=now))
+    await tx.execute(update(WebhookDelivery).where(*first).values(due_at=now))
 
 
-async def led(session: Session, endpoint_id: UUID, now: datetime) -> None:
+async def led(tx: Transaction, endpoint_id: UUID, now: datetime) -> None:
     """A step, after deliveries were put into lines: whichever is first there is due."""
     behind = (WebhookDelivery.endpoint_id == endpoint_id, PENDING, WebhookDelivery.due_at == BEHIND)
-    await session.execute(update(WebhookDelivery).where(*behind, FIRST).values(due_at=now))
+    await tx.execute(update(WebhookDelivery).where(*behind, FIRST).values(due_at=now))
 
 
-async def held(session: Session, *which: ColumnElement[bool]) -> None:
+async def held(tx: Transaction, *which: ColumnElement[bool]) -> None:
     """A step: hold deliveries in the order of their events, as everybody does who changes several, so that two never wait in a circle."""
     rows = select(WebhookDelivery.event_id).where(and_(*which)).order_by(WebhookDelivery.event_id).with_for_update()
-    await session.execute(select(func.count()).select_from(rows.subquery()))  # there may be many thousand, and nobody reads them
+    await tx.execute(select(func.count()).select_from(rows.subquery()))  # there may be many thousand, and nobody reads them
 
 
 def anew() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
 from app.events.kinds import known
-from app.web.fields import DurationText, Flag, Instant, InstantIn, Line, Shape, absent, clean
+from app.web.fields import DurationText, Flag, Instant, InstantIn, Line, WireModel, absent, clean
 from app.webhooks.rules import BEHIND
 
 StateName = Literal["pending", "delivered", "failed"]
@@ -25,20 +25,20 @@ EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license
 EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=100)]
 
 
-class WebhookIn(Shape):
+class WebhookIn(WireModel):
     url: TargetUrl
     types: EventTypes
     description: Line | None = None
 
 
-class WebhookPatch(Shape):
+class WebhookPatch(WireModel):
     url: TargetUrl = absent()
     types: EventTypes = absent()
     description: Line | None = None
     enabled: Flag = absent()
 
 
-class WebhookOut(Shape):
+class WebhookOut(WireModel):
     """`disabled_reason`: `operator`, `gone` (it answered 410) or `failing` (for days). `failing_since`: since when nothing succeeded.
 
     `resume_at`: until when the receiver wants to be left alone (`Retry-After`); a replay or a test ends that.
@@ -72,13 +72,13 @@ class WebhookMade(WebhookOut):
         return cls(**WebhookOut.told(row).model_dump(), **more)
 
 
-class RotateIn(Shape):
+class RotateIn(WireModel):
     """`overlap`: for how long the secret of before signs beside the new one, 30 days at most; null: not at all (it leaked)."""
 
     overlap: DurationText | None = "PT24H"
 
 
-class DeliveryOut(Shape):
+class DeliveryOut(WireModel):
     """`id` is the event's, and the `webhook-id` that the receiver saw. `next_attempt_at` is null while another of its subject is before it.
     `last_*`: how the latest attempt went."""
 
@@ -101,7 +101,7 @@ class DeliveryOut(Shape):
         return cls(**renamed, **{name: getattr(row, name) for name in cls.model_fields if name not in renamed})
 
 
-class ReplayIn(Shape):
+class ReplayIn(WireModel):
     """`since <= at < until`; without `until`, until now; without `types`, all that the webhook listens to. `after`: the `next_after` of
     the call before."""
 
@@ -111,7 +111,7 @@ class ReplayIn(Shape):
     types: EventTypes | None = None
 
 
-class ReplayOut(Shape):
+class ReplayOut(WireModel):
     """`next_since` and `next_after`: the `since` and `after` to go on with, where there were more than one call replays."""
 
     replayed: int

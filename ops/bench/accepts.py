@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import Act, Hand, Recorded
 from app.agreements.models import AgreementEvent, AgreementEventContext, AgreementVersion, EventType
-from app.agreements.obligations import Duty
+from app.agreements.obligations import Obligation
 from app.agreements.rules import digest
 from app.db.base import table
 from app.db.types import AnyRow
@@ -67,26 +67,26 @@ class Accepts:
             yield Act(user, EventType.ACCEPTED, now, self.about, Actor("user", user), Hand(by, self.origin), claims={"dwell_ms": 1})
 
     async def chained(self, act: Act) -> None:
-        async with self.world.db.write() as session:
-            head = await chain.hold(session, act.user_id)
-            event = await chain.append(session, self.world, self.keys, head, act)
-            await self._after(session, act, event)
+        async with self.world.db.write() as tx:
+            head = await chain.hold(tx, act.user_id)
+            event = await chain.append(tx, self.world, self.keys, head, act)
+            await self._after(tx, act, event)
 
     async def unchained(self, act: Act) -> None:
         """No lock, no place in a chain: `seq` is whatever is free, `prev` is left out."""
         event_id, salt = self.world.entropy.identifier(), self.world.entropy.octets(chain.SALT_OCTETS)
         receipt = self.keys.sign(TYP, {**self.template, "jti": str(event_id), "sub": str(act.user_id)})
-        async with self.world.db.write() as session:
+        async with self.world.db.write() as tx:
             place = {"id": event_id, "user_id": act.user_id, "seq": -next(self.numbers), "at": act.at, "actor_id": act.user_id}
             about = {name: getattr(self.about, name) for name in ("document_id", "version_id", "ordinal", "text_id")}
             signed = {"receipt": receipt, "receipt_sha256": digest(receipt), "amr": "pwd otp mfa", "actor_type": "user"}
-            await session.execute(insert(table(AgreementEvent)).values({**place, **about, **signed, "type": act.type}))
+            await tx.execute(insert(table(AgreementEvent)).values({**place, **about, **signed, "type": act.type}))
             context = {"event_id": event_id, "ip": self.origin.ip, "user_agent": self.origin.user_agent, "salt": salt}
-            await session.execute(insert(table(AgreementEventContext)).values({**context, "session_id": act.user_id}))
-            await self._after(session, act, Recorded(event_id, act.type, act.at, self.about.ordinal, receipt))
+            await tx.execute(insert(table(AgreementEventContext)).values({**context, "session_id": act.user_id}))
+            await self._after(tx, act, Recorded(event_id, act.type, act.at, self.about.ordinal, receipt))
 
     async def _after(self, session: Any, act: Act, event: Recorded) -> None:
-        await chain.project(session, Duty(self.about.document_id, 0, 0, ()), act, event)
+        await chain.project(session, Obligation(self.about.document_id, 0, 0, ()), act, event)
         about = ("agreement", self.about.document_id)
         await record(session, self.world, "agreement.accepted", act.actor, about, act.user_id, ordinal=1, receipt=str(event.id))
 
@@ -119,14 +119,14 @@ async def _ready(world: World, on: Stage) -> Accepts:
     users = [world.entropy.identifier() for _ in range(USERS)]
     same = {"status": Status.ACTIVE, "metadata": {}, "created_at": now}
     rows = [{**same, "id": it, "email": f"{it}@example.com", "email_folded": f"{it}@example.com"} for it in users]
-    async with world.db.write() as session:
-        await session.execute(insert(table(User)), rows)
-        about = (await session.execute(chain.WHOLE.where(AgreementVersion.document_id == UUID(found["id"])))).one()
+    async with world.db.write() as tx:
+        await tx.execute(insert(table(User)), rows)
+        about = (await tx.execute(chain.WHOLE.where(AgreementVersion.document_id == UUID(found["id"])))).one()
     accepts = Accepts(world, await signer(world), about, users)
     for _, act in zip(users, accepts.acts(), strict=False):
         await accepts.chained(act)
-    async with world.db.lookup() as session:
-        receipt = (await session.execute(select(AgreementEvent.receipt).where(AgreementEvent.user_id == users[0]))).scalar_one()
+    async with world.db.query() as tx:
+        receipt = (await tx.execute(select(AgreementEvent.receipt).where(AgreementEvent.user_id == users[0]))).scalar_one()
     accepts.template = {name: value for name, value in accepts.keys.read(TYP, receipt).items() if name not in {"seq", "prev"}}
     return accepts
 

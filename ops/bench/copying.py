@@ -25,19 +25,19 @@ async def licenses(world: World, policy_id: UUID, size: int) -> Sequence[License
     """That many licenses of the policy; those whose key is known, in the order of the table and spread over the whole of it."""
     known: list[Licensed] = []
     now = world.clock.now()
-    async with world.db.lookup() as session:
-        raw = await session.get_raw_connection()
+    async with world.db.query() as tx:
+        raw = await tx.get_raw_connection()
         driver = raw.driver_connection
         # The rows fit each other as they are made; asking for each parent would take longer than the copy.
-        await session.exec_driver_sql("SET session_replication_role = replica")
+        await tx.exec_driver_sql("SET session_replication_role = replica")
         for start in range(0, size, PART):
             pairs = list(_pairs(world, policy_id, now, range(start, min(start + PART, size)), max(1, size // KNOWN), known))
             await _copy(driver, License, LICENSE, [grant for grant, _ in pairs])
             await _copy(driver, Activation, SEAT, [seat for _, seat in pairs])
-        await session.exec_driver_sql("RESET session_replication_role")
-        await session.exec_driver_sql("VACUUM ANALYZE")
-        await session.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")  # it would write while others are watched for writing
-        await session.exec_driver_sql("SELECT pg_reload_conf()")
+        await tx.exec_driver_sql("RESET session_replication_role")
+        await tx.exec_driver_sql("VACUUM ANALYZE")
+        await tx.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")  # it would write while others are watched for writing
+        await tx.exec_driver_sql("SELECT pg_reload_conf()")
     return known
 
 

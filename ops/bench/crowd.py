@@ -126,5 +126,5 @@ def _factor(world: World, user_id: UUID, kind: FactorKind, factor_id: UUID, **mo
 
 
 async def _put(world: World, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-    async with world.db.write() as session:
-        await session.execute(insert(table(model)), list(rows))
+    async with world.db.write() as tx:
+        await tx.execute(insert(table(model)), list(rows))

@@ -75,15 +75,15 @@ async def _filled(world: World, port: int) -> str:
             given = await Given.with_root_key(client, world, TurnedClock(world.clock.now()))
             await making.in_force(given)
         keys, now = await signer(world), world.clock.now()
-        async with world.db.lookup() as session:
-            text = (await session.execute(select(AgreementText.id, AgreementText.version_id))).one()
-            document = UUID(str((await session.exec_driver_sql("SELECT id FROM agreement_documents")).scalar_one()))
-            raw = await session.get_raw_connection()
-            await session.exec_driver_sql("SET session_replication_role = replica")  # the rows fit each other as they are made
+        async with world.db.query() as tx:
+            text = (await tx.execute(select(AgreementText.id, AgreementText.version_id))).one()
+            document = UUID(str((await tx.exec_driver_sql("SELECT id FROM agreement_documents")).scalar_one()))
+            raw = await tx.get_raw_connection()
+            await tx.exec_driver_sql("SET session_replication_role = replica")  # the rows fit each other as they are made
             for start in range(0, SIZE, PART):
                 await _copy(raw.driver_connection, world, keys, (start, document, text, now))
-            await session.exec_driver_sql("RESET session_replication_role")
-            await session.exec_driver_sql("VACUUM ANALYZE")
+            await tx.exec_driver_sql("RESET session_replication_role")
+            await tx.exec_driver_sql("VACUUM ANALYZE")
         return given.root["Authorization"].removeprefix("Bearer ")
     finally:
         await world.db.close()

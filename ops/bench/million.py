@@ -114,8 +114,8 @@ async def _next_transaction(settings: Settings) -> int:
     """The next transaction's number. Only one that writes takes a number, so the difference tells how many wrote, whoever they were."""
     db = Database.open(settings.database_url, 1)
     try:
-        async with db.lookup() as session:
-            told = await session.exec_driver_sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        async with db.query() as tx:
+            told = await tx.exec_driver_sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
             return int(told.scalar_one())
     finally:
         await db.close()

@@ -64,8 +64,8 @@ async def _seeded(world: World, given: Given, more: dict[str, Any]) -> Seeded:
     holders = [await _holder(given, policy, terms) for _ in range(PEOPLE)]
     members = await crowd.members(world, MEMBERS)
     plain = await given.person()
-    async with world.db.lookup() as session:
-        await session.exec_driver_sql("VACUUM ANALYZE")
+    async with world.db.query() as tx:
+        await tx.exec_driver_sql("VACUUM ANALYZE")
     return Seeded(str(product["code"]), licenses[:CHECKED], licenses[CHECKED:], holders, members, plain.email)
 
 

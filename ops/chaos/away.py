@@ -71,8 +71,8 @@ async def clocks() -> AsyncIterator[Line]:
 
 async def _set_back(on: Stage, off: Path) -> None:
     day_ago = on.given.clock.now() - timedelta(days=1)
-    async with on.given.world.db.write() as session:
-        await session.execute(update(License).values(starts_at=day_ago))
+    async with on.given.world.db.write() as tx:
+        await tx.execute(update(License).values(starts_at=day_ago))
     await asyncio.to_thread(off.write_text, str(-BACK), encoding="ascii")
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from app.access.rules import Facts, SessionFacts
 from app.agreements.models import ChangeClass, Kind
-from app.agreements.obligations import Compliance, Duty, Version, compliance
+from app.agreements.obligations import Compliance, Obligation, Version, compliance
 from app.catalog.models import Requirement
-from app.licenses.rules import Asked, Seat, Standing
+from app.licenses.rules import Asked, LicenseFacts, Seat
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -20,14 +20,14 @@ SESSION = SessionFacts(
     alive=True, active=True, email_verified=True, has_second_factor=True, second_factor_at=NOW, expires_at=NOW + 30 * DAY,
     has_passkey=True, passkey_at=NOW,
 )  # fmt: skip
-LICENSE = Standing(
+LICENSE = LicenseFacts(
     license_id=UUID(int=1), product="studio", starts_at=NOW - HOUR, expires_at=None, grace_until=None, suspended_at=None, revoked_at=None,
     seat_by="device", max_seats=3, lease=None, max_users=None, features={"export": True}, requires=(), self_service=False, seats_used=1,
     assigned=True, seat=Seat(UUID(int=2), "laptop", None, None),
 )  # fmt: skip
 ALL = [item.value for item in Requirement]
 FIRST = Version(UUID(int=4), 1, ChangeClass.MATERIAL, NOW - HOUR, None)
-DUTY = Duty(UUID(int=3), 1, 0, (), since=NOW - HOUR)
+DUTY = Obligation(UUID(int=3), 1, 0, (), since=NOW - HOUR)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Story:
     """What the rows say, from which the facts of any moment follow."""
 
     facts: Facts
-    duties: tuple[Duty, ...]
+    duties: tuple[Obligation, ...]
 
     def at(self, now: datetime) -> Facts:
         return replace(self.facts, agreements=self.agreements(now))
@@ -54,7 +54,7 @@ SESSIONS = st.builds(
 SEATS = st.builds(Seat, st.just(UUID(int=2)), st.sampled_from(["laptop", "phone"]), st.none() | AHEAD | PAST, st.sampled_from([None, NOW]))
 
 
-def _license(starts: timedelta, lasting: timedelta | None, grace: timedelta | None, lease: str | None, given: Standing) -> Standing:
+def _license(starts: timedelta, lasting: timedelta | None, grace: timedelta | None, lease: str | None, given: LicenseFacts) -> LicenseFacts:
     start = NOW + starts
     end = start + lasting if lasting else None
     return replace(given, starts_at=start, expires_at=end, grace_until=end + grace if end and grace else None, lease=lease)
@@ -74,7 +74,7 @@ VERSIONS = st.tuples(
     st.sampled_from([NOW - HOUR, NOW, NOW + HOUR]), st.sampled_from(sorted(ChangeClass)), st.sampled_from([None, 2 * HOUR, 15 * DAY])
 ).map(lambda it: Version(UUID(int=5), 2, it[1], it[0], it[0] + it[2] if it[2] else None))
 DUTIES = st.builds(
-    lambda accepted, declined, first, later, kind: Duty(
+    lambda accepted, declined, first, later, kind: Obligation(
         UUID(int=3), accepted, declined, tuple(it for it in (first, later) if it is not None and it.ordinal > accepted), 0, False, kind,
         since=NOW - HOUR,
     ),

@@ -8,16 +8,16 @@ import pytest
 from sqlalchemy import event
 
 from app.db.database import Database
-from app.db.fast_reads import Lane
+from app.db.fast_reads import FastReads
 
 
 @contextmanager
 def seen(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The text of every statement within the block: those of the fast lane, and those of SQLAlchemy's own way."""
     texts: list[str] = []
-    found = Lane._found
+    found = FastReads._found
 
-    async def told(lane: Lane, kept: Any, statement: Any, parameters: Any) -> Any:
+    async def told(lane: FastReads, kept: Any, statement: Any, parameters: Any) -> Any:
         texts.append(str(statement))
         return await found(lane, kept, statement, parameters)
 
@@ -26,7 +26,7 @@ def seen(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
 
     engines = {database.reader.sync_engine, database.writer.sync_engine}
     with monkeypatch.context() as patched:
-        patched.setattr(Lane, "_found", told)
+        patched.setattr(FastReads, "_found", told)
         for engine in engines:
             event.listen(engine, "before_cursor_execute", executed)
         try:

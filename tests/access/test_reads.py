@@ -10,7 +10,7 @@ from sqlalchemy import update
 from app.base.clock import Clock
 from app.catalog.models import Policy
 from app.db.base import table
-from app.db.fast_reads import Lane
+from app.db.fast_reads import FastReads
 from tests.access.statements import seen
 from tests.access.test_decision import HERE, allowed, codes
 from tests.agreements import making
@@ -125,8 +125,8 @@ async def test_an_error_inside_is_no_answer(given: Given, app: FastAPI) -> None:
     license_ = await given.license()
     ask = {"product": license_["product"], "license_key": license_["key"]}
     assert (await given.client.post("/v1/access", json=ask)).json()["allow"]
-    async with given.world.db.write() as session:
-        await session.execute(update(table(Policy)).values(requires=["retina"]))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(table(Policy)).values(requires=["retina"]))
     problem(await given.client.post("/v1/access", json=ask), 500, "internal_error")
     app.state.world = replace(given.world, clock=cast("Clock", None))
     problem(await given.client.post("/v1/access", json=ask), 500, "internal_error")
@@ -138,17 +138,17 @@ async def test_both_reads_are_of_one_moment(given: Given, monkeypatch: pytest.Mo
     license_ = await given.license(await given.policy(product))
     person = await given.logged_in()
     await given.post(f"/v1/licenses/{license_['id']}/suspend")
-    found = Lane._found
+    found = FastReads._found
 
-    async def between(lane: Lane, kept: Any, statement: Any, parameters: Any) -> Any:
+    async def between(lane: FastReads, kept: Any, statement: Any, parameters: Any) -> Any:
         rows = await found(lane, kept, statement, parameters)
         if "sessions" in str(statement) and "agreement_documents" in str(statement):
-            monkeypatch.setattr(Lane, "_found", found)
+            monkeypatch.setattr(FastReads, "_found", found)
             given.expect(await given.client.post("/v1/logout", headers=person.auth))
             await given.post(f"/v1/licenses/{license_['id']}/reinstate")
         return rows
 
-    monkeypatch.setattr(Lane, "_found", between)
+    monkeypatch.setattr(FastReads, "_found", between)
     told = await given.access(product["code"], person, license_key=license_["key"])
     assert codes(told) == ["license_suspended"]
     assert codes(await given.access(product["code"], person, license_key=license_["key"])) == ["login_required"]

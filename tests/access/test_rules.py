@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from app.access import rules
 from app.access.rules import Decision, Facts
-from app.agreements.obligations import NOTHING_OWED, Compliance, Standpoint
+from app.agreements.obligations import NOTHING_OWED, Compliance, DocumentOrdinal
 from app.catalog.models import Requirement
 from app.licenses.rules import LEASE_ENDING, Asked
 from tests.access.facts import ALL, DAY, HOUR, LASTING, LICENSE, NOW, SESSION, STORIES, Story
 
 TICK = timedelta(milliseconds=1)
-OWED = Compliance(False, declined=False, outstanding=(Standpoint(LICENSE.license_id, 1),), accepted=(), warnings=(), valid_until=None)
+OWED = Compliance(False, declined=False, outstanding=(DocumentOrdinal(LICENSE.license_id, 1),), accepted=(), warnings=(), valid_until=None)
 MET = Facts(ALL, SESSION, LASTING, LICENSE, license_named=True, asked=Asked("laptop", [], True), agreements=NOTHING_OWED)
 ORDER = [
     "user_disabled", "login_required", "email_unverified", "second_factor_required", "passkey_required", "license_not_found",

@@ -51,15 +51,15 @@ async def region(given: Given, person: Person, wanted: str | None) -> None:
 
 async def events(given: Given, person: Person) -> list[str]:
     """What the end user did, in the order of the chain."""
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         wanted = select(AgreementEvent.type).where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq)
-        return [str(word) for word in (await session.scalars(wanted)).all()]
+        return [str(word) for word in (await tx.scalars(wanted)).all()]
 
 
 async def count(given: Given) -> int:
     """All events of everybody."""
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(AgreementEvent)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(AgreementEvent)) or 0)
 
 
 async def last(given: Given, person: Person) -> Told:

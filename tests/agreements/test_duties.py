@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.agreements import obligations
 from app.agreements.models import EventType, Kind
-from app.agreements.obligations import Compliance, Duty, Standing, Version, applicable, reach
+from app.agreements.obligations import Compliance, Obligation, UserObligations, Version, applicable, reach
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 GROUPS = {"EU": frozenset({"DE", "FR"}), "NA": frozenset({"CA", "US"})}
@@ -27,9 +27,9 @@ def version(ordinal: int, change_class: str = "material", at: float = -100, grac
     return Version(UUID(int=ordinal), ordinal, change_class, day(at), None if grace is None else day(grace))
 
 
-def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula", region: str = "001", notified: int = 0) -> Duty:
+def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula", region: str = "001", notified: int = 0) -> Obligation:
     since = min((it.effective_at for it in versions), default=None)
-    return Duty(UUID(int=number), accepted, 0, versions, notified, withdrawn=False, kind=kind, region=region, since=since)
+    return Obligation(UUID(int=number), accepted, 0, versions, notified, withdrawn=False, kind=kind, region=region, since=since)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
     drafts = duty(1, region="CA")
     world = duty(2, version(1))
     assert world in applicable([drafts, world], reach("CA", GROUPS), NOW)
-    assert not Standing((drafts, world), reach("CA", GROUPS)).compliance(NOW).compliant
+    assert not UserObligations((drafts, world), reach("CA", GROUPS)).compliance(NOW).compliant
 
 
 def test_r22_withdrawn_and_owed_is_told_as_such() -> None:
@@ -91,7 +91,7 @@ def test_r24_a_note_changes_nothing() -> None:
         (duty(1, version(1), version(2), accepted=1), 2, False),
     ],
 )
-def test_r11_which_showing_is_recorded(it: Duty, shown: int, tells: bool) -> None:
+def test_r11_which_showing_is_recorded(it: Obligation, shown: int, tells: bool) -> None:
     """R11: news, once; what lies ahead only when nothing in force is passed over."""
     assert it.tells(it.versions[shown - 1], NOW) is tells
 
@@ -108,10 +108,10 @@ def histories(draw: st.DrawFn) -> tuple[Version, ...]:
 
 
 @st.composite
-def products(draw: st.DrawFn) -> Standing:
+def products(draw: st.DrawFn) -> UserObligations:
     """All agreements of a product, at most one for each kind and region, with an end user who did this and that."""
     places = draw(st.lists(st.tuples(st.sampled_from([*Kind]), st.sampled_from(REGIONS)), unique=True, max_size=5))
-    made: list[Duty] = []
+    made: list[Obligation] = []
     for number, (kind, region) in enumerate(places, 1):
         it = duty(number, *draw(histories() | st.just(())), kind=kind, region=region)
         last = len(it.versions)
@@ -119,7 +119,7 @@ def products(draw: st.DrawFn) -> Standing:
             accepted, declined = draw(st.integers(0, last)), draw(st.integers(0, last))
             it = replace(it, accepted=accepted, declined=declined, withdrawn=not accepted and draw(st.booleans()))
         made.append(replace(it, notified=draw(st.integers(0, last))))
-    return Standing(tuple(made), reach(draw(st.sampled_from([None, "CA-QC", "CA", "US"])), GROUPS))
+    return UserObligations(tuple(made), reach(draw(st.sampled_from([None, "CA-QC", "CA", "US"])), GROUPS))
 
 
 AT = st.integers(-40, 40)
@@ -132,8 +132,8 @@ def until(found: Compliance) -> Sequence[datetime]:
 
 
 @given(products(), AT)
-@example(Standing((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), reach("CA", GROUPS)), 0)
-def test_r20_the_answer_stays_until_its_boundary(product: Standing, at: int) -> None:
+@example(UserObligations((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), reach("CA", GROUPS)), 0)
+def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: int) -> None:
     """R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
     found = product.compliance(day(at))
     assert found.valid_until is None or found.valid_until > day(at)
@@ -143,7 +143,7 @@ def test_r20_the_answer_stays_until_its_boundary(product: Standing, at: int) -> 
 
 
 @given(products(), AT)
-def test_r20_without_a_boundary_nothing_ever_changes(product: Standing, at: int) -> None:
+def test_r20_without_a_boundary_nothing_ever_changes(product: UserObligations, at: int) -> None:
     """R20: and following boundary after boundary, one reaches the end of all of it."""
     moment, steps = day(at), 0
     while (ahead := product.compliance(moment).valid_until) is not None:
@@ -153,7 +153,7 @@ def test_r20_without_a_boundary_nothing_ever_changes(product: Standing, at: int)
 
 
 @given(products(), AT, st.data())
-def test_accepting_never_turns_a_yes_into_a_no(product: Standing, at: int, data: st.DataObject) -> None:
+def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int, data: st.DataObject) -> None:
     """R8, R12: an acceptance more, of whichever version and region, only helps; and so does having seen a notice."""
     now = day(at)
     before = product.compliance(now)
@@ -168,7 +168,7 @@ def test_accepting_never_turns_a_yes_into_a_no(product: Standing, at: int, data:
 
 
 @given(products(), AT)
-def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: Standing, at: int) -> None:
+def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserObligations, at: int) -> None:
     """R21, R22."""
     now = day(at)
     for it in product.duties:
@@ -178,7 +178,7 @@ def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: Standing,
 
 
 @given(products(), AT)
-def test_r12_one_of_each_kind_in_force(product: Standing, at: int) -> None:
+def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> None:
     """R12: of each kind at most one that is in force, and nothing nearer to the user is."""
     now = day(at)
     chosen = applicable(product.duties, product.places, now)
@@ -191,7 +191,7 @@ def test_r12_one_of_each_kind_in_force(product: Standing, at: int) -> None:
 
 
 @given(products(), AT)
-def test_r11_a_notice_stands_in_nobodys_way(product: Standing, at: int) -> None:
+def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -> None:
     """R11: the verdict is the same as if there were no notices at all."""
     only = replace(product, duties=tuple(it for it in product.duties if it.kind != Kind.NOTICE))
     found, without = product.compliance(day(at)), only.compliance(day(at))
@@ -199,7 +199,7 @@ def test_r11_a_notice_stands_in_nobodys_way(product: Standing, at: int) -> None:
 
 
 @given(products(), AT)
-def test_the_versions_that_were_met_do_not_matter(product: Standing, at: int) -> None:
+def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: int) -> None:
     """R8: so that the statement may leave them out."""
     thin = replace(
         product, duties=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.duties)
@@ -208,7 +208,7 @@ def test_the_versions_that_were_met_do_not_matter(product: Standing, at: int) ->
 
 
 @given(products(), AT)
-def test_r11_after_it_was_shown_nothing_is_news(product: Standing, at: int) -> None:
+def test_r11_after_it_was_shown_nothing_is_news(product: UserObligations, at: int) -> None:
     """R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
     now = day(at)
     for it in product.duties:

@@ -40,14 +40,14 @@ async def test_the_database_grades_alike(given: Given) -> None:
     person = await given.logged_in()
     await making.accepted(given, person, found)
     cases = list(product(EventType, (*AMR, None), FALLBACKS))
-    async with given.world.db.write() as session:
-        made = (await session.execute(select(*table(AgreementEvent).columns))).one()._mapping
+    async with given.world.db.write() as tx:
+        made = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
         rows = [
             {**made, "id": given.world.entropy.identifier(), "seq": 2 + place, "presentation_id": None, "type": type_}
             | {"amr": None if amr is None else " ".join(amr), "fallback": fallback}
             for place, (type_, amr, fallback) in enumerate(cases)
         ]
-        await session.execute(insert(table(AgreementEvent)), rows)
-    async with given.world.db.lookup() as session:
-        told = (await session.scalars(select(GRADE).where(AgreementEvent.seq > 1).order_by(AgreementEvent.seq))).all()
+        await tx.execute(insert(table(AgreementEvent)), rows)
+    async with given.world.db.query() as tx:
+        told = (await tx.scalars(select(GRADE).where(AgreementEvent.seq > 1).order_by(AgreementEvent.seq))).all()
     assert list(told) == [grade(type_, amr or (), fallback) for type_, amr, fallback in cases]

@@ -22,8 +22,8 @@ Made = TypeVar("Made")
 
 
 async def count(given: Given, model: Any) -> int:
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(model)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(model)) or 0)
 
 
 async def hold(given: Given, person: Person, *, held: bool) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.agreements import obligations, rules
 from app.agreements.models import EventType
-from app.agreements.obligations import Duty, Version
+from app.agreements.obligations import Obligation, Version
 from app.agreements.rules import Draft
 from app.base.problems import Fact
 
@@ -26,11 +26,11 @@ def version(ordinal: int, change_class: str = "material", at: float = -100, grac
     return Version(UUID(int=ordinal), ordinal, change_class, day(at), None if grace is None else day(grace))
 
 
-def duty(accepted: int, *versions: Version, declined: int = 0) -> Duty:
-    return Duty(DOCUMENT, accepted, declined, versions)
+def duty(accepted: int, *versions: Version, declined: int = 0) -> Obligation:
+    return Obligation(DOCUMENT, accepted, declined, versions)
 
 
-def codes(*several: Duty, now: datetime = NOW) -> list[str]:
+def codes(*several: Obligation, now: datetime = NOW) -> list[str]:
     return [advice.code for advice in obligations.compliance(several, now).warnings]
 
 
@@ -133,7 +133,7 @@ def test_r11_facts() -> None:
         (duty(0, version(1, at=1), declined=1), False, "not_required"),
     ],
 )
-def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Duty, declined: bool, status: str) -> None:
+def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Obligation, declined: bool, status: str) -> None:
     """R21: it undoes no acceptance; it is told where nothing else allows, and only of the version that is required."""
     assert obligations.compliance([it], NOW).declined is declined
     assert it.status(NOW) == status
@@ -141,7 +141,7 @@ def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Duty, declined: boo
 
 def test_several_documents() -> None:
     """All of a product's agreements must be met; what one of them allows, another may not."""
-    other = Duty(UUID(int=2), 0, 0, (version(7, at=-1),))
+    other = Obligation(UUID(int=2), 0, 0, (version(7, at=-1),))
     found = obligations.compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
     assert not found.compliant
     assert found.outstanding == ((DOCUMENT, 2), (UUID(int=2), 7))

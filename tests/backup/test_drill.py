@@ -69,8 +69,8 @@ async def command(url: str, *arguments: str, **environ: str) -> tuple[int, str]:
 
 
 async def customers(world: World) -> int:
-    async with world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(Customer)) or 0)
+    async with world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(Customer)) or 0)
 
 
 @asynccontextmanager

@@ -40,9 +40,9 @@ async def sessions(given: Given, person: Person) -> int:
 async def looked_at(given: Given, person: Person, factor: str) -> int:
     """How many wrong answers were judged, as the events tell it."""
     wrong = (Event.type == "login.failed", Event.user_id == UUID(person.id), Event.data["factor"].as_string() == factor)
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         counted = select(func.count()).where(*wrong, Event.data["reason"].as_string() == "wrong")
-        return int(await session.scalar(counted) or 0)
+        return int(await tx.scalar(counted) or 0)
 
 
 async def one_totp_code(given: Given, clients: Clients) -> None:
@@ -142,8 +142,8 @@ async def unspent(given: Given, person: Person) -> int:
     """Refresh tokens of the person's session that the chain would still take."""
     session_id = (await given.post("/v1/introspect", {"token": person.token}))["sid"]
     good = (RefreshToken.session_id == UUID(session_id), RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None))
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).where(*good)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).where(*good)) or 0)
 
 
 @dataclass

@@ -159,5 +159,5 @@ async def lapse(given: Given, clients: Clients, lease: str, near: Callable[[date
 async def living_past(given: Given, license_: Body, moment: datetime) -> int:
     c = Activation
     seats = select(func.count()).where(c.license_id == UUID(license_["id"]), c.released_at.is_(None), c.lease_expires_at > moment)
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(seats) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(seats) or 0)

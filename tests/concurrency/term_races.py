@@ -100,8 +100,8 @@ async def kinds_alive(given: Given, license_: Body) -> Counter[bool]:
     """How many seats that are not released are a device's (True), and how many a process's."""
     seats = select(Activation.user_key, func.count()).where(Activation.license_id == UUID(license_["id"]), Activation.released_at.is_(None))
     told_: Counter[bool] = Counter()
-    async with given.world.db.lookup() as session:
-        for user_key, count in await session.execute(seats.group_by(Activation.user_key)):
+    async with given.world.db.query() as tx:
+        for user_key, count in await tx.execute(seats.group_by(Activation.user_key)):
             told_[user_key == ""] += count
     return told_
 

@@ -61,8 +61,8 @@ async def test_r23_a_lapsing_seat_is_renewed_or_taken_over_and_never_both(given:
 async def happened(given: Given, license_: Body) -> list[str]:
     """What happened to the license, in the order of its lock: identifiers of one process rise strictly."""
     about = or_(Event.subject_id == UUID(license_["id"]), Event.data["license"].as_string() == license_["id"])
-    async with given.world.db.lookup() as session:
-        return [row.type for row in await session.execute(select(Event.type).where(about).order_by(Event.id))]
+    async with given.world.db.query() as tx:
+        return [row.type for row in await tx.execute(select(Event.type).where(about).order_by(Event.id))]
 
 
 async def test_r50_nobody_gets_in_by_the_old_key_after_its_rotation(given: Given) -> None:

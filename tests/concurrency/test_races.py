@@ -20,8 +20,8 @@ async def together(*calls: Any) -> Counter[int]:
 
 
 async def rows(given: Given) -> int:
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(Activation)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(Activation)) or 0)
 
 
 def take(given: Given, license_: dict[str, Any], fingerprint: str) -> Any:
@@ -78,9 +78,9 @@ async def test_enrolments_at_the_same_moment_leave_one_pending_device(given: Giv
     person = await given.logged_in()
     told = await together(*(given.client.post("/v1/me/totp", headers=person.auth) for _ in range(8)))
     assert set(told) <= {201, 409}
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         pending = select(func.count()).select_from(Factor).where(Factor.state == "pending")
-        assert await session.scalar(pending) == 1
+        assert await tx.scalar(pending) == 1
 
 
 async def test_a_requirement_and_the_policy_that_makes_it_impossible_never_both_stand(given: Given) -> None:

@@ -14,8 +14,8 @@ NORMAL, FULL = 1, 2
 
 
 async def synchronous(engine: AsyncEngine) -> int:
-    async with engine.connect() as session:
-        return int((await session.exec_driver_sql("PRAGMA synchronous")).scalar_one())
+    async with engine.connect() as tx:
+        return int((await tx.exec_driver_sql("PRAGMA synchronous")).scalar_one())
 
 
 async def test_the_writer_of_a_service_waits_for_the_disk(tmp_path: Path) -> None:

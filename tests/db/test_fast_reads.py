@@ -23,19 +23,19 @@ SOME = select(License.id).where(License.id.in_(bindparam("ids", expanding=True))
 
 
 async def ordinary(database: Database, statement: Any, parameters: dict[str, Any]) -> Any:
-    async with database.lookup() as session:
-        return (await session.execute(statement, parameters)).all()
+    async with database.query() as tx:
+        return (await tx.execute(statement, parameters)).all()
 
 
 async def test_the_rows_are_those_of_the_ordinary_way(given: Given) -> None:
     database, now = given.world.db, given.clock.now()
     made = [await given.license() for _ in range(3)]
-    rows = await database.rows(EVERY, {})
+    rows = await database.query_many(EVERY, {})
     assert rows == await ordinary(database, EVERY, {})
     assert [str(row.id) for row in rows] == [license_["id"] for license_ in made]
     assert rows[0]._mapping["metadata"] == {}
     parameters = {**facts.facts(now, product=made[0]["product"], key_hash=rows[0].key_hash)}
-    assert await database.rows(facts.BY_KEY, parameters) == await ordinary(database, facts.BY_KEY, parameters)
+    assert await database.query_many(facts.BY_KEY, parameters) == await ordinary(database, facts.BY_KEY, parameters)
 
 
 async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None:
@@ -47,34 +47,34 @@ async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None
 
 async def test_one_is_one_or_none(given: Given) -> None:
     first, second = await given.license(), await given.license()
-    [row, _] = await given.world.db.rows(EVERY, {})
-    assert (await given.world.db.one(ONE, {"id": row.id})) is not None
-    assert await given.world.db.one(ONE, {"id": given.world.entropy.identifier()}) is None
-    assert {first["id"], second["id"]} == {str(row.id) for row in await given.world.db.rows(EVERY, {})}
+    [row, _] = await given.world.db.query_many(EVERY, {})
+    assert (await given.world.db.query_one(ONE, {"id": row.id})) is not None
+    assert await given.world.db.query_one(ONE, {"id": given.world.entropy.identifier()}) is None
+    assert {first["id"], second["id"]} == {str(row.id) for row in await given.world.db.query_many(EVERY, {})}
     with pytest.raises(MultipleResultsFound):
-        await given.world.db.one(EVERY, {})
+        await given.world.db.query_one(EVERY, {})
 
 
 async def test_a_list_of_values_is_not_for_the_lane(given: Given) -> None:
     with pytest.raises(TypeError):
-        await given.world.db.rows(SOME, {"ids": []})
+        await given.world.db.query_many(SOME, {"ids": []})
 
 
 async def test_a_dead_connection_is_replaced_within_the_read(given: Given) -> None:
     database = given.world.db
     await given.license()
-    assert len(await database.rows(EVERY, {})) == 1
+    assert len(await database.query_many(EVERY, {})) == 1
     for kept in database.lane.idle:
         await kept.driver.close()
-    assert len(await database.rows(EVERY, {})) == 1
-    assert len(await database.rows(EVERY, {})) == 1
+    assert len(await database.query_many(EVERY, {})) == 1
+    assert len(await database.query_many(EVERY, {})) == 1
 
 
 async def test_a_fault_is_told_in_the_words_of_sqlalchemy(given: Given) -> None:
     wrong = select(text("nothing_of_that_name")).select_from(table(License))
     with pytest.raises(DBAPIError):
-        await given.world.db.rows(wrong.with_only_columns(table(License).c.id).where(text("nothing_of_that_name = 1")), {})
-    assert await given.world.db.rows(EVERY, {}) == []
+        await given.world.db.query_many(wrong.with_only_columns(table(License).c.id).where(text("nothing_of_that_name = 1")), {})
+    assert await given.world.db.query_many(EVERY, {}) == []
 
 
 async def test_who_waits_too_long_is_told_so(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ async def test_who_waits_too_long_is_told_so(given: Given, monkeypatch: pytest.M
         await database.lane.turns.acquire()
     try:
         with pytest.raises(PoolTimeout):
-            await database.rows(EVERY, {})
+            await database.query_many(EVERY, {})
     finally:
         for _ in range(database.lane.width):
             database.lane.turns.release()
@@ -92,12 +92,12 @@ async def test_who_waits_too_long_is_told_so(given: Given, monkeypatch: pytest.M
 
 async def test_a_caller_who_goes_away_leaves_no_connection_behind(given: Given) -> None:
     database = given.world.db
-    tasks = [asyncio.create_task(database.rows(EVERY, {})) for _ in range(50)]
+    tasks = [asyncio.create_task(database.query_many(EVERY, {})) for _ in range(50)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert await asyncio.gather(*(database.rows(EVERY, {}) for _ in range(50))) == [[]] * 50
+    assert await asyncio.gather(*(database.query_many(EVERY, {}) for _ in range(50))) == [[]] * 50
     assert len(database.lane.idle) <= database.lane.width
 
 
@@ -109,7 +109,7 @@ async def test_a_pool_of_one_has_no_lane(kind: str, new_postgres: Any, tmp_path:
         url = await new_postgres.migrated()
     database = Database.open(url, 1)
     try:
-        assert await database.rows(EVERY, {}) == []
+        assert await database.query_many(EVERY, {}) == []
         assert database.lane.idle == []
     finally:
         await database.close()

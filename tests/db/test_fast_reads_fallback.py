@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.catalog.models import Customer
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Database, Session
+from app.db.database import Database, Transaction
 from app.db.dialect import Patience
 from app.db.fast_reads import Rows
 from app.licenses.models import License
@@ -58,8 +58,8 @@ async def barred(database: Database) -> AsyncIterator[None]:
         alone.close()
     else:
         other = Database.open(database.url, 1)
-        async with other.write() as session:
-            await session.exec_driver_sql("LOCK TABLE licenses IN ACCESS EXCLUSIVE MODE")
+        async with other.write() as tx:
+            await tx.exec_driver_sql("LOCK TABLE licenses IN ACCESS EXCLUSIVE MODE")
             yield
         await other.close()
 
@@ -75,7 +75,7 @@ async def test_a_busy_database_is_asked_once(hurried: Database) -> None:
 
     async with barred(hurried):
         with pytest.raises(PoolTimeout):
-            await hurried.rows(LICENSES, {})
+            await hurried.query_many(LICENSES, {})
         with pytest.raises(PoolTimeout):
             await hurried.snapshot(ask)
     assert again == []
@@ -87,7 +87,7 @@ async def test_a_busy_database_is_asked_once(hurried: Database) -> None:
 async def test_a_statement_that_takes_too_long_is_cut_once(hurried: Database) -> None:
     start = perf_counter()
     with pytest.raises(PoolTimeout):
-        await hurried.rows(SLEEPY, {})
+        await hurried.query_many(SLEEPY, {})
     assert perf_counter() - start < 2 * WAIT
 
 
@@ -113,34 +113,34 @@ async def test_a_bug_is_told_at_once_and_only_once(given: Given) -> None:
     with pytest.raises(KeyError):
         await given.world.db.snapshot(ask)
     assert asked == 1
-    assert (await given.world.db.rows(LICENSES, {}))[0].many == 0
+    assert (await given.world.db.query_many(LICENSES, {}))[0].many == 0
 
 
 async def test_a_snapshot_outlives_a_pool_of_dead_connections(given: Given) -> None:
     """Those of the lane and those of the ordinary way have all died meanwhile, as after a restart."""
     database = given.world.db
-    await database.rows(LICENSES, {})
-    async with database.lookup() as session:
-        died: Any = (await session.get_raw_connection()).driver_connection
+    await database.query_many(LICENSES, {})
+    async with database.query() as tx:
+        died: Any = (await tx.get_raw_connection()).driver_connection
     for driver in (*(kept.driver for kept in database.lane.idle), died):
         await driver.close()
     [row] = await database.snapshot(lambda rows: rows(LICENSES, {}))
     assert row.many == 0
 
 
-async def wrote(given: Given, session: Session) -> None:
+async def wrote(given: Given, tx: Transaction) -> None:
     values = {"id": given.world.entropy.identifier(), "name": "Ola", "metadata": {}, "created_at": given.world.clock.now()}
-    await session.execute(insert(table(Customer)).values(values))
+    await tx.execute(insert(table(Customer)).values(values))
 
 
 async def test_a_use_case_sees_what_it_has_written(given: Given) -> None:
     """Under an Idempotency-Key the write stays open until the answer is there: hot reads after it go through the same connection."""
     database = given.world.db
-    assert (await database.rows(CUSTOMERS, {}))[0].many == 0
+    assert (await database.query_many(CUSTOMERS, {}))[0].many == 0
     async with database.holding() as held:
-        async with database.write() as session:
-            await wrote(given, session)
+        async with database.write() as tx:
+            await wrote(given, tx)
         assert held.session is not None
-        assert (await database.rows(CUSTOMERS, {}))[0].many == 1
+        assert (await database.query_many(CUSTOMERS, {}))[0].many == 1
         assert (await database.snapshot(lambda rows: rows(CUSTOMERS, {})))[0].many == 1
-    assert (await database.rows(CUSTOMERS, {}))[0].many == 0
+    assert (await database.query_many(CUSTOMERS, {}))[0].many == 0

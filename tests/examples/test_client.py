@@ -78,17 +78,17 @@ def demo(server: Running) -> dict[str, str]:
     return {name: re.findall(rf'"{name}": "([^"]+)"', paper)[0] for name in ("password", "license_key", "activation_code", "identifier")}
 
 
-def begun(session: Session, known: dict[str, str], sold: str) -> None:
+def begun(tx: Session, known: dict[str, str], sold: str) -> None:
     """From nothing to running: a login that sets the authenticator up, what was bought, and the agreement."""
-    session.answer("E-mail address", known["identifier"])
-    session.answer("Password", known["password"])
-    secret = re.findall(r"secret=([A-Z2-7]+)", session.hear("\n"))[0]
-    session.answer("Code of the authenticator", "000000")  # a slip; it asks again
-    session.answer("Code of the authenticator", pyotp.TOTP(secret).now())
-    session.answer("License key or activation code", sold)
-    shown = session.answer("Godta (yes/no)", "yes")  # in the person's language
+    tx.answer("E-mail address", known["identifier"])
+    tx.answer("Password", known["password"])
+    secret = re.findall(r"secret=([A-Z2-7]+)", tx.hear("\n"))[0]
+    tx.answer("Code of the authenticator", "000000")  # a slip; it asks again
+    tx.answer("Code of the authenticator", pyotp.TOTP(secret).now())
+    tx.answer("License key or activation code", sold)
+    shown = tx.answer("Godta (yes/no)", "yes")  # in the person's language
     assert "Studio" in shown
-    session.hear("studio runs, online.")
+    tx.hear("studio runs, online.")
 
 
 def operator(server: Running, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -187,8 +187,8 @@ class Burst:
         """Both answers about a presentation name one event, and it is there, once, in a chain that verifies."""
         events = [{told["event"] for told in self.granted[f"accept {n}"]} for n in range(len(self.scene.shown))]
         assert {len(each) for each in events} == {1}
-        async with given.world.db.read() as session:
-            kept = (await session.scalars(select(AgreementEvent.id).where(AgreementEvent.user_id.in_(self._people)))).all()
+        async with given.world.db.read() as tx:
+            kept = (await tx.scalars(select(AgreementEvent.id).where(AgreementEvent.user_id.in_(self._people)))).all()
         assert {str(each) for each in kept} == set().union(*events)
         assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
 
@@ -198,9 +198,9 @@ class Burst:
             assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
             assert given.expect(await given.client.post("/v1/token/refresh", json={"refresh_token": person.refresh}))["refresh_token"]
         good = (RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), SessionRow.user_id.in_(self._people))
-        async with given.world.db.read() as session:
+        async with given.world.db.read() as tx:
             chains = select(RefreshToken.id).join(SessionRow, SessionRow.id == RefreshToken.session_id).where(*good)
-            assert len((await session.scalars(chains)).all()) == len(self._people)
+            assert len((await tx.scalars(chains)).all()) == len(self._people)
 
     @property
     def _people(self) -> list[UUID]:

@@ -10,18 +10,18 @@ import pytest
 from fastapi import FastAPI
 
 from app.config import resources
-from app.web.middleware import BODIES, Door
+from app.web.middleware import BODIES, EdgeMiddleware
 from tests.web.test_problems import problem
 
 MOST = 16
 
 
 @pytest.fixture
-async def narrow(app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> tuple[httpx.AsyncClient, Door]:
+async def narrow(app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> tuple[httpx.AsyncClient, EdgeMiddleware]:
     """The application, its door letting few in and waiting a tenth of a second for a body."""
     await client.get("/healthz")  # the first request builds the layers
     door: Any = app.middleware_stack
-    while not isinstance(door, Door):
+    while not isinstance(door, EdgeMiddleware):
         door = door.app
     for name, value in {"max_requests": MOST, "body_timeout": 0.1, "max_body": 65_536, "octets": 0}.items():
         monkeypatch.setattr(door, name, value)
@@ -39,7 +39,7 @@ async def many(octets: int) -> AsyncIterator[bytes]:
     await asyncio.sleep(0.03)
 
 
-async def test_a_body_that_does_not_come_is_given_up_and_the_connection_closed(narrow: tuple[httpx.AsyncClient, Door]) -> None:
+async def test_a_body_that_does_not_come_is_given_up_and_the_connection_closed(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
     client, door = narrow
     answer = await client.post("/v1/licenses/validate", content=never())
     problem(answer, 408, "body_too_slow")
@@ -47,7 +47,7 @@ async def test_a_body_that_does_not_come_is_given_up_and_the_connection_closed(n
     assert (door.inside, door.octets) == (0, 0)
 
 
-async def test_more_than_there_is_room_for_come_again_and_the_probes_still_get_in(narrow: tuple[httpx.AsyncClient, Door]) -> None:
+async def test_more_than_there_is_room_for_come_again_and_the_probes_still_get_in(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
     client, _ = narrow
     waiting = [asyncio.create_task(client.post("/v1/licenses/validate", content=never())) for _ in range(MOST)]
     await asyncio.sleep(0.03)
@@ -59,7 +59,7 @@ async def test_more_than_there_is_room_for_come_again_and_the_probes_still_get_i
     problem(await client.post("/v1/licenses/validate", json={}), 422, "malformed")
 
 
-async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, Door]) -> None:
+async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
     client, door = narrow
     door.octets = (BODIES - 1) * door.max_body
     answers = await asyncio.gather(*(client.post("/v1/licenses/validate", content=many(40_960)) for _ in range(3)))

@@ -36,9 +36,9 @@ async def small(app: FastAPI, world: World, sqlite_template: Path, tmp_path: Pat
 
 async def limit(world: World, pages: int | None) -> None:
     """SQLite keeps it for the connection, and there is one writer."""
-    async with world.db.writer.connect() as session:
-        there = (await session.exec_driver_sql("PRAGMA page_count")).scalar_one()
-        await session.exec_driver_sql(f"PRAGMA max_page_count={there + ROOM if pages is None else pages}")
+    async with world.db.writer.connect() as tx:
+        there = (await tx.exec_driver_sql("PRAGMA page_count")).scalar_one()
+        await tx.exec_driver_sql(f"PRAGMA max_page_count={there + ROOM if pages is None else pages}")
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)

@@ -56,7 +56,7 @@ def waits(source: Source) -> Iterator[str]:
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith):
             yield f"{node.lineno}: rules must not wait"
-        if isinstance(node, ast.arg) and node.arg in {"session", "world", "clock"}:
+        if isinstance(node, ast.arg) and node.arg in {"tx", "session", "world", "clock"}:
             yield f"{node.lineno}: rules must not take {node.arg}"
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".now", ".utcnow", ".today")):
             yield f"{node.lineno}: rules are handed `now`"

@@ -48,9 +48,9 @@ def test_every_recorded_kind_is_declared() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "await record(session, world, 'license.eaten', by, about)",
-        "await record(session, world, 'license.issued' if new else 'license.eaten', by, about)",
-        "event = 'license.eaten'\nawait record(session, world, event, by, about)",
+        "await record(tx, world, 'license.eaten', by, about)",
+        "await record(tx, world, 'license.issued' if new else 'license.eaten', by, about)",
+        "event = 'license.eaten'\nawait record(tx, world, event, by, about)",
     ],
 )
 def test_an_undeclared_kind_is_seen(text: str) -> None:
@@ -59,7 +59,7 @@ def test_an_undeclared_kind_is_seen(text: str) -> None:
 
 def test_a_kind_that_nobody_can_read_is_seen() -> None:
     with pytest.raises(ValueError, match="no kind"):
-        undeclared([Source.of("app/licenses/issuing/service.py", "await record(session, world, f'license.{word}', by, about)")])
+        undeclared([Source.of("app/licenses/issuing/service.py", "await record(tx, world, f'license.{word}', by, about)")])
 
 
 def test_every_declared_kind_is_recorded() -> None:

@@ -64,7 +64,7 @@ BAD = {
         "from app.catalog.models import Product",
         "from app.base.clock import Clock",
         "async def judge(): ...",
-        "def judge(session): ...",
+        "def judge(tx): ...",
         "now = clock.now()",
     ],
     "problems.py": ["from app.web.errors import STATUS"],
@@ -79,7 +79,7 @@ BAD = {
         "@router.get('/')\nasync def show():\n    raise NotFound",
         "@router.get('/')\nasync def show():\n    await a()\n    await b()",
     ],
-    "guard.py": ["from app.db.database import Session", "from fastapi import Depends"],
+    "guard.py": ["from app.db.database import Transaction", "from fastapi import Depends"],
 }
 
 

@@ -26,13 +26,13 @@ def test_nobody_else_opens_a_transaction(kind: str) -> None:
     "text",
     [
         "async def issue(values, world): ...",
-        "async def spend(session):\n    await session.commit()",
-        "async def spend(session, world):\n    async with world.db.read() as other: ...",
-        "async def issue(world):\n    async with world.db.write() as session:\n        await session.rollback()",
-        "async def _peek(found, world):\n    async with world.db.lookup() as session: ...",
-        "async def log_in(world):\n    async with world.db.write() as session:\n        await world.hasher.verify('a', 'b')",
-        "async def tell(world):\n    async with world.db.write() as session:\n        await asyncio.sleep(1)",
-        "async def both(world):\n    async with world.db.write() as session:\n        async with world.db.write() as other: ...",
+        "async def spend(tx):\n    await tx.commit()",
+        "async def spend(tx, world):\n    async with world.db.read() as other: ...",
+        "async def issue(world):\n    async with world.db.write() as tx:\n        await tx.rollback()",
+        "async def _peek(found, world):\n    async with world.db.query() as tx: ...",
+        "async def log_in(world):\n    async with world.db.write() as tx:\n        await world.hasher.verify('a', 'b')",
+        "async def tell(world):\n    async with world.db.write() as tx:\n        await asyncio.sleep(1)",
+        "async def both(world):\n    async with world.db.write() as tx:\n        async with world.db.write() as other: ...",
     ],
 )
 def test_a_broken_rule_is_seen(text: str) -> None:
@@ -41,5 +41,5 @@ def test_a_broken_rule_is_seen(text: str) -> None:
 
 
 def test_a_use_case_with_a_step_passes() -> None:
-    text = "async def issue(world, values):\n    async with world.db.write() as session:\n        await _put(session)\n"
+    text = "async def issue(world, values):\n    async with world.db.write() as tx:\n        await _put(tx)\n"
     assert faults(Source.of("app/licenses/issuing/service.py", text)) == []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.house.source import Function, Source
 
-WAYS_IN = (".db.read", ".db.write", ".db.lookup", ".db.find", ".db.scalar")
+WAYS_IN = (".db.read", ".db.write", ".db.query", ".db.find")
 SLOW = ("hasher.", "to_thread.", "asyncio.sleep", "anyio.sleep", "httpx.")
 ENDINGS = ("commit", "rollback", "begin", "begin_nested", "close")
 
@@ -37,16 +37,16 @@ def _calls(node: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def unnamed(function: Function) -> Iterator[str]:
-    """A public async function is a use case (`world` first) or a step (`session` first)."""
-    if isinstance(function, ast.AsyncFunctionDef) and not function.name.startswith("_") and first(function) not in {"world", "session"}:
-        yield f"{function.lineno}: {function.name} is neither a use case (world first) nor a step (session first)"
+    """A public async function is a use case (`world` first) or a step (`tx` first)."""
+    if isinstance(function, ast.AsyncFunctionDef) and not function.name.startswith("_") and first(function) not in {"world", "tx"}:
+        yield f"{function.lineno}: {function.name} is neither a use case (world first) nor a step (tx first)"
 
 
 def step_ends_it(function: Function) -> Iterator[str]:
     """A step neither commits nor opens a transaction of its own."""
-    if first(function) == "session":
+    if first(function) == "tx":
         for name, line in _calls(function):
-            if name.startswith("session.") and name.rpartition(".")[2] in ENDINGS:
+            if name.startswith("tx.") and name.rpartition(".")[2] in ENDINGS:
                 yield f"{line}: the step {function.name} must leave the transaction to its use case"
             if name.endswith(WAYS_IN):
                 yield f"{line}: the step {function.name} must not open a transaction"
@@ -59,7 +59,7 @@ def use_case_ends_it(function: Function) -> Iterator[str]:
 
 def stranger_opens(function: Function) -> Iterator[str]:
     """Only a use case opens a transaction."""
-    if first(function) not in {"world", "session"}:
+    if first(function) not in {"world", "tx"}:
         yield from (f"{line}: {function.name} is no use case" for name, line in _calls(function) if name.endswith(WAYS_IN))
 
 

@@ -10,12 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.licenses import rules
-from app.licenses.rules import Asked, Seat, Standing
+from app.licenses.rules import Asked, LicenseFacts, Seat
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 SEAT = Seat(UUID(int=2), "laptop", None, None)
-GOOD = Standing(
+GOOD = LicenseFacts(
     license_id=UUID(int=1), product="studio", starts_at=NOW - DAY, expires_at=None, grace_until=None, suspended_at=None, revoked_at=None,
     seat_by="device", max_seats=3, lease=None, max_users=None, features={"export": True}, requires=(), self_service=False, seats_used=1,
     assigned=False, seat=SEAT,
@@ -23,11 +23,11 @@ GOOD = Standing(
 HERE = Asked("laptop")
 
 
-def codes(it: Standing, asked: Asked = HERE, now: datetime = NOW) -> list[str]:
+def codes(it: LicenseFacts, asked: Asked = HERE, now: datetime = NOW) -> list[str]:
     return [reason.code for reason in rules.judge(it, asked, now).reasons]
 
 
-def warnings(it: Standing, now: datetime = NOW) -> list[str]:
+def warnings(it: LicenseFacts, now: datetime = NOW) -> list[str]:
     return [warned.code for warned in rules.judge(it, HERE, now).warnings]
 
 
@@ -138,7 +138,7 @@ STANDINGS = st.builds(
 
 
 @given(STANDINGS)
-def test_check_again_at_is_never_late(it: Standing) -> None:
+def test_check_again_at_is_never_late(it: LicenseFacts) -> None:
     """Until the boundary, the answer stays as it is; only a lease's half may pass unnoticed, and that is a warning."""
     verdict = rules.judge(it, HERE, NOW)
     until = verdict.check_again_at or NOW + 100 * DAY
@@ -147,14 +147,14 @@ def test_check_again_at_is_never_late(it: Standing) -> None:
     assert [reason.code for reason in rules.judge(it, HERE, just_before).reasons] == [reason.code for reason in verdict.reasons]
 
 
-def told(it: Standing, now: datetime) -> tuple[Any, ...]:
+def told(it: LicenseFacts, now: datetime) -> tuple[Any, ...]:
     """All that an answer tells of the license."""
     verdict = rules.judge(it, HERE, now)
     return it.status(now), verdict.reasons, [warned.code for warned in verdict.warnings if warned.code != rules.LEASE_ENDING]
 
 
 @given(STANDINGS, st.sampled_from([None, 5 * DAY]))
-def test_check_again_at_is_exact(it: Standing, grace: timedelta | None) -> None:
+def test_check_again_at_is_exact(it: LicenseFacts, grace: timedelta | None) -> None:
     """Just before it the answer is as it is now, at it the answer is another one. Without it, nothing ever changes."""
     assume(it.expires_at is None or (it.starts_at is not None and it.starts_at < it.expires_at))
     it = replace(it, grace_until=it.expires_at + grace if it.expires_at and grace else None)
@@ -164,7 +164,7 @@ def test_check_again_at_is_exact(it: Standing, grace: timedelta | None) -> None:
 
 
 @given(STANDINGS)
-def test_taking_a_fact_away_never_helps(it: Standing) -> None:
+def test_taking_a_fact_away_never_helps(it: LicenseFacts) -> None:
     if rules.judge(it, HERE, NOW).reasons:
         for worse in (replace(it, seat=None), replace(it, assigned=False), replace(it, revoked_at=NOW), replace(it, features={})):
             assert rules.judge(worse, HERE, NOW).reasons

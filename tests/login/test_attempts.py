@@ -162,8 +162,8 @@ async def test_who_finds_no_room_is_sent_away_before_the_database_is_asked(given
     for _ in range(3):
         problem(await log_in(given, person.email, person.password), 503, "busy")
     given.world.hasher.inside.difference_update(others)
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(Throttle)) == 0
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(Throttle)) == 0
 
 
 async def test_r44_a_lock_leaves_sessions_refreshes_and_known_devices_alone(given: Given) -> None:
@@ -249,14 +249,14 @@ async def test_r47_another_spelling_of_the_path_is_another_path(given: Given) ->
 
 async def test_r48_counters_have_a_table_of_their_own_that_names_nobody_and_forgets(given: Given) -> None:
     await wrong(given, "nobody@example.com", 1)
-    async with given.world.db.lookup() as session:
-        keys = list(await session.scalars(select(Throttle.key)))
+    async with given.world.db.query() as tx:
+        keys = list(await tx.scalars(select(Throttle.key)))
     assert len(keys) == 3
     assert attempts.password_key(given.world, "NOBODY@example.com") in keys
     given.clock.forward(days=31)
     assert await data_lifecycle.throttles(given.world) == 3
-    async with given.world.db.lookup() as session:
-        assert attempts.password_key(given.world, "nobody@example.com") not in list(await session.scalars(select(Throttle.key)))
+    async with given.world.db.query() as tx:
+        assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(Throttle.key)))
 
 
 async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:
@@ -268,9 +268,9 @@ async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:
         await wrong(given, who.email, 1)
     await log_in(given, person.email, person.password, totp="000000")
     await given.client.post("/v1/login/recovery-code", json={"code": "nonsense"}, headers=await given.begin(person))
-    async with given.world.db.lookup() as session:
-        rows = (await session.execute(select(Event.data, Event.user_id).where(Event.type == "login.failed").order_by(Event.id))).all()
-        opened = await session.scalar(select(func.count()).select_from(Event).where(Event.type == "session.opened"))
+    async with given.world.db.query() as tx:
+        rows = (await tx.execute(select(Event.data, Event.user_id).where(Event.type == "login.failed").order_by(Event.id))).all()
+        opened = await tx.scalar(select(func.count()).select_from(Event).where(Event.type == "session.opened"))
     told = [(row.data["factor"], row.data["reason"]) for row in rows]
     assert told == [
         ("password", "unknown"),
@@ -316,8 +316,8 @@ async def test_r72_wrong_codes_of_an_enrolment_are_noted_and_counted(given: Give
         answer = await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": "000000"}, headers=person.auth)
         problem(answer, 401, "code_refused")
     assert waits(await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": "000000"}, headers=person.auth))
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(Event).where(Event.type == "login.failed")) == 2
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(Event).where(Event.type == "login.failed")) == 2
 
 
 async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: Given) -> None:
@@ -325,8 +325,8 @@ async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: G
     person = await given.with_totp()
     await given.post(f"/v1/users/{person.id}/suspend")
     await given.post(f"/v1/users/{person.id}/restore")
-    async with given.world.db.write() as session:
-        await session.execute(update(Factor).where(Factor.kind == "password").values(must_change=True))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(Factor).where(Factor.kind == "password").values(must_change=True))
     handle = await given.begin(person)
     for _ in range(4):
         problem(await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=handle), 401, "code_refused")

@@ -11,8 +11,8 @@ from tests.given import PASSWORD, Given, Person
 
 
 async def letters(given: Given, person: Person) -> Sequence[str]:
-    async with given.world.db.lookup() as session:
-        told = await session.scalars(select(Message.template).where(Message.user_id == UUID(person.id)).order_by(Message.id))
+    async with given.world.db.query() as tx:
+        told = await tx.scalars(select(Message.template).where(Message.user_id == UUID(person.id)).order_by(Message.id))
         return told.all()
 
 

@@ -56,9 +56,9 @@ async def test_r76_an_encoded_word_is_no_address(given: Given, postbox: Postbox,
 async def test_a_letter_to_an_address_of_before_is_given_up_at_once(given: Given, postbox: Postbox) -> None:
     """An address that was stored before such were refused: nothing leaves, and nobody tries for a day."""
     person = await given.person()
-    async with given.world.db.write() as session:
+    async with given.world.db.write() as tx:
         forged = "=?utf-8?q?=0D=0ABcc=3Av=40x.no?=@example.com"
-        await session.execute(update(User).where(User.id == UUID(person.id)).values(email=forged))
+        await tx.execute(update(User).where(User.id == UUID(person.id)).values(email=forged))
     given.expect(await given.client.post("/v1/password/forgot", json={"identifier": person.email}))
     assert await postbox.collected(given.world) == []
     given.clock.forward(days=1)

@@ -32,19 +32,19 @@ TOKEN = "vfy_JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
 async def posted(world: World, to: Recipient | None = OLA, **facts: str) -> None:
     """One letter in the outbox."""
     told: Facts = {"token": TOKEN, "expires": world.clock.now() + timedelta(hours=24), **facts}
-    async with world.db.write() as session:
-        await post(session, world, to, Template.VERIFY_EMAIL, told)
+    async with world.db.write() as tx:
+        await post(tx, world, to, Template.VERIFY_EMAIL, told)
 
 
 async def noticed(world: World, to: Recipient = OLA) -> None:
     """One letter that never runs out."""
-    async with world.db.write() as session:
-        await post(session, world, to, Template.PASSWORD_CHANGED, {"when": world.clock.now()})
+    async with world.db.write() as tx:
+        await post(tx, world, to, Template.PASSWORD_CHANGED, {"when": world.clock.now()})
 
 
 async def rows(world: World) -> list[Any]:
-    async with world.db.lookup() as session:
-        return list((await session.execute(select(*table(Message).columns).order_by(Message.id))).all())
+    async with world.db.query() as tx:
+        return list((await tx.execute(select(*table(Message).columns).order_by(Message.id))).all())
 
 
 async def row(world: World) -> Any:
@@ -101,16 +101,16 @@ async def test_a_sealed_letter_opens_only_in_its_own_row(mailing: World, postbox
     await posted(mailing)
     await posted(mailing, Recipient("thief@example.com"), token="vfy_of-the-thief")
     hers, his = await rows(mailing)
-    async with mailing.db.write() as session:
-        await session.execute(update(Message).where(Message.id == his.id).values(facts_sealed=hers.facts_sealed))
+    async with mailing.db.write() as tx:
+        await tx.execute(update(Message).where(Message.id == his.id).values(facts_sealed=hers.facts_sealed))
     assert [came.to for came in await postbox.collected(mailing)] == [["ola@example.com"]]
     assert {each.last_error for each in await rows(mailing)} == {None, "SealBroken"}
 
 
 async def test_a_letter_of_a_transaction_that_fails_was_never_written(mailing: World, postbox: Postbox) -> None:
     async def fail() -> None:
-        async with mailing.db.write() as session:
-            await post(session, mailing, OLA, Template.PASSWORD_CHANGED, {"when": mailing.clock.now()})
+        async with mailing.db.write() as tx:
+            await post(tx, mailing, OLA, Template.PASSWORD_CHANGED, {"when": mailing.clock.now()})
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -120,8 +120,8 @@ async def test_a_letter_of_a_transaction_that_fails_was_never_written(mailing: W
 
 async def test_wrong_facts_are_told_to_the_programmer(mailing: World) -> None:
     with pytest.raises(ValueError, match="wants the facts"):
-        async with mailing.db.write() as session:
-            await post(session, mailing, OLA, Template.PASSWORD_CHANGED, {})
+        async with mailing.db.write() as tx:
+            await post(tx, mailing, OLA, Template.PASSWORD_CHANGED, {})
 
 
 async def test_r50_a_letter_to_nobody_is_the_same_work_and_no_letter(mailing: World, postbox: Postbox) -> None:
@@ -166,8 +166,8 @@ async def test_a_server_that_refuses_for_now_is_asked_again_later_and_later(
 
 async def failed(world: World) -> Any:
     """The event of a letter that was given up."""
-    async with world.db.lookup() as session:
-        return (await session.execute(select(*table(Event).columns).where(Event.type == "mail.failed"))).one()
+    async with world.db.query() as tx:
+        return (await tx.execute(select(*table(Event).columns).where(Event.type == "mail.failed"))).one()
 
 
 async def test_a_letter_that_was_put_off_arrives_when_the_server_is_back(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
@@ -292,7 +292,7 @@ async def test_a_row_of_a_letter_that_is_no_more_is_put_off(mailing: World, post
     """An older release's row after an upgrade: it waits, and is given up in the end."""
     now = mailing.clock.now()
     values = {"id": UUID(int=1), "template": "gone", "locale": "en", "created_at": now, "due_at": now, "attempts": 0}
-    async with mailing.db.write() as session:
-        await session.execute(insert(Message).values(values))
+    async with mailing.db.write() as tx:
+        await tx.execute(insert(Message).values(values))
     assert await postbox.collected(mailing) == []
     assert (await row(mailing)).last_error is not None

@@ -26,8 +26,8 @@ PATIENCE = 10.0
 
 
 async def noticed(world: World) -> None:
-    async with world.db.write() as session:
-        await post(session, world, Recipient("ola@example.com"), Template.PASSWORD_CHANGED, {"when": world.clock.now()})
+    async with world.db.write() as tx:
+        await post(tx, world, Recipient("ola@example.com"), Template.PASSWORD_CHANGED, {"when": world.clock.now()})
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -54,8 +54,8 @@ async def test_what_is_being_sent_is_finished_before_the_end(mailing: World, pos
         await asyncio.wait_for(postbox.arrived.wait(), PATIENCE)
         asyncio.get_running_loop().call_later(0.3, postbox.held.set)
     assert len(postbox.received) == 1
-    async with mailing.db.lookup() as session:
-        assert (await session.scalar(select(Message.sent_at))) is not None
+    async with mailing.db.query() as tx:
+        assert (await tx.scalar(select(Message.sent_at))) is not None
 
 
 async def test_a_slow_server_does_not_slow_a_request(mailing: World, postbox: Postbox, client: httpx.AsyncClient, app: object) -> None:
@@ -103,8 +103,8 @@ async def test_kill_minus_9_while_a_letter_is_sent_loses_nothing(mailing: World,
 
     loop = asyncio.get_running_loop()
     await asyncio.to_thread(kill)
-    async with world.db.lookup() as session:
-        row = (await session.execute(select(Message.attempts, Message.claimed_until, Message.sent_at))).one()
+    async with world.db.query() as tx:
+        row = (await tx.execute(select(Message.attempts, Message.claimed_until, Message.sent_at))).one()
     assert (row.attempts, row.sent_at) == (1, None)
     assert row.claimed_until is not None
     await world.db.close()

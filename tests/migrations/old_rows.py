@@ -76,8 +76,8 @@ async def freeze(given: Given) -> Frozen:
 
 
 async def _tables(world: World) -> dict[str, list[dict[str, Any]]]:
-    async with world.db.read() as session:
-        found = {table.name: (await session.execute(sa.select(table))).mappings().all() for table in METADATA.sorted_tables}
+    async with world.db.read() as tx:
+        found = {table.name: (await tx.execute(sa.select(table))).mappings().all() for table in METADATA.sorted_tables}
     return {name: [{key: value for key, value in row.items() if value is not None} for row in rows] for name, rows in found.items() if rows}
 
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app.config.settings import Settings
-from app.db.database import afterwards
+from app.db.database import on_commit
 from app.observability import counters
 from app.world import World
 from tests.drawn import SECRETS
@@ -73,11 +73,11 @@ async def test_a_retry_by_idempotency_key_counts_once(given: Given) -> None:
 async def test_what_does_not_stand_is_not_counted(world: World) -> None:
     done: list[str] = []
     with suppress(LookupError):
-        async with world.db.write() as session:
-            afterwards(session, lambda: done.append("rolled back"))
+        async with world.db.write() as tx:
+            on_commit(tx, lambda: done.append("rolled back"))
             raise LookupError
-    async with world.db.write() as session:
-        afterwards(session, lambda: done.append("stands"))
+    async with world.db.write() as tx:
+        on_commit(tx, lambda: done.append("stands"))
         assert done == []
     assert done == ["stands"]
 

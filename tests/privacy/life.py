@@ -89,8 +89,8 @@ async def traces(given: Given) -> dict[str, list[str]]:
 
 async def hold(given: Given, person: Person, *, held: bool) -> None:
     """Put the ledger under a legal hold, or lift it."""
-    async with given.world.db.write() as session:
-        await session.execute(update(AgreementLedger).values(legal_hold=held))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(AgreementLedger).values(legal_hold=held))
 
 
 async def verifies(given: Given, life: Life) -> None:

@@ -22,8 +22,8 @@ from tests.web.test_problems import problem
 
 
 async def counted(given: Given, model: Any, *where: Any) -> int:
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(model).where(*where)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(model).where(*where)) or 0)
 
 
 async def shown(given: Given, person: Person) -> dict[str, Any]:
@@ -149,8 +149,8 @@ async def test_the_address_is_free_again(given: Given, postbox: Postbox) -> None
 async def test_r25_events_receipts_and_chain_stay_and_verify(given: Given, postbox: Postbox) -> None:
     it = await lived(given, postbox)
     given.expect(await erase(given, it.person))
-    async with given.world.db.lookup() as session:
-        (row,) = (await session.execute(select(AgreementEvent.seq, AgreementEvent.receipt, AgreementEvent.user_id))).all()
+    async with given.world.db.query() as tx:
+        (row,) = (await tx.execute(select(AgreementEvent.seq, AgreementEvent.receipt, AgreementEvent.user_id))).all()
     assert (row.seq, row.receipt, row.user_id) == (1, it.receipt, UUID(it.person.id))
     await verifies(given, it)
     assert await counted(given, AgreementEventContext) == 0
@@ -212,9 +212,9 @@ async def test_seats_come_free_and_their_history_keeps_the_id(given: Given, post
 async def test_the_history_tells_who_erased_and_names_nobody(given: Given, postbox: Postbox) -> None:
     it = await lived(given, postbox)
     given.expect(await erase(given, it.person))
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         mine = select(Event.type, Event.actor_type, Event.data).where(Event.user_id == UUID(it.person.id)).order_by(Event.id)
-        rows = (await session.execute(mine)).all()
+        rows = (await tx.execute(mine)).all()
     assert (rows[-1].type, rows[-1].actor_type) == ("user.erased", "operator")
     failed = [row.data for row in rows if row.type == "login.failed"]
     assert failed == [{"factor": "password", "reason": "wrong"}]

@@ -124,5 +124,5 @@ async def test_a_failure_that_comes_late_names_nobody(given: Given) -> None:
     person = await given.person()
     assert (await given.client.post(f"/v1/users/{person.id}/erase", headers=given.root)).status_code == 200
     await attempts.failed(given.world, Origin("203.0.113.7", None), "password", UUID(person.id), "wrong")
-    async with given.world.db.lookup() as session:
-        assert (await session.scalars(select(Event.user_id).where(Event.type == "login.failed"))).all() == [None]
+    async with given.world.db.query() as tx:
+        assert (await tx.scalars(select(Event.user_id).where(Event.type == "login.failed"))).all() == [None]

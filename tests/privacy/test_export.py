@@ -141,8 +141,8 @@ async def test_long_histories_are_told_page_by_page(given: Given) -> None:
         }
         for n in range(count)
     ]
-    async with world.db.write() as session:
-        await session.execute(insert(table(Event)), rows)
+    async with world.db.write() as tx:
+        await tx.execute(insert(table(Event)), rows)
     pieces, seen, most = [], 0, 0
     tracemalloc.start()
     async for piece in await export.exported(world, Actor.system(), UUID(person.id)):
@@ -152,5 +152,5 @@ async def test_long_histories_are_told_page_by_page(given: Given) -> None:
     tracemalloc.stop()
     assert pieces == list(range(count))
     assert most < seen
-    async with world.db.lookup() as session:
-        assert len((await session.scalars(select(Event.id).where(Event.user_id == UUID(person.id)))).all()) == count + 3
+    async with world.db.query() as tx:
+        assert len((await tx.scalars(select(Event.id).where(Event.user_id == UUID(person.id)))).all()) == count + 3

@@ -33,13 +33,13 @@ from tests.house.source import program
 
 
 async def count(world: World, model: type[Base], *which: Any) -> int:
-    async with world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(model).where(*which)) or 0)
+    async with world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(model).where(*which)) or 0)
 
 
 async def types(world: World) -> set[str]:
-    async with world.db.lookup() as session:
-        return set((await session.scalars(select(Event.type).distinct())).all())
+    async with world.db.query() as tx:
+        return set((await tx.scalars(select(Event.type).distinct())).all())
 
 
 async def lived(given: Given, app: FastAPI) -> Person:
@@ -58,8 +58,8 @@ async def lived(given: Given, app: FastAPI) -> Person:
     await given.client.post("/v1/activations", json={"license_key": "ABCDE-FGHJK", "device": {"fingerprint": "laptop"}})
     await seats(given)
     given.expect(await given.client.patch(f"/v1/webhooks/{hook['id']}", json={"enabled": False}, headers=given.root))
-    async with given.world.db.write() as session:
-        await session.execute(update(Message).values(sent_at=given.clock.now()))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(Message).values(sent_at=given.clock.now()))
     return person
 
 

@@ -118,8 +118,8 @@ async def test_an_error_of_the_database_itself_hides_what_it_was_given(
     row |= {"created_at": given.world.clock.now()} if place == "duplicate" else {}
     for _ in range(2):
         try:
-            async with given.world.db.write() as session:
-                await session.execute(insert(table(Product)).values({**row, "id": given.world.entropy.identifier()}))
+            async with given.world.db.write() as tx:
+                await tx.execute(insert(table(Product)).values({**row, "id": given.world.entropy.identifier()}))
         except DBAPIError as error:
             errors.unexpected(error)
             break

@@ -23,7 +23,7 @@ from app.login.me_schemas import IntrospectIn, PasswordIn
 from app.login.sessions import service as sessions
 from app.login.sessions import tokens
 from app.login.signing_in import service as login
-from app.login.signing_in.pending import Incomplete
+from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import CodeIn, LoginIn, NewPasswordIn, RefreshIn, UserIn
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, UnfinishedLogin
@@ -60,7 +60,7 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     added = await factors.confirm(world, ORIGIN, who, enrolment.id, given.totp(person))
     assert added.recovery_codes is not None
     unfinished = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
-    assert isinstance(unfinished, Incomplete)
+    assert isinstance(unfinished, LoginChallenge)
     assert unfinished.token
     caller = UnfinishedLogin(unfinished.token)
     for secret in (opened.access_token, opened.refresh_token, enrolment.secret, unfinished.token, PASSWORD, *added.recovery_codes):

@@ -16,8 +16,8 @@ LISTS = ("api-keys", "products", "policies", "customers", "licenses", "activatio
 async def test_events_hold_facts_only(given: Given) -> None:
     """No secret, and no name or address either: events outlive the person they tell of."""
     secrets = await walked(given)
-    async with given.world.db.read() as session:
-        rows = (await session.execute(select(Event))).mappings().all()
+    async with given.world.db.read() as tx:
+        rows = (await tx.execute(select(Event))).mappings().all()
     told = [json.dumps({name: str(value) if name != "data" else value for name, value in row.items()}) for row in rows]
     assert {"api_key.created", "license.issued", "activation.taken", "session.opened", "factor.added"} <= {row["type"] for row in rows}
     for line in told:
@@ -37,8 +37,8 @@ async def test_nothing_is_stored_in_clear(given: Given) -> None:
 
 async def everything(given: Given) -> dict[str, str]:
     """Each table that has rows, as one text; octets as characters, so that a secret in them would be seen."""
-    async with given.world.db.read() as session:
-        found = {table.name: (await session.execute(select(table))).all() for table in METADATA.sorted_tables}
+    async with given.world.db.read() as tx:
+        found = {table.name: (await tx.execute(select(table))).all() for table in METADATA.sorted_tables}
     return {name: "\n".join(_plain(value) for row in rows for value in row) for name, rows in found.items() if rows}
 
 

@@ -77,13 +77,13 @@ async def letters(world: World, count: int) -> list[UUID]:
     """So many sealed addresses, each of its own text."""
     ids, now = [world.entropy.identifier() for _ in range(count)], world.clock.now()
     common = {"template": "new_login", "locale": "en", "created_at": now, "due_at": now, "attempts": 0}
-    async with world.db.write() as session:
+    async with world.db.write() as tx:
         values = [{**common, "id": it, "recipient_sealed": world.keys.sealer.seal(it.hex.encode(), place(it))} for it in ids]
-        await session.execute(insert(table(Message)), values)
+        await tx.execute(insert(table(Message)), values)
     return ids
 
 
 async def addresses(world: World) -> Sequence[tuple[UUID, str]]:
-    async with world.db.lookup() as session:
-        rows = await session.execute(select(Message.id, Message.recipient_sealed).order_by(Message.id))
+    async with world.db.query() as tx:
+        rows = await tx.execute(select(Message.id, Message.recipient_sealed).order_by(Message.id))
         return [(row.id, str(row.recipient_sealed)) for row in rows]

@@ -68,8 +68,8 @@ async def test_r63_another_replica_signs_with_the_new_key_within_minutes(given: 
 
 
 async def by_state(given: Given) -> dict[str, list[str]]:
-    async with given.world.db.lookup() as session:
-        rows = (await session.execute(select(SigningKeyRow.state, SigningKeyRow.kid))).all()
+    async with given.world.db.query() as tx:
+        rows = (await tx.execute(select(SigningKeyRow.state, SigningKeyRow.kid))).all()
     return {state: [row.kid for row in rows if row.state == state] for state in {row.state for row in rows}}
 
 
@@ -100,8 +100,8 @@ async def test_r63_a_rotation_does_not_undo_a_revocation(given: Given, at_once: 
         return await rotation.rotate(given.world, at_once=at_once)
 
     task = asyncio.create_task(turned())  # outside the block below: a write of its own
-    async with given.world.db.write() as session:
-        await session.execute(update(SigningKeyRow).where(SigningKeyRow.kid == first.next).values(state=State.REVOKED))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == first.next).values(state=State.REVOKED))
         begun.set()
         assert not (await asyncio.wait({task}, timeout=0.3))[0]
     second = await task
@@ -119,10 +119,10 @@ async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
         await rotation.revoke(given.world, first.active)
 
     task = asyncio.create_task(revoked())
-    async with given.world.db.write() as session:
-        await dialect.in_turn(session, rotation.TURN)
+    async with given.world.db.write() as tx:
+        await dialect.in_turn(tx, rotation.TURN)
         for kid, state in ((first.active, State.RETIRED), (first.next, State.ACTIVE)):
-            await session.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=state))
+            await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=state))
         begun.set()
         assert not (await asyncio.wait({task}, timeout=0.3))[0]
     await task

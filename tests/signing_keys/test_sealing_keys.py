@@ -88,10 +88,10 @@ async def test_rows_that_change_meanwhile_keep_what_was_written_last(given: Give
     async def serving() -> None:
         for row in changed:
             anew = given.world.keys.sealer.seal(b"anew", place(row))
-            async with given.world.db.write() as session:
-                await session.execute(update(Message).where(Message.id == row).values(recipient_sealed=anew))
-        async with given.world.db.write() as session:
-            await session.execute(delete(Message).where(Message.id.in_(gone)))
+            async with given.world.db.write() as tx:
+                await tx.execute(update(Message).where(Message.id == row).values(recipient_sealed=anew))
+        async with given.world.db.write() as tx:
+            await tx.execute(delete(Message).where(Message.id.in_(gone)))
 
     world = sealed_with(given.world, t2=NEW, t1=OLD)
     await asyncio.gather(rewrapped(world), serving())
@@ -130,9 +130,9 @@ async def test_what_does_not_open_is_counted_and_in_nobodys_way(given: Given) ->
     """A row of a lost key between good ones, on every page of the way; told by column and number."""
     first, *_, last = await letters(given.world, 5)
     lost = sealed_with(given.world, t0=NEW).keys.sealer
-    async with given.world.db.write() as session:
+    async with given.world.db.write() as tx:
         for row in (first, last):
-            await session.execute(update(Message).where(Message.id == row).values(recipient_sealed=lost.seal(b"lost", place(row))))
+            await tx.execute(update(Message).where(Message.id == row).values(recipient_sealed=lost.seal(b"lost", place(row))))
     told = (await rewrapped(sealed_with(given.world, t2=NEW, t1=OLD)))["messages.recipient_sealed"]
     assert (told.resealed, told.unreadable, told.remaining) == (3, 2, 2)
     with pytest.raises(WrongKeys, match=r"t0 \(in messages\.recipient_sealed\)"):

@@ -67,5 +67,5 @@ async def test_suspending_twice_tells_once(given: Given) -> None:
     person = await given.person()
     for _ in range(2):
         assert (await given.post(f"/v1/users/{person.id}/suspend"))["status"] == "suspended"
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(Event).where(Event.type == "user.suspended")) == 1
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(Event).where(Event.type == "user.suspended")) == 1

@@ -13,8 +13,8 @@ from tests.web.test_problems import problem
 
 
 async def count(given: Given, model: type) -> int:
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(model)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(model)) or 0)
 
 
 def keyed(given: Given, key: str = "retry-1") -> dict[str, str]:
@@ -74,8 +74,8 @@ async def test_malformed_and_unauthenticated_requests_keep_nothing(given: Given)
 async def test_kept_answers_are_sealed(given: Given) -> None:
     policy = await given.policy()
     made = await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=keyed(given))
-    async with given.world.db.lookup() as session:
-        stored = await session.scalar(select(KeptAnswer.answer))
+    async with given.world.db.query() as tx:
+        stored = await tx.scalar(select(KeptAnswer.answer))
     assert made.json()["key"] not in str(stored)
 
 

@@ -5,7 +5,7 @@ import pytest
 from starlette.responses import Response
 
 from app.config.settings import Settings
-from app.web.middleware import Door
+from app.web.middleware import EdgeMiddleware
 
 FORWARDED = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")]
 
@@ -16,7 +16,7 @@ FORWARDED = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100
 async def test_a_proxy_that_nobody_named_is_told_of_once(
     settings: Settings, capsys: pytest.CaptureFixture[str], proxies: list[str], headers: list[tuple[str, str]], warnings: int
 ) -> None:
-    door = Door(Response(), settings.model_copy(update={"trusted_proxies": proxies}), lambda: "0" * 32)
+    door = EdgeMiddleware(Response(), settings.model_copy(update={"trusted_proxies": proxies}), lambda: "0" * 32)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://door") as client:
         for _ in range(3):
             assert (await client.get("/", headers=headers)).status_code == 200

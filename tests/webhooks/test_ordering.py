@@ -22,8 +22,8 @@ from tests.webhooks.test_regressions import held_up
 
 async def due(hooks: Hooks) -> list[bool]:
     """Of each delivery, by its event: whether it is due at some time, or behind another."""
-    async with hooks.world.db.lookup() as session:
-        rows = (await session.scalars(select(WebhookDelivery.due_at).order_by(WebhookDelivery.event_id))).all()
+    async with hooks.world.db.query() as tx:
+        rows = (await tx.scalars(select(WebhookDelivery.due_at).order_by(WebhookDelivery.event_id))).all()
     return [each < BEHIND for each in rows]
 
 
@@ -74,8 +74,8 @@ async def test_an_event_and_the_mark_of_the_one_before_see_each_other(hooks: Hoo
     recorded, go = asyncio.Event(), asyncio.Event()
 
     async def slow() -> str:
-        async with hooks.world.db.write() as session:
-            event = await record(session, hooks.world, "license.changed", Actor.system(), ("license", UUID(int=1)))
+        async with hooks.world.db.write() as tx:
+            event = await record(tx, hooks.world, "license.changed", Actor.system(), ("license", UUID(int=1)))
             recorded.set()
             await go.wait()
         return str(event)
@@ -110,8 +110,8 @@ async def test_an_address_that_changes_between_claim_and_mark_is_not_blamed(hook
     hook = await hooks.made("license.*")
     event = await happened(hooks, "license.issued")
     task, go = await held_up(hooks, receiver, status(410))
-    async with hooks.world.db.write() as session:
-        await session.execute(update(WebhookEndpoint).values(url=f"http://127.0.0.1:{receiver.port}/new"))
+    async with hooks.world.db.write() as tx:
+        await tx.execute(update(WebhookEndpoint).values(url=f"http://127.0.0.1:{receiver.port}/new"))
     go.set()
     await task
     shown = await hooks.shown(hook)

@@ -160,12 +160,12 @@ async def test_a_delivery_whose_event_is_gone_is_in_nobodys_way(hooks: Hooks, re
     """A replay and retention at the same moment may leave one."""
     hook = await hooks.made("license.*")
     lost, kept = await happened(hooks, "license.issued"), await happened(hooks, "license.revoked", 2)
-    async with hooks.world.db.write() as session:
-        await session.execute(delete(Event).where(Event.id == UUID(lost)))
+    async with hooks.world.db.write() as tx:
+        await tx.execute(delete(Event).where(Event.id == UUID(lost)))
     await hooks.told()
     assert [came.headers["webhook-id"] for came in receiver.received] == [kept]
-    async with hooks.world.db.lookup() as session:
-        assert (await session.scalars(select(WebhookDelivery.event_id))).all() == [UUID(kept)]
+    async with hooks.world.db.query() as tx:
+        assert (await tx.scalars(select(WebhookDelivery.event_id))).all() == [UUID(kept)]
     assert [each["state"] for each in await hooks.listed(hook)] == ["delivered"]
 
 

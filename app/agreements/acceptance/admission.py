@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.agreements.models import EventType, Kind, Minors
-from app.agreements.obligations import Duty
+from app.agreements.obligations import Obligation
 from app.agreements.problems import AcceptCurrentFirst, GuardianRequired, MinorsDenied, NotDecidable, RequiredLocaleNotPresented
 from app.base.languages import meets
 from app.base.problems import Fact, Problem
@@ -22,7 +22,7 @@ class Case:
 
     type: EventType
     shown: AnyRow
-    duty: Duty
+    duty: Obligation
     now: datetime
     locales: Collection[str]
 

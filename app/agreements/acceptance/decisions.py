@@ -15,9 +15,9 @@ from app.agreements.facts import standing
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import Act, Hand, Head, Recorded
 from app.agreements.models import AgreementEvent, AgreementPresentation, AgreementText, EventType
-from app.agreements.obligations import Compliance, Duty, Standing
+from app.agreements.obligations import Compliance, Obligation, UserObligations
 from app.agreements.problems import AlreadyDecided, PresentationElsewhere, PresentationExpired, PresentationNotFound, TextMismatch
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
@@ -84,47 +84,47 @@ class Outcome:
     compliance: Compliance
 
 
-async def decide(world: World, by: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
+async def decide(world: World, subject: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
     """Accept or decline what a presentation showed. Saying the same again answers with the same event, also after it expired.
 
     Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
     and what `admission.refusal` finds; then nothing is stored.
     """
     keys = await signer(world)
-    async with world.db.write() as session:
-        head = await chain.hold(session, by.id)
+    async with world.db.write() as tx:
+        head = await chain.hold(tx, subject.id)
         now = world.clock.now()
-        place = {"presentation": presentation_id, "whose": by.id}
-        spent = (await session.execute(_spend, {**place, "now": now})).rowcount == 1
-        shown = (await session.execute(SHOWN, place)).one_or_none()
+        place = {"presentation": presentation_id, "whose": subject.id}
+        spent = (await tx.execute(_spend, {**place, "now": now})).rowcount == 1
+        shown = (await tx.execute(SHOWN, place)).one_or_none()
         if shown is None:
             raise PresentationNotFound
-        if shown.session_id not in {None, by.session_id}:  # None: of a release before
+        if shown.session_id not in {None, subject.session_id}:  # None: of a release before
             raise PresentationElsewhere
         if shown.sha256 != decision.text_sha256:
             raise TextMismatch
         if not spent and shown.decided_at is None:
             raise PresentationExpired
-        found = await standing(session, world, by.id, shown.product_id)
+        found = await standing(tx, world, subject.id, shown.product_id)
         duty = found.of(shown.document_id)
-        earlier = await _accepted_before(session, shown, duty) if decision.type is EventType.ACCEPTED else None
+        earlier = await _accepted_before(tx, shown, duty) if decision.type is EventType.ACCEPTED else None
         if not spent:
-            return Outcome(*await _again(session, shown, decision.type, earlier), found.compliance(now))
+            return Outcome(*await _again(tx, shown, decision.type, earlier), found.compliance(now))
         if earlier is not None:
             return Outcome(earlier, "already_accepted", found.compliance(now))
-        await stands(session, shown, now)
-        case = Case(decision.type, shown, duty, now, await _languages(session, shown))
+        await stands(tx, shown, now)
+        case = Case(decision.type, shown, duty, now, await _languages(tx, shown))
         if (problem := admission.refusal(case)) is not None:
             raise problem
-        hand, claims = Hand(by, origin), _claims(shown, decision.claims)
-        act = Act(by.id, decision.type, now, shown, by.actor, hand, shown, claims, capacity(shown))
-        return await _take(session, world, keys, head, act, found)
+        hand, claims = Hand(subject, origin), _claims(shown, decision.claims)
+        act = Act(subject.id, decision.type, now, shown, subject.actor, hand, shown, claims, capacity(shown))
+        return await _take(tx, world, keys, head, act, found)
 
 
-async def _again(session: Session, shown: AnyRow, wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
+async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
     """What a spent presentation answers to the word that spent it; without an event of its own, that was an acceptance which
     stood already (R19). Raises AlreadyDecided for the other word."""
-    own = (await session.execute(_decided, {"presentation": shown.id})).one_or_none()
+    own = (await tx.execute(_decided, {"presentation": shown.id})).one_or_none()
     if own is not None and own.type == wanted:
         return recorded(own), "replayed"
     if own is None and earlier is not None:
@@ -132,20 +132,20 @@ async def _again(session: Session, shown: AnyRow, wanted: EventType, earlier: Re
     raise AlreadyDecided
 
 
-async def _accepted_before(session: Session, shown: AnyRow, duty: Duty) -> Recorded | None:
+async def _accepted_before(tx: Transaction, shown: AnyRow, duty: Obligation) -> Recorded | None:
     """The acceptance of the very version that is shown, in whatever language and on whatever device it was given; unless it was
     withdrawn since (R22)."""
     if duty.accepted < shown.ordinal:
         return None
-    row = (await session.execute(_accepted, {"whose": shown.user_id, "version": shown.version_id})).one_or_none()
+    row = (await tx.execute(_accepted, {"whose": shown.user_id, "version": shown.version_id})).one_or_none()
     return recorded(row) if row is not None else None
 
 
-async def _languages(session: Session, shown: AnyRow) -> Collection[str]:
+async def _languages(tx: Transaction, shown: AnyRow) -> Collection[str]:
     """Those that the version was ever presented in, where it matters (R18)."""
     if not shown.required_locales:
         return ()
-    return (await session.scalars(_locales, {"whose": shown.user_id, "version": shown.version_id})).all()
+    return (await tx.scalars(_locales, {"whose": shown.user_id, "version": shown.version_id})).all()
 
 
 def recorded(row: AnyRow) -> Recorded:
@@ -159,11 +159,11 @@ def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**before, **given}.items() if value is not None}
 
 
-async def _take(session: Session, world: World, keys: Signer, head: Head, act: Act, found: Standing) -> Outcome:
+async def _take(tx: Transaction, world: World, keys: Signer, head: Head, act: Act, found: UserObligations) -> Outcome:
     """Store the decision for the version that was shown, outdated or not (R17), and tell where that leaves its end user."""
     about = act.about
-    event = await chain.append(session, world, keys, head, act)
-    after = await chain.project(session, found.of(about.document_id), act, event)
+    event = await chain.append(tx, world, keys, head, act)
+    after = await chain.project(tx, found.of(about.document_id), act, event)
     facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(event.id)}
-    await record(session, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
+    await record(tx, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
     return Outcome(event, "created", found.after(after).compliance(act.at))

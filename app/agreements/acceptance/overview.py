@@ -10,11 +10,11 @@ from sqlalchemy import bindparam, select
 from app.agreements import obligations
 from app.agreements.facts import MINE, PUBLISHED, STANDING, grouped, places
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, AgreementVersion
-from app.agreements.obligations import Compliance, Duty, Standing, Version
+from app.agreements.obligations import Compliance, Obligation, UserObligations, Version
 from app.base.languages import Choice, choose, wishes_of
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.users.models import User
 from app.world import World
@@ -67,7 +67,7 @@ class Item:
     """One agreement as its end user sees it. `document` is a row with its name and with what was accepted, if anything was."""
 
     document: AnyRow
-    duty: Duty
+    duty: Obligation
     shown: Shown
     now: datetime
 
@@ -75,12 +75,12 @@ class Item:
 async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tuple[Compliance, list[Item]]:
     """The published agreements of a product that are for this end user's region, as the user stands with them. Raises ProductNotFound."""
     now = world.clock.now()
-    async with world.db.read() as session:
-        product_id = await session.scalar(_product, {"code": product_code})
+    async with world.db.read() as tx:
+        product_id = await tx.scalar(_product, {"code": product_code})
         if product_id is None:
             raise ProductNotFound
-        mine_of, chosen = await _applicable(session, world, user_id, product_id, now)
-        texts = await _texts(session, [version.id for _, duty in chosen if (version := obligations.to_show(duty, now)) is not None])
+        mine_of, chosen = await _applicable(tx, world, user_id, product_id, now)
+        texts = await _texts(tx, [version.id for _, duty in chosen if (version := obligations.to_show(duty, now)) is not None])
     items = [
         Item(row, duty, _chosen(version, texts[version.id], row, wish), now)
         for row, duty in chosen
@@ -89,33 +89,33 @@ async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tu
     return mine_of.compliance(now), items
 
 
-async def standing(session: Session, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Duty] | None:
+async def standing(tx: Transaction, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Obligation] | None:
     """One document with all its published versions, for one end user; None when it has none, or is for other regions (R12)."""
-    product_id = await session.scalar(_owner, {"document": document_id})
+    product_id = await tx.scalar(_owner, {"document": document_id})
     if product_id is None:
         return None
-    _, chosen = await _applicable(session, world, user_id, product_id, now)
+    _, chosen = await _applicable(tx, world, user_id, product_id, now)
     return next((found for found in chosen if found[1].document_id == document_id), None)
 
 
-async def shown(session: Session, document: AnyRow, version: Version, wish: Wish) -> Shown:
+async def shown(tx: Transaction, document: AnyRow, version: Version, wish: Wish) -> Shown:
     """The text of a published version in the best language there is."""
-    texts = await _texts(session, [version.id])
+    texts = await _texts(tx, [version.id])
     return _chosen(version, texts[version.id], document, wish)
 
 
 async def _applicable(
-    session: Session, world: World, user_id: UUID, product_id: UUID, now: datetime
-) -> tuple[Standing, list[tuple[AnyRow, Duty]]]:
+    tx: Transaction, world: World, user_id: UUID, product_id: UUID, now: datetime
+) -> tuple[UserObligations, list[tuple[AnyRow, Obligation]]]:
     """All duties to a product's agreements; and of the documents, with their rows, those that are for this end user's region."""
-    found = list(grouped((await session.execute(_documents, {"user": user_id, "product": product_id})).all()))
-    all_of_it = Standing(tuple(duty for _, duty in found), places(world, found[0][0].user_region if found else None))
+    found = list(grouped((await tx.execute(_documents, {"user": user_id, "product": product_id})).all()))
+    all_of_it = UserObligations(tuple(duty for _, duty in found), places(world, found[0][0].user_region if found else None))
     chosen = obligations.applicable(all_of_it.duties, all_of_it.places, now)
     return all_of_it, [(row, duty) for row, duty in found if duty in chosen]
 
 
-async def _texts(session: Session, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[AnyRow]]:
-    rows = await session.execute(_languages.where(AgreementText.version_id.in_(version_ids)).order_by(AgreementText.id))
+async def _texts(tx: Transaction, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[AnyRow]]:
+    rows = await tx.execute(_languages.where(AgreementText.version_id.in_(version_ids)).order_by(AgreementText.id))
     texts: dict[UUID, list[AnyRow]] = {}
     for row in rows:
         texts.setdefault(row.version_id, []).append(row)

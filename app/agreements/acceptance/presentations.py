@@ -18,7 +18,7 @@ from app.agreements.facts import standing
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import ABOUT, Act, Hand, Head
 from app.agreements.models import AgreementDocument, AgreementPresentation, AgreementText, AgreementVersion, EventType, VersionStatus
-from app.agreements.obligations import Duty, Version
+from app.agreements.obligations import Obligation, Version
 from app.agreements.problems import (
     AgreementNotFound,
     AgreementVersionCancelled,
@@ -30,7 +30,7 @@ from app.agreements.problems import (
 )
 from app.catalog.models import Product
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
@@ -113,7 +113,7 @@ class Presented:
 
 
 async def present(
-    world: World, by: Subject, origin: Origin, document_id: UUID, version_id: UUID | None, wish: Wish, screen: Values
+    world: World, subject: Subject, origin: Origin, document_id: UUID, version_id: UUID | None, wish: Wish, screen: Values
 ) -> Presented:
     """Show the version in effect (to whoever owes nothing, the coming one) in the best language, and note that it was shown.
 
@@ -121,43 +121,43 @@ async def present(
     Raises AgreementNotFound, AgreementVersionNotFound, FormatNotAvailable.
     """
     now = world.clock.now()
-    async with world.db.read() as session:
-        found = await overview.standing(session, world, by.id, document_id, now)
+    async with world.db.read() as tx:
+        found = await overview.standing(tx, world, subject.id, document_id, now)
         if found is None:
             raise AgreementNotFound
         document, duty = found
-        shown = await overview.shown(session, document, _version(duty, version_id, now), wish)
-        words = (await session.execute(_text.where(AgreementText.id == shown.text.id))).one()
+        shown = await overview.shown(tx, document, _version(duty, version_id, now), wish)
+        words = (await tx.execute(_text.where(AgreementText.id == shown.text.id))).one()
     body, served_sha256 = (words._mapping[name] for name in _FORMATS[screen["format"]])
     if body is None:
         raise FormatNotAvailable(facts={"format": screen["format"]})
     values = {
         **screen,
         "id": world.entropy.identifier(),
-        "user_id": by.id,
+        "user_id": subject.id,
         "text_id": shown.text.id,
         "locale_requested": shown.choice.requested,
         "fallback": shown.choice.fallback,
         "presented_at": now,
         "expires_at": now + world.settings.presentation_lifetime,
         "served_sha256": served_sha256,
-        "session_id": by.session_id,
+        "session_id": subject.session_id,
     }
     keys = await signer(world) if duty.tells(shown.version, now) else None
-    async with world.db.write() as session:
-        head = await chain.hold(session, by.id) if keys is not None else None  # before the user, as everywhere
-        if not await still_there(session, by.id):
+    async with world.db.write() as tx:
+        head = await chain.hold(tx, subject.id) if keys is not None else None  # before the user, as everywhere
+        if not await still_there(tx, subject.id):
             raise TokenInvalid("The account was erased.")
         if keys is None or head is None:
-            await session.execute(insert(AgreementPresentation).values(values))
+            await tx.execute(insert(AgreementPresentation).values(values))
         else:
-            await _told(session, world, (keys, head), Hand(by, origin), shown.version, values)
+            await _told(tx, world, (keys, head), Hand(subject, origin), shown.version, values)
         facts = {"presentation": str(values["id"]), "ordinal": shown.version.ordinal, "locale": shown.choice.served}
-        await record(session, world, "agreement.presented", by.actor, ("agreement", document_id), by.id, **facts)
+        await record(tx, world, "agreement.presented", subject.actor, ("agreement", document_id), subject.id, **facts)
         return Presented(values["id"], values["expires_at"], shown, words, screen["format"], body, served_sha256)
 
 
-def _version(duty: Duty, version_id: UUID | None, now: datetime) -> Version:
+def _version(duty: Obligation, version_id: UUID | None, now: datetime) -> Version:
     """The version to show: by rule, or the one named if it is in effect or coming; older ones are history."""
     if version_id is None:
         wanted = obligations.to_show(duty, now)
@@ -170,31 +170,31 @@ def _version(duty: Duty, version_id: UUID | None, now: datetime) -> Version:
     raise AgreementVersionNotFound
 
 
-async def _told(session: Session, world: World, pen: tuple[Signer, Head], hand: Hand, version: Version, values: Values) -> None:
+async def _told(tx: Transaction, world: World, pen: tuple[Signer, Head], hand: Hand, version: Version, values: Values) -> None:
     """Note the showing of news; in the ledger too, unless that was done meanwhile (R11)."""
     keys, head = pen
-    await session.execute(insert(AgreementPresentation).values(values))
-    shown = (await session.execute(SHOWN, {"presentation": values["id"], "whose": hand.by.id})).one()
-    await stands(session, shown, values["presented_at"])
-    before = (await standing(session, world, hand.by.id, shown.product_id)).of(shown.document_id)
+    await tx.execute(insert(AgreementPresentation).values(values))
+    shown = (await tx.execute(SHOWN, {"presentation": values["id"], "whose": hand.by.id})).one()
+    await stands(tx, shown, values["presented_at"])
+    before = (await standing(tx, world, hand.by.id, shown.product_id)).of(shown.document_id)
     if not before.tells(version, values["presented_at"]):
         return
     act = Act(hand.by.id, EventType.NOTICE_SHOWN, values["presented_at"], shown, hand.by.actor, hand, shown, facts=capacity(shown))
-    event = await chain.append(session, world, keys, head, act)
-    await chain.project(session, before, act, event)
+    event = await chain.append(tx, world, keys, head, act)
+    await chain.project(tx, before, act, event)
     facts = {"ordinal": version.ordinal, "presentation": str(values["id"]), "receipt": str(event.id)}
-    await record(session, world, "agreement.notice_shown", act.actor, ("agreement", shown.document_id), act.user_id, **facts)
+    await record(tx, world, "agreement.notice_shown", act.actor, ("agreement", shown.document_id), act.user_id, **facts)
 
 
-async def stands(session: Session, about: AnyRow, now: datetime) -> None:
+async def stands(tx: Transaction, about: AnyRow, now: datetime) -> None:
     """See that the version is published still, and if its time has not come, that it stays so until this transaction ends (R5).
 
     Raises AgreementVersionCancelled. What is in effect can no longer be cancelled, so nobody has to wait for anybody there.
     """
     status = about.status
     if now < about.effective_at + CLOCKS_AGREE:
-        await session.execute(_take_turns, {"document": about.document_id})
-        status = await session.scalar(_status, {"version": about.version_id})
+        await tx.execute(_take_turns, {"document": about.document_id})
+        status = await tx.scalar(_status, {"version": about.version_id})
     if status != VersionStatus.PUBLISHED:
         raise AgreementVersionCancelled
 
@@ -204,16 +204,16 @@ def capacity(about: AnyRow) -> Mapping[str, str]:
     return {"capacity": CAPACITY[about.age_band]}
 
 
-async def claim(world: World, by: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None) -> AnyRow:
+async def claim(world: World, subject: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None) -> AnyRow:
     """Note what the client claims while the text is on the screen; None leaves what was claimed before.
 
     Raises PresentationNotFound, AlreadyDecided, PresentationExpired.
     """
-    place = {"presentation": presentation_id, "whose": by.id}
-    async with world.db.write() as session:
+    place = {"presentation": presentation_id, "whose": subject.id}
+    async with world.db.write() as tx:
         given = {"now": world.clock.now(), "scrolled": scrolled_to_end, "dwell": dwell_ms}
-        taken = (await session.execute(_claim, {**place, **given})).rowcount == 1
-        row = (await session.execute(_one, place)).one_or_none()
+        taken = (await tx.execute(_claim, {**place, **given})).rowcount == 1
+        row = (await tx.execute(_one, place)).one_or_none()
         if row is None:
             raise PresentationNotFound
         if not taken:

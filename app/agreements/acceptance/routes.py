@@ -53,13 +53,13 @@ STATUS: Mapping[str, int] = {"created": 201, "replayed": 200, "already_accepted"
 @router.get("/v1/me/agreements", responses=refuses(SubjectTokenRequired, ProductNotFound))
 async def my_agreements(
     world: TheWorld,
-    by: TheSubject,
+    subject: TheSubject,
     product: Annotated[Slug, Query()],
     locale: Annotated[Locale | None, Query()] = None,
     accept_language: AcceptLanguage = None,
 ) -> MyAgreements:
     """What a product asks you to agree to, where you stand with it, and the text in your language."""
-    return MyAgreements.of(*await overview.mine(world, by.id, product, Wish(locale, accept_language)))
+    return MyAgreements.of(*await overview.mine(world, subject.id, product, Wish(locale, accept_language)))
 
 
 @router.post(
@@ -68,21 +68,21 @@ async def my_agreements(
     responses=refuses(SubjectTokenRequired, AgreementNotFound, AgreementVersionNotFound, AgreementVersionCancelled, FormatNotAvailable),
 )
 async def present(
-    world: TheWorld, by: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
+    world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
 ) -> PresentationOut:
     """Have the text shown, once: the decision must name this presentation while it lives. News is noted as shown by this."""
     wish = Wish(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
-    return PresentationOut.of(await presentations.present(world, by, origin, document_id, body.version, wish, screen))
+    return PresentationOut.of(await presentations.present(world, subject, origin, document_id, body.version, wish, screen))
 
 
 @router.patch(
     "/v1/me/presentations/{presentation_id}",
     responses=refuses(SubjectTokenRequired, PresentationNotFound, AlreadyDecided, PresentationExpired),
 )
-async def claim(world: TheWorld, by: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
+async def claim(world: TheWorld, subject: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
     """Note how the text is being read. A claim of the client, kept as such."""
-    return PresentationState.model_validate(await presentations.claim(world, by, presentation_id, body.scrolled_to_end, body.dwell_ms))
+    return PresentationState.model_validate(await presentations.claim(world, subject, presentation_id, body.scrolled_to_end, body.dwell_ms))
 
 
 @router.post(
@@ -107,11 +107,11 @@ async def claim(world: TheWorld, by: TheSubject, presentation_id: UUID, body: Cl
     },
 )
 async def decide(
-    world: TheWorld, by: TheSubject, origin: TheOrigin, presentation_id: UUID, body: DecisionIn, response: Response
+    world: TheWorld, subject: TheSubject, origin: TheOrigin, presentation_id: UUID, body: DecisionIn, response: Response
 ) -> DecisionOut:
     """Accept or decline what was shown. The receipt is signed, and chained to the one before it."""
     decision = Decision(WORDS[body.decision], body.text_sha256, body.claims.told())
-    outcome = await decisions.decide(world, by, origin, presentation_id, decision)
+    outcome = await decisions.decide(world, subject, origin, presentation_id, decision)
     response.status_code = STATUS[outcome.result]
     return DecisionOut.of(outcome)
 
@@ -124,8 +124,8 @@ async def decide(
         **refuses(SubjectTokenRequired, AgreementNotFound, NotWithdrawable, NothingToWithdraw),
     },
 )
-async def withdraw(world: TheWorld, by: TheSubject, origin: TheOrigin, document_id: UUID, response: Response) -> WithdrawalOut:
+async def withdraw(world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, response: Response) -> WithdrawalOut:
     """End the agreement from now on. What was agreed until now stays on record; it can be accepted again."""
-    outcome = await withdrawal.withdraw(world, by, origin, document_id)
+    outcome = await withdrawal.withdraw(world, subject, origin, document_id)
     response.status_code = STATUS[outcome.result]
     return WithdrawalOut.of(outcome)

@@ -14,12 +14,12 @@ from app.agreements.publishing.schemas import ChangeClassName
 from app.base.durations import instant_text
 from app.base.languages import Fallback
 from app.db.types import AnyRow
-from app.web.fields import Count, Flag, Instant, InstantIn, Locale, Name, Shape, absent
+from app.web.fields import Count, Flag, Instant, InstantIn, Locale, Name, WireModel, absent
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class OutstandingOut(Shape):
+class OutstandingOut(WireModel):
     """A document whose version of this ordinal, or a later one, has to be accepted."""
 
     document: UUID
@@ -30,7 +30,7 @@ def _outstanding(found: Compliance) -> list[OutstandingOut]:
     return [OutstandingOut(document=it.document_id, ordinal=it.ordinal) for it in found.outstanding]
 
 
-class VersionRef(Shape):
+class VersionRef(WireModel):
     version: UUID
     ordinal: int
     label: str | None
@@ -46,7 +46,7 @@ class VersionRef(Shape):
         return cls(version=it.id, ordinal=it.ordinal, change_class=it.change_class, **fields)  # type: ignore[arg-type]
 
 
-class AcceptedRef(Shape):
+class AcceptedRef(WireModel):
     """The latest version accepted. `event` names the receipt."""
 
     ordinal: int
@@ -54,7 +54,7 @@ class AcceptedRef(Shape):
     at: Instant
 
 
-class TextRef(Shape):
+class TextRef(WireModel):
     """The text that a presentation would show now. `requested` is the language wished for most, null if none was."""
 
     id: UUID
@@ -74,7 +74,7 @@ def _text(it: Shown) -> dict[str, Any]:
     return {"id": it.text.id, "sha256": it.text.sha256, **choice}
 
 
-class MyAgreement(Shape):
+class MyAgreement(WireModel):
     """`document` is the id that a presentation is asked for by. `in_grace`: a newer version must be accepted before `grace_until`."""
 
     document: UUID
@@ -111,7 +111,7 @@ def _accepted(row: AnyRow) -> AcceptedRef | None:
     return AcceptedRef(ordinal=row.accepted, event=row.accepted_event_id, at=row.accepted_at)
 
 
-class MyAgreements(Shape):
+class MyAgreements(WireModel):
     """`compliant`: everything in force is accepted. `valid_until`: when that could change by itself."""
 
     compliant: bool
@@ -123,7 +123,7 @@ class MyAgreements(Shape):
         return cls(compliant=not found.outstanding, items=[MyAgreement.of(it) for it in items], valid_until=found.valid_until)
 
 
-class PresentationIn(Shape):
+class PresentationIn(WireModel):
     """How and on which screen the text is shown. `version` absent: the one in effect, or the coming one if nothing is owed."""
 
     locale: Locale | None = None
@@ -135,7 +135,7 @@ class PresentationIn(Shape):
     ui_ref: Name | None = None
 
 
-class PresentedText(Shape):
+class PresentedText(WireModel):
     """`body` in the format asked for: Markdown, a fragment of sanitised HTML, or plain text, `served_sha256` over its UTF-8 bytes.
     `sha256` is that of the Markdown, whatever was served."""
 
@@ -150,7 +150,7 @@ class PresentedText(Shape):
     body: str
 
 
-class PresentationOut(Shape):
+class PresentationOut(WireModel):
     """Show `body`, then `statement` beside two buttons with these labels; repeat `text.sha256` with the decision."""
 
     id: UUID
@@ -177,12 +177,12 @@ class PresentationOut(Shape):
         )
 
 
-class ClaimsIn(Shape):
+class ClaimsIn(WireModel):
     scrolled_to_end: Flag = absent()
     dwell_ms: Count = absent()
 
 
-class PresentationState(Shape):
+class PresentationState(WireModel):
     id: UUID
     expires_at: Instant
     scrolled_to_end: bool | None
@@ -200,18 +200,18 @@ class DecisionClaims(ClaimsIn):
         return {name: instant_text(value) if name == "client_time" else value for name, value in given.items()}
 
 
-class DecisionIn(Shape):
+class DecisionIn(WireModel):
     decision: Literal["accept", "decline"]
     text_sha256: Sha256
     claims: DecisionClaims = DecisionClaims()
 
 
-class ReceiptRef(Shape):
+class ReceiptRef(WireModel):
     jws: str
     url: str
 
 
-class DecisionOut(Shape):
+class DecisionOut(WireModel):
     """`compliant` and `outstanding` are about the product's agreements after this decision."""
 
     event: UUID
@@ -228,7 +228,7 @@ class DecisionOut(Shape):
         return cls(result=it.result, **_happened(it))
 
 
-class WithdrawalOut(Shape):
+class WithdrawalOut(WireModel):
     """`ordinal` is that of the version which was accepted; `compliant` and `outstanding` as after a decision."""
 
     event: UUID

@@ -19,13 +19,13 @@ from app.agreements.models import (
     AgreementVersion,
     EventType,
 )
-from app.agreements.obligations import Duty, moved
+from app.agreements.obligations import Obligation, moved
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.catalog.models import Product
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.security.signing import Signer
@@ -124,18 +124,18 @@ class Recorded:
     seq: int = 0
 
 
-async def hold(session: Session, user_id: UUID) -> Head:
+async def hold(tx: Transaction, user_id: UUID) -> Head:
     """Take the end user's ledger for this transaction: whatever else is recorded for the same user waits here."""
-    row = (await session.execute(_hold, {"whose": user_id})).one_or_none()
+    row = (await tx.execute(_hold, {"whose": user_id})).one_or_none()
     if row is None:
-        await dialect.insert_once(session, AgreementLedger, {"user_id": user_id, "seq": 0, "head": None}, unless=["user_id"])
-        row = (await session.execute(_hold, {"whose": user_id})).one()
+        await dialect.insert_once(tx, AgreementLedger, {"user_id": user_id, "seq": 0, "head": None}, unless=["user_id"])
+        row = (await tx.execute(_hold, {"whose": user_id})).one()
     # A statement of its own: one that waited for the lock would look with the eyes of before it waited.
-    last = await session.scalar(_last, {"whose": user_id, "last": row.seq}) if row.seq else None
+    last = await tx.scalar(_last, {"whose": user_id, "last": row.seq}) if row.seq else None
     return Head(row.seq, row.head, last)
 
 
-async def append(session: Session, world: World, keys: Signer, head: Head, act: Act) -> Recorded:
+async def append(tx: Transaction, world: World, keys: Signer, head: Head, act: Act) -> Recorded:
     """Sign what was done and add it to the chain whose `head` this transaction holds.
 
     Its time is the act's or, where a replica's clock is behind that of the chain's last event, that event's (R23).
@@ -148,20 +148,20 @@ async def append(session: Session, world: World, keys: Signer, head: Head, act: 
     chain = {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
     receipt = keys.sign(RECEIPT, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
-    await session.execute(_event, event)
-    if not await still_there(session, act.user_id):
+    await tx.execute(_event, event)
+    if not await still_there(tx, act.user_id):
         raise UserErased if act.hand is None else TokenInvalid("The account was erased.")
     if act.hand is not None:
         origin = act.hand.origin
         context = {"event_id": event_id, "ip": origin.ip, "user_agent": origin.user_agent, "salt": salt}
-        await session.execute(_context, {**context, "session_id": act.hand.by.session_id})
+        await tx.execute(_context, {**context, "session_id": act.hand.by.session_id})
     step = {"whose": act.user_id, "last": head.seq, "next": seq, "receipt": event["receipt_sha256"]}
-    if (await session.execute(_extend, step)).rowcount != 1:
+    if (await tx.execute(_extend, step)).rowcount != 1:
         raise RuntimeError("the ledger moved under the transaction that holds it")
     return Recorded(event_id, act.type, act.at, act.about.ordinal, receipt, seq)
 
 
-async def project(session: Session, before: Duty, act: Act, event: Recorded) -> Duty:
+async def project(tx: Transaction, before: Obligation, act: Act, event: Recorded) -> Obligation:
     """Move the state that follows from the events, and return the duty as it is now. Only for whoever holds the ledger."""
     after = moved(before, act.type, act.about.ordinal)
     if after == before:
@@ -179,7 +179,7 @@ async def project(session: Session, before: Duty, act: Act, event: Recorded) -> 
     key: dict[str, Any] = {"user_id": act.user_id, "document_id": before.document_id}
     # The ledger's lock makes this the only writer; that what was accepted only rises is checked all the same.
     rises = (AgreementState.accepted_ordinal <= after.accepted) | (act.type == EventType.WITHDRAWN)
-    if not await dialect.upsert(session, AgreementState, {**key, **values}, on=list(key), change=values, where=rises):
+    if not await dialect.upsert(tx, AgreementState, {**key, **values}, on=list(key), change=values, where=rises):
         raise RuntimeError("the state moved under the transaction that holds its ledger")
     return after
 

@@ -9,9 +9,9 @@ from sqlalchemy import delete, insert, select
 
 from app.agreements.ledger import chain
 from app.agreements.models import AgreementEvent, AgreementLedger, AgreementState, EventType
-from app.agreements.obligations import Duty, moved
+from app.agreements.obligations import Obligation, moved
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.world import World
@@ -33,7 +33,9 @@ class Replay:
         """The next event in order; `event` has id, document_id, type, ordinal and at."""
         before = self.states.get(event.document_id, NOTHING)
         withdrawn = before["withdrawn_at"] is not None
-        was = Duty(event.document_id, before["accepted_ordinal"], before["declined_ordinal"], (), before["notified_ordinal"], withdrawn)
+        was = Obligation(
+            event.document_id, before["accepted_ordinal"], before["declined_ordinal"], (), before["notified_ordinal"], withdrawn
+        )
         now = moved(was, EventType(event.type), event.ordinal)
         if now == was:
             return
@@ -59,29 +61,29 @@ async def rebuild(world: World) -> int:
     mended, after = 0, UUID(int=0)
     while users := await _some(world, after):
         for user_id in users:
-            async with world.db.write() as session:
-                mended += await _mend(session, world, user_id)
+            async with world.db.write() as tx:
+                mended += await _mend(tx, world, user_id)
         after = users[-1]
     return mended
 
 
 async def _some(world: World, after: UUID) -> list[UUID]:
-    async with world.db.lookup() as session:
-        return list((await session.scalars(_users.where(AgreementLedger.user_id > after))).all())
+    async with world.db.query() as tx:
+        return list((await tx.scalars(_users.where(AgreementLedger.user_id > after))).all())
 
 
-async def _mend(session: Session, world: World, user_id: UUID) -> bool:
+async def _mend(tx: Transaction, world: World, user_id: UUID) -> bool:
     """Whether the end user's states had to be written anew. Holds the ledger, so that nothing is decided meanwhile."""
-    await chain.hold(session, user_id)
+    await chain.hold(tx, user_id)
     replay = Replay()
-    for event in await session.execute(_events.where(AgreementEvent.user_id == user_id).order_by(AgreementEvent.seq)):
+    for event in await tx.execute(_events.where(AgreementEvent.user_id == user_id).order_by(AgreementEvent.seq)):
         replay.take(event)
     mine = AgreementState.user_id == user_id
-    if replay.misfit((await session.execute(select(*table(AgreementState).columns).where(mine))).all()) is None:
+    if replay.misfit((await tx.execute(select(*table(AgreementState).columns).where(mine))).all()) is None:
         return False
-    await session.execute(delete(table(AgreementState)).where(mine))
+    await tx.execute(delete(table(AgreementState)).where(mine))
     if replay.states:
         rows = [{"user_id": user_id, "document_id": document_id, **state} for document_id, state in replay.states.items()]
-        await session.execute(insert(table(AgreementState)), rows)
-    await record(session, world, "ledger.rebuilt", Actor.system(), ("user", user_id), user_id)
+        await tx.execute(insert(table(AgreementState)), rows)
+    await record(tx, world, "ledger.rebuilt", Actor.system(), ("user", user_id), user_id)
     return True

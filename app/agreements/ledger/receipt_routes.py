@@ -21,7 +21,7 @@ from app.users.problems import UserErased
 from app.web.callers import Operates, Operator, TheSubject, TheWorld
 from app.web.fields import Page
 from app.web.negotiation import Accept, best
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import NotAcceptable, ScopeMissing, SubjectTokenRequired
 from app.web.routing import VERDICT, Route, refuses
 
@@ -36,9 +36,9 @@ FORMS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
-async def my_receipts(world: TheWorld, by: TheSubject, wanted: Annotated[Window, Depends(window)]) -> Page[ReceiptOut]:
+async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[PageWindow, Depends(window)]) -> Page[ReceiptOut]:
     """Everything you accepted, declined, withdrew or were shown, the latest first."""
-    rows, cursor = await receipts.receipts(world, by, wanted)
+    rows, cursor = await receipts.receipts(world, subject, wanted)
     return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
@@ -47,10 +47,10 @@ async def my_receipts(world: TheWorld, by: TheSubject, wanted: Annotated[Window,
     response_model=ReceiptWhole,
     responses={**FORMS, **refuses(SubjectTokenRequired, ReceiptNotFound, NotAcceptable)},
 )
-async def my_receipt(world: TheWorld, by: TheSubject, event_id: UUID, accept: Accept) -> ReceiptWhole | Response:
+async def my_receipt(world: TheWorld, subject: TheSubject, event_id: UUID, accept: Accept) -> ReceiptWhole | Response:
     """One receipt: with its words as JSON, the signed record alone as `application/jwt`, or a page to print as text or HTML."""
     form = best(accept, (JSON, *receipt_pages.FORMS))
-    found = await receipts.receipt(world, by, event_id)
+    found = await receipts.receipt(world, subject, event_id)
     return ReceiptWhole.of(found) if form == JSON else _page(form, found)
 
 
@@ -61,9 +61,9 @@ def _page(form: str, found: receipts.Whole) -> Response:
 
 
 @router.get("/v1/me/receipts/{event_id}/inclusion", responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, SealBroken))
-async def my_inclusion(world: TheWorld, by: TheSubject, event_id: UUID) -> InclusionOut:
+async def my_inclusion(world: TheWorld, subject: TheSubject, event_id: UUID) -> InclusionOut:
     """The proof that a seal holds the receipt: it was there when the seal was made, in just these words."""
-    return InclusionOut.of(await seals.my_inclusion(world, by, event_id))
+    return InclusionOut.of(await seals.my_inclusion(world, subject, event_id))
 
 
 @router.post("/v1/receipts/verify", openapi_extra=VERDICT)
@@ -73,19 +73,19 @@ async def verify_receipt(world: TheWorld, body: ReceiptIn) -> ReceiptVerdict:
 
 
 @router.get("/v1/agreement-events/{event_id}", responses=refuses(ScopeMissing, AgreementEventNotFound))
-async def get_event(world: TheWorld, by: Reads, event_id: UUID) -> EventOut:
+async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> EventOut:
     """An event with all there is about it. Who is shown the address and user agent of it is recorded."""
-    return EventOut.filed(await receipts.event(world, by.actor, event_id))
+    return EventOut.filed(await receipts.event(world, operator.actor, event_id))
 
 
 @router.get("/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, SealBroken))
-async def get_inclusion(world: TheWorld, by: Reads, event_id: UUID) -> InclusionOut:
+async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> InclusionOut:
     return InclusionOut.of(await seals.inclusion(world, event_id))
 
 
 @router.post(
     "/v1/agreement-events/{event_id}/annotations", status_code=201, responses=refuses(ScopeMissing, AgreementEventNotFound, UserErased)
 )
-async def annotate(world: TheWorld, by: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
+async def annotate(world: TheWorld, operator: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
     """Correct the record without touching it: a signed note in the same chain, which changes no state."""
-    return AnnotationOut.of(await receipts.annotate(world, by.actor, event_id, body.reason))
+    return AnnotationOut.of(await receipts.annotate(world, operator.actor, event_id, body.reason))

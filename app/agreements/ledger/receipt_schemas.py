@@ -10,12 +10,12 @@ from app.agreements.grades import Grade
 from app.agreements.ledger.receipts import Filed, Note, Verified, Whole
 from app.agreements.ledger.seals import Inclusion
 from app.base.languages import Fallback
-from app.web.fields import Instant, Prose, Shape, WarningOut
+from app.web.fields import Instant, Prose, WarningOut, WireModel
 
 EventTypeName = Literal["accepted", "declined", "withdrawn", "notice_shown", "imported", "annotated"]
 
 
-class ReceiptOut(Shape):
+class ReceiptOut(WireModel):
     """`jws` is the record (`typ: acceptance-receipt+jwt`); the rest is an index of it. `seq` is its place in the user's chain."""
 
     id: UUID
@@ -64,7 +64,7 @@ def _whole(it: Whole) -> dict[str, Any]:
     return {**fields, **told, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grade}
 
 
-class ContextOut(Shape):
+class ContextOut(WireModel):
     """Where an act came from; erasable. `salt` (hexadecimal) opens the commitments `ctx` and `sid_h` of the receipt."""
 
     ip: str | None
@@ -73,13 +73,13 @@ class ContextOut(Shape):
     salt: str
 
 
-class AnnotationIn(Shape):
+class AnnotationIn(WireModel):
     """`reason` is signed and never erased: name nobody in it."""
 
     reason: Annotated[Prose, Field(max_length=2000)]
 
 
-class AnnotationOut(Shape):
+class AnnotationOut(WireModel):
     """A correction; `id` is that of its own event. `by` is the operator's key."""
 
     id: UUID
@@ -112,13 +112,13 @@ class EventOut(ReceiptWhole):
         return cls(**_whole(it.whole), user=row.user, actor=claims.get("act"), claims=claims, context=context, annotations=notes)
 
 
-class ReceiptIn(Shape):
+class ReceiptIn(WireModel):
     """Whatever is said to be a receipt: one compact JWS."""
 
     receipt: Annotated[str, Field(max_length=65_536)]
 
 
-class ReceiptVerdict(Shape):
+class ReceiptVerdict(WireModel):
     """`valid`: one of our keys signed it, retired or not, and the ledger holds exactly this. `code` is `ok` or the reason why not.
 
     The warning `signing_key_revoked` has `vouched_by`: `seal` (one that a key in good standing signed holds the receipt: `seal`,
@@ -137,7 +137,7 @@ class ReceiptVerdict(Shape):
         return cls(valid=it.code == "ok", code=it.code, in_ledger=it.in_ledger, warnings=warnings, claims=it.claims)
 
 
-class InclusionOut(Shape):
+class InclusionOut(WireModel):
     """The receipt (its text, as one leaf with a zero octet before it) and `path` come to the `root` in `seal`: RFC 9162 section 2.1.3.2."""
 
     seal: str

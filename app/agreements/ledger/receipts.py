@@ -28,13 +28,13 @@ from app.base.durations import instant_text
 from app.base.problems import Fact, advisory
 from app.base.verdicts import Warned
 from app.catalog.models import Product
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
 from app.security.signing import Claims, NotOurs, Signer, signer_of
 from app.signing_keys.service import read_in, signer
 from app.web.callers import Subject
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 NOT_GENUINE = advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
@@ -146,86 +146,86 @@ def claims_of(receipt: str) -> Claims:
     return told
 
 
-async def receipts(world: World, by: Subject, window: Window) -> tuple[Sequence[AnyRow], str | None]:
-    async with world.db.lookup() as session:
-        return await page(session, _receipts.where(AgreementEvent.user_id == by.id), AgreementEvent.id, window)
+async def receipts(world: World, subject: Subject, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.query() as tx:
+        return await page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
 
 
-async def receipt(world: World, by: Subject, event_id: UUID) -> Whole:
+async def receipt(world: World, subject: Subject, event_id: UUID) -> Whole:
     """One of the end user's own receipts. Raises ReceiptNotFound."""
-    async with world.db.lookup() as session:
-        wanted = _receipt.where(AgreementEvent.id == event_id, AgreementEvent.user_id == by.id)
-        row = (await session.execute(wanted)).one_or_none()
+    async with world.db.query() as tx:
+        wanted = _receipt.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id)
+        row = (await tx.execute(wanted)).one_or_none()
     if row is None:
         raise ReceiptNotFound
     return Whole(row, claims_of(row.jws))
 
 
-async def event(world: World, by: Actor, event_id: UUID) -> Filed:
+async def event(world: World, actor: Actor, event_id: UUID) -> Filed:
     """Any event, with its context and its annotations. Who is shown where an end user was leaves a trace that the end user can see (P4).
 
     Raises AgreementEventNotFound.
     """
-    async with world.db.read() as session:
-        row = (await session.execute(_receipt.where(AgreementEvent.id == event_id))).one_or_none()
+    async with world.db.read() as tx:
+        row = (await tx.execute(_receipt.where(AgreementEvent.id == event_id))).one_or_none()
         if row is None:
             raise AgreementEventNotFound
-        context = (await session.execute(_context, {"event": event_id})).one_or_none()
-        later = (await session.execute(_notes, {"whose": row.user, "after": row.seq})).all()
+        context = (await tx.execute(_context, {"event": event_id})).one_or_none()
+        later = (await tx.execute(_notes, {"whose": row.user, "after": row.seq})).all()
     if context is not None:
-        async with world.db.write() as session:
-            await record(session, world, "evidence.context_read", by, ("user", row.user), row.user, event=str(event_id))
+        async with world.db.write() as tx:
+            await record(tx, world, "evidence.context_read", actor, ("user", row.user), row.user, event=str(event_id))
     told = [(note, claims_of(note.receipt)) for note in later]
     notes = [Note(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)]
     return Filed(Whole(row, claims_of(row.jws)), context, tuple(notes))
 
 
-async def annotate(world: World, by: Actor, event_id: UUID, reason: str) -> Note:
+async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> Note:
     """Add a correction to an event: an event of its own in the same chain, which changes no state (R24).
 
     Raises AgreementEventNotFound, UserErased.
     """
     keys = await signer(world)
     whose = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
-    async with world.db.write() as session:
-        found = (await session.execute(whose)).one_or_none()
+    async with world.db.write() as tx:
+        found = (await tx.execute(whose)).one_or_none()
         if found is None:
             raise AgreementEventNotFound
-        head = await chain.hold(session, found.user_id)
-        about = (await session.execute(WHOLE.where(AgreementText.id == found.text_id))).one()
+        head = await chain.hold(tx, found.user_id)
+        about = (await tx.execute(WHOLE.where(AgreementText.id == found.text_id))).one()
         facts = {"annotates": str(event_id), "reason": reason}
-        act = Act(found.user_id, EventType.ANNOTATED, world.clock.now(), about, by, facts=facts)
-        made = await chain.append(session, world, keys, head, act)
-        await _told(session, world, act, made, event_id)
-    return Note(made.id, made.at, by.id, reason)
+        act = Act(found.user_id, EventType.ANNOTATED, world.clock.now(), about, actor, facts=facts)
+        made = await chain.append(tx, world, keys, head, act)
+        await _told(tx, world, act, made, event_id)
+    return Note(made.id, made.at, actor.id, reason)
 
 
-async def _told(session: Session, world: World, act: Act, made: Recorded, event_id: UUID) -> None:
+async def _told(tx: Transaction, world: World, act: Act, made: Recorded, event_id: UUID) -> None:
     facts = {"event": str(event_id), "receipt": str(made.id)}
-    await record(session, world, "agreement.annotated", act.actor, ("agreement", act.about.document_id), act.user_id, **facts)
+    await record(tx, world, "agreement.annotated", act.actor, ("agreement", act.about.document_id), act.user_id, **facts)
 
 
 async def verify(world: World, text: str) -> Verified:
     """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
-    async with world.db.lookup() as session:
-        keys = await read_in(session, world)
+    async with world.db.query() as tx:
+        keys = await read_in(tx, world)
         try:
             claims = keys.read(RECEIPT, text, MAX_RECEIPT)
             event_id = UUID(str(claims.get("jti")))
         except (NotOurs, ValueError):
             return Verified("receipt_not_genuine", None)
-        held = await session.scalar(_held, {"event": event_id}) == text
+        held = await tx.scalar(_held, {"event": event_id}) == text
         since = keys.revoked.get(signer_of(text) or "")
-        warnings = () if since is None else (await _vouched(session, keys, event_id, since, held=held),)
+        warnings = () if since is None else (await _vouched(tx, keys, event_id, since, held=held),)
     return Verified("ok" if held else "receipt_not_in_ledger", claims, warnings)
 
 
-async def _vouched(session: Session, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Warned:
+async def _vouched(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Warned:
     """What a receipt by a key that leaked is worth still: whoever has the key could have made it, but not put it into the ledger, and
     not under a seal that another key signed."""
     facts: dict[str, Fact] = {"revoked_at": instant_text(since), "vouched_by": "ledger" if held else "nothing"}
     for wanted in _seals if held else ():
-        seal = (await session.execute(wanted, {"event": event_id})).one_or_none()
+        seal = (await tx.execute(wanted, {"event": event_id})).one_or_none()
         if seal is not None and signer_of(seal.seal) not in keys.revoked:
             facts |= {"vouched_by": "seal", "seal": seal.n, "sealed_at": instant_text(seal.sealed_at)}
             break

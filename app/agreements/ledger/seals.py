@@ -17,11 +17,11 @@ from app.base.durations import instant_text
 from app.base.problems import Malformed
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.signing_keys.service import signer
 from app.web.callers import Subject
-from app.web.paging import Window
+from app.web.paging import PageWindow
 from app.world import World
 
 BATCH = 4096
@@ -74,10 +74,10 @@ async def seal(world: World, *, sweep: bool = False) -> int:
     with seal n - 1 is unsealed for whoever inserts seal n.
     """
     keys, now = await signer(world), world.clock.now()
-    async with world.db.read() as session:
-        last = (await session.execute(_last)).one_or_none()
-        found = _unsealed if sweep else await _recent(session)
-        events = (await session.execute(found.order_by(AgreementEvent.id).limit(BATCH))).all()
+    async with world.db.read() as tx:
+        last = (await tx.execute(_last)).one_or_none()
+        found = _unsealed if sweep else await _recent(tx)
+        events = (await tx.execute(found.order_by(AgreementEvent.id).limit(BATCH))).all()
     if not events:
         return 0
     n, prev = (last.n + 1, last.seal_sha256) if last is not None else (1, None)
@@ -86,14 +86,14 @@ async def seal(world: World, *, sweep: bool = False) -> int:
     claims = {"iss": world.settings.public_url, "n": n, "count": len(events), "root": root, "prev": prev}
     sealed = keys.sign(SEAL, {**claims, "iat": int(now.timestamp()), "at": instant_text(now)})
     row = {"n": n, "count": len(events), "root": root, "prev_sha256": prev, "sealed_at": now, "seal": sealed}
-    async with world.db.write() as session:
-        if not await dialect.insert_once(session, AgreementSeal, {**row, "seal_sha256": digest(sealed)}, unless=["n"]):
+    async with world.db.write() as tx:
+        if not await dialect.insert_once(tx, AgreementSeal, {**row, "seal_sha256": digest(sealed)}, unless=["n"]):
             return 0
         items = [
             {"event_id": event.id, "seal_n": n, "leaf": place, "leaf_sha256": leaves[place].hex(), "user_id": event.user_id}
             for place, event in enumerate(events)
         ]
-        await session.execute(insert(table(AgreementSealItem)), items)
+        await tx.execute(insert(table(AgreementSealItem)), items)
     return len(events)
 
 
@@ -102,17 +102,17 @@ async def missing(world: World) -> bool:
 
     For the start alone: from then on the place of what was removed is taken.
     """
-    async with world.db.read() as session:
-        last = (await session.execute(_last)).one_or_none()
-        leaf = await session.scalar(_newest_leaf)
-        first = await session.scalar(_first)
+    async with world.db.read() as tx:
+        last = (await tx.execute(_last)).one_or_none()
+        leaf = await tx.scalar(_newest_leaf)
+        first = await tx.scalar(_first)
     if last is None:
         return leaf is not None or (first is not None and first < world.clock.now() - OVERDUE)
     return leaf is not None and leaf > last.n
 
 
-async def _recent(session: Session) -> AnySelect:
-    newest = await session.scalar(_newest)
+async def _recent(tx: Transaction) -> AnySelect:
+    newest = await tx.scalar(_newest)
     return _unsealed if newest is None else _unsealed.where(AgreementEvent.id >= _earlier(newest))
 
 
@@ -121,13 +121,13 @@ def _earlier(event_id: UUID) -> UUID:
     return UUID(int=max(0, (event_id.int >> 80) - LATE) << 80)
 
 
-async def listed(world: World, wanted: Window) -> tuple[Sequence[AnyRow], str | None]:
+async def listed(world: World, wanted: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The seals of the window, the latest first. The cursor is the number of the last one shown. Raises Malformed."""
     statement = select(*table(AgreementSeal).columns).order_by(AgreementSeal.n.desc()).limit(wanted.limit + 1)
     if wanted.cursor is not None:
         statement = statement.where(AgreementSeal.n < _number(wanted.cursor))
-    async with world.db.lookup() as session:
-        rows = (await session.execute(statement)).all()
+    async with world.db.query() as tx:
+        rows = (await tx.execute(statement)).all()
     return rows[: wanted.limit], str(rows[wanted.limit - 1].n) if len(rows) > wanted.limit else None
 
 
@@ -137,28 +137,28 @@ def _number(cursor: str) -> int:
     return int(cursor)
 
 
-async def my_inclusion(world: World, by: Subject, event_id: UUID) -> Inclusion:
+async def my_inclusion(world: World, subject: Subject, event_id: UUID) -> Inclusion:
     """The proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, SealBroken."""
-    async with world.db.read() as session:
-        row = (await session.execute(_place.where(AgreementEvent.id == event_id, AgreementEvent.user_id == by.id))).one_or_none()
+    async with world.db.read() as tx:
+        row = (await tx.execute(_place.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id))).one_or_none()
         if row is None:
             raise ReceiptNotFound
-        return await _included(session, row)
+        return await _included(tx, row)
 
 
 async def inclusion(world: World, event_id: UUID) -> Inclusion:
     """The proof for any event. Raises AgreementEventNotFound, NotSealedYet, SealBroken."""
-    async with world.db.read() as session:
-        row = (await session.execute(_place.where(AgreementEvent.id == event_id))).one_or_none()
+    async with world.db.read() as tx:
+        row = (await tx.execute(_place.where(AgreementEvent.id == event_id))).one_or_none()
         if row is None:
             raise AgreementEventNotFound
-        return await _included(session, row)
+        return await _included(tx, row)
 
 
-async def _included(session: Session, row: AnyRow) -> Inclusion:
+async def _included(tx: Transaction, row: AnyRow) -> Inclusion:
     if row.seal is None:
         raise NotSealedYet
-    leaves = await leaves_of(session, row.seal_n)
+    leaves = await leaves_of(tx, row.seal_n)
     if row.leaf >= len(leaves) or leaves[row.leaf] != merkle.leaf_hash(row.receipt.encode()):
         raise SealBroken(facts={"seal": row.seal_n})
     return included(row, leaves)
@@ -170,11 +170,11 @@ def included(row: AnyRow, leaves: Sequence[bytes]) -> Inclusion:
     return Inclusion(row.seal, row.seal_n, row.leaf, len(leaves), tuple(each.hex() for each in path))
 
 
-async def leaves_of(session: Session, n: int) -> list[bytes]:
+async def leaves_of(tx: Transaction, n: int) -> list[bytes]:
     """The hashes of a seal's leaves, in order, that come to its root: as they were kept when it was made, whatever became of the
     receipts since; and those of the receipts, where the kept ones were altered. Raises SealBroken when neither come to it."""
-    root = await session.scalar(_root.where(AgreementSeal.n == n))
-    rows = (await session.execute(_leaves.where(AgreementSealItem.seal_n == n))).all()
+    root = await tx.scalar(_root.where(AgreementSeal.n == n))
+    rows = (await tx.execute(_leaves.where(AgreementSealItem.seal_n == n))).all()
     for made in (_kept, _made_anew):
         leaves = made(rows)
         if leaves and merkle.root(leaves).hex() == root:

@@ -35,17 +35,17 @@ async def compare(world: World, version_id: UUID, against: UUID | None, locale: 
     `locale` None: the default language of the version's document. Raises AgreementVersionNotFound, AgreementVersionFirst,
     AgreementTextNotFound.
     """
-    async with world.db.read() as session:
+    async with world.db.read() as tx:
         now = world.clock.now()
-        after = await one_version(session, version_id, now)
+        after = await one_version(tx, version_id, now)
         if against is None:
             previous = rules.before(after.row.ordinal, after.published())
             if previous is None:
                 raise AgreementVersionFirst
             against = previous.id
-        before = await one_version(session, against, now)
+        before = await one_version(tx, against, now)
         if locale is None:
-            locale = await session.scalar(select(AgreementDocument.default_locale).where(AgreementDocument.id == after.row.document_id))
+            locale = await tx.scalar(select(AgreementDocument.default_locale).where(AgreementDocument.id == after.row.document_id))
     old, new = _text(before, locale), _text(after, locale)
     fields = [(name, old._mapping[name], new._mapping[name]) for name in FIELDS if old._mapping[name] != new._mapping[name]]
     body = await to_thread.run_sync(differences, old.body, new.body)

@@ -8,10 +8,10 @@ from app.agreements.publishing.differences import Block, Op
 from app.agreements.publishing.documents import Whole
 from app.agreements.rules import State
 from app.db.types import AnyRow
-from app.web.fields import Shape
+from app.web.fields import WireModel
 
 
-class SideOut(Shape):
+class SideOut(WireModel):
     """One side: which version, and the hash of its text."""
 
     version: UUID
@@ -36,7 +36,7 @@ class SideOut(Shape):
         )
 
 
-class PieceOut(Shape):
+class PieceOut(WireModel):
     """`before` is null in an insertion, `after` in a deletion. Joined, either side is its text again."""
 
     op: Op
@@ -55,7 +55,7 @@ class BlockOut(PieceOut):
         return cls(op=block.op, before=block.before, after=block.after, words=words)
 
 
-class FieldOut(Shape):
+class FieldOut(WireModel):
     """Something beside the body that differs, by the name that it has in a text."""
 
     field: str
@@ -63,7 +63,7 @@ class FieldOut(Shape):
     after: str | None
 
 
-class DiffOut(Shape):
+class DiffOut(WireModel):
     """`same`: neither the body nor anything beside it differs. `unified` is the body's difference as `diff -u` tells it."""
 
     locale: str

@@ -19,10 +19,10 @@ from app.catalog.problems import ProductNotFound
 from app.config.regions import region_groups
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 Values = dict[str, Any]
@@ -53,7 +53,7 @@ class Whole:
         return "cancelled" if row.status == VersionStatus.CANCELLED else rules.state(row.id, self.published(), self.now)
 
 
-async def create(world: World, by: Actor, values: Values) -> Whole:
+async def create(world: World, actor: Actor, values: Values) -> Whole:
     """Declare what a product asks of its end users. `default_locale` None: the product's.
 
     Raises AgreementRegionUnknown, AgreementMinorsImpossible, ProductNotFound, AgreementExists.
@@ -62,52 +62,52 @@ async def create(world: World, by: Actor, values: Values) -> Whole:
     if (problem := rules.declared(values["kind"], values["region"], values["minors"], groups)) is not None:
         raise problem
     try:
-        async with world.db.write() as session:
-            product = (await session.execute(_product.where(Product.code == values["product"]))).one_or_none()
+        async with world.db.write() as tx:
+            product = (await tx.execute(_product.where(Product.code == values["product"]))).one_or_none()
             if product is None:
                 raise ProductNotFound
             row = {**values, "id": world.entropy.identifier(), "product_id": product.id, "created_at": world.clock.now(), "rev": 0}
             del row["product"]
             row["default_locale"] = row["default_locale"] or product.default_locale
-            await session.execute(insert(table(AgreementDocument)).values(row))
+            await tx.execute(insert(table(AgreementDocument)).values(row))
             facts = {name: values[name] for name in ("product", "kind", "region")}
-            await record(session, world, "agreement.created", by, ("agreement", row["id"]), **facts)
-            return await one_document(session, row["id"], world.clock.now())
+            await record(tx, world, "agreement.created", actor, ("agreement", row["id"]), **facts)
+            return await one_document(tx, row["id"], world.clock.now())
     except IntegrityError as error:
         if dialect.breaks(error, table(AgreementDocument), "product_id", "kind", "region"):
             raise AgreementExists from error
         raise
 
 
-async def documents(world: World, window: Window, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
+async def documents(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _documents if product_code is None else _documents.where(Product.code == product_code)
-    async with world.db.lookup() as session:
-        return await page(session, wanted, AgreementDocument.id, window)
+    async with world.db.query() as tx:
+        return await page(tx, wanted, AgreementDocument.id, window)
 
 
 async def document(world: World, document_id: UUID) -> Whole:
-    async with world.db.read() as session:
-        return await one_document(session, document_id, world.clock.now())
+    async with world.db.read() as tx:
+        return await one_document(tx, document_id, world.clock.now())
 
 
-async def change(world: World, by: Actor, document_id: UUID, changes: Values) -> Whole:
+async def change(world: World, actor: Actor, document_id: UUID, changes: Values) -> Whole:
     """Change what is not frozen: name, required languages, the word about minors; the default language while nothing is published.
 
     Raises AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing.
     """
-    async with world.db.write() as session:
-        await hold(session, document_id)
-        found = await one_document(session, document_id, world.clock.now())
+    async with world.db.write() as tx:
+        await hold(tx, document_id)
+        found = await one_document(tx, document_id, world.clock.now())
         was = found.row._mapping
         changes = {name: value for name, value in changes.items() if was[name] != value}
-        await _fits(session, found, {**was, **changes})
+        await _fits(tx, found, {**was, **changes})
         if changes:
-            await session.execute(update(AgreementDocument).where(AgreementDocument.id == document_id).values(changes))
-            await record(session, world, "agreement.changed", by, ("agreement", document_id), fields=sorted(changes))
-        return await one_document(session, document_id, found.now)
+            await tx.execute(update(AgreementDocument).where(AgreementDocument.id == document_id).values(changes))
+            await record(tx, world, "agreement.changed", actor, ("agreement", document_id), fields=sorted(changes))
+        return await one_document(tx, document_id, found.now)
 
 
-async def _fits(session: Session, found: Whole, wanted: Values) -> None:
+async def _fits(tx: Transaction, found: Whole, wanted: Values) -> None:
     """Whether the document may become this; what is required must be there in every version that can be shown from now on."""
     published = found.published()
     problems = [
@@ -116,49 +116,49 @@ async def _fits(session: Session, found: Whole, wanted: Values) -> None:
     ]
     for version in (obligations.current(published, found.now), obligations.scheduled(published, found.now)):
         if version is not None and wanted["required_locales"] != found.row.required_locales:
-            locales = (await session.scalars(select(AgreementText.locale).where(AgreementText.version_id == version.id))).all()
+            locales = (await tx.scalars(select(AgreementText.locale).where(AgreementText.version_id == version.id))).all()
             problems.append(rules.required_missing(wanted["required_locales"], locales))
     for problem in problems:
         if problem is not None:
             raise problem
 
 
-async def hold(session: Session, document_id: UUID) -> None:
+async def hold(tx: Transaction, document_id: UUID) -> None:
     """Bump the document's row, so that whatever follows in this transaction is alone with its versions. Raises AgreementNotFound."""
     bumped = update(AgreementDocument).where(AgreementDocument.id == document_id).values(rev=AgreementDocument.rev + 1)
-    if (await session.execute(bumped)).rowcount != 1:
+    if (await tx.execute(bumped)).rowcount != 1:
         raise AgreementNotFound
 
 
-async def hold_version(session: Session, version_id: UUID) -> AnyRow:
+async def hold_version(tx: Transaction, version_id: UUID) -> AnyRow:
     """The version with what its document says of it, held as `hold` does. Raises AgreementVersionNotFound."""
     owning = select(AgreementVersion.document_id).where(AgreementVersion.id == version_id).scalar_subquery()
-    await session.execute(update(AgreementDocument).where(AgreementDocument.id == owning).values(rev=AgreementDocument.rev + 1))
+    await tx.execute(update(AgreementDocument).where(AgreementDocument.id == owning).values(rev=AgreementDocument.rev + 1))
     wanted = select(
         *table(AgreementVersion).columns, AgreementDocument.default_locale, AgreementDocument.required_locales, AgreementDocument.kind
     ).join(AgreementDocument, AgreementDocument.id == AgreementVersion.document_id)
-    row = (await session.execute(wanted.where(AgreementVersion.id == version_id))).one_or_none()
+    row = (await tx.execute(wanted.where(AgreementVersion.id == version_id))).one_or_none()
     if row is None:
         raise AgreementVersionNotFound
     return row
 
 
-async def one_document(session: Session, document_id: UUID, now: datetime) -> Whole:
-    row = (await session.execute(_documents.where(AgreementDocument.id == document_id))).one_or_none()
+async def one_document(tx: Transaction, document_id: UUID, now: datetime) -> Whole:
+    row = (await tx.execute(_documents.where(AgreementDocument.id == document_id))).one_or_none()
     if row is None:
         raise AgreementNotFound
-    return Whole(row, await _of(session, document_id), (), now)
+    return Whole(row, await _of(tx, document_id), (), now)
 
 
-async def one_version(session: Session, version_id: UUID, now: datetime) -> Whole:
-    row = (await session.execute(_versions.where(AgreementVersion.id == version_id))).one_or_none()
+async def one_version(tx: Transaction, version_id: UUID, now: datetime) -> Whole:
+    row = (await tx.execute(_versions.where(AgreementVersion.id == version_id))).one_or_none()
     if row is None:
         raise AgreementVersionNotFound
-    texts = (await session.execute(_texts.where(AgreementText.version_id == version_id).order_by(AgreementText.locale))).all()
-    return Whole(row, await _of(session, row.document_id), texts, now)
+    texts = (await tx.execute(_texts.where(AgreementText.version_id == version_id).order_by(AgreementText.locale))).all()
+    return Whole(row, await _of(tx, row.document_id), texts, now)
 
 
-async def _of(session: Session, document_id: UUID) -> Sequence[AnyRow]:
+async def _of(tx: Transaction, document_id: UUID) -> Sequence[AnyRow]:
     """All versions of a document, the latest first."""
     wanted = _versions.where(AgreementVersion.document_id == document_id).order_by(AgreementVersion.id.desc())
-    return (await session.execute(wanted)).all()
+    return (await tx.execute(wanted)).all()

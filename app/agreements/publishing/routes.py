@@ -49,7 +49,7 @@ from app.web import negotiation
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import Locale, Page, Slug
 from app.web.negotiation import Accept
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import NotAcceptable, ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -78,23 +78,23 @@ class Markdown(Response):
     status_code=201,
     responses=refuses(ScopeMissing, ProductNotFound, AgreementExists, AgreementRegionUnknown, AgreementMinorsImpossible),
 )
-async def create_agreement(world: TheWorld, by: Writes, body: AgreementIn, response: Response) -> AgreementWhole:
+async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn, response: Response) -> AgreementWhole:
     """Declare what a product asks its end users to agree to. It asks for nothing until a version is published."""
-    made = await documents.create(world, by.actor, body.model_dump())
+    made = await documents.create(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/agreements/{made.row.id}"
     return AgreementWhole.whole(made)
 
 
 @router.get("/v1/agreements", responses=refuses(ScopeMissing))
 async def list_agreements(
-    world: TheWorld, by: Reads, wanted: Annotated[Window, Depends(window)], product: Annotated[Slug | None, Query()] = None
+    world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(window)], product: Annotated[Slug | None, Query()] = None
 ) -> Page[AgreementOut]:
     rows, cursor = await documents.documents(world, wanted, product)
     return Page(data=[AgreementOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/agreements/{document_id}", responses=refuses(ScopeMissing, AgreementNotFound))
-async def get_agreement(world: TheWorld, by: Reads, document_id: UUID) -> AgreementWhole:
+async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> AgreementWhole:
     return AgreementWhole.whole(await documents.document(world, document_id))
 
 
@@ -104,43 +104,43 @@ async def get_agreement(world: TheWorld, by: Reads, document_id: UUID) -> Agreem
         ScopeMissing, AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing
     ),
 )
-async def change_agreement(world: TheWorld, by: Writes, document_id: UUID, body: AgreementPatch) -> AgreementWhole:
+async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID, body: AgreementPatch) -> AgreementWhole:
     """Change what is no part of any version. A language that becomes required must be there in every version that can be shown."""
-    return AgreementWhole.whole(await documents.change(world, by.actor, document_id, body.model_dump(exclude_unset=True)))
+    return AgreementWhole.whole(await documents.change(world, operator.actor, document_id, body.model_dump(exclude_unset=True)))
 
 
 @router.post("/v1/agreements/{document_id}/versions", status_code=201, responses=refuses(ScopeMissing, AgreementNotFound))
-async def create_version(world: TheWorld, by: Writes, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
+async def create_version(world: TheWorld, operator: Writes, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
     """Draft a version. `material` asks everyone again, `notice` informs, `editorial` does neither."""
-    made = await versions.draft(world, by.actor, document_id, body.model_dump())
+    made = await versions.draft(world, operator.actor, document_id, body.model_dump())
     response.headers["Location"] = f"/v1/agreement-versions/{made.row.id}"
     return VersionOut.whole(made)
 
 
 @router.get("/v1/agreement-versions/{version_id}", responses=refuses(ScopeMissing, AgreementVersionNotFound))
-async def get_version(world: TheWorld, by: Reads, version_id: UUID) -> VersionOut:
+async def get_version(world: TheWorld, operator: Reads, version_id: UUID) -> VersionOut:
     return VersionOut.whole(await versions.version(world, version_id))
 
 
 @router.patch("/v1/agreement-versions/{version_id}", responses=refuses(*DRAFT))
-async def change_version(world: TheWorld, by: Writes, version_id: UUID, body: VersionPatch) -> VersionOut:
+async def change_version(world: TheWorld, operator: Writes, version_id: UUID, body: VersionPatch) -> VersionOut:
     """Change the class or the label of a draft."""
-    return VersionOut.whole(await versions.change(world, by.actor, version_id, body.model_dump(exclude_unset=True)))
+    return VersionOut.whole(await versions.change(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/v1/agreement-versions/{version_id}", status_code=204, responses=refuses(*DRAFT))
-async def delete_version(world: TheWorld, by: Writes, version_id: UUID) -> None:
+async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) -> None:
     """Delete a draft with its texts. What was ever published stays."""
-    await versions.discard(world, by.actor, version_id)
+    await versions.discard(world, operator.actor, version_id)
 
 
 @router.put(
     "/v1/agreement-versions/{version_id}/texts/{locale}",
     responses=refuses(ScopeMissing, AgreementVersionNotFound, AgreementTextFrozen, AgreementChangesMissing, AgreementVersionCancelled),
 )
-async def put_text(world: TheWorld, by: Writes, version_id: UUID, locale: Locale, body: TextIn) -> TextOut:
+async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale, body: TextIn) -> TextOut:
     """Write one language: freely in a draft; a published version only takes a language that it lacks."""
-    return TextOut.model_validate(await texts.write(world, by.actor, version_id, locale, body.model_dump()))
+    return TextOut.model_validate(await texts.write(world, operator.actor, version_id, locale, body.model_dump()))
 
 
 @router.post(
@@ -155,18 +155,18 @@ async def put_text(world: TheWorld, by: Writes, version_id: UUID, locale: Locale
         AgreementDatesImpossible,
     ),
 )
-async def publish_version(world: TheWorld, by: Writes, version_id: UUID, body: PublishIn = AT_ONCE) -> VersionOut:
+async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, body: PublishIn = AT_ONCE) -> VersionOut:
     """Freeze a version and its texts for ever, and put it in force now or at `effective_at`."""
-    return VersionOut.whole(await versions.publish(world, by.actor, version_id, body.effective_at, body.grace_until))
+    return VersionOut.whole(await versions.publish(world, operator.actor, version_id, body.effective_at, body.grace_until))
 
 
 @router.post(
     "/v1/agreement-versions/{version_id}/cancel",
     responses=refuses(ScopeMissing, AgreementVersionNotFound, AgreementVersionNotScheduled, AgreementVersionDecided),
 )
-async def cancel_version(world: TheWorld, by: Writes, version_id: UUID) -> VersionOut:
+async def cancel_version(world: TheWorld, operator: Writes, version_id: UUID) -> VersionOut:
     """Take back a version that is not in effect yet and that nobody decided on. Doing it again changes nothing."""
-    return VersionOut.whole(await versions.cancel(world, by.actor, version_id))
+    return VersionOut.whole(await versions.cancel(world, operator.actor, version_id))
 
 
 @router.get(
@@ -175,7 +175,7 @@ async def cancel_version(world: TheWorld, by: Writes, version_id: UUID) -> Versi
 )
 async def compare_versions(
     world: TheWorld,
-    by: Reads,
+    operator: Reads,
     version_id: UUID,
     against: Annotated[UUID | None, Query()] = None,
     locale: Annotated[Locale | None, Query()] = None,
@@ -189,9 +189,9 @@ async def compare_versions(
     status_code=204,
     responses=refuses(ScopeMissing, AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen),
 )
-async def delete_text(world: TheWorld, by: Writes, version_id: UUID, locale: Locale) -> None:
+async def delete_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale) -> None:
     """Delete one language of a draft."""
-    await texts.discard(world, by.actor, version_id, locale)
+    await texts.discard(world, operator.actor, version_id, locale)
 
 
 @router.get("/v1/agreement-texts/{text_id}", response_class=Markdown, responses=TEXT)

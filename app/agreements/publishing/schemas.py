@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from app.agreements import rules
 from app.agreements.publishing.documents import Whole
 from app.db.types import AnyRow
-from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Shape, Slug, absent
+from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Slug, WireModel, absent
 
 ChangeClassName = Literal["material", "notice", "editorial"]
 KindName = Literal["eula", "notice"]
@@ -25,7 +25,7 @@ def _distinct(locales: list[str]) -> list[str]:
 RequiredLocales = Annotated[list[Locale], Field(max_length=50), AfterValidator(_distinct)]
 
 
-class AgreementIn(Shape):
+class AgreementIn(WireModel):
     """`product` is the product's code; `region` `001` is the world, `CA` a country, `CA-QC` a part of one, `EU` a configured group.
 
     `default_locale` absent: the product's. `required_locales`: every version must have them. `minors`: what a minor may do.
@@ -40,7 +40,7 @@ class AgreementIn(Shape):
     minors: MinorsName = "allow"
 
 
-class AgreementPatch(Shape):
+class AgreementPatch(WireModel):
     """`default_locale` can be changed while nothing is published; product, kind and region never."""
 
     name: Name = absent()
@@ -49,7 +49,7 @@ class AgreementPatch(Shape):
     minors: MinorsName = absent()
 
 
-class AgreementOut(Shape):
+class AgreementOut(WireModel):
     id: UUID
     product: str
     kind: KindName
@@ -61,7 +61,7 @@ class AgreementOut(Shape):
     created_at: Instant
 
 
-class VersionLine(Shape):
+class VersionLine(WireModel):
     """A version without its texts. `state` follows from the time, but for `draft` and `cancelled`."""
 
     id: UUID
@@ -94,19 +94,19 @@ class AgreementWhole(AgreementOut):
         return cls(**dict(AgreementOut.model_validate(found.row)), versions=versions)
 
 
-class VersionIn(Shape):
+class VersionIn(WireModel):
     change_class: ChangeClassName
     label: Name | None = None
 
 
-class VersionPatch(Shape):
+class VersionPatch(WireModel):
     """Of a draft."""
 
     change_class: ChangeClassName = absent()
     label: Name | None = None
 
 
-class TextIn(Shape):
+class TextIn(WireModel):
     """`body` is Markdown; it is stored in NFC with LF line ends and a final one. The labels are the words on the two buttons."""
 
     title: Name
@@ -118,7 +118,7 @@ class TextIn(Shape):
     decline_label: Name
 
 
-class TextOut(Shape):
+class TextOut(WireModel):
     """`sha256` is over the UTF-8 bytes of `body`; `statement_sha256` over statement, LF, accept label, LF, decline label.
 
     `html_sha256` and `plain_sha256` are over the HTML and the plain text that were made of it at publish; null in a draft.
@@ -148,7 +148,7 @@ class VersionOut(VersionLine):
         return cls(**VersionLine.told(found.row, found), texts=[TextOut.model_validate(text) for text in found.texts])
 
 
-class PublishIn(Shape):
+class PublishIn(WireModel):
     """`effective_at` absent: now. `grace_until`: until when those who accepted an earlier version may go on without this one."""
 
     effective_at: InstantIn | None = None

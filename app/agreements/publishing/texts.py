@@ -13,7 +13,7 @@ from app.agreements.problems import AgreementChangesMissing, AgreementTextFrozen
 from app.agreements.publishing.documents import hold_version
 from app.base.problems import Malformed
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
 from app.world import World
@@ -40,7 +40,7 @@ _public: Mapping[str, AnySelect] = {
 }
 
 
-async def write(world: World, by: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
+async def write(world: World, actor: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
     """Write one language of a version: freely while it is a draft; once published only a language that it lacks (R3).
 
     Writing the very same again changes nothing. Raises Malformed (words that a form would not show), AgreementTextFrozen,
@@ -54,32 +54,32 @@ async def write(world: World, by: Actor, version_id: UUID, locale: str, values: 
         raise Malformed([("/body", "words_not_shown", f"has words that HTML or plain text would leave out, in line {told}")])
     made = await _rendered(world, version_id, body, locale)
     place = {"version": version_id, "locale": locale}
-    async with world.db.write() as session:
-        owner = await hold_version(session, version_id)
-        found = (await session.execute(_text, place)).one_or_none()
+    async with world.db.write() as tx:
+        owner = await hold_version(tx, version_id)
+        found = (await tx.execute(_text, place)).one_or_none()
         if found is not None and all(found._mapping[name] == value for name, value in wanted.items()):
             return found
         if owner.status != VersionStatus.DRAFT:
-            await _may_be_added(session, owner, found, wanted)
+            await _may_be_added(tx, owner, found, wanted)
             wanted |= made or rules.frozen(body, locale)
         if found is None:
             fresh = {**wanted, "id": world.entropy.identifier(), "version_id": version_id, "locale": locale}
-            await session.execute(insert(table(AgreementText)).values(**fresh, created_at=world.clock.now()))
+            await tx.execute(insert(table(AgreementText)).values(**fresh, created_at=world.clock.now()))
         else:
-            await session.execute(update(AgreementText).where(AgreementText.id == found.id).values(wanted))
+            await tx.execute(update(AgreementText).where(AgreementText.id == found.id).values(wanted))
         facts = {"version": str(version_id), "locale": locale, "sha256": wanted["sha256"]}
-        await record(session, world, "agreement.text_written", by, ("agreement", owner.document_id), **facts)
-        return (await session.execute(_text, place)).one()
+        await record(tx, world, "agreement.text_written", actor, ("agreement", owner.document_id), **facts)
+        return (await tx.execute(_text, place)).one()
 
 
 async def _rendered(world: World, version_id: UUID, body: str, locale: str) -> Mapping[str, str]:
     """What a language that comes late is kept as, made before the write block; nothing for a draft, which is rendered at publish."""
-    async with world.db.lookup() as session:
-        status = await session.scalar(_status, {"version": version_id})
+    async with world.db.query() as tx:
+        status = await tx.scalar(_status, {"version": version_id})
     return await to_thread.run_sync(rules.frozen, body, locale) if status == VersionStatus.PUBLISHED else {}
 
 
-async def _may_be_added(session: Session, owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
+async def _may_be_added(tx: Transaction, owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
     """Whether a published version takes this text: only in a new language, and as complete as R4 asked of the others."""
     if found is not None:
         raise AgreementTextFrozen
@@ -90,23 +90,23 @@ async def _may_be_added(session: Session, owner: AnyRow, found: AnyRow | None, w
         AgreementVersion.status == VersionStatus.PUBLISHED,
         AgreementVersion.ordinal < owner.ordinal,
     )
-    follows = bool(await session.scalar(select(earlier)))
+    follows = bool(await tx.scalar(select(earlier)))
     if rules.changes_due(owner.change_class, follows) and wanted["changes"] is None:
         raise AgreementChangesMissing("Give `changes`.")
 
 
-async def discard(world: World, by: Actor, version_id: UUID, locale: str) -> None:
+async def discard(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
     """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
-    async with world.db.write() as session:
-        owner = await hold_version(session, version_id)
-        found = (await session.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
+    async with world.db.write() as tx:
+        owner = await hold_version(tx, version_id)
+        found = (await tx.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
         if found is None:
             raise AgreementTextNotFound(facts={"locale": locale})
         if owner.status != VersionStatus.DRAFT:
             raise AgreementTextFrozen
-        await session.execute(delete(AgreementText).where(AgreementText.id == found.id))
+        await tx.execute(delete(AgreementText).where(AgreementText.id == found.id))
         about = ("agreement", owner.document_id)
-        await record(session, world, "agreement.text_deleted", by, about, version=str(version_id), locale=locale)
+        await record(tx, world, "agreement.text_deleted", actor, about, version=str(version_id), locale=locale)
 
 
 async def public(world: World, text_id: UUID, form: str) -> AnyRow:
@@ -114,8 +114,8 @@ async def public(world: World, text_id: UUID, form: str) -> AnyRow:
 
     Raises AgreementTextNotFound.
     """
-    async with world.db.lookup() as session:
-        row = (await session.execute(_public[form], {"text": text_id})).one_or_none()
+    async with world.db.query() as tx:
+        row = (await tx.execute(_public[form], {"text": text_id})).one_or_none()
     if row is None:
         raise AgreementTextNotFound
     return row

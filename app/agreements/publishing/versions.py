@@ -19,7 +19,7 @@ from app.agreements.problems import (
 from app.agreements.publishing.documents import Whole, hold, hold_version, one_version
 from app.agreements.rules import Draft
 from app.base.problems import Problem
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.world import World
@@ -46,53 +46,53 @@ _cancel = update(AgreementVersion).where(
 )
 
 
-async def draft(world: World, by: Actor, document_id: UUID, values: Values) -> Whole:
+async def draft(world: World, actor: Actor, document_id: UUID, values: Values) -> Whole:
     """A new version without texts; it counts for nothing until it is published. Raises AgreementNotFound."""
-    async with world.db.write() as session:
-        await hold(session, document_id)
+    async with world.db.write() as tx:
+        await hold(tx, document_id)
         now = world.clock.now()
         row = {**values, "id": world.entropy.identifier(), "document_id": document_id, "status": VersionStatus.DRAFT, "created_at": now}
-        await session.execute(insert(AgreementVersion).values(row))
-        await record(session, world, "agreement.drafted", by, ("agreement", document_id), version=str(row["id"]))
-        return await one_version(session, row["id"], now)
+        await tx.execute(insert(AgreementVersion).values(row))
+        await record(tx, world, "agreement.drafted", actor, ("agreement", document_id), version=str(row["id"]))
+        return await one_version(tx, row["id"], now)
 
 
 async def version(world: World, version_id: UUID) -> Whole:
-    async with world.db.read() as session:
-        return await one_version(session, version_id, world.clock.now())
+    async with world.db.read() as tx:
+        return await one_version(tx, version_id, world.clock.now())
 
 
-async def change(world: World, by: Actor, version_id: UUID, changes: Values) -> Whole:
+async def change(world: World, actor: Actor, version_id: UUID, changes: Values) -> Whole:
     """Change the label or the class of a draft. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
-    async with world.db.write() as session:
-        owner = await _held_draft(session, version_id)
+    async with world.db.write() as tx:
+        owner = await _held_draft(tx, version_id)
         changes = {name: value for name, value in changes.items() if owner._mapping[name] != value}
         if changes:
-            await session.execute(update(AgreementVersion).where(AgreementVersion.id == version_id).values(changes))
+            await tx.execute(update(AgreementVersion).where(AgreementVersion.id == version_id).values(changes))
             about = ("agreement", owner.document_id)
-            await record(session, world, "agreement.draft_changed", by, about, version=str(version_id), fields=sorted(changes))
-        return await one_version(session, version_id, world.clock.now())
+            await record(tx, world, "agreement.draft_changed", actor, about, version=str(version_id), fields=sorted(changes))
+        return await one_version(tx, version_id, world.clock.now())
 
 
-async def discard(world: World, by: Actor, version_id: UUID) -> None:
+async def discard(world: World, actor: Actor, version_id: UUID) -> None:
     """Delete a draft with its texts. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
-    async with world.db.write() as session:
-        owner = await _held_draft(session, version_id)
-        await session.execute(delete(AgreementText).where(AgreementText.version_id == version_id))
-        await session.execute(delete(AgreementVersion).where(AgreementVersion.id == version_id))
-        await record(session, world, "agreement.draft_deleted", by, ("agreement", owner.document_id), version=str(version_id))
+    async with world.db.write() as tx:
+        owner = await _held_draft(tx, version_id)
+        await tx.execute(delete(AgreementText).where(AgreementText.version_id == version_id))
+        await tx.execute(delete(AgreementVersion).where(AgreementVersion.id == version_id))
+        await record(tx, world, "agreement.draft_deleted", actor, ("agreement", owner.document_id), version=str(version_id))
 
 
-async def publish(world: World, by: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None) -> Whole:
+async def publish(world: World, actor: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None) -> Whole:
     """Freeze a version and give it its ordinal, under the document's bumped `rev` (R2, R4, R6). `effective_at` None: now.
 
     Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled, and what `rules.hindrance` finds.
     """
     made = await _rendered(world, version_id)
-    async with world.db.write() as session:
-        owner = await _held_draft(session, version_id)
+    async with world.db.write() as tx:
+        owner = await _held_draft(tx, version_id)
         now = world.clock.now()
-        whole = await one_version(session, version_id, now)
+        whole = await one_version(tx, version_id, now)
         wanted = _wanted(owner, whole, effective_at or now, grace_until)
         if (problem := rules.hindrance(wanted, now)) is not None:
             raise problem
@@ -102,14 +102,14 @@ async def publish(world: World, by: Actor, version_id: UUID, effective_at: datet
             "effective_at": wanted.effective_at,
             "grace_until": grace_until,
             "published_at": now,
-            "published_by": by.id,
+            "published_by": actor.id,
         }
-        await _freeze(session, whole, made)
-        if (await session.execute(_publish.values(values), {"version": version_id})).rowcount != 1:
+        await _freeze(tx, whole, made)
+        if (await tx.execute(_publish.values(values), {"version": version_id})).rowcount != 1:
             raise AgreementVersionPublished
         facts = {"version": str(version_id), "ordinal": values["ordinal"], "change_class": owner.change_class}
-        await record(session, world, "agreement.published", by, ("agreement", owner.document_id), **facts)
-        return await one_version(session, version_id, now)
+        await record(tx, world, "agreement.published", actor, ("agreement", owner.document_id), **facts)
+        return await one_version(tx, version_id, now)
 
 
 def _wanted(owner: AnyRow, whole: Whole, effective_at: datetime, grace_until: datetime | None) -> Draft:
@@ -120,42 +120,42 @@ def _wanted(owner: AnyRow, whole: Whole, effective_at: datetime, grace_until: da
 
 async def _rendered(world: World, version_id: UUID) -> Frozen:
     """What a draft's texts will be kept as: made before the write block and beside the loop, for a long text takes its time."""
-    async with world.db.read() as session:
-        texts = (await session.execute(_bodies, {"version": version_id})).all()
+    async with world.db.read() as tx:
+        texts = (await tx.execute(_bodies, {"version": version_id})).all()
     return await to_thread.run_sync(lambda: {(text.id, text.sha256): rules.frozen(text.body, text.locale) for text in texts})
 
 
-async def _freeze(session: Session, whole: Whole, made: Frozen) -> None:
+async def _freeze(tx: Transaction, whole: Whole, made: Frozen) -> None:
     """Keep each text's HTML and plain text; one that was written after they were made is made now."""
     for text in whole.texts:
         kept = made.get((text.id, text.sha256)) or rules.frozen(text.body, text.locale)
-        await session.execute(update(AgreementText).where(AgreementText.id == text.id).values(**kept))
+        await tx.execute(update(AgreementText).where(AgreementText.id == text.id).values(**kept))
 
 
-async def cancel(world: World, by: Actor, version_id: UUID) -> Whole:
+async def cancel(world: World, actor: Actor, version_id: UUID) -> Whole:
     """Take a scheduled version back before anybody decided on it (R5). Doing it again changes nothing.
 
     Accepting takes the same turn: it bumps the document's row too, and looks after that. Raises AgreementVersionNotFound,
     AgreementVersionNotScheduled, AgreementVersionDecided.
     """
-    async with world.db.write() as session:
-        owner = await hold_version(session, version_id)
+    async with world.db.write() as tx:
+        owner = await hold_version(tx, version_id)
         now = world.clock.now()
         done = _cancel.values(status=VersionStatus.CANCELLED, cancelled_at=now)
-        cancelled = (await session.execute(done, {"version": version_id, "now": now})).rowcount == 1
-        whole = await one_version(session, version_id, now)
+        cancelled = (await tx.execute(done, {"version": version_id, "now": now})).rowcount == 1
+        whole = await one_version(tx, version_id, now)
         if not cancelled and owner.status != VersionStatus.CANCELLED:
             state = whole.state(whole.row)
             raise AgreementVersionDecided if state == "scheduled" else AgreementVersionNotScheduled(facts={"state": state})
         if cancelled:
             facts = {"version": str(version_id), "ordinal": owner.ordinal}
-            await record(session, world, "agreement.cancelled", by, ("agreement", owner.document_id), **facts)
+            await record(tx, world, "agreement.cancelled", actor, ("agreement", owner.document_id), **facts)
         return whole
 
 
-async def _held_draft(session: Session, version_id: UUID) -> AnyRow:
+async def _held_draft(tx: Transaction, version_id: UUID) -> AnyRow:
     """The version, held, if it is a draft still. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
-    owner = await hold_version(session, version_id)
+    owner = await hold_version(tx, version_id)
     if owner.status in _OVER:
         raise _OVER[owner.status]
     return owner

@@ -24,13 +24,13 @@ from app.agreements.models import (
     Kind,
     VersionStatus,
 )
-from app.agreements.obligations import Duty, Status, Version
+from app.agreements.obligations import Obligation, Status, Version
 from app.agreements.problems import AgreementNotFound
 from app.catalog.models import Product
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.users.models import User
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 ASSENTS = (EventType.ACCEPTED, EventType.IMPORTED)
@@ -66,9 +66,9 @@ class Marks:
     @classmethod
     def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "Marks":
         """Asked of the very rules that the gate goes by: what is owed only shrinks as the accepted ordinal rises."""
-        fresh = Duty(document_id, 0, 0, tuple(versions), kind=kind)
+        fresh = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
         required = fresh.required(at)
-        lenient = (it for it in range(1, required) if Duty(document_id, it, 0, tuple(versions), kind=kind).grace_end(at) is not None)
+        lenient = (it for it in range(1, required) if Obligation(document_id, it, 0, tuple(versions), kind=kind).grace_end(at) is not None)
         news = fresh.notice(at)
         return cls(kind, required, next(lenient, max(required, 1)), news.ordinal if news is not None else 0)
 
@@ -189,12 +189,12 @@ async def coverage(world: World, document_id: UUID, as_of: datetime | None) -> C
     about it; others are not known to have met it. Raises AgreementNotFound.
     """
     at = as_of or world.clock.now()
-    async with world.db.read() as session:
-        document, marks = await _marked(session, document_id, at)
+    async with world.db.read() as tx:
+        document, marks = await _marked(tx, document_id, at)
         each = _everybody(marks).c
         kinds = (each.status, each.accepted, each.notified, each.grade)
         wanted = select(*kinds, func.count().label("users")).group_by(*kinds)
-        rows = (await session.execute(wanted, {"document": document_id, "as_of": at})).all()
+        rows = (await tx.execute(wanted, {"document": document_id, "as_of": at})).all()
     return Coverage(
         document,
         at,
@@ -217,23 +217,23 @@ def _sums(rows: Sequence[AnyRow], name: str) -> Mapping[Any, int]:
 
 
 async def users(
-    world: World, document_id: UUID, window: Window, status: str | None, as_of: datetime | None
+    world: World, document_id: UUID, window: PageWindow, status: str | None, as_of: datetime | None
 ) -> tuple[Sequence[AnyRow], str | None]:
     """The end users that `coverage` counts, those who joined last first. Raises AgreementNotFound."""
     at = as_of or world.clock.now()
-    async with world.db.read() as session:
-        _, marks = await _marked(session, document_id, at)
+    async with world.db.read() as tx:
+        _, marks = await _marked(tx, document_id, at)
         each = _everybody(marks).c
         wanted: AnySelect = select(User.id, each.status, each.accepted, each.declined, each.notified, each.grade, each.last_at).join_from(
             User, each.user_id.table, each.user_id == User.id
         )
         wanted = wanted.where(each.status == status) if status is not None else wanted
-        return await page(session, wanted.params(document=document_id, as_of=at), User.id, window)
+        return await page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
 
 
-async def _marked(session: Session, document_id: UUID, at: datetime) -> tuple[AnyRow, Marks]:
-    document = (await session.execute(_document, {"document": document_id})).one_or_none()
+async def _marked(tx: Transaction, document_id: UUID, at: datetime) -> tuple[AnyRow, Marks]:
+    document = (await tx.execute(_document, {"document": document_id})).one_or_none()
     if document is None:
         raise AgreementNotFound
-    versions = [version_of(row) for row in (await session.execute(_versions, {"document": document_id})).all()]
+    versions = [version_of(row) for row in (await tx.execute(_versions, {"document": document_id})).all()]
     return document, Marks.of(document_id, document.kind, versions, at)

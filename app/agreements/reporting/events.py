@@ -14,7 +14,7 @@ from app.agreements.grades import GRADE
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType
 from app.catalog.models import Product
 from app.db.types import AnyRow, AnySelect
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 BROUGHT = ("accepted_at", "external_ref", "source")
@@ -80,9 +80,9 @@ class Filters:
             yield AgreementEvent.at < self.until
 
 
-async def events(world: World, filters: Filters, window: Window) -> tuple[Sequence[AnyRow], str | None]:
-    async with world.db.lookup() as session:
-        return await page(session, filters.wanted(), AgreementEvent.id, window)
+async def events(world: World, filters: Filters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.query() as tx:
+        return await page(tx, filters.wanted(), AgreementEvent.id, window)
 
 
 def brought(type_: str, receipt: str) -> Mapping[str, str]:

@@ -58,14 +58,14 @@ class Export:
         return {"form": self.form, "context": self.context, "filters": asked}
 
 
-async def export(world: World, by: Actor, wanted: Export) -> AsyncIterator[bytes]:
+async def export(world: World, actor: Actor, wanted: Export) -> AsyncIterator[bytes]:
     """The export, whose first batch has been read. Who took what is recorded before anything leaves."""
     statement = wanted.wanted(world.clock.now())
-    async with world.db.lookup() as session:
-        first = (await session.execute(statement)).all()
-    subject = ("agreement", wanted.filters.agreement) if wanted.filters.agreement is not None else ("api_key", by.id or UUID(int=0))
-    async with world.db.write() as session:
-        await record(session, world, "agreement_events.exported", by, subject, wanted.filters.user, **wanted.facts())
+    async with world.db.query() as tx:
+        first = (await tx.execute(statement)).all()
+    subject = ("agreement", wanted.filters.agreement) if wanted.filters.agreement is not None else ("api_key", actor.id or UUID(int=0))
+    async with world.db.write() as tx:
+        await record(tx, world, "agreement_events.exported", actor, subject, wanted.filters.user, **wanted.facts())
     columns = (*COLUMNS, *BROUGHT, *(CONTEXT if wanted.context else ()))
     write = _ndjson(wanted.context) if wanted.form == "ndjson" else _csv(columns)
     head = b"" if wanted.form == "ndjson" else _line(columns).encode()
@@ -76,8 +76,8 @@ async def _batches(world: World, statement: AnySelect, first: Sequence[AnyRow], 
     batch = first
     yield opening
     while len(batch) == BATCH:
-        async with world.db.lookup() as session:
-            batch = (await session.execute(statement.where(AgreementEvent.id > batch[-1].id))).all()
+        async with world.db.query() as tx:
+            batch = (await tx.execute(statement.where(AgreementEvent.id > batch[-1].id))).all()
         yield write(batch)
 
 

@@ -23,7 +23,7 @@ from app.agreements.models import (
     Kind,
     VersionStatus,
 )
-from app.agreements.obligations import Duty
+from app.agreements.obligations import Obligation
 from app.agreements.problems import (
     AgreementIsNotice,
     AgreementNotFound,
@@ -40,7 +40,7 @@ from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.base.problems import Problem
 from app.db import dialect
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, UtcDateTime
 from app.events.service import Actor, record
 from app.security.signing import Signer
@@ -126,7 +126,7 @@ class Ground:
     refs: dict[str, tuple[UUID, Content]]
     heads: dict[UUID, Head] = field(default_factory=dict)
     left: Mapping[UUID, datetime] = field(default_factory=dict)
-    duties: dict[UUID, Duty] = field(default_factory=dict)
+    duties: dict[UUID, Obligation] = field(default_factory=dict)
 
     def text(self, it: Brought) -> AnyRow | None:
         return self.texts.get((it.ordinal, it.locale or self.document.default_locale))
@@ -168,7 +168,7 @@ class Ground:
         return UserErased() if user.status == Status.ERASED else of_age(user.age_band, self.document.minors)
 
 
-async def bring(world: World, by: Actor, document_id: UUID, items: Sequence[Brought]) -> list[Result]:
+async def bring(world: World, actor: Actor, document_id: UUID, items: Sequence[Brought]) -> list[Result]:
     """Record each of them or say why not; those that are good are taken whatever the others are. The same reference again is
     answered with the same event.
 
@@ -178,72 +178,70 @@ async def bring(world: World, by: Actor, document_id: UUID, items: Sequence[Brou
     Raises AgreementNotFound, AgreementIsNotice.
     """
     keys = await signer(world)
-    async with world.db.write() as session:
-        await dialect.upsert(session, AgreementTurn, TURN, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
-        ground = await _ground(session, world, document_id, items)
+    async with world.db.write() as tx:
+        await dialect.upsert(tx, AgreementTurn, TURN, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
+        ground = await _ground(tx, world, document_id, items)
         settled = [ground.settled(it) for it in items]
         chosen = sorted({it.user for it, told in zip(items, settled, strict=True) if told is None})
         for user_id in chosen:
-            ground.heads[user_id] = await chain.hold(session, user_id)
-        await hold(session, document_id)
-        await _stand(session, ground, chosen, items)
+            ground.heads[user_id] = await chain.hold(tx, user_id)
+        await hold(tx, document_id)
+        await _stand(tx, ground, chosen, items)
         both = zip(items, settled, strict=True)
-        return [told or ground.settled(it) or await _take(session, world, keys, by, (ground, it)) for it, told in both]
+        return [told or ground.settled(it) or await _take(tx, world, keys, actor, (ground, it)) for it, told in both]
 
 
-async def _ground(session: Session, world: World, document_id: UUID, items: Sequence[Brought]) -> Ground:
-    document = (await session.execute(_document.where(AgreementDocument.id == document_id))).one_or_none()
+async def _ground(tx: Transaction, world: World, document_id: UUID, items: Sequence[Brought]) -> Ground:
+    document = (await tx.execute(_document.where(AgreementDocument.id == document_id))).one_or_none()
     if document is None:
         raise AgreementNotFound
     if document.kind == Kind.NOTICE:
         raise AgreementIsNotice
-    users = (await session.execute(_users.where(User.id.in_({it.user for it in items})))).all()
-    refs = (await session.execute(_known.where(AgreementImport.external_ref.in_({it.external_ref for it in items})))).all()
+    users = (await tx.execute(_users.where(User.id.in_({it.user for it in items})))).all()
+    refs = (await tx.execute(_known.where(AgreementImport.external_ref.in_({it.external_ref for it in items})))).all()
     return Ground(
         document,
         world.clock.now(),
-        await _texts(session, document_id, items),
+        await _texts(tx, document_id, items),
         {user.id: user for user in users},
         {row.external_ref: (row.id, (row.user_id, row.text_id, brought(row.type, row.receipt))) for row in refs},
     )
 
 
-async def _texts(session: Session, document_id: UUID, items: Sequence[Brought]) -> Mapping[tuple[int, str], AnyRow]:
+async def _texts(tx: Transaction, document_id: UUID, items: Sequence[Brought]) -> Mapping[tuple[int, str], AnyRow]:
     mine = chain.WHOLE.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
-    texts = (await session.execute(mine.where(AgreementVersion.ordinal.in_({it.ordinal for it in items})))).all()
+    texts = (await tx.execute(mine.where(AgreementVersion.ordinal.in_({it.ordinal for it in items})))).all()
     return {(text.ordinal, text.locale): text for text in texts}
 
 
-async def _stand(session: Session, ground: Ground, users: Sequence[UUID], items: Sequence[Brought]) -> None:
+async def _stand(tx: Transaction, ground: Ground, users: Sequence[UUID], items: Sequence[Brought]) -> None:
     """Where the users stand with the document, and when they last withdrew: asked under their ledgers. Texts and users are asked
     for anew: while this waited, a version may have been cancelled and a user erased."""
     document_id = ground.document.id
-    ground.texts = await _texts(session, document_id, items)
-    there = (await session.execute(_users.where(User.id.in_(users)).with_for_update(read=True, key_share=True))).all()
+    ground.texts = await _texts(tx, document_id, items)
+    there = (await tx.execute(_users.where(User.id.in_(users)).with_for_update(read=True, key_share=True))).all()
     ground.users = {**ground.users, **{user.id: user for user in there}}
     about = (AgreementEvent.document_id == document_id, AgreementEvent.type == EventType.WITHDRAWN, AgreementEvent.user_id.in_(users))
-    ground.left = {row.user_id: row.at for row in (await session.execute(_left.where(*about))).all()}
-    ground.duties = {user_id: Duty(document_id, 0, 0, ()) for user_id in users}
+    ground.left = {row.user_id: row.at for row in (await tx.execute(_left.where(*about))).all()}
+    ground.duties = {user_id: Obligation(document_id, 0, 0, ()) for user_id in users}
     mine = _states.where(AgreementState.document_id == document_id, AgreementState.user_id.in_(users))
-    for row in (await session.execute(mine)).all():
+    for row in (await tx.execute(mine)).all():
         ordinals = (row.accepted_ordinal, row.declined_ordinal)
-        duty = Duty(document_id, *ordinals, (), row.notified_ordinal, row.withdrawn_at is not None)
+        duty = Obligation(document_id, *ordinals, (), row.notified_ordinal, row.withdrawn_at is not None)
         ground.duties[row.user_id] = duty
 
 
-async def _take(session: Session, world: World, keys: Signer, by: Actor, one: tuple[Ground, Brought]) -> Result:
+async def _take(tx: Transaction, world: World, keys: Signer, actor: Actor, one: tuple[Ground, Brought]) -> Result:
     """Add it to its end user's chain."""
     ground, it = one
     about = ground.texts[it.ordinal, it.locale or ground.document.default_locale]
-    act = Act(it.user, EventType.IMPORTED, ground.now, about, by, claims=it.claims())
-    event = await chain.append(session, world, keys, ground.heads[it.user], act)
-    if not await dialect.insert_once(
-        session, AgreementImport, {"external_ref": it.external_ref, "event_id": event.id}, unless=["external_ref"]
-    ):
+    act = Act(it.user, EventType.IMPORTED, ground.now, about, actor, claims=it.claims())
+    event = await chain.append(tx, world, keys, ground.heads[it.user], act)
+    if not await dialect.insert_once(tx, AgreementImport, {"external_ref": it.external_ref, "event_id": event.id}, unless=["external_ref"]):
         raise RuntimeError("a reference came in past the queue of imports")
     ground.heads[it.user] = replace(ground.heads[it.user], seq=event.seq, sha256=digest(event.receipt))
-    ground.duties[it.user] = await chain.project(session, ground.duties[it.user], act, event)
+    ground.duties[it.user] = await chain.project(tx, ground.duties[it.user], act, event)
     ground.refs[it.external_ref] = event.id, ground.content(it)
     facts = {"ordinal": it.ordinal, "receipt": str(event.id)}
-    await record(session, world, "agreement.imported", by, ("agreement", ground.document.id), it.user, **facts)
+    await record(tx, world, "agreement.imported", actor, ("agreement", ground.document.id), it.user, **facts)
     return Result(it.external_ref, "created", event.id)

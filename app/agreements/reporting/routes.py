@@ -15,7 +15,7 @@ from app.agreements.reporting.schemas import AgreementEventOut, CoverageOut, Cov
 from app.base.durations import instant_text
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import INT_MAX, InstantIn, Page, Slug
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -24,7 +24,7 @@ from app.world import World
 router: APIRouter = new_router("agreements")
 Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
 Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
-Wanted = Annotated[Window, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(window)]
 AsOf = Annotated[InstantIn | None, Query()]
 
 
@@ -54,7 +54,7 @@ WithContext = Annotated[bool, Query(description="With address and user agent, as
 
 
 @router.get("/v1/agreements/{document_id}/coverage", responses=refuses(ScopeMissing, AgreementNotFound))
-async def get_coverage(world: TheWorld, by: Reads, document_id: UUID, as_of: AsOf = None) -> CoverageOut:
+async def get_coverage(world: TheWorld, operator: Reads, document_id: UUID, as_of: AsOf = None) -> CoverageOut:
     """How many end users stood where at an instant (absent: now), replayed from the ledger. They are those who had been shown a text
     of the agreement or had an event about it. An imported acceptance counts from its import on."""
     return CoverageOut.told(await coverage.coverage(world, document_id, as_of))
@@ -63,7 +63,7 @@ async def get_coverage(world: TheWorld, by: Reads, document_id: UUID, as_of: AsO
 @router.get("/v1/agreements/{document_id}/users", responses=refuses(ScopeMissing, AgreementNotFound))
 async def list_users(
     world: TheWorld,
-    by: Reads,
+    operator: Reads,
     document_id: UUID,
     wanted: Wanted,
     status: Annotated[StatusName | None, Query()] = None,
@@ -75,35 +75,35 @@ async def list_users(
 
 
 @router.post("/v1/agreements/{document_id}/imports", responses=refuses(ScopeMissing, AgreementNotFound, AgreementIsNotice))
-async def import_acceptances(world: TheWorld, by: Writes, document_id: UUID, body: ImportsIn) -> ImportsOut:
+async def import_acceptances(world: TheWorld, operator: Writes, document_id: UUID, body: ImportsIn) -> ImportsOut:
     """Bring acceptances that were given elsewhere. Each stands or falls by itself; the same `external_ref` again is the same event.
 
     They count in the access decision, are marked `imported` for ever, and are the weakest evidence (grade C).
     """
-    return ImportsOut.told(await imports.bring(world, by.actor, document_id, [it.value() for it in body.data]))
+    return ImportsOut.told(await imports.bring(world, operator.actor, document_id, [it.value() for it in body.data]))
 
 
 @router.get("/v1/agreement-events", responses=refuses(ScopeMissing))
-async def list_events(world: TheWorld, by: Reads, wanted: Wanted, which: Filtered) -> Page[AgreementEventOut]:
+async def list_events(world: TheWorld, operator: Reads, wanted: Wanted, which: Filtered) -> Page[AgreementEventOut]:
     """What the ledger holds, newest first. `from` <= `at` < `to`."""
     rows, cursor = await events.events(world, which, wanted)
     return Page(data=[AgreementEventOut.told(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/agreement-events.ndjson", response_class=NdJson, responses=refuses(ScopeMissing))
-async def export_ndjson(world: TheWorld, by: Reads, which: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
+async def export_ndjson(world: TheWorld, operator: Reads, which: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
     """All events that fit, oldest first, one JSON object a line, each with its signed receipt (`jws`). The export is itself recorded.
 
     An answer that breaks off has failed; a whole one ends with a line end.
     """
-    return NdJson(await exports.export(world, by.actor, Export("ndjson", which, context)), headers=_named(world, "ndjson"))
+    return NdJson(await exports.export(world, operator.actor, Export("ndjson", which, context)), headers=_named(world, "ndjson"))
 
 
 @router.get("/v1/agreement-events.csv", response_class=Csv, responses=refuses(ScopeMissing))
-async def export_csv(world: TheWorld, by: Reads, which: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  the same
+async def export_csv(world: TheWorld, operator: Reads, which: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  the same
     """The same as a table (RFC 4180, UTF-8, with a header), without the receipts. Whatever a spreadsheet could take for a formula, at
     the beginning of a cell or behind a semicolon, tab or line end in it, has an apostrophe before it that is not part of the value."""
-    return Csv(await exports.export(world, by.actor, Export("csv", which, context)), headers=_named(world, "csv"))
+    return Csv(await exports.export(world, operator.actor, Export("csv", which, context)), headers=_named(world, "csv"))
 
 
 def _named(world: World, ending: str) -> dict[str, str]:

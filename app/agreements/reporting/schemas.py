@@ -11,7 +11,7 @@ from app.agreements.reporting.coverage import Coverage
 from app.agreements.reporting.events import brought
 from app.agreements.reporting.imports import Brought, Result
 from app.db.types import AnyRow
-from app.web.fields import INT_MAX, ExternalId, Instant, InstantIn, Locale, Name, Shape
+from app.web.fields import INT_MAX, ExternalId, Instant, InstantIn, Locale, Name, WireModel
 
 StatusName = Literal["accepted", "in_grace", "declined", "withdrawn", "required", "not_required", "notified", "to_be_shown"]
 GradeName = Literal["A", "B", "C"]
@@ -19,7 +19,7 @@ Ordinal = Annotated[int, Field(strict=True, ge=1, le=INT_MAX)]
 MOST = 1000
 
 
-class Statuses(Shape):
+class Statuses(WireModel):
     """`required`: shown, and the version in force was never decided. `not_required`: nothing was in force. Of a notice only
     `notified`, `to_be_shown` (a later one) and `not_required` occur; nobody accepts it (R11)."""
 
@@ -33,7 +33,7 @@ class Statuses(Shape):
     to_be_shown: int = 0
 
 
-class OrdinalCount(Shape):
+class OrdinalCount(WireModel):
     """End users whose acceptance that counts is of this ordinal, and those to whom it was last shown as news."""
 
     ordinal: int
@@ -41,7 +41,7 @@ class OrdinalCount(Shape):
     notified: int
 
 
-class GradeCounts(Shape):
+class GradeCounts(WireModel):
     """The best evidence of the acceptance that counts. A: two factors, in a language asked for. B: one factor, or another language.
     C: imported, or by a license key alone."""
 
@@ -50,7 +50,7 @@ class GradeCounts(Shape):
     C: int = 0
 
 
-class CoverageOut(Shape):
+class CoverageOut(WireModel):
     """`users`: who had been shown the agreement or has an event about it; `statuses` adds up to them. `ordinals` and `grades` also
     count acceptances of a version that no longer suffices."""
 
@@ -85,7 +85,7 @@ class CoverageOut(Shape):
         )
 
 
-class CoveredOut(Shape):
+class CoveredOut(WireModel):
     """Where one end user stood. Ordinals are null where there was none; `grade` is that of the acceptance which counts."""
 
     user: UUID
@@ -102,7 +102,7 @@ class CoveredOut(Shape):
         return cls(user=row.id, status=row.status, grade=row.grade, last_event_at=row.last_at, **ordinals)
 
 
-class BroughtOut(Shape):
+class BroughtOut(WireModel):
     """What the operator claimed of an imported acceptance; null where the receipt cannot be read any more."""
 
     accepted_at: str | None = None
@@ -110,7 +110,7 @@ class BroughtOut(Shape):
     source: str | None = None
 
 
-class AgreementEventOut(Shape):
+class AgreementEventOut(WireModel):
     """An event of the ledger. `imported` is null for whatever the end user did; the grade of a note is null, for it proves nothing."""
 
     id: UUID
@@ -141,7 +141,7 @@ class AgreementEventOut(Shape):
         return cls(**{**fields, "amr": row.amr.split() if row.amr is not None else None, "imported": claimed})
 
 
-class ImportIn(Shape):
+class ImportIn(WireModel):
     """An acceptance given elsewhere. `accepted_at` is a claim, kept as one; `external_ref` is the operator's own name of it, brought
     once; `source` says where it can be looked up. `locale` absent: the agreement's default."""
 
@@ -156,17 +156,17 @@ class ImportIn(Shape):
         return Brought(self.user, self.ordinal, self.locale, self.accepted_at, self.external_ref, self.source)
 
 
-class ImportsIn(Shape):
+class ImportsIn(WireModel):
     data: Annotated[list[ImportIn], Field(min_length=1, max_length=MOST)]
 
 
-class FaultOut(Shape):
+class FaultOut(WireModel):
     pointer: str
     code: str
     detail: str
 
 
-class ImportedOut(Shape):
+class ImportedOut(WireModel):
     """`created`, `replayed` (brought before, the same event), or `refused` with the reason."""
 
     external_ref: str
@@ -175,7 +175,7 @@ class ImportedOut(Shape):
     error: FaultOut | None
 
 
-class ImportsOut(Shape):
+class ImportsOut(WireModel):
     """One result for each of `data`, in its order."""
 
     created: int

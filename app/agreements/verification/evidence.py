@@ -27,7 +27,7 @@ from app.agreements.verification.bundles import FORMAT, PROCESS, sealed_digest
 from app.base.durations import instant_text
 from app.catalog.models import Product
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
 from app.signing_keys.service import public, read_in, revoked, signer
@@ -73,35 +73,35 @@ _versions: AnySelect = (
 )
 
 
-async def bundle(world: World, by: Actor, user_id: UUID) -> Told:
+async def bundle(world: World, actor: Actor, user_id: UUID) -> Told:
     """The end user's evidence, signed as a whole. The reading of it is an event of its own. Raises UserNotFound."""
     await signer(world)  # the first key, if there is none: the snapshot below has it then
     now = world.clock.now()
-    async with world.db.read() as session:
-        await _known(session, user_id)
-        whole, keys = await _gathered(session, user_id), await read_in(session, world)
-        jwks = await public(session) + await revoked(session)
+    async with world.db.read() as tx:
+        await _known(tx, user_id)
+        whole, keys = await _gathered(tx, user_id), await read_in(tx, world)
+        jwks = await public(tx) + await revoked(tx)
     whole |= {"format": FORMAT, "issuer": world.settings.public_url, "user": str(user_id), "process": PROCESS}
-    whole |= {"made_at": instant_text(now), "made_by": str(by.id) if by.id else None, "keys": {"keys": jwks}}
+    whole |= {"made_at": instant_text(now), "made_by": str(actor.id) if actor.id else None, "keys": {"keys": jwks}}
     claims = {"iss": world.settings.public_url, "sub": str(user_id), "iat": int(now.timestamp()), "sha256": sealed_digest(whole)}
-    async with world.db.write() as session:
-        await record(session, world, "evidence.read", by, ("user", user_id), user_id, receipts=len(whole["receipts"]))
+    async with world.db.write() as tx:
+        await record(tx, world, "evidence.read", actor, ("user", user_id), user_id, receipts=len(whole["receipts"]))
     return {**whole, "signature": keys.sign(BUNDLE, claims)}
 
 
-async def _known(session: Session, user_id: UUID) -> None:
-    if await session.scalar(select(User.id).where(User.id == user_id)) is None:
+async def _known(tx: Transaction, user_id: UUID) -> None:
+    if await tx.scalar(select(User.id).where(User.id == user_id)) is None:
         raise UserNotFound
 
 
-async def _gathered(session: Session, user_id: UUID) -> Told:
-    events = (await session.execute(_events.where(AgreementEvent.user_id == user_id))).all()
-    held = await session.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id))
+async def _gathered(tx: Transaction, user_id: UUID) -> Told:
+    events = (await tx.execute(_events.where(AgreementEvent.user_id == user_id))).all()
+    held = await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id))
     named = select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)
-    texts = await session.execute(select(*table(AgreementText).columns).where(AgreementText.id.in_(named)).order_by(AgreementText.id))
+    texts = await tx.execute(select(*table(AgreementText).columns).where(AgreementText.id.in_(named)).order_by(AgreementText.id))
     named = select(AgreementEvent.version_id).where(AgreementEvent.user_id == user_id)
-    versions = await session.execute(_versions.where(AgreementVersion.id.in_(named)))
-    receipts, broken = await _receipts(session, events)
+    versions = await tx.execute(_versions.where(AgreementVersion.id.in_(named)))
+    receipts, broken = await _receipts(tx, events)
     return {
         "legal_hold": bool(held),
         "receipts": receipts,
@@ -112,13 +112,13 @@ async def _gathered(session: Session, user_id: UUID) -> Told:
     }
 
 
-async def _receipts(session: Session, events: Sequence[AnyRow]) -> tuple[list[Told], list[int]]:
+async def _receipts(tx: Transaction, events: Sequence[AnyRow]) -> tuple[list[Told], list[int]]:
     """In order, each with the proof that a seal holds it; and the seals that no proof can be had of any more, which refuses nothing of
     the rest. The leaves of one seal at a time are in memory."""
     rows, proofs, broken = list(events), dict[UUID, Told](), list[int]()
     for n in sorted({row.seal_n for row in rows if row.seal_n is not None}):
         try:
-            leaves = await seals.leaves_of(session, n)
+            leaves = await seals.leaves_of(tx, n)
         except SealBroken:
             broken.append(n)
             continue
@@ -150,31 +150,31 @@ def _part(row: AnyRow, names: Iterable[str]) -> Told:
     return {name: instant_text(value) if isinstance(value := found[name], datetime) else value for name in names}
 
 
-async def hold(world: World, by: Actor, user_id: UUID, *, held: bool) -> None:
+async def hold(world: World, actor: Actor, user_id: UUID, *, held: bool) -> None:
     """Put the end user's evidence under legal hold, or release it. Doing so twice changes nothing. Raises UserNotFound.
 
     What is there when this ends stays: a sweep of old showings that has begun is waited for, one that begins passes them by.
     """
-    async with world.db.write() as session:
-        await _known(session, user_id)
-        await chain.hold(session, user_id)
+    async with world.db.write() as tx:
+        await _known(tx, user_id)
+        await chain.hold(tx, user_id)
         other = (AgreementLedger.user_id == user_id, AgreementLedger.legal_hold.is_(not held))
-        if (await session.execute(update(table(AgreementLedger)).where(*other).values(legal_hold=held))).rowcount:
-            await record(session, world, "evidence.held" if held else "evidence.released", by, ("user", user_id), user_id)
+        if (await tx.execute(update(table(AgreementLedger)).where(*other).values(legal_hold=held))).rowcount:
+            await record(tx, world, "evidence.held" if held else "evidence.released", actor, ("user", user_id), user_id)
         if held:
-            await session.execute(_showings, {"whose": user_id})
+            await tx.execute(_showings, {"whose": user_id})
 
 
-async def erase(world: World, by: Actor, user_id: UUID) -> int:
+async def erase(world: World, actor: Actor, user_id: UUID) -> int:
     """Erase where the end user's acts came from: addresses, agents, sessions, salts; how many rows. The chain verifies as before,
     and the commitments in it can never be opened again. Raises UserNotFound, LegalHold."""
-    async with world.db.write() as session:
-        await _known(session, user_id)
-        await chain.hold(session, user_id)  # whoever puts it under hold meanwhile waits, or was first
-        if await session.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)):
+    async with world.db.write() as tx:
+        await _known(tx, user_id)
+        await chain.hold(tx, user_id)  # whoever puts it under hold meanwhile waits, or was first
+        if await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)):
             raise LegalHold
         theirs = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
-        erased = (await session.execute(delete(table(AgreementEventContext)).where(theirs))).rowcount
+        erased = (await tx.execute(delete(table(AgreementEventContext)).where(theirs))).rowcount
         if erased:
-            await record(session, world, "evidence.context_erased", by, ("user", user_id), user_id, contexts=erased)
+            await record(tx, world, "evidence.context_erased", actor, ("user", user_id), user_id, contexts=erased)
         return erased

@@ -13,7 +13,7 @@ from app.agreements.verification.schemas import ErasedOut, EvidenceOut, HoldOut,
 from app.users.problems import UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import Page
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import VERDICT, Route, refuses
 
@@ -24,7 +24,7 @@ EVERYTHING = LedgerIn()
 
 
 @router.post("/v1/ledger/verify", openapi_extra=VERDICT, responses=refuses(ScopeMissing, UserNotFound))
-async def verify_ledger(world: TheWorld, by: Reads, body: LedgerIn = EVERYTHING) -> LedgerVerdict:
+async def verify_ledger(world: TheWorld, operator: Reads, body: LedgerIn = EVERYTHING) -> LedgerVerdict:
     """Read every chain, text, state and seal with suspicion, and name the first place that is not as it was written.
 
     The answer comes when all is read: minutes for millions of events.
@@ -33,33 +33,33 @@ async def verify_ledger(world: TheWorld, by: Reads, body: LedgerIn = EVERYTHING)
 
 
 @router.get("/v1/ledger/seals", responses=refuses(ScopeMissing))
-async def list_seals(world: TheWorld, by: Reads, wanted: Annotated[Window, Depends(window)]) -> Page[SealOut]:
+async def list_seals(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(window)]) -> Page[SealOut]:
     """The seals, the latest first. Whoever keeps one elsewhere can tell later whether anything before it was touched."""
     rows, cursor = await seals.listed(world, wanted)
     return Page(data=[SealOut.of(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/users/{user_id}/evidence", responses=refuses(ScopeMissing, UserNotFound))
-async def get_evidence(world: TheWorld, by: Reads, user_id: UUID, response: Response) -> EvidenceOut:
+async def get_evidence(world: TheWorld, operator: Reads, user_id: UUID, response: Response) -> EvidenceOut:
     """Receipts, texts, proofs and keys in one signed document that can be checked without us. Who read it is recorded."""
     response.headers["Content-Disposition"] = f'attachment; filename="evidence-{user_id}.json"'
-    return EvidenceOut.model_validate(await evidence.bundle(world, by.actor, user_id))
+    return EvidenceOut.model_validate(await evidence.bundle(world, operator.actor, user_id))
 
 
 @router.delete("/v1/users/{user_id}/evidence/context", responses=refuses(ScopeMissing, UserNotFound, LegalHold))
-async def erase_context(world: TheWorld, by: Writes, user_id: UUID) -> ErasedOut:
+async def erase_context(world: TheWorld, operator: Writes, user_id: UUID) -> ErasedOut:
     """Erase for ever where the end user's acts came from: address, user agent, session. The receipts stay, and verify as before."""
-    return ErasedOut(erased=await evidence.erase(world, by.actor, user_id))
+    return ErasedOut(erased=await evidence.erase(world, operator.actor, user_id))
 
 
 @router.put("/v1/users/{user_id}/evidence/legal-hold", responses=refuses(ScopeMissing, UserNotFound))
-async def put_hold(world: TheWorld, by: Writes, user_id: UUID) -> HoldOut:
+async def put_hold(world: TheWorld, operator: Writes, user_id: UUID) -> HoldOut:
     """Let nothing of the end user's evidence be erased until the hold is released."""
-    await evidence.hold(world, by.actor, user_id, held=True)
+    await evidence.hold(world, operator.actor, user_id, held=True)
     return HoldOut(user=user_id, legal_hold=True)
 
 
 @router.delete("/v1/users/{user_id}/evidence/legal-hold", responses=refuses(ScopeMissing, UserNotFound))
-async def release_hold(world: TheWorld, by: Writes, user_id: UUID) -> HoldOut:
-    await evidence.hold(world, by.actor, user_id, held=False)
+async def release_hold(world: TheWorld, operator: Writes, user_id: UUID) -> HoldOut:
+    await evidence.hold(world, operator.actor, user_id, held=False)
     return HoldOut(user=user_id, legal_hold=False)

@@ -6,16 +6,16 @@ from uuid import UUID
 from app.agreements.grades import Grade
 from app.agreements.verification.service import Report
 from app.db.types import AnyRow
-from app.web.fields import Flag, Instant, Shape
+from app.web.fields import Flag, Instant, WireModel
 
 
-class LedgerIn(Shape):
+class LedgerIn(WireModel):
     """`user`: only what this end user's evidence stands on; absent: everything."""
 
     user: UUID | None = None
 
 
-class BrokenOut(Shape):
+class BrokenOut(WireModel):
     """The first place that is not as it was written. `what`: `missing`, `signature`, `head`, `state`, `root`, the column, claim or hash
     that differs, or a row that the event rests on: `document`, `version`, `text`, `presentation`, `import` where it is gone, else with
     the column that differs, as `version.ordinal`. A `seq` is a place in the user's chain, a `leaf` one in the seal; the event is null
@@ -31,7 +31,7 @@ class BrokenOut(Shape):
     document: UUID | None
 
 
-class LedgerVerdict(Shape):
+class LedgerVerdict(WireModel):
     """How much was read until the end or the first fault. `unsealed`: events that no seal holds yet."""
 
     valid: bool
@@ -49,7 +49,7 @@ class LedgerVerdict(Shape):
         return cls(valid=broken is None, broken=broken, **counts)
 
 
-class SealOut(Shape):
+class SealOut(WireModel):
     """`seal` is the record (`typ: ledger-seal+jwt`), the rest an index of it. Keep `seal_sha256` where the operator has no hand in it:
     it holds every seal before it in place."""
 
@@ -66,34 +66,34 @@ class SealOut(Shape):
         return cls(**row._mapping)
 
 
-class HoldOut(Shape):
+class HoldOut(WireModel):
     """`legal_hold`: nothing of the evidence may be erased."""
 
     user: UUID
     legal_hold: Flag
 
 
-class ErasedOut(Shape):
+class ErasedOut(WireModel):
     """How many contexts were erased."""
 
     erased: int
 
 
-class EvidenceContext(Shape):
+class EvidenceContext(WireModel):
     salt: str
     ip: str | None
     user_agent: str | None
     session_id: UUID
 
 
-class EvidenceInclusion(Shape):
+class EvidenceInclusion(WireModel):
     n: int
     leaf: int
     count: int
     path: list[str]
 
 
-class EvidenceReceipt(Shape):
+class EvidenceReceipt(WireModel):
     jws: str
     sha256: str
     grade: Grade | None
@@ -101,11 +101,11 @@ class EvidenceReceipt(Shape):
     context: EvidenceContext | None
 
 
-class EvidenceKeys(Shape):
+class EvidenceKeys(WireModel):
     keys: list[dict[str, Any]]
 
 
-class EvidenceOut(Shape):
+class EvidenceOut(WireModel):
     """Everything that proves what an end user agreed to; `python -m app verify FILE` checks it without us. `signature` is a JWS
     (`typ: evidence-bundle+jwt`) whose `sha256` is over the other members as RFC 8785 writes them. `broken_seals`: of these no path
     can be given any more, so the receipts in them come without."""

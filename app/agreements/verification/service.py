@@ -30,7 +30,7 @@ from app.agreements.verification.row_checks import SHOWN
 from app.base.durations import instant_text
 from app.catalog.models import Product
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.security.signing import NotOurs, Signer
 from app.signing_keys.service import read_in
@@ -98,56 +98,56 @@ class Report:
 async def verify(world: World, user_id: UUID | None) -> Report:
     """Read everything, or what one end user's evidence stands on, in one snapshot. Raises UserNotFound."""
     report = Report()
-    async with world.db.read() as session:
-        if user_id is not None and await session.scalar(select(User.id).where(User.id == user_id)) is None:
+    async with world.db.read() as tx:
+        if user_id is not None and await tx.scalar(select(User.id).where(User.id == user_id)) is None:
             raise UserNotFound
-        keys = await read_in(session, world)
+        keys = await read_in(tx, world)
         for step in _STEPS:
-            report = await step(session, keys, user_id, report)
+            report = await step(tx, keys, user_id, report)
             if report.broken is not None:
                 break
     return report
 
 
-async def _chains(session: Session, keys: Signer, user_id: UUID | None, report: Report) -> Report:
-    texts, bad = await _read_texts(session, user_id)
+async def _chains(tx: Transaction, keys: Signer, user_id: UUID | None, report: Report) -> Report:
+    texts, bad = await _read_texts(tx, user_id)
     walk, broken, states = Walk(keys, bad), None, dict[UUID, Sequence[AnyRow]]()
     last: AnyRow | None = None
-    while broken is None and (rows := await _batch(session, user_id, last)):
+    while broken is None and (rows := await _batch(tx, user_id, last)):
         # From the last user of the batch before, whose chain may have ended there.
-        states = await _stored(session, (last or rows[0]).user_id, rows[-1].user_id)
+        states = await _stored(tx, (last or rows[0]).user_id, rows[-1].user_id)
         broken = await asyncio.to_thread(walk.take, rows, states)
         last = rows[-1]
-    broken = broken or walk.end(states) or await _wiped(session, user_id)
+    broken = broken or walk.end(states) or await _wiped(tx, user_id)
     if broken is None and bad:
         text, what = next(iter(bad.items()))
         broken = Broken(what, text=text)
     return replace(report, broken=broken, users=walk.users, events=walk.events, texts=texts)
 
 
-async def _batch(session: Session, user_id: UUID | None, after: AnyRow | None) -> Sequence[AnyRow]:
+async def _batch(tx: Transaction, user_id: UUID | None, after: AnyRow | None) -> Sequence[AnyRow]:
     statement = _events
     if after is not None:
         statement = statement.where(tuple_(AgreementEvent.user_id, AgreementEvent.seq) > tuple_(after.user_id, after.seq))
     if user_id is not None:
         statement = statement.where(AgreementEvent.user_id == user_id)
-    return (await session.execute(statement)).all()
+    return (await tx.execute(statement)).all()
 
 
-async def _stored(session: Session, first: UUID, last: UUID) -> dict[UUID, Sequence[AnyRow]]:
+async def _stored(tx: Transaction, first: UUID, last: UUID) -> dict[UUID, Sequence[AnyRow]]:
     """The states of the users from the first to the last."""
     found: dict[UUID, list[AnyRow]] = {}
-    for state in await session.execute(_states.where(AgreementState.user_id.between(first, last))):
+    for state in await tx.execute(_states.where(AgreementState.user_id.between(first, last))):
         found.setdefault(state.user_id, []).append(state)
     return dict(found)
 
 
-async def _read_texts(session: Session, user_id: UUID | None) -> tuple[int, dict[UUID, str]]:
+async def _read_texts(tx: Transaction, user_id: UUID | None) -> tuple[int, dict[UUID, str]]:
     """How many texts there are, and which are not as they were hashed."""
     wanted, bad, count, last = _texts, dict[UUID, str](), 0, UUID(int=0)
     if user_id is not None:
         wanted = wanted.where(AgreementText.id.in_(select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)))
-    while rows := (await session.execute(wanted.where(AgreementText.id > last))).all():
+    while rows := (await tx.execute(wanted.where(AgreementText.id > last))).all():
         faults = await asyncio.to_thread(lambda rows=rows: [_text_fault(row) for row in rows])  # type: ignore[misc]
         bad |= {row.id: fault for row, fault in zip(rows, faults, strict=True) if fault is not None}
         count, last = count + len(rows), rows[-1].id
@@ -162,19 +162,19 @@ def _text_fault(row: AnyRow) -> str | None:
     return proofs.text_fault(row._asdict())
 
 
-async def _wiped(session: Session, user_id: UUID | None) -> Broken | None:
+async def _wiped(tx: Transaction, user_id: UUID | None) -> Broken | None:
     """An end user whose ledger or state tells of events, of which there is none."""
     for model, known, what in ((AgreementLedger, AgreementLedger.seq > 0, "missing"), (AgreementState, None, "state")):
         theirs = table(model).columns.user_id
         wiped = select(theirs).where(~exists().where(AgreementEvent.user_id == theirs)).order_by(theirs).limit(1)
         wiped = wiped if known is None else wiped.where(known)
         wiped = wiped if user_id is None else wiped.where(theirs == user_id)
-        if (found := await session.scalar(wiped)) is not None:
+        if (found := await tx.scalar(wiped)) is not None:
             return Broken(what, user=found, seq=1 if what == "missing" else None)
     return None
 
 
-async def _sealed(session: Session, keys: Signer, user_id: UUID | None, report: Report) -> Report:
+async def _sealed(tx: Transaction, keys: Signer, user_id: UUID | None, report: Report) -> Report:
     """Every seal in order, each over the leaves that were kept of it, and these against the receipts as they are now. Of one end user:
     the seals that hold any of theirs, and of those only their receipts, for nobody else's breaks what theirs prove."""
     wanted, n, prev, count = _seals, 0, None, 0
@@ -182,10 +182,10 @@ async def _sealed(session: Session, keys: Signer, user_id: UUID | None, report: 
         items = select(AgreementSealItem.seal_n).outerjoin(AgreementEvent, AgreementEvent.id == AgreementSealItem.event_id)
         theirs = or_(AgreementSealItem.user_id == user_id, AgreementEvent.user_id == user_id)
         wanted = wanted.where(AgreementSeal.n.in_(items.where(theirs)))
-    while (row := (await session.execute(wanted.where(AgreementSeal.n > n))).one_or_none()) is not None:
+    while (row := (await tx.execute(wanted.where(AgreementSeal.n > n))).one_or_none()) is not None:
         if user_id is None and row.n != n + 1:
             return replace(report, broken=Broken("missing", seal=n + 1), seals=count)
-        leaves = (await session.execute(_leaves.where(AgreementSealItem.seal_n == row.n))).all()
+        leaves = (await tx.execute(_leaves.where(AgreementSealItem.seal_n == row.n))).all()
         prev = prev if user_id is None else row.prev_sha256
         broken = await asyncio.to_thread(lambda: _seal_fault(row, prev, keys) or _leaf_fault(row, leaves, user_id))  # noqa: B023  awaited
         if broken is not None:
@@ -193,7 +193,7 @@ async def _sealed(session: Session, keys: Signer, user_id: UUID | None, report: 
         n, prev, count = row.n, row.seal_sha256, count + 1
     left = select(func.count()).select_from(AgreementEvent).where(~exists().where(AgreementSealItem.event_id == AgreementEvent.id))
     left = left if user_id is None else left.where(AgreementEvent.user_id == user_id)
-    return replace(report, seals=count, unsealed=int(await session.scalar(left) or 0))
+    return replace(report, seals=count, unsealed=int(await tx.scalar(left) or 0))
 
 
 def _seal_fault(row: AnyRow, prev: str | None, keys: Signer) -> Broken | None:
@@ -239,4 +239,4 @@ def _octets(text: str) -> bytes:
         return b""
 
 
-_STEPS: Sequence[Callable[[Session, Signer, UUID | None, Report], Awaitable[Report]]] = (_chains, _sealed)
+_STEPS: Sequence[Callable[[Transaction, Signer, UUID | None, Report], Awaitable[Report]]] = (_chains, _sealed)

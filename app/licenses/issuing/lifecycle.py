@@ -14,7 +14,7 @@ from app.base.durations import Duration, instant_text
 from app.catalog.models import Customer, Starts
 from app.catalog.problems import CustomerNotFound
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.events.service import Actor, record
 from app.licenses import claims, members, releases
 from app.licenses.issuing import service
@@ -27,7 +27,7 @@ from app.licenses.problems import (
     LicenseNotRenewable,
     PolicyOfAnotherProduct,
 )
-from app.licenses.rules import Standing
+from app.licenses.rules import LicenseFacts
 from app.world import World
 
 _activations = table(Activation)
@@ -42,42 +42,42 @@ class Deed:
     reason: str | None = None
 
 
-async def _tell(session: Session, world: World, deed: Deed, event: str, **data: Any) -> None:
-    await record(session, world, event, deed.by, ("license", deed.license_id), reason=deed.reason, **data)
+async def _tell(tx: Transaction, world: World, deed: Deed, event: str, **data: Any) -> None:
+    await record(tx, world, event, deed.by, ("license", deed.license_id), reason=deed.reason, **data)
 
 
-async def _set(session: Session, license_id: UUID, **values: Any) -> None:
-    await session.execute(update(table(License)).where(License.id == license_id).values(values))
+async def _set(tx: Transaction, license_id: UUID, **values: Any) -> None:
+    await tx.execute(update(table(License)).where(License.id == license_id).values(values))
 
 
 async def suspend(world: World, deed: Deed) -> Shown:
     """Refuse every use until reinstated. Stops no clock (R16)."""
-    async with world.db.write() as session:
-        it = await claims.unrevoked(session, world, deed.license_id)
+    async with world.db.write() as tx:
+        it = await claims.unrevoked(tx, world, deed.license_id)
         if it.suspended_at is None:
-            await _set(session, deed.license_id, suspended_at=world.clock.now())
-            await _tell(session, world, deed, "license.suspended")
-        return await service.shown(session, world, deed.license_id)
+            await _set(tx, deed.license_id, suspended_at=world.clock.now())
+            await _tell(tx, world, deed, "license.suspended")
+        return await service.shown(tx, world, deed.license_id)
 
 
 async def reinstate(world: World, deed: Deed) -> Shown:
-    async with world.db.write() as session:
-        it = await claims.unrevoked(session, world, deed.license_id)
+    async with world.db.write() as tx:
+        it = await claims.unrevoked(tx, world, deed.license_id)
         if it.suspended_at is not None:
-            await _set(session, deed.license_id, suspended_at=None)
-            await _tell(session, world, deed, "license.reinstated")
-        return await service.shown(session, world, deed.license_id)
+            await _set(tx, deed.license_id, suspended_at=None)
+            await _tell(tx, world, deed, "license.reinstated")
+        return await service.shown(tx, world, deed.license_id)
 
 
 async def revoke(world: World, deed: Deed) -> Shown:
     """Refuse every use for ever."""
-    async with world.db.write() as session:
-        await claims.bump(session, deed.license_id)
-        it = await claims.known(session, deed.license_id, world.clock.now())
+    async with world.db.write() as tx:
+        await claims.bump(tx, deed.license_id)
+        it = await claims.known(tx, deed.license_id, world.clock.now())
         if it.revoked_at is None:
-            await _set(session, deed.license_id, revoked_at=world.clock.now())
-            await _tell(session, world, deed, "license.revoked")
-        return await service.shown(session, world, deed.license_id)
+            await _set(tx, deed.license_id, revoked_at=world.clock.now())
+            await _tell(tx, world, deed, "license.revoked")
+        return await service.shown(tx, world, deed.license_id)
 
 
 async def renew(world: World, deed: Deed, until: datetime | None) -> Shown:
@@ -85,19 +85,19 @@ async def renew(world: World, deed: Deed, until: datetime | None) -> Shown:
 
     Raises LicenseRevoked, LicenseClockNotStarted, LicenseNotRenewable, LicenseDatesImpossible.
     """
-    async with world.db.write() as session:
-        it = await claims.unrevoked(session, world, deed.license_id)
+    async with world.db.write() as tx:
+        it = await claims.unrevoked(tx, world, deed.license_id)
         now = world.clock.now()
-        policy = await service.policy_of(session, it.policy_id)
+        policy = await service.policy_of(tx, it.policy_id)
         dates = _renewed(it, policy.duration, policy.grace, until, now)
         if dates["expires_at"] != it.expires_at:
-            await _set(session, deed.license_id, **dates, duration=policy.duration, grace=policy.grace)
+            await _set(tx, deed.license_id, **dates, duration=policy.duration, grace=policy.grace)
             told = {"from": instant_text(it.expires_at) if it.expires_at else None, "until": instant_text(dates["expires_at"])}
-            await _tell(session, world, deed, "license.renewed", **told)
-        return await service.shown(session, world, deed.license_id)
+            await _tell(tx, world, deed, "license.renewed", **told)
+        return await service.shown(tx, world, deed.license_id)
 
 
-def _renewed(it: Standing, duration: str | None, grace: str | None, until: datetime | None, now: datetime) -> dict[str, Any]:
+def _renewed(it: LicenseFacts, duration: str | None, grace: str | None, until: datetime | None, now: datetime) -> dict[str, Any]:
     if it.starts_at is None:
         raise LicenseClockNotStarted
     if it.expires_at is None or (until is None and duration is None):
@@ -117,34 +117,34 @@ def _renewed(it: Standing, duration: str | None, grace: str | None, until: datet
 
 async def rotate_key(world: World, deed: Deed) -> tuple[Shown, str]:
     """A new key, shown this once; the old one dies at once. Id, seats, usage and dates stay (R50). Raises LicenseRevoked."""
-    async with world.db.write() as session:
-        it = await claims.unrevoked(session, world, deed.license_id)
+    async with world.db.write() as tx:
+        it = await claims.unrevoked(tx, world, deed.license_id)
         minted = mint_key(world.entropy, world.keys.lookup, key_prefix(it.product))
-        await _set(session, deed.license_id, key_hash=minted.digest, key_last4=minted.last4)
-        await _tell(session, world, deed, "license.key_rotated")
-        return await service.shown(session, world, deed.license_id), minted.text
+        await _set(tx, deed.license_id, key_hash=minted.digest, key_last4=minted.last4)
+        await _tell(tx, world, deed, "license.key_rotated")
+        return await service.shown(tx, world, deed.license_id), minted.text
 
 
-async def add_user(world: World, by: Actor, license_id: UUID, user_id: UUID) -> Shown:
+async def add_user(world: World, actor: Actor, license_id: UUID, user_id: UUID) -> Shown:
     """Let an end user use the license without its key. Raises LicenseRevoked, UserNotFound, UserLimitReached."""
-    async with world.db.write() as session:
-        it = await claims.unrevoked(session, world, license_id)
-        await members.assign(session, world, by, license_id, user_id, it.max_users)
-        return await service.shown(session, world, license_id)
+    async with world.db.write() as tx:
+        it = await claims.unrevoked(tx, world, license_id)
+        await members.assign(tx, world, actor, license_id, user_id, it.max_users)
+        return await service.shown(tx, world, license_id)
 
 
 async def transfer(world: World, deed: Deed, customer_id: UUID | None) -> Shown:
     """Another customer, or none, owns the license. Its users and seats stay. Raises CustomerNotFound, LicenseRevoked."""
-    async with world.db.write() as session:
-        await claims.unrevoked(session, world, deed.license_id)
-        if customer_id is not None and await session.scalar(select(Customer.id).where(Customer.id == customer_id)) is None:
+    async with world.db.write() as tx:
+        await claims.unrevoked(tx, world, deed.license_id)
+        if customer_id is not None and await tx.scalar(select(Customer.id).where(Customer.id == customer_id)) is None:
             raise CustomerNotFound
-        before = await session.scalar(select(License.customer_id).where(License.id == deed.license_id))
+        before = await tx.scalar(select(License.customer_id).where(License.id == deed.license_id))
         if before != customer_id:
-            await _set(session, deed.license_id, customer_id=customer_id)
+            await _set(tx, deed.license_id, customer_id=customer_id)
             told = {"from": str(before) if before else None, "to": str(customer_id) if customer_id else None}
-            await _tell(session, world, deed, "license.transferred", **told)
-        return await service.shown(session, world, deed.license_id)
+            await _tell(tx, world, deed, "license.transferred", **told)
+        return await service.shown(tx, world, deed.license_id)
 
 
 async def change_policy(world: World, deed: Deed, policy_id: UUID, expiry: Literal["keep", "reset"]) -> Shown:
@@ -154,29 +154,29 @@ async def change_policy(world: World, deed: Deed, policy_id: UUID, expiry: Liter
     Seats of another kind mean nothing under the new policy and are released with the change.
     Raises PolicyNotFound, PolicyOfAnotherProduct, PolicyContradiction, RequirementImpossible, LicenseRevoked, LicenseDatesImpossible.
     """
-    async with world.db.write() as session:
-        it = await claims.unrevoked(session, world, deed.license_id)
+    async with world.db.write() as tx:
+        it = await claims.unrevoked(tx, world, deed.license_id)
         now = world.clock.now()
-        policy = await service.policy_of(session, policy_id)
+        policy = await service.policy_of(tx, policy_id)
         if policy.product != it.product:
             raise PolicyOfAnotherProduct
-        overrides = await session.scalar(select(License.overrides).where(License.id == deed.license_id)) or {}
+        overrides = await tx.scalar(select(License.overrides).where(License.id == deed.license_id)) or {}
         service.coherent(policy, overrides, passkeys=world.settings.passkeys)
         if policy_id != it.policy_id or expiry == "reset":
             other_kind = policy.seat_by != it.seat_by
             mine = _activations.c.license_id == deed.license_id
-            released = await releases.release(session, world, deed.by, "policy_changed", mine) if other_kind else 0
+            released = await releases.release(tx, world, deed.by, "policy_changed", mine) if other_kind else 0
             startless = it.starts_at is None and policy.starts != Starts.FIRST_ACTIVATION
-            dates = await _reset(session, deed.license_id, policy, now) if expiry == "reset" or startless else {}
-            await _set(session, deed.license_id, policy_id=policy_id, **dates)
+            dates = await _reset(tx, deed.license_id, policy, now) if expiry == "reset" or startless else {}
+            await _set(tx, deed.license_id, policy_id=policy_id, **dates)
             told = {"from": str(it.policy_id), "to": str(policy_id), "expiry": expiry, "seats_released": released}
-            await _tell(session, world, deed, "license.policy_changed", **told)
-        return await service.shown(session, world, deed.license_id)
+            await _tell(tx, world, deed, "license.policy_changed", **told)
+        return await service.shown(tx, world, deed.license_id)
 
 
-async def _reset(session: Session, license_id: UUID, policy: Any, now: datetime) -> dict[str, Any]:
+async def _reset(tx: Transaction, license_id: UUID, policy: Any, now: datetime) -> dict[str, Any]:
     """Dates and terms as at issue. A clock that starts with the first activation starts now if a device is already in."""
     used = select(_activations.c.id).where(_activations.c.license_id == license_id, _activations.c.released_at.is_(None)).limit(1)
-    waits = policy.starts == Starts.FIRST_ACTIVATION and await session.scalar(used) is None
+    waits = policy.starts == Starts.FIRST_ACTIVATION and await tx.scalar(used) is None
     dates = service.dates({"starts_at": None, "expires_at": None}, policy, now, waits=waits)
     return {**dates, "duration": policy.duration, "grace": policy.grace}

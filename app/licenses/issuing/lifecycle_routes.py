@@ -27,56 +27,56 @@ Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
 REFUSED = (ScopeMissing, LicenseNotFound, LicenseRevoked)
 
 
-def _deed(by: Operator, license_id: UUID, body: ReasonIn | None) -> Deed:
-    return Deed(by.actor, license_id, body.reason if body else None)
+def _deed(operator: Operator, license_id: UUID, body: ReasonIn | None) -> Deed:
+    return Deed(operator.actor, license_id, body.reason if body else None)
 
 
 @router.post("/v1/licenses/{license_id}/suspend", responses=refuses(*REFUSED))
-async def suspend(world: TheWorld, by: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
+async def suspend(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
     """Refuse every use until reinstated. The clock does not stop."""
-    return LicenseOut.shown(await lifecycle.suspend(world, _deed(by, license_id, body)), world.clock.now())
+    return LicenseOut.shown(await lifecycle.suspend(world, _deed(operator, license_id, body)), world.clock.now())
 
 
 @router.post("/v1/licenses/{license_id}/reinstate", responses=refuses(*REFUSED))
-async def reinstate(world: TheWorld, by: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
+async def reinstate(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
     """Take a suspension back."""
-    return LicenseOut.shown(await lifecycle.reinstate(world, _deed(by, license_id, body)), world.clock.now())
+    return LicenseOut.shown(await lifecycle.reinstate(world, _deed(operator, license_id, body)), world.clock.now())
 
 
 @router.post("/v1/licenses/{license_id}/revoke", responses=refuses(ScopeMissing, LicenseNotFound))
-async def revoke(world: TheWorld, by: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
+async def revoke(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
     """Refuse every use for ever."""
-    return LicenseOut.shown(await lifecycle.revoke(world, _deed(by, license_id, body)), world.clock.now())
+    return LicenseOut.shown(await lifecycle.revoke(world, _deed(operator, license_id, body)), world.clock.now())
 
 
 @router.post(
     "/v1/licenses/{license_id}/renew",
     responses=refuses(*REFUSED, LicenseClockNotStarted, LicenseNotRenewable, LicenseDatesImpossible),
 )
-async def renew(world: TheWorld, by: Writes, license_id: UUID, body: RenewIn | None = None) -> LicenseOut:
+async def renew(world: TheWorld, operator: Writes, license_id: UUID, body: RenewIn | None = None) -> LicenseOut:
     """One more duration of the policy, from expiry, or from now if the license has run out; or until `expires_at`."""
     until = body.expires_at if body else None
-    return LicenseOut.shown(await lifecycle.renew(world, _deed(by, license_id, body), until), world.clock.now())
+    return LicenseOut.shown(await lifecycle.renew(world, _deed(operator, license_id, body), until), world.clock.now())
 
 
 @router.post("/v1/licenses/{license_id}/rotate-key", responses=refuses(*REFUSED))
-async def rotate_key(world: TheWorld, by: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseIssued:
+async def rotate_key(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseIssued:
     """A new key, shown this once; the old one dies at once. Send an `Idempotency-Key`, and a retry answers with the same key."""
-    shown, key = await lifecycle.rotate_key(world, _deed(by, license_id, body))
+    shown, key = await lifecycle.rotate_key(world, _deed(operator, license_id, body))
     return LicenseIssued.shown(shown, world.clock.now(), key=key)
 
 
 @router.post("/v1/licenses/{license_id}/transfer", responses=refuses(*REFUSED, CustomerNotFound))
-async def transfer(world: TheWorld, by: Writes, license_id: UUID, body: TransferIn) -> LicenseOut:
+async def transfer(world: TheWorld, operator: Writes, license_id: UUID, body: TransferIn) -> LicenseOut:
     """Another customer owns the license. Its users, seats, usage and dates stay."""
-    return LicenseOut.shown(await lifecycle.transfer(world, _deed(by, license_id, body), body.customer_id), world.clock.now())
+    return LicenseOut.shown(await lifecycle.transfer(world, _deed(operator, license_id, body), body.customer_id), world.clock.now())
 
 
 @router.post(
     "/v1/licenses/{license_id}/change-policy",
     responses=refuses(*REFUSED, PolicyNotFound, PolicyOfAnotherProduct, PolicyContradiction, RequirementImpossible, LicenseDatesImpossible),
 )
-async def change_policy(world: TheWorld, by: Writes, license_id: UUID, body: PolicyChangeIn) -> LicenseOut:
+async def change_policy(world: TheWorld, operator: Writes, license_id: UUID, body: PolicyChangeIn) -> LicenseOut:
     """Put the license under another policy of its product. Seats of another kind are released with the change."""
-    shown = await lifecycle.change_policy(world, _deed(by, license_id, body), body.policy_id, body.expiry)
+    shown = await lifecycle.change_policy(world, _deed(operator, license_id, body), body.policy_id, body.expiry)
     return LicenseOut.shown(shown, world.clock.now())

@@ -21,7 +21,7 @@ from app.licenses.schemas import KeyIn, LicenseIn, LicenseIssued, LicenseOut, Li
 from app.users.problems import UserErased, UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -29,7 +29,7 @@ from app.web.routing import router as new_router
 router = new_router("licenses")
 Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
 Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
-Wanted = Annotated[Window, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(window)]
 
 
 @router.post(
@@ -40,9 +40,9 @@ Wanted = Annotated[Window, Depends(window)]
         LicenseDatesImpossible, PolicyContradiction, RequirementImpossible,
     ),
 )  # fmt: skip
-async def issue(world: TheWorld, by: Writes, body: LicenseIn, response: Response) -> LicenseIssued | LicensesIssued:
+async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Response) -> LicenseIssued | LicensesIssued:
     """Issue a license; with `count`, that many, all or none. The keys are shown this once."""
-    shown, keys = await service.issue(world, by.actor, body.values())
+    shown, keys = await service.issue(world, operator.actor, body.values())
     now = world.clock.now()
     issued = [LicenseIssued.shown(each, now, key=key) for each, key in zip(shown, keys, strict=True)]
     if body.count is not None:
@@ -54,7 +54,7 @@ async def issue(world: TheWorld, by: Writes, body: LicenseIn, response: Response
 @router.get("/v1/licenses", responses=refuses(ScopeMissing))
 async def list_licenses(
     world: TheWorld,
-    by: Reads,
+    operator: Reads,
     wanted: Wanted,
     product: Annotated[Slug | None, Query()] = None,
     policy: Annotated[UUID | None, Query()] = None,
@@ -77,13 +77,13 @@ async def list_licenses(
 
 
 @router.post("/v1/licenses/lookup", responses=refuses(ScopeMissing, LicenseNotFound))
-async def lookup(world: TheWorld, by: Reads, body: KeyIn) -> LicenseOut:
+async def lookup(world: TheWorld, operator: Reads, body: KeyIn) -> LicenseOut:
     """Find a license by its full key, for support."""
     return LicenseOut.shown(await service.lookup(world, body.license_key), world.clock.now())
 
 
 @router.get("/v1/licenses/{license_id}", responses=refuses(ScopeMissing, LicenseNotFound))
-async def get_license(world: TheWorld, by: Reads, license_id: UUID) -> LicenseOut:
+async def get_license(world: TheWorld, operator: Reads, license_id: UUID) -> LicenseOut:
     return LicenseOut.shown(await service.license_(world, license_id), world.clock.now())
 
 
@@ -95,9 +95,9 @@ async def get_license(world: TheWorld, by: Reads, license_id: UUID) -> LicenseOu
         RequirementImpossible,
     ),
 )  # fmt: skip
-async def change_license(world: TheWorld, by: Writes, license_id: UUID, body: LicensePatch) -> LicenseOut:
+async def change_license(world: TheWorld, operator: Writes, license_id: UUID, body: LicensePatch) -> LicenseOut:
     """Change the expiry, the overrides, the external id, the metadata. Absent fields stay."""
-    shown = await service.change(world, by.actor, license_id, body.model_dump(exclude_unset=True))
+    shown = await service.change(world, operator.actor, license_id, body.model_dump(exclude_unset=True))
     return LicenseOut.shown(shown, world.clock.now())
 
 
@@ -105,12 +105,12 @@ async def change_license(world: TheWorld, by: Writes, license_id: UUID, body: Li
     "/v1/licenses/{license_id}/users/{user_id}",
     responses=refuses(ScopeMissing, LicenseNotFound, LicenseRevoked, UserNotFound, UserErased, UserLimitReached),
 )
-async def add_user(world: TheWorld, by: Writes, license_id: UUID, user_id: UUID) -> LicenseOut:
+async def add_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> LicenseOut:
     """Let an end user use the license without its key."""
-    return LicenseOut.shown(await lifecycle.add_user(world, by.actor, license_id, user_id), world.clock.now())
+    return LicenseOut.shown(await lifecycle.add_user(world, operator.actor, license_id, user_id), world.clock.now())
 
 
 @router.delete("/v1/licenses/{license_id}/users/{user_id}", status_code=204, responses=refuses(ScopeMissing, LicenseNotFound))
-async def remove_user(world: TheWorld, by: Writes, license_id: UUID, user_id: UUID) -> None:
+async def remove_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> None:
     """Take an end user off the license; that user's seats are released with it."""
-    await members.remove(world, by.actor, license_id, user_id)
+    await members.remove(world, operator.actor, license_id, user_id)

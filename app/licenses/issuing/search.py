@@ -12,7 +12,7 @@ from app.licenses.issuing.service import ROWS, Shown, all_shown
 from app.licenses.keys import last4_forms
 from app.licenses.models import License, LicenseUser
 from app.users.models import User
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 
@@ -43,7 +43,7 @@ def _text(wanted: str) -> ColumnElement[bool]:
     return or_(has(License.external_id), License.customer_id.in_(customers), License.id.in_(users), end)
 
 
-async def licenses(world: World, window: Window, wanted: Mapping[str, Any]) -> tuple[list[Shown], str | None]:
+async def licenses(world: World, window: PageWindow, wanted: Mapping[str, Any]) -> tuple[list[Shown], str | None]:
     """Filters: `product` (code), `policy`, `customer`, `user`, `status`, `key_last4`, `external_id`, `expires_before`, `q`."""
     now = world.clock.now()
     filters = {
@@ -58,9 +58,9 @@ async def licenses(world: World, window: Window, wanted: Mapping[str, Any]) -> t
         "q": _text,
     }
     statement = ROWS.where(*(filters[name](value) for name, value in wanted.items() if value is not None))
-    async with world.db.read() as session:
-        rows, cursor = await page(session, statement, License.id, window)
-        return await all_shown(session, world, rows), cursor
+    async with world.db.read() as tx:
+        rows, cursor = await page(tx, statement, License.id, window)
+        return await all_shown(tx, world, rows), cursor
 
 
 def _of(user_id: UUID) -> Any:

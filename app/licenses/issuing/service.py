@@ -17,7 +17,7 @@ from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNo
 from app.catalog.service import possible
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import claims, facts, guess_limits, members, rules, usage
@@ -31,7 +31,7 @@ from app.licenses.problems import (
     LicenseNotFound,
     LicenseRevoked,
 )
-from app.licenses.rules import Asked, Standing, Verdict
+from app.licenses.rules import Asked, LicenseFacts, Verdict
 from app.licenses.usage import Used
 from app.observability.counters import decided
 from app.world import World
@@ -56,14 +56,14 @@ class Shown:
     """A license as an operator sees it: its row, its standing, its assigned users, and its meters in their current periods."""
 
     row: AnyRow
-    facts: Standing
+    facts: LicenseFacts
     users: Sequence[UUID]
     usage: Mapping[str, Used]
 
 
-async def policy_of(session: Session, policy_id: UUID | None) -> AnyRow:
+async def policy_of(tx: Transaction, policy_id: UUID | None) -> AnyRow:
     """The policy with its product's `product` code and `product_requires`. Raises PolicyNotFound."""
-    row = (await session.execute(_policy, {"the_id": policy_id})).one_or_none()
+    row = (await tx.execute(_policy, {"the_id": policy_id})).one_or_none()
     if row is None:
         raise PolicyNotFound
     return row
@@ -78,7 +78,7 @@ def coherent(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) ->
     possible(whole, policy.seat_by, passkeys=passkeys)
 
 
-async def issue(world: World, by: Actor, values: Values) -> tuple[list[Shown], list[str]]:
+async def issue(world: World, actor: Actor, values: Values) -> tuple[list[Shown], list[str]]:
     """New licenses and their keys, shown this once; all or none. Usable when this returns (R51).
 
     `count` of them (None: one), or one with the vendor's own `key`. Their dates are frozen here, unless the first activation
@@ -88,22 +88,22 @@ async def issue(world: World, by: Actor, values: Values) -> tuple[list[Shown], l
     users, key, count = values.pop("users"), values.pop("key"), values.pop("count") or 1
     lookup = world.keys.lookup
     try:
-        async with world.db.write() as session:
-            policy = await policy_of(session, values["policy_id"])
+        async with world.db.write() as tx:
+            policy = await policy_of(tx, values["policy_id"])
             coherent(policy, values["overrides"], passkeys=world.settings.passkeys)
-            if values["customer_id"] is not None and not await _customer_there(session, values["customer_id"]):
+            if values["customer_id"] is not None and not await _customer_there(tx, values["customer_id"]):
                 raise CustomerNotFound
             prefix = key_prefix(policy.product)
             minted = [own_key(lookup, key) if key else mint_key(world.entropy, lookup, prefix) for _ in range(count)]
             terms = {**values, **dates(values, policy, world.clock.now()), "duration": policy.duration, "grace": policy.grace}
             rows = [{**terms, **_new(world, each)} for each in minted]
-            await session.execute(insert(_licenses), rows)
+            await tx.execute(insert(_licenses), rows)
             for row in rows:
-                await record(session, world, "license.issued", by, ("license", row["id"]), policy=str(policy.id))
+                await record(tx, world, "license.issued", actor, ("license", row["id"]), policy=str(policy.id))
                 for user_id in dict.fromkeys(users):
                     max_users = values["overrides"].get("max_users", policy.max_users)
-                    await members.assign(session, world, by, row["id"], user_id, max_users)
-            return await _in_order(session, world, [row["id"] for row in rows]), [each.text for each in minted]
+                    await members.assign(tx, world, actor, row["id"], user_id, max_users)
+            return await _in_order(tx, world, [row["id"] for row in rows]), [each.text for each in minted]
     except IntegrityError as error:
         raise _named(error) from error
 
@@ -144,72 +144,72 @@ def _named(error: IntegrityError) -> Exception:
     return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
 
 
-async def _customer_there(session: Session, customer_id: UUID) -> bool:
-    return await session.scalar(select(Customer.id).where(Customer.id == customer_id)) is not None
+async def _customer_there(tx: Transaction, customer_id: UUID) -> bool:
+    return await tx.scalar(select(Customer.id).where(Customer.id == customer_id)) is not None
 
 
-async def shown(session: Session, world: World, license_id: UUID) -> Shown:
-    row = (await session.execute(_one, {"the_id": license_id})).one_or_none()
+async def shown(tx: Transaction, world: World, license_id: UUID) -> Shown:
+    row = (await tx.execute(_one, {"the_id": license_id})).one_or_none()
     if row is None:
         raise LicenseNotFound
-    return (await all_shown(session, world, [row]))[0]
+    return (await all_shown(tx, world, [row]))[0]
 
 
-async def _in_order(session: Session, world: World, ids: Sequence[UUID]) -> list[Shown]:
-    rows = {row.id: row for row in await session.execute(ROWS.where(License.id.in_(ids)))}
-    return await all_shown(session, world, [rows[license_id] for license_id in ids])
+async def _in_order(tx: Transaction, world: World, ids: Sequence[UUID]) -> list[Shown]:
+    rows = {row.id: row for row in await tx.execute(ROWS.where(License.id.in_(ids)))}
+    return await all_shown(tx, world, [rows[license_id] for license_id in ids])
 
 
-async def all_shown(session: Session, world: World, rows: Sequence[AnyRow]) -> list[Shown]:
+async def all_shown(tx: Transaction, world: World, rows: Sequence[AnyRow]) -> list[Shown]:
     ids = [row.id for row in rows]
     now = world.clock.now()
-    found = await session.execute(facts.BY_LICENSES, {**facts.facts(now), "license_ids": ids})
+    found = await tx.execute(facts.BY_LICENSES, {**facts.facts(now), "license_ids": ids})
     standings = {row.id: facts.read(row) for row in found}
     users: dict[UUID, list[UUID]] = {license_id: [] for license_id in ids}
     listed = select(LicenseUser.license_id, LicenseUser.user_id).where(LicenseUser.license_id.in_(ids))
-    for pair in await session.execute(listed.order_by(LicenseUser.added_at)):
+    for pair in await tx.execute(listed.order_by(LicenseUser.added_at)):
         users[pair.license_id].append(pair.user_id)
-    used = await usage.of(session, list(standings.values()), now)
+    used = await usage.of(tx, list(standings.values()), now)
     return [Shown(row, standings[row.id], users[row.id], used[row.id]) for row in rows]
 
 
 async def license_(world: World, license_id: UUID) -> Shown:
-    async with world.db.lookup() as session:
-        return await shown(session, world, license_id)
+    async with world.db.query() as tx:
+        return await shown(tx, world, license_id)
 
 
 async def lookup(world: World, key: str) -> Shown:
     """The license with this key, of whatever product. Raises LicenseNotFound."""
-    async with world.db.lookup() as session:
+    async with world.db.query() as tx:
         digest = key_digest(world.keys.lookup, key)
-        license_id = await session.scalar(select(License.id).where(License.key_hash == digest))
+        license_id = await tx.scalar(select(License.id).where(License.key_hash == digest))
         if license_id is None:
             raise LicenseNotFound
-        return await shown(session, world, license_id)
+        return await shown(tx, world, license_id)
 
 
-async def change(world: World, by: Actor, license_id: UUID, changes: Values) -> Shown:
+async def change(world: World, actor: Actor, license_id: UUID, changes: Values) -> Shown:
     """Change what the operator may: expiry, overrides, external id, metadata. Raises LicenseNotFound and what each field can."""
     try:
-        async with world.db.write() as session:
-            await claims.bump(session, license_id)
-            it = await claims.known(session, license_id, world.clock.now())
+        async with world.db.write() as tx:
+            await claims.bump(tx, license_id)
+            it = await claims.known(tx, license_id, world.clock.now())
             values = dict(changes)
             if it.revoked_at is not None and values.keys() & {"expires_at", "overrides"}:
                 raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
             if "overrides" in values:
-                coherent(await policy_of(session, it.policy_id), values["overrides"], passkeys=world.settings.passkeys)
+                coherent(await policy_of(tx, it.policy_id), values["overrides"], passkeys=world.settings.passkeys)
             if "expires_at" in values:
                 values |= _moved_expiry(it, values["expires_at"])
             if values:
-                await session.execute(update(_licenses).where(License.id == license_id).values(values))
-                await record(session, world, "license.changed", by, ("license", license_id), fields=sorted(changes))
-            return await shown(session, world, license_id)
+                await tx.execute(update(_licenses).where(License.id == license_id).values(values))
+                await record(tx, world, "license.changed", actor, ("license", license_id), fields=sorted(changes))
+            return await shown(tx, world, license_id)
     except IntegrityError as error:
         raise _named(error) from error
 
 
-def _moved_expiry(it: Standing, expires: datetime | None) -> Values:
+def _moved_expiry(it: LicenseFacts, expires: datetime | None) -> Values:
     if it.starts_at is None:
         raise LicenseClockNotStarted
     if expires is not None and expires <= it.starts_at:
@@ -222,13 +222,13 @@ def _moved_expiry(it: Standing, expires: datetime | None) -> Values:
 
 async def validate(
     world: World, ip: str | None, key: str, product: str, asked: Asked, user_id: UUID | None
-) -> tuple[Standing | None, Verdict]:
+) -> tuple[LicenseFacts | None, Verdict]:
     """Judge a key. A pure read of one statement: never takes a seat, never starts a clock; only a wrong key leaves a trace."""
     now = world.clock.now()
     parameters = facts.facts(
         now, fingerprint=asked.fingerprint, user_id=user_id, product=product, key_hash=key_digest(world.keys.lookup, key)
     )
-    row = await world.db.one(facts.BY_KEY, parameters)
+    row = await world.db.query_one(facts.BY_KEY, parameters)
     if row is None:
         await guess_limits.failed(world, ip, key)
         found, verdict = None, Verdict((rules.not_found(),), (), None)

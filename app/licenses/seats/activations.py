@@ -17,7 +17,7 @@ from app.licenses.problems import ActivationNotFound, LicenseNotFound
 from app.licenses.seats.service import SHOWN, live
 from app.security.sealing import token_digest
 from app.web.callers import Device, EndUser, Operator
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 _activations = table(Activation)
@@ -36,16 +36,16 @@ _holder = select(_activations.c.id, _activations.c.license_id, _activations.c.re
 async def release(world: World, ip: str | None, caller: Operator | EndUser | Device | None, activation_id: UUID, key: str | None) -> None:
     """Give a seat back. Releasing again changes nothing. Raises ActivationNotFound, for strangers too."""
     try:
-        async with world.db.write() as session:
-            license_id = await session.scalar(_license, {"the_id": activation_id})
+        async with world.db.write() as tx:
+            license_id = await tx.scalar(_license, {"the_id": activation_id})
             if license_id is None:
                 raise ActivationNotFound
-            await claims.bump(session, license_id)
-            seat = (await session.execute(_owner, {"the_id": activation_id})).one()
+            await claims.bump(tx, license_id)
+            seat = (await tx.execute(_owner, {"the_id": activation_id})).one()
             if not _may_release(world, caller, seat, activation_id, key):
                 raise ActivationNotFound
             actor = caller.actor if caller else Actor("anonymous")
-            await releases.release(session, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
+            await releases.release(tx, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
     except ActivationNotFound:
         if key is not None:
             await guess_limits.failed(world, ip, key)
@@ -66,13 +66,13 @@ def _may_release(world: World, caller: Operator | EndUser | Device | None, seat:
 
 async def holder(world: World, token: str) -> Device | None:
     """Whose activation token this is; `released` seats answer too, so that giving back twice is no error."""
-    row = await world.db.one(_holder, {"the_token": token_digest(token)})
+    row = await world.db.query_one(_holder, {"the_token": token_digest(token)})
     return Device(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
 
 
 async def listed(
     world: World,
-    window: Window,
+    window: PageWindow,
     *,
     license_id: UUID | None = None,
     fingerprint: str | None = None,
@@ -88,7 +88,7 @@ async def listed(
     for column, value in ((c.license_id, license_id), (c.fingerprint, fingerprint), (c.user_id, user_id)):
         if value is not None:
             statement = statement.where(column == value)
-    async with world.db.read() as session:
-        if license_id is not None and not await claims.there(session, license_id):
+    async with world.db.read() as tx:
+        if license_id is not None and not await claims.there(tx, license_id):
             raise LicenseNotFound
-        return await page(session, statement, Activation.id, window)
+        return await page(tx, statement, Activation.id, window)

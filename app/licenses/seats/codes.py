@@ -9,7 +9,7 @@ from sqlalchemy import insert, or_, select, update
 
 from app.base.problems import Malformed
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import claims
@@ -19,7 +19,7 @@ from app.licenses.problems import ActivationCodeBound, ActivationCodeInvalid, Ac
 from app.users.models import User
 from app.users.rules import folded
 from app.web.callers import EndUser
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 _shown = select(
@@ -35,7 +35,7 @@ _shown = select(
 
 
 async def create(
-    world: World, by: Actor, license_id: UUID, *, count: int, max_uses: int, expires_at: datetime | None, email: str | None = None
+    world: World, actor: Actor, license_id: UUID, *, count: int, max_uses: int, expires_at: datetime | None, email: str | None = None
 ) -> list[tuple[UUID, str]]:
     """New codes of a license, each shown this once: (id, code). Raises LicenseNotFound, LicenseRevoked."""
     now = world.clock.now()
@@ -56,52 +56,52 @@ async def create(
         }
         for code_id, code in minted
     ]
-    async with world.db.write() as session:
-        await claims.unrevoked(session, world, license_id)
-        await session.execute(insert(table(ActivationCode)), rows)
-        await record(session, world, "activation_code.created", by, ("license", license_id), count=count)
+    async with world.db.write() as tx:
+        await claims.unrevoked(tx, world, license_id)
+        await tx.execute(insert(table(ActivationCode)), rows)
+        await record(tx, world, "activation_code.created", actor, ("license", license_id), count=count)
     return [(code_id, code.text) for code_id, code in minted]
 
 
-async def listed(world: World, license_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
-    async with world.db.read() as session:
-        if not await claims.there(session, license_id):
+async def listed(world: World, license_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+    async with world.db.read() as tx:
+        if not await claims.there(tx, license_id):
             raise LicenseNotFound
-        return await page(session, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
+        return await page(tx, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
 
 
-async def revoke(world: World, by: Actor, code_id: UUID) -> None:
+async def revoke(world: World, actor: Actor, code_id: UUID) -> None:
     """Kill a code; seats that it took stay. Revoking again changes nothing."""
-    async with world.db.write() as session:
-        found = (await session.execute(_shown.where(ActivationCode.id == code_id))).one_or_none()
+    async with world.db.write() as tx:
+        found = (await tx.execute(_shown.where(ActivationCode.id == code_id))).one_or_none()
         if found is None:
             raise ActivationCodeInvalid
         still = update(ActivationCode).where(ActivationCode.id == code_id, ActivationCode.revoked_at.is_(None))
-        if (await session.execute(still.values(revoked_at=world.clock.now()))).rowcount:
-            await record(session, world, "activation_code.revoked", by, ("license", found.license_id), code=str(code_id))
+        if (await tx.execute(still.values(revoked_at=world.clock.now()))).rowcount:
+            await record(tx, world, "activation_code.revoked", actor, ("license", found.license_id), code=str(code_id))
 
 
-async def find(session: Session, world: World, text: str) -> AnyRow:
+async def find(tx: Transaction, world: World, text: str) -> AnyRow:
     """The code as it was typed. Unknown and malformed are one answer. Raises ActivationCodeInvalid."""
     found = _shown.where(ActivationCode.code_hash == code_digest(world.keys.lookup, text))
-    row = (await session.execute(found)).one_or_none()
+    row = (await tx.execute(found)).one_or_none()
     if row is None:
         raise ActivationCodeInvalid
     return row
 
 
-async def bound(session: Session, code: AnyRow, by: EndUser | None) -> None:
+async def bound(tx: Transaction, code: AnyRow, end_user: EndUser | None) -> None:
     """A code with an address is for the end user whose address it is, verified. Raises ActivationCodeBound, naming nobody."""
     if code.email is None:
         return
-    mine = select(User.id).where(User.id == (by.id if by else None), User.email_folded == folded(code.email))
-    if by is None or await session.scalar(mine.where(User.email_verified_at.is_not(None))) is None:
+    mine = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == folded(code.email))
+    if end_user is None or await tx.scalar(mine.where(User.email_verified_at.is_not(None))) is None:
         raise ActivationCodeBound("Log in as the person whom the code was sent to.")
 
 
-async def usable(session: Session, code_id: UUID, now: datetime) -> None:
+async def usable(tx: Transaction, code_id: UUID, now: datetime) -> None:
     """Look whether the code could be used once more, and use nothing. Raises ActivationCodeSpent."""
-    if await session.scalar(select(ActivationCode.id).where(*_usable(code_id, now))) is None:
+    if await tx.scalar(select(ActivationCode.id).where(*_usable(code_id, now))) is None:
         raise ActivationCodeSpent
 
 
@@ -114,7 +114,7 @@ def _usable(code_id: UUID, now: datetime) -> tuple[Any, ...]:
     )
 
 
-async def spend(session: Session, code_id: UUID, now: datetime) -> None:
+async def spend(tx: Transaction, code_id: UUID, now: datetime) -> None:
     """Use the code once: one guarded statement whose row count is the answer. Raises ActivationCodeSpent."""
-    if not (await session.execute(update(ActivationCode).where(*_usable(code_id, now)).values(uses=ActivationCode.uses + 1))).rowcount:
+    if not (await tx.execute(update(ActivationCode).where(*_usable(code_id, now)).values(uses=ActivationCode.uses + 1))).rowcount:
         raise ActivationCodeSpent

@@ -26,7 +26,7 @@ from app.licenses.seats.schemas import Activated, ActivationIn, ActivationOut, C
 from app.licenses.use.routes import STANDINGS
 from app.web.callers import LiveCaller, MaybeSubject, Operates, Operator, SeatKeeper, TheOrigin, TheWorld, UnfinishedLogin
 from app.web.fields import Line, Page
-from app.web.paging import Window, window
+from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing, SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -34,7 +34,7 @@ from app.web.routing import router as new_router
 router = new_router("licenses")
 Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
 Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
-Wanted = Annotated[Window, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(window)]
 
 
 @router.post(
@@ -73,7 +73,7 @@ async def release(world: TheWorld, caller: LiveCaller, origin: TheOrigin, activa
 @router.get("/v1/activations", responses=refuses(ScopeMissing, LicenseNotFound))
 async def list_activations(
     world: TheWorld,
-    by: Reads,
+    operator: Reads,
     wanted: Wanted,
     fingerprint: Annotated[Line | None, Query()] = None,
     license: Annotated[UUID | None, Query()] = None,
@@ -88,7 +88,7 @@ async def list_activations(
 
 @router.get("/v1/licenses/{license_id}/activations", responses=refuses(ScopeMissing, LicenseNotFound))
 async def list_license_activations(
-    world: TheWorld, by: Reads, wanted: Wanted, license_id: UUID, live: Annotated[bool | None, Query()] = None
+    world: TheWorld, operator: Reads, wanted: Wanted, license_id: UUID, live: Annotated[bool | None, Query()] = None
 ) -> Page[ActivationOut]:
     """Which devices hold this license."""
     rows, cursor = await activations.listed(world, wanted, license_id=license_id, live_only=live)
@@ -98,21 +98,21 @@ async def list_license_activations(
 @router.post(
     "/v1/licenses/{license_id}/activation-codes", status_code=201, responses=refuses(ScopeMissing, LicenseNotFound, LicenseRevoked)
 )
-async def create_codes(world: TheWorld, by: Writes, license_id: UUID, body: CodesIn) -> CodesMade:
+async def create_codes(world: TheWorld, operator: Writes, license_id: UUID, body: CodesIn) -> CodesMade:
     """New activation codes, shown this once."""
-    made = await codes.create(world, by.actor, license_id, **body.model_dump())
+    made = await codes.create(world, operator.actor, license_id, **body.model_dump())
     more = {"max_uses": body.max_uses, "email": body.email, "expires_at": body.expires_at}
     return CodesMade(data=[CodeMade(id=code_id, code=code, **more) for code_id, code in made])  # type: ignore[arg-type]  # as above
 
 
 @router.get("/v1/licenses/{license_id}/activation-codes", responses=refuses(ScopeMissing, LicenseNotFound))
-async def list_codes(world: TheWorld, by: Reads, wanted: Wanted, license_id: UUID) -> Page[CodeOut]:
+async def list_codes(world: TheWorld, operator: Reads, wanted: Wanted, license_id: UUID) -> Page[CodeOut]:
     """The codes of a license and how much they are used; never the codes themselves."""
     rows, cursor = await codes.listed(world, license_id, wanted)
     return Page(data=[CodeOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/v1/activation-codes/{code_id}", status_code=204, responses=refuses(ScopeMissing, ActivationCodeInvalid))
-async def revoke_code(world: TheWorld, by: Writes, code_id: UUID) -> None:
+async def revoke_code(world: TheWorld, operator: Writes, code_id: UUID) -> None:
     """Kill a code. Seats that it took stay."""
-    await codes.revoke(world, by.actor, code_id)
+    await codes.revoke(world, operator.actor, code_id)

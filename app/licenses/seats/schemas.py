@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from app.licenses.claims import Claim
 from app.licenses.schemas import LicenseFace, Seats
 from app.licenses.seats.service import DeviceFacts, Held
-from app.web.fields import Email, Instant, InstantIn, Line, Name, Secret, Shape, Slug
+from app.web.fields import Email, Instant, InstantIn, Line, Name, Secret, Slug, WireModel
 
 
-class DeviceIn(Shape):
+class DeviceIn(WireModel):
     """`fingerprint`: 1 to 512 printable characters that the application chooses; compared exactly."""
 
     fingerprint: Line
@@ -24,11 +24,11 @@ class DeviceIn(Shape):
         return DeviceFacts(**self.model_dump())
 
 
-class FingerprintIn(Shape):
+class FingerprintIn(WireModel):
     fingerprint: Line
 
 
-class CodesIn(Shape):
+class CodesIn(WireModel):
     """`email`: only the end user of that verified address, logged in, may use the codes."""
 
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
@@ -37,7 +37,7 @@ class CodesIn(Shape):
     email: Email | None = None
 
 
-class CodeMade(Shape):
+class CodeMade(WireModel):
     """`code` is shown this once."""
 
     id: UUID
@@ -47,11 +47,11 @@ class CodeMade(Shape):
     expires_at: Instant | None
 
 
-class CodesMade(Shape):
+class CodesMade(WireModel):
     data: list[CodeMade]
 
 
-class CodeOut(Shape):
+class CodeOut(WireModel):
     id: UUID
     license_id: UUID
     max_uses: int
@@ -62,7 +62,7 @@ class CodeOut(Shape):
     created_at: Instant
 
 
-class ActivationIn(Shape):
+class ActivationIn(WireModel):
     """Exactly one of `license_key`, `activation_code`, and (for an end user it is assigned to) `license_id`.
 
     `product`: the product's code; a key of another product is then an unknown one.
@@ -84,7 +84,7 @@ class ActivationIn(Shape):
         return Claim(self.license_key, self.license_id, self.product)
 
 
-class ActivationFace(Shape):
+class ActivationFace(WireModel):
     """`fingerprint` is null where the seat is its user's on any device."""
 
     id: UUID
@@ -120,7 +120,7 @@ class ActivationMine(ActivationFace):
     activated_at: Instant
 
 
-class Activated(Shape):
+class Activated(WireModel):
     """`token` speaks for this seat alone: heartbeat, release, access. It is no identity."""
 
     activation: ActivationFace
@@ -134,5 +134,5 @@ class Activated(Shape):
         return cls(activation=ActivationFace.seat(held.row), token=held.token, license=face, seats=face.seats)
 
 
-class ReleaseIn(Shape):
+class ReleaseIn(WireModel):
     license_key: Secret | None = None

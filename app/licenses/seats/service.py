@@ -12,7 +12,7 @@ from app.base.problems import Fact, Problem
 from app.catalog.models import SeatBy
 from app.catalog.rules import BY_USER
 from app.db.base import table
-from app.db.database import Session, afterwards
+from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import claims, data_lifecycle, guess_limits, members, rules
@@ -27,7 +27,7 @@ from app.licenses.problems import (
     SeatLimitReached,
     SeatsNotUsed,
 )
-from app.licenses.rules import Seat, Standing
+from app.licenses.rules import LicenseFacts, Seat
 from app.licenses.seats import codes, first_activation
 from app.observability.counters import seat_refused, seat_taken
 from app.security.sealing import Place, token_digest
@@ -66,104 +66,108 @@ class Held:
 
     row: AnyRow
     token: str = field(repr=False)
-    standing: Standing
+    standing: LicenseFacts
     new: bool
 
 
-async def activate(world: World, ip: str | None, by: Subject | None, *, claim: Claim, code: str | None, device: DeviceFacts | None) -> Held:
+async def activate(
+    world: World, ip: str | None, subject: Subject | None, *, claim: Claim, code: str | None, device: DeviceFacts | None
+) -> Held:
     """Take a seat by claim or by code, or find that this device already holds one (which costs nothing and always wins, R25)."""
-    async with guess_limits.counted(world, ip, claim.key, code), world.db.write() as session:
-        return await _activated(session, world, by, claim, code, device)
+    async with guess_limits.counted(world, ip, claim.key, code), world.db.write() as tx:
+        return await _activated(tx, world, subject, claim, code, device)
 
 
 async def _activated(
-    session: Session, world: World, by: Subject | None, claim: Claim, code: str | None, device: DeviceFacts | None
+    tx: Transaction, world: World, subject: Subject | None, claim: Claim, code: str | None, device: DeviceFacts | None
 ) -> Held:
-    redeemed = await codes.find(session, world, code) if code is not None else None
-    it, now = await _locked(session, world, claim, redeemed, by, device)
-    await data_lifecycle.present(session, by)
-    joins = redeemed is not None and by is not None and not it.assigned
+    redeemed = await codes.find(tx, world, code) if code is not None else None
+    it, now = await _locked(tx, world, claim, redeemed, subject, device)
+    await data_lifecycle.present(tx, subject)
+    joins = redeemed is not None and subject is not None and not it.assigned
     if joins:
         it = replace(it, assigned=True)
-    _seatable(it, by, device, now)
+    _seatable(it, subject, device, now)
     live = it.seat if it.seat is not None and it.seat.live(now) and it.seat_by != SeatBy.SESSION else None
     if redeemed is not None:
-        await codes.bound(session, redeemed, by)
-        await _redeemed(session, it, redeemed.id, now, free=live is not None and not joins)
-    if joins and by is not None:
-        await members.assign(session, world, by.actor, it.license_id, by.id, it.max_users)
+        await codes.bound(tx, redeemed, subject)
+        await _redeemed(tx, it, redeemed.id, now, free=live is not None and not joins)
+    if joins and subject is not None:
+        await members.assign(tx, world, subject.actor, it.license_id, subject.id, it.max_users)
     if live is not None:
-        return await refreshed(session, world, it, live, device, by)
-    return await _take(session, world, it, device, by, redeemed.id if redeemed is not None else None)
+        return await refreshed(tx, world, it, live, device, subject)
+    return await _take(tx, world, it, device, subject, redeemed.id if redeemed is not None else None)
 
 
-async def _redeemed(session: Session, it: Standing, code_id: UUID, now: datetime, *, free: bool) -> None:
+async def _redeemed(tx: Transaction, it: LicenseFacts, code_id: UUID, now: datetime, *, free: bool) -> None:
     """Spend the code, unless this is no new use of it. The seat that it took is paid for, also when its lease ran out; a device
     that is in costs nothing, but a code that is worth nothing opens nothing."""
     seat = it.seat if it.seat_by != SeatBy.SESSION else None
     paid = seat is not None and seat.released_at is None and seat.code_id == code_id
     if not paid and not free:
-        await codes.spend(session, code_id, now)
+        await codes.spend(tx, code_id, now)
     elif not paid:
-        await codes.usable(session, code_id, now)
+        await codes.usable(tx, code_id, now)
 
 
 async def _locked(
-    session: Session, world: World, claim: Claim, redeemed: AnyRow | None, by: Subject | None, device: DeviceFacts | None
-) -> tuple[Standing, datetime]:
+    tx: Transaction, world: World, claim: Claim, redeemed: AnyRow | None, subject: Subject | None, device: DeviceFacts | None
+) -> tuple[LicenseFacts, datetime]:
     fingerprint = device.fingerprint if device else None
     if redeemed is None:
-        return await claims.locked(session, world, claim, by, fingerprint)
-    await claims.bump(session, redeemed.license_id)
+        return await claims.locked(tx, world, claim, subject, fingerprint)
+    await claims.bump(tx, redeemed.license_id)
     now = world.clock.now()
-    facts = standing.facts(now, fingerprint=fingerprint, user_id=by.id if by else None, license_id=redeemed.license_id)
-    it = await standing.standing(session, standing.BY_LICENSE, facts)
+    facts = standing.facts(now, fingerprint=fingerprint, user_id=subject.id if subject else None, license_id=redeemed.license_id)
+    it = await standing.standing(tx, standing.BY_LICENSE, facts)
     if it is None or claim.product not in {None, it.product}:
         raise ActivationCodeInvalid  # a code of another product is an unknown one (R5)
     return it, now
 
 
-def _seatable(it: Standing, by: Subject | None, device: DeviceFacts | None, now: datetime) -> None:
-    claims.usable(it, by, now)
+def _seatable(it: LicenseFacts, subject: Subject | None, device: DeviceFacts | None, now: datetime) -> None:
+    claims.usable(it, subject, now)
     if it.seat_by == SeatBy.NONE:
         raise SeatsNotUsed
-    if it.seat_by in BY_USER and by is None:
+    if it.seat_by in BY_USER and subject is None:
         raise LoginRequired("The license seats its end users; log in and send the access token.")
     if it.seat_by != SeatBy.USER and device is None:
         raise DeviceRequired
 
 
 async def refreshed(
-    session: Session, world: World, it: Standing, seat: Seat, device: DeviceFacts | None = None, by: Subject | None = None
+    tx: Transaction, world: World, it: LicenseFacts, seat: Seat, device: DeviceFacts | None = None, subject: Subject | None = None
 ) -> Held:
     """The seat with its lease renewed, with what the device says of itself and whose it is by now; its token stays."""
     now = world.clock.now()
     told: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
     told.pop("fingerprint", None)
-    if by is not None:
-        told["user_id"] = by.id
+    if subject is not None:
+        told["user_id"] = subject.id
     values = {**told, "last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
-    row = (await session.execute(_same_seat, {"the_id": seat.id, **values})).one()
+    row = (await tx.execute(_same_seat, {"the_id": seat.id, **values})).one()
     return _held(it, row, world.keys.sealer.open(row.token_sealed, _place(seat.id)).decode(), new=False)
 
 
-async def _take(session: Session, world: World, it: Standing, device: DeviceFacts | None, by: Subject | None, code_id: UUID | None) -> Held:
+async def _take(
+    tx: Transaction, world: World, it: LicenseFacts, device: DeviceFacts | None, subject: Subject | None, code_id: UUID | None
+) -> Held:
     """Take a free seat, in this device's own row if it has been here before (R24, R26)."""
     if not rules.seat_free(it):
-        raise await full(session, world, it, by)
+        raise await full(tx, world, it, subject)
     now = world.clock.now()
     if it.trial and device is not None:
-        await first_activation.try_out(session, world, it, device.fingerprint)
+        await first_activation.try_out(tx, world, it, device.fingerprint)
     if it.starts_at is None:
-        it = await first_activation.start_clock(session, world, it, now)
+        it = await first_activation.start_clock(tx, world, it, now)
     if it.seat_by == SeatBy.SESSION:
-        await _bury_lapsed(session, it.license_id, now)
+        await _bury_lapsed(tx, it.license_id, now)
     again = it.seat is not None and it.seat_by != SeatBy.SESSION
     seat_id = it.seat.id if it.seat is not None and again else world.entropy.identifier()
     token = world.entropy.secret(PREFIX)
     values = {
         **_facts(it, device),
-        "user_id": by.id if by else None,
+        "user_id": subject.id if subject else None,
         "activation_code_id": code_id,
         "token_hash": token_digest(token),
         "token_sealed": world.keys.sealer.seal(token.encode(), _place(seat_id)),
@@ -174,47 +178,47 @@ async def _take(session: Session, world: World, it: Standing, device: DeviceFact
         "release_reason": None,
     }
     if again:
-        row = (await session.execute(_same_seat, {"the_id": seat_id, **values})).one()
+        row = (await tx.execute(_same_seat, {"the_id": seat_id, **values})).one()
     else:
-        fresh = {"id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, by, seat_id), "created_at": now}
-        row = (await session.execute(_new_seat, {**values, **fresh})).one()
-    actor = by.actor if by else Actor("device", seat_id)
-    afterwards(session, seat_taken.inc)
-    await record(session, world, "activation.taken", actor, ("activation", seat_id), by.id if by else None, license=str(it.license_id))
+        fresh = {"id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, subject, seat_id), "created_at": now}
+        row = (await tx.execute(_new_seat, {**values, **fresh})).one()
+    actor = subject.actor if subject else Actor("device", seat_id)
+    on_commit(tx, seat_taken.inc)
+    await record(tx, world, "activation.taken", actor, ("activation", seat_id), subject.id if subject else None, license=str(it.license_id))
     return _held(replace(it, seats_used=it.seats_used + 1), row, token, new=True)
 
 
-def _facts(it: Standing, device: DeviceFacts | None) -> dict[str, Any]:
+def _facts(it: LicenseFacts, device: DeviceFacts | None) -> dict[str, Any]:
     told = vars(device or DeviceFacts(""))
     return {**told, "fingerprint": ""} if it.seat_by == SeatBy.USER else dict(told)
 
 
-def _user_key(it: Standing, by: Subject | None, seat_id: UUID) -> str:
+def _user_key(it: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
     if it.seat_by == SeatBy.SESSION:
         return str(seat_id)
-    return str(by.id) if by is not None and it.seat_by in BY_USER else ""
+    return str(subject.id) if subject is not None and it.seat_by in BY_USER else ""
 
 
-async def _bury_lapsed(session: Session, license_id: UUID, now: datetime) -> None:
+async def _bury_lapsed(tx: Transaction, license_id: UUID, now: datetime) -> None:
     """Processes die without a word and are never the same again: a day after its lease, a seat of theirs is past for good."""
     c = _activations.c
     lapsed = update(_activations).where(c.license_id == license_id, c.released_at.is_(None), c.lease_expires_at <= now - BURIED_AFTER)
-    await session.execute(lapsed.values(released_at=c.lease_expires_at, release_reason="lapsed"))
+    await tx.execute(lapsed.values(released_at=c.lease_expires_at, release_reason="lapsed"))
 
 
-def _held(it: Standing, row: AnyRow, token: str, *, new: bool) -> Held:
+def _held(it: LicenseFacts, row: AnyRow, token: str, *, new: bool) -> Held:
     return Held(row, token, replace(it, seat=Seat(row.id, row.fingerprint, row.lease_expires_at, None)), new)
 
 
-async def full(session: Session, world: World, it: Standing, by: Subject | None) -> Problem:
+async def full(tx: Transaction, world: World, it: LicenseFacts, subject: Subject | None) -> Problem:
     """The refusal, with the seats that are in the way where the policy lets the holder give them back."""
     seat_refused.inc()
     facts: dict[str, Fact] = {"seats": {"used": it.seats_used, "limit": it.seat_limit}}
     if it.self_service:
         in_the_way = live(world.clock.now()).where(_activations.c.license_id == it.license_id)
-        if it.seat_by == SeatBy.DEVICE_PER_USER and by is not None:
-            in_the_way = in_the_way.where(_activations.c.user_key == str(by.id))
-        rows = await session.execute(in_the_way.order_by(_activations.c.id.desc()).limit(200))
+        if it.seat_by == SeatBy.DEVICE_PER_USER and subject is not None:
+            in_the_way = in_the_way.where(_activations.c.user_key == str(subject.id))
+        rows = await tx.execute(in_the_way.order_by(_activations.c.id.desc()).limit(200))
         facts["activations"] = [
             {
                 "id": str(row.id),
@@ -239,8 +243,8 @@ def _place(seat_id: UUID) -> Place:
 
 async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> Held:
     """Renew the lease; a lapsed device takes its seat again if one is free (R23). Raises SeatLimitReached and the standing's own."""
-    async with world.db.write() as session:
-        it, now = await _locked_seat(session, world, by, activation_id)
+    async with world.db.write() as tx:
+        it, now = await _locked_seat(tx, world, by, activation_id)
         seat = it.seat
         if seat is None or seat.released_at is not None:
             raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, Device) else ActivationNotFound
@@ -248,40 +252,40 @@ async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> 
         claims.usable(it, user, now)
         if not seat.live(now):
             if not rules.seat_free(it):
-                raise await full(session, world, it, user)
+                raise await full(tx, world, it, user)
             it = replace(it, seats_used=it.seats_used + 1)
-            afterwards(session, seat_taken.inc)
-            await record(session, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
-        held = await refreshed(session, world, it, seat)
+            on_commit(tx, seat_taken.inc)
+            await record(tx, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
+        held = await refreshed(tx, world, it, seat)
         if isinstance(by, Device) and held.row.activated_at != by.since:
             raise TokenInvalid("The seat was taken anew; use the token of that.")  # given back and taken between look and lock
         return held
 
 
-async def _locked_seat(session: Session, world: World, by: Device | Subject, activation_id: UUID) -> tuple[Standing, datetime]:
+async def _locked_seat(tx: Transaction, world: World, by: Device | Subject, activation_id: UUID) -> tuple[LicenseFacts, datetime]:
     if isinstance(by, Device):
         if by.activation_id != activation_id:
             raise ActivationNotFound
         license_id: UUID | None = by.license_id
     else:
         mine = select(_activations.c.license_id).where(_activations.c.id == activation_id, _activations.c.user_id == by.id)
-        license_id = await session.scalar(mine)
+        license_id = await tx.scalar(mine)
     if license_id is None:
         raise ActivationNotFound
-    await claims.bump(session, license_id)
+    await claims.bump(tx, license_id)
     now = world.clock.now()
-    it = await standing.standing(session, standing.BY_SEAT, standing.facts(now, license_id=license_id, seat_id=activation_id))
+    it = await standing.standing(tx, standing.BY_SEAT, standing.facts(now, license_id=license_id, seat_id=activation_id))
     if it is None:
         raise ActivationNotFound
     return it, now
 
 
-async def renew_live(session: Session, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
+async def renew_live(tx: Transaction, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
     """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
-    await claims.bump(session, license_id)
+    await claims.bump(tx, license_id)
     now = world.clock.now()
     still_live = or_(_activations.c.lease_expires_at.is_(None), _activations.c.lease_expires_at > now)
     still = (_activations.c.id == seat.id, _activations.c.released_at.is_(None), still_live)
     until = rules.lease_end(lease, now)
-    renewed = await session.execute(update(_activations).where(*still).values(last_seen_at=now, lease_expires_at=until))
+    renewed = await tx.execute(update(_activations).where(*still).values(last_seen_at=now, lease_expires_at=until))
     return replace(seat, lease_expires_at=until) if renewed.rowcount else None

@@ -7,13 +7,13 @@ from sqlalchemy import select
 from app.catalog.models import Policy, Product
 from app.licenses import facts
 from app.licenses.models import License, LicenseUser
-from app.licenses.rules import Standing
+from app.licenses.rules import LicenseFacts
 from app.web.callers import EndUser
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.world import World
 
 
-async def licenses(world: World, me: EndUser, window: Window, product: str | None) -> tuple[Sequence[Standing], str | None]:
+async def licenses(world: World, me: EndUser, window: PageWindow, product: str | None) -> tuple[Sequence[LicenseFacts], str | None]:
     """Newest first, each with the seats of this user where every user has seats of their own."""
     assigned = (
         select(License.id)
@@ -24,8 +24,8 @@ async def licenses(world: World, me: EndUser, window: Window, product: str | Non
     )
     if product is not None:
         assigned = assigned.where(Product.code == product)
-    async with world.db.read() as session:
-        rows, cursor = await page(session, assigned, License.id, window)
+    async with world.db.read() as tx:
+        rows, cursor = await page(tx, assigned, License.id, window)
         parameters = {**facts.facts(world.clock.now(), user_id=me.id), "license_ids": [row.id for row in rows]}
-        found = {row.id: facts.read(row) for row in await session.execute(facts.BY_LICENSES, parameters)}
+        found = {row.id: facts.read(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
         return [found[row.id] for row in rows], cursor

@@ -14,7 +14,7 @@ from app.events.service import Actor, record
 from app.licenses import claims, guess_limits, rules
 from app.licenses.claims import Claim
 from app.licenses.problems import refusal
-from app.licenses.rules import Asked, Standing
+from app.licenses.rules import Asked, LicenseFacts
 from app.licenses.seats import service as seats
 from app.signing_keys.service import signer
 from app.web.callers import Subject
@@ -25,25 +25,25 @@ USUAL_TTL = "P30D"
 
 
 async def issue(
-    world: World, ip: str | None, by: Subject | None, claim: Claim, fingerprint: str | None, ttl: str | None, nonce: str | None
+    world: World, ip: str | None, subject: Subject | None, claim: Claim, fingerprint: str | None, ttl: str | None, nonce: str | None
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
     sign = await signer(world)
-    async with guess_limits.counted(world, ip, claim.key), world.db.write() as session:
-        it, now = await claims.locked(session, world, claim, by, fingerprint)
-        for reason in rules.judge(it, Asked(fingerprint, (), by is not None), now).reasons:
+    async with guess_limits.counted(world, ip, claim.key), world.db.write() as tx:
+        it, now = await claims.locked(tx, world, claim, subject, fingerprint)
+        for reason in rules.judge(it, Asked(fingerprint, (), subject is not None), now).reasons:
             raise refusal(reason)
         if it.seat is not None and it.lease is not None:
-            it = (await seats.refreshed(session, world, it, it.seat)).standing
+            it = (await seats.refreshed(tx, world, it, it.seat)).standing
         device = it.seat.fingerprint if it.seat is not None and it.seat_by != SeatBy.USER else fingerprint
-        file = _file(world, it, by, device, ttl, nonce, now)
-        actor = by.actor if by else (claim.seat.actor if claim.seat else Actor("anonymous"))
+        file = _file(world, it, subject, device, ttl, nonce, now)
+        actor = subject.actor if subject else (claim.seat.actor if claim.seat else Actor("anonymous"))
         told = {"file": file["jti"], "until": instant_text(_end(it, ttl, now))}
-        await record(session, world, "offline_file.issued", actor, ("license", it.license_id), by.id if by else None, **told)
+        await record(tx, world, "offline_file.issued", actor, ("license", it.license_id), subject.id if subject else None, **told)
         return sign.sign(TYPE, file)
 
 
-def _end(it: Standing, ttl: str | None, now: datetime) -> datetime:
+def _end(it: LicenseFacts, ttl: str | None, now: datetime) -> datetime:
     """`min(ttl, expiry + grace)`, and no later than the policy's longest and the seat's lease: what is signed is never called back."""
     longest = Duration.parse(it.offline_ttl or USUAL_TTL).after(now)
     asked = Duration.parse(ttl).after(now) if ttl else longest
@@ -52,13 +52,13 @@ def _end(it: Standing, ttl: str | None, now: datetime) -> datetime:
 
 
 def _file(
-    world: World, it: Standing, by: Subject | None, device: str | None, ttl: str | None, nonce: str | None, now: datetime
+    world: World, it: LicenseFacts, subject: Subject | None, device: str | None, ttl: str | None, nonce: str | None, now: datetime
 ) -> dict[str, Any]:
     again = rules.check_again_at(it, now)
     claims_ = {
         "iss": world.settings.public_url,
         "aud": it.product,
-        "sub": str(by.id) if by is not None else None,
+        "sub": str(subject.id) if subject is not None else None,
         "jti": str(world.entropy.identifier()),
         "iat": int(now.timestamp()),
         "exp": int(_end(it, ttl, now).timestamp()),

@@ -7,14 +7,14 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from app.licenses.claims import Claim
-from app.licenses.rules import Standing, Verdict
+from app.licenses.rules import LicenseFacts, Verdict
 from app.licenses.schemas import LicenseFace
 from app.licenses.seats.schemas import FingerprintIn
 from app.web.callers import Device
-from app.web.fields import Count, Instant, LeaseText, Nonce, ReasonOut, Secret, Shape, Slug, WarningOut
+from app.web.fields import Count, Instant, LeaseText, Nonce, ReasonOut, Secret, Slug, WarningOut, WireModel
 
 
-class ValidateIn(Shape):
+class ValidateIn(WireModel):
     license_key: Secret
     product: Slug
     device: FingerprintIn | None = None
@@ -22,7 +22,7 @@ class ValidateIn(Shape):
     nonce: Nonce | None = None
 
 
-class Validated(Shape):
+class Validated(WireModel):
     """`code` is `ok`, or the first reason's. `check_again_at`: the earliest instant at which the answer can change by itself."""
 
     valid: bool
@@ -34,7 +34,7 @@ class Validated(Shape):
     nonce: str | None
 
     @classmethod
-    def of(cls, it: Standing | None, verdict: Verdict, now: datetime, nonce: str | None) -> Self:
+    def of(cls, it: LicenseFacts | None, verdict: Verdict, now: datetime, nonce: str | None) -> Self:
         return cls(
             valid=not verdict.reasons,
             code=verdict.reasons[0].code if verdict.reasons else "ok",
@@ -46,7 +46,7 @@ class Validated(Shape):
         )
 
 
-class _Claims(Shape):
+class _Claims(WireModel):
     """Names the license: `license_key`; or `license_id`, for an end user it is assigned to; or neither, with a seat's token."""
 
     license_key: Secret | None = None

@@ -24,7 +24,7 @@ class Credential:
     must_change: bool = False
 
 
-async def create_user(world: World, by: Actor, values: dict[str, Any], given: Credential | str | None = None) -> AnyRow:
+async def create_user(world: World, actor: Actor, values: dict[str, Any], given: Credential | str | None = None) -> AnyRow:
     """A new end user. Raises EmailTaken, UserExternalIdTaken, Malformed, Busy."""
     credential = given if isinstance(given, Credential) else Credential(given)
     hashed = None
@@ -33,13 +33,13 @@ async def create_user(world: World, by: Actor, values: dict[str, Any], given: Cr
     elif credential.imported is not None:
         hashed = passwords.importable(world, credential.imported)
     try:
-        async with world.db.write() as session:
-            row = await users.insert_user(session, world, by, values)
+        async with world.db.write() as tx:
+            row = await users.insert_user(tx, world, actor, values)
             if hashed is not None:
                 facts: dict[str, Any] = {"must_change": credential.must_change}
                 if credential.password is None:
                     facts |= {"imported": True, "form": dearness(hashed)}
-                await passwords.put(session, world, by, row.id, hashed, **facts)
+                await passwords.put(tx, world, actor, row.id, hashed, **facts)
     except IntegrityError as error:
         raise users.named(error) from error
     if credential.imported is not None:
@@ -47,13 +47,13 @@ async def create_user(world: World, by: Actor, values: dict[str, Any], given: Cr
     return row
 
 
-async def me(world: World, holder: EndUser) -> AnyRow:
+async def me(world: World, end_user: EndUser) -> AnyRow:
     """The user's own row with the session's, in one statement."""
-    return await look_up(world, holder)
+    return await look_up(world, end_user)
 
 
-async def change_me(world: World, holder: EndUser, changes: dict[str, Any]) -> AnyRow:
+async def change_me(world: World, end_user: EndUser, changes: dict[str, Any]) -> AnyRow:
     """Change one's own profile, as far as it is one's own to change."""
-    await look_up(world, holder)
-    await users.change(world, holder.actor, holder.id, changes)
-    return await look_up(world, holder)
+    await look_up(world, end_user)
+    await users.change(world, end_user.actor, end_user.id, changes)
+    return await look_up(world, end_user)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor
 from app.login.conditions import HAS_SECOND_FACTOR
@@ -23,17 +23,17 @@ ANONYMOUS = Actor("anonymous")
 _accounts = select(*table(User).columns, HAS_SECOND_FACTOR.label("has_second_factor"))
 
 
-async def find(session: Session, address: str) -> AnyRow | None:
+async def find(tx: Transaction, address: str) -> AnyRow | None:
     """Whoever has this address, proven or not, open or not."""
-    return (await session.execute(_accounts.where(User.email_folded == folded(address)))).one_or_none()
+    return (await tx.execute(_accounts.where(User.email_folded == folded(address)))).one_or_none()
 
 
 async def named(world: World, who: AnySelect, parameters: Mapping[str, object], product: str | None) -> AnyRow | None:
     """Whoever a login names, by a statement of the caller's, and at the same moment whether its product is one. Raises ProductNotFound."""
 
-    async def ask(session: Session) -> tuple[AnyRow | None, bool]:
-        known = product is None or await session.scalar(select(Product.id).where(Product.code == product)) is not None
-        return (await session.execute(who, dict(parameters))).one_or_none(), known
+    async def ask(tx: Transaction) -> tuple[AnyRow | None, bool]:
+        known = product is None or await tx.scalar(select(Product.id).where(Product.code == product)) is not None
+        return (await tx.execute(who, dict(parameters))).one_or_none(), known
 
     row, known = await world.db.find(ask)
     if not known:
@@ -41,8 +41,8 @@ async def named(world: World, who: AnySelect, parameters: Mapping[str, object], 
     return row
 
 
-async def of(session: Session, user_id: UUID) -> AnyRow | None:
-    return (await session.execute(_accounts.where(User.id == user_id))).one_or_none()
+async def of(tx: Transaction, user_id: UUID) -> AnyRow | None:
+    return (await tx.execute(_accounts.where(User.id == user_id))).one_or_none()
 
 
 def usable(row: AnyRow | None) -> AnyRow | None:
@@ -50,10 +50,10 @@ def usable(row: AnyRow | None) -> AnyRow | None:
     return row if row is not None and row.status == Status.ACTIVE else None
 
 
-async def tell(session: Session, world: World, row: AnyRow, template: Template, facts: Facts) -> None:
+async def tell(tx: Transaction, world: World, row: AnyRow, template: Template, facts: Facts) -> None:
     """A letter to the owner of the account. Only a proven address is greeted by a name: a squatter would have chosen it."""
     name = row.display_name if row.email_verified_at is not None else None
-    await post(session, world, Recipient(row.email, row.locale, name, row.id), template, facts)
+    await post(tx, world, Recipient(row.email, row.locale, name, row.id), template, facts)
 
 
 def must_have_mail(world: World) -> None:

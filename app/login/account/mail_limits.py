@@ -8,13 +8,13 @@ from datetime import timedelta
 from enum import StrEnum
 
 from app.login import attempts
-from app.login.attempts import Window
+from app.login.attempts import AttemptLimit
 from app.users.rules import folded
 from app.web.callers import Origin
 from app.world import World
 
-TO_ADDRESS = Window(timedelta(hours=1), 3)
-FROM_NETWORK = Window(timedelta(hours=1), 20)
+TO_ADDRESS = AttemptLimit(timedelta(hours=1), 3)
+FROM_NETWORK = AttemptLimit(timedelta(hours=1), 20)
 
 
 class Share(StrEnum):
@@ -43,13 +43,13 @@ async def admit(world: World, origin: Origin, share: Share, address: str) -> boo
 
 async def from_network(world: World, origin: Origin) -> None:
     """Count one request from where it comes. Raises TooManyAttempts."""
-    async with world.db.write(stands=True) as session:
-        refusal = await attempts.within(session, attempts.network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
+    async with world.db.write(commit_now=True) as tx:
+        refusal = await attempts.within(tx, attempts.network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
     if refusal is not None:
         raise refusal
 
 
 async def to_address(world: World, share: Share, address: str) -> bool:
     """Count one letter to an address; False when it has had its share. Nothing is said about that, and nothing is sent."""
-    async with world.db.write(stands=True) as session:
-        return await attempts.within(session, _key(world, share, address), TO_ADDRESS, world.clock.now()) is None
+    async with world.db.write(commit_now=True) as tx:
+        return await attempts.within(tx, _key(world, share, address), TO_ADDRESS, world.clock.now()) is None

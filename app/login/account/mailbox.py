@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.base.problems import Malformed
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import mailed_tokens
@@ -50,16 +50,16 @@ class ProvenAddress:
 
 async def verify(world: World, token: str, password: str | None = None) -> ProvenAddress:
     """Spend a mailed token; of a registration, set this password. Raises OneTimeTokenSpent, Malformed, EmailTaken."""
-    async with world.db.lookup() as session:
-        row = await mailed_tokens.look(session, world, token, *PROVING)
+    async with world.db.query() as tx:
+        row = await mailed_tokens.look(tx, world, token, *PROVING)
     if row is None:
         raise OneTimeTokenSpent
     hashed = await _chosen(world, row, password) if password is not None else None
     try:
-        async with world.db.write() as session:
-            if not await _held(session, world, row) or await mailed_tokens.spend(session, world, token, *PROVING) is None:
+        async with world.db.write() as tx:
+            if not await _held(tx, world, row) or await mailed_tokens.spend(tx, world, token, *PROVING) is None:
                 raise OneTimeTokenSpent
-            proven = await _proven(session, world, row, hashed)
+            proven = await _proven(tx, world, row, hashed)
             if proven is None:
                 raise OneTimeTokenSpent
             return proven
@@ -67,16 +67,16 @@ async def verify(world: World, token: str, password: str | None = None) -> Prove
         raise users.named(error) from error
 
 
-async def _held(session: Session, world: World, row: AnyRow) -> bool:
+async def _held(tx: Transaction, world: World, row: AnyRow) -> bool:
     """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
     what a session wanted ends with it (R59). Of a registration: the others of the same address, for one of them wins."""
     if row.user_id is None:
-        await mailed_tokens.hold(session, row)
+        await mailed_tokens.hold(tx, row)
         return True
     epoch = mailed_tokens.epoch(world, row)
     if row.purpose != Purpose.CHANGE:
-        return await hold_account(session, row.user_id, epoch)
-    return await hold_session(session, world, row.user_id, UUID(mailed_tokens.payload(world, row)["session_id"]), epoch)
+        return await hold_account(tx, row.user_id, epoch)
+    return await hold_session(tx, world, row.user_id, UUID(mailed_tokens.payload(world, row)["session_id"]), epoch)
 
 
 async def _chosen(world: World, row: AnyRow, password: str) -> str:
@@ -86,92 +86,92 @@ async def _chosen(world: World, row: AnyRow, password: str) -> str:
     return await passwords.accepted(world, password, mailed_tokens.payload(world, row)["email"], "/password")
 
 
-async def _proven(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+async def _proven(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
     if row.purpose == Purpose.REGISTER:
-        return await _registered(session, world, row, hashed)
+        return await _registered(tx, world, row, hashed)
     if row.purpose == Purpose.VERIFY:
-        return await _verified(session, world, row.user_id)
-    return await _changed(session, world, row)
+        return await _verified(tx, world, row.user_id)
+    return await _changed(tx, world, row)
 
 
-async def _registered(session: Session, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+async def _registered(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
     """The account comes into being, with the password that came with the proof or else with that of an undisputed registration.
     Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (R77)."""
     if row.subject is None:
         return None
     wish = mailed_tokens.payload(world, row)
-    others = [mailed_tokens.payload(world, other) for other in await mailed_tokens.pending(session, world, wish["email"])]
+    others = [mailed_tokens.payload(world, other) for other in await mailed_tokens.pending(tx, world, wish["email"])]
     disputed = "password_hash" not in wish or any(other["attempt"] != wish["attempt"] for other in others)
     profile = {"email": wish["email"]} if disputed else {name: wish[name] for name in ("email", "display_name", "locale")}
-    made = await users.insert_user(session, world, lookup.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
+    made = await users.insert_user(tx, world, lookup.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
     kept = hashed or (None if disputed else wish["password_hash"])
     if kept is not None:
-        await passwords.put(session, world, lookup.ANONYMOUS, made.id, kept)
-    await mailed_tokens.drop_registrations(session, world, wish["email"])
+        await passwords.put(tx, world, lookup.ANONYMOUS, made.id, kept)
+    await mailed_tokens.drop_registrations(tx, world, wish["email"])
     return ProvenAddress(made.email, kept is None)
 
 
-async def _verified(session: Session, world: World, user_id: UUID) -> ProvenAddress | None:
+async def _verified(tx: Transaction, world: World, user_id: UUID) -> ProvenAddress | None:
     """The first proof of an address that the operator gave. Sessions and factors of before are nobody's (R77); the password is
     the operator's own and stays."""
     unproven = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
     proven = update(User).where(*unproven).values(email_verified_at=world.clock.now()).returning(User.email)
-    email = await session.scalar(proven)
+    email = await tx.scalar(proven)
     if email is None:
         return None
     by = Actor("user", user_id)
-    await revocation.end_all(session, world, by, user_id, "email_verified")
-    await factors.drop_second_factors(session, user_id)
-    await record(session, world, "user.email_verified", by, ("user", user_id), user_id)
+    await revocation.end_all(tx, world, by, user_id, "email_verified")
+    await factors.drop_second_factors(tx, user_id)
+    await record(tx, world, "user.email_verified", by, ("user", user_id), user_id)
     return ProvenAddress(email)
 
 
-async def _changed(session: Session, world: World, row: AnyRow) -> ProvenAddress | None:
+async def _changed(tx: Transaction, world: World, row: AnyRow) -> ProvenAddress | None:
     """The new address replaces the old one, whose owner is told; whoever else is logged in is out (R59)."""
-    before = lookup.usable(await lookup.of(session, row.user_id)) if row.user_id is not None else None
+    before = lookup.usable(await lookup.of(tx, row.user_id)) if row.user_id is not None else None
     if before is None:
         return None
     wish, now = mailed_tokens.payload(world, row), world.clock.now()
     values = {"email": wish["email"], "email_folded": folded(wish["email"]), "email_verified_at": now}
-    await session.execute(update(table(User)).where(User.id == before.id).values(values))
+    await tx.execute(update(table(User)).where(User.id == before.id).values(values))
     by = Actor("user", before.id)
-    await revocation.end_all(session, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
-    await record(session, world, "user.email_changed", by, ("user", before.id), before.id)
-    await lookup.tell(session, world, before, Template.EMAIL_CHANGED, {"address": lookup.hinted(wish["email"]), "when": now})
+    await revocation.end_all(tx, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
+    await record(tx, world, "user.email_changed", by, ("user", before.id), before.id)
+    await lookup.tell(tx, world, before, Template.EMAIL_CHANGED, {"address": lookup.hinted(wish["email"]), "when": now})
     return ProvenAddress(wish["email"])
 
 
-async def change(world: World, origin: Origin, who: Subject, email: str) -> None:
+async def change(world: World, origin: Origin, subject: Subject, email: str) -> None:
     """Ask to move the account to another address. The same answer whether that one is free or not (R51).
 
     Raises StepUpRequired, TooManyAttempts, MailNotConfigured, TokenInvalid.
     """
     lookup.must_have_mail(world)
-    _freshly(world, who, world.settings.fresh_password)
+    _freshly(world, subject, world.settings.fresh_password)
     admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
-    async with world.db.lookup() as session:
-        mine, holder = await lookup.of(session, who.id), await lookup.find(session, email)
-    taken = holder is not None and holder.id != who.id
-    wish = {"email": email, "session_id": str(who.session_id)}
-    async with world.db.write() as session:
-        await hold_subject(session, world, who)
-        await record(session, world, "user.email_change_asked", who.actor, ("user", who.id), who.id)
-        owner, asker = None if taken or not admitted else mine, mailed_tokens.subject_of_session(world, who.session_id)
-        made = await mailed_tokens.issue(session, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
+    async with world.db.query() as tx:
+        mine, holder = await lookup.of(tx, subject.id), await lookup.find(tx, email)
+    taken = holder is not None and holder.id != subject.id
+    wish = {"email": email, "session_id": str(subject.session_id)}
+    async with world.db.write() as tx:
+        await hold_subject(tx, world, subject)
+        await record(tx, world, "user.email_change_asked", subject.actor, ("user", subject.id), subject.id)
+        owner, asker = None if taken or not admitted else mine, mailed_tokens.subject_of_session(world, subject.session_id)
+        made = await mailed_tokens.issue(tx, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
         if admitted and taken and (other := lookup.usable(holder)) is not None:
-            await lookup.tell(session, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+            await lookup.tell(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
-            to = Recipient(email, mine.locale if mine else None, user_id=who.id) if admitted and not taken else None
-            await post(session, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
+            to = Recipient(email, mine.locale if mine else None, user_id=subject.id) if admitted and not taken else None
+            await post(tx, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
         if mine is not None and admitted:
             hint, now = lookup.hinted(email), world.clock.now()
-            await lookup.tell(session, world, mine, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})
+            await lookup.tell(tx, world, mine, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})
 
 
-def _freshly(world: World, who: Subject, age: timedelta) -> None:
+def _freshly(world: World, subject: Subject, age: timedelta) -> None:
     """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (R28)."""
-    factors.not_let_in(who)
-    at = who.second_factor_at if who.has_second_factor else who.password_at
-    if "rc" in who.amr or not fresh(at, world.clock.now(), age):
-        level = "aal2" if who.has_second_factor else "aal1"
+    factors.not_let_in(subject)
+    at = subject.second_factor_at if subject.has_second_factor else subject.password_at
+    if "rc" in subject.amr or not fresh(at, world.clock.now(), age):
+        level = "aal2" if subject.has_second_factor else "aal1"
         raise StepUpRequired("Log in again, then ask at once.", {"acr_values": level, "max_age": int(age.total_seconds())})

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import update
 
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts, mailed_tokens
@@ -30,22 +30,22 @@ async def forgot(world: World, origin: Origin, identifier: str) -> None:
     """Mail a token to whoever has this address; the same statements for nobody (R50). Raises TooManyAttempts, MailNotConfigured."""
     lookup.must_have_mail(world)
     admitted = await mail_limits.admit(world, origin, Share.FORGOT, identifier)
-    async with world.db.lookup() as session:
-        known = await lookup.find(session, identifier)
-    async with world.db.write() as session:
-        await offer(session, world, lookup.usable(known) if admitted else None, Template.RESET_PASSWORD)
+    async with world.db.query() as tx:
+        known = await lookup.find(tx, identifier)
+    async with world.db.write() as tx:
+        await offer(tx, world, lookup.usable(known) if admitted else None, Template.RESET_PASSWORD)
 
 
-async def offer(session: Session, world: World, row: AnyRow | None, template: Template) -> None:
+async def offer(tx: Transaction, world: World, row: AnyRow | None, template: Template) -> None:
     """A token for a new password in a letter: asked for, or offered when the password was locked. For nobody: the same work."""
-    made = await mailed_tokens.issue(session, world, Purpose.RESET, owner=row)
+    made = await mailed_tokens.issue(tx, world, Purpose.RESET, owner=row)
     facts: dict[str, str | int | datetime | None] = {"token": made.token, "expires": made.expires_at}
     if template is Template.ACCOUNT_LOCKED:
         facts["when"] = world.clock.now()
     if row is None:
-        await post(session, world, None, template, facts)
+        await post(tx, world, None, template, facts)
     else:
-        await lookup.tell(session, world, row, template, facts)
+        await lookup.tell(tx, world, row, template, facts)
 
 
 TOLD_AT = frozenset({10, 100})
@@ -59,11 +59,11 @@ async def tell_of_lock(world: World, identifier: str, key: bytes) -> None:
     """
     if not world.settings.mail_configured or await attempts.tries(world, key) not in TOLD_AT:
         return
-    async with world.db.lookup() as session:
-        known = await lookup.find(session, identifier)
+    async with world.db.query() as tx:
+        known = await lookup.find(tx, identifier)
     owner = lookup.usable(known)
-    async with world.db.write(stands=True) as session:
-        await offer(session, world, owner if owner is not None and owner.email_verified_at is not None else None, Template.ACCOUNT_LOCKED)
+    async with world.db.write(commit_now=True) as tx:
+        await offer(tx, world, owner if owner is not None and owner.email_verified_at is not None else None, Template.ACCOUNT_LOCKED)
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,27 @@ async def reset(world: World, origin: Origin, token: str, password: str, proof: 
 
     Raises OneTimeTokenSpent, Malformed, TotpRequired, CodeRefused, TooManyAttempts.
     """
-    async with world.db.lookup() as session:
-        row = await mailed_tokens.look(session, world, token, Purpose.RESET)
-        owner = lookup.usable(await lookup.of(session, row.user_id)) if row is not None and row.user_id is not None else None
+    async with world.db.query() as tx:
+        row = await mailed_tokens.look(tx, world, token, Purpose.RESET)
+        owner = lookup.usable(await lookup.of(tx, row.user_id)) if row is not None and row.user_id is not None else None
     if row is None or owner is None or owner.auth_epoch != mailed_tokens.epoch(world, row):
         raise OneTimeTokenSpent
     hashed = await passwords.accepted(world, password, owner.email, "/new_password")
     spend = await _shown(world, origin, token, owner.id, proof) if _guarded(owner) else None
-    async with world.db.write() as session:
-        held = await hold_account(session, owner.id, owner.auth_epoch)
-        if not held or await mailed_tokens.spend(session, world, token, Purpose.RESET) is None:
+    async with world.db.write() as tx:
+        held = await hold_account(tx, owner.id, owner.auth_epoch)
+        if not held or await mailed_tokens.spend(tx, world, token, Purpose.RESET) is None:
             raise OneTimeTokenSpent
-        owner = await lookup.of(session, owner.id)  # as it is now: the address may have been proven since
+        owner = await lookup.of(tx, owner.id)  # as it is now: the address may have been proven since
         if owner is None:
             raise OneTimeTokenSpent
         if spend is None and _guarded(owner):
             raise TotpRequired
-        if spend is not None and not await spend(session):
+        if spend is not None and not await spend(tx):
             raise CodeRefused
-        await _renew(session, world, owner, hashed)
+        await _renew(tx, world, owner, hashed)
         if spend is not None:
-            await attempts.passed(session, world, origin)
+            await attempts.passed(tx, world, origin)
 
 
 def _guarded(owner: AnyRow) -> bool:
@@ -107,7 +107,7 @@ def _guarded(owner: AnyRow) -> bool:
     return bool(owner.has_second_factor) and owner.email_verified_at is not None
 
 
-Spend = Callable[[Session], Awaitable[bool]]
+Spend = Callable[[Transaction], Awaitable[bool]]
 
 
 async def _shown(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondProof) -> Spend:
@@ -118,8 +118,8 @@ async def _shown(world: World, origin: Origin, token: str, user_id: UUID, proof:
     kind = "totp" if proof.totp is not None else "recovery"
     key = attempts.factor_key(world, kind, user_id)
     await attempts.knock(world, origin)
-    async with world.db.write(stands=True) as session:
-        counted = await mailed_tokens.attempt(session, world, token, Purpose.RESET)
+    async with world.db.write(commit_now=True) as tx:
+        counted = await mailed_tokens.attempt(tx, world, token, Purpose.RESET)
     if not counted:
         raise OneTimeTokenSpent
     await attempts.count(world, key, attempts.SECOND_FACTOR)
@@ -135,31 +135,31 @@ async def _shown(world: World, origin: Origin, token: str, user_id: UUID, proof:
 
 async def _by_totp(world: World, user_id: UUID, code: str) -> Spend | None:
     now = world.clock.now()
-    async with world.db.lookup() as session:
-        matched = await totp.match(session, world, user_id, code, now)
+    async with world.db.query() as tx:
+        matched = await totp.match(tx, world, user_id, code, now)
     if matched is None:
         return None
-    return lambda session: totp.spend_step(session, *matched, now)
+    return lambda tx: totp.spend_step(tx, *matched, now)
 
 
 async def _by_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
-    async with world.db.lookup() as session:
-        bare, row = await recovery.candidate(session, user_id, code)
+    async with world.db.query() as tx:
+        bare, row = await recovery.candidate(tx, user_id, code)
     fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
     if row is None or not fits:
         return None
-    return lambda session: recovery.spend(session, world, user_id, row.id, world.clock.now())
+    return lambda tx: recovery.spend(tx, world, user_id, row.id, world.clock.now())
 
 
-async def _renew(session: Session, world: World, owner: AnyRow, hashed: str) -> None:
+async def _renew(tx: Transaction, world: World, owner: AnyRow, hashed: str) -> None:
     """The new password, and the end of whatever rested on the old one. The mailbox is proven by it, too (R67, R77)."""
     by, now = Actor("user", owner.id), world.clock.now()
-    await revocation.end_all(session, world, by, owner.id, "password_reset")
+    await revocation.end_all(tx, world, by, owner.id, "password_reset")
     if owner.email_verified_at is None:
-        await session.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
-        await factors.drop_second_factors(session, owner.id)
-    await passwords.put(session, world, by, owner.id, hashed)
-    await record(session, world, "password.reset", by, ("user", owner.id), owner.id)
-    await lookup.tell(session, world, owner, Template.PASSWORD_CHANGED, {"when": now})
-    keys = await attempts.of_password(session, world, owner.id, owner.email)
-    await attempts.forgive(session, *keys, *(attempts.of_account(world, owner.id) if _guarded(owner) else ()))
+        await tx.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
+        await factors.drop_second_factors(tx, owner.id)
+    await passwords.put(tx, world, by, owner.id, hashed)
+    await record(tx, world, "password.reset", by, ("user", owner.id), owner.id)
+    await lookup.tell(tx, world, owner, Template.PASSWORD_CHANGED, {"when": now})
+    keys = await attempts.of_password(tx, world, owner.id, owner.email)
+    await attempts.forgive(tx, *keys, *(attempts.of_account(world, owner.id) if _guarded(owner) else ()))

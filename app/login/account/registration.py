@@ -7,7 +7,7 @@ wish stands, also one that no letter is sent for any more: the proof finds that 
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
@@ -38,45 +38,45 @@ async def register(world: World, origin: Origin, wish: Wish) -> None:
     await mail_limits.from_network(world, origin)
     hashed = await passwords.accepted(world, wish.password, wish.email, "/password")
     admitted = await mail_limits.to_address(world, Share.REGISTER, wish.email)
-    async with world.db.lookup() as session:
-        known = await lookup.find(session, wish.email)
-    async with world.db.write() as session:
+    async with world.db.query() as tx:
+        known = await lookup.find(tx, wish.email)
+    async with world.db.write() as tx:
         if known is None:
             hung = {"email": wish.email, "display_name": wish.display_name, "locale": wish.locale, "password_hash": hashed}
-            await promise(session, world, hung, mailed=admitted)
+            await promise(tx, world, hung, mailed=admitted)
         elif admitted and lookup.usable(known) is not None:
-            await _known(session, world, known)
+            await _known(tx, world, known)
         else:
-            await _nothing(session, world)
+            await _nothing(tx, world)
 
 
-async def promise(session: Session, world: World, hung: dict[str, Any], *, mailed: bool) -> None:
+async def promise(tx: Transaction, world: World, hung: dict[str, Any], *, mailed: bool) -> None:
     """A registration that waits for its proof, and the letter with it if there is to be one: each with an `attempt` of its own."""
     attempt, subject = world.entropy.identifier().hex, mailed_tokens.subject_of(world, hung["email"])
-    made = await mailed_tokens.issue(session, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
+    made = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
     to = Recipient(hung["email"], hung["locale"]) if mailed else None
-    await post(session, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    await post(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
-async def _known(session: Session, world: World, row: AnyRow) -> None:
+async def _known(tx: Transaction, world: World, row: AnyRow) -> None:
     """There is an account: its owner is told so, or asked again for the proof that is still due. The new password counts for nothing."""
     if row.email_verified_at is None:
-        await ask_for_proof(session, world, row)
+        await ask_for_proof(tx, world, row)
     else:
-        await mailed_tokens.issue(session, world, Purpose.REGISTER)
-        await lookup.tell(session, world, row, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+        await mailed_tokens.issue(tx, world, Purpose.REGISTER)
+        await lookup.tell(tx, world, row, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
 
 
-async def ask_for_proof(session: Session, world: World, row: AnyRow) -> None:
+async def ask_for_proof(tx: Transaction, world: World, row: AnyRow) -> None:
     """A fresh token to the address of an account that was never proven."""
-    made = await mailed_tokens.issue(session, world, Purpose.VERIFY, owner=row)
-    await lookup.tell(session, world, row, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    made = await mailed_tokens.issue(tx, world, Purpose.VERIFY, owner=row)
+    await lookup.tell(tx, world, row, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
-async def _nothing(session: Session, world: World) -> None:
+async def _nothing(tx: Transaction, world: World) -> None:
     """The same work for nobody."""
-    made = await mailed_tokens.issue(session, world, Purpose.REGISTER)
-    await post(session, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    made = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
+    await post(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
 async def resend(world: World, origin: Origin, identifier: str) -> None:
@@ -86,14 +86,14 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
     """
     lookup.must_have_mail(world)
     admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
-    async with world.db.lookup() as session:
-        known = await lookup.find(session, identifier)
-        waits = await mailed_tokens.pending(session, world, identifier)
-    async with world.db.write() as session:
+    async with world.db.query() as tx:
+        known = await lookup.find(tx, identifier)
+        waits = await mailed_tokens.pending(tx, world, identifier)
+    async with world.db.write() as tx:
         if admitted and known is not None and lookup.usable(known) and known.email_verified_at is None:
-            await ask_for_proof(session, world, known)
+            await ask_for_proof(tx, world, known)
         elif admitted and known is None and waits:
             newest = mailed_tokens.payload(world, waits[0])
-            await promise(session, world, {name: newest[name] for name in ("email", "display_name", "locale")}, mailed=True)
+            await promise(tx, world, {name: newest[name] for name in ("email", "display_name", "locale")}, mailed=True)
         else:
-            await _nothing(session, world)
+            await _nothing(tx, world)

@@ -58,7 +58,7 @@ async def reset(world: TheWorld, origin: TheOrigin, body: ResetIn) -> None:
     status_code=202,
     responses=refuses(SubjectTokenRequired, StepUpRequired, TooManyAttempts, MailNotConfigured),
 )
-async def change_email(world: TheWorld, origin: TheOrigin, who: TheSubject, body: EmailIn) -> Accepted:
+async def change_email(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: EmailIn) -> Accepted:
     """Ask to move the account to another address. It moves when that one is proven; the old one is told of both."""
-    await mailbox.change(world, origin, who, body.email)
+    await mailbox.change(world, origin, subject, body.email)
     return Accepted()

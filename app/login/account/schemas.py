@@ -6,13 +6,13 @@ from pydantic import Field
 
 from app.login.account.password_reset import SecondProof
 from app.login.signing_in.schemas import Code, Password
-from app.web.fields import Email, Locale, Name, Secret, Shape
+from app.web.fields import Email, Locale, Name, Secret, WireModel
 
 MailedToken = Annotated[Secret, Field(max_length=256)]
 Identifier = Annotated[Secret, Field(max_length=320)]
 
 
-class RegisterIn(Shape):
+class RegisterIn(WireModel):
     """`locale` is the language of the letters, and of the account."""
 
     email: Email
@@ -21,11 +21,11 @@ class RegisterIn(Shape):
     locale: Locale | None = None
 
 
-class IdentifierIn(Shape):
+class IdentifierIn(WireModel):
     identifier: Identifier
 
 
-class ProofIn(Shape):
+class ProofIn(WireModel):
     """`password`, for the token of a registration: the account's, whatever was asked for before. Ask for it on the page of the proof,
     and nobody gets in by a password that a stranger chose."""
 
@@ -33,7 +33,7 @@ class ProofIn(Shape):
     password: Password | None = None
 
 
-class ResetIn(Shape):
+class ResetIn(WireModel):
     """`totp` or `recovery_code` is wanted if the account has a second factor; of both, the first is looked at."""
 
     token: MailedToken
@@ -45,17 +45,17 @@ class ResetIn(Shape):
         return SecondProof(self.totp, self.recovery_code)
 
 
-class EmailIn(Shape):
+class EmailIn(WireModel):
     email: Email
 
 
-class Accepted(Shape):
+class Accepted(WireModel):
     """Said to everybody, whether a letter follows or not."""
 
     status: Literal["accepted"] = "accepted"
 
 
-class Proven(Shape):
+class Proven(WireModel):
     """The address that is proven now. `password_dropped`: it was registered or asked for more than once, so no password
     counts; set one by `/v1/password/forgot`."""
 

@@ -10,11 +10,11 @@ from sqlalchemy import select, update
 
 from app.catalog.models import Product
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.login import attempts, rules
-from app.login.attempts import Window
+from app.login.attempts import AttemptLimit
 from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.device_grant.service import user_hash
 from app.login.factors import service as factors
@@ -24,12 +24,12 @@ from app.login.rules import Account, Need, Wanted
 from app.login.sessions import service as sessions
 from app.login.sessions.service import Client
 from app.login.signing_in import pending as unfinished
-from app.login.signing_in.pending import Pending
+from app.login.signing_in.pending import PendingLogin
 from app.users.data_lifecycle import still_there
 from app.web.callers import Origin, Subject
 from app.world import World
 
-WRONG = Window(timedelta(minutes=10), 5)
+WRONG = AttemptLimit(timedelta(minutes=10), 5)
 """User codes that lead nowhere, of one address (an IPv6 /64)."""
 
 _row = select(*table(DeviceCode).columns)
@@ -44,37 +44,37 @@ class Request:
     wants: Wanted
 
 
-async def claim(world: World, origin: Origin, who: Subject, user_code: str) -> Request:
+async def claim(world: World, origin: Origin, subject: Subject, user_code: str) -> Request:
     """What is to be decided. From now on it is for this session alone to decide.
 
     Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided.
     """
-    row = await _guessed(world, origin, _taking(world, who, user_code))
+    row = await _guessed(world, origin, _taking(world, subject, user_code))
     if row.status != DeviceCodeStatus.PENDING:
         raise DeviceCodeDecided
 
-    async def ask(session: Session) -> tuple[str | None, Account]:
-        name = await session.scalar(select(Product.name).where(Product.code == row.product))
-        return name, await unfinished.account(session, world, _login_of(who, row))
+    async def ask(tx: Transaction) -> tuple[str | None, Account]:
+        name = await tx.scalar(select(Product.name).where(Product.code == row.product))
+        return name, await unfinished.account(tx, world, _login_of(subject, row))
 
     name, account = await world.db.find(ask)
     return Request(row, name, rules.approval_wanted(account))
 
 
-Look = Callable[[Session], Awaitable[AnyRow | None]]
+Look = Callable[[Transaction], Awaitable[AnyRow | None]]
 
 
-def _taking(world: World, who: Subject, user_code: str) -> Look:
+def _taking(world: World, subject: Subject, user_code: str) -> Look:
     """Finds a request that nobody has opened, and takes it; or one of one's own."""
-    mine = _claimed_by(world, who, user_code)
+    mine = _claimed_by(world, subject, user_code)
     pending = (DeviceCode.user_hash == user_hash(world, user_code), DeviceCode.status == DeviceCodeStatus.PENDING)
     free = update(DeviceCode).where(*pending, DeviceCode.claimed_session_id.is_(None), DeviceCode.expires_at > world.clock.now())
 
-    async def take(session: Session) -> AnyRow | None:
-        if not await still_there(session, who.id):  # the user's row first, as whoever erases the user takes it
+    async def take(tx: Transaction) -> AnyRow | None:
+        if not await still_there(tx, subject.id):  # the user's row first, as whoever erases the user takes it
             return None
-        taken = free.values(claimed_session_id=who.session_id, user_id=who.id).returning(*table(DeviceCode).columns)
-        return (await session.execute(taken)).one_or_none() or await mine(session)
+        taken = free.values(claimed_session_id=subject.session_id, user_id=subject.id).returning(*table(DeviceCode).columns)
+        return (await tx.execute(taken)).one_or_none() or await mine(tx)
 
     return take
 
@@ -82,11 +82,11 @@ def _taking(world: World, who: Subject, user_code: str) -> Look:
 async def _guessed(world: World, origin: Origin, look: Look) -> AnyRow:
     """What a user code leads to; counted as a wrong one of its address before it is looked at, and given back if it was right (R66)."""
     key = attempts.network_key(world, "user_codes", origin)
-    async with world.db.write(stands=True) as session:
-        refusal = await attempts.within(session, key, WRONG, world.clock.now())
-        row = await look(session) if refusal is None else None
+    async with world.db.write(commit_now=True) as tx:
+        refusal = await attempts.within(tx, key, WRONG, world.clock.now())
+        row = await look(tx) if refusal is None else None
         if row is not None:
-            await attempts.take_back(session, key)
+            await attempts.take_back(tx, key)
     if refusal is not None:
         raise refusal
     if row is None:
@@ -94,55 +94,55 @@ async def _guessed(world: World, origin: Origin, look: Look) -> AnyRow:
     return row
 
 
-def _login_of(who: Subject, row: AnyRow) -> Pending:
+def _login_of(subject: Subject, row: AnyRow) -> PendingLogin:
     """The approval as the login that it stands for: of this user, for this product, with what the session has shown."""
-    return Pending(None, who.id, None, who.epoch, sessions.proofs_of(who), Client(row.product))
+    return PendingLogin(None, subject.id, None, subject.epoch, sessions.proofs_of(subject), Client(row.product))
 
 
-async def approve(world: World, origin: Origin, who: Subject, user_code: str) -> None:
+async def approve(world: World, origin: Origin, subject: Subject, user_code: str) -> None:
     """Let the application in. Again changes nothing.
 
     Raises TooManyAttempts, DeviceCodeNotFound, EmailNotVerified, StepUpRequired, SecondFactorMissing, PasskeyMissing,
     DeviceCodeDecided, TokenInvalid.
     """
-    row = await _guessed(world, origin, _claimed_by(world, who, user_code))
-    await _must_suffice(world, who, row)
-    shown: dict[str, Any] = {"amr": list(who.amr), "password_at": who.password_at, "second_factor_at": who.second_factor_at}
-    shown |= {"passkey_at": who.passkey_at, "auth_epoch": who.epoch}
-    await _decide(world, who, row.id, DeviceCodeStatus.APPROVED, shown)
+    row = await _guessed(world, origin, _claimed_by(world, subject, user_code))
+    await _must_suffice(world, subject, row)
+    shown: dict[str, Any] = {"amr": list(subject.amr), "password_at": subject.password_at, "second_factor_at": subject.second_factor_at}
+    shown |= {"passkey_at": subject.passkey_at, "auth_epoch": subject.epoch}
+    await _decide(world, subject, row.id, DeviceCodeStatus.APPROVED, shown)
 
 
-async def deny(world: World, origin: Origin, who: Subject, user_code: str) -> None:
+async def deny(world: World, origin: Origin, subject: Subject, user_code: str) -> None:
     """Turn the application away; wants no level. Again changes nothing. Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided."""
-    row = await _guessed(world, origin, _claimed_by(world, who, user_code))
-    await _decide(world, who, row.id, DeviceCodeStatus.DENIED, {})
+    row = await _guessed(world, origin, _claimed_by(world, subject, user_code))
+    await _decide(world, subject, row.id, DeviceCodeStatus.DENIED, {})
 
 
-def _claimed_by(world: World, who: Subject, user_code: str) -> Look:
-    mine = (DeviceCode.user_hash == user_hash(world, user_code), DeviceCode.claimed_session_id == who.session_id)
+def _claimed_by(world: World, subject: Subject, user_code: str) -> Look:
+    mine = (DeviceCode.user_hash == user_hash(world, user_code), DeviceCode.claimed_session_id == subject.session_id)
 
-    async def look(session: Session) -> AnyRow | None:
-        return (await session.execute(_row.where(*mine, DeviceCode.expires_at > world.clock.now()))).one_or_none()
+    async def look(tx: Transaction) -> AnyRow | None:
+        return (await tx.execute(_row.where(*mine, DeviceCode.expires_at > world.clock.now()))).one_or_none()
 
     return look
 
 
-async def _must_suffice(world: World, who: Subject, row: AnyRow) -> None:
+async def _must_suffice(world: World, subject: Subject, row: AnyRow) -> None:
     """Whoever approves has shown all that a login for the product would want, and what the account has; no recovery code (R28).
 
     A second factor that is locked vouches for no device either (R45), though the session that it was shown in lives on (R44).
     """
-    if not who.email_verified:
+    if not subject.email_verified:
         raise EmailNotVerified
-    factors.not_let_in(who)
-    factors.not_by_recovery_code(who)
-    now, proofs = world.clock.now(), sessions.proofs_of(who)
+    factors.not_let_in(subject)
+    factors.not_by_recovery_code(subject)
+    now, proofs = world.clock.now(), sessions.proofs_of(subject)
     counting = rules.lasting(proofs, now, world.settings.second_factor_lifetime)
-    async with world.db.lookup() as session:
-        account = await unfinished.account(session, world, _login_of(who, row))
-        key = attempts.factor_key(world, "totp", who.id)
+    async with world.db.query() as tx:
+        account = await unfinished.account(tx, world, _login_of(subject, row))
+        key = attempts.factor_key(world, "totp", subject.id)
         by_code = counting.second_factor == "otp" and counting.passkey_at is None
-        locked = await attempts.standing(session, key, attempts.SECOND_FACTOR, now) if by_code and account.has_totp else None
+        locked = await attempts.standing(tx, key, attempts.SECOND_FACTOR, now) if by_code and account.has_totp else None
     due = rules.approval_due(account, counting)
     if due is Need.ENROLMENT and account.wants_passkey:
         raise PasskeyMissing
@@ -167,17 +167,17 @@ _TOLD = {
 }
 
 
-async def _decide(world: World, who: Subject, code_id: UUID, decision: DeviceCodeStatus, shown: Mapping[str, Any]) -> None:
+async def _decide(world: World, subject: Subject, code_id: UUID, decision: DeviceCodeStatus, shown: Mapping[str, Any]) -> None:
     """The first decision stands; a revoke that was answered is not outrun by it."""
     now, kind = world.clock.now(), _TOLD[decision]
-    mine = (DeviceCode.id == code_id, DeviceCode.claimed_session_id == who.session_id, DeviceCode.expires_at > now)
-    async with world.db.write() as session:
-        await hold_subject(session, world, who)
+    mine = (DeviceCode.id == code_id, DeviceCode.claimed_session_id == subject.session_id, DeviceCode.expires_at > now)
+    async with world.db.write() as tx:
+        await hold_subject(tx, world, subject)
         pending = update(DeviceCode).where(*mine, DeviceCode.status == DeviceCodeStatus.PENDING)
-        if (await session.execute(pending.values(status=decision, decided_at=now, **shown))).rowcount:
-            await record(session, world, kind, who.actor, ("device_code", code_id), who.id)
+        if (await tx.execute(pending.values(status=decision, decided_at=now, **shown))).rowcount:
+            await record(tx, world, kind, subject.actor, ("device_code", code_id), subject.id)
             return
-        status = await session.scalar(select(DeviceCode.status).where(*mine))
+        status = await tx.scalar(select(DeviceCode.status).where(*mine))
     if status is None:
         raise DeviceCodeNotFound
     if status not in _MEANT[decision]:

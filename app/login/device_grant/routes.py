@@ -48,9 +48,9 @@ async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> Log
 
 
 @router.get("/v1/device", responses=refuses(*DECIDES))
-async def claim(world: TheWorld, origin: TheOrigin, who: TheSubject, user_code: UserCode) -> DeviceRequest:
+async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_code: UserCode) -> DeviceRequest:
     """Who asks to be let in, and what it takes to approve. From now on only the session that has asked this may decide."""
-    request = await approval.claim(world, origin, who, user_code)
+    request = await approval.claim(world, origin, subject, user_code)
     return DeviceRequest.of(request.row, request.product_name, request.wants)
 
 
@@ -59,12 +59,12 @@ async def claim(world: TheWorld, origin: TheOrigin, who: TheSubject, user_code: 
     status_code=204,
     responses=refuses(*DECIDES, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
 )
-async def approve(world: TheWorld, origin: TheOrigin, who: TheSubject, body: UserCodeIn) -> None:
+async def approve(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
     """Let it in, as sure as this session is. Wants the level that `GET /v1/device` tells; a recovery code is not enough."""
-    await approval.approve(world, origin, who, body.user_code)
+    await approval.approve(world, origin, subject, body.user_code)
 
 
 @router.post("/v1/device/deny", status_code=204, responses=refuses(*DECIDES))
-async def deny(world: TheWorld, origin: TheOrigin, who: TheSubject, body: UserCodeIn) -> None:
+async def deny(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
     """Turn it away. The first decision stands."""
-    await approval.deny(world, origin, who, body.user_code)
+    await approval.deny(world, origin, subject, body.user_code)

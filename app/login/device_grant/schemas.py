@@ -7,20 +7,20 @@ from pydantic import Field
 from app.login.device_grant.service import Begun
 from app.login.rules import Wanted
 from app.login.signing_in.schemas import DeviceIn
-from app.web.fields import Instant, Secret, Shape, Slug
+from app.web.fields import Instant, Secret, Slug, WireModel
 
 UserCode = Annotated[Secret, Field(max_length=32)]
 """As it was read out: case, dashes and spaces do not matter."""
 
 
-class DeviceCodeIn(Shape):
+class DeviceCodeIn(WireModel):
     """`product`: what the application is; `device`: what the user will recognise when asked."""
 
     product: Slug | None = None
     device: DeviceIn | None = None
 
 
-class DeviceCodeOut(Shape):
+class DeviceCodeOut(WireModel):
     """RFC 8628 section 3.2. `expires_in` and `interval` are in seconds; `device_code` stays with the application, the rest is shown."""
 
     device_code: str
@@ -35,20 +35,20 @@ class DeviceCodeOut(Shape):
         return cls(**vars(it), verification_uri_complete=it.verification_uri_complete)
 
 
-class DeviceTokenIn(Shape):
+class DeviceTokenIn(WireModel):
     device_code: Annotated[Secret, Field(max_length=128)]
 
 
-class UserCodeIn(Shape):
+class UserCodeIn(WireModel):
     user_code: UserCode
 
 
-class AskedFor(Shape):
+class AskedFor(WireModel):
     code: str
     name: str | None
 
 
-class AskingDevice(Shape):
+class AskingDevice(WireModel):
     """As the application describes it; nothing of it is verified."""
 
     name: str | None
@@ -56,7 +56,7 @@ class AskingDevice(Shape):
     app_version: str | None
 
 
-class DeviceRequest(Shape):
+class DeviceRequest(WireModel):
     """`ip` and `user_agent` are of the application that asks. `wants`: what the `acr` of a session that may approve must be."""
 
     product: AskedFor | None

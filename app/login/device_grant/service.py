@@ -13,11 +13,11 @@ from app.base.problems import Busy
 from app.catalog import service as catalog
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts
-from app.login.attempts import Window
+from app.login.attempts import AttemptLimit
 from app.login.device_grant import models
 from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.locks import hold_session
@@ -35,7 +35,7 @@ PREFIX = "dvc_"
 LIFETIME = timedelta(minutes=10)
 INTERVAL = 5
 """Seconds between two polls at first, and how many more after each that came too soon (RFC 8628 section 3.5)."""
-ASKED = Window(timedelta(minutes=10), 30)
+ASKED = AttemptLimit(timedelta(minutes=10), 30)
 DRAWS = 5
 
 
@@ -73,10 +73,10 @@ async def begin(world: World, origin: Origin, client: Client) -> Begun:
     if client.product is not None:
         await catalog.product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
-    async with world.db.write(stands=True) as session:
-        refusal = await attempts.within(session, attempts.network_key(world, "device_codes", origin), ASKED, now)
+    async with world.db.write(commit_now=True) as tx:
+        refusal = await attempts.within(tx, attempts.network_key(world, "device_codes", origin), ASKED, now)
         if refusal is None:
-            user_code = await _asked(session, world, origin, device_code, client)
+            user_code = await _asked(tx, world, origin, device_code, client)
     if refusal is not None:
         raise refusal
     return Begun(device_code, models.shown(user_code), _verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL)
@@ -89,7 +89,7 @@ def _drawn(world: World) -> str:
     return letters[: models.SIGNS]
 
 
-async def _asked(session: Session, world: World, origin: Origin, device_code: str, client: Client) -> str:
+async def _asked(tx: Transaction, world: World, origin: Origin, device_code: str, client: Client) -> str:
     """Write the request down under a user code that nobody else has; the code."""
     now, code_id = world.clock.now(), world.entropy.identifier()
     values = {
@@ -107,9 +107,9 @@ async def _asked(session: Session, world: World, origin: Origin, device_code: st
     }
     for _ in range(DRAWS):
         user_code = _drawn(world)
-        if await dialect.insert_once(session, DeviceCode, {**values, "user_hash": user_hash(world, user_code)}, unless=["user_hash"]):
+        if await dialect.insert_once(tx, DeviceCode, {**values, "user_hash": user_hash(world, user_code)}, unless=["user_hash"]):
             about = ("device_code", code_id)
-            await record(session, world, "device.authorization_requested", Actor("anonymous"), about, product=client.product)
+            await record(tx, world, "device.authorization_requested", Actor("anonymous"), about, product=client.product)
             return user_code
     raise Busy
 
@@ -122,8 +122,8 @@ async def redeem(world: World, origin: Origin, device_code: str) -> Opened:
         raise AccessDenied
     if row.status == DeviceCodeStatus.PENDING:
         raise AuthorizationPending(facts={"interval": row.interval}, retry_after=row.interval)
-    async with world.db.write() as session:
-        return tokens.handed_out(world, sign, *await _let_in(session, world, origin, row))
+    async with world.db.write() as tx:
+        return tokens.handed_out(world, sign, *await _let_in(tx, world, origin, row))
 
 
 async def _polled(world: World, device_hash: bytes) -> AnyRow:
@@ -131,13 +131,13 @@ async def _polled(world: World, device_hash: bytes) -> AnyRow:
     now = world.clock.now()
     there = (DeviceCode.device_hash == device_hash, DeviceCode.status != DeviceCodeStatus.CONSUMED, DeviceCode.expires_at > now)
 
-    async def known(session: Session) -> bool:
-        return await session.scalar(select(DeviceCode.id).where(*there)) is not None
+    async def known(tx: Transaction) -> bool:
+        return await tx.scalar(select(DeviceCode.id).where(*there)) is not None
 
     if not await world.db.find(known):
         raise ExpiredToken
-    async with world.db.write(stands=True) as session:
-        row, slower = await _paced(session, update(DeviceCode).where(*there), now)
+    async with world.db.write(commit_now=True) as tx:
+        row, slower = await _paced(tx, update(DeviceCode).where(*there), now)
     if slower is not None:
         raise SlowDown(facts={"interval": slower}, retry_after=slower)
     if row is None:
@@ -145,24 +145,24 @@ async def _polled(world: World, device_hash: bytes) -> AnyRow:
     return row
 
 
-async def _paced(session: Session, there: Any, now: datetime) -> tuple[AnyRow | None, int | None]:
+async def _paced(tx: Transaction, there: Any, now: datetime) -> tuple[AnyRow | None, int | None]:
     """(the row, if the poll is in time; the interval from now on, if it is not). One statement each: a burst counts every poll."""
     moment = int(now.timestamp() * 1000)
     due = or_(DeviceCode.last_poll.is_(None), DeviceCode.last_poll + DeviceCode.interval * 1000 <= moment)
     polled = there.where(due).values(last_poll=moment).returning(*table(DeviceCode).columns)
-    row = (await session.execute(polled)).one_or_none()
+    row = (await tx.execute(polled)).one_or_none()
     if row is not None:
         return row, None
     slowed = there.values(interval=DeviceCode.interval + INTERVAL, last_poll=moment).returning(DeviceCode.interval)
-    return None, await session.scalar(slowed)
+    return None, await tx.scalar(slowed)
 
 
-async def _let_in(session: Session, world: World, origin: Origin, row: AnyRow) -> tuple[dict[str, Any], refresh.Fresh]:
+async def _let_in(tx: Transaction, world: World, origin: Origin, row: AnyRow) -> tuple[dict[str, Any], refresh.Fresh]:
     """Spend the approval on a session, if the one that gave it lives and the account is as it was then (R58, R59)."""
-    if not await hold_session(session, world, row.user_id, row.claimed_session_id, row.auth_epoch):
+    if not await hold_session(tx, world, row.user_id, row.claimed_session_id, row.auth_epoch):
         raise AccessDenied
     approved = (DeviceCode.id == row.id, DeviceCode.status == DeviceCodeStatus.APPROVED, DeviceCode.expires_at > world.clock.now())
-    if not (await session.execute(update(DeviceCode).where(*approved).values(status=DeviceCodeStatus.CONSUMED))).rowcount:
+    if not (await tx.execute(update(DeviceCode).where(*approved).values(status=DeviceCodeStatus.CONSUMED))).rowcount:
         raise ExpiredToken
     client = Client(row.product, row.device, row.device_digest, row.claimed_session_id)
-    return await sessions.open_session(session, world, origin, row.user_id, row.auth_epoch, sessions.proofs_of(row), client)
+    return await sessions.open_session(tx, world, origin, row.user_id, row.auth_epoch, sessions.proofs_of(row), client)

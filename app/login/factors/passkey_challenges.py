@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String, insert, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Json, Reference, Word
 from app.login.factors.webauthn import CHALLENGE_OCTETS, NotGenuine, challenge_of
 from app.login.problems import ChallengeSpent
@@ -72,7 +72,7 @@ class Answered:
     client: Client
 
 
-async def begin(session: Session, world: World, kind: Kind, holder: Holder, client: Client = UNTOLD) -> Challenge:
+async def begin(tx: Transaction, world: World, kind: Kind, holder: Holder, client: Client = UNTOLD) -> Challenge:
     """A new challenge."""
     now, octets = world.clock.now(), world.entropy.octets(CHALLENGE_OCTETS)
     values = {
@@ -88,7 +88,7 @@ async def begin(session: Session, world: World, kind: Kind, holder: Holder, clie
         "created_at": now,
         "expires_at": now + LIFETIME,
     }
-    await session.execute(insert(PasskeyCeremony).values(values))
+    await tx.execute(insert(PasskeyCeremony).values(values))
     return Challenge(octets, now + LIFETIME)
 
 
@@ -105,8 +105,8 @@ async def answer(world: World, kind: Kind, holder: Holder, credential: Mapping[s
     bound = [getattr(PasskeyCeremony, name).is_not_distinct_from(value) for name, value in vars(holder).items()]
     mine = (PasskeyCeremony.challenge_hash == _digest(octets), PasskeyCeremony.kind == kind, *bound)
     unspent = update(PasskeyCeremony).where(*mine, PasskeyCeremony.used_at.is_(None), PasskeyCeremony.expires_at > now)
-    async with world.db.write(stands=True) as session:
-        row = (await session.execute(unspent.values(used_at=now).returning(*table(PasskeyCeremony).columns))).one_or_none()
+    async with world.db.write(commit_now=True) as tx:
+        row = (await tx.execute(unspent.values(used_at=now).returning(*table(PasskeyCeremony).columns))).one_or_none()
     if row is None:
         raise ChallengeSpent
     return Answered(octets, _client(row))

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db import dialect
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import notices
@@ -77,19 +77,19 @@ def party(world: World) -> RelyingParty:
     return it
 
 
-async def known(session: Session, user_id: UUID | None) -> list[Known]:
+async def known(tx: Transaction, user_id: UUID | None) -> list[Known]:
     """The live passkeys of a user."""
-    return [Known(row.credential_id, row.transports or ()) for row in await session.execute(_of_user, {"user": user_id})]
+    return [Known(row.credential_id, row.transports or ()) for row in await tx.execute(_of_user, {"user": user_id})]
 
 
-async def creation(session: Session, world: World, holder: Holder) -> Options:
+async def creation(tx: Transaction, world: World, holder: Holder) -> Options:
     """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (R35)."""
     user_id = holder.user_id
     fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.octets(HANDLE_OCTETS))
-    await session.execute(fresh)
-    user = (await session.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
-    challenge = await passkey_challenges.begin(session, world, Kind.CREATE, holder)
-    existing = await known(session, user_id)
+    await tx.execute(fresh)
+    user = (await tx.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
+    challenge = await passkey_challenges.begin(tx, world, Kind.CREATE, holder)
+    existing = await known(tx, user_id)
     named = user.display_name or user.email
     made = party(world).creation_options(challenge.octets, user.handle, user.email, named, existing)
     return Options(made, challenge.expires_at)
@@ -108,25 +108,25 @@ def made(world: World, answered: Answered, credential: Mapping[str, Any]) -> Mad
         raise PasskeyRefused from wrong
 
 
-async def add(session: Session, world: World, by: Actor, user_id: UUID, it: Made, named: Mapping[str, Any]) -> UUID:
+async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: Made, named: Mapping[str, Any]) -> UUID:
     """Store it with its `name` and `transports`. The caller holds the account, so that the limit is kept.
 
     Raises TooManyPasskeys, PasskeyTaken.
     """
     now, factor_id = world.clock.now(), world.entropy.identifier()
-    if (await session.execute(select(func.count()).where(Factor.user_id == user_id, _LIVE))).scalar_one() >= MOST:
+    if (await tx.execute(select(func.count()).where(Factor.user_id == user_id, _LIVE))).scalar_one() >= MOST:
         raise TooManyPasskeys
     values = {**named, "id": factor_id, "user_id": user_id, "kind": FactorKind.PASSKEY, "state": FactorState.ACTIVE, "created_at": now}
     values |= {"confirmed_at": now, "credential_id": it.id, "public_key": it.public_key, "sign_count": it.sign_count}
     values |= {"synced": it.synced, "backed_up": it.backed_up}
     try:
-        await session.execute(insert(Factor).values(values))
+        await tx.execute(insert(Factor).values(values))
     except IntegrityError as error:
         if dialect.breaks(error, table(Factor), "credential_id"):
             raise PasskeyTaken from error
         raise
-    await record(session, world, "factor.added", by, ("factor", factor_id), user_id, kind=FactorKind.PASSKEY)
-    await notices.notify(session, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.PASSKEY)
+    await record(tx, world, "factor.added", actor, ("factor", factor_id), user_id, kind=FactorKind.PASSKEY)
+    await notices.notify(tx, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.PASSKEY)
     return factor_id
 
 
@@ -135,8 +135,8 @@ async def find(world: World, credential_id: bytes) -> AnyRow | None:
     return await world.db.find(lambda session: _one(session, credential_id))
 
 
-async def _one(session: Session, credential_id: bytes) -> AnyRow | None:
-    return (await session.execute(_by_credential, {"credential": credential_id})).one_or_none()
+async def _one(tx: Transaction, credential_id: bytes) -> AnyRow | None:
+    return (await tx.execute(_by_credential, {"credential": credential_id})).one_or_none()
 
 
 def judged(world: World, row: AnyRow | None, answered: Answered, credential: Mapping[str, Any], *, named: bool) -> Proven:
@@ -163,26 +163,26 @@ def _of_owner(handle: bytes, told: str | None, *, named: bool) -> bool:
         return False
 
 
-async def spend(session: Session, it: Proven, now: datetime) -> bool:
+async def spend(tx: Transaction, it: Proven, now: datetime) -> bool:
     """Move the counter forward: one guarded statement. False when it would not; 0 after 0 is a passkey that does not count (R32)."""
     count = it.shown.sign_count
     values = {"sign_count": count, "backed_up": it.shown.backed_up, "used_at": now}
     forward = update(Factor).where(Factor.id == it.factor_id, _LIVE, _ahead(count)).values(values)
-    return (await session.execute(forward)).rowcount == 1
+    return (await tx.execute(forward)).rowcount == 1
 
 
 def _ahead(count: int) -> ColumnElement[bool]:
     return Factor.sign_count < count if count else Factor.sign_count == 0
 
 
-async def suspect(session: Session, world: World, it: Proven) -> None:
+async def suspect(tx: Transaction, world: World, it: Proven) -> None:
     """Put a passkey out of use whose counter did not go forward: somebody may have a copy, and may be in by it. Its owner is told (R32)."""
-    if not await still_there(session, it.owner.user_id):  # the user's row first, as whoever ends sessions takes it
+    if not await still_there(tx, it.owner.user_id):  # the user's row first, as whoever ends sessions takes it
         return
     behind = update(Factor).where(Factor.id == it.factor_id, _LIVE, ~_ahead(it.shown.sign_count)).values(state=FactorState.SUSPECT)
-    if not (await session.execute(behind)).rowcount:
+    if not (await tx.execute(behind)).rowcount:
         return
     user_id, about = it.owner.user_id, ("factor", it.factor_id)
-    await record(session, world, "factor.suspected", Actor.system(), about, user_id, kind=FactorKind.PASSKEY)
-    await revocation.end_those_by_passkey(session, world, Actor.system(), user_id)
-    await notices.notify(session, world, user_id, Template.PASSKEY_SUSPECTED)
+    await record(tx, world, "factor.suspected", Actor.system(), about, user_id, kind=FactorKind.PASSKEY)
+    await revocation.end_those_by_passkey(tx, world, Actor.system(), user_id)
+    await notices.notify(tx, world, user_id, Template.PASSKEY_SUSPECTED)

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from app.base.problems import Busy, Malformed
 from app.catalog.models import Product
 from app.config.password_blocklist import fault
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts, notices
@@ -54,8 +54,8 @@ async def accepted(world: World, password: str, email: str, pointer: str) -> str
 async def another(world: World, user_id: UUID, password: str, pointer: str, *, may_stay: bool) -> str:
     """The same for a password that has to be changed: the one that is set now is no change, unless it may stay. Raises Malformed, Busy."""
 
-    async def ask(session: Session) -> AnyRow:
-        return (await session.execute(_mine.where(User.id == user_id))).one()
+    async def ask(tx: Transaction) -> AnyRow:
+        return (await tx.execute(_mine.where(User.id == user_id))).one()
 
     row = await world.db.find(ask)
     if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
@@ -65,8 +65,8 @@ async def another(world: World, user_id: UUID, password: str, pointer: str, *, m
 
 async def _words(world: World, email: str) -> Sequence[str]:
     """Names around the account: its own, the service's, and those of what is sold here."""
-    async with world.db.lookup() as session:
-        rows = (await session.execute(select(Product.code, Product.name).limit(MOST_PRODUCTS))).all()
+    async with world.db.query() as tx:
+        rows = (await tx.execute(select(Product.code, Product.name).limit(MOST_PRODUCTS))).all()
     return [email, email.partition("@")[0], world.settings.totp_issuer, "licentia", *(word for row in rows for word in row)]
 
 
@@ -79,11 +79,11 @@ def importable(world: World, hashed: str) -> str:
     return stored
 
 
-async def put(session: Session, world: World, by: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
+async def put(tx: Transaction, world: World, actor: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
     """Set the password, in the place of the one before. A step: what it ends with it is for the caller to say."""
     now, factor_id = world.clock.now(), world.entropy.identifier()
     old = update(Factor).where(Factor.user_id == user_id, *CURRENT).values(state=FactorState.REVOKED, hash=None, form=None)
-    replaced = (await session.execute(old)).rowcount
+    replaced = (await tx.execute(old)).rowcount
     values = {
         "id": factor_id,
         "user_id": user_id,
@@ -94,9 +94,9 @@ async def put(session: Session, world: World, by: Actor, user_id: UUID, hashed: 
         "confirmed_at": now,
         **more,
     }
-    await session.execute(insert(Factor).values(values))
+    await tx.execute(insert(Factor).values(values))
     event = "password.changed" if replaced else "factor.added"
-    await record(session, world, event, by, ("factor", factor_id), user_id, kind=FactorKind.PASSWORD)
+    await record(tx, world, event, actor, ("factor", factor_id), user_id, kind=FactorKind.PASSWORD)
 
 
 async def rehashed(world: World, password: str, stored: str, *, imported: bool) -> str | None:
@@ -107,13 +107,13 @@ async def rehashed(world: World, password: str, stored: str, *, imported: bool) 
     return None
 
 
-async def upgrade(session: Session, user_id: UUID, stored: str, fresh: str) -> None:
+async def upgrade(tx: Transaction, user_id: UUID, stored: str, fresh: str) -> None:
     """Put the fresh hash in the place of the one that was verified, unless the password was changed meanwhile."""
     same = update(Factor).where(Factor.user_id == user_id, *CURRENT, Factor.hash == stored)
-    await session.execute(same.values(hash=fresh, imported=False, form=None))
+    await tx.execute(same.values(hash=fresh, imported=False, form=None))
 
 
-async def change(world: World, origin: Origin, who: Subject, current: str, new: str) -> None:
+async def change(world: World, origin: Origin, subject: Subject, current: str, new: str) -> None:
     """Change one's own password; every other session and login is over (R59). The lock of the password holds here too (R45).
 
     Not for a session that a recovery code opened, whatever factors are left since (R28).
@@ -121,30 +121,30 @@ async def change(world: World, origin: Origin, who: Subject, current: str, new: 
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """
     now, lasting = world.clock.now(), world.settings.second_factor_lifetime
-    if "rc" in who.amr or not secured(proofs_of(who), has_second_factor=who.has_second_factor, now=now, lasting=lasting):
+    if "rc" in subject.amr or not secured(proofs_of(subject), has_second_factor=subject.has_second_factor, now=now, lasting=lasting):
         raise StepUpRequired("Show the second factor again.", {"acr_values": "aal2", "max_age": 300})
-    row = await _current(world, who)
+    row = await _current(world, subject)
     key = attempts.password_key(world, row.email)
     await attempts.knock(world, origin, key)
     if not await attempts.evaluated(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
-        await attempts.failed(world, origin, "password", who.id, "wrong")
+        await attempts.failed(world, origin, "password", subject.id, "wrong")
         raise PasswordWrong
-    async with world.db.write(stands=True) as session:
-        await attempts.passed(session, world, origin, key)  # whatever becomes of the new one
+    async with world.db.write(commit_now=True) as tx:
+        await attempts.passed(tx, world, origin, key)  # whatever becomes of the new one
     hashed = await accepted(world, new, row.email, "/new")
-    async with world.db.write() as session:
-        await hold_subject(session, world, who)
-        await revocation.end_all(session, world, who.actor, who.id, "password_changed", session_id=who.session_id)
+    async with world.db.write() as tx:
+        await hold_subject(tx, world, subject)
+        await revocation.end_all(tx, world, subject.actor, subject.id, "password_changed", session_id=subject.session_id)
         same = update(Factor).where(Factor.id == row.id, *CURRENT, Factor.hash == row.hash).values(hash=row.hash)
-        if not (await session.execute(same)).rowcount:
+        if not (await tx.execute(same)).rowcount:
             raise PasswordWrong  # it was changed by another at the same moment
-        await put(session, world, who.actor, who.id, hashed)
-        await notices.notify(session, world, who.id, Template.PASSWORD_CHANGED)
+        await put(tx, world, subject.actor, subject.id, hashed)
+        await notices.notify(tx, world, subject.id, Template.PASSWORD_CHANGED)
 
 
-async def _current(world: World, who: Subject) -> AnyRow:
-    async def ask(session: Session) -> AnyRow | None:
-        return (await session.execute(_mine.where(User.id == who.id))).one_or_none()
+async def _current(world: World, subject: Subject) -> AnyRow:
+    async def ask(tx: Transaction) -> AnyRow | None:
+        return (await tx.execute(_mine.where(User.id == subject.id))).one_or_none()
 
     row = await world.db.find(ask)
     if row is None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 
 from app.base.base32 import ALPHABET, forgiven, joined, random_signs
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import notices
@@ -47,39 +47,39 @@ def _mine(user_id: UUID) -> tuple[Any, ...]:
     return (Factor.user_id == user_id, Factor.kind == FactorKind.RECOVERY, Factor.state == FactorState.ACTIVE)
 
 
-async def replace(session: Session, world: World, by: Actor, user_id: UUID, paper: Paper) -> None:
+async def replace(tx: Transaction, world: World, actor: Actor, user_id: UUID, paper: Paper) -> None:
     """A new set in the place of the whole old one (R27)."""
     now = world.clock.now()
-    await discard(session, user_id)
+    await discard(tx, user_id)
     one = {"user_id": user_id, "kind": FactorKind.RECOVERY, "state": FactorState.ACTIVE, "created_at": now, "confirmed_at": now}
     rows = [{**one, "id": world.entropy.identifier(), "selector": selector, "hash": hashed} for selector, hashed in paper.stored]
-    await session.execute(insert(Factor), rows)
-    await record(session, world, "recovery_codes.made", by, ("user", user_id), user_id, count=len(rows))
+    await tx.execute(insert(Factor), rows)
+    await record(tx, world, "recovery_codes.made", actor, ("user", user_id), user_id, count=len(rows))
 
 
-async def discard(session: Session, user_id: UUID) -> None:
+async def discard(tx: Transaction, user_id: UUID) -> None:
     """The codes open nothing any more; that there were some stays on record."""
-    await session.execute(update(Factor).where(*_mine(user_id)).values(state=FactorState.REVOKED, hash=None, selector=None))
+    await tx.execute(update(Factor).where(*_mine(user_id)).values(state=FactorState.REVOKED, hash=None, selector=None))
 
 
-async def candidate(session: Session, user_id: UUID, code: str) -> tuple[str, AnyRow | None]:
+async def candidate(tx: Transaction, user_id: UUID, code: str) -> tuple[str, AnyRow | None]:
     """(the code in its one form, the unspent row that its first signs name). A wrong guess costs one hash, not ten."""
     bare = forgiven(joined(code).upper())
     if not _FORM.fullmatch(bare):
         return "", None
     named = select(Factor.id, Factor.hash).where(*_mine(user_id), Factor.selector == bare[:SELECTOR_SIGNS], Factor.used_at.is_(None))
-    return bare, (await session.execute(named)).one_or_none()
+    return bare, (await tx.execute(named)).one_or_none()
 
 
-async def spend(session: Session, world: World, user_id: UUID, factor_id: UUID, now: datetime) -> bool:
+async def spend(tx: Transaction, world: World, user_id: UUID, factor_id: UUID, now: datetime) -> bool:
     """Spend the code once, in the transaction of what it opens (R26)."""
     unspent = update(Factor).where(*_mine(user_id), Factor.id == factor_id, Factor.used_at.is_(None)).values(used_at=now)
-    if not (await session.execute(unspent)).rowcount:
+    if not (await tx.execute(unspent)).rowcount:
         return False
-    left = await remaining(session, user_id)
+    left = await remaining(tx, user_id)
     about = ("factor", factor_id)
-    await record(session, world, "recovery_code.used", Actor("user", user_id), about, user_id, remaining=left.remaining)
-    await notices.notify(session, world, user_id, Template.RECOVERY_CODE_USED, left=left.remaining)
+    await record(tx, world, "recovery_code.used", Actor("user", user_id), about, user_id, remaining=left.remaining)
+    await notices.notify(tx, world, user_id, Template.RECOVERY_CODE_USED, left=left.remaining)
     return True
 
 
@@ -92,7 +92,7 @@ class Left:
     created_at: datetime | None
 
 
-async def remaining(session: Session, user_id: UUID) -> Left:
+async def remaining(tx: Transaction, user_id: UUID) -> Left:
     counted = select(func.count(), func.count(Factor.used_at), func.max(Factor.created_at)).where(*_mine(user_id))
-    total, used, at = (await session.execute(counted)).one()
+    total, used, at = (await tx.execute(counted)).one()
     return Left(total - used, total, at)

@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy import func, select
 
-from app.db.database import Session
+from app.db.database import Transaction
 from app.login.models import Factor
 from app.world import World
 
@@ -25,13 +25,13 @@ async def keep_pace(world: World) -> None:
         pace.due = clock() + READ_ANEW
 
 
-async def _samples(session: Session) -> dict[str, str]:
+async def _samples(tx: Transaction) -> dict[str, str]:
     """A hash of each kind that is stored. Each look at the index leaps to the next kind, however many hashes there are of one."""
     found: dict[str, str] = {}
-    form = await session.scalar(select(func.min(Factor.form)).where(Factor.form.is_not(None)))
+    form = await tx.scalar(select(func.min(Factor.form)).where(Factor.form.is_not(None)))
     while form is not None:
-        sample = await session.scalar(select(Factor.hash).where(Factor.form == form).limit(1))
+        sample = await tx.scalar(select(Factor.hash).where(Factor.form == form).limit(1))
         if sample is not None:
             found[form] = sample
-        form = await session.scalar(select(func.min(Factor.form)).where(Factor.form > form))
+        form = await tx.scalar(select(func.min(Factor.form)).where(Factor.form > form))
     return found

@@ -11,7 +11,7 @@ import segno
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts, notices, rules
@@ -49,7 +49,7 @@ def _secret(world: World, factor: AnyRow) -> str:
     return world.keys.sealer.open(factor.secret_sealed, _place(factor.id)).decode()
 
 
-async def begin(world: World, by: Actor, user_id: UUID, name: str | None) -> Enrolment:
+async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> Enrolment:
     """A pending device beside whatever is live (R20). The caller knows that the user may. Raises EnrolmentUnderWay."""
     now = world.clock.now()
     secret = base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
@@ -66,11 +66,11 @@ async def begin(world: World, by: Actor, user_id: UUID, name: str | None) -> Enr
     }
     pending = (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.PENDING)
     try:
-        async with world.db.write() as session:
-            await session.execute(update(Factor).where(*pending).values(state=FactorState.REVOKED, secret_sealed=None))
-            await session.execute(insert(Factor).values(values))
-            await record(session, world, "factor.enrolment_begun", by, ("factor", factor_id), user_id, kind=FactorKind.TOTP)
-            email = await session.scalar(select(User.email).where(User.id == user_id))
+        async with world.db.write() as tx:
+            await tx.execute(update(Factor).where(*pending).values(state=FactorState.REVOKED, secret_sealed=None))
+            await tx.execute(insert(Factor).values(values))
+            await record(tx, world, "factor.enrolment_begun", actor, ("factor", factor_id), user_id, kind=FactorKind.TOTP)
+            email = await tx.scalar(select(User.email).where(User.id == user_id))
     except IntegrityError as twin:  # one pending device for each user: another enrolment began at the same moment
         raise EnrolmentUnderWay from twin
     uri = pyotp.TOTP(secret).provisioning_uri(name=str(email), issuer_name=world.settings.totp_issuer)
@@ -96,9 +96,9 @@ async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID |
     """
     now = world.clock.now()
     which = (*_pending(user_id, now), Factor.id == factor_id) if factor_id is not None else _pending(user_id, now)
-    async with world.db.write(stands=True) as session:
+    async with world.db.write(commit_now=True) as tx:
         attempt = update(Factor).where(*which, Factor.attempts < TRIES_PER_ENROLMENT).values(attempts=Factor.attempts + 1)
-        factor = (await session.execute(attempt.returning(Factor.id, Factor.secret_sealed))).one_or_none()
+        factor = (await tx.execute(attempt.returning(Factor.id, Factor.secret_sealed))).one_or_none()
     if factor is None:
         raise EnrolmentNotFound
     step = rules.matching_step(_secret(world, factor), code, now, world.settings.totp_skew)
@@ -108,20 +108,20 @@ async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID |
     return Confirmed(factor.id, step)
 
 
-async def activate(session: Session, world: World, by: Actor, user_id: UUID, it: Confirmed) -> None:
+async def activate(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: Confirmed) -> None:
     """Bring the device to life; the step of its first code is spent with it (R19). Raises EnrolmentNotFound."""
     now = world.clock.now()
     alive = {"state": FactorState.ACTIVE, "confirmed_at": now, "last_step": it.step, "attempts": 0, "expires_at": None, "used_at": now}
     woken = update(Factor).where(*_pending(user_id, now), Factor.id == it.factor_id).values(alive)
-    if not (await session.execute(woken)).rowcount:
+    if not (await tx.execute(woken)).rowcount:
         raise EnrolmentNotFound
-    await record(session, world, "factor.added", by, ("factor", it.factor_id), user_id, kind=FactorKind.TOTP)
-    await notices.notify(session, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.TOTP)
+    await record(tx, world, "factor.added", actor, ("factor", it.factor_id), user_id, kind=FactorKind.TOTP)
+    await notices.notify(tx, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.TOTP)
 
 
-async def match(session: Session, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
+async def match(tx: Transaction, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
     """Which of the user's live devices shows this code, and for which step."""
-    rows = await session.execute(_devices.where(Factor.user_id == user_id))
+    rows = await tx.execute(_devices.where(Factor.user_id == user_id))
     for row in rows:
         step = rules.matching_step(_secret(world, row), code, now, world.settings.totp_skew)
         if step is not None:
@@ -129,8 +129,8 @@ async def match(session: Session, world: World, user_id: UUID, code: str, now: d
     return None
 
 
-async def spend_step(session: Session, factor_id: UUID, step: int, now: datetime) -> bool:
+async def spend_step(tx: Transaction, factor_id: UUID, step: int, now: datetime) -> bool:
     """Accept the step once and forwards only: one guarded statement whose row count is the answer (R15)."""
     unspent = (Factor.id == factor_id, Factor.state == FactorState.ACTIVE, or_(Factor.last_step.is_(None), Factor.last_step < step))
     spent = update(Factor).where(*unspent).values(last_step=step, used_at=now)
-    return (await session.execute(spent)).rowcount == 1
+    return (await tx.execute(spent)).rowcount == 1

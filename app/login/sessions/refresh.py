@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login.models import RefreshToken, SessionRow
@@ -37,7 +37,7 @@ class Fresh:
     expires_at: datetime
 
 
-async def issue(session: Session, world: World, row: Mapping[str, Any], parent: UUID | None = None) -> Fresh:
+async def issue(tx: Transaction, world: World, row: Mapping[str, Any], parent: UUID | None = None) -> Fresh:
     """A new token for a session. It idles out, and never outlives the session (R56)."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = min(now + world.settings.refresh_idle, row["expires_at"])
@@ -49,65 +49,65 @@ async def issue(session: Session, world: World, row: Mapping[str, Any], parent: 
         "created_at": now,
         "expires_at": expires_at,
     }
-    await session.execute(insert(RefreshToken).values(values))
+    await tx.execute(insert(RefreshToken).values(values))
     seen = update(SessionRow).where(SessionRow.id == row["id"]).values(last_seen_at=now, idle_expires_at=expires_at)
-    await session.execute(seen)
+    await tx.execute(seen)
     return Fresh(token, expires_at)
 
 
-async def rotate(session: Session, world: World, digest: bytes) -> tuple[dict[str, Any], Fresh] | None:
+async def rotate(tx: Transaction, world: World, digest: bytes) -> tuple[dict[str, Any], Fresh] | None:
     """(the session's columns, its fresh token). None refuses; what was written stands then: a reuse has ended the session."""
     now = world.clock.now()
-    link = (await session.execute(_link.where(RefreshToken.token_hash == digest))).one_or_none()
-    row = await _take(session, link, now) if link is not None else None
+    link = (await tx.execute(_link.where(RefreshToken.token_hash == digest))).one_or_none()
+    row = await _take(tx, link, now) if link is not None else None
     if link is None or row is None:
         return None
-    if await _spend(session, RefreshToken.id == link.id, now):
-        return row, await issue(session, world, row, link.id)
-    link = (await session.execute(_link.where(RefreshToken.id == link.id))).one()  # as it stands now that the row is ours
+    if await _spend(tx, RefreshToken.id == link.id, now):
+        return row, await issue(tx, world, row, link.id)
+    link = (await tx.execute(_link.where(RefreshToken.id == link.id))).one()  # as it stands now that the row is ours
     if link.used_at is None and link.dropped_at is None:
         return None  # idled out
     if link.used_at is not None and link.used_at == link.dropped_at and abs(now - link.used_at) <= GRACE:
         return None  # replaced by a step-up just now, and asked with by another thread of the same client
-    if link.dropped_at is None and abs(now - link.used_at) <= GRACE and await _drop_unused_child(session, link.id, now):
-        return row, await issue(session, world, row, link.id)
-    await _end(session, world, link, now)
+    if link.dropped_at is None and abs(now - link.used_at) <= GRACE and await _drop_unused_child(tx, link.id, now):
+        return row, await issue(tx, world, row, link.id)
+    await _end(tx, world, link, now)
     return None
 
 
-async def _take(session: Session, link: AnyRow, now: datetime) -> dict[str, Any] | None:
+async def _take(tx: Transaction, link: AnyRow, now: datetime) -> dict[str, Any] | None:
     """Hold the session's row to the end of the transaction; None when the session is over.
 
     The user's row comes first, as for whoever erases the user: later writes to the session would ask for it again.
     """
-    if not await still_there(session, link.user_id):
+    if not await still_there(tx, link.user_id):
         return None
     epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == Status.ACTIVE).scalar_subquery()
     live = (SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)
     taken = update(SessionRow).where(*live).values(rev=SessionRow.rev + 1).returning(*table(SessionRow).columns)
-    row = (await session.execute(taken)).one_or_none()
+    row = (await tx.execute(taken)).one_or_none()
     return dict(row._mapping) if row is not None else None
 
 
-async def _spend(session: Session, which: Any, now: datetime) -> bool:
+async def _spend(tx: Transaction, which: Any, now: datetime) -> bool:
     unspent = (which, RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), RefreshToken.expires_at > now)
-    return (await session.execute(update(RefreshToken).where(*unspent).values(used_at=now))).rowcount == 1
+    return (await tx.execute(update(RefreshToken).where(*unspent).values(used_at=now))).rowcount == 1
 
 
-async def _drop_unused_child(session: Session, parent: UUID, now: datetime) -> bool:
+async def _drop_unused_child(tx: Transaction, parent: UUID, now: datetime) -> bool:
     unused = (RefreshToken.parent_id == parent, RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None))
-    return (await session.execute(update(RefreshToken).where(*unused).values(dropped_at=now))).rowcount == 1
+    return (await tx.execute(update(RefreshToken).where(*unused).values(dropped_at=now))).rowcount == 1
 
 
-async def _end(session: Session, world: World, link: AnyRow, now: datetime) -> None:
+async def _end(tx: Transaction, world: World, link: AnyRow, now: datetime) -> None:
     """Somebody holds a copy: the whole family dies, whoever is who."""
     still = update(SessionRow).where(SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None))
-    if (await session.execute(still.values(revoked_at=now, revoked_reason="reuse"))).rowcount:
+    if (await tx.execute(still.values(revoked_at=now, revoked_reason="reuse"))).rowcount:
         about = ("session", link.session_id)
-        await record(session, world, "session.token_reused", Actor.system(), about, link.user_id, refresh_token=str(link.id))
+        await record(tx, world, "session.token_reused", Actor.system(), about, link.user_id, refresh_token=str(link.id))
 
 
-async def replace(session: Session, world: World, row: Mapping[str, Any]) -> Fresh:
+async def replace(tx: Transaction, world: World, row: Mapping[str, Any]) -> Fresh:
     """A new token in the place of whatever the session has: at every rise of assurance (R55). The caller holds the row.
 
     What it replaces has no grace: it was shown by less than the session now is.
@@ -115,11 +115,11 @@ async def replace(session: Session, world: World, row: Mapping[str, Any]) -> Fre
     now = world.clock.now()
     unused = (RefreshToken.session_id == row["id"], RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None))
     replaced = update(RefreshToken).where(*unused).values(used_at=now, dropped_at=now).returning(RefreshToken.id)
-    spent = (await session.scalars(replaced)).all()
-    return await issue(session, world, row, spent[0] if spent else None)
+    spent = (await tx.scalars(replaced)).all()
+    return await issue(tx, world, row, spent[0] if spent else None)
 
 
-async def unspent(session: Session, digest: bytes, now: datetime) -> AnyRow | None:
+async def unspent(tx: Transaction, digest: bytes, now: datetime) -> AnyRow | None:
     """A token that could be exchanged now, as far as the chain knows."""
     good = (RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), RefreshToken.expires_at > now)
-    return (await session.execute(_link.where(RefreshToken.token_hash == digest, *good))).one_or_none()
+    return (await tx.execute(_link.where(RefreshToken.token_hash == digest, *good))).one_or_none()

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Uuid, bindparam, func, insert, select, update
 
 from app.db.base import table
-from app.db.database import Session, afterwards
+from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.events.service import record
 from app.login import notices
@@ -21,7 +21,7 @@ from app.observability import counters
 from app.users.models import Status, User
 from app.users.service import user as user_of
 from app.web.callers import EndUser, Origin, Subject
-from app.web.paging import Window, page
+from app.web.paging import PageWindow, page
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -69,7 +69,7 @@ UNTOLD = Client()
 
 
 async def open_session(
-    session: Session, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: Client
+    tx: Transaction, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: Client
 ) -> tuple[dict[str, Any], refresh.Fresh]:
     """A new session for a login that is complete, and its first refresh token. The caller holds the account.
 
@@ -93,32 +93,32 @@ async def open_session(
         "created_at": now,
         "expires_at": (proofs.latest or now) + world.settings.session_lifetime,
     }
-    await session.execute(insert(SessionRow).values(row))
-    await session.execute(update(User).where(User.id == user_id).values(last_login_at=now))
-    await revocation.drop_oldest(session, world, user_id, now)
-    afterwards(session, counters.opened.inc)
+    await tx.execute(insert(SessionRow).values(row))
+    await tx.execute(update(User).where(User.id == user_id).values(last_login_at=now))
+    await revocation.drop_oldest(tx, world, user_id, now)
+    on_commit(tx, counters.opened.inc)
     actor = EndUser(user_id, session_id).actor
-    await record(session, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
-    await notices.new_login(session, world, origin, user_id, session_id, client.digest)
-    return row, await refresh.issue(session, world, row)
+    await record(tx, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
+    await notices.new_login(tx, world, origin, user_id, session_id, client.digest)
+    return row, await refresh.issue(tx, world, row)
 
 
 async def raise_session(
-    session: Session, world: World, user_id: UUID, session_id: UUID, proofs: Proofs
+    tx: Transaction, world: World, user_id: UUID, session_id: UUID, proofs: Proofs
 ) -> tuple[dict[str, Any], refresh.Fresh] | None:
     """The same session with a second factor just shown, and new tokens (R55); None if it was revoked meanwhile."""
     now = world.clock.now()
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
     shown = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at, "let_in_by": None}
     raised = update(SessionRow).where(*live).values(shown).returning(*table(SessionRow).columns)
-    found = (await session.execute(raised)).one_or_none()
+    found = (await tx.execute(raised)).one_or_none()
     if found is None:
         return None
     row = dict(found._mapping)
-    afterwards(session, counters.stepped_up.inc)
+    on_commit(tx, counters.stepped_up.inc)
     actor = EndUser(user_id, session_id).actor
-    await record(session, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
-    return row, await refresh.replace(session, world, row)
+    await record(tx, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
+    return row, await refresh.replace(tx, world, row)
 
 
 def proofs_of(row: AnyRow | Subject) -> Proofs:
@@ -133,11 +133,11 @@ def level(world: World, row: AnyRow) -> Level:
     return acr(proofs_of(row), world.clock.now(), world.settings.second_factor_lifetime)
 
 
-def _named(holder: EndUser) -> Mapping[str, Any]:
-    return {"session_id": holder.session_id, "user_id": holder.id}
+def _named(end_user: EndUser) -> Mapping[str, Any]:
+    return {"session_id": end_user.session_id, "user_id": end_user.id}
 
 
-def alive(row: AnyRow | None, now: datetime, holder: EndUser) -> bool:
+def alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     """Whether the session is neither revoked nor over nor of an older epoch of the account, and the token not of before its last rise:
     a step-up hands out new ones, and those before it are dead (R55).
 
@@ -146,24 +146,24 @@ def alive(row: AnyRow | None, now: datetime, holder: EndUser) -> bool:
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
         return False
-    if holder.token_at is not None and row.second_factor_at is not None and holder.token_at < int(row.second_factor_at.timestamp()):
+    if end_user.token_at is not None and row.second_factor_at is not None and end_user.token_at < int(row.second_factor_at.timestamp()):
         return False
     return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
 
 
-async def look_up(world: World, holder: EndUser) -> AnyRow:
+async def look_up(world: World, end_user: EndUser) -> AnyRow:
     """The row of a session that lives, of an account that is open. One statement. Raises TokenInvalid."""
-    row = await world.db.one(_session, _named(holder))
-    if row is None or not alive(row, world.clock.now(), holder) or row.status != Status.ACTIVE:
+    row = await world.db.query_one(_session, _named(end_user))
+    if row is None or not alive(row, world.clock.now(), end_user) or row.status != Status.ACTIVE:
         raise TokenInvalid("The session is over; log in again.")
     return row
 
 
-async def subject(world: World, holder: EndUser) -> Subject:
-    row = await look_up(world, holder)
+async def subject(world: World, end_user: EndUser) -> Subject:
+    row = await look_up(world, end_user)
     return Subject(
-        id=holder.id,
-        session_id=holder.session_id,
+        id=end_user.id,
+        session_id=end_user.session_id,
         amr=tuple(row.amr),
         auth_time=proofs_of(row).latest or row.opened_at,
         second_factor_at=row.second_factor_at,
@@ -179,16 +179,16 @@ async def subject(world: World, holder: EndUser) -> Subject:
 _listed = select(*table(SessionRow).columns).join(User, User.id == SessionRow.user_id)
 
 
-async def listed(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+async def listed(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The sessions of a user that live: not revoked, not over, not idle for too long, of this epoch of the account."""
     now = world.clock.now()
     awake = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
     live = (SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, awake, SessionRow.auth_epoch == User.auth_epoch)
-    async with world.db.lookup() as session:
-        return await page(session, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
+    async with world.db.query() as tx:
+        return await page(tx, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
 
 
-async def of_user(world: World, user_id: UUID, window: Window) -> tuple[Sequence[AnyRow], str | None]:
+async def of_user(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The same for an operator. Raises UserNotFound."""
     await user_of(world, user_id)
     return await listed(world, user_id, window)

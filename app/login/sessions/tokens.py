@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.login import rules
 from app.login.rules import Level, Proofs
@@ -89,8 +89,8 @@ async def exchange(world: World, token: str) -> Opened:
     """Fresh tokens for a refresh token (R57). Raises TokenInvalid, also for one that was used before; then the session is over."""
     sign = await signer(world)
     digest = token_digest(token)
-    async with world.db.write() as session:
-        rotated = await refresh.rotate(session, world, digest)
+    async with world.db.write() as tx:
+        rotated = await refresh.rotate(tx, world, digest)
         opened = handed_out(world, sign, *rotated) if rotated is not None else None
     if opened is None:
         raise TokenInvalid("The refresh token is spent, expired or revoked; log in again.")
@@ -115,8 +115,8 @@ async def _accessing(world: World, token: str) -> dict[str, Any]:
 async def _refreshing(world: World, token: str) -> dict[str, Any]:
     digest = token_digest(token)
 
-    async def ask(session: Session) -> AnyRow | None:
-        return await refresh.unspent(session, digest, world.clock.now())
+    async def ask(tx: Transaction) -> AnyRow | None:
+        return await refresh.unspent(tx, digest, world.clock.now())
 
     link = await world.db.find(ask)
     if link is None:

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from app.base.base32 import forgiven, joined, random_signs
 from app.db.base import table
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts
@@ -23,7 +23,7 @@ from app.login.problems import CodeRefused, LoginCodeImpossible
 from app.login.rules import Proofs
 from app.login.sessions.service import UNTOLD, Client
 from app.login.signing_in import pending as unfinished
-from app.login.signing_in.pending import Incomplete, Pending
+from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.users.models import Status, User
 from app.users.problems import UserNotFound
@@ -43,24 +43,24 @@ def _digest(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
     return world.keys.lookup.digest("login_code", f"{user_id}\0{epoch}\0{code}")
 
 
-async def mail(world: World, by: Actor, user_id: UUID) -> datetime:
+async def mail(world: World, actor: Actor, user_id: UUID) -> datetime:
     """Mail a code to the user's proven address; until when it is good. An earlier one is dead.
 
     Raises UserNotFound, LoginCodeImpossible.
     """
     code = random_signs(world.entropy, SIGNS)
-    async with world.db.write() as session:
-        row = await lookup.of(session, user_id)
+    async with world.db.write() as tx:
+        row = await lookup.of(tx, user_id)
         if row is None:
             raise UserNotFound
-        if (because := _hindrance(world, row)) is not None or not await hold_account(session, user_id, row.auth_epoch):
+        if (because := _hindrance(world, row)) is not None or not await hold_account(tx, user_id, row.auth_epoch):
             raise LoginCodeImpossible(facts={"because": because or "changed"})
         now = world.clock.now()
-        await _drop(session, user_id, now)
-        await _put(session, world, row, code, now)
-        await record(session, world, "login_code.mailed", by, ("user", user_id), user_id)
+        await _drop(tx, user_id, now)
+        await _put(tx, world, row, code, now)
+        await record(tx, world, "login_code.mailed", actor, ("user", user_id), user_id)
         shown = f"{code[:4]}-{code[4:]}"
-        await lookup.tell(session, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
+        await lookup.tell(tx, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
     return now + LIFETIME
 
 
@@ -72,12 +72,12 @@ def _hindrance(world: World, row: AnyRow) -> str | None:
     return "unverified" if row.email_verified_at is None else None
 
 
-async def _drop(session: Session, user_id: UUID, now: datetime) -> None:
+async def _drop(tx: Transaction, user_id: UUID, now: datetime) -> None:
     mine = (OneTimeToken.user_id == user_id, OneTimeToken.purpose == Purpose.LOGIN_CODE, OneTimeToken.used_at.is_(None))
-    await session.execute(update(OneTimeToken).where(*mine).values(used_at=now))
+    await tx.execute(update(OneTimeToken).where(*mine).values(used_at=now))
 
 
-async def _put(session: Session, world: World, row: AnyRow, code: str, now: datetime) -> None:
+async def _put(tx: Transaction, world: World, row: AnyRow, code: str, now: datetime) -> None:
     values = {
         "id": world.entropy.identifier(),
         "token_hash": _digest(world, row.id, row.auth_epoch, code),
@@ -87,10 +87,10 @@ async def _put(session: Session, world: World, row: AnyRow, code: str, now: date
         "created_at": now,
         "expires_at": now + LIFETIME,
     }
-    await session.execute(insert(table(OneTimeToken)).values(values))
+    await tx.execute(insert(table(OneTimeToken)).values(values))
 
 
-async def use(world: World, origin: Origin, identifier: str, code: str, client: Client = UNTOLD) -> Incomplete:
+async def use(world: World, origin: Origin, identifier: str, code: str, client: Client = UNTOLD) -> LoginChallenge:
     """Begin a login by the code. One answer, after the same statements, for unknown, suspended, unverified, wrong and spent (R49).
 
     Counted before it is looked at: for the address, for the name, and five times for each code (R40, R43, R56).
@@ -106,7 +106,7 @@ async def use(world: World, origin: Origin, identifier: str, code: str, client: 
     try:
         if who is None or found is None or not fits or who.status != Status.ACTIVE or who.email_verified_at is None:
             raise CodeRefused
-        return await _begin(world, origin, Pending(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
+        return await _begin(world, origin, PendingLogin(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
     except CodeRefused:
         await attempts.failed(world, origin, "login_code", who.id if who is not None else None, "wrong")
         raise
@@ -122,21 +122,21 @@ async def _tried(world: World, user_id: UUID) -> AnyRow | None:
         OneTimeToken.attempts < TRIES,
     )
     counted = update(OneTimeToken).where(*good).values(attempts=OneTimeToken.attempts + 1)
-    async with world.db.write(stands=True) as session:
-        return (await session.execute(counted.returning(OneTimeToken.id, OneTimeToken.token_hash))).one_or_none()
+    async with world.db.write(commit_now=True) as tx:
+        return (await tx.execute(counted.returning(OneTimeToken.id, OneTimeToken.token_hash))).one_or_none()
 
 
-async def _begin(world: World, origin: Origin, pending: Pending, code_id: UUID, key: bytes) -> Incomplete:
+async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: UUID, key: bytes) -> LoginChallenge:
     """Spend the code and hand out the unfinished login, in one transaction. Raises CodeRefused for whoever comes second."""
-    async with world.db.write() as session:
-        if not await hold_account(session, pending.user_id, pending.epoch):
+    async with world.db.write() as tx:
+        if not await hold_account(tx, pending.user_id, pending.epoch):
             raise CodeRefused
         now = world.clock.now()
         unused = (OneTimeToken.id == code_id, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
-        if not (await session.execute(update(OneTimeToken).where(*unused).values(used_at=now))).rowcount:
+        if not (await tx.execute(update(OneTimeToken).where(*unused).values(used_at=now))).rowcount:
             raise CodeRefused
         by = Actor("user", pending.user_id)
-        await record(session, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
-        begun = await unfinished.begun(session, world, pending)
-        await attempts.passed(session, world, origin, key)
+        await record(tx, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
+        begun = await unfinished.begun(tx, world, pending)
+        await attempts.passed(tx, world, origin, key)
         return begun

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.base.problems import Problem
 from app.catalog import service as catalog
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts
@@ -27,7 +27,7 @@ from app.login.sessions.service import Client
 from app.login.sessions.tokens import Opened
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in import service
-from app.login.signing_in.pending import Incomplete, Pending
+from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.security.signing import Signer
 from app.signing_keys.service import signer
 from app.users.models import Status
@@ -50,33 +50,33 @@ async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
     """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (R52)."""
     if client.product is not None:
         await catalog.product(world, client.product)
-    async with world.db.write(stands=True) as session:
-        refusal = await attempts.posted(session, world, origin)
+    async with world.db.write(commit_now=True) as tx:
+        refusal = await attempts.posted(tx, world, origin)
         if refusal is None:
-            return passkeys.request(world, await passkey_challenges.begin(session, world, Kind.GET, Holder(), client), [], verifying=True)
+            return passkeys.request(world, await passkey_challenges.begin(tx, world, Kind.GET, Holder(), client), [], verifying=True)
     raise refusal
 
 
 async def _of_user(world: World, handle: UnfinishedLogin) -> Options:
     pending = await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
-    async with world.db.write() as session:
-        allowed = await passkeys.known(session, pending.user_id)
+    async with world.db.write() as tx:
+        allowed = await passkeys.known(tx, pending.user_id)
         if not allowed:
             raise PasskeyMissing
-        challenge = await passkey_challenges.begin(session, world, Kind.GET, _holder(pending))
+        challenge = await passkey_challenges.begin(tx, world, Kind.GET, _holder(pending))
     return passkeys.request(world, challenge, allowed, verifying=_verifying(pending))
 
 
-def _holder(pending: Pending) -> Holder:
+def _holder(pending: PendingLogin) -> Holder:
     return Holder(pending.user_id, login_id=pending.login_id)
 
 
-def _verifying(pending: Pending) -> bool:
+def _verifying(pending: PendingLogin) -> bool:
     """Whether a touch is not enough: for a passkey's own level, and where no password stands beside it (R31)."""
     return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
-async def show(world: World, origin: Origin, handle: UnfinishedLogin | None, credential: Credential) -> Opened | Incomplete:
+async def show(world: World, origin: Origin, handle: UnfinishedLogin | None, credential: Credential) -> Opened | LoginChallenge:
     """Log in by a passkey alone, or go on with the login or step-up of a handle. Raises what `begin` and `go_on` raise."""
     return await (begin(world, origin, credential) if handle is None else go_on(world, origin, handle, credential))
 
@@ -101,16 +101,16 @@ async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
 
 async def _opened(world: World, sign: Signer, origin: Origin, it: Proven, client: Client) -> Opened:
     now, user_id, epoch = world.clock.now(), it.owner.user_id, it.owner.auth_epoch
-    async with world.db.write() as session:
-        if not await hold_account(session, user_id, epoch) or not await passkeys.spend(session, it, now):
+    async with world.db.write() as tx:
+        if not await hold_account(tx, user_id, epoch) or not await passkeys.spend(tx, it, now):
             raise PasskeyRefused
         proofs = Proofs(None, now, it.method, now, it.method)
-        opened = await sessions.open_session(session, world, origin, user_id, epoch, proofs, client)
-        await attempts.passed(session, world, origin)
+        opened = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
+        await attempts.passed(tx, world, origin)
         return tokens.handed_out(world, sign, *opened)
 
 
-async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential) -> Opened | Incomplete:
+async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential) -> Opened | LoginChallenge:
     """Go on with a login or a step-up by a passkey of its user.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
@@ -123,8 +123,8 @@ async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credentia
     it = await _judged(world, origin, answered, credential, pending.user_id, verifying=_verifying(pending))
     now = world.clock.now()
 
-    async def spend(session: Session) -> bool:
-        return await passkeys.spend(session, it, now)
+    async def spend(tx: Transaction) -> bool:
+        return await passkeys.spend(tx, it, now)
 
     shown = unfinished.shown(pending, now, it.method, verified=it.shown.verified)
     try:
@@ -138,13 +138,13 @@ async def enrol(world: World, handle: UnfinishedLogin) -> Options:
     """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
     passkeys.party(world)
     pending = await service.enrolling(world, handle)
-    async with world.db.write() as session:
-        return await passkeys.creation(session, world, _holder(pending))
+    async with world.db.write() as tx:
+        return await passkeys.creation(tx, world, _holder(pending))
 
 
 async def confirm(
     world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential, named: Mapping[str, Any]
-) -> Opened | Incomplete:
+) -> Opened | LoginChallenge:
     """Store it and go on with the login, which it was shown in; the recovery codes come along, this once.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
@@ -156,8 +156,8 @@ async def confirm(
     answered = await passkey_challenges.answer(world, Kind.CREATE, _holder(pending), credential)
     made = passkeys.made(world, answered, credential)
 
-    async def add(session: Session) -> None:
-        await passkeys.add(session, world, Actor("user", pending.user_id), pending.user_id, made, named)
+    async def add(tx: Transaction) -> None:
+        await passkeys.add(tx, world, Actor("user", pending.user_id), pending.user_id, made, named)
 
     return await service.enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), made.method, verified=True), add)
 
@@ -189,5 +189,5 @@ def _why(refusal: Problem) -> str:
 
 
 async def _suspected(world: World, it: Proven) -> None:
-    async with world.db.write(stands=True) as session:
-        await passkeys.suspect(session, world, it)
+    async with world.db.write(commit_now=True) as tx:
+        await passkeys.suspect(tx, world, it)

@@ -24,7 +24,7 @@ from app.login.sessions import service as sessions
 from app.login.sessions.tokens import Opened
 from app.login.signing_in import passkey_login
 from app.login.signing_in.passkey_schemas import AssertionIn, PasskeyOptions, PasskeyOptionsIn, RegistrationIn
-from app.login.signing_in.pending import Incomplete
+from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import LoginComplete, LoginIncomplete
 from app.web.callers import MaybeLogin, TheLogin, TheOrigin, TheSubject, TheWorld
 from app.web.problems import LoginHandleRequired, SubjectTokenRequired, TooManyAttempts
@@ -37,9 +37,9 @@ STEP = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts
 MINE = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
 
 
-def told(outcome: Opened | Incomplete, response: Response) -> LoginComplete | LoginIncomplete:
+def told(outcome: Opened | LoginChallenge, response: Response) -> LoginComplete | LoginIncomplete:
     """200 with tokens, or 202 with what comes next."""
-    if isinstance(outcome, Incomplete):
+    if isinstance(outcome, LoginChallenge):
         response.status_code = 202
         return LoginIncomplete.of(outcome)
     return LoginComplete.of(outcome)
@@ -82,12 +82,12 @@ async def confirm(
 
 
 @router.post("/v1/me/passkeys/options", openapi_extra=ANEW, responses=refuses(*MINE))
-async def registration_options(world: TheWorld, who: TheSubject) -> PasskeyOptions:
+async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyOptions:
     """What to ask the browser for, to register one passkey more."""
-    return PasskeyOptions.of(await factors.passkey_options(world, who))
+    return PasskeyOptions.of(await factors.passkey_options(world, subject))
 
 
 @router.post("/v1/me/passkeys", status_code=201, responses=refuses(*MINE, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys))
-async def register(world: TheWorld, who: TheSubject, body: RegistrationIn) -> FactorAdded:
+async def register(world: TheWorld, subject: TheSubject, body: RegistrationIn) -> FactorAdded:
     """Register the passkey that the browser made. The first second factor of an account brings recovery codes, shown this once."""
-    return FactorAdded.of(await factors.add_passkey(world, who, body.credential.standard(), body.named()))
+    return FactorAdded.of(await factors.add_passkey(world, subject, body.credential.standard(), body.named()))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from app.login.factors.passkeys import Options
 from app.login.signing_in.schemas import DeviceIn
-from app.web.fields import Instant, Name, Shape, Slug
+from app.web.fields import Instant, Name, Slug, WireModel
 
 
 def _whole(text: str) -> str:
@@ -31,7 +31,7 @@ CredentialId = Annotated[Octets, _most(1023)]
 ClientData = Annotated[Octets, _most(4096)]
 
 
-class Standard(Shape):
+class Standard(WireModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
 
@@ -70,7 +70,7 @@ class Assertion(Credential):
     response: AssertionResponse
 
 
-class RegistrationIn(Shape):
+class RegistrationIn(WireModel):
     """`name`: what the user will recognise in the list of factors."""
 
     credential: Registration
@@ -81,18 +81,18 @@ class RegistrationIn(Shape):
         return {"name": self.name, "transports": self.credential.response.transports}
 
 
-class AssertionIn(Shape):
+class AssertionIn(WireModel):
     credential: Assertion
 
 
-class PasskeyOptionsIn(Shape):
+class PasskeyOptionsIn(WireModel):
     """For a login by a passkey alone: what it is for, and on which device. With a login under way both were said before."""
 
     product: Slug | None = None
     device: DeviceIn | None = None
 
 
-class PasskeyOptions(Shape):
+class PasskeyOptions(WireModel):
     """`public_key` is for `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.
 
     Good for one answer, until `expires_at`.

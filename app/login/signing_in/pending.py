@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 
 from app.catalog.models import Product
-from app.db.database import Session, afterwards
+from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.login import rules
 from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR, HAS_TOTP
@@ -33,7 +33,7 @@ IMPLIED = {"second_factor", "passkey"}
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingLogin:
     """A login under way: by its row, or without one while a single request carries it to its end."""
 
     login_id: UUID | None
@@ -56,7 +56,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Due:
+class NextStep:
     """What a login wants next, and how that can be met: any one way will do."""
 
     need: Need
@@ -64,13 +64,13 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Incomplete:
+class LoginChallenge:
     """A login that wants more. `token` is shown once, with the step that began it."""
 
     token: str | None = field(repr=False)
     expires_at: datetime
     done: tuple[str, ...]
-    due: Due
+    due: NextStep
     recovery_codes: list[str] | None = field(default=None, repr=False)
 
 
@@ -93,10 +93,10 @@ _columns = (
 )
 
 
-def _pending(row: AnyRow) -> Pending:
+def _pending(row: AnyRow) -> PendingLogin:
     proofs = Proofs(row.password_at, row.second_factor_at, row.second_factor or "otp", row.passkey_at, row.passkey or "hwk")
     client = Client(row.product, row.device, row.device_digest)
-    return Pending(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
+    return PendingLogin(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
 
 
 def _open(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
@@ -105,37 +105,37 @@ def _open(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
     return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
 
-async def tried(session: Session, world: World, handle: UnfinishedLogin) -> Pending | None:
+async def tried(tx: Transaction, world: World, handle: UnfinishedLogin) -> PendingLogin | None:
     """Count one try on the handle before anything is looked at; None when it is over (R40, R43)."""
     left = Login.attempts < world.settings.login_tries
     attempt = update(Login).where(*_open(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
-    row = (await session.execute(attempt.returning(*_columns))).one_or_none()
+    row = (await tx.execute(attempt.returning(*_columns))).one_or_none()
     return _pending(row) if row is not None else None
 
 
-async def found(world: World, handle: UnfinishedLogin) -> tuple[Pending, Due, datetime]:
+async def found(world: World, handle: UnfinishedLogin) -> tuple[PendingLogin, NextStep, datetime]:
     """(the login of a handle, what it wants, until when). Raises LoginOver."""
-    async with world.db.read() as session:
-        row = (await session.execute(select(*_columns).where(*_open(handle, world.clock.now())))).one_or_none()
+    async with world.db.read() as tx:
+        row = (await tx.execute(select(*_columns).where(*_open(handle, world.clock.now())))).one_or_none()
         if row is None:
             raise LoginOver
         pending = _pending(row)
-        step = await wanted(session, world, pending)
+        step = await wanted(tx, world, pending)
     guessed_out = row.attempts >= world.settings.login_tries and (step is None or step.need is not Need.NEW_PASSWORD)  # which takes no code
     if step is None or guessed_out:
         raise LoginOver
     return pending, step, row.expires_at
 
 
-async def account(session: Session, world: World, pending: Pending) -> Account:
+async def account(tx: Transaction, world: World, pending: PendingLogin) -> Account:
     """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
     changing = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
     has = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "changing": changing}
     asked = select(*(condition.label(name) for name, condition in has.items())).where(User.id == pending.user_id)
-    row = (await session.execute(asked)).one()
+    row = (await tx.execute(asked)).one()
     requires: set[str] = set()
     if pending.client.product is not None:
-        requires = set(await session.scalar(select(Product.requires).where(Product.code == pending.client.product)) or ())
+        requires = set(await tx.scalar(select(Product.requires).where(Product.code == pending.client.product)) or ())
     return Account(
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
@@ -147,33 +147,33 @@ async def account(session: Session, world: World, pending: Pending) -> Account:
     )
 
 
-async def wanted(session: Session, world: World, pending: Pending) -> Due | None:
+async def wanted(tx: Transaction, world: World, pending: PendingLogin) -> NextStep | None:
     """What the login still wants; None when it is complete."""
-    return due(await account(session, world, pending), pending)
+    return due(await account(tx, world, pending), pending)
 
 
-def due(whose: Account, pending: Pending) -> Due | None:
+def due(whose: Account, pending: PendingLogin) -> NextStep | None:
     """The same, of an account that was read already."""
     need = rules.need(whose, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
-    return Due(need, rules.ways(whose, need)) if need is not None else None
+    return NextStep(need, rules.ways(whose, need)) if need is not None else None
 
 
-async def conclude(session: Session, world: World, sign: Signer, origin: Origin, pending: Pending) -> Opened | Incomplete:
+async def conclude(tx: Transaction, world: World, sign: Signer, origin: Origin, pending: PendingLogin) -> Opened | LoginChallenge:
     """Open (or raise) the session if nothing more is wanted; else hand out the unfinished login, or go on with it.
 
     The caller holds the account. Raises LoginOver.
     """
-    step = await wanted(session, world, pending)
+    step = await wanted(tx, world, pending)
     if step is not None:
-        return await _go_on(session, world, pending, step)
+        return await _go_on(tx, world, pending, step)
     if pending.session_id is None:
-        opened = await sessions.open_session(session, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
+        opened = await sessions.open_session(tx, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
     else:
-        raised = await sessions.raise_session(session, world, pending.user_id, pending.session_id, pending.proofs)
+        raised = await sessions.raise_session(tx, world, pending.user_id, pending.session_id, pending.proofs)
         if raised is None:
             raise LoginOver
         opened = raised
-    if pending.login_id is not None and not await _finish(session, world, pending.login_id):
+    if pending.login_id is not None and not await _finish(tx, world, pending.login_id):
         raise LoginOver
     return tokens.handed_out(world, sign, *opened)
 
@@ -188,17 +188,17 @@ def _stored(proofs: Proofs) -> dict[str, Any]:
     }
 
 
-async def _go_on(session: Session, world: World, pending: Pending, step: Due) -> Incomplete:
+async def _go_on(tx: Transaction, world: World, pending: PendingLogin, step: NextStep) -> LoginChallenge:
     if pending.login_id is None:
-        return await begun(session, world, pending, step)
+        return await begun(tx, world, pending, step)
     still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_stored(pending.proofs))
-    expires_at = await session.scalar(still.returning(Login.expires_at))
+    expires_at = await tx.scalar(still.returning(Login.expires_at))
     if expires_at is None:
         raise LoginOver
-    return Incomplete(None, expires_at, pending.done, step)
+    return LoginChallenge(None, expires_at, pending.done, step)
 
 
-async def begun(session: Session, world: World, pending: Pending, step: Due | None = None) -> Incomplete:
+async def begun(tx: Transaction, world: World, pending: PendingLogin, step: NextStep | None = None) -> LoginChallenge:
     """A new handle: a bearer of nothing but the next step. Raises LoginOver if there is none."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = now + world.settings.login_lifetime
@@ -216,35 +216,35 @@ async def begun(session: Session, world: World, pending: Pending, step: Due | No
         "created_at": now,
         "expires_at": expires_at,
     }
-    await session.execute(insert(Login).values(values))
-    afterwards(session, counters.unfinished.inc)
-    step = step or await wanted(session, world, pending)
+    await tx.execute(insert(Login).values(values))
+    on_commit(tx, counters.unfinished.inc)
+    step = step or await wanted(tx, world, pending)
     if step is None:
         raise LoginOver
-    return Incomplete(token, expires_at, pending.done, step)
+    return LoginChallenge(token, expires_at, pending.done, step)
 
 
-async def _finish(session: Session, world: World, login_id: UUID) -> bool:
+async def _finish(tx: Transaction, world: World, login_id: UUID) -> bool:
     """End the unfinished login once; whoever comes second finds it over."""
     unfinished = update(Login).where(Login.id == login_id, Login.finished_at.is_(None)).values(finished_at=world.clock.now())
-    return (await session.execute(unfinished)).rowcount == 1
+    return (await tx.execute(unfinished)).rowcount == 1
 
 
-async def state(world: World, handle: UnfinishedLogin) -> Incomplete:
+async def state(world: World, handle: UnfinishedLogin) -> LoginChallenge:
     """Where an unfinished login stands. Raises LoginOver."""
     pending, step, expires_at = await found(world, handle)
-    return Incomplete(None, expires_at, pending.done, step)
+    return LoginChallenge(None, expires_at, pending.done, step)
 
 
 async def cancel(world: World, handle: UnfinishedLogin) -> None:
     """Give the login up. Doing it again changes nothing."""
     now = world.clock.now()
-    async with world.db.write() as session:
+    async with world.db.write() as tx:
         same = (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None))
-        await session.execute(update(Login).where(*same).values(finished_at=now))
+        await tx.execute(update(Login).where(*same).values(finished_at=now))
 
 
-def shown(pending: Pending, now: datetime, method: str, *, verified: bool = False) -> Pending:
+def shown(pending: PendingLogin, now: datetime, method: str, *, verified: bool = False) -> PendingLogin:
     """The login with its second factor just shown; `verified`: by a passkey, which verified its user."""
     proofs = replace(pending.proofs, second_factor_at=now, second_factor=method)
     return replace(pending, proofs=replace(proofs, passkey_at=now, key=method) if verified else proofs)

@@ -46,9 +46,9 @@ Writes = Annotated[Operator, Depends(Operates("users:write"))]
 
 
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))
-async def create_user(world: TheWorld, by: Writes, body: UserIn, response: Response) -> UserOut:
+async def create_user(world: TheWorld, operator: Writes, body: UserIn, response: Response) -> UserOut:
     """Create an end user, with a password, with a hash of one, or without."""
-    row = await creation.create_user(world, by.actor, body.profile(), body.credential())
+    row = await creation.create_user(world, operator.actor, body.profile(), body.credential())
     response.headers["Location"] = f"/v1/users/{row.id}"
     return UserOut.of(row)
 
@@ -119,9 +119,9 @@ async def change_password(
 
 
 @router.post("/v1/step-up", status_code=202, responses=refuses(SubjectTokenRequired, SecondFactorMissing, PasskeyMissing))
-async def step_up(world: TheWorld, who: TheSubject, body: StepUpIn | None = None) -> LoginIncomplete:
+async def step_up(world: TheWorld, subject: TheSubject, body: StepUpIn | None = None) -> LoginIncomplete:
     """Begin to raise the session to `aal2`, or by a passkey (`aal2p`): the same steps as a login, and new tokens for the same session."""
-    return LoginIncomplete.of(await service.step_up(world, who, (body or StepUpIn()).acr))
+    return LoginIncomplete.of(await service.step_up(world, subject, (body or StepUpIn()).acr))
 
 
 @router.post("/v1/token/refresh", responses=refuses(TokenInvalid))
@@ -131,9 +131,9 @@ async def refresh(world: TheWorld, body: RefreshIn) -> LoginComplete:
 
 
 @router.post("/v1/logout", status_code=204, responses=refuses(SubjectTokenRequired))
-async def log_out(world: TheWorld, holder: TheEndUser) -> None:
+async def log_out(world: TheWorld, end_user: TheEndUser) -> None:
     """End the session at once, with its refresh token."""
-    await revocation.log_out(world, holder)
+    await revocation.log_out(world, end_user)
 
 
 router.routes.extend(

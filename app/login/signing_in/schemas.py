@@ -8,10 +8,10 @@ from pydantic import AfterValidator, Field, model_validator
 from app.login.account.creation import Credential
 from app.login.rules import Level, Need
 from app.login.sessions.tokens import Opened
-from app.login.signing_in.pending import Incomplete
+from app.login.signing_in.pending import LoginChallenge
 from app.security.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
 from app.users.schemas import ProfileIn
-from app.web.fields import Flag, Instant, Line, Name, Secret, Shape, Slug
+from app.web.fields import Flag, Instant, Line, Name, Secret, Slug, WireModel
 
 
 def _bounded(password: str) -> str:
@@ -51,7 +51,7 @@ class UserIn(ProfileIn):
         return Credential(self.password, self.password_hash, self.password_change_required)
 
 
-class DeviceIn(Shape):
+class DeviceIn(WireModel):
     """What the user will recognise in the list of sessions. A device seen before is not locked out by strangers' guesses."""
 
     fingerprint: Line
@@ -60,7 +60,7 @@ class DeviceIn(Shape):
     app_version: Name | None = None
 
 
-class LoginIn(Shape):
+class LoginIn(WireModel):
     """`product`: what the login is for; if that wants a second factor and the user has none, the login goes on by setting one up."""
 
     identifier: Annotated[Secret, Field(max_length=320)]
@@ -70,7 +70,7 @@ class LoginIn(Shape):
     device: DeviceIn | None = None
 
 
-class LoginCodeIn(Shape):
+class LoginCodeIn(WireModel):
     """`code` as it was mailed; dashes, spaces and case do not matter."""
 
     identifier: Annotated[Secret, Field(max_length=320)]
@@ -79,42 +79,42 @@ class LoginCodeIn(Shape):
     device: DeviceIn | None = None
 
 
-class LoginCodeMailed(Shape):
+class LoginCodeMailed(WireModel):
     """To whom and when; never what."""
 
     status: Literal["mailed"] = "mailed"
     expires_at: Instant
 
 
-class CodeIn(Shape):
+class CodeIn(WireModel):
     code: Code
 
 
-class NewPasswordIn(Shape):
+class NewPasswordIn(WireModel):
     new: Unshown
 
 
-class RefreshIn(Shape):
+class RefreshIn(WireModel):
     refresh_token: Annotated[Secret, Field(max_length=128)]
 
 
-class StepUpIn(Shape):
+class StepUpIn(WireModel):
     """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470): always met, for a step-up asks for the factor anew."""
 
     acr: Literal["aal2", "aal2p"] = "aal2"
     max_age: Annotated[int, Field(strict=True, ge=0, le=86_400)] | None = None
 
 
-class TotpIn(Shape):
+class TotpIn(WireModel):
     name: Name | None = None
 
 
-class Action(Shape):
+class Action(WireModel):
     action: str
     href: str
 
 
-class Step(Shape):
+class Step(WireModel):
     """Any one of the actions meets the need."""
 
     need: str
@@ -136,14 +136,14 @@ NEEDS = {Need.ENROLMENT: Need.SECOND_FACTOR}
 """What is wanted, where it is told by another name: to set a second factor up is a way to have one."""
 
 
-class Handle(Shape):
+class Handle(WireModel):
     """`token` is null when the state of a login is asked for: it was shown when it was made."""
 
     token: str | None
     expires_at: Instant
 
 
-class LoginIncomplete(Shape):
+class LoginIncomplete(WireModel):
     """All entries of `next` must be met; any one action of an entry will do."""
 
     status: Literal["incomplete"] = "incomplete"
@@ -153,13 +153,13 @@ class LoginIncomplete(Shape):
     recovery_codes: list[str] | None = None
 
     @classmethod
-    def of(cls, it: Incomplete) -> Self:
+    def of(cls, it: LoginChallenge) -> Self:
         handle = Handle(token=it.token, expires_at=it.expires_at)
         step = Step(need=NEEDS.get(it.due.need, it.due.need), any_of=[Action(action=way, href=HREFS[way]) for way in it.due.ways])
         return cls(login=handle, done=list(it.done), next=[step], recovery_codes=it.recovery_codes)
 
 
-class SessionFace(Shape):
+class SessionFace(WireModel):
     """`acr` falls from `aal2` to `aal1` when the second factor is no longer fresh; the session lives on."""
 
     id: UUID
@@ -169,7 +169,7 @@ class SessionFace(Shape):
     expires_at: Instant
 
 
-class LoginComplete(Shape):
+class LoginComplete(WireModel):
     """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are shown once, when a login has set an authenticator up."""
 
     status: Literal["complete"] = "complete"
@@ -194,7 +194,7 @@ class LoginComplete(Shape):
         )
 
 
-class EnrolmentOut(Shape):
+class EnrolmentOut(WireModel):
     """`secret` is base32 and shown this once; `qr_svg` draws `otpauth_uri`."""
 
     id: UUID

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import and_, bindparam, exists, select
 
 from app.base.problems import Problem
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts, notices
@@ -23,7 +23,7 @@ from app.login.sessions import revocation
 from app.login.sessions.service import UNTOLD, Client, proofs_of
 from app.login.sessions.tokens import Opened
 from app.login.signing_in import pending as unfinished
-from app.login.signing_in.pending import Incomplete, Pending
+from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.security.signing import Signer
 from app.signing_keys.service import signer
@@ -52,7 +52,7 @@ _who = (
 
 async def begin(
     world: World, origin: Origin, identifier: str, password: str, code: str | None, client: Client = UNTOLD
-) -> Opened | Incomplete:
+) -> Opened | LoginChallenge:
     """Check the password; with more wanted, go on by the code that came along or hand out an unfinished login.
 
     One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (R11, R49). Raises
@@ -73,22 +73,22 @@ async def begin(
         await password_reset.tell_of_lock(world, identifier, key)
         raise InvalidCredentials
     better = await passwords.rehashed(world, password, stored, imported=imported)
-    pending = Pending(None, who.id, None, who.auth_epoch, Proofs(world.clock.now(), None), client)
+    pending = PendingLogin(None, who.id, None, who.auth_epoch, Proofs(world.clock.now(), None), client)
 
-    async def passed(session: Session) -> None:
+    async def passed(tx: Transaction) -> None:
         if better is not None:
-            await passwords.upgrade(session, who.id, stored, better)
+            await passwords.upgrade(tx, who.id, stored, better)
 
     if code is not None and who.second_factor:
-        async with world.db.write(stands=True) as session:
-            await passed(session)
-            await attempts.forgive(session, key)
+        async with world.db.write(commit_now=True) as tx:
+            await passed(tx)
+            await attempts.forgive(tx, key)
         return await _prove_totp(world, sign, origin, pending, code)
-    async with world.db.write() as session:
-        await _hold(session, pending)
-        outcome = await unfinished.conclude(session, world, sign, origin, pending)
-        await passed(session)
-        await attempts.passed(session, world, origin, key)
+    async with world.db.write() as tx:
+        await _hold(tx, pending)
+        outcome = await unfinished.conclude(tx, world, sign, origin, pending)
+        await passed(tx)
+        await attempts.passed(tx, world, origin, key)
         return outcome
 
 
@@ -103,26 +103,26 @@ def _unusable(who: AnyRow | None) -> str | None:
     return "no_password" if who.hash is None else None
 
 
-async def _hold(session: Session, pending: Pending) -> None:
-    if not await hold_account(session, pending.user_id, pending.epoch):
+async def _hold(tx: Transaction, pending: PendingLogin) -> None:
+    if not await hold_account(tx, pending.user_id, pending.epoch):
         raise LoginOver
 
 
-async def step_up(world: World, who: Subject, level: str = "aal2") -> Incomplete:
+async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginChallenge:
     """Begin to raise the session to `aal2`, or to `aal2p`: by a passkey alone (RFC 9470). Raises SecondFactorMissing, PasskeyMissing."""
-    if not who.has_second_factor:
+    if not subject.has_second_factor:
         raise PasskeyMissing if level == PASSKEY_LEVEL else SecondFactorMissing
-    async with world.db.write() as session:
-        epoch = select(SessionRow.auth_epoch).where(SessionRow.id == who.session_id)
-        proofs = replace(proofs_of(who), second_factor_at=None)
-        pending = Pending(None, who.id, who.session_id, (await session.execute(epoch)).scalar_one(), proofs, level=level)
-        whose = await unfinished.account(session, world, pending)
+    async with world.db.write() as tx:
+        epoch = select(SessionRow.auth_epoch).where(SessionRow.id == subject.session_id)
+        proofs = replace(proofs_of(subject), second_factor_at=None)
+        pending = PendingLogin(None, subject.id, subject.session_id, (await tx.execute(epoch)).scalar_one(), proofs, level=level)
+        whose = await unfinished.account(tx, world, pending)
         if level == PASSKEY_LEVEL and not whose.has_passkey:
             raise PasskeyMissing
-        return await unfinished.begun(session, world, pending, unfinished.due(whose, pending))
+        return await unfinished.begun(tx, world, pending, unfinished.due(whose, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
     sign = await signer(world)
     await due(world, handle, Need.SECOND_FACTOR)
@@ -130,7 +130,7 @@ async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, cod
     return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
     """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
@@ -140,19 +140,19 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
     pending = await tried(world, origin, handle)
     key = attempts.factor_key(world, "recovery", pending.user_id)
     await attempts.count(world, key, attempts.SECOND_FACTOR)
-    async with world.db.lookup() as session:
-        bare, row = await recovery.candidate(session, pending.user_id, code)
+    async with world.db.query() as tx:
+        bare, row = await recovery.candidate(tx, pending.user_id, code)
     fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
     now = world.clock.now()
 
-    async def spend(session: Session) -> bool:
-        return row is not None and fits and await recovery.spend(session, world, pending.user_id, row.id, now)
+    async def spend(tx: Transaction) -> bool:
+        return row is not None and fits and await recovery.spend(tx, world, pending.user_id, row.id, now)
 
     shown = unfinished.shown(pending, now, "rc")
     return await proven(world, sign, origin, shown, spend if fits else None, attempts.of_account(world, pending.user_id))
 
 
-async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> Pending:
+async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> PendingLogin:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
     pending, wanted, _ = await unfinished.found(world, handle)
     if wanted.need not in steps:
@@ -160,53 +160,53 @@ async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> Pending:
     return pending
 
 
-async def tried(world: World, origin: Origin, handle: UnfinishedLogin) -> Pending:
+async def tried(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
     """
     await attempts.knock(world, origin)
-    async with world.db.write(stands=True) as session:
-        pending = await unfinished.tried(session, world, handle)
+    async with world.db.write(commit_now=True) as tx:
+        pending = await unfinished.tried(tx, world, handle)
     if pending is None:
         raise LoginOver
     return pending
 
 
-async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: Pending, code: str) -> Opened | Incomplete:
+async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: PendingLogin, code: str) -> Opened | LoginChallenge:
     key, now = attempts.factor_key(world, "totp", pending.user_id), world.clock.now()
     await attempts.count(world, key, attempts.SECOND_FACTOR)
-    async with world.db.lookup() as session:
-        matched = await totp.match(session, world, pending.user_id, code, now)
+    async with world.db.query() as tx:
+        matched = await totp.match(tx, world, pending.user_id, code, now)
 
-    async def spend(session: Session) -> bool:
-        return matched is not None and await totp.spend_step(session, *matched, now)
+    async def spend(tx: Transaction) -> bool:
+        return matched is not None and await totp.spend_step(tx, *matched, now)
 
     return await proven(world, sign, origin, unfinished.shown(pending, now, "otp"), spend if matched else None, (key,))
 
 
-Spend = Callable[[Session], Awaitable[bool]]
+Spend = Callable[[Transaction], Awaitable[bool]]
 
 
 async def proven(
     world: World,
     sign: Signer,
     origin: Origin,
-    pending: Pending,
+    pending: PendingLogin,
     spend: Spend | None,
     keys: tuple[bytes, ...],
     refusal: type[Problem] = CodeRefused,
-) -> Opened | Incomplete:
+) -> Opened | LoginChallenge:
     """Spend the proof and open what it opens, in one transaction; a proof that fits nothing, or is spent, is refused and noted."""
     try:
         if spend is None:
             raise refusal
-        async with world.db.write() as session:
-            await _hold(session, pending)
-            if not await spend(session):
+        async with world.db.write() as tx:
+            await _hold(tx, pending)
+            if not await spend(tx):
                 raise refusal
-            outcome = await unfinished.conclude(session, world, sign, origin, pending)
-            await attempts.passed(session, world, origin, *keys)
+            outcome = await unfinished.conclude(tx, world, sign, origin, pending)
+            await attempts.passed(tx, world, origin, *keys)
             return outcome
     except refusal:
         factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
@@ -214,7 +214,7 @@ async def proven(
         raise
 
 
-async def enrolling(world: World, handle: UnfinishedLogin) -> Pending:
+async def enrolling(world: World, handle: UnfinishedLogin) -> PendingLogin:
     """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
     pending = await due(world, handle, Need.ENROLMENT)
     if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
@@ -228,7 +228,7 @@ async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enr
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | Incomplete:
+async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
     """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
@@ -238,41 +238,41 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
     pending = await tried(world, origin, handle)
     confirmed = await totp.checked(world, origin, pending.user_id, None, code)
 
-    async def add(session: Session) -> None:
-        await totp.activate(session, world, Actor("user", pending.user_id), pending.user_id, confirmed)
+    async def add(tx: Transaction) -> None:
+        await totp.activate(tx, world, Actor("user", pending.user_id), pending.user_id, confirmed)
 
     return await enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), "otp"), add)
 
 
 async def enrolled(
-    world: World, sign: Signer, origin: Origin, shown: Pending, add: Callable[[Session], Awaitable[object]]
-) -> Opened | Incomplete:
+    world: World, sign: Signer, origin: Origin, shown: PendingLogin, add: Callable[[Transaction], Awaitable[object]]
+) -> Opened | LoginChallenge:
     """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (R59). Raises LoginOver."""
     actor, paper = Actor("user", shown.user_id), await recovery.print_paper(world)
-    async with world.db.write() as session:
-        await _hold(session, shown)
-        epoch = await revocation.end_all(session, world, actor, shown.user_id, "factor_added", login_id=shown.login_id)
-        await add(session)
-        await recovery.replace(session, world, actor, shown.user_id, paper)
-        outcome = await unfinished.conclude(session, world, sign, origin, replace(shown, epoch=epoch))
-        await attempts.passed(session, world, origin)
+    async with world.db.write() as tx:
+        await _hold(tx, shown)
+        epoch = await revocation.end_all(tx, world, actor, shown.user_id, "factor_added", login_id=shown.login_id)
+        await add(tx)
+        await recovery.replace(tx, world, actor, shown.user_id, paper)
+        outcome = await unfinished.conclude(tx, world, sign, origin, replace(shown, epoch=epoch))
+        await attempts.passed(tx, world, origin)
     return replace(outcome, recovery_codes=paper.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | Incomplete:
+async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await signer(world)
     pending = await due(world, handle, Need.NEW_PASSWORD)
     hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)
-    async with world.db.write() as session:
-        await _hold(session, pending)
-        epoch = await revocation.end_all(session, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
-        await passwords.put(session, world, actor, pending.user_id, hashed)
-        await notices.notify(session, world, pending.user_id, Template.PASSWORD_CHANGED)
+    async with world.db.write() as tx:
+        await _hold(tx, pending)
+        epoch = await revocation.end_all(tx, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
+        await passwords.put(tx, world, actor, pending.user_id, hashed)
+        await notices.notify(tx, world, pending.user_id, Template.PASSWORD_CHANGED)
         proofs = replace(pending.proofs, password_at=pending.proofs.password_at or world.clock.now())
-        outcome = await unfinished.conclude(session, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))
+        outcome = await unfinished.conclude(tx, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))
         if pending.recovers:
-            email = str(await session.scalar(select(User.email).where(User.id == pending.user_id)))
-            await attempts.forgive(session, *await attempts.of_password(session, world, pending.user_id, email))
+            email = str(await tx.scalar(select(User.email).where(User.id == pending.user_id)))
+            await attempts.forgive(tx, *await attempts.of_password(tx, world, pending.user_id, email))
         return outcome

@@ -59,8 +59,8 @@ async def look(world: World) -> tuple[Sequence[UUID], bool]:
     now = world.clock.now()
     first = select(func.min(WebhookDelivery.due_at)).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, _free(now), _listening(now))
     columns = (WebhookEndpoint.id, WebhookEndpoint.disabled_at, WebhookEndpoint.disabled_reason, WebhookEndpoint.failing_since)
-    async with world.db.lookup() as session:
-        rows = (await session.execute(select(*columns, first.scalar_subquery().label("since")))).all()
+    async with world.db.query() as tx:
+        rows = (await tx.execute(select(*columns, first.scalar_subquery().label("since")))).all()
     due = [row for row in rows if row.since is not None]
     LAG.set(max(((now - row.since).total_seconds() for row in due), default=0.0))
     states = Counter(_state(row) for row in rows)
@@ -89,8 +89,8 @@ async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
         .values(attempts=WebhookDelivery.attempts + 1, tries=WebhookDelivery.tries + 1, claimed_until=until)
         .returning(*table(WebhookDelivery).columns)
     )
-    async with world.db.write(stands=True) as session:
-        return list((await session.execute(taken)).all())
+    async with world.db.write(commit_now=True) as tx:
+        return list((await tx.execute(taken)).all())
 
 
 async def deliver(world: World, egress: Egress) -> int:
@@ -105,9 +105,9 @@ async def drain(world: World, egress: Egress, endpoint_id: UUID, leaving: asynci
     while not leaving.is_set() and (rows := await claim(world, endpoint_id)):
         taken += len(rows)
         # Read after the claim: whoever changes the address later makes the claim void.
-        async with world.db.lookup() as session:
-            endpoint = (await session.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
-            events = {row.id: row for row in await session.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
+        async with world.db.query() as tx:
+            endpoint = (await tx.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
+            events = {row.id: row for row in await tx.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
         if endpoint is None:
             break
         await asyncio.gather(*(_handled(world, egress, endpoint, row, events.get(row.event_id)) for row in rows))
@@ -128,9 +128,9 @@ async def _handled(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, 
 async def _forgotten(world: World, row: AnyRow) -> None:
     """Its event went by retention at the very moment when it was replayed: there is nothing to tell."""
     gone = delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == row.event_id)
-    async with world.db.write() as session:
-        await session.execute(gone)
-        await ordering.moved_up(session, row, world.clock.now())
+    async with world.db.write() as tx:
+        await tx.execute(gone)
+        await ordering.moved_up(tx, row, world.clock.now())
 
 
 async def _deliver(world: World, egress: Egress, endpoint: AnyRow, row: AnyRow, event: AnyRow) -> None:

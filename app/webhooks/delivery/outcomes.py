@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.base.problems import OutcomeUnknown
-from app.db.database import Session
+from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.kinds import TEST
 from app.events.service import Actor, record
@@ -87,14 +87,14 @@ async def _marked(world: World, claim: Claim, outcome: Outcome) -> str:
         log.warning("webhook_missed", cause=outcome.error, status=outcome.status, **claim.told)
         return await _missed(world, claim, outcome)
     now = world.clock.now()
-    async with world.db.write() as session:
-        if not await _mine(session, claim, state=State.DELIVERED, settled_at=now, **outcome.facts(now)):
+    async with world.db.write() as tx:
+        if not await _mine(tx, claim, state=State.DELIVERED, settled_at=now, **outcome.facts(now)):
             return "overtaken"
-        await ordering.moved_up(session, claim.row, now)
+        await ordering.moved_up(tx, claim.row, now)
         over = or_(WebhookEndpoint.resume_at.is_(None), WebhookEndpoint.resume_at <= now)  # another may have been told to pause meanwhile
         well = update(WebhookEndpoint).where(*claim.endpoint)
-        await session.execute(well.where(WebhookEndpoint.failing_since.is_not(None)).values(failing_since=None))
-        await session.execute(well.where(WebhookEndpoint.resume_at.is_not(None), over).values(resume_at=None))
+        await tx.execute(well.where(WebhookEndpoint.failing_since.is_not(None)).values(failing_since=None))
+        await tx.execute(well.where(WebhookEndpoint.resume_at.is_not(None), over).values(resume_at=None))
     return "delivered"
 
 
@@ -105,16 +105,16 @@ async def _missed(world: World, claim: Claim, outcome: Outcome) -> str:
     again = None if claim.kind == TEST else rules.next_try(claim.row.tries, chance, now)
     resume_at = rules.pause(outcome.status or 0, outcome.retry_after, now)
     due = {"state": State.FAILED, "settled_at": now} if again is None else {"due_at": max(again, resume_at or again)}
-    async with world.db.write() as session:
-        if not await _mine(session, claim, **due, **outcome.facts(now)):
+    async with world.db.write() as tx:
+        if not await _mine(tx, claim, **due, **outcome.facts(now)):
             return "overtaken"
         if again is None:
-            await ordering.moved_up(session, claim.row, now)
-        await _judged(session, world, claim, outcome, resume_at)
+            await ordering.moved_up(tx, claim.row, now)
+        await _judged(tx, world, claim, outcome, resume_at)
     return "missed" if again else "given_up"
 
 
-async def _judged(session: Session, world: World, claim: Claim, outcome: Outcome, resume_at: datetime | None) -> None:
+async def _judged(tx: Transaction, world: World, claim: Claim, outcome: Outcome, resume_at: datetime | None) -> None:
     """What a failure means for the endpoint; disabled is it once, and that is an event, for the audit and for other endpoints.
 
     A test that fails says nothing about the days between: nothing follows it that could succeed.
@@ -122,26 +122,26 @@ async def _judged(session: Session, world: World, claim: Claim, outcome: Outcome
     gone, failing = outcome.status == rules.GONE, claim.kind != TEST
     here = update(WebhookEndpoint).where(*claim.endpoint)
     if failing:
-        await session.execute(here.where(WebhookEndpoint.failing_since.is_(None)).values(failing_since=world.clock.now()))
+        await tx.execute(here.where(WebhookEndpoint.failing_since.is_(None)).values(failing_since=world.clock.now()))
     if resume_at is not None:
-        await session.execute(here.values(resume_at=resume_at))
+        await tx.execute(here.values(resume_at=resume_at))
     if gone or (failing and claim.row.tries >= rules.SURE):
-        await _disabled(session, world, claim, "gone" if gone else "failing")
+        await _disabled(tx, world, claim, "gone" if gone else "failing")
 
 
-async def _disabled(session: Session, world: World, claim: Claim, reason: str) -> None:
+async def _disabled(tx: Transaction, world: World, claim: Claim, reason: str) -> None:
     now, endpoint_id = world.clock.now(), claim.row.endpoint_id
     long_enough = () if reason == "gone" else (WebhookEndpoint.failing_since <= now - world.settings.webhook_disable_after,)
     over = update(WebhookEndpoint).where(*claim.endpoint, WebhookEndpoint.disabled_at.is_(None), *long_enough)
-    if (await session.execute(over.values(disabled_at=now, disabled_reason=reason))).rowcount:
-        await record(session, world, "webhook.disabled", Actor.system(), ("webhook", endpoint_id), reason=reason)
+    if (await tx.execute(over.values(disabled_at=now, disabled_reason=reason))).rowcount:
+        await record(tx, world, "webhook.disabled", Actor.system(), ("webhook", endpoint_id), reason=reason)
         log.warning("webhook_disabled", reason=reason, webhook=str(endpoint_id))
 
 
-async def _mine(session: Session, claim: Claim, **values: Any) -> bool:
+async def _mine(tx: Transaction, claim: Claim, **values: Any) -> bool:
     """Change the delivery, if the claim still stands: nobody claimed it after, replayed it, or changed where it goes."""
     row = claim.row
     named = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == row.event_id)
     stands = (WebhookDelivery.attempts == row.attempts, WebhookDelivery.claimed_until == row.claimed_until, ordering.PENDING)
     there = exists(select(1).where(*claim.endpoint))
-    return (await session.execute(update(WebhookDelivery).where(*named, *stands, there).values(values))).rowcount == 1
+    return (await tx.execute(update(WebhookDelivery).where(*named, *stands, there).values(values))).rowcount == 1

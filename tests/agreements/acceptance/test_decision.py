@@ -16,14 +16,14 @@ from tests.given import Given, Person
 
 
 async def count(given: Given) -> int:
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(AgreementEvent)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(AgreementEvent)) or 0)
 
 
 async def state(given: Given, person: Person) -> tuple[int, int]:
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         wanted = select(AgreementState.accepted_ordinal, AgreementState.declined_ordinal)
-        row = (await session.execute(wanted.where(AgreementState.user_id == UUID(person.id)))).one()
+        row = (await tx.execute(wanted.where(AgreementState.user_id == UUID(person.id)))).one()
     return row.accepted_ordinal, row.declined_ordinal
 
 
@@ -46,8 +46,8 @@ async def test_accepting(given: Given) -> None:
     assert after["compliant"] is True
     assert after["items"][0]["status"] == "accepted"
     assert after["items"][0]["accepted"] == {"ordinal": 1, "event": told["event"], "at": told["at"]}
-    async with given.world.db.lookup() as session:
-        event = (await session.execute(select(Event.user_id, Event.data).where(Event.type == "agreement.accepted"))).one()
+    async with given.world.db.query() as tx:
+        event = (await tx.execute(select(Event.user_id, Event.data).where(Event.type == "agreement.accepted"))).one()
     assert event.user_id == UUID(person.id)
     assert event.data["receipt"] == told["event"]
 

@@ -30,10 +30,10 @@ async def test_r14_the_format_is_bound_to_the_presentation(given: Given, form: s
     text = shown["text"]
     assert (text["format"], text["body"], text["sha256"]) == (form, frozen[form], source["text"]["sha256"])
     assert text["served_sha256"] == sha256(frozen[form].encode()).hexdigest()
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         columns = (AgreementPresentation.format, AgreementPresentation.served_sha256, AgreementPresentation.locale_requested)
         wanted = select(*columns, AgreementPresentation.fallback).where(AgreementPresentation.id == UUID(shown["id"]))
-        assert (await session.execute(wanted)).one() == (form, text["served_sha256"], "ru-RU", "language")
+        assert (await tx.execute(wanted)).one() == (form, text["served_sha256"], "ru-RU", "language")
     given.expect(await making.decide(given, person, shown))
     claims = await acting.last(given, person)
     assert (claims["format"], claims["served_sha256"], claims["text_sha256"]) == (form, text["served_sha256"], text["sha256"])
@@ -56,8 +56,8 @@ async def test_a_format_that_was_never_frozen_is_refused(given: Given) -> None:
     found = await acting.document(given, (await given.product())["code"])
     made = await making.version(given, found)
     values = {"status": "published", "ordinal": 1, "effective_at": given.clock.now(), "published_at": given.clock.now()}
-    async with given.world.db.write() as session:  # as a release published that kept no HTML
-        await session.execute(update(AgreementVersion).where(AgreementVersion.id == UUID(made["id"])).values(values))
+    async with given.world.db.write() as tx:  # as a release published that kept no HTML
+        await tx.execute(update(AgreementVersion).where(AgreementVersion.id == UUID(made["id"])).values(values))
     person = await given.logged_in()
     for form in ("html", "text"):
         assert code(await acting.try_to_present(given, person, found, format=form)) == (409, "format_not_available")

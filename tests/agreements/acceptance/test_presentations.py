@@ -25,9 +25,9 @@ async def test_what_is_shown(given: Given) -> None:
     assert (shown["ordinal"], shown["statement"]) == (1, making.TEXT["statement"])
     assert (shown["accept_label"], shown["decline_label"]) == (making.TEXT["accept_label"], making.TEXT["decline_label"])
     assert shown["expires_at"] == instant_text(given.clock.now() + timedelta(minutes=30))
-    async with given.world.db.lookup() as session:
-        row = (await session.execute(select(AgreementPresentation.user_id, AgreementPresentation.ui_ref))).one()
-        told = (await session.execute(select(Event.user_id, Event.subject_id).where(Event.type == "agreement.presented"))).one()
+    async with given.world.db.query() as tx:
+        row = (await tx.execute(select(AgreementPresentation.user_id, AgreementPresentation.ui_ref))).one()
+        told = (await tx.execute(select(Event.user_id, Event.subject_id).where(Event.type == "agreement.presented"))).one()
     assert row == (UUID(person.id), "eula-3")
     assert told == (UUID(person.id), UUID(found["id"]))
 

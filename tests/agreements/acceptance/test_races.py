@@ -21,19 +21,19 @@ def told(answers: list[httpx.Response]) -> Counter[str]:
 
 async def chain(given: Given, person: Person) -> list[str]:
     """The words of the chain, which has no gap and no branch."""
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         columns = (AgreementEvent.seq, AgreementEvent.type, AgreementEvent.receipt_sha256, AgreementEvent.prev_sha256)
         wanted = select(*columns).where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq)
-        rows = (await session.execute(wanted)).all()
+        rows = (await tx.execute(wanted)).all()
     assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
     assert [row.prev_sha256 for row in rows] == [None, *(row.receipt_sha256 for row in rows)][: len(rows)]
     return [str(row.type) for row in rows]
 
 
 async def accepted_ordinal(given: Given, person: Person) -> int:
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         wanted = select(AgreementState.accepted_ordinal).where(AgreementState.user_id == UUID(person.id))
-        return int(await session.scalar(wanted) or 0)
+        return int(await tx.scalar(wanted) or 0)
 
 
 async def test_r19_fifty_accepts_of_one_presentation(given: Given) -> None:

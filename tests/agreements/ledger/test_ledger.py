@@ -136,9 +136,9 @@ async def test_a_forged_receipt_is_named(scene: Scene) -> None:
 
 
 async def rows(scene: Scene, *events: UUID) -> list[Told]:
-    async with scene.given.world.db.lookup() as session:
+    async with scene.given.world.db.query() as tx:
         wanted = select(*table(AgreementEvent).columns).where(AgreementEvent.id.in_(events)).order_by(AgreementEvent.seq)
-        return [dict(row._mapping) for row in await session.execute(wanted)]
+        return [dict(row._mapping) for row in await tx.execute(wanted)]
 
 
 async def replace(scene: Scene, seq: int, receipt: str) -> None:

@@ -91,9 +91,9 @@ async def test_the_chain(given: Given) -> None:
     screens = [await making.present(given, person, it) for it in (found, second) for _ in range(6)]
     words = ("accept", "decline")
     await making.together(*(making.decide(given, person, shown, words[place % 2]) for place, shown in enumerate(screens)))
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         wanted = select(AgreementEvent.seq, AgreementEvent.receipt, AgreementEvent.receipt_sha256, AgreementEvent.prev_sha256)
-        rows = (await session.execute(wanted.where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq))).all()
+        rows = (await tx.execute(wanted.where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq))).all()
     assert [row.seq for row in rows] == [*range(1, 9)]
     prev = None
     for row in rows:
@@ -113,8 +113,8 @@ async def test_where_it_came_from_is_only_committed_to(given: Given) -> None:
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     told = given.expect(await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=body, headers=raw))
     claims = await opened(given, told["receipt"]["jws"])
-    async with given.world.db.lookup() as session:
-        row = (await session.execute(select(*AgreementEventContext.__table__.columns))).one()
+    async with given.world.db.query() as tx:
+        row = (await tx.execute(select(*AgreementEventContext.__table__.columns))).one()
     assert row.ip
     assert row.user_agent == "Test/1.0 (tést)"
     assert claims["ctx"] == sha256(row.salt + row.ip.encode() + b"\0" + row.user_agent.encode()).hexdigest()

@@ -90,9 +90,9 @@ async def events(given: Given, person: Person, count: int) -> list[dict[str, Any
 
 async def stored(given: Given) -> tuple[list[Any], dict[UUID, tuple[int, int]]]:
     """(seals in order, where each event is)."""
-    async with given.world.db.lookup() as session:
-        made = (await session.execute(select(*table(AgreementSeal).columns).order_by(AgreementSeal.n))).all()
-        items = (await session.execute(select(*table(AgreementSealItem).columns))).all()
+    async with given.world.db.query() as tx:
+        made = (await tx.execute(select(*table(AgreementSeal).columns).order_by(AgreementSeal.n))).all()
+        items = (await tx.execute(select(*table(AgreementSealItem).columns))).all()
     return list(made), {item.event_id: (item.seal_n, item.leaf) for item in items}
 
 
@@ -221,9 +221,9 @@ async def test_what_commits_late_is_sealed_all_the_same(given: Given, late: int,
     made = await events(given, person, 1)
     event_id = UUID(int=UUID(made[0]["event"]).int - (late << 80))
     assert await seals.seal(given.world) == 1
-    async with given.world.db.write() as session:
-        row = (await session.execute(select(*table(AgreementEvent).columns))).one()._mapping
-        await session.execute(insert(table(AgreementEvent)), {**row, "id": event_id, "seq": 2, "presentation_id": None})
+    async with given.world.db.write() as tx:
+        row = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
+        await tx.execute(insert(table(AgreementEvent)), {**row, "id": event_id, "seq": 2, "presentation_id": None})
     if sweep:
         assert await seals.seal(given.world) == 0
     assert await seals.seal(given.world, sweep=sweep) == 1

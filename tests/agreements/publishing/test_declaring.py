@@ -62,8 +62,8 @@ async def test_changed(given: Given) -> None:
     changed = given.expect(await making.patch(given, path, **wanted))
     assert {**found, **wanted} == changed == await making.read(given, path)
     assert given.expect(await making.patch(given, path, **wanted)) == changed
-    async with given.world.db.lookup() as session:
-        events = (await session.scalars(select(Event.data).where(Event.type == "agreement.changed"))).all()
+    async with given.world.db.query() as tx:
+        events = (await tx.scalars(select(Event.data).where(Event.type == "agreement.changed"))).all()
     assert [it["fields"] for it in events] == [["default_locale", "minors", "name", "required_locales"]]
 
 

@@ -209,8 +209,8 @@ async def test_r6_one_draft_published_by_many(given: Given) -> None:
     made = await making.version(given, found)
     answers = await making.together(*(making.publish(given, made) for _ in range(16)))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 15
-    async with given.world.db.lookup() as session:
-        events = (await session.scalars(select(Event.type).where(Event.type == "agreement.published"))).all()
+    async with given.world.db.query() as tx:
+        events = (await tx.scalars(select(Event.type).where(Event.type == "agreement.published"))).all()
     assert len(events) == 1
 
 
@@ -252,8 +252,8 @@ async def test_r3_the_database_keeps_it_frozen(given: Given, world: World) -> No
     ]
     for statement in frozen:
         with pytest.raises(DBAPIError, match="frozen"):
-            async with world.db.write() as session:
-                await session.execute(statement)
-    async with world.db.write() as session:
-        await session.execute(delete(AgreementText).where(AgreementText.version_id == UUID(draft["id"])))
-        await session.execute(delete(AgreementVersion).where(AgreementVersion.id == UUID(draft["id"])))
+            async with world.db.write() as tx:
+                await tx.execute(statement)
+    async with world.db.write() as tx:
+        await tx.execute(delete(AgreementText).where(AgreementText.version_id == UUID(draft["id"])))
+        await tx.execute(delete(AgreementVersion).where(AgreementVersion.id == UUID(draft["id"])))

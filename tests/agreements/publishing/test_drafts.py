@@ -40,9 +40,9 @@ async def test_a_draft_is_deleted_with_its_texts(given: Given) -> None:
     assert (await delete(given, made)).status_code == 204
     assert code(await delete(given, made)) == (404, "agreement_version_not_found")
     assert [it["id"] for it in (await making.read(given, f"/v1/agreements/{found['id']}"))["versions"]] == [kept["id"]]
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(AgreementText)) == 1
-        events = (await session.scalars(select(Event.data).where(Event.type == "agreement.draft_deleted"))).all()
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(AgreementText)) == 1
+        events = (await tx.scalars(select(Event.data).where(Event.type == "agreement.draft_deleted"))).all()
     assert [it["version"] for it in events] == [made["id"]]
 
 
@@ -88,5 +88,5 @@ async def test_who_may(given: Given) -> None:
         assert code(await given.client.request(method, where, headers=reader, json=body)) == (403, "scope_missing")
         nowhere = where.replace(made["id"], "00000000-0000-0000-0000-000000000007")
         assert code(await given.client.request(method, nowhere, headers=given.root, json=body)) == (404, "agreement_version_not_found")
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(AgreementVersion)) == 1
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(AgreementVersion)) == 1

@@ -20,8 +20,8 @@ async def stored(given: Given, version_id: str) -> dict[str, tuple[str | None, .
     wanted = select(
         AgreementText.locale, AgreementText.html, AgreementText.html_sha256, AgreementText.plain, AgreementText.plain_sha256
     ).where(AgreementText.version_id == UUID(version_id))
-    async with given.world.db.lookup() as session:
-        return {row.locale: tuple(row)[1:] for row in await session.execute(wanted)}
+    async with given.world.db.query() as tx:
+        return {row.locale: tuple(row)[1:] for row in await tx.execute(wanted)}
 
 
 async def test_r2_html_and_plain_text_are_made_at_publish(given: Given) -> None:
@@ -54,8 +54,8 @@ async def test_r2_the_database_keeps_them(given: Given, column: str) -> None:
     other = update(AgreementText).where(AgreementText.version_id == UUID(made["id"])).values({column: "other"})
     for _ in range(2):
         with pytest.raises(DBAPIError, match="frozen"):
-            async with given.world.db.write() as session:
-                await session.execute(other)
+            async with given.world.db.write() as tx:
+                await tx.execute(other)
         given.expect(await making.cancel(given, made))
 
 
@@ -94,8 +94,8 @@ async def test_r5_cancelled(given: Given) -> None:
     given.clock.forward(days=9)
     read = await making.read(given, f"/v1/agreements/{found['id']}")
     assert [(it["id"], it["state"]) for it in read["versions"]] == [(made["id"], "cancelled"), (first["id"], "effective")]
-    async with given.world.db.lookup() as session:
-        events = (await session.scalars(select(Event.data).where(Event.type == "agreement.cancelled"))).all()
+    async with given.world.db.query() as tx:
+        events = (await tx.scalars(select(Event.data).where(Event.type == "agreement.cancelled"))).all()
     assert [it["version"] for it in events] == [made["id"]]
 
 
@@ -126,8 +126,8 @@ async def test_r5_what_somebody_decided_on_stays(given: Given) -> None:
         assert code(await making.cancel(given, coming)) == (409, "agreement_version_decided")
         assert (await making.read(given, f"/v1/agreement-versions/{coming['id']}"))["state"] == "scheduled"
         with pytest.raises(DBAPIError, match="frozen"):
-            async with given.world.db.write() as session:
-                await session.execute(update(AgreementVersion).where(AgreementVersion.id == UUID(coming["id"])).values(status="cancelled"))
+            async with given.world.db.write() as tx:
+                await tx.execute(update(AgreementVersion).where(AgreementVersion.id == UUID(coming["id"])).values(status="cancelled"))
 
 
 async def test_r6_an_ordinal_never_comes_twice(given: Given) -> None:

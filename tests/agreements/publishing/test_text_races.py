@@ -13,15 +13,15 @@ from tests.given import Given
 
 
 async def events(given: Given, type: str) -> int:
-    async with given.world.db.lookup() as session:
-        return await session.scalar(select(func.count()).where(Event.type == type)) or 0
+    async with given.world.db.query() as tx:
+        return await tx.scalar(select(func.count()).where(Event.type == type)) or 0
 
 
 async def unfrozen(given: Given, version_id: str) -> int:
     """Texts of a version that lack a form, or whose forms are not of their source."""
     wanted = select(func.count()).where(AgreementText.version_id == UUID(version_id), AgreementText.html_sha256.is_(None))
-    async with given.world.db.lookup() as session:
-        return await session.scalar(wanted) or 0
+    async with given.world.db.query() as tx:
+        return await tx.scalar(wanted) or 0
 
 
 async def test_r4_two_drafts_scheduled_at_once(given: Given) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType, Kind
-from app.agreements.obligations import Duty, Version, moved
+from app.agreements.obligations import Obligation, Version, moved
 from app.agreements.reporting import coverage
 from app.agreements.reporting.coverage import Marks
 from app.base.durations import instant_text
@@ -95,8 +95,8 @@ async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
     found = await making.in_force(given)
     person, late = await given.logged_in(), await given.logged_in()
     await making.present(given, late, found)  # shown before it was news to anybody
-    async with given.world.db.write() as session:
-        await session.execute(update(AgreementDocument).values(kind=Kind.NOTICE))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(AgreementDocument).values(kind=Kind.NOTICE))
     await making.present(given, person, found)
     told = await covered(given, found)
     assert counted(told) == {"notified": 1, "to_be_shown": 1}
@@ -122,16 +122,16 @@ WORDS = [EventType.ACCEPTED, EventType.DECLINED, EventType.WITHDRAWN, EventType.
 
 async def _put(given: Given, found: Told, person: Person, words: Sequence[tuple[EventType, int]]) -> None:
     """Events behind the service's back: every order of words that a chain could hold, also those that the service would refuse."""
-    async with given.world.db.write() as session:
+    async with given.world.db.write() as tx:
         for seq, (word, ordinal) in enumerate(words, 1):
             version = found["versions_by_ordinal"][ordinal] if "versions_by_ordinal" in found else None
-            text = (await session.execute(_first_text(found, version))).one()
+            text = (await tx.execute(_first_text(found, version))).one()
             values = {
                 "id": given.world.entropy.identifier(), "user_id": UUID(person.id), "seq": seq, "type": word,
                 "document_id": UUID(found["id"]), "version_id": text.version_id, "ordinal": ordinal, "text_id": text.id,
                 "at": given.clock.now(), "actor_type": "user", "amr": "pwd", "receipt": "x", "receipt_sha256": "0" * 64,
             }  # fmt: skip
-            await session.execute(insert(table(AgreementEvent)).values(values))
+            await tx.execute(insert(table(AgreementEvent)).values(values))
 
 
 def _first_text(_found: Told, version: str | None) -> Any:
@@ -166,7 +166,7 @@ def _version(told: Told) -> Version:
 
 
 def _by_rule(found: Told, versions: tuple[Version, ...], chain: Sequence[tuple[EventType, int]], at: datetime) -> str:
-    duty = Duty(UUID(found["id"]), 0, 0, versions)
+    duty = Obligation(UUID(found["id"]), 0, 0, versions)
     for word, ordinal in chain:
         duty = moved(duty, word, ordinal)
     return duty.status(at)

@@ -46,8 +46,8 @@ async def rows(given: Given, **params: Any) -> list[dict[str, str]]:
 
 async def many(given: Given, found: Told, person: Person, number: int, **more: Any) -> None:
     """That many events, straight into the table."""
-    async with given.world.db.write() as session:
-        text = (await session.execute(select(AgreementText.id, AgreementText.version_id).limit(1))).one()
+    async with given.world.db.write() as tx:
+        text = (await tx.execute(select(AgreementText.id, AgreementText.version_id).limit(1))).one()
         values = [
             {
                 "id": given.world.entropy.identifier(), "user_id": UUID(person.id), "seq": seq, "type": "declined",
@@ -57,7 +57,7 @@ async def many(given: Given, found: Told, person: Person, number: int, **more: A
             }
             for seq in range(1, number + 1)
         ]  # fmt: skip
-        await session.execute(insert(table(AgreementEvent)), values)
+        await tx.execute(insert(table(AgreementEvent)), values)
 
 
 async def test_one_event_in_every_form(given: Given) -> None:
@@ -235,9 +235,9 @@ async def test_refused_before_the_first_byte(given: Given) -> None:
 
 
 async def exported(given: Given) -> list[Any]:
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         wanted = select(Event.actor_type, Event.subject_type, Event.subject_id, Event.user_id, Event.data)
-        return list((await session.execute(wanted.where(Event.type == "agreement_events.exported").order_by(Event.id))).all())
+        return list((await tx.execute(wanted.where(Event.type == "agreement_events.exported").order_by(Event.id))).all())
 
 
 async def test_who_took_what_is_recorded(given: Given) -> None:

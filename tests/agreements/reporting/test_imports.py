@@ -39,8 +39,8 @@ async def of_yesterday(given: Given, *locales: str) -> Told:
 
 
 async def count(given: Given, model: Any = AgreementEvent) -> int:
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(model)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(model)) or 0)
 
 
 async def test_an_import_counts_and_shows(given: Given) -> None:
@@ -58,9 +58,9 @@ async def test_an_import_counts_and_shows(given: Given) -> None:
     assert [(it["type"], it["grade"], it["actor_type"], it["amr"]) for it in listed] == [("imported", "C", "operator", None)]
     claimed = {"accepted_at": one["accepted_at"], "external_ref": one["external_ref"], "source": one["source"]}
     assert listed[0]["imported"] == claimed
-    async with given.world.db.lookup() as session:
-        event = (await session.execute(select(AgreementEvent.id, AgreementEvent.receipt, AgreementEvent.actor_id))).one()
-        noted = (await session.execute(select(Event.user_id, Event.actor_id).where(Event.type == "agreement.imported"))).one()
+    async with given.world.db.query() as tx:
+        event = (await tx.execute(select(AgreementEvent.id, AgreementEvent.receipt, AgreementEvent.actor_id))).one()
+        noted = (await tx.execute(select(Event.user_id, Event.actor_id).where(Event.type == "agreement.imported"))).one()
     assert str(event.id) == result["event"]
     claims = claims_of(event.receipt)
     assert (claims["event"], claims["claims"], claims["seq"], claims["prev"]) == ("imported", claimed, 1, None)
@@ -148,10 +148,10 @@ async def test_r22_no_import_undoes_a_withdrawal(given: Given) -> None:
     found = await of_yesterday(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
-    async with given.world.db.write() as session:  # as the service would record it, without a receipt worth its name
-        accepted = (await session.execute(select(*table(AgreementEvent).columns))).one()._mapping
+    async with given.world.db.write() as tx:  # as the service would record it, without a receipt worth its name
+        accepted = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
         more = {"id": given.world.entropy.identifier(), "seq": 99, "type": "withdrawn", "presentation_id": None}
-        await session.execute(insert(table(AgreementEvent)).values({**accepted, **more, "at": given.clock.now()}))
+        await tx.execute(insert(table(AgreementEvent)).values({**accepted, **more, "at": given.clock.now()}))
     given.clock.forward(hours=2)
     left = given.clock.now() - timedelta(hours=2)
     [told] = (await brought(given, found, item(given, person, accepted_at=instant_text(left))))["data"]
@@ -179,9 +179,9 @@ async def test_a_chain_goes_on_through_imports(given: Given) -> None:
     told = await brought(given, found, *(item(given, person, external_ref=f"r-{number}") for number in range(3)))
     assert told["created"] == 3
     given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         columns = (AgreementEvent.seq, AgreementEvent.prev_sha256, AgreementEvent.receipt_sha256)
-        chain = (await session.execute(select(*columns).order_by(AgreementEvent.seq))).all()
+        chain = (await tx.execute(select(*columns).order_by(AgreementEvent.seq))).all()
     assert [row.seq for row in chain] == [1, 2, 3, 4, 5]
     assert [row.prev_sha256 for row in chain[1:]] == [row.receipt_sha256 for row in chain[:-1]]
 

@@ -7,33 +7,33 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.db.database import Database, Session
+from app.db.database import Database, Transaction
 from tests.given import Given
 
 TABLES = ("agreement_events", "agreement_texts", "agreement_versions", "agreement_seals", "agreement_seal_items")
 
 
 @asynccontextmanager
-async def behind(given: Given) -> AsyncIterator[Session]:
+async def behind(given: Given) -> AsyncIterator[Transaction]:
     """A write with neither triggers nor foreign keys, for this transaction alone."""
     async with _open(given.world.db) as session:
         yield session
 
 
 @asynccontextmanager
-async def _open(database: Database) -> AsyncIterator[Session]:
+async def _open(database: Database) -> AsyncIterator[Transaction]:
     if database.url.startswith("sqlite"):
-        async with database.writer.connect() as session:
-            await session.exec_driver_sql("PRAGMA foreign_keys=OFF")
-            names = await session.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        async with database.writer.connect() as tx:
+            await tx.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            names = await tx.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
             for (name,) in names.all():
-                await session.exec_driver_sql(f"DROP TRIGGER {name}")
-            yield session
-            await session.exec_driver_sql("PRAGMA foreign_keys=ON")
+                await tx.exec_driver_sql(f"DROP TRIGGER {name}")
+            yield tx
+            await tx.exec_driver_sql("PRAGMA foreign_keys=ON")
     else:
-        async with database.writer.begin() as session:
-            await session.exec_driver_sql("SET LOCAL session_replication_role = replica")
-            yield session
+        async with database.writer.begin() as tx:
+            await tx.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            yield tx
 
 
 async def execute(given: Given, statement: str, **values: Any) -> None:

@@ -69,8 +69,8 @@ async def test_the_bundle_is_complete(given: Given, person: Person) -> None:
     assert {it["locale"] for it in told["texts"]} == {"en", "nb"}
     assert [it["ordinal"] for it in told["versions"]] == [1]
     assert (len(told["seals"]), told["legal_hold"], told["user"]) == (2, False, person.id)
-    async with given.world.db.lookup() as session:
-        event = (await session.execute(select(Event).where(Event.type == "evidence.read"))).one()
+    async with given.world.db.query() as tx:
+        event = (await tx.execute(select(Event).where(Event.type == "evidence.read"))).one()
     assert (event.user_id, event.actor_type, event.data) == (UUID(person.id), "operator", {"receipts": 3})
 
 
@@ -178,8 +178,8 @@ def test_a_name_twice_is_refused(tmp_path: Path) -> None:
 
 
 async def _contexts(given: Given) -> int:
-    async with given.world.db.lookup() as session:
-        return int(await session.scalar(select(func.count()).select_from(AgreementEventContext)) or 0)
+    async with given.world.db.query() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(AgreementEventContext)) or 0)
 
 
 async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Person) -> None:
@@ -208,8 +208,8 @@ async def test_p4_who_is_shown_where_an_act_came_from_leaves_a_trace(given: Give
     assert given.expect(await given.client.get(path, headers=given.root))["context"] is not None
     given.expect(await given.client.delete(f"/v1/users/{person.id}/evidence/context", headers=given.root))
     assert given.expect(await given.client.get(path, headers=given.root))["context"] is None
-    async with given.world.db.lookup() as session:
-        event = (await session.execute(select(Event).where(Event.type == "evidence.context_read"))).one()
+    async with given.world.db.query() as tx:
+        event = (await tx.execute(select(Event).where(Event.type == "evidence.context_read"))).one()
     assert (str(event.user_id), event.actor_type, event.data) == (person.id, "operator", {"event": told["event"]})
 
 
@@ -226,8 +226,8 @@ async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> No
         released = await given.client.delete(f"{path}/legal-hold", headers=given.root)
         assert given.expect(released) == {"user": person.id, "legal_hold": False}
     assert given.expect(await given.client.delete(f"{path}/context", headers=given.root)) == {"erased": 2}
-    async with given.world.db.lookup() as session:
-        told = (await session.scalars(select(Event.type).where(Event.type.startswith("evidence.")).order_by(Event.id))).all()
+    async with given.world.db.query() as tx:
+        told = (await tx.scalars(select(Event.type).where(Event.type.startswith("evidence.")).order_by(Event.id))).all()
     assert list(told) == ["evidence.held", "evidence.read", "evidence.released", "evidence.context_erased"]
 
 

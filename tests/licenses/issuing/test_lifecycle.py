@@ -11,8 +11,8 @@ from tests.web.test_problems import problem
 
 
 async def events(given: Given, license_: dict[str, Any]) -> list[str]:
-    async with given.world.db.lookup() as session:
-        told = await session.scalars(select(Event.type).where(Event.subject_type == "license").order_by(Event.id))
+    async with given.world.db.query() as tx:
+        told = await tx.scalars(select(Event.type).where(Event.subject_type == "license").order_by(Event.id))
         return [kind for kind in told.all() if kind != "license.issued"]
 
 

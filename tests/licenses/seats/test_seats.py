@@ -153,13 +153,13 @@ async def test_r53_unknown_malformed_and_foreign_keys_are_one_answer(given: Give
 
 async def test_r13_r37_r42_a_check_writes_nothing(given: Given) -> None:
     license_ = await given.seats(1)
-    async with given.world.db.lookup() as session:
-        before = await session.scalar(select(func.count()).select_from(Event))
+    async with given.world.db.query() as tx:
+        before = await tx.scalar(select(func.count()).select_from(Event))
     for _ in range(3):
         await given.post("/v1/licenses/validate", {**body(license_), "product": license_["product"]}, {})
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(Event)) == before
-        assert await session.scalar(select(func.count()).select_from(Activation)) == 0
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(Event)) == before
+        assert await tx.scalar(select(func.count()).select_from(Activation)) == 0
 
 
 async def test_r48_a_nonce_comes_back(given: Given) -> None:

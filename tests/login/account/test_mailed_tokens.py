@@ -60,8 +60,8 @@ async def test_r59_what_a_session_asked_for_is_spent_with_it(given: Given, postb
     await ask(given, "/v1/password/forgot", {"identifier": person.email})
     await moving(given, postbox, person)
     await ask(given, "/v1/logout", {}, person.auth)
-    async with given.world.db.lookup() as session:
-        left = await session.scalars(select(OneTimeToken.purpose).where(OneTimeToken.used_at.is_(None)))
+    async with given.world.db.query() as tx:
+        left = await tx.scalars(select(OneTimeToken.purpose).where(OneTimeToken.used_at.is_(None)))
     assert left.all() == ["reset_password"]
 
 

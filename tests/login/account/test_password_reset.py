@@ -163,8 +163,8 @@ async def test_r50_the_same_rows_are_written_for_nobody(given: Given, postbox: P
     person = await given.person()
     for name in (person.email, "nobody@example.com"):
         await ask(given, "/v1/password/forgot", {"identifier": name})
-    async with given.world.db.lookup() as session:
-        tokens = (await session.execute(select(OneTimeToken.user_id, OneTimeToken.payload_sealed).order_by(OneTimeToken.id))).all()
+    async with given.world.db.query() as tx:
+        tokens = (await tx.execute(select(OneTimeToken.user_id, OneTimeToken.payload_sealed).order_by(OneTimeToken.id))).all()
     assert [str(row.user_id) if row.user_id else None for row in tokens] == [person.id, None]
     assert all(row.payload_sealed for row in tokens)
 
@@ -173,8 +173,8 @@ async def test_what_a_token_proves_is_told_among_the_events_without_it(given: Gi
     person = await given.person()
     token = await forgotten(given, postbox, person)
     await reset(given, token)
-    async with given.world.db.lookup() as session:
-        events = (await session.execute(select(Event.type, Event.data, Event.actor_type).order_by(Event.id))).all()
+    async with given.world.db.query() as tx:
+        events = (await tx.execute(select(Event.type, Event.data, Event.actor_type).order_by(Event.id))).all()
     assert ("password.reset", "user") in {(row.type, row.actor_type) for row in events}
     assert token not in str(events)
     assert person.email not in str(events)
@@ -183,10 +183,10 @@ async def test_what_a_token_proves_is_told_among_the_events_without_it(given: Gi
 async def test_a_locked_account_is_offered_a_new_password(given: Given, postbox: Postbox) -> None:
     """The letter that the lock will send (R40); its token is a token for a new password."""
     person, world = await given.person(), given.world
-    async with world.db.lookup() as session:
-        row = await lookup.find(session, person.email)
-    async with world.db.write() as session:
-        await password_reset.offer(session, world, row, Template.ACCOUNT_LOCKED)
+    async with world.db.query() as tx:
+        row = await lookup.find(tx, person.email)
+    async with world.db.write() as tx:
+        await password_reset.offer(tx, world, row, Template.ACCOUNT_LOCKED)
     came = await postbox.letter(world)
     assert came.message["Subject"] == "Login by password is held back at Licentia"
     assert (await reset(given, came.token)).status_code == 204
@@ -198,8 +198,8 @@ async def test_old_tokens_are_forgotten(given: Given, postbox: Postbox) -> None:
     given.clock.forward(days=8)
     await forgotten(given, postbox, person)
     assert await data_lifecycle.one_time_tokens(given.world) == 1
-    async with given.world.db.lookup() as session:
-        assert len((await session.execute(select(OneTimeToken.id))).all()) == 1
+    async with given.world.db.query() as tx:
+        assert len((await tx.execute(select(OneTimeToken.id))).all()) == 1
 
 
 async def test_r67_who_lost_the_authenticator_resets_by_a_recovery_code(given: Given, postbox: Postbox) -> None:
@@ -211,8 +211,8 @@ async def test_r67_who_lost_the_authenticator_resets_by_a_recovery_code(given: G
     begun = await given.begin(Person(person.id, person.email, NEW))
     problem(await ask(given, "/v1/login/recovery-code", {"code": person.recovery[0]}, begun), 401, "code_refused")
     assert given.expect(await ask(given, "/v1/login/recovery-code", {"code": person.recovery[1]}, begun))["session"]["acr"] == "aal2"
-    async with given.world.db.lookup() as session:
-        noted = (await session.scalars(select(Event.data).where(Event.type == "login.failed"))).all()
+    async with given.world.db.query() as tx:
+        noted = (await tx.scalars(select(Event.data).where(Event.type == "login.failed"))).all()
     assert [(it["factor"], it["reason"]) for it in noted] == [("rc", "wrong"), ("rc", "wrong")]
 
 
@@ -229,8 +229,6 @@ async def test_r44_the_owner_of_a_locked_password_is_told_and_let_in_by_mail(giv
     assert letter.to == [person.email]
     assert (await reset(given, letter.token)).status_code == 204
     assert await can_log_in(given, person.email, NEW)
-    async with given.world.db.lookup() as session:
-        told = (
-            await session.scalars(select(Message.user_id).where(Message.template == Template.ACCOUNT_LOCKED).order_by(Message.id))
-        ).all()
+    async with given.world.db.query() as tx:
+        told = (await tx.scalars(select(Message.user_id).where(Message.template == Template.ACCOUNT_LOCKED).order_by(Message.id))).all()
     assert told == [None, UUID(person.id)]  # to nobody a letter that never leaves

@@ -24,8 +24,8 @@ from tests.web.test_problems import problem
 
 async def events(given: Given) -> list[tuple[str, str, UUID | None]]:
     """(type, actor, whose history) of what happened to devices."""
-    async with given.world.db.lookup() as session:
-        rows = await session.execute(select(Event).where(Event.type.startswith("device.")).order_by(Event.id))
+    async with given.world.db.query() as tx:
+        rows = await tx.execute(select(Event).where(Event.type.startswith("device.")).order_by(Event.id))
         return [(row.type.removeprefix("device.authorization_"), row.actor_type, row.user_id) for row in rows]
 
 
@@ -213,8 +213,8 @@ async def test_r28_a_recovery_code_lets_no_device_in(given: Given) -> None:
 async def test_r78_an_unproven_address_lets_no_device_in(given: Given) -> None:
     person, tv = await given.logged_in(), await Television.on(given)
     given.expect(await tv.opened(person))
-    async with given.world.db.write() as session:
-        await session.execute(update(User).where(User.id == UUID(person.id)).values(email_verified_at=None))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(User).where(User.id == UUID(person.id)).values(email_verified_at=None))
     problem(await tv.decided(person), 403, "email_not_verified")
 
 
@@ -227,8 +227,8 @@ async def test_r56_the_level_decays_from_when_it_was_proven(given: Given) -> Non
     tv = await (await Television.on(given)).approved(person)
     told = given.expect(await tv.polled())
     assert told["session"]["acr"] == "aal2"
-    async with given.world.db.lookup() as session:
-        row = (await session.execute(select(SessionRow).where(SessionRow.id == UUID(told["session"]["id"])))).one()
+    async with given.world.db.query() as tx:
+        row = (await tx.execute(select(SessionRow).where(SessionRow.id == UUID(told["session"]["id"])))).one()
     assert (row.password_at, row.second_factor_at, row.expires_at) == (shown, shown, shown + given.world.settings.session_lifetime)
     given.clock.forward(minutes=1)
     auth = {"Authorization": f"Bearer {told['access_token']}"}
@@ -361,8 +361,8 @@ async def test_an_address_cannot_fill_the_table(given: Given, app: FastAPI) -> N
     problem(await given.client.post("/v1/device/code", json={}), 429, "too_many_attempts")
     async with at(app, "198.51.100.7") as elsewhere:
         await Television.on(given, elsewhere)
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(DeviceCode)) == 31
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(DeviceCode)) == 31
     given.clock.forward(minutes=10)
     await Television.on(given)
 

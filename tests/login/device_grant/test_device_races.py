@@ -14,8 +14,8 @@ MANY = 16
 
 
 async def stored(given: Given, **values: Any) -> None:
-    async with given.world.db.write() as session:
-        await session.execute(update(DeviceCode).values(values))
+    async with given.world.db.write() as tx:
+        await tx.execute(update(DeviceCode).values(values))
 
 
 async def test_r66_one_approval_opens_one_session(given: Given) -> None:

@@ -75,9 +75,9 @@ BUILT: dict[str, tuple[Json, Json]] = {
 
 async def refused(given: Given, credential: Json, auth: dict[str, str] | None = None) -> None:
     problem(await given.client.post(LOGIN, json={"credential": credential}, headers=auth or {}), 401, "passkey_refused")
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         failures = select(Event.data).where(Event.type == "login.failed")
-        noted = list(await session.scalars(failures))
+        noted = list(await tx.scalars(failures))
     assert {it["factor"] for it in noted} <= {"passkey", "hwk"}
     assert noted
 
@@ -211,8 +211,8 @@ async def test_r32_the_counter_is_kept_and_judged_as_a_second_factor_too(given: 
     handle = await given.begin(person)
     await refused(given, person.authenticator.get(await options(given, handle)), handle)
     assert (await listed(given, await given.logged_in()))[0]["state"] == "active"
-    async with given.world.db.lookup() as session:
-        kinds = list(await session.scalars(select(Event.type).where(Event.type == "factor.suspected")))
+    async with given.world.db.query() as tx:
+        kinds = list(await tx.scalars(select(Event.type).where(Event.type == "factor.suspected")))
     assert kinds == ["factor.suspected"]
 
 

@@ -65,9 +65,9 @@ async def imported(given: Given, hashed: str) -> Person:
 
 
 async def stored(given: Given, person: Person) -> str:
-    async with given.world.db.lookup() as session:
+    async with given.world.db.query() as tx:
         wanted = select(Factor.hash).where(Factor.kind == "password", Factor.state == "active")
-        return str(await session.scalar(wanted.order_by(Factor.created_at.desc())))
+        return str(await tx.scalar(wanted.order_by(Factor.created_at.desc())))
 
 
 def test_r3_the_list_has_three_thousand_of_each_allowed_length() -> None:

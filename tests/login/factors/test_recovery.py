@@ -37,8 +37,8 @@ async def test_r24_ten_codes_come_with_the_first_authenticator_and_not_with_the_
 
 async def test_r25_each_code_is_hashed_with_a_salt_of_its_own(given: Given) -> None:
     person = await given.with_totp()
-    async with given.world.db.lookup() as session:
-        hashes = list(await session.scalars(select(Factor.hash).where(Factor.kind == "recovery")))
+    async with given.world.db.query() as tx:
+        hashes = list(await tx.scalars(select(Factor.hash).where(Factor.kind == "recovery")))
     assert len({str(text).split("$")[4] for text in hashes}) == 10
     assert all(str(text).startswith("$argon2id$") for text in hashes)
     assert not any(code.replace("-", "") in str(hashes) for code in person.recovery)

@@ -100,8 +100,8 @@ async def test_r78_no_factor_on_an_unverified_address(given: Given) -> None:
 
 async def test_r23_the_secret_is_sealed(given: Given) -> None:
     person = await given.with_totp()
-    async with given.world.db.lookup() as session:
-        stored = await session.scalar(select(Factor.secret_sealed).where(Factor.kind == "totp"))
+    async with given.world.db.query() as tx:
+        stored = await tx.scalar(select(Factor.secret_sealed).where(Factor.kind == "totp"))
     assert person.secret is not None
     assert person.secret not in str(stored)
     assert str(stored).startswith("t1:")

@@ -40,8 +40,8 @@ async def test_r54_the_token_is_stored_as_a_digest(given: Given) -> None:
     person = await given.logged_in()
     assert person.refresh is not None
     assert person.refresh.startswith("rt_")
-    async with given.world.db.lookup() as session:
-        stored = await session.scalar(select(RefreshToken.token_hash))
+    async with given.world.db.query() as tx:
+        stored = await tx.scalar(select(RefreshToken.token_hash))
     assert person.refresh.encode() not in bytes(stored or b"")
 
 
@@ -71,8 +71,8 @@ async def test_r57_a_used_token_that_comes_back_ends_the_family(given: Given) ->
         problem(await exchange(given, parent), 401, "token_invalid")
         problem(await exchange(given, child["refresh_token"]), 401, "token_invalid")
         assert await me(given, person) == 401
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(Event).where(Event.type == "session.token_reused")) == 2
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(Event).where(Event.type == "session.token_reused")) == 2
 
 
 async def test_r57_the_punishment_stands_under_an_idempotency_key(given: Given) -> None:

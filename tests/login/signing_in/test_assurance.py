@@ -34,17 +34,17 @@ async def caller(given: Given, person: Person) -> Subject:
     return await sessions.subject(given.world, EndUser(UUID(person.id), UUID(session_id)))
 
 
-async def new_password(world: World, who: Subject, _given: Given, _person: Person) -> None:
-    await passwords.change(world, HERE, who, PASSWORD, NEW)
+async def new_password(world: World, subject: Subject, _given: Given, _person: Person) -> None:
+    await passwords.change(world, HERE, subject, PASSWORD, NEW)
 
 
-async def new_paper(world: World, who: Subject, _given: Given, _person: Person) -> object:
-    return await factors.renew_paper(world, who)
+async def new_paper(world: World, subject: Subject, _given: Given, _person: Person) -> object:
+    return await factors.renew_paper(world, subject)
 
 
-async def one_less(world: World, who: Subject, given: Given, person: Person) -> None:
+async def one_less(world: World, subject: Subject, given: Given, person: Person) -> None:
     listed = given.expect(await given.client.get(f"/v1/users/{person.id}/factors", headers=given.root))["data"]
-    await factors.remove(world, who, UUID(next(row["id"] for row in listed if row["kind"] == "totp")))
+    await factors.remove(world, subject, UUID(next(row["id"] for row in listed if row["kind"] == "totp")))
 
 
 @pytest.mark.parametrize("end", ["session", "suspension"])

@@ -154,6 +154,6 @@ async def test_logins_that_were_never_finished_are_forgotten(given: Given) -> No
     given.clock.forward(minutes=11)
     await given.begin(person)
     assert await data_lifecycle.logins(given.world) == 1
-    async with given.world.db.lookup() as session:
-        assert await session.scalar(select(func.count()).select_from(Login)) == 1
+    async with given.world.db.query() as tx:
+        assert await tx.scalar(select(func.count()).select_from(Login)) == 1
     problem(await given.client.get("/v1/login", headers=old), 401, "login_over")

@@ -191,8 +191,8 @@ async def test_r54_r70_the_code_is_stored_and_told_nowhere(given: Given, postbox
     assert code not in stored
     assert code.replace("-", "") not in stored
     await use(given, person.email, code)
-    async with given.world.db.lookup() as session:
-        types = set((await session.scalars(select(Event.type))).all())
+    async with given.world.db.query() as tx:
+        types = set((await tx.scalars(select(Event.type))).all())
     assert {"login_code.mailed", "login_code.used"} <= types
 
 

@@ -22,8 +22,8 @@ from tests.webhooks.delivery.receiver import Received, Receiver, status
 
 async def happened(hooks: Hooks, type_: str, subject: int = 1) -> str:
     """An event of some subject."""
-    async with hooks.world.db.write() as session:
-        return str(await record(session, hooks.world, type_, Actor.system(), ("license", UUID(int=subject)), note="ø"))
+    async with hooks.world.db.write() as tx:
+        return str(await record(tx, hooks.world, type_, Actor.system(), ("license", UUID(int=subject)), note="ø"))
 
 
 async def test_what_is_told_is_what_the_audit_list_shows(hooks: Hooks, receiver: Receiver) -> None:
@@ -66,9 +66,9 @@ async def test_an_endpoint_gets_the_types_it_chose(hooks: Hooks, receiver: Recei
 
 async def test_what_is_rolled_back_is_never_told(hooks: Hooks, receiver: Receiver) -> None:
     await hooks.made("license.*")
-    async with hooks.world.db.write() as session:
-        await record(session, hooks.world, "license.issued", Actor.system(), ("license", UUID(int=1)))
-        await session.rollback()
+    async with hooks.world.db.write() as tx:
+        await record(tx, hooks.world, "license.issued", Actor.system(), ("license", UUID(int=1)))
+        await tx.rollback()
     await happened(hooks, "license.revoked")
     await hooks.told()
     assert receiver.types == ["license.revoked"]
@@ -81,8 +81,8 @@ async def test_an_event_that_commits_late_is_not_missed(hooks: Hooks, receiver: 
     recorded, late = asyncio.Event(), asyncio.Event()
 
     async def slow() -> None:
-        async with hooks.world.db.write() as session:
-            await record(session, hooks.world, "license.issued", Actor.system(), ("license", UUID(int=1)))
+        async with hooks.world.db.write() as tx:
+            await record(tx, hooks.world, "license.issued", Actor.system(), ("license", UUID(int=1)))
             recorded.set()
             await late.wait()
 
@@ -270,8 +270,8 @@ async def test_one_that_hangs_holds_up_nobody_else(hooks: Hooks, receiver: Recei
 async def test_a_secret_that_does_not_open_is_an_error_and_no_end(hooks: Hooks, receiver: Receiver) -> None:
     hook = await hooks.made("license.*")
     await happened(hooks, "license.issued")
-    async with hooks.world.db.write() as session:
-        await session.execute(update(WebhookEndpoint).values(secret_sealed="t1:AAAA"))
+    async with hooks.world.db.write() as tx:
+        await tx.execute(update(WebhookEndpoint).values(secret_sealed="t1:AAAA"))
     assert await hooks.told() == 1
     assert [each["last_error"] for each in await hooks.listed(hook)] == ["not_sent"]
     assert receiver.received == []
@@ -288,6 +288,6 @@ async def test_settled_deliveries_are_forgotten_and_events_stay(hooks: Hooks, re
     assert (await housekeeping.tidy(hooks.world))["webhook_deliveries"] == 2
     assert "webhook_deliveries" not in await housekeeping.tidy(hooks.world)
     assert [each["type"] for each in [*await hooks.listed(hook), *await hooks.listed(left)]] == ["license.revoked"]
-    async with hooks.world.db.lookup() as session:
-        assert (await session.scalar(select(Event.id).where(Event.type == "license.issued"))) is not None
-        assert (await session.scalar(select(WebhookDelivery.endpoint_id).where(WebhookDelivery.endpoint_id == UUID(left["id"])))) is None
+    async with hooks.world.db.query() as tx:
+        assert (await tx.scalar(select(Event.id).where(Event.type == "license.issued"))) is not None
+        assert (await tx.scalar(select(WebhookDelivery.endpoint_id).where(WebhookDelivery.endpoint_id == UUID(left["id"])))) is None
