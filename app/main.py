@@ -11,9 +11,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 import app.access.routes
+import app.agreements.acceptance.routes
+import app.agreements.ledger.receipt_routes
 import app.agreements.publishing.routes
+import app.agreements.reporting.routes
+import app.agreements.verification.routes
 import app.api_keys.guard
 import app.api_keys.routes
+import app.audit.routes
 import app.catalog.routes
 import app.licenses.issuing.lifecycle_routes
 import app.licenses.issuing.routes
@@ -23,7 +28,10 @@ import app.licenses.use.me_routes
 import app.licenses.use.routes
 import app.login.account.routes
 import app.login.device_grant.routes
+import app.login.me_routes
+import app.login.operator_routes
 import app.login.sessions.guard
+import app.login.signing_in.passkey_routes
 import app.login.signing_in.routes
 import app.privacy.routes
 import app.signing_keys.problems
@@ -56,14 +64,22 @@ ROUTERS = (
     app.licenses.issuing.lifecycle_routes.router,
     app.licenses.use.me_routes.router,
     app.login.signing_in.routes.router,
+    app.login.me_routes.router,
+    app.login.signing_in.passkey_routes.router,
+    app.login.operator_routes.router,
     app.login.account.routes.router,
     app.login.device_grant.routes.router,
     app.agreements.publishing.routes.router,
+    app.agreements.acceptance.routes.router,
+    app.agreements.reporting.routes.router,
+    app.agreements.ledger.receipt_routes.router,
+    app.agreements.verification.routes.router,
     app.catalog.routes.router,
     app.users.routes.router,
     app.privacy.routes.router,
     app.api_keys.routes.router,
     app.webhooks.routes.router,
+    app.audit.routes.router,
     app.signing_keys.routes.router,
     health.router,
     metrics.router,

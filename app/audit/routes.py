@@ -6,17 +6,16 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from app.audit import service as audit
+from app.audit.problems import EventNotFound
 from app.audit.schemas import AuditEventOut, EventTypeOut, EventTypesOut
 from app.audit.service import Filters
 from app.events.kinds import KINDS
 from app.web.callers import Operates, Operator, TheWorld
-from app.web.fields import InstantIn, Page
+from app.web.fields import EventType, InstantIn, Page
 from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
-from app.webhooks.problems import EventNotFound
-from app.webhooks.schemas import EventType
 
 router = new_router("events")
 Reads = Annotated[Operator, Depends(Operates("events:read"))]

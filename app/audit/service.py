@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
+from app.audit.problems import EventNotFound
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.kinds import EVERY
 from app.events.models import Event
 from app.web.paging import PageWindow, page
-from app.webhooks.problems import EventNotFound
 from app.world import World
 
 _events = select(*table(Event).columns)

@@ -19,7 +19,7 @@ from app.cli.console import fail, settings, shaped, show, with_world
 from app.cli.verify import Unsound, verified
 from app.events.service import Actor
 from app.licenses.issuing import service as licenses
-from app.licenses.schemas import LicenseIn, LicenseOut
+from app.licenses.issuing.schemas import LicenseIn, LicenseOut
 from app.licenses.seats import activations
 from app.licenses.seats.schemas import ActivationOut
 from app.login.account import creation as login

@@ -12,7 +12,7 @@ from app.catalog.problems import ProductNotFound
 from app.catalog.schemas import PolicyIn, ProductIn, RequirementName
 from app.events.service import Actor
 from app.licenses.issuing import service as licenses
-from app.licenses.schemas import LicenseIn
+from app.licenses.issuing.schemas import LicenseIn
 from app.licenses.seats import codes
 from app.login.account import creation as login
 from app.login.signing_in.schemas import UserIn

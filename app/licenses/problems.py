@@ -181,3 +181,6 @@ _BY_CODE: dict[str, type[Problem]] = {
 def refusal(reason: Reason) -> Problem:
     """The problem that a command answers with where a check would give this reason."""
     return _BY_CODE[reason.code](reason.detail, reason.facts)
+
+
+LICENSE_REFUSALS = (LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserDisabled, UserNotAssigned)

@@ -8,16 +8,9 @@ from fastapi import Depends
 from app.login.account import creation
 from app.login.factors import passwords
 from app.login.factors import service as factors
-from app.login.me_schemas import (
-    FactorAdded,
-    FactorOut,
-    FactorPatch,
-    Me,
-    PasswordIn,
-    RecoveryCodes,
-    RecoveryCodesLeft,
-    SessionOut,
-)
+from app.login.factors.schemas import FactorAdded, FactorOut, FactorPatch, RecoveryCodes, RecoveryCodesLeft
+from app.login.fields import CodeIn
+from app.login.me_schemas import Me, PasswordIn, SessionOut
 from app.login.problems import (
     CodeRefused,
     EmailNotVerified,
@@ -32,7 +25,7 @@ from app.login.problems import (
 )
 from app.login.sessions import revocation
 from app.login.sessions import service as sessions
-from app.login.signing_in.schemas import CodeIn, EnrolmentOut, TotpIn
+from app.login.signing_in.schemas import EnrolmentOut, TotpIn
 from app.users.problems import AgeBandFixed, UserErased
 from app.users.schemas import MePatch
 from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld

@@ -6,7 +6,8 @@ from uuid import UUID
 from fastapi import Depends
 
 from app.login.factors import service as factors
-from app.login.me_schemas import FactorOut, IntrospectIn, Introspection, SessionOut
+from app.login.factors.schemas import FactorOut
+from app.login.me_schemas import IntrospectIn, Introspection, SessionOut
 from app.login.problems import LoginCodeImpossible
 from app.login.sessions import service as sessions
 from app.login.sessions import tokens

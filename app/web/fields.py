@@ -10,6 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from app.base.durations import Duration, instant_text
+from app.events.kinds import known
 from app.observability.logs import masked
 
 INT_MAX = 2**31 - 1
@@ -209,3 +210,13 @@ class WarningOut(WireModel):
 
     code: str
     detail: str
+
+
+def _known(pattern: str) -> str:
+    if not known(pattern):
+        raise ValueError("is no kind of event, no `noun.*` and not `*`; see GET /v1/event-types")
+    return pattern
+
+
+EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_known)]
+"""A kind of event, all kinds of one noun (`license.*`), or all there are (`*`)."""

@@ -1,12 +1,6 @@
 from app.base.problems import Kind, Problem
 
 
-class EventNotFound(Problem):
-    kind = Kind.NOT_FOUND
-    code = "event_not_found"
-    title = "There is no such event."
-
-
 class WebhookNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "webhook_not_found"

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
-from app.audit import routes
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import Page
 from app.web.paging import PageWindow, window
@@ -106,6 +105,3 @@ async def get_delivery(world: TheWorld, operator: Reads, webhook_id: UUID, deliv
 async def replay_one(world: TheWorld, operator: Writes, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
     """Make one delivery again, whatever became of it; one that waits for its next try has it now."""
     return DeliveryOut.told(await deliveries.again(world, operator.actor, webhook_id, delivery_id))
-
-
-router.include_router(routes.router)

@@ -6,22 +6,13 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
-from app.events.kinds import known
-from app.web.fields import DurationText, Flag, Instant, InstantIn, Line, WireModel, absent, clean
+from app.web.fields import DurationText, EventType, Flag, Instant, InstantIn, Line, WireModel, absent, clean
 from app.webhooks.rules import BEHIND
 
 StateName = Literal["pending", "delivered", "failed"]
 TargetUrl = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(clean)]
 
 
-def _known(pattern: str) -> str:
-    if not known(pattern):
-        raise ValueError("is no kind of event, no `noun.*` and not `*`; see GET /v1/event-types")
-    return pattern
-
-
-EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_known)]
-"""A kind of event, all kinds of one noun (`license.*`), or all there are (`*`)."""
 EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=100)]
 
 

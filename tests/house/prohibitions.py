@@ -97,6 +97,8 @@ BANS: Mapping[str, Ban] = {
     "models": Ban((*HTTP, "app.web", "app.world", "sqlalchemy.orm.relationship"), but=("app.web.models",), also=(other_rooms, links)),
     "rules": Ban((*HTTP, *DATABASE, *WORLD, "app.web"), also=(waits, tables)),
     "problems": Ban((*HTTP, *DATABASE, "app.web", "app.world")),
+    "fields": Ban((*HTTP, *DATABASE, "app.world"), also=(tables,)),
+    "egress": Ban(("fastapi", "starlette", *WIRE)),
     "schemas": Ban((*HTTP, *DATABASE, "app.world"), but=("sqlalchemy.Row",), also=(tables,)),
     "routes": Ban(("sqlalchemy", "app.db"), also=(tables, decides)),
     "guard": Ban(("fastapi", *DATABASE), also=(tables,)),

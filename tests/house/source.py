@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-KITS = ("background", "base", "config", "db", "observability", "security", "server", "web")
+KITS = ("background", "base", "cli", "config", "db", "observability", "security", "server", "web")
 """Packages that are no rooms: their files are named after what they hold."""
 BY_THING = ("routes", "schemas")
 """Duties that may have a file for each thing of a big room: `me_routes.py`."""

@@ -5,7 +5,7 @@ import pytest
 from tests.house.source import KITS, Source, program
 from tests.house.transactions import faults
 
-APART = {"__init__", "models", "rules", "problems", "schemas", "routes", "guard"}
+APART = {"__init__", "models", "rules", "problems", "schemas", "fields", "routes", "guard", "egress"}
 SERVICES = [source for source in program() if source.room and source.room not in KITS and source.kind not in APART]
 
 

@@ -12,19 +12,20 @@ from app.config.settings import Settings
 from app.events.service import Actor
 from app.licenses.claims import Claim
 from app.licenses.issuing import service as licenses
+from app.licenses.issuing.schemas import LicenseIn
 from app.licenses.keys import mint_code, mint_key
-from app.licenses.schemas import LicenseIn
 from app.licenses.seats import activations
 from app.licenses.seats import service as seats
 from app.licenses.seats.schemas import ActivationIn
 from app.licenses.seats.service import DeviceFacts
 from app.login.factors import service as factors
+from app.login.fields import CodeIn
 from app.login.me_schemas import IntrospectIn, PasswordIn
 from app.login.sessions import service as sessions
 from app.login.sessions import tokens
 from app.login.signing_in import service as login
 from app.login.signing_in.pending import LoginChallenge
-from app.login.signing_in.schemas import CodeIn, LoginIn, NewPasswordIn, RefreshIn, UserIn
+from app.login.signing_in.schemas import LoginIn, NewPasswordIn, RefreshIn, UserIn
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, UnfinishedLogin
 from app.world import World

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from app.agreements.acceptance import decisions, overview, presentations, withdrawal
 from app.agreements.acceptance.decisions import Decision
@@ -42,9 +42,10 @@ from app.catalog.problems import ProductNotFound
 from app.web.callers import TheOrigin, TheSubject, TheWorld
 from app.web.fields import Locale, Slug
 from app.web.problems import SubjectTokenRequired
-from app.web.routing import Route, refuses
+from app.web.routing import refuses
+from app.web.routing import router as new_router
 
-router = APIRouter(route_class=Route)  # `routes.py` includes it, and its tag with it
+router = new_router("agreements")
 AcceptLanguage = Annotated[str | None, Header()]
 WORDS: Mapping[str, EventType] = {"accept": EventType.ACCEPTED, "decline": EventType.DECLINED}
 STATUS: Mapping[str, int] = {"created": 201, "replayed": 200, "already_accepted": 200}

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from app.agreements.ledger import receipt_pages, receipts, seals
 from app.agreements.ledger.receipt_schemas import (
@@ -23,9 +23,10 @@ from app.web.fields import Page
 from app.web.negotiation import Accept, best
 from app.web.paging import PageWindow, window
 from app.web.problems import NotAcceptable, ScopeMissing, SubjectTokenRequired
-from app.web.routing import VERDICT, Route, refuses
+from app.web.routing import VERDICT, refuses
+from app.web.routing import router as new_router
 
-router = APIRouter(route_class=Route)  # `routes.py` includes it, and its tag with it
+router = new_router("agreements")
 Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
 Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
 JSON = "application/json"

@@ -5,8 +5,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from app.agreements.acceptance import routes as me_routes
-from app.agreements.ledger import receipt_routes
 from app.agreements.problems import (
     AgreementAlreadyScheduled,
     AgreementChangesMissing,
@@ -42,8 +40,6 @@ from app.agreements.publishing.schemas import (
     VersionOut,
     VersionPatch,
 )
-from app.agreements.reporting import routes as operations_routes
-from app.agreements.verification import routes
 from app.catalog.problems import ProductNotFound
 from app.web import negotiation
 from app.web.callers import Operates, Operator, TheWorld
@@ -207,9 +203,3 @@ async def get_text(world: TheWorld, text_id: UUID, accept: Accept, if_none_match
     headers |= {"Content-Security-Policy": INERT} if form == "text/html" else {}
     known = negotiation.has(if_none_match, etag)
     return Response(status_code=304, headers=headers) if known else Response(text.body, headers=headers, media_type=form)
-
-
-router.include_router(me_routes.router)
-router.include_router(operations_routes.router)
-router.include_router(receipt_routes.router)
-router.include_router(routes.router)

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from app.agreements.ledger import seals
 from app.agreements.problems import LegalHold
@@ -15,9 +15,10 @@ from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import Page
 from app.web.paging import PageWindow, window
 from app.web.problems import ScopeMissing
-from app.web.routing import VERDICT, Route, refuses
+from app.web.routing import VERDICT, refuses
+from app.web.routing import router as new_router
 
-router = APIRouter(route_class=Route)  # `routes.py` includes it, and its tag with it
+router = new_router("agreements")
 Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
 Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
 EVERYTHING = LedgerIn()

@@ -8,6 +8,7 @@ from fastapi import Depends
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
 from app.licenses.issuing import lifecycle
 from app.licenses.issuing.lifecycle import Deed
+from app.licenses.issuing.schemas import LicenseIssued, LicenseOut, PolicyChangeIn, ReasonIn, RenewIn, TransferIn
 from app.licenses.problems import (
     LicenseClockNotStarted,
     LicenseDatesImpossible,
@@ -16,7 +17,6 @@ from app.licenses.problems import (
     LicenseRevoked,
     PolicyOfAnotherProduct,
 )
-from app.licenses.schemas import LicenseIssued, LicenseOut, PolicyChangeIn, ReasonIn, RenewIn, TransferIn
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses

@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Response
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
 from app.licenses import members
 from app.licenses.issuing import lifecycle, search, service
+from app.licenses.issuing.schemas import KeyIn, LicenseIn, LicenseIssued, LicenseOut, LicensePatch, LicensesIssued
 from app.licenses.problems import (
     LicenseClockNotStarted,
     LicenseDatesImpossible,
@@ -17,7 +18,7 @@ from app.licenses.problems import (
     LicenseRevoked,
     UserLimitReached,
 )
-from app.licenses.schemas import KeyIn, LicenseIn, LicenseIssued, LicenseOut, LicensePatch, LicensesIssued, Status
+from app.licenses.schemas import Status
 from app.users.problems import UserErased, UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug

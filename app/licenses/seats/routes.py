@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Query, Response
 
 from app.licenses.problems import (
+    LICENSE_REFUSALS,
     ActivationCodeBound,
     ActivationCodeInvalid,
     ActivationCodeSpent,
@@ -23,7 +24,6 @@ from app.licenses.problems import (
 from app.licenses.seats import activations, codes
 from app.licenses.seats import service as seats
 from app.licenses.seats.schemas import Activated, ActivationIn, ActivationOut, CodeMade, CodeOut, CodesIn, CodesMade, ReleaseIn
-from app.licenses.use.routes import STANDINGS
 from app.web.callers import LiveCaller, MaybeSubject, Operates, Operator, SeatKeeper, TheOrigin, TheWorld, UnfinishedLogin
 from app.web.fields import Line, Page
 from app.web.paging import PageWindow, window
@@ -43,8 +43,9 @@ Wanted = Annotated[PageWindow, Depends(window)]
     responses={
         200: {"model": Activated, "description": "This device already held the seat"},
         **refuses(
-            LoginRequired, LicenseNotFound, ActivationCodeInvalid, *STANDINGS, DeviceRequired, ActivationCodeBound, SubjectTokenRequired,
-            SeatLimitReached, SeatsNotUsed, TrialUsed, UserLimitReached, ActivationCodeSpent, LicenseDatesImpossible, TooManyAttempts,
+            LoginRequired, LicenseNotFound, ActivationCodeInvalid, *LICENSE_REFUSALS, DeviceRequired, ActivationCodeBound,
+            SubjectTokenRequired, SeatLimitReached, SeatsNotUsed, TrialUsed, UserLimitReached,
+            ActivationCodeSpent, LicenseDatesImpossible, TooManyAttempts,
         ),
     },
 )  # fmt: skip
@@ -57,7 +58,7 @@ async def activate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
     return Activated.of(held, world.clock.now())
 
 
-@router.post("/v1/activations/{activation_id}/heartbeat", responses=refuses(*STANDINGS, ActivationNotFound, SeatLimitReached))
+@router.post("/v1/activations/{activation_id}/heartbeat", responses=refuses(*LICENSE_REFUSALS, ActivationNotFound, SeatLimitReached))
 async def heartbeat(world: TheWorld, by: SeatKeeper, activation_id: UUID) -> Activated:
     """Renew the lease, by the seat's token or as its user. If the lease ran out, the seat is taken again if one is free."""
     return Activated.of(await seats.heartbeat(world, by, activation_id), world.clock.now())

@@ -5,19 +5,14 @@ from fastapi import Response
 from app.licenses import usage
 from app.licenses.issuing import service
 from app.licenses.problems import (
+    LICENSE_REFUSALS,
     DeviceRequired,
     LeaseExpired,
-    LicenseExpired,
     LicenseNotFound,
-    LicenseNotStarted,
-    LicenseRevoked,
-    LicenseSuspended,
     LoginRequired,
     MeterNotFound,
     NotActivated,
     UsageLimitReached,
-    UserDisabled,
-    UserNotAssigned,
 )
 from app.licenses.rules import Asked
 from app.licenses.schemas import Usage
@@ -29,8 +24,7 @@ from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-STANDINGS = (LicenseRevoked, LicenseSuspended, LicenseNotStarted, LicenseExpired, UserDisabled, UserNotAssigned)
-COMMON = (LicenseNotFound, *STANDINGS, LeaseExpired, LoginRequired, SubjectTokenRequired, TooManyAttempts)
+USE_REFUSALS = (LicenseNotFound, *LICENSE_REFUSALS, LeaseExpired, LoginRequired, SubjectTokenRequired, TooManyAttempts)
 
 
 class Jws(Response):
@@ -47,7 +41,7 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
     return Validated.of(found, verdict, world.clock.now(), body.nonce)
 
 
-@router.post("/v1/usage", responses=refuses(*COMMON, NotActivated, MeterNotFound, UsageLimitReached))
+@router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, MeterNotFound, UsageLimitReached))
 async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: UsageIn) -> Usage:
     """Count usage, all of it or nothing. Send an `Idempotency-Key`, and a retry counts once."""
     claim = body.claim(device_or_nobody(caller))
@@ -60,7 +54,7 @@ async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body:
     response_class=Jws,
     responses={
         201: {"description": "A compact JWS (`typ: offline-license+jwt`)"},
-        **refuses(*COMMON, DeviceRequired, NotActivated),
+        **refuses(*USE_REFUSALS, DeviceRequired, NotActivated),
     },
 )  # fmt: skip
 async def issue_offline_file(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: OfflineIn) -> Response:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.login.account.password_reset import SecondProof
-from app.login.signing_in.schemas import Code, Password
+from app.login.fields import Code, Password
 from app.web.fields import Email, Locale, Name, Secret, WireModel
 
 MailedToken = Annotated[Secret, Field(max_length=256)]

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from app.login.device_grant.service import Begun
+from app.login.fields import LoginDeviceIn
 from app.login.rules import Wanted
-from app.login.signing_in.schemas import DeviceIn
 from app.web.fields import Instant, Secret, Slug, WireModel
 
 UserCode = Annotated[Secret, Field(max_length=32)]
@@ -17,7 +17,7 @@ class DeviceCodeIn(WireModel):
     """`product`: what the application is; `device`: what the user will recognise when asked."""
 
     product: Slug | None = None
-    device: DeviceIn | None = None
+    device: LoginDeviceIn | None = None
 
 
 class DeviceCodeOut(WireModel):

@@ -6,7 +6,7 @@ from fastapi import Response
 
 from app.catalog.problems import ProductNotFound
 from app.login.factors import service as factors
-from app.login.me_schemas import FactorAdded
+from app.login.factors.schemas import FactorAdded
 from app.login.problems import (
     ChallengeSpent,
     EmailNotVerified,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field
 
 from app.login.factors.passkeys import Options
-from app.login.signing_in.schemas import DeviceIn
+from app.login.fields import LoginDeviceIn
 from app.web.fields import Instant, Name, Slug, WireModel
 
 
@@ -89,7 +89,7 @@ class PasskeyOptionsIn(WireModel):
     """For a login by a passkey alone: what it is for, and on which device. With a login under way both were said before."""
 
     product: Slug | None = None
-    device: DeviceIn | None = None
+    device: LoginDeviceIn | None = None
 
 
 class PasskeyOptions(WireModel):

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import Depends, Response
 
 from app.catalog.problems import ProductNotFound
-from app.login import me_routes, operator_routes
 from app.login.account import creation
+from app.login.fields import CodeIn
 from app.login.problems import (
     CodeRefused,
     EnrolmentNotFound,
@@ -19,10 +19,9 @@ from app.login.problems import (
 )
 from app.login.sessions import revocation, tokens
 from app.login.sessions import service as sessions
-from app.login.signing_in import login_code, passkey_routes, pending, service
+from app.login.signing_in import login_code, pending, service
 from app.login.signing_in.passkey_routes import MORE, told
 from app.login.signing_in.schemas import (
-    CodeIn,
     EnrolmentOut,
     LoginCodeIn,
     LoginComplete,
@@ -134,8 +133,3 @@ async def refresh(world: TheWorld, body: RefreshIn) -> LoginComplete:
 async def log_out(world: TheWorld, end_user: TheEndUser) -> None:
     """End the session at once, with its refresh token."""
     await revocation.log_out(world, end_user)
-
-
-router.routes.extend(
-    [*me_routes.router.routes, *passkey_routes.router.routes, *operator_routes.router.routes]
-)  # flat: nested routers cost on each request

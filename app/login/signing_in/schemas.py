@@ -3,28 +3,15 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from app.login.account.creation import Credential
-from app.login.rules import Level, Need
+from app.login.fields import Code, LoginDeviceIn, Password, SessionFace, Unshown
+from app.login.rules import Need
 from app.login.sessions.tokens import Opened
 from app.login.signing_in.pending import LoginChallenge
-from app.security.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
 from app.users.schemas import ProfileIn
-from app.web.fields import Flag, Instant, Line, Name, Secret, Slug, WireModel
-
-
-def _bounded(password: str) -> str:
-    if too_long(password):
-        raise ValueError(f"wants at most {MAX_CODE_POINTS} characters and {MAX_OCTETS} bytes")
-    return password
-
-
-Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_bounded)]
-Unshown = Annotated[Password, Field(repr=False)]
-"""For fields whose name does not say that they are secret."""
-Code = Annotated[Secret, Field(max_length=32)]
-"""Digits as the authenticator app shows them; what is not a code is refused like a wrong one."""
+from app.web.fields import Flag, Instant, Name, Secret, Slug, WireModel
 
 
 class UserIn(ProfileIn):
@@ -51,15 +38,6 @@ class UserIn(ProfileIn):
         return Credential(self.password, self.password_hash, self.password_change_required)
 
 
-class DeviceIn(WireModel):
-    """What the user will recognise in the list of sessions. A device seen before is not locked out by strangers' guesses."""
-
-    fingerprint: Line
-    name: Name | None = None
-    platform: Name | None = None
-    app_version: Name | None = None
-
-
 class LoginIn(WireModel):
     """`product`: what the login is for; if that wants a second factor and the user has none, the login goes on by setting one up."""
 
@@ -67,7 +45,7 @@ class LoginIn(WireModel):
     password: Password
     totp: Code | None = None
     product: Slug | None = None
-    device: DeviceIn | None = None
+    device: LoginDeviceIn | None = None
 
 
 class LoginCodeIn(WireModel):
@@ -76,7 +54,7 @@ class LoginCodeIn(WireModel):
     identifier: Annotated[Secret, Field(max_length=320)]
     code: Code
     product: Slug | None = None
-    device: DeviceIn | None = None
+    device: LoginDeviceIn | None = None
 
 
 class LoginCodeMailed(WireModel):
@@ -84,10 +62,6 @@ class LoginCodeMailed(WireModel):
 
     status: Literal["mailed"] = "mailed"
     expires_at: Instant
-
-
-class CodeIn(WireModel):
-    code: Code
 
 
 class NewPasswordIn(WireModel):
@@ -157,16 +131,6 @@ class LoginIncomplete(WireModel):
         handle = Handle(token=it.token, expires_at=it.expires_at)
         step = Step(need=NEEDS.get(it.due.need, it.due.need), any_of=[Action(action=way, href=HREFS[way]) for way in it.due.ways])
         return cls(login=handle, done=list(it.done), next=[step], recovery_codes=it.recovery_codes)
-
-
-class SessionFace(WireModel):
-    """`acr` falls from `aal2` to `aal1` when the second factor is no longer fresh; the session lives on."""
-
-    id: UUID
-    acr: Level
-    amr: list[str]
-    auth_time: Instant
-    expires_at: Instant
 
 
 class LoginComplete(WireModel):
