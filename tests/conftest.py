@@ -32,7 +32,7 @@ Made = TypeVar("Made")
 SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PER_IP": "1000"}
-"""All tests come from one address; those of the limits themselves lower them again (rules/authentication R48)."""
+"""All tests come from one address; those of the limits themselves lower them again (authentication R48)."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

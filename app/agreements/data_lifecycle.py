@@ -1,4 +1,4 @@
-"""Forgetting where an end user agreed from. Events, receipts and the chain stay, and still verify: they hold only a commitment (R25)."""
+"""Forgetting where an end user agreed from. Events, receipts and the chain stay, and still verify: they hold only a commitment (agreements R25)."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -46,7 +46,7 @@ async def hold(tx: Transaction, user_id: UUID) -> bool:
 
 
 async def erase_contexts(tx: Transaction, user_id: UUID) -> Forgotten:
-    """Delete the addresses, agents and salts of the user's events, unless they are under a legal hold (R25)."""
+    """Delete the addresses, agents and salts of the user's events, unless they are under a legal hold (agreements R25)."""
     held = await hold(tx, user_id)
     mine = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
     if held:

@@ -31,7 +31,7 @@ class VersionStatus(StrEnum):
 
 
 class Minors(StrEnum):
-    """What a document says to an end user whose `age_band` is `minor` (R13)."""
+    """What a document says to an end user whose `age_band` is `minor` (agreements R13)."""
 
     ALLOW = "allow"
     REQUIRE_GUARDIAN = "require_guardian"
@@ -39,7 +39,7 @@ class Minors(StrEnum):
 
 
 class EventType(StrEnum):
-    """`imported`: accepted elsewhere, as the operator says. `annotated`: a correction, which changes nothing but is never lost (R24)."""
+    """`imported`: accepted elsewhere, as the operator says. `annotated`: a correction, which changes nothing but is never lost (agreements R24)."""
 
     ACCEPTED = "accepted"
     DECLINED = "declined"
@@ -52,7 +52,7 @@ class EventType(StrEnum):
 class AgreementDocument(Base):
     """What a product asks its end users to agree to, in one region (`001` is the world, UN M.49).
 
-    `required_locales`: where a law wants its language shown first, one of these must have been (R18).
+    `required_locales`: where a law wants its language shown first, one of these must have been (agreements R18).
     """
 
     __tablename__ = "agreement_documents"
@@ -71,7 +71,7 @@ class AgreementDocument(Base):
 
 
 class AgreementVersion(Base):
-    """`ordinal` is given at publish, under the document's lock; `label` is decoration (R6). States follow from time (R7)."""
+    """`ordinal` is given at publish, under the document's lock; `label` is decoration (agreements R6). States follow from time (agreements R7)."""
 
     __tablename__ = "agreement_versions"
     __table_args__ = (UniqueConstraint("document_id", "ordinal"),)
@@ -91,9 +91,9 @@ class AgreementVersion(Base):
 
 
 class AgreementText(Base):
-    """One version in one language. `sha256` is over exactly the stored bytes of `body`: UTF-8, NFC, LF, final line end (R1).
+    """One version in one language. `sha256` is over exactly the stored bytes of `body`: UTF-8, NFC, LF, final line end (agreements R1).
 
-    `html` and `plain` are made of it once, when it is published, and kept for ever: what a later renderer would make does not count (R2).
+    `html` and `plain` are made of it once, when it is published, and kept for ever: what a later renderer would make does not count (agreements R2).
     """
 
     __tablename__ = "agreement_texts"
@@ -119,7 +119,7 @@ class AgreementText(Base):
 
 
 class AgreementPresentation(Base):
-    """One showing of one text to one end user, in one session; consumed by the first decision (R14)."""
+    """One showing of one text to one end user, in one session; consumed by the first decision (agreements R14)."""
 
     __tablename__ = "agreement_presentations"
     __table_args__ = (
@@ -154,7 +154,7 @@ class AgreementPresentation(Base):
 class AgreementLedger(Base):
     """The head of one end user's chain of receipts; bumped first by every transaction that adds to it.
 
-    `legal_hold`: the contexts of the chain's events may not be erased (R25).
+    `legal_hold`: the contexts of the chain's events may not be erased (agreements R25).
     """
 
     __tablename__ = "agreement_ledgers"

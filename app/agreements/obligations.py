@@ -56,7 +56,7 @@ class Obligation:
         return self.accepted > 0 if first is None else first <= now
 
     def owed(self, now: datetime) -> tuple[Version, ...]:
-        """The material versions in effect that the user has not accepted, nor a later one. Empty: compliant (R8).
+        """The material versions in effect that the user has not accepted, nor a later one. Empty: compliant (agreements R8).
 
         A notice is never owed: nobody has to accept it.
         """
@@ -73,7 +73,7 @@ class Obligation:
         return max((it.ordinal for it in self.owed(now)), default=0)
 
     def grace_end(self, now: datetime) -> datetime | None:
-        """When grace ends, while it runs: the earliest deadline of all that is owed; never without an acceptance (R9)."""
+        """When grace ends, while it runs: the earliest deadline of all that is owed; never without an acceptance (agreements R9)."""
         deadline = min((it.grace_until or it.effective_at for it in self.owed(now)), default=None)
         return deadline if self.accepted and deadline is not None and now < deadline else None
 
@@ -91,27 +91,27 @@ class Obligation:
 
     def informs(self, version: Version) -> bool:
         """Whether a version is news to this user, to be shown and not to be decided: that of a notice, but for corrections; or one
-        of class `notice`, to somebody who accepted an earlier one (R11)."""
+        of class `notice`, to somebody who accepted an earlier one (agreements R11)."""
         if self.kind == Kind.NOTICE:
             return version.change_class != ChangeClass.EDITORIAL
         return version.change_class == ChangeClass.NOTICE and self.accepted > 0
 
     def tells(self, version: Version, now: datetime) -> bool:
-        """Whether showing this version is to be recorded as the showing of news: once, and nothing earlier is passed over (R11)."""
+        """Whether showing this version is to be recorded as the showing of news: once, and nothing earlier is passed over (agreements R11)."""
         if (pending := self.notice(now)) is not None:
             return pending.ordinal <= version.ordinal and version.effective_at <= now
         return self.informs(version) and version.ordinal > max(self.accepted, self.notified)
 
     def notice(self, now: datetime) -> Version | None:
-        """The latest version in effect that only informs, and has not been shown; none while a later one is owed (R11)."""
+        """The latest version in effect that only informs, and has not been shown; none while a later one is owed (agreements R11)."""
         known = max(self.accepted, self.required(now), self.notified)
         news = (it for it in self.versions if self.informs(it) and it.ordinal > known and it.effective_at <= now)
         return max(news, key=lambda it: it.ordinal, default=None)
 
 
 def moved(duty: Obligation, word: EventType, ordinal: int) -> Obligation:
-    """The duty after this word on this version. Its ordinals only ever rise; declining takes no acceptance back (R21), withdrawing
-    takes back all of them (R22). A note changes nothing."""
+    """The duty after this word on this version. Its ordinals only ever rise; declining takes no acceptance back (agreements R21), withdrawing
+    takes back all of them (agreements R22). A note changes nothing."""
     match word:
         case EventType.ACCEPTED | EventType.IMPORTED:
             return replace(duty, accepted=max(duty.accepted, ordinal), withdrawn=False)
@@ -178,7 +178,7 @@ class Advice(NamedTuple):
 @dataclass(frozen=True)
 class Compliance:
     """`compliant`: access may be allowed, grace included. `outstanding`: what should be accepted, also during grace; empty is
-    R8's compliance. `accepted`: the highest ordinals accepted. `declined`: one that stands in the way was declined.
+    agreements R8's compliance. `accepted`: the highest ordinals accepted. `declined`: one that stands in the way was declined.
     `valid_until`: when any of this could change by itself."""
 
     compliant: bool
@@ -194,7 +194,7 @@ NOTHING_OWED = Compliance(compliant=True, declined=False, outstanding=(), accept
 
 
 def compliance(duties: Iterable[Obligation], now: datetime) -> Compliance:
-    """Whether the agreements of a product stand in the way of its use at this moment (R8, R9, R11, R20, R21)."""
+    """Whether the agreements of a product stand in the way of its use at this moment (agreements R8, R9, R11, R20, R21)."""
     duties = tuple(duties)
     statuses = [duty.status(now) for duty in duties]
     return Compliance(
@@ -230,17 +230,17 @@ def _boundaries(duty: Obligation, now: datetime) -> Iterator[datetime]:
 
 
 def current(versions: Iterable[Version], now: datetime) -> Version | None:
-    """The version in effect: the latest whose time has come (R7)."""
+    """The version in effect: the latest whose time has come (agreements R7)."""
     return max((it for it in versions if it.effective_at <= now), key=lambda it: it.ordinal, default=None)
 
 
 def scheduled(versions: Iterable[Version], now: datetime) -> Version | None:
-    """The one published version whose time has not come (R4 allows one)."""
+    """The one published version whose time has not come (agreements R4 allows one)."""
     return next((it for it in versions if now < it.effective_at), None)
 
 
 def to_show(duty: Obligation, now: datetime) -> Version | None:
-    """The version to present: the one in effect; or the coming material one, to a user who owes nothing now, nor has to see any (R10)."""
+    """The version to present: the one in effect; or the coming material one, to a user who owes nothing now, nor has to see any (agreements R10)."""
     coming = next((it for it in duty.upcoming(now) if it.asks()), None)
     ready = not duty.owed(now) and duty.notice(now) is None
     return coming if coming is not None and ready else current(duty.versions, now)

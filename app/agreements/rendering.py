@@ -1,4 +1,4 @@
-"""A Markdown text as HTML and as plain text, made once, at publish (R2). What comes out carries no script, style or foreign address
+"""A Markdown text as HTML and as plain text, made once, at publish (agreements R2). What comes out carries no script, style or foreign address
 that loads by itself."""
 
 import re
@@ -36,7 +36,7 @@ def html(body: str, locale: str) -> str:
 
 def lost(body: str) -> list[int]:
     """Lines of the source (from 1) with words that not every form would show: too deep in lists, beyond a table's last column, in the
-    hidden title of a link, behind a fence. Somebody who is shown one form accepts all of the source, and must have seen it (R14, R15)."""
+    hidden title of a link, behind a fence. Somebody who is shown one form accepts all of the source, and must have seen it (agreements R14, R15)."""
     env: dict[str, Any] = {}
     kept: Counter[str] = Counter()
     for token in _MARKDOWN.parse(body, env):

@@ -31,7 +31,7 @@ State = Literal["draft", "scheduled", "effective", "superseded", "cancelled"]
 
 
 def normalised(body: str) -> str:
-    """The text as it is stored for ever: NFC, LF line ends, a final line end (R1)."""
+    """The text as it is stored for ever: NFC, LF line ends, a final line end (agreements R1)."""
     lines = unicodedata.normalize("NFC", body.replace("\r\n", "\n").replace("\r", "\n"))
     return lines if lines.endswith("\n") else lines + "\n"
 
@@ -47,7 +47,7 @@ def statement_digest(statement: str, accept_label: str, decline_label: str) -> s
 
 
 def frozen(body: str, locale: str) -> dict[str, str]:
-    """What a text is kept as for ever beside its source: HTML and plain text, each with its hash, by the names of their columns (R2)."""
+    """What a text is kept as for ever beside its source: HTML and plain text, each with its hash, by the names of their columns (agreements R2)."""
     html, plain = rendering.html(body, locale), rendering.plain(body)
     return {"html": html, "html_sha256": digest(html), "plain": plain, "plain_sha256": digest(plain)}
 
@@ -86,7 +86,7 @@ def before(ordinal: int | None, published: Iterable[Version]) -> Version | None:
 
 
 def state(version_id: UUID, versions: Iterable[Version], now: datetime) -> State:
-    """What a version that is not cancelled is by the time (R7); `versions` are all the published ones of its document."""
+    """What a version that is not cancelled is by the time (agreements R7); `versions` are all the published ones of its document."""
     published = {it.id: it for it in versions}
     if version_id not in published:
         return "draft"
@@ -97,7 +97,7 @@ def state(version_id: UUID, versions: Iterable[Version], now: datetime) -> State
 
 
 def changes_due(change_class: str, follows: bool) -> bool:
-    """Whether every text must tell what changed: a material version that `follows` an earlier one (R4)."""
+    """Whether every text must tell what changed: a material version that `follows` an earlier one (agreements R4)."""
     return follows and change_class == ChangeClass.MATERIAL
 
 
@@ -116,7 +116,7 @@ class Draft:
 
 
 def hindrance(draft: Draft, now: datetime) -> Problem | None:
-    """The first reason not to publish, if there is one (R4). Statement and labels need no check: no text is stored without."""
+    """The first reason not to publish, if there is one (agreements R4). Statement and labels need no check: no text is stored without."""
     return next((problem for check in _CHECKS if (problem := check(draft, now)) is not None), None)
 
 

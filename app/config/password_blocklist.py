@@ -1,4 +1,4 @@
-"""Passwords that are guessed first: a local list, patterns that need no list, and words that belong to the account (R3).
+"""Passwords that are guessed first: a local list, patterns that need no list, and words that belong to the account (authentication R3).
 
 The list is ours (`common_passwords.txt`): what people choose when they are asked for a long one. No rule of composition besides.
 """

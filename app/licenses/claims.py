@@ -29,7 +29,7 @@ _there = select(_licenses.c.id).where(_licenses.c.id == bindparam("the_id"))
 class Claim:
     """By its key, by the id of a license that is assigned to the end user, or by the seat whose token came along.
 
-    `product` is the product's code, if the application says which: a key of another product is then an unknown one (R5).
+    `product` is the product's code, if the application says which: a key of another product is then an unknown one (licensing R5).
     """
 
     key: str | None = field(default=None, repr=False)
@@ -39,7 +39,7 @@ class Claim:
 
 
 async def bump(tx: Transaction, license_id: UUID) -> None:
-    """Lock the license for this transaction; the first statement of every change to seats, users or usage (R34)."""
+    """Lock the license for this transaction; the first statement of every change to seats, users or usage (licensing R34)."""
     if await tx.scalar(_bump_id, {"the_id": license_id}) is None:
         raise LicenseNotFound
 
@@ -110,6 +110,6 @@ async def _bumped_by_key(tx: Transaction, digest: bytes) -> UUID:
 
 
 def usable(it: LicenseFacts, end_user: EndUser | None, now: datetime) -> None:
-    """The guard of every command: the license's own standing, the same as on every other path (R2)."""
+    """The guard of every command: the license's own standing, the same as on every other path (licensing R2)."""
     for reason in rules.license_reasons(it, Asked(user=end_user is not None), now):
         raise refusal(reason)

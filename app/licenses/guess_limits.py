@@ -1,4 +1,4 @@
-"""A wall against guessing keys and codes: failures are counted, for the address and for what was tried; success never is (R52)."""
+"""A wall against guessing keys and codes: failures are counted, for the address and for what was tried; success never is (licensing R52)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

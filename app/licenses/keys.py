@@ -60,7 +60,7 @@ def key_prefix(product_code: str) -> str:
 
 
 def bare(text: str) -> str:
-    """A vendor's own key in its one form: NFKC, upper case, no spaces, dashes or invisible signs, O, I and L folded (R49)."""
+    """A vendor's own key in its one form: NFKC, upper case, no spaces, dashes or invisible signs, O, I and L folded (licensing R49)."""
     return forgiven(_plain(text).upper())
 
 
@@ -80,7 +80,7 @@ def last4_forms(typed: str) -> set[str]:
 
 
 def key_digest(lookup: LookupKey, text: str) -> bytes:
-    """What a typed key is looked up by. Whatever is no key of ours is taken for a vendor's own: one path, one answer (R53)."""
+    """What a typed key is looked up by. Whatever is no key of ours is taken for a vendor's own: one path, one answer (licensing R53)."""
     signs = read(text, KEY_SIGNS)
     return lookup.digest("license_key", signs) if signs else lookup.digest("own_license_key", bare(text))
 

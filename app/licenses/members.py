@@ -36,7 +36,7 @@ async def assign(tx: Transaction, world: World, actor: Actor, license_id: UUID, 
 
 
 async def remove(world: World, actor: Actor, license_id: UUID, user_id: UUID) -> None:
-    """Take a user off the license and release that user's seats with it (R31). Removing again changes nothing."""
+    """Take a user off the license and release that user's seats with it (licensing R31). Removing again changes nothing."""
     async with world.db.write() as tx:
         await claims.bump(tx, license_id)
         gone = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)

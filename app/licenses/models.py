@@ -8,7 +8,7 @@ from app.db.types import Digest, Identifier, Instant, JsonMap, Reference, Word
 
 
 class License(Base):
-    """One grant. `rev` is bumped first by every transaction that changes seats, users or usage (R34).
+    """One grant. `rev` is bumped first by every transaction that changes seats, users or usage (licensing R34).
 
     Dates are frozen at issue, and so are `duration` and `grace`, by which the first activation sets the dates of a license
     whose clock has not started (`starts_at` is null until then). `overrides`: what differs from the policy, by field.

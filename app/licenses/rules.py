@@ -75,7 +75,7 @@ class LicenseFacts:
     user_closed: bool = False
 
     def status(self, now: datetime) -> str:
-        """`revoked > suspended > not_started > expired > in_grace > active` (R18): computed, never stored (R17)."""
+        """`revoked > suspended > not_started > expired > in_grace > active` (licensing R18): computed, never stored (licensing R17)."""
         return next(status for status, holds in _STATUSES if holds(self, now))
 
     @property
@@ -118,7 +118,7 @@ class Verdict:
 
 
 def judge(it: LicenseFacts, asked: Asked, now: datetime) -> Verdict:
-    """Everything there is to say about this license, this device and these features at this moment (R1)."""
+    """Everything there is to say about this license, this device and these features at this moment (licensing R1)."""
     return Verdict(reasons(it, asked, now), warnings(it, asked, now), check_again_at(it, now))
 
 
@@ -128,7 +128,7 @@ def reasons(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]
 
 
 def license_reasons(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
-    """What stands against any use of the license, whatever the device: the same on every path (R2)."""
+    """What stands against any use of the license, whatever the device: the same on every path (licensing R2)."""
     return (*_standing(it, asked, now), *_assignment(it, asked, now))
 
 
@@ -141,7 +141,7 @@ _REFUSED: Mapping[str, tuple[str, str, str]] = {
 
 
 def not_found() -> Reason:
-    """No license: unknown key, malformed key and the key of another product are one answer (R53)."""
+    """No license: unknown key, malformed key and the key of another product are one answer (licensing R53)."""
     return Reason("license_not_found", "license", "enter_key", "No license of this product fits; enter a license key.")
 
 
@@ -157,7 +157,7 @@ def _standing(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ..
 
 def _assignment(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
     personal = it.max_users is not None or it.seat_by in BY_USER
-    if personal and it.user_closed:  # whoever presents it, also by the token of a seat of theirs (R7)
+    if personal and it.user_closed:  # whoever presents it, also by the token of a seat of theirs (licensing R7)
         return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
     if it.max_users is None or it.assigned:
         return ()
@@ -176,7 +176,7 @@ def _seat(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
         return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can hold one."),)
     if it.seat is not None:
         return _held(it, it.seat, asked, now)
-    if it.seat_by in BY_USER and not asked.user:  # a limit for each user wants the user on the call (R33)
+    if it.seat_by in BY_USER and not asked.user:  # a limit for each user wants the user on the call (licensing R33)
         return (Reason("login_required", "activation", "log_in", "The license seats its users; log in."),)
     if it.seat_by != SeatBy.USER and asked.fingerprint is None:
         return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)
@@ -233,7 +233,7 @@ def _lease(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
 
 
 def renewal_due(it: LicenseFacts, now: datetime) -> bool:
-    """Whether half of the lease is gone, so that renewing it is worth a write (R37); or the policy's lease came or went."""
+    """Whether half of the lease is gone, so that renewing it is worth a write (licensing R37); or the policy's lease came or went."""
     if it.seat is None or not it.seat.live(now):
         return False
     if it.seat.lease_expires_at is None or it.lease is None:
@@ -259,7 +259,7 @@ def _soon(it: LicenseFacts) -> datetime | None:
 
 
 def seat_free(it: LicenseFacts) -> bool:
-    """Whether one more live seat fits. Only true inside the transaction that bumped the license's `rev` (R34)."""
+    """Whether one more live seat fits. Only true inside the transaction that bumped the license's `rev` (licensing R34)."""
     return it.seat_limit == UNLIMITED or it.seats_used < int(it.seat_limit or 0)
 
 

@@ -1,4 +1,4 @@
-"""Metered usage: added on purpose, never by a check (R42); all of it or nothing (R41)."""
+"""Metered usage: added on purpose, never by a check (licensing R42); all of it or nothing (licensing R41)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from app.world import World
 _usage = table(Usage)
 WITHOUT_PERIOD = "ever"
 MOST = 2**53 - 1
-"""What every JSON reader keeps exactly; not even an unlimited meter counts further (R40)."""
+"""What every JSON reader keeps exactly; not even an unlimited meter counts further (licensing R40)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Slowing guesses down: one counter for each name, account or network, counted before anything is checked (R37 to R48).
+"""Slowing guesses down: one counter for each name, account or network, counted before anything is checked (authentication R37 to R48).
 
 Every count is one guarded statement whose row count is the answer, so a burst never gets more than the budget. Keys are HMACs of
 what was submitted: known and unknown names lock alike. Whoever counts more than one thing takes the address's counters first, then
@@ -33,7 +33,7 @@ KEPT = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Ladder:
-    """How long a wait follows on which attempt, and after how many there is no waiting any more but only recovery (R40)."""
+    """How long a wait follows on which attempt, and after how many there is no waiting any more but only recovery (authentication R40)."""
 
     factor: str
     steps: Sequence[tuple[int, timedelta]]
@@ -53,7 +53,7 @@ class AttemptLimit:
 
 
 def password_key(world: World, identifier: str, device: bytes | None = None) -> bytes:
-    """The counter of a submitted name (R37, R38); of a device that this name was seen on, a counter of its own (R44)."""
+    """The counter of a submitted name (authentication R37, R38); of a device that this name was seen on, a counter of its own (authentication R44)."""
     name = folded(identifier)
     return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
 
@@ -65,17 +65,17 @@ async def of_password(tx: Transaction, world: World, user_id: UUID, email: str) 
 
 
 def login_code_key(world: World, identifier: str) -> bytes:
-    """The counter of mailed codes by submitted name: apart from the password's, so that neither locks the other (R39, R44)."""
+    """The counter of mailed codes by submitted name: apart from the password's, so that neither locks the other (authentication R39, R44)."""
     return world.keys.lookup.digest("throttle.login_code", folded(identifier))
 
 
 def factor_key(world: World, kind: str, user_id: object) -> bytes:
-    """The counter of a kind of second factor over all logins and devices of an account. Recovery codes have their own (R39)."""
+    """The counter of a kind of second factor over all logins and devices of an account. Recovery codes have their own (authentication R39)."""
     return world.keys.lookup.digest(f"throttle.{kind}", str(user_id))
 
 
 def network_key(world: World, kind: str, origin: Origin) -> bytes:
-    """The counter of an address; of an IPv6 /64, for that is what one customer has. No address: one for all of those (R46)."""
+    """The counter of an address; of an IPv6 /64, for that is what one customer has. No address: one for all of those (authentication R46)."""
     return world.keys.lookup.digest(f"throttle.{kind}", network(origin.ip))
 
 
@@ -95,7 +95,7 @@ async def attempt(tx: Transaction, key: bytes, ladder: Ladder, now: datetime) ->
 
 
 async def standing(tx: Transaction, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:
-    """The refusal that a try would meet now, without counting one: for what rests on a factor and does not show it (R45)."""
+    """The refusal that a try would meet now, without counting one: for what rests on a factor and does not show it (authentication R45)."""
     shut = or_(Throttle.attempts >= ladder.stop, Throttle.locked_until > now)
     if await tx.scalar(select(Throttle.key).where(Throttle.key == key, shut)) is None:
         return None
@@ -129,7 +129,9 @@ async def _counted(tx: Transaction, key: bytes, free: Sequence[Any], values: dic
 async def _refusal(tx: Transaction, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
     row = (await tx.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
     counters.throttled.inc()
-    log.info("throttled", attempts=row.attempts if row is not None else None)  # R72; an event for each would be a flood's own weapon
+    log.info(
+        "throttled", attempts=row.attempts if row is not None else None
+    )  # authentication R72; an event for each would be a flood's own weapon
     if row is None:
         return TooManyAttempts(retry_after=1)  # swept in between
     if stop is not None and row.attempts >= stop:
@@ -139,12 +141,12 @@ async def _refusal(tx: Transaction, key: bytes, now: datetime, stop: int | None)
 
 
 async def forgive(tx: Transaction, *keys: bytes) -> None:
-    """A right answer clears the counter of that factor of that account, and nothing else (R42)."""
+    """A right answer clears the counter of that factor of that account, and nothing else (authentication R42)."""
     await tx.execute(update(Throttle).where(Throttle.key.in_(keys)).values(attempts=0, locked_until=None))
 
 
 async def passed(tx: Transaction, world: World, origin: Origin, *keys: bytes) -> None:
-    """The answer was right: the factor's counters start anew, and the address takes back the failure that was counted before (R42, R43).
+    """The answer was right: the factor's counters start anew, and the address takes back the failure that was counted before (authentication R42, R43).
 
     What else the address has failed at stays.
     """
@@ -172,9 +174,9 @@ async def posted(tx: Transaction, world: World, origin: Origin) -> TooManyAttemp
 
 
 async def at_the_door(tx: Transaction, world: World, origin: Origin) -> TooManyAttempts | None:
-    """What an address may do before any name is looked at: so many posts, and so many failures (R40, R46, R47).
+    """What an address may do before any name is looked at: so many posts, and so many failures (authentication R40, R46, R47).
 
-    Each is counted as a failure until it has passed: a burst must not be looked at beyond the limit (R43).
+    Each is counted as a failure until it has passed: a burst must not be looked at beyond the limit (authentication R43).
     """
     refusal = await posted(tx, world, origin)
     return refusal or await within(tx, network_key(world, "failures", origin), failures(world), world.clock.now())
@@ -213,7 +215,7 @@ async def count(world: World, key: bytes, ladder: Ladder) -> None:
 
 
 async def evaluated(world: World, origin: Origin, key: bytes, check: Awaitable[bool]) -> bool:
-    """What the check says; if the service is too busy to look, the attempt is given back (R43). Raises Busy."""
+    """What the check says; if the service is too busy to look, the attempt is given back (authentication R43). Raises Busy."""
     try:
         return await check
     except Busy:
@@ -224,7 +226,7 @@ async def evaluated(world: World, origin: Origin, key: bytes, check: Awaitable[b
 
 
 async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None, reason: str) -> None:
-    """Note a failure as an event, for whoever looks for break-ins (R72). It says the same of unknown names."""
+    """Note a failure as an event, for whoever looks for break-ins (authentication R72). It says the same of unknown names."""
     async with world.db.write(commit_now=True) as tx:
         if user_id is not None and not await still_there(tx, user_id):
             user_id = None  # erased meanwhile: nothing is added to what is forgotten

@@ -22,7 +22,7 @@ from app.world import World
 
 
 def must_prove(world: World, subject: Subject) -> None:
-    """Whoever ends an account shows first that it is theirs, as for a change of factors, and not by a recovery code (R21, R28).
+    """Whoever ends an account shows first that it is theirs, as for a change of factors, and not by a recovery code (authentication R21, R28).
 
     Raises StepUpRequired.
     """

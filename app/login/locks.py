@@ -1,4 +1,4 @@
-"""Holding rows to the end of a transaction, so that a revoke which was answered is never outrun (R58).
+"""Holding rows to the end of a transaction, so that a revoke which was answered is never outrun (authentication R58).
 
 Whoever locks more than one row takes the user's first, then the session's, the login's or the device code's, and
 counters last; but the counter of user codes, which nothing else takes, comes before all of them.

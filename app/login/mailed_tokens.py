@@ -85,9 +85,9 @@ def epoch(world: World, row: AnyRow) -> int:
 async def issue(
     tx: Transaction, world: World, purpose: Purpose, *, owner: AnyRow | None = None, subject: bytes | None = None, **hung: Any
 ) -> Issued:
-    """A new token, for an account or for whatever `subject` recognises. With neither it is a decoy: the same work, worth nothing (R50).
+    """A new token, for an account or for whatever `subject` recognises. With neither it is a decoy: the same work, worth nothing (authentication R50).
 
-    The token of an account is of the epoch that its row told: whatever ends the sessions ends it too (R59).
+    The token of an account is of the epoch that its row told: whatever ends the sessions ends it too (authentication R59).
     """
     now, token_id, token = world.clock.now(), world.entropy.identifier(), world.entropy.secret(PREFIXES[purpose])
     lifetime = world.settings.reset_lifetime if purpose is Purpose.RESET else world.settings.verify_lifetime
@@ -134,12 +134,12 @@ async def spend(tx: Transaction, world: World, token: str, *purposes: Purpose) -
 
 
 async def drop(tx: Transaction, world: World, user_id: UUID) -> None:
-    """Every other mailed proof of the user dies with what it was mailed for (R59)."""
+    """Every other mailed proof of the user dies with what it was mailed for (authentication R59)."""
     await _spend_all(tx, world, OneTimeToken.user_id == user_id)
 
 
 async def drop_of_session(tx: Transaction, world: World, session_id: UUID) -> None:
-    """Whatever a session that ended had asked for (R59)."""
+    """Whatever a session that ended had asked for (authentication R59)."""
     await _spend_all(tx, world, OneTimeToken.subject == subject_of_session(world, session_id))
 
 
@@ -164,5 +164,5 @@ async def hold(tx: Transaction, row: AnyRow) -> None:
 
 
 async def drop_registrations(tx: Transaction, world: World, address: str) -> None:
-    """Whatever others had registered under an address that is proven now (R77)."""
+    """Whatever others had registered under an address that is proven now (authentication R77)."""
     await _spend_all(tx, world, OneTimeToken.subject == subject_of(world, address))

@@ -117,7 +117,7 @@ class SessionRow(Base):
 
     `passkey_at` is when a passkey was last shown together with its user's PIN, fingerprint or face. `let_in_by`: the session that let
     this one in by a short code; until it has shown something itself, what it is sure of is the other's.
-    A session is of the `auth_epoch` that its user had; when the user's rises, every older session is dead (R59). `rev` is bumped
+    A session is of the `auth_epoch` that its user had; when the user's rises, every older session is dead (authentication R59). `rev` is bumped
     by whoever rotates its refresh token, so that they take turns. `product` and `device` are what the application said.
     """
 
@@ -146,7 +146,7 @@ class SessionRow(Base):
 
 
 class RefreshToken(Base):
-    """One link of a session's chain (R57). Spent when it was exchanged, dropped when a twin took the place of an unspent one.
+    """One link of a session's chain (authentication R57). Spent when it was exchanged, dropped when a twin took the place of an unspent one.
 
     `parent_id` outlives its row, which is swept when it is past its time; so it is no foreign key.
     """
@@ -164,7 +164,7 @@ class RefreshToken(Base):
 
 
 class Throttle(Base):
-    """Attempts of one kind by one name, account or network. `key` is an HMAC, so the table names nobody (R37, R48)."""
+    """Attempts of one kind by one name, account or network. `key` is an HMAC, so the table names nobody (authentication R37, R48)."""
 
     __tablename__ = "throttles"
 

@@ -1,4 +1,4 @@
-"""Telling the owner of an account what happened to it, through another channel than the one it happened on (R21, R27, R28, R59)."""
+"""Telling the owner of an account what happened to it, through another channel than the one it happened on (authentication R21, R27, R28, R59)."""
 
 from datetime import datetime
 from uuid import UUID

@@ -20,7 +20,7 @@ _CODE = re.compile(r"[0-9]{6}", re.ASCII)
 def matching_step(secret: str, code: str, now: datetime, skew: int) -> int | None:
     """The RFC 6238 time step that the code belongs to, within `skew` steps of `now`; None when it fits none.
 
-    The step, not the text, is what must never be accepted twice (R16). Every candidate is compared, in constant time.
+    The step, not the text, is what must never be accepted twice (authentication R16). Every candidate is compared, in constant time.
     """
     bare = code.replace(" ", "")
     if not _CODE.fullmatch(bare):
@@ -62,7 +62,7 @@ class Proofs:
 
 
 def acr(proofs: Proofs, now: datetime, lasting: timedelta) -> Level:
-    """`aal2` while the second factor is fresh, else `aal1`: assurance decays, the session lives on (R56)."""
+    """`aal2` while the second factor is fresh, else `aal1`: assurance decays, the session lives on (authentication R56)."""
     at = proofs.second_factor_at
     return "aal2" if at is not None and now < at + lasting else "aal1"
 
@@ -113,7 +113,7 @@ def need(account: Account, proofs: Proofs, *, step_up: bool, level: str | None =
     """What comes next; None when the login is complete. A password is changed only by who has shown all that there is.
 
     A login without a password began with a mailed code, which proves the mailbox alone: it always wants a new password, and
-    before that no factor can be set up (R78, R79). `level`: what a step-up is for, `aal2p` for a passkey alone.
+    before that no factor can be set up (authentication R78, R79). `level`: what a step-up is for, `aal2p` for a passkey alone.
     """
     recovers = proofs.password_at is None and not step_up
     if recovers and (proofs.second_factor_at is not None or not account.has_second_factor):
@@ -130,9 +130,9 @@ RECOVERY_WINDOW = timedelta(minutes=10)
 
 
 def proof_wanted(proofs: Proofs, *, has_second_factor: bool, now: datetime, age: timedelta) -> Level | None:
-    """The level that managing factors wants anew; None when all that the account has was shown within `age` (R21, R22).
+    """The level that managing factors wants anew; None when all that the account has was shown within `age` (authentication R21, R22).
 
-    A recovery code opens the door for ten minutes: a lost authenticator is what it is for (R28).
+    A recovery code opens the door for ten minutes: a lost authenticator is what it is for (authentication R28).
     """
     if not has_second_factor:
         return None if fresh(proofs.password_at, now, age) else "aal1"
@@ -141,12 +141,12 @@ def proof_wanted(proofs: Proofs, *, has_second_factor: bool, now: datetime, age:
 
 
 def secured(proofs: Proofs, *, has_second_factor: bool, now: datetime, lasting: timedelta) -> bool:
-    """Whether the session may do what is sensitive: at the account's highest level, and not by a recovery code (R28)."""
+    """Whether the session may do what is sensitive: at the account's highest level, and not by a recovery code (authentication R28)."""
     return not has_second_factor or (proofs.second_factor != "rc" and acr(proofs, now, lasting) == "aal2")
 
 
 def approval_wanted(account: Account) -> Wanted:
-    """How sure a session must be to let a device in. Where there is a second factor, no device is let in without it (R66)."""
+    """How sure a session must be to let a device in. Where there is a second factor, no device is let in without it (authentication R66)."""
     if account.wants_passkey:
         return PASSKEY_LEVEL
     return "aal2" if account.has_second_factor or account.wants_second_factor else "aal1"
@@ -162,7 +162,7 @@ def approval_due(account: Account, proofs: Proofs) -> Need | None:
 
 
 def lasting(proofs: Proofs, now: datetime, age: timedelta) -> Proofs:
-    """What a session has shown and what counts by now: a second factor that has decayed approves nothing (R56)."""
+    """What a session has shown and what counts by now: a second factor that has decayed approves nothing (authentication R56)."""
 
     def counting(at: datetime | None) -> datetime | None:
         return at if at is not None and now < at + age else None

@@ -97,7 +97,7 @@ def moment(words: Mapping[str, Any], at: datetime) -> str:
 
 
 def _proof(words: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
-    """(what to do, link or token, whether it is a link). The token is behind the `#`: browsers keep that to themselves (R70)."""
+    """(what to do, link or token, whether it is a link). The token is behind the `#`: browsers keep that to themselves (authentication R70)."""
     if pages is None or template not in PAGES:
         return words["enter_token"], token, False
     return words["open_link"], f"{pages}/{PAGES[template]}#token={token}", True

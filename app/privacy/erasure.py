@@ -1,7 +1,7 @@
 """The end of an end user, in one call and one transaction that may be made again: who it was is forgotten, what was agreed is not.
 
 Erased are the profile, whatever one logs in with, where one was, assignments and seats; kept are the id, the audit log and the
-signed receipts with their chain (rules/agreements R25, P8).
+signed receipts with their chain (agreements R25, P8).
 """
 
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""All that is kept about an end user as one JSON document, told page by page while it is read (rules/agreements P8).
+"""All that is kept about an end user as one JSON document, told page by page while it is read (agreements P8).
 
 No secret is in it: no hash, no sealed value, no key, no token. Each page is a read of its own, so a slow reader holds nothing up.
 """
@@ -27,7 +27,7 @@ SECTIONS: tuple[Section, ...] = (*login.SECTIONS, *licenses.SECTIONS, *agreement
 
 
 async def exported(world: World, actor: Actor, user_id: UUID) -> AsyncIterator[str]:
-    """The document, in pieces; that it was asked for, and by whom, is an event of the user's own history (P4). Raises UserNotFound."""
+    """The document, in pieces; that it was asked for, and by whom, is an event of the user's own history (agreements P4). Raises UserNotFound."""
     async with world.db.write() as tx:
         profile = (await tx.execute(PROFILE, {"whose": user_id})).one_or_none()
         if profile is None:

@@ -1,6 +1,6 @@
 """Whether a password is known from a breach, asked of a remote list without telling it: five signs of its SHA-1 leave the house.
 
-Off unless configured. It fails open: somebody else's outage must not be ours (rules/authentication R4). The local list is always
+Off unless configured. It fails open: somebody else's outage must not be ours (authentication R4). The local list is always
 asked besides.
 """
 

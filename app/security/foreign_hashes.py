@@ -1,4 +1,4 @@
-"""Password hashes that other systems made: which forms are taken, and how dear each may be (rules/authentication R9).
+"""Password hashes that other systems made: which forms are taken, and how dear each may be (authentication R9).
 
 A stored hash says how much memory and time its check takes, so an import could be a denial of service: it is judged when it comes
 in, and again before each check.

@@ -41,7 +41,7 @@ def too_long(password: str) -> bool:
 
 @dataclass
 class Pace:
-    """How long answers take while imported hashes are about: as long as the slowest of them and half again, for everybody (R11).
+    """How long answers take while imported hashes are about: as long as the slowest of them and half again, for everybody (authentication R11).
 
     `stored`: how long a hash of each kind that is stored took when it was tried out, in seconds; whoever knows the accounts keeps it
     up to date, the next time when the event loop's clock is past `due`. `seen`: how long the latest took, on a busier machine perhaps.
@@ -95,9 +95,9 @@ class PasswordHasher:
         return str(await self._run(partial(self.context.hash, normalised(password))))
 
     async def verify(self, password: str, stored: str | None, *, imported: bool = False) -> bool:
-        """Whether the password fits. With nothing stored, a real verify against a fixed hash takes the same time (R11).
+        """Whether the password fits. With nothing stored, a real verify against a fixed hash takes the same time (authentication R11).
 
-        An imported hash is of the bytes as they were typed, so those are tried before their normal form (R5). Raises Busy.
+        An imported hash is of the bytes as they were typed, so those are tried before their normal form (authentication R5). Raises Busy.
         """
         clock = asyncio.get_running_loop().time
         start = clock()
@@ -120,11 +120,11 @@ class PasswordHasher:
         return min(took)
 
     def outdated(self, stored: str, *, imported: bool) -> bool:
-        """Whether another hash should take its place at the next chance (R8): another scheme, or any other parameter."""
+        """Whether another hash should take its place at the next chance (authentication R8): another scheme, or any other parameter."""
         return imported or bool(self.context.needs_update(stored))
 
     def takes(self, stored: str) -> bool:
-        """Whether a hash of another system can be verified here: a known form, whole, its costs within bounds (R9)."""
+        """Whether a hash of another system can be verified here: a known form, whole, its costs within bounds (authentication R9)."""
         form = form_of(stored)
         if form is None or not bearable(stored):
             return False
@@ -153,7 +153,7 @@ class PasswordHasher:
         return any([self._legacy(form, stored) for form in forms])  # noqa: C419  all of them, whichever fits
 
     def _legacy(self, password: str, stored: str) -> bool:
-        """Bcrypt knows 72 bytes and no more: what is longer never fits, after the same work (R10)."""
+        """Bcrypt knows 72 bytes and no more: what is longer never fits, after the same work (authentication R10)."""
         octets, over = password.encode(), False
         if stored.startswith("$2"):
             octets, over = octets[:BCRYPT_OCTETS], len(octets) > BCRYPT_OCTETS

@@ -66,5 +66,5 @@ class LookupKey:
 
 
 def token_digest(token: str) -> bytes:
-    """SHA-256 of a 256-bit bearer secret; guessing is hopeless, so no key is needed (rules/authentication R54)."""
+    """SHA-256 of a 256-bit bearer secret; guessing is hopeless, so no key is needed (authentication R54)."""
     return sha256(token.encode()).digest()

@@ -10,7 +10,7 @@ from app.db.types import Digest, Instant, JsonMap, Word
 
 
 class State(StrEnum):
-    """A key is published before it signs, and stays published after (R63); unless it leaked, and was revoked."""
+    """A key is published before it signs, and stays published after (authentication R63); unless it leaked, and was revoked."""
 
     NEXT = "next"
     ACTIVE = "active"

@@ -1,4 +1,4 @@
-"""Turning signing keys over: from next to active to retired, or out of use if one leaked (R63).
+"""Turning signing keys over: from next to active to retired, or out of use if one leaked (authentication R63).
 
 A key is published a day before it signs, so that whoever caches the set knows it by then. Retired keys stay published: receipts
 must verify years later.

@@ -1,4 +1,4 @@
-"""The keys of the ring that seals: which rows each of them has sealed, whether one is missing, and sealing anew under the first (R23).
+"""The keys of the ring that seals: which rows each of them has sealed, whether one is missing, and sealing anew under the first (authentication R23).
 
 Any replica may serve meanwhile, also one whose ring has the keys in another order: a value is changed only if it is still the one
 that was read.
@@ -67,7 +67,7 @@ def sealed_columns(tables: MetaData) -> list[SealedColumn]:
 
 
 async def check_sealed(world: World, tables: MetaData) -> None:
-    """Whether the ring holds every key that a row was sealed with (R23). Raises WrongKeys, which names the keys and the columns."""
+    """Whether the ring holds every key that a row was sealed with (authentication R23). Raises WrongKeys, which names the keys and the columns."""
     lost = [each for each in sealed_columns(tables) if await _foreign(world, each)]
     if not lost:
         return

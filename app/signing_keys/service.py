@@ -101,7 +101,7 @@ async def _loaded(tx: Transaction, world: World) -> Signer | None:
 
 def _vouches(world: World, row: AnyRow) -> bool:
     """Whether what the key signs for minutes is taken: not from one that leaked, and from a retired one only until the last of it has
-    run out (R63)."""
+    run out (authentication R63)."""
     if row.state == State.REVOKED:
         return False
     lasting = world.settings.access_lifetime + READ_ANEW

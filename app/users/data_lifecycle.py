@@ -1,4 +1,4 @@
-"""Forgetting who an end user was: what names a person goes, the id and its history stay (rules/agreements R25)."""
+"""Forgetting who an end user was: what names a person goes, the id and its history stay (agreements R25)."""
 
 from typing import Any
 from uuid import UUID

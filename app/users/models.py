@@ -10,7 +10,7 @@ from app.db.types import Identifier, Instant, JsonMap, Word
 
 
 class Status(StrEnum):
-    """`erased` is for ever: what is left of the account names nobody (rules/agreements R25)."""
+    """`erased` is for ever: what is left of the account names nobody (agreements R25)."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class AgeBand(StrEnum):
-    """All that is asked about age; no date of birth (rules/agreements P2)."""
+    """All that is asked about age; no date of birth (agreements P2)."""
 
     ADULT = "adult"
     MINOR = "minor"

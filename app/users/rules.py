@@ -8,10 +8,10 @@ _AGES = (AgeBand.UNKNOWN, AgeBand.MINOR, AgeBand.ADULT)
 
 
 def folded(identifier: str) -> str:
-    """The one form under which an identifier is stored and looked up: trimmed, NFKC, case folded, NFKC again (R38)."""
+    """The one form under which an identifier is stored and looked up: trimmed, NFKC, case folded, NFKC again (authentication R38)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier.strip()).casefold())
 
 
 def grows(known: str, told: str) -> bool:
-    """Whether an age band may be changed so without staff: upward only (rules/agreements P2)."""
+    """Whether an age band may be changed so without staff: upward only (agreements P2)."""
     return _AGES.index(AgeBand(told)) >= _AGES.index(AgeBand(known))

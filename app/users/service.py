@@ -90,7 +90,7 @@ async def change(world: World, actor: Actor, user_id: UUID, changes: Values) -> 
 async def set_status(world: World, actor: Actor, user_id: UUID, status: Status) -> AnyRow:
     """Suspend or restore. Doing it again changes nothing and tells nothing.
 
-    Suspending ends an epoch of the account: what was open before stays shut when it is restored (rules/authentication R59).
+    Suspending ends an epoch of the account: what was open before stays shut when it is restored (authentication R59).
     Raises UserErased.
     """
     async with world.db.write() as tx:

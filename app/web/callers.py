@@ -145,7 +145,7 @@ async def origin_of(request: Request) -> Origin:
 
 
 def address(text: str) -> str | None:
-    """An IP address in its one form, or None: behind a proxy, `X-Forwarded-For` may carry anything (rules/authentication R46)."""
+    """An IP address in its one form, or None: behind a proxy, `X-Forwarded-For` may carry anything (authentication R46)."""
     try:
         return str(ip_address(text.partition("%")[0]))  # a zone (RFC 4007 section 11) is of the sender's machine, not of ours
     except ValueError:
@@ -154,7 +154,7 @@ def address(text: str) -> str | None:
 
 def network(ip: str | None) -> str:
     """Whose failures are counted together: an address, or an IPv6 /64, for that is what one customer has; `-` for all without one
-    (rules/authentication R40, R46)."""
+    (authentication R40, R46)."""
     if ip is None:
         return "-"
     it = ip_address(ip)

@@ -1,4 +1,4 @@
-"""published agreements are frozen, and events only ever inserted, by the database itself (rules/agreements R3)
+"""published agreements are frozen, and events only ever inserted, by the database itself (agreements R3)
 
 On SQLite a table rebuild (batch mode) loses the table's triggers, and fails while another table's trigger names it: a later
 migration of these tables drops them before and creates them after. On PostgreSQL they are ordinary triggers.

@@ -39,7 +39,7 @@ BEFORE, AFTER = "status = 'published'", "status <> 'draft'"
 
 
 def _may_be_cancelled(same: str) -> str:
-    """The one change of a published version: cancelled, with nothing else altered and nobody having decided on it (R5)."""
+    """The one change of a published version: cancelled, with nothing else altered and nobody having decided on it (authentication R5)."""
     kept = " AND ".join(f"NEW.{name} {same} OLD.{name}" for name in _KEPT_COLUMNS)
     unused = "NOT EXISTS (SELECT 1 FROM agreement_events WHERE version_id = OLD.id)"
     return f"OLD.status = 'published' AND NEW.status = 'cancelled' AND {kept} AND {unused}"

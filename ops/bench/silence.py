@@ -1,4 +1,4 @@
-"""How long a failed login takes, side by side for everybody whom it must not tell apart (rules/authentication R11, R49).
+"""How long a failed login takes, side by side for everybody whom it must not tell apart (authentication R11, R49).
 
 One client asks for each kind in turn, so that what slows the machine for a while slows all of them; each name is tried once,
 so that no lock comes in between. A second lot of unknown names is the yardstick: what tells it from the first is noise.

@@ -1,4 +1,4 @@
-"""The gate by value: regions, notices and withdrawals, over whole products, drawn (R8, R9, R11, R12, R20, R22)."""
+"""The gate by value: regions, notices and withdrawals, over whole products, drawn (agreements R8, R9, R11, R12, R20, R22)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,12 +44,12 @@ def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula",
     ],
 )
 def test_r12_how_far_a_region_reaches(region: str | None, places: tuple[str, ...]) -> None:
-    """R12: exact, country, group, world."""
+    """agreements R12: exact, country, group, world."""
     assert reach(region, GROUPS) == places
 
 
 def test_r12_nothing_applies_from_elsewhere() -> None:
-    """R12: where no agreement is for the user's region, nothing is asked."""
+    """agreements R12: where no agreement is for the user's region, nothing is asked."""
     assert applicable([duty(1, version(1), region="FR")], reach("NO", GROUPS), NOW) == ()
 
 
@@ -61,7 +61,7 @@ def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
 
 
 def test_r22_withdrawn_and_owed_is_told_as_such() -> None:
-    """R22: not as declined; and only while something is owed."""
+    """agreements R22: not as declined; and only while something is owed."""
     it = obligations.moved(obligations.moved(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
     found = obligations.compliance([it], NOW)
     assert (it.status(NOW), it.accepted, found.compliant, found.declined) == ("withdrawn", 0, False, False)
@@ -92,13 +92,13 @@ def test_r24_a_note_changes_nothing() -> None:
     ],
 )
 def test_r11_which_showing_is_recorded(it: Obligation, shown: int, tells: bool) -> None:
-    """R11: news, once; what lies ahead only when nothing in force is passed over."""
+    """agreements R11: news, once; what lies ahead only when nothing in force is passed over."""
     assert it.tells(it.versions[shown - 1], NOW) is tells
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[Version, ...]:
-    """Published versions as R4 lets them be: rising together, the first material."""
+    """Published versions as agreements R4 lets them be: rising together, the first material."""
     starts = sorted(draw(st.lists(st.integers(-30, 30), min_size=1, max_size=4)))
     classes = st.sampled_from(["material", "notice", "editorial"])
     return tuple(
@@ -134,7 +134,7 @@ def until(found: Compliance) -> Sequence[datetime]:
 @given(products(), AT)
 @example(UserObligations((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), reach("CA", GROUPS)), 0)
 def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: int) -> None:
-    """R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
+    """agreements R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
     found = product.compliance(day(at))
     assert found.valid_until is None or found.valid_until > day(at)
     for moment in until(found):
@@ -144,7 +144,7 @@ def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: i
 
 @given(products(), AT)
 def test_r20_without_a_boundary_nothing_ever_changes(product: UserObligations, at: int) -> None:
-    """R20: and following boundary after boundary, one reaches the end of all of it."""
+    """agreements R20: and following boundary after boundary, one reaches the end of all of it."""
     moment, steps = day(at), 0
     while (ahead := product.compliance(moment).valid_until) is not None:
         moment, steps = ahead, steps + 1
@@ -154,7 +154,7 @@ def test_r20_without_a_boundary_nothing_ever_changes(product: UserObligations, a
 
 @given(products(), AT, st.data())
 def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int, data: st.DataObject) -> None:
-    """R8, R12: an acceptance more, of whichever version and region, only helps; and so does having seen a notice."""
+    """agreements R8, R12: an acceptance more, of whichever version and region, only helps; and so does having seen a notice."""
     now = day(at)
     before = product.compliance(now)
     word = data.draw(st.sampled_from([EventType.ACCEPTED, EventType.IMPORTED, EventType.NOTICE_SHOWN]))
@@ -169,7 +169,7 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
 
 @given(products(), AT)
 def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserObligations, at: int) -> None:
-    """R21, R22."""
+    """agreements R21, R22."""
     now = day(at)
     for it in product.duties:
         for word in (EventType.DECLINED, EventType.WITHDRAWN):
@@ -179,7 +179,7 @@ def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserOblig
 
 @given(products(), AT)
 def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> None:
-    """R12: of each kind at most one that is in force, and nothing nearer to the user is."""
+    """agreements R12: of each kind at most one that is in force, and nothing nearer to the user is."""
     now = day(at)
     chosen = applicable(product.duties, product.places, now)
     for kind in Kind:
@@ -192,7 +192,7 @@ def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> Non
 
 @given(products(), AT)
 def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -> None:
-    """R11: the verdict is the same as if there were no notices at all."""
+    """agreements R11: the verdict is the same as if there were no notices at all."""
     only = replace(product, duties=tuple(it for it in product.duties if it.kind != Kind.NOTICE))
     found, without = product.compliance(day(at)), only.compliance(day(at))
     assert (found.compliant, found.declined, found.outstanding) == (without.compliant, without.declined, without.outstanding)
@@ -200,7 +200,7 @@ def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -
 
 @given(products(), AT)
 def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: int) -> None:
-    """R8: so that the statement may leave them out."""
+    """agreements R8: so that the statement may leave them out."""
     thin = replace(
         product, duties=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.duties)
     )
@@ -209,7 +209,7 @@ def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: 
 
 @given(products(), AT)
 def test_r11_after_it_was_shown_nothing_is_news(product: UserObligations, at: int) -> None:
-    """R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
+    """agreements R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
     now = day(at)
     for it in product.duties:
         wanted = obligations.to_show(it, now)

@@ -1,4 +1,4 @@
-"""Calendar arithmetic (rules/licensing R11)."""
+"""Calendar arithmetic (licensing R11)."""
 
 from datetime import UTC, datetime, timedelta
 

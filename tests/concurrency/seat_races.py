@@ -117,7 +117,7 @@ async def code_uses(given: Given, clients: Clients) -> None:
 
 
 async def code_without_seat(given: Given, clients: Clients) -> None:
-    """A code that found no seat is not spent on it (R38)."""
+    """A code that found no seat is not spent on it (licensing R38)."""
     license_ = await given.seats(2)
     spent = await redeemed(given, clients, license_, 10, AT_ONCE)
     assert spent == {"201": 2, f"409 {INSTEAD}": AT_ONCE - 2}

@@ -24,7 +24,7 @@ async def usage(given: Given, clients: Clients) -> None:
 
 
 async def first_activation(given: Given, clients: Clients) -> None:
-    """Whoever comes first starts the clock; everybody sees the same end, in the first answer already (R12)."""
+    """Whoever comes first starts the clock; everybody sees the same end, in the first answer already (licensing R12)."""
     policy = await given.policy(seat_by="device", max_seats="unlimited", starts="first_activation", duration="P1Y", grace="P7D")
     license_ = await given.license(policy)
     answers = await at_once([activate(clients, n, by_key(license_, f"device-{n}")) for n in range(AT_ONCE)])
@@ -68,7 +68,7 @@ async def user_removed(given: Given, clients: Clients) -> None:
 
 
 async def smaller_policy(given: Given, clients: Clients) -> Body:
-    """Seats that were there stay, also beyond the new limit; no new one is taken beyond it (R28)."""
+    """Seats that were there stay, also beyond the new limit; no new one is taken beyond it (licensing R28)."""
     policy = await given.policy(seat_by="device", max_seats=12)
     license_ = await given.license(policy)
     smaller = await given.policy({"code": policy["product"]}, seat_by="device", max_seats=3)
@@ -107,7 +107,7 @@ async def kinds_alive(given: Given, license_: Body) -> Counter[bool]:
 
 
 async def rotated(given: Given, clients: Clients) -> Body:
-    """The old key dies at once; whoever got in with it before keeps the seat (R50). The license, for a look at what happened."""
+    """The old key dies at once; whoever got in with it before keeps the seat (licensing R50). The license, for a look at what happened."""
     license_ = await given.seats("unlimited")
     rotation = clients[0].post(f"/v1/licenses/{license_['id']}/rotate-key", headers=given.root)
     answers = await amid(given, clients, license_, rotation)
@@ -134,7 +134,7 @@ def guess(clients: Clients, number: int, key: str, product: str) -> Awaitable[ht
 
 
 async def guesses(given: Given, clients: Clients) -> None:
-    """Forty wrong keys from one address at once: the budget's worth are answered as what they are; right ones always are (R52)."""
+    """Forty wrong keys from one address at once: the budget's worth are answered as what they are; right ones always are (licensing R52)."""
     budget, license_ = given.world.settings.guesses_per_address, await given.license()
     wrong = [guess(clients, n, f"WRONG-KEY-{n}", license_["product"]) for n in range(40)]
     right = [guess(clients, n, license_["key"], license_["product"]) for n in range(4)]

@@ -1,4 +1,4 @@
-"""From where passkeys may be shown: what a relying party can be called, and what its origins are (rules/authentication R34)."""
+"""From where passkeys may be shown: what a relying party can be called, and what its origins are (authentication R34)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""R52: failures are counted, success never is; and what fails, fails alike."""
+"""licensing R52: failures are counted, success never is; and what fails, fails alike."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The form of keys and codes (rules/licensing "Key format", R49, R53)."""
+"""The form of keys and codes (rules/licensing "Key format", licensing R49, R53)."""
 
 import re
 

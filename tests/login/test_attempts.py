@@ -1,4 +1,4 @@
-"""Slowing guesses down, and what a lock must not become: a weapon (R37 to R48)."""
+"""Slowing guesses down, and what a lock must not become: a weapon (authentication R37 to R48)."""
 
 import asyncio
 from typing import Any
@@ -297,7 +297,7 @@ async def test_r44_unlocking_opens_devices_that_were_seen_too(given: Given) -> N
 
 
 async def test_r43_a_burst_from_one_address_is_not_looked_at_beyond_its_limit(given: Given, app: FastAPI) -> None:
-    """Each try is a failure until it has passed; a right password takes its own back and no more (R42)."""
+    """Each try is a failure until it has passed; a right password takes its own back and no more (authentication R42)."""
     given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
     person = await given.person()
     for _ in range(9):

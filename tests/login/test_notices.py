@@ -1,4 +1,4 @@
-"""Whoever owns the account is told of what happens to it, by mail, in their language (R21, R27, R28, R59)."""
+"""Whoever owns the account is told of what happens to it, by mail, in their language (authentication R21, R27, R28, R59)."""
 
 from collections.abc import Sequence
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What was published and what was accepted cannot be altered, not even by hand: the database itself refuses (rules/agreements R3)."""
+"""What was published and what was accepted cannot be altered, not even by hand: the database itself refuses (agreements R3)."""
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -61,7 +61,7 @@ async def test_nor_replaced_by_a_connection_that_knows_nothing_of_us(url: str, t
 
 
 async def test_nothing_is_added_to_what_was_cancelled(given: Given) -> None:
-    """R3, R5: a cancelled version takes no further language, not even by hand."""
+    """agreements R3, R5: a cancelled version takes no further language, not even by hand."""
     found = await making.in_force(given, "en")
     coming = await making.published(given, found, "en", effective_at=making.days(given, 1))
     given.expect(await making.cancel(given, coming))

@@ -1,4 +1,4 @@
-"""Erasing an end user: one call, repeatable, and what it must and must not take with it (rules/agreements R25, P8)."""
+"""Erasing an end user: one call, repeatable, and what it must and must not take with it (agreements R25, P8)."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The export: one document with all that is kept about a person, with no secret, however much there is (rules/agreements P4, P8)."""
+"""The export: one document with all that is kept about a person, with no secret, however much there is (agreements P4, P8)."""
 
 import json
 import tracemalloc

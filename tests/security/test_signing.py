@@ -1,4 +1,4 @@
-"""Tokens of one kind never pass for another, and nobody else's pass at all (rules/authentication R61, R62)."""
+"""Tokens of one kind never pass for another, and nobody else's pass at all (authentication R61, R62)."""
 
 import base64
 import json

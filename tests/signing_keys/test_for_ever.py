@@ -1,4 +1,4 @@
-"""What a signing key signed verifies for ever, whatever became of the key but a leak (R63)."""
+"""What a signing key signed verifies for ever, whatever became of the key but a leak (authentication R63)."""
 
 import json
 from datetime import timedelta

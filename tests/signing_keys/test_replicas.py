@@ -1,4 +1,4 @@
-"""What one replica signs by keys that another has not read yet is not taken for a forgery there (R63)."""
+"""What one replica signs by keys that another has not read yet is not taken for a forgery there (authentication R63)."""
 
 from dataclasses import replace
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Signing keys turn over without a moment in which a token does not verify (R63)."""
+"""Signing keys turn over without a moment in which a token does not verify (authentication R63)."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A sealing key is replaced while the service runs, and nothing that it sealed is lost (R23)."""
+"""A sealing key is replaced while the service runs, and nothing that it sealed is lost (authentication R23)."""
 
 import asyncio
 import os

@@ -150,7 +150,7 @@ async def test_a_long_list_of_wrong_entries_is_one_fault(client: httpx.AsyncClie
     ],
 )
 async def test_input_is_never_repeated(client: httpx.AsyncClient, path: str, body: dict[str, object]) -> None:
-    """rules/authentication R68: FastAPI's own 422 repeats the whole body, passwords included."""
+    """authentication R68: FastAPI's own 422 repeats the whole body, passwords included."""
     answer = await client.post(path, content=json.dumps(body).encode())
     assert answer.status_code == 422
     assert MARKER not in answer.text
@@ -158,7 +158,7 @@ async def test_input_is_never_repeated(client: httpx.AsyncClient, path: str, bod
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "a\nb", "   ", "\u2028"])
 async def test_text_that_cannot_be_stored_is_refused_at_the_edge(given: Given, text: str) -> None:
-    """rules/authentication R69; PostgreSQL stores no NUL, nothing encodes a lone surrogate."""
+    """authentication R69; PostgreSQL stores no NUL, nothing encodes a lone surrogate."""
     body = json.dumps({"code": "x", "name": text}).encode()
     problem(await given.client.post("/v1/products", content=body, headers=given.root), 422, "malformed")
 

@@ -34,14 +34,14 @@ def refusal(case: Case) -> Problem | None:
 
 
 def of_age(age_band: str, minors: str) -> Problem | None:
-    """What a document says to an end user of this age band (R13), whoever tells of the acceptance."""
+    """What a document says to an end user of this age band (agreements R13), whoever tells of the acceptance."""
     if age_band != AgeBand.MINOR or minors == Minors.ALLOW:
         return None
     return GuardianRequired() if minors == Minors.REQUIRE_GUARDIAN else MinorsDenied()
 
 
 def in_required(wanted: Sequence[str], locales: Collection[str]) -> Problem | None:
-    """Whether one of these languages is one that the law demands; none is as good as any where nothing is demanded (R18)."""
+    """Whether one of these languages is one that the law demands; none is as good as any where nothing is demanded (agreements R18)."""
     if not wanted or any(meets(wanted, locale) for locale in locales):
         return None
     listed: list[Fact] = [*wanted]
@@ -53,19 +53,19 @@ def _decidable(case: Case) -> Problem | None:
 
 
 def _of_age(case: Case) -> Problem | None:
-    """R13. Who has not told an age is taken for an adult; the receipt says `unknown`."""
+    """agreements R13. Who has not told an age is taken for an adult; the receipt says `unknown`."""
     return of_age(case.shown.age_band, case.shown.minors)
 
 
 def _current_first(case: Case) -> Problem | None:
-    """R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
+    """agreements R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
     if case.shown.effective_at <= case.now or not case.duty.owed(case.now):
         return None
     return AcceptCurrentFirst(facts={"required": case.duty.required(case.now)})
 
 
 def _in_a_required_language(case: Case) -> Problem | None:
-    """R18: any of the languages that the law demands, in whichever presentation of this version."""
+    """agreements R18: any of the languages that the law demands, in whichever presentation of this version."""
     return in_required(case.shown.required_locales, case.locales)
 
 

@@ -1,4 +1,4 @@
-"""Accepting and declining: one transaction under the end user's ledger, one event for each presentation, whatever races (R14-R21)."""
+"""Accepting and declining: one transaction under the end user's ledger, one event for each presentation, whatever races (agreements R14 to R21)."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
 
 async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
     """What a spent presentation answers to the word that spent it; without an event of its own, that was an acceptance which
-    stood already (R19). Raises AlreadyDecided for the other word."""
+    stood already (agreements R19). Raises AlreadyDecided for the other word."""
     own = (await tx.execute(_decided, {"presentation": shown.id})).one_or_none()
     if own is not None and own.type == wanted:
         return recorded(own), "replayed"
@@ -134,7 +134,7 @@ async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: Rec
 
 async def _accepted_before(tx: Transaction, shown: AnyRow, duty: Obligation) -> Recorded | None:
     """The acceptance of the very version that is shown, in whatever language and on whatever device it was given; unless it was
-    withdrawn since (R22)."""
+    withdrawn since (agreements R22)."""
     if duty.accepted < shown.ordinal:
         return None
     row = (await tx.execute(_accepted, {"whose": shown.user_id, "version": shown.version_id})).one_or_none()
@@ -142,7 +142,7 @@ async def _accepted_before(tx: Transaction, shown: AnyRow, duty: Obligation) -> 
 
 
 async def _languages(tx: Transaction, shown: AnyRow) -> Collection[str]:
-    """Those that the version was ever presented in, where it matters (R18)."""
+    """Those that the version was ever presented in, where it matters (agreements R18)."""
     if not shown.required_locales:
         return ()
     return (await tx.scalars(_locales, {"whose": shown.user_id, "version": shown.version_id})).all()
@@ -160,7 +160,7 @@ def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _take(tx: Transaction, world: World, keys: Signer, head: Head, act: Act, found: UserObligations) -> Outcome:
-    """Store the decision for the version that was shown, outdated or not (R17), and tell where that leaves its end user."""
+    """Store the decision for the version that was shown, outdated or not (agreements R17), and tell where that leaves its end user."""
     about = act.about
     event = await chain.append(tx, world, keys, head, act)
     after = await chain.project(tx, found.of(about.document_id), act, event)

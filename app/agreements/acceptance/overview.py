@@ -90,7 +90,7 @@ async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tu
 
 
 async def standing(tx: Transaction, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Obligation] | None:
-    """One document with all its published versions, for one end user; None when it has none, or is for other regions (R12)."""
+    """One document with all its published versions, for one end user; None when it has none, or is for other regions (agreements R12)."""
     product_id = await tx.scalar(_owner, {"document": document_id})
     if product_id is None:
         return None

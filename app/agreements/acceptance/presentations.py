@@ -1,6 +1,6 @@
-"""Showing a text to an end user: one row for each showing, bound to user, text, format and client, spent by the first decision (R14).
+"""Showing a text to an end user: one row for each showing, bound to user, text, format and client, spent by the first decision (agreements R14).
 
-Showing what only informs is an act of its own, once for each version (R11).
+Showing what only informs is an act of its own, once for each version (agreements R11).
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ from app.world import World
 Values = dict[str, Any]
 FormatName = Literal["md", "html", "text"]
 CLOCKS_AGREE = timedelta(seconds=2)
-"""By how much the clocks of two replicas may differ before somebody is called (R23)."""
+"""By how much the clocks of two replicas may differ before somebody is called (agreements R23)."""
 CAPACITY: Mapping[str, str] = {AgeBand.ADULT: "adult", AgeBand.MINOR: "minor_self", AgeBand.UNKNOWN: "unknown"}
 """In which capacity an end user acts for himself, by age band (rules/agreements section 2.2)."""
 
@@ -171,7 +171,7 @@ def _version(duty: Obligation, version_id: UUID | None, now: datetime) -> Versio
 
 
 async def _told(tx: Transaction, world: World, pen: tuple[Signer, Head], hand: Hand, version: Version, values: Values) -> None:
-    """Note the showing of news; in the ledger too, unless that was done meanwhile (R11)."""
+    """Note the showing of news; in the ledger too, unless that was done meanwhile (agreements R11)."""
     keys, head = pen
     await tx.execute(insert(AgreementPresentation).values(values))
     shown = (await tx.execute(SHOWN, {"presentation": values["id"], "whose": hand.by.id})).one()
@@ -187,7 +187,7 @@ async def _told(tx: Transaction, world: World, pen: tuple[Signer, Head], hand: H
 
 
 async def stands(tx: Transaction, about: AnyRow, now: datetime) -> None:
-    """See that the version is published still, and if its time has not come, that it stays so until this transaction ends (R5).
+    """See that the version is published still, and if its time has not come, that it stays so until this transaction ends (agreements R5).
 
     Raises AgreementVersionCancelled. What is in effect can no longer be cancelled, so nobody has to wait for anybody there.
     """

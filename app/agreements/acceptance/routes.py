@@ -1,4 +1,4 @@
-"""`/v1/me/agreements`, `/v1/me/presentations`: only with the end user's own token (R16)."""
+"""`/v1/me/agreements`, `/v1/me/presentations`: only with the end user's own token (agreements R16)."""
 
 from collections.abc import Mapping
 from typing import Annotated

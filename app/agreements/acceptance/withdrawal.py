@@ -1,4 +1,4 @@
-"""Ending an agreement from now on: the time before stays evidenced, and accepting again later is a new event (R22)."""
+"""Ending an agreement from now on: the time before stays evidenced, and accepting again later is a new event (agreements R22)."""
 
 from uuid import UUID
 
@@ -65,7 +65,7 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
 
 
 async def _take(tx: Transaction, world: World, keys: Signer, head: Head, hand: Hand, document_id: UUID, found: UserObligations) -> Outcome:
-    """The event is about the text that was accepted last; nothing is on the screen (R14)."""
+    """The event is about the text that was accepted last; nothing is on the screen (agreements R14)."""
     about = (await tx.execute(_accepted, {"whose": hand.by.id, "document": document_id})).one()
     act = Act(hand.by.id, EventType.WITHDRAWN, world.clock.now(), about, hand.by.actor, hand, facts=capacity(about))
     event = await chain.append(tx, world, keys, head, act)

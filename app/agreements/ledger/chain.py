@@ -1,4 +1,4 @@
-"""The ledger: what each end user did, signed and chained to what came before it. Only ever added to; a correction is a new event (R24)."""
+"""The ledger: what each end user did, signed and chained to what came before it. Only ever added to; a correction is a new event (agreements R24)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -138,7 +138,7 @@ async def hold(tx: Transaction, user_id: UUID) -> Head:
 async def append(tx: Transaction, world: World, keys: Signer, head: Head, act: Act) -> Recorded:
     """Sign what was done and add it to the chain whose `head` this transaction holds.
 
-    Its time is the act's or, where a replica's clock is behind that of the chain's last event, that event's (R23).
+    Its time is the act's or, where a replica's clock is behind that of the chain's last event, that event's (agreements R23).
     Raises TokenInvalid or, where an operator acts, UserErased: nothing is added to the chain of who was erased.
     """
     act = act if head.at is None else replace(act, at=max(act.at, head.at))

@@ -38,7 +38,7 @@ class Tail:
     at: str = ""
 
     def misfit(self, claims: Claims) -> str | None:
-        """What says that these claims are not the chain's next link: `sub`, `seq`, `prev` or `at`, which never runs backwards (R23)."""
+        """What says that these claims are not the chain's next link: `sub`, `seq`, `prev` or `at`, which never runs backwards (agreements R23)."""
         at = claims.get("at")
         fits = {
             "sub": claims.get("sub") == self.user,

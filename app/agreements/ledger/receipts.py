@@ -108,7 +108,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Note:
-    """A correction: who made it, when, and why (R24)."""
+    """A correction: who made it, when, and why (agreements R24)."""
 
     id: UUID
     at: Any
@@ -162,7 +162,7 @@ async def receipt(world: World, subject: Subject, event_id: UUID) -> Whole:
 
 
 async def event(world: World, actor: Actor, event_id: UUID) -> Filed:
-    """Any event, with its context and its annotations. Who is shown where an end user was leaves a trace that the end user can see (P4).
+    """Any event, with its context and its annotations. Who is shown where an end user was leaves a trace that the end user can see (agreements P4).
 
     Raises AgreementEventNotFound.
     """
@@ -181,7 +181,7 @@ async def event(world: World, actor: Actor, event_id: UUID) -> Filed:
 
 
 async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> Note:
-    """Add a correction to an event: an event of its own in the same chain, which changes no state (R24).
+    """Add a correction to an event: an event of its own in the same chain, which changes no state (agreements R24).
 
     Raises AgreementEventNotFound, UserErased.
     """

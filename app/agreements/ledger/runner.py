@@ -53,7 +53,7 @@ async def _round(world: World, leaving: asyncio.Event, swept: datetime | None) -
 
 
 async def compare_clocks(world: World) -> timedelta:
-    """By how much this process's clock is ahead of the database's; a warning from two seconds on (R23)."""
+    """By how much this process's clock is ahead of the database's; a warning from two seconds on (agreements R23)."""
     async with world.db.query() as tx:
         theirs = (await tx.execute(select(func.now(type_=UtcDateTime())))).scalar_one()
     ahead = world.clock.now() - theirs

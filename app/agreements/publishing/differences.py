@@ -63,7 +63,7 @@ def differences(before: str, after: str) -> Differences:
 
 
 def _lines(text: str) -> list[str]:
-    """Only LF ends a line, as R1 stores it; the separators of Unicode are text."""
+    """Only LF ends a line, as agreements R1 stores it; the separators of Unicode are text."""
     return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 

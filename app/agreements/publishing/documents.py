@@ -49,7 +49,7 @@ class Whole:
         return tuple(version_of(row) for row in self.versions if row.status == VersionStatus.PUBLISHED)
 
     def state(self, row: AnyRow) -> rules.State:
-        """What one of the versions is by the time (R7)."""
+        """What one of the versions is by the time (agreements R7)."""
         return "cancelled" if row.status == VersionStatus.CANCELLED else rules.state(row.id, self.published(), self.now)
 
 

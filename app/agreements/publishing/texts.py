@@ -41,7 +41,7 @@ _public: Mapping[str, AnySelect] = {
 
 
 async def write(world: World, actor: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
-    """Write one language of a version: freely while it is a draft; once published only a language that it lacks (R3).
+    """Write one language of a version: freely while it is a draft; once published only a language that it lacks (agreements R3).
 
     Writing the very same again changes nothing. Raises Malformed (words that a form would not show), AgreementTextFrozen,
     AgreementChangesMissing, AgreementVersionNotFound, AgreementVersionCancelled.
@@ -80,7 +80,7 @@ async def _rendered(world: World, version_id: UUID, body: str, locale: str) -> M
 
 
 async def _may_be_added(tx: Transaction, owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
-    """Whether a published version takes this text: only in a new language, and as complete as R4 asked of the others."""
+    """Whether a published version takes this text: only in a new language, and as complete as agreements R4 asked of the others."""
     if found is not None:
         raise AgreementTextFrozen
     if owner.status == VersionStatus.CANCELLED:

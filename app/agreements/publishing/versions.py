@@ -84,7 +84,7 @@ async def discard(world: World, actor: Actor, version_id: UUID) -> None:
 
 
 async def publish(world: World, actor: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None) -> Whole:
-    """Freeze a version and give it its ordinal, under the document's bumped `rev` (R2, R4, R6). `effective_at` None: now.
+    """Freeze a version and give it its ordinal, under the document's bumped `rev` (agreements R2, R4, R6). `effective_at` None: now.
 
     Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled, and what `rules.hindrance` finds.
     """
@@ -133,7 +133,7 @@ async def _freeze(tx: Transaction, whole: Whole, made: Frozen) -> None:
 
 
 async def cancel(world: World, actor: Actor, version_id: UUID) -> Whole:
-    """Take a scheduled version back before anybody decided on it (R5). Doing it again changes nothing.
+    """Take a scheduled version back before anybody decided on it (agreements R5). Doing it again changes nothing.
 
     Accepting takes the same turn: it bumps the document's row too, and looks after that. Raises AgreementVersionNotFound,
     AgreementVersionNotScheduled, AgreementVersionDecided.

@@ -1,7 +1,7 @@
 """Who stood where with an agreement at an instant: replayed by the database from the events up to then, whatever the projection says.
 
-Imported acceptances count from when they were brought here, not from when they are said to have been given (R23). Who was only ever
-shown a text counts by that showing: erased with its end user, or gone after its time (R26), it is missing from the past counts too."""
+Imported acceptances count from when they were brought here, not from when they are said to have been given (agreements R23). Who was only ever
+shown a text counts by that showing: erased with its end user, or gone after its time (agreements R26), it is missing from the past counts too."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -117,7 +117,7 @@ class Coverage:
 
 
 def _left() -> CTE:
-    """The last withdrawal of each end user: what was accepted before it counts no more (R22)."""
+    """The last withdrawal of each end user: what was accepted before it counts no more (agreements R22)."""
     last = func.max(AgreementEvent.seq).label("seq")
     mine = select(AgreementEvent.user_id, last).where(_UP_TO, AgreementEvent.type == EventType.WITHDRAWN)
     return mine.group_by(AgreementEvent.user_id).cte("went")

@@ -1,5 +1,5 @@
 """Acceptances that were given elsewhere, brought here by an operator: the only ones that are not the end user's own act, marked as such
-for ever (`imported`, grade C), each brought once by the operator's own reference (R16)."""
+for ever (`imported`, grade C), each brought once by the operator's own reference (agreements R16)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -162,7 +162,7 @@ class Ground:
             yield Fault("accepted_at", ImportBeforeWithdrawal())
 
     def _not_theirs(self, user: AnyRow | None) -> Problem | None:
-        """Why this end user accepts nothing here, wherever they are said to have done so (R13, R25)."""
+        """Why this end user accepts nothing here, wherever they are said to have done so (agreements R13, R25)."""
         if user is None:
             return UserNotFound()
         return UserErased() if user.status == Status.ERASED else of_age(user.age_band, self.document.minors)

@@ -21,7 +21,7 @@ MOST = 1000
 
 class Statuses(WireModel):
     """`required`: shown, and the version in force was never decided. `not_required`: nothing was in force. Of a notice only
-    `notified`, `to_be_shown` (a later one) and `not_required` occur; nobody accepts it (R11)."""
+    `notified`, `to_be_shown` (a later one) and `not_required` occur; nobody accepts it (agreements R11)."""
 
     accepted: int = 0
     in_grace: int = 0

@@ -1,5 +1,5 @@
 """Everything that proves what one end user agreed to, as one signed document that stands without us; and the two things an operator
-may do to it: hold it, or erase where the acts came from (R25)."""
+may do to it: hold it, or erase where the acts came from (agreements R25)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime

@@ -51,7 +51,7 @@ async def _set(tx: Transaction, license_id: UUID, **values: Any) -> None:
 
 
 async def suspend(world: World, deed: Deed) -> Shown:
-    """Refuse every use until reinstated. Stops no clock (R16)."""
+    """Refuse every use until reinstated. Stops no clock (licensing R16)."""
     async with world.db.write() as tx:
         it = await claims.unrevoked(tx, world, deed.license_id)
         if it.suspended_at is None:
@@ -81,7 +81,7 @@ async def revoke(world: World, deed: Deed) -> Shown:
 
 
 async def renew(world: World, deed: Deed, until: datetime | None) -> Shown:
-    """One more duration of the policy, from expiry, or from now if the license has run out, grace and all (R15); or `until`.
+    """One more duration of the policy, from expiry, or from now if the license has run out, grace and all (licensing R15); or `until`.
 
     Raises LicenseRevoked, LicenseClockNotStarted, LicenseNotRenewable, LicenseDatesImpossible.
     """
@@ -106,7 +106,7 @@ def _renewed(it: LicenseFacts, duration: str | None, grace: str | None, until: d
     try:
         expires = until or Duration.parse(duration or "").after(now if run_out else it.expires_at)
         if until is None and expires <= now:
-            expires = Duration.parse(duration or "").after(now)  # a long grace: what is bought lies ahead, not behind (R15)
+            expires = Duration.parse(duration or "").after(now)  # a long grace: what is bought lies ahead, not behind (licensing R15)
         ends = Duration.parse(grace).after(expires) if grace else None
     except OverflowError as beyond:
         raise LicenseDatesImpossible from beyond
@@ -116,7 +116,7 @@ def _renewed(it: LicenseFacts, duration: str | None, grace: str | None, until: d
 
 
 async def rotate_key(world: World, deed: Deed) -> tuple[Shown, str]:
-    """A new key, shown this once; the old one dies at once. Id, seats, usage and dates stay (R50). Raises LicenseRevoked."""
+    """A new key, shown this once; the old one dies at once. Id, seats, usage and dates stay (licensing R50). Raises LicenseRevoked."""
     async with world.db.write() as tx:
         it = await claims.unrevoked(tx, world, deed.license_id)
         minted = mint_key(world.entropy, world.keys.lookup, key_prefix(it.product))

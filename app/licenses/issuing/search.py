@@ -17,7 +17,7 @@ from app.world import World
 
 
 def _status(status: str, now: datetime) -> ColumnElement[bool]:
-    """The same order as the judgement's (R18), as one condition of columns and the clock."""
+    """The same order as the judgement's (licensing R18), as one condition of columns and the clock."""
     revoked, suspended = License.revoked_at.is_not(None), License.suspended_at.is_not(None)
     early = and_(License.starts_at.is_not(None), License.starts_at > now)
     ended = and_(License.expires_at.is_not(None), License.expires_at <= now)

@@ -79,7 +79,7 @@ def coherent(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) ->
 
 
 async def issue(world: World, actor: Actor, values: Values) -> tuple[list[Shown], list[str]]:
-    """New licenses and their keys, shown this once; all or none. Usable when this returns (R51).
+    """New licenses and their keys, shown this once; all or none. Usable when this returns (licensing R51).
 
     `count` of them (None: one), or one with the vendor's own `key`. Their dates are frozen here, unless the first activation
     starts the clock.

@@ -1,4 +1,4 @@
-"""Finding seats, telling whose a token is, and giving seats back: always allowed, in every state of the license (R3)."""
+"""Finding seats, telling whose a token is, and giving seats back: always allowed, in every state of the license (licensing R3)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -79,7 +79,7 @@ async def listed(
     user_id: UUID | None = None,
     live_only: bool | None = None,
 ) -> tuple[Sequence[AnyRow], str | None]:
-    """Seats, newest first. Released ones are hidden (R27) unless `live_only` is False, which asks for those that are not live."""
+    """Seats, newest first. Released ones are hidden (licensing R27) unless `live_only` is False, which asks for those that are not live."""
     now = world.clock.now()
     c = _activations.c
     statement: Any = live(now) if live_only else SHOWN.where(c.released_at.is_(None))

@@ -26,7 +26,7 @@ async def try_out(tx: Transaction, world: World, it: LicenseFacts, fingerprint: 
 
 
 async def start_clock(tx: Transaction, world: World, it: LicenseFacts, now: datetime) -> LicenseFacts:
-    """The first activation sets the dates, in its own transaction; guarded, so that no second device moves them (R12)."""
+    """The first activation sets the dates, in its own transaction; guarded, so that no second device moves them (licensing R12)."""
     try:
         expires = Duration.parse(it.duration).after(now) if it.duration else None
         grace = Duration.parse(it.grace).after(expires) if it.grace and expires else None

@@ -73,7 +73,7 @@ class Held:
 async def activate(
     world: World, ip: str | None, subject: Subject | None, *, claim: Claim, code: str | None, device: DeviceFacts | None
 ) -> Held:
-    """Take a seat by claim or by code, or find that this device already holds one (which costs nothing and always wins, R25)."""
+    """Take a seat by claim or by code, or find that this device already holds one (which costs nothing and always wins, licensing R25)."""
     async with guess_limits.counted(world, ip, claim.key, code), world.db.write() as tx:
         return await _activated(tx, world, subject, claim, code, device)
 
@@ -121,7 +121,7 @@ async def _locked(
     facts = standing.facts(now, fingerprint=fingerprint, user_id=subject.id if subject else None, license_id=redeemed.license_id)
     it = await standing.standing(tx, standing.BY_LICENSE, facts)
     if it is None or claim.product not in {None, it.product}:
-        raise ActivationCodeInvalid  # a code of another product is an unknown one (R5)
+        raise ActivationCodeInvalid  # a code of another product is an unknown one (licensing R5)
     return it, now
 
 
@@ -152,7 +152,7 @@ async def refreshed(
 async def _take(
     tx: Transaction, world: World, it: LicenseFacts, device: DeviceFacts | None, subject: Subject | None, code_id: UUID | None
 ) -> Held:
-    """Take a free seat, in this device's own row if it has been here before (R24, R26)."""
+    """Take a free seat, in this device's own row if it has been here before (licensing R24, R26)."""
     if not rules.seat_free(it):
         raise await full(tx, world, it, subject)
     now = world.clock.now()
@@ -242,7 +242,7 @@ def _place(seat_id: UUID) -> Place:
 
 
 async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> Held:
-    """Renew the lease; a lapsed device takes its seat again if one is free (R23). Raises SeatLimitReached and the standing's own."""
+    """Renew the lease; a lapsed device takes its seat again if one is free (licensing R23). Raises SeatLimitReached and the standing's own."""
     async with world.db.write() as tx:
         it, now = await _locked_seat(tx, world, by, activation_id)
         seat = it.seat

@@ -1,7 +1,7 @@
-"""Offline files: what the license allows this device, signed, for where there is no network. Asymmetric only (R45).
+"""Offline files: what the license allows this device, signed, for where there is no network. Asymmetric only (licensing R45).
 
-The file's `typ` keeps it from passing for anything else (R44); its `exp` is its own end and the license's, whichever comes first
-(R46), and never later than the lease of the seat: what is free on the server may not be in use elsewhere.
+The file's `typ` keeps it from passing for anything else (licensing R44); its `exp` is its own end and the license's, whichever comes first
+(licensing R46), and never later than the lease of the seat: what is free on the server may not be in use elsewhere.
 """
 
 from datetime import datetime

@@ -1,7 +1,7 @@
-"""How many letters may be asked for: three an hour to one address for one purpose, twenty an hour from one network (R40).
+"""How many letters may be asked for: three an hour to one address for one purpose, twenty an hour from one network (authentication R40).
 
 Known and unknown addresses alike. Each purpose has a share of its own: whoever uses one up for a stranger takes from them nothing
-but more of the letters that they were sent by it already, and a request that brings no letter costs no other purpose one (R44).
+but more of the letters that they were sent by it already, and a request that brings no letter costs no other purpose one (authentication R44).
 """
 
 from datetime import timedelta

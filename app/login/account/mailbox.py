@@ -1,6 +1,6 @@
-"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (R51).
+"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (authentication R51).
 
-The first proof of an address keeps nothing that somebody unproven has set (R77). A password that comes with the token is set
+The first proof of an address keeps nothing that somebody unproven has set (authentication R77). A password that comes with the token is set
 by the mailbox's owner, whoever registered. Without one, the password of the registration counts only if nobody but that one
 request ever touched the address: any second registration, and any letter that was asked for again, makes it disputed. What is
 left is the owner who opens the only letter, for a registration that was not theirs; an application that asks for the password
@@ -69,7 +69,7 @@ async def verify(world: World, token: str, password: str | None = None) -> Prove
 
 async def _held(tx: Transaction, world: World, row: AnyRow) -> bool:
     """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
-    what a session wanted ends with it (R59). Of a registration: the others of the same address, for one of them wins."""
+    what a session wanted ends with it (authentication R59). Of a registration: the others of the same address, for one of them wins."""
     if row.user_id is None:
         await mailed_tokens.hold(tx, row)
         return True
@@ -96,7 +96,7 @@ async def _proven(tx: Transaction, world: World, row: AnyRow, hashed: str | None
 
 async def _registered(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
     """The account comes into being, with the password that came with the proof or else with that of an undisputed registration.
-    Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (R77)."""
+    Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (authentication R77)."""
     if row.subject is None:
         return None
     wish = mailed_tokens.payload(world, row)
@@ -112,7 +112,7 @@ async def _registered(tx: Transaction, world: World, row: AnyRow, hashed: str | 
 
 
 async def _verified(tx: Transaction, world: World, user_id: UUID) -> ProvenAddress | None:
-    """The first proof of an address that the operator gave. Sessions and factors of before are nobody's (R77); the password is
+    """The first proof of an address that the operator gave. Sessions and factors of before are nobody's (authentication R77); the password is
     the operator's own and stays."""
     unproven = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
     proven = update(User).where(*unproven).values(email_verified_at=world.clock.now()).returning(User.email)
@@ -127,7 +127,7 @@ async def _verified(tx: Transaction, world: World, user_id: UUID) -> ProvenAddre
 
 
 async def _changed(tx: Transaction, world: World, row: AnyRow) -> ProvenAddress | None:
-    """The new address replaces the old one, whose owner is told; whoever else is logged in is out (R59)."""
+    """The new address replaces the old one, whose owner is told; whoever else is logged in is out (authentication R59)."""
     before = lookup.usable(await lookup.of(tx, row.user_id)) if row.user_id is not None else None
     if before is None:
         return None
@@ -142,7 +142,7 @@ async def _changed(tx: Transaction, world: World, row: AnyRow) -> ProvenAddress 
 
 
 async def change(world: World, origin: Origin, subject: Subject, email: str) -> None:
-    """Ask to move the account to another address. The same answer whether that one is free or not (R51).
+    """Ask to move the account to another address. The same answer whether that one is free or not (authentication R51).
 
     Raises StepUpRequired, TooManyAttempts, MailNotConfigured, TokenInvalid.
     """
@@ -169,7 +169,7 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
 
 
 def _freshly(world: World, subject: Subject, age: timedelta) -> None:
-    """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (R28)."""
+    """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (authentication R28)."""
     factors.not_let_in(subject)
     at = subject.second_factor_at if subject.has_second_factor else subject.password_at
     if "rc" in subject.amr or not fresh(at, world.clock.now(), age):

@@ -1,4 +1,4 @@
-"""A forgotten password: a letter to the mailbox, and a new password against its token. Logs nobody in, removes no factor (R67)."""
+"""A forgotten password: a letter to the mailbox, and a new password against its token. Logs nobody in, removes no factor (authentication R67)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from app.world import World
 
 
 async def forgot(world: World, origin: Origin, identifier: str) -> None:
-    """Mail a token to whoever has this address; the same statements for nobody (R50). Raises TooManyAttempts, MailNotConfigured."""
+    """Mail a token to whoever has this address; the same statements for nobody (authentication R50). Raises TooManyAttempts, MailNotConfigured."""
     lookup.must_have_mail(world)
     admitted = await mail_limits.admit(world, origin, Share.FORGOT, identifier)
     async with world.db.query() as tx:
@@ -53,7 +53,7 @@ TOLD_AT = frozenset({10, 100})
 
 
 async def tell_of_lock(world: World, identifier: str, key: bytes) -> None:
-    """Tell the owner of a name whose password was locked by wrong tries, with a way in; for nobody the same work (R37, R49).
+    """Tell the owner of a name whose password was locked by wrong tries, with a way in; for nobody the same work (authentication R37, R49).
 
     No two tries find the same count: those before had to wait for each other's lock.
     """
@@ -103,7 +103,7 @@ async def reset(world: World, origin: Origin, token: str, password: str, proof: 
 
 
 def _guarded(owner: AnyRow) -> bool:
-    """Whether a second factor is asked for. One that was set up before the mailbox was proven is nobody's, and falls (R77)."""
+    """Whether a second factor is asked for. One that was set up before the mailbox was proven is nobody's, and falls (authentication R77)."""
     return bool(owner.has_second_factor) and owner.email_verified_at is not None
 
 
@@ -112,7 +112,7 @@ Spend = Callable[[Transaction], Awaitable[bool]]
 
 async def _shown(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondProof) -> Spend:
     """How to spend the proof, once it fits. The try is counted, with the address, the token and the account, before it is looked at
-    (R43); a lock of the second factor holds here too (R45)."""
+    (authentication R43); a lock of the second factor holds here too (authentication R45)."""
     if proof.totp is None and proof.recovery_code is None:
         raise TotpRequired
     kind = "totp" if proof.totp is not None else "recovery"
@@ -152,7 +152,7 @@ async def _by_recovery_code(world: World, origin: Origin, key: bytes, user_id: U
 
 
 async def _renew(tx: Transaction, world: World, owner: AnyRow, hashed: str) -> None:
-    """The new password, and the end of whatever rested on the old one. The mailbox is proven by it, too (R67, R77)."""
+    """The new password, and the end of whatever rested on the old one. The mailbox is proven by it, too (authentication R67, R77)."""
     by, now = Actor("user", owner.id), world.clock.now()
     await revocation.end_all(tx, world, by, owner.id, "password_reset")
     if owner.email_verified_at is None:

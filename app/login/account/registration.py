@@ -1,6 +1,6 @@
-"""Registering oneself: nothing but a sealed wish until the mailbox is proven, so that a squatter holds nothing (R77, R78).
+"""Registering oneself: nothing but a sealed wish until the mailbox is proven, so that a squatter holds nothing (authentication R77, R78).
 
-Every address gets the same answer after the same statements; what is so is told by mail to whoever owns the mailbox (R50). Each
+Every address gets the same answer after the same statements; what is so is told by mail to whoever owns the mailbox (authentication R50). Each
 wish stands, also one that no letter is sent for any more: the proof finds that the address is disputed (see `mailbox`).
 """
 

@@ -1,4 +1,4 @@
-"""The other half of a request by a short code: the session that opens it is shown who asks, and it alone decides (R66)."""
+"""The other half of a request by a short code: the session that opens it is shown who asks, and it alone decides (authentication R66)."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ def _taking(world: World, subject: Subject, user_code: str) -> Look:
 
 
 async def _guessed(world: World, origin: Origin, look: Look) -> AnyRow:
-    """What a user code leads to; counted as a wrong one of its address before it is looked at, and given back if it was right (R66)."""
+    """What a user code leads to; counted as a wrong one of its address before it is looked at, and given back if it was right (authentication R66)."""
     key = attempts.network_key(world, "user_codes", origin)
     async with world.db.write(commit_now=True) as tx:
         refusal = await attempts.within(tx, key, WRONG, world.clock.now())
@@ -128,9 +128,9 @@ def _claimed_by(world: World, subject: Subject, user_code: str) -> Look:
 
 
 async def _must_suffice(world: World, subject: Subject, row: AnyRow) -> None:
-    """Whoever approves has shown all that a login for the product would want, and what the account has; no recovery code (R28).
+    """Whoever approves has shown all that a login for the product would want, and what the account has; no recovery code (authentication R28).
 
-    A second factor that is locked vouches for no device either (R45), though the session that it was shown in lives on (R44).
+    A second factor that is locked vouches for no device either (authentication R45), though the session that it was shown in lives on (authentication R44).
     """
     if not subject.email_verified:
         raise EmailNotVerified

@@ -158,7 +158,7 @@ async def _paced(tx: Transaction, there: Any, now: datetime) -> tuple[AnyRow | N
 
 
 async def _let_in(tx: Transaction, world: World, origin: Origin, row: AnyRow) -> tuple[dict[str, Any], refresh.Fresh]:
-    """Spend the approval on a session, if the one that gave it lives and the account is as it was then (R58, R59)."""
+    """Spend the approval on a session, if the one that gave it lives and the account is as it was then (authentication R58, R59)."""
     if not await hold_session(tx, world, row.user_id, row.claimed_session_id, row.auth_epoch):
         raise AccessDenied
     approved = (DeviceCode.id == row.id, DeviceCode.status == DeviceCodeStatus.APPROVED, DeviceCode.expires_at > world.clock.now())

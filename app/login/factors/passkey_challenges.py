@@ -1,4 +1,4 @@
-"""Challenges under way: each is bound to whoever it was given to, lives five minutes and is spent before anything is checked (R29)."""
+"""Challenges under way: each is bound to whoever it was given to, lives five minutes and is spent before anything is checked (authentication R29)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Passkeys: registering one, showing one, and what becomes of one whose counter goes back (rules/authentication R29 to R36).
+"""Passkeys: registering one, showing one, and what becomes of one whose counter goes back (authentication R29 to R36).
 
 Fingerprint, face and PIN stay on the user's device; what we get is a signature, and a flag that says whether one of them was shown.
 """
@@ -83,7 +83,7 @@ async def known(tx: Transaction, user_id: UUID | None) -> list[Known]:
 
 
 async def creation(tx: Transaction, world: World, holder: Holder) -> Options:
-    """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (R35)."""
+    """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (authentication R35)."""
     user_id = holder.user_id
     fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.octets(HANDLE_OCTETS))
     await tx.execute(fresh)
@@ -164,7 +164,7 @@ def _of_owner(handle: bytes, told: str | None, *, named: bool) -> bool:
 
 
 async def spend(tx: Transaction, it: Proven, now: datetime) -> bool:
-    """Move the counter forward: one guarded statement. False when it would not; 0 after 0 is a passkey that does not count (R32)."""
+    """Move the counter forward: one guarded statement. False when it would not; 0 after 0 is a passkey that does not count (authentication R32)."""
     count = it.shown.sign_count
     values = {"sign_count": count, "backed_up": it.shown.backed_up, "used_at": now}
     forward = update(Factor).where(Factor.id == it.factor_id, _LIVE, _ahead(count)).values(values)
@@ -176,7 +176,7 @@ def _ahead(count: int) -> ColumnElement[bool]:
 
 
 async def suspect(tx: Transaction, world: World, it: Proven) -> None:
-    """Put a passkey out of use whose counter did not go forward: somebody may have a copy, and may be in by it. Its owner is told (R32)."""
+    """Put a passkey out of use whose counter did not go forward: somebody may have a copy, and may be in by it. Its owner is told (authentication R32)."""
     if not await still_there(tx, it.owner.user_id):  # the user's row first, as whoever ends sessions takes it
         return
     behind = update(Factor).where(Factor.id == it.factor_id, _LIVE, ~_ahead(it.shown.sign_count)).values(state=FactorState.SUSPECT)

@@ -38,9 +38,9 @@ _mine = select(User.email, User.auth_epoch, Factor.id, Factor.hash, Factor.impor
 
 
 async def accepted(world: World, password: str, email: str, pointer: str) -> str:
-    """The hash of a password that is good enough: long (R1), not among the first guesses (R3), in no known breach (R4).
+    """The hash of a password that is good enough: long (authentication R1), not among the first guesses (authentication R3), in no known breach (authentication R4).
 
-    Nothing else is asked of it (R2). Every path that sets a password comes through here. Raises Malformed, Busy.
+    Nothing else is asked of it (authentication R2). Every path that sets a password comes through here. Raises Malformed, Busy.
     """
     if length(password) < world.settings.password_min:
         raise Malformed([(pointer, "password_too_short", f"wants at least {world.settings.password_min} characters")])
@@ -71,7 +71,7 @@ async def _words(world: World, email: str) -> Sequence[str]:
 
 
 def importable(world: World, hashed: str) -> str:
-    """A hash of another system in its ordinary form. Raises Malformed for a form that is not known, or that costs too much (R9)."""
+    """A hash of another system in its ordinary form. Raises Malformed for a form that is not known, or that costs too much (authentication R9)."""
     stored = plain(hashed)
     if not world.hasher.takes(stored):
         told = "wants argon2, bcrypt, pbkdf2, scrypt, Django's or phpass, at a cost within bounds"
@@ -100,7 +100,7 @@ async def put(tx: Transaction, world: World, actor: Actor, user_id: UUID, hashed
 
 
 async def rehashed(world: World, password: str, stored: str, *, imported: bool) -> str | None:
-    """The hash that should take the place of an outdated one; None when there is no need, or no room in the pool just now (R8)."""
+    """The hash that should take the place of an outdated one; None when there is no need, or no room in the pool just now (authentication R8)."""
     if world.hasher.outdated(stored, imported=imported):
         with suppress(Busy):
             return await world.hasher.hash(password)
@@ -114,9 +114,9 @@ async def upgrade(tx: Transaction, user_id: UUID, stored: str, fresh: str) -> No
 
 
 async def change(world: World, origin: Origin, subject: Subject, current: str, new: str) -> None:
-    """Change one's own password; every other session and login is over (R59). The lock of the password holds here too (R45).
+    """Change one's own password; every other session and login is over (authentication R59). The lock of the password holds here too (authentication R45).
 
-    Not for a session that a recovery code opened, whatever factors are left since (R28).
+    Not for a session that a recovery code opened, whatever factors are left since (authentication R28).
 
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """

@@ -1,4 +1,4 @@
-"""Recovery codes: ten on paper, each good once, for the day the authenticator is lost (R24 to R28)."""
+"""Recovery codes: ten on paper, each good once, for the day the authenticator is lost (authentication R24 to R28)."""
 
 import re
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Paper:
 
 
 async def print_paper(world: World) -> Paper:
-    """Ten codes `SSSS-XXXX-XXXX-XXXX-XXXX`: 20 bits that find the row, 80 that open it, each hashed with a salt of its own (R24, R25)."""
+    """Ten codes `SSSS-XXXX-XXXX-XXXX-XXXX`: 20 bits that find the row, 80 that open it, each hashed with a salt of its own (authentication R24, R25)."""
     selectors: set[str] = set()
     while len(selectors) < COUNT:
         selectors.add(random_signs(world.entropy, SELECTOR_SIGNS))
@@ -48,7 +48,7 @@ def _mine(user_id: UUID) -> tuple[Any, ...]:
 
 
 async def replace(tx: Transaction, world: World, actor: Actor, user_id: UUID, paper: Paper) -> None:
-    """A new set in the place of the whole old one (R27)."""
+    """A new set in the place of the whole old one (authentication R27)."""
     now = world.clock.now()
     await discard(tx, user_id)
     one = {"user_id": user_id, "kind": FactorKind.RECOVERY, "state": FactorState.ACTIVE, "created_at": now, "confirmed_at": now}
@@ -72,7 +72,7 @@ async def candidate(tx: Transaction, user_id: UUID, code: str) -> tuple[str, Any
 
 
 async def spend(tx: Transaction, world: World, user_id: UUID, factor_id: UUID, now: datetime) -> bool:
-    """Spend the code once, in the transaction of what it opens (R26)."""
+    """Spend the code once, in the transaction of what it opens (authentication R26)."""
     unspent = update(Factor).where(*_mine(user_id), Factor.id == factor_id, Factor.used_at.is_(None)).values(used_at=now)
     if not (await tx.execute(unspent)).rowcount:
         return False

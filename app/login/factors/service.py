@@ -59,7 +59,7 @@ class Added:
 
 
 def may_manage(world: World, subject: Subject, age: timedelta | None = None) -> None:
-    """Whether all that the account has was shown lately (R21, R22). Asked at both ends of an enrolment. Raises StepUpRequired."""
+    """Whether all that the account has was shown lately (authentication R21, R22). Asked at both ends of an enrolment. Raises StepUpRequired."""
     age = age or world.settings.fresh_password
     not_let_in(subject)
     level = rules.proof_wanted(proofs_of(subject), has_second_factor=subject.has_second_factor, now=world.clock.now(), age=age)
@@ -68,14 +68,14 @@ def may_manage(world: World, subject: Subject, age: timedelta | None = None) -> 
 
 
 def _may_add(world: World, subject: Subject, age: timedelta | None = None) -> None:
-    """The same, and that the mailbox is proven (R78). Raises EmailNotVerified, StepUpRequired."""
+    """The same, and that the mailbox is proven (authentication R78). Raises EmailNotVerified, StepUpRequired."""
     if not subject.email_verified:
         raise EmailNotVerified
     may_manage(world, subject, age)
 
 
 def not_let_in(subject: Subject) -> None:
-    """A session that was let in by a short code has shown nothing itself, and what another has shown does not manage an account (R66).
+    """A session that was let in by a short code has shown nothing itself, and what another has shown does not manage an account (authentication R66).
 
     Raises StepUpRequired.
     """
@@ -85,19 +85,19 @@ def not_let_in(subject: Subject) -> None:
 
 
 def not_by_recovery_code(subject: Subject) -> None:
-    """A recovery code manages a lost authenticator and nothing else (R28). Raises StepUpRequired."""
+    """A recovery code manages a lost authenticator and nothing else (authentication R28). Raises StepUpRequired."""
     if "rc" in subject.amr:
         raise StepUpRequired("Show an authenticator, not a recovery code.", {"acr_values": "aal2", "max_age": 300})
 
 
 async def enrol(world: World, subject: Subject, name: str | None) -> Enrolment:
-    """Begin to add an authenticator app. Raises EmailNotVerified (R78), StepUpRequired, EnrolmentUnderWay."""
+    """Begin to add an authenticator app. Raises EmailNotVerified (authentication R78), StepUpRequired, EnrolmentUnderWay."""
     _may_add(world, subject)
     return await totp.begin(world, subject.actor, subject.id, name)
 
 
 async def confirm(world: World, origin: Origin, subject: Subject, factor_id: UUID, code: str) -> Added:
-    """Bring it to life with a code of it; other sessions are over, for they were proven by less (R59).
+    """Bring it to life with a code of it; other sessions are over, for they were proven by less (authentication R59).
 
     Raises EmailNotVerified, StepUpRequired, TooManyAttempts, EnrolmentNotFound, CodeRefused.
     """
@@ -116,7 +116,7 @@ async def confirm(world: World, origin: Origin, subject: Subject, factor_id: UUI
 
 
 async def passkey_options(world: World, subject: Subject) -> Options:
-    """Begin to register a passkey. Raises PasskeysOff, EmailNotVerified (R78), StepUpRequired."""
+    """Begin to register a passkey. Raises PasskeysOff, EmailNotVerified (authentication R78), StepUpRequired."""
     passkeys.party(world)
     _may_add(world, subject)
     async with world.db.write() as tx:
@@ -125,7 +125,7 @@ async def passkey_options(world: World, subject: Subject) -> Options:
 
 
 async def add_passkey(world: World, subject: Subject, credential: Mapping[str, Any], named: Mapping[str, Any]) -> Added:
-    """Register the passkey that the browser made, with its `name` and `transports`; other sessions are over (R59).
+    """Register the passkey that the browser made, with its `name` and `transports`; other sessions are over (authentication R59).
 
     Raises PasskeysOff, EmailNotVerified, StepUpRequired, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
@@ -153,7 +153,7 @@ async def paper_if_first(world: World, user_id: UUID) -> Paper | None:
 
 
 async def renew_paper(world: World, subject: Subject) -> list[str]:
-    """A new set of recovery codes; the old ones are void. Not for who came in by one of them (R27, R28).
+    """A new set of recovery codes; the old ones are void. Not for who came in by one of them (authentication R27, R28).
 
     Raises SecondFactorMissing, StepUpRequired.
     """
@@ -208,9 +208,9 @@ async def _one(tx: Transaction, user_id: UUID, factor_id: UUID) -> AnyRow:
 
 
 async def remove(world: World, subject: Subject, factor_id: UUID) -> None:
-    """Remove a device, with a proof by it or by one that remains (R22). With the last one go the recovery codes.
+    """Remove a device, with a proof by it or by one that remains (authentication R22). With the last one go the recovery codes.
 
-    Other sessions are over (R59). Raises FactorNotFound, FactorIndispensable, StepUpRequired.
+    Other sessions are over (authentication R59). Raises FactorNotFound, FactorIndispensable, StepUpRequired.
     """
     kind = (await one(world, subject, factor_id)).kind
     if kind == FactorKind.PASSWORD:

@@ -1,4 +1,4 @@
-"""Keeping the pace of all password answers to that of the slowest hash that is stored: an imported one must not show by its time (R11)."""
+"""Keeping the pace of all password answers to that of the slowest hash that is stored: an imported one must not show by its time (authentication R11)."""
 
 import asyncio
 

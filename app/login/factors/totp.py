@@ -50,7 +50,7 @@ def _secret(world: World, factor: AnyRow) -> str:
 
 
 async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> Enrolment:
-    """A pending device beside whatever is live (R20). The caller knows that the user may. Raises EnrolmentUnderWay."""
+    """A pending device beside whatever is live (authentication R20). The caller knows that the user may. Raises EnrolmentUnderWay."""
     now = world.clock.now()
     secret = base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
     factor_id = world.entropy.identifier()
@@ -90,7 +90,7 @@ def _pending(user_id: UUID, now: datetime) -> tuple[Any, ...]:
 
 
 async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID | None, code: str) -> Confirmed:
-    """Count a try on the pending device (the one, if none is named), then look at the code; a wrong one is noted (R72).
+    """Count a try on the pending device (the one, if none is named), then look at the code; a wrong one is noted (authentication R72).
 
     Raises EnrolmentNotFound (unknown, expired, out of tries), CodeRefused.
     """
@@ -109,7 +109,7 @@ async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID |
 
 
 async def activate(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: Confirmed) -> None:
-    """Bring the device to life; the step of its first code is spent with it (R19). Raises EnrolmentNotFound."""
+    """Bring the device to life; the step of its first code is spent with it (authentication R19). Raises EnrolmentNotFound."""
     now = world.clock.now()
     alive = {"state": FactorState.ACTIVE, "confirmed_at": now, "last_step": it.step, "attempts": 0, "expires_at": None, "used_at": now}
     woken = update(Factor).where(*_pending(user_id, now), Factor.id == it.factor_id).values(alive)
@@ -130,7 +130,7 @@ async def match(tx: Transaction, world: World, user_id: UUID, code: str, now: da
 
 
 async def spend_step(tx: Transaction, factor_id: UUID, step: int, now: datetime) -> bool:
-    """Accept the step once and forwards only: one guarded statement whose row count is the answer (R15)."""
+    """Accept the step once and forwards only: one guarded statement whose row count is the answer (authentication R15)."""
     unspent = (Factor.id == factor_id, Factor.state == FactorState.ACTIVE, or_(Factor.last_step.is_(None), Factor.last_step < step))
     spent = update(Factor).where(*unspent).values(last_step=step, used_at=now)
     return (await tx.execute(spent)).rowcount == 1

@@ -93,7 +93,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class RelyingParty:
-    """Whose passkeys these are, and from where they may be shown: configuration alone, never what a request says of itself (R34)."""
+    """Whose passkeys these are, and from where they may be shown: configuration alone, never what a request says of itself (authentication R34)."""
 
     id: str
     name: str

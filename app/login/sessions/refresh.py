@@ -1,6 +1,6 @@
-"""The chain of refresh tokens of a session: each is exchanged once for its child; one that comes back ends the session (R57).
+"""The chain of refresh tokens of a session: each is exchanged once for its child; one that comes back ends the session (authentication R57).
 
-Whoever rotates takes the session's row first, so rotations take turns and a revoke that was answered cannot be outrun (R58).
+Whoever rotates takes the session's row first, so rotations take turns and a revoke that was answered cannot be outrun (authentication R58).
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Fresh:
 
 
 async def issue(tx: Transaction, world: World, row: Mapping[str, Any], parent: UUID | None = None) -> Fresh:
-    """A new token for a session. It idles out, and never outlives the session (R56)."""
+    """A new token for a session. It idles out, and never outlives the session (authentication R56)."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = min(now + world.settings.refresh_idle, row["expires_at"])
     values = {
@@ -108,7 +108,7 @@ async def _end(tx: Transaction, world: World, link: AnyRow, now: datetime) -> No
 
 
 async def replace(tx: Transaction, world: World, row: Mapping[str, Any]) -> Fresh:
-    """A new token in the place of whatever the session has: at every rise of assurance (R55). The caller holds the row.
+    """A new token in the place of whatever the session has: at every rise of assurance (authentication R55). The caller holds the row.
 
     What it replaces has no grace: it was shown by less than the session now is.
     """

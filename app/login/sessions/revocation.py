@@ -1,4 +1,4 @@
-"""Ending sessions: one, all others, or every one of a user. Steps for every room that changes what a session rests on (R59)."""
+"""Ending sessions: one, all others, or every one of a user. Steps for every room that changes what a session rests on (authentication R59)."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sessions: who is in, how sure, since when. A token is for others to read; we always look at the row (R60)."""
+"""Sessions: who is in, how sure, since when. A token is for others to read; we always look at the row (authentication R60)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ async def open_session(
 ) -> tuple[dict[str, Any], refresh.Fresh]:
     """A new session for a login that is complete, and its first refresh token. The caller holds the account.
 
-    Its time runs from when something was last shown: one session that lets in another gives it no more (R56, R66).
+    Its time runs from when something was last shown: one session that lets in another gives it no more (authentication R56, R66).
     """
     now, session_id = world.clock.now(), world.entropy.identifier()
     row: dict[str, Any] = {
@@ -106,7 +106,7 @@ async def open_session(
 async def raise_session(
     tx: Transaction, world: World, user_id: UUID, session_id: UUID, proofs: Proofs
 ) -> tuple[dict[str, Any], refresh.Fresh] | None:
-    """The same session with a second factor just shown, and new tokens (R55); None if it was revoked meanwhile."""
+    """The same session with a second factor just shown, and new tokens (authentication R55); None if it was revoked meanwhile."""
     now = world.clock.now()
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
     shown = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at, "let_in_by": None}
@@ -139,10 +139,10 @@ def _named(end_user: EndUser) -> Mapping[str, Any]:
 
 def alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     """Whether the session is neither revoked nor over nor of an older epoch of the account, and the token not of before its last rise:
-    a step-up hands out new ones, and those before it are dead (R55).
+    a step-up hands out new ones, and those before it are dead (authentication R55).
 
     While an account is suspended its sessions can still be told apart from others, so that the caller hears why; once it is
-    restored they are dead (R59).
+    restored they are dead (authentication R59).
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
         return False

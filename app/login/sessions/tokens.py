@@ -86,7 +86,7 @@ async def token_holder(world: World, token: str) -> EndUser:
 
 
 async def exchange(world: World, token: str) -> Opened:
-    """Fresh tokens for a refresh token (R57). Raises TokenInvalid, also for one that was used before; then the session is over."""
+    """Fresh tokens for a refresh token (authentication R57). Raises TokenInvalid, also for one that was used before; then the session is over."""
     sign = await signer(world)
     digest = token_digest(token)
     async with world.db.write() as tx:

@@ -1,4 +1,4 @@
-"""A login by a mailed code in the place of a forgotten password: the operator starts it and never sees the code (R79).
+"""A login by a mailed code in the place of a forgotten password: the operator starts it and never sees the code (authentication R79).
 
 The code proves the mailbox and nothing else. What it opens is an unfinished login that wants the second factor, if there is one,
 and then a new password (`rules.need`); no session comes of it otherwise.
@@ -39,7 +39,7 @@ _who = select(User.id, User.status, User.email_verified_at, User.auth_epoch).whe
 
 
 def _digest(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
-    """What recognises the code of this account, and of this epoch of it: whatever ends its sessions ends its codes (R59)."""
+    """What recognises the code of this account, and of this epoch of it: whatever ends its sessions ends its codes (authentication R59)."""
     return world.keys.lookup.digest("login_code", f"{user_id}\0{epoch}\0{code}")
 
 
@@ -91,9 +91,9 @@ async def _put(tx: Transaction, world: World, row: AnyRow, code: str, now: datet
 
 
 async def use(world: World, origin: Origin, identifier: str, code: str, client: Client = UNTOLD) -> LoginChallenge:
-    """Begin a login by the code. One answer, after the same statements, for unknown, suspended, unverified, wrong and spent (R49).
+    """Begin a login by the code. One answer, after the same statements, for unknown, suspended, unverified, wrong and spent (authentication R49).
 
-    Counted before it is looked at: for the address, for the name, and five times for each code (R40, R43, R56).
+    Counted before it is looked at: for the address, for the name, and five times for each code (authentication R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """
     who = await lookup.named(world, _who, {"identifier": folded(identifier)}, client.product)

@@ -1,7 +1,7 @@
 """Logging in by a passkey: by it alone, without a name or a password, or as the second factor of a login or a step-up.
 
 A passkey that verified its user is two factors at once and opens a session by itself. One that was only touched is possession, no
-more than a password is knowledge: it goes on a login that a password began, and begins none (R31).
+more than a password is knowledge: it goes on a login that a password began, and begins none (authentication R31).
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ async def options(world: World, origin: Origin, handle: UnfinishedLogin | None, 
 
 
 async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
-    """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (R52)."""
+    """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (authentication R52)."""
     if client.product is not None:
         await catalog.product(world, client.product)
     async with world.db.write(commit_now=True) as tx:
@@ -72,7 +72,7 @@ def _holder(pending: PendingLogin) -> Holder:
 
 
 def _verifying(pending: PendingLogin) -> bool:
-    """Whether a touch is not enough: for a passkey's own level, and where no password stands beside it (R31)."""
+    """Whether a touch is not enough: for a passkey's own level, and where no password stands beside it (authentication R31)."""
     return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
@@ -82,7 +82,7 @@ async def show(world: World, origin: Origin, handle: UnfinishedLogin | None, cre
 
 
 async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
-    """Log in by a passkey alone. One answer for all that does not fit: unknown, forged, suspended, unverified (R49).
+    """Log in by a passkey alone. One answer for all that does not fit: unknown, forged, suspended, unverified (authentication R49).
 
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
@@ -165,7 +165,7 @@ async def confirm(
 async def _judged(
     world: World, origin: Origin, answered: Answered, credential: Credential, user_id: UUID | None, *, verifying: bool
 ) -> Proven:
-    """The passkey, if it is genuine, of this user or of anybody who may log in, and verified where that is wanted. Else noted (R72)."""
+    """The passkey, if it is genuine, of this user or of anybody who may log in, and verified where that is wanted. Else noted (authentication R72)."""
     row = await passkeys.find(world, octets(credential["id"]))
     try:
         it = passkeys.judged(world, row, answered, credential, named=user_id is not None)

@@ -106,7 +106,7 @@ def _open(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
 
 
 async def tried(tx: Transaction, world: World, handle: UnfinishedLogin) -> PendingLogin | None:
-    """Count one try on the handle before anything is looked at; None when it is over (R40, R43)."""
+    """Count one try on the handle before anything is looked at; None when it is over (authentication R40, R43)."""
     left = Login.attempts < world.settings.login_tries
     attempt = update(Login).where(*_open(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
     row = (await tx.execute(attempt.returning(*_columns))).one_or_none()

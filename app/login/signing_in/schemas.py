@@ -103,7 +103,7 @@ HREFS = {
     "enroll_passkey": "/v1/login/passkey/enroll",
     "change_password": "/v1/login/password",
 }
-"""Where each way is begun. Told only after the first factor has passed, so that nothing can be probed with it (R52)."""
+"""Where each way is begun. Told only after the first factor has passed, so that nothing can be probed with it (authentication R52)."""
 
 
 NEEDS = {Need.ENROLMENT: Need.SECOND_FACTOR}

@@ -55,7 +55,7 @@ async def begin(
 ) -> Opened | LoginChallenge:
     """Check the password; with more wanted, go on by the code that came along or hand out an unfinished login.
 
-    One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (R11, R49). Raises
+    One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (authentication R11, R49). Raises
     ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
     world.hasher.must_have_room()  # before the database is asked anything
@@ -131,7 +131,7 @@ async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, cod
 
 
 async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
-    """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (R26).
+    """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
@@ -247,7 +247,7 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
 async def enrolled(
     world: World, sign: Signer, origin: Origin, shown: PendingLogin, add: Callable[[Transaction], Awaitable[object]]
 ) -> Opened | LoginChallenge:
-    """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (R59). Raises LoginOver."""
+    """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (authentication R59). Raises LoginOver."""
     actor, paper = Actor("user", shown.user_id), await recovery.print_paper(world)
     async with world.db.write() as tx:
         await _hold(tx, shown)

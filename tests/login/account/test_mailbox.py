@@ -209,7 +209,7 @@ async def test_r78_there_is_nobody_to_give_a_factor_to_before_the_proof(given: G
 
 
 async def test_a_proof_is_mailed_again(given: Given, postbox: Postbox) -> None:
-    """Either token is good, and the first spends both. Anybody may have asked, so the password comes with the proof (R77)."""
+    """Either token is good, and the first spends both. Anybody may have asked, so the password comes with the proof (authentication R77)."""
     await registered(given)
     await ask(given, "/v1/email/verify/resend", {"identifier": " OLA@example.com "})
     first, again = await postbox.collected(given.world)

@@ -1,4 +1,4 @@
-"""A mailed proof ends with what it rests on: the session that asked, the epoch of the account (R58, R59, R28)."""
+"""A mailed proof ends with what it rests on: the session that asked, the epoch of the account (authentication R58, R59, R28)."""
 
 import asyncio
 from dataclasses import replace

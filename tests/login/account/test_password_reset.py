@@ -1,4 +1,4 @@
-"""A forgotten password: the letter, the token, the second factor, and what ends with the old password (R67)."""
+"""A forgotten password: the letter, the token, the second factor, and what ends with the old password (authentication R67)."""
 
 import asyncio
 from collections import Counter
@@ -152,7 +152,7 @@ async def test_r67_r77_a_reset_proves_the_mailbox_and_drops_what_was_set_before(
 
 
 async def test_an_account_without_a_password_gets_its_first_one(given: Given, postbox: Postbox) -> None:
-    """R79: the operator starts it, the user chooses."""
+    """authentication R79: the operator starts it, the user chooses."""
     person = await given.person(password=None)
     assert (await reset(given, await forgotten(given, postbox, person))).status_code == 204
     assert await can_log_in(given, person.email, NEW)
@@ -181,7 +181,7 @@ async def test_what_a_token_proves_is_told_among_the_events_without_it(given: Gi
 
 
 async def test_a_locked_account_is_offered_a_new_password(given: Given, postbox: Postbox) -> None:
-    """The letter that the lock will send (R40); its token is a token for a new password."""
+    """The letter that the lock will send (authentication R40); its token is a token for a new password."""
     person, world = await given.person(), given.world
     async with world.db.query() as tx:
         row = await lookup.find(tx, person.email)

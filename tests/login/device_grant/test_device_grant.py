@@ -1,4 +1,4 @@
-"""Logging in by a short code: who may decide, how sure they must be, and what the application gets for it (RFC 8628, R45, R66)."""
+"""Logging in by a short code: who may decide, how sure they must be, and what the application gets for it (RFC 8628, authentication R45, R66)."""
 
 from typing import Any
 from uuid import UUID
@@ -239,7 +239,7 @@ async def test_r56_the_level_decays_from_when_it_was_proven(given: Given) -> Non
 
 
 async def test_r45_a_locked_factor_lets_no_device_in(given: Given) -> None:
-    """Ten wrong codes: the session lives on (R44), but what it showed vouches for nothing new until the wait is over."""
+    """Ten wrong codes: the session lives on (authentication R44), but what it showed vouches for nothing new until the wait is over."""
     person, tv = await given.strong(), await Television.on(given)
     given.expect(await tv.opened(person))
     for _ in range(2):

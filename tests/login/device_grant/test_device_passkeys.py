@@ -1,4 +1,4 @@
-"""Short codes and passkeys: an application without a browser is let in by a session that has shown one (R44, R66)."""
+"""Short codes and passkeys: an application without a browser is let in by a session that has shown one (authentication R44, R66)."""
 
 from fastapi import FastAPI
 
@@ -29,7 +29,7 @@ async def test_where_a_passkey_is_wanted_the_session_that_approves_has_shown_one
 
 
 async def test_a_session_by_a_passkey_alone_may_approve(given: Given, app: FastAPI) -> None:
-    """Also while guesses have locked the authenticator app: it was not what vouched (R44)."""
+    """Also while guesses have locked the authenticator app: it was not what vouched (authentication R44)."""
     given.taking_passkeys(app)
     person = await given.with_passkey(await given.strong())
     await given.by_passkey(person)

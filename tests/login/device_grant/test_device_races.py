@@ -1,4 +1,4 @@
-"""Many hands on one short code at once: one opens it, one decision stands, one session comes of it, every poll counts (R43, R66)."""
+"""Many hands on one short code at once: one opens it, one decision stands, one session comes of it, every poll counts (authentication R43, R66)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Several authenticators: listed, named, added and removed behind a step-up (R21, R22)."""
+"""Several authenticators: listed, named, added and removed behind a step-up (authentication R21, R22)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Passkeys beside lost passwords and lost devices, and what their owner is told by mail (rules/authentication R21, R32, R67)."""
+"""Passkeys beside lost passwords and lost devices, and what their owner is told by mail (authentication R21, R32, R67)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Passwords: how long, which not, how hashed, and what other systems left (R1 to R11)."""
+"""Passwords: how long, which not, how hashed, and what other systems left (authentication R1 to R11)."""
 
 import asyncio
 from collections.abc import AsyncIterator

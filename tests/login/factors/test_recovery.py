@@ -1,4 +1,4 @@
-"""Recovery codes: ten on paper, each good once (R24 to R28)."""
+"""Recovery codes: ten on paper, each good once (authentication R24 to R28)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Refresh tokens: exchanged once each, a lost answer forgiven, a copy that comes back punished (R54 to R58)."""
+"""Refresh tokens: exchanged once each, a lost answer forgiven, a copy that comes back punished (authentication R54 to R58)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where one is logged in, and what ends it (R59, R60)."""
+"""Where one is logged in, and what ends it (authentication R59, R60)."""
 
 from typing import Any
 

@@ -41,7 +41,7 @@ async def test_r60_a_suspended_user_is_out_at_once(given: Given) -> None:
     await given.post(f"/v1/users/{person.id}/suspend")
     problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")
     await given.post(f"/v1/users/{person.id}/restore")
-    problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")  # R59: what was open stays shut
+    problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")  # authentication R59: what was open stays shut
 
 
 @pytest.mark.parametrize(

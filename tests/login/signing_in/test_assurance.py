@@ -1,4 +1,4 @@
-"""What a session may do follows what it has proven, and since when; what it rested on before is dead (R28, R55, R58)."""
+"""What a session may do follows what it has proven, and since when; what it rested on before is dead (authentication R28, R55, R58)."""
 
 from collections.abc import Awaitable, Callable
 from uuid import UUID

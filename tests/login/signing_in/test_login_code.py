@@ -1,4 +1,4 @@
-"""A login by a mailed code: the operator starts it, the mailbox proves it, a new password ends it (R49, R56, R79)."""
+"""A login by a mailed code: the operator starts it, the mailbox proves it, a new password ends it (authentication R49, R56, R79)."""
 
 import asyncio
 from collections import Counter
@@ -110,7 +110,7 @@ async def test_r41_a_new_code_gives_no_new_tries(given: Given, postbox: Postbox)
         problem(await use(given, person.email, "0000-0000"), 401, "code_refused")
     code = await mailed(given, postbox, person)
     problem(await use(given, person.email, code), 429, "too_many_attempts")
-    assert await can_log_in(given, person.email)  # R39, R44: the password has its own counter
+    assert await can_log_in(given, person.email)  # authentication R39, R44: the password has its own counter
 
 
 async def test_a_code_works_once_and_a_newer_one_takes_its_place(given: Given, postbox: Postbox) -> None:

@@ -1,4 +1,4 @@
-"""Logins that want more: a second factor to be set up, a password to be changed (R52, R55, R78)."""
+"""Logins that want more: a second factor to be set up, a password to be changed (authentication R52, R55, R78)."""
 
 from typing import Any
 
