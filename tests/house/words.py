@@ -89,9 +89,8 @@ def _names(path: str, text: str) -> Iterator[tuple[int, str]]:
             yield from ((line, f"{name} ({word})") for word in pieces(name) if word in REFUSED)
             if name.strip("_") in NAMES and isinstance(node, ast.Name | ast.arg):
                 yield line, f"{name} (says nothing)"
-        if path.startswith("app/") and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_property(node):
-            if node.name.strip("_").split("_")[0] in PARTICIPLES:
-                yield node.lineno, f"{node.name} (a function is a verb)"
+        if path.startswith("app/") and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_participle(node):
+            yield node.lineno, f"{node.name} (a function is a verb)"
 
 
 def pieces(name: str) -> list[str]:
@@ -111,8 +110,9 @@ def _named(node: ast.AST) -> tuple[str, int]:
     return "", 0
 
 
-def _is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return any(ast.unparse(each).rpartition(".")[2] in {"property", "cached_property"} for each in node.decorator_list)
+def _is_participle(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    is_property = any(ast.unparse(each).rpartition(".")[2] in {"property", "cached_property"} for each in node.decorator_list)
+    return not is_property and node.name.strip("_").split("_")[0] in PARTICIPLES
 
 
 def files(folders: Sequence[str]) -> Iterator[Path]:
