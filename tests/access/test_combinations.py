@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from app.catalog.rules import closed
 from tests.access.walking import Walker
 from tests.agreements import making
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 REQUIREMENTS = ["license", "activation", "login", "second_factor", "passkey", "eula"]
 EVERY = [list(some) for size in range(len(REQUIREMENTS) + 1) for some in combinations(REQUIREMENTS, size)]

@@ -6,8 +6,8 @@ import jwt
 import pytest
 
 from tests.agreements import making
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 ALL = ["license", "activation", "login", "second_factor", "eula"]
 

@@ -14,8 +14,8 @@ from app.db.fast_reads import FastReads
 from tests.access.statements import seen
 from tests.access.test_decision import HERE, allowed, codes
 from tests.agreements import making
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 
 async def told(given: Given, monkeypatch: pytest.MonkeyPatch, *ask: Any, **more: Any) -> tuple[dict[str, Any], list[str]]:

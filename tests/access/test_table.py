@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from app.base.durations import instant_text
 from tests.access.test_decision import HERE, allowed, codes, everything
 from tests.agreements import making
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 Told = dict[str, Any]
 

@@ -44,12 +44,12 @@ def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula",
     ],
 )
 def test_r12_how_far_a_region_reaches(region: str | None, places: tuple[str, ...]) -> None:
-    """agreements R12: exact, country, group, world."""
+    """Agreements R12: exact, country, group, world."""
     assert reach(region, GROUPS) == places
 
 
 def test_r12_nothing_applies_from_elsewhere() -> None:
-    """agreements R12: where no agreement is for the user's region, nothing is asked."""
+    """Agreements R12: where no agreement is for the user's region, nothing is asked."""
     assert applicable([duty(1, version(1), region="FR")], reach("NO", GROUPS), NOW) == ()
 
 
@@ -61,7 +61,7 @@ def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
 
 
 def test_r22_withdrawn_and_owed_is_told_as_such() -> None:
-    """agreements R22: not as declined; and only while something is owed."""
+    """Agreements R22: not as declined; and only while something is owed."""
     it = obligations.moved(obligations.moved(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
     found = obligations.compliance([it], NOW)
     assert (it.status(NOW), it.accepted, found.compliant, found.declined) == ("withdrawn", 0, False, False)
@@ -92,7 +92,7 @@ def test_r24_a_note_changes_nothing() -> None:
     ],
 )
 def test_r11_which_showing_is_recorded(it: Obligation, shown: int, tells: bool) -> None:
-    """agreements R11: news, once; what lies ahead only when nothing in force is passed over."""
+    """Agreements R11: news, once; what lies ahead only when nothing in force is passed over."""
     assert it.tells(it.versions[shown - 1], NOW) is tells
 
 
@@ -134,7 +134,7 @@ def until(found: Compliance) -> Sequence[datetime]:
 @given(products(), AT)
 @example(UserObligations((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), reach("CA", GROUPS)), 0)
 def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: int) -> None:
-    """agreements R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
+    """Agreements R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
     found = product.compliance(day(at))
     assert found.valid_until is None or found.valid_until > day(at)
     for moment in until(found):
@@ -144,7 +144,7 @@ def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: i
 
 @given(products(), AT)
 def test_r20_without_a_boundary_nothing_ever_changes(product: UserObligations, at: int) -> None:
-    """agreements R20: and following boundary after boundary, one reaches the end of all of it."""
+    """Agreements R20: and following boundary after boundary, one reaches the end of all of it."""
     moment, steps = day(at), 0
     while (ahead := product.compliance(moment).valid_until) is not None:
         moment, steps = ahead, steps + 1
@@ -154,7 +154,7 @@ def test_r20_without_a_boundary_nothing_ever_changes(product: UserObligations, a
 
 @given(products(), AT, st.data())
 def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int, data: st.DataObject) -> None:
-    """agreements R8, R12: an acceptance more, of whichever version and region, only helps; and so does having seen a notice."""
+    """Agreements R8, R12: an acceptance more, of whichever version and region, only helps; and so does having seen a notice."""
     now = day(at)
     before = product.compliance(now)
     word = data.draw(st.sampled_from([EventType.ACCEPTED, EventType.IMPORTED, EventType.NOTICE_SHOWN]))
@@ -169,7 +169,7 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
 
 @given(products(), AT)
 def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserObligations, at: int) -> None:
-    """agreements R21, R22."""
+    """Agreements R21, R22."""
     now = day(at)
     for it in product.duties:
         for word in (EventType.DECLINED, EventType.WITHDRAWN):
@@ -179,7 +179,7 @@ def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserOblig
 
 @given(products(), AT)
 def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> None:
-    """agreements R12: of each kind at most one that is in force, and nothing nearer to the user is."""
+    """Agreements R12: of each kind at most one that is in force, and nothing nearer to the user is."""
     now = day(at)
     chosen = applicable(product.duties, product.places, now)
     for kind in Kind:
@@ -192,7 +192,7 @@ def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> Non
 
 @given(products(), AT)
 def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -> None:
-    """agreements R11: the verdict is the same as if there were no notices at all."""
+    """Agreements R11: the verdict is the same as if there were no notices at all."""
     only = replace(product, duties=tuple(it for it in product.duties if it.kind != Kind.NOTICE))
     found, without = product.compliance(day(at)), only.compliance(day(at))
     assert (found.compliant, found.declined, found.outstanding) == (without.compliant, without.declined, without.outstanding)
@@ -200,7 +200,7 @@ def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -
 
 @given(products(), AT)
 def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: int) -> None:
-    """agreements R8: so that the statement may leave them out."""
+    """Agreements R8: so that the statement may leave them out."""
     thin = replace(
         product, duties=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.duties)
     )
@@ -209,7 +209,7 @@ def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: 
 
 @given(products(), AT)
 def test_r11_after_it_was_shown_nothing_is_news(product: UserObligations, at: int) -> None:
-    """agreements R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
+    """Agreements R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
     now = day(at)
     for it in product.duties:
         wanted = obligations.to_show(it, now)

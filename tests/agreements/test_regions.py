@@ -26,7 +26,7 @@ async def offered(given: Given, person: Person, found: Told) -> list[str]:
     ],
 )  # fmt: skip
 async def test_r12_exact_then_country_then_group_then_world(given: Given, app: FastAPI, region: str | None, served: str) -> None:
-    """agreements R12: exactly one agreement of a kind is for an end user, the nearest."""
+    """Agreements R12: exactly one agreement of a kind is for an end user, the nearest."""
     given.configured(app, region_groups="NA=CA US")
     found = await acting.in_force(given)
     for place in NEARNESS[:-1]:
@@ -38,7 +38,7 @@ async def test_r12_exact_then_country_then_group_then_world(given: Given, app: F
 
 
 async def test_r12_each_kind_by_itself(given: Given) -> None:
-    """agreements R12: the nearest of the notices is chosen apart from the nearest of the agreements."""
+    """Agreements R12: the nearest of the notices is chosen apart from the nearest of the agreements."""
     world = await acting.in_force(given)
     await acting.in_force(given, product=world["product"], region="NO", kind="notice")
     await acting.in_force(given, product=world["product"], region="SE", kind="notice")
@@ -48,7 +48,7 @@ async def test_r12_each_kind_by_itself(given: Given) -> None:
 
 
 async def test_r12_moving(given: Given) -> None:
-    """agreements R12: the other region's agreement applies at once; what was accepted before stays, and counts again after moving back."""
+    """Agreements R12: the other region's agreement applies at once; what was accepted before stays, and counts again after moving back."""
     world = await acting.in_force(given)
     norway = await acting.in_force(given, product=world["product"], region="NO")
     person = await given.logged_in()
@@ -66,7 +66,7 @@ async def test_r12_moving(given: Given) -> None:
 
 
 async def test_r12_another_regions_agreement_is_not_shown(given: Given) -> None:
-    """agreements R12: nobody can pick the agreement that they like better; an address of there changes nothing."""
+    """Agreements R12: nobody can pick the agreement that they like better; an address of there changes nothing."""
     world = await acting.in_force(given)
     norway = await acting.in_force(given, product=world["product"], region="NO")
     person = await given.logged_in(region="SE")
@@ -79,7 +79,7 @@ async def test_r12_another_regions_agreement_is_not_shown(given: Given) -> None:
 
 
 async def test_r17_what_was_shown_before_moving(given: Given) -> None:
-    """agreements R12, R17: it is stored, for it is true; and the agreement of the new place is outstanding."""
+    """Agreements R12, R17: it is stored, for it is true; and the agreement of the new place is outstanding."""
     world = await acting.in_force(given)
     norway = await acting.in_force(given, product=world["product"], region="NO")
     person = await given.logged_in()
@@ -91,7 +91,7 @@ async def test_r17_what_was_shown_before_moving(given: Given) -> None:
 
 
 async def test_r20_a_nearer_agreement_that_is_yet_to_come(given: Given) -> None:
-    """agreements R20: until it takes effect the wider one holds, and no grant outlives that moment; it can be accepted before."""
+    """Agreements R20: until it takes effect the wider one holds, and no grant outlives that moment; it can be accepted before."""
     world = await acting.in_force(given)
     norway = await acting.document(given, world["product"], region="NO")
     await making.published(given, norway, effective_at=making.days(given, 1 / 288))

@@ -71,7 +71,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("body", HOSTILE)
 def test_r2_nothing_that_runs_or_loads(body: str) -> None:
-    """agreements R2: scripts, handlers, images, styles, frames, forms and foreign schemes are words at most."""
+    """Agreements R2: scripts, handlers, images, styles, frames, forms and foreign schemes are words at most."""
     html = rendering.html(f"Before.\n\n{body}\n\nAfter.\n", "en")
     assert_inert(html)
     assert "<p>Before.</p>" in html
@@ -80,7 +80,7 @@ def test_r2_nothing_that_runs_or_loads(body: str) -> None:
 
 @given(st.text(st.sampled_from(printable + "<>[]()!`*_|\\&:\"'é漢"), max_size=120))
 def test_r2_whatever_is_written(body: str) -> None:
-    """agreements R2: any text at all comes out inert, whole within its article, and the same each time."""
+    """Agreements R2: any text at all comes out inert, whole within its article, and the same each time."""
     html = rendering.html(rules.normalised(body), "en")
     assert_inert(html)
     assert html.startswith('<article lang="en" dir="ltr">\n')
@@ -188,7 +188,7 @@ def test_direction(locale: str, direction: str) -> None:
     ],
 )
 def test_r2_words_that_a_form_would_leave_out_are_found(body: str, lines: list[int]) -> None:
-    """agreements R2, R14: whoever is shown HTML or plain text accepts all of the source, so nothing of it may be hidden there."""
+    """Agreements R2, R14: whoever is shown HTML or plain text accepts all of the source, so nothing of it may be hidden there."""
     assert rendering.lost(body) == lines
     if not lines:
         assert "level 24" in rendering.html(body, "en") or "level" not in body

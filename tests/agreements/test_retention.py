@@ -37,7 +37,7 @@ async def whole(given: Given) -> bool:
 
 
 async def test_r26_showings_that_led_to_nothing_go_after_90_days(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    """agreements R26: not a day earlier, in bounded batches; what was decided stays, and so does all under legal hold."""
+    """Agreements R26: not a day earlier, in bounded batches; what was decided stays, and so does all under legal hold."""
     monkeypatch.setattr(pruning, "BATCH", 2)
     found = await making.in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
@@ -72,7 +72,7 @@ async def old_showing(given: Given) -> UUID:
 
 
 async def test_r25_a_showing_stays_whose_legal_hold_is_being_set(given: Given) -> None:
-    """agreements R25: a sweep that begins before the hold stands passes the showing by."""
+    """Agreements R25: a sweep that begins before the hold stands passes the showing by."""
     user, world = await old_showing(given), given.world
     async with world.db.holding() as open_:
         await evidence.hold(world, Actor.system(), user, held=True)
@@ -83,7 +83,7 @@ async def test_r25_a_showing_stays_whose_legal_hold_is_being_set(given: Given) -
 
 
 async def test_r25_no_showing_goes_after_its_legal_hold_was_answered(given: Given) -> None:
-    """agreements R25: a hold that comes in the middle of a sweep stands only when that is over, so that what was there then stays."""
+    """Agreements R25: a hold that comes in the middle of a sweep stands only when that is over, so that what was there then stays."""
     user, world = await old_showing(given), given.world
     async with world.db.holding() as open_:
         assert await data_lifecycle.presentations(world) == 1
@@ -97,7 +97,7 @@ async def test_r25_no_showing_goes_after_its_legal_hold_was_answered(given: Give
 
 
 async def test_r26_contexts_go_24_months_after_their_version_was_superseded(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    """agreements R26: counted from the successor's taking effect; the version in force keeps its own, a legal hold keeps all, the chain verifies."""
+    """Agreements R26: counted from the successor's taking effect; the version in force keeps its own, a legal hold keeps all, the chain verifies."""
     monkeypatch.setattr(data_lifecycle, "BATCH", 2)
     found = await making.in_force(given)
     old, held, late = [await given.logged_in() for _ in range(3)]

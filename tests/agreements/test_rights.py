@@ -19,7 +19,7 @@ def said(shown: Told) -> Told:
 
 
 async def test_r15_only_json(given: Given) -> None:
-    """agreements R15: a form, a bare `true`, nothing at all, or words in the address: none of it accepts."""
+    """Agreements R15: a form, a bare `true`, nothing at all, or words in the address: none of it accepts."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -34,7 +34,7 @@ async def test_r15_only_json(given: Given) -> None:
 
 
 async def test_r15_no_other_method_and_no_cookie(given: Given) -> None:
-    """agreements R15: only POST, only with the token in its header."""
+    """Agreements R15: only POST, only with the token in its header."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -61,7 +61,7 @@ async def strangers(given: Given, person: Person) -> Mapping[str, dict[str, str]
 
 
 async def test_r16_nobody_else_decides(given: Given) -> None:
-    """agreements R16: neither presents nor claims nor decides nor withdraws, and nothing is stored."""
+    """Agreements R16: neither presents nor claims nor decides nor withdraws, and nothing is stored."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -80,7 +80,7 @@ async def test_r16_nobody_else_decides(given: Given) -> None:
 
 
 async def test_r16_a_session_that_was_ended_accepts_nothing(given: Given) -> None:
-    """agreements R14, R16: only the living token decides, and not even the same person in another session on what this one was shown."""
+    """Agreements R14, R16: only the living token decides, and not even the same person in another session on what this one was shown."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -103,7 +103,7 @@ async def test_r16_a_session_that_was_ended_accepts_nothing(given: Given) -> Non
     ],
 )
 async def test_r13_minors(given: Given, minors: str, band: str, refused: str | None) -> None:
-    """agreements R13: by the document's word and the stored age band; declining is always allowed; the receipt says in which capacity."""
+    """Agreements R13: by the document's word and the stored age band; declining is always allowed; the receipt says in which capacity."""
     found = await acting.in_force(given, minors=minors)
     person = await given.logged_in(age_band=band)
     answer = await making.decide(given, person, await making.present(given, person, found))
@@ -133,7 +133,7 @@ async def test_r13_minors(given: Given, minors: str, band: str, refused: str | N
 async def test_r18_a_language_that_the_law_demands(
     given: Given, required: list[str], first: str, more: tuple[str, ...], good: bool
 ) -> None:
-    """agreements R18: the text in one of them must have been shown to this user, of this version, whichever is accepted then."""
+    """Agreements R18: the text in one of them must have been shown to this user, of this version, whichever is accepted then."""
     found = await acting.in_force(given, "en", first, *more, required_locales=required)
     person, other = await given.logged_in(), await given.logged_in()
     english = await making.present(given, person, found, locale="en")
@@ -150,7 +150,7 @@ async def test_r18_a_language_that_the_law_demands(
 
 
 async def test_r18_another_versions_showing_is_none(given: Given) -> None:
-    """agreements R18: the language is required of each version; declining needs none."""
+    """Agreements R18: the language is required of each version; declining needs none."""
     found = await acting.in_force(given, "en", "fr", required_locales=["fr"])
     person = await given.logged_in()
     given.expect(await making.decide(given, person, await making.present(given, person, found, locale="fr")))
@@ -163,7 +163,7 @@ async def test_r18_another_versions_showing_is_none(given: Given) -> None:
 
 
 async def test_r5_a_cancelled_version_is_accepted_by_nobody(given: Given) -> None:
-    """agreements R5: neither before nor after its time, by no screen that still shows it; and it is shown to nobody any more."""
+    """Agreements R5: neither before nor after its time, by no screen that still shows it; and it is shown to nobody any more."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
@@ -204,7 +204,7 @@ async def test_the_receipt_of_a_decision_names_no_more_than_it_must(given: Given
 
 
 async def test_r14_what_one_session_was_shown_no_other_decides(given: Given) -> None:
-    """agreements R14: the receipt names the screen and the session together; they must have been one."""
+    """Agreements R14: the receipt names the screen and the session together; they must have been one."""
     found = await making.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found, client="laptop")
@@ -214,7 +214,7 @@ async def test_r14_what_one_session_was_shown_no_other_decides(given: Given) -> 
 
 
 async def test_r15_a_word_said_twice_is_none(given: Given) -> None:
-    """agreements R15: of `decline` and `accept` in one body nobody knows which was meant."""
+    """Agreements R15: of `decline` and `accept` in one body nobody knows which was meant."""
     person = await given.logged_in()
     shown = await making.present(given, person, await making.in_force(given))
     body = f'{{"decision": "decline", "decision": "accept", "text_sha256": "{shown["text"]["sha256"]}"}}'

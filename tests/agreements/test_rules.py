@@ -36,7 +36,7 @@ def codes(*several: Obligation, now: datetime = NOW) -> list[str]:
 
 @given(st.text())
 def test_r1_a_text_is_normalised_once(body: str) -> None:
-    """agreements R1: NFC, LF, a final line end; doing it again changes nothing, so the hash of what is read back is the stored one."""
+    """Agreements R1: NFC, LF, a final line end; doing it again changes nothing, so the hash of what is read back is the stored one."""
     text = rules.normalised(body)
     assert text.endswith("\n")
     assert "\r" not in text
@@ -44,14 +44,14 @@ def test_r1_a_text_is_normalised_once(body: str) -> None:
 
 
 def test_r1_hashes() -> None:
-    """agreements R1: lower-case hexadecimal SHA-256 over the UTF-8 bytes."""
+    """Agreements R1: lower-case hexadecimal SHA-256 over the UTF-8 bytes."""
     assert rules.normalised("a\r\nb\rcafe\u0301") == "a\nb\ncaf\u00e9\n"
     assert rules.digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert rules.statement_digest("I agree", "Yes", "No") == rules.digest("I agree\nYes\nNo")
 
 
 def test_r8_the_latest_material_version_in_effect_is_required() -> None:
-    """agreements R8: notice and editorial versions carry an acceptance forward; a scheduled one asks for nothing yet."""
+    """Agreements R8: notice and editorial versions carry an acceptance forward; a scheduled one asks for nothing yet."""
     versions = (version(1), version(2, "editorial"), version(3), version(4, "notice"), version(5, at=10))
     assert duty(0, *versions).required(NOW) == 3
     assert duty(2, *versions).required(NOW) == 3
@@ -60,7 +60,7 @@ def test_r8_the_latest_material_version_in_effect_is_required() -> None:
 
 
 def test_r9_scheduled_effective_grace_over() -> None:
-    """agreements R9, R20: the clock turned through one material version with grace, for somebody who accepted the first."""
+    """Agreements R9, R20: the clock turned through one material version with grace, for somebody who accepted the first."""
     it = duty(1, version(1), version(2, at=10, grace=20))
     told = [
         (found.compliant, len(found.outstanding), [advice.code for advice in found.warnings], found.valid_until)
@@ -78,7 +78,7 @@ def test_r9_scheduled_effective_grace_over() -> None:
 
 
 def test_r9_no_grace_without_an_acceptance() -> None:
-    """agreements R9: who accepted nothing gets no grace."""
+    """Agreements R9: who accepted nothing gets no grace."""
     found = obligations.compliance([duty(0, version(1), version(2, grace=30))], NOW)
     assert not found.compliant
     assert found.outstanding == ((DOCUMENT, 2),)
@@ -86,7 +86,7 @@ def test_r9_no_grace_without_an_acceptance() -> None:
 
 
 def test_r9_grace_is_not_borrowed() -> None:
-    """agreements R9: the deadline is the earliest of all that is owed; ignoring one version does not borrow the next one's grace."""
+    """Agreements R9: the deadline is the earliest of all that is owed; ignoring one version does not borrow the next one's grace."""
     it = duty(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
     assert it.grace_end(NOW) == day(5)
     assert not obligations.compliance([it], day(5)).compliant
@@ -102,7 +102,7 @@ def test_r9_grace_ends_as_it_says() -> None:
 
 
 def test_r11_a_notice_only_informs() -> None:
-    """agreements R11: allowed, with an advisory, for those who accepted before; an editorial version says nothing at all."""
+    """Agreements R11: allowed, with an advisory, for those who accepted before; an editorial version says nothing at all."""
     assert codes(duty(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.NOTICE]
     assert codes(duty(2, version(3, "editorial", -1))) == []
     assert codes(duty(0, version(1), version(2, "notice", -1))) == []
@@ -134,7 +134,7 @@ def test_r11_facts() -> None:
     ],
 )
 def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Obligation, declined: bool, status: str) -> None:
-    """agreements R21: it undoes no acceptance; it is told where nothing else allows, and only of the version that is required."""
+    """Agreements R21: it undoes no acceptance; it is told where nothing else allows, and only of the version that is required."""
     assert obligations.compliance([it], NOW).declined is declined
     assert it.status(NOW) == status
 
@@ -165,7 +165,7 @@ def histories(draw: st.DrawFn) -> Sequence[Version]:
 
 @given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 60))
 def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
-    """agreements R8: compliant iff `accepted >= required`; versions up to `accepted` never matter, so the statement may leave them out."""
+    """Agreements R8: compliant iff `accepted >= required`; versions up to `accepted` never matter, so the statement may leave them out."""
     now = day(at)
     required = max((it.ordinal for it in versions if it.change_class == "material" and it.effective_at <= now), default=0)
     whole = duty(accepted, *versions, declined=declined)
@@ -176,7 +176,7 @@ def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, decl
 
 @given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 59))
 def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
-    """agreements R20: until `valid_until` the answer stays what it is."""
+    """Agreements R20: until `valid_until` the answer stays what it is."""
     it = duty(accepted, *versions, declined=declined)
     before = obligations.compliance([it], day(at))
     for later in range(at + 1, 100):
@@ -197,7 +197,7 @@ def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, or
 
 
 def test_r10_what_is_shown() -> None:
-    """agreements R10: the version in effect; the coming material one to whoever owes nothing; nothing before anything is published."""
+    """Agreements R10: the version in effect; the coming material one to whoever owes nothing; nothing before anything is published."""
     first, patch, coming = version(1), version(2, "editorial"), version(3, at=5)
     assert obligations.to_show(duty(0, first, patch, coming), NOW) == patch
     assert obligations.to_show(duty(1, first, patch, coming), NOW) == coming
@@ -208,7 +208,7 @@ def test_r10_what_is_shown() -> None:
 
 
 def test_r7_states_follow_from_the_time() -> None:
-    """agreements R7: no job flips anything."""
+    """Agreements R7: no job flips anything."""
     versions = (version(1, at=0), version(2, at=10))
     for at, states in ((-1, ["scheduled", "scheduled"]), (0, ["effective", "scheduled"]), (10, ["superseded", "effective"])):
         assert [rules.state(it.id, versions, day(at)) for it in versions] == states
@@ -236,6 +236,6 @@ NEXT = Draft("material", "en", {"en": "more", "ru": "other"}, (version(1),), NOW
     ],
 )
 def test_r4_publishing(draft: Draft, code: str | None) -> None:
-    """agreements R4: each thing that keeps a version from being published."""
+    """Agreements R4: each thing that keeps a version from being published."""
     problem = rules.hindrance(draft, NOW)
     assert (problem.code if problem else None) == code

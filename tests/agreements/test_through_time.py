@@ -27,7 +27,7 @@ async def seen(given: Given, person: Person, product: str) -> tuple[bool, str, l
 
 
 async def test_r9_r20_scheduled_effective_grace_over(given: Given) -> None:
-    """agreements R7, R9, R20: nobody flips anything; each boundary is told before it comes, and holds to the millisecond."""
+    """Agreements R7, R9, R20: nobody flips anything; each boundary is told before it comes, and holds to the millisecond."""
     found = await acting.in_force(given)
     product, person = found["product"], await given.logged_in()
     await making.accepted(given, person, found)
@@ -55,7 +55,7 @@ async def test_r9_r20_scheduled_effective_grace_over(given: Given) -> None:
 
 
 async def test_r9_who_accepted_nothing_has_no_grace(given: Given) -> None:
-    """agreements R9: grace is for those who agreed to an earlier version."""
+    """Agreements R9: grace is for those who agreed to an earlier version."""
     found = await acting.in_force(given)
     await making.published(given, found, grace_until=making.days(given, 7))
     person = await given.logged_in()
@@ -63,7 +63,7 @@ async def test_r9_who_accepted_nothing_has_no_grace(given: Given) -> None:
 
 
 async def test_r9_no_version_borrows_anothers_grace(given: Given) -> None:
-    """agreements R9: what was ignored until its grace was over is not saved by the next version's."""
+    """Agreements R9: what was ignored until its grace was over is not saved by the next version's."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
@@ -77,7 +77,7 @@ async def test_r9_no_version_borrows_anothers_grace(given: Given) -> None:
 
 
 async def test_r21_declined_in_grace_and_after_it(given: Given) -> None:
-    """agreements R21: a decline takes nothing away before grace is over; after it, it is the reason; and it is not final."""
+    """Agreements R21: a decline takes nothing away before grace is over; after it, it is the reason; and it is not final."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
@@ -91,7 +91,7 @@ async def test_r21_declined_in_grace_and_after_it(given: Given) -> None:
 
 
 async def test_r10_accepted_before_its_time(given: Given) -> None:
-    """agreements R10: whoever met the current one may accept the coming one early, and notices nothing when it comes."""
+    """Agreements R10: whoever met the current one may accept the coming one early, and notices nothing when it comes."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)

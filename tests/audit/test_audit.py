@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from app.base.durations import instant_text
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def listed(given: Given, query: str = "") -> Sequence[dict[str, Any]]:

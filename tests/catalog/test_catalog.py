@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.catalog import rules
 from app.catalog.models import Requirement
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 @examples(st.lists(st.sampled_from([item.value for item in Requirement])))

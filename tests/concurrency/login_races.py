@@ -46,7 +46,7 @@ async def looked_at(given: Given, person: Person, factor: str) -> int:
 
 
 async def one_totp_code(given: Given, clients: Clients) -> None:
-    """authentication R15: thirty logins are under way, and one code is shown to all of them."""
+    """Authentication R15: thirty logins are under way, and one code is shown to all of them."""
     person = await given.with_totp()
     before, handles = await sessions(given, person), [await given.begin(person) for _ in range(THIRTY)]
     code = {"code": next_code(given, person)}
@@ -58,7 +58,7 @@ async def one_totp_code(given: Given, clients: Clients) -> None:
 
 
 async def one_recovery_code(given: Given, clients: Clients, person: Person, handles: Sequence[Header]) -> None:
-    """authentication R26: and then one recovery code, by the logins that are still open. It is spent once, and the others are not touched."""
+    """Authentication R26: and then one recovery code, by the logins that are still open. It is spent once, and the others are not touched."""
     before, code = await sessions(given, person), {"code": person.recovery[0]}
     answers = await at_once([post(clients, n, "/v1/login/recovery-code", code, handle) for n, handle in enumerate(handles)])
     assert told(answers)["200"] == 1
@@ -90,7 +90,7 @@ async def one_login(given: Given, clients: Clients) -> None:
 
 
 async def wrong_codes(given: Given, clients: Clients) -> None:
-    """authentication R43: fifty wrong codes over ten logins. The budget's worth is looked at; after it not even the right code is."""
+    """Authentication R43: fifty wrong codes over ten logins. The budget's worth is looked at; after it not even the right code is."""
     person = await given.with_totp()
     handles = [await given.begin(person) for _ in range(FIFTY // 5 + 1)]
     calls = [post(clients, n, "/v1/login/totp", {"code": "wrong"}, handles[n % (FIFTY // 5)]) for n in range(FIFTY)]
@@ -101,7 +101,7 @@ async def wrong_codes(given: Given, clients: Clients) -> None:
 
 
 async def wrong_codes_of_one_login(given: Given, clients: Clients) -> None:
-    """authentication R40: fifty wrong codes on one login. Five are looked at, and the login is over, whatever comes then."""
+    """Authentication R40: fifty wrong codes on one login. Five are looked at, and the login is over, whatever comes then."""
     person = await given.with_totp()
     handle = await given.begin(person)
     answers = await at_once([post(clients, n, "/v1/login/totp", {"code": "wrong"}, handle) for n in range(FIFTY)])
@@ -111,7 +111,7 @@ async def wrong_codes_of_one_login(given: Given, clients: Clients) -> None:
 
 
 async def wrong_passwords(given: Given, clients: Clients) -> None:
-    """authentication R43: fifty wrong passwords. The budget's worth is looked at; after it not even the right one is."""
+    """Authentication R43: fifty wrong passwords. The budget's worth is looked at; after it not even the right one is."""
     person = await given.person()
     body = {"identifier": person.email, "password": "a wholly wrong staple"}
     answers = await at_once([post(clients, n, "/v1/login", body) for n in range(FIFTY)])
@@ -121,7 +121,7 @@ async def wrong_passwords(given: Given, clients: Clients) -> None:
 
 
 async def one_refresh_token(given: Given, clients: Clients) -> None:
-    """authentication R57: everybody gets a child, for an answer may be lost; one of the children lives, and the rest end the session."""
+    """Authentication R57: everybody gets a child, for an answer may be lost; one of the children lives, and the rest end the session."""
     person = await given.logged_in()
     answers = await at_once([exchange(clients, n, str(person.refresh)) for n in range(TWENTY)])
     assert told(answers) == {"200": TWENTY}
@@ -196,7 +196,7 @@ async def revoked_loop(given: Given, clients: Clients, *, elsewhere: bool) -> No
 
 
 async def revoke_against_refresh(given: Given, clients: Clients) -> None:
-    """authentication R58: several at a time, so that the revokes fall on different moments of a rotation."""
+    """Authentication R58: several at a time, so that the revokes fall on different moments of a rotation."""
     await asyncio.gather(*(revoked_loop(given, clients, elsewhere=n % 2 == 0) for n in range(4)))
 
 

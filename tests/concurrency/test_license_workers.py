@@ -47,5 +47,5 @@ async def near(ends: datetime) -> None:
 
 
 async def lapses(given: Given, clients: Clients) -> None:
-    """licensing R23: a lapsing seat is renewed or taken over and never both. Several licenses at a time, so that they are waited for together."""
+    """Licensing R23: a lapsing seat is renewed or taken over and never both. Several licenses at a time, so that they are waited for together."""
     await asyncio.gather(*(seat_races.lapse(given, clients, LEASE, near) for _ in range(LAPSES)))

@@ -20,8 +20,8 @@ from app.db.database import Database, Transaction
 from app.db.dialect import Patience
 from app.db.fast_reads import Rows
 from app.licenses.models import License
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 LICENSES = select(func.count().label("many")).select_from(License)
 CUSTOMERS = select(func.count().label("many")).select_from(Customer)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.config import resources
 from app.web.middleware import BODIES, EdgeMiddleware
-from tests.web.test_problems import problem
+from tests.assertions import problem
 
 MOST = 16
 

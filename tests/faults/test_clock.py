@@ -8,8 +8,8 @@ import httpx
 from app.login.sessions.refresh import GRACE
 from app.signing_keys import rotation
 from tests.agreements import making
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 BACK = timedelta(hours=1)
 

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from app.db.database import Database
 from tests import databases
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 PAGE = 4096
 

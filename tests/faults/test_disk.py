@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from app.db.database import Database
 from app.world import World
 from tests import databases
+from tests.assertions import problem
 from tests.clock import TurnedClock
 from tests.given import Given
-from tests.web.test_problems import problem
 
 ROOM, ALL = 3, 2**31 - 2
 """Pages: of 4 KiB, beyond those that there are; and as many as SQLite can count."""

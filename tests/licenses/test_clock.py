@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def shown(given: Given, license_: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from app.web.callers import network
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 def wrong(number: int) -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 
 def body(license_: dict[str, Any], fingerprint: str | None = "laptop", **more: Any) -> dict[str, Any]:

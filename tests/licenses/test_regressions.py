@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def test_r7_a_suspended_users_seat_does_not_work_by_its_token_either(given: Given) -> None:

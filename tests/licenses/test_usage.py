@@ -8,8 +8,8 @@ from hypothesis import given as generated
 from hypothesis import strategies as st
 
 from app.licenses.usage import period
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def metered(given: Given, limit: int | str = 3, per: str | None = "day", **more: Any) -> dict[str, Any]:

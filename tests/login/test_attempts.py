@@ -13,8 +13,8 @@ from app.login import attempts, data_lifecycle
 from app.login.models import Factor, Throttle
 from app.web.callers import address, network
 from app.web.problems import TooManyAttempts
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 WRONG = "a wholly wrong staple"
 

@@ -8,9 +8,9 @@ from sqlalchemy import update
 
 from app.users.models import User
 from app.world import World
+from tests.assertions import problem
 from tests.given import PASSWORD, Given
 from tests.postbox import Postbox
-from tests.web.test_problems import problem
 
 HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"]
 INJECTION = "=?utf-8?q?x=0D=0ABcc=3A_thief=40evil.example=0D=0ASubject=3A_Pay=0D=0A=0D=0APay_now?="

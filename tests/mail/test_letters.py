@@ -116,7 +116,7 @@ def test_a_locale_falls_back_but_never_to_another_script(locale: str | None, tag
 
 
 def test_a_link_keeps_its_token_behind_the_hash() -> None:
-    """authentication R70: what is behind the `#` is not sent to the server of the page, so it is in none of its logs."""
+    """Authentication R70: what is behind the `#` is not sent to the server of the page, so it is in none of its logs."""
     made = letter(Template.RESET_PASSWORD, pages="https://studio.example/account")
     assert "https://studio.example/account/reset-password#token=vfy_abc" in made.text.splitlines()
     assert '<a href="https://studio.example/account/reset-password#token=vfy_abc">' in made.html

@@ -61,7 +61,7 @@ async def test_nor_replaced_by_a_connection_that_knows_nothing_of_us(url: str, t
 
 
 async def test_nothing_is_added_to_what_was_cancelled(given: Given) -> None:
-    """agreements R3, R5: a cancelled version takes no further language, not even by hand."""
+    """Agreements R3, R5: a cancelled version takes no further language, not even by hand."""
     found = await making.in_force(given, "en")
     coming = await making.published(given, found, "en", effective_at=making.days(given, 1))
     given.expect(await making.cancel(given, coming))

@@ -14,11 +14,11 @@ from app.config.settings import Settings
 from app.db.database import on_commit
 from app.observability import counters
 from app.world import World
+from tests.assertions import problem
 from tests.drawn import SECRETS
 from tests.given import Given
 from tests.mail.test_outbox import posted
 from tests.operations.figures import figure, figures, since
-from tests.web.test_problems import problem
 
 WRONG = "a wholly wrong staple"
 LOGINS, SEATS, DECISIONS, AGE = "licentia_logins_total", "licentia_seats_total", "licentia_decisions_total", "licentia_outbox_age_seconds"

@@ -14,11 +14,11 @@ from app.login.mailed_tokens import OneTimeToken
 from app.login.models import Factor, Login, RefreshToken, Throttle
 from app.mail.models import Message
 from tests.agreements import making
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
 from tests.postbox import Postbox
 from tests.privacy import life
 from tests.privacy.life import Life, erase, lived, traces, verifies
-from tests.web.test_problems import problem
 
 
 async def counted(given: Given, model: Any, *where: Any) -> int:

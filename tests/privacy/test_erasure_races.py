@@ -120,7 +120,7 @@ async def test_refreshes(given: Given) -> None:
 
 
 async def test_a_failure_that_comes_late_names_nobody(given: Given) -> None:
-    """agreements R25: a wrong password that was being looked at while its user was erased leaves no address of theirs."""
+    """Agreements R25: a wrong password that was being looked at while its user was erased leaves no address of theirs."""
     person = await given.person()
     assert (await given.client.post(f"/v1/users/{person.id}/erase", headers=given.root)).status_code == 200
     await attempts.failed(given.world, Origin("203.0.113.7", None), "password", UUID(person.id), "wrong")

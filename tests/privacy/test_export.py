@@ -14,11 +14,11 @@ from app.events.service import Actor
 from app.models import METADATA
 from app.privacy import export
 from app.privacy.schemas import Export
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
 from tests.postbox import Postbox
 from tests.privacy.life import AGENT, IP, erase, lived
 from tests.secrets.walk import BEARERS
-from tests.web.test_problems import problem
 
 UNTOLD = {
     "api_keys", "products", "policies", "customers", "agreement_documents", "agreement_versions", "agreement_texts", "agreement_seals",

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 PROFILE = {
     "display_name": "Kari",

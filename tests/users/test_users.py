@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def test_a_profile_is_kept_and_changed(given: Given) -> None:

@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from app.web.callers import address
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ async def test_kinds_never_pass_for_one_another(given: Given) -> None:
 
 
 async def test_a_login_handle_is_a_bearer_of_nothing(given: Given) -> None:
-    """authentication R55."""
+    """Authentication R55."""
     person = await given.with_totp()
     begun = await given.post("/v1/login", {"identifier": person.email, "password": person.password}, {})
     token = begun["login"]["token"]

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from app.licenses.models import License
 from app.web import idempotency
 from app.web.models import KeptAnswer
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def count(given: Given, model: type) -> int:

@@ -1,7 +1,7 @@
 """Lists: newest first, cursors that stay right while rows are added, cursors of other lists refused."""
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def test_pages_stay_right_while_rows_are_added(given: Given) -> None:

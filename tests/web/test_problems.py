@@ -11,22 +11,10 @@ from fastapi import FastAPI
 from app.base.clock import Clock
 from app.base.problems import DECLARED, LISTED
 from app.web.fast_route import NAMES
+from tests.assertions import problem
 from tests.given import Given
 
 MARKER = "hunter2-marker"
-
-
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    told: dict[str, Any] = answer.json()
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert told["code"] == code
-    assert told["status"] == status
-    assert told["type"] == f"/problems/{code}"
-    assert told["request_id"] == answer.headers["x-request-id"]
-    assert answer.text.endswith("}\n")
-    assert answer.headers["cache-control"] == "no-store"
-    return told
 
 
 async def test_no_such_path(client: httpx.AsyncClient) -> None:
@@ -150,7 +138,7 @@ async def test_a_long_list_of_wrong_entries_is_one_fault(client: httpx.AsyncClie
     ],
 )
 async def test_input_is_never_repeated(client: httpx.AsyncClient, path: str, body: dict[str, object]) -> None:
-    """authentication R68: FastAPI's own 422 repeats the whole body, passwords included."""
+    """Authentication R68: FastAPI's own 422 repeats the whole body, passwords included."""
     answer = await client.post(path, content=json.dumps(body).encode())
     assert answer.status_code == 422
     assert MARKER not in answer.text
@@ -158,7 +146,7 @@ async def test_input_is_never_repeated(client: httpx.AsyncClient, path: str, bod
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "a\nb", "   ", "\u2028"])
 async def test_text_that_cannot_be_stored_is_refused_at_the_edge(given: Given, text: str) -> None:
-    """authentication R69; PostgreSQL stores no NUL, nothing encodes a lone surrogate."""
+    """Authentication R69; PostgreSQL stores no NUL, nothing encodes a lone surrogate."""
     body = json.dumps({"code": "x", "name": text}).encode()
     problem(await given.client.post("/v1/products", content=body, headers=given.root), 422, "malformed")
 

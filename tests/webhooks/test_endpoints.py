@@ -13,8 +13,8 @@ from app.events.kinds import KINDS
 from app.models import METADATA
 from app.signing_keys.sealing_keys import sealed_columns
 from app.webhooks import rules
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.delivery.receiver import Received, Receiver, status
 

@@ -20,8 +20,8 @@ from app.webhooks import rules
 from app.webhooks.delivery import outcomes
 from app.webhooks.delivery.egress import Resolver
 from app.webhooks.models import WebhookDelivery
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of
 from tests.webhooks.delivery.receiver import Received, Receiver, status
 from tests.webhooks.delivery.test_delivery import happened

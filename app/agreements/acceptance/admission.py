@@ -53,19 +53,19 @@ def _decidable(case: Case) -> Problem | None:
 
 
 def _of_age(case: Case) -> Problem | None:
-    """agreements R13. Who has not told an age is taken for an adult; the receipt says `unknown`."""
+    """Agreements R13. Who has not told an age is taken for an adult; the receipt says `unknown`."""
     return of_age(case.shown.age_band, case.shown.minors)
 
 
 def _current_first(case: Case) -> Problem | None:
-    """agreements R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
+    """Agreements R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
     if case.shown.effective_at <= case.now or not case.duty.owed(case.now):
         return None
     return AcceptCurrentFirst(facts={"required": case.duty.required(case.now)})
 
 
 def _in_a_required_language(case: Case) -> Problem | None:
-    """agreements R18: any of the languages that the law demands, in whichever presentation of this version."""
+    """Agreements R18: any of the languages that the law demands, in whichever presentation of this version."""
     return in_required(case.shown.required_locales, case.locales)
 
 

@@ -32,7 +32,7 @@ def days(given: Given, number: float) -> str:
 
 
 async def test_accepting(given: Given) -> None:
-    """agreements R14, R16: one act, one event, one receipt; the list says so at once, and the audit log too."""
+    """Agreements R14, R16: one act, one event, one receipt; the list says so at once, and the audit log too."""
     found = await making.in_force(given)
     person = await given.logged_in()
     assert (await making.mine(given, person, found))["compliant"] is False
@@ -67,7 +67,7 @@ async def test_accepting(given: Given) -> None:
     ],
 )
 async def test_r15_said_in_so_many_words(given: Given, body: dict[str, Any]) -> None:
-    """agreements R15: the word and the hash, or 422."""
+    """Agreements R15: the word and the hash, or 422."""
     found = await making.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -76,14 +76,14 @@ async def test_r15_said_in_so_many_words(given: Given, body: dict[str, Any]) -> 
 
 
 async def test_r15_only_post(given: Given) -> None:
-    """agreements R15: no GET and no PUT accepts."""
+    """Agreements R15: no GET and no PUT accepts."""
     for method in ("GET", "PUT"):
         answer = await given.client.request(method, f"/v1/me/presentations/{UUID(int=1)}/decision")
         assert code(answer) == (405, "method_not_allowed")
 
 
 async def test_r14_another_users_presentation(given: Given) -> None:
-    """agreements R14: a presentation is bound to its user; for anybody else it is not there."""
+    """Agreements R14: a presentation is bound to its user; for anybody else it is not there."""
     found = await making.in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
     shown = await making.present(given, person, found)
@@ -93,7 +93,7 @@ async def test_r14_another_users_presentation(given: Given) -> None:
 
 
 async def test_r18_another_text(given: Given) -> None:
-    """agreements R18: the hash of another language is refused, and the presentation lives on."""
+    """Agreements R18: the hash of another language is refused, and the presentation lives on."""
     found = await making.in_force(given, "en", "ru")
     person = await given.logged_in()
     english, russian = await making.present(given, person, found, locale="en"), await making.present(given, person, found, locale="ru")
@@ -104,7 +104,7 @@ async def test_r18_another_text(given: Given) -> None:
 
 
 async def test_r14_an_expired_presentation(given: Given) -> None:
-    """agreements R14, R17: half open, 30 minutes; what was decided in time is repeated afterwards too."""
+    """Agreements R14, R17: half open, 30 minutes; what was decided in time is repeated afterwards too."""
     found = await making.in_force(given)
     person = await given.logged_in()
     in_time, late = await making.present(given, person, found), await making.present(given, person, found)
@@ -119,7 +119,7 @@ async def test_r14_an_expired_presentation(given: Given) -> None:
 
 
 async def test_r17_an_outdated_version(given: Given) -> None:
-    """agreements R17: what was shown is what is stored, and the newer version is listed as outstanding; nothing is upgraded silently."""
+    """Agreements R17: what was shown is what is stored, and the newer version is listed as outstanding; nothing is upgraded silently."""
     found = await making.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -134,7 +134,7 @@ async def test_r17_an_outdated_version(given: Given) -> None:
 
 
 async def test_r17_also_within_grace(given: Given) -> None:
-    """agreements R8, R9: grace lets one go on; compliant is only who accepted."""
+    """Agreements R8, R9: grace lets one go on; compliant is only who accepted."""
     found = await making.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -159,7 +159,7 @@ async def test_an_old_version_lowers_nothing(given: Given) -> None:
 
 
 async def test_r10_the_current_one_first(given: Given) -> None:
-    """agreements R10: a scheduled version is accepted early only by whoever meets the current requirement."""
+    """Agreements R10: a scheduled version is accepted early only by whoever meets the current requirement."""
     found = await making.in_force(given)
     coming = await making.published(given, found, effective_at=days(given, 3))
     person = await given.logged_in()
@@ -175,7 +175,7 @@ async def test_r10_the_current_one_first(given: Given) -> None:
 
 
 async def test_r21_a_decline_is_not_final(given: Given) -> None:
-    """agreements R21: recorded; the next presentation can be accepted; afterwards it undoes nothing."""
+    """Agreements R21: recorded; the next presentation can be accepted; afterwards it undoes nothing."""
     found = await making.in_force(given)
     person = await given.logged_in()
     told = given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
@@ -190,7 +190,7 @@ async def test_r21_a_decline_is_not_final(given: Given) -> None:
 
 
 async def test_r12_acceptance_belongs_to_user_and_document(given: Given) -> None:
-    """agreements R12: nobody else's acceptance and no other product's counts."""
+    """Agreements R12: nobody else's acceptance and no other product's counts."""
     found, second = await making.in_force(given), await making.in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
     await making.accepted(given, person, found)

@@ -17,7 +17,7 @@ from tests.given import Given
 
 @pytest.mark.parametrize("form", ["md", "html", "text"])
 async def test_r14_the_format_is_bound_to_the_presentation(given: Given, form: str) -> None:
-    """agreements R2, R14: the frozen bytes of that format; their hash in the presentation, in the answer and in the receipt."""
+    """Agreements R2, R14: the frozen bytes of that format; their hash in the presentation, in the answer and in the receipt."""
     found = await acting.in_force(given, "en", "ru")
     person = await given.logged_in()
     source = await making.present(given, person, found, locale="ru-RU")
@@ -41,7 +41,7 @@ async def test_r14_the_format_is_bound_to_the_presentation(given: Given, form: s
 
 
 async def test_r18_the_hash_of_what_was_served_is_not_the_texts(given: Given) -> None:
-    """agreements R18: the decision repeats the hash of the source, whatever was rendered of it."""
+    """Agreements R18: the decision repeats the hash of the source, whatever was rendered of it."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found, format="html")
@@ -52,7 +52,7 @@ async def test_r18_the_hash_of_what_was_served_is_not_the_texts(given: Given) ->
 
 
 async def test_a_format_that_was_never_frozen_is_refused(given: Given) -> None:
-    """agreements R2: nothing is rendered after publish; Markdown is always there."""
+    """Agreements R2: nothing is rendered after publish; Markdown is always there."""
     found = await acting.document(given, (await given.product())["code"])
     made = await making.version(given, found)
     values = {"status": "published", "ordinal": 1, "effective_at": given.clock.now(), "published_at": given.clock.now()}
@@ -67,7 +67,7 @@ async def test_a_format_that_was_never_frozen_is_refused(given: Given) -> None:
 
 @pytest.mark.parametrize(("seconds", "answer"), [(59.999, 201), (60, 409)])
 async def test_r14_the_lifetime_is_configured(given: Given, app: FastAPI, seconds: float, answer: int) -> None:
-    """agreements R14: half open, to the millisecond, as long as the operator says."""
+    """Agreements R14: half open, to the millisecond, as long as the operator says."""
     given.configured(app, presentation_lifetime=timedelta(minutes=1))
     found = await acting.in_force(given)
     person = await given.logged_in()

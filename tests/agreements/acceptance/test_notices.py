@@ -6,7 +6,7 @@ from tests.given import Given
 
 
 async def test_r11_a_notice_is_shown_and_that_is_all(given: Given) -> None:
-    """agreements R11: allowed with an advisory until it was shown; that is one event, however often it is shown."""
+    """Agreements R11: allowed with an advisory until it was shown; that is one event, however often it is shown."""
     eula = await acting.in_force(given)
     notice = await acting.in_force(given, product=eula["product"], kind="notice")
     person = await given.logged_in()
@@ -31,7 +31,7 @@ async def test_r11_a_notice_is_shown_and_that_is_all(given: Given) -> None:
 
 
 async def test_r11_a_notice_is_decided_by_nobody(given: Given) -> None:
-    """agreements R11, R22: neither accepted nor declined nor withdrawn, each with its own code; nothing is stored but that it was shown."""
+    """Agreements R11, R22: neither accepted nor declined nor withdrawn, each with its own code; nothing is stored but that it was shown."""
     notice = await acting.in_force(given, kind="notice")
     person = await given.logged_in()
     shown = await making.present(given, person, notice)
@@ -43,7 +43,7 @@ async def test_r11_a_notice_is_decided_by_nobody(given: Given) -> None:
 
 
 async def test_r11_every_version_of_a_notice_is_news_but_a_correction(given: Given) -> None:
-    """agreements R11: material or of class notice, it is told again; an editorial one corrects what was shown."""
+    """Agreements R11: material or of class notice, it is told again; an editorial one corrects what was shown."""
     notice = await acting.in_force(given, kind="notice")
     person = await given.logged_in()
     await making.present(given, person, notice)
@@ -59,7 +59,7 @@ async def test_r11_every_version_of_a_notice_is_news_but_a_correction(given: Giv
 
 
 async def test_r11_a_notice_version_of_a_eula(given: Given) -> None:
-    """agreements R11: shown to those who agreed to an earlier one; it may be accepted all the same, and is not owed."""
+    """Agreements R11: shown to those who agreed to an earlier one; it may be accepted all the same, and is not owed."""
     found = await acting.in_force(given)
     person, fresh = await given.logged_in(), await given.logged_in()
     await making.accepted(given, person, found)
@@ -75,7 +75,7 @@ async def test_r11_a_notice_version_of_a_eula(given: Given) -> None:
 
 
 async def test_r11_a_coming_notice_does_not_hide_the_one_in_force(given: Given) -> None:
-    """agreements R11: looking at what comes is no showing of what is; once that was shown too, the coming one counts when it was seen."""
+    """Agreements R11: looking at what comes is no showing of what is; once that was shown too, the coming one counts when it was seen."""
     notice = await acting.in_force(given, kind="notice")
     coming = await making.published(given, notice, effective_at=making.days(given, 2))
     person = await given.logged_in()
@@ -91,7 +91,7 @@ async def test_r11_a_coming_notice_does_not_hide_the_one_in_force(given: Given) 
 
 
 async def test_r11_the_gate_tells_when_a_notice_comes(given: Given) -> None:
-    """agreements R11, R20: before its time nothing is said of it, but the answer does not outlive that time."""
+    """Agreements R11, R20: before its time nothing is said of it, but the answer does not outlive that time."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)

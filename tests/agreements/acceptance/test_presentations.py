@@ -15,7 +15,7 @@ from tests.given import Given
 
 
 async def test_what_is_shown(given: Given) -> None:
-    """agreements R14: bound to user, text, format and client; everything that the screen needs, and for how long."""
+    """Agreements R14: bound to user, text, format and client; everything that the screen needs, and for how long."""
     found = await making.in_force(given, "en", "nb")
     person = await given.logged_in()
     shown = await making.present(given, person, found, locale="nb", client="web", app_version="1.2", platform="linux", ui_ref="eula-3")
@@ -78,7 +78,7 @@ async def test_nothing_to_show(given: Given) -> None:
 
 
 async def test_r16_only_the_subject(given: Given) -> None:
-    """agreements R16: no operator key, and nobody without a token, comes near a presentation or a receipt."""
+    """Agreements R16: no operator key, and nobody without a token, comes near a presentation or a receipt."""
     found = await making.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -96,7 +96,7 @@ async def test_r16_only_the_subject(given: Given) -> None:
 
 
 async def test_r10_the_coming_version_is_shown_to_whoever_owes_nothing(given: Given) -> None:
-    """agreements R10: else the one in force; either may be named, an old one may not."""
+    """Agreements R10: else the one in force; either may be named, an old one may not."""
     found = await making.in_force(given)
     old = (await making.present(given, await given.logged_in(), found))["version"]
     await making.published(given, found, change_class="editorial")

@@ -37,7 +37,7 @@ async def accepted_ordinal(given: Given, person: Person) -> int:
 
 
 async def test_r19_fifty_accepts_of_one_presentation(given: Given) -> None:
-    """agreements R19: one 201, and everybody else the same event."""
+    """Agreements R19: one 201, and everybody else the same event."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -49,7 +49,7 @@ async def test_r19_fifty_accepts_of_one_presentation(given: Given) -> None:
 
 
 async def test_r19_two_devices(given: Given) -> None:
-    """agreements R19: two screens, two formats, eight clicks on each: one event; the device that came second is told of the first's."""
+    """Agreements R19: two screens, two formats, eight clicks on each: one event; the device that came second is told of the first's."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     screens = [await making.present(given, person, found, format=form) for form in ("html", "text")]
@@ -63,7 +63,7 @@ async def test_r19_two_devices(given: Given) -> None:
 
 
 async def test_r19_accept_against_decline(given: Given) -> None:
-    """agreements R19: on one screen the first word stands; the others are repetitions of it, or told that it was decided."""
+    """Agreements R19: on one screen the first word stands; the others are repetitions of it, or told that it was decided."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
@@ -75,7 +75,7 @@ async def test_r19_accept_against_decline(given: Given) -> None:
 
 
 async def test_r19_accept_on_one_screen_and_decline_on_another(given: Given) -> None:
-    """agreements R21: both are recorded, in one order or the other; the acceptance stands either way."""
+    """Agreements R21: both are recorded, in one order or the other; the acceptance stands either way."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     screens = [await making.present(given, person, found) for _ in range(16)]
@@ -87,7 +87,7 @@ async def test_r19_accept_on_one_screen_and_decline_on_another(given: Given) -> 
 
 
 async def test_r17_accept_against_publish(given: Given) -> None:
-    """agreements R17: sixteen people accept while a newer version is published: what was shown is what is stored, whoever came first."""
+    """Agreements R17: sixteen people accept while a newer version is published: what was shown is what is stored, whoever came first."""
     found = await acting.in_force(given)
     people = [await given.logged_in() for _ in range(16)]
     screens = [await making.present(given, person, found) for person in people]
@@ -105,7 +105,7 @@ async def test_r17_accept_against_publish(given: Given) -> None:
 
 
 async def test_r22_withdraw_against_accept(given: Given) -> None:
-    """agreements R22: whatever the order, the state is that of the last word in the chain."""
+    """Agreements R22: whatever the order, the state is that of the last word in the chain."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
@@ -123,7 +123,7 @@ async def test_r22_withdraw_against_accept(given: Given) -> None:
 
 
 async def test_r22_withdrawn_sixteen_times(given: Given) -> None:
-    """agreements R22: twice is once."""
+    """Agreements R22: twice is once."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
@@ -134,7 +134,7 @@ async def test_r22_withdrawn_sixteen_times(given: Given) -> None:
 
 
 async def test_r11_a_notice_shown_sixteen_times(given: Given) -> None:
-    """agreements R11: on as many screens as there are, it was shown once for the record."""
+    """Agreements R11: on as many screens as there are, it was shown once for the record."""
     found = await acting.in_force(given, kind="notice")
     person = await given.logged_in()
     answers = await making.together(*(acting.try_to_present(given, person, found) for _ in range(16)))
@@ -144,7 +144,7 @@ async def test_r11_a_notice_shown_sixteen_times(given: Given) -> None:
 
 @pytest.mark.parametrize("delay", [0, 0.01, 0.03, 0.06])
 async def test_r5_accept_against_cancel(given: Given, delay: float) -> None:
-    """agreements R5: either somebody accepted the coming version, and it stands; or it was cancelled, and nobody did."""
+    """Agreements R5: either somebody accepted the coming version, and it stands; or it was cancelled, and nobody did."""
     found = await acting.in_force(given)
     people = [await given.logged_in() for _ in range(8)]
     for person in people:

@@ -11,7 +11,7 @@ from tests.given import Given
 
 
 async def test_r22_access_ends_and_the_past_stays(given: Given) -> None:
-    """agreements R22: denied from now on; the period of before stays evidenced; accepting again later is a new event."""
+    """Agreements R22: denied from now on; the period of before stays evidenced; accepting again later is a new event."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     first = await making.accepted(given, person, found)
@@ -34,7 +34,7 @@ async def test_r22_access_ends_and_the_past_stays(given: Given) -> None:
 
 
 async def test_r22_the_receipt_of_a_withdrawal(given: Given) -> None:
-    """agreements R14, R22: about the text that was accepted last; nothing was shown, so no screen is claimed."""
+    """Agreements R14, R22: about the text that was accepted last; nothing was shown, so no screen is claimed."""
     found = await acting.in_force(given, "en", "nb")
     person = await given.logged_in(age_band="adult")
     given.expect(await making.decide(given, person, await making.present(given, person, found, locale="nb")))
@@ -51,7 +51,7 @@ async def test_r22_the_receipt_of_a_withdrawal(given: Given) -> None:
 
 
 async def test_r22_nothing_to_withdraw(given: Given) -> None:
-    """agreements R22: without an acceptance there is nothing; a decline is none; twice is once."""
+    """Agreements R22: without an acceptance there is nothing; a decline is none; twice is once."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     assert code(await acting.withdraw(given, person, found)) == (409, "nothing_to_withdraw")
@@ -67,7 +67,7 @@ async def test_r22_nothing_to_withdraw(given: Given) -> None:
 
 
 async def test_r22_grace_is_not_for_those_who_withdrew(given: Given) -> None:
-    """agreements R9, R22: without an acceptance there is no grace."""
+    """Agreements R9, R22: without an acceptance there is no grace."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
@@ -79,7 +79,7 @@ async def test_r22_grace_is_not_for_those_who_withdrew(given: Given) -> None:
 
 
 async def test_r22_an_acceptance_of_before_is_not_brought_back(given: Given) -> None:
-    """agreements R19, R22: another old screen of the same version is a new acceptance, not the withdrawn one."""
+    """Agreements R19, R22: another old screen of the same version is a new acceptance, not the withdrawn one."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     spare = await making.present(given, person, found)
@@ -93,7 +93,7 @@ async def test_r22_an_acceptance_of_before_is_not_brought_back(given: Given) -> 
 
 
 async def test_r22_an_old_screen_after_a_newer_acceptance(given: Given) -> None:
-    """agreements R17, R22: what was withdrawn does not count as accepted before, although a later version is accepted."""
+    """Agreements R17, R22: what was withdrawn does not count as accepted before, although a later version is accepted."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     spare = await making.present(given, person, found)
@@ -106,7 +106,7 @@ async def test_r22_an_old_screen_after_a_newer_acceptance(given: Given) -> None:
 
 
 async def test_r22_also_what_was_accepted_for_another_region(given: Given) -> None:
-    """agreements R12, R22: who moved away can still end what was agreed there."""
+    """Agreements R12, R22: who moved away can still end what was agreed there."""
     world = await acting.in_force(given)
     canada = await acting.in_force(given, product=world["product"], region="CA")
     person = await given.logged_in(region="CA")
@@ -119,7 +119,7 @@ async def test_r22_also_what_was_accepted_for_another_region(given: Given) -> No
 
 
 async def test_r23_no_back_dating(given: Given) -> None:
-    """agreements R23: an event has the server's time, whatever the client says; the list says since when."""
+    """Agreements R23: an event has the server's time, whatever the client says; the list says since when."""
     found = await acting.in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)

@@ -180,7 +180,7 @@ async def test_an_event_given_to_another_user_is_named(scene: Scene) -> None:
     ],
 )
 async def test_r3_altered_words_are_named(scene: Scene, column: str, what: str) -> None:
-    """agreements R3: the words themselves, at the first receipt that names them."""
+    """Agreements R3: the words themselves, at the first receipt that names them."""
     named = "(SELECT text_id FROM agreement_events WHERE id = :it)"
     change = f"UPDATE agreement_texts SET {column} = COALESCE({column}, '') || '!' WHERE id = {named}"  # noqa: S608  our own words
     await scene.sql(change, it=scene.events[2])
@@ -188,7 +188,7 @@ async def test_r3_altered_words_are_named(scene: Scene, column: str, what: str) 
 
 
 async def test_r3_words_altered_with_their_hash_are_named(scene: Scene) -> None:
-    """agreements R3: the receipt has the hash of the words that were shown."""
+    """Agreements R3: the receipt has the hash of the words that were shown."""
     change = "UPDATE agreement_texts SET body = :body, sha256 = :hash WHERE id = (SELECT text_id FROM agreement_events WHERE id = :it)"
     await scene.sql(change, body="other words\n", hash=digest("other words\n"), it=scene.events[2])
     assert await scene.broken(user=scene.person.id) == {"what": "text_sha256", **scene.place(3)}
@@ -203,7 +203,7 @@ async def test_an_altered_text_that_nobody_accepted_is_named(scene: Scene) -> No
 
 @pytest.mark.parametrize(("column", "what"), [("ip", "ctx"), ("user_agent", "ctx"), ("session_id", "sid_h"), ("salt", "ctx")])
 async def test_r25_an_altered_context_is_named(scene: Scene, column: str, what: str) -> None:
-    """agreements R25: while the context is there, it must be the one that the receipt commits to."""
+    """Agreements R25: while the context is there, it must be the one that the receipt commits to."""
     value: Any = UUID(int=1) if column == "session_id" else b"0" * 32 if column == "salt" else "192.0.2.1"
     await scene.sql(f"UPDATE agreement_event_contexts SET {column} = :value WHERE event_id = :it", value=value, it=scene.events[2])  # noqa: S608  our own words
     assert await scene.broken() == {"what": what, **scene.place(3)}

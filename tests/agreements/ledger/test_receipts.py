@@ -271,7 +271,7 @@ async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
 
 
 async def test_r24_a_correction_is_a_new_event(given: Given) -> None:
-    """agreements R24: chained, signed, by the operator, with a reason; the event itself and where the user stands stay as they are."""
+    """Agreements R24: chained, signed, by the operator, with a reason; the event itself and where the user stands stay as they are."""
     found = await making.in_force(given)
     person = await given.logged_in()
     told = await making.accepted(given, person, found)
@@ -314,7 +314,7 @@ async def test_an_operator_reads_an_event_also_after_its_user_left(given: Given)
 
 
 async def test_r23_time_never_runs_backwards_in_a_chain(given: Given) -> None:
-    """agreements R23: two replicas whose clocks differ by a minute; the one that is behind stamps with the time of the event before."""
+    """Agreements R23: two replicas whose clocks differ by a minute; the one that is behind stamps with the time of the event before."""
     person = await given.logged_in()
     first, second = await making.in_force(given), await making.in_force(given)
     given.clock.forward(seconds=90)

@@ -284,7 +284,7 @@ async def sealed_again(given: Given) -> bool:
 
 
 async def test_r23_clocks_that_differ_are_told(given: Given) -> None:
-    """agreements R23: more than two seconds between this process and the database is an alert; the tests' own clock stands still."""
+    """Agreements R23: more than two seconds between this process and the database is an alert; the tests' own clock stands still."""
     given.clock.moment = Clock().now()
     assert abs((await sealing.compare_clocks(given.world)).total_seconds()) < 2
     given.clock.forward(seconds=60)

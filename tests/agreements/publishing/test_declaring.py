@@ -42,7 +42,7 @@ async def test_a_configured_group(given: Given, app: Any) -> None:
 
 
 async def test_r13_minors_and_a_notice(given: Given) -> None:
-    """agreements R13: nobody accepts a notice, so it can say nothing about minors; neither when it is declared nor later."""
+    """Agreements R13: nobody accepts a notice, so it can say nothing about minors; neither when it is declared nor later."""
     product = (await given.product())["code"]
     for minors in ("require_guardian", "deny"):
         body = {"product": product, "name": "Terms", "kind": "notice", "minors": minors}

@@ -97,7 +97,7 @@ def test_no_mark_is_torn_from_its_letter() -> None:
 
 
 def test_separators_of_unicode_are_text() -> None:
-    """agreements R1 knows one line end: U+2028, U+0085 and form feeds part no lines here."""
+    """Agreements R1 knows one line end: U+2028, U+0085 and form feeds part no lines here."""
     assert ops("a\u2028b\n", "a\u2028c\n") == ["replace"]
     assert len(differences("a\u2028b\n", "a\u2028c\n").unified.split("\n")) == 4
 

@@ -84,7 +84,7 @@ async def test_the_list(given: Given) -> None:
 
 
 async def test_r1_the_bytes_served_are_the_bytes_hashed(given: Given) -> None:
-    """agreements R1: NFC, LF, final line end, once at upload; the ETag is the hash of what comes over the wire."""
+    """Agreements R1: NFC, LF, final line end, once at upload; the ETag is the hash of what comes over the wire."""
     found = await making.document(given)
     made = await making.version(given, found, body="# Cafe\u0301\r\nzwei\rdrei")
     text = given.expect(await making.publish(given, made))["texts"][0]
@@ -134,13 +134,13 @@ async def test_a_draft_is_rewritten_freely(given: Given) -> None:
     ],
 )
 async def test_what_is_no_text(given: Given, body: dict[str, Any]) -> None:
-    """agreements R4: no text without statement and labels."""
+    """Agreements R4: no text without statement and labels."""
     made = await given.post(f"/v1/agreements/{(await making.document(given))['id']}/versions", {"change_class": "material"})
     assert code(await making.put(given, made, "en", body)) == (422, "malformed")
 
 
 async def test_r3_published_is_frozen(given: Given) -> None:
-    """agreements R3: a published version takes a new language, never a changed one; the same again changes nothing."""
+    """Agreements R3: a published version takes a new language, never a changed one; the same again changes nothing."""
     found = await making.document(given)
     made = await making.published(given, found)
     text = made["texts"][0]
@@ -155,7 +155,7 @@ async def test_r3_published_is_frozen(given: Given) -> None:
 
 
 async def test_r4_a_language_that_comes_late_is_as_complete(given: Given) -> None:
-    """agreements R4: also a language added after publish tells what changed."""
+    """Agreements R4: also a language added after publish tells what changed."""
     found = await making.document(given)
     first = await making.published(given, found)
     assert (await making.put(given, first, "ru", TEXT)).status_code == 200
@@ -165,7 +165,7 @@ async def test_r4_a_language_that_comes_late_is_as_complete(given: Given) -> Non
 
 
 async def test_r4_publish_refuses(given: Given) -> None:
-    """agreements R4: each reason, and nothing is changed by any."""
+    """Agreements R4: each reason, and nothing is changed by any."""
     found = await making.document(given)
     editorial = await making.version(given, found, change_class="editorial")
     assert code(await making.publish(given, editorial)) == (409, "agreement_first_not_material")
@@ -187,7 +187,7 @@ async def test_r4_publish_refuses(given: Given) -> None:
 
 
 async def test_r6_ordinals_and_r7_states(given: Given) -> None:
-    """agreements R6, R7: ordinals count what is published; states follow from the clock alone."""
+    """Agreements R6, R7: ordinals count what is published; states follow from the clock alone."""
     found = await making.document(given)
     first = await making.published(given, found)
     second = await making.published(given, found, change_class="editorial", effective_at=days(given, 3))
@@ -204,7 +204,7 @@ async def test_publishing_again_is_refused(given: Given) -> None:
 
 
 async def test_r6_one_draft_published_by_many(given: Given) -> None:
-    """agreements R6: sixteen at once; one publishes, one event tells of it."""
+    """Agreements R6: sixteen at once; one publishes, one event tells of it."""
     found = await making.document(given)
     made = await making.version(given, found)
     answers = await making.together(*(making.publish(given, made) for _ in range(16)))
@@ -215,7 +215,7 @@ async def test_r6_one_draft_published_by_many(given: Given) -> None:
 
 
 async def test_r6_many_drafts_published_at_once(given: Given) -> None:
-    """agreements R6: under the document's lock no ordinal is given twice and none is left out."""
+    """Agreements R6: under the document's lock no ordinal is given twice and none is left out."""
     found = await making.document(given)
     made = [await making.version(given, found) for _ in range(8)]
     answers = await making.together(*(making.publish(given, it) for it in made))
@@ -223,7 +223,7 @@ async def test_r6_many_drafts_published_at_once(given: Given) -> None:
 
 
 async def test_writing_and_publishing_take_turns(given: Given) -> None:
-    """agreements R3: a text that is written while its version is published is either part of it or refused, never changed afterwards."""
+    """Agreements R3: a text that is written while its version is published is either part of it or refused, never changed afterwards."""
     found = await making.document(given)
     made = await making.version(given, found)
     writes = [making.put(given, made, "en", {**TEXT, "body": f"Text {number}."}) for number in range(8)]
@@ -235,7 +235,7 @@ async def test_writing_and_publishing_take_turns(given: Given) -> None:
 
 
 async def test_r3_the_database_keeps_it_frozen(given: Given, world: World) -> None:
-    """agreements R3: triggers on both databases, for whoever goes past the application."""
+    """Agreements R3: triggers on both databases, for whoever goes past the application."""
     found = await making.document(given)
     made = await making.published(given, found)
     person = await given.logged_in()

@@ -59,7 +59,7 @@ async def test_a_language_of_a_draft_is_deleted(given: Given) -> None:
 
 @pytest.mark.parametrize("state", ["effective", "scheduled", "cancelled"])
 async def test_r3_nothing_published_is_changed_or_deleted(given: Given, state: str) -> None:
-    """agreements R3: each way to alter what was published is refused with a code, and leaves it as it was."""
+    """Agreements R3: each way to alter what was published is refused with a code, and leaves it as it was."""
     found = await making.document(given)
     dates = {} if state == "effective" else {"effective_at": making.days(given, 3)}
     made = await making.published(given, found, **dates)

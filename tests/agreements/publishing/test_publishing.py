@@ -25,7 +25,7 @@ async def stored(given: Given, version_id: str) -> dict[str, tuple[str | None, .
 
 
 async def test_r2_html_and_plain_text_are_made_at_publish(given: Given) -> None:
-    """agreements R2: nothing in a draft, everything with its hash at publish, and in a language that comes later; then the same for ever."""
+    """Agreements R2: nothing in a draft, everything with its hash at publish, and in a language that comes later; then the same for ever."""
     found = await making.document(given)
     made = await making.version(given, found, "en", "ar", body="# Terms\n\nBe *kind*.")
     assert await stored(given, made["id"]) == dict.fromkeys(("en", "ar"), (None, None, None, None))
@@ -48,7 +48,7 @@ async def test_r2_html_and_plain_text_are_made_at_publish(given: Given) -> None:
 
 @pytest.mark.parametrize("column", ["html", "html_sha256", "plain", "plain_sha256"])
 async def test_r2_the_database_keeps_them(given: Given, column: str) -> None:
-    """agreements R2, R3: a trigger on both databases, also for a version that was cancelled."""
+    """Agreements R2, R3: a trigger on both databases, also for a version that was cancelled."""
     found = await making.document(given)
     made = await making.published(given, found, effective_at=days(given, 3))
     other = update(AgreementText).where(AgreementText.version_id == UUID(made["id"])).values({column: "other"})
@@ -60,7 +60,7 @@ async def test_r2_the_database_keeps_them(given: Given, column: str) -> None:
 
 
 async def test_r4_required_languages(given: Given) -> None:
-    """agreements R4: every required language has its text, or nothing is published; the missing ones are named."""
+    """Agreements R4: every required language has its text, or nothing is published; the missing ones are named."""
     found = await making.document(given, required_locales=["fr-CA", "nb"])
     made = await making.version(given, found, "en", "fr")
     refused = await making.publish(given, made)
@@ -83,7 +83,7 @@ async def test_who_published(given: Given) -> None:
 
 
 async def test_r5_cancelled(given: Given) -> None:
-    """agreements R5: a scheduled version that nobody decided on is taken back; once more changes nothing, and one event tells of it."""
+    """Agreements R5: a scheduled version that nobody decided on is taken back; once more changes nothing, and one event tells of it."""
     found = await making.document(given)
     first = await making.published(given, found)
     made = await making.published(given, found, effective_at=days(given, 3))
@@ -100,7 +100,7 @@ async def test_r5_cancelled(given: Given) -> None:
 
 
 async def test_r5_what_cannot_be_cancelled(given: Given) -> None:
-    """agreements R5: a draft, a version in effect, a superseded one: a successor is the way."""
+    """Agreements R5: a draft, a version in effect, a superseded one: a successor is the way."""
     found = await making.document(given)
     made = await making.version(given, found)
     for state in ("draft", "effective", "superseded"):
@@ -114,7 +114,7 @@ async def test_r5_what_cannot_be_cancelled(given: Given) -> None:
 
 
 async def test_r5_what_somebody_decided_on_stays(given: Given) -> None:
-    """agreements R5, R10: accepted early or declined early, it cannot be taken back any more; not even by hand."""
+    """Agreements R5, R10: accepted early or declined early, it cannot be taken back any more; not even by hand."""
     for decision in ("accept", "decline"):
         found = await making.in_force(given)
         person = await given.logged_in()
@@ -131,7 +131,7 @@ async def test_r5_what_somebody_decided_on_stays(given: Given) -> None:
 
 
 async def test_r6_an_ordinal_never_comes_twice(given: Given) -> None:
-    """agreements R4, R6: after a cancelled version the next one counts on, and may take effect before the cancelled one would have."""
+    """Agreements R4, R6: after a cancelled version the next one counts on, and may take effect before the cancelled one would have."""
     found = await making.document(given)
     await making.published(given, found)
     for ordinal in (2, 3):
@@ -151,7 +151,7 @@ async def test_r6_an_ordinal_never_comes_twice(given: Given) -> None:
 
 
 async def test_r8_after_a_cancelled_first_version_the_first_is_material(given: Given) -> None:
-    """agreements R8: the cancelled one bound nobody. What follows is the first: material, with nothing to say about changes."""
+    """Agreements R8: the cancelled one bound nobody. What follows is the first: material, with nothing to say about changes."""
     found = await making.document(given)
     given.expect(await making.cancel(given, await making.published(given, found, effective_at=days(given, 3))))
     notice = await making.version(given, found, change_class="notice")
@@ -164,7 +164,7 @@ async def test_r8_after_a_cancelled_first_version_the_first_is_material(given: G
 
 
 async def test_r4_one_scheduled_at_a_time(given: Given) -> None:
-    """agreements R4: a second one waits until the first is in effect or cancelled."""
+    """Agreements R4: a second one waits until the first is in effect or cancelled."""
     found = await making.document(given)
     waiting = await making.published(given, found, effective_at=days(given, 3))
     made = await making.version(given, found)
@@ -176,7 +176,7 @@ async def test_r4_one_scheduled_at_a_time(given: Given) -> None:
 
 
 async def test_r7_states_through_time(given: Given) -> None:
-    """agreements R7: scheduled to the last millisecond, effective at the moment itself, superseded by the next; no job flips anything."""
+    """Agreements R7: scheduled to the last millisecond, effective at the moment itself, superseded by the next; no job flips anything."""
     found = await making.document(given)
     made = await making.version(given, found)
     path = f"/v1/agreement-versions/{made['id']}"

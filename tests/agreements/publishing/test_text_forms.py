@@ -38,7 +38,7 @@ async def in_all(given: Given, body: str | None = None) -> dict[str, dict[str, A
 
 
 async def test_r1_every_script_byte_for_byte(given: Given) -> None:
-    """agreements R1: NFC over UTF-8, the hash over what comes over the wire, the statement as it was written."""
+    """Agreements R1: NFC over UTF-8, the hash over what comes over the wire, the statement as it was written."""
     for locale, text in (await in_all(given)).items():
         wanted = making.nfc(TEXTS[locale])
         answer = await get(given, text)
@@ -49,7 +49,7 @@ async def test_r1_every_script_byte_for_byte(given: Given) -> None:
 
 
 async def test_r1_what_looks_the_same_is_the_same(given: Given) -> None:
-    """agreements R1: composed, decomposed, and with its marks in the other order: one hash."""
+    """Agreements R1: composed, decomposed, and with its marks in the other order: one hash."""
     made = await making.version(given, await making.document(given))
     hashes = set()
     for body in ("Cafe\u0301 zo\u0302\u0323ns", "Caf\u00e9 zo\u0323\u0302ns\n", "Caf\u00e9 z\u1ed9ns\r\n"):
@@ -68,7 +68,7 @@ async def test_r1_what_looks_the_same_is_the_same(given: Given) -> None:
     ],
 )
 async def test_r2_in_the_form_that_is_asked_for(given: Given, accept: str | None, form: str) -> None:
-    """agreements R2, RFC 9110 section 12.5.1: the frozen bytes of each form, under their own hash, for whatever stands between to tell apart."""
+    """Agreements R2, RFC 9110 section 12.5.1: the frozen bytes of each form, under their own hash, for whatever stands between to tell apart."""
     for locale, text in (await in_all(given)).items():
         answer = await get(given, text, **({"accept": accept} if accept else {"accept": ""}))
         column = {"text/markdown": "sha256", "text/html": "html_sha256", "text/plain": "plain_sha256"}[form]

@@ -25,7 +25,7 @@ async def unfrozen(given: Given, version_id: str) -> int:
 
 
 async def test_r4_two_drafts_scheduled_at_once(given: Given) -> None:
-    """agreements R4, R6: of eight drafts one is scheduled; the others are told which, and no ordinal is lost to them."""
+    """Agreements R4, R6: of eight drafts one is scheduled; the others are told which, and no ordinal is lost to them."""
     found = await making.document(given)
     await making.published(given, found)
     drafts = [await making.version(given, found) for _ in range(8)]
@@ -43,7 +43,7 @@ async def test_r4_two_drafts_scheduled_at_once(given: Given) -> None:
 
 
 async def test_r5_cancelled_by_many(given: Given) -> None:
-    """agreements R5: sixteen at once; all are told the same, one event tells of it."""
+    """Agreements R5: sixteen at once; all are told the same, one event tells of it."""
     found = await making.document(given)
     made = await making.published(given, found, effective_at=days(given, 3))
     answers = await making.together(*(making.cancel(given, made) for _ in range(16)))
@@ -53,7 +53,7 @@ async def test_r5_cancelled_by_many(given: Given) -> None:
 
 
 async def test_r4_cancelled_while_the_next_is_published(given: Given) -> None:
-    """agreements R4, R6: the next is published after the cancellation or refused before it; never are two scheduled."""
+    """Agreements R4, R6: the next is published after the cancellation or refused before it; never are two scheduled."""
     found = await making.document(given)
     made = await making.published(given, found, effective_at=days(given, 3))
     drafts = [await making.version(given, found) for _ in range(4)]
@@ -68,7 +68,7 @@ async def test_r4_cancelled_while_the_next_is_published(given: Given) -> None:
 
 
 async def test_r2_languages_written_while_it_is_published(given: Given) -> None:
-    """agreements R2, R3: each comes before the publish or after it; either way it is there, and frozen with all of its forms."""
+    """Agreements R2, R3: each comes before the publish or after it; either way it is there, and frozen with all of its forms."""
     found = await making.document(given)
     made = await making.version(given, found)
     locales = ["nb", "ru", "ar", "de", "fr", "zh-Hans", "zh-Hant", "hi"]
@@ -81,7 +81,7 @@ async def test_r2_languages_written_while_it_is_published(given: Given) -> None:
 
 
 async def test_r2_a_text_rewritten_while_it_is_published(given: Given) -> None:
-    """agreements R2: whichever words won, HTML and plain text are made of these and no others."""
+    """Agreements R2: whichever words won, HTML and plain text are made of these and no others."""
     found = await making.document(given)
     made = await making.version(given, found)
     writes = [making.put(given, made, "en", {**TEXT, "body": f"Words {number}."}) for number in range(8)]
@@ -99,7 +99,7 @@ async def test_r2_a_text_rewritten_while_it_is_published(given: Given) -> None:
 
 
 async def test_r3_one_language_added_by_many(given: Given) -> None:
-    """agreements R3: of different texts for one new language the first stands; the others find it frozen."""
+    """Agreements R3: of different texts for one new language the first stands; the others find it frozen."""
     made = await making.published(given, await making.document(given))
     answers = await making.together(*(making.put(given, made, "nb", {**TEXT, "body": f"Tekst {number}."}) for number in range(8)))
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 7}
@@ -108,7 +108,7 @@ async def test_r3_one_language_added_by_many(given: Given) -> None:
 
 
 async def test_r3_deleted_while_it_is_published(given: Given) -> None:
-    """agreements R3: a draft is gone or it is published, with its texts or without any of it."""
+    """Agreements R3: a draft is gone or it is published, with its texts or without any of it."""
     found = await making.document(given)
     for turn in range(4):
         made = await making.version(given, found)
@@ -122,7 +122,7 @@ async def test_r3_deleted_while_it_is_published(given: Given) -> None:
 
 
 async def test_r4_required_while_it_is_published(given: Given) -> None:
-    """agreements R4: a language becomes required before the publish, which then lacks it, or not at all."""
+    """Agreements R4: a language becomes required before the publish, which then lacks it, or not at all."""
     found = await making.document(given)
     made = await making.version(given, found)
     patching = making.patch(given, f"/v1/agreements/{found['id']}", required_locales=["nb"])

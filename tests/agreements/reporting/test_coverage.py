@@ -62,7 +62,7 @@ async def test_who_stands_where(given: Given) -> None:
 
 
 async def test_the_clock_turned_back(given: Given) -> None:
-    """agreements R7, R8, R9: what was true at each instant, through scheduled, effective, grace and over, whatever happened since."""
+    """Agreements R7, R8, R9: what was true at each instant, through scheduled, effective, grace and over, whatever happened since."""
     found = await making.in_force(given)
     start = given.clock.now()
     person = await given.logged_in()
@@ -91,7 +91,7 @@ async def test_the_clock_turned_back(given: Given) -> None:
 
 
 async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
-    """agreements R11: a notice that was shown is counted as notified; a version of class `notice` moves nobody's acceptance."""
+    """Agreements R11: a notice that was shown is counted as notified; a version of class `notice` moves nobody's acceptance."""
     found = await making.in_force(given)
     person, late = await given.logged_in(), await given.logged_in()
     await making.present(given, late, found)  # shown before it was news to anybody
@@ -140,7 +140,7 @@ def _first_text(_found: Told, version: str | None) -> Any:
 
 
 async def test_the_database_replays_as_the_gate_does(given: Given) -> None:
-    """agreements R8, R9, R21, R22: for every chain of three words on two versions, at every time that matters, one status by both."""
+    """Agreements R8, R9, R21, R22: for every chain of three words on two versions, at every time that matters, one status by both."""
     found = await making.document(given)
     first = await making.published(given, found)
     second = await making.published(given, found, effective_at=later(given, 10), grace_until=later(given, 20))
@@ -173,7 +173,7 @@ def _by_rule(found: Told, versions: tuple[Version, ...], chain: Sequence[tuple[E
 
 
 def test_marks_of_several_graces() -> None:
-    """agreements R9: the earliest deadline of all that is owed counts, so whoever is further behind may be out of grace first."""
+    """Agreements R9: the earliest deadline of all that is owed counts, so whoever is further behind may be out of grace first."""
     start = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 
     def version(ordinal: int, grace: int | None, change_class: str = "material") -> Version:

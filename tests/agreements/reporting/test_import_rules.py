@@ -30,7 +30,7 @@ async def erased(given: Given, person: Person) -> None:
 
 @pytest.mark.parametrize(("minors", "minor"), [("require_guardian", "guardian_required"), ("deny", "minors_denied"), ("allow", "created")])
 async def test_r13_a_minor_accepts_nothing_by_import(given: Given, minors: str, minor: str) -> None:
-    """agreements R13: the word about minors holds wherever the acceptance was given; those of age pass."""
+    """Agreements R13: the word about minors holds wherever the acceptance was given; those of age pass."""
     found = await acting.in_force(given, minors=minors)
     given.clock.forward(days=1)
     young, adult, untold = [await given.person(**more) for more in ({"age_band": "minor"}, {"age_band": "adult"}, {})]
@@ -40,7 +40,7 @@ async def test_r13_a_minor_accepts_nothing_by_import(given: Given, minors: str, 
 
 
 async def test_r18_an_import_in_a_language_that_the_law_demands(given: Given) -> None:
-    """agreements R18: what was accepted in another language alone is no acceptance here; a variant of the demanded one is."""
+    """Agreements R18: what was accepted in another language alone is no acceptance here; a variant of the demanded one is."""
     found = await acting.in_force(given, "en", "fr-CA", required_locales=["fr"])
     given.clock.forward(days=1)
     one, other = await given.person(), await given.person()
@@ -49,7 +49,7 @@ async def test_r18_an_import_in_a_language_that_the_law_demands(given: Given) ->
 
 
 async def test_r25_nothing_is_added_to_who_was_erased(given: Given) -> None:
-    """agreements R25: neither an import nor an annotation; what was brought before is still answered with its event."""
+    """Agreements R25: neither an import nor an annotation; what was brought before is still answered with its event."""
     found = await making.in_force(given)
     given.clock.forward(days=1)
     person, other = await given.logged_in(), await given.person()

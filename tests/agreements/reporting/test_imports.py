@@ -44,7 +44,7 @@ async def count(given: Given, model: Any = AgreementEvent) -> int:
 
 
 async def test_an_import_counts_and_shows(given: Given) -> None:
-    """agreements R16: it lets the user in, and everybody sees what it is: type, grade C, who brought it, on whose word."""
+    """Agreements R16: it lets the user in, and everybody sees what it is: type, grade C, who brought it, on whose word."""
     found = await of_yesterday(given)
     person = await given.logged_in()
     one = item(given, person, source="CRM export of 2025")
@@ -144,7 +144,7 @@ async def test_what_is_refused_and_what_is_not_harmed_by_it(given: Given) -> Non
 
 
 async def test_r22_no_import_undoes_a_withdrawal(given: Given) -> None:
-    """agreements R16, R22: only an acceptance given after the end user left counts again."""
+    """Agreements R16, R22: only an acceptance given after the end user left counts again."""
     found = await of_yesterday(given)
     person = await given.logged_in()
     await making.accepted(given, person, found)
@@ -206,7 +206,7 @@ async def test_imports_that_cross(given: Given) -> None:
 
 
 async def test_r16_only_operators_who_may_write(given: Given) -> None:
-    """agreements R16: neither the end user nor a key that only reads brings anything."""
+    """Agreements R16: neither the end user nor a key that only reads brings anything."""
     found = await of_yesterday(given)
     person = await given.logged_in()
     body = {"data": [item(given, person)]}

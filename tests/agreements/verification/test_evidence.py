@@ -183,7 +183,7 @@ async def _contexts(given: Given) -> int:
 
 
 async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Person) -> None:
-    """agreements R25: address, agent and session are gone, of this user alone; chain, seals and bundle verify as before."""
+    """Agreements R25: address, agent and session are gone, of this user alone; chain, seals and bundle verify as before."""
     path = f"/v1/users/{person.id}/evidence"
     assert await _contexts(given) == 3
     erased = await given.client.delete(f"{path}/context", headers=given.root)
@@ -214,7 +214,7 @@ async def test_p4_who_is_shown_where_an_act_came_from_leaves_a_trace(given: Give
 
 
 async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> None:
-    """agreements R25: while it is held nothing is erased; both can be said twice, and are events."""
+    """Agreements R25: while it is held nothing is erased; both can be said twice, and are events."""
     path = f"/v1/users/{person.id}/evidence"
     for _ in range(2):
         held = await given.client.put(f"{path}/legal-hold", headers=given.root)

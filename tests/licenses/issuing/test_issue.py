@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def test_r51_a_license_is_usable_when_the_call_returns(given: Given) -> None:

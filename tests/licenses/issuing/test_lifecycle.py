@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from app.events.models import Event
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def events(given: Given, license_: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Activation codes."""
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 def body(code: str, fingerprint: str = "laptop") -> dict[str, object]:

@@ -5,8 +5,8 @@ from sqlalchemy import func, select
 
 from app.events.models import Event
 from app.licenses.models import Activation
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 def body(license_: dict[str, object], fingerprint: str = "laptop") -> dict[str, object]:

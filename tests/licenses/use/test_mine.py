@@ -1,7 +1,7 @@
 """What an end user sees and may do without a key: `/v1/me/licenses`, `/v1/me/activations`, activation by assignment."""
 
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def test_an_assigned_user_needs_no_key(given: Given) -> None:

@@ -10,9 +10,9 @@ import jwt
 import pytest
 
 from app.cli.verify import foreign, untimely
+from tests.assertions import problem
 from tests.given import Given
 from tests.licenses.use import openssl
-from tests.web.test_problems import problem
 
 
 async def file(given: Given, license_: dict[str, Any], fingerprint: str | None = "laptop", **more: Any) -> Any:

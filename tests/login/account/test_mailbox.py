@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from app.world import World
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
 from tests.postbox import Postbox, Received
 from tests.secrets.test_rest import everything
-from tests.web.test_problems import problem
 
 NEW = "new password, long enough"
 

@@ -14,10 +14,10 @@ from app.login.sessions import service as sessions
 from app.web.callers import EndUser, Origin
 from app.web.problems import TokenInvalid
 from app.world import World
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
 from tests.login.account.test_mailbox import NEW, ask, can_log_in, registered
 from tests.postbox import Postbox
-from tests.web.test_problems import problem
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from app.login.account import lookup, password_reset
 from app.login.mailed_tokens import OneTimeToken
 from app.mail.models import Message, Template
 from app.world import World
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
 from tests.login.account.test_mailbox import NEW, ask, can_log_in
 from tests.postbox import Postbox
-from tests.web.test_problems import problem
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ async def test_r67_r77_a_reset_proves_the_mailbox_and_drops_what_was_set_before(
 
 
 async def test_an_account_without_a_password_gets_its_first_one(given: Given, postbox: Postbox) -> None:
-    """authentication R79: the operator starts it, the user chooses."""
+    """Authentication R79: the operator starts it, the user chooses."""
     person = await given.person(password=None)
     assert (await reset(given, await forgotten(given, postbox, person))).status_code == 204
     assert await can_log_in(given, person.email, NEW)

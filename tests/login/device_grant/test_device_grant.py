@@ -14,12 +14,12 @@ from app.login.device_grant import models
 from app.login.device_grant.models import LETTERS, DeviceCode
 from app.login.models import SessionRow
 from app.users.models import User
+from tests.assertions import problem
 from tests.given import Given, Person
 from tests.login.factors.authenticator import AGENT, DEVICE, INTERVAL, LIFETIME, Television
 from tests.login.test_attempts import at
 from tests.login.test_notices import letters
 from tests.secrets.test_rest import everything
-from tests.web.test_problems import problem
 
 
 async def events(given: Given) -> list[tuple[str, str, UUID | None]]:

@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 
 async def test_where_a_passkey_is_wanted_the_session_that_approves_has_shown_one(given: Given, app: FastAPI) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.web.test_problems import problem
 
 
 async def listed(given: Given, person: Person) -> list[dict[str, Any]]:

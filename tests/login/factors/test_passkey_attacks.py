@@ -18,11 +18,11 @@ from sqlalchemy import select
 from app.events.models import Event
 from app.login.factors.passkey_challenges import LIFETIME
 from app.login.factors.webauthn import NotGenuine, RelyingParty, challenge_of
+from tests.assertions import problem
 from tests.authenticator import ORIGIN, RP_ID, UP, UV, Authenticator, b64, unb64
 from tests.given import Given, Person
 from tests.login.factors.test_factors import listed
 from tests.login.factors.test_passkeys import options, stepping_up
-from tests.web.test_problems import problem
 
 Json = dict[str, Any]
 LOGIN = "/v1/login/passkey"

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from app.world import World
+from tests.assertions import problem
 from tests.given import PASSWORD, Given
 from tests.login.account.test_mailbox import NEW, ask
 from tests.login.factors.test_passkeys import options
 from tests.login.signing_in.test_login_code import CHANGE, handle, mailed, use
 from tests.postbox import Postbox
-from tests.web.test_problems import problem
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from tests.assertions import problem
 from tests.authenticator import UP, b64
 from tests.given import Given, Person
 from tests.login.factors.test_factors import listed
 from tests.login.factors.test_passkeys import options, stepping_up
-from tests.web.test_problems import problem
 
 LOGIN = "/v1/login/passkey"
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from tests.assertions import problem
 from tests.authenticator import ANDROID, BE, BS, UP, UV, Authenticator, unb64
 from tests.given import PASSWORD, Given, Person
 from tests.login.factors.test_factors import listed
-from tests.web.test_problems import problem
 
 ALONE = ["hwk", "user", "mfa"]
 
@@ -35,7 +35,7 @@ async def stepping_up(given: Given, person: Person, acr: str = "aal2") -> dict[s
 
 
 async def test_registering_names_the_user_by_chance_and_wants_a_verified_user(given: Given) -> None:
-    """authentication R33, R35: the handle is random and stays, the algorithms are ours, what is registered is excluded."""
+    """Authentication R33, R35: the handle is random and stays, the algorithms are ours, what is registered is excluded."""
     person = await given.logged_in()
     first, again = [(await given.post("/v1/me/passkeys/options", {}, person.auth))["public_key"] for _ in range(2)]
     assert first["rp"] == {"name": "Licentia", "id": "licentia.test"}
@@ -64,7 +64,7 @@ async def test_the_first_one_brings_recovery_codes_and_is_in_the_list(given: Giv
 @pytest.mark.parametrize("kind", ["sqlite"])
 @pytest.mark.parametrize("ed25519", [False, True])
 async def test_a_login_without_a_name_is_two_factors_at_once(given: Given, *, ed25519: bool) -> None:
-    """authentication R31: user verification makes it `aal2`; the options are the same for everybody (authentication R52)."""
+    """Authentication R31: user verification makes it `aal2`; the options are the same for everybody (authentication R52)."""
     person = await given.person()
     person.authenticator = Authenticator(ed25519=ed25519)
     await given.with_passkey(await given.logged_in(person))
@@ -106,7 +106,7 @@ async def test_after_a_password_it_is_the_second_factor(given: Given) -> None:
 
 
 async def test_touched_alone_it_is_possession_and_no_more(given: Given) -> None:
-    """authentication R31: enough after a password, nothing by itself, and no passkey in the sense of a product that wants one."""
+    """Authentication R31: enough after a password, nothing by itself, and no passkey in the sense of a product that wants one."""
     product = await given.product(requires=["passkey"])
     person = await given.with_passkey()
     person.authenticator.flags = UP
@@ -227,7 +227,7 @@ async def test_no_more_than_twenty(given: Given) -> None:
 
 
 async def test_one_answer_at_the_same_time_opens_one_session(given: Given) -> None:
-    """authentication R29, as two of them at the same millisecond: alone, and as a second factor."""
+    """Authentication R29, as two of them at the same millisecond: alone, and as a second factor."""
     person = await given.with_passkey()
     handle = await given.begin(person)
     for auth in ({}, handle):

@@ -15,8 +15,8 @@ from app.login.factors.timing import keep_pace
 from app.login.models import Factor
 from app.security.foreign_hashes import bearable, plain
 from app.security.passwords import MEMORY, Pace, PasswordHasher
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.web.test_problems import problem
 
 RECIPES: Any = passlib.hash
 NEW = "a wholly different staple"

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from app.login.models import Factor
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 FORM = re.compile(r"[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){4}")
 

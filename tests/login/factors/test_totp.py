@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import select
 
 from app.login.models import Factor
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def test_what_an_authenticator_app_needs(given: Given) -> None:

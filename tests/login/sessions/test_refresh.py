@@ -7,8 +7,8 @@ from sqlalchemy import func, select
 
 from app.events.models import Event
 from app.login.models import RefreshToken
+from tests.assertions import problem
 from tests.given import Given, Person
-from tests.web.test_problems import problem
 
 
 async def exchange(given: Given, token: str | None, **headers: str) -> httpx.Response:

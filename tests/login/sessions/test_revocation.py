@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.web.test_problems import problem
 
 NEW = "a wholly different staple"
 

@@ -4,8 +4,8 @@ import jwt
 import pytest
 
 from app.signing_keys.service import signer
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 
 
 async def test_r62_the_access_token_is_typed_and_complete(given: Given) -> None:

@@ -13,8 +13,8 @@ from app.login.sessions import service as sessions
 from app.web.callers import EndUser, Origin, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.web.test_problems import problem
 
 NEW = "a wholly different staple"
 HERE = Origin("203.0.113.7", "tests")

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 
 from app.login import data_lifecycle
 from app.login.models import Login
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.web.test_problems import problem
 
 
 async def begin(given: Given, person: Person, **more: Any) -> httpx.Response:

@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from app.events.models import Event
 from app.world import World
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
 from tests.login.account.test_mailbox import NEW, ask, can_log_in, shape
 from tests.postbox import Postbox
 from tests.secrets.test_rest import everything
-from tests.web.test_problems import problem
 
 CHANGE = [{"need": "new_password", "any_of": [{"action": "change_password", "href": "/v1/login/password"}]}]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.web.test_problems import problem
 
 NEW = "a wholly different staple"
 ENROL = [{"need": "second_factor", "any_of": [{"action": "enroll_totp", "href": "/v1/login/totp/enroll"}]}]

@@ -20,8 +20,8 @@ from app.base.clock import Clock
 from app.webhooks import rules
 from app.webhooks.delivery.egress import Egress, Unsent
 from app.webhooks.networks import networks, reachable
+from tests.assertions import problem
 from tests.given import Given
-from tests.web.test_problems import problem
 from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of
 from tests.webhooks.delivery.receiver import Receiver, open_receiver
 
