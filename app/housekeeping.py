@@ -41,13 +41,13 @@ STEPS: dict[str, Step] = {
     "one_time_tokens": login.one_time_tokens,
     "throttles": login.throttles,
     "enrolments": login.enrolments,
-    "letters": mail.letters,
+    "letters": mail.prune_letters,
     "session_seats": licenses.session_seats,
     "presentations": agreements.presentations,
     "contexts": agreements.contexts,
-    "webhook_deliveries": webhooks.deliveries,
-    "login_events": lambda world: events.of_logins(world, webhooks.waited_for()),
-    "use_events": lambda world: events.of_use(world, webhooks.waited_for()),
+    "webhook_deliveries": webhooks.prune_deliveries,
+    "login_events": lambda world: events.of_logins(world, webhooks.has_pending_delivery()),
+    "use_events": lambda world: events.of_use(world, webhooks.has_pending_delivery()),
 }
 """What goes, by the name that the metric has for it. What others refer to comes after them."""
 

@@ -16,7 +16,7 @@ from app.licenses.seats import service as seats
 from app.login.rules import acr
 from app.observability.counters import decided
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Device, EndUser
 from app.world import World
 
@@ -37,7 +37,7 @@ class Answer:
 
 async def decide(world: World, ip: str | None, end_user: EndUser | None, device: Device | None, request: Request) -> Answer:
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     now = world.clock.now()
     found = await reading.read(world, end_user, device, request, now)
     if request.license_key is not None and not found.candidates:

@@ -16,7 +16,7 @@ from app.licenses.claims import Claim
 from app.licenses.problems import refusal
 from app.licenses.rules import Asked, LicenseFacts
 from app.licenses.seats import service as seats
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Subject
 from app.world import World
 
@@ -28,7 +28,7 @@ async def issue(
     world: World, ip: str | None, subject: Subject | None, claim: Claim, fingerprint: str | None, ttl: str | None, nonce: str | None
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     async with guess_limits.counted(world, ip, claim.key), world.db.write() as tx:
         it, now = await claims.locked(tx, world, claim, subject, fingerprint)
         for reason in rules.judge(it, Asked(fingerprint, (), subject is not None), now).reasons:

@@ -16,7 +16,7 @@ from app.login.factors import passwords
 from app.login.mailed_tokens import Purpose
 from app.login.problems import RegistrationClosed
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.web.callers import Origin
 from app.world import World
 
@@ -55,7 +55,7 @@ async def promise(tx: Transaction, world: World, hung: dict[str, Any], *, mailed
     attempt, subject = world.entropy.identifier().hex, mailed_tokens.subject_of(world, hung["email"])
     made = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
     to = Recipient(hung["email"], hung["locale"]) if mailed else None
-    await post(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
 async def _known(tx: Transaction, world: World, row: AnyRow) -> None:
@@ -76,7 +76,7 @@ async def ask_for_proof(tx: Transaction, world: World, row: AnyRow) -> None:
 async def _nothing(tx: Transaction, world: World) -> None:
     """The same work for nobody."""
     made = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
-    await post(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    await enqueue_letter(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
 async def resend(world: World, origin: Origin, identifier: str) -> None:

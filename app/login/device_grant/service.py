@@ -27,7 +27,7 @@ from app.login.sessions import service as sessions
 from app.login.sessions.service import Client
 from app.login.sessions.tokens import Opened
 from app.security.sealing import token_digest
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Origin
 from app.world import World
 
@@ -116,7 +116,7 @@ async def _asked(tx: Transaction, world: World, origin: Origin, device_code: str
 
 async def redeem(world: World, origin: Origin, device_code: str) -> Opened:
     """A session, if somebody has approved; once. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     row = await _polled(world, token_digest(device_code))
     if row.status == DeviceCodeStatus.DENIED:
         raise AccessDenied

@@ -29,7 +29,7 @@ from app.login.signing_in import pending as unfinished
 from app.login.signing_in import service
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status
 from app.web.callers import Origin, UnfinishedLogin
 from app.world import World
@@ -87,7 +87,7 @@ async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await attempts.knock(world, origin)
     answered = await passkey_challenges.answer(world, Kind.GET, Holder(), credential)
     it = await _judged(world, origin, answered, credential, None, verifying=True)
@@ -116,7 +116,7 @@ async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credentia
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
     pending = await service.tried(world, origin, handle)
     answered = await passkey_challenges.answer(world, Kind.GET, _holder(pending), credential)
@@ -150,7 +150,7 @@ async def confirm(
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
     passkeys.party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await service.due(world, handle, Need.ENROLMENT)
     pending = await service.tried(world, origin, handle)
     answered = await passkey_challenges.answer(world, Kind.CREATE, _holder(pending), credential)

@@ -26,7 +26,7 @@ from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.users.rules import folded
 from app.web.callers import Origin, Subject, UnfinishedLogin
@@ -59,7 +59,7 @@ async def begin(
     ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
     world.hasher.must_have_room()  # before the database is asked anything
-    sign = await signer(world)
+    sign = await load_signer(world)
     await keep_pace(world)
     who = await lookup.named(world, _who, {"identifier": folded(identifier), "device": client.digest}, client.product)
     key = attempts.password_key(world, identifier, client.digest if who is not None and who.seen else None)
@@ -124,7 +124,7 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
 
 async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     await due(world, handle, Need.SECOND_FACTOR)
     pending = await tried(world, origin, handle)
     return await _prove_totp(world, sign, origin, pending, code)
@@ -135,7 +135,7 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
+    sign = await load_signer(world)
     await due(world, handle, Need.SECOND_FACTOR)
     pending = await tried(world, origin, handle)
     key = attempts.factor_key(world, "recovery", pending.user_id)
@@ -233,7 +233,7 @@ async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: s
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
+    sign = await load_signer(world)
     await due(world, handle, Need.ENROLMENT)
     pending = await tried(world, origin, handle)
     confirmed = await totp.checked(world, origin, pending.user_id, None, code)
@@ -261,7 +261,7 @@ async def enrolled(
 
 async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     pending = await due(world, handle, Need.NEW_PASSWORD)
     hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)

@@ -17,7 +17,7 @@ from app.agreements.ledger.receipts import claims_of
 from app.agreements.models import AgreementEvent, AgreementEventContext, EventType
 from app.base.durations import instant_text
 from app.signing_keys import rotation
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.agreements import making
 from tests.agreements.making import TEXT, code, document
 from tests.given import Given, Person
@@ -237,7 +237,7 @@ async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
     """Signed by our key, but the event is gone, or the text is another spelling of the same signature."""
     person = await given.logged_in()
     told = await making.accepted(given, person, await making.in_force(given))
-    keys = await signer(given.world)
+    keys = await load_signer(given.world)
     stranger = keys.sign("acceptance-receipt+jwt", {**claims_of(told["receipt"]["jws"]), "jti": str(UUID(int=1))})
     for receipt in (stranger, keys.sign("acceptance-receipt+jwt", {**claims_of(told["receipt"]["jws"]), "ord": 2})):
         verdict = await _verify(given, receipt)
@@ -248,7 +248,7 @@ async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
     person = await given.logged_in()
     jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
     head, body, signature = jws.split(".")
-    other = (await signer(given.world)).sign("ledger-seal+jwt", claims_of(jws))
+    other = (await load_signer(given.world)).sign("ledger-seal+jwt", claims_of(jws))
     changed = body[:-3] + ("AAA" if body[-3:] != "AAA" else "BBB")
     garbage = [
         "",
