@@ -3,7 +3,7 @@
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from app.agreements.data_lifecycle import Forgotten
+from app.agreements.data_lifecycle import ErasureResult
 from app.web.fields import Instant, WireModel
 
 
@@ -16,7 +16,7 @@ class Erased(WireModel):
     contexts_kept: int
 
     @classmethod
-    def of(cls, user_id: UUID, it: Forgotten) -> Self:
+    def of(cls, user_id: UUID, it: ErasureResult) -> Self:
         return cls(id=user_id, legal_hold=it.legal_hold, contexts_kept=it.contexts_kept)
 
 
