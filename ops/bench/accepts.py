@@ -16,7 +16,7 @@ import httpx
 from sqlalchemy import insert, select
 
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import NewEvent, SessionContext, RecordedEvent
+from app.agreements.ledger.chain import NewEvent, RecordedEvent, SessionContext
 from app.agreements.models import AgreementEvent, AgreementEventContext, AgreementVersion, EventType
 from app.agreements.obligations import Obligation
 from app.agreements.rules import digest
@@ -64,7 +64,9 @@ class Accepts:
                 let_in=False,
                 epoch=0,
             )
-            yield NewEvent(user, EventType.ACCEPTED, now, self.about, Actor("user", user), SessionContext(by, self.origin), claims={"dwell_ms": 1})
+            yield NewEvent(
+                user, EventType.ACCEPTED, now, self.about, Actor("user", user), SessionContext(by, self.origin), claims={"dwell_ms": 1}
+            )
 
     async def chained(self, act: NewEvent) -> None:
         async with self.world.db.write() as tx:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from app.agreements.models import EventType
-from app.events.kinds import KINDS, matches_kind, is_known, match_kinds
+from app.events.kinds import KINDS, is_known, match_kinds, matches_kind
 from tests.house.source import Source, program
 
 SHAPE = re.compile(r"[a-z_]+\.[a-z_]+")

@@ -13,7 +13,7 @@ from app.agreements.acceptance.admission import Case
 from app.agreements.acceptance.presentations import SHOWN, capacity, stands
 from app.agreements.facts import standing
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import NewEvent, SessionContext, ChainHead, RecordedEvent
+from app.agreements.ledger.chain import ChainHead, NewEvent, RecordedEvent, SessionContext
 from app.agreements.models import AgreementEvent, AgreementPresentation, AgreementText, EventType
 from app.agreements.obligations import Compliance, Obligation, UserObligations
 from app.agreements.problems import AlreadyDecided, PresentationElsewhere, PresentationExpired, PresentationNotFound, TextMismatch

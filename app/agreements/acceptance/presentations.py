@@ -16,7 +16,7 @@ from app.agreements.acceptance import overview
 from app.agreements.acceptance.overview import Shown, Wish
 from app.agreements.facts import standing
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import TEXT_COLUMNS, NewEvent, SessionContext, ChainHead
+from app.agreements.ledger.chain import TEXT_COLUMNS, ChainHead, NewEvent, SessionContext
 from app.agreements.models import AgreementDocument, AgreementPresentation, AgreementText, AgreementVersion, EventType, VersionStatus
 from app.agreements.obligations import Obligation, Version
 from app.agreements.problems import (
@@ -170,7 +170,9 @@ def _version(duty: Obligation, version_id: UUID | None, now: datetime) -> Versio
     raise AgreementVersionNotFound
 
 
-async def _told(tx: Transaction, world: World, pen: tuple[Signer, ChainHead], hand: SessionContext, version: Version, values: Values) -> None:
+async def _told(
+    tx: Transaction, world: World, pen: tuple[Signer, ChainHead], hand: SessionContext, version: Version, values: Values
+) -> None:
     """Note the showing of news; in the ledger too, unless that was done meanwhile (agreements R11)."""
     keys, head = pen
     await tx.execute(insert(AgreementPresentation).values(values))
@@ -179,7 +181,9 @@ async def _told(tx: Transaction, world: World, pen: tuple[Signer, ChainHead], ha
     before = (await standing(tx, world, hand.subject.id, shown.product_id)).of(shown.document_id)
     if not before.tells(version, values["presented_at"]):
         return
-    act = NewEvent(hand.subject.id, EventType.NOTICE_SHOWN, values["presented_at"], shown, hand.subject.actor, hand, shown, facts=capacity(shown))
+    act = NewEvent(
+        hand.subject.id, EventType.NOTICE_SHOWN, values["presented_at"], shown, hand.subject.actor, hand, shown, facts=capacity(shown)
+    )
     event = await chain.append(tx, world, keys, head, act)
     await chain.update_state(tx, before, act, event)
     facts = {"ordinal": version.ordinal, "presentation": str(values["id"]), "receipt": str(event.id)}

@@ -8,7 +8,7 @@ from app.agreements.acceptance.decisions import EVENTS, Outcome, recorded
 from app.agreements.acceptance.presentations import capacity
 from app.agreements.facts import standing
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import TEXT_QUERY, NewEvent, SessionContext, ChainHead
+from app.agreements.ledger.chain import TEXT_QUERY, ChainHead, NewEvent, SessionContext
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, EventType, Kind
 from app.agreements.obligations import UserObligations
 from app.agreements.problems import AgreementNotFound, NothingToWithdraw, NotWithdrawable
@@ -64,7 +64,9 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
         return Outcome(event, "replayed", found.compliance(world.clock.now()))
 
 
-async def _take(tx: Transaction, world: World, keys: Signer, head: ChainHead, hand: SessionContext, document_id: UUID, found: UserObligations) -> Outcome:
+async def _take(
+    tx: Transaction, world: World, keys: Signer, head: ChainHead, hand: SessionContext, document_id: UUID, found: UserObligations
+) -> Outcome:
     """The event is about the text that was accepted last; nothing is on the screen (agreements R14)."""
     about = (await tx.execute(_accepted, {"whose": hand.subject.id, "document": document_id})).one()
     act = NewEvent(hand.subject.id, EventType.WITHDRAWN, world.clock.now(), about, hand.subject.actor, hand, facts=capacity(about))

@@ -62,7 +62,9 @@ def render(form: str, it: Receipt) -> RenderedReceipt:
     lines = list(_lines(words, it))
     if form == TEXT:
         return RenderedReceipt(language, _text(words, lines, it.row.jws), {})
-    return RenderedReceipt(language, _html(language, words, lines, it.row.jws), {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"})
+    return RenderedReceipt(
+        language, _html(language, words, lines, it.row.jws), {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    )
 
 
 @cache

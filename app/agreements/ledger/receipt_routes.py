@@ -11,10 +11,10 @@ from app.agreements.ledger.receipt_schemas import (
     AnnotationOut,
     EventOut,
     InclusionOut,
+    ReceiptDetails,
     ReceiptIn,
     ReceiptOut,
     ReceiptVerdict,
-    ReceiptDetails,
 )
 from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
 from app.users.problems import UserErased

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.agreements import grades
 from app.agreements.grades import Grade
-from app.agreements.ledger.receipts import EventRecord, Annotation, ReceiptCheck, Receipt
+from app.agreements.ledger.receipts import Annotation, EventRecord, Receipt, ReceiptCheck
 from app.agreements.ledger.seals import InclusionProof
 from app.base.languages import Fallback
 from app.web.fields import Instant, Prose, WarningOut, WireModel

@@ -176,7 +176,9 @@ async def event(world: World, actor: Actor, event_id: UUID) -> EventRecord:
         async with world.db.write() as tx:
             await record(tx, world, "evidence.context_read", actor, ("user", row.user), row.user, event=str(event_id))
     told = [(note, decode_claims(note.receipt)) for note in later]
-    notes = [Annotation(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)]
+    notes = [
+        Annotation(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)
+    ]
     return EventRecord(Receipt(row, decode_claims(row.jws)), context, tuple(notes))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, true
 
 from app.agreements.acceptance.admission import in_required, of_age
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import NewEvent, ChainHead
+from app.agreements.ledger.chain import ChainHead, NewEvent
 from app.agreements.models import (
     AgreementDocument,
     AgreementEvent,

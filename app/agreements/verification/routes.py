@@ -9,7 +9,7 @@ from app.agreements.ledger import seals
 from app.agreements.problems import LegalHold
 from app.agreements.verification import evidence
 from app.agreements.verification import service as verification
-from app.agreements.verification.schemas import ErasedContextsOut, EvidenceOut, LegalHoldOut, LedgerIn, LedgerVerdict, SealOut
+from app.agreements.verification.schemas import ErasedContextsOut, EvidenceOut, LedgerIn, LedgerVerdict, LegalHoldOut, SealOut
 from app.users.problems import UserNotFound
 from app.web.callers import Operates, Operator, TheWorld
 from app.web.fields import Page

@@ -25,7 +25,7 @@ from app.agreements.models import (
     VersionStatus,
 )
 from app.agreements.rules import digest
-from app.agreements.verification.chains import CONTEXT, TEXT, IntegrityFault, ChainVerifier
+from app.agreements.verification.chains import CONTEXT, TEXT, ChainVerifier, IntegrityFault
 from app.agreements.verification.row_checks import PRESENTATION_COLUMNS
 from app.base.durations import instant_text
 from app.catalog.models import Product
