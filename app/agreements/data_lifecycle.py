@@ -41,7 +41,7 @@ async def lock(tx: Transaction, user_id: UUID) -> bool:
     """
     if await tx.scalar(select(User.id).where(User.id == user_id)) is None:
         return False
-    await chain.hold(tx, user_id)
+    await chain.lock_ledger(tx, user_id)
     return bool(await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)))
 
 
