@@ -54,7 +54,7 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
 
 async def erase_me(world: World, subject: Subject) -> ErasureResult:
     """The same by the end user, who has just shown that the account is theirs. Raises StepUpRequired."""
-    login.must_prove(world, subject)
+    login.require_proof(world, subject)
     return await erase(world, subject.actor, subject.id)
 
 

@@ -61,7 +61,7 @@ class Accepts:
                 now,
                 email_verified=True,
                 has_second_factor=True,
-                let_in=False,
+                via_device_grant=False,
                 epoch=0,
             )
             yield NewEvent(

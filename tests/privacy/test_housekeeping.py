@@ -126,7 +126,7 @@ async def test_batches_are_bounded_and_two_at_once_take_each_row_once(given: Giv
     for _ in range(10):
         await given.begin(person)
     given.clock.forward(hours=1)
-    assert await login.logins(given.world) == 4
+    assert await login.prune_logins(given.world) == 4
     told = await asyncio.gather(*(housekeeping.delete_expired(given.world) for _ in range(3)))
     assert sum(each.get("logins", 0) for each in told) == 6
 
@@ -135,8 +135,8 @@ async def test_what_something_refers_to_stays(given: Given) -> None:
     """A session whose refresh token is still there; in its turn it goes."""
     await given.logged_in()
     given.clock.forward(days=500)
-    assert await login.sessions(given.world) == 0
-    assert (await login.refresh_tokens(given.world), await login.sessions(given.world)) == (1, 1)
+    assert await login.prune_sessions(given.world) == 0
+    assert (await login.prune_refresh_tokens(given.world), await login.prune_sessions(given.world)) == (1, 1)
 
 
 async def test_a_step_that_fails_is_in_no_other_steps_way(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
