@@ -73,7 +73,9 @@ async def load(world: World, end_user: EndUser | None, device: Device | None, re
     return await world.db.snapshot(lambda rows: _of_somebody(world, rows, end_user, device, request, now))
 
 
-async def _of_somebody(world: World, rows: Rows, end_user: EndUser, device: Device | None, request: AccessRequest, now: datetime) -> AccessInputs:
+async def _of_somebody(
+    world: World, rows: Rows, end_user: EndUser, device: Device | None, request: AccessRequest, now: datetime
+) -> AccessInputs:
     found = await rows(_person, {"code": request.product, "session_id": end_user.session_id, "user": end_user.id})
     if not found:
         raise ProductNotFound

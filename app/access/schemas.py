@@ -77,7 +77,9 @@ class AccessOut(WireModel):
             product=request.product,
             requires=list(decision.requires),
             license=LicenseSummary.of(it, now) if it is not None else None,
-            activation=SeatSummary(id=it.seat.id, lease_expires_at=it.seat.lease_expires_at) if it and it.seat and it.seat.live(now) else None,
+            activation=SeatSummary(id=it.seat.id, lease_expires_at=it.seat.lease_expires_at)
+            if it and it.seat and it.seat.live(now)
+            else None,
             session=Assurance(acr=answer.acr, amr=list(answer.amr)) if answer.acr is not None else None,
             agreements=AgreementsSummary(
                 compliant=agreed.compliant,

@@ -10,7 +10,7 @@ from app.access.rules import AccessFacts, SessionFacts
 from app.agreements.models import ChangeClass, Kind
 from app.agreements.obligations import Compliance, Obligation, Version, compliance
 from app.catalog.models import Requirement
-from app.licenses.rules import UseRequest, LicenseFacts, Seat
+from app.licenses.rules import LicenseFacts, Seat, UseRequest
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

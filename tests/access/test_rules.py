@@ -11,7 +11,7 @@ from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
 from app.access import rules
-from app.access.rules import Decision, AccessFacts
+from app.access.rules import AccessFacts, Decision
 from app.agreements.obligations import NOTHING_OWED, Compliance, DocumentOrdinal
 from app.catalog.models import Requirement
 from app.licenses.rules import LEASE_ENDING, UseRequest

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.licenses import rules
-from app.licenses.rules import UseRequest, LicenseFacts, Seat
+from app.licenses.rules import LicenseFacts, Seat, UseRequest
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

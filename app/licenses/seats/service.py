@@ -111,7 +111,12 @@ async def _redeemed(tx: Transaction, it: LicenseFacts, code_id: UUID, now: datet
 
 
 async def _locked(
-    tx: Transaction, world: World, credential: LicenseCredential, redeemed: AnyRow | None, subject: Subject | None, device: DeviceInfo | None
+    tx: Transaction,
+    world: World,
+    credential: LicenseCredential,
+    redeemed: AnyRow | None,
+    subject: Subject | None,
+    device: DeviceInfo | None,
 ) -> tuple[LicenseFacts, datetime]:
     fingerprint = device.fingerprint if device else None
     if redeemed is None:

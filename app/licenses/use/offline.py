@@ -25,7 +25,13 @@ USUAL_TTL = "P30D"
 
 
 async def issue(
-    world: World, ip: str | None, subject: Subject | None, credential: LicenseCredential, fingerprint: str | None, ttl: str | None, nonce: str | None
+    world: World,
+    ip: str | None,
+    subject: Subject | None,
+    credential: LicenseCredential,
+    fingerprint: str | None,
+    ttl: str | None,
+    nonce: str | None,
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
     sign = await signer(world)
