@@ -85,7 +85,7 @@ async def begin(world: World, origin: Origin, client: Client) -> Begun:
 def _drawn(world: World) -> str:
     letters = ""
     while len(letters) < models.SIGNS:
-        letters += models.letters(world.entropy.octets(models.SIGNS))
+        letters += models.letters(world.entropy.random_bytes(models.SIGNS))
     return letters[: models.SIGNS]
 
 

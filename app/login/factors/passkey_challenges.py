@@ -74,7 +74,7 @@ class Answered:
 
 async def begin(tx: Transaction, world: World, kind: Kind, holder: Holder, client: Client = UNTOLD) -> Challenge:
     """A new challenge."""
-    now, octets = world.clock.now(), world.entropy.octets(CHALLENGE_OCTETS)
+    now, octets = world.clock.now(), world.entropy.random_bytes(CHALLENGE_OCTETS)
     values = {
         "id": world.entropy.identifier(),
         "kind": kind,

@@ -85,7 +85,7 @@ async def known(tx: Transaction, user_id: UUID | None) -> list[Known]:
 async def creation(tx: Transaction, world: World, holder: Holder) -> Options:
     """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (authentication R35)."""
     user_id = holder.user_id
-    fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.octets(HANDLE_OCTETS))
+    fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.random_bytes(HANDLE_OCTETS))
     await tx.execute(fresh)
     user = (await tx.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
     challenge = await passkey_challenges.begin(tx, world, Kind.CREATE, holder)
