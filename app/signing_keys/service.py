@@ -12,7 +12,7 @@ from app.db import dialect
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.security.sealing import Place, SealBroken
-from app.security.signing import Signer, SigningKey, signer_of
+from app.security.signing import Signer, SigningKey
 from app.signing_keys.models import KeyMark, SigningKeyRow, State
 from app.world import World
 
@@ -56,7 +56,7 @@ async def load_signer(world: World) -> Signer:
 
 async def load_signer_for(world: World, token: str) -> Signer:
     """Return the signing keys; reload them first if the token names an unknown key, which another replica may have created."""
-    signer, kid, shelf = await load_signer(world), signer_of(token), world.keys.signing
+    signer, kid, shelf = await load_signer(world), read_kid(token), world.keys.signing
     if kid is None or kid in signer.known:
         return signer
     async with shelf.turn:  # callers that arrive during a reload wait for its result
