@@ -12,7 +12,7 @@ from app.db import dialect
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.security.sealing import Place, SealBroken
-from app.security.signing import Signer, SigningKey
+from app.security.signing import Signer, SigningKey, read_kid
 from app.signing_keys.models import KeyMark, SigningKeyRow, State
 from app.world import World
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from sqlalchemy import insert, select
 
+from app.config.keys import decode_key, decode_ring
 from app.db.base import table
 from app.mail.models import Message
 from app.models import METADATA
@@ -17,7 +18,7 @@ from app.signing_keys import sealing_keys
 from app.signing_keys.sealing_keys import RewrapProgress
 from app.world import World
 from tests.given import Given, Person
-from tests.random_keys import SECRETS
+from tests.random_keys import SECRETS, random_key
 
 OLD, NEW = decode_ring(SECRETS["LICENTIA_ENCRYPTION_KEYS"])["t1"], decode_key(random_key())
 COLUMNS = sealing_keys.list_sealed_columns(METADATA)
