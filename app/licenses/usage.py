@@ -47,7 +47,7 @@ class Used:
 
 async def add(world: World, ip: str | None, subject: Subject | None, claim: Claim, meter: str, amount: int) -> Used:
     """Count `amount` (0 counts nothing and tells how it stands). Raises the standing's refusals, MeterNotFound, UsageLimitReached."""
-    async with guess_limits.counted(world, ip, claim.key), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, claim.key), world.db.write() as tx:
         it, now = await claims.locked(tx, world, claim, subject, None)
         claims.usable(it, subject, now)
         if claim.seat is not None and not (it.seat is not None and it.seat.live(now)):

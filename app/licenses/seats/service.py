@@ -74,7 +74,7 @@ async def activate(
     world: World, ip: str | None, subject: Subject | None, *, claim: Claim, code: str | None, device: DeviceFacts | None
 ) -> Held:
     """Take a seat by claim or by code, or find that this device already holds one (which costs nothing and always wins, licensing R25)."""
-    async with guess_limits.counted(world, ip, claim.key, code), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, claim.key, code), world.db.write() as tx:
         return await _activated(tx, world, subject, claim, code, device)
 
 

@@ -29,7 +29,7 @@ async def issue(
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
     sign = await signer(world)
-    async with guess_limits.counted(world, ip, claim.key), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, claim.key), world.db.write() as tx:
         it, now = await claims.locked(tx, world, claim, subject, fingerprint)
         for reason in rules.judge(it, Asked(fingerprint, (), subject is not None), now).reasons:
             raise refusal(reason)

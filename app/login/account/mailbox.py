@@ -21,7 +21,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords
 from app.login.factors import service as factors
 from app.login.locks import hold_account, hold_session, hold_subject
@@ -148,7 +148,7 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
     """
     lookup.must_have_mail(world)
     _freshly(world, subject, world.settings.fresh_password)
-    admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.CHANGE, email)
     async with world.db.query() as tx:
         mine, holder = await lookup.of(tx, subject.id), await lookup.find(tx, email)
     taken = holder is not None and holder.id != subject.id

@@ -103,7 +103,7 @@ async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID |
         raise EnrolmentNotFound
     step = rules.matching_step(_secret(world, factor), code, now, world.settings.totp_skew)
     if step is None:
-        await attempts.failed(world, origin, "otp", user_id, "wrong")
+        await attempts.record_failure(world, origin, "otp", user_id, "wrong")
         raise CodeRefused
     return Confirmed(factor.id, step)
 

@@ -51,7 +51,7 @@ async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
     if client.product is not None:
         await catalog.product(world, client.product)
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.posted(tx, world, origin)
+        refusal = await attempts.count_post(tx, world, origin)
         if refusal is None:
             return passkeys.request(world, await passkey_challenges.begin(tx, world, Kind.GET, Holder(), client), [], verifying=True)
     raise refusal
@@ -88,14 +88,14 @@ async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
     """
     passkeys.party(world)
     sign = await signer(world)
-    await attempts.knock(world, origin)
+    await attempts.count_attempt(world, origin)
     answered = await passkey_challenges.answer(world, Kind.GET, Holder(), credential)
     it = await _judged(world, origin, answered, credential, None, verifying=True)
     try:
         return await _opened(world, sign, origin, it, answered.client)
     except PasskeyRefused:
         await _suspected(world, it)
-        await attempts.failed(world, origin, "passkey", it.owner.user_id, "spent")
+        await attempts.record_failure(world, origin, "passkey", it.owner.user_id, "spent")
         raise
 
 
@@ -106,7 +106,7 @@ async def _opened(world: World, sign: Signer, origin: Origin, it: Proven, client
             raise PasskeyRefused
         proofs = Proofs(None, now, it.method, now, it.method)
         opened = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
-        await attempts.passed(tx, world, origin)
+        await attempts.record_success(tx, world, origin)
         return tokens.handed_out(world, sign, *opened)
 
 
@@ -174,7 +174,7 @@ async def _judged(
         if verifying and not it.shown.verified:
             raise UserVerificationRequired
     except (PasskeyRefused, UserVerificationRequired) as refusal:
-        await attempts.failed(world, origin, "passkey", row.user_id if row is not None else None, _why(refusal))
+        await attempts.record_failure(world, origin, "passkey", row.user_id if row is not None else None, _why(refusal))
         raise
     return it
 
