@@ -98,8 +98,8 @@ async def _seed(world: World, key_path: Path) -> str:
     policy = await catalog.create_policy(
         world, by, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
     )
-    (shown,), (key,) = await licenses.issue(world, by, LicenseIn(policy_id=policy.id).values())
-    ((_, code),) = await codes.create(world, by, shown.row.id, count=1, max_uses=1, expires_at=None)
+    (shown,), (key,) = await licenses.issue_licenses(world, by, LicenseIn(policy_id=policy.id).values())
+    ((_, code),) = await codes.create_codes(world, by, shown.row.id, count=1, max_uses=1, expires_at=None)
     password = world.entropy.secret("")[:24]
     user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
     await login.create_user(world, by, user.profile(), password)
@@ -109,7 +109,7 @@ async def _seed(world: World, key_path: Path) -> str:
 
 async def _publish(world: World, actor: Actor) -> None:
     document = await documents.create(world, actor, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
-    draft = await versions.draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
+    draft = await versions.create_draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
     version_id: UUID = draft.versions[0].id
     for locale, text in TEXTS.items():
         await texts.write(world, actor, version_id, locale, text.model_dump())

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.licenses.keys import code_digest, key_digest
+from app.licenses.keys import digest_code, digest_key
 from app.licenses.problems import ActivationCodeInvalid, LicenseNotFound
 from app.web import counters
 from app.web.callers import network
@@ -16,7 +16,7 @@ async def count_wrong_guess(world: World, ip: str | None, credential: str | None
     settings = world.settings
     windows = {_key(world, "license_address", network(ip)): WindowLimit(settings.guess_window, settings.guesses_per_address)}
     if credential is not None:
-        digest = (code_digest if is_code else key_digest)(world.keys.lookup, credential).hex()
+        digest = (digest_code if is_code else digest_key)(world.keys.lookup, credential).hex()
         key = _key(world, "activation_code" if is_code else "license_key", digest)
         windows[key] = WindowLimit(settings.guess_window, settings.guesses_per_key)
     await counters.count_failure(world, windows)

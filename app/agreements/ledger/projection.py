@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from app.agreements.ledger import chain
 from app.agreements.models import AgreementEvent, AgreementLedger, AgreementState, EventType
-from app.agreements.obligations import Obligation, moved
+from app.agreements.obligations import Obligation, apply_event
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -36,7 +36,7 @@ class Replay:
         was = Obligation(
             event.document_id, before["accepted_ordinal"], before["declined_ordinal"], (), before["notified_ordinal"], withdrawn
         )
-        now = moved(was, EventType(event.type), event.ordinal)
+        now = apply_event(was, EventType(event.type), event.ordinal)
         if now == was:
             return
         after = {**before, "accepted_ordinal": now.accepted, "declined_ordinal": now.declined, "notified_ordinal": now.notified}
@@ -74,7 +74,7 @@ async def _some(world: World, after: UUID) -> list[UUID]:
 
 async def _mend(tx: Transaction, world: World, user_id: UUID) -> bool:
     """Whether the end user's states had to be written anew. Holds the ledger, so that nothing is decided meanwhile."""
-    await chain.hold(tx, user_id)
+    await chain.lock_ledger(tx, user_id)
     replay = Replay()
     for event in await tx.execute(_events.where(AgreementEvent.user_id == user_id).order_by(AgreementEvent.seq)):
         replay.take(event)
