@@ -40,9 +40,9 @@ import app.users.routes
 import app.webhooks.routes
 from app import __version__, housekeeping
 from app.agreements.ledger import runner as sealing
-from app.background.tasks import together
+from app.background.tasks import run_together
 from app.config.settings import Settings
-from app.login.factors.timing import keep_pace
+from app.login.factors.timing import refresh_timing
 from app.mail import outbox
 from app.mail import runner as mail
 from app.models import METADATA
@@ -86,7 +86,7 @@ ROUTERS = (
 )
 CALLERS = CallerRegistry(
     readers={
-        "op_": app.api_keys.guard.operator,
+        "op_": app.api_keys.guard.authenticate_operator,
         "act_": app.licenses.seats.guard.device,
         "lgn_": app.login.sessions.guard.read_login_handle,
         "eyJ": app.login.sessions.guard.read_end_user,
@@ -106,12 +106,12 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
     try:
         await signer(world)
         await check_sealed(world, METADATA)
-        await keep_pace(world)
+        await refresh_timing(world)
     except WrongKeys:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with together(mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world)):
+    async with run_together(mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world)):
         yield
     if (tracing := api.state.tracer_provider) is not None:
         await tracing.ended()
@@ -159,7 +159,12 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
         return {**told, "tracing": False}
     from app.observability import tracing as spans  # noqa: PLC0415  an extra, and not cheap
 
-    return {**told, "tracing": True, "tracer_provider": spans.Tracing(__version__, middleware.told), "exclude": middleware.quiet}
+    return {
+        **told,
+        "tracing": True,
+        "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.told),
+        "exclude": middleware.quiet,
+    }
 
 
 def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:

@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.agreements.obligations import Compliance
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Reason, Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice, Reason
 from app.catalog.models import Requirement
-from app.catalog.rules import closed
+from app.catalog.rules import add_implied
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts, UseRequest
 
-EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
-SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product wants a login with a second factor.")
-PASSKEY_REQUIRED = advisory("passkey_required", "The product wants a login with a passkey.")
-AGREEMENT_REQUIRED = advisory("agreement_required", "The end user has not accepted the agreement in force.")
-AGREEMENT_DECLINED = advisory("agreement_declined", "The end user declined the agreement in force.")
+EMAIL_UNVERIFIED = declare_advisory("email_unverified", "The end user's e-mail address is not verified.")
+SECOND_FACTOR_REQUIRED = declare_advisory("second_factor_required", "The product wants a login with a second factor.")
+PASSKEY_REQUIRED = declare_advisory("passkey_required", "The product wants a login with a passkey.")
+AGREEMENT_REQUIRED = declare_advisory("agreement_required", "The end user has not accepted the agreement in force.")
+AGREEMENT_DECLINED = declare_advisory("agreement_declined", "The end user declined the agreement in force.")
 
 HREFS: Mapping[str, str] = {
     "log_in": "/v1/login",
@@ -73,7 +73,7 @@ class Decision:
     """`check_again_at`: the earliest instant at which the answer could change by itself."""
 
     reasons: tuple[Reason, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     requires: tuple[str, ...]
     check_again_at: datetime | None
 
@@ -84,7 +84,7 @@ class Decision:
 
 def decide(facts: AccessFacts, now: datetime) -> Decision:
     """Every requirement judged; identity reasons come alone until identity passes, for the rest hangs on who asks."""
-    requires = tuple(closed([*facts.requires, *(facts.license.requires if facts.license else ())]))
+    requires = tuple(add_implied([*facts.requires, *(facts.license.requires if facts.license else ())]))
     wanted = frozenset(requires)
     identity = tuple(reason for check in _IDENTITY for reason in check(facts, wanted, now))
     rest = () if identity else tuple(reason for check in _REST for reason in check(facts, wanted, now))
@@ -98,7 +98,7 @@ def best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: datetime) 
     Where the product wants no license and none was named, having one that will not do is no worse than having none.
     What could change the answer of any of them could change which answers best.
     """
-    optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in closed(facts.requires)
+    optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in add_implied(facts.requires)
     options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)
@@ -200,10 +200,10 @@ _IDENTITY: tuple[Check, ...] = (_disabled, _logged_in, _email, _second_factor, _
 _REST: tuple[Check, ...] = (_license, _eula)
 
 
-def _warnings(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Warned]:
+def _warnings(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Notice]:
     told = list(licensing.warnings(facts.license, facts.asked, now)) if facts.license else []
     if Requirement.EULA in wanted and _present(facts, now):
-        told += [Warned(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
+        told += [Notice(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
     return told
 
 

@@ -14,8 +14,8 @@ from app.db.database import Transaction, on_commit
 from app.events.service import Actor, record
 from app.login.models import SessionRow
 from app.observability import counters as metrics
-from app.users.data_lifecycle import still_there
-from app.users.rules import folded
+from app.users.data_lifecycle import lock_unless_erased
+from app.users.rules import fold_identifier
 from app.web import counters
 from app.web.callers import Origin, network
 from app.web.counters import LockoutSchedule, WindowLimit
@@ -28,7 +28,7 @@ SECOND_FACTOR = LockoutSchedule("second_factor", ((10, timedelta(minutes=15)), (
 
 def password_key(world: World, identifier: str, device: bytes | None = None) -> bytes:
     """The counter key of a submitted name (authentication R37, R38); a device on which the name logged in before has its own (R44)."""
-    name = folded(identifier)
+    name = fold_identifier(identifier)
     return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
 
 
@@ -40,7 +40,7 @@ async def password_keys(tx: Transaction, world: World, user_id: UUID, email: str
 
 def login_code_key(world: World, identifier: str) -> bytes:
     """The counter key of mailed codes for a submitted name; the password has another, so neither locks the other (authentication R39, R44)."""
-    return world.keys.lookup.digest("throttle.login_code", folded(identifier))
+    return world.keys.lookup.digest("throttle.login_code", fold_identifier(identifier))
 
 
 def factor_key(world: World, kind: str, user_id: object) -> bytes:
@@ -127,9 +127,9 @@ async def record_success(tx: Transaction, world: World, origin: Origin, *keys: b
 async def record_failure(world: World, origin: Origin, factor: str, user_id: UUID | None, reason: str) -> None:
     """Record a failed login as an event, the same for known and unknown names (authentication R72)."""
     async with world.db.write(commit_now=True) as tx:
-        if user_id is not None and not await still_there(tx, user_id):
+        if user_id is not None and not await lock_unless_erased(tx, user_id):
             user_id = None  # erased meanwhile: an erased account gets no new records
         subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
         actor = Actor("anonymous")
-        on_commit(tx, metrics.refused.inc)
+        on_commit(tx, metrics.login_refused.inc)
         await record(tx, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)

@@ -148,7 +148,7 @@ async def _count(tx: Transaction, key: bytes, is_open: Sequence[Any], values: di
 
 async def _refusal(tx: Transaction, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
     row = (await tx.execute(_windows, {"the_keys": [key]})).one_or_none()
-    metrics.throttled.inc()
+    metrics.login_throttled.inc()
     log.info("throttled", attempts=row.attempts if row is not None else None)  # no event: a flood would write one each (authentication R72)
     if row is None:
         return TooManyAttempts(retry_after=1)  # pruned in between

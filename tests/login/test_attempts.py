@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from sqlalchemy import func, select, update
 
 from app.events.models import Event
-from app.login import attempts, data_lifecycle
+from app.login import attempts
 from app.login.models import Factor
+from app.web import counters
 from app.web.callers import address, network
 from app.web.models import AttemptCounter
 from app.web.problems import TooManyAttempts
@@ -93,7 +94,7 @@ async def test_r40_at_a_hundred_the_password_is_off_until_it_is_recovered(given:
     given.clock.forward(days=60)
     assert waits(await log_in(given, person.email, person.password)) == 3600
     await log_in(given, "nobody@example.com", WRONG)
-    await data_lifecycle.prune_throttles(given.world)  # but not this one
+    await counters.prune_counters(given.world)  # but not this one
     assert waits(await log_in(given, person.email, person.password)) == 3600
     assert (await given.client.post(f"/v1/users/{person.id}/unlock", headers=given.root)).status_code == 204
     assert (await log_in(given, person.email, person.password)).status_code == 200
@@ -255,7 +256,7 @@ async def test_r48_counters_have_a_table_of_their_own_that_names_nobody_and_forg
     assert len(keys) == 3
     assert attempts.password_key(given.world, "NOBODY@example.com") in keys
     given.clock.forward(days=31)
-    assert await data_lifecycle.prune_throttles(given.world) == 3
+    assert await counters.prune_counters(given.world) == 3
     async with given.world.db.query() as tx:
         assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
 

@@ -29,8 +29,8 @@ from app.login.signing_in.schemas import LoginIn, NewPasswordIn, RefreshIn, User
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, UnfinishedLogin
 from app.world import World
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given
+from tests.random_keys import SECRETS
 from tests.secrets.walk import of_the_settings
 
 ORIGIN = Origin(None, None)
@@ -46,7 +46,7 @@ async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
     shown = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
     for secret in (*of_the_settings().values(), private, "hunter2-marker"):
         assert secret not in shown
-    assert all(repr(octets) not in shown for octets in (*settings.ring().values(), settings.lookup()))
+    assert all(repr(octets) not in shown for octets in (*settings.encryption_ring().values(), settings.lookup()))
 
 
 async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
@@ -56,9 +56,9 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     opened = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(opened, tokens.IssuedTokens)
     who = await sessions.load_subject(world, EndUser(UUID(person.id), opened.id))
-    enrolment = await factors.enrol(world, who, None)
+    enrolment = await factors.enrol_totp(world, who, None)
     person.secret = enrolment.secret
-    added = await factors.confirm(world, ORIGIN, who, enrolment.id, given.totp(person))
+    added = await factors.confirm_totp(world, ORIGIN, who, enrolment.id, given.totp(person))
     assert added.recovery_codes is not None
     unfinished = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, LoginChallenge)
@@ -83,7 +83,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     answer = await access.decide(world, None, None, None, question)
     shown = await licenses.find_by_key(world, license_["key"])
     device = await activations.read_device(world, held.token)
-    operator = await api_keys.holder(world, given.root["Authorization"].removeprefix("Bearer "))
+    operator = await api_keys.authenticate(world, given.root["Authorization"].removeprefix("Bearer "))
     assert answer.grant
     text = repr([minted, held, question, answer, shown, device, operator])
     for secret in (*(each.text for each in minted), license_["key"], held.token, answer.grant):

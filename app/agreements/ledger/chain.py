@@ -29,7 +29,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.security.signing import Signer
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.problems import UserErased
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -142,14 +142,14 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, a
     Raises TokenInvalid or, where an operator acts, UserErased: nothing is added to the chain of who was erased.
     """
     act = act if head.at is None else replace(act, at=max(act.at, head.at))
-    event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_BYTES)
+    event_id, salt = world.entropy.identifier(), world.entropy.random_bytes(SALT_BYTES)
     seq = head.seq + 1
     whole = {**_matter(act), **_screen(act), **_hand(act, salt), **act.facts, "claims": dict(act.claims) or None}
     chain = {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
     receipt = keys.sign(RECEIPT, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
     await tx.execute(_event, event)
-    if not await still_there(tx, act.user_id):
+    if not await lock_unless_erased(tx, act.user_id):
         raise UserErased if act.session is None else TokenInvalid("The account was erased.")
     if act.session is not None:
         origin = act.session.origin

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from app.login import attempts
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web import counters
 from app.web.callers import Origin
 from app.web.counters import WindowLimit
@@ -33,7 +33,7 @@ def address_keys(world: World, address: str) -> tuple[bytes, ...]:
 
 
 def _key(world: World, purpose: LetterPurpose, address: str) -> bytes:
-    return world.keys.lookup.digest(f"throttle.mail_address.{purpose}", folded(address))
+    return world.keys.lookup.digest(f"throttle.mail_address.{purpose}", fold_identifier(address))
 
 
 async def count_letter(world: World, origin: Origin, purpose: LetterPurpose, address: str) -> bool:

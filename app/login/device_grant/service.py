@@ -72,7 +72,7 @@ async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAu
     Raises ProductNotFound, TooManyAttempts.
     """
     if client.product is not None:
-        await catalog.product(world, client.product)
+        await catalog.get_product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
     async with world.db.write(commit_now=True) as tx:
         refusal = await counters.count_in_window(tx, attempts.network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
@@ -88,7 +88,7 @@ async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAu
 def _draw_user_code(world: World) -> str:
     letters = ""
     while len(letters) < models.USER_CODE_LENGTH:
-        letters += models.map_to_letters(world.entropy.octets(models.USER_CODE_LENGTH))
+        letters += models.map_to_letters(world.entropy.random_bytes(models.USER_CODE_LENGTH))
     return letters[: models.USER_CODE_LENGTH]
 
 

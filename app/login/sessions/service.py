@@ -19,7 +19,7 @@ from app.login.rules import AssuranceLevel, Proofs, compute_acr
 from app.login.sessions import refresh, revocation
 from app.observability import counters
 from app.users.models import Status, User
-from app.users.service import user as user_of
+from app.users.service import get_user
 from app.web.callers import EndUser, Origin, Subject
 from app.web.paging import PageWindow, page
 from app.web.problems import TokenInvalid
@@ -96,7 +96,7 @@ async def open_session(
     await tx.execute(insert(SessionRow).values(row))
     await tx.execute(update(User).where(User.id == user_id).values(last_login_at=now))
     await revocation.revoke_oldest(tx, world, user_id, now)
-    on_commit(tx, counters.opened.inc)
+    on_commit(tx, counters.login_opened.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
     await notices.notify_new_login(tx, world, origin, user_id, session_id, client.digest)
@@ -115,7 +115,7 @@ async def raise_assurance(
     if found is None:
         return None
     row = dict(found._mapping)
-    on_commit(tx, counters.stepped_up.inc)
+    on_commit(tx, counters.login_stepped_up.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
     return row, await refresh.replace_token(tx, world, row)
@@ -190,5 +190,5 @@ async def list_sessions(world: World, user_id: UUID, window: PageWindow) -> tupl
 
 async def list_for_operator(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The same for an operator. Raises UserNotFound."""
-    await user_of(world, user_id)
+    await get_user(world, user_id)
     return await list_sessions(world, user_id, window)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
 
-from app.base.base32 import forgiven, joined, random_signs
+from app.base.base32 import correct_lookalikes, random_characters, strip_separators
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -27,7 +27,7 @@ from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.users.models import Status, User
 from app.users.problems import UserNotFound
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import Origin
 from app.world import World
 
@@ -48,9 +48,9 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
 
     Raises UserNotFound, LoginCodeImpossible.
     """
-    code = random_signs(world.entropy, SIGNS)
+    code = random_characters(world.entropy, SIGNS)
     async with world.db.write() as tx:
-        row = await lookup.of(tx, user_id)
+        row = await lookup.find_by_id(tx, user_id)
         if row is None:
             raise UserNotFound
         if (because := _hindrance(world, row)) is not None or not await lock_account(tx, user_id, row.auth_epoch):
@@ -60,7 +60,7 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
         await _put(tx, world, row, code, now)
         await record(tx, world, "login_code.mailed", actor, ("user", user_id), user_id)
         shown = f"{code[:4]}-{code[4:]}"
-        await lookup.tell(tx, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
+        await lookup.mail_owner(tx, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
     return now + LIFETIME
 
 
@@ -98,13 +98,13 @@ async def begin_with_code(
     Counted before it is looked at: for the address, for the name, and five times for each code (authentication R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """
-    who = await lookup.named(world, _who, {"identifier": folded(identifier)}, client.product)
+    who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier)}, client.product)
     key = attempts.login_code_key(world, identifier)
     await attempts.count_attempt(world, origin, key)
     user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)
     found = await _tried(world, user_id)
     stored = found.token_hash if found is not None else bytes(32)
-    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, forgiven(joined(code).upper())))
+    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
         if who is None or found is None or not fits or who.status != Status.ACTIVE or who.email_verified_at is None:
             raise CodeRefused

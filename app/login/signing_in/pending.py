@@ -12,7 +12,7 @@ from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.login import rules
 from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR, HAS_TOTP
-from app.login.factors.passwords import CURRENT
+from app.login.factors.passwords import ACTIVE_PASSWORD
 from app.login.models import Factor, Login
 from app.login.problems import LoginOver
 from app.login.rules import AccountState, Proofs, RequiredStep
@@ -131,7 +131,7 @@ async def load_pending(world: World, handle: UnfinishedLogin) -> tuple[PendingLo
 
 async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> AccountState:
     """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
-    changing = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
+    changing = select(Factor.must_change).where(Factor.user_id == User.id, *ACTIVE_PASSWORD).scalar_subquery()
     has = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "changing": changing}
     asked = select(*(condition.label(name) for name, condition in has.items())).where(User.id == pending.user_id)
     row = (await tx.execute(asked)).one()
@@ -141,10 +141,10 @@ async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> 
     return AccountState(
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
-        has_passkey=bool(row.passkey) and world.settings.passkeys,
+        has_passkey=bool(row.passkey) and world.settings.passkeys_enabled,
         wants_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
         wants_passkey="passkey" in requires,
-        takes_passkeys=world.settings.passkeys,
+        takes_passkeys=world.settings.passkeys_enabled,
         must_change_password=bool(row.changing),
     )
 
@@ -219,7 +219,7 @@ async def begin(tx: Transaction, world: World, pending: PendingLogin, step: Next
         "expires_at": expires_at,
     }
     await tx.execute(insert(Login).values(values))
-    on_commit(tx, counters.unfinished.inc)
+    on_commit(tx, counters.login_unfinished.inc)
     step = step or await find_next_step(tx, world, pending)
     if step is None:
         raise LoginOver
