@@ -116,7 +116,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
     """An agreement in force, users with a ledger each, and the claims that a real receipt has."""
     async with httpx.AsyncClient(base_url=f"http://{HOST}:{on.settings.port}", timeout=30) as client:
         given = await Given.with_root_key(client, world, TurnedClock(world.clock.now()))
-        found = await making.in_force(given)
+        found = await making.create_in_force(given)
     now = world.clock.now()
     users = [world.entropy.identifier() for _ in range(USERS)]
     same = {"status": Status.ACTIVE, "metadata": {}, "created_at": now}

@@ -275,4 +275,4 @@ async def test_an_erased_users_document_still_asks_others(given: Given, postbox:
     it: Life = await lived(given, postbox)
     given.expect(await erase(given, it.person))
     other = await given.logged_in()
-    assert (await making.accepted(given, other, it.agreed))["result"] == "created"
+    assert (await making.accept(given, other, it.agreed))["result"] == "created"

@@ -47,7 +47,7 @@ async def test_logins(given: Given) -> None:
 async def test_acceptances(given: Given, postbox: Postbox) -> None:
     decided = False
     for _ in range(ROUNDS):
-        found, person = await making.in_force(given), await given.logged_in(display_name="Kari Nordmann")
+        found, person = await making.create_in_force(given), await given.logged_in(display_name="Kari Nordmann")
         shown = await making.present(given, person, found, client="Karis client")
         first, *others = await together(
             erase(given, person),

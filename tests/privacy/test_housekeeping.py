@@ -46,8 +46,8 @@ async def lived(given: Given, app: FastAPI) -> Person:
     """A row of everything that is kept only for a time, and an acceptance."""
     given.taking_passkeys(app)
     hook = await given.post("/v1/webhooks", {"url": "https://hooks.example.com", "types": ["*"]})
-    person, found = await given.with_totp(), await making.in_force(given)
-    await making.accepted(given, person, found)
+    person, found = await given.with_totp(), await making.create_in_force(given)
+    await making.accept(given, person, found)
     await making.present(given, person, found)
     await given.begin(person)
     await given.post("/v1/me/totp", {}, (await given.logged_in()).auth)

@@ -17,8 +17,8 @@ TWELVE_YEARS = timedelta(days=4383)
 
 async def signed(given: Given) -> dict[str, str]:
     """A receipt, an offline file, a grant and an evidence bundle, by the key of the moment."""
-    person, found = await given.logged_in(), await making.in_force(given)
-    await making.accepted(given, person, found)
+    person, found = await given.logged_in(), await making.create_in_force(given)
+    await making.accept(given, person, found)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=person.auth))["data"]
     license_ = await given.license(await given.policy({"code": found["product"]}, seat_by="device", max_seats=1))
     await given.activation(license_)

@@ -70,7 +70,7 @@ async def test_r63_made_up_keys_are_looked_up_once_in_five_seconds(given: Given)
 async def test_r63_the_record_is_judged_by_the_keys_of_the_moment(given: Given, turned: World) -> None:
     """Receipts, seals and evidence of the other replica, read here before this one read its keys anew."""
     person = await given.logged_in()
-    told = await making.accepted(given, person, await making.in_force(given))
+    told = await making.accept(given, person, await making.create_in_force(given))
     note = await receipts.annotate(turned, Actor.system(), UUID(told["event"]), "By the other replica.")
     assert await seals.seal_events(turned) == 2
     assert (await signer(turned)).active.kid not in (await signer(given.world)).known

@@ -16,7 +16,7 @@ from app.db.base import table
 from app.signing_keys import rotation
 from app.signing_keys.service import signer
 from tests.agreements import making
-from tests.agreements.making import code
+from tests.agreements.making import status_and_code
 from tests.agreements.verification import tampering
 from tests.conftest import PreparedWorld
 from tests.given import Given, Person
@@ -51,8 +51,8 @@ class Scene:
 
 async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
     person, other, events = await given.strong(), await given.logged_in(), []
-    found = await making.in_force(given, "en", "nb")
-    second = await making.in_force(given)
+    found = await making.create_in_force(given, "en", "nb")
+    second = await making.create_in_force(given)
     for one in (person, other):
         for which, word in ((found, "decline"), (found, "accept"), (second, "accept")):
             told = given.expect(await making.decide(given, one, await making.present(given, one, which), word))
@@ -89,9 +89,9 @@ async def test_every_batch_boundary_is_crossed(scene: Scene, monkeypatch: pytest
 
 async def test_verifying_wants_the_scope_and_a_user(given: Given) -> None:
     operator = await given.operator("licenses:read")
-    assert code(await given.client.post("/v1/ledger/verify", headers=operator)) == (403, "scope_missing")
+    assert status_and_code(await given.client.post("/v1/ledger/verify", headers=operator)) == (403, "scope_missing")
     answer = await given.client.post("/v1/ledger/verify", json={"user": str(UUID(int=1))}, headers=given.root)
-    assert code(answer) == (404, "user_not_found")
+    assert status_and_code(answer) == (404, "user_not_found")
     assert (await Scene(given, await given.person(), await given.person()).verify())["valid"] is True
 
 
