@@ -18,6 +18,7 @@ from app.events import data_lifecycle as events
 from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
 from app.mail import data_lifecycle as mail
+from app.web import counters
 from app.web import idempotency as web
 from app.webhooks import data_lifecycle as webhooks
 from app.world import World
@@ -32,14 +33,14 @@ Step = Callable[[World], Awaitable[int]]
 
 STEPS: dict[str, Step] = {
     "kept_answers": web.kept_answers,
-    "failure_counts": web.failure_counts,
+    "failure_counts": counters.prune_failure_counts,
     "logins": login.prune_logins,
     "refresh_tokens": login.prune_refresh_tokens,
     "passkey_ceremonies": login.prune_passkey_ceremonies,
     "device_codes": login.prune_device_codes,
     "sessions": login.prune_sessions,
     "one_time_tokens": login.prune_one_time_tokens,
-    "throttles": login.prune_throttles,
+    "throttles": counters.prune_counters,
     "enrolments": login.prune_enrolments,
     "letters": mail.prune_letters,
     "session_seats": licenses.prune_session_seats,

@@ -41,7 +41,7 @@ async def decide(world: World, ip: str | None, end_user: EndUser | None, device:
     now = world.clock.now()
     found = await reading.load(world, end_user, device, request, now)
     if request.license_key is not None and not found.candidates:
-        await guess_limits.failed(world, ip, request.license_key)
+        await guess_limits.count_wrong_guess(world, ip, request.license_key)
     facts, decision = rules.best(found.facts, found.candidates, now)
     if decision.allow and not request.dry_run and facts.license is not None and licensing.is_renewal_due(facts.license, now):
         renewed = await _renewed(world, facts.license)

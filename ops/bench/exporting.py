@@ -73,7 +73,7 @@ async def _filled(world: World, port: int) -> str:
     try:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=30) as client:
             given = await Given.with_root_key(client, world, TurnedClock(world.clock.now()))
-            await making.in_force(given)
+            await making.create_in_force(given)
         keys, now = await load_signer(world), world.clock.now()
         async with world.db.query() as tx:
             text = (await tx.execute(select(AgreementText.id, AgreementText.version_id))).one()

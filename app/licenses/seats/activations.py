@@ -48,7 +48,7 @@ async def release(world: World, ip: str | None, caller: Operator | EndUser | Dev
             await releases.release(tx, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
     except ActivationNotFound:
         if key is not None:
-            await guess_limits.failed(world, ip, key)
+            await guess_limits.count_wrong_guess(world, ip, key)
         raise
 
 

@@ -35,7 +35,7 @@ async def issue(
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
     sign = await load_signer(world)
-    async with guess_limits.counted(world, ip, credential.key), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
         it, now = await credentials.lock_by_credential(tx, world, credential, subject, fingerprint)
         for reason in rules.judge(it, UseRequest(fingerprint, (), subject is not None), now).reasons:
             raise refusal(reason)

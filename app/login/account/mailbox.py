@@ -21,7 +21,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords
 from app.login.factors import service as factors
 from app.login.locks import lock_account, lock_session, lock_subject
@@ -148,7 +148,7 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
     """
     lookup.require_mail(world)
     _require_recent_proof(world, subject, world.settings.fresh_password)
-    admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.CHANGE, email)
     async with world.db.query() as tx:
         mine, holder = await lookup.find_by_id(tx, subject.id), await lookup.find_by_address(tx, email)
     taken = holder is not None and holder.id != subject.id

@@ -11,7 +11,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords
 from app.login.mailed_tokens import Purpose
 from app.login.problems import RegistrationClosed
@@ -35,9 +35,9 @@ async def register(world: World, origin: Origin, wish: Registration) -> None:
     """Ask for an account. Raises RegistrationClosed, Malformed, TooManyAttempts; never tells whether there is one."""
     if world.settings.registration != "open":
         raise RegistrationClosed
-    await mail_limits.from_network(world, origin)
+    await mail_limits.count_from_network(world, origin)
     hashed = await passwords.check_and_hash(world, wish.password, wish.email, "/password")
-    admitted = await mail_limits.to_address(world, Share.REGISTER, wish.email)
+    admitted = await mail_limits.count_to_address(world, LetterPurpose.REGISTER, wish.email)
     async with world.db.query() as tx:
         known = await lookup.find_by_address(tx, wish.email)
     async with world.db.write() as tx:
@@ -85,7 +85,7 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
     Anybody may ask for it, so the proof of a registration that comes of it carries no password, and lets none of before count.
     """
     lookup.require_mail(world)
-    admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.RESEND, identifier)
     async with world.db.query() as tx:
         known = await lookup.find_by_address(tx, identifier)
         waits = await mailed_tokens.list_registrations(tx, world, identifier)
