@@ -86,7 +86,7 @@ async def confirm(
 @router.post("/v1/me/passkeys/options", openapi_extra=ANEW, responses=refuses(*MINE))
 async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyOptions:
     """What to ask the browser for, to register one passkey more."""
-    return PasskeyOptions.of(await factors.passkey_options(world, subject))
+    return PasskeyOptions.of(await factors.begin_passkey(world, subject))
 
 
 @router.post("/v1/me/passkeys", status_code=201, responses=refuses(*MINE, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys))
