@@ -62,5 +62,6 @@ async def put_hold(world: TheWorld, operator: Writes, user_id: UUID) -> LegalHol
 
 @router.delete("/v1/users/{user_id}/evidence/legal-hold", responses=refuses(ScopeMissing, UserNotFound))
 async def release_hold(world: TheWorld, operator: Writes, user_id: UUID) -> LegalHoldOut:
+    """Release the legal hold on the end user's evidence."""
     await evidence.set_legal_hold(world, operator.actor, user_id, active=False)
     return LegalHoldOut(user=user_id, legal_hold=False)
