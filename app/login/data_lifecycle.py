@@ -15,45 +15,46 @@ from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.factors import service as factors
 from app.login.factors.passkey_challenges import PasskeyCeremony
 from app.login.mailed_tokens import OneTimeToken
-from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow, Throttle
+from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow
 from app.login.sessions import revocation
 from app.web.callers import Subject
+from app.web.models import AttemptCounter
 from app.world import World
 
 
-def must_prove(world: World, subject: Subject) -> None:
+def require_proof(world: World, subject: Subject) -> None:
     """Whoever ends an account shows first that it is theirs, as for a change of factors, and not by a recovery code (authentication R21, R28).
 
     Raises StepUpRequired.
     """
-    factors.not_by_recovery_code(subject)
-    factors.may_manage(world, subject)
+    factors.refuse_recovery_code_session(subject)
+    factors.require_recent_proof(world, subject)
 
 
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
     """End whatever is open and forget the rest. `user` is the row as it was; the caller holds it."""
     await revocation.end_all(tx, world, actor, user.id, "erased")
-    await tx.execute(delete(Throttle).where(Throttle.key.in_(await _counters(tx, world, user))))
+    await tx.execute(delete(AttemptCounter).where(AttemptCounter.key.in_(await _counters(tx, world, user))))
     mine = select(SessionRow.id).where(SessionRow.user_id == user.id)
     await tx.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
     await tx.execute(delete(Login).where(Login.user_id == user.id))
     await tx.execute(delete(PasskeyCeremony).where(PasskeyCeremony.user_id == user.id))
     await tx.execute(delete(DeviceCode).where(DeviceCode.user_id == user.id))
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
-    asked = [mailed_tokens.subject_of_session(world, session_id) for session_id in await tx.scalars(mine)]
-    named = [mailed_tokens.subject_of(world, user.email), *asked]
+    asked = [mailed_tokens.digest_session(world, session_id) for session_id in await tx.scalars(mine)]
+    named = [mailed_tokens.digest_address(world, user.email), *asked]
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(named)))
     whence = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(whence))
-    nameless = {**factors.BARE, "name": None, "expires_at": None, "form": None, "transports": None}
+    nameless = {**factors.CLEARED, "name": None, "expires_at": None, "form": None, "transports": None}
     await tx.execute(update(Factor).where(Factor.user_id == user.id).values(nameless))
 
 
 async def _counters(tx: Transaction, world: World, user: AnyRow) -> list[bytes]:
     """Every counter of the account: of its address, of its address on each device it was used on, and of its factors."""
-    of_password = await attempts.of_password(tx, world, user.id, user.email)
+    of_password = await attempts.password_keys(tx, world, user.id, user.email)
     of_address = (attempts.login_code_key(world, user.email), *mail_limits.address_keys(world, user.email))
-    return [*of_password, *of_address, *attempts.of_account(world, user.id)]
+    return [*of_password, *of_address, *attempts.second_factor_keys(world, user.id)]
 
 
 _factors = select(
@@ -98,46 +99,41 @@ _PENDING = (
     Factor.state == literal_column(f"'{FactorState.PENDING}'"),
 )
 """In words, not as parameters: so the index of the few that are pending is found."""
-TOKENS_KEPT = timedelta(days=7)
+TOKEN_RETENTION = timedelta(days=7)
 """How long a mailed token is recognised as one that was."""
 
 
-async def logins(world: World) -> int:
+async def prune_logins(world: World) -> int:
     """Delete a batch of the unfinished logins that are over; how many."""
     return await prune(world.db, Login, Login.expires_at <= world.clock.now())
 
 
-async def refresh_tokens(world: World) -> int:
+async def prune_refresh_tokens(world: World) -> int:
     """Delete a batch of the refresh tokens past their time, spent or not: they prove nothing any more; how many."""
     return await prune(world.db, RefreshToken, RefreshToken.expires_at <= world.clock.now())
 
 
-async def sessions(world: World) -> int:
+async def prune_sessions(world: World) -> int:
     """Delete a batch of the sessions that could last until `LOGIN_RETENTION` ago, whatever ended them; how many."""
     over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
     return await prune(world.db, SessionRow, over, *(not_(held) for held in referred_to(SessionRow)))
 
 
-async def one_time_tokens(world: World) -> int:
+async def prune_one_time_tokens(world: World) -> int:
     """Delete a batch of the mailed tokens whose time was over a week ago; how many."""
-    return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKENS_KEPT)
+    return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKEN_RETENTION)
 
 
-async def throttles(world: World) -> int:
-    """Delete a batch of the counters past their time; how many."""
-    return await prune(world.db, Throttle, Throttle.expires_at <= world.clock.now())
-
-
-async def passkey_ceremonies(world: World) -> int:
+async def prune_passkey_ceremonies(world: World) -> int:
     """Delete a batch of the challenges that nobody answers any more; how many."""
     return await prune(world.db, PasskeyCeremony, PasskeyCeremony.expires_at <= world.clock.now())
 
 
-async def device_codes(world: World) -> int:
+async def prune_device_codes(world: World) -> int:
     """Delete a batch of the requests to be let in by a short code that are past their time; how many."""
     return await prune(world.db, DeviceCode, DeviceCode.expires_at <= world.clock.now())
 
 
-async def enrolments(world: World) -> int:
+async def prune_enrolments(world: World) -> int:
     """Delete a batch of the authenticators that nobody confirmed in time; how many."""
     return await prune(world.db, Factor, *_PENDING, Factor.expires_at <= world.clock.now())

@@ -72,7 +72,7 @@ class EndUser:
 class Subject(EndUser):
     """An end user whose session and account were just looked up and found good. `epoch` is the account's at that moment.
 
-    `let_in`: by a short code that another session approved; this one has shown nothing itself yet.
+    `via_device_grant`: by a short code that another session approved; this one has shown nothing itself yet.
     """
 
     amr: tuple[str, ...]
@@ -82,7 +82,7 @@ class Subject(EndUser):
     password_at: datetime | None
     email_verified: bool
     has_second_factor: bool
-    let_in: bool
+    via_device_grant: bool
     epoch: int
 
 

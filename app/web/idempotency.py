@@ -21,7 +21,7 @@ from app.db.pruning import prune
 from app.security.sealing import Place
 from app.web.callers import Caller, EndUser, caller_of, identity, subject
 from app.web.errors import STATUS, render
-from app.web.models import FailureCount, KeptAnswer
+from app.web.models import KeptAnswer
 from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
 from app.world import World
 
@@ -142,8 +142,3 @@ async def _keep(world: World, tx: Transaction, slot: Slot, response: Response) -
 async def kept_answers(world: World) -> int:
     """Delete a batch of the answers that are repeated no more; how many."""
     return await prune(world.db, KeptAnswer, KeptAnswer.kept_until <= world.clock.now())
-
-
-async def failure_counts(world: World) -> int:
-    """Delete a batch of the counts whose window is over; how many."""
-    return await prune(world.db, FailureCount, FailureCount.until <= world.clock.now())

@@ -19,7 +19,7 @@ from app.agreements.models import (
     AgreementVersion,
     EventType,
 )
-from app.agreements.obligations import Obligation, moved
+from app.agreements.obligations import Obligation, apply_event
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.catalog.models import Product
@@ -29,7 +29,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.security.signing import Signer
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.problems import UserErased
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -142,7 +142,7 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, e
     (agreements R23). Raises TokenInvalid for an erased user or, where an operator acts, UserErased.
     """
     event = event if head.at is None else replace(event, at=max(event.at, head.at))
-    event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_BYTES)
+    event_id, salt = world.entropy.identifier(), world.entropy.random_bytes(SALT_BYTES)
     seq = head.seq + 1
     claims = {**_subject_claims(event), **_screen_claims(event), **_actor_claims(event, salt), **event.facts}
     claims |= {"claims": dict(event.claims) or None}
@@ -151,7 +151,7 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, e
     receipt_sha256 = digest(receipt)
     columns = {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": receipt_sha256, "prev_sha256": head.sha256}
     await tx.execute(_insert_event, _columns(event) | columns)
-    if not await still_there(tx, event.user_id):
+    if not await lock_unless_erased(tx, event.user_id):
         raise UserErased if event.session is None else TokenInvalid("The account was erased.")
     if event.session is not None:
         origin = event.session.origin
@@ -165,7 +165,7 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, e
 
 async def update_state(tx: Transaction, before: Obligation, event: NewEvent, recorded: RecordedEvent) -> Obligation:
     """Store the state that follows from the event, and return the new obligation. The caller must hold the ledger's lock."""
-    after = moved(before, event.type, event.about.ordinal)
+    after = apply_event(before, event.type, event.about.ordinal)
     if after == before:
         return after
     values: dict[str, Any] = {

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from app.agreements.ledger import chain
 from app.agreements.models import AgreementEvent, AgreementLedger, AgreementState, EventType
-from app.agreements.obligations import Obligation, moved
+from app.agreements.obligations import Obligation, apply_event
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -36,7 +36,7 @@ class Replay:
         before = Obligation(
             event.document_id, state["accepted_ordinal"], state["declined_ordinal"], (), state["notified_ordinal"], withdrawn
         )
-        after = moved(before, EventType(event.type), event.ordinal)
+        after = apply_event(before, EventType(event.type), event.ordinal)
         if after == before:
             return
         ordinals = {"accepted_ordinal": after.accepted, "declined_ordinal": after.declined, "notified_ordinal": after.notified}

@@ -17,7 +17,7 @@ from typing import Any
 
 from app.agreements.ledger.receipts import Receipt
 from app.base.durations import instant_text
-from app.base.languages import choose
+from app.base.languages import choose_language
 from app.security.signing import Claims
 
 FOLDER = Path(__file__).parent / "templates"
@@ -59,7 +59,7 @@ class PageLine:
 def render(form: str, receipt: Receipt) -> RenderedReceipt:
     """Render the receipt in one of `FORMS`."""
     row = receipt.row
-    language = choose(LANGUAGES, (row.locale,), (DEFAULT,)).served
+    language = choose_language(LANGUAGES, (row.locale,), (DEFAULT,)).served
     if form == JWT:
         return RenderedReceipt(language, row.jws, {})
     words = _load_words(language)

@@ -63,7 +63,7 @@ def _details(receipt: Receipt) -> dict[str, Any]:
     amr = row.amr.split() if row.amr else []
     fields = {name: value for name, value in row._mapping.items() if name in ReceiptDetails.model_fields}
     fields |= {name: claims.get(name) for name in ("locale_requested", "format", "served_sha256", "auth_time", "text_sha256")}
-    return {**fields, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grades.grade(row.type, amr, row.fallback)}
+    return {**fields, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grades.grade_event(row.type, amr, row.fallback)}
 
 
 class ContextOut(WireModel):
@@ -145,7 +145,7 @@ class ReceiptVerdict(WireModel):
 
     @classmethod
     def of(cls, check: ReceiptCheck) -> Self:
-        warnings = [WarningOut(**each.told()) for each in check.warnings]
+        warnings = [WarningOut(**each.to_dict()) for each in check.warnings]
         return cls(valid=check.code == "ok", code=check.code, in_ledger=check.in_ledger, warnings=warnings, claims=check.claims)
 
 

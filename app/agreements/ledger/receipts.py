@@ -25,21 +25,21 @@ from app.agreements.models import (
 )
 from app.agreements.problems import AgreementEventNotFound, ReceiptNotFound
 from app.base.durations import instant_text
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice
 from app.catalog.models import Product
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.security.signing import Claims, NotOurs, Signer, signer_of
-from app.signing_keys.service import read_in, signer
+from app.security.signing import Claims, InvalidToken, Signer, read_kid
+from app.signing_keys.service import load_signer, read_signer
 from app.web.callers import Subject
 from app.web.paging import PageWindow, page
 from app.world import World
 
-NOT_GENUINE = advisory("receipt_not_genuine", "None of our keys signed this receipt, or it was changed afterwards.")
-NOT_IN_LEDGER = advisory("receipt_not_in_ledger", "One of our keys signed it, but the ledger does not contain exactly this receipt.")
-REVOKED = advisory("signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still vouches for it.")
+NOT_GENUINE = declare_advisory("receipt_not_genuine", "None of our keys signed this receipt, or it was changed afterwards.")
+NOT_IN_LEDGER = declare_advisory("receipt_not_in_ledger", "One of our keys signed it, but the ledger does not contain exactly this receipt.")
+REVOKED = declare_advisory("signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still vouches for it.")
 Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
 
 _COLUMNS = (
@@ -135,7 +135,7 @@ class ReceiptCheck:
 
     code: Verdict
     claims: Claims | None
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def in_ledger(self) -> bool:
@@ -192,7 +192,7 @@ async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> A
 
     Raises AgreementEventNotFound, UserErased.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     query = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
     async with world.db.write() as tx:
         row = (await tx.execute(query)).one_or_none()
@@ -214,19 +214,19 @@ async def verify(world: World, text: str) -> ReceiptCheck:
     A retired key counts as ours. Raises nothing: every input has a result.
     """
     async with world.db.query() as tx:
-        keys = await read_in(tx, world)
+        keys = await read_signer(tx, world)
         try:
             claims = keys.read(RECEIPT, text, MAX_RECEIPT)
             event_id = UUID(str(claims.get("jti")))
-        except (NotOurs, ValueError):
+        except (InvalidToken, ValueError):
             return ReceiptCheck("receipt_not_genuine", None)
         in_ledger = await tx.scalar(_stored_receipt, {"event": event_id}) == text
-        since = keys.revoked.get(signer_of(text) or "")
+        since = keys.revoked.get(read_kid(text) or "")
         warnings = () if since is None else (await _warn_of_revoked_key(tx, keys, event_id, since, in_ledger=in_ledger),)
     return ReceiptCheck("ok" if in_ledger else "receipt_not_in_ledger", claims, warnings)
 
 
-async def _warn_of_revoked_key(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, in_ledger: bool) -> Warned:
+async def _warn_of_revoked_key(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, in_ledger: bool) -> Notice:
     """Return a warning with what still vouches for a receipt whose key leaked.
 
     A thief of the key can sign a receipt, but cannot add it to the ledger or to a seal that another key signed.
@@ -234,7 +234,7 @@ async def _warn_of_revoked_key(tx: Transaction, keys: Signer, event_id: UUID, si
     facts: dict[str, Fact] = {"revoked_at": instant_text(since), "vouched_by": "ledger" if in_ledger else "nothing"}
     for query in _seals if in_ledger else ():
         seal = (await tx.execute(query, {"event": event_id})).one_or_none()
-        if seal is not None and signer_of(seal.seal) not in keys.revoked:
+        if seal is not None and read_kid(seal.seal) not in keys.revoked:
             facts |= {"vouched_by": "seal", "seal": seal.n, "sealed_at": instant_text(seal.sealed_at)}
             break
-    return Warned(REVOKED, "The key that signed the receipt leaked.", facts)
+    return Notice(REVOKED, "The key that signed the receipt leaked.", facts)

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import func, select
 
 from app.agreements.ledger import seals
-from app.background.tasks import beside, rest
+from app.background.tasks import background_task, sleep_or_stop
 from app.db.types import UtcDateTime
 from app.world import World
 
@@ -23,7 +23,7 @@ log = structlog.get_logger("licentia.seals")
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[None]:
     """Seal events while the block runs. At its end, wait until a seal in progress is stored."""
-    async with beside(partial(_run, world)):
+    async with background_task(partial(_run, world)):
         yield
 
 
@@ -31,7 +31,7 @@ async def _run(world: World, leaving: asyncio.Event) -> None:
     swept: datetime | None = None
     while not leaving.is_set():
         swept = await _run_round(world, leaving, swept)
-        await rest(leaving, world.settings.seal_interval.total_seconds())
+        await sleep_or_stop(leaving, world.settings.seal_interval.total_seconds())
 
 
 async def _run_round(world: World, leaving: asyncio.Event, swept: datetime | None) -> datetime | None:

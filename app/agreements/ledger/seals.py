@@ -21,7 +21,7 @@ from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Subject
 from app.web.paging import PageWindow
 from app.world import World
@@ -75,7 +75,7 @@ async def seal_events(world: World, *, sweep: bool = False) -> int:
     finds events that were committed even later. The insert of seal n decides between replicas: events that were unsealed in a
     snapshot with seal n - 1 are still unsealed for the replica that inserts seal n.
     """
-    keys, now = await signer(world), world.clock.now()
+    keys, now = await load_signer(world), world.clock.now()
     async with world.db.read() as tx:
         last = (await tx.execute(_last)).one_or_none()
         query = _unsealed if sweep else await _recent_unsealed(tx)

@@ -7,11 +7,11 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from app.agreements.grades import grade
+from app.agreements.grades import grade_event
 from app.agreements.ledger import merkle, proofs
 from app.agreements.ledger.proofs import BUNDLE, RECEIPT, SEAL, ChainPosition
 from app.agreements.rules import digest
-from app.security.signing import Claims, NotOurs, read_with_key_set, revoked_in, signer_of
+from app.security.signing import Claims, InvalidToken, read_with_key_set, read_revocations, read_kid
 
 FORMAT = "licentia-evidence/1"
 PROCESS = (
@@ -76,13 +76,13 @@ class BundleCheck:
     signers: set[str] = field(default_factory=set)
 
     def read(self, token: Any, typ: str) -> Claims:
-        """Return the claims of a signed token of type `typ`. Raises NotOurs."""
+        """Return the claims of a signed token of type `typ`. Raises InvalidToken."""
         actual_typ, claims = read_with_key_set(str(token), self.keys)
         if actual_typ != typ:
-            raise NotOurs("it is a token of another kind")
-        kid = str(signer_of(str(token)))
+            raise InvalidToken("it is a token of another kind")
+        kid = str(read_kid(str(token)))
         if typ == BUNDLE and kid in self.revoked:
-            raise NotOurs("it was signed by a key that was revoked")
+            raise InvalidToken("it was signed by a key that was revoked")
         self.signers.add(kid)
         return claims
 
@@ -108,7 +108,7 @@ class BundleCheck:
         previous: tuple[int, str] | None = None
         for place, seal in enumerate(self.bundle["seals"]):
             claims = self.read(seal, SEAL)
-            self.seals[claims["n"]], self.seal_signers[claims["n"]] = claims, str(signer_of(seal))
+            self.seals[claims["n"]], self.seal_signers[claims["n"]] = claims, str(read_kid(seal))
             if (since := self.revoked.get(self.seal_signers[claims["n"]])) is not None:
                 self.warnings.append((f"seals/{place}", f"was signed by a key that was revoked at {since}"))
             if previous is not None and previous[0] + 1 == claims["n"] and claims["prev"] != previous[1]:
@@ -120,7 +120,7 @@ class BundleCheck:
         for place, entry in enumerate(self.bundle["receipts"]):
             claims = self.read(entry["jws"], RECEIPT)
             self.receipts.append(claims)
-            if (since := self.revoked.get(str(signer_of(entry["jws"])))) is not None:
+            if (since := self.revoked.get(str(read_kid(entry["jws"])))) is not None:
                 self.warnings.append((f"receipts/{place}", self._describe_revoked(entry, claims, since)))
             if (fault := position.find_mismatch(claims)) is not None:
                 yield f"receipts/{place}", f"{fault} does not continue the chain"
@@ -140,7 +140,7 @@ class BundleCheck:
     def _entry_faults(self, entry: Mapping[str, Any], claims: Claims) -> Iterator[str]:
         if entry["sha256"] != digest(entry["jws"]):
             yield "sha256 is not the hash of the receipt"
-        if entry["grade"] != grade(claims["event"], claims.get("amr", ()), claims.get("fallback")):
+        if entry["grade"] != grade_event(claims["event"], claims.get("amr", ()), claims.get("fallback")):
             yield "grade does not follow from the receipt"
         text, version = self.texts.get(claims["txt"]), self.versions.get(claims["ver"])
         if text is None or version is None:
@@ -175,11 +175,11 @@ def _prepare(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
     What they signed is only worth a warning, and the key that signed the bundle vouches that they belong in it.
     """
     own: Any = bundle.get("keys")
-    revoked = revoked_in(own)
+    revoked = read_revocations(own)
     if keys is None or not isinstance(keys, dict) or not revoked:
-        return BundleCheck(bundle, own if keys is None else keys, revoked | revoked_in(keys))
+        return BundleCheck(bundle, own if keys is None else keys, revoked | read_revocations(keys))
     revoked_keys = [jwk for jwk in own["keys"] if "revoked_at" in jwk]
-    return BundleCheck(bundle, {**keys, "keys": [*keys.get("keys", ()), *revoked_keys]}, revoked | revoked_in(keys))
+    return BundleCheck(bundle, {**keys, "keys": [*keys.get("keys", ()), *revoked_keys]}, revoked | read_revocations(keys))
 
 
 def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
@@ -195,7 +195,7 @@ def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
     for name, step in steps.items():
         try:
             faults += step()
-        except NotOurs as error:
+        except InvalidToken as error:
             faults.append((name, f"does not verify: {error}"))
         except (AttributeError, KeyError, TypeError, ValueError):
             faults.append((name, "cannot be read: the document is damaged or of another kind"))

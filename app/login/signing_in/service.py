@@ -13,22 +13,23 @@ from app.login import attempts, notices
 from app.login.account import lookup, password_reset
 from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.factors import passwords, recovery, totp
-from app.login.factors.timing import keep_pace
+from app.login.factors.timing import refresh_timing
 from app.login.factors.totp import Enrolment
-from app.login.locks import hold_account
+from app.login.locks import lock_account
 from app.login.models import Factor, SessionRow
 from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, PasskeyMissing, SecondFactorMissing, StepNotDue
-from app.login.rules import PASSKEY_LEVEL, Need, Proofs, fresh
+from app.login.rules import PASSKEY_LEVEL, Proofs, RequiredStep, is_fresh
 from app.login.sessions import revocation
-from app.login.sessions.service import UNTOLD, Client, proofs_of
-from app.login.sessions.tokens import Opened
+from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails, read_proofs
+from app.login.sessions.tokens import IssuedTokens
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
-from app.users.rules import folded
+from app.users.rules import fold_identifier
+from app.web import counters
 from app.web.callers import Origin, Subject, UnfinishedLogin
 from app.world import World
 
@@ -45,54 +46,54 @@ _who = (
         HAS_SECOND_FACTOR.label("second_factor"),
         _seen.correlate(User).label("seen"),
     )
-    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.CURRENT))
+    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.ACTIVE_PASSWORD))
     .where(User.email_folded == bindparam("identifier"))
 )
 
 
-async def begin(
-    world: World, origin: Origin, identifier: str, password: str, code: str | None, client: Client = UNTOLD
-) -> Opened | LoginChallenge:
+async def log_in(
+    world: World, origin: Origin, identifier: str, password: str, code: str | None, client: ClientDetails = UNKNOWN_CLIENT
+) -> IssuedTokens | LoginChallenge:
     """Check the password; with more wanted, go on by the code that came along or hand out an unfinished login.
 
     One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (authentication R11, R49). Raises
     ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
-    world.hasher.must_have_room()  # before the database is asked anything
-    sign = await signer(world)
-    await keep_pace(world)
-    who = await lookup.named(world, _who, {"identifier": folded(identifier), "device": client.digest}, client.product)
+    world.hasher.require_capacity()  # before the database is asked anything
+    sign = await load_signer(world)
+    await refresh_timing(world)
+    who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product)
     key = attempts.password_key(world, identifier, client.digest if who is not None and who.seen else None)
-    await attempts.knock(world, origin, key)
-    why = _unusable(who)
+    await attempts.count_attempt(world, origin, key)
+    why = _find_obstacle(who)
     stored = who.hash if who is not None and why is None else None
     imported = stored is not None and who is not None and bool(who.imported)
-    fits = await attempts.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
+    fits = await attempts.run_counted(world, origin, key, world.hasher.verify(password, stored, imported=imported))
     if who is None or stored is None or not fits:
-        await attempts.failed(world, origin, "password", who.id if who is not None else None, why or "wrong")
-        await password_reset.tell_of_lock(world, identifier, key)
+        await attempts.record_failure(world, origin, "password", who.id if who is not None else None, why or "wrong")
+        await password_reset.notify_locked(world, identifier, key)
         raise InvalidCredentials
-    better = await passwords.rehashed(world, password, stored, imported=imported)
+    better = await passwords.rehash_if_outdated(world, password, stored, imported=imported)
     pending = PendingLogin(None, who.id, None, who.auth_epoch, Proofs(world.clock.now(), None), client)
 
     async def passed(tx: Transaction) -> None:
         if better is not None:
-            await passwords.upgrade(tx, who.id, stored, better)
+            await passwords.store_rehash(tx, who.id, stored, better)
 
     if code is not None and who.second_factor:
         async with world.db.write(commit_now=True) as tx:
             await passed(tx)
-            await attempts.forgive(tx, key)
+            await counters.reset(tx, key)
         return await _prove_totp(world, sign, origin, pending, code)
     async with world.db.write() as tx:
-        await _hold(tx, pending)
+        await _lock_account(tx, pending)
         outcome = await unfinished.conclude(tx, world, sign, origin, pending)
         await passed(tx)
-        await attempts.passed(tx, world, origin, key)
+        await attempts.record_success(tx, world, origin, key)
         return outcome
 
 
-def _unusable(who: AnyRow | None) -> str | None:
+def _find_obstacle(who: AnyRow | None) -> str | None:
     """Why no password can be right, for the record alone; the answer never says it."""
     if who is None:
         return "unknown"
@@ -103,8 +104,8 @@ def _unusable(who: AnyRow | None) -> str | None:
     return "no_password" if who.hash is None else None
 
 
-async def _hold(tx: Transaction, pending: PendingLogin) -> None:
-    if not await hold_account(tx, pending.user_id, pending.epoch):
+async def _lock_account(tx: Transaction, pending: PendingLogin) -> None:
+    if not await lock_account(tx, pending.user_id, pending.epoch):
         raise LoginOver
 
 
@@ -114,81 +115,81 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
         raise PasskeyMissing if level == PASSKEY_LEVEL else SecondFactorMissing
     async with world.db.write() as tx:
         epoch = select(SessionRow.auth_epoch).where(SessionRow.id == subject.session_id)
-        proofs = replace(proofs_of(subject), second_factor_at=None)
+        proofs = replace(read_proofs(subject), second_factor_at=None)
         pending = PendingLogin(None, subject.id, subject.session_id, (await tx.execute(epoch)).scalar_one(), proofs, level=level)
-        whose = await unfinished.account(tx, world, pending)
+        whose = await unfinished.load_account(tx, world, pending)
         if level == PASSKEY_LEVEL and not whose.has_passkey:
             raise PasskeyMissing
-        return await unfinished.begun(tx, world, pending, unfinished.due(whose, pending))
+        return await unfinished.begin(tx, world, pending, unfinished.decide_next_step(whose, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
+async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
-    sign = await signer(world)
-    await due(world, handle, Need.SECOND_FACTOR)
-    pending = await tried(world, origin, handle)
+    sign = await load_signer(world)
+    await require_step(world, handle, RequiredStep.SECOND_FACTOR)
+    pending = await count_attempt(world, origin, handle)
     return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
+async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
-    await due(world, handle, Need.SECOND_FACTOR)
-    pending = await tried(world, origin, handle)
+    sign = await load_signer(world)
+    await require_step(world, handle, RequiredStep.SECOND_FACTOR)
+    pending = await count_attempt(world, origin, handle)
     key = attempts.factor_key(world, "recovery", pending.user_id)
-    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
-        bare, row = await recovery.candidate(tx, pending.user_id, code)
-    fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+        bare, row = await recovery.find_candidate(tx, pending.user_id, code)
+    fits = await attempts.run_counted(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
         return row is not None and fits and await recovery.spend(tx, world, pending.user_id, row.id, now)
 
-    shown = unfinished.shown(pending, now, "rc")
-    return await proven(world, sign, origin, shown, spend if fits else None, attempts.of_account(world, pending.user_id))
+    shown = unfinished.with_second_factor(pending, now, "rc")
+    return await finish_step(world, sign, origin, shown, spend if fits else None, attempts.second_factor_keys(world, pending.user_id))
 
 
-async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> PendingLogin:
+async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredStep) -> PendingLogin:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
-    pending, wanted, _ = await unfinished.found(world, handle)
+    pending, wanted, _ = await unfinished.load_pending(world, handle)
     if wanted.need not in steps:
         raise StepNotDue
     return pending
 
 
-async def tried(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
+async def count_attempt(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
     """
-    await attempts.knock(world, origin)
+    await attempts.count_attempt(world, origin)
     async with world.db.write(commit_now=True) as tx:
-        pending = await unfinished.tried(tx, world, handle)
+        pending = await unfinished.count_attempt(tx, world, handle)
     if pending is None:
         raise LoginOver
     return pending
 
 
-async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: PendingLogin, code: str) -> Opened | LoginChallenge:
+async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: PendingLogin, code: str) -> IssuedTokens | LoginChallenge:
     key, now = attempts.factor_key(world, "totp", pending.user_id), world.clock.now()
-    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
         matched = await totp.match(tx, world, pending.user_id, code, now)
 
     async def spend(tx: Transaction) -> bool:
         return matched is not None and await totp.spend_step(tx, *matched, now)
 
-    return await proven(world, sign, origin, unfinished.shown(pending, now, "otp"), spend if matched else None, (key,))
+    return await finish_step(world, sign, origin, unfinished.with_second_factor(pending, now, "otp"), spend if matched else None, (key,))
 
 
 Spend = Callable[[Transaction], Awaitable[bool]]
 
 
-async def proven(
+async def finish_step(
     world: World,
     sign: Signer,
     origin: Origin,
@@ -196,83 +197,83 @@ async def proven(
     spend: Spend | None,
     keys: tuple[bytes, ...],
     refusal: type[Problem] = CodeRefused,
-) -> Opened | LoginChallenge:
+) -> IssuedTokens | LoginChallenge:
     """Spend the proof and open what it opens, in one transaction; a proof that fits nothing, or is spent, is refused and noted."""
     try:
         if spend is None:
             raise refusal
         async with world.db.write() as tx:
-            await _hold(tx, pending)
+            await _lock_account(tx, pending)
             if not await spend(tx):
                 raise refusal
             outcome = await unfinished.conclude(tx, world, sign, origin, pending)
-            await attempts.passed(tx, world, origin, *keys)
+            await attempts.record_success(tx, world, origin, *keys)
             return outcome
     except refusal:
         factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
-        await attempts.failed(world, origin, factor, pending.user_id, reason)
+        await attempts.record_failure(world, origin, factor, pending.user_id, reason)
         raise
 
 
-async def enrolling(world: World, handle: UnfinishedLogin) -> PendingLogin:
+async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLogin:
     """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
-    pending = await due(world, handle, Need.ENROLMENT)
-    if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
+    pending = await require_step(world, handle, RequiredStep.ENROLMENT)
+    if not is_fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
         raise LoginOver("The password was shown too long ago; begin again.")
     return pending
 
 
-async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+async def begin_enrolment(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
     """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
-    pending = await enrolling(world, handle)
+    pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
+async def confirm_enrolment(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
     """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
-    await due(world, handle, Need.ENROLMENT)
-    pending = await tried(world, origin, handle)
-    confirmed = await totp.checked(world, origin, pending.user_id, None, code)
+    sign = await load_signer(world)
+    await require_step(world, handle, RequiredStep.ENROLMENT)
+    pending = await count_attempt(world, origin, handle)
+    confirmed = await totp.check_enrolment(world, origin, pending.user_id, None, code)
 
     async def add(tx: Transaction) -> None:
         await totp.activate(tx, world, Actor("user", pending.user_id), pending.user_id, confirmed)
 
-    return await enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), "otp"), add)
+    return await finish_enrolment(world, sign, origin, unfinished.with_second_factor(pending, world.clock.now(), "otp"), add)
 
 
-async def enrolled(
+async def finish_enrolment(
     world: World, sign: Signer, origin: Origin, shown: PendingLogin, add: Callable[[Transaction], Awaitable[object]]
-) -> Opened | LoginChallenge:
+) -> IssuedTokens | LoginChallenge:
     """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (authentication R59). Raises LoginOver."""
-    actor, paper = Actor("user", shown.user_id), await recovery.print_paper(world)
+    actor, paper = Actor("user", shown.user_id), await recovery.generate(world)
     async with world.db.write() as tx:
-        await _hold(tx, shown)
+        await _lock_account(tx, shown)
         epoch = await revocation.end_all(tx, world, actor, shown.user_id, "factor_added", login_id=shown.login_id)
         await add(tx)
         await recovery.replace(tx, world, actor, shown.user_id, paper)
         outcome = await unfinished.conclude(tx, world, sign, origin, replace(shown, epoch=epoch))
-        await attempts.passed(tx, world, origin)
+        await attempts.record_success(tx, world, origin)
     return replace(outcome, recovery_codes=paper.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | LoginChallenge:
+async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> IssuedTokens | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
-    sign = await signer(world)
-    pending = await due(world, handle, Need.NEW_PASSWORD)
-    hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
+    sign = await load_signer(world)
+    pending = await require_step(world, handle, RequiredStep.NEW_PASSWORD)
+    hashed = await passwords.check_and_hash_change(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)
     async with world.db.write() as tx:
-        await _hold(tx, pending)
+        await _lock_account(tx, pending)
         epoch = await revocation.end_all(tx, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
-        await passwords.put(tx, world, actor, pending.user_id, hashed)
+        await passwords.set_password(tx, world, actor, pending.user_id, hashed)
         await notices.notify(tx, world, pending.user_id, Template.PASSWORD_CHANGED)
         proofs = replace(pending.proofs, password_at=pending.proofs.password_at or world.clock.now())
         outcome = await unfinished.conclude(tx, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))
         if pending.recovers:
             email = str(await tx.scalar(select(User.email).where(User.id == pending.user_id)))
-            await attempts.forgive(tx, *await attempts.of_password(tx, world, pending.user_id, email))
+            await counters.reset(tx, *await attempts.password_keys(tx, world, pending.user_id, email))
         return outcome

@@ -31,7 +31,7 @@ async def stepped_up(given: Given, person: Person) -> dict[str, str]:
 async def caller(given: Given, person: Person) -> Subject:
     """The session as a call found it at its beginning."""
     session_id = given.expect(await given.client.get("/v1/me", headers=person.auth))["session"]["id"]
-    return await sessions.subject(given.world, EndUser(UUID(person.id), UUID(session_id)))
+    return await sessions.load_subject(given.world, EndUser(UUID(person.id), UUID(session_id)))
 
 
 async def new_password(world: World, subject: Subject, _given: Given, _person: Person) -> None:
@@ -39,12 +39,12 @@ async def new_password(world: World, subject: Subject, _given: Given, _person: P
 
 
 async def new_paper(world: World, subject: Subject, _given: Given, _person: Person) -> object:
-    return await factors.renew_paper(world, subject)
+    return await factors.renew_recovery_codes(world, subject)
 
 
 async def one_less(world: World, subject: Subject, given: Given, person: Person) -> None:
     listed = given.expect(await given.client.get(f"/v1/users/{person.id}/factors", headers=given.root))["data"]
-    await factors.remove(world, subject, UUID(next(row["id"] for row in listed if row["kind"] == "totp")))
+    await factors.remove_factor(world, subject, UUID(next(row["id"] for row in listed if row["kind"] == "totp")))
 
 
 @pytest.mark.parametrize("end", ["session", "suspension"])
@@ -72,7 +72,7 @@ async def test_r58_nor_by_an_enrolment(given: Given) -> None:
     await given.client.post("/v1/logout", headers=person.auth)
     device = Person(person.id, person.email, secret=made["secret"])
     with pytest.raises(Problem):
-        await factors.confirm(given.world, HERE, who, UUID(made["id"]), given.totp(device))
+        await factors.confirm_totp(given.world, HERE, who, UUID(made["id"]), given.totp(device))
     assert (await given.logged_in(person)).token
 
 
