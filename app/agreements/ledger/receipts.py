@@ -38,8 +38,12 @@ from app.web.paging import PageWindow, page
 from app.world import World
 
 NOT_GENUINE = declare_advisory("receipt_not_genuine", "None of our keys signed this receipt, or it was changed afterwards.")
-NOT_IN_LEDGER = declare_advisory("receipt_not_in_ledger", "One of our keys signed it, but the ledger does not contain exactly this receipt.")
-REVOKED = declare_advisory("signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still vouches for it.")
+NOT_IN_LEDGER = declare_advisory(
+    "receipt_not_in_ledger", "One of our keys signed it, but the ledger does not contain exactly this receipt."
+)
+REVOKED = declare_advisory(
+    "signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still vouches for it."
+)
 Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
 
 _COLUMNS = (

@@ -11,7 +11,7 @@ from app.agreements.grades import grade_event
 from app.agreements.ledger import merkle, proofs
 from app.agreements.ledger.proofs import BUNDLE, RECEIPT, SEAL, ChainPosition
 from app.agreements.rules import digest
-from app.security.signing import Claims, InvalidToken, read_with_key_set, read_revocations, read_kid
+from app.security.signing import Claims, InvalidToken, read_kid, read_revocations, read_with_key_set
 
 FORMAT = "licentia-evidence/1"
 PROCESS = (
