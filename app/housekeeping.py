@@ -31,8 +31,8 @@ Step = Callable[[World], Awaitable[int]]
 """Deletes a batch, in a transaction of its own; how many rows."""
 
 STEPS: dict[str, Step] = {
-    "kept_answers": web.kept_answers,
-    "failure_counts": web.failure_counts,
+    "kept_answers": web.prune_answers,
+    "failure_counts": web.prune_failure_counts,
     "logins": login.logins,
     "refresh_tokens": login.refresh_tokens,
     "passkey_ceremonies": login.passkey_ceremonies,

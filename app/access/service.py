@@ -17,7 +17,7 @@ from app.login.rules import acr
 from app.observability.counters import decided
 from app.security.signing import Signer
 from app.signing_keys.service import signer
-from app.web.callers import Device, EndUser
+from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
 GRANT_TYPE = "grant+jwt"
@@ -35,7 +35,7 @@ class Answer:
     at: datetime
 
 
-async def decide(world: World, ip: str | None, end_user: EndUser | None, device: Device | None, request: Request) -> Answer:
+async def decide(world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: Request) -> Answer:
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
     sign = await signer(world)
     now = world.clock.now()

@@ -14,7 +14,7 @@ from app.licenses.keys import key_digest
 from app.licenses.models import License
 from app.licenses.problems import LicenseNotFound, LicenseRevoked, LoginRequired, refusal
 from app.licenses.rules import Asked, LicenseFacts
-from app.web.callers import Device, EndUser
+from app.web.callers import ActivatedDevice, EndUser
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -35,7 +35,7 @@ class Claim:
     key: str | None = field(default=None, repr=False)
     license_id: UUID | None = None
     product: str | None = None
-    seat: Device | None = None
+    seat: ActivatedDevice | None = None
 
 
 async def bump(tx: Transaction, license_id: UUID) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from app.licenses.keys import code_digest, key_digest
 from app.licenses.problems import ActivationCodeInvalid, LicenseNotFound
 from app.web import failure_limits
-from app.web.callers import network
+from app.web.callers import network_group
 from app.web.failure_limits import Budget
 from app.world import World
 
@@ -14,7 +14,7 @@ from app.world import World
 async def failed(world: World, ip: str | None, tried: str | None, *, code: bool = False) -> None:
     """Count a wrong key or code. Raises TooManyAttempts once the address, or this key or code, has failed too often."""
     settings = world.settings
-    budgets = [Budget("license_address", network(ip), settings.guesses_per_address, settings.guess_window)]
+    budgets = [Budget("license_address", network_group(ip), settings.guesses_per_address, settings.guess_window)]
     if tried is not None:
         digest = (code_digest if code else key_digest)(world.keys.lookup, tried).hex()
         budgets.append(Budget("activation_code" if code else "license_key", digest, settings.guesses_per_key, settings.guess_window))

@@ -23,7 +23,7 @@ from app.login.models import SessionRow, Throttle
 from app.observability import counters
 from app.users.data_lifecycle import still_there
 from app.users.rules import folded
-from app.web.callers import Origin, network
+from app.web.callers import Origin, network_group
 from app.web.problems import TooManyAttempts
 from app.world import World
 
@@ -76,7 +76,7 @@ def factor_key(world: World, kind: str, user_id: object) -> bytes:
 
 def network_key(world: World, kind: str, origin: Origin) -> bytes:
     """The counter of an address; of an IPv6 /64, for that is what one customer has. No address: one for all of those (authentication R46)."""
-    return world.keys.lookup.digest(f"throttle.{kind}", network(origin.ip))
+    return world.keys.lookup.digest(f"throttle.{kind}", network_group(origin.ip))
 
 
 async def attempt(tx: Transaction, key: bytes, ladder: Ladder, now: datetime) -> TooManyAttempts | None:

@@ -76,7 +76,7 @@ async def revoke(world: World, kid: str) -> None:
     """
     now = world.clock.now()
     async with world.db.write() as tx:
-        await dialect.in_turn(tx, TURN)
+        await dialect.lock_by_name(tx, TURN)
         idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([State.NEXT, State.RETIRED]))
         if not (await tx.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
             state = await tx.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
@@ -95,7 +95,7 @@ async def _held(tx: Transaction) -> tuple[str, AnyRow | None]:
     Both rows are locked by writing their state over itself: a program of before takes no turn, and the key that it revokes meanwhile
     must not be found next any more.
     """
-    await dialect.in_turn(tx, TURN)
+    await dialect.lock_by_name(tx, TURN)
     it = SigningKeyRow
     both = update(it).where(it.state.in_([State.ACTIVE, State.NEXT])).values(state=it.state).returning(it.kid, it.state, it.created_at)
     found = {row.state: row for row in await tx.execute(both)}

@@ -93,7 +93,7 @@ async def sealed_by(world: World, columns: Sequence[SealedColumn]) -> dict[str, 
     for sealed in columns:
 
         async def ask(tx: Transaction, it: SealedColumn = sealed) -> Sequence[AnyRow]:
-            kid = dialect.before(tx, it.column, ":").label("sealing_kid")
+            kid = dialect.text_before(tx, it.column, ":").label("sealing_kid")
             counts = select(kid, func.count().label("values")).where(it.column.is_not(None)).group_by("sealing_kid")
             return (await tx.execute(counts)).all()
 

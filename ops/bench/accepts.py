@@ -61,7 +61,7 @@ class Accepts:
                 now,
                 email_verified=True,
                 has_second_factor=True,
-                let_in=False,
+                via_device_grant=False,
                 epoch=0,
             )
             yield Act(user, EventType.ACCEPTED, now, self.about, Actor("user", user), Hand(by, self.origin), claims={"dwell_ms": 1})

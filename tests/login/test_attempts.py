@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from app.events.models import Event
 from app.login import attempts, data_lifecycle
 from app.login.models import Factor, Throttle
-from app.web.callers import address, network
+from app.web.callers import parse_address, network_group
 from app.web.problems import TooManyAttempts
 from tests.assertions import problem
 from tests.given import Given, Person
@@ -228,7 +228,7 @@ async def test_r40_posts_and_failures_of_an_address_are_limited(given: Given, ap
     ],
 )
 def test_r46_an_ipv6_customer_is_one_network(one: str | None, another: str | None, same: bool) -> None:
-    assert (network(one) == network(another)) is same
+    assert (network_group(one) == network_group(another)) is same
 
 
 async def test_r46_without_an_address_there_is_one_bucket_and_it_is_limited(given: Given, app: FastAPI) -> None:
@@ -336,7 +336,7 @@ async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: G
 
 
 def test_r46_a_zone_in_an_address_is_of_another_machine() -> None:
-    assert address("2001:db8::1%" + "a" * 100) == "2001:db8::1"
+    assert parse_address("2001:db8::1%" + "a" * 100) == "2001:db8::1"
 
 
 async def test_right_and_wrong_tries_at_once_never_wait_in_a_circle(given: Given) -> None:

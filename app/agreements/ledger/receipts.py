@@ -34,7 +34,7 @@ from app.events.service import Actor, record
 from app.security.signing import Claims, NotOurs, Signer, signer_of
 from app.signing_keys.service import read_in, signer
 from app.web.callers import Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 NOT_GENUINE = advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
@@ -148,7 +148,7 @@ def claims_of(receipt: str) -> Claims:
 
 async def receipts(world: World, subject: Subject, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
+        return await read_page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
 
 
 async def receipt(world: World, subject: Subject, event_id: UUID) -> Whole:

@@ -10,7 +10,7 @@ from app.licenses.claims import Claim
 from app.licenses.rules import LicenseFacts, Verdict
 from app.licenses.schemas import LicenseFace
 from app.licenses.seats.schemas import FingerprintIn
-from app.web.callers import Device
+from app.web.callers import ActivatedDevice
 from app.web.fields import Count, Instant, LeaseText, Nonce, ReasonOut, Secret, Slug, WarningOut, WireModel
 
 
@@ -59,7 +59,7 @@ class _Claims(WireModel):
             raise ValueError("wants one of license_key and license_id, not both")
         return self
 
-    def claim(self, seat: Device | None) -> Claim:
+    def claim(self, seat: ActivatedDevice | None) -> Claim:
         return Claim(self.license_key, self.license_id, self.product, seat)
 
 

@@ -26,7 +26,7 @@ from app.login.sessions.service import proofs_of
 from app.mail.models import Template
 from app.users.service import user as user_of
 from app.web.callers import Origin, Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 DEVICES = (FactorKind.TOTP, FactorKind.PASSKEY)
@@ -79,7 +79,7 @@ def not_let_in(subject: Subject) -> None:
 
     Raises StepUpRequired.
     """
-    if subject.let_in:
+    if subject.via_device_grant:
         level = "aal2" if subject.has_second_factor else "aal1"
         raise StepUpRequired("Show the factors in this session, or do it where you logged in.", {"acr_values": level, "max_age": 300})
 
@@ -177,7 +177,7 @@ async def paper_left(world: World, subject: Subject) -> Left:
 async def listed(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """What an account logs in with; recovery codes are counted elsewhere."""
     async with world.db.query() as tx:
-        return await page(tx, _factors.where(Factor.user_id == user_id, *SHOWN), Factor.id, window)
+        return await read_page(tx, _factors.where(Factor.user_id == user_id, *SHOWN), Factor.id, window)
 
 
 async def of_user(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:

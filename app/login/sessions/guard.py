@@ -2,11 +2,11 @@
 
 from app.login.sessions.service import subject
 from app.login.sessions.tokens import token_holder
-from app.web.callers import UnfinishedLogin
+from app.web.callers import PendingLoginCaller
 from app.world import World
 
 __all__ = ["subject", "token_holder", "unfinished"]
 
 
-async def unfinished(_world: World, token: str) -> UnfinishedLogin:
-    return UnfinishedLogin(token)
+async def unfinished(_world: World, token: str) -> PendingLoginCaller:
+    return PendingLoginCaller(token)

@@ -31,13 +31,13 @@ from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.security.signing import Signer
 from app.signing_keys.service import signer
 from app.users.models import Status
-from app.web.callers import Origin, UnfinishedLogin
+from app.web.callers import Origin, PendingLoginCaller
 from app.world import World
 
 Credential = Mapping[str, Any]
 
 
-async def options(world: World, origin: Origin, handle: UnfinishedLogin | None, client: Client) -> Options:
+async def options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: Client) -> Options:
     """What to ask the browser for: any passkey of ours, or with a login under way one of its user.
 
     Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
@@ -57,7 +57,7 @@ async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
     raise refusal
 
 
-async def _of_user(world: World, handle: UnfinishedLogin) -> Options:
+async def _of_user(world: World, handle: PendingLoginCaller) -> Options:
     pending = await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
     async with world.db.write() as tx:
         allowed = await passkeys.known(tx, pending.user_id)
@@ -76,7 +76,7 @@ def _verifying(pending: PendingLogin) -> bool:
     return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
-async def show(world: World, origin: Origin, handle: UnfinishedLogin | None, credential: Credential) -> Opened | LoginChallenge:
+async def show(world: World, origin: Origin, handle: PendingLoginCaller | None, credential: Credential) -> Opened | LoginChallenge:
     """Log in by a passkey alone, or go on with the login or step-up of a handle. Raises what `begin` and `go_on` raise."""
     return await (begin(world, origin, credential) if handle is None else go_on(world, origin, handle, credential))
 
@@ -110,7 +110,7 @@ async def _opened(world: World, sign: Signer, origin: Origin, it: Proven, client
         return tokens.handed_out(world, sign, *opened)
 
 
-async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential) -> Opened | LoginChallenge:
+async def go_on(world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential) -> Opened | LoginChallenge:
     """Go on with a login or a step-up by a passkey of its user.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
@@ -134,7 +134,7 @@ async def go_on(world: World, origin: Origin, handle: UnfinishedLogin, credentia
         raise
 
 
-async def enrol(world: World, handle: UnfinishedLogin) -> Options:
+async def enrol(world: World, handle: PendingLoginCaller) -> Options:
     """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
     passkeys.party(world)
     pending = await service.enrolling(world, handle)
@@ -143,7 +143,7 @@ async def enrol(world: World, handle: UnfinishedLogin) -> Options:
 
 
 async def confirm(
-    world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential, named: Mapping[str, Any]
+    world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential, named: Mapping[str, Any]
 ) -> Opened | LoginChallenge:
     """Store it and go on with the login, which it was shown in; the recovery codes come along, this once.
 

@@ -29,7 +29,7 @@ from app.security.signing import Signer
 from app.signing_keys.service import signer
 from app.users.models import Status, User
 from app.users.rules import folded
-from app.web.callers import Origin, Subject, UnfinishedLogin
+from app.web.callers import Origin, Subject, PendingLoginCaller
 from app.world import World
 
 _seen = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
@@ -122,7 +122,7 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
         return await unfinished.begun(tx, world, pending, unfinished.due(whose, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
+async def verify_totp(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> Opened | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
     sign = await signer(world)
     await due(world, handle, Need.SECOND_FACTOR)
@@ -130,7 +130,7 @@ async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, cod
     return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
+async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> Opened | LoginChallenge:
     """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
@@ -152,7 +152,7 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
     return await proven(world, sign, origin, shown, spend if fits else None, attempts.of_account(world, pending.user_id))
 
 
-async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> PendingLogin:
+async def due(world: World, handle: PendingLoginCaller, *steps: Need) -> PendingLogin:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
     pending, wanted, _ = await unfinished.found(world, handle)
     if wanted.need not in steps:
@@ -160,7 +160,7 @@ async def due(world: World, handle: UnfinishedLogin, *steps: Need) -> PendingLog
     return pending
 
 
-async def tried(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
+async def tried(world: World, origin: Origin, handle: PendingLoginCaller) -> PendingLogin:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
@@ -214,7 +214,7 @@ async def proven(
         raise
 
 
-async def enrolling(world: World, handle: UnfinishedLogin) -> PendingLogin:
+async def enrolling(world: World, handle: PendingLoginCaller) -> PendingLogin:
     """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
     pending = await due(world, handle, Need.ENROLMENT)
     if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
@@ -222,13 +222,13 @@ async def enrolling(world: World, handle: UnfinishedLogin) -> PendingLogin:
     return pending
 
 
-async def enroll(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+async def enroll(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
     """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
     pending = await enrolling(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> Opened | LoginChallenge:
+async def confirm(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> Opened | LoginChallenge:
     """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
@@ -259,7 +259,7 @@ async def enrolled(
     return replace(outcome, recovery_codes=paper.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> Opened | LoginChallenge:
+async def change_password(world: World, origin: Origin, handle: PendingLoginCaller, new: str) -> Opened | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await signer(world)
     pending = await due(world, handle, Need.NEW_PASSWORD)
