@@ -33,21 +33,21 @@ Step = Callable[[World], Awaitable[int]]
 STEPS: dict[str, Step] = {
     "kept_answers": web.prune_answers,
     "failure_counts": web.prune_failure_counts,
-    "logins": login.logins,
-    "refresh_tokens": login.refresh_tokens,
-    "passkey_ceremonies": login.passkey_ceremonies,
-    "device_codes": login.device_codes,
-    "sessions": login.sessions,
-    "one_time_tokens": login.one_time_tokens,
-    "throttles": login.throttles,
-    "enrolments": login.enrolments,
+    "logins": login.prune_logins,
+    "refresh_tokens": login.prune_refresh_tokens,
+    "passkey_ceremonies": login.prune_passkey_ceremonies,
+    "device_codes": login.prune_device_codes,
+    "sessions": login.prune_sessions,
+    "one_time_tokens": login.prune_one_time_tokens,
+    "throttles": login.prune_throttles,
+    "enrolments": login.prune_enrolments,
     "letters": mail.letters,
     "session_seats": licenses.session_seats,
     "presentations": agreements.presentations,
     "contexts": agreements.contexts,
     "webhook_deliveries": webhooks.deliveries,
-    "login_events": lambda world: events.of_logins(world, webhooks.waited_for()),
-    "use_events": lambda world: events.of_use(world, webhooks.waited_for()),
+    "login_events": lambda world: events.delete_login_events(world, webhooks.waited_for()),
+    "use_events": lambda world: events.delete_usage_events(world, webhooks.waited_for()),
 }
 """What goes, by the name that the metric has for it. What others refer to comes after them."""
 
@@ -64,11 +64,11 @@ async def running(world: World) -> AsyncIterator[None]:
 
 async def _keep_house(world: World, leaving: asyncio.Event) -> None:
     while not leaving.is_set():
-        await tidy(world, leaving)
+        await delete_expired(world, leaving)
         await rest(leaving, EVERY)
 
 
-async def tidy(world: World, leaving: asyncio.Event | None = None) -> dict[str, int]:
+async def delete_expired(world: World, leaving: asyncio.Event | None = None) -> dict[str, int]:
     """One round through the whole list; how many rows went, by what they were. A step that fails waits for the next round."""
     leaving, gone = leaving or asyncio.Event(), dict[str, int]()
     for what, step in STEPS.items():

@@ -88,10 +88,10 @@ CALLERS = CallerRegistry(
     readers={
         "op_": app.api_keys.guard.operator,
         "act_": app.licenses.seats.guard.device,
-        "lgn_": app.login.sessions.guard.unfinished,
-        "eyJ": app.login.sessions.guard.token_holder,
+        "lgn_": app.login.sessions.guard.read_login_handle,
+        "eyJ": app.login.sessions.guard.read_end_user,
     },
-    subject=app.login.sessions.guard.subject,
+    subject=app.login.sessions.guard.load_subject,
 )
 MEASURES = (metrics.measure_pools, outbox.measured)
 """What is looked at when the figures are asked for, rather than counted as it happens."""

@@ -31,7 +31,7 @@ from app.world import World
 _product = select(Product.requires).where(Product.code == bindparam("code"))
 _their_session = and_(SessionRow.id == bindparam("session_id", type_=Uuid), SessionRow.user_id == bindparam("user", type_=Uuid))
 _person = (
-    select(Product.requires, *sessions.STANDING, User.region.label("user_region"), *STANDING)
+    select(Product.requires, *sessions.SESSION_COLUMNS, User.region.label("user_region"), *STANDING)
     .select_from(Product)
     .outerjoin(join(SessionRow, User, User.id == SessionRow.user_id), _their_session)
     .outerjoin(AgreementDocument, AgreementDocument.product_id == Product.id)
@@ -113,7 +113,7 @@ def _facts(world: World, device: ActivatedDevice | None, request: Request, requi
 
 def _session(row: AnyRow, now: datetime, end_user: EndUser, *, passkeys: bool) -> SessionFacts:
     return SessionFacts(
-        alive=sessions.alive(row, now, end_user),
+        alive=sessions.is_alive(row, now, end_user),
         active=row.status == Status.ACTIVE,
         email_verified=row.email_verified_at is not None,
         has_second_factor=row.has_second_factor,

@@ -26,7 +26,7 @@ from app.world import World
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class ErasureResult:
     """How many contexts went, and how many had to stay because of a legal hold."""
 
     contexts_erased: int
@@ -41,21 +41,21 @@ async def hold(tx: Transaction, user_id: UUID) -> bool:
     """
     if await tx.scalar(select(User.id).where(User.id == user_id)) is None:
         return False
-    await chain.hold(tx, user_id)
+    await chain.lock_ledger(tx, user_id)
     return bool(await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)))
 
 
-async def erase_contexts(tx: Transaction, user_id: UUID) -> Forgotten:
+async def erase_contexts(tx: Transaction, user_id: UUID) -> ErasureResult:
     """Delete the addresses, agents and salts of the user's events, unless they are under a legal hold (agreements R25)."""
     held = await hold(tx, user_id)
     mine = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
     if held:
         kept = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(mine))
-        return Forgotten(0, int(kept or 0), legal_hold=True)
-    return Forgotten((await tx.execute(delete(AgreementEventContext).where(mine))).rowcount, 0, legal_hold=False)
+        return ErasureResult(0, int(kept or 0), legal_hold=True)
+    return ErasureResult((await tx.execute(delete(AgreementEventContext).where(mine))).rowcount, 0, legal_hold=False)
 
 
-async def erase(tx: Transaction, user_id: UUID) -> Forgotten:
+async def erase(tx: Transaction, user_id: UUID) -> ErasureResult:
     """The contexts, and the showings that no event rests on. What an event rests on is in its signed receipt, and stays as that does."""
     told = await erase_contexts(tx, user_id)
     if not told.legal_hold:

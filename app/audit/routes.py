@@ -42,13 +42,13 @@ async def list_events(
     world: TheWorld, operator: Reads, wanted: Wanted, filtered: Annotated[Filters, Depends(filters)]
 ) -> Page[AuditEventOut]:
     """The audit list: everything that happened, newest first."""
-    rows, cursor = await audit.events(world, filtered, wanted)
-    return Page(data=[AuditEventOut.told(row) for row in rows], next_cursor=cursor)
+    rows, cursor = await audit.list_events(world, filtered, wanted)
+    return Page(data=[AuditEventOut.of(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/events/{event_id}", responses=refuses(ScopeMissing, EventNotFound))
 async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> AuditEventOut:
-    return AuditEventOut.told(await audit.event(world, event_id))
+    return AuditEventOut.of(await audit.get_event(world, event_id))
 
 
 @router.get("/v1/event-types", responses=refuses(ScopeMissing))

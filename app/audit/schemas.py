@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.types import AnyRow
-from app.events.payload import told
+from app.events.payload import build_payload
 from app.web.fields import Instant, WireModel
 
 
@@ -32,8 +32,8 @@ class AuditEventOut(WireModel):
     data: dict[str, Any]
 
     @classmethod
-    def told(cls, row: AnyRow) -> "AuditEventOut":
-        return cls.model_validate(told(row) | {"at": row.at})
+    def of(cls, row: AnyRow) -> "AuditEventOut":
+        return cls.model_validate(build_payload(row) | {"at": row.at})
 
 
 class EventTypeOut(WireModel):

@@ -50,12 +50,12 @@ class Filters:
             yield Event.at < self.until
 
 
-async def events(world: World, filters: Filters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+async def list_events(world: World, filters: Filters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
         return await read_page(tx, _events.where(*filters.conditions()), Event.id, window)
 
 
-async def event(world: World, event_id: UUID) -> AnyRow:
+async def get_event(world: World, event_id: UUID) -> AnyRow:
     """Raises EventNotFound."""
     async with world.db.query() as tx:
         row = (await tx.execute(_events.where(Event.id == event_id))).one_or_none()

@@ -15,8 +15,8 @@ from app.api_keys.schemas import ApiKeyIn, RotationIn
 from app.base.clock import Clock
 from app.base.durations import instant_text
 from app.cli import maintenance
-from app.cli.console import fail, settings, shaped, show, with_world
-from app.cli.verify import Unsound, verified
+from app.cli.console import exit_with_error, load_settings, parse_arguments, print_result, with_world
+from app.cli.verify import NotVerified, verify_file
 from app.events.service import Actor
 from app.licenses.issuing import service as licenses
 from app.licenses.issuing.schemas import LicenseIn, LicenseOut
@@ -44,7 +44,7 @@ app.add_typer(maintenance.signing_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(licenses_app, name="licenses")
 app.command("migrate")(maintenance.migrate)
-app.command("backup")(maintenance.copy)
+app.command("backup")(maintenance.backup_database)
 
 
 @app.command()
@@ -53,13 +53,13 @@ def serve(
     demo: Annotated[bool, typer.Option("--demo", help="Seed the demo and print curl lines (development only).")] = False,
 ) -> None:
     """Serve HTTP, one worker; scale by replicas."""
-    chosen = settings()
+    chosen = load_settings()
     from app.main import build_app
     from app.server.server import server
 
     logs.configure(chosen)
     if migrate:
-        maintenance.migrated(chosen)
+        maintenance.migrate_database(chosen)
     _check_keys()
     if chosen.env == "development":
         from app.cli import demo as demonstration
@@ -81,10 +81,10 @@ def _check_keys() -> None:
 @app.command()
 def check() -> None:
     """Read the configuration; tell what is wrong by name, never by value."""
-    chosen = settings()
+    chosen = load_settings()
     for name, sentence in chosen.warnings():
         print(f"warning: {name}: {sentence}", file=sys.stderr)
-    show(f"configuration is good ({chosen.env}, {chosen.database_url.partition(':')[0]})")
+    print_result(f"configuration is good ({chosen.env}, {chosen.database_url.partition(':')[0]})")
 
 
 @app.command()
@@ -92,7 +92,7 @@ def demo() -> None:
     """Seed the demo and print its curl lines; seeding again only prints them again."""
     from app.cli import demo as demonstration
 
-    show(with_world(lambda world: demonstration.welcome(world, seed=True)))
+    print_result(with_world(lambda world: demonstration.welcome(world, seed=True)))
 
 
 @app.command()
@@ -103,16 +103,16 @@ def verify(
 ) -> None:
     """Verify a signed file or an evidence bundle without database or network; says line by line why it fails."""
     try:
-        show(verified(file, jwks, fingerprint, Clock().now))
-    except Unsound as unsound:
-        fail("\n".join(unsound.sentences))
+        print_result(verify_file(file, jwks, fingerprint, Clock().now))
+    except NotVerified as unsound:
+        exit_with_error("\n".join(unsound.sentences))
 
 
 @keys_app.command("create")
 def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read; * is all.")]) -> None:
     """Make an operator key and print it, this once."""
-    body = shaped(ApiKeyIn, name=name, scopes=scope)
-    show(with_world(lambda world: api_keys.create(world, None, body.name, body.scopes))[1])
+    body = parse_arguments(ApiKeyIn, name=name, scopes=scope)
+    print_result(with_world(lambda world: api_keys.create(world, None, body.name, body.scopes))[1])
 
 
 @keys_app.command("list")
@@ -120,14 +120,14 @@ def list_keys() -> None:
     """One line of JSON for each key; the newest first, at most 200."""
     rows, _ = with_world(lambda world: api_keys.listed(world, PageWindow(200, None)))
     for row in rows:
-        show({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
+        print_result({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
 
 
 @keys_app.command("rotate")
 def rotate_key(key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old one goes on.")] = "PT24H") -> None:
     """Make a key in the place of this one and print it, this once; the old one goes on for a while."""
-    body = shaped(RotationIn, overlap=overlap)
-    show(with_world(lambda world: api_keys.rotate(world, None, key_id, body.overlap))[1])
+    body = parse_arguments(RotationIn, overlap=overlap)
+    print_result(with_world(lambda world: api_keys.rotate(world, None, key_id, body.overlap))[1])
 
 
 @keys_app.command("revoke")
@@ -143,7 +143,7 @@ def verify_ledger() -> None:
     from app.agreements.verification.schemas import LedgerVerdict
 
     report = with_world(lambda world: verification.verify(world, None))
-    show(LedgerVerdict.of(report).model_dump_json())
+    print_result(LedgerVerdict.of(report).model_dump_json())
     if report.broken is not None:
         raise SystemExit(1)
 
@@ -153,7 +153,7 @@ def rebuild_states() -> None:
     """Make anew, from the events, where everybody stands with their agreements; says how many end users were wrong."""
     from app.agreements.ledger import projection
 
-    show({"mended": with_world(projection.rebuild)})
+    print_result({"mended": with_world(projection.rebuild)})
 
 
 @users_app.command("create")
@@ -164,10 +164,10 @@ def create_user(
 ) -> None:
     """Create an end user."""
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
-    body = shaped(UserIn, email=email, email_verified=verified, password=secret)
+    body = parse_arguments(UserIn, email=email, email_verified=verified, password=secret)
     values = body.profile()
     row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
-    show(UserOut.of(row).model_dump_json())
+    print_result(UserOut.of(row).model_dump_json())
 
 
 @licenses_app.command("issue")
@@ -175,7 +175,7 @@ def issue_license(policy: UUID) -> None:
     """Issue a license under a policy and print its key, this once."""
     values = LicenseIn(policy_id=policy).values()
     (shown,), (key,) = with_world(lambda world: licenses.issue(world, Actor.system(), values))
-    show({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
+    print_result({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
 
 
 @licenses_app.command("show")
@@ -183,7 +183,7 @@ def show_license(license_id: UUID) -> None:
     async def work(world: World) -> LicenseOut:
         return LicenseOut.shown(await licenses.license_(world, license_id), world.clock.now())
 
-    show(with_world(work).model_dump_json())
+    print_result(with_world(work).model_dump_json())
 
 
 @licenses_app.command("activations")
@@ -194,7 +194,7 @@ def show_activations(license_id: UUID) -> None:
         return activations.listed(world, PageWindow(200, None), license_id=license_id)
 
     for row in with_world(work)[0]:
-        show(ActivationOut.seat(row).model_dump_json())
+        print_result(ActivationOut.seat(row).model_dump_json())
 
 
 def run() -> None:

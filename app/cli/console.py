@@ -20,15 +20,15 @@ Result = TypeVar("Result")
 Shaped = TypeVar("Shaped", bound=WireModel)
 
 
-def settings() -> Settings:
+def load_settings() -> Settings:
     """The configuration, or every fault of it on stderr and exit code 78."""
     try:
         return Settings.load()
     except SettingsInvalid as invalid:
-        misconfigured(invalid.faults)
+        exit_misconfigured(invalid.faults)
 
 
-def misconfigured(faults: list[tuple[str, str]]) -> NoReturn:
+def exit_misconfigured(faults: list[tuple[str, str]]) -> NoReturn:
     for name, sentence in faults:
         print(f"{name}: {sentence}", file=sys.stderr)
     raise SystemExit(EX_CONFIG)
@@ -38,7 +38,7 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
     """Run one use case; a refusal becomes a sentence on stderr and exit code 1, keys that are not this database's end with 78."""
 
     async def run() -> Result:
-        world = World.of(settings().model_copy(update={"database_statement_timeout": 0}))  # a whole ledger takes its time
+        world = World.of(load_settings().model_copy(update={"database_statement_timeout": 0}))  # a whole ledger takes its time
         try:
             with suppress(SQLAlchemyError, OSError):  # a database that is away or empty is for the work itself to tell
                 await signer(world)
@@ -49,19 +49,19 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
     try:
         return asyncio.run(run())
     except Problem as problem:
-        fail(f"{problem.code}: {problem.detail}")
+        exit_with_error(f"{problem.code}: {problem.detail}")
     except (SQLAlchemyError, OSError) as error:
-        fail(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
+        exit_with_error(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
     except WrongKeys as wrong:
-        misconfigured(wrong.faults)
+        exit_misconfigured(wrong.faults)
 
 
-def fail(sentence: str) -> NoReturn:
+def exit_with_error(sentence: str) -> NoReturn:
     print(sentence, file=sys.stderr)
     raise SystemExit(1)
 
 
-def shaped(shape: type[Shaped], **given: Any) -> Shaped:
+def parse_arguments(shape: type[Shaped], **given: Any) -> Shaped:
     """The same shape that the wire wants; what does not fit is told by field, and ends with 2."""
     try:
         return shape(**given)
@@ -71,5 +71,5 @@ def shaped(shape: type[Shaped], **given: Any) -> Shaped:
         raise SystemExit(2) from None
 
 
-def show(value: Any) -> None:
+def print_result(value: Any) -> None:
     print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -7,7 +7,7 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-PATIENCE = 4.0
+TIMEOUT = 4.0
 
 
 def health(arguments: list[str]) -> int:
@@ -16,7 +16,7 @@ def health(arguments: list[str]) -> int:
     host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104  what is compared with, not bound to
     place = (arguments[0] if arguments else f"{host}:{port}").removeprefix("http://").rstrip("/")
     try:
-        with closing(HTTPConnection(place, timeout=PATIENCE)) as connection:
+        with closing(HTTPConnection(place, timeout=TIMEOUT)) as connection:
             connection.request("GET", "/readyz")
             faults = json.loads(connection.getresponse().read())["faults"]
     except (OSError, HTTPException, ValueError, KeyError) as error:

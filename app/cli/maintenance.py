@@ -12,7 +12,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.base.durations import instant_text
-from app.cli.console import fail, settings, show, with_world
+from app.cli.console import exit_with_error, load_settings, print_result, with_world
 from app.config.settings import Settings
 from app.db import backup, dialect, revision
 from app.db.database import Database
@@ -34,16 +34,16 @@ def migrate(
     ] = False,
 ) -> None:
     """Bring the database to the newest migration. Safe when several start at once."""
-    chosen = settings()
+    chosen = load_settings()
     if status:
         _tell_status(chosen)
     else:
-        show(migrated(chosen))
+        print_result(migrate_database(chosen))
 
 
 def _tell_status(chosen: Settings) -> None:
     found = _standing(chosen)
-    show({"database": found.database, "program": found.program, "ready": found.fault is None, "fault": found.fault})
+    print_result({"database": found.database, "program": found.program, "ready": found.fault is None, "fault": found.fault})
     if found.fault is not None:
         raise SystemExit(1)
 
@@ -62,10 +62,10 @@ def _standing(chosen: Settings) -> RevisionStatus:
     try:
         return asyncio.run(ask())
     except (SQLAlchemyError, OSError) as error:
-        fail(f"the database does not answer: {type(error).__name__}")
+        exit_with_error(f"the database does not answer: {type(error).__name__}")
 
 
-def migrated(chosen: Settings) -> str:
+def migrate_database(chosen: Settings) -> str:
     """Migrate; what to say of it. A database that a later program migrated stays as it is, if this program can serve over it."""
     if dialect.is_sqlite(chosen.database_url):
         backup.database_file(chosen.database_url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,24 +76,24 @@ def migrated(chosen: Settings) -> str:
         if not found.newer:
             raise
         if found.fault is not None:
-            fail(found.fault)
+            exit_with_error(found.fault)
         return f"left at {found.database}, which is newer than this program's {found.program}"
     except (SQLAlchemyError, OSError) as error:
         if isinstance(error, DBAPIError) and dialect.is_busy(error):
-            fail("the database cannot be migrated: others held what it needs for too long, and nothing was changed; try again")
-        fail(f"the database cannot be migrated: {type(error).__name__}")
+            exit_with_error("the database cannot be migrated: others held what it needs for too long, and nothing was changed; try again")
+        exit_with_error(f"the database cannot be migrated: {type(error).__name__}")
     return f"migrated to {revision.program_revision()}"
 
 
-def copy(file: Annotated[Path, typer.Argument(help="Where to; a name that is free.")]) -> None:
+def backup_database(file: Annotated[Path, typer.Argument(help="Where to; a name that is free.")]) -> None:
     """Copy a SQLite database, also while it is served. Its keys are not in it: keep them too, apart from it."""
-    chosen = settings()
+    chosen = load_settings()
     if not dialect.is_sqlite(chosen.database_url):
-        fail("PostgreSQL brings its own: pg_dump --format=custom, and pg_restore")
+        exit_with_error("PostgreSQL brings its own: pg_dump --format=custom, and pg_restore")
     try:
-        show({"file": str(file), "octets": backup.copy_database(chosen.database_url, file), "migration": _standing(chosen).database})
+        print_result({"file": str(file), "octets": backup.copy_database(chosen.database_url, file), "migration": _standing(chosen).database})
     except backup.CopyFailed as wrong:
-        fail(str(wrong))
+        exit_with_error(str(wrong))
 
 
 @signing_app.command("list")
@@ -108,7 +108,7 @@ def list_keys() -> None:
         return lines + [{"sealing_key": it, "in_ring": it in ring, "writes": it == ring[0], "rows": sealed.get(it, {})} for it in kids]
 
     for line in with_world(work):
-        show(line)
+        print_result(line)
 
 
 def _told(value: Any) -> Any:
@@ -120,7 +120,7 @@ def rotate_keys(
     now: Annotated[bool, typer.Option("--now", help="A key leaked: do not wait until caches know the next one.")] = False,
 ) -> None:
     """Let the next signing key sign, retire the one that did, and publish another one for the next time."""
-    show(vars(with_world(lambda world: rotation.rotate(world, at_once=now))))
+    print_result(vars(with_world(lambda world: rotation.rotate(world, at_once=now))))
 
 
 @signing_app.command("revoke")
@@ -138,7 +138,7 @@ def rewrap() -> None:
     columns = sealing_keys.sealed_columns(METADATA)
     done = with_world(lambda world: sealing_keys.rewrap(world, columns, _progress()))
     for each in done:
-        show(vars(each))
+        print_result(vars(each))
     for each in done:
         if each.unreadable:
             print(f"{each.name}: {each.unreadable} open with no key of the ring", file=sys.stderr)

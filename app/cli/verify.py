@@ -15,7 +15,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 Told: TypeAlias = dict[str, Any]
 
 
-class Unsound(Exception):
+class NotVerified(Exception):
     """A file that does not verify. `sentences` say why, one line each."""
 
     def __init__(self, *sentences: str) -> None:
@@ -23,14 +23,14 @@ class Unsound(Exception):
         self.sentences = sentences
 
 
-def verified(file: Path, jwks: Path | None, fingerprint: str | None, now: Callable[[], datetime]) -> Told:
-    """What a good file says: an evidence bundle, or one compact JWS, which wants a key set. Raises Unsound."""
+def verify_file(file: Path, jwks: Path | None, fingerprint: str | None, now: Callable[[], datetime]) -> Told:
+    """What a good file says: an evidence bundle, or one compact JWS, which wants a key set. Raises NotVerified."""
     text = _read(file).strip(" \t\r\n")  # what JSON calls white space, and no more
     keys = _json(_read(jwks)) if jwks is not None else None
     if text.startswith("{"):
         return _bundle(_json(text), keys)
     if keys is None:
-        raise Unsound("one compact JWS wants --jwks: a key set from a source that you trust")
+        raise NotVerified("one compact JWS wants --jwks: a key set from a source that you trust")
     return _token(text, keys, fingerprint, now())
 
 
@@ -38,14 +38,14 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise Unsound(f"cannot be read: {error}") from error
+        raise NotVerified(f"cannot be read: {error}") from error
 
 
 def _json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise Unsound(f"cannot be read: {error}") from error
+        raise NotVerified(f"cannot be read: {error}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Told:
@@ -57,9 +57,9 @@ def _once(pairs: list[tuple[str, Any]]) -> Told:
 
 
 def _bundle(bundle: Any, keys: Any) -> Told:
-    found = bundles.judge(bundle, keys)
+    found = bundles.check_bundle(bundle, keys)
     if found.faults:
-        raise Unsound(*(f"{place}: {what}" for place, what in found.faults))
+        raise NotVerified(*(f"{place}: {what}" for place, what in found.faults))
     trust = "the given set" if keys is not None else "the bundle itself: compare them with keys from a source that you trust"
     counts = {"receipts": found.receipts, "sealed": found.sealed, "texts": found.texts, "contexts": found.contexts}
     warnings = [f"{place}: {what}" for place, what in found.warnings]
@@ -70,15 +70,15 @@ def _token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Tol
     try:
         typ, claims = read_with_key_set(token, keys)
     except NotOurs as wrong:
-        raise Unsound(f"does not verify: {wrong}") from wrong
+        raise NotVerified(f"does not verify: {wrong}") from wrong
     if (since := revoked_in(keys).get(str(signer_of(token)))) is not None:
-        raise Unsound(f"was signed by a key that was revoked at {since}; by itself it proves nothing")
-    if (sentence := untimely(claims, now) or foreign(claims, fingerprint)) is not None:
-        raise Unsound(sentence)
+        raise NotVerified(f"was signed by a key that was revoked at {since}; by itself it proves nothing")
+    if (sentence := find_time_fault(claims, now) or find_device_fault(claims, fingerprint)) is not None:
+        raise NotVerified(sentence)
     return {"genuine": True, "typ": typ, "claims": claims}
 
 
-def untimely(claims: Told, now: datetime) -> str | None:
+def find_time_fault(claims: Told, now: datetime) -> str | None:
     """Why a genuine file does not hold at this moment, by its `iat` and `exp` (RFC 7519 section 4.1), if it does not."""
     made, until = claims.get("iat"), claims.get("exp")
     if isinstance(made, int | float) and now.timestamp() < made - CLOCK_SKEW.total_seconds():
@@ -88,7 +88,7 @@ def untimely(claims: Told, now: datetime) -> str | None:
     return None
 
 
-def foreign(claims: Told, fingerprint: str | None) -> str | None:
+def find_device_fault(claims: Told, fingerprint: str | None) -> str | None:
     """Why a genuine file is not for this device, if one was named and it is bound to another."""
     bound = claims.get("dev")
     if fingerprint is None or bound is None or bound == sha256(fingerprint.encode()).hexdigest():

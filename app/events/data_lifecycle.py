@@ -31,12 +31,12 @@ OF_LOGINS = (
 OF_USE = ("activation.released", "activation.taken", "mail.failed", "offline_file.issued")
 
 
-async def of_logins(world: World, *kept: ColumnElement[bool]) -> int:
+async def delete_login_events(world: World, *kept: ColumnElement[bool]) -> int:
     """Delete a batch of who came in, and who did not, longer than `LOGIN_RETENTION` ago, but for what is `kept`; how many."""
     return await _pruned(world, OF_LOGINS, world.settings.login_retention, kept)
 
 
-async def of_use(world: World, *kept: ColumnElement[bool]) -> int:
+async def delete_usage_events(world: World, *kept: ColumnElement[bool]) -> int:
     """Delete a batch of what devices and letters did longer than `EVENT_RETENTION` ago, but for what is `kept`; how many."""
     return await _pruned(world, OF_USE, world.settings.event_retention, kept)
 

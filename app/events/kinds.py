@@ -100,17 +100,17 @@ KINDS: Mapping[str, str] = {
 _NOUNS = frozenset(kind.partition(".")[0] for kind in KINDS)
 
 
-def known(pattern: str) -> bool:
+def is_known(pattern: str) -> bool:
     """Whether it names a kind, all kinds of one noun (`license.*`), or all there are (`*`)."""
     noun, dot, rest = pattern.partition(".")
     return pattern == EVERY or pattern in KINDS or (bool(dot) and rest == EVERY and noun in _NOUNS)
 
 
-def fits(pattern: str, kind: str) -> bool:
+def matches_kind(pattern: str, kind: str) -> bool:
     """Whether a kind is among those that the pattern names. The trigger of migration 0011 says the same in SQL."""
     return kind == pattern or (pattern.endswith(EVERY) and kind.startswith(pattern[:-1]))
 
 
-def wanted_by(patterns: Iterable[str]) -> list[str]:
+def match_kinds(patterns: Iterable[str]) -> list[str]:
     """The kinds there are today that one of the patterns names."""
-    return [kind for kind in KINDS if any(fits(pattern, kind) for pattern in patterns)]
+    return [kind for kind in KINDS if any(matches_kind(pattern, kind) for pattern in patterns)]

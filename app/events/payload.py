@@ -1,4 +1,4 @@
-"""An event as it is told to operators and their receivers: the same in the audit list and in a webhook, member by member."""
+"""An event as it is sent to operators and their receivers: the same in the audit list and in a webhook, member by member."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from app.base.durations import instant_text
 from app.db.types import AnyRow
 
 PRIVATE = frozenset({"ip"})
-"""Facts that stay with the end user's own history: what a receiver was told once, no erasure brings back."""
+"""Facts that stay with the end user's own history: what a receiver was sent once, no erasure brings back."""
 
 
-def told(row: AnyRow) -> dict[str, Any]:
+def build_payload(row: AnyRow) -> dict[str, Any]:
     """JSON values. `row` has the columns of an Event."""
     return {
         "id": str(row.id),

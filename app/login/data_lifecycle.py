@@ -21,7 +21,7 @@ from app.web.callers import Subject
 from app.world import World
 
 
-def must_prove(world: World, subject: Subject) -> None:
+def require_proof(world: World, subject: Subject) -> None:
     """Whoever ends an account shows first that it is theirs, as for a change of factors, and not by a recovery code (authentication R21, R28).
 
     Raises StepUpRequired.
@@ -40,8 +40,8 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
     await tx.execute(delete(PasskeyCeremony).where(PasskeyCeremony.user_id == user.id))
     await tx.execute(delete(DeviceCode).where(DeviceCode.user_id == user.id))
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
-    asked = [mailed_tokens.subject_of_session(world, session_id) for session_id in await tx.scalars(mine)]
-    named = [mailed_tokens.subject_of(world, user.email), *asked]
+    asked = [mailed_tokens.digest_session(world, session_id) for session_id in await tx.scalars(mine)]
+    named = [mailed_tokens.digest_address(world, user.email), *asked]
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(named)))
     whence = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(whence))
@@ -98,46 +98,46 @@ _PENDING = (
     Factor.state == literal_column(f"'{FactorState.PENDING}'"),
 )
 """In words, not as parameters: so the index of the few that are pending is found."""
-TOKENS_KEPT = timedelta(days=7)
+TOKEN_RETENTION = timedelta(days=7)
 """How long a mailed token is recognised as one that was."""
 
 
-async def logins(world: World) -> int:
+async def prune_logins(world: World) -> int:
     """Delete a batch of the unfinished logins that are over; how many."""
     return await prune(world.db, Login, Login.expires_at <= world.clock.now())
 
 
-async def refresh_tokens(world: World) -> int:
+async def prune_refresh_tokens(world: World) -> int:
     """Delete a batch of the refresh tokens past their time, spent or not: they prove nothing any more; how many."""
     return await prune(world.db, RefreshToken, RefreshToken.expires_at <= world.clock.now())
 
 
-async def sessions(world: World) -> int:
+async def prune_sessions(world: World) -> int:
     """Delete a batch of the sessions that could last until `LOGIN_RETENTION` ago, whatever ended them; how many."""
     over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
     return await prune(world.db, SessionRow, over, *(not_(held) for held in reference_conditions(SessionRow)))
 
 
-async def one_time_tokens(world: World) -> int:
+async def prune_one_time_tokens(world: World) -> int:
     """Delete a batch of the mailed tokens whose time was over a week ago; how many."""
-    return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKENS_KEPT)
+    return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKEN_RETENTION)
 
 
-async def throttles(world: World) -> int:
+async def prune_throttles(world: World) -> int:
     """Delete a batch of the counters past their time; how many."""
     return await prune(world.db, Throttle, Throttle.expires_at <= world.clock.now())
 
 
-async def passkey_ceremonies(world: World) -> int:
+async def prune_passkey_ceremonies(world: World) -> int:
     """Delete a batch of the challenges that nobody answers any more; how many."""
     return await prune(world.db, PasskeyCeremony, PasskeyCeremony.expires_at <= world.clock.now())
 
 
-async def device_codes(world: World) -> int:
+async def prune_device_codes(world: World) -> int:
     """Delete a batch of the requests to be let in by a short code that are past their time; how many."""
     return await prune(world.db, DeviceCode, DeviceCode.expires_at <= world.clock.now())
 
 
-async def enrolments(world: World) -> int:
+async def prune_enrolments(world: World) -> int:
     """Delete a batch of the authenticators that nobody confirmed in time; how many."""
     return await prune(world.db, Factor, *_PENDING, Factor.expires_at <= world.clock.now())

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from app.login.rules import Level
+from app.login.rules import AssuranceLevel
 from app.security.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
 from app.web.fields import Instant, Line, Name, Secret, WireModel
 
@@ -19,7 +19,7 @@ def _bounded(password: str) -> str:
 Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_bounded)]
 
 
-Unshown = Annotated[Password, Field(repr=False)]
+HiddenPassword = Annotated[Password, Field(repr=False)]
 """For fields whose name does not say that they are secret."""
 
 
@@ -40,11 +40,11 @@ class CodeIn(WireModel):
     code: Code
 
 
-class SessionFace(WireModel):
+class SessionSummary(WireModel):
     """`acr` falls from `aal2` to `aal1` when the second factor is no longer fresh; the session lives on."""
 
     id: UUID
-    acr: Level
+    acr: AssuranceLevel
     amr: list[str]
     auth_time: Instant
     expires_at: Instant

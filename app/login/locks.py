@@ -16,22 +16,22 @@ from app.web.problems import TokenInvalid
 from app.world import World
 
 
-async def hold_account(tx: Transaction, user_id: UUID, epoch: int) -> bool:
+async def lock_account(tx: Transaction, user_id: UUID, epoch: int) -> bool:
     """Hold the user's row, if the account is open and nothing was revoked since `epoch`."""
     same = (User.id == user_id, User.status == Status.ACTIVE, User.auth_epoch == epoch)
     return (await tx.execute(update(User).where(*same).values(auth_epoch=User.auth_epoch))).rowcount == 1
 
 
-async def hold_session(tx: Transaction, world: World, user_id: UUID, session_id: UUID, epoch: int) -> bool:
+async def lock_session(tx: Transaction, world: World, user_id: UUID, session_id: UUID, epoch: int) -> bool:
     """Hold the account and one session of it, if both live."""
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.auth_epoch == epoch)
-    if not await hold_account(tx, user_id, epoch):
+    if not await lock_account(tx, user_id, epoch):
         return False
     held = update(SessionRow).where(*live, SessionRow.expires_at > world.clock.now()).values(rev=SessionRow.rev + 1)
     return (await tx.execute(held)).rowcount == 1
 
 
-async def hold_subject(tx: Transaction, world: World, subject: Subject) -> None:
+async def lock_subject(tx: Transaction, world: World, subject: Subject) -> None:
     """Hold the account and the session of whoever is about to change what they rest on. Raises TokenInvalid once either is over."""
-    if not await hold_session(tx, world, subject.id, subject.session_id, subject.epoch):
+    if not await lock_session(tx, world, subject.id, subject.session_id, subject.epoch):
         raise TokenInvalid("The session is over; log in again.")

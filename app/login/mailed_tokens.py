@@ -18,7 +18,7 @@ from app.security.sealing import Place, token_digest
 from app.users.rules import folded
 from app.world import World
 
-TRIES = 5
+MAX_ATTEMPTS = 5
 """Wrong codes beside a right token before the token is dead."""
 
 
@@ -52,17 +52,17 @@ class OneTimeToken(Base):
 
 
 @dataclass(frozen=True)
-class Issued:
+class MailedToken:
     token: str = field(repr=False)
     expires_at: datetime
 
 
-def subject_of(world: World, address: str) -> bytes:
+def digest_address(world: World, address: str) -> bytes:
     """What recognises an address without naming it."""
     return world.keys.lookup.digest("registration", folded(address))
 
 
-def subject_of_session(world: World, session_id: UUID) -> bytes:
+def digest_session(world: World, session_id: UUID) -> bytes:
     """What recognises the session that asked."""
     return world.keys.lookup.digest("one_time.session", session_id.hex)
 
@@ -71,20 +71,20 @@ def _place(token_id: UUID) -> Place:
     return Place("one_time_tokens", "payload_sealed", token_id)
 
 
-def payload(world: World, row: AnyRow) -> dict[str, Any]:
+def read_payload(world: World, row: AnyRow) -> dict[str, Any]:
     """What hangs on the token. Raises SealBroken."""
     told: dict[str, Any] = json.loads(world.keys.sealer.open(row.payload_sealed, _place(row.id)))
     return told
 
 
-def epoch(world: World, row: AnyRow) -> int:
+def read_epoch(world: World, row: AnyRow) -> int:
     """Of which epoch of the account the token is; one that tells none is of the first, as no other can be told to be alive."""
-    return int(payload(world, row).get("epoch", 0))
+    return int(read_payload(world, row).get("epoch", 0))
 
 
 async def issue(
     tx: Transaction, world: World, purpose: Purpose, *, owner: AnyRow | None = None, subject: bytes | None = None, **hung: Any
-) -> Issued:
+) -> MailedToken:
     """A new token, for an account or for whatever `subject` recognises. With neither it is a decoy: the same work, worth nothing (authentication R50).
 
     The token of an account is of the epoch that its row told: whatever ends the sessions ends it too (authentication R59).
@@ -104,21 +104,21 @@ async def issue(
         "expires_at": now + lifetime,
     }
     await tx.execute(insert(OneTimeToken).values(values))
-    return Issued(token, now + lifetime)
+    return MailedToken(token, now + lifetime)
 
 
 def _good(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[ColumnElement[bool], ...]:
-    unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now, OneTimeToken.attempts < TRIES)
+    unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now, OneTimeToken.attempts < MAX_ATTEMPTS)
     return (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes), *unused)
 
 
-async def look(tx: Transaction, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
+async def find_usable(tx: Transaction, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
     """The row of a token that could be spent now. Nothing is spent by it."""
     good = select(*table(OneTimeToken).columns).where(*_good(token, purposes, world.clock.now()))
     return (await tx.execute(good)).one_or_none()
 
 
-async def attempt(tx: Transaction, world: World, token: str, purpose: Purpose) -> bool:
+async def count_attempt(tx: Transaction, world: World, token: str, purpose: Purpose) -> bool:
     """Count a code that comes with the token, before it is looked at."""
     tried = update(OneTimeToken).where(*_good(token, [purpose], world.clock.now())).values(attempts=OneTimeToken.attempts + 1)
     return (await tx.execute(tried)).rowcount == 1
@@ -133,14 +133,14 @@ async def spend(tx: Transaction, world: World, token: str, *purposes: Purpose) -
     return (await tx.execute(spent)).one_or_none()
 
 
-async def drop(tx: Transaction, world: World, user_id: UUID) -> None:
+async def void_for_user(tx: Transaction, world: World, user_id: UUID) -> None:
     """Every other mailed proof of the user dies with what it was mailed for (authentication R59)."""
     await _spend_all(tx, world, OneTimeToken.user_id == user_id)
 
 
-async def drop_of_session(tx: Transaction, world: World, session_id: UUID) -> None:
+async def void_for_session(tx: Transaction, world: World, session_id: UUID) -> None:
     """Whatever a session that ended had asked for (authentication R59)."""
-    await _spend_all(tx, world, OneTimeToken.subject == subject_of_session(world, session_id))
+    await _spend_all(tx, world, OneTimeToken.subject == digest_session(world, session_id))
 
 
 async def _spend_all(tx: Transaction, world: World, whose: ColumnElement[bool]) -> None:
@@ -150,19 +150,19 @@ async def _spend_all(tx: Transaction, world: World, whose: ColumnElement[bool]) 
     await tx.execute(left.values(used_at=now))
 
 
-async def pending(tx: Transaction, world: World, address: str) -> Sequence[AnyRow]:
+async def list_registrations(tx: Transaction, world: World, address: str) -> Sequence[AnyRow]:
     """The registrations of this address that wait for their proof, the newest first."""
     waits = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > world.clock.now())
-    mine = select(*table(OneTimeToken).columns).where(OneTimeToken.subject == subject_of(world, address), *waits)
+    mine = select(*table(OneTimeToken).columns).where(OneTimeToken.subject == digest_address(world, address), *waits)
     return (await tx.execute(mine.order_by(OneTimeToken.id.desc()))).all()
 
 
-async def hold(tx: Transaction, row: AnyRow) -> None:
+async def lock_registrations(tx: Transaction, row: AnyRow) -> None:
     """Hold whatever waits beside this registration of an address, always in the same order, so that two proofs take turns."""
     beside = select(OneTimeToken.id).where(OneTimeToken.subject == row.subject, OneTimeToken.used_at.is_(None))
     await tx.execute(beside.order_by(OneTimeToken.id).with_for_update())
 
 
-async def drop_registrations(tx: Transaction, world: World, address: str) -> None:
+async def void_registrations(tx: Transaction, world: World, address: str) -> None:
     """Whatever others had registered under an address that is proven now (authentication R77)."""
-    await _spend_all(tx, world, OneTimeToken.subject == subject_of(world, address))
+    await _spend_all(tx, world, OneTimeToken.subject == digest_address(world, address))

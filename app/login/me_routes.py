@@ -44,21 +44,21 @@ MINE = (SubjectTokenRequired,)
 async def me(world: TheWorld, end_user: TheEndUser) -> Me:
     """Who is logged in, and how sure that is by now."""
     row = await creation.me(world, end_user)
-    return Me.of(row, sessions.level(world, row))
+    return Me.of(row, sessions.compute_level(world, row))
 
 
 @router.patch("/v1/me", responses=refuses(*MINE, AgeBandFixed, UserErased))
 async def change_me(world: TheWorld, end_user: TheEndUser, body: MePatch) -> Me:
     """Change one's own profile."""
     row = await creation.change_me(world, end_user, body.changes())
-    return Me.of(row, sessions.level(world, row))
+    return Me.of(row, sessions.compute_level(world, row))
 
 
 @router.get("/v1/me/sessions", responses=refuses(*MINE))
 async def my_sessions(world: TheWorld, subject: TheSubject, wanted: Wanted) -> Page[SessionOut]:
     """Where one is logged in."""
-    rows, cursor = await sessions.listed(world, subject.id, wanted)
-    return Page(data=[SessionOut.of(row, sessions.level(world, row), subject.session_id) for row in rows], next_cursor=cursor)
+    rows, cursor = await sessions.list_sessions(world, subject.id, wanted)
+    return Page(data=[SessionOut.of(row, sessions.compute_level(world, row), subject.session_id) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/v1/me/sessions", status_code=204, responses=refuses(*MINE))

@@ -4,8 +4,8 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from app.db.types import AnyRow
-from app.login.fields import SessionFace, Unshown
-from app.login.rules import Level
+from app.login.fields import HiddenPassword, SessionSummary
+from app.login.rules import AssuranceLevel
 from app.login.sessions import service as sessions
 from app.users.schemas import UserOut
 from app.web.fields import Instant, Secret, WireModel
@@ -15,12 +15,12 @@ class Me(WireModel):
     """The end user and the session that asks."""
 
     user: UserOut
-    session: SessionFace
+    session: SessionSummary
 
     @classmethod
-    def of(cls, row: AnyRow, acr: Level) -> Self:
-        auth_time = sessions.proofs_of(row).latest or row.opened_at
-        face = SessionFace(id=row.session_id, acr=acr, amr=row.amr, auth_time=auth_time, expires_at=row.session_expires_at)
+    def of(cls, row: AnyRow, acr: AssuranceLevel) -> Self:
+        auth_time = sessions.read_proofs(row).latest or row.opened_at
+        face = SessionSummary(id=row.session_id, acr=acr, amr=row.amr, auth_time=auth_time, expires_at=row.session_expires_at)
         return cls(user=UserOut.of(row), session=face)
 
 
@@ -29,7 +29,7 @@ class SessionOut(WireModel):
 
     id: UUID
     current: bool
-    acr: Level
+    acr: AssuranceLevel
     amr: list[str]
     auth_time: Instant
     last_seen_at: Instant | None
@@ -41,14 +41,14 @@ class SessionOut(WireModel):
     device: dict[str, str | None] | None
 
     @classmethod
-    def of(cls, row: AnyRow, acr: Level, current: UUID | None = None) -> Self:
+    def of(cls, row: AnyRow, acr: AssuranceLevel, current: UUID | None = None) -> Self:
         told: dict[str, Any] = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        return cls(**told, acr=acr, current=row.id == current, auth_time=sessions.proofs_of(row).latest or row.created_at)
+        return cls(**told, acr=acr, current=row.id == current, auth_time=sessions.read_proofs(row).latest or row.created_at)
 
 
 class PasswordIn(WireModel):
-    current: Unshown
-    new: Unshown
+    current: HiddenPassword
+    new: HiddenPassword
 
 
 class IntrospectIn(WireModel):
@@ -70,5 +70,5 @@ class Introspection(WireModel):
     iat: int | None = None
     exp: int | None = None
     auth_time: int | None = None
-    acr: Level | None = None
+    acr: AssuranceLevel | None = None
     amr: list[str] | None = None

@@ -27,7 +27,7 @@ async def notify(tx: Transaction, world: World, user_id: UUID, template: Templat
     await post(tx, world, to, template, {**facts, "when": world.clock.now()})
 
 
-async def new_login(tx: Transaction, world: World, origin: Origin, user_id: UUID, opened: UUID, device: bytes | None) -> None:
+async def notify_new_login(tx: Transaction, world: World, origin: Origin, user_id: UUID, opened: UUID, device: bytes | None) -> None:
     """Tell of a login from where the account was never used: no earlier session has this device or this agent. The first login
     of all is no news."""
     earlier = (SessionRow.user_id == user_id, SessionRow.id != opened)

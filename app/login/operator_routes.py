@@ -29,8 +29,8 @@ Wanted = Annotated[PageWindow, Depends(page_window)]
 
 @router.get("/v1/users/{user_id}/sessions", responses=refuses(ScopeMissing, UserNotFound))
 async def sessions_of_user(world: TheWorld, _by: Reads, user_id: UUID, wanted: Wanted) -> Page[SessionOut]:
-    rows, cursor = await sessions.of_user(world, user_id, wanted)
-    return Page(data=[SessionOut.of(row, sessions.level(world, row)) for row in rows], next_cursor=cursor)
+    rows, cursor = await sessions.list_for_operator(world, user_id, wanted)
+    return Page(data=[SessionOut.of(row, sessions.compute_level(world, row)) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/users/{user_id}/factors", responses=refuses(ScopeMissing, UserNotFound))
@@ -48,7 +48,7 @@ async def reset_factors(world: TheWorld, operator: Writes, user_id: UUID) -> Non
 @router.post("/v1/users/{user_id}/login-code", status_code=202, responses=refuses(ScopeMissing, UserNotFound, LoginCodeImpossible))
 async def mail_login_code(world: TheWorld, operator: Writes, user_id: UUID) -> LoginCodeMailed:
     """Mail a code to somebody who forgot the password; with it they log in at `/v1/login/code` and choose a new one."""
-    return LoginCodeMailed(expires_at=await login_code.mail(world, operator.actor, user_id))
+    return LoginCodeMailed(expires_at=await login_code.mail_code(world, operator.actor, user_id))
 
 
 @router.post("/v1/users/{user_id}/unlock", status_code=204, responses=refuses(ScopeMissing, UserNotFound))

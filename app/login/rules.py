@@ -10,14 +10,14 @@ from typing import Literal, TypeAlias
 import pyotp
 
 PERIOD = 30
-Level: TypeAlias = Literal["aal1", "aal2"]
-Wanted: TypeAlias = Literal["aal1", "aal2", "aal2p"]
+AssuranceLevel: TypeAlias = Literal["aal1", "aal2"]
+ApprovalLevel: TypeAlias = Literal["aal1", "aal2", "aal2p"]
 PASSKEY_LEVEL: Literal["aal2p"] = "aal2p"
 """What a step-up can be asked for beside the levels: `aal2` by a passkey that verifies its user, which no page can phish."""
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
 
 
-def matching_step(secret: str, code: str, now: datetime, skew: int) -> int | None:
+def find_time_step(secret: str, code: str, now: datetime, skew: int) -> int | None:
     """The RFC 6238 time step that the code belongs to, within `skew` steps of `now`; None when it fits none.
 
     The step, not the text, is what must never be accepted twice (authentication R16). Every candidate is compared, in constant time.
@@ -61,18 +61,18 @@ class Proofs:
         return [*methods, *({self.second_factor or "otp"} - {*methods}), "mfa"]
 
 
-def acr(proofs: Proofs, now: datetime, lasting: timedelta) -> Level:
+def compute_acr(proofs: Proofs, now: datetime, lasting: timedelta) -> AssuranceLevel:
     """`aal2` while the second factor is fresh, else `aal1`: assurance decays, the session lives on (authentication R56)."""
     at = proofs.second_factor_at
     return "aal2" if at is not None and now < at + lasting else "aal1"
 
 
-def fresh(at: datetime | None, now: datetime, age: timedelta) -> bool:
+def is_fresh(at: datetime | None, now: datetime, age: timedelta) -> bool:
     """Whether something was proven at most `age` ago. What lies further ahead is from before the clock was set back: of no known age."""
     return at is not None and abs(now - at) <= age
 
 
-class Need(StrEnum):
+class RequiredStep(StrEnum):
     """What a login still wants. `ENROLMENT` is a second factor that has to be set up first; `PASSKEY` one that verifies its user."""
 
     SECOND_FACTOR = "second_factor"
@@ -82,7 +82,7 @@ class Need(StrEnum):
 
 
 @dataclass(frozen=True)
-class Account:
+class AccountState:
     """What decides which steps a login takes: what the user has, and what this login must have.
 
     A user can have a second factor without one that works: a passkey that is suspect leaves the recovery codes.
@@ -97,19 +97,23 @@ class Account:
     must_change_password: bool
 
 
-def ways(account: Account, wanted: Need) -> tuple[str, ...]:
+def list_actions(account: AccountState, wanted: RequiredStep) -> tuple[str, ...]:
     """How what is wanted can be met, the best way first: any one will do."""
-    if wanted is Need.SECOND_FACTOR:
+    if wanted is RequiredStep.SECOND_FACTOR:
         had = [("verify_totp", account.has_totp), ("verify_passkey", account.has_passkey)]
         if account.wants_passkey:
             had.reverse()
         return (*(way for way, has in had if has), "use_recovery_code")
-    if wanted is Need.ENROLMENT and account.takes_passkeys:
+    if wanted is RequiredStep.ENROLMENT and account.takes_passkeys:
         return ("enroll_passkey",) if account.wants_passkey else ("enroll_totp", "enroll_passkey")
-    return {Need.PASSKEY: ("verify_passkey",), Need.ENROLMENT: ("enroll_totp",), Need.NEW_PASSWORD: ("change_password",)}[wanted]
+    return {
+        RequiredStep.PASSKEY: ("verify_passkey",),
+        RequiredStep.ENROLMENT: ("enroll_totp",),
+        RequiredStep.NEW_PASSWORD: ("change_password",),
+    }[wanted]
 
 
-def need(account: Account, proofs: Proofs, *, step_up: bool, level: str | None = None) -> Need | None:
+def find_next_step(account: AccountState, proofs: Proofs, *, step_up: bool, level: str | None = None) -> RequiredStep | None:
     """What comes next; None when the login is complete. A password is changed only by who has shown all that there is.
 
     A login without a password began with a mailed code, which proves the mailbox alone: it always wants a new password, and
@@ -117,51 +121,51 @@ def need(account: Account, proofs: Proofs, *, step_up: bool, level: str | None =
     """
     recovers = proofs.password_at is None and not step_up
     if recovers and (proofs.second_factor_at is not None or not account.has_second_factor):
-        return Need.NEW_PASSWORD
+        return RequiredStep.NEW_PASSWORD
     if proofs.second_factor_at is None:
         if account.has_second_factor or step_up:
-            return Need.PASSKEY if level == PASSKEY_LEVEL else Need.SECOND_FACTOR
+            return RequiredStep.PASSKEY if level == PASSKEY_LEVEL else RequiredStep.SECOND_FACTOR
         if account.wants_second_factor:
-            return Need.ENROLMENT
-    return Need.NEW_PASSWORD if account.must_change_password and not step_up else None
+            return RequiredStep.ENROLMENT
+    return RequiredStep.NEW_PASSWORD if account.must_change_password and not step_up else None
 
 
 RECOVERY_WINDOW = timedelta(minutes=10)
 
 
-def proof_wanted(proofs: Proofs, *, has_second_factor: bool, now: datetime, age: timedelta) -> Level | None:
+def find_level_to_prove(proofs: Proofs, *, has_second_factor: bool, now: datetime, age: timedelta) -> AssuranceLevel | None:
     """The level that managing factors wants anew; None when all that the account has was shown within `age` (authentication R21, R22).
 
     A recovery code opens the door for ten minutes: a lost authenticator is what it is for (authentication R28).
     """
     if not has_second_factor:
-        return None if fresh(proofs.password_at, now, age) else "aal1"
+        return None if is_fresh(proofs.password_at, now, age) else "aal1"
     lasting = max(age, RECOVERY_WINDOW) if proofs.second_factor == "rc" else age
-    return None if fresh(proofs.second_factor_at, now, lasting) else "aal2"
+    return None if is_fresh(proofs.second_factor_at, now, lasting) else "aal2"
 
 
-def secured(proofs: Proofs, *, has_second_factor: bool, now: datetime, lasting: timedelta) -> bool:
+def is_fully_authenticated(proofs: Proofs, *, has_second_factor: bool, now: datetime, lasting: timedelta) -> bool:
     """Whether the session may do what is sensitive: at the account's highest level, and not by a recovery code (authentication R28)."""
-    return not has_second_factor or (proofs.second_factor != "rc" and acr(proofs, now, lasting) == "aal2")
+    return not has_second_factor or (proofs.second_factor != "rc" and compute_acr(proofs, now, lasting) == "aal2")
 
 
-def approval_wanted(account: Account) -> Wanted:
+def find_approval_level(account: AccountState) -> ApprovalLevel:
     """How sure a session must be to let a device in. Where there is a second factor, no device is let in without it (authentication R66)."""
     if account.wants_passkey:
         return PASSKEY_LEVEL
     return "aal2" if account.has_second_factor or account.wants_second_factor else "aal1"
 
 
-def approval_due(account: Account, proofs: Proofs) -> Need | None:
+def find_approval_step(account: AccountState, proofs: Proofs) -> RequiredStep | None:
     """What a session that approves has still to show, or to set up; `proofs` are those that count by now."""
     if account.wants_passkey and proofs.passkey_at is None:
-        return Need.PASSKEY if account.has_passkey else Need.ENROLMENT
-    if approval_wanted(account) == "aal1" or proofs.second_factor_at is not None:
+        return RequiredStep.PASSKEY if account.has_passkey else RequiredStep.ENROLMENT
+    if find_approval_level(account) == "aal1" or proofs.second_factor_at is not None:
         return None
-    return Need.SECOND_FACTOR if account.has_second_factor else Need.ENROLMENT
+    return RequiredStep.SECOND_FACTOR if account.has_second_factor else RequiredStep.ENROLMENT
 
 
-def lasting(proofs: Proofs, now: datetime, age: timedelta) -> Proofs:
+def drop_expired(proofs: Proofs, now: datetime, age: timedelta) -> Proofs:
     """What a session has shown and what counts by now: a second factor that has decayed approves nothing (authentication R56)."""
 
     def counting(at: datetime | None) -> datetime | None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from app.agreements import data_lifecycle as agreements
-from app.agreements.data_lifecycle import Forgotten
+from app.agreements.data_lifecycle import ErasureResult
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, forget_addresses, record
@@ -27,7 +27,7 @@ LAST_LETTER = timedelta(hours=24)
 """How long the notice of the erasure may wait in the outbox, sealed, with the address that it goes to."""
 
 
-async def erase(world: World, actor: Actor, user_id: UUID) -> Forgotten:
+async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
     """Erase an end user; what was kept under a legal hold goes with a later call, once the hold is lifted. Raises UserNotFound.
 
     Locks are taken in one order: licenses, the ledger, the user. Whoever activates or accepts holds the first or the second and
@@ -52,9 +52,9 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> Forgotten:
     return told
 
 
-async def erase_me(world: World, subject: Subject) -> Forgotten:
+async def erase_me(world: World, subject: Subject) -> ErasureResult:
     """The same by the end user, who has just shown that the account is theirs. Raises StepUpRequired."""
-    login.must_prove(world, subject)
+    login.require_proof(world, subject)
     return await erase(world, subject.actor, subject.id)
 
 

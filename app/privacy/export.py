@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 SECTIONS: tuple[ExportSection, ...] = (*login.SECTIONS, *licenses.SECTIONS, *agreements.SECTIONS, *mail.SECTIONS, *events.SECTIONS)
 
 
-async def exported(world: World, actor: Actor, user_id: UUID) -> AsyncIterator[str]:
+async def export_user(world: World, actor: Actor, user_id: UUID) -> AsyncIterator[str]:
     """The document, in pieces; that it was asked for, and by whom, is an event of the user's own history (agreements P4). Raises UserNotFound."""
     async with world.db.write() as tx:
         profile = (await tx.execute(PROFILE, {"whose": user_id})).one_or_none()

@@ -3,11 +3,11 @@
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from app.agreements.data_lifecycle import Forgotten
+from app.agreements.data_lifecycle import ErasureResult
 from app.web.fields import Instant, WireModel
 
 
-class Erased(WireModel):
+class ErasureOut(WireModel):
     """`legal_hold`: where the end user agreed from had to be kept, of `contexts_kept` events; erase again when it is lifted."""
 
     id: UUID
@@ -16,11 +16,11 @@ class Erased(WireModel):
     contexts_kept: int
 
     @classmethod
-    def of(cls, user_id: UUID, it: Forgotten) -> Self:
+    def of(cls, user_id: UUID, it: ErasureResult) -> Self:
         return cls(id=user_id, legal_hold=it.legal_hold, contexts_kept=it.contexts_kept)
 
 
-class ProfileTold(WireModel):
+class ExportedProfile(WireModel):
     id: UUID
     email: str
     email_verified_at: Instant | None
@@ -37,7 +37,7 @@ class ProfileTold(WireModel):
     last_login_at: Instant | None
 
 
-class FactorTold(WireModel):
+class ExportedFactor(WireModel):
     id: UUID
     kind: str
     state: str
@@ -48,7 +48,7 @@ class FactorTold(WireModel):
     expires_at: Instant | None
 
 
-class SessionTold(WireModel):
+class ExportedSession(WireModel):
     id: UUID
     amr: list[str]
     ip: str | None
@@ -62,7 +62,7 @@ class SessionTold(WireModel):
     revoked_reason: str | None
 
 
-class DeviceCodeTold(WireModel):
+class ExportedDeviceCode(WireModel):
     """A request by a short code that the end user approved; `ip`, `user_agent` and `device` are of the application that asked."""
 
     id: UUID
@@ -77,7 +77,7 @@ class DeviceCodeTold(WireModel):
     decided_at: Instant
 
 
-class LicenseTold(WireModel):
+class ExportedLicense(WireModel):
     license_id: UUID
     added_at: Instant
     product: str
@@ -88,7 +88,7 @@ class LicenseTold(WireModel):
     revoked_at: Instant | None
 
 
-class ActivationTold(WireModel):
+class ExportedActivation(WireModel):
     id: UUID
     license_id: UUID
     fingerprint: str
@@ -102,7 +102,7 @@ class ActivationTold(WireModel):
     release_reason: str | None
 
 
-class AgreementTold(WireModel):
+class ExportedAgreement(WireModel):
     document_id: UUID
     accepted_ordinal: int
     declined_ordinal: int
@@ -111,7 +111,7 @@ class AgreementTold(WireModel):
     updated_at: Instant
 
 
-class PresentationTold(WireModel):
+class ExportedPresentation(WireModel):
     id: UUID
     text_id: UUID
     format: str
@@ -126,7 +126,7 @@ class PresentationTold(WireModel):
     decided_at: Instant | None
 
 
-class ReceiptTold(WireModel):
+class ExportedReceipt(WireModel):
     """`jws` is the record; `ip`, `user_agent` and `session_id` are beside it, and may have been erased."""
 
     id: UUID
@@ -143,7 +143,7 @@ class ReceiptTold(WireModel):
     session_id: UUID | None
 
 
-class LetterTold(WireModel):
+class ExportedLetter(WireModel):
     id: UUID
     template: str
     locale: str
@@ -152,7 +152,7 @@ class LetterTold(WireModel):
     failed_at: Instant | None
 
 
-class EventTold(WireModel):
+class ExportedEvent(WireModel):
     id: UUID
     at: Instant
     type: str
@@ -167,14 +167,14 @@ class Export(WireModel):
 
     schema_version: Literal[1]
     exported_at: Instant
-    profile: ProfileTold
-    factors: list[FactorTold]
-    sessions: list[SessionTold]
-    device_codes: list[DeviceCodeTold]
-    licenses: list[LicenseTold]
-    activations: list[ActivationTold]
-    agreements: list[AgreementTold]
-    presentations: list[PresentationTold]
-    receipts: list[ReceiptTold]
-    letters: list[LetterTold]
-    events: list[EventTold]
+    profile: ExportedProfile
+    factors: list[ExportedFactor]
+    sessions: list[ExportedSession]
+    device_codes: list[ExportedDeviceCode]
+    licenses: list[ExportedLicense]
+    activations: list[ExportedActivation]
+    agreements: list[ExportedAgreement]
+    presentations: list[ExportedPresentation]
+    receipts: list[ExportedReceipt]
+    letters: list[ExportedLetter]
+    events: list[ExportedEvent]

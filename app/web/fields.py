@@ -10,7 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from app.base.durations import Duration, instant_text
-from app.events.kinds import known
+from app.events.kinds import is_known
 from app.observability.logs import masked
 
 INT_MAX = 2**31 - 1
@@ -213,7 +213,7 @@ class WarningOut(WireModel):
 
 
 def _known(pattern: str) -> str:
-    if not known(pattern):
+    if not is_known(pattern):
         raise ValueError("is no kind of event, no `noun.*` and not `*`; see GET /v1/event-types")
     return pattern
 

@@ -11,7 +11,7 @@ from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
-from app.events.kinds import TEST, wanted_by
+from app.events.kinds import TEST, match_kinds
 from app.events.models import Event
 from app.events.service import Actor, record
 from app.web.paging import PageWindow, read_page
@@ -91,7 +91,7 @@ async def replay(world: World, actor: Actor, endpoint_id: UUID, wanted: Past) ->
     now = world.clock.now()
     async with world.db.write() as tx:
         endpoint = await _must_be_enabled(tx, endpoint_id)
-        kinds = set(wanted_by(endpoint.types)) & set(wanted_by(wanted.types or endpoint.types)) - {TEST}
+        kinds = set(match_kinds(endpoint.types)) & set(match_kinds(wanted.types or endpoint.types)) - {TEST}
         fitting = (_from(wanted), Event.at < (wanted.until or now), Event.type.in_(sorted(kinds)))
         oldest = select(Event.id, Event.at).where(*fitting).order_by(Event.at, Event.id).limit(rules.REPLAYED + 1)
         rows = (await tx.execute(oldest)).all()

@@ -6,7 +6,7 @@ from standardwebhooks import Webhook
 
 from app import __version__
 from app.db.types import AnyRow
-from app.events.payload import told
+from app.events.payload import build_payload
 from app.security.sealing import Place
 from app.world import World
 
@@ -19,8 +19,8 @@ def place(column: str, endpoint: AnyRow) -> Place:
 
 
 def body(event: AnyRow) -> str:
-    """Made anew for each try, from the row as it is then: what was erased meanwhile is not told."""
-    return json.dumps(told(event), ensure_ascii=False, separators=(",", ":"))
+    """Made anew for each try, from the row as it is then: what was erased meanwhile is not included."""
+    return json.dumps(build_payload(event), ensure_ascii=False, separators=(",", ":"))
 
 
 def headers(world: World, endpoint: AnyRow, event: AnyRow, text: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ import httpx
 from sqlalchemy import insert, select
 
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import Act, Hand, Recorded
+from app.agreements.ledger.chain import NewEvent, RecordedEvent, SessionContext
 from app.agreements.models import AgreementEvent, AgreementEventContext, AgreementVersion, EventType
 from app.agreements.obligations import Obligation
 from app.agreements.rules import digest
@@ -36,7 +36,7 @@ from tests.given import Given
 
 TYP = "acceptance-receipt+jwt"
 USERS, WRITERS, WANTED = 2000, 20, 0.70
-Accept = Callable[[Act], Awaitable[None]]
+Accept = Callable[[NewEvent], Awaitable[None]]
 
 
 class Accepts:
@@ -48,7 +48,7 @@ class Accepts:
         self.template: dict[str, Any] = {}
         self.numbers = count(1)
 
-    def acts(self) -> Iterator[Act]:
+    def acts(self) -> Iterator[NewEvent]:
         for number in count():
             user, now = self.users[number % len(self.users)], self.world.clock.now()
             by = Subject(
@@ -64,17 +64,19 @@ class Accepts:
                 via_device_grant=False,
                 epoch=0,
             )
-            yield Act(user, EventType.ACCEPTED, now, self.about, Actor("user", user), Hand(by, self.origin), claims={"dwell_ms": 1})
+            yield NewEvent(
+                user, EventType.ACCEPTED, now, self.about, Actor("user", user), SessionContext(by, self.origin), claims={"dwell_ms": 1}
+            )
 
-    async def chained(self, act: Act) -> None:
+    async def chained(self, act: NewEvent) -> None:
         async with self.world.db.write() as tx:
-            head = await chain.hold(tx, act.user_id)
+            head = await chain.lock_ledger(tx, act.user_id)
             event = await chain.append(tx, self.world, self.keys, head, act)
             await self._after(tx, act, event)
 
-    async def unchained(self, act: Act) -> None:
+    async def unchained(self, act: NewEvent) -> None:
         """No lock, no place in a chain: `seq` is whatever is free, `prev` is left out."""
-        event_id, salt = self.world.entropy.identifier(), self.world.entropy.octets(chain.SALT_OCTETS)
+        event_id, salt = self.world.entropy.identifier(), self.world.entropy.octets(chain.SALT_BYTES)
         receipt = self.keys.sign(TYP, {**self.template, "jti": str(event_id), "sub": str(act.user_id)})
         async with self.world.db.write() as tx:
             place = {"id": event_id, "user_id": act.user_id, "seq": -next(self.numbers), "at": act.at, "actor_id": act.user_id}
@@ -83,10 +85,10 @@ class Accepts:
             await tx.execute(insert(table(AgreementEvent)).values({**place, **about, **signed, "type": act.type}))
             context = {"event_id": event_id, "ip": self.origin.ip, "user_agent": self.origin.user_agent, "salt": salt}
             await tx.execute(insert(table(AgreementEventContext)).values({**context, "session_id": act.user_id}))
-            await self._after(tx, act, Recorded(event_id, act.type, act.at, self.about.ordinal, receipt))
+            await self._after(tx, act, RecordedEvent(event_id, act.type, act.at, self.about.ordinal, receipt))
 
-    async def _after(self, session: Any, act: Act, event: Recorded) -> None:
-        await chain.project(session, Obligation(self.about.document_id, 0, 0, ()), act, event)
+    async def _after(self, session: Any, act: NewEvent, event: RecordedEvent) -> None:
+        await chain.update_state(session, Obligation(self.about.document_id, 0, 0, ()), act, event)
         about = ("agreement", self.about.document_id)
         await record(session, self.world, "agreement.accepted", act.actor, about, act.user_id, ordinal=1, receipt=str(event.id))
 
@@ -121,7 +123,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
     rows = [{**same, "id": it, "email": f"{it}@example.com", "email_folded": f"{it}@example.com"} for it in users]
     async with world.db.write() as tx:
         await tx.execute(insert(table(User)), rows)
-        about = (await tx.execute(chain.WHOLE.where(AgreementVersion.document_id == UUID(found["id"])))).one()
+        about = (await tx.execute(chain.TEXT_QUERY.where(AgreementVersion.document_id == UUID(found["id"])))).one()
     accepts = Accepts(world, await signer(world), about, users)
     for _, act in zip(users, accepts.acts(), strict=False):
         await accepts.chained(act)
@@ -131,7 +133,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
     return accepts
 
 
-async def _rate(accept: Accept, acts: Iterator[Act], seconds: float) -> float:
+async def _rate(accept: Accept, acts: Iterator[NewEvent], seconds: float) -> float:
     start, done = perf_counter(), 0
 
     async def writer() -> None:

@@ -40,9 +40,9 @@ async def test_the_rows_are_those_of_the_ordinary_way(given: Given) -> None:
 
 async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None:
     person = await given.strong()
-    holder = await tokens.token_holder(given.world, str(person.token))
+    holder = await tokens.read_end_user(given.world, str(person.token))
     [row] = await ordinary(given.world.db, sessions._session, dict(sessions._named(holder)))
-    assert await sessions.look_up(given.world, holder) == row
+    assert await sessions.load_session(given.world, holder) == row
 
 
 async def test_one_is_one_or_none(given: Given) -> None:

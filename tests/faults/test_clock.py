@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from app.login.sessions.refresh import GRACE
+from app.login.sessions.refresh import GRACE_PERIOD
 from app.signing_keys import rotation
 from tests.agreements import making
 from tests.assertions import problem
@@ -82,7 +82,7 @@ async def test_a_spent_refresh_token_has_no_second_grace(given: Given) -> None:
     back(given)
     problem(await refreshed(given, person.refresh), 401, "token_invalid")
     problem(await refreshed(given, fresh["refresh_token"]), 401, "token_invalid")  # the chain is over: somebody held a copy
-    assert GRACE < BACK
+    assert GRACE_PERIOD < BACK
 
 
 async def test_a_key_that_was_revoked_elsewhere_is_not_trusted_for_an_hour_more(given: Given) -> None:

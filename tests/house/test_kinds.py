@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from app.agreements.models import EventType
-from app.events.kinds import KINDS, fits, known, wanted_by
+from app.events.kinds import KINDS, is_known, match_kinds, matches_kind
 from tests.house.source import Source, program
 
 SHAPE = re.compile(r"[a-z_]+\.[a-z_]+")
@@ -74,11 +74,11 @@ def test_a_kind_is_a_noun_and_what_befell_it() -> None:
 
 
 def test_a_pattern_names_a_kind_a_noun_or_all() -> None:
-    assert [pattern for pattern in ("license.issued", "license.*", "*", "license", "license.", ".*", "l*", "") if known(pattern)] == [
+    assert [pattern for pattern in ("license.issued", "license.*", "*", "license", "license.", ".*", "l*", "") if is_known(pattern)] == [
         "license.issued",
         "license.*",
         "*",
     ]
-    assert wanted_by(["sessions.*", "login.failed"]) == ["login.failed", "sessions.revoked"]
-    assert set(wanted_by(["*"])) == set(KINDS)
-    assert not fits("license.*", "license_x.issued")
+    assert match_kinds(["sessions.*", "login.failed"]) == ["login.failed", "sessions.revoked"]
+    assert set(match_kinds(["*"])) == set(KINDS)
+    assert not matches_kind("license.*", "license_x.issued")

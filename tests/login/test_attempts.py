@@ -92,7 +92,7 @@ async def test_r40_at_a_hundred_the_password_is_off_until_it_is_recovered(given:
     given.clock.forward(days=60)
     assert waits(await log_in(given, person.email, person.password)) == 3600
     await log_in(given, "nobody@example.com", WRONG)
-    await data_lifecycle.throttles(given.world)  # but not this one
+    await data_lifecycle.prune_throttles(given.world)  # but not this one
     assert waits(await log_in(given, person.email, person.password)) == 3600
     assert (await given.client.post(f"/v1/users/{person.id}/unlock", headers=given.root)).status_code == 204
     assert (await log_in(given, person.email, person.password)).status_code == 200
@@ -254,7 +254,7 @@ async def test_r48_counters_have_a_table_of_their_own_that_names_nobody_and_forg
     assert len(keys) == 3
     assert attempts.password_key(given.world, "NOBODY@example.com") in keys
     given.clock.forward(days=31)
-    assert await data_lifecycle.throttles(given.world) == 3
+    assert await data_lifecycle.prune_throttles(given.world) == 3
     async with given.world.db.query() as tx:
         assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(Throttle.key)))
 

@@ -24,7 +24,7 @@ SECRET = base64.b32encode(b"12345678901234567890").decode()
 )
 def test_the_vectors_of_rfc_6238(seconds: int, code: str) -> None:
     now = datetime.fromtimestamp(seconds, UTC)
-    assert rules.matching_step(SECRET, code, now, 0) == seconds // 30
+    assert rules.find_time_step(SECRET, code, now, 0) == seconds // 30
 
 
 @pytest.mark.parametrize(
@@ -32,20 +32,20 @@ def test_the_vectors_of_rfc_6238(seconds: int, code: str) -> None:
 )
 def test_r14_one_step_of_skew_and_no_more(offset: int, skew: int, fits: bool) -> None:
     now = datetime.fromtimestamp(1111111111 + offset, UTC)
-    assert (rules.matching_step(SECRET, "050471", now, skew) is not None) is fits
+    assert (rules.find_time_step(SECRET, "050471", now, skew) is not None) is fits
 
 
 @pytest.mark.parametrize("code", ["", "05047", "0504711", "０５０４７１", "٠٥٠٤٧١", "05047a", "050471\n", "-50471", "\ud800", "05 04 7"])
 def test_r17_only_six_ascii_digits_are_a_code(code: str) -> None:
-    assert rules.matching_step(SECRET, code, datetime.fromtimestamp(1111111111, UTC), 1) is None
+    assert rules.find_time_step(SECRET, code, datetime.fromtimestamp(1111111111, UTC), 1) is None
 
 
 def test_r17_spaces_as_apps_show_them_are_forgiven() -> None:
-    assert rules.matching_step(SECRET, "050 471", datetime.fromtimestamp(1111111111, UTC), 0) is not None
+    assert rules.find_time_step(SECRET, "050 471", datetime.fromtimestamp(1111111111, UTC), 0) is not None
 
 
 def test_r56_assurance_decays_and_the_session_lives_on() -> None:
     now, day = datetime(2026, 1, 1, tzinfo=UTC), timedelta(hours=24)
-    assert rules.acr(Proofs(now, None), now, day) == "aal1"
-    assert rules.acr(Proofs(now, now), now + day - timedelta(milliseconds=1), day) == "aal2"
-    assert rules.acr(Proofs(now, now), now + day, day) == "aal1"
+    assert rules.compute_acr(Proofs(now, None), now, day) == "aal1"
+    assert rules.compute_acr(Proofs(now, now), now + day - timedelta(milliseconds=1), day) == "aal2"
+    assert rules.compute_acr(Proofs(now, now), now + day, day) == "aal1"

@@ -42,13 +42,13 @@ async def test_an_expansion_leaves_the_replicas_of_before_ready_and_a_contractio
     await trees.up(config, "x1")
     answer = await readiness(shared_app, empty)
     assert (answer.status_code, answer.json()["migration"]) == (200, {"database": "x1", "program": ours})
-    assert "x1" in await asyncio.to_thread(maintenance.migrated, settings(empty))
+    assert "x1" in await asyncio.to_thread(maintenance.migrate_database, settings(empty))
     await trees.up(config, "x2")
     answer = await readiness(shared_app, empty)
     assert (answer.status_code, answer.json()["migration"]) == (503, {"database": "x2", "program": ours})
     assert "x2" in answer.json()["faults"][0]
     with pytest.raises(SystemExit):
-        await asyncio.to_thread(maintenance.migrated, settings(empty))
+        await asyncio.to_thread(maintenance.migrate_database, settings(empty))
     assert "later program" in capsys.readouterr().err
     assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [("x2",)]
 
@@ -65,9 +65,9 @@ async def test_a_migration_that_waits_too_long_gives_up_and_changes_nothing(
     held = asyncio.create_task(databases.execute(url, f"BEGIN; LOCK TABLE {names} IN ACCESS SHARE MODE; SELECT pg_sleep(30)"))
     await eventually(lambda: trees.rows(url, "SELECT 1 FROM pg_locks WHERE relation = 'users'::regclass"))
     with pytest.raises(SystemExit):
-        await asyncio.to_thread(maintenance.migrated, settings(url))
+        await asyncio.to_thread(maintenance.migrate_database, settings(url))
     assert "nothing was changed" in capsys.readouterr().err
     assert await trees.described(url) == before
     held.cancel()
     await asyncio.gather(held, return_exceptions=True)
-    assert await asyncio.to_thread(maintenance.migrated, settings(url)) == f"migrated to {revision.program_revision()}"
+    assert await asyncio.to_thread(maintenance.migrate_database, settings(url)) == f"migrated to {revision.program_revision()}"

@@ -145,7 +145,7 @@ async def test_long_histories_are_told_page_by_page(given: Given) -> None:
         await tx.execute(insert(table(Event)), rows)
     pieces, seen, most = [], 0, 0
     tracemalloc.start()
-    async for piece in await export.exported(world, Actor.system(), UUID(person.id)):
+    async for piece in await export.export_user(world, Actor.system(), UUID(person.id)):
         seen += len(piece)
         most = max(most, tracemalloc.get_traced_memory()[0])
         pieces += [json.loads(piece.lstrip(", "))["data"]["n"]] if "some.thing" in piece else []

@@ -82,9 +82,9 @@ async def test_whatever_is_past_its_time_goes_and_nothing_else(given: Given, app
     before = {model: await count(given.world, model) for model in GOES}
     assert all(before.values()), before
     acts, told = await count(given.world, AgreementEvent), await types(given.world)
-    assert await housekeeping.tidy(given.world) == {}
+    assert await housekeeping.delete_expired(given.world) == {}
     given.clock.forward(days=800)
-    taken = await housekeeping.tidy(given.world)
+    taken = await housekeeping.delete_expired(given.world)
     assert set(taken) == set(housekeeping.STEPS) - {"contexts"}
     assert (taken["session_seats"], taken["enrolments"], taken["presentations"]) == (1, 1, 1)
     assert {model: await count(given.world, model) for model in GOES} == {**dict.fromkeys(GOES, 0), AgreementPresentation: 1}
@@ -94,7 +94,7 @@ async def test_whatever_is_past_its_time_goes_and_nothing_else(given: Given, app
     assert await types(given.world) == told - set(events.OF_LOGINS) - set(events.OF_USE)
     assert (await given.post("/v1/ledger/verify"))["valid"] is True
     assert (await given.logged_in(person)).token
-    assert await housekeeping.tidy(given.world) == {}
+    assert await housekeeping.delete_expired(given.world) == {}
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ async def test_not_a_minute_before_its_setting_says(given: Given, what: str, set
     await given.logged_in()
     await seats(given)
     given.clock.moment += kept + getattr(given.world.settings, setting) - timedelta(minutes=1)
-    assert what not in await housekeeping.tidy(given.world)
+    assert what not in await housekeeping.delete_expired(given.world)
     given.clock.forward(minutes=1)
-    assert (await housekeeping.tidy(given.world))[what]
+    assert (await housekeeping.delete_expired(given.world))[what]
 
 
 def test_p7_login_entries_stay_for_12_months(settings: Settings) -> None:
@@ -126,8 +126,8 @@ async def test_batches_are_bounded_and_two_at_once_take_each_row_once(given: Giv
     for _ in range(10):
         await given.begin(person)
     given.clock.forward(hours=1)
-    assert await login.logins(given.world) == 4
-    told = await asyncio.gather(*(housekeeping.tidy(given.world) for _ in range(3)))
+    assert await login.prune_logins(given.world) == 4
+    told = await asyncio.gather(*(housekeeping.delete_expired(given.world) for _ in range(3)))
     assert sum(each.get("logins", 0) for each in told) == 6
 
 
@@ -135,8 +135,8 @@ async def test_what_something_refers_to_stays(given: Given) -> None:
     """A session whose refresh token is still there; in its turn it goes."""
     await given.logged_in()
     given.clock.forward(days=500)
-    assert await login.sessions(given.world) == 0
-    assert (await login.refresh_tokens(given.world), await login.sessions(given.world)) == (1, 1)
+    assert await login.prune_sessions(given.world) == 0
+    assert (await login.prune_refresh_tokens(given.world), await login.prune_sessions(given.world)) == (1, 1)
 
 
 async def test_a_step_that_fails_is_in_no_other_steps_way(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ async def test_a_step_that_fails_is_in_no_other_steps_way(given: Given, monkeypa
     monkeypatch.setattr(housekeeping, "STEPS", {"broken": broken, **housekeeping.STEPS})
     await given.logged_in()
     given.clock.forward(days=500)
-    assert (await housekeeping.tidy(given.world))["sessions"] == 1
+    assert (await housekeeping.delete_expired(given.world))["sessions"] == 1
 
 
 async def test_the_runner_tidies_beside_the_application(given: Given) -> None:

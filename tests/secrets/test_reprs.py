@@ -52,15 +52,15 @@ async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
 async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     """Enrolment, unfinished login, open session, and the caller that each of them makes."""
     world, person = given.world, await given.logged_in()
-    found = await sessions.look_up(world, EndUser(UUID(person.id), await _session_of(given, person.auth)))
-    opened = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
-    assert isinstance(opened, tokens.Opened)
-    who = await sessions.subject(world, EndUser(UUID(person.id), opened.id))
+    found = await sessions.load_session(world, EndUser(UUID(person.id), await _session_of(given, person.auth)))
+    opened = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
+    assert isinstance(opened, tokens.IssuedTokens)
+    who = await sessions.load_subject(world, EndUser(UUID(person.id), opened.id))
     enrolment = await factors.enrol(world, who, None)
     person.secret = enrolment.secret
     added = await factors.confirm(world, ORIGIN, who, enrolment.id, given.totp(person))
     assert added.recovery_codes is not None
-    unfinished = await login.begin(world, ORIGIN, person.email, PASSWORD, None)
+    unfinished = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, LoginChallenge)
     assert unfinished.token
     caller = PendingLoginCaller(unfinished.token)

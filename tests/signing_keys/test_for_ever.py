@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.verify import Unsound, verified
+from app.cli.verify import NotVerified, verify_file
 from app.signing_keys import rotation
 from tests.agreements import making
 from tests.given import Given
@@ -40,7 +40,7 @@ async def test_r63_what_was_signed_before_verifies_after_any_number_of_rotations
         jwks.write_text((await given.client.get("/.well-known/jwks.json")).text, encoding="utf-8")
         file = tmp_path / name
         file.write_text(old[name], encoding="utf-8")
-        return verified(file, jwks, None, given.clock.now)
+        return verify_file(file, jwks, None, given.clock.now)
 
     assert {name: (await judged(name))["genuine"] for name in old} == dict.fromkeys(old, True)
     given.clock.moment += TWELVE_YEARS
@@ -51,7 +51,7 @@ async def test_r63_what_was_signed_before_verifies_after_any_number_of_rotations
     assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
     for name in ("receipt", "evidence"):
         assert (await judged(name))["genuine"] is True
-    with pytest.raises(Unsound, match="expired"):
+    with pytest.raises(NotVerified, match="expired"):
         await judged("offline")
     states = [row.state for row in await rotation.listed(given.world)]
     assert (states.count("active"), states.count("next"), states.count("retired")) == (1, 1, len(states) - 2)

@@ -72,12 +72,12 @@ async def test_r63_the_record_is_judged_by_the_keys_of_the_moment(given: Given, 
     person = await given.logged_in()
     told = await making.accepted(given, person, await making.in_force(given))
     note = await receipts.annotate(turned, Actor.system(), UUID(told["event"]), "By the other replica.")
-    assert await seals.seal(turned) == 2
+    assert await seals.seal_events(turned) == 2
     assert (await signer(turned)).active.kid not in (await signer(given.world)).known
     ledger = given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))
     assert ledger["valid"] is True
     filed = given.expect(await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root))
-    assert bundles.judge(filed).faults == ()
+    assert bundles.check_bundle(filed).faults == ()
     jws = filed["receipts"][1]["jws"]
-    assert receipts.claims_of(jws)["jti"] == str(note.id)
+    assert receipts.decode_claims(jws)["jti"] == str(note.id)
     assert given.expect(await given.client.post("/v1/receipts/verify", json={"receipt": jws}))["code"] == "ok"

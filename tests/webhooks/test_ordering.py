@@ -147,10 +147,10 @@ async def test_what_an_enabled_endpoint_waits_for_is_never_pruned(hooks: Hooks, 
     hook = await hooks.made("license.*")
     events = [await happened(hooks, "license.changed") for _ in range(2)]
     hooks.given.clock.forward(days=3)
-    assert await housekeeping.tidy(hooks.world) == {}
+    assert await housekeeping.delete_expired(hooks.world) == {}
     await hooks.changed(hook, enabled=False)
     hooks.given.clock.forward(hours=23)
-    assert await housekeeping.tidy(hooks.world) == {}
+    assert await housekeeping.delete_expired(hooks.world) == {}
     await hooks.changed(hook, enabled=True)
     await hooks.told()
     assert [each.headers["webhook-id"] for each in receiver.received] == events

@@ -149,11 +149,11 @@ async def test_events_that_are_waited_for_are_kept(hooks: Hooks, receiver: Recei
     receiver.always(status(500))
     await hooks.told()
     hooks.given.clock.forward(days=2)
-    assert await housekeeping.tidy(hooks.world) == {}
+    assert await housekeeping.delete_expired(hooks.world) == {}
     receiver.answer = None
     assert await hooks.told() == 1
     assert [each["state"] for each in await hooks.listed(hook)] == ["delivered"]
-    assert await housekeeping.tidy(hooks.world) == {"login_events": 1}
+    assert await housekeeping.delete_expired(hooks.world) == {"login_events": 1}
 
 
 async def test_a_delivery_whose_event_is_gone_is_in_nobodys_way(hooks: Hooks, receiver: Receiver) -> None:

@@ -13,7 +13,7 @@ from app.agreements.acceptance.admission import Case
 from app.agreements.acceptance.presentations import SHOWN, capacity, stands
 from app.agreements.facts import standing
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import Act, Hand, Head, Recorded
+from app.agreements.ledger.chain import ChainHead, NewEvent, RecordedEvent, SessionContext
 from app.agreements.models import AgreementEvent, AgreementPresentation, AgreementText, EventType
 from app.agreements.obligations import Compliance, Obligation, UserObligations
 from app.agreements.problems import AlreadyDecided, PresentationElsewhere, PresentationExpired, PresentationNotFound, TextMismatch
@@ -79,7 +79,7 @@ class Decision:
 class Outcome:
     """The event that stands, how it came to this answer, and where the end user stands with the product's agreements now."""
 
-    event: Recorded
+    event: RecordedEvent
     result: Result
     compliance: Compliance
 
@@ -92,7 +92,7 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
     """
     keys = await signer(world)
     async with world.db.write() as tx:
-        head = await chain.hold(tx, subject.id)
+        head = await chain.lock_ledger(tx, subject.id)
         now = world.clock.now()
         place = {"presentation": presentation_id, "whose": subject.id}
         spent = (await tx.execute(_spend, {**place, "now": now})).rowcount == 1
@@ -116,12 +116,12 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
         case = Case(decision.type, shown, duty, now, await _languages(tx, shown))
         if (problem := admission.refusal(case)) is not None:
             raise problem
-        hand, claims = Hand(subject, origin), _claims(shown, decision.claims)
-        act = Act(subject.id, decision.type, now, shown, subject.actor, hand, shown, claims, capacity(shown))
+        hand, claims = SessionContext(subject, origin), _claims(shown, decision.claims)
+        act = NewEvent(subject.id, decision.type, now, shown, subject.actor, hand, shown, claims, capacity(shown))
         return await _take(tx, world, keys, head, act, found)
 
 
-async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: Recorded | None) -> tuple[Recorded, Result]:
+async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: RecordedEvent | None) -> tuple[RecordedEvent, Result]:
     """What a spent presentation answers to the word that spent it; without an event of its own, that was an acceptance which
     stood already (agreements R19). Raises AlreadyDecided for the other word."""
     own = (await tx.execute(_decided, {"presentation": shown.id})).one_or_none()
@@ -132,7 +132,7 @@ async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: Rec
     raise AlreadyDecided
 
 
-async def _accepted_before(tx: Transaction, shown: AnyRow, duty: Obligation) -> Recorded | None:
+async def _accepted_before(tx: Transaction, shown: AnyRow, duty: Obligation) -> RecordedEvent | None:
     """The acceptance of the very version that is shown, in whatever language and on whatever device it was given; unless it was
     withdrawn since (agreements R22)."""
     if duty.accepted < shown.ordinal:
@@ -148,9 +148,9 @@ async def _languages(tx: Transaction, shown: AnyRow) -> Collection[str]:
     return (await tx.scalars(_locales, {"whose": shown.user_id, "version": shown.version_id})).all()
 
 
-def recorded(row: AnyRow) -> Recorded:
+def recorded(row: AnyRow) -> RecordedEvent:
     """An event that was stored before."""
-    return Recorded(row.id, row.type, row.at, row.ordinal, row.receipt)
+    return RecordedEvent(row.id, row.type, row.at, row.ordinal, row.receipt)
 
 
 def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,11 +159,11 @@ def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**before, **given}.items() if value is not None}
 
 
-async def _take(tx: Transaction, world: World, keys: Signer, head: Head, act: Act, found: UserObligations) -> Outcome:
+async def _take(tx: Transaction, world: World, keys: Signer, head: ChainHead, act: NewEvent, found: UserObligations) -> Outcome:
     """Store the decision for the version that was shown, outdated or not (agreements R17), and tell where that leaves its end user."""
     about = act.about
     event = await chain.append(tx, world, keys, head, act)
-    after = await chain.project(tx, found.of(about.document_id), act, event)
+    after = await chain.update_state(tx, found.of(about.document_id), act, event)
     facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(event.id)}
     await record(tx, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
     return Outcome(event, "created", found.after(after).compliance(act.at))

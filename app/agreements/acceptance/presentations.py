@@ -16,7 +16,7 @@ from app.agreements.acceptance import overview
 from app.agreements.acceptance.overview import Shown, Wish
 from app.agreements.facts import standing
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import ABOUT, Act, Hand, Head
+from app.agreements.ledger.chain import TEXT_COLUMNS, ChainHead, NewEvent, SessionContext
 from app.agreements.models import AgreementDocument, AgreementPresentation, AgreementText, AgreementVersion, EventType, VersionStatus
 from app.agreements.obligations import Obligation, Version
 from app.agreements.problems import (
@@ -68,7 +68,7 @@ _one = select(*table(AgreementPresentation).columns).where(
 SHOWN = (
     select(
         *table(AgreementPresentation).columns,
-        *(column for column in ABOUT if column.name != "text_id"),
+        *(column for column in TEXT_COLUMNS if column.name != "text_id"),
         AgreementVersion.change_class,
         AgreementDocument.required_locales,
         AgreementDocument.minors,
@@ -145,13 +145,13 @@ async def present(
     }
     keys = await signer(world) if duty.tells(shown.version, now) else None
     async with world.db.write() as tx:
-        head = await chain.hold(tx, subject.id) if keys is not None else None  # before the user, as everywhere
+        head = await chain.lock_ledger(tx, subject.id) if keys is not None else None  # before the user, as everywhere
         if not await still_there(tx, subject.id):
             raise TokenInvalid("The account was erased.")
         if keys is None or head is None:
             await tx.execute(insert(AgreementPresentation).values(values))
         else:
-            await _told(tx, world, (keys, head), Hand(subject, origin), shown.version, values)
+            await _told(tx, world, (keys, head), SessionContext(subject, origin), shown.version, values)
         facts = {"presentation": str(values["id"]), "ordinal": shown.version.ordinal, "locale": shown.choice.served}
         await record(tx, world, "agreement.presented", subject.actor, ("agreement", document_id), subject.id, **facts)
         return Presented(values["id"], values["expires_at"], shown, words, screen["format"], body, served_sha256)
@@ -170,18 +170,22 @@ def _version(duty: Obligation, version_id: UUID | None, now: datetime) -> Versio
     raise AgreementVersionNotFound
 
 
-async def _told(tx: Transaction, world: World, pen: tuple[Signer, Head], hand: Hand, version: Version, values: Values) -> None:
+async def _told(
+    tx: Transaction, world: World, pen: tuple[Signer, ChainHead], hand: SessionContext, version: Version, values: Values
+) -> None:
     """Note the showing of news; in the ledger too, unless that was done meanwhile (agreements R11)."""
     keys, head = pen
     await tx.execute(insert(AgreementPresentation).values(values))
-    shown = (await tx.execute(SHOWN, {"presentation": values["id"], "whose": hand.by.id})).one()
+    shown = (await tx.execute(SHOWN, {"presentation": values["id"], "whose": hand.subject.id})).one()
     await stands(tx, shown, values["presented_at"])
-    before = (await standing(tx, world, hand.by.id, shown.product_id)).of(shown.document_id)
+    before = (await standing(tx, world, hand.subject.id, shown.product_id)).of(shown.document_id)
     if not before.tells(version, values["presented_at"]):
         return
-    act = Act(hand.by.id, EventType.NOTICE_SHOWN, values["presented_at"], shown, hand.by.actor, hand, shown, facts=capacity(shown))
+    act = NewEvent(
+        hand.subject.id, EventType.NOTICE_SHOWN, values["presented_at"], shown, hand.subject.actor, hand, shown, facts=capacity(shown)
+    )
     event = await chain.append(tx, world, keys, head, act)
-    await chain.project(tx, before, act, event)
+    await chain.update_state(tx, before, act, event)
     facts = {"ordinal": version.ordinal, "presentation": str(values["id"]), "receipt": str(event.id)}
     await record(tx, world, "agreement.notice_shown", act.actor, ("agreement", shown.document_id), act.user_id, **facts)
 

@@ -8,7 +8,7 @@ from app.agreements.acceptance.decisions import EVENTS, Outcome, recorded
 from app.agreements.acceptance.presentations import capacity
 from app.agreements.facts import standing
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import WHOLE, Act, Hand, Head
+from app.agreements.ledger.chain import TEXT_QUERY, ChainHead, NewEvent, SessionContext
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, EventType, Kind
 from app.agreements.obligations import UserObligations
 from app.agreements.problems import AgreementNotFound, NothingToWithdraw, NotWithdrawable
@@ -22,7 +22,7 @@ from app.world import World
 
 _document = select(AgreementDocument.product_id, AgreementDocument.kind).where(AgreementDocument.id == bindparam("document"))
 _accepted = (
-    WHOLE.add_columns(User.age_band)
+    TEXT_QUERY.add_columns(User.age_band)
     .join(AgreementEvent, AgreementEvent.text_id == AgreementText.id)
     .join(AgreementState, AgreementState.accepted_event_id == AgreementEvent.id)
     .join(User, User.id == AgreementState.user_id)
@@ -46,7 +46,7 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
     """
     keys = await signer(world)
     async with world.db.write() as tx:
-        head = await chain.hold(tx, subject.id)
+        head = await chain.lock_ledger(tx, subject.id)
         document = (await tx.execute(_document, {"document": document_id})).one_or_none()
         if document is None:
             raise AgreementNotFound
@@ -57,20 +57,22 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
         if document.kind == Kind.NOTICE:
             raise NotWithdrawable
         if duty.accepted:
-            return await _take(tx, world, keys, head, Hand(subject, origin), document_id, found)
+            return await _take(tx, world, keys, head, SessionContext(subject, origin), document_id, found)
         if not duty.withdrawn:
             raise NothingToWithdraw
         event = recorded((await tx.execute(_last, {"whose": subject.id, "document": document_id})).one())
         return Outcome(event, "replayed", found.compliance(world.clock.now()))
 
 
-async def _take(tx: Transaction, world: World, keys: Signer, head: Head, hand: Hand, document_id: UUID, found: UserObligations) -> Outcome:
+async def _take(
+    tx: Transaction, world: World, keys: Signer, head: ChainHead, hand: SessionContext, document_id: UUID, found: UserObligations
+) -> Outcome:
     """The event is about the text that was accepted last; nothing is on the screen (agreements R14)."""
-    about = (await tx.execute(_accepted, {"whose": hand.by.id, "document": document_id})).one()
-    act = Act(hand.by.id, EventType.WITHDRAWN, world.clock.now(), about, hand.by.actor, hand, facts=capacity(about))
+    about = (await tx.execute(_accepted, {"whose": hand.subject.id, "document": document_id})).one()
+    act = NewEvent(hand.subject.id, EventType.WITHDRAWN, world.clock.now(), about, hand.subject.actor, hand, facts=capacity(about))
     event = await chain.append(tx, world, keys, head, act)
-    await chain.project(tx, found.of(document_id), act, event)
+    await chain.update_state(tx, found.of(document_id), act, event)
     facts = {"ordinal": about.ordinal, "receipt": str(event.id)}
     await record(tx, world, "agreement.withdrawn", act.actor, ("agreement", document_id), act.user_id, **facts)
-    after = await standing(tx, world, hand.by.id, about.product_id)  # anew: `found` lacks the versions that were met until now
+    after = await standing(tx, world, hand.subject.id, about.product_id)  # anew: `found` lacks the versions that were met until now
     return Outcome(event, "created", after.compliance(act.at))

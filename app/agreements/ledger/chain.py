@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
 
-from app.agreements.ledger.proofs import RECEIPT, context_commitment, session_commitment
+from app.agreements.ledger.proofs import RECEIPT, commit_to_context, commit_to_session
 from app.agreements.models import (
     AgreementDocument,
     AgreementEvent,
@@ -35,7 +35,7 @@ from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
-SALT_OCTETS = 32
+SALT_BYTES = 32
 DECISIONS = frozenset({EventType.ACCEPTED, EventType.DECLINED})
 
 _hold = (
@@ -51,7 +51,7 @@ _extend = (
 )
 _last = select(AgreementEvent.at).where(AgreementEvent.user_id == bindparam("whose"), AgreementEvent.seq == bindparam("last"))
 _event, _context = insert(table(AgreementEvent)), insert(table(AgreementEventContext))
-ABOUT = (
+TEXT_COLUMNS = (
     AgreementText.id.label("text_id"),
     AgreementText.version_id,
     AgreementText.locale,
@@ -67,8 +67,8 @@ ABOUT = (
     Product.code.label("product"),
 )
 """What an event is about, from a text up to its product; `WHOLE` joins them."""
-WHOLE = (
-    select(*ABOUT)
+TEXT_QUERY = (
+    select(*TEXT_COLUMNS)
     .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
     .join(AgreementDocument, AgreementDocument.id == AgreementVersion.document_id)
     .join(Product, Product.id == AgreementDocument.product_id)
@@ -76,7 +76,7 @@ WHOLE = (
 
 
 @dataclass(frozen=True)
-class Head:
+class ChainHead:
     """The end of one end user's chain: how many receipts it has, the SHA-256 of the last one (None: there is none), and its time."""
 
     seq: int
@@ -85,15 +85,15 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Hand:
+class SessionContext:
     """The end user's own hand: which session acted, and from where."""
 
-    by: Subject
+    subject: Subject
     origin: Origin
 
 
 @dataclass(frozen=True)
-class Act:
+class NewEvent:
     """What was done about a text, to which end user's account, at what server time.
 
     `about` is a row of `ABOUT`. `hand` is the end user's own; None where an operator brought the event here, who is then `actor`.
@@ -106,14 +106,14 @@ class Act:
     at: datetime
     about: AnyRow
     actor: Actor
-    hand: Hand | None = None
-    shown: AnyRow | None = None
+    session: SessionContext | None = None
+    presentation: AnyRow | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedEvent:
     """An event as its end user is told of it."""
 
     id: UUID
@@ -124,7 +124,7 @@ class Recorded:
     seq: int = 0
 
 
-async def hold(tx: Transaction, user_id: UUID) -> Head:
+async def lock_ledger(tx: Transaction, user_id: UUID) -> ChainHead:
     """Take the end user's ledger for this transaction: whatever else is recorded for the same user waits here."""
     row = (await tx.execute(_hold, {"whose": user_id})).one_or_none()
     if row is None:
@@ -132,17 +132,17 @@ async def hold(tx: Transaction, user_id: UUID) -> Head:
         row = (await tx.execute(_hold, {"whose": user_id})).one()
     # A statement of its own: one that waited for the lock would look with the eyes of before it waited.
     last = await tx.scalar(_last, {"whose": user_id, "last": row.seq}) if row.seq else None
-    return Head(row.seq, row.head, last)
+    return ChainHead(row.seq, row.head, last)
 
 
-async def append(tx: Transaction, world: World, keys: Signer, head: Head, act: Act) -> Recorded:
+async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, act: NewEvent) -> RecordedEvent:
     """Sign what was done and add it to the chain whose `head` this transaction holds.
 
     Its time is the act's or, where a replica's clock is behind that of the chain's last event, that event's (agreements R23).
     Raises TokenInvalid or, where an operator acts, UserErased: nothing is added to the chain of who was erased.
     """
     act = act if head.at is None else replace(act, at=max(act.at, head.at))
-    event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_OCTETS)
+    event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_BYTES)
     seq = head.seq + 1
     whole = {**_matter(act), **_screen(act), **_hand(act, salt), **act.facts, "claims": dict(act.claims) or None}
     chain = {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
@@ -150,18 +150,18 @@ async def append(tx: Transaction, world: World, keys: Signer, head: Head, act: A
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
     await tx.execute(_event, event)
     if not await still_there(tx, act.user_id):
-        raise UserErased if act.hand is None else TokenInvalid("The account was erased.")
-    if act.hand is not None:
-        origin = act.hand.origin
+        raise UserErased if act.session is None else TokenInvalid("The account was erased.")
+    if act.session is not None:
+        origin = act.session.origin
         context = {"event_id": event_id, "ip": origin.ip, "user_agent": origin.user_agent, "salt": salt}
-        await tx.execute(_context, {**context, "session_id": act.hand.by.session_id})
+        await tx.execute(_context, {**context, "session_id": act.session.subject.session_id})
     step = {"whose": act.user_id, "last": head.seq, "next": seq, "receipt": event["receipt_sha256"]}
     if (await tx.execute(_extend, step)).rowcount != 1:
         raise RuntimeError("the ledger moved under the transaction that holds it")
-    return Recorded(event_id, act.type, act.at, act.about.ordinal, receipt, seq)
+    return RecordedEvent(event_id, act.type, act.at, act.about.ordinal, receipt, seq)
 
 
-async def project(tx: Transaction, before: Obligation, act: Act, event: Recorded) -> Obligation:
+async def update_state(tx: Transaction, before: Obligation, act: NewEvent, event: RecordedEvent) -> Obligation:
     """Move the state that follows from the events, and return the duty as it is now. Only for whoever holds the ledger."""
     after = moved(before, act.type, act.about.ordinal)
     if after == before:
@@ -184,9 +184,9 @@ async def project(tx: Transaction, before: Obligation, act: Act, event: Recorded
     return after
 
 
-def _columns(act: Act) -> dict[str, Any]:
+def _columns(act: NewEvent) -> dict[str, Any]:
     """The index of the receipt that the event's other columns are."""
-    about, shown = act.about, act.shown
+    about, shown = act.about, act.presentation
     return {
         "user_id": act.user_id,
         "type": act.type,
@@ -198,12 +198,12 @@ def _columns(act: Act) -> dict[str, Any]:
         "at": act.at,
         "actor_type": act.actor.type,
         "actor_id": act.actor.id,
-        "amr": " ".join(act.hand.by.amr) if act.hand is not None else None,
+        "amr": " ".join(act.session.subject.amr) if act.session is not None else None,
         "fallback": shown.fallback if shown is not None else None,
     }
 
 
-def _matter(act: Act) -> dict[str, Any]:
+def _matter(act: NewEvent) -> dict[str, Any]:
     """What was done, to whom, about which words (rules/agreements section 2.2). No name and no address of anybody."""
     about = act.about
     return {
@@ -225,9 +225,9 @@ def _matter(act: Act) -> dict[str, Any]:
     }
 
 
-def _screen(act: Act) -> dict[str, Any]:
+def _screen(act: NewEvent) -> dict[str, Any]:
     """What was on the screen, and in which client."""
-    shown = act.shown
+    shown = act.presentation
     if shown is None:
         return {}
     return {
@@ -244,14 +244,14 @@ def _screen(act: Act) -> dict[str, Any]:
     }
 
 
-def _hand(act: Act, salt: bytes) -> dict[str, Any]:
+def _hand(act: NewEvent, salt: bytes) -> dict[str, Any]:
     """Whose hand it was: the session's factors, and commitments to what may be erased; or the operator who brought it."""
-    if act.hand is None:
+    if act.session is None:
         return {"act": {"type": act.actor.type, "id": str(act.actor.id) if act.actor.id else None}}
-    by, origin = act.hand.by, act.hand.origin
+    by, origin = act.session.subject, act.session.origin
     return {
         "amr": list(by.amr),
         "auth_time": int(by.auth_time.timestamp()),
-        "sid_h": session_commitment(salt, by.session_id),
-        "ctx": context_commitment(salt, origin.ip, origin.user_agent),
+        "sid_h": commit_to_session(salt, by.session_id),
+        "ctx": commit_to_context(salt, origin.ip, origin.user_agent),
     }

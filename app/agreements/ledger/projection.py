@@ -74,7 +74,7 @@ async def _some(world: World, after: UUID) -> list[UUID]:
 
 async def _mend(tx: Transaction, world: World, user_id: UUID) -> bool:
     """Whether the end user's states had to be written anew. Holds the ledger, so that nothing is decided meanwhile."""
-    await chain.hold(tx, user_id)
+    await chain.lock_ledger(tx, user_id)
     replay = Replay()
     for event in await tx.execute(_events.where(AgreementEvent.user_id == user_id).order_by(AgreementEvent.seq)):
         replay.take(event)

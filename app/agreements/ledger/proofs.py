@@ -18,18 +18,18 @@ MAX_RECEIPT = 32 * 1024
 _SERVED = {"md": "sha256", "html": "html_sha256", "text": "plain_sha256"}
 
 
-def context_commitment(salt: bytes, ip: str | None, user_agent: str | None) -> str:
+def commit_to_context(salt: bytes, ip: str | None, user_agent: str | None) -> str:
     """SHA-256 over salt (32 bytes), address, NUL, user agent (UTF-8, empty when unknown), in hexadecimal."""
     return sha256(salt + (ip or "").encode() + b"\0" + (user_agent or "").encode()).hexdigest()
 
 
-def session_commitment(salt: bytes, session_id: UUID) -> str:
+def commit_to_session(salt: bytes, session_id: UUID) -> str:
     """SHA-256 over salt (32 bytes) and the session's id as text, in hexadecimal."""
     return sha256(salt + str(session_id).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Tail:
+class ChainPosition:
     """The end of one end user's chain so far."""
 
     user: str
@@ -48,22 +48,22 @@ class Tail:
         }
         return next((name for name, good in fits.items() if not good), None)
 
-    def after(self, receipt: str, claims: Claims) -> "Tail":
-        return Tail(self.user, claims["seq"], digest(receipt), claims["at"])
+    def after(self, receipt: str, claims: Claims) -> "ChainPosition":
+        return ChainPosition(self.user, claims["seq"], digest(receipt), claims["at"])
 
 
-def text_fault(text: Mapping[str, Any]) -> str | None:
+def find_text_mismatch(text: Mapping[str, Any]) -> str | None:
     """Which hash of a stored text is not that of its words; `text` has the columns of `agreement_texts`."""
-    made: dict[str, str | None] = {"sha256": digest(text["body"]), "statement_sha256": statement(text)}
+    made: dict[str, str | None] = {"sha256": digest(text["body"]), "statement_sha256": hash_statement(text)}
     made |= {f"{form}_sha256": digest(text[form]) if text[form] is not None else None for form in ("html", "plain")}
     return next((name for name, value in made.items() if text[name] != value), None)
 
 
-def statement(text: Mapping[str, Any]) -> str:
+def hash_statement(text: Mapping[str, Any]) -> str:
     return statement_digest(text["statement"], text["accept_label"], text["decline_label"])
 
 
-def words_fault(claims: Claims, text: Mapping[str, Any]) -> str | None:
+def find_claim_mismatch(claims: Claims, text: Mapping[str, Any]) -> str | None:
     """Which hash of a receipt is not that of the text which it names."""
     served = claims.get("served_sha256")
     made = {
@@ -76,9 +76,9 @@ def words_fault(claims: Claims, text: Mapping[str, Any]) -> str | None:
     return next((name for name, good in made.items() if not good), None)
 
 
-def context_fault(claims: Claims, context: Mapping[str, Any]) -> str | None:
+def find_context_mismatch(claims: Claims, context: Mapping[str, Any]) -> str | None:
     """Which commitment of a receipt is not to this context: `ctx` or `sid_h`."""
     salt, session_id = context["salt"], context["session_id"]
-    if claims.get("ctx") != context_commitment(salt, context["ip"], context["user_agent"]):
+    if claims.get("ctx") != commit_to_context(salt, context["ip"], context["user_agent"]):
         return "ctx"
-    return "sid_h" if claims.get("sid_h") != session_commitment(salt, session_id) else None
+    return "sid_h" if claims.get("sid_h") != commit_to_session(salt, session_id) else None

@@ -1,5 +1,5 @@
-"""A receipt to print or to keep: the signed record alone, or a page in the language of the text (English where we have no words in it).
-The page repeats what the receipt says; it proves nothing without it."""
+"""A receipt to print or to keep: the signed record alone, or a render in the language of the text (English where we have no words in it).
+The render repeats what the receipt says; it proves nothing without it."""
 
 import json
 from base64 import b64encode
@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from app.agreements.ledger.receipts import Whole
+from app.agreements.ledger.receipts import Receipt
 from app.base.durations import instant_text
 from app.base.languages import choose
 
@@ -35,7 +35,7 @@ POLICY = (
 
 
 @dataclass(frozen=True)
-class Made:
+class RenderedReceipt:
     """`language` is that of the page's own words; the headers are those that its form needs."""
 
     language: str
@@ -44,8 +44,8 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of the page. `locale`: of a value that is the text's own words; `code`: of one for machines."""
+class PageLine:
+    """A line of the render. `locale`: of a value that is the text's own words; `code`: of one for machines."""
 
     name: str
     value: str
@@ -53,16 +53,18 @@ class Line:
     code: bool = False
 
 
-def page(form: str, it: Whole) -> Made:
+def render(form: str, it: Receipt) -> RenderedReceipt:
     """The receipt in one of `FORMS`."""
     language = choose(LANGUAGES, (it.row.locale,), (DEFAULT,)).served
     if form == JWT:
-        return Made(language, it.row.jws, {})
+        return RenderedReceipt(language, it.row.jws, {})
     words = _words(language)
     lines = list(_lines(words, it))
     if form == TEXT:
-        return Made(language, _text(words, lines, it.row.jws), {})
-    return Made(language, _html(language, words, lines, it.row.jws), {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"})
+        return RenderedReceipt(language, _text(words, lines, it.row.jws), {})
+    return RenderedReceipt(
+        language, _html(language, words, lines, it.row.jws), {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    )
 
 
 @cache
@@ -76,60 +78,60 @@ def _frame() -> Template:
     return Template((FOLDER / "receipt.html").read_text(encoding="utf-8"))
 
 
-def _lines(words: Mapping[str, Any], it: Whole) -> Iterator[Line]:
+def _lines(words: Mapping[str, Any], it: Receipt) -> Iterator[PageLine]:
     row, claims, names = it.row, it.claims, words["names"]
     locale = row.locale
-    yield Line(names["event"], words["events"][row.type])
-    yield Line(names["when"], instant_text(row.at))
-    yield Line(names["document"], f"{row.name} ({row.product})")
-    yield Line(names["version"], f"{row.ordinal}" + (f" · {row.label}" if row.label else ""))
-    yield Line(names["title"], row.title, locale)
-    yield Line(names["language"], locale)
+    yield PageLine(names["event"], words["events"][row.type])
+    yield PageLine(names["when"], instant_text(row.at))
+    yield PageLine(names["document"], f"{row.name} ({row.product})")
+    yield PageLine(names["version"], f"{row.ordinal}" + (f" · {row.label}" if row.label else ""))
+    yield PageLine(names["title"], row.title, locale)
+    yield PageLine(names["language"], locale)
     if row.fallback not in {None, "none"}:
         asked = claims.get("locale_requested") or words["nothing"]
-        yield Line(names["requested"], asked)
-    yield Line(names["statement"], row.statement, locale)
-    yield Line(names["accept_label"], row.accept_label, locale)
-    yield Line(names["decline_label"], row.decline_label, locale)
+        yield PageLine(names["requested"], asked)
+    yield PageLine(names["statement"], row.statement, locale)
+    yield PageLine(names["accept_label"], row.accept_label, locale)
+    yield PageLine(names["decline_label"], row.decline_label, locale)
     yield from _who(words, it)
     if (reason := claims.get("reason")) is not None:
-        yield Line(names["reason"], reason)
+        yield PageLine(names["reason"], reason)
     for claim, name in (("text_sha256", "text_hash"), ("stmt_sha256", "statement_hash"), ("served_sha256", "served_hash")):
         if claim in claims:
-            yield Line(names[name], claims[claim], code=True)
-    yield Line(names["place"], str(row.seq))
-    yield Line(names["receipt"], str(row.id), code=True)
-    yield Line(names["account"], claims["sub"], code=True)
+            yield PageLine(names[name], claims[claim], code=True)
+    yield PageLine(names["place"], str(row.seq))
+    yield PageLine(names["receipt"], str(row.id), code=True)
+    yield PageLine(names["account"], claims["sub"], code=True)
 
 
-def _who(words: Mapping[str, Any], it: Whole) -> Iterator[Line]:
+def _who(words: Mapping[str, Any], it: Receipt) -> Iterator[PageLine]:
     """How it was known who acted."""
     claims, names = it.claims, words["names"]
     if (act := claims.get("act")) is not None:
-        yield Line(names["by"], f"{act['type']} {act['id'] or ''}".strip())
+        yield PageLine(names["by"], f"{act['type']} {act['id'] or ''}".strip())
         return
-    yield Line(names["factors"], ", ".join(words["factors"].get(each, each) for each in claims.get("amr", ()) if each != "mfa"))
+    yield PageLine(names["factors"], ", ".join(words["factors"].get(each, each) for each in claims.get("amr", ()) if each != "mfa"))
     if (logged_in := claims.get("auth_time")) is not None:
-        yield Line(names["logged_in"], instant_text(datetime.fromtimestamp(logged_in, UTC)))
+        yield PageLine(names["logged_in"], instant_text(datetime.fromtimestamp(logged_in, UTC)))
 
 
-def _text(words: Mapping[str, Any], lines: list[Line], jws: str) -> str:
+def _text(words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
     told = [words["title"], "=" * len(words["title"]), "", *(f"{line.name}: {_indented(line.value)}" for line in lines)]
     return "\n".join([*told, "", words["lead"], "", jws, ""])
 
 
 def _indented(value: str) -> str:
-    """A value whose further lines stand in, so that none of them passes for a line of the page (`str.splitlines` knows every line end)."""
+    """A value whose further lines stand in, so that none of them passes for a line of the render (`str.splitlines` knows every line end)."""
     return "\n    ".join(value.splitlines())
 
 
-def _html(language: str, words: Mapping[str, Any], lines: list[Line], jws: str) -> str:
+def _html(language: str, words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
     body = "\n".join(f"<dt>{escape(line.name)}</dt>\n<dd>{_value(line)}</dd>" for line in lines)
     facts = {"title": words["title"], "lead": words["lead"], "jws": jws}
     return _frame().substitute(language=language, style=STYLE, body=body, **{name: escape(value) for name, value in facts.items()})
 
 
-def _value(line: Line) -> str:
+def _value(line: PageLine) -> str:
     if line.code:
         return f"<code>{escape(line.value)}</code>"
     if line.locale is not None:

@@ -11,10 +11,10 @@ from app.agreements.ledger.receipt_schemas import (
     AnnotationOut,
     EventOut,
     InclusionOut,
+    ReceiptDetails,
     ReceiptIn,
     ReceiptOut,
     ReceiptVerdict,
-    ReceiptWhole,
 )
 from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
 from app.users.problems import UserErased
@@ -39,24 +39,24 @@ FORMS: dict[int | str, dict[str, Any]] = {
 @router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
 async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[ReceiptOut]:
     """Everything you accepted, declined, withdrew or were shown, the latest first."""
-    rows, cursor = await receipts.receipts(world, subject, wanted)
+    rows, cursor = await receipts.list_receipts(world, subject, wanted)
     return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get(
     "/v1/me/receipts/{event_id}",
-    response_model=ReceiptWhole,
+    response_model=ReceiptDetails,
     responses={**FORMS, **refuses(SubjectTokenRequired, ReceiptNotFound, NotAcceptable)},
 )
-async def my_receipt(world: TheWorld, subject: TheSubject, event_id: UUID, accept: Accept) -> ReceiptWhole | Response:
+async def my_receipt(world: TheWorld, subject: TheSubject, event_id: UUID, accept: Accept) -> ReceiptDetails | Response:
     """One receipt: with its words as JSON, the signed record alone as `application/jwt`, or a page to print as text or HTML."""
     form = choose_form(accept, (JSON, *receipt_pages.FORMS))
     found = await receipts.receipt(world, subject, event_id)
-    return ReceiptWhole.of(found) if form == JSON else _page(form, found)
+    return ReceiptDetails.of(found) if form == JSON else _page(form, found)
 
 
-def _page(form: str, found: receipts.Whole) -> Response:
-    made = receipt_pages.page(form, found)
+def _page(form: str, found: receipts.Receipt) -> Response:
+    made = receipt_pages.render(form, found)
     headers = {"Content-Language": made.language, "Vary": "Accept", **made.headers}
     return Response(made.body, media_type=form, headers=headers)
 
@@ -64,7 +64,7 @@ def _page(form: str, found: receipts.Whole) -> Response:
 @router.get("/v1/me/receipts/{event_id}/inclusion", responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, SealBroken))
 async def my_inclusion(world: TheWorld, subject: TheSubject, event_id: UUID) -> InclusionOut:
     """The proof that a seal holds the receipt: it was there when the seal was made, in just these words."""
-    return InclusionOut.of(await seals.my_inclusion(world, subject, event_id))
+    return InclusionOut.of(await seals.prove_own_inclusion(world, subject, event_id))
 
 
 @router.post("/v1/receipts/verify", openapi_extra=VERDICT)
@@ -81,7 +81,7 @@ async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> EventOu
 
 @router.get("/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, SealBroken))
 async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> InclusionOut:
-    return InclusionOut.of(await seals.inclusion(world, event_id))
+    return InclusionOut.of(await seals.prove_inclusion(world, event_id))
 
 
 @router.post(

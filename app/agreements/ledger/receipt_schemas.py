@@ -7,8 +7,8 @@ from pydantic import Field
 
 from app.agreements import grades
 from app.agreements.grades import Grade
-from app.agreements.ledger.receipts import Filed, Note, Verified, Whole
-from app.agreements.ledger.seals import Inclusion
+from app.agreements.ledger.receipts import Annotation, EventRecord, Receipt, ReceiptCheck
+from app.agreements.ledger.seals import InclusionProof
 from app.base.languages import Fallback
 from app.web.fields import Instant, Prose, WarningOut, WireModel
 
@@ -31,7 +31,7 @@ class ReceiptOut(WireModel):
     jws: str
 
 
-class ReceiptWhole(ReceiptOut):
+class ReceiptDetails(ReceiptOut):
     """With the words that it names, and the evidence grade: null for a note. `label` is the version's."""
 
     name: str
@@ -51,14 +51,14 @@ class ReceiptWhole(ReceiptOut):
     auth_time: int | None
 
     @classmethod
-    def of(cls, it: Whole) -> Self:
+    def of(cls, it: Receipt) -> Self:
         return cls(**_whole(it))
 
 
-def _whole(it: Whole) -> dict[str, Any]:
+def _whole(it: Receipt) -> dict[str, Any]:
     row, claims = it.row, it.claims
     amr = row.amr.split() if row.amr else []
-    fields = {name: value for name, value in row._mapping.items() if name in ReceiptWhole.model_fields}
+    fields = {name: value for name, value in row._mapping.items() if name in ReceiptDetails.model_fields}
     told = {name: claims.get(name) for name in ("locale_requested", "format", "served_sha256", "auth_time", "text_sha256")}
     grade = grades.grade(row.type, amr, row.fallback)
     return {**fields, **told, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grade}
@@ -88,11 +88,11 @@ class AnnotationOut(WireModel):
     reason: str
 
     @classmethod
-    def of(cls, it: Note) -> Self:
+    def of(cls, it: Annotation) -> Self:
         return cls(id=it.id, at=it.at, by=it.by, reason=it.reason)
 
 
-class EventOut(ReceiptWhole):
+class EventOut(ReceiptDetails):
     """An event as it is filed. `context` is null once it was erased, and for what no hand of the end user did."""
 
     user: UUID
@@ -102,7 +102,7 @@ class EventOut(ReceiptWhole):
     annotations: list[AnnotationOut]
 
     @classmethod
-    def filed(cls, it: Filed) -> Self:
+    def filed(cls, it: EventRecord) -> Self:
         row, found = it.whole.row, it.context
         context = None
         if found is not None:
@@ -132,7 +132,7 @@ class ReceiptVerdict(WireModel):
     claims: dict[str, Any] | None
 
     @classmethod
-    def of(cls, it: Verified) -> Self:
+    def of(cls, it: ReceiptCheck) -> Self:
         warnings = [WarningOut(**each.told()) for each in it.warnings]
         return cls(valid=it.code == "ok", code=it.code, in_ledger=it.in_ledger, warnings=warnings, claims=it.claims)
 
@@ -147,5 +147,5 @@ class InclusionOut(WireModel):
     path: list[str]
 
     @classmethod
-    def of(cls, it: Inclusion) -> Self:
+    def of(cls, it: InclusionProof) -> Self:
         return cls(seal=it.seal, n=it.n, leaf=it.leaf, count=it.count, path=list(it.path))

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import WHOLE, Act, Recorded
+from app.agreements.ledger.chain import TEXT_QUERY, NewEvent, RecordedEvent
 from app.agreements.ledger.proofs import MAX_RECEIPT, RECEIPT
 from app.agreements.models import (
     AgreementDocument,
@@ -99,7 +99,7 @@ _seals = (_sealed.order_by(AgreementSeal.n), _sealed.order_by(AgreementSeal.n.de
 
 
 @dataclass(frozen=True)
-class Whole:
+class Receipt:
     """A receipt with what it says, and the words that it names."""
 
     row: AnyRow
@@ -107,7 +107,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Note:
+class Annotation:
     """A correction: who made it, when, and why (agreements R24)."""
 
     id: UUID
@@ -117,16 +117,16 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Filed:
+class EventRecord:
     """An event as an operator reads it. `context` is None once it was erased, and for what no hand of the end user did."""
 
-    whole: Whole
+    whole: Receipt
     context: AnyRow | None
-    notes: tuple[Note, ...]
+    notes: tuple[Annotation, ...]
 
 
 @dataclass(frozen=True)
-class Verified:
+class ReceiptCheck:
     """What became of a text that is said to be a receipt. `claims` only when one of our keys signed them; a warning when that key was
     revoked since, with what still vouches for the receipt."""
 
@@ -139,29 +139,29 @@ class Verified:
         return self.code == "ok"
 
 
-def claims_of(receipt: str) -> Claims:
+def decode_claims(receipt: str) -> Claims:
     """What a stored receipt says. Whether it is genuine is for the verifying calls to tell."""
     payload = receipt.split(".")[1]
     told: Claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return told
 
 
-async def receipts(world: World, subject: Subject, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+async def list_receipts(world: World, subject: Subject, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
         return await read_page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
 
 
-async def receipt(world: World, subject: Subject, event_id: UUID) -> Whole:
+async def receipt(world: World, subject: Subject, event_id: UUID) -> Receipt:
     """One of the end user's own receipts. Raises ReceiptNotFound."""
     async with world.db.query() as tx:
         wanted = _receipt.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id)
         row = (await tx.execute(wanted)).one_or_none()
     if row is None:
         raise ReceiptNotFound
-    return Whole(row, claims_of(row.jws))
+    return Receipt(row, decode_claims(row.jws))
 
 
-async def event(world: World, actor: Actor, event_id: UUID) -> Filed:
+async def event(world: World, actor: Actor, event_id: UUID) -> EventRecord:
     """Any event, with its context and its annotations. Who is shown where an end user was leaves a trace that the end user can see (agreements P4).
 
     Raises AgreementEventNotFound.
@@ -175,12 +175,14 @@ async def event(world: World, actor: Actor, event_id: UUID) -> Filed:
     if context is not None:
         async with world.db.write() as tx:
             await record(tx, world, "evidence.context_read", actor, ("user", row.user), row.user, event=str(event_id))
-    told = [(note, claims_of(note.receipt)) for note in later]
-    notes = [Note(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)]
-    return Filed(Whole(row, claims_of(row.jws)), context, tuple(notes))
+    told = [(note, decode_claims(note.receipt)) for note in later]
+    notes = [
+        Annotation(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)
+    ]
+    return EventRecord(Receipt(row, decode_claims(row.jws)), context, tuple(notes))
 
 
-async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> Note:
+async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> Annotation:
     """Add a correction to an event: an event of its own in the same chain, which changes no state (agreements R24).
 
     Raises AgreementEventNotFound, UserErased.
@@ -191,21 +193,21 @@ async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> N
         found = (await tx.execute(whose)).one_or_none()
         if found is None:
             raise AgreementEventNotFound
-        head = await chain.hold(tx, found.user_id)
-        about = (await tx.execute(WHOLE.where(AgreementText.id == found.text_id))).one()
+        head = await chain.lock_ledger(tx, found.user_id)
+        about = (await tx.execute(TEXT_QUERY.where(AgreementText.id == found.text_id))).one()
         facts = {"annotates": str(event_id), "reason": reason}
-        act = Act(found.user_id, EventType.ANNOTATED, world.clock.now(), about, actor, facts=facts)
+        act = NewEvent(found.user_id, EventType.ANNOTATED, world.clock.now(), about, actor, facts=facts)
         made = await chain.append(tx, world, keys, head, act)
         await _told(tx, world, act, made, event_id)
-    return Note(made.id, made.at, actor.id, reason)
+    return Annotation(made.id, made.at, actor.id, reason)
 
 
-async def _told(tx: Transaction, world: World, act: Act, made: Recorded, event_id: UUID) -> None:
+async def _told(tx: Transaction, world: World, act: NewEvent, made: RecordedEvent, event_id: UUID) -> None:
     facts = {"event": str(event_id), "receipt": str(made.id)}
     await record(tx, world, "agreement.annotated", act.actor, ("agreement", act.about.document_id), act.user_id, **facts)
 
 
-async def verify(world: World, text: str) -> Verified:
+async def verify(world: World, text: str) -> ReceiptCheck:
     """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
     async with world.db.query() as tx:
         keys = await read_in(tx, world)
@@ -213,11 +215,11 @@ async def verify(world: World, text: str) -> Verified:
             claims = keys.read(RECEIPT, text, MAX_RECEIPT)
             event_id = UUID(str(claims.get("jti")))
         except (NotOurs, ValueError):
-            return Verified("receipt_not_genuine", None)
+            return ReceiptCheck("receipt_not_genuine", None)
         held = await tx.scalar(_held, {"event": event_id}) == text
         since = keys.revoked.get(signer_of(text) or "")
         warnings = () if since is None else (await _vouched(tx, keys, event_id, since, held=held),)
-    return Verified("ok" if held else "receipt_not_in_ledger", claims, warnings)
+    return ReceiptCheck("ok" if held else "receipt_not_in_ledger", claims, warnings)
 
 
 async def _vouched(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Warned:

@@ -40,11 +40,11 @@ async def _round(world: World, leaving: asyncio.Event, swept: datetime | None) -
     now = world.clock.now()
     due = swept is None or now >= swept + SWEEPS
     try:
-        if swept is None and await seals.missing(world):
+        if swept is None and await seals.is_newest_missing(world):
             log.error("seals_missing")
         if due:
             await compare_clocks(world)
-        while await seals.seal(world, sweep=due) == seals.BATCH and not leaving.is_set():
+        while await seals.seal_events(world, sweep=due) == seals.BATCH and not leaving.is_set():
             pass
     except Exception as error:  # noqa: BLE001  a database that is away, above all: the next round may find it again
         log.warning("seals_wait", cause=type(error).__name__)

@@ -55,7 +55,7 @@ _place: AnySelect = (
 
 
 @dataclass(frozen=True)
-class Inclusion:
+class InclusionProof:
     """The proof that a receipt is a leaf of a seal: `path` from the leaf upwards, in hexadecimal (RFC 9162 section 2.1.3)."""
 
     seal: str
@@ -65,7 +65,7 @@ class Inclusion:
     path: tuple[str, ...]
 
 
-async def seal(world: World, *, sweep: bool = False) -> int:
+async def seal_events(world: World, *, sweep: bool = False) -> int:
     """Seal at most `BATCH` events that no seal holds, the oldest first; how many. 0 also when another replica was faster.
 
     What is unsealed is asked of the rows, never of the time: transactions commit in another order than they began. So that this
@@ -97,7 +97,7 @@ async def seal(world: World, *, sweep: bool = False) -> int:
     return len(events)
 
 
-async def missing(world: World) -> bool:
+async def is_newest_missing(world: World) -> bool:
     """Whether the newest seal was removed: there is none, and the first event is older than a day; or its leaves are there still.
 
     For the start alone: from then on the place of what was removed is taken.
@@ -121,7 +121,7 @@ def _earlier(event_id: UUID) -> UUID:
     return UUID(int=max(0, (event_id.int >> 80) - LATE) << 80)
 
 
-async def listed(world: World, wanted: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+async def list_seals(world: World, wanted: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The seals of the window, the latest first. The cursor is the number of the last one shown. Raises Malformed."""
     statement = select(*table(AgreementSeal).columns).order_by(AgreementSeal.n.desc()).limit(wanted.limit + 1)
     if wanted.cursor is not None:
@@ -137,7 +137,7 @@ def _number(cursor: str) -> int:
     return int(cursor)
 
 
-async def my_inclusion(world: World, subject: Subject, event_id: UUID) -> Inclusion:
+async def prove_own_inclusion(world: World, subject: Subject, event_id: UUID) -> InclusionProof:
     """The proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, SealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id))).one_or_none()
@@ -146,7 +146,7 @@ async def my_inclusion(world: World, subject: Subject, event_id: UUID) -> Inclus
         return await _included(tx, row)
 
 
-async def inclusion(world: World, event_id: UUID) -> Inclusion:
+async def prove_inclusion(world: World, event_id: UUID) -> InclusionProof:
     """The proof for any event. Raises AgreementEventNotFound, NotSealedYet, SealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id))).one_or_none()
@@ -155,22 +155,22 @@ async def inclusion(world: World, event_id: UUID) -> Inclusion:
         return await _included(tx, row)
 
 
-async def _included(tx: Transaction, row: AnyRow) -> Inclusion:
+async def _included(tx: Transaction, row: AnyRow) -> InclusionProof:
     if row.seal is None:
         raise NotSealedYet
-    leaves = await leaves_of(tx, row.seal_n)
+    leaves = await read_leaves(tx, row.seal_n)
     if row.leaf >= len(leaves) or leaves[row.leaf] != merkle.leaf_hash(row.receipt.encode()):
         raise SealBroken(facts={"seal": row.seal_n})
-    return included(row, leaves)
+    return build_proof(row, leaves)
 
 
-def included(row: AnyRow, leaves: Sequence[bytes]) -> Inclusion:
+def build_proof(row: AnyRow, leaves: Sequence[bytes]) -> InclusionProof:
     """`row` has `seal`, `seal_n` and `leaf`, which is one of the leaves."""
     path = merkle.path(leaves, row.leaf)
-    return Inclusion(row.seal, row.seal_n, row.leaf, len(leaves), tuple(each.hex() for each in path))
+    return InclusionProof(row.seal, row.seal_n, row.leaf, len(leaves), tuple(each.hex() for each in path))
 
 
-async def leaves_of(tx: Transaction, n: int) -> list[bytes]:
+async def read_leaves(tx: Transaction, n: int) -> list[bytes]:
     """The hashes of a seal's leaves, in order, that come to its root: as they were kept when it was made, whatever became of the
     receipts since; and those of the receipts, where the kept ones were altered. Raises SealBroken when neither come to it."""
     root = await tx.scalar(_root.where(AgreementSeal.n == n))

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, true
 
 from app.agreements.acceptance.admission import in_required, of_age
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import Act, Head
+from app.agreements.ledger.chain import ChainHead, NewEvent
 from app.agreements.models import (
     AgreementDocument,
     AgreementEvent,
@@ -124,7 +124,7 @@ class Ground:
     texts: Mapping[tuple[int, str], AnyRow]
     users: Mapping[UUID, AnyRow]
     refs: dict[str, tuple[UUID, Content]]
-    heads: dict[UUID, Head] = field(default_factory=dict)
+    heads: dict[UUID, ChainHead] = field(default_factory=dict)
     left: Mapping[UUID, datetime] = field(default_factory=dict)
     duties: dict[UUID, Obligation] = field(default_factory=dict)
 
@@ -184,7 +184,7 @@ async def bring(world: World, actor: Actor, document_id: UUID, items: Sequence[B
         settled = [ground.settled(it) for it in items]
         chosen = sorted({it.user for it, told in zip(items, settled, strict=True) if told is None})
         for user_id in chosen:
-            ground.heads[user_id] = await chain.hold(tx, user_id)
+            ground.heads[user_id] = await chain.lock_ledger(tx, user_id)
         await hold(tx, document_id)
         await _stand(tx, ground, chosen, items)
         both = zip(items, settled, strict=True)
@@ -209,7 +209,7 @@ async def _ground(tx: Transaction, world: World, document_id: UUID, items: Seque
 
 
 async def _texts(tx: Transaction, document_id: UUID, items: Sequence[Brought]) -> Mapping[tuple[int, str], AnyRow]:
-    mine = chain.WHOLE.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
+    mine = chain.TEXT_QUERY.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
     texts = (await tx.execute(mine.where(AgreementVersion.ordinal.in_({it.ordinal for it in items})))).all()
     return {(text.ordinal, text.locale): text for text in texts}
 
@@ -235,12 +235,12 @@ async def _take(tx: Transaction, world: World, keys: Signer, actor: Actor, one: 
     """Add it to its end user's chain."""
     ground, it = one
     about = ground.texts[it.ordinal, it.locale or ground.document.default_locale]
-    act = Act(it.user, EventType.IMPORTED, ground.now, about, actor, claims=it.claims())
+    act = NewEvent(it.user, EventType.IMPORTED, ground.now, about, actor, claims=it.claims())
     event = await chain.append(tx, world, keys, ground.heads[it.user], act)
     if not await dialect.insert_once(tx, AgreementImport, {"external_ref": it.external_ref, "event_id": event.id}, unless=["external_ref"]):
         raise RuntimeError("a reference came in past the queue of imports")
     ground.heads[it.user] = replace(ground.heads[it.user], seq=event.seq, sha256=digest(event.receipt))
-    ground.duties[it.user] = await chain.project(tx, ground.duties[it.user], act, event)
+    ground.duties[it.user] = await chain.update_state(tx, ground.duties[it.user], act, event)
     ground.refs[it.external_ref] = event.id, ground.content(it)
     facts = {"ordinal": it.ordinal, "receipt": str(event.id)}
     await record(tx, world, "agreement.imported", actor, ("agreement", ground.document.id), it.user, **facts)

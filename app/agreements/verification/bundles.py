@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.agreements.grades import grade
 from app.agreements.ledger import merkle, proofs
-from app.agreements.ledger.proofs import BUNDLE, RECEIPT, SEAL, Tail
+from app.agreements.ledger.proofs import BUNDLE, RECEIPT, SEAL, ChainPosition
 from app.agreements.rules import digest
 from app.security.signing import Claims, NotOurs, read_with_key_set, revoked_in, signer_of
 
@@ -33,7 +33,7 @@ PROCESS = (
 Faults = Iterator[tuple[str, str]]
 
 
-def sealed_digest(bundle: Mapping[str, Any]) -> str:
+def digest_bundle(bundle: Mapping[str, Any]) -> str:
     """SHA-256 over the bundle without its signature, in the form of RFC 8785 (its names are ASCII, its numbers whole)."""
     whole = {name: value for name, value in bundle.items() if name != "signature"}
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=True)
@@ -41,7 +41,7 @@ def sealed_digest(bundle: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Judged:
+class BundleReport:
     """`faults` are (place, what), in order; none means that everything fits together. `warnings` say what a key signed that was revoked,
     and what vouches for that still. `keys`: the thumbprints of those that signed."""
 
@@ -56,7 +56,7 @@ class Judged:
 
 
 @dataclass
-class Case:
+class BundleCheck:
     """A bundle under judgement: its parts by name, and what was found so far. `revoked`: when each of the keys that leaked was put out
     of use; the document as a whole must be signed by another."""
 
@@ -86,7 +86,7 @@ class Case:
         if self.bundle.get("format") != FORMAT:
             yield "format", f"is not {FORMAT}"
         claims = self.opened(self.bundle["signature"], BUNDLE)
-        if claims.get("sha256") != sealed_digest(self.bundle):
+        if claims.get("sha256") != digest_bundle(self.bundle):
             yield "signature", "is of another document: something in this one was changed"
         if claims.get("sub") != self.bundle["user"]:
             yield "signature", "is about another end user"
@@ -95,7 +95,7 @@ class Case:
         self.versions = {each["id"]: each for each in self.bundle["versions"]}
         for place, text in enumerate(self.bundle["texts"]):
             self.texts[text["id"]] = text
-            if (fault := proofs.text_fault(text)) is not None:
+            if (fault := proofs.find_text_mismatch(text)) is not None:
                 yield f"texts/{place}", f"{fault} is not that of the words"
             if text["version"] not in self.versions:
                 yield f"texts/{place}", "its version is missing"
@@ -112,7 +112,7 @@ class Case:
             before = claims["n"], digest(seal)
 
     def chain(self) -> Faults:
-        tail = Tail(self.bundle["user"])
+        tail = ChainPosition(self.bundle["user"])
         for place, entry in enumerate(self.bundle["receipts"]):
             claims = self.opened(entry["jws"], RECEIPT)
             self.receipts.append(claims)
@@ -139,9 +139,9 @@ class Case:
         text, version = self.texts.get(claims["txt"]), self.versions.get(claims["ver"])
         if text is None or version is None:
             yield "its text or version is missing"
-        elif (fault := proofs.words_fault(claims, text) or _version_fault(claims, version)) is not None:
+        elif (fault := proofs.find_claim_mismatch(claims, text) or _version_fault(claims, version)) is not None:
             yield f"{fault} is not that of the text or version"
-        if (context := entry["context"]) is not None and (fault := proofs.context_fault(claims, _context(context))) is not None:
+        if (context := entry["context"]) is not None and (fault := proofs.find_context_mismatch(claims, _context(context))) is not None:
             yield f"{fault} is no commitment to the context"
         if entry["inclusion"] is not None and not self._included(entry):
             yield "its path does not lead to the sealed root"
@@ -163,18 +163,18 @@ def _context(told: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**told, "salt": bytes.fromhex(told["salt"]), "session_id": UUID(told["session_id"])}
 
 
-def _case(whole: Mapping[str, Any], keys: Any) -> Case:
+def _case(whole: Mapping[str, Any], keys: Any) -> BundleCheck:
     """A published set lacks the keys that leaked, so these are the bundle's own: what they signed counts for no more than a warning, and
     that they are in the bundle is vouched for by the key that signed it."""
     own: Any = whole.get("keys")
     gone = revoked_in(own)
     if keys is None or not isinstance(keys, dict) or not gone:
-        return Case(whole, own if keys is None else keys, gone | revoked_in(keys))
+        return BundleCheck(whole, own if keys is None else keys, gone | revoked_in(keys))
     lost = [jwk for jwk in own["keys"] if "revoked_at" in jwk]
-    return Case(whole, {**keys, "keys": [*keys.get("keys", ()), *lost]}, gone | revoked_in(keys))
+    return BundleCheck(whole, {**keys, "keys": [*keys.get("keys", ()), *lost]}, gone | revoked_in(keys))
 
 
-def judge(bundle: Any, keys: Any = None) -> Judged:
+def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
     """The verdict on what was read from a bundle's file. `keys`: a JWK set from a source that is trusted more than the bundle's own."""
     whole = bundle if isinstance(bundle, dict) else {}
     case = _case(whole, keys)
@@ -195,10 +195,10 @@ def judge(bundle: Any, keys: Any = None) -> Judged:
     return _judged(case, faults)
 
 
-def _judged(case: Case, faults: list[tuple[str, str]]) -> Judged:
+def _judged(case: BundleCheck, faults: list[tuple[str, str]]) -> BundleReport:
     told = case.bundle.get("receipts")
     entries = [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
-    return Judged(
+    return BundleReport(
         user=str(case.bundle.get("user")),
         receipts=len(case.receipts),
         sealed=sum(entry.get("inclusion") is not None for entry in entries),

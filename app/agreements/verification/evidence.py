@@ -1,5 +1,5 @@
 """Everything that proves what one end user agreed to, as one signed document that stands without us; and the two things an operator
-may do to it: hold it, or erase where the acts came from (agreements R25)."""
+may do to it: set_legal_hold it, or erase_contexts where the acts came from (agreements R25)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ from app.agreements.models import (
     AgreementVersion,
 )
 from app.agreements.problems import LegalHold, SealBroken
-from app.agreements.verification.bundles import FORMAT, PROCESS, sealed_digest
+from app.agreements.verification.bundles import FORMAT, PROCESS, digest_bundle
 from app.base.durations import instant_text
 from app.catalog.models import Product
 from app.db.base import table
@@ -73,7 +73,7 @@ _versions: AnySelect = (
 )
 
 
-async def bundle(world: World, actor: Actor, user_id: UUID) -> Told:
+async def build_bundle(world: World, actor: Actor, user_id: UUID) -> Told:
     """The end user's evidence, signed as a whole. The reading of it is an event of its own. Raises UserNotFound."""
     await signer(world)  # the first key, if there is none: the snapshot below has it then
     now = world.clock.now()
@@ -83,7 +83,7 @@ async def bundle(world: World, actor: Actor, user_id: UUID) -> Told:
         jwks = await public(tx) + await revoked(tx)
     whole |= {"format": FORMAT, "issuer": world.settings.public_url, "user": str(user_id), "process": PROCESS}
     whole |= {"made_at": instant_text(now), "made_by": str(actor.id) if actor.id else None, "keys": {"keys": jwks}}
-    claims = {"iss": world.settings.public_url, "sub": str(user_id), "iat": int(now.timestamp()), "sha256": sealed_digest(whole)}
+    claims = {"iss": world.settings.public_url, "sub": str(user_id), "iat": int(now.timestamp()), "sha256": digest_bundle(whole)}
     async with world.db.write() as tx:
         await record(tx, world, "evidence.read", actor, ("user", user_id), user_id, receipts=len(whole["receipts"]))
     return {**whole, "signature": keys.sign(BUNDLE, claims)}
@@ -118,13 +118,13 @@ async def _receipts(tx: Transaction, events: Sequence[AnyRow]) -> tuple[list[Tol
     rows, proofs, broken = list(events), dict[UUID, Told](), list[int]()
     for n in sorted({row.seal_n for row in rows if row.seal_n is not None}):
         try:
-            leaves = await seals.leaves_of(tx, n)
+            leaves = await seals.read_leaves(tx, n)
         except SealBroken:
             broken.append(n)
             continue
         for row in rows:
             if row.seal_n == n and row.leaf < len(leaves):
-                proof = seals.included(row, leaves)
+                proof = seals.build_proof(row, leaves)
                 proofs[row.id] = {"n": n, "leaf": proof.leaf, "count": proof.count, "path": list(proof.path)}
     return [_entry(row, proofs) for row in rows], broken
 
@@ -150,14 +150,14 @@ def _part(row: AnyRow, names: Iterable[str]) -> Told:
     return {name: instant_text(value) if isinstance(value := found[name], datetime) else value for name in names}
 
 
-async def hold(world: World, actor: Actor, user_id: UUID, *, held: bool) -> None:
-    """Put the end user's evidence under legal hold, or release it. Doing so twice changes nothing. Raises UserNotFound.
+async def set_legal_hold(world: World, actor: Actor, user_id: UUID, *, held: bool) -> None:
+    """Put the end user's evidence under legal set_legal_hold, or release it. Doing so twice changes nothing. Raises UserNotFound.
 
     What is there when this ends stays: a sweep of old showings that has begun is waited for, one that begins passes them by.
     """
     async with world.db.write() as tx:
         await _known(tx, user_id)
-        await chain.hold(tx, user_id)
+        await chain.lock_ledger(tx, user_id)
         other = (AgreementLedger.user_id == user_id, AgreementLedger.legal_hold.is_(not held))
         if (await tx.execute(update(table(AgreementLedger)).where(*other).values(legal_hold=held))).rowcount:
             await record(tx, world, "evidence.held" if held else "evidence.released", actor, ("user", user_id), user_id)
@@ -165,12 +165,12 @@ async def hold(world: World, actor: Actor, user_id: UUID, *, held: bool) -> None
             await tx.execute(_showings, {"whose": user_id})
 
 
-async def erase(world: World, actor: Actor, user_id: UUID) -> int:
+async def erase_contexts(world: World, actor: Actor, user_id: UUID) -> int:
     """Erase where the end user's acts came from: addresses, agents, sessions, salts; how many rows. The chain verifies as before,
     and the commitments in it can never be opened again. Raises UserNotFound, LegalHold."""
     async with world.db.write() as tx:
         await _known(tx, user_id)
-        await chain.hold(tx, user_id)  # whoever puts it under hold meanwhile waits, or was first
+        await chain.lock_ledger(tx, user_id)  # whoever puts it under set_legal_hold meanwhile waits, or was first
         if await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)):
             raise LegalHold
         theirs = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))

@@ -29,18 +29,18 @@ _SHOWN = {
 }
 
 
-SHOWN = (*_SHOWN, "served_sha256")
+PRESENTATION_COLUMNS = (*_SHOWN, "served_sha256")
 """The columns of a presentation that a decision's receipt repeats."""
 
 
-def told(value: Any) -> Any:
+def to_claim(value: Any) -> Any:
     """A column's value in the words of a receipt."""
     if isinstance(value, UUID):
         return str(value)
     return instant_text(value) if hasattr(value, "astimezone") else value
 
 
-def fault(row: AnyRow, claims: Claims) -> str | None:
+def find_fault(row: AnyRow, claims: Claims) -> str | None:
     """The first of these rows that is gone, by its name, or the column of it that is not as the receipt says, as `version.ordinal`.
 
     `row` has their columns by the names of `_CLAIMS`, `_SHOWN` with `presentation_` before them, and `external_ref`.
@@ -53,7 +53,7 @@ def _faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
         if row[f"there_{name}"] is None:
             yield name
         for column, claim in columns.items():
-            if told(row[column]) != claims.get(claim):
+            if to_claim(row[column]) != claims.get(claim):
                 yield f"{name}.{column.removeprefix(f'{name}_')}"
     if claims.get("event") in DECISIONS:
         yield from _shown(row, claims)
@@ -65,7 +65,7 @@ def _shown(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
     if row["there_presentation"] is None:
         yield "presentation"
     for column, claim in _SHOWN.items():
-        if told(row[f"presentation_{column}"]) != claims.get(claim):
+        if to_claim(row[f"presentation_{column}"]) != claims.get(claim):
             yield f"presentation.{column}"
     served = row["presentation_served_sha256"]
     if served is not None and served != claims.get("served_sha256"):  # of before formats there is none

@@ -4,7 +4,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from app.agreements.grades import Grade
-from app.agreements.verification.service import Report
+from app.agreements.verification.service import LedgerReport
 from app.db.types import AnyRow
 from app.web.fields import Flag, Instant, WireModel
 
@@ -15,7 +15,7 @@ class LedgerIn(WireModel):
     user: UUID | None = None
 
 
-class BrokenOut(WireModel):
+class IntegrityFaultOut(WireModel):
     """The first place that is not as it was written. `what`: `missing`, `signature`, `head`, `state`, `root`, the column, claim or hash
     that differs, or a row that the event rests on: `document`, `version`, `text`, `presentation`, `import` where it is gone, else with
     the column that differs, as `version.ordinal`. A `seq` is a place in the user's chain, a `leaf` one in the seal; the event is null
@@ -35,7 +35,7 @@ class LedgerVerdict(WireModel):
     """How much was read until the end or the first fault. `unsealed`: events that no seal holds yet."""
 
     valid: bool
-    broken: BrokenOut | None
+    broken: IntegrityFaultOut | None
     users: int
     events: int
     texts: int
@@ -43,8 +43,8 @@ class LedgerVerdict(WireModel):
     unsealed: int
 
     @classmethod
-    def of(cls, it: Report) -> Self:
-        broken = BrokenOut.model_validate(it.broken) if it.broken is not None else None
+    def of(cls, it: LedgerReport) -> Self:
+        broken = IntegrityFaultOut.model_validate(it.broken) if it.broken is not None else None
         counts = {"users": it.users, "events": it.events, "texts": it.texts, "seals": it.seals, "unsealed": it.unsealed}
         return cls(valid=broken is None, broken=broken, **counts)
 
@@ -66,14 +66,14 @@ class SealOut(WireModel):
         return cls(**row._mapping)
 
 
-class HoldOut(WireModel):
+class LegalHoldOut(WireModel):
     """`legal_hold`: nothing of the evidence may be erased."""
 
     user: UUID
     legal_hold: Flag
 
 
-class ErasedOut(WireModel):
+class ErasedContextsOut(WireModel):
     """How many contexts were erased."""
 
     erased: int

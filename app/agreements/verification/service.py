@@ -25,8 +25,8 @@ from app.agreements.models import (
     VersionStatus,
 )
 from app.agreements.rules import digest
-from app.agreements.verification.chains import CONTEXT, TEXT, Broken, Walk
-from app.agreements.verification.row_checks import SHOWN
+from app.agreements.verification.chains import CONTEXT, TEXT, ChainVerifier, IntegrityFault
+from app.agreements.verification.row_checks import PRESENTATION_COLUMNS
 from app.base.durations import instant_text
 from app.catalog.models import Product
 from app.db.base import table
@@ -48,7 +48,7 @@ _events: AnySelect = (
         *(getattr(AgreementText, name).label(f"text_{name}") for name in (*TEXT, "version_id")),
         *(getattr(AgreementVersion, name).label(f"version_{name}") for name in ("document_id", "ordinal")),
         *(getattr(AgreementDocument, name).label(f"document_{name}") for name in ("kind", "region")),
-        *(getattr(AgreementPresentation, name).label(f"presentation_{name}") for name in SHOWN),
+        *(getattr(AgreementPresentation, name).label(f"presentation_{name}") for name in PRESENTATION_COLUMNS),
         Product.code.label("document_product"),
         AgreementImport.external_ref,
         AgreementText.id.label("there_text"),
@@ -84,10 +84,10 @@ _leaves: AnySelect = (
 
 
 @dataclass(frozen=True)
-class Report:
+class LedgerReport:
     """What was read, and the first thing that is broken. `unsealed`: events that no seal holds yet, which only their chain protects."""
 
-    broken: Broken | None = None
+    broken: IntegrityFault | None = None
     users: int = 0
     events: int = 0
     texts: int = 0
@@ -95,9 +95,9 @@ class Report:
     unsealed: int = 0
 
 
-async def verify(world: World, user_id: UUID | None) -> Report:
+async def verify(world: World, user_id: UUID | None) -> LedgerReport:
     """Read everything, or what one end user's evidence stands on, in one snapshot. Raises UserNotFound."""
-    report = Report()
+    report = LedgerReport()
     async with world.db.read() as tx:
         if user_id is not None and await tx.scalar(select(User.id).where(User.id == user_id)) is None:
             raise UserNotFound
@@ -109,9 +109,9 @@ async def verify(world: World, user_id: UUID | None) -> Report:
     return report
 
 
-async def _chains(tx: Transaction, keys: Signer, user_id: UUID | None, report: Report) -> Report:
+async def _chains(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
     texts, bad = await _read_texts(tx, user_id)
-    walk, broken, states = Walk(keys, bad), None, dict[UUID, Sequence[AnyRow]]()
+    walk, broken, states = ChainVerifier(keys, bad), None, dict[UUID, Sequence[AnyRow]]()
     last: AnyRow | None = None
     while broken is None and (rows := await _batch(tx, user_id, last)):
         # From the last user of the batch before, whose chain may have ended there.
@@ -121,7 +121,7 @@ async def _chains(tx: Transaction, keys: Signer, user_id: UUID | None, report: R
     broken = broken or walk.end(states) or await _wiped(tx, user_id)
     if broken is None and bad:
         text, what = next(iter(bad.items()))
-        broken = Broken(what, text=text)
+        broken = IntegrityFault(what, text=text)
     return replace(report, broken=broken, users=walk.users, events=walk.events, texts=texts)
 
 
@@ -159,10 +159,10 @@ def _text_fault(row: AnyRow) -> str | None:
     lost = next((form for form in ("html", "plain") if row._mapping[form] is None), None)
     if lost is not None and row.status not in {None, VersionStatus.DRAFT}:
         return f"{lost}_sha256"
-    return proofs.text_fault(row._asdict())
+    return proofs.find_text_mismatch(row._asdict())
 
 
-async def _wiped(tx: Transaction, user_id: UUID | None) -> Broken | None:
+async def _wiped(tx: Transaction, user_id: UUID | None) -> IntegrityFault | None:
     """An end user whose ledger or state tells of events, of which there is none."""
     for model, known, what in ((AgreementLedger, AgreementLedger.seq > 0, "missing"), (AgreementState, None, "state")):
         theirs = table(model).columns.user_id
@@ -170,11 +170,11 @@ async def _wiped(tx: Transaction, user_id: UUID | None) -> Broken | None:
         wiped = wiped if known is None else wiped.where(known)
         wiped = wiped if user_id is None else wiped.where(theirs == user_id)
         if (found := await tx.scalar(wiped)) is not None:
-            return Broken(what, user=found, seq=1 if what == "missing" else None)
+            return IntegrityFault(what, user=found, seq=1 if what == "missing" else None)
     return None
 
 
-async def _sealed(tx: Transaction, keys: Signer, user_id: UUID | None, report: Report) -> Report:
+async def _sealed(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
     """Every seal in order, each over the leaves that were kept of it, and these against the receipts as they are now. Of one end user:
     the seals that hold any of theirs, and of those only their receipts, for nobody else's breaks what theirs prove."""
     wanted, n, prev, count = _seals, 0, None, 0
@@ -184,7 +184,7 @@ async def _sealed(tx: Transaction, keys: Signer, user_id: UUID | None, report: R
         wanted = wanted.where(AgreementSeal.n.in_(items.where(theirs)))
     while (row := (await tx.execute(wanted.where(AgreementSeal.n > n))).one_or_none()) is not None:
         if user_id is None and row.n != n + 1:
-            return replace(report, broken=Broken("missing", seal=n + 1), seals=count)
+            return replace(report, broken=IntegrityFault("missing", seal=n + 1), seals=count)
         leaves = (await tx.execute(_leaves.where(AgreementSealItem.seal_n == row.n))).all()
         prev = prev if user_id is None else row.prev_sha256
         broken = await asyncio.to_thread(lambda: _seal_fault(row, prev, keys) or _leaf_fault(row, leaves, user_id))  # noqa: B023  awaited
@@ -196,30 +196,30 @@ async def _sealed(tx: Transaction, keys: Signer, user_id: UUID | None, report: R
     return replace(report, seals=count, unsealed=int(await tx.scalar(left) or 0))
 
 
-def _seal_fault(row: AnyRow, prev: str | None, keys: Signer) -> Broken | None:
+def _seal_fault(row: AnyRow, prev: str | None, keys: Signer) -> IntegrityFault | None:
     try:
         claims = keys.read(SEAL, row.seal)
     except NotOurs:
-        return Broken("signature", seal=row.n)
+        return IntegrityFault("signature", seal=row.n)
     told = {"n": row.n, "count": row.leaves, "root": row.root, "prev": row.prev_sha256}
     told["at"] = instant_text(row.sealed_at)
     wrong = [name for name, value in told.items() if claims.get(name) != value]
     wrong += ["prev"] * (row.prev_sha256 != prev) + ["seal_sha256"] * (digest(row.seal) != row.seal_sha256)
     wrong = ["sealed_at" if name == "at" else name for name in wrong]
-    return Broken(wrong[0], seal=row.n) if wrong else None
+    return IntegrityFault(wrong[0], seal=row.n) if wrong else None
 
 
-def _leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None) -> Broken | None:
+def _leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None) -> IntegrityFault | None:
     for place, leaf in enumerate(leaves):
         if leaf.leaf != place:
-            return Broken("missing", seal=row.n, leaf=place)
+            return IntegrityFault("missing", seal=row.n, leaf=place)
         if user_id in {None, leaf.user_id, leaf.of} and (what := _receipt_fault(leaf)) is not None:
-            return Broken(what, seal=row.n, leaf=place, event=leaf.event_id)
+            return IntegrityFault(what, seal=row.n, leaf=place, event=leaf.event_id)
     if len(leaves) != row.leaves:
-        return Broken("missing", seal=row.n, leaf=len(leaves))
+        return IntegrityFault("missing", seal=row.n, leaf=len(leaves))
     kept = merkle.root([_octets(leaf.leaf_sha256) for leaf in leaves]).hex()
     anew = merkle.root([merkle.leaf_hash((leaf.receipt or "").encode()) for leaf in leaves]).hex()
-    return None if row.root == kept or (user_id is not None and row.root == anew) else Broken("root", seal=row.n)
+    return None if row.root == kept or (user_id is not None and row.root == anew) else IntegrityFault("root", seal=row.n)
 
 
 def _receipt_fault(leaf: AnyRow) -> str | None:
@@ -239,4 +239,4 @@ def _octets(text: str) -> bytes:
         return b""
 
 
-_STEPS: Sequence[Callable[[Transaction, Signer, UUID | None, Report], Awaitable[Report]]] = (_chains, _sealed)
+_STEPS: Sequence[Callable[[Transaction, Signer, UUID | None, LedgerReport], Awaitable[LedgerReport]]] = (_chains, _sealed)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login.factors import passwords
-from app.login.sessions.service import look_up
+from app.login.sessions.service import load_session
 from app.security.foreign_hashes import dearness
 from app.users import service as users
 from app.web.callers import EndUser
@@ -49,11 +49,11 @@ async def create_user(world: World, actor: Actor, values: dict[str, Any], given:
 
 async def me(world: World, end_user: EndUser) -> AnyRow:
     """The user's own row with the session's, in one statement."""
-    return await look_up(world, end_user)
+    return await load_session(world, end_user)
 
 
 async def change_me(world: World, end_user: EndUser, changes: dict[str, Any]) -> AnyRow:
     """Change one's own profile, as far as it is one's own to change."""
-    await look_up(world, end_user)
+    await load_session(world, end_user)
     await users.change(world, end_user.actor, end_user.id, changes)
-    return await look_up(world, end_user)
+    return await load_session(world, end_user)

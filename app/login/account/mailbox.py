@@ -24,10 +24,10 @@ from app.login.account import lookup, mail_limits
 from app.login.account.mail_limits import Share
 from app.login.factors import passwords
 from app.login.factors import service as factors
-from app.login.locks import hold_account, hold_session, hold_subject
+from app.login.locks import lock_account, lock_session, lock_subject
 from app.login.mailed_tokens import Purpose
 from app.login.problems import OneTimeTokenSpent, StepUpRequired
-from app.login.rules import fresh
+from app.login.rules import is_fresh
 from app.login.sessions import revocation
 from app.mail.models import Template
 from app.mail.service import Recipient, post
@@ -51,7 +51,7 @@ class ProvenAddress:
 async def verify(world: World, token: str, password: str | None = None) -> ProvenAddress:
     """Spend a mailed token; of a registration, set this password. Raises OneTimeTokenSpent, Malformed, EmailTaken."""
     async with world.db.query() as tx:
-        row = await mailed_tokens.look(tx, world, token, *PROVING)
+        row = await mailed_tokens.find_usable(tx, world, token, *PROVING)
     if row is None:
         raise OneTimeTokenSpent
     hashed = await _chosen(world, row, password) if password is not None else None
@@ -71,19 +71,19 @@ async def _held(tx: Transaction, world: World, row: AnyRow) -> bool:
     """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
     what a session wanted ends with it (authentication R59). Of a registration: the others of the same address, for one of them wins."""
     if row.user_id is None:
-        await mailed_tokens.hold(tx, row)
+        await mailed_tokens.lock_registrations(tx, row)
         return True
-    epoch = mailed_tokens.epoch(world, row)
+    epoch = mailed_tokens.read_epoch(world, row)
     if row.purpose != Purpose.CHANGE:
-        return await hold_account(tx, row.user_id, epoch)
-    return await hold_session(tx, world, row.user_id, UUID(mailed_tokens.payload(world, row)["session_id"]), epoch)
+        return await lock_account(tx, row.user_id, epoch)
+    return await lock_session(tx, world, row.user_id, UUID(mailed_tokens.read_payload(world, row)["session_id"]), epoch)
 
 
 async def _chosen(world: World, row: AnyRow, password: str) -> str:
     """The hash of the password that comes with the proof of a registration. Whoever has an account has a reset for that."""
     if row.purpose != Purpose.REGISTER:
         raise Malformed([("/password", "invalid", "belongs to the proof of a registration alone")])
-    return await passwords.accepted(world, password, mailed_tokens.payload(world, row)["email"], "/password")
+    return await passwords.accepted(world, password, mailed_tokens.read_payload(world, row)["email"], "/password")
 
 
 async def _proven(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
@@ -99,15 +99,15 @@ async def _registered(tx: Transaction, world: World, row: AnyRow, hashed: str | 
     Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (authentication R77)."""
     if row.subject is None:
         return None
-    wish = mailed_tokens.payload(world, row)
-    others = [mailed_tokens.payload(world, other) for other in await mailed_tokens.pending(tx, world, wish["email"])]
+    wish = mailed_tokens.read_payload(world, row)
+    others = [mailed_tokens.read_payload(world, other) for other in await mailed_tokens.list_registrations(tx, world, wish["email"])]
     disputed = "password_hash" not in wish or any(other["attempt"] != wish["attempt"] for other in others)
     profile = {"email": wish["email"]} if disputed else {name: wish[name] for name in ("email", "display_name", "locale")}
     made = await users.insert_user(tx, world, lookup.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
     kept = hashed or (None if disputed else wish["password_hash"])
     if kept is not None:
         await passwords.put(tx, world, lookup.ANONYMOUS, made.id, kept)
-    await mailed_tokens.drop_registrations(tx, world, wish["email"])
+    await mailed_tokens.void_registrations(tx, world, wish["email"])
     return ProvenAddress(made.email, kept is None)
 
 
@@ -131,7 +131,7 @@ async def _changed(tx: Transaction, world: World, row: AnyRow) -> ProvenAddress 
     before = lookup.usable(await lookup.of(tx, row.user_id)) if row.user_id is not None else None
     if before is None:
         return None
-    wish, now = mailed_tokens.payload(world, row), world.clock.now()
+    wish, now = mailed_tokens.read_payload(world, row), world.clock.now()
     values = {"email": wish["email"], "email_folded": folded(wish["email"]), "email_verified_at": now}
     await tx.execute(update(table(User)).where(User.id == before.id).values(values))
     by = Actor("user", before.id)
@@ -154,9 +154,9 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
     taken = holder is not None and holder.id != subject.id
     wish = {"email": email, "session_id": str(subject.session_id)}
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         await record(tx, world, "user.email_change_asked", subject.actor, ("user", subject.id), subject.id)
-        owner, asker = None if taken or not admitted else mine, mailed_tokens.subject_of_session(world, subject.session_id)
+        owner, asker = None if taken or not admitted else mine, mailed_tokens.digest_session(world, subject.session_id)
         made = await mailed_tokens.issue(tx, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
         if admitted and taken and (other := lookup.usable(holder)) is not None:
             await lookup.tell(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
@@ -172,6 +172,6 @@ def _freshly(world: World, subject: Subject, age: timedelta) -> None:
     """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (authentication R28)."""
     factors.not_let_in(subject)
     at = subject.second_factor_at if subject.has_second_factor else subject.password_at
-    if "rc" in subject.amr or not fresh(at, world.clock.now(), age):
+    if "rc" in subject.amr or not is_fresh(at, world.clock.now(), age):
         level = "aal2" if subject.has_second_factor else "aal1"
         raise StepUpRequired("Log in again, then ask at once.", {"acr_values": level, "max_age": int(age.total_seconds())})

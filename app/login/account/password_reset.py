@@ -15,7 +15,7 @@ from app.login.account import lookup, mail_limits
 from app.login.account.mail_limits import Share
 from app.login.factors import passwords, recovery, totp
 from app.login.factors import service as factors
-from app.login.locks import hold_account
+from app.login.locks import lock_account
 from app.login.mailed_tokens import Purpose
 from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.login.sessions import revocation
@@ -80,14 +80,14 @@ async def reset(world: World, origin: Origin, token: str, password: str, proof: 
     Raises OneTimeTokenSpent, Malformed, TotpRequired, CodeRefused, TooManyAttempts.
     """
     async with world.db.query() as tx:
-        row = await mailed_tokens.look(tx, world, token, Purpose.RESET)
+        row = await mailed_tokens.find_usable(tx, world, token, Purpose.RESET)
         owner = lookup.usable(await lookup.of(tx, row.user_id)) if row is not None and row.user_id is not None else None
-    if row is None or owner is None or owner.auth_epoch != mailed_tokens.epoch(world, row):
+    if row is None or owner is None or owner.auth_epoch != mailed_tokens.read_epoch(world, row):
         raise OneTimeTokenSpent
     hashed = await passwords.accepted(world, password, owner.email, "/new_password")
     spend = await _shown(world, origin, token, owner.id, proof) if _guarded(owner) else None
     async with world.db.write() as tx:
-        held = await hold_account(tx, owner.id, owner.auth_epoch)
+        held = await lock_account(tx, owner.id, owner.auth_epoch)
         if not held or await mailed_tokens.spend(tx, world, token, Purpose.RESET) is None:
             raise OneTimeTokenSpent
         owner = await lookup.of(tx, owner.id)  # as it is now: the address may have been proven since
@@ -119,7 +119,7 @@ async def _shown(world: World, origin: Origin, token: str, user_id: UUID, proof:
     key = attempts.factor_key(world, kind, user_id)
     await attempts.knock(world, origin)
     async with world.db.write(commit_now=True) as tx:
-        counted = await mailed_tokens.attempt(tx, world, token, Purpose.RESET)
+        counted = await mailed_tokens.count_attempt(tx, world, token, Purpose.RESET)
     if not counted:
         raise OneTimeTokenSpent
     await attempts.count(world, key, attempts.SECOND_FACTOR)

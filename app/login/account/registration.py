@@ -52,7 +52,7 @@ async def register(world: World, origin: Origin, wish: Wish) -> None:
 
 async def promise(tx: Transaction, world: World, hung: dict[str, Any], *, mailed: bool) -> None:
     """A registration that waits for its proof, and the letter with it if there is to be one: each with an `attempt` of its own."""
-    attempt, subject = world.entropy.identifier().hex, mailed_tokens.subject_of(world, hung["email"])
+    attempt, subject = world.entropy.identifier().hex, mailed_tokens.digest_address(world, hung["email"])
     made = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
     to = Recipient(hung["email"], hung["locale"]) if mailed else None
     await post(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
@@ -88,12 +88,12 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
     admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
     async with world.db.query() as tx:
         known = await lookup.find(tx, identifier)
-        waits = await mailed_tokens.pending(tx, world, identifier)
+        waits = await mailed_tokens.list_registrations(tx, world, identifier)
     async with world.db.write() as tx:
         if admitted and known is not None and lookup.usable(known) and known.email_verified_at is None:
             await ask_for_proof(tx, world, known)
         elif admitted and known is None and waits:
-            newest = mailed_tokens.payload(world, waits[0])
+            newest = mailed_tokens.read_payload(world, waits[0])
             await promise(tx, world, {name: newest[name] for name in ("email", "display_name", "locale")}, mailed=True)
         else:
             await _nothing(tx, world)

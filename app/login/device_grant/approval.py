@@ -16,58 +16,58 @@ from app.events.service import record
 from app.login import attempts, rules
 from app.login.attempts import AttemptLimit
 from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
-from app.login.device_grant.service import user_hash
+from app.login.device_grant.service import hash_user_code
 from app.login.factors import service as factors
-from app.login.locks import hold_subject
+from app.login.locks import lock_subject
 from app.login.problems import DeviceCodeDecided, DeviceCodeNotFound, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired
-from app.login.rules import Account, Need, Wanted
+from app.login.rules import AccountState, ApprovalLevel, RequiredStep
 from app.login.sessions import service as sessions
-from app.login.sessions.service import Client
+from app.login.sessions.service import ClientDetails
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import PendingLogin
 from app.users.data_lifecycle import still_there
 from app.web.callers import Origin, Subject
 from app.world import World
 
-WRONG = AttemptLimit(timedelta(minutes=10), 5)
+WRONG_CODE_LIMIT = AttemptLimit(timedelta(minutes=10), 5)
 """User codes that lead nowhere, of one address (an IPv6 /64)."""
 
 _row = select(*table(DeviceCode).columns)
 
 
 @dataclass(frozen=True)
-class Request:
+class ApprovalRequest:
     """Who asks to be let in, as whoever decides is shown it. `wants`: the level of a session that may approve."""
 
     row: AnyRow = field(repr=False)
     product_name: str | None
-    wants: Wanted
+    wants: ApprovalLevel
 
 
-async def claim(world: World, origin: Origin, subject: Subject, user_code: str) -> Request:
+async def open_request(world: World, origin: Origin, subject: Subject, user_code: str) -> ApprovalRequest:
     """What is to be decided. From now on it is for this session alone to decide.
 
     Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided.
     """
-    row = await _guessed(world, origin, _taking(world, subject, user_code))
+    row = await _find_by_code(world, origin, _assign_to_session(world, subject, user_code))
     if row.status != DeviceCodeStatus.PENDING:
         raise DeviceCodeDecided
 
-    async def ask(tx: Transaction) -> tuple[str | None, Account]:
+    async def ask(tx: Transaction) -> tuple[str | None, AccountState]:
         name = await tx.scalar(select(Product.name).where(Product.code == row.product))
-        return name, await unfinished.account(tx, world, _login_of(subject, row))
+        return name, await unfinished.load_account(tx, world, _as_login(subject, row))
 
     name, account = await world.db.find(ask)
-    return Request(row, name, rules.approval_wanted(account))
+    return ApprovalRequest(row, name, rules.find_approval_level(account))
 
 
-Look = Callable[[Transaction], Awaitable[AnyRow | None]]
+Lookup = Callable[[Transaction], Awaitable[AnyRow | None]]
 
 
-def _taking(world: World, subject: Subject, user_code: str) -> Look:
+def _assign_to_session(world: World, subject: Subject, user_code: str) -> Lookup:
     """Finds a request that nobody has opened, and takes it; or one of one's own."""
-    mine = _claimed_by(world, subject, user_code)
-    pending = (DeviceCode.user_hash == user_hash(world, user_code), DeviceCode.status == DeviceCodeStatus.PENDING)
+    mine = _assigned_to_session(world, subject, user_code)
+    pending = (DeviceCode.user_hash == hash_user_code(world, user_code), DeviceCode.status == DeviceCodeStatus.PENDING)
     free = update(DeviceCode).where(*pending, DeviceCode.claimed_session_id.is_(None), DeviceCode.expires_at > world.clock.now())
 
     async def take(tx: Transaction) -> AnyRow | None:
@@ -79,11 +79,11 @@ def _taking(world: World, subject: Subject, user_code: str) -> Look:
     return take
 
 
-async def _guessed(world: World, origin: Origin, look: Look) -> AnyRow:
+async def _find_by_code(world: World, origin: Origin, look: Lookup) -> AnyRow:
     """What a user code leads to; counted as a wrong one of its address before it is looked at, and given back if it was right (authentication R66)."""
     key = attempts.network_key(world, "user_codes", origin)
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.within(tx, key, WRONG, world.clock.now())
+        refusal = await attempts.within(tx, key, WRONG_CODE_LIMIT, world.clock.now())
         row = await look(tx) if refusal is None else None
         if row is not None:
             await attempts.take_back(tx, key)
@@ -94,9 +94,9 @@ async def _guessed(world: World, origin: Origin, look: Look) -> AnyRow:
     return row
 
 
-def _login_of(subject: Subject, row: AnyRow) -> PendingLogin:
+def _as_login(subject: Subject, row: AnyRow) -> PendingLogin:
     """The approval as the login that it stands for: of this user, for this product, with what the session has shown."""
-    return PendingLogin(None, subject.id, None, subject.epoch, sessions.proofs_of(subject), Client(row.product))
+    return PendingLogin(None, subject.id, None, subject.epoch, sessions.read_proofs(subject), ClientDetails(row.product))
 
 
 async def approve(world: World, origin: Origin, subject: Subject, user_code: str) -> None:
@@ -105,8 +105,8 @@ async def approve(world: World, origin: Origin, subject: Subject, user_code: str
     Raises TooManyAttempts, DeviceCodeNotFound, EmailNotVerified, StepUpRequired, SecondFactorMissing, PasskeyMissing,
     DeviceCodeDecided, TokenInvalid.
     """
-    row = await _guessed(world, origin, _claimed_by(world, subject, user_code))
-    await _must_suffice(world, subject, row)
+    row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
+    await _check_assurance(world, subject, row)
     shown: dict[str, Any] = {"amr": list(subject.amr), "password_at": subject.password_at, "second_factor_at": subject.second_factor_at}
     shown |= {"passkey_at": subject.passkey_at, "auth_epoch": subject.epoch}
     await _decide(world, subject, row.id, DeviceCodeStatus.APPROVED, shown)
@@ -114,12 +114,12 @@ async def approve(world: World, origin: Origin, subject: Subject, user_code: str
 
 async def deny(world: World, origin: Origin, subject: Subject, user_code: str) -> None:
     """Turn the application away; wants no level. Again changes nothing. Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided."""
-    row = await _guessed(world, origin, _claimed_by(world, subject, user_code))
+    row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
     await _decide(world, subject, row.id, DeviceCodeStatus.DENIED, {})
 
 
-def _claimed_by(world: World, subject: Subject, user_code: str) -> Look:
-    mine = (DeviceCode.user_hash == user_hash(world, user_code), DeviceCode.claimed_session_id == subject.session_id)
+def _assigned_to_session(world: World, subject: Subject, user_code: str) -> Lookup:
+    mine = (DeviceCode.user_hash == hash_user_code(world, user_code), DeviceCode.claimed_session_id == subject.session_id)
 
     async def look(tx: Transaction) -> AnyRow | None:
         return (await tx.execute(_row.where(*mine, DeviceCode.expires_at > world.clock.now()))).one_or_none()
@@ -127,7 +127,7 @@ def _claimed_by(world: World, subject: Subject, user_code: str) -> Look:
     return look
 
 
-async def _must_suffice(world: World, subject: Subject, row: AnyRow) -> None:
+async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
     """Whoever approves has shown all that a login for the product would want, and what the account has; no recovery code (authentication R28).
 
     A second factor that is locked vouches for no device either (authentication R45), though the session that it was shown in lives on (authentication R44).
@@ -136,32 +136,32 @@ async def _must_suffice(world: World, subject: Subject, row: AnyRow) -> None:
         raise EmailNotVerified
     factors.not_let_in(subject)
     factors.not_by_recovery_code(subject)
-    now, proofs = world.clock.now(), sessions.proofs_of(subject)
-    counting = rules.lasting(proofs, now, world.settings.second_factor_lifetime)
+    now, proofs = world.clock.now(), sessions.read_proofs(subject)
+    counting = rules.drop_expired(proofs, now, world.settings.second_factor_lifetime)
     async with world.db.query() as tx:
-        account = await unfinished.account(tx, world, _login_of(subject, row))
+        account = await unfinished.load_account(tx, world, _as_login(subject, row))
         key = attempts.factor_key(world, "totp", subject.id)
         by_code = counting.second_factor == "otp" and counting.passkey_at is None
         locked = await attempts.standing(tx, key, attempts.SECOND_FACTOR, now) if by_code and account.has_totp else None
-    due = rules.approval_due(account, counting)
-    if due is Need.ENROLMENT and account.wants_passkey:
+    due = rules.find_approval_step(account, counting)
+    if due is RequiredStep.ENROLMENT and account.wants_passkey:
         raise PasskeyMissing
-    if due is Need.ENROLMENT:
+    if due is RequiredStep.ENROLMENT:
         raise SecondFactorMissing("What is asked for wants a second factor; set one up first.")
     if due is not None:
-        raise StepUpRequired("Step up, then approve again.", {"acr_values": rules.approval_wanted(account)})
+        raise StepUpRequired("Step up, then approve again.", {"acr_values": rules.find_approval_level(account)})
     if locked is not None:
         raise locked
 
 
-_MEANT = {
+_SAME_DECISION = {
     DeviceCodeStatus.APPROVED: (DeviceCodeStatus.APPROVED, DeviceCodeStatus.CONSUMED),
     DeviceCodeStatus.DENIED: (DeviceCodeStatus.DENIED,),
 }
 """Where a request stands after a decision, so that it may be sent again."""
 
 
-_TOLD = {
+_EVENT_TYPES = {
     DeviceCodeStatus.APPROVED: "device.authorization_approved",
     DeviceCodeStatus.DENIED: "device.authorization_denied",
 }
@@ -169,10 +169,10 @@ _TOLD = {
 
 async def _decide(world: World, subject: Subject, code_id: UUID, decision: DeviceCodeStatus, shown: Mapping[str, Any]) -> None:
     """The first decision stands; a revoke that was answered is not outrun by it."""
-    now, kind = world.clock.now(), _TOLD[decision]
+    now, kind = world.clock.now(), _EVENT_TYPES[decision]
     mine = (DeviceCode.id == code_id, DeviceCode.claimed_session_id == subject.session_id, DeviceCode.expires_at > now)
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         pending = update(DeviceCode).where(*mine, DeviceCode.status == DeviceCodeStatus.PENDING)
         if (await tx.execute(pending.values(status=decision, decided_at=now, **shown))).rowcount:
             await record(tx, world, kind, subject.actor, ("device_code", code_id), subject.id)
@@ -180,5 +180,5 @@ async def _decide(world: World, subject: Subject, code_id: UUID, decision: Devic
         status = await tx.scalar(select(DeviceCode.status).where(*mine))
     if status is None:
         raise DeviceCodeNotFound
-    if status not in _MEANT[decision]:
+    if status not in _SAME_DECISION[decision]:
         raise DeviceCodeDecided

@@ -12,7 +12,7 @@ from app.db.types import Digest, Identifier, Instant, Json, Reference, Word
 
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 """RFC 8628 section 6.1: consonants alone, so that no word comes of them and none looks like a digit."""
-SIGNS = 8
+USER_CODE_LENGTH = 8
 
 
 class DeviceCodeStatus(StrEnum):
@@ -55,17 +55,17 @@ class DeviceCode(Base):
     decided_at: Mapped[Instant | None]
 
 
-def letters(octets: bytes) -> str:
+def map_to_letters(octets: bytes) -> str:
     """One letter for each even draw. The octets above the last whole round of the alphabet would favour some: they stand for none."""
     rounds = 256 // len(LETTERS) * len(LETTERS)
     return "".join(LETTERS[octet % len(LETTERS)] for octet in octets if octet < rounds)
 
 
-def shown(code: str) -> str:
+def format_user_code(code: str) -> str:
     """`WDJB-MJHT`: as it is read out and typed in."""
     return f"{code[:4]}-{code[4:]}"
 
 
-def read(typed: str) -> str:
+def normalize_user_code(typed: str) -> str:
     """A user code in its one form: case, dashes and spaces do not matter."""
     return joined(typed).upper()

@@ -33,7 +33,7 @@ async def begin(world: TheWorld, origin: TheOrigin, body: DeviceCodeIn) -> Devic
 
     Nothing tells two applications apart here, so `Idempotency-Key` is not for it: each call is a request of its own.
     """
-    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
+    client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
     return DeviceCodeOut.of(await device_grant.begin(world, origin, client))
 
 
@@ -50,7 +50,7 @@ async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> Log
 @router.get("/v1/device", responses=refuses(*DECIDES))
 async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_code: UserCode) -> DeviceRequest:
     """Who asks to be let in, and what it takes to approve. From now on only the session that has asked this may decide."""
-    request = await approval.claim(world, origin, subject, user_code)
+    request = await approval.open_request(world, origin, subject, user_code)
     return DeviceRequest.of(request.row, request.product_name, request.wants)
 
 

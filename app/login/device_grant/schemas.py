@@ -4,9 +4,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from app.login.device_grant.service import Begun
+from app.login.device_grant.service import DeviceAuthorization
 from app.login.fields import LoginDeviceIn
-from app.login.rules import Wanted
+from app.login.rules import ApprovalLevel
 from app.web.fields import Instant, Secret, Slug, WireModel
 
 UserCode = Annotated[Secret, Field(max_length=32)]
@@ -31,7 +31,7 @@ class DeviceCodeOut(WireModel):
     interval: int
 
     @classmethod
-    def of(cls, it: Begun) -> Self:
+    def of(cls, it: DeviceAuthorization) -> Self:
         return cls(**vars(it), verification_uri_complete=it.verification_uri_complete)
 
 
@@ -43,12 +43,12 @@ class UserCodeIn(WireModel):
     user_code: UserCode
 
 
-class AskedFor(WireModel):
+class RequestedProduct(WireModel):
     code: str
     name: str | None
 
 
-class AskingDevice(WireModel):
+class RequestingDevice(WireModel):
     """As the application describes it; nothing of it is verified."""
 
     name: str | None
@@ -59,20 +59,20 @@ class AskingDevice(WireModel):
 class DeviceRequest(WireModel):
     """`ip` and `user_agent` are of the application that asks. `wants`: what the `acr` of a session that may approve must be."""
 
-    product: AskedFor | None
-    device: AskingDevice | None
+    product: RequestedProduct | None
+    device: RequestingDevice | None
     ip: str | None
     user_agent: str | None
     requested_at: Instant
     expires_at: Instant
-    wants: Wanted
+    wants: ApprovalLevel
 
     @classmethod
-    def of(cls, row: Any, product_name: str | None, wants: Wanted) -> Self:
-        described = {name: row.device.get(name) for name in AskingDevice.model_fields} if row.device is not None else None
+    def of(cls, row: Any, product_name: str | None, wants: ApprovalLevel) -> Self:
+        described = {name: row.device.get(name) for name in RequestingDevice.model_fields} if row.device is not None else None
         return cls(
-            product=AskedFor(code=row.product, name=product_name) if row.product is not None else None,
-            device=AskingDevice(**described) if described is not None else None,
+            product=RequestedProduct(code=row.product, name=product_name) if row.product is not None else None,
+            device=RequestingDevice(**described) if described is not None else None,
             ip=row.ip,
             user_agent=row.user_agent,
             requested_at=row.created_at,

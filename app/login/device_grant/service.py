@@ -20,12 +20,12 @@ from app.login import attempts
 from app.login.attempts import AttemptLimit
 from app.login.device_grant import models
 from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
-from app.login.locks import hold_session
+from app.login.locks import lock_session
 from app.login.problems import AccessDenied, AuthorizationPending, ExpiredToken, SlowDown
 from app.login.sessions import refresh, tokens
 from app.login.sessions import service as sessions
-from app.login.sessions.service import Client
-from app.login.sessions.tokens import Opened
+from app.login.sessions.service import ClientDetails
+from app.login.sessions.tokens import IssuedTokens
 from app.security.sealing import token_digest
 from app.signing_keys.service import signer
 from app.web.callers import Origin
@@ -35,12 +35,12 @@ PREFIX = "dvc_"
 LIFETIME = timedelta(minutes=10)
 INTERVAL = 5
 """Seconds between two polls at first, and how many more after each that came too soon (RFC 8628 section 3.5)."""
-ASKED = AttemptLimit(timedelta(minutes=10), 30)
-DRAWS = 5
+REQUEST_LIMIT = AttemptLimit(timedelta(minutes=10), 30)
+MAX_DRAWS = 5
 
 
 @dataclass(frozen=True)
-class Begun:
+class DeviceAuthorization:
     """What the application shows, and what it polls with. Times in seconds."""
 
     device_code: str = field(repr=False)
@@ -60,12 +60,12 @@ def _verification_uri(world: World) -> str:
     return f"{settings.pages_url}/device" if settings.pages_url is not None else f"{settings.public_url}/v1/device"
 
 
-def user_hash(world: World, typed: str) -> bytes:
+def hash_user_code(world: World, typed: str) -> bytes:
     """Under our key: the code is short."""
-    return world.keys.lookup.digest("device.user_code", models.read(typed))
+    return world.keys.lookup.digest("device.user_code", models.normalize_user_code(typed))
 
 
-async def begin(world: World, origin: Origin, client: Client) -> Begun:
+async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAuthorization:
     """A new request; an address has so many at once.
 
     Raises ProductNotFound, TooManyAttempts.
@@ -74,22 +74,24 @@ async def begin(world: World, origin: Origin, client: Client) -> Begun:
         await catalog.product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.within(tx, attempts.network_key(world, "device_codes", origin), ASKED, now)
+        refusal = await attempts.within(tx, attempts.network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
         if refusal is None:
-            user_code = await _asked(tx, world, origin, device_code, client)
+            user_code = await _insert_request(tx, world, origin, device_code, client)
     if refusal is not None:
         raise refusal
-    return Begun(device_code, models.shown(user_code), _verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL)
+    return DeviceAuthorization(
+        device_code, models.format_user_code(user_code), _verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL
+    )
 
 
-def _drawn(world: World) -> str:
+def _draw_user_code(world: World) -> str:
     letters = ""
-    while len(letters) < models.SIGNS:
-        letters += models.letters(world.entropy.octets(models.SIGNS))
-    return letters[: models.SIGNS]
+    while len(letters) < models.USER_CODE_LENGTH:
+        letters += models.map_to_letters(world.entropy.octets(models.USER_CODE_LENGTH))
+    return letters[: models.USER_CODE_LENGTH]
 
 
-async def _asked(tx: Transaction, world: World, origin: Origin, device_code: str, client: Client) -> str:
+async def _insert_request(tx: Transaction, world: World, origin: Origin, device_code: str, client: ClientDetails) -> str:
     """Write the request down under a user code that nobody else has; the code."""
     now, code_id = world.clock.now(), world.entropy.identifier()
     values = {
@@ -105,28 +107,28 @@ async def _asked(tx: Transaction, world: World, origin: Origin, device_code: str
         "created_at": now,
         "expires_at": now + LIFETIME,
     }
-    for _ in range(DRAWS):
-        user_code = _drawn(world)
-        if await dialect.insert_once(tx, DeviceCode, {**values, "user_hash": user_hash(world, user_code)}, unless=["user_hash"]):
+    for _ in range(MAX_DRAWS):
+        user_code = _draw_user_code(world)
+        if await dialect.insert_once(tx, DeviceCode, {**values, "user_hash": hash_user_code(world, user_code)}, unless=["user_hash"]):
             about = ("device_code", code_id)
             await record(tx, world, "device.authorization_requested", Actor("anonymous"), about, product=client.product)
             return user_code
     raise Busy
 
 
-async def redeem(world: World, origin: Origin, device_code: str) -> Opened:
+async def redeem(world: World, origin: Origin, device_code: str) -> IssuedTokens:
     """A session, if somebody has approved; once. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
     sign = await signer(world)
-    row = await _polled(world, token_digest(device_code))
+    row = await _load_polled_request(world, token_digest(device_code))
     if row.status == DeviceCodeStatus.DENIED:
         raise AccessDenied
     if row.status == DeviceCodeStatus.PENDING:
         raise AuthorizationPending(facts={"interval": row.interval}, retry_after=row.interval)
     async with world.db.write() as tx:
-        return tokens.handed_out(world, sign, *await _let_in(tx, world, origin, row))
+        return tokens.issue_tokens(world, sign, *await _open_session(tx, world, origin, row))
 
 
-async def _polled(world: World, device_hash: bytes) -> AnyRow:
+async def _load_polled_request(world: World, device_hash: bytes) -> AnyRow:
     """The request, if the application has waited as long as it was told to. A code that leads nowhere costs a read."""
     now = world.clock.now()
     there = (DeviceCode.device_hash == device_hash, DeviceCode.status != DeviceCodeStatus.CONSUMED, DeviceCode.expires_at > now)
@@ -137,7 +139,7 @@ async def _polled(world: World, device_hash: bytes) -> AnyRow:
     if not await world.db.find(known):
         raise ExpiredToken
     async with world.db.write(commit_now=True) as tx:
-        row, slower = await _paced(tx, update(DeviceCode).where(*there), now)
+        row, slower = await _record_poll(tx, update(DeviceCode).where(*there), now)
     if slower is not None:
         raise SlowDown(facts={"interval": slower}, retry_after=slower)
     if row is None:
@@ -145,7 +147,7 @@ async def _polled(world: World, device_hash: bytes) -> AnyRow:
     return row
 
 
-async def _paced(tx: Transaction, there: Any, now: datetime) -> tuple[AnyRow | None, int | None]:
+async def _record_poll(tx: Transaction, there: Any, now: datetime) -> tuple[AnyRow | None, int | None]:
     """(the row, if the poll is in time; the interval from now on, if it is not). One statement each: a burst counts every poll."""
     moment = int(now.timestamp() * 1000)
     due = or_(DeviceCode.last_poll.is_(None), DeviceCode.last_poll + DeviceCode.interval * 1000 <= moment)
@@ -157,12 +159,12 @@ async def _paced(tx: Transaction, there: Any, now: datetime) -> tuple[AnyRow | N
     return None, await tx.scalar(slowed)
 
 
-async def _let_in(tx: Transaction, world: World, origin: Origin, row: AnyRow) -> tuple[dict[str, Any], refresh.Fresh]:
+async def _open_session(tx: Transaction, world: World, origin: Origin, row: AnyRow) -> tuple[dict[str, Any], refresh.IssuedRefreshToken]:
     """Spend the approval on a session, if the one that gave it lives and the account is as it was then (authentication R58, R59)."""
-    if not await hold_session(tx, world, row.user_id, row.claimed_session_id, row.auth_epoch):
+    if not await lock_session(tx, world, row.user_id, row.claimed_session_id, row.auth_epoch):
         raise AccessDenied
     approved = (DeviceCode.id == row.id, DeviceCode.status == DeviceCodeStatus.APPROVED, DeviceCode.expires_at > world.clock.now())
     if not (await tx.execute(update(DeviceCode).where(*approved).values(status=DeviceCodeStatus.CONSUMED))).rowcount:
         raise ExpiredToken
-    client = Client(row.product, row.device, row.device_digest, row.claimed_session_id)
-    return await sessions.open_session(tx, world, origin, row.user_id, row.auth_epoch, sessions.proofs_of(row), client)
+    client = ClientDetails(row.product, row.device, row.device_digest, row.claimed_session_id)
+    return await sessions.open_session(tx, world, origin, row.user_id, row.auth_epoch, sessions.read_proofs(row), client)

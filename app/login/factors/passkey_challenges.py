@@ -15,7 +15,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Json, Reference, Word
 from app.login.factors.webauthn import CHALLENGE_OCTETS, NotGenuine, challenge_of
 from app.login.problems import ChallengeSpent
-from app.login.sessions.service import UNTOLD, Client
+from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
 from app.security.sealing import token_digest
 from app.world import World
 
@@ -69,10 +69,10 @@ class Answered:
     """A challenge that was spent by an answer; `client` is what was said when it was asked for."""
 
     challenge: bytes = field(repr=False)
-    client: Client
+    client: ClientDetails
 
 
-async def begin(tx: Transaction, world: World, kind: Kind, holder: Holder, client: Client = UNTOLD) -> Challenge:
+async def begin(tx: Transaction, world: World, kind: Kind, holder: Holder, client: ClientDetails = UNKNOWN_CLIENT) -> Challenge:
     """A new challenge."""
     now, octets = world.clock.now(), world.entropy.octets(CHALLENGE_OCTETS)
     values = {
@@ -112,8 +112,8 @@ async def answer(world: World, kind: Kind, holder: Holder, credential: Mapping[s
     return Answered(octets, _client(row))
 
 
-def _client(row: AnyRow) -> Client:
-    return Client(row.product, row.device, row.device_digest)
+def _client(row: AnyRow) -> ClientDetails:
+    return ClientDetails(row.product, row.device, row.device_digest)
 
 
 def _digest(octets: bytes) -> bytes:

@@ -184,5 +184,5 @@ async def suspect(tx: Transaction, world: World, it: Proven) -> None:
         return
     user_id, about = it.owner.user_id, ("factor", it.factor_id)
     await record(tx, world, "factor.suspected", Actor.system(), about, user_id, kind=FactorKind.PASSKEY)
-    await revocation.end_those_by_passkey(tx, world, Actor.system(), user_id)
+    await revocation.end_passkey_sessions(tx, world, Actor.system(), user_id)
     await notices.notify(tx, world, user_id, Template.PASSKEY_SUSPECTED)

@@ -14,12 +14,12 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts, notices
-from app.login.locks import hold_subject
+from app.login.locks import lock_subject
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import PasswordWrong, StepUpRequired
-from app.login.rules import secured
+from app.login.rules import is_fully_authenticated
 from app.login.sessions import revocation
-from app.login.sessions.service import proofs_of
+from app.login.sessions.service import read_proofs
 from app.mail.models import Template
 from app.security.breach_lookup import breached
 from app.security.foreign_hashes import plain
@@ -121,7 +121,9 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """
     now, lasting = world.clock.now(), world.settings.second_factor_lifetime
-    if "rc" in subject.amr or not secured(proofs_of(subject), has_second_factor=subject.has_second_factor, now=now, lasting=lasting):
+    if "rc" in subject.amr or not is_fully_authenticated(
+        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lasting=lasting
+    ):
         raise StepUpRequired("Show the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _current(world, subject)
     key = attempts.password_key(world, row.email)
@@ -133,7 +135,7 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
         await attempts.passed(tx, world, origin, key)  # whatever becomes of the new one
     hashed = await accepted(world, new, row.email, "/new")
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "password_changed", session_id=subject.session_id)
         same = update(Factor).where(Factor.id == row.id, *CURRENT, Factor.hash == row.hash).values(hash=row.hash)
         if not (await tx.execute(same)).rowcount:

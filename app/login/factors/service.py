@@ -18,11 +18,11 @@ from app.login.factors.passkey_challenges import Holder, Kind
 from app.login.factors.passkeys import Options
 from app.login.factors.recovery import Left, Paper
 from app.login.factors.totp import Enrolment
-from app.login.locks import hold_subject
+from app.login.locks import lock_subject
 from app.login.models import Factor, FactorKind, FactorState
 from app.login.problems import EmailNotVerified, FactorIndispensable, FactorNotFound, SecondFactorMissing, StepUpRequired
 from app.login.sessions import revocation
-from app.login.sessions.service import proofs_of
+from app.login.sessions.service import read_proofs
 from app.mail.models import Template
 from app.users.service import user as user_of
 from app.web.callers import Origin, Subject
@@ -62,7 +62,7 @@ def may_manage(world: World, subject: Subject, age: timedelta | None = None) -> 
     """Whether all that the account has was shown lately (authentication R21, R22). Asked at both ends of an enrolment. Raises StepUpRequired."""
     age = age or world.settings.fresh_password
     not_let_in(subject)
-    level = rules.proof_wanted(proofs_of(subject), has_second_factor=subject.has_second_factor, now=world.clock.now(), age=age)
+    level = rules.find_level_to_prove(read_proofs(subject), has_second_factor=subject.has_second_factor, now=world.clock.now(), age=age)
     if level is not None:
         raise StepUpRequired("Show it again, then do this at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
 
@@ -106,7 +106,7 @@ async def confirm(world: World, origin: Origin, subject: Subject, factor_id: UUI
     confirmed = await totp.checked(world, origin, subject.id, factor_id, code)
     paper = await paper_if_first(world, subject.id)
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "factor_added", session_id=subject.session_id)
         await totp.activate(tx, world, subject.actor, subject.id, confirmed)
         if paper is not None:
@@ -120,7 +120,7 @@ async def passkey_options(world: World, subject: Subject) -> Options:
     passkeys.party(world)
     _may_add(world, subject)
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         return await passkeys.creation(tx, world, Holder(subject.id, subject.session_id))
 
 
@@ -135,7 +135,7 @@ async def add_passkey(world: World, subject: Subject, credential: Mapping[str, A
     made = passkeys.made(world, answered, credential)
     paper = await paper_if_first(world, subject.id)
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "factor_added", session_id=subject.session_id)
         factor_id = await passkeys.add(tx, world, subject.actor, subject.id, made, named)
         if paper is not None:
@@ -163,7 +163,7 @@ async def renew_paper(world: World, subject: Subject) -> list[str]:
     may_manage(world, subject)
     paper = await recovery.print_paper(world)
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         await recovery.replace(tx, world, subject.actor, subject.id, paper)
         await notices.notify(tx, world, subject.id, Template.RECOVERY_CODES_RENEWED)
     return paper.codes
@@ -217,7 +217,7 @@ async def remove(world: World, subject: Subject, factor_id: UUID) -> None:
         raise FactorIndispensable
     may_manage(world, subject)
     async with world.db.write() as tx:
-        await hold_subject(tx, world, subject)
+        await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "factor_removed", session_id=subject.session_id)
         alive = (Factor.id == factor_id, Factor.user_id == subject.id, Factor.kind.in_(DEVICES), Factor.state != FactorState.REVOKED)
         if not (await tx.execute(update(Factor).where(*alive).values(BARE))).rowcount:

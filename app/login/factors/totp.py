@@ -101,7 +101,7 @@ async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID |
         factor = (await tx.execute(attempt.returning(Factor.id, Factor.secret_sealed))).one_or_none()
     if factor is None:
         raise EnrolmentNotFound
-    step = rules.matching_step(_secret(world, factor), code, now, world.settings.totp_skew)
+    step = rules.find_time_step(_secret(world, factor), code, now, world.settings.totp_skew)
     if step is None:
         await attempts.failed(world, origin, "otp", user_id, "wrong")
         raise CodeRefused
@@ -123,7 +123,7 @@ async def match(tx: Transaction, world: World, user_id: UUID, code: str, now: da
     """Which of the user's live devices shows this code, and for which step."""
     rows = await tx.execute(_devices.where(Factor.user_id == user_id))
     for row in rows:
-        step = rules.matching_step(_secret(world, row), code, now, world.settings.totp_skew)
+        step = rules.find_time_step(_secret(world, row), code, now, world.settings.totp_skew)
         if step is not None:
             return row.id, step
     return None

@@ -22,7 +22,7 @@ from app.users.models import Status, User
 from app.world import World
 
 PREFIX = "rt_"
-GRACE = timedelta(seconds=10)
+GRACE_PERIOD = timedelta(seconds=10)
 """How long an exchange may be repeated, if what it gave was not used: the answer may have been lost on its way.
 A clock that was set back meanwhile makes it no longer."""
 
@@ -30,14 +30,14 @@ _link = select(*table(RefreshToken).columns, SessionRow.user_id).join(SessionRow
 
 
 @dataclass(frozen=True)
-class Fresh:
+class IssuedRefreshToken:
     """A refresh token as it is handed out, this once."""
 
     token: str = field(repr=False)
     expires_at: datetime
 
 
-async def issue(tx: Transaction, world: World, row: Mapping[str, Any], parent: UUID | None = None) -> Fresh:
+async def issue(tx: Transaction, world: World, row: Mapping[str, Any], parent: UUID | None = None) -> IssuedRefreshToken:
     """A new token for a session. It idles out, and never outlives the session (authentication R56)."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = min(now + world.settings.refresh_idle, row["expires_at"])
@@ -52,10 +52,10 @@ async def issue(tx: Transaction, world: World, row: Mapping[str, Any], parent: U
     await tx.execute(insert(RefreshToken).values(values))
     seen = update(SessionRow).where(SessionRow.id == row["id"]).values(last_seen_at=now, idle_expires_at=expires_at)
     await tx.execute(seen)
-    return Fresh(token, expires_at)
+    return IssuedRefreshToken(token, expires_at)
 
 
-async def rotate(tx: Transaction, world: World, digest: bytes) -> tuple[dict[str, Any], Fresh] | None:
+async def rotate(tx: Transaction, world: World, digest: bytes) -> tuple[dict[str, Any], IssuedRefreshToken] | None:
     """(the session's columns, its fresh token). None refuses; what was written stands then: a reuse has ended the session."""
     now = world.clock.now()
     link = (await tx.execute(_link.where(RefreshToken.token_hash == digest))).one_or_none()
@@ -67,9 +67,9 @@ async def rotate(tx: Transaction, world: World, digest: bytes) -> tuple[dict[str
     link = (await tx.execute(_link.where(RefreshToken.id == link.id))).one()  # as it stands now that the row is ours
     if link.used_at is None and link.dropped_at is None:
         return None  # idled out
-    if link.used_at is not None and link.used_at == link.dropped_at and abs(now - link.used_at) <= GRACE:
+    if link.used_at is not None and link.used_at == link.dropped_at and abs(now - link.used_at) <= GRACE_PERIOD:
         return None  # replaced by a step-up just now, and asked with by another thread of the same client
-    if link.dropped_at is None and abs(now - link.used_at) <= GRACE and await _drop_unused_child(tx, link.id, now):
+    if link.dropped_at is None and abs(now - link.used_at) <= GRACE_PERIOD and await _drop_unused_child(tx, link.id, now):
         return row, await issue(tx, world, row, link.id)
     await _end(tx, world, link, now)
     return None
@@ -107,7 +107,7 @@ async def _end(tx: Transaction, world: World, link: AnyRow, now: datetime) -> No
         await record(tx, world, "session.token_reused", Actor.system(), about, link.user_id, refresh_token=str(link.id))
 
 
-async def replace(tx: Transaction, world: World, row: Mapping[str, Any]) -> Fresh:
+async def replace_token(tx: Transaction, world: World, row: Mapping[str, Any]) -> IssuedRefreshToken:
     """A new token in the place of whatever the session has: at every rise of assurance (authentication R55). The caller holds the row.
 
     What it replaces has no grace: it was shown by less than the session now is.
@@ -119,7 +119,7 @@ async def replace(tx: Transaction, world: World, row: Mapping[str, Any]) -> Fres
     return await issue(tx, world, row, spent[0] if spent else None)
 
 
-async def unspent(tx: Transaction, digest: bytes, now: datetime) -> AnyRow | None:
+async def find_unspent(tx: Transaction, digest: bytes, now: datetime) -> AnyRow | None:
     """A token that could be exchanged now, as far as the chain knows."""
     good = (RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), RefreshToken.expires_at > now)
     return (await tx.execute(_link.where(RefreshToken.token_hash == digest, *good))).one_or_none()

@@ -35,7 +35,7 @@ async def end_all(
     others = update(SessionRow).where(*mine, SessionRow.id != session_id if session_id else true())
     ended = (await tx.execute(others.values(revoked_at=now, revoked_reason=reason))).rowcount
     await tx.execute(update(Login).where(*unfinished, Login.id != login_id if login_id else true()).values(finished_at=now))
-    await mailed_tokens.drop(tx, world, user_id)
+    await mailed_tokens.void_for_user(tx, world, user_id)
     await tx.execute(update(SessionRow).where(*mine).values(auth_epoch=epoch))
     await tx.execute(update(Login).where(*unfinished).values(auth_epoch=epoch))
     if ended:
@@ -43,7 +43,7 @@ async def end_all(
     return epoch
 
 
-async def end_those_by_passkey(tx: Transaction, world: World, actor: Actor, user_id: UUID) -> None:
+async def end_passkey_sessions(tx: Transaction, world: World, actor: Actor, user_id: UUID) -> None:
     """End every session that a passkey was shown in: a copy of it may have opened any of them."""
     mine = (SessionRow.user_id == user_id, SessionRow.passkey_at.is_not(None), SessionRow.revoked_at.is_(None))
     ended = update(SessionRow).where(*mine).values(revoked_at=world.clock.now(), revoked_reason="passkey_suspected")
@@ -51,7 +51,7 @@ async def end_those_by_passkey(tx: Transaction, world: World, actor: Actor, user
         await record(tx, world, "sessions.revoked", actor, ("user", user_id), user_id, reason="passkey_suspected", count=count)
 
 
-async def drop_oldest(tx: Transaction, world: World, user_id: UUID, now: datetime) -> None:
+async def revoke_oldest(tx: Transaction, world: World, user_id: UUID, now: datetime) -> None:
     """Let the oldest go beyond what one user may have. The caller holds the user's row, so that twins take turns."""
     live = and_(SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
     kept = select(SessionRow.id).where(live).order_by(SessionRow.id.desc()).limit(world.settings.sessions_per_user)
@@ -87,6 +87,6 @@ async def _end(tx: Transaction, world: World, end_user: EndUser, session_id: UUI
     if not (await tx.execute(update(SessionRow).where(*mine).values(values))).rowcount:
         return False
     await tx.execute(update(Login).where(Login.session_id == session_id, Login.finished_at.is_(None)).values(finished_at=world.clock.now()))
-    await mailed_tokens.drop_of_session(tx, world, session_id)
+    await mailed_tokens.void_for_session(tx, world, session_id)
     await record(tx, world, "session.revoked", end_user.actor, ("session", session_id), end_user.id, reason=reason)
     return True

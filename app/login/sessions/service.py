@@ -15,7 +15,7 @@ from app.events.service import record
 from app.login import notices
 from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR
 from app.login.models import SessionRow
-from app.login.rules import Level, Proofs, acr
+from app.login.rules import AssuranceLevel, Proofs, compute_acr
 from app.login.sessions import refresh, revocation
 from app.observability import counters
 from app.users.models import Status, User
@@ -37,7 +37,7 @@ _columns = (
     SessionRow.revoked_at,
     HAS_SECOND_FACTOR.label("has_second_factor"),
 )
-STANDING = (*_columns, HAS_PASSKEY.label("has_passkey"), User.email_verified_at, User.status, User.auth_epoch)
+SESSION_COLUMNS = (*_columns, HAS_PASSKEY.label("has_passkey"), User.email_verified_at, User.status, User.auth_epoch)
 """All that tells whether a session is `alive`, whose account it is of and what was shown in it, for a statement over both tables."""
 _session = (
     select(*table(User).columns, *_columns, SessionRow.created_at.label("opened_at"))
@@ -47,7 +47,7 @@ _session = (
 
 
 @dataclass(frozen=True)
-class Client:
+class ClientDetails:
     """What the application said about itself when it logged in. `digest` recognises the device again; `let_in_by` is the session that
     approved its short code."""
 
@@ -57,20 +57,20 @@ class Client:
     let_in_by: UUID | None = None
 
 
-def client_of(world: World, product: str | None, device: Mapping[str, Any] | None) -> Client:
+def describe_client(world: World, product: str | None, device: Mapping[str, Any] | None) -> ClientDetails:
     """What is kept of what the application said; the device is found again by a digest under our key."""
     if device is None:
-        return Client(product)
-    return Client(product, device, world.keys.lookup.digest("device", device["fingerprint"]))
+        return ClientDetails(product)
+    return ClientDetails(product, device, world.keys.lookup.digest("device", device["fingerprint"]))
 
 
-UNTOLD = Client()
+UNKNOWN_CLIENT = ClientDetails()
 """An application that said nothing about itself."""
 
 
 async def open_session(
-    tx: Transaction, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: Client
-) -> tuple[dict[str, Any], refresh.Fresh]:
+    tx: Transaction, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: ClientDetails
+) -> tuple[dict[str, Any], refresh.IssuedRefreshToken]:
     """A new session for a login that is complete, and its first refresh token. The caller holds the account.
 
     Its time runs from when something was last shown: one session that lets in another gives it no more (authentication R56, R66).
@@ -95,17 +95,17 @@ async def open_session(
     }
     await tx.execute(insert(SessionRow).values(row))
     await tx.execute(update(User).where(User.id == user_id).values(last_login_at=now))
-    await revocation.drop_oldest(tx, world, user_id, now)
+    await revocation.revoke_oldest(tx, world, user_id, now)
     on_commit(tx, counters.opened.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
-    await notices.new_login(tx, world, origin, user_id, session_id, client.digest)
+    await notices.notify_new_login(tx, world, origin, user_id, session_id, client.digest)
     return row, await refresh.issue(tx, world, row)
 
 
-async def raise_session(
+async def raise_assurance(
     tx: Transaction, world: World, user_id: UUID, session_id: UUID, proofs: Proofs
-) -> tuple[dict[str, Any], refresh.Fresh] | None:
+) -> tuple[dict[str, Any], refresh.IssuedRefreshToken] | None:
     """The same session with a second factor just shown, and new tokens (authentication R55); None if it was revoked meanwhile."""
     now = world.clock.now()
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
@@ -118,26 +118,26 @@ async def raise_session(
     on_commit(tx, counters.stepped_up.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
-    return row, await refresh.replace(tx, world, row)
+    return row, await refresh.replace_token(tx, world, row)
 
 
-def proofs_of(row: AnyRow | Subject) -> Proofs:
+def read_proofs(row: AnyRow | Subject) -> Proofs:
     """What was shown in a session, by its row or as the caller that it was looked up for."""
     key = "swk" if "swk" in row.amr else "hwk"
     second = next((method for method in ("rc", "otp") if method in row.amr), key)
     return Proofs(row.password_at, row.second_factor_at, second, row.passkey_at, key)
 
 
-def level(world: World, row: AnyRow) -> Level:
+def compute_level(world: World, row: AnyRow) -> AssuranceLevel:
     """How sure the session of a row is by now."""
-    return acr(proofs_of(row), world.clock.now(), world.settings.second_factor_lifetime)
+    return compute_acr(read_proofs(row), world.clock.now(), world.settings.second_factor_lifetime)
 
 
 def _named(end_user: EndUser) -> Mapping[str, Any]:
     return {"session_id": end_user.session_id, "user_id": end_user.id}
 
 
-def alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
+def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     """Whether the session is neither revoked nor over nor of an older epoch of the account, and the token not of before its last rise:
     a step-up hands out new ones, and those before it are dead (authentication R55).
 
@@ -151,21 +151,21 @@ def alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
 
 
-async def look_up(world: World, end_user: EndUser) -> AnyRow:
+async def load_session(world: World, end_user: EndUser) -> AnyRow:
     """The row of a session that lives, of an account that is open. One statement. Raises TokenInvalid."""
     row = await world.db.query_one(_session, _named(end_user))
-    if row is None or not alive(row, world.clock.now(), end_user) or row.status != Status.ACTIVE:
+    if row is None or not is_alive(row, world.clock.now(), end_user) or row.status != Status.ACTIVE:
         raise TokenInvalid("The session is over; log in again.")
     return row
 
 
-async def subject(world: World, end_user: EndUser) -> Subject:
-    row = await look_up(world, end_user)
+async def load_subject(world: World, end_user: EndUser) -> Subject:
+    row = await load_session(world, end_user)
     return Subject(
         id=end_user.id,
         session_id=end_user.session_id,
         amr=tuple(row.amr),
-        auth_time=proofs_of(row).latest or row.opened_at,
+        auth_time=read_proofs(row).latest or row.opened_at,
         second_factor_at=row.second_factor_at,
         passkey_at=row.passkey_at,
         password_at=row.password_at,
@@ -179,7 +179,7 @@ async def subject(world: World, end_user: EndUser) -> Subject:
 _listed = select(*table(SessionRow).columns).join(User, User.id == SessionRow.user_id)
 
 
-async def listed(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+async def list_sessions(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The sessions of a user that live: not revoked, not over, not idle for too long, of this epoch of the account."""
     now = world.clock.now()
     awake = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
@@ -188,7 +188,7 @@ async def listed(world: World, user_id: UUID, window: PageWindow) -> tuple[Seque
         return await read_page(tx, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
 
 
-async def of_user(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+async def list_for_operator(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The same for an operator. Raises UserNotFound."""
     await user_of(world, user_id)
-    return await listed(world, user_id, window)
+    return await list_sessions(world, user_id, window)

@@ -9,7 +9,7 @@ from uuid import UUID
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.login import rules
-from app.login.rules import Level, Proofs
+from app.login.rules import AssuranceLevel, Proofs
 from app.login.sessions import refresh
 from app.login.sessions import service as sessions
 from app.security.sealing import token_digest
@@ -24,11 +24,11 @@ AUDIENCE = "licentia"
 
 
 @dataclass(frozen=True)
-class Opened:
+class IssuedTokens:
     """A session as it stands after a login, a step-up or a refresh, with fresh tokens for it."""
 
     id: UUID
-    acr: Level
+    acr: AssuranceLevel
     amr: list[str]
     auth_time: datetime
     expires_at: datetime
@@ -39,11 +39,11 @@ class Opened:
     recovery_codes: list[str] | None = field(default=None, repr=False)
 
 
-def handed_out(world: World, sign: Signer, row: Mapping[str, Any], fresh: refresh.Fresh) -> Opened:
+def issue_tokens(world: World, sign: Signer, row: Mapping[str, Any], fresh: refresh.IssuedRefreshToken) -> IssuedTokens:
     """The session's row with a fresh access token (RFC 9068 section 2.2) beside its fresh refresh token."""
     now = world.clock.now()
     proofs = Proofs(row["password_at"], row["second_factor_at"])
-    acr = rules.acr(proofs, now, world.settings.second_factor_lifetime)
+    acr = rules.compute_acr(proofs, now, world.settings.second_factor_lifetime)
     auth_time = proofs.latest or row["created_at"]
     claims = {
         "iss": world.settings.public_url,
@@ -60,7 +60,7 @@ def handed_out(world: World, sign: Signer, row: Mapping[str, Any], fresh: refres
     }
     token = sign.sign(TOKEN_TYPE, claims)
     lasting = int(world.settings.access_lifetime.total_seconds()), int((fresh.expires_at - now).total_seconds())
-    return Opened(row["id"], acr, row["amr"], auth_time, row["expires_at"], token, lasting[0], fresh.token, lasting[1])
+    return IssuedTokens(row["id"], acr, row["amr"], auth_time, row["expires_at"], token, lasting[0], fresh.token, lasting[1])
 
 
 def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
@@ -80,18 +80,18 @@ def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
     raise TokenInvalid("Log in again, or send the newest access token.")
 
 
-async def token_holder(world: World, token: str) -> EndUser:
+async def read_end_user(world: World, token: str) -> EndUser:
     """Whom the token names. Raises TokenInvalid."""
     return _read(world, await knowing(world, token), token)[0]
 
 
-async def exchange(world: World, token: str) -> Opened:
+async def exchange_refresh_token(world: World, token: str) -> IssuedTokens:
     """Fresh tokens for a refresh token (authentication R57). Raises TokenInvalid, also for one that was used before; then the session is over."""
     sign = await signer(world)
     digest = token_digest(token)
     async with world.db.write() as tx:
         rotated = await refresh.rotate(tx, world, digest)
-        opened = handed_out(world, sign, *rotated) if rotated is not None else None
+        opened = issue_tokens(world, sign, *rotated) if rotated is not None else None
     if opened is None:
         raise TokenInvalid("The refresh token is spent, expired or revoked; log in again.")
     return opened
@@ -107,21 +107,21 @@ async def introspect(world: World, token: str) -> dict[str, Any]:
 
 async def _accessing(world: World, token: str) -> dict[str, Any]:
     holder, claims = _read(world, await knowing(world, token), token)
-    row = await sessions.look_up(world, holder)
+    row = await sessions.load_session(world, holder)
     told = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
-    return {**told, "active": True, "token_type": "Bearer", "acr": sessions.level(world, row), "amr": row.amr}
+    return {**told, "active": True, "token_type": "Bearer", "acr": sessions.compute_level(world, row), "amr": row.amr}
 
 
 async def _refreshing(world: World, token: str) -> dict[str, Any]:
     digest = token_digest(token)
 
     async def ask(tx: Transaction) -> AnyRow | None:
-        return await refresh.unspent(tx, digest, world.clock.now())
+        return await refresh.find_unspent(tx, digest, world.clock.now())
 
     link = await world.db.find(ask)
     if link is None:
         raise TokenInvalid
-    row = await sessions.look_up(world, EndUser(link.user_id, link.session_id))
+    row = await sessions.load_session(world, EndUser(link.user_id, link.session_id))
     times = {"iat": int(link.created_at.timestamp()), "exp": int(link.expires_at.timestamp())}
     told = {"sub": str(link.user_id), "sid": str(link.session_id), "client_id": AUDIENCE, "iss": world.settings.public_url}
-    return {**told, **times, "active": True, "token_type": "refresh_token", "acr": sessions.level(world, row), "amr": row.amr}
+    return {**told, **times, "active": True, "token_type": "refresh_token", "acr": sessions.compute_level(world, row), "amr": row.amr}

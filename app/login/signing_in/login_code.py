@@ -17,11 +17,11 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts
 from app.login.account import lookup
-from app.login.locks import hold_account
-from app.login.mailed_tokens import TRIES, OneTimeToken, Purpose
+from app.login.locks import lock_account
+from app.login.mailed_tokens import MAX_ATTEMPTS, OneTimeToken, Purpose
 from app.login.problems import CodeRefused, LoginCodeImpossible
 from app.login.rules import Proofs
-from app.login.sessions.service import UNTOLD, Client
+from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
@@ -43,7 +43,7 @@ def _digest(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
     return world.keys.lookup.digest("login_code", f"{user_id}\0{epoch}\0{code}")
 
 
-async def mail(world: World, actor: Actor, user_id: UUID) -> datetime:
+async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
     """Mail a code to the user's proven address; until when it is good. An earlier one is dead.
 
     Raises UserNotFound, LoginCodeImpossible.
@@ -53,7 +53,7 @@ async def mail(world: World, actor: Actor, user_id: UUID) -> datetime:
         row = await lookup.of(tx, user_id)
         if row is None:
             raise UserNotFound
-        if (because := _hindrance(world, row)) is not None or not await hold_account(tx, user_id, row.auth_epoch):
+        if (because := _hindrance(world, row)) is not None or not await lock_account(tx, user_id, row.auth_epoch):
             raise LoginCodeImpossible(facts={"because": because or "changed"})
         now = world.clock.now()
         await _drop(tx, user_id, now)
@@ -90,7 +90,9 @@ async def _put(tx: Transaction, world: World, row: AnyRow, code: str, now: datet
     await tx.execute(insert(table(OneTimeToken)).values(values))
 
 
-async def use(world: World, origin: Origin, identifier: str, code: str, client: Client = UNTOLD) -> LoginChallenge:
+async def begin_with_code(
+    world: World, origin: Origin, identifier: str, code: str, client: ClientDetails = UNKNOWN_CLIENT
+) -> LoginChallenge:
     """Begin a login by the code. One answer, after the same statements, for unknown, suspended, unverified, wrong and spent (authentication R49).
 
     Counted before it is looked at: for the address, for the name, and five times for each code (authentication R40, R43, R56).
@@ -119,7 +121,7 @@ async def _tried(world: World, user_id: UUID) -> AnyRow | None:
         OneTimeToken.purpose == Purpose.LOGIN_CODE,
         OneTimeToken.used_at.is_(None),
         OneTimeToken.expires_at > world.clock.now(),
-        OneTimeToken.attempts < TRIES,
+        OneTimeToken.attempts < MAX_ATTEMPTS,
     )
     counted = update(OneTimeToken).where(*good).values(attempts=OneTimeToken.attempts + 1)
     async with world.db.write(commit_now=True) as tx:
@@ -129,7 +131,7 @@ async def _tried(world: World, user_id: UUID) -> AnyRow | None:
 async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: UUID, key: bytes) -> LoginChallenge:
     """Spend the code and hand out the unfinished login, in one transaction. Raises CodeRefused for whoever comes second."""
     async with world.db.write() as tx:
-        if not await hold_account(tx, pending.user_id, pending.epoch):
+        if not await lock_account(tx, pending.user_id, pending.epoch):
             raise CodeRefused
         now = world.clock.now()
         unused = (OneTimeToken.id == code_id, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
@@ -137,6 +139,6 @@ async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: U
             raise CodeRefused
         by = Actor("user", pending.user_id)
         await record(tx, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
-        begun = await unfinished.begun(tx, world, pending)
+        begun = await unfinished.begin(tx, world, pending)
         await attempts.passed(tx, world, origin, key)
         return begun

@@ -18,13 +18,13 @@ from app.login.factors import passkey_challenges, passkeys
 from app.login.factors.passkey_challenges import Answered, Holder, Kind
 from app.login.factors.passkeys import Options, Proven
 from app.login.factors.webauthn import octets
-from app.login.locks import hold_account
+from app.login.locks import lock_account
 from app.login.problems import PasskeyMissing, PasskeyRefused, UserVerificationRequired
-from app.login.rules import PASSKEY_LEVEL, Need, Proofs
+from app.login.rules import PASSKEY_LEVEL, Proofs, RequiredStep
 from app.login.sessions import service as sessions
 from app.login.sessions import tokens
-from app.login.sessions.service import Client
-from app.login.sessions.tokens import Opened
+from app.login.sessions.service import ClientDetails
+from app.login.sessions.tokens import IssuedTokens
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in import service
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
@@ -37,16 +37,16 @@ from app.world import World
 Credential = Mapping[str, Any]
 
 
-async def options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: Client) -> Options:
+async def create_options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: ClientDetails) -> Options:
     """What to ask the browser for: any passkey of ours, or with a login under way one of its user.
 
     Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
     """
     passkeys.party(world)
-    return await (_of_anybody(world, origin, client) if handle is None else _of_user(world, handle))
+    return await (_options_for_anyone(world, origin, client) if handle is None else _options_for_user(world, handle))
 
 
-async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
+async def _options_for_anyone(world: World, origin: Origin, client: ClientDetails) -> Options:
     """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (authentication R52)."""
     if client.product is not None:
         await catalog.product(world, client.product)
@@ -57,31 +57,31 @@ async def _of_anybody(world: World, origin: Origin, client: Client) -> Options:
     raise refusal
 
 
-async def _of_user(world: World, handle: PendingLoginCaller) -> Options:
-    pending = await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
+async def _options_for_user(world: World, handle: PendingLoginCaller) -> Options:
+    pending = await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     async with world.db.write() as tx:
         allowed = await passkeys.known(tx, pending.user_id)
         if not allowed:
             raise PasskeyMissing
-        challenge = await passkey_challenges.begin(tx, world, Kind.GET, _holder(pending))
-    return passkeys.request(world, challenge, allowed, verifying=_verifying(pending))
+        challenge = await passkey_challenges.begin(tx, world, Kind.GET, _challenge_holder(pending))
+    return passkeys.request(world, challenge, allowed, verifying=_needs_user_verification(pending))
 
 
-def _holder(pending: PendingLogin) -> Holder:
+def _challenge_holder(pending: PendingLogin) -> Holder:
     return Holder(pending.user_id, login_id=pending.login_id)
 
 
-def _verifying(pending: PendingLogin) -> bool:
+def _needs_user_verification(pending: PendingLogin) -> bool:
     """Whether a touch is not enough: for a passkey's own level, and where no password stands beside it (authentication R31)."""
     return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
-async def show(world: World, origin: Origin, handle: PendingLoginCaller | None, credential: Credential) -> Opened | LoginChallenge:
+async def sign_in(world: World, origin: Origin, handle: PendingLoginCaller | None, credential: Credential) -> IssuedTokens | LoginChallenge:
     """Log in by a passkey alone, or go on with the login or step-up of a handle. Raises what `begin` and `go_on` raise."""
-    return await (begin(world, origin, credential) if handle is None else go_on(world, origin, handle, credential))
+    return await (log_in(world, origin, credential) if handle is None else continue_login(world, origin, handle, credential))
 
 
-async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
+async def log_in(world: World, origin: Origin, credential: Credential) -> IssuedTokens:
     """Log in by a passkey alone. One answer for all that does not fit: unknown, forged, suspended, unverified (authentication R49).
 
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
@@ -90,104 +90,106 @@ async def begin(world: World, origin: Origin, credential: Credential) -> Opened:
     sign = await signer(world)
     await attempts.knock(world, origin)
     answered = await passkey_challenges.answer(world, Kind.GET, Holder(), credential)
-    it = await _judged(world, origin, answered, credential, None, verifying=True)
+    it = await _verify(world, origin, answered, credential, None, verifying=True)
     try:
-        return await _opened(world, sign, origin, it, answered.client)
+        return await _open_session(world, sign, origin, it, answered.client)
     except PasskeyRefused:
-        await _suspected(world, it)
+        await _mark_suspect(world, it)
         await attempts.failed(world, origin, "passkey", it.owner.user_id, "spent")
         raise
 
 
-async def _opened(world: World, sign: Signer, origin: Origin, it: Proven, client: Client) -> Opened:
+async def _open_session(world: World, sign: Signer, origin: Origin, it: Proven, client: ClientDetails) -> IssuedTokens:
     now, user_id, epoch = world.clock.now(), it.owner.user_id, it.owner.auth_epoch
     async with world.db.write() as tx:
-        if not await hold_account(tx, user_id, epoch) or not await passkeys.spend(tx, it, now):
+        if not await lock_account(tx, user_id, epoch) or not await passkeys.spend(tx, it, now):
             raise PasskeyRefused
         proofs = Proofs(None, now, it.method, now, it.method)
         opened = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
         await attempts.passed(tx, world, origin)
-        return tokens.handed_out(world, sign, *opened)
+        return tokens.issue_tokens(world, sign, *opened)
 
 
-async def go_on(world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential) -> Opened | LoginChallenge:
+async def continue_login(world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a passkey of its user.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.party(world)
     sign = await signer(world)
-    await service.due(world, handle, Need.SECOND_FACTOR, Need.PASSKEY)
-    pending = await service.tried(world, origin, handle)
-    answered = await passkey_challenges.answer(world, Kind.GET, _holder(pending), credential)
-    it = await _judged(world, origin, answered, credential, pending.user_id, verifying=_verifying(pending))
+    await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
+    pending = await service.count_attempt(world, origin, handle)
+    answered = await passkey_challenges.answer(world, Kind.GET, _challenge_holder(pending), credential)
+    it = await _verify(world, origin, answered, credential, pending.user_id, verifying=_needs_user_verification(pending))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
         return await passkeys.spend(tx, it, now)
 
-    shown = unfinished.shown(pending, now, it.method, verified=it.shown.verified)
+    shown = unfinished.with_second_factor(pending, now, it.method, verified=it.shown.verified)
     try:
-        return await service.proven(world, sign, origin, shown, spend, (), PasskeyRefused)
+        return await service.finish_step(world, sign, origin, shown, spend, (), PasskeyRefused)
     except PasskeyRefused:
-        await _suspected(world, it)
+        await _mark_suspect(world, it)
         raise
 
 
-async def enrol(world: World, handle: PendingLoginCaller) -> Options:
+async def begin_enrolment(world: World, handle: PendingLoginCaller) -> Options:
     """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
     passkeys.party(world)
-    pending = await service.enrolling(world, handle)
+    pending = await service.require_enrolment(world, handle)
     async with world.db.write() as tx:
-        return await passkeys.creation(tx, world, _holder(pending))
+        return await passkeys.creation(tx, world, _challenge_holder(pending))
 
 
-async def confirm(
+async def confirm_enrolment(
     world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential, named: Mapping[str, Any]
-) -> Opened | LoginChallenge:
+) -> IssuedTokens | LoginChallenge:
     """Store it and go on with the login, which it was shown in; the recovery codes come along, this once.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
     passkeys.party(world)
     sign = await signer(world)
-    await service.due(world, handle, Need.ENROLMENT)
-    pending = await service.tried(world, origin, handle)
-    answered = await passkey_challenges.answer(world, Kind.CREATE, _holder(pending), credential)
+    await service.require_step(world, handle, RequiredStep.ENROLMENT)
+    pending = await service.count_attempt(world, origin, handle)
+    answered = await passkey_challenges.answer(world, Kind.CREATE, _challenge_holder(pending), credential)
     made = passkeys.made(world, answered, credential)
 
     async def add(tx: Transaction) -> None:
         await passkeys.add(tx, world, Actor("user", pending.user_id), pending.user_id, made, named)
 
-    return await service.enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), made.method, verified=True), add)
+    return await service.finish_enrolment(
+        world, sign, origin, unfinished.with_second_factor(pending, world.clock.now(), made.method, verified=True), add
+    )
 
 
-async def _judged(
+async def _verify(
     world: World, origin: Origin, answered: Answered, credential: Credential, user_id: UUID | None, *, verifying: bool
 ) -> Proven:
     """The passkey, if it is genuine, of this user or of anybody who may log in, and verified where that is wanted. Else noted (authentication R72)."""
     row = await passkeys.find(world, octets(credential["id"]))
     try:
         it = passkeys.judged(world, row, answered, credential, named=user_id is not None)
-        if not _usable(it.owner, user_id):
+        if not _is_usable(it.owner, user_id):
             raise PasskeyRefused
         if verifying and not it.shown.verified:
             raise UserVerificationRequired
     except (PasskeyRefused, UserVerificationRequired) as refusal:
-        await attempts.failed(world, origin, "passkey", row.user_id if row is not None else None, _why(refusal))
+        await attempts.failed(world, origin, "passkey", row.user_id if row is not None else None, _refusal_reason(refusal))
         raise
     return it
 
 
-def _usable(owner: AnyRow, user_id: UUID | None) -> bool:
+def _is_usable(owner: AnyRow, user_id: UUID | None) -> bool:
     mine = user_id is None or bool(owner.user_id == user_id)
     return mine and owner.status == Status.ACTIVE and owner.email_verified_at is not None
 
 
-def _why(refusal: Problem) -> str:
+def _refusal_reason(refusal: Problem) -> str:
     return "unverified_user" if isinstance(refusal, UserVerificationRequired) else "wrong"
 
 
-async def _suspected(world: World, it: Proven) -> None:
+async def _mark_suspect(world: World, it: Proven) -> None:
     async with world.db.write(commit_now=True) as tx:
         await passkeys.suspect(tx, world, it)

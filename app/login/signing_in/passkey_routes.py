@@ -21,7 +21,7 @@ from app.login.problems import (
     UserVerificationRequired,
 )
 from app.login.sessions import service as sessions
-from app.login.sessions.tokens import Opened
+from app.login.sessions.tokens import IssuedTokens
 from app.login.signing_in import passkey_login
 from app.login.signing_in.passkey_schemas import AssertionIn, PasskeyOptions, PasskeyOptionsIn, RegistrationIn
 from app.login.signing_in.pending import LoginChallenge
@@ -32,12 +32,14 @@ from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router
 
 router = new_router("login")
-MORE: dict[int | str, dict[str, Any]] = {202: {"model": LoginIncomplete, "description": "That was right; `next` says what else is wanted"}}
+INCOMPLETE: dict[int | str, dict[str, Any]] = {
+    202: {"model": LoginIncomplete, "description": "That was right; `next` says what else is wanted"}
+}
 STEP = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts)
 MINE = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
 
 
-def told(outcome: Opened | LoginChallenge, response: Response) -> LoginComplete | LoginIncomplete:
+def build_response(outcome: IssuedTokens | LoginChallenge, response: Response) -> LoginComplete | LoginIncomplete:
     """200 with tokens, or 202 with what comes next."""
     if isinstance(outcome, LoginChallenge):
         response.status_code = 202
@@ -49,16 +51,16 @@ def told(outcome: Opened | LoginChallenge, response: Response) -> LoginComplete 
 async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyOptionsIn | None = None) -> PasskeyOptions:
     """What to ask the browser for: any passkey of ours, or, with a login under way, one of its user."""
     asked = body or PasskeyOptionsIn()
-    client = sessions.client_of(world, asked.product, asked.device.model_dump() if asked.device else None)
-    return PasskeyOptions.of(await passkey_login.options(world, origin, login, client))
+    client = sessions.describe_client(world, asked.product, asked.device.model_dump() if asked.device else None)
+    return PasskeyOptions.of(await passkey_login.create_options(world, origin, login, client))
 
 
-@router.post("/v1/login/passkey", responses={**MORE, **refuses(*STEP, ChallengeSpent, PasskeyRefused, UserVerificationRequired)})
+@router.post("/v1/login/passkey", responses={**INCOMPLETE, **refuses(*STEP, ChallengeSpent, PasskeyRefused, UserVerificationRequired)})
 async def log_in(
     world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: AssertionIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Log in by a passkey alone, or go on with a login or a step-up by one."""
-    return told(await passkey_login.show(world, origin, login, body.credential.standard()), response)
+    return build_response(await passkey_login.sign_in(world, origin, login, body.credential.standard()), response)
 
 
 ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
@@ -67,18 +69,18 @@ ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
 @router.post("/v1/login/passkey/enroll", openapi_extra=NOT_REPLAYED, responses=refuses(*ENROL))
 async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
     """Register a passkey in the middle of a login that wants a second factor where there is none: what to ask the browser for."""
-    return PasskeyOptions.of(await passkey_login.enrol(world, login))
+    return PasskeyOptions.of(await passkey_login.begin_enrolment(world, login))
 
 
 @router.post(
     "/v1/login/passkey/confirm",
-    responses={**MORE, **refuses(*ENROL, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys)},
+    responses={**INCOMPLETE, **refuses(*ENROL, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys)},
 )
 async def confirm(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: RegistrationIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Store the passkey that the browser made, and go on with the login; the answer has the recovery codes, this once."""
-    return told(await passkey_login.confirm(world, origin, login, body.credential.standard(), body.named()), response)
+    return build_response(await passkey_login.confirm_enrolment(world, origin, login, body.credential.standard(), body.named()), response)
 
 
 @router.post("/v1/me/passkeys/options", openapi_extra=NOT_REPLAYED, responses=refuses(*MINE))

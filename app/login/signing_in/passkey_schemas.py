@@ -13,42 +13,42 @@ from app.login.fields import LoginDeviceIn
 from app.web.fields import Instant, Name, Slug, WireModel
 
 
-def _whole(text: str) -> str:
+def _check_length(text: str) -> str:
     if len(text) % 4 == 1:
         raise ValueError("is not unpadded base64url")
     return text
 
 
-Octets = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=2), AfterValidator(_whole)]
+Base64Url = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=2), AfterValidator(_check_length)]
 """Unpadded base64url (RFC 4648 section 5)."""
 
 
-def _most(octets: int) -> Any:
+def _max_bytes(octets: int) -> Any:
     return Field(max_length=(octets * 4 + 2) // 3)
 
 
-CredentialId = Annotated[Octets, _most(1023)]
-ClientData = Annotated[Octets, _most(4096)]
+CredentialId = Annotated[Base64Url, _max_bytes(1023)]
+ClientData = Annotated[Base64Url, _max_bytes(4096)]
 
 
-class Standard(WireModel):
+class BrowserJson(WireModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
 
-class AttestationResponse(Standard):
+class AttestationResponse(BrowserJson):
     client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
-    attestation_object: Annotated[Octets, _most(16_384), Field(alias="attestationObject")]
+    attestation_object: Annotated[Base64Url, _max_bytes(16_384), Field(alias="attestationObject")]
     transports: Annotated[list[Annotated[str, Field(pattern=r"^[!-~]{1,32}$")]], Field(max_length=10)] = []
 
 
-class AssertionResponse(Standard):
+class AssertionResponse(BrowserJson):
     client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
-    authenticator_data: Annotated[Octets, _most(4096), Field(alias="authenticatorData")]
-    signature: Annotated[Octets, _most(8192), Field(repr=False)]
-    user_handle: Annotated[Annotated[Octets, _most(64)] | None, Field(alias="userHandle")] = None
+    authenticator_data: Annotated[Base64Url, _max_bytes(4096), Field(alias="authenticatorData")]
+    signature: Annotated[Base64Url, _max_bytes(8192), Field(repr=False)]
+    user_handle: Annotated[Annotated[Base64Url, _max_bytes(64)] | None, Field(alias="userHandle")] = None
 
 
-class Credential(Standard):
+class PasskeyCredential(BrowserJson):
     id: CredentialId
     raw_id: Annotated[CredentialId, Field(alias="rawId")]
     type: Literal["public-key"]
@@ -58,13 +58,13 @@ class Credential(Standard):
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
-class Registration(Credential):
+class Registration(PasskeyCredential):
     """`RegistrationResponseJSON`: what `navigator.credentials.create()` gave, by its `toJSON()`."""
 
     response: AttestationResponse
 
 
-class Assertion(Credential):
+class Assertion(PasskeyCredential):
     """`AuthenticationResponseJSON`: what `navigator.credentials.get()` gave, by its `toJSON()`."""
 
     response: AssertionResponse

@@ -15,11 +15,11 @@ from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR, HAS_TOTP
 from app.login.factors.passwords import CURRENT
 from app.login.models import Factor, Login
 from app.login.problems import LoginOver
-from app.login.rules import Account, Need, Proofs
+from app.login.rules import AccountState, Proofs, RequiredStep
 from app.login.sessions import service as sessions
 from app.login.sessions import tokens
-from app.login.sessions.service import UNTOLD, Client
-from app.login.sessions.tokens import Opened
+from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
+from app.login.sessions.tokens import IssuedTokens
 from app.observability import counters
 from app.security.sealing import token_digest
 from app.security.signing import Signer
@@ -41,7 +41,7 @@ class PendingLogin:
     session_id: UUID | None
     epoch: int
     proofs: Proofs
-    client: Client = UNTOLD
+    client: ClientDetails = UNKNOWN_CLIENT
     level: str | None = None
 
     @property
@@ -59,7 +59,7 @@ class PendingLogin:
 class NextStep:
     """What a login wants next, and how that can be met: any one way will do."""
 
-    need: Need
+    need: RequiredStep
     ways: tuple[str, ...]
 
 
@@ -70,7 +70,7 @@ class LoginChallenge:
     token: str | None = field(repr=False)
     expires_at: datetime
     done: tuple[str, ...]
-    due: NextStep
+    next_step: NextStep
     recovery_codes: list[str] | None = field(default=None, repr=False)
 
 
@@ -93,41 +93,43 @@ _columns = (
 )
 
 
-def _pending(row: AnyRow) -> PendingLogin:
+def _from_row(row: AnyRow) -> PendingLogin:
     proofs = Proofs(row.password_at, row.second_factor_at, row.second_factor or "otp", row.passkey_at, row.passkey or "hwk")
-    client = Client(row.product, row.device, row.device_digest)
+    client = ClientDetails(row.product, row.device, row.device_digest)
     return PendingLogin(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
 
 
-def _open(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
+def _usable_handle(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
     """The row of a handle that is still good: not finished, in time, and of the account's present epoch."""
     epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == Status.ACTIVE).scalar_subquery()
     return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
 
-async def tried(tx: Transaction, world: World, handle: PendingLoginCaller) -> PendingLogin | None:
+async def count_attempt(tx: Transaction, world: World, handle: PendingLoginCaller) -> PendingLogin | None:
     """Count one try on the handle before anything is looked at; None when it is over (authentication R40, R43)."""
     left = Login.attempts < world.settings.login_tries
-    attempt = update(Login).where(*_open(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
+    attempt = update(Login).where(*_usable_handle(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
     row = (await tx.execute(attempt.returning(*_columns))).one_or_none()
-    return _pending(row) if row is not None else None
+    return _from_row(row) if row is not None else None
 
 
-async def found(world: World, handle: PendingLoginCaller) -> tuple[PendingLogin, NextStep, datetime]:
+async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[PendingLogin, NextStep, datetime]:
     """(the login of a handle, what it wants, until when). Raises LoginOver."""
     async with world.db.read() as tx:
-        row = (await tx.execute(select(*_columns).where(*_open(handle, world.clock.now())))).one_or_none()
+        row = (await tx.execute(select(*_columns).where(*_usable_handle(handle, world.clock.now())))).one_or_none()
         if row is None:
             raise LoginOver
-        pending = _pending(row)
-        step = await wanted(tx, world, pending)
-    guessed_out = row.attempts >= world.settings.login_tries and (step is None or step.need is not Need.NEW_PASSWORD)  # which takes no code
+        pending = _from_row(row)
+        step = await find_next_step(tx, world, pending)
+    guessed_out = row.attempts >= world.settings.login_tries and (
+        step is None or step.need is not RequiredStep.NEW_PASSWORD
+    )  # which takes no code
     if step is None or guessed_out:
         raise LoginOver
     return pending, step, row.expires_at
 
 
-async def account(tx: Transaction, world: World, pending: PendingLogin) -> Account:
+async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> AccountState:
     """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
     changing = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
     has = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "changing": changing}
@@ -136,7 +138,7 @@ async def account(tx: Transaction, world: World, pending: PendingLogin) -> Accou
     requires: set[str] = set()
     if pending.client.product is not None:
         requires = set(await tx.scalar(select(Product.requires).where(Product.code == pending.client.product)) or ())
-    return Account(
+    return AccountState(
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
         has_passkey=bool(row.passkey) and world.settings.passkeys,
@@ -147,38 +149,38 @@ async def account(tx: Transaction, world: World, pending: PendingLogin) -> Accou
     )
 
 
-async def wanted(tx: Transaction, world: World, pending: PendingLogin) -> NextStep | None:
+async def find_next_step(tx: Transaction, world: World, pending: PendingLogin) -> NextStep | None:
     """What the login still wants; None when it is complete."""
-    return due(await account(tx, world, pending), pending)
+    return decide_next_step(await load_account(tx, world, pending), pending)
 
 
-def due(whose: Account, pending: PendingLogin) -> NextStep | None:
+def decide_next_step(whose: AccountState, pending: PendingLogin) -> NextStep | None:
     """The same, of an account that was read already."""
-    need = rules.need(whose, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
-    return NextStep(need, rules.ways(whose, need)) if need is not None else None
+    need = rules.find_next_step(whose, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
+    return NextStep(need, rules.list_actions(whose, need)) if need is not None else None
 
 
-async def conclude(tx: Transaction, world: World, sign: Signer, origin: Origin, pending: PendingLogin) -> Opened | LoginChallenge:
+async def conclude(tx: Transaction, world: World, sign: Signer, origin: Origin, pending: PendingLogin) -> IssuedTokens | LoginChallenge:
     """Open (or raise) the session if nothing more is wanted; else hand out the unfinished login, or go on with it.
 
     The caller holds the account. Raises LoginOver.
     """
-    step = await wanted(tx, world, pending)
+    step = await find_next_step(tx, world, pending)
     if step is not None:
-        return await _go_on(tx, world, pending, step)
+        return await _continue(tx, world, pending, step)
     if pending.session_id is None:
         opened = await sessions.open_session(tx, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
     else:
-        raised = await sessions.raise_session(tx, world, pending.user_id, pending.session_id, pending.proofs)
+        raised = await sessions.raise_assurance(tx, world, pending.user_id, pending.session_id, pending.proofs)
         if raised is None:
             raise LoginOver
         opened = raised
     if pending.login_id is not None and not await _finish(tx, world, pending.login_id):
         raise LoginOver
-    return tokens.handed_out(world, sign, *opened)
+    return tokens.issue_tokens(world, sign, *opened)
 
 
-def _stored(proofs: Proofs) -> dict[str, Any]:
+def _proof_columns(proofs: Proofs) -> dict[str, Any]:
     return {
         "password_at": proofs.password_at,
         "second_factor_at": proofs.second_factor_at,
@@ -188,17 +190,17 @@ def _stored(proofs: Proofs) -> dict[str, Any]:
     }
 
 
-async def _go_on(tx: Transaction, world: World, pending: PendingLogin, step: NextStep) -> LoginChallenge:
+async def _continue(tx: Transaction, world: World, pending: PendingLogin, step: NextStep) -> LoginChallenge:
     if pending.login_id is None:
-        return await begun(tx, world, pending, step)
-    still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_stored(pending.proofs))
+        return await begin(tx, world, pending, step)
+    still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_proof_columns(pending.proofs))
     expires_at = await tx.scalar(still.returning(Login.expires_at))
     if expires_at is None:
         raise LoginOver
     return LoginChallenge(None, expires_at, pending.done, step)
 
 
-async def begun(tx: Transaction, world: World, pending: PendingLogin, step: NextStep | None = None) -> LoginChallenge:
+async def begin(tx: Transaction, world: World, pending: PendingLogin, step: NextStep | None = None) -> LoginChallenge:
     """A new handle: a bearer of nothing but the next step. Raises LoginOver if there is none."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = now + world.settings.login_lifetime
@@ -209,7 +211,7 @@ async def begun(tx: Transaction, world: World, pending: PendingLogin, step: Next
         "token_hash": token_digest(token),
         "auth_epoch": pending.epoch,
         "level": pending.level,
-        **_stored(pending.proofs),
+        **_proof_columns(pending.proofs),
         "product": pending.client.product,
         "device": pending.client.device,
         "device_digest": pending.client.digest,
@@ -218,7 +220,7 @@ async def begun(tx: Transaction, world: World, pending: PendingLogin, step: Next
     }
     await tx.execute(insert(Login).values(values))
     on_commit(tx, counters.unfinished.inc)
-    step = step or await wanted(tx, world, pending)
+    step = step or await find_next_step(tx, world, pending)
     if step is None:
         raise LoginOver
     return LoginChallenge(token, expires_at, pending.done, step)
@@ -230,9 +232,9 @@ async def _finish(tx: Transaction, world: World, login_id: UUID) -> bool:
     return (await tx.execute(unfinished)).rowcount == 1
 
 
-async def state(world: World, handle: PendingLoginCaller) -> LoginChallenge:
+async def get_state(world: World, handle: PendingLoginCaller) -> LoginChallenge:
     """Where an unfinished login stands. Raises LoginOver."""
-    pending, step, expires_at = await found(world, handle)
+    pending, step, expires_at = await load_pending(world, handle)
     return LoginChallenge(None, expires_at, pending.done, step)
 
 
@@ -244,7 +246,7 @@ async def cancel(world: World, handle: PendingLoginCaller) -> None:
         await tx.execute(update(Login).where(*same).values(finished_at=now))
 
 
-def shown(pending: PendingLogin, now: datetime, method: str, *, verified: bool = False) -> PendingLogin:
+def with_second_factor(pending: PendingLogin, now: datetime, method: str, *, verified: bool = False) -> PendingLogin:
     """The login with its second factor just shown; `verified`: by a passkey, which verified its user."""
     proofs = replace(pending.proofs, second_factor_at=now, second_factor=method)
     return replace(pending, proofs=replace(proofs, passkey_at=now, key=method) if verified else proofs)

@@ -20,7 +20,7 @@ from app.login.problems import (
 from app.login.sessions import revocation, tokens
 from app.login.sessions import service as sessions
 from app.login.signing_in import login_code, pending, service
-from app.login.signing_in.passkey_routes import MORE, told
+from app.login.signing_in.passkey_routes import INCOMPLETE, build_response
 from app.login.signing_in.schemas import (
     EnrolmentOut,
     LoginCodeIn,
@@ -52,24 +52,24 @@ async def create_user(world: TheWorld, operator: Writes, body: UserIn, response:
     return UserOut.of(row)
 
 
-@router.post("/v1/login", responses={**MORE, **refuses(InvalidCredentials, CodeRefused, LoginOver, TooManyAttempts, ProductNotFound)})
+@router.post("/v1/login", responses={**INCOMPLETE, **refuses(InvalidCredentials, CodeRefused, LoginOver, TooManyAttempts, ProductNotFound)})
 async def begin(world: TheWorld, origin: TheOrigin, body: LoginIn, response: Response) -> LoginComplete | LoginIncomplete:
     """Log in with password, and at once with a code if one is sent along."""
-    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
-    return told(await service.begin(world, origin, body.identifier, body.password, body.totp, client), response)
+    client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
+    return build_response(await service.log_in(world, origin, body.identifier, body.password, body.totp, client), response)
 
 
 @router.post("/v1/login/code", status_code=202, responses=refuses(CodeRefused, TooManyAttempts, ProductNotFound))
 async def begin_by_code(world: TheWorld, origin: TheOrigin, body: LoginCodeIn) -> LoginIncomplete:
     """Begin a login by a code that was mailed, in the place of a forgotten password. It goes on to a new password, never around it."""
-    client = sessions.client_of(world, body.product, body.device.model_dump() if body.device else None)
-    return LoginIncomplete.of(await login_code.use(world, origin, body.identifier, body.code, client))
+    client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
+    return LoginIncomplete.of(await login_code.begin_with_code(world, origin, body.identifier, body.code, client))
 
 
 @router.get("/v1/login", responses=refuses(LoginOver, LoginHandleRequired))
 async def state(world: TheWorld, login: TheLogin) -> LoginIncomplete:
     """Where an unfinished login stands."""
-    return LoginIncomplete.of(await pending.state(world, login))
+    return LoginIncomplete.of(await pending.get_state(world, login))
 
 
 @router.delete("/v1/login", status_code=204, responses=refuses(LoginHandleRequired))
@@ -81,40 +81,40 @@ async def cancel(world: TheWorld, login: TheLogin) -> None:
 STEP = (LoginOver, StepNotDue, LoginHandleRequired)
 
 
-@router.post("/v1/login/totp", responses={**MORE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+@router.post("/v1/login/totp", responses={**INCOMPLETE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
 async def verify_totp(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Go on with a login or a step-up by a code from the authenticator app. A code works once."""
-    return told(await service.verify_totp(world, origin, login, body.code), response)
+    return build_response(await service.verify_totp(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/recovery-code", responses={**MORE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+@router.post("/v1/login/recovery-code", responses={**INCOMPLETE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
 async def use_recovery_code(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Go on by a recovery code, spending it. For ten minutes the session may then mend its factors, and nothing else sensitive."""
-    return told(await service.use_recovery_code(world, origin, login, body.code), response)
+    return build_response(await service.use_recovery_code(world, origin, login, body.code), response)
 
 
 @router.post("/v1/login/totp/enroll", status_code=201, responses=refuses(*STEP, EnrolmentUnderWay))
 async def enroll(world: TheWorld, login: TheLogin, body: TotpIn | None = None) -> EnrolmentOut:
     """Set an authenticator app up in the middle of a login that wants a second factor where there is none."""
-    return EnrolmentOut(**vars(await service.enroll(world, login, body.name if body else None)))
+    return EnrolmentOut(**vars(await service.begin_enrolment(world, login, body.name if body else None)))
 
 
-@router.post("/v1/login/totp/confirm", responses={**MORE, **refuses(*STEP, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
+@router.post("/v1/login/totp/confirm", responses={**INCOMPLETE, **refuses(*STEP, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
 async def confirm(world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response) -> LoginComplete | LoginIncomplete:
     """Bring that authenticator app to life with a code of it; the answer has the recovery codes, this once."""
-    return told(await service.confirm(world, origin, login, body.code), response)
+    return build_response(await service.confirm_enrolment(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/password", responses={**MORE, **refuses(*STEP)})
+@router.post("/v1/login/password", responses={**INCOMPLETE, **refuses(*STEP)})
 async def change_password(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: NewPasswordIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Choose the new password that the login wants."""
-    return told(await service.change_password(world, origin, login, body.new), response)
+    return build_response(await service.change_password(world, origin, login, body.new), response)
 
 
 @router.post("/v1/step-up", status_code=202, responses=refuses(SubjectTokenRequired, SecondFactorMissing, PasskeyMissing))
@@ -126,7 +126,7 @@ async def step_up(world: TheWorld, subject: TheSubject, body: StepUpIn | None = 
 @router.post("/v1/token/refresh", responses=refuses(TokenInvalid))
 async def refresh(world: TheWorld, body: RefreshIn) -> LoginComplete:
     """Fresh tokens for a refresh token, which is spent with it. One that comes back later ends the session."""
-    return LoginComplete.of(await tokens.exchange(world, body.refresh_token))
+    return LoginComplete.of(await tokens.exchange_refresh_token(world, body.refresh_token))
 
 
 @router.post("/v1/logout", status_code=204, responses=refuses(SubjectTokenRequired))

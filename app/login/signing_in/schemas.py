@@ -6,9 +6,9 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from app.login.account.creation import Credential
-from app.login.fields import Code, LoginDeviceIn, Password, SessionFace, Unshown
-from app.login.rules import Need
-from app.login.sessions.tokens import Opened
+from app.login.fields import Code, HiddenPassword, LoginDeviceIn, Password, SessionSummary
+from app.login.rules import RequiredStep
+from app.login.sessions.tokens import IssuedTokens
 from app.login.signing_in.pending import LoginChallenge
 from app.users.schemas import ProfileIn
 from app.web.fields import Flag, Instant, Name, Secret, Slug, WireModel
@@ -65,7 +65,7 @@ class LoginCodeMailed(WireModel):
 
 
 class NewPasswordIn(WireModel):
-    new: Unshown
+    new: HiddenPassword
 
 
 class RefreshIn(WireModel):
@@ -106,7 +106,7 @@ HREFS = {
 """Where each way is begun. Told only after the first factor has passed, so that nothing can be probed with it (authentication R52)."""
 
 
-NEEDS = {Need.ENROLMENT: Need.SECOND_FACTOR}
+NEEDS = {RequiredStep.ENROLMENT: RequiredStep.SECOND_FACTOR}
 """What is wanted, where it is told by another name: to set a second factor up is a way to have one."""
 
 
@@ -129,7 +129,9 @@ class LoginIncomplete(WireModel):
     @classmethod
     def of(cls, it: LoginChallenge) -> Self:
         handle = Handle(token=it.token, expires_at=it.expires_at)
-        step = Step(need=NEEDS.get(it.due.need, it.due.need), any_of=[Action(action=way, href=HREFS[way]) for way in it.due.ways])
+        step = Step(
+            need=NEEDS.get(it.next_step.need, it.next_step.need), any_of=[Action(action=way, href=HREFS[way]) for way in it.next_step.ways]
+        )
         return cls(login=handle, done=list(it.done), next=[step], recovery_codes=it.recovery_codes)
 
 
@@ -137,7 +139,7 @@ class LoginComplete(WireModel):
     """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are shown once, when a login has set an authenticator up."""
 
     status: Literal["complete"] = "complete"
-    session: SessionFace
+    session: SessionSummary
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  RFC 6750, a scheme
     expires_in: int
@@ -147,9 +149,9 @@ class LoginComplete(WireModel):
     recovery_codes: list[str] | None = None
 
     @classmethod
-    def of(cls, it: Opened) -> Self:
+    def of(cls, it: IssuedTokens) -> Self:
         return cls(
-            session=SessionFace(id=it.id, acr=it.acr, amr=it.amr, auth_time=it.auth_time, expires_at=it.expires_at),
+            session=SessionSummary(id=it.id, acr=it.acr, amr=it.amr, auth_time=it.auth_time, expires_at=it.expires_at),
             access_token=it.access_token,
             expires_in=it.expires_in,
             refresh_token=it.refresh_token,

@@ -15,13 +15,13 @@ from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.factors import passwords, recovery, totp
 from app.login.factors.timing import keep_pace
 from app.login.factors.totp import Enrolment
-from app.login.locks import hold_account
+from app.login.locks import lock_account
 from app.login.models import Factor, SessionRow
 from app.login.problems import CodeRefused, InvalidCredentials, LoginOver, PasskeyMissing, SecondFactorMissing, StepNotDue
-from app.login.rules import PASSKEY_LEVEL, Need, Proofs, fresh
+from app.login.rules import PASSKEY_LEVEL, Proofs, RequiredStep, is_fresh
 from app.login.sessions import revocation
-from app.login.sessions.service import UNTOLD, Client, proofs_of
-from app.login.sessions.tokens import Opened
+from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails, read_proofs
+from app.login.sessions.tokens import IssuedTokens
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
@@ -50,9 +50,9 @@ _who = (
 )
 
 
-async def begin(
-    world: World, origin: Origin, identifier: str, password: str, code: str | None, client: Client = UNTOLD
-) -> Opened | LoginChallenge:
+async def log_in(
+    world: World, origin: Origin, identifier: str, password: str, code: str | None, client: ClientDetails = UNKNOWN_CLIENT
+) -> IssuedTokens | LoginChallenge:
     """Check the password; with more wanted, go on by the code that came along or hand out an unfinished login.
 
     One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (authentication R11, R49). Raises
@@ -64,7 +64,7 @@ async def begin(
     who = await lookup.named(world, _who, {"identifier": folded(identifier), "device": client.digest}, client.product)
     key = attempts.password_key(world, identifier, client.digest if who is not None and who.seen else None)
     await attempts.knock(world, origin, key)
-    why = _unusable(who)
+    why = _find_obstacle(who)
     stored = who.hash if who is not None and why is None else None
     imported = stored is not None and who is not None and bool(who.imported)
     fits = await attempts.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
@@ -85,14 +85,14 @@ async def begin(
             await attempts.forgive(tx, key)
         return await _prove_totp(world, sign, origin, pending, code)
     async with world.db.write() as tx:
-        await _hold(tx, pending)
+        await _lock_account(tx, pending)
         outcome = await unfinished.conclude(tx, world, sign, origin, pending)
         await passed(tx)
         await attempts.passed(tx, world, origin, key)
         return outcome
 
 
-def _unusable(who: AnyRow | None) -> str | None:
+def _find_obstacle(who: AnyRow | None) -> str | None:
     """Why no password can be right, for the record alone; the answer never says it."""
     if who is None:
         return "unknown"
@@ -103,8 +103,8 @@ def _unusable(who: AnyRow | None) -> str | None:
     return "no_password" if who.hash is None else None
 
 
-async def _hold(tx: Transaction, pending: PendingLogin) -> None:
-    if not await hold_account(tx, pending.user_id, pending.epoch):
+async def _lock_account(tx: Transaction, pending: PendingLogin) -> None:
+    if not await lock_account(tx, pending.user_id, pending.epoch):
         raise LoginOver
 
 
@@ -114,30 +114,30 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
         raise PasskeyMissing if level == PASSKEY_LEVEL else SecondFactorMissing
     async with world.db.write() as tx:
         epoch = select(SessionRow.auth_epoch).where(SessionRow.id == subject.session_id)
-        proofs = replace(proofs_of(subject), second_factor_at=None)
+        proofs = replace(read_proofs(subject), second_factor_at=None)
         pending = PendingLogin(None, subject.id, subject.session_id, (await tx.execute(epoch)).scalar_one(), proofs, level=level)
-        whose = await unfinished.account(tx, world, pending)
+        whose = await unfinished.load_account(tx, world, pending)
         if level == PASSKEY_LEVEL and not whose.has_passkey:
             raise PasskeyMissing
-        return await unfinished.begun(tx, world, pending, unfinished.due(whose, pending))
+        return await unfinished.begin(tx, world, pending, unfinished.decide_next_step(whose, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> Opened | LoginChallenge:
+async def verify_totp(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
     sign = await signer(world)
-    await due(world, handle, Need.SECOND_FACTOR)
-    pending = await tried(world, origin, handle)
+    await require_step(world, handle, RequiredStep.SECOND_FACTOR)
+    pending = await count_attempt(world, origin, handle)
     return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> Opened | LoginChallenge:
+async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
     sign = await signer(world)
-    await due(world, handle, Need.SECOND_FACTOR)
-    pending = await tried(world, origin, handle)
+    await require_step(world, handle, RequiredStep.SECOND_FACTOR)
+    pending = await count_attempt(world, origin, handle)
     key = attempts.factor_key(world, "recovery", pending.user_id)
     await attempts.count(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
@@ -148,32 +148,32 @@ async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCa
     async def spend(tx: Transaction) -> bool:
         return row is not None and fits and await recovery.spend(tx, world, pending.user_id, row.id, now)
 
-    shown = unfinished.shown(pending, now, "rc")
-    return await proven(world, sign, origin, shown, spend if fits else None, attempts.of_account(world, pending.user_id))
+    shown = unfinished.with_second_factor(pending, now, "rc")
+    return await finish_step(world, sign, origin, shown, spend if fits else None, attempts.of_account(world, pending.user_id))
 
 
-async def due(world: World, handle: PendingLoginCaller, *steps: Need) -> PendingLogin:
+async def require_step(world: World, handle: PendingLoginCaller, *steps: RequiredStep) -> PendingLogin:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
-    pending, wanted, _ = await unfinished.found(world, handle)
+    pending, wanted, _ = await unfinished.load_pending(world, handle)
     if wanted.need not in steps:
         raise StepNotDue
     return pending
 
 
-async def tried(world: World, origin: Origin, handle: PendingLoginCaller) -> PendingLogin:
+async def count_attempt(world: World, origin: Origin, handle: PendingLoginCaller) -> PendingLogin:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
     """
     await attempts.knock(world, origin)
     async with world.db.write(commit_now=True) as tx:
-        pending = await unfinished.tried(tx, world, handle)
+        pending = await unfinished.count_attempt(tx, world, handle)
     if pending is None:
         raise LoginOver
     return pending
 
 
-async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: PendingLogin, code: str) -> Opened | LoginChallenge:
+async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: PendingLogin, code: str) -> IssuedTokens | LoginChallenge:
     key, now = attempts.factor_key(world, "totp", pending.user_id), world.clock.now()
     await attempts.count(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
@@ -182,13 +182,13 @@ async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: Pendi
     async def spend(tx: Transaction) -> bool:
         return matched is not None and await totp.spend_step(tx, *matched, now)
 
-    return await proven(world, sign, origin, unfinished.shown(pending, now, "otp"), spend if matched else None, (key,))
+    return await finish_step(world, sign, origin, unfinished.with_second_factor(pending, now, "otp"), spend if matched else None, (key,))
 
 
 Spend = Callable[[Transaction], Awaitable[bool]]
 
 
-async def proven(
+async def finish_step(
     world: World,
     sign: Signer,
     origin: Origin,
@@ -196,13 +196,13 @@ async def proven(
     spend: Spend | None,
     keys: tuple[bytes, ...],
     refusal: type[Problem] = CodeRefused,
-) -> Opened | LoginChallenge:
+) -> IssuedTokens | LoginChallenge:
     """Spend the proof and open what it opens, in one transaction; a proof that fits nothing, or is spent, is refused and noted."""
     try:
         if spend is None:
             raise refusal
         async with world.db.write() as tx:
-            await _hold(tx, pending)
+            await _lock_account(tx, pending)
             if not await spend(tx):
                 raise refusal
             outcome = await unfinished.conclude(tx, world, sign, origin, pending)
@@ -214,43 +214,43 @@ async def proven(
         raise
 
 
-async def enrolling(world: World, handle: PendingLoginCaller) -> PendingLogin:
+async def require_enrolment(world: World, handle: PendingLoginCaller) -> PendingLogin:
     """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
-    pending = await due(world, handle, Need.ENROLMENT)
-    if not fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
+    pending = await require_step(world, handle, RequiredStep.ENROLMENT)
+    if not is_fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
         raise LoginOver("The password was shown too long ago; begin again.")
     return pending
 
 
-async def enroll(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
+async def begin_enrolment(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
     """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
-    pending = await enrolling(world, handle)
+    pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> Opened | LoginChallenge:
+async def confirm_enrolment(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
     """
     sign = await signer(world)
-    await due(world, handle, Need.ENROLMENT)
-    pending = await tried(world, origin, handle)
+    await require_step(world, handle, RequiredStep.ENROLMENT)
+    pending = await count_attempt(world, origin, handle)
     confirmed = await totp.checked(world, origin, pending.user_id, None, code)
 
     async def add(tx: Transaction) -> None:
         await totp.activate(tx, world, Actor("user", pending.user_id), pending.user_id, confirmed)
 
-    return await enrolled(world, sign, origin, unfinished.shown(pending, world.clock.now(), "otp"), add)
+    return await finish_enrolment(world, sign, origin, unfinished.with_second_factor(pending, world.clock.now(), "otp"), add)
 
 
-async def enrolled(
+async def finish_enrolment(
     world: World, sign: Signer, origin: Origin, shown: PendingLogin, add: Callable[[Transaction], Awaitable[object]]
-) -> Opened | LoginChallenge:
+) -> IssuedTokens | LoginChallenge:
     """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (authentication R59). Raises LoginOver."""
     actor, paper = Actor("user", shown.user_id), await recovery.print_paper(world)
     async with world.db.write() as tx:
-        await _hold(tx, shown)
+        await _lock_account(tx, shown)
         epoch = await revocation.end_all(tx, world, actor, shown.user_id, "factor_added", login_id=shown.login_id)
         await add(tx)
         await recovery.replace(tx, world, actor, shown.user_id, paper)
@@ -259,14 +259,14 @@ async def enrolled(
     return replace(outcome, recovery_codes=paper.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: PendingLoginCaller, new: str) -> Opened | LoginChallenge:
+async def change_password(world: World, origin: Origin, handle: PendingLoginCaller, new: str) -> IssuedTokens | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await signer(world)
-    pending = await due(world, handle, Need.NEW_PASSWORD)
+    pending = await require_step(world, handle, RequiredStep.NEW_PASSWORD)
     hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)
     async with world.db.write() as tx:
-        await _hold(tx, pending)
+        await _lock_account(tx, pending)
         epoch = await revocation.end_all(tx, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
         await passwords.put(tx, world, actor, pending.user_id, hashed)
         await notices.notify(tx, world, pending.user_id, Template.PASSWORD_CHANGED)

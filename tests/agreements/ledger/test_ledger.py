@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.agreements.ledger import projection, seals
-from app.agreements.ledger.receipts import claims_of
+from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementEvent
 from app.agreements.rules import digest
 from app.agreements.verification import service as verification
@@ -69,7 +69,7 @@ async def scene(given: Given, begun: Begun) -> Scene:
 
 async def test_a_whole_ledger_is_whole(scene: Scene) -> None:
     """Also after a key was retired, with seals, and for one end user alone."""
-    await seals.seal(scene.given.world)
+    await seals.seal_events(scene.given.world)
     await rotation.rotate(scene.given.world, at_once=True)
     await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "By the new key."})
     told = await scene.verify()
@@ -130,7 +130,7 @@ async def test_a_forged_receipt_is_named(scene: Scene) -> None:
     forged = f"{head}.{row['receipt'].split('.')[1][:-2]}AA.{signature}"
     await replace(scene, 2, forged)
     assert await scene.broken() == {"what": "signature", **scene.place(2)}
-    again = (await signer(scene.given.world)).sign("acceptance-receipt+jwt", {**claims_of(row["receipt"]), "claims": {"dwell_ms": 7}})
+    again = (await signer(scene.given.world)).sign("acceptance-receipt+jwt", {**decode_claims(row["receipt"]), "claims": {"dwell_ms": 7}})
     await replace(scene, 2, again)
     assert await scene.broken() == {"what": "prev", **scene.place(3)}
 
@@ -240,7 +240,7 @@ async def wipe(scene: Scene) -> None:
 
 async def test_a_cut_off_tail_is_seen_by_its_seal_alone(scene: Scene) -> None:
     """Section 4.2: the chain alone cannot tell; the seal can."""
-    await seals.seal(scene.given.world)
+    await seals.seal_events(scene.given.world)
     await cut(scene)
     assert (await scene.broken()) == {"what": "missing", "seal": 1, "leaf": 7, "event": str(scene.events[4])}
 
@@ -252,7 +252,7 @@ async def test_a_cut_off_tail_that_was_never_sealed_is_not_seen(scene: Scene) ->
 
 
 async def test_a_wholly_deleted_user_is_seen_by_the_seal(scene: Scene) -> None:
-    await seals.seal(scene.given.world)
+    await seals.seal_events(scene.given.world)
     await wipe(scene)
     assert (await scene.broken()) == {"what": "missing", "seal": 1, "leaf": 0, "event": str(scene.events[0])}
 
@@ -275,10 +275,10 @@ SEALS = [
 async def test_a_seal_that_was_touched_is_named(scene: Scene, change: str, wanted: Told) -> None:
     """Altered, removed, or with other leaves; three seals, of eight, three and one events."""
     for count in (3, 1):
-        await seals.seal(scene.given.world)
+        await seals.seal_events(scene.given.world)
         for _ in range(count):
             await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
-    await seals.seal(scene.given.world)
+    await seals.seal_events(scene.given.world)
     assert (await scene.verify())["seals"] == 3
     await scene.sql(change)
     assert await scene.broken() == wanted
@@ -286,7 +286,7 @@ async def test_a_seal_that_was_touched_is_named(scene: Scene, change: str, wante
 
 async def test_swapped_leaves_are_named(scene: Scene) -> None:
     """Two events that changed their places in the tree."""
-    await seals.seal(scene.given.world)
+    await seals.seal_events(scene.given.world)
     for was, becomes in ((0, 100), (1, 0), (100, 1)):
         await scene.sql("UPDATE agreement_seal_items SET leaf = :becomes WHERE leaf = :was", was=was, becomes=becomes)
     assert await scene.broken() == {"what": "root", "seal": 1}
@@ -295,11 +295,11 @@ async def test_swapped_leaves_are_named(scene: Scene) -> None:
 
 async def test_a_seal_of_another_chain_is_named(scene: Scene) -> None:
     """Signed by our key over what is there, but not following the seal before it."""
-    await seals.seal(scene.given.world)
+    await seals.seal_events(scene.given.world)
     await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
-    await seals.seal(scene.given.world)
+    await seals.seal_events(scene.given.world)
     listed = scene.given.expect(await scene.given.client.get("/v1/ledger/seals", headers=scene.given.root))
-    forged = (await signer(scene.given.world)).sign("ledger-seal+jwt", {**claims_of(listed["data"][0]["seal"]), "prev": "0" * 64})
+    forged = (await signer(scene.given.world)).sign("ledger-seal+jwt", {**decode_claims(listed["data"][0]["seal"]), "prev": "0" * 64})
     change = "UPDATE agreement_seals SET seal = :seal, seal_sha256 = :hash, prev_sha256 = :prev WHERE n = 2"
     await scene.sql(change, seal=forged, hash=digest(forged), prev="0" * 64)
     assert await scene.broken() == {"what": "prev", "seal": 2}

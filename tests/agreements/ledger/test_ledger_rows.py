@@ -104,7 +104,7 @@ async def test_a_form_that_was_emptied_with_its_hash_is_named(given: Given, form
 
 async def test_a_seal_of_another_time_is_named(given: Given) -> None:
     await _accepted(given)
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     assert (await _verify(given))["valid"] is True
     await tampering.execute(given, "UPDATE agreement_seals SET sealed_at = '2020-01-01 00:00:00+00'")
     broken = (await _verify(given))["broken"]

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from app.agreements.ledger import receipt_pages
 from app.agreements.ledger.receipt_schemas import EventTypeName
-from app.agreements.ledger.receipts import claims_of
+from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementEvent, AgreementEventContext, EventType
 from app.base.durations import instant_text
 from app.signing_keys import rotation
@@ -230,7 +230,7 @@ async def test_anybody_may_ask_whether_a_receipt_is_ours(given: Given) -> None:
     person = await given.logged_in()
     jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
     await rotation.rotate(given.world, at_once=True)
-    assert await _verify(given, jws) == {"valid": True, "code": "ok", "in_ledger": True, "warnings": [], "claims": claims_of(jws)}
+    assert await _verify(given, jws) == {"valid": True, "code": "ok", "in_ledger": True, "warnings": [], "claims": decode_claims(jws)}
 
 
 async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
@@ -238,8 +238,8 @@ async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
     person = await given.logged_in()
     told = await making.accepted(given, person, await making.in_force(given))
     keys = await signer(given.world)
-    stranger = keys.sign("acceptance-receipt+jwt", {**claims_of(told["receipt"]["jws"]), "jti": str(UUID(int=1))})
-    for receipt in (stranger, keys.sign("acceptance-receipt+jwt", {**claims_of(told["receipt"]["jws"]), "ord": 2})):
+    stranger = keys.sign("acceptance-receipt+jwt", {**decode_claims(told["receipt"]["jws"]), "jti": str(UUID(int=1))})
+    for receipt in (stranger, keys.sign("acceptance-receipt+jwt", {**decode_claims(told["receipt"]["jws"]), "ord": 2})):
         verdict = await _verify(given, receipt)
         assert (verdict["valid"], verdict["code"], verdict["in_ledger"]) == (False, "receipt_not_in_ledger", False)
 
@@ -248,7 +248,7 @@ async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
     person = await given.logged_in()
     jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
     head, body, signature = jws.split(".")
-    other = (await signer(given.world)).sign("ledger-seal+jwt", claims_of(jws))
+    other = (await signer(given.world)).sign("ledger-seal+jwt", decode_claims(jws))
     changed = body[:-3] + ("AAA" if body[-3:] != "AAA" else "BBB")
     garbage = [
         "",
@@ -307,7 +307,7 @@ async def test_an_operator_reads_an_event_also_after_its_user_left(given: Given)
     await given.post(f"/v1/users/{person.id}/suspend")
     assert (await _read(given, person, told["event"])).status_code in {401, 403}
     event = given.expect(await given.client.get(f"/v1/agreement-events/{told['event']}", headers=given.root))
-    assert (event["user"], event["grade"], event["actor"], event["claims"]) == (person.id, "A", None, claims_of(event["jws"]))
+    assert (event["user"], event["grade"], event["actor"], event["claims"]) == (person.id, "A", None, decode_claims(event["jws"]))
     context = event["context"]
     commitment = sha256(bytes.fromhex(context["salt"]) + context["ip"].encode() + b"\0" + context["user_agent"].encode()).hexdigest()
     assert event["claims"]["ctx"] == commitment
@@ -324,8 +324,8 @@ async def test_r23_time_never_runs_backwards_in_a_chain(given: Given) -> None:
     given.clock.forward(seconds=-1)
     again = given.expect(await making.decide(given, person, await making.present(given, person, first), "decline"))
     assert ahead["at"] == behind["at"] == again["at"]
-    claims = claims_of(again["receipt"]["jws"])
-    assert (claims["at"], claims["iat"]) == (ahead["at"], claims_of(ahead["receipt"]["jws"])["iat"])
+    claims = decode_claims(again["receipt"]["jws"])
+    assert (claims["at"], claims["iat"]) == (ahead["at"], decode_claims(ahead["receipt"]["jws"])["iat"])
     given.clock.forward(seconds=120)
     later = given.expect(await making.decide(given, person, await making.present(given, person, first), "decline"))
     assert later["at"] > again["at"]

@@ -99,13 +99,13 @@ async def stored(given: Given) -> tuple[list[Any], dict[UUID, tuple[int, int]]]:
 async def test_sealing(given: Given) -> None:
     """Section 4.2 D: the root over what is new, signed, chained to the seal before; nothing new makes no seal."""
     person = await given.logged_in()
-    assert await seals.seal(given.world) == 0
+    assert await seals.seal_events(given.world) == 0
     first = await events(given, person, 3)
-    assert await seals.seal(given.world) == 3
-    assert await seals.seal(given.world) == 0
-    assert await seals.seal(given.world, sweep=True) == 0
+    assert await seals.seal_events(given.world) == 3
+    assert await seals.seal_events(given.world) == 0
+    assert await seals.seal_events(given.world, sweep=True) == 0
     second = await events(given, person, 2)
-    assert await seals.seal(given.world) == 2
+    assert await seals.seal_events(given.world) == 2
     (one, two), places = await stored(given)
     assert places == {UUID(told["event"]): (1, leaf) for leaf, told in enumerate(first)} | {
         UUID(told["event"]): (2, leaf) for leaf, told in enumerate(second)
@@ -137,7 +137,7 @@ async def test_inclusion(given: Given) -> None:
     mine = await events(given, person, 5)
     url = f"{mine[3]['receipt']['url']}/inclusion"
     assert code(await given.client.get(url, headers=person.auth)) == (409, "not_sealed_yet")
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
     proof = given.expect(await given.client.get(url, headers=person.auth))
     filed = await given.client.get(f"/v1/agreement-events/{mine[3]['event']}/inclusion", headers=given.root)
@@ -165,13 +165,13 @@ async def test_a_broken_row_takes_nobody_elses_proof_away(given: Given, change: 
     """One row of a seal is lost or altered: the others of it still have proofs and evidence, and the row is named."""
     person, other = await given.logged_in(), await given.logged_in()
     mine, (theirs,) = await events(given, person, 3), await events(given, other, 1)
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     url = f"/v1/agreement-events/{mine[1]['event']}/inclusion"
     proof = given.expect(await given.client.get(url, headers=given.root))
     await tampering.execute(given, change, it=UUID(theirs["event"]))
     assert given.expect(await given.client.get(url, headers=given.root)) == proof
     bundle = given.expect(await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root))
-    assert (bundle["broken_seals"], bundles.judge(bundle).faults) == ([], ())
+    assert (bundle["broken_seals"], bundles.check_bundle(bundle).faults) == ([], ())
     assert [it["inclusion"]["leaf"] for it in bundle["receipts"]] == [0, 1, 2]
     for body, valid in (({}, False), ({"user": person.id}, True), ({"user": other.id}, False)):
         told = given.expect(await given.client.post("/v1/ledger/verify", json=body, headers=given.root))
@@ -183,7 +183,7 @@ async def test_a_proof_that_cannot_be_given_is_named(given: Given) -> None:
     """Of a receipt that was altered there is none; a seal whose leaves are lost is named in the evidence, which comes all the same."""
     person, other = await given.logged_in(), await given.logged_in()
     (mine,), (theirs,) = await events(given, person, 1), await events(given, other, 1)
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     altered = "UPDATE agreement_events SET receipt = receipt || 'A' WHERE id = :it"
     await tampering.execute(given, altered, it=UUID(mine["event"]))
     assert code(await given.client.get(f"{mine['receipt']['url']}/inclusion", headers=person.auth)) == (409, "seal_broken")
@@ -191,7 +191,7 @@ async def test_a_proof_that_cannot_be_given_is_named(given: Given) -> None:
     assert code(await given.client.get(f"{theirs['receipt']['url']}/inclusion", headers=other.auth)) == (409, "seal_broken")
     bundle = given.expect(await given.client.get(f"/v1/users/{other.id}/evidence", headers=given.root))
     assert (bundle["broken_seals"], bundle["receipts"][0]["inclusion"]) == ([1], None)
-    assert bundles.judge(bundle).faults == ()
+    assert bundles.check_bundle(bundle).faults == ()
 
 
 async def test_many_replicas_seal_each_event_once(given: Given) -> None:
@@ -202,10 +202,10 @@ async def test_many_replicas_seal_each_event_once(given: Given) -> None:
 
     async def sealer() -> None:
         for _ in range(4):
-            await seals.seal(given.world)
+            await seals.seal_events(given.world)
 
     await asyncio.gather(*(sealer() for _ in range(16)), *(making.decide(given, person, shown, "decline") for shown in screens))
-    await seals.seal(given.world, sweep=True)
+    await seals.seal_events(given.world, sweep=True)
     made, places = await stored(given)
     assert len(places) == 12
     assert [seal.n for seal in made] == [*range(1, len(made) + 1)]
@@ -220,13 +220,13 @@ async def test_what_commits_late_is_sealed_all_the_same(given: Given, late: int,
     person = await given.logged_in()
     made = await events(given, person, 1)
     event_id = UUID(int=UUID(made[0]["event"]).int - (late << 80))
-    assert await seals.seal(given.world) == 1
+    assert await seals.seal_events(given.world) == 1
     async with given.world.db.write() as tx:
         row = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
         await tx.execute(insert(table(AgreementEvent)), {**row, "id": event_id, "seq": 2, "presentation_id": None})
     if sweep:
-        assert await seals.seal(given.world) == 0
-    assert await seals.seal(given.world, sweep=sweep) == 1
+        assert await seals.seal_events(given.world) == 0
+    assert await seals.seal_events(given.world, sweep=sweep) == 1
     assert (await stored(given))[1][event_id] == (2, 0)
 
 
@@ -234,7 +234,7 @@ async def test_a_batch_is_bounded(given: Given, monkeypatch: pytest.MonkeyPatch)
     """The oldest first, so many at a time."""
     monkeypatch.setattr(seals, "BATCH", 2)
     await events(given, await given.logged_in(), 5)
-    assert [await seals.seal(given.world) for _ in range(4)] == [2, 2, 1, 0]
+    assert [await seals.seal_events(given.world) for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def eventually(good: Callable[[], Any]) -> None:
@@ -262,17 +262,17 @@ async def test_the_runner_seals_beside_the_application(given: Given, app: Any) -
 
 async def test_seals_that_were_removed_are_missed_at_the_start(given: Given) -> None:
     """All of them with their leaves, or the newest alone; neither a fresh ledger nor one that is about to be sealed."""
-    assert await seals.missing(given.world) is False
+    assert await seals.is_newest_missing(given.world) is False
     person = await given.logged_in()
     await events(given, person, 2)
-    assert await seals.missing(given.world) is False
-    await seals.seal(given.world)
+    assert await seals.is_newest_missing(given.world) is False
+    await seals.seal_events(given.world)
     given.clock.forward(days=2)
-    assert await seals.missing(given.world) is False
+    assert await seals.is_newest_missing(given.world) is False
     await tampering.execute(given, "DELETE FROM agreement_seals")
-    assert await seals.missing(given.world) is True
+    assert await seals.is_newest_missing(given.world) is True
     await tampering.execute(given, "DELETE FROM agreement_seal_items")
-    assert await seals.missing(given.world) is True
+    assert await seals.is_newest_missing(given.world) is True
     with structlog.testing.capture_logs() as told:
         async with sealing.running(given.world):
             await eventually(lambda: sealed_again(given))

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from app.agreements.ledger import seals
-from app.agreements.ledger.receipts import claims_of
+from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementEventContext
 from app.agreements.verification import bundles
-from app.cli.verify import Unsound, verified
+from app.cli.verify import NotVerified, verify_file
 from app.events.models import Event
 from app.security.signing import SigningKey, signer_of
 from app.signing_keys import rotation
@@ -35,11 +35,11 @@ async def _scene(given: Given) -> Person:
     person = await given.strong()
     found = await making.in_force(given, "en", "nb")
     given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
     told = await making.accepted(given, person, found, locale="nb")
     await making.accepted(given, await given.logged_in(), found)
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     await given.post(f"/v1/agreement-events/{told['event']}/annotations", {"reason": "Ærlig talt: 好"})
     return person
 
@@ -56,7 +56,7 @@ async def _bundle(given: Given, person: Person) -> bytes:
 
 
 def _faults(bundle: Any, keys: Any = None) -> list[tuple[str, str]]:
-    return list(bundles.judge(bundle, keys).faults)
+    return list(bundles.check_bundle(bundle, keys).faults)
 
 
 async def test_the_bundle_is_complete(given: Given, person: Person) -> None:
@@ -115,8 +115,8 @@ async def test_every_altered_byte_is_seen(given: Given, person: Person, tmp_path
         except ValueError:
             pass
         file.write_bytes(altered)
-        with pytest.raises(Unsound):
-            verified(file, None, None, given.clock.now)
+        with pytest.raises(NotVerified):
+            verify_file(file, None, None, given.clock.now)
 
     flip()
 
@@ -166,15 +166,15 @@ async def test_a_bundle_signed_anew_by_a_stranger_is_seen_with_our_keys(given: G
 
 @pytest.mark.parametrize("bundle", [None, [], {}, {"format": bundles.FORMAT}, {"receipts": 1, "texts": 2, "seals": 3, "keys": 4}])
 def test_what_is_no_bundle_is_told(bundle: Any) -> None:
-    assert bundles.judge(bundle).faults
+    assert bundles.check_bundle(bundle).faults
 
 
 def test_a_name_twice_is_refused(tmp_path: Path) -> None:
     """Of two members with one name, readers take the one or the other."""
     file = tmp_path / "twice.json"
     file.write_text('{"user": 1, "user": 2}')
-    with pytest.raises(Unsound):
-        verified(file, None, None, lambda: pytest.fail("no time is asked for"))
+    with pytest.raises(NotVerified):
+        verify_file(file, None, None, lambda: pytest.fail("no time is asked for"))
 
 
 async def _contexts(given: Given) -> int:
@@ -194,7 +194,7 @@ async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Pe
     bundle = json.loads(await _bundle(given, person))
     assert [it["context"] for it in bundle["receipts"]] == [None] * 3
     assert _faults(bundle) == []
-    first = claims_of(bundle["receipts"][0]["jws"])["jti"]
+    first = decode_claims(bundle["receipts"][0]["jws"])["jti"]
     event = await given.client.get(f"/v1/agreement-events/{first}", headers=given.root)
     assert given.expect(event)["context"] is None
 

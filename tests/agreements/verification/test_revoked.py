@@ -8,9 +8,9 @@ import pytest
 
 from app.agreements.ledger import seals
 from app.agreements.ledger.proofs import BUNDLE
-from app.agreements.ledger.receipts import claims_of
+from app.agreements.ledger.receipts import decode_claims
 from app.agreements.verification import bundles
-from app.cli.verify import Unsound, verified
+from app.cli.verify import NotVerified, verify_file
 from app.security.signing import signer_of
 from app.signing_keys import rotation
 from app.signing_keys.service import signer
@@ -25,7 +25,7 @@ async def _signed_by_a_leaked_key(given: Given, *, sealed_before: bool) -> tuple
     person = await given.logged_in()
     told = await making.accepted(given, person, await making.in_force(given))
     if sealed_before:
-        await seals.seal(given.world)
+        await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
     await rotation.revoke(given.world, str(signer_of(told["receipt"]["jws"])))
     return person, told
@@ -47,12 +47,12 @@ async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given:
     (warning,) = first["warnings"]
     assert (first["valid"], first["code"]) == (True, "ok")
     assert (warning["code"], warning["vouched_by"], warning["revoked_at"]) == ("signing_key_revoked", "ledger", revoked_at)
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     (warning,) = (await _verdict(given, jws))["warnings"]
     assert (warning["vouched_by"], warning["seal"], warning["sealed_at"]) == ("seal", 1, making.days(given, 0))
     keys = await signer(given.world)
     leaked = keys.known[str(signer_of(jws))]
-    forged = type(keys)(leaked, keys.known).sign("acceptance-receipt+jwt", {**claims_of(jws), "client": "forged"})
+    forged = type(keys)(leaked, keys.known).sign("acceptance-receipt+jwt", {**decode_claims(jws), "client": "forged"})
     verdict = await _verdict(given, forged)
     assert (verdict["valid"], verdict["code"], verdict["warnings"][0]["vouched_by"]) == (False, "receipt_not_in_ledger", "nothing")
 
@@ -61,7 +61,7 @@ async def test_a_seal_by_the_same_key_vouches_for_nothing_until_another_follows(
     _, told = await _signed_by_a_leaked_key(given, sealed_before=True)
     assert (await _verdict(given, told["receipt"]["jws"]))["warnings"][0]["vouched_by"] == "ledger"
     await making.accepted(given, await given.logged_in(), await making.in_force(given))
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     (warning,) = (await _verdict(given, told["receipt"]["jws"]))["warnings"]
     assert (warning["vouched_by"], warning["seal"]) == ("seal", 2)
     ledger = given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))
@@ -75,7 +75,7 @@ async def test_a_bundle_of_after_a_revocation_verifies_and_warns(
 ) -> None:
     """By the bundle's own keys, and by the published set, which does not have the leaked one."""
     person, _ = await _signed_by_a_leaked_key(given, sealed_before=sealed_before)
-    await seals.seal(given.world)
+    await seals.seal_events(given.world)
     jwks = (await given.client.get("/.well-known/jwks.json")).json()
     bundle = await _bundle(given, person)
     assert [("revoked_at" in key) for key in bundle["keys"]["keys"]] == [False, False, True]
@@ -83,13 +83,13 @@ async def test_a_bundle_of_after_a_revocation_verifies_and_warns(
     file, keys = tmp_path / "bundle.json", tmp_path / "jwks.json"
     file.write_text(json.dumps(bundle))
     keys.write_text(json.dumps(jwks))
-    told = verified(file, keys if published else None, None, given.clock.now)
+    told = verify_file(file, keys if published else None, None, given.clock.now)
     places = {line.split(":")[0] for line in told["warnings"]}
     assert (told["genuine"], places) == (True, {"receipts/0", "seals/0"} if sealed_before else {"receipts/0"})
     file.write_text(bundle["receipts"][0]["jws"])
     keys.write_text(json.dumps(bundle["keys"]))
-    with pytest.raises(Unsound, match="revoked"):
-        verified(file, keys, None, given.clock.now)
+    with pytest.raises(NotVerified, match="revoked"):
+        verify_file(file, keys, None, given.clock.now)
 
 
 async def test_a_bundle_signed_by_a_revoked_key_is_a_forgery(given: Given) -> None:
@@ -98,9 +98,9 @@ async def test_a_bundle_signed_by_a_revoked_key_is_a_forgery(given: Given) -> No
     bundle = await _bundle(given, person)
     keys = await signer(given.world)
     leaked = keys.known[str(signer_of(told["receipt"]["jws"]))]
-    claims = {**claims_of(bundle["signature"]), "sha256": bundles.sealed_digest(bundle)}
+    claims = {**decode_claims(bundle["signature"]), "sha256": bundles.digest_bundle(bundle)}
     forged = {**bundle, "signature": type(keys)(leaked, keys.known).sign(BUNDLE, claims)}
-    assert [place for place, _ in bundles.judge(forged).faults] == ["signature"]
+    assert [place for place, _ in bundles.check_bundle(forged).faults] == ["signature"]
     jwks = (await given.client.get("/.well-known/jwks.json")).json()
-    assert [place for place, _ in bundles.judge(forged, jwks).faults] == ["signature"]
-    assert bundles.judge(bundle, jwks).faults == ()
+    assert [place for place, _ in bundles.check_bundle(forged, jwks).faults] == ["signature"]
+    assert bundles.check_bundle(bundle, jwks).faults == ()

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from app.cli.verify import foreign, untimely
+from app.cli.verify import find_device_fault, find_time_fault
 from tests.assertions import problem
 from tests.given import Given
 from tests.licenses.use import openssl
@@ -136,12 +136,12 @@ async def test_r44_a_file_passes_for_nothing_else(given: Given) -> None:
 def test_r47_why_a_genuine_file_does_not_hold() -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
     at = int(now.timestamp())
-    assert untimely({"iat": at, "exp": at + 1}, now) is None
-    assert "expired, at 2026-11-22T00:00:00.000Z" in str(untimely({"iat": at - 5, "exp": at}, now))
-    assert "clock was set back" in str(untimely({"iat": at + 3600, "exp": at + 7200}, now))
+    assert find_time_fault({"iat": at, "exp": at + 1}, now) is None
+    assert "expired, at 2026-11-22T00:00:00.000Z" in str(find_time_fault({"iat": at - 5, "exp": at}, now))
+    assert "clock was set back" in str(find_time_fault({"iat": at + 3600, "exp": at + 7200}, now))
     bound = {"dev": sha256(b"laptop").hexdigest()}
-    assert (foreign(bound, "laptop"), foreign(bound, None), foreign({}, "x")) == (None, None, None)
-    assert "another device" in str(foreign(bound, "phone"))
+    assert (find_device_fault(bound, "laptop"), find_device_fault(bound, None), find_device_fault({}, "x")) == (None, None, None)
+    assert "another device" in str(find_device_fault(bound, "phone"))
 
 
 async def test_every_feature_fits_in_a_file(given: Given) -> None:

@@ -101,7 +101,7 @@ async def test_r28_a_recovery_code_moves_no_address(given: Given) -> None:
 async def test_r58_a_revoke_is_not_outrun_by_a_wish_to_move(given: Given, postbox: Postbox, over: str) -> None:
     """The caller was looked up, then revoked, and only then writes."""
     person = await given.logged_in()
-    who = await sessions.subject(given.world, EndUser(UUID(person.id), UUID(await session_of(given, person))))
+    who = await sessions.load_subject(given.world, EndUser(UUID(person.id), UUID(await session_of(given, person))))
     if over == "session":
         await ask(given, "/v1/logout", {}, person.auth)
     else:

@@ -197,7 +197,7 @@ async def test_old_tokens_are_forgotten(given: Given, postbox: Postbox) -> None:
     await forgotten(given, postbox, person)
     given.clock.forward(days=8)
     await forgotten(given, postbox, person)
-    assert await data_lifecycle.one_time_tokens(given.world) == 1
+    assert await data_lifecycle.prune_one_time_tokens(given.world) == 1
     async with given.world.db.query() as tx:
         assert len((await tx.execute(select(OneTimeToken.id))).all()) == 1
 

@@ -82,10 +82,10 @@ async def test_the_page_of_the_application_is_where_the_code_is_typed_in(given: 
 
 @each(st.binary(max_size=64))
 def test_r66_letters_are_drawn_evenly(octets: bytes) -> None:
-    drawn = models.letters(octets)
+    drawn = models.map_to_letters(octets)
     assert set(drawn) <= set("BCDFGHJKLMNPQRSTVWXZ")
     assert len(drawn) == sum(octet < 240 for octet in octets)
-    evenly = models.letters(bytes(range(256)))
+    evenly = models.map_to_letters(bytes(range(256)))
     assert {evenly.count(letter) for letter in LETTERS} == {12}
 
 

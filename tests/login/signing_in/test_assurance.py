@@ -31,7 +31,7 @@ async def stepped_up(given: Given, person: Person) -> dict[str, str]:
 async def caller(given: Given, person: Person) -> Subject:
     """The session as a call found it at its beginning."""
     session_id = given.expect(await given.client.get("/v1/me", headers=person.auth))["session"]["id"]
-    return await sessions.subject(given.world, EndUser(UUID(person.id), UUID(session_id)))
+    return await sessions.load_subject(given.world, EndUser(UUID(person.id), UUID(session_id)))
 
 
 async def new_password(world: World, subject: Subject, _given: Given, _person: Person) -> None:

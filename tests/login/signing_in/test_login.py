@@ -153,7 +153,7 @@ async def test_logins_that_were_never_finished_are_forgotten(given: Given) -> No
     old = await given.begin(person)
     given.clock.forward(minutes=11)
     await given.begin(person)
-    assert await data_lifecycle.logins(given.world) == 1
+    assert await data_lifecycle.prune_logins(given.world) == 1
     async with given.world.db.query() as tx:
         assert await tx.scalar(select(func.count()).select_from(Login)) == 1
     problem(await given.client.get("/v1/login", headers=old), 401, "login_over")

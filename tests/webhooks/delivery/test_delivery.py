@@ -285,8 +285,8 @@ async def test_settled_deliveries_are_forgotten_and_events_stay(hooks: Hooks, re
     await hooks.told()
     hooks.given.clock.moment += hooks.world.settings.webhook_retention
     await happened(hooks, "license.revoked")
-    assert (await housekeeping.tidy(hooks.world))["webhook_deliveries"] == 2
-    assert "webhook_deliveries" not in await housekeeping.tidy(hooks.world)
+    assert (await housekeeping.delete_expired(hooks.world))["webhook_deliveries"] == 2
+    assert "webhook_deliveries" not in await housekeeping.delete_expired(hooks.world)
     assert [each["type"] for each in [*await hooks.listed(hook), *await hooks.listed(left)]] == ["license.revoked"]
     async with hooks.world.db.query() as tx:
         assert (await tx.scalar(select(Event.id).where(Event.type == "license.issued"))) is not None
