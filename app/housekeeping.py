@@ -42,7 +42,7 @@ STEPS: dict[str, Step] = {
     "throttles": login.prune_throttles,
     "enrolments": login.prune_enrolments,
     "letters": mail.letters,
-    "session_seats": licenses.session_seats,
+    "session_seats": licenses.prune_session_seats,
     "presentations": agreements.presentations,
     "contexts": agreements.contexts,
     "webhook_deliveries": webhooks.deliveries,

@@ -174,14 +174,14 @@ def create_user(
 def issue_license(policy: UUID) -> None:
     """Issue a license under a policy and print its key, this once."""
     values = LicenseIn(policy_id=policy).values()
-    (shown,), (key,) = with_world(lambda world: licenses.issue(world, Actor.system(), values))
+    (shown,), (key,) = with_world(lambda world: licenses.issue_licenses(world, Actor.system(), values))
     print_result({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
 
 
 @licenses_app.command("show")
 def show_license(license_id: UUID) -> None:
     async def work(world: World) -> LicenseOut:
-        return LicenseOut.shown(await licenses.license_(world, license_id), world.clock.now())
+        return LicenseOut.shown(await licenses.get_license(world, license_id), world.clock.now())
 
     print_result(with_world(work).model_dump_json())
 
@@ -191,7 +191,7 @@ def show_activations(license_id: UUID) -> None:
     """Which devices hold the license: one line of JSON for each."""
 
     def work(world: World) -> Awaitable[Any]:
-        return activations.listed(world, PageWindow(200, None), license_id=license_id)
+        return activations.list_activations(world, PageWindow(200, None), license_id=license_id)
 
     for row in with_world(work)[0]:
         print_result(ActivationOut.seat(row).model_dump_json())

@@ -98,8 +98,8 @@ async def _seed(world: World, key_path: Path) -> str:
     policy = await catalog.create_policy(
         world, by, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
     )
-    (shown,), (key,) = await licenses.issue(world, by, LicenseIn(policy_id=policy.id).values())
-    ((_, code),) = await codes.create(world, by, shown.row.id, count=1, max_uses=1, expires_at=None)
+    (shown,), (key,) = await licenses.issue_licenses(world, by, LicenseIn(policy_id=policy.id).values())
+    ((_, code),) = await codes.create_codes(world, by, shown.row.id, count=1, max_uses=1, expires_at=None)
     password = world.entropy.secret("")[:24]
     user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
     await login.create_user(world, by, user.profile(), password)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.licenses.keys import code_digest, key_digest
+from app.licenses.keys import digest_code, digest_key
 from app.licenses.problems import ActivationCodeInvalid, LicenseNotFound
 from app.web import failure_limits
 from app.web.callers import network_group
@@ -16,7 +16,7 @@ async def failed(world: World, ip: str | None, tried: str | None, *, code: bool 
     settings = world.settings
     budgets = [Budget("license_address", network_group(ip), settings.guesses_per_address, settings.guess_window)]
     if tried is not None:
-        digest = (code_digest if code else key_digest)(world.keys.lookup, tried).hex()
+        digest = (digest_code if code else digest_key)(world.keys.lookup, tried).hex()
         budgets.append(Budget("activation_code" if code else "license_key", digest, settings.guesses_per_key, settings.guess_window))
     await failure_limits.fail(world, budgets)
 

@@ -34,7 +34,7 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
     then looks whether the user is still there, so either is done before this begins or is refused.
     """
     async with world.db.write() as tx:
-        await licenses.hold(tx, user_id)
+        await licenses.lock_licenses(tx, user_id)
         await agreements.hold(tx, user_id)
         user = await users.hold(tx, user_id)
         first = user.status != Status.ERASED

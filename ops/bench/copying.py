@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from app.db.base import Base, table
-from app.licenses.keys import mint_key
+from app.licenses.keys import generate_key
 from app.licenses.models import Activation, License
 from app.security.sealing import token_digest
 from app.world import World
@@ -54,7 +54,7 @@ def _pairs(
         if number % stride:
             digest, last4 = world.entropy.octets(32), "0000"
         else:
-            minted = mint_key(world.entropy, world.keys.lookup, "BENCH")
+            minted = generate_key(world.entropy, world.keys.lookup, "BENCH")
             digest, last4 = minted.digest, minted.last4
             known.append(Licensed(minted.text, digest, fingerprint))
         grant = (license_id, policy_id, digest, last4, now, "{}", "{}", 0, now)

@@ -34,7 +34,7 @@ async def test_the_rows_are_those_of_the_ordinary_way(given: Given) -> None:
     assert rows == await ordinary(database, EVERY, {})
     assert [str(row.id) for row in rows] == [license_["id"] for license_ in made]
     assert rows[0]._mapping["metadata"] == {}
-    parameters = {**facts.facts(now, product=made[0]["product"], key_hash=rows[0].key_hash)}
+    parameters = {**facts.parameters(now, product=made[0]["product"], key_hash=rows[0].key_hash)}
     assert await database.query_many(facts.BY_KEY, parameters) == await ordinary(database, facts.BY_KEY, parameters)
 
 

@@ -6,18 +6,18 @@ from uuid import UUID
 import pytest
 
 from app.access import service as access
-from app.access.facts import Request
+from app.access.facts import AccessRequest
 from app.api_keys import service as api_keys
 from app.config.settings import Settings
 from app.events.service import Actor
-from app.licenses.claims import Claim
+from app.licenses.credentials import LicenseCredential
 from app.licenses.issuing import service as licenses
 from app.licenses.issuing.schemas import LicenseIn
-from app.licenses.keys import mint_code, mint_key
+from app.licenses.keys import generate_code, generate_key
 from app.licenses.seats import activations
 from app.licenses.seats import service as seats
 from app.licenses.seats.schemas import ActivationIn
-from app.licenses.seats.service import DeviceFacts
+from app.licenses.seats.service import DeviceInfo
 from app.login.factors import service as factors
 from app.login.fields import CodeIn
 from app.login.me_schemas import IntrospectIn, PasswordIn
@@ -77,12 +77,12 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     world = given.world
     product = await given.product(requires=["activation"])
     license_ = await given.license(await given.policy(product, seat_by="device", max_seats=3))
-    minted = [mint_key(world.entropy, world.keys.lookup, "X"), mint_code(world.entropy, world.keys.lookup)]
-    held = await seats.activate(world, None, None, claim=Claim(license_["key"]), code=None, device=DeviceFacts("laptop"))
-    question = Request(product["code"], license_["key"], "laptop", [], None, dry_run=False)
+    minted = [generate_key(world.entropy, world.keys.lookup, "X"), generate_code(world.entropy, world.keys.lookup)]
+    held = await seats.activate(world, None, None, credential=LicenseCredential(license_["key"]), code=None, device=DeviceInfo("laptop"))
+    question = AccessRequest(product["code"], license_["key"], "laptop", [], None, dry_run=False)
     answer = await access.decide(world, None, None, None, question)
-    shown = await licenses.lookup(world, license_["key"])
-    device = await activations.holder(world, held.token)
+    shown = await licenses.find_by_key(world, license_["key"])
+    device = await activations.read_device(world, held.token)
     operator = await api_keys.holder(world, given.root["Authorization"].removeprefix("Bearer "))
     assert answer.grant
     text = repr([minted, held, question, answer, shown, device, operator])
@@ -103,7 +103,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
         IntrospectIn(token="hunter2-marker"),
         ActivationIn(license_key="hunter2-marker"),
         ActivationIn(activation_code="hunter2-marker"),
-        ActivationIn(license_key="hunter2-marker").claim(),
+        ActivationIn(license_key="hunter2-marker").credential(),
         LicenseIn(policy_id=UUID(int=1), key="hunter2-marker"),
     ],
     ids=lambda body: type(body).__name__,

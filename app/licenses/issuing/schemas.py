@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from app.catalog.schemas import Meter, Requires
-from app.licenses.issuing.service import Shown
-from app.licenses.keys import OWN_LEAST, OWN_MOST, bare
-from app.licenses.schemas import LicenseFace, Usage, face
+from app.licenses.issuing.service import LicenseDetails
+from app.licenses.keys import VENDOR_KEY_MAX, VENDOR_KEY_MIN, normalize_vendor_key
+from app.licenses.schemas import LicenseSummary, Usage, face
 from app.web.fields import (
     Count,
     ExternalId,
@@ -32,12 +32,12 @@ MOST_ASSIGNMENTS = 2_000
 
 
 def _own_key(text: str) -> str:
-    if len(bare(clean_text(text))) < OWN_LEAST:
-        raise ValueError(f"wants at least {OWN_LEAST} letters or digits")
+    if len(normalize_vendor_key(clean_text(text))) < VENDOR_KEY_MIN:
+        raise ValueError(f"wants at least {VENDOR_KEY_MIN} letters or digits")
     return text
 
 
-OwnKey = Annotated[str, Field(min_length=OWN_LEAST, max_length=OWN_MOST), AfterValidator(_own_key)]
+OwnKey = Annotated[str, Field(min_length=VENDOR_KEY_MIN, max_length=VENDOR_KEY_MAX), AfterValidator(_own_key)]
 
 
 class Overrides(WireModel):
@@ -90,7 +90,7 @@ class LicensePatch(WireModel):
     metadata: Metadata = omittable()
 
 
-class LicenseOut(LicenseFace):
+class LicenseOut(LicenseSummary):
     """A license as an operator sees it. The key is never among it."""
 
     policy_id: UUID
@@ -105,21 +105,21 @@ class LicenseOut(LicenseFace):
     created_at: Instant
 
     @classmethod
-    def shown(cls, shown: Shown, now: datetime, **more: Any) -> Self:
+    def shown(cls, shown: LicenseDetails, now: datetime, **more: Any) -> Self:
         names = ("policy_id", "customer_id", "external_id", "suspended_at", "revoked_at", "overrides", "metadata", "created_at")
         told = {name: shown.row._mapping[name] for name in names}
         used = {meter: Usage.model_validate(each) for meter, each in shown.usage.items()}
         return cls(**face(shown.facts, now), **told, users=list(shown.users), usage=used, **more)
 
 
-class LicenseIssued(LicenseOut):
+class IssuedLicense(LicenseOut):
     """`key` is shown this once."""
 
     key: str
 
 
-class LicensesIssued(WireModel):
-    data: list[LicenseIssued]
+class IssuedLicenses(WireModel):
+    data: list[IssuedLicense]
 
 
 class KeyIn(WireModel):

@@ -10,8 +10,8 @@ from app.catalog.models import Policy
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor
-from app.licenses import claims, guess_limits, releases
-from app.licenses.keys import key_digest
+from app.licenses import guess_limits, locks, releases
+from app.licenses.keys import digest_key
 from app.licenses.models import Activation, License
 from app.licenses.problems import ActivationNotFound, LicenseNotFound
 from app.licenses.seats.service import SHOWN, live
@@ -40,7 +40,7 @@ async def release(world: World, ip: str | None, caller: Operator | EndUser | Act
             license_id = await tx.scalar(_license, {"the_id": activation_id})
             if license_id is None:
                 raise ActivationNotFound
-            await claims.bump(tx, license_id)
+            await locks.lock_license(tx, license_id)
             seat = (await tx.execute(_owner, {"the_id": activation_id})).one()
             if not _may_release(world, caller, seat, activation_id, key):
                 raise ActivationNotFound
@@ -61,16 +61,16 @@ def _may_release(world: World, caller: Operator | EndUser | ActivatedDevice | No
     if isinstance(caller, ActivatedDevice) and caller.activation_id == activation_id:
         return True
     self_service = seat.overrides.get("self_service", seat.self_service)
-    return bool(key is not None and self_service and key_digest(world.keys.lookup, key) == seat.key_hash)
+    return bool(key is not None and self_service and digest_key(world.keys.lookup, key) == seat.key_hash)
 
 
-async def holder(world: World, token: str) -> ActivatedDevice | None:
+async def read_device(world: World, token: str) -> ActivatedDevice | None:
     """Whose activation token this is; `released` seats answer too, so that giving back twice is no error."""
     row = await world.db.query_one(_holder, {"the_token": token_digest(token)})
     return ActivatedDevice(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
 
 
-async def listed(
+async def list_activations(
     world: World,
     window: PageWindow,
     *,
@@ -89,6 +89,6 @@ async def listed(
         if value is not None:
             statement = statement.where(column == value)
     async with world.db.read() as tx:
-        if license_id is not None and not await claims.there(tx, license_id):
+        if license_id is not None and not await locks.license_exists(tx, license_id):
             raise LicenseNotFound
         return await read_page(tx, statement, Activation.id, window)

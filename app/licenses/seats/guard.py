@@ -7,7 +7,7 @@ from app.world import World
 
 
 async def device(world: World, token: str) -> ActivatedDevice:
-    found = await activations.holder(world, token)
+    found = await activations.read_device(world, token)
     if found is None:
         raise TokenInvalid
     return found

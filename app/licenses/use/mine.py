@@ -26,6 +26,6 @@ async def licenses(world: World, me: EndUser, window: PageWindow, product: str |
         assigned = assigned.where(Product.code == product)
     async with world.db.read() as tx:
         rows, cursor = await read_page(tx, assigned, License.id, window)
-        parameters = {**facts.facts(world.clock.now(), user_id=me.id), "license_ids": [row.id for row in rows]}
-        found = {row.id: facts.read(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
+        parameters = {**facts.parameters(world.clock.now(), user_id=me.id), "license_ids": [row.id for row in rows]}
+        found = {row.id: facts.from_row(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
         return [found[row.id] for row in rows], cursor
