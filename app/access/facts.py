@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Uuid, and_, bindparam, join, select
 
 from app.access.rules import AccessFacts, SessionFacts
-from app.agreements.facts import MINE, PUBLISHED_AHEAD, STANDING, standing_in
+from app.agreements.facts import OBLIGATION_COLUMNS, OPEN_VERSIONS_JOIN, STATE_JOIN, read_obligations
 from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion
 from app.agreements.obligations import NOTHING_OWED
 from app.catalog.models import Product
@@ -31,12 +31,12 @@ from app.world import World
 _product = select(Product.requires).where(Product.code == bindparam("code"))
 _their_session = and_(SessionRow.id == bindparam("session_id", type_=Uuid), SessionRow.user_id == bindparam("user", type_=Uuid))
 _person = (
-    select(Product.requires, *sessions.SESSION_COLUMNS, User.region.label("user_region"), *STANDING)
+    select(Product.requires, *sessions.SESSION_COLUMNS, User.region.label("user_region"), *OBLIGATION_COLUMNS)
     .select_from(Product)
     .outerjoin(join(SessionRow, User, User.id == SessionRow.user_id), _their_session)
     .outerjoin(AgreementDocument, AgreementDocument.product_id == Product.id)
-    .outerjoin(AgreementState, MINE)
-    .outerjoin(AgreementVersion, PUBLISHED_AHEAD)
+    .outerjoin(AgreementState, STATE_JOIN)
+    .outerjoin(AgreementVersion, OPEN_VERSIONS_JOIN)
     .where(Product.code == bindparam("code"))
     .order_by(AgreementDocument.id, AgreementVersion.ordinal)
 )
@@ -84,7 +84,7 @@ async def _of_somebody(
     facts = replace(_facts(world, device, request, row.requires), session=login)
     if login is None or not login.present(now):
         return AccessInputs(facts, await _licenses(world, rows, None, device, request, now))
-    facts = replace(facts, asked=replace(facts.asked, has_user=True), agreements=standing_in(world, found).compliance(now))
+    facts = replace(facts, asked=replace(facts.asked, has_user=True), agreements=read_obligations(world, found).compliance(now))
     licenses = await _licenses(world, rows, end_user, device, request, now)
     return AccessInputs(facts, licenses, end_user, Proofs(row.password_at, row.second_factor_at), row.amr)
 

@@ -14,7 +14,7 @@ from app.base.problems import Fact, advisory
 IN_GRACE = advisory("agreement_in_grace", "A new agreement is in force; accept it before its days of grace end.")
 UPCOMING = advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
 NOTICE = advisory("agreement_notice", "The agreement has changed in a way that asks for no new acceptance.")
-WORLD = "001"
+WORLD_REGION = "001"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Obligation:
     notified: int = 0
     withdrawn: bool = False
     kind: str = Kind.EULA
-    region: str = WORLD
+    region: str = WORLD_REGION
     since: datetime | None = None
 
     def in_force(self, now: datetime) -> bool:
@@ -109,7 +109,7 @@ class Obligation:
         return max(news, key=lambda it: it.ordinal, default=None)
 
 
-def moved(duty: Obligation, word: EventType, ordinal: int) -> Obligation:
+def apply_event(duty: Obligation, word: EventType, ordinal: int) -> Obligation:
     """The duty after this word on this version. Its ordinals only ever rise; declining takes no acceptance back (agreements R21), withdrawing
     takes back all of them (agreements R22). A note changes nothing."""
     match word:
@@ -125,16 +125,16 @@ def moved(duty: Obligation, word: EventType, ordinal: int) -> Obligation:
             return duty
 
 
-def reach(region: str | None, groups: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+def list_regions(region: str | None, groups: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
     """The regions whose documents are for an end user of this one, the nearest first: `CA-QC`, `CA`, the groups that hold it, the world."""
     if region is None:
-        return (WORLD,)
+        return (WORLD_REGION,)
     country = region.partition("-")[0]
     among = sorted(name for name, members in groups.items() if members & {region, country})
-    return tuple(dict.fromkeys((region, country, *among, WORLD)))
+    return tuple(dict.fromkeys((region, country, *among, WORLD_REGION)))
 
 
-def applicable(duties: Iterable[Obligation], places: Sequence[str], now: datetime) -> tuple[Obligation, ...]:
+def select_applicable(duties: Iterable[Obligation], places: Sequence[str], now: datetime) -> tuple[Obligation, ...]:
     """Of each kind the document nearest to the end user that is in force; and nearer ones before it that are yet to come."""
     near = sorted((it for it in duties if it.region in places), key=lambda it: (it.kind, places.index(it.region)))
     chosen: list[Obligation] = []
@@ -150,7 +150,7 @@ class UserObligations:
     """One end user's duties to all documents of a product, and the regions that reach this user."""
 
     duties: tuple[Obligation, ...]
-    places: tuple[str, ...] = (WORLD,)
+    places: tuple[str, ...] = (WORLD_REGION,)
 
     def of(self, document_id: UUID) -> Obligation:
         return next(it for it in self.duties if it.document_id == document_id)
@@ -160,7 +160,7 @@ class UserObligations:
         return replace(self, duties=tuple(moved_ if it.document_id == moved_.document_id else it for it in self.duties))
 
     def compliance(self, now: datetime) -> "Compliance":
-        return compliance(applicable(self.duties, self.places, now), now)
+        return assess_compliance(select_applicable(self.duties, self.places, now), now)
 
 
 class DocumentOrdinal(NamedTuple):
@@ -193,7 +193,7 @@ NOTHING_OWED = Compliance(compliant=True, declined=False, outstanding=(), accept
 """Of nobody in particular, or where there are no agreements."""
 
 
-def compliance(duties: Iterable[Obligation], now: datetime) -> Compliance:
+def assess_compliance(duties: Iterable[Obligation], now: datetime) -> Compliance:
     """Whether the agreements of a product stand in the way of its use at this moment (agreements R8, R9, R11, R20, R21)."""
     duties = tuple(duties)
     statuses = [duty.status(now) for duty in duties]
@@ -229,18 +229,18 @@ def _boundaries(duty: Obligation, now: datetime) -> Iterator[datetime]:
             yield version.effective_at
 
 
-def current(versions: Iterable[Version], now: datetime) -> Version | None:
+def find_current(versions: Iterable[Version], now: datetime) -> Version | None:
     """The version in effect: the latest whose time has come (agreements R7)."""
     return max((it for it in versions if it.effective_at <= now), key=lambda it: it.ordinal, default=None)
 
 
-def scheduled(versions: Iterable[Version], now: datetime) -> Version | None:
+def find_scheduled(versions: Iterable[Version], now: datetime) -> Version | None:
     """The one published version whose time has not come (agreements R4 allows one)."""
     return next((it for it in versions if now < it.effective_at), None)
 
 
-def to_show(duty: Obligation, now: datetime) -> Version | None:
+def choose_version(duty: Obligation, now: datetime) -> Version | None:
     """The version to present: the one in effect; or the coming material one, to a user who owes nothing now, nor has to see any (agreements R10)."""
     coming = next((it for it in duty.upcoming(now) if it.asks()), None)
     ready = not duty.owed(now) and duty.notice(now) is None
-    return coming if coming is not None and ready else current(duty.versions, now)
+    return coming if coming is not None and ready else find_current(duty.versions, now)

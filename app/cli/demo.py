@@ -109,7 +109,7 @@ async def _seed(world: World, key_path: Path) -> str:
 
 async def _publish(world: World, actor: Actor) -> None:
     document = await documents.create(world, actor, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
-    draft = await versions.draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
+    draft = await versions.create_draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
     version_id: UUID = draft.versions[0].id
     for locale, text in TEXTS.items():
         await texts.write(world, actor, version_id, locale, text.model_dump())

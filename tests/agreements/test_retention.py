@@ -47,12 +47,12 @@ async def test_r26_showings_that_led_to_nothing_go_after_90_days(given: Given, m
     await hold(given, other, held=True)
     await making.accepted(given, person, found)
     given.clock.forward(days=90)
-    assert await data_lifecycle.presentations(given.world) == 0
+    assert await data_lifecycle.prune_presentations(given.world) == 0
     given.clock.forward(hours=1)
-    assert [await data_lifecycle.presentations(given.world) for _ in range(4)] == [2, 2, 1, 0]
+    assert [await data_lifecycle.prune_presentations(given.world) for _ in range(4)] == [2, 2, 1, 0]
     assert await count(given, AgreementPresentation) == 2
     await hold(given, other, held=False)
-    assert await data_lifecycle.presentations(given.world) == 1
+    assert await data_lifecycle.prune_presentations(given.world) == 1
     assert await whole(given)
 
 
@@ -76,7 +76,7 @@ async def test_r25_a_showing_stays_whose_legal_hold_is_being_set(given: Given) -
     user, world = await old_showing(given), given.world
     async with world.db.hold_commit() as open_:
         await evidence.set_legal_hold(world, Actor.system(), user, held=True)
-        sweep = await apart(data_lifecycle.presentations(world))
+        sweep = await apart(data_lifecycle.prune_presentations(world))
         async with world.db.commit_with(open_):
             pass
     assert (await sweep, await count(given, AgreementPresentation)) == (0, 1)
@@ -86,7 +86,7 @@ async def test_r25_no_showing_goes_after_its_legal_hold_was_answered(given: Give
     """Agreements R25: a hold that comes in the middle of a sweep stands only when that is over, so that what was there then stays."""
     user, world = await old_showing(given), given.world
     async with world.db.hold_commit() as open_:
-        assert await data_lifecycle.presentations(world) == 1
+        assert await data_lifecycle.prune_presentations(world) == 1
         hold_ = await apart(evidence.set_legal_hold(world, Actor.system(), user, held=True))
         answered = hold_.done()
         async with world.db.commit_with(open_):
@@ -113,12 +113,12 @@ async def test_r26_contexts_go_24_months_after_their_version_was_superseded(give
     await making.accepted(given, late, found)
     await seals.seal_events(given.world)
     given.clock.forward(days=730)
-    assert await data_lifecycle.contexts(given.world) == 0
+    assert await data_lifecycle.prune_contexts(given.world) == 0
     given.clock.forward(days=1)
-    assert [await data_lifecycle.contexts(given.world) for _ in range(3)] == [2, 2, 0]
+    assert [await data_lifecycle.prune_contexts(given.world) for _ in range(3)] == [2, 2, 0]
     assert await count(given, AgreementEventContext) == 2
     assert await whole(given)
     await hold(given, held, held=False)
-    assert await data_lifecycle.contexts(given.world) == 1
+    assert await data_lifecycle.prune_contexts(given.world) == 1
     assert await count(given, AgreementEventContext) == 1
     assert await whole(given)

@@ -19,7 +19,7 @@ from app.agreements.models import (
     AgreementVersion,
     EventType,
 )
-from app.agreements.obligations import Obligation, moved
+from app.agreements.obligations import Obligation, apply_event
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.catalog.models import Product
@@ -163,7 +163,7 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, a
 
 async def update_state(tx: Transaction, before: Obligation, act: NewEvent, event: RecordedEvent) -> Obligation:
     """Move the state that follows from the events, and return the duty as it is now. Only for whoever holds the ledger."""
-    after = moved(before, act.type, act.about.ordinal)
+    after = apply_event(before, act.type, act.about.ordinal)
     if after == before:
         return after
     values: dict[str, Any] = {

@@ -60,7 +60,7 @@ def _whole(it: Receipt) -> dict[str, Any]:
     amr = row.amr.split() if row.amr else []
     fields = {name: value for name, value in row._mapping.items() if name in ReceiptDetails.model_fields}
     told = {name: claims.get(name) for name in ("locale_requested", "format", "served_sha256", "auth_time", "text_sha256")}
-    grade = grades.grade(row.type, amr, row.fallback)
+    grade = grades.grade_event(row.type, amr, row.fallback)
     return {**fields, **told, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grade}
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from app.agreements.grades import grade
+from app.agreements.grades import grade_event
 from app.agreements.ledger import merkle, proofs
 from app.agreements.ledger.proofs import BUNDLE, RECEIPT, SEAL, ChainPosition
 from app.agreements.rules import digest
@@ -134,7 +134,7 @@ class BundleCheck:
     def _entry(self, entry: Mapping[str, Any], claims: Claims) -> Iterator[str]:
         if entry["sha256"] != digest(entry["jws"]):
             yield "sha256 is not that of the receipt"
-        if entry["grade"] != grade(claims["event"], claims.get("amr", ()), claims.get("fallback")):
+        if entry["grade"] != grade_event(claims["event"], claims.get("amr", ()), claims.get("fallback")):
             yield "grade is not what the rule makes of it"
         text, version = self.texts.get(claims["txt"]), self.versions.get(claims["ver"])
         if text is None or version is None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, select, update
 
-from app.agreements.grades import grade
+from app.agreements.grades import grade_event
 from app.agreements.ledger import chain, seals
 from app.agreements.ledger.proofs import BUNDLE
 from app.agreements.models import (
@@ -133,7 +133,7 @@ def _entry(row: AnyRow, proofs: Mapping[UUID, Told]) -> Told:
     return {
         "jws": row.receipt,
         "sha256": row.receipt_sha256,
-        "grade": grade(row.type, (row.amr or "").split(), row.fallback),
+        "grade": grade_event(row.type, (row.amr or "").split(), row.fallback),
         "inclusion": proofs.get(row.id),
         "context": _where_from(row),
     }

@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType, Kind
-from app.agreements.obligations import Obligation, Version, moved
+from app.agreements.obligations import Obligation, Version, apply_event
 from app.agreements.reporting import coverage
-from app.agreements.reporting.coverage import Marks
+from app.agreements.reporting.coverage import StatusThresholds
 from app.base.durations import instant_text
 from app.db.base import table
 from tests.agreements import making
@@ -168,7 +168,7 @@ def _version(told: Told) -> Version:
 def _by_rule(found: Told, versions: tuple[Version, ...], chain: Sequence[tuple[EventType, int]], at: datetime) -> str:
     duty = Obligation(UUID(found["id"]), 0, 0, versions)
     for word, ordinal in chain:
-        duty = moved(duty, word, ordinal)
+        duty = apply_event(duty, word, ordinal)
     return duty.status(at)
 
 
@@ -182,9 +182,9 @@ def test_marks_of_several_graces() -> None:
 
     several = [version(1, None), version(2, 10), version(3, None, "editorial"), version(4, 30)]
     at = start + timedelta(days=20)
-    assert Marks.of(UUID(int=9), Kind.EULA, several, at) == Marks(Kind.EULA, required=4, grace_from=2, news=0)
-    assert Marks.of(UUID(int=9), Kind.EULA, several, start) == Marks(Kind.EULA, required=0, grace_from=1, news=0)
-    assert Marks.of(UUID(int=9), Kind.NOTICE, several, at) == Marks(Kind.NOTICE, required=0, grace_from=1, news=4)
+    assert StatusThresholds.of(UUID(int=9), Kind.EULA, several, at) == StatusThresholds(Kind.EULA, required=4, grace_from=2, news=0)
+    assert StatusThresholds.of(UUID(int=9), Kind.EULA, several, start) == StatusThresholds(Kind.EULA, required=0, grace_from=1, news=0)
+    assert StatusThresholds.of(UUID(int=9), Kind.NOTICE, several, at) == StatusThresholds(Kind.NOTICE, required=0, grace_from=1, news=4)
 
 
 async def test_an_agreement_not_yet_in_force(given: Given) -> None:

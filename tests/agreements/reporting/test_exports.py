@@ -13,8 +13,8 @@ from sqlalchemy import insert, select
 
 from app.agreements.models import AgreementEvent, AgreementText
 from app.agreements.reporting import exports
-from app.agreements.reporting.events import Filters
-from app.agreements.reporting.exports import Export
+from app.agreements.reporting.events import EventFilters
+from app.agreements.reporting.exports import ExportRequest
 from app.base.durations import instant_text
 from app.db.base import table
 from app.events.models import Event
@@ -140,7 +140,7 @@ async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
     found = await making.in_force(given)
     person = await given.logged_in()
     await many(given, found, person, 2500)
-    stream = await exports.export(given.world, Actor("operator"), Export("ndjson", Filters(), context=False))
+    stream = await exports.export(given.world, Actor("operator"), ExportRequest("ndjson", EventFilters(), context=False))
     first = await anext(stream)
     given.clock.forward(seconds=1)
     held = given.world.db.reader.sync_engine.pool.checkedout()  # type: ignore[attr-defined]
