@@ -42,7 +42,7 @@ from app import __version__, housekeeping
 from app.agreements.ledger import runner as sealing
 from app.background.tasks import together
 from app.config.settings import Settings
-from app.login.factors.timing import keep_pace
+from app.login.factors.timing import refresh_timing
 from app.mail import outbox
 from app.mail import runner as mail
 from app.models import METADATA
@@ -86,7 +86,7 @@ ROUTERS = (
 )
 CALLERS = CallerRegistry(
     readers={
-        "op_": app.api_keys.guard.operator,
+        "op_": app.api_keys.guard.authenticate_operator,
         "act_": app.licenses.seats.guard.device,
         "lgn_": app.login.sessions.guard.read_login_handle,
         "eyJ": app.login.sessions.guard.read_end_user,
@@ -106,7 +106,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
     try:
         await signer(world)
         await check_sealed(world, METADATA)
-        await keep_pace(world)
+        await refresh_timing(world)
     except WrongKeys:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again

@@ -8,7 +8,7 @@ from app.agreements.obligations import Compliance
 from app.base.problems import Fact, advisory
 from app.base.verdicts import Reason, Warned
 from app.catalog.models import Requirement
-from app.catalog.rules import closed
+from app.catalog.rules import add_implied
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts, UseRequest
 
@@ -84,7 +84,7 @@ class Decision:
 
 def decide(facts: AccessFacts, now: datetime) -> Decision:
     """Every requirement judged; identity reasons come alone until identity passes, for the rest hangs on who asks."""
-    requires = tuple(closed([*facts.requires, *(facts.license.requires if facts.license else ())]))
+    requires = tuple(add_implied([*facts.requires, *(facts.license.requires if facts.license else ())]))
     wanted = frozenset(requires)
     identity = tuple(reason for check in _IDENTITY for reason in check(facts, wanted, now))
     rest = () if identity else tuple(reason for check in _REST for reason in check(facts, wanted, now))
@@ -98,7 +98,7 @@ def best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: datetime) 
     Where the product wants no license and none was named, having one that will not do is no worse than having none.
     What could change the answer of any of them could change which answers best.
     """
-    optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in closed(facts.requires)
+    optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in add_implied(facts.requires)
     options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)

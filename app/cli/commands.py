@@ -112,13 +112,13 @@ def verify(
 def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read; * is all.")]) -> None:
     """Make an operator key and print it, this once."""
     body = parse_arguments(ApiKeyIn, name=name, scopes=scope)
-    print_result(with_world(lambda world: api_keys.create(world, None, body.name, body.scopes))[1])
+    print_result(with_world(lambda world: api_keys.create_key(world, None, body.name, body.scopes))[1])
 
 
 @keys_app.command("list")
 def list_keys() -> None:
     """One line of JSON for each key; the newest first, at most 200."""
-    rows, _ = with_world(lambda world: api_keys.listed(world, PageWindow(200, None)))
+    rows, _ = with_world(lambda world: api_keys.list_keys(world, PageWindow(200, None)))
     for row in rows:
         print_result({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
 
@@ -127,13 +127,13 @@ def list_keys() -> None:
 def rotate_key(key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old one goes on.")] = "PT24H") -> None:
     """Make a key in the place of this one and print it, this once; the old one goes on for a while."""
     body = parse_arguments(RotationIn, overlap=overlap)
-    print_result(with_world(lambda world: api_keys.rotate(world, None, key_id, body.overlap))[1])
+    print_result(with_world(lambda world: api_keys.rotate_key(world, None, key_id, body.overlap))[1])
 
 
 @keys_app.command("revoke")
 def revoke_key(key_id: UUID) -> None:
     """Kill a key at once."""
-    with_world(lambda world: api_keys.revoke(world, None, key_id))
+    with_world(lambda world: api_keys.revoke_key(world, None, key_id))
 
 
 @ledger_app.command("verify")

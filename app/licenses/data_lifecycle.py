@@ -14,7 +14,7 @@ from app.events.service import Actor, record
 from app.licenses import locks, releases
 from app.licenses.models import Activation, ActivationCode, License, LicenseUser
 from app.security.sealing import token_digest
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.web.callers import Subject
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -32,7 +32,7 @@ async def lock_licenses(tx: Transaction, user_id: UUID) -> None:
 
 async def present(tx: Transaction, subject: Subject | None) -> None:
     """Whoever takes a seat as an end user is not erased before the seat is theirs. For whoever holds the license. Raises TokenInvalid."""
-    if subject is not None and not await still_there(tx, subject.id):
+    if subject is not None and not await lock_unless_erased(tx, subject.id):
         raise TokenInvalid("The account was erased.")
 
 

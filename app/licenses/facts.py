@@ -9,7 +9,7 @@ from sqlalchemy import String, Uuid, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from app.catalog.models import Policy, Product, SeatBy
-from app.catalog.rules import BY_USER as SEATED_BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser

@@ -10,7 +10,7 @@ from app.base.durations import Duration, instant_text
 from app.base.problems import Fact, advisory
 from app.base.verdicts import Reason, Warned
 from app.catalog.models import SeatBy
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.types import UNLIMITED, Limit
 
 SOON = timedelta(days=14)
@@ -156,7 +156,7 @@ def _standing(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reaso
 
 
 def _assignment(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    personal = it.max_users is not None or it.seat_by in BY_USER
+    personal = it.max_users is not None or it.seat_by in SEATED_BY_USER
     if personal and it.user_closed:  # whoever presents it, also by the token of a seat of theirs (licensing R7)
         return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
     if it.max_users is None or it.assigned:
@@ -176,7 +176,7 @@ def _seat(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, .
         return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can hold one."),)
     if it.seat is not None:
         return _held(it, it.seat, asked, now)
-    if it.seat_by in BY_USER and not asked.has_user:  # a limit for each user wants the user on the call (licensing R33)
+    if it.seat_by in SEATED_BY_USER and not asked.has_user:  # a limit for each user wants the user on the call (licensing R33)
         return (Reason("login_required", "activation", "log_in", "The license seats its users; log in."),)
     if it.seat_by != SeatBy.USER and asked.fingerprint is None:
         return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 
 from app.base.durations import instant_text
 from app.base.problems import Fact
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import UNLIMITED, Limit
@@ -52,7 +52,7 @@ async def add(world: World, ip: str | None, subject: Subject | None, credential:
         credentials.check_usable(it, subject, now)
         if credential.seat is not None and not (it.seat is not None and it.seat.live(now)):
             raise LeaseExpired
-        if it.seat_by in BY_USER and subject is None and credential.seat is None:
+        if it.seat_by in SEATED_BY_USER and subject is None and credential.seat is None:
             raise LoginRequired("The license seats its end users; log in.")
         if it.starts_at is None:
             raise NotActivated("The license starts with its first activation; nothing is used before.")

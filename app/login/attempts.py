@@ -1,4 +1,4 @@
-"""Slowing guesses down: one counter for each name, account or network, counted before anything is checked (authentication R37 to R48).
+"""Slowing guesses down: one counter for each name, account or network_group, counted before anything is checked (authentication R37 to R48).
 
 Every count is one guarded statement whose row count is the answer, so a burst never gets more than the budget. Keys are HMACs of
 what was submitted: known and unknown names lock alike. Whoever counts more than one thing takes the address's counters first, then
@@ -21,8 +21,8 @@ from app.db.database import Transaction, on_commit
 from app.events.service import Actor, record
 from app.login.models import SessionRow, Throttle
 from app.observability import counters
-from app.users.data_lifecycle import still_there
-from app.users.rules import folded
+from app.users.data_lifecycle import lock_unless_erased
+from app.users.rules import fold_identifier
 from app.web.callers import Origin, network_group
 from app.web.problems import TooManyAttempts
 from app.world import World
@@ -54,7 +54,7 @@ class AttemptLimit:
 
 def password_key(world: World, identifier: str, device: bytes | None = None) -> bytes:
     """The counter of a submitted name (authentication R37, R38); of a device that this name was seen on, a counter of its own (authentication R44)."""
-    name = folded(identifier)
+    name = fold_identifier(identifier)
     return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
 
 
@@ -66,7 +66,7 @@ async def of_password(tx: Transaction, world: World, user_id: UUID, email: str) 
 
 def login_code_key(world: World, identifier: str) -> bytes:
     """The counter of mailed codes by submitted name: apart from the password's, so that neither locks the other (authentication R39, R44)."""
-    return world.keys.lookup.digest("throttle.login_code", folded(identifier))
+    return world.keys.lookup.digest("throttle.login_code", fold_identifier(identifier))
 
 
 def factor_key(world: World, kind: str, user_id: object) -> bytes:
@@ -228,7 +228,7 @@ async def evaluated(world: World, origin: Origin, key: bytes, check: Awaitable[b
 async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None, reason: str) -> None:
     """Note a failure as an event, for whoever looks for break-ins (authentication R72). It says the same of unknown names."""
     async with world.db.write(commit_now=True) as tx:
-        if user_id is not None and not await still_there(tx, user_id):
+        if user_id is not None and not await lock_unless_erased(tx, user_id):
             user_id = None  # erased meanwhile: nothing is added to what is forgotten
         subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
         actor = Actor("anonymous")

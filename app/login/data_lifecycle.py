@@ -26,8 +26,8 @@ def require_proof(world: World, subject: Subject) -> None:
 
     Raises StepUpRequired.
     """
-    factors.not_by_recovery_code(subject)
-    factors.may_manage(world, subject)
+    factors.refuse_recovery_code_session(subject)
+    factors.require_recent_proof(world, subject)
 
 
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
@@ -45,7 +45,7 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(named)))
     whence = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(whence))
-    nameless = {**factors.BARE, "name": None, "expires_at": None, "form": None, "transports": None}
+    nameless = {**factors.CLEARED, "name": None, "expires_at": None, "form": None, "transports": None}
     await tx.execute(update(Factor).where(Factor.user_id == user.id).values(nameless))
 
 

@@ -8,7 +8,7 @@ from fastapi import Depends
 from app.login.account import creation
 from app.login.factors import passwords
 from app.login.factors import service as factors
-from app.login.factors.schemas import FactorAdded, FactorOut, FactorPatch, RecoveryCodes, RecoveryCodesLeft
+from app.login.factors.schemas import FactorAdded, FactorOut, FactorPatch, RecoveryCodesOut, RecoveryCodesStatus
 from app.login.fields import CodeIn
 from app.login.me_schemas import Me, PasswordIn, SessionOut
 from app.login.problems import (
@@ -43,7 +43,7 @@ MINE = (SubjectTokenRequired,)
 @router.get("/v1/me", responses=refuses(*MINE))
 async def me(world: TheWorld, end_user: TheEndUser) -> Me:
     """Who is logged in, and how sure that is by now."""
-    row = await creation.me(world, end_user)
+    row = await creation.get_me(world, end_user)
     return Me.of(row, sessions.compute_level(world, row))
 
 
@@ -86,7 +86,7 @@ async def change_password(world: TheWorld, origin: TheOrigin, subject: TheSubjec
 @router.post("/v1/me/totp", status_code=201, responses=refuses(*MINE, EmailNotVerified, StepUpRequired, EnrolmentUnderWay))
 async def enrol(world: TheWorld, subject: TheSubject, body: TotpIn | None = None) -> EnrolmentOut:
     """Begin to set an authenticator app up. It counts for nothing until a code of it is confirmed."""
-    return EnrolmentOut(**vars(await factors.enrol(world, subject, body.name if body else None)))
+    return EnrolmentOut(**vars(await factors.enrol_totp(world, subject, body.name if body else None)))
 
 
 @router.post(
@@ -95,40 +95,40 @@ async def enrol(world: TheWorld, subject: TheSubject, body: TotpIn | None = None
 )
 async def confirm(world: TheWorld, origin: TheOrigin, subject: TheSubject, factor_id: UUID, body: CodeIn) -> FactorAdded:
     """Bring the authenticator app to life with a code of it. That code is spent: the next login wants the next one."""
-    return FactorAdded.of(await factors.confirm(world, origin, subject, factor_id, body.code))
+    return FactorAdded.of(await factors.confirm_totp(world, origin, subject, factor_id, body.code))
 
 
 @router.get("/v1/me/factors", responses=refuses(*MINE))
 async def my_factors(world: TheWorld, subject: TheSubject, wanted: Wanted) -> Page[FactorOut]:
     """What one logs in with."""
-    rows, cursor = await factors.listed(world, subject.id, wanted)
+    rows, cursor = await factors.list_factors(world, subject.id, wanted)
     return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/me/factors/{factor_id}", responses=refuses(*MINE, FactorNotFound))
 async def my_factor(world: TheWorld, subject: TheSubject, factor_id: UUID) -> FactorOut:
-    return FactorOut.model_validate(await factors.one(world, subject, factor_id))
+    return FactorOut.model_validate(await factors.get_factor(world, subject, factor_id))
 
 
 @router.patch("/v1/me/factors/{factor_id}", responses=refuses(*MINE, FactorNotFound))
 async def rename_factor(world: TheWorld, subject: TheSubject, factor_id: UUID, body: FactorPatch) -> FactorOut:
     """Give it another name."""
-    return FactorOut.model_validate(await factors.rename(world, subject, factor_id, body.name))
+    return FactorOut.model_validate(await factors.rename_factor(world, subject, factor_id, body.name))
 
 
 @router.delete("/v1/me/factors/{factor_id}", status_code=204, responses=refuses(*MINE, FactorNotFound, FactorIndispensable, StepUpRequired))
 async def remove_factor(world: TheWorld, subject: TheSubject, factor_id: UUID) -> None:
     """Remove it, after a step-up by it or by one that remains. Every other session is over."""
-    await factors.remove(world, subject, factor_id)
+    await factors.remove_factor(world, subject, factor_id)
 
 
 @router.post("/v1/me/recovery-codes", status_code=201, responses=refuses(*MINE, SecondFactorMissing, StepUpRequired))
-async def renew_recovery_codes(world: TheWorld, subject: TheSubject) -> RecoveryCodes:
+async def renew_recovery_codes(world: TheWorld, subject: TheSubject) -> RecoveryCodesOut:
     """Ten new codes; the old ones are void."""
-    return RecoveryCodes(recovery_codes=await factors.renew_paper(world, subject))
+    return RecoveryCodesOut(recovery_codes=await factors.renew_recovery_codes(world, subject))
 
 
 @router.get("/v1/me/recovery-codes", responses=refuses(*MINE))
-async def recovery_codes_left(world: TheWorld, subject: TheSubject) -> RecoveryCodesLeft:
+async def recovery_codes_left(world: TheWorld, subject: TheSubject) -> RecoveryCodesStatus:
     """How many are left; never what they are."""
-    return RecoveryCodesLeft.of(await factors.paper_left(world, subject))
+    return RecoveryCodesStatus.of(await factors.count_recovery_codes(world, subject))

@@ -35,14 +35,14 @@ async def sessions_of_user(world: TheWorld, _by: Reads, user_id: UUID, wanted: W
 
 @router.get("/v1/users/{user_id}/factors", responses=refuses(ScopeMissing, UserNotFound))
 async def factors_of_user(world: TheWorld, _by: Reads, user_id: UUID, wanted: Wanted) -> Page[FactorOut]:
-    rows, cursor = await factors.of_user(world, user_id, wanted)
+    rows, cursor = await factors.list_factors_of_user(world, user_id, wanted)
     return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.post("/v1/users/{user_id}/reset-factors", status_code=204, responses=refuses(ScopeMissing, UserNotFound))
 async def reset_factors(world: TheWorld, operator: Writes, user_id: UUID) -> None:
     """Drop every second factor and every session of somebody who lost them; the password stays as it is."""
-    await factors.reset(world, operator.actor, user_id)
+    await factors.reset_factors(world, operator.actor, user_id)
 
 
 @router.post("/v1/users/{user_id}/login-code", status_code=202, responses=refuses(ScopeMissing, UserNotFound, LoginCodeImpossible))

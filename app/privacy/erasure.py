@@ -36,7 +36,7 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
     async with world.db.write() as tx:
         await licenses.lock_licenses(tx, user_id)
         await agreements.lock(tx, user_id)
-        user = await users.hold(tx, user_id)
+        user = await users.lock_user(tx, user_id)
         first = user.status != Status.ERASED
         if first:
             await _farewell(tx, world, user)
@@ -45,7 +45,7 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
         await forget_addresses(tx, user_id)
         await webhooks.erase(tx, user_id)
         told = await agreements.erase(tx, user_id)
-        await users.erase(tx, user_id)
+        await users.erase_user(tx, user_id)
         if first or told.contexts_erased:
             facts = {"legal_hold": told.legal_hold, "contexts_erased": told.contexts_erased, "contexts_kept": told.contexts_kept}
             await record(tx, world, "user.erased", actor, ("user", user_id), user_id, **facts)

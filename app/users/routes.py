@@ -29,18 +29,18 @@ async def list_users(
     email: Annotated[Email | None, Query()] = None,
     external_id: Annotated[ExternalId | None, Query()] = None,
 ) -> Page[UserOut]:
-    rows, cursor = await service.users(world, wanted, email, external_id)
+    rows, cursor = await service.list_users(world, wanted, email, external_id)
     return Page(data=[UserOut.of(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound))
 async def get_user(world: TheWorld, operator: Reads, user_id: UUID) -> UserOut:
-    return UserOut.of(await service.user(world, user_id))
+    return UserOut.of(await service.get_user(world, user_id))
 
 
 @router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken, UserErased))
 async def change_user(world: TheWorld, operator: Writes, user_id: UUID, body: UserPatch) -> UserOut:
-    return UserOut.of(await service.change(world, operator.actor, user_id, body.changes()))
+    return UserOut.of(await service.change_user(world, operator.actor, user_id, body.changes()))
 
 
 @router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound, UserErased))

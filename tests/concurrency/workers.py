@@ -31,7 +31,7 @@ def server(home: Path, url: str, **more: str) -> Running:
 
 
 async def root_of(world: World) -> dict[str, str]:
-    _, key = await api_keys.create(world, None, "root", ["*"])
+    _, key = await api_keys.create_key(world, None, "root", ["*"])
     return {"Authorization": f"Bearer {key}"}
 
 

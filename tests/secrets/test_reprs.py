@@ -56,9 +56,9 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     opened = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(opened, tokens.IssuedTokens)
     who = await sessions.load_subject(world, EndUser(UUID(person.id), opened.id))
-    enrolment = await factors.enrol(world, who, None)
+    enrolment = await factors.enrol_totp(world, who, None)
     person.secret = enrolment.secret
-    added = await factors.confirm(world, ORIGIN, who, enrolment.id, given.totp(person))
+    added = await factors.confirm_totp(world, ORIGIN, who, enrolment.id, given.totp(person))
     assert added.recovery_codes is not None
     unfinished = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, LoginChallenge)
@@ -83,7 +83,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     answer = await access.decide(world, None, None, None, question)
     shown = await licenses.find_by_key(world, license_["key"])
     device = await activations.read_device(world, held.token)
-    operator = await api_keys.holder(world, given.root["Authorization"].removeprefix("Bearer "))
+    operator = await api_keys.authenticate(world, given.root["Authorization"].removeprefix("Bearer "))
     assert answer.grant
     text = repr([minted, held, question, answer, shown, device, operator])
     for secret in (*(each.text for each in minted), license_["key"], held.token, answer.grant):

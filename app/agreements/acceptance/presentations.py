@@ -35,7 +35,7 @@ from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
 from app.signing_keys.service import signer
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import AgeBand, User
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -146,7 +146,7 @@ async def present(
     keys = await signer(world) if duty.tells(shown.version, now) else None
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id) if keys is not None else None  # before the user, as everywhere
-        if not await still_there(tx, subject.id):
+        if not await lock_unless_erased(tx, subject.id):
             raise TokenInvalid("The account was erased.")
         if keys is None or head is None:
             await tx.execute(insert(AgreementPresentation).values(values))

@@ -29,7 +29,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.security.signing import Signer
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.problems import UserErased
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -149,7 +149,7 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, a
     receipt = keys.sign(RECEIPT, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
     await tx.execute(_event, event)
-    if not await still_there(tx, act.user_id):
+    if not await lock_unless_erased(tx, act.user_id):
         raise UserErased if act.session is None else TokenInvalid("The account was erased.")
     if act.session is not None:
         origin = act.session.origin

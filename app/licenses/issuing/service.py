@@ -14,7 +14,7 @@ from app.base.problems import at
 from app.catalog import rules as catalog
 from app.catalog.models import Customer, Policy, Product, Starts
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
-from app.catalog.service import possible
+from app.catalog.service import require_possible
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
@@ -71,11 +71,11 @@ async def read_policy(tx: Transaction, policy_id: UUID | None) -> AnyRow:
 
 def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
     """Refuse overrides that contradict the policy. Raises PolicyContradiction, RequirementImpossible."""
-    if (found := catalog.contradiction({**policy._mapping, **overrides})) is not None:
+    if (found := catalog.find_contradiction({**policy._mapping, **overrides})) is not None:
         field, sentence = found
         raise PolicyContradiction(sentence, at(f"/overrides/{field}", PolicyContradiction.code, sentence))
     whole = [*policy.product_requires, *policy.requires, *overrides.get("requires", ())]
-    possible(whole, policy.seat_by, passkeys=passkeys)
+    require_possible(whole, policy.seat_by, passkeys=passkeys)
 
 
 async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[list[LicenseDetails], list[str]]:

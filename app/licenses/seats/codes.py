@@ -17,7 +17,7 @@ from app.licenses.keys import digest_code, generate_code
 from app.licenses.models import ActivationCode
 from app.licenses.problems import ActivationCodeBound, ActivationCodeInvalid, ActivationCodeSpent, LicenseNotFound
 from app.users.models import User
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import EndUser
 from app.web.paging import PageWindow, read_page
 from app.world import World
@@ -50,7 +50,7 @@ async def create_codes(
             "max_uses": max_uses,
             "uses": 0,
             "email": email,
-            "email_folded": folded(email) if email is not None else None,
+            "email_folded": fold_identifier(email) if email is not None else None,
             "expires_at": expires_at,
             "created_at": now,
         }
@@ -94,7 +94,7 @@ async def bound(tx: Transaction, code: AnyRow, end_user: EndUser | None) -> None
     """A code with an address is for the end user whose address it is, verified. Raises ActivationCodeBound, naming nobody."""
     if code.email is None:
         return
-    mine = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == folded(code.email))
+    mine = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == fold_identifier(code.email))
     if end_user is None or await tx.scalar(mine.where(User.email_verified_at.is_not(None))) is None:
         raise ActivationCodeBound("Log in as the person whom the code was sent to.")
 

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from app.base.durations import instant_text
 from app.base.problems import Fact, Problem
 from app.catalog.models import SeatBy
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.base import table
 from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
@@ -134,7 +134,7 @@ def _seatable(it: LicenseFacts, subject: Subject | None, device: DeviceInfo | No
     credentials.check_usable(it, subject, now)
     if it.seat_by == SeatBy.NONE:
         raise SeatsNotUsed
-    if it.seat_by in BY_USER and subject is None:
+    if it.seat_by in SEATED_BY_USER and subject is None:
         raise LoginRequired("The license seats its end users; log in and send the access token.")
     if it.seat_by != SeatBy.USER and device is None:
         raise DeviceRequired
@@ -201,7 +201,7 @@ def _facts(it: LicenseFacts, device: DeviceInfo | None) -> dict[str, Any]:
 def _user_key(it: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
     if it.seat_by == SeatBy.SESSION:
         return str(seat_id)
-    return str(subject.id) if subject is not None and it.seat_by in BY_USER else ""
+    return str(subject.id) if subject is not None and it.seat_by in SEATED_BY_USER else ""
 
 
 async def _bury_lapsed(tx: Transaction, license_id: UUID, now: datetime) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from app.login import attempts
 from app.login.attempts import AttemptLimit
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import Origin
 from app.world import World
 
@@ -32,7 +32,7 @@ def address_keys(world: World, address: str) -> tuple[bytes, ...]:
 
 
 def _key(world: World, share: Share, address: str) -> bytes:
-    return world.keys.lookup.digest(f"throttle.mail_address.{share}", folded(address))
+    return world.keys.lookup.digest(f"throttle.mail_address.{share}", fold_identifier(address))
 
 
 async def admit(world: World, origin: Origin, share: Share, address: str) -> bool:

@@ -25,7 +25,7 @@ from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import PendingLogin
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.web.callers import Origin, Subject
 from app.world import World
 
@@ -71,7 +71,7 @@ def _assign_to_session(world: World, subject: Subject, user_code: str) -> Lookup
     free = update(DeviceCode).where(*pending, DeviceCode.claimed_session_id.is_(None), DeviceCode.expires_at > world.clock.now())
 
     async def take(tx: Transaction) -> AnyRow | None:
-        if not await still_there(tx, subject.id):  # the user's row first, as whoever erases the user takes it
+        if not await lock_unless_erased(tx, subject.id):  # the user's row first, as whoever erases the user takes it
             return None
         taken = free.values(claimed_session_id=subject.session_id, user_id=subject.id).returning(*table(DeviceCode).columns)
         return (await tx.execute(taken)).one_or_none() or await mine(tx)
@@ -134,8 +134,8 @@ async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
     """
     if not subject.email_verified:
         raise EmailNotVerified
-    factors.not_let_in(subject)
-    factors.not_by_recovery_code(subject)
+    factors.refuse_device_grant_session(subject)
+    factors.refuse_recovery_code_session(subject)
     now, proofs = world.clock.now(), sessions.read_proofs(subject)
     counting = rules.drop_expired(proofs, now, world.settings.second_factor_lifetime)
     async with world.db.query() as tx:

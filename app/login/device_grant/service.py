@@ -71,7 +71,7 @@ async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAu
     Raises ProductNotFound, TooManyAttempts.
     """
     if client.product is not None:
-        await catalog.product(world, client.product)
+        await catalog.get_product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
     async with world.db.write(commit_now=True) as tx:
         refusal = await attempts.within(tx, attempts.network_key(world, "device_codes", origin), REQUEST_LIMIT, now)

@@ -30,14 +30,14 @@ from app.web.problems import TokenInvalid
 from app.world import World
 
 MOST_PRODUCTS = 200
-CURRENT = (Factor.kind == FactorKind.PASSWORD, Factor.state == FactorState.ACTIVE)
+ACTIVE_PASSWORD = (Factor.kind == FactorKind.PASSWORD, Factor.state == FactorState.ACTIVE)
 """The password that counts, of whichever user."""
 _mine = select(User.email, User.auth_epoch, Factor.id, Factor.hash, Factor.imported).outerjoin(
-    Factor, (Factor.user_id == User.id) & CURRENT[0] & CURRENT[1]
+    Factor, (Factor.user_id == User.id) & ACTIVE_PASSWORD[0] & ACTIVE_PASSWORD[1]
 )
 
 
-async def accepted(world: World, password: str, email: str, pointer: str) -> str:
+async def check_and_hash(world: World, password: str, email: str, pointer: str) -> str:
     """The hash of a password that is good enough: long (authentication R1), not among the first guesses (authentication R3), in no known breach (authentication R4).
 
     Nothing else is asked of it (authentication R2). Every path that sets a password comes through here. Raises Malformed, Busy.
@@ -51,7 +51,7 @@ async def accepted(world: World, password: str, email: str, pointer: str) -> str
     return await world.hasher.hash(password)
 
 
-async def another(world: World, user_id: UUID, password: str, pointer: str, *, may_stay: bool) -> str:
+async def check_and_hash_change(world: World, user_id: UUID, password: str, pointer: str, *, may_stay: bool) -> str:
     """The same for a password that has to be changed: the one that is set now is no change, unless it may stay. Raises Malformed, Busy."""
 
     async def ask(tx: Transaction) -> AnyRow:
@@ -60,7 +60,7 @@ async def another(world: World, user_id: UUID, password: str, pointer: str, *, m
     row = await world.db.find(ask)
     if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
         raise Malformed([(pointer, "password_unchanged", "is the one that has to be changed; choose another")])
-    return await accepted(world, password, row.email, pointer)
+    return await check_and_hash(world, password, row.email, pointer)
 
 
 async def _words(world: World, email: str) -> Sequence[str]:
@@ -70,7 +70,7 @@ async def _words(world: World, email: str) -> Sequence[str]:
     return [email, email.partition("@")[0], world.settings.totp_issuer, "licentia", *(word for row in rows for word in row)]
 
 
-def importable(world: World, hashed: str) -> str:
+def accept_imported_hash(world: World, hashed: str) -> str:
     """A hash of another system in its ordinary form. Raises Malformed for a form that is not known, or that costs too much (authentication R9)."""
     stored = plain(hashed)
     if not world.hasher.takes(stored):
@@ -79,10 +79,10 @@ def importable(world: World, hashed: str) -> str:
     return stored
 
 
-async def put(tx: Transaction, world: World, actor: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
+async def set_password(tx: Transaction, world: World, actor: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
     """Set the password, in the place of the one before. A step: what it ends with it is for the caller to say."""
     now, factor_id = world.clock.now(), world.entropy.identifier()
-    old = update(Factor).where(Factor.user_id == user_id, *CURRENT).values(state=FactorState.REVOKED, hash=None, form=None)
+    old = update(Factor).where(Factor.user_id == user_id, *ACTIVE_PASSWORD).values(state=FactorState.REVOKED, hash=None, form=None)
     replaced = (await tx.execute(old)).rowcount
     values = {
         "id": factor_id,
@@ -99,7 +99,7 @@ async def put(tx: Transaction, world: World, actor: Actor, user_id: UUID, hashed
     await record(tx, world, event, actor, ("factor", factor_id), user_id, kind=FactorKind.PASSWORD)
 
 
-async def rehashed(world: World, password: str, stored: str, *, imported: bool) -> str | None:
+async def rehash_if_outdated(world: World, password: str, stored: str, *, imported: bool) -> str | None:
     """The hash that should take the place of an outdated one; None when there is no need, or no room in the pool just now (authentication R8)."""
     if world.hasher.outdated(stored, imported=imported):
         with suppress(Busy):
@@ -107,9 +107,9 @@ async def rehashed(world: World, password: str, stored: str, *, imported: bool) 
     return None
 
 
-async def upgrade(tx: Transaction, user_id: UUID, stored: str, fresh: str) -> None:
+async def store_rehash(tx: Transaction, user_id: UUID, stored: str, fresh: str) -> None:
     """Put the fresh hash in the place of the one that was verified, unless the password was changed meanwhile."""
-    same = update(Factor).where(Factor.user_id == user_id, *CURRENT, Factor.hash == stored)
+    same = update(Factor).where(Factor.user_id == user_id, *ACTIVE_PASSWORD, Factor.hash == stored)
     await tx.execute(same.values(hash=fresh, imported=False, form=None))
 
 
@@ -133,14 +133,14 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
         raise PasswordWrong
     async with world.db.write(commit_now=True) as tx:
         await attempts.passed(tx, world, origin, key)  # whatever becomes of the new one
-    hashed = await accepted(world, new, row.email, "/new")
+    hashed = await check_and_hash(world, new, row.email, "/new")
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "password_changed", session_id=subject.session_id)
-        same = update(Factor).where(Factor.id == row.id, *CURRENT, Factor.hash == row.hash).values(hash=row.hash)
+        same = update(Factor).where(Factor.id == row.id, *ACTIVE_PASSWORD, Factor.hash == row.hash).values(hash=row.hash)
         if not (await tx.execute(same)).rowcount:
             raise PasswordWrong  # it was changed by another at the same moment
-        await put(tx, world, subject.actor, subject.id, hashed)
+        await set_password(tx, world, subject.actor, subject.id, hashed)
         await notices.notify(tx, world, subject.id, Template.PASSWORD_CHANGED)
 
 

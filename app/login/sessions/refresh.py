@@ -17,7 +17,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login.models import RefreshToken, SessionRow
 from app.security.sealing import token_digest
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import Status, User
 from app.world import World
 
@@ -80,7 +80,7 @@ async def _take(tx: Transaction, link: AnyRow, now: datetime) -> dict[str, Any] 
 
     The user's row comes first, as for whoever erases the user: later writes to the session would ask for it again.
     """
-    if not await still_there(tx, link.user_id):
+    if not await lock_unless_erased(tx, link.user_id):
         return None
     epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == Status.ACTIVE).scalar_subquery()
     live = (SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)

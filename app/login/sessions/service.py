@@ -19,7 +19,7 @@ from app.login.rules import AssuranceLevel, Proofs, compute_acr
 from app.login.sessions import refresh, revocation
 from app.observability import counters
 from app.users.models import Status, User
-from app.users.service import user as user_of
+from app.users.service import get_user
 from app.web.callers import EndUser, Origin, Subject
 from app.web.paging import PageWindow, read_page
 from app.web.problems import TokenInvalid
@@ -190,5 +190,5 @@ async def list_sessions(world: World, user_id: UUID, window: PageWindow) -> tupl
 
 async def list_for_operator(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """The same for an operator. Raises UserNotFound."""
-    await user_of(world, user_id)
+    await get_user(world, user_id)
     return await list_sessions(world, user_id, window)

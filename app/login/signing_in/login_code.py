@@ -27,7 +27,7 @@ from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.users.models import Status, User
 from app.users.problems import UserNotFound
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import Origin
 from app.world import World
 
@@ -50,7 +50,7 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
     """
     code = random_signs(world.entropy, SIGNS)
     async with world.db.write() as tx:
-        row = await lookup.of(tx, user_id)
+        row = await lookup.find_by_id(tx, user_id)
         if row is None:
             raise UserNotFound
         if (because := _hindrance(world, row)) is not None or not await lock_account(tx, user_id, row.auth_epoch):
@@ -60,7 +60,7 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
         await _put(tx, world, row, code, now)
         await record(tx, world, "login_code.mailed", actor, ("user", user_id), user_id)
         shown = f"{code[:4]}-{code[4:]}"
-        await lookup.tell(tx, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
+        await lookup.mail_owner(tx, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
     return now + LIFETIME
 
 
@@ -98,7 +98,7 @@ async def begin_with_code(
     Counted before it is looked at: for the address, for the name, and five times for each code (authentication R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """
-    who = await lookup.named(world, _who, {"identifier": folded(identifier)}, client.product)
+    who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier)}, client.product)
     key = attempts.login_code_key(world, identifier)
     await attempts.knock(world, origin, key)
     user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)

@@ -15,9 +15,9 @@ from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts
 from app.login.factors import passkey_challenges, passkeys
-from app.login.factors.passkey_challenges import Answered, Holder, Kind
-from app.login.factors.passkeys import Options, Proven
-from app.login.factors.webauthn import octets
+from app.login.factors.passkey_challenges import ChallengeKind, ChallengeOwner, SpentChallenge
+from app.login.factors.passkeys import VerifiedPasskey, WebAuthnOptions
+from app.login.factors.webauthn import decode_base64url
 from app.login.locks import lock_account
 from app.login.problems import PasskeyMissing, PasskeyRefused, UserVerificationRequired
 from app.login.rules import PASSKEY_LEVEL, Proofs, RequiredStep
@@ -37,38 +37,40 @@ from app.world import World
 Credential = Mapping[str, Any]
 
 
-async def create_options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: ClientDetails) -> Options:
+async def create_options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: ClientDetails) -> WebAuthnOptions:
     """What to ask the browser for: any passkey of ours, or with a login under way one of its user.
 
     Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
     """
-    passkeys.party(world)
+    passkeys.relying_party(world)
     return await (_options_for_anyone(world, origin, client) if handle is None else _options_for_user(world, handle))
 
 
-async def _options_for_anyone(world: World, origin: Origin, client: ClientDetails) -> Options:
+async def _options_for_anyone(world: World, origin: Origin, client: ClientDetails) -> WebAuthnOptions:
     """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (authentication R52)."""
     if client.product is not None:
-        await catalog.product(world, client.product)
+        await catalog.get_product(world, client.product)
     async with world.db.write(commit_now=True) as tx:
         refusal = await attempts.posted(tx, world, origin)
         if refusal is None:
-            return passkeys.request(world, await passkey_challenges.begin(tx, world, Kind.GET, Holder(), client), [], verifying=True)
+            return passkeys.request_options(
+                world, await passkey_challenges.issue(tx, world, ChallengeKind.GET, ChallengeOwner(), client), [], verifying=True
+            )
     raise refusal
 
 
-async def _options_for_user(world: World, handle: PendingLoginCaller) -> Options:
+async def _options_for_user(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
     pending = await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     async with world.db.write() as tx:
-        allowed = await passkeys.known(tx, pending.user_id)
+        allowed = await passkeys.list_credentials(tx, pending.user_id)
         if not allowed:
             raise PasskeyMissing
-        challenge = await passkey_challenges.begin(tx, world, Kind.GET, _challenge_holder(pending))
-    return passkeys.request(world, challenge, allowed, verifying=_needs_user_verification(pending))
+        challenge = await passkey_challenges.issue(tx, world, ChallengeKind.GET, _challenge_holder(pending))
+    return passkeys.request_options(world, challenge, allowed, verifying=_needs_user_verification(pending))
 
 
-def _challenge_holder(pending: PendingLogin) -> Holder:
-    return Holder(pending.user_id, login_id=pending.login_id)
+def _challenge_holder(pending: PendingLogin) -> ChallengeOwner:
+    return ChallengeOwner(pending.user_id, login_id=pending.login_id)
 
 
 def _needs_user_verification(pending: PendingLogin) -> bool:
@@ -86,10 +88,10 @@ async def log_in(world: World, origin: Origin, credential: Credential) -> Issued
 
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
-    passkeys.party(world)
+    passkeys.relying_party(world)
     sign = await signer(world)
     await attempts.knock(world, origin)
-    answered = await passkey_challenges.answer(world, Kind.GET, Holder(), credential)
+    answered = await passkey_challenges.spend(world, ChallengeKind.GET, ChallengeOwner(), credential)
     it = await _verify(world, origin, answered, credential, None, verifying=True)
     try:
         return await _open_session(world, sign, origin, it, answered.client)
@@ -99,10 +101,10 @@ async def log_in(world: World, origin: Origin, credential: Credential) -> Issued
         raise
 
 
-async def _open_session(world: World, sign: Signer, origin: Origin, it: Proven, client: ClientDetails) -> IssuedTokens:
+async def _open_session(world: World, sign: Signer, origin: Origin, it: VerifiedPasskey, client: ClientDetails) -> IssuedTokens:
     now, user_id, epoch = world.clock.now(), it.owner.user_id, it.owner.auth_epoch
     async with world.db.write() as tx:
-        if not await lock_account(tx, user_id, epoch) or not await passkeys.spend(tx, it, now):
+        if not await lock_account(tx, user_id, epoch) or not await passkeys.advance_counter(tx, it, now):
             raise PasskeyRefused
         proofs = Proofs(None, now, it.method, now, it.method)
         opened = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
@@ -115,18 +117,18 @@ async def continue_login(world: World, origin: Origin, handle: PendingLoginCalle
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
-    passkeys.party(world)
+    passkeys.relying_party(world)
     sign = await signer(world)
     await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     pending = await service.count_attempt(world, origin, handle)
-    answered = await passkey_challenges.answer(world, Kind.GET, _challenge_holder(pending), credential)
+    answered = await passkey_challenges.spend(world, ChallengeKind.GET, _challenge_holder(pending), credential)
     it = await _verify(world, origin, answered, credential, pending.user_id, verifying=_needs_user_verification(pending))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
-        return await passkeys.spend(tx, it, now)
+        return await passkeys.advance_counter(tx, it, now)
 
-    shown = unfinished.with_second_factor(pending, now, it.method, verified=it.shown.verified)
+    shown = unfinished.with_second_factor(pending, now, it.method, verified=it.assertion.verified)
     try:
         return await service.finish_step(world, sign, origin, shown, spend, (), PasskeyRefused)
     except PasskeyRefused:
@@ -134,12 +136,12 @@ async def continue_login(world: World, origin: Origin, handle: PendingLoginCalle
         raise
 
 
-async def begin_enrolment(world: World, handle: PendingLoginCaller) -> Options:
+async def begin_enrolment(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
     """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
-    passkeys.party(world)
+    passkeys.relying_party(world)
     pending = await service.require_enrolment(world, handle)
     async with world.db.write() as tx:
-        return await passkeys.creation(tx, world, _challenge_holder(pending))
+        return await passkeys.creation_options(tx, world, _challenge_holder(pending))
 
 
 async def confirm_enrolment(
@@ -149,12 +151,12 @@ async def confirm_enrolment(
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
-    passkeys.party(world)
+    passkeys.relying_party(world)
     sign = await signer(world)
     await service.require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await service.count_attempt(world, origin, handle)
-    answered = await passkey_challenges.answer(world, Kind.CREATE, _challenge_holder(pending), credential)
-    made = passkeys.made(world, answered, credential)
+    answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, _challenge_holder(pending), credential)
+    made = passkeys.verify_new(world, answered, credential)
 
     async def add(tx: Transaction) -> None:
         await passkeys.add(tx, world, Actor("user", pending.user_id), pending.user_id, made, named)
@@ -165,15 +167,15 @@ async def confirm_enrolment(
 
 
 async def _verify(
-    world: World, origin: Origin, answered: Answered, credential: Credential, user_id: UUID | None, *, verifying: bool
-) -> Proven:
+    world: World, origin: Origin, answered: SpentChallenge, credential: Credential, user_id: UUID | None, *, verifying: bool
+) -> VerifiedPasskey:
     """The passkey, if it is genuine, of this user or of anybody who may log in, and verified where that is wanted. Else noted (authentication R72)."""
-    row = await passkeys.find(world, octets(credential["id"]))
+    row = await passkeys.find(world, decode_base64url(credential["id"]))
     try:
-        it = passkeys.judged(world, row, answered, credential, named=user_id is not None)
+        it = passkeys.verify(world, row, answered, credential, user_known=user_id is not None)
         if not _is_usable(it.owner, user_id):
             raise PasskeyRefused
-        if verifying and not it.shown.verified:
+        if verifying and not it.assertion.verified:
             raise UserVerificationRequired
     except (PasskeyRefused, UserVerificationRequired) as refusal:
         await attempts.failed(world, origin, "passkey", row.user_id if row is not None else None, _refusal_reason(refusal))
@@ -190,6 +192,6 @@ def _refusal_reason(refusal: Problem) -> str:
     return "unverified_user" if isinstance(refusal, UserVerificationRequired) else "wrong"
 
 
-async def _mark_suspect(world: World, it: Proven) -> None:
+async def _mark_suspect(world: World, it: VerifiedPasskey) -> None:
     async with world.db.write(commit_now=True) as tx:
-        await passkeys.suspect(tx, world, it)
+        await passkeys.mark_suspect(tx, world, it)

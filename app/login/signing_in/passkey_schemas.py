@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from app.login.factors.passkeys import Options
+from app.login.factors.passkeys import WebAuthnOptions
 from app.login.fields import LoginDeviceIn
 from app.web.fields import Instant, Name, Slug, WireModel
 
@@ -102,5 +102,5 @@ class PasskeyOptions(WireModel):
     expires_at: Instant
 
     @classmethod
-    def of(cls, it: Options) -> Self:
+    def of(cls, it: WebAuthnOptions) -> Self:
         return cls(public_key=dict(it.public_key), expires_at=it.expires_at)

@@ -12,7 +12,7 @@ from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.login import rules
 from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR, HAS_TOTP
-from app.login.factors.passwords import CURRENT
+from app.login.factors.passwords import ACTIVE_PASSWORD
 from app.login.models import Factor, Login
 from app.login.problems import LoginOver
 from app.login.rules import AccountState, Proofs, RequiredStep
@@ -131,7 +131,7 @@ async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[Pendin
 
 async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> AccountState:
     """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
-    changing = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
+    changing = select(Factor.must_change).where(Factor.user_id == User.id, *ACTIVE_PASSWORD).scalar_subquery()
     has = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "changing": changing}
     asked = select(*(condition.label(name) for name, condition in has.items())).where(User.id == pending.user_id)
     row = (await tx.execute(asked)).one()

@@ -13,7 +13,7 @@ from app.login import attempts, notices
 from app.login.account import lookup, password_reset
 from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.factors import passwords, recovery, totp
-from app.login.factors.timing import keep_pace
+from app.login.factors.timing import refresh_timing
 from app.login.factors.totp import Enrolment
 from app.login.locks import lock_account
 from app.login.models import Factor, SessionRow
@@ -28,7 +28,7 @@ from app.mail.models import Template
 from app.security.signing import Signer
 from app.signing_keys.service import signer
 from app.users.models import Status, User
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import Origin, Subject, PendingLoginCaller
 from app.world import World
 
@@ -45,7 +45,7 @@ _who = (
         HAS_SECOND_FACTOR.label("second_factor"),
         _seen.correlate(User).label("seen"),
     )
-    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.CURRENT))
+    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.ACTIVE_PASSWORD))
     .where(User.email_folded == bindparam("identifier"))
 )
 
@@ -60,8 +60,8 @@ async def log_in(
     """
     world.hasher.must_have_room()  # before the database is asked anything
     sign = await signer(world)
-    await keep_pace(world)
-    who = await lookup.named(world, _who, {"identifier": folded(identifier), "device": client.digest}, client.product)
+    await refresh_timing(world)
+    who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product)
     key = attempts.password_key(world, identifier, client.digest if who is not None and who.seen else None)
     await attempts.knock(world, origin, key)
     why = _find_obstacle(who)
@@ -70,14 +70,14 @@ async def log_in(
     fits = await attempts.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
     if who is None or stored is None or not fits:
         await attempts.failed(world, origin, "password", who.id if who is not None else None, why or "wrong")
-        await password_reset.tell_of_lock(world, identifier, key)
+        await password_reset.notify_locked(world, identifier, key)
         raise InvalidCredentials
-    better = await passwords.rehashed(world, password, stored, imported=imported)
+    better = await passwords.rehash_if_outdated(world, password, stored, imported=imported)
     pending = PendingLogin(None, who.id, None, who.auth_epoch, Proofs(world.clock.now(), None), client)
 
     async def passed(tx: Transaction) -> None:
         if better is not None:
-            await passwords.upgrade(tx, who.id, stored, better)
+            await passwords.store_rehash(tx, who.id, stored, better)
 
     if code is not None and who.second_factor:
         async with world.db.write(commit_now=True) as tx:
@@ -141,7 +141,7 @@ async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCa
     key = attempts.factor_key(world, "recovery", pending.user_id)
     await attempts.count(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
-        bare, row = await recovery.candidate(tx, pending.user_id, code)
+        bare, row = await recovery.find_candidate(tx, pending.user_id, code)
     fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
     now = world.clock.now()
 
@@ -236,7 +236,7 @@ async def confirm_enrolment(world: World, origin: Origin, handle: PendingLoginCa
     sign = await signer(world)
     await require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await count_attempt(world, origin, handle)
-    confirmed = await totp.checked(world, origin, pending.user_id, None, code)
+    confirmed = await totp.check_enrolment(world, origin, pending.user_id, None, code)
 
     async def add(tx: Transaction) -> None:
         await totp.activate(tx, world, Actor("user", pending.user_id), pending.user_id, confirmed)
@@ -248,7 +248,7 @@ async def finish_enrolment(
     world: World, sign: Signer, origin: Origin, shown: PendingLogin, add: Callable[[Transaction], Awaitable[object]]
 ) -> IssuedTokens | LoginChallenge:
     """Add the second factor that was just set up and shown, and go on; whatever was proven by less is over (authentication R59). Raises LoginOver."""
-    actor, paper = Actor("user", shown.user_id), await recovery.print_paper(world)
+    actor, paper = Actor("user", shown.user_id), await recovery.generate(world)
     async with world.db.write() as tx:
         await _lock_account(tx, shown)
         epoch = await revocation.end_all(tx, world, actor, shown.user_id, "factor_added", login_id=shown.login_id)
@@ -263,12 +263,12 @@ async def change_password(world: World, origin: Origin, handle: PendingLoginCall
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await signer(world)
     pending = await require_step(world, handle, RequiredStep.NEW_PASSWORD)
-    hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.recovers)
+    hashed = await passwords.check_and_hash_change(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)
     async with world.db.write() as tx:
         await _lock_account(tx, pending)
         epoch = await revocation.end_all(tx, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
-        await passwords.put(tx, world, actor, pending.user_id, hashed)
+        await passwords.set_password(tx, world, actor, pending.user_id, hashed)
         await notices.notify(tx, world, pending.user_id, Template.PASSWORD_CHANGED)
         proofs = replace(pending.proofs, password_at=pending.proofs.password_at or world.clock.now())
         outcome = await unfinished.conclude(tx, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from app.config.password_blocklist import COMMON, fault
-from app.login.factors.timing import keep_pace
+from app.login.factors.timing import refresh_timing
 from app.login.models import Factor
 from app.security.foreign_hashes import bearable, plain
 from app.security.passwords import MEMORY, Pace, PasswordHasher
@@ -252,14 +252,14 @@ async def test_r11_the_first_try_at_an_imported_hash_is_not_slower_than_others(g
     """The pace is known before anybody logs in, outlives any number of quick answers, and is let go when the last one is upgraded."""
     person = await imported(given, LEGACY["bcrypt"])
     hasher.pace.due = 0.0
-    await keep_pace(given.world)
+    await refresh_timing(given.world)
     assert list(hasher.pace.stored) == ["$2b$04$"]
     cost = hasher.pace.stored["$2b$04$"]
     for _ in range(MEMORY + 1):
         assert hasher.pace.floor(0.0, legacy=False) == pytest.approx(1.5 * cost)
     await given.logged_in(person)
     hasher.pace.due = 0.0
-    await keep_pace(given.world)
+    await refresh_timing(given.world)
     assert hasher.pace.stored == {}
 
 
