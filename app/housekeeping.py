@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import Counter
 
 from app.agreements import data_lifecycle as agreements
-from app.background.tasks import beside, rest
+from app.background.tasks import background_task, sleep_or_stop
 from app.events import data_lifecycle as events
 from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
@@ -58,14 +58,14 @@ log = structlog.get_logger("licentia.housekeeping")
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[None]:
     """Old rows go while the block runs. At its end a batch that is under way is finished first."""
-    async with beside(partial(_keep_house, world)):
+    async with background_task(partial(_keep_house, world)):
         yield
 
 
 async def _keep_house(world: World, leaving: asyncio.Event) -> None:
     while not leaving.is_set():
         await delete_expired(world, leaving)
-        await rest(leaving, EVERY)
+        await sleep_or_stop(leaving, EVERY)
 
 
 async def delete_expired(world: World, leaving: asyncio.Event | None = None) -> dict[str, int]:
@@ -87,5 +87,5 @@ async def _all(world: World, what: str, step: Step, leaving: asyncio.Event) -> i
     while not leaving.is_set() and (batch := await step(world)):
         PRUNED.labels(what).inc(batch)
         rows += batch
-        await rest(leaving, PAUSE)
+        await sleep_or_stop(leaving, PAUSE)
     return rows

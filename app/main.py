@@ -40,7 +40,7 @@ import app.users.routes
 import app.webhooks.routes
 from app import __version__, housekeeping
 from app.agreements.ledger import runner as sealing
-from app.background.tasks import together
+from app.background.tasks import run_together
 from app.config.settings import Settings
 from app.login.factors.timing import refresh_timing
 from app.mail import outbox
@@ -111,7 +111,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with together(mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world)):
+    async with run_together(mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world)):
         yield
     if (tracing := api.state.tracer_provider) is not None:
         await tracing.ended()
@@ -159,7 +159,12 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
         return {**told, "tracing": False}
     from app.observability import tracing as spans  # noqa: PLC0415  an extra, and not cheap
 
-    return {**told, "tracing": True, "tracer_provider": spans.Tracing(__version__, middleware.mask_path), "exclude": middleware.is_probe}
+    return {
+        **told,
+        "tracing": True,
+        "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.mask_path),
+        "exclude": middleware.is_probe,
+    }
 
 
 def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:

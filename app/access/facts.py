@@ -80,7 +80,7 @@ async def _of_somebody(
     if not found:
         raise ProductNotFound
     row = found[0]
-    login = _session(row, now, end_user, passkeys=world.settings.passkeys) if row.session_id is not None else None
+    login = _session(row, now, end_user, passkeys=world.settings.passkeys_enabled) if row.session_id is not None else None
     facts = replace(_facts(world, device, request, row.requires), session=login)
     if login is None or not login.present(now):
         return AccessInputs(facts, await _licenses(world, rows, None, device, request, now))

@@ -14,7 +14,7 @@ from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts
 from app.licenses.seats import service as seats
 from app.login.rules import compute_acr
-from app.observability.counters import decided
+from app.observability.counters import decision_counter
 from app.security.signing import Signer
 from app.signing_keys.service import signer
 from app.web.callers import ActivatedDevice, EndUser
@@ -46,7 +46,7 @@ async def decide(world: World, ip: str | None, end_user: EndUser | None, device:
     if decision.allow and not request.dry_run and facts.license is not None and licensing.is_renewal_due(facts.license, now):
         renewed = await _renewed(world, facts.license)
         facts, decision = rules.best(found.facts, [renewed if it is facts.license else it for it in found.candidates], now)
-    decided("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
+    decision_counter("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
     level = compute_acr(found.proofs, now, world.settings.second_factor_lifetime) if found.proofs else None
     answer = AccessResult(decision, facts, level, found.amr, None, now)
     if not decision.allow or request.dry_run:

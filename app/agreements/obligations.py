@@ -9,11 +9,11 @@ from uuid import UUID
 
 from app.agreements.models import ChangeClass, EventType, Kind
 from app.base.durations import instant_text
-from app.base.problems import Fact, advisory
+from app.base.problems import Fact, declare_advisory
 
-IN_GRACE = advisory("agreement_in_grace", "A new agreement is in force; accept it before its days of grace end.")
-UPCOMING = advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
-NOTICE = advisory("agreement_notice", "The agreement has changed in a way that asks for no new acceptance.")
+IN_GRACE = declare_advisory("agreement_in_grace", "A new agreement is in force; accept it before its days of grace end.")
+UPCOMING = declare_advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
+NOTICE = declare_advisory("agreement_notice", "The agreement has changed in a way that asks for no new acceptance.")
 WORLD_REGION = "001"
 
 

@@ -49,7 +49,7 @@ async def record(
         "data": data,
     }
     await tx.execute(_insert, values)
-    world.happened.ring()
+    world.event_wakeup.notify()
     return event_id
 
 

@@ -128,7 +128,7 @@ async def _counted(tx: Transaction, key: bytes, free: Sequence[Any], values: dic
 
 async def _refusal(tx: Transaction, key: bytes, now: datetime, stop: int | None) -> TooManyAttempts:
     row = (await tx.execute(select(Throttle.attempts, Throttle.locked_until).where(Throttle.key == key))).one_or_none()
-    counters.throttled.inc()
+    counters.login_throttled.inc()
     log.info(
         "throttled", attempts=row.attempts if row is not None else None
     )  # authentication R72; an event for each would be a flood's own weapon
@@ -232,7 +232,7 @@ async def failed(world: World, origin: Origin, factor: str, user_id: UUID | None
             user_id = None  # erased meanwhile: nothing is added to what is forgotten
         subject = ("user", user_id) if user_id is not None else ("login", world.entropy.identifier())
         actor = Actor("anonymous")
-        on_commit(tx, counters.refused.inc)
+        on_commit(tx, counters.login_refused.inc)
         await record(tx, world, "login.failed", actor, subject, user_id, factor=factor, reason=reason, ip=origin.ip)
 
 

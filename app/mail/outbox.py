@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
-from app.config.smtp_url import sender
+from app.config.smtp_url import parse_sender
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -112,7 +112,7 @@ async def _send(world: World, transport: Transport, row: AnyRow) -> None:
     whom = json.loads(world.keys.sealer.open(row.recipient_sealed, recipient_place(row.id)))
     facts = json.loads(world.keys.sealer.open(row.facts_sealed, facts_place(row.id)))
     letter = written(Template(row.template), row.locale, facts, service=settings.totp_issuer, pages=settings.pages_url)
-    origin = sender(settings.mail_from)
+    origin = parse_sender(settings.mail_from)
     await transport(composed(letter, sender=origin, to=whom["address"], name=whom["name"], message_id=row.id.hex, now=now))
 
 

@@ -75,4 +75,4 @@ async def post(
     }
     await tx.execute(_insert, values)
     if to:
-        world.mail_posted.ring()
+        world.mail_wakeup.notify()

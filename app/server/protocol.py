@@ -29,7 +29,7 @@ TURNED_AWAY = Counter("licentia_connections_turned_away_total", "Connections clo
 log = structlog.get_logger("licentia.connections")
 
 
-def room() -> int:
+def max_connections() -> int:
     """How many clients may be connected: as many as the system lets this process have descriptors for, as far as it can be raised."""
     most, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # where the highest is no number that the system takes

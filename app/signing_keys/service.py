@@ -11,7 +11,7 @@ from app.db import dialect
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.security.sealing import Place, SealBroken
-from app.security.signing import Signer, SigningKey, signer_of
+from app.security.signing import Signer, SigningKey, read_kid
 from app.signing_keys.models import KeyMark, SigningKeyRow, State
 from app.world import World
 
@@ -52,7 +52,7 @@ async def signer(world: World) -> Signer:
 async def knowing(world: World, token: str) -> Signer:
     """The keys of the moment; read anew first if the token names one that this process has not heard of, for another replica may have
     turned them over since."""
-    found, kid, shelf = await signer(world), signer_of(token), world.keys.signing
+    found, kid, shelf = await signer(world), read_kid(token), world.keys.signing
     if kid is None or kid in found.known:
         return found
     async with shelf.turn:  # whoever comes while they are read waits for them, and is judged by them

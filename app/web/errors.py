@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from app.base.problems import LISTED, Busy, Kind, Malformed, Problem, Unavailable
+from app.base.problems import MAX_ERRORS, Busy, Kind, Malformed, Problem, Unavailable
 from app.db import dialect
 from app.web.problems import InternalError, MethodNotAllowed, RouteNotFound
 
@@ -107,7 +107,7 @@ def _challenge(problem: Problem) -> str:
 
 def malformed(faults: Sequence[Mapping[str, Any]]) -> Malformed:
     """Pydantic's errors as a problem: place, code and a sentence of ours; neither the input nor pydantic's own words."""
-    return Malformed([_fault(fault) for fault in faults[: LISTED + 1]])
+    return Malformed([_fault(fault) for fault in faults[: MAX_ERRORS + 1]])
 
 
 def _fault(fault: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.base.durations import Duration, instant_text
 from app.events.kinds import is_known
-from app.observability.logs import masked
+from app.observability.logs import mask
 
 INT_MAX = 2**31 - 1
 UNLIMITED = "unlimited"
@@ -37,7 +37,7 @@ class WireModel(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """What a trace or a careless log line may show: a body can hold a password, an answer a token."""
-        shown: dict[str | None, Any] = masked(dict(super().__repr_args__()))
+        shown: dict[str | None, Any] = mask(dict(super().__repr_args__()))
         return shown.items()
 
 

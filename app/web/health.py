@@ -60,7 +60,7 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
     """
     present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
-        present = await deadline.within(PATIENCE, _present(world, request.app.state.warm_up))
+        present = await deadline.with_deadline(PATIENCE, _present(world, request.app.state.warm_up))
     except _Unfit as unfit:
         present = unfit.database
         faults.append(unfit.fault)

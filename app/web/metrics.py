@@ -68,6 +68,6 @@ async def metrics(request: Request, world: TheWorld) -> Response:
 async def _measured(measure: Measure, world: World) -> None:
     """A measure says itself, before it waits for anything, that its figures are unknown (NaN)."""
     try:
-        await deadline.within(PATIENCE, measure(world))
+        await deadline.with_deadline(PATIENCE, measure(world))
     except Exception as error:  # noqa: BLE001  a database that is away is just when the other figures are wanted
         log.warning("measure_missing", measure=measure.__module__, cause=type(error).__name__)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.base.problems import Busy, Problem
 from app.config.settings import Settings
-from app.observability.logs import MASK, access_line, masked
+from app.observability.logs import MASK, make_access_logger, mask
 from app.web import metrics
 from app.web.errors import problem_response, log_unexpected
 from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
@@ -70,7 +70,7 @@ class EdgeMiddleware:
         self.inside = 0
         self.octets = 0
         self.judged = _JUDGED if settings.trusted_proxies else {**_JUDGED, b"x-forwarded-for": self._unheeded}
-        self.write = access_line(settings)
+        self.write = make_access_logger(settings)
         self.fresh = fresh
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,7 +175,7 @@ def mask_path(path: str) -> str:
 
 
 def _doubtful(part: str) -> str:
-    return str(masked(part)) if _SLUG.fullmatch(part) else MASK
+    return str(mask(part)) if _SLUG.fullmatch(part) else MASK
 
 
 def _knock(scope: Scope, max_body: int, judged: Mapping[bytes, Judgement]) -> RequestHeaders:
@@ -201,7 +201,7 @@ def _sane(sent: bytes | None) -> str | None:
     if not sent:
         return None
     text = sent.decode("latin-1")
-    if _IDENTIFIER.fullmatch(text) or (_SANE_ID.fullmatch(text) and masked(text) == text):  # it is written to every line as it is
+    if _IDENTIFIER.fullmatch(text) or (_SANE_ID.fullmatch(text) and mask(text) == text):  # it is written to every line as it is
         return text
     log.warning("request_id_replaced")
     return None

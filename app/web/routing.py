@@ -9,7 +9,7 @@ from opentelemetry import trace
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.base.problems import LISTED, Malformed, Problem
+from app.base.problems import MAX_ERRORS, Malformed, Problem
 from app.web import fast_route, idempotency
 from app.web.errors import STATUS
 
@@ -37,7 +37,7 @@ class Route(APIRoute):
 
         async def checked(request: Request) -> Response:
             if request.scope["query_string"] and (unknown := [name for name in request.query_params if name not in known]):
-                raise Malformed([_unknown(name) for name in unknown[: LISTED + 1]])
+                raise Malformed([_unknown(name) for name in unknown[: MAX_ERRORS + 1]])
             if (body := await request.body()) and (body[:2] in _UTF_16 or b"\0" in body[:4]):
                 raise Malformed([("", "json_invalid", "is not JSON in UTF-8")])
             return await answer(request)

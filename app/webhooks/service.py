@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration, instant_text
-from app.base.problems import Busy, Malformed, at
+from app.base.problems import Busy, Malformed, field_error
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
@@ -61,11 +61,11 @@ def _must_be_sendable(world: World, url: str) -> None:
     """Raises TargetRefused. A name is asked for only when something is sent: then it counts what it means."""
     allowed = networks(world.settings.webhook_allowed_networks)
     if sentence := rules.fault(url, allowed, insecure=world.settings.env == "development"):
-        raise TargetRefused(sentence.capitalize() + ".", at("/url", TargetRefused.code, sentence))
+        raise TargetRefused(sentence.capitalize() + ".", field_error("/url", TargetRefused.code, sentence))
 
 
 def _fresh_secret(world: World) -> str:
-    return messages.PREFIX + b64encode(world.entropy.octets(SECRET_OCTETS)).decode()
+    return messages.PREFIX + b64encode(world.entropy.random_bytes(SECRET_OCTETS)).decode()
 
 
 async def one(tx: Transaction, endpoint_id: UUID) -> AnyRow:

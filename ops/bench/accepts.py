@@ -76,7 +76,7 @@ class Accepts:
 
     async def unchained(self, act: NewEvent) -> None:
         """No lock, no place in a chain: `seq` is whatever is free, `prev` is left out."""
-        event_id, salt = self.world.entropy.identifier(), self.world.entropy.octets(chain.SALT_BYTES)
+        event_id, salt = self.world.entropy.identifier(), self.world.entropy.random_bytes(chain.SALT_BYTES)
         receipt = self.keys.sign(TYP, {**self.template, "jti": str(event_id), "sub": str(act.user_id)})
         async with self.world.db.write() as tx:
             place = {"id": event_id, "user_id": act.user_id, "seq": -next(self.numbers), "at": act.at, "actor_id": act.user_id}

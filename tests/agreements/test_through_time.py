@@ -10,7 +10,7 @@ import pytest
 
 from app.db.database import Database
 from app.main import build_app
-from app.security.signing import KeyShelf
+from app.security.signing import SignerCache
 from tests.agreements import acting, making
 from tests.given import Given, Person
 
@@ -107,7 +107,7 @@ async def replica(given: Given, kind: str, tmp_path: Path) -> AsyncIterator[Give
     """The same service once more over the same database, sharing nothing else with the first but the clock."""
     url = given.world.db.url
     database = Database.open(url, 5)
-    world = replace(given.world, db=database, keys=replace(given.world.keys, signing=KeyShelf()))
+    world = replace(given.world, db=database, keys=replace(given.world.keys, signing=SignerCache()))
     transport = httpx.ASGITransport(build_app(world))
     async with httpx.AsyncClient(transport=transport, base_url="http://licentia.test") as client:
         yield Given(client, world, given.clock, given.root)

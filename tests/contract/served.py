@@ -20,9 +20,9 @@ from app.world import World
 from tests.agreements import making
 from tests.clock import TurnedClock
 from tests.conftest import LIMITS
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given, Person
 from tests.house.source import ROOT
+from tests.random_keys import SECRETS
 
 PATIENCE = 30.0
 Told = dict[str, Any]

@@ -22,8 +22,8 @@ from app.mail.service import Facts, Recipient, post
 from app.mail.transports import Folder, Smtp, Transport, transport_of
 from app.world import World
 from tests.clock import TurnedClock
-from tests.drawn import production
 from tests.postbox import Postbox, Received
+from tests.random_keys import production_environment
 
 OLA = Recipient("ola@example.com", "nb", "Ola Nordmann", UUID(int=7))
 TOKEN = "vfy_JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
@@ -133,7 +133,7 @@ async def test_r50_a_letter_to_nobody_is_the_same_work_and_no_letter(mailing: Wo
 
 
 async def test_without_a_mailer_nothing_is_written(world: World) -> None:
-    mute = replace(world, settings=Settings.load(production()))
+    mute = replace(world, settings=Settings.load(production_environment()))
     assert not mute.settings.mail_configured
     assert transport_of(mute.settings) is None
     await noticed(mute)

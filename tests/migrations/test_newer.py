@@ -14,8 +14,8 @@ from app.world import World
 from tests import databases
 from tests.agreements.ledger.test_seals import eventually
 from tests.conftest import NewPostgres
-from tests.drawn import SECRETS
 from tests.migrations import trees
+from tests.random_keys import SECRETS
 
 EXPANDS = 'op.create_table("later", sa.Column("id", sa.Integer))\nop.execute("ALTER TABLE customers ADD COLUMN later VARCHAR(10)")'
 CONTRACTS = "op.execute(\"INSERT INTO schema_contractions VALUES ('x2')\")"

@@ -4,9 +4,9 @@ import asyncio
 import sys
 
 from app.db import revision
-from tests.drawn import SECRETS
 from tests.house.source import ROOT
 from tests.migrations import trees
+from tests.random_keys import SECRETS
 
 TOGETHER = {"sqlite": 2, "postgresql": 4}
 

@@ -16,8 +16,8 @@ from app.db.base import table
 from app.web import errors
 from app.world import World
 from tests.conftest import NewPostgres
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given
+from tests.random_keys import SECRETS
 from tests.secrets.walk import BEARERS, Secrets, misplaced, walked
 
 both_formats = pytest.mark.parametrize("talkative", ["json", "text"], indirect=True)

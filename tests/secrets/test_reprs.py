@@ -29,8 +29,8 @@ from app.login.signing_in.schemas import LoginIn, NewPasswordIn, RefreshIn, User
 from app.signing_keys.service import signer
 from app.web.callers import EndUser, Origin, PendingLoginCaller
 from app.world import World
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given
+from tests.random_keys import SECRETS
 from tests.secrets.walk import of_the_settings
 
 ORIGIN = Origin(None, None)
@@ -46,7 +46,7 @@ async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
     shown = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
     for secret in (*of_the_settings().values(), private, "hunter2-marker"):
         assert secret not in shown
-    assert all(repr(octets) not in shown for octets in (*settings.ring().values(), settings.lookup()))
+    assert all(repr(octets) not in shown for octets in (*settings.encryption_ring().values(), settings.lookup()))
 
 
 async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:

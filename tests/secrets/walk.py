@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from tests.agreements import making
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given, Person
+from tests.random_keys import SECRETS
 
 TYPO = "wrong horse battery staple"
 NEW = "a wholly different staple"

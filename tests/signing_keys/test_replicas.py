@@ -8,7 +8,7 @@ import pytest
 from app.agreements.ledger import receipts, seals
 from app.agreements.verification import bundles
 from app.events.service import Actor
-from app.security.signing import KeyShelf, Signer, SigningKey
+from app.security.signing import Signer, SignerCache, SigningKey
 from app.signing_keys import rotation
 from app.signing_keys.service import MISSED, signer
 from app.world import World
@@ -18,7 +18,7 @@ from tests.given import Given
 
 def _replica(world: World) -> World:
     """Another process over the same database, with a shelf of its own."""
-    return replace(world, keys=replace(world.keys, signing=KeyShelf()))
+    return replace(world, keys=replace(world.keys, signing=SignerCache()))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db import dialect
-from app.security.signing import KeyShelf
+from app.security.signing import SignerCache
 from app.signing_keys import rotation
 from app.signing_keys.models import SigningKeyRow, State
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
@@ -59,7 +59,7 @@ async def test_r63_another_replica_signs_with_the_new_key_within_minutes(given: 
     given.clock.forward(hours=24)
     before = signed_by((await given.logged_in()).token)
     other = World(
-        world.db, world.clock, world.entropy, world.settings, Keys(world.keys.sealer, world.keys.lookup, KeyShelf()), world.hasher
+        world.db, world.clock, world.entropy, world.settings, Keys(world.keys.sealer, world.keys.lookup, SignerCache()), world.hasher
     )
     turned = await rotation.rotate(other)
     assert signed_by((await given.logged_in()).token) == before

@@ -16,9 +16,9 @@ from app.models import METADATA
 from app.signing_keys import sealing_keys
 from app.signing_keys.service import WrongKeys, signer
 from app.world import World
-from tests.drawn import SECRETS
 from tests.given import Given
 from tests.house.source import ROOT
+from tests.random_keys import SECRETS
 from tests.signing_keys.rings import (
     COLUMNS,
     NEW,

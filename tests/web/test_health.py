@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from app.config.settings import Settings
 from app.db import revision
 from app.world import World
-from tests.drawn import SECRETS
+from tests.random_keys import SECRETS
 
 
 async def test_ready_when_migrated(client: httpx.AsyncClient) -> None:

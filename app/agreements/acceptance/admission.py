@@ -7,7 +7,7 @@ from datetime import datetime
 from app.agreements.models import EventType, Kind, Minors
 from app.agreements.obligations import Obligation
 from app.agreements.problems import AcceptCurrentFirst, GuardianRequired, MinorsDenied, NotDecidable, RequiredLocaleNotPresented
-from app.base.languages import meets
+from app.base.languages import covers
 from app.base.problems import Fact, Problem
 from app.db.types import AnyRow
 from app.users.models import AgeBand
@@ -42,7 +42,7 @@ def check_age(age_band: str, minors: str) -> Problem | None:
 
 def check_languages(wanted: Sequence[str], locales: Collection[str]) -> Problem | None:
     """Whether one of these languages is one that the law demands; none is as good as any where nothing is demanded (agreements R18)."""
-    if not wanted or any(meets(wanted, locale) for locale in locales):
+    if not wanted or any(covers(wanted, locale) for locale in locales):
         return None
     listed: list[Fact] = [*wanted]
     return RequiredLocaleNotPresented(facts={"locales": listed})

@@ -11,7 +11,7 @@ from app.agreements import obligations
 from app.agreements.facts import OBLIGATION_COLUMNS, PUBLISHED_JOIN, STATE_JOIN, group_by_document, list_user_regions
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, AgreementVersion
 from app.agreements.obligations import Compliance, Obligation, UserObligations, Version
-from app.base.languages import Choice, choose, wishes_of
+from app.base.languages import LanguageChoice, choose_language, order_preferences
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Transaction
@@ -59,7 +59,7 @@ class TextSelection:
 
     version: Version
     text: AnyRow
-    choice: Choice
+    choice: LanguageChoice
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,6 @@ async def _texts(tx: Transaction, version_ids: Sequence[UUID]) -> Mapping[UUID, 
 
 def _chosen(version: Version, texts: Sequence[AnyRow], document: AnyRow, wish: LanguageRequest) -> TextSelection:
     by_locale = {text.locale: text for text in texts}
-    wishes = wishes_of(wish.locale, document.user_locale, wish.header)
-    choice = choose(list(by_locale), wishes, (document.product_locale, document.default_locale))
+    wishes = order_preferences(wish.locale, document.user_locale, wish.header)
+    choice = choose_language(list(by_locale), wishes, (document.product_locale, document.default_locale))
     return TextSelection(version, by_locale[choice.served], choice)

@@ -142,7 +142,7 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, a
     Raises TokenInvalid or, where an operator acts, UserErased: nothing is added to the chain of who was erased.
     """
     act = act if head.at is None else replace(act, at=max(act.at, head.at))
-    event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_BYTES)
+    event_id, salt = world.entropy.identifier(), world.entropy.random_bytes(SALT_BYTES)
     seq = head.seq + 1
     whole = {**_matter(act), **_screen(act), **_hand(act, salt), **act.facts, "claims": dict(act.claims) or None}
     chain = {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}

@@ -133,7 +133,7 @@ class ReceiptVerdict(WireModel):
 
     @classmethod
     def of(cls, it: ReceiptCheck) -> Self:
-        warnings = [WarningOut(**each.told()) for each in it.warnings]
+        warnings = [WarningOut(**each.to_dict()) for each in it.warnings]
         return cls(valid=it.code == "ok", code=it.code, in_ledger=it.in_ledger, warnings=warnings, claims=it.claims)
 
 

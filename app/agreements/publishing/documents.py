@@ -16,7 +16,7 @@ from app.agreements.obligations import Version
 from app.agreements.problems import AgreementExists, AgreementNotFound, AgreementVersionNotFound
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
-from app.config.regions import region_groups
+from app.config.regions import parse_region_groups
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
@@ -58,7 +58,7 @@ async def create(world: World, actor: Actor, values: Values) -> AgreementDetails
 
     Raises AgreementRegionUnknown, AgreementMinorsImpossible, ProductNotFound, AgreementExists.
     """
-    groups = region_groups(world.settings.region_groups)
+    groups = parse_region_groups(world.settings.region_groups)
     if (problem := rules.check_declaration(values["kind"], values["region"], values["minors"], groups)) is not None:
         raise problem
     try:

@@ -38,8 +38,8 @@ class ValidationResult(WireModel):
         return cls(
             valid=not verdict.reasons,
             code=verdict.reasons[0].code if verdict.reasons else "ok",
-            reasons=[ReasonOut(**reason.told()) for reason in verdict.reasons],
-            warnings=[WarningOut(**warned.told()) for warned in verdict.warnings],
+            reasons=[ReasonOut(**reason.to_dict()) for reason in verdict.reasons],
+            warnings=[WarningOut(**warned.to_dict()) for warned in verdict.warnings],
             license=LicenseSummary.of(it, now) if it else None,
             check_again_at=verdict.check_again_at,
             nonce=nonce,

@@ -9,7 +9,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login.factors import passwords
 from app.login.sessions.service import load_session
-from app.security.foreign_hashes import dearness
+from app.security.foreign_hashes import read_cost
 from app.users import service as users
 from app.web.callers import EndUser
 from app.world import World
@@ -38,12 +38,12 @@ async def create_user(world: World, actor: Actor, values: dict[str, Any], given:
             if hashed is not None:
                 facts: dict[str, Any] = {"must_change": credential.must_change}
                 if credential.password is None:
-                    facts |= {"imported": True, "form": dearness(hashed)}
+                    facts |= {"imported": True, "form": read_cost(hashed)}
                 await passwords.set_password(tx, world, actor, row.id, hashed, **facts)
     except IntegrityError as error:
         raise users.unique_violation(error) from error
     if credential.imported_hash is not None:
-        world.hasher.pace.due = 0.0  # it may be the first of its kind
+        world.hasher.padding.due = 0.0  # it may be the first of its kind
     return row
 
 

@@ -87,7 +87,7 @@ async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAu
 def _draw_user_code(world: World) -> str:
     letters = ""
     while len(letters) < models.USER_CODE_LENGTH:
-        letters += models.map_to_letters(world.entropy.octets(models.USER_CODE_LENGTH))
+        letters += models.map_to_letters(world.entropy.random_bytes(models.USER_CODE_LENGTH))
     return letters[: models.USER_CODE_LENGTH]
 
 

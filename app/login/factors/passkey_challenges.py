@@ -76,7 +76,7 @@ async def issue(
     tx: Transaction, world: World, kind: ChallengeKind, holder: ChallengeOwner, client: ClientDetails = UNKNOWN_CLIENT
 ) -> Challenge:
     """A new challenge."""
-    now, octets = world.clock.now(), world.entropy.octets(CHALLENGE_BYTES)
+    now, octets = world.clock.now(), world.entropy.random_bytes(CHALLENGE_BYTES)
     values = {
         "id": world.entropy.identifier(),
         "kind": kind,

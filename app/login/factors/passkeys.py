@@ -94,7 +94,7 @@ async def list_credentials(tx: Transaction, user_id: UUID | None) -> list[Regist
 async def creation_options(tx: Transaction, world: World, holder: ChallengeOwner) -> WebAuthnOptions:
     """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (authentication R35)."""
     user_id = holder.user_id
-    fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.octets(HANDLE_BYTES))
+    fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.random_bytes(HANDLE_BYTES))
     await tx.execute(fresh)
     user = (await tx.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
     challenge = await passkey_challenges.issue(tx, world, ChallengeKind.CREATE, holder)

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from app.base.problems import Busy, Malformed
 from app.catalog.models import Product
-from app.config.password_blocklist import fault
+from app.config.password_blocklist import find_fault
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -21,9 +21,9 @@ from app.login.rules import is_fully_authenticated
 from app.login.sessions import revocation
 from app.login.sessions.service import read_proofs
 from app.mail.models import Template
-from app.security.breach_lookup import breached
-from app.security.foreign_hashes import plain
-from app.security.passwords import length, normalised
+from app.security.breach_lookup import is_breached
+from app.security.foreign_hashes import unwrap_django_hash
+from app.security.passwords import count_code_points, normalise
 from app.users.models import User
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -42,11 +42,11 @@ async def check_and_hash(world: World, password: str, email: str, pointer: str) 
 
     Nothing else is asked of it (authentication R2). Every path that sets a password comes through here. Raises Malformed, Busy.
     """
-    if length(password) < world.settings.password_min:
+    if count_code_points(password) < world.settings.password_min:
         raise Malformed([(pointer, "password_too_short", f"wants at least {world.settings.password_min} characters")])
-    if (why := fault(password, await _words(world, email))) is not None:
+    if (why := find_fault(password, await _words(world, email))) is not None:
         raise Malformed([(pointer, *why)])
-    if world.settings.breach_lookup is not None and await breached(world.settings.breach_lookup, normalised(password)):
+    if world.settings.breach_lookup is not None and await is_breached(world.settings.breach_lookup, normalise(password)):
         raise Malformed([(pointer, "password_breached", "is known from a breach elsewhere; choose another")])
     return await world.hasher.hash(password)
 
@@ -72,8 +72,8 @@ async def _words(world: World, email: str) -> Sequence[str]:
 
 def accept_imported_hash(world: World, hashed: str) -> str:
     """A hash of another system in its ordinary form. Raises Malformed for a form that is not known, or that costs too much (authentication R9)."""
-    stored = plain(hashed)
-    if not world.hasher.takes(stored):
+    stored = unwrap_django_hash(hashed)
+    if not world.hasher.can_verify(stored):
         told = "wants argon2, bcrypt, pbkdf2, scrypt, Django's or phpass, at a cost within bounds"
         raise Malformed([("/password_hash", "password_hash_refused", told)])
     return stored
@@ -101,7 +101,7 @@ async def set_password(tx: Transaction, world: World, actor: Actor, user_id: UUI
 
 async def rehash_if_outdated(world: World, password: str, stored: str, *, imported: bool) -> str | None:
     """The hash that should take the place of an outdated one; None when there is no need, or no room in the pool just now (authentication R8)."""
-    if world.hasher.outdated(stored, imported=imported):
+    if world.hasher.needs_rehash(stored, imported=imported):
         with suppress(Busy):
             return await world.hasher.hash(password)
     return None

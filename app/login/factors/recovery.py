@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 
-from app.base.base32 import ALPHABET, forgiven, joined, random_signs
+from app.base.base32 import ALPHABET, correct_lookalikes, random_characters, strip_separators
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -36,8 +36,8 @@ async def generate(world: World) -> RecoveryCodes:
     """Ten codes `SSSS-XXXX-XXXX-XXXX-XXXX`: 20 bits that find the row, 80 that open it, each hashed with a salt of its own (authentication R24, R25)."""
     selectors: set[str] = set()
     while len(selectors) < COUNT:
-        selectors.add(random_signs(world.entropy, SELECTOR_SIGNS))
-    whole = [selector + random_signs(world.entropy, SECRET_SIGNS) for selector in sorted(selectors)]
+        selectors.add(random_characters(world.entropy, SELECTOR_SIGNS))
+    whole = [selector + random_characters(world.entropy, SECRET_SIGNS) for selector in sorted(selectors)]
     hashes = await world.hasher.hash_codes(whole)
     codes = ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in whole]
     return RecoveryCodes(codes, [(code[:SELECTOR_SIGNS], hashed) for code, hashed in zip(whole, hashes, strict=True)])
@@ -64,7 +64,7 @@ async def discard(tx: Transaction, user_id: UUID) -> None:
 
 async def find_candidate(tx: Transaction, user_id: UUID, code: str) -> tuple[str, AnyRow | None]:
     """(the code in its one form, the unspent row that its first signs name). A wrong guess costs one hash, not ten."""
-    bare = forgiven(joined(code).upper())
+    bare = correct_lookalikes(strip_separators(code).upper())
     if not _FORM.fullmatch(bare):
         return "", None
     named = select(Factor.id, Factor.hash).where(*_mine(user_id), Factor.selector == bare[:SELECTOR_SIGNS], Factor.used_at.is_(None))

@@ -14,14 +14,14 @@ REFRESH_SECONDS = 60.0
 
 async def refresh_timing(world: World) -> None:
     """Learn which kinds of imported hashes are stored, and how long each takes. One look a minute, and none in between."""
-    pace, clock = world.hasher.pace, asyncio.get_running_loop().time
+    pace, clock = world.hasher.padding, asyncio.get_running_loop().time
     if clock() < pace.due:
         return
     async with pace.busy:
         if clock() < pace.due:
             return
         samples = await world.db.find(_samples)
-        pace.stored = {form: pace.stored.get(form) or await world.hasher.tried_out(sample) for form, sample in samples.items()}
+        pace.stored = {form: pace.stored.get(form) or await world.hasher.measure_check(sample) for form, sample in samples.items()}
         pace.due = clock() + REFRESH_SECONDS
 
 

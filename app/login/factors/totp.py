@@ -52,7 +52,7 @@ def _secret(world: World, factor: AnyRow) -> str:
 async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> Enrolment:
     """A pending device beside whatever is live (authentication R20). The caller knows that the user may. Raises EnrolmentUnderWay."""
     now = world.clock.now()
-    secret = base64.b32encode(world.entropy.octets(SECRET_BYTES)).decode()
+    secret = base64.b32encode(world.entropy.random_bytes(SECRET_BYTES)).decode()
     factor_id = world.entropy.identifier()
     values = {
         "id": factor_id,

@@ -96,7 +96,7 @@ async def open_session(
     await tx.execute(insert(SessionRow).values(row))
     await tx.execute(update(User).where(User.id == user_id).values(last_login_at=now))
     await revocation.revoke_oldest(tx, world, user_id, now)
-    on_commit(tx, counters.opened.inc)
+    on_commit(tx, counters.login_opened.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
     await notices.notify_new_login(tx, world, origin, user_id, session_id, client.digest)
@@ -115,7 +115,7 @@ async def raise_assurance(
     if found is None:
         return None
     row = dict(found._mapping)
-    on_commit(tx, counters.stepped_up.inc)
+    on_commit(tx, counters.login_stepped_up.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
     return row, await refresh.replace_token(tx, world, row)

@@ -13,7 +13,7 @@ from app.login.rules import AssuranceLevel, Proofs
 from app.login.sessions import refresh
 from app.login.sessions import service as sessions
 from app.security.sealing import token_digest
-from app.security.signing import Claims, NotOurs, Signer
+from app.security.signing import Claims, InvalidToken, Signer
 from app.signing_keys.service import knowing, signer
 from app.web.callers import EndUser
 from app.web.problems import TokenInvalid
@@ -74,8 +74,8 @@ def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
             and world.clock.now().timestamp() < claims["exp"]
         )
         if good:
-            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_issued_at=int(claims["iat"])), claims
-    except (NotOurs, KeyError, TypeError, ValueError, AttributeError):
+            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_at=int(claims["iat"])), claims
+    except (InvalidToken, KeyError, TypeError, ValueError, AttributeError):
         pass
     raise TokenInvalid("Log in again, or send the newest access token.")
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
 
-from app.base.base32 import forgiven, joined, random_signs
+from app.base.base32 import correct_lookalikes, random_characters, strip_separators
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -48,7 +48,7 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
 
     Raises UserNotFound, LoginCodeImpossible.
     """
-    code = random_signs(world.entropy, SIGNS)
+    code = random_characters(world.entropy, SIGNS)
     async with world.db.write() as tx:
         row = await lookup.find_by_id(tx, user_id)
         if row is None:
@@ -104,7 +104,7 @@ async def begin_with_code(
     user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)
     found = await _tried(world, user_id)
     stored = found.token_hash if found is not None else bytes(32)
-    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, forgiven(joined(code).upper())))
+    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
         if who is None or found is None or not fits or who.status != Status.ACTIVE or who.email_verified_at is None:
             raise CodeRefused

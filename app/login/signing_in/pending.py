@@ -141,10 +141,10 @@ async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> 
     return AccountState(
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
-        has_passkey=bool(row.passkey) and world.settings.passkeys,
+        has_passkey=bool(row.passkey) and world.settings.passkeys_enabled,
         wants_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
         wants_passkey="passkey" in requires,
-        takes_passkeys=world.settings.passkeys,
+        takes_passkeys=world.settings.passkeys_enabled,
         must_change_password=bool(row.changing),
     )
 
@@ -219,7 +219,7 @@ async def begin(tx: Transaction, world: World, pending: PendingLogin, step: Next
         "expires_at": expires_at,
     }
     await tx.execute(insert(Login).values(values))
-    on_commit(tx, counters.unfinished.inc)
+    on_commit(tx, counters.login_unfinished.inc)
     step = step or await find_next_step(tx, world, pending)
     if step is None:
         raise LoginOver

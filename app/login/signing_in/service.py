@@ -58,7 +58,7 @@ async def log_in(
     One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (authentication R11, R49). Raises
     ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
-    world.hasher.must_have_room()  # before the database is asked anything
+    world.hasher.require_capacity()  # before the database is asked anything
     sign = await signer(world)
     await refresh_timing(world)
     who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product)

@@ -18,7 +18,7 @@ from app.signing_keys.service import signer
 from tests.agreements import making
 from tests.agreements.making import code
 from tests.agreements.verification import tampering
-from tests.conftest import Begun
+from tests.conftest import PreparedWorld
 from tests.given import Given, Person
 
 Told = dict[str, Any]
@@ -63,8 +63,8 @@ async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
 
 
 @pytest.fixture
-async def scene(given: Given, begun: Begun) -> Scene:
-    return Scene(given, *await begun.once("ledger", _made))
+async def scene(given: Given, prepared: PreparedWorld) -> Scene:
+    return Scene(given, *await prepared.restore("ledger", _made))
 
 
 async def test_a_whole_ledger_is_whole(scene: Scene) -> None:

@@ -19,11 +19,11 @@ from app.agreements.models import AgreementEventContext
 from app.agreements.verification import bundles
 from app.cli.verify import NotVerified, verify_file
 from app.events.models import Event
-from app.security.signing import SigningKey, signer_of
+from app.security.signing import SigningKey, read_kid
 from app.signing_keys import rotation
 from tests.agreements import making
 from tests.agreements.making import code
-from tests.conftest import Begun
+from tests.conftest import PreparedWorld
 from tests.given import Given, Person
 from tests.house.source import ROOT
 
@@ -45,8 +45,8 @@ async def _scene(given: Given) -> Person:
 
 
 @pytest.fixture
-async def person(begun: Begun) -> Person:
-    return await begun.once("evidence", _scene)
+async def person(prepared: PreparedWorld) -> Person:
+    return await prepared.restore("evidence", _scene)
 
 
 async def _bundle(given: Given, person: Person) -> bytes:
@@ -62,7 +62,7 @@ def _faults(bundle: Any, keys: Any = None) -> list[tuple[str, str]]:
 async def test_the_bundle_is_complete(given: Given, person: Person) -> None:
     """Everything that receipts name, in their order, with their proofs and every key; and the reading leaves a trace."""
     told = json.loads(await _bundle(given, person))
-    assert [signer_of(it["jws"]) for it in told["receipts"]] != [signer_of(told["signature"])] * 3
+    assert [read_kid(it["jws"]) for it in told["receipts"]] != [read_kid(told["signature"])] * 3
     assert [it["grade"] for it in told["receipts"]] == ["B", "A", None]
     assert [it["inclusion"] and it["inclusion"]["n"] for it in told["receipts"]] == [1, 2, None]
     assert [it["context"] is None for it in told["receipts"]] == [False, False, True]

@@ -11,7 +11,7 @@ from app.agreements.ledger.proofs import BUNDLE
 from app.agreements.ledger.receipts import decode_claims
 from app.agreements.verification import bundles
 from app.cli.verify import NotVerified, verify_file
-from app.security.signing import signer_of
+from app.security.signing import read_kid
 from app.signing_keys import rotation
 from app.signing_keys.service import signer
 from tests.agreements import making
@@ -27,7 +27,7 @@ async def _signed_by_a_leaked_key(given: Given, *, sealed_before: bool) -> tuple
     if sealed_before:
         await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
-    await rotation.revoke(given.world, str(signer_of(told["receipt"]["jws"])))
+    await rotation.revoke(given.world, str(read_kid(told["receipt"]["jws"])))
     return person, told
 
 
@@ -51,7 +51,7 @@ async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given:
     (warning,) = (await _verdict(given, jws))["warnings"]
     assert (warning["vouched_by"], warning["seal"], warning["sealed_at"]) == ("seal", 1, making.days(given, 0))
     keys = await signer(given.world)
-    leaked = keys.known[str(signer_of(jws))]
+    leaked = keys.known[str(read_kid(jws))]
     forged = type(keys)(leaked, keys.known).sign("acceptance-receipt+jwt", {**decode_claims(jws), "client": "forged"})
     verdict = await _verdict(given, forged)
     assert (verdict["valid"], verdict["code"], verdict["warnings"][0]["vouched_by"]) == (False, "receipt_not_in_ledger", "nothing")
@@ -97,7 +97,7 @@ async def test_a_bundle_signed_by_a_revoked_key_is_a_forgery(given: Given) -> No
     person, told = await _signed_by_a_leaked_key(given, sealed_before=False)
     bundle = await _bundle(given, person)
     keys = await signer(given.world)
-    leaked = keys.known[str(signer_of(told["receipt"]["jws"]))]
+    leaked = keys.known[str(read_kid(told["receipt"]["jws"]))]
     claims = {**decode_claims(bundle["signature"]), "sha256": bundles.digest_bundle(bundle)}
     forged = {**bundle, "signature": type(keys)(leaked, keys.known).sign(BUNDLE, claims)}
     assert [place for place, _ in bundles.check_bundle(forged).faults] == ["signature"]
