@@ -66,7 +66,9 @@ class AccessInputs:
     amr: Sequence[str] = ()
 
 
-async def load(world: World, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest, now: datetime) -> AccessInputs:
+async def load(
+    world: World, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest, now: datetime
+) -> AccessInputs:
     """Raises ProductNotFound."""
     if end_user is None:
         return await _of_nobody(world, device, request, now)

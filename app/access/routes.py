@@ -3,7 +3,7 @@
 from app.access import service
 from app.access.schemas import AccessIn, AccessOut
 from app.catalog.problems import ProductNotFound
-from app.web.callers import DecisionCaller, ActivatedDevice, EndUser, TheOrigin, TheWorld
+from app.web.callers import ActivatedDevice, DecisionCaller, EndUser, TheOrigin, TheWorld
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router

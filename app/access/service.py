@@ -35,7 +35,9 @@ class AccessResult:
     at: datetime
 
 
-async def decide(world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest) -> AccessResult:
+async def decide(
+    world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
+) -> AccessResult:
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
     sign = await signer(world)
     now = world.clock.now()

@@ -10,7 +10,7 @@ from app.audit.problems import EventNotFound
 from app.audit.schemas import AuditEventOut, EventTypeOut, EventTypesOut
 from app.audit.service import Filters
 from app.events.kinds import KINDS
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import EventType, InstantIn, Page
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

@@ -26,7 +26,7 @@ from app.catalog.schemas import (
     ProductOut,
     ProductPatch,
 )
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, Page, Slug
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

@@ -91,7 +91,9 @@ def backup_database(file: Annotated[Path, typer.Argument(help="Where to; a name 
     if not dialect.is_sqlite(chosen.database_url):
         exit_with_error("PostgreSQL brings its own: pg_dump --format=custom, and pg_restore")
     try:
-        print_result({"file": str(file), "octets": backup.copy_database(chosen.database_url, file), "migration": _standing(chosen).database})
+        print_result(
+            {"file": str(file), "octets": backup.copy_database(chosen.database_url, file), "migration": _standing(chosen).database}
+        )
     except backup.CopyFailed as wrong:
         exit_with_error(str(wrong))
 

@@ -14,7 +14,7 @@ from app.login.sessions import tokens
 from app.login.signing_in import login_code
 from app.login.signing_in.schemas import LoginCodeMailed
 from app.users.problems import UserNotFound
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

@@ -10,7 +10,7 @@ from app.login.problems import StepUpRequired
 from app.privacy import erasure, export
 from app.privacy.schemas import ErasureOut, Export
 from app.users.problems import UserNotFound
-from app.web.callers import RequireScope, Operator, TheSubject, TheWorld
+from app.web.callers import Operator, RequireScope, TheSubject, TheWorld
 from app.web.problems import ScopeMissing, SubjectTokenRequired
 from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router

@@ -9,7 +9,7 @@ from app.users import service
 from app.users.models import Status
 from app.users.problems import UserErased, UserExternalIdTaken, UserNotFound
 from app.users.schemas import UserOut, UserPatch
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Email, ExternalId, Page
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

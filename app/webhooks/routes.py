@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
-from app.web.fields import DurationText, EventType, Flag, Instant, InstantIn, Line, WireModel, omittable, clean_text
+from app.web.fields import DurationText, EventType, Flag, Instant, InstantIn, Line, WireModel, clean_text, omittable
 from app.webhooks.rules import BEHIND
 
 StateName = Literal["pending", "delivered", "failed"]

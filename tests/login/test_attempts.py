@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from app.events.models import Event
 from app.login import attempts, data_lifecycle
 from app.login.models import Factor, Throttle
-from app.web.callers import parse_address, network_group
+from app.web.callers import network_group, parse_address
 from app.web.problems import TooManyAttempts
 from tests.assertions import problem
 from tests.given import Given, Person

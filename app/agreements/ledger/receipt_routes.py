@@ -18,7 +18,7 @@ from app.agreements.ledger.receipt_schemas import (
 )
 from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
 from app.users.problems import UserErased
-from app.web.callers import RequireScope, Operator, TheSubject, TheWorld
+from app.web.callers import Operator, RequireScope, TheSubject, TheWorld
 from app.web.fields import Page
 from app.web.negotiation import Accept, choose_form
 from app.web.paging import PageWindow, page_window

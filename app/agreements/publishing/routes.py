@@ -42,7 +42,7 @@ from app.agreements.publishing.schemas import (
 )
 from app.catalog.problems import ProductNotFound
 from app.web import negotiation
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Locale, Page, Slug
 from app.web.negotiation import Accept
 from app.web.paging import PageWindow, page_window

@@ -13,7 +13,7 @@ from app.agreements.reporting.events import EventFilters
 from app.agreements.reporting.exports import ExportRequest
 from app.agreements.reporting.schemas import AgreementEventOut, CoverageOut, CoveredOut, ImportsIn, ImportsOut, StatusName
 from app.base.durations import instant_text
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import INT_MAX, InstantIn, Page, Slug
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

@@ -11,7 +11,7 @@ from app.agreements.verification import evidence
 from app.agreements.verification import service as verification
 from app.agreements.verification.schemas import ErasedContextsOut, EvidenceOut, LedgerIn, LedgerVerdict, LegalHoldOut, SealOut
 from app.users.problems import UserNotFound
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

@@ -17,7 +17,7 @@ from app.licenses.problems import (
     LicenseRevoked,
     PolicyOfAnotherProduct,
 )
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router

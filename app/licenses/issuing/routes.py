@@ -20,7 +20,7 @@ from app.licenses.problems import (
 )
 from app.licenses.schemas import Status
 from app.users.problems import UserErased, UserNotFound
-from app.web.callers import RequireScope, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing

@@ -24,8 +24,8 @@ from app.web.fields import (
     Secret,
     Slug,
     WireModel,
-    omittable,
     clean_text,
+    omittable,
 )
 
 MOST_ASSIGNMENTS = 2_000

@@ -33,7 +33,9 @@ _holder = select(_activations.c.id, _activations.c.license_id, _activations.c.re
 )
 
 
-async def release(world: World, ip: str | None, caller: Operator | EndUser | ActivatedDevice | None, activation_id: UUID, key: str | None) -> None:
+async def release(
+    world: World, ip: str | None, caller: Operator | EndUser | ActivatedDevice | None, activation_id: UUID, key: str | None
+) -> None:
     """Give a seat back. Releasing again changes nothing. Raises ActivationNotFound, for strangers too."""
     try:
         async with world.db.write() as tx:
@@ -52,7 +54,9 @@ async def release(world: World, ip: str | None, caller: Operator | EndUser | Act
         raise
 
 
-def _may_release(world: World, caller: Operator | EndUser | ActivatedDevice | None, seat: AnyRow, activation_id: UUID, key: str | None) -> bool:
+def _may_release(
+    world: World, caller: Operator | EndUser | ActivatedDevice | None, seat: AnyRow, activation_id: UUID, key: str | None
+) -> bool:
     if isinstance(caller, Operator):
         caller.require("licenses:write")
         return True

@@ -24,7 +24,7 @@ from app.licenses.problems import (
 from app.licenses.seats import activations, codes
 from app.licenses.seats import service as seats
 from app.licenses.seats.schemas import ActivationIn, ActivationOut, ActivationResult, CodeOut, CodesIn, CreatedCode, CreatedCodes, ReleaseIn
-from app.web.callers import VerifiedCaller, MaybeSubject, RequireScope, Operator, ActivationCaller, TheOrigin, TheWorld, PendingLoginCaller
+from app.web.callers import ActivationCaller, MaybeSubject, Operator, PendingLoginCaller, RequireScope, TheOrigin, TheWorld, VerifiedCaller
 from app.web.fields import Line, Page
 from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing, SubjectTokenRequired, TooManyAttempts

@@ -252,7 +252,11 @@ async def heartbeat(world: World, by: ActivatedDevice | Subject, activation_id: 
         it, now = await _locked_seat(tx, world, by, activation_id)
         seat = it.seat
         if seat is None or seat.released_at is not None:
-            raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, ActivatedDevice) else ActivationNotFound
+            raise (
+                TokenInvalid("The seat was given back; activate the device again.")
+                if isinstance(by, ActivatedDevice)
+                else ActivationNotFound
+            )
         user = by if isinstance(by, Subject) else None
         credentials.check_usable(it, user, now)
         if not seat.live(now):

@@ -146,7 +146,11 @@ def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
         return False
-    if end_user.token_issued_at is not None and row.second_factor_at is not None and end_user.token_issued_at < int(row.second_factor_at.timestamp()):
+    if (
+        end_user.token_issued_at is not None
+        and row.second_factor_at is not None
+        and end_user.token_issued_at < int(row.second_factor_at.timestamp())
+    ):
         return False
     return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
 

@@ -35,7 +35,7 @@ from app.login.signing_in.schemas import (
 )
 from app.users.problems import EmailTaken, UserExternalIdTaken
 from app.users.schemas import UserOut
-from app.web.callers import RequireScope, Operator, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
+from app.web.callers import Operator, RequireScope, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
 from app.web.problems import LoginHandleRequired, ScopeMissing, SubjectTokenRequired, TokenInvalid, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
