@@ -18,6 +18,7 @@ from app.events import data_lifecycle as events
 from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
 from app.mail import data_lifecycle as mail
+from app.web import counters
 from app.web import idempotency as web
 from app.webhooks import data_lifecycle as webhooks
 from app.world import World
@@ -32,22 +33,22 @@ Step = Callable[[World], Awaitable[int]]
 
 STEPS: dict[str, Step] = {
     "kept_answers": web.prune_answers,
-    "failure_counts": web.prune_failure_counts,
+    "failure_counts": counters.prune_failure_counts,
     "logins": login.prune_logins,
     "refresh_tokens": login.prune_refresh_tokens,
     "passkey_ceremonies": login.prune_passkey_ceremonies,
     "device_codes": login.prune_device_codes,
     "sessions": login.prune_sessions,
     "one_time_tokens": login.prune_one_time_tokens,
-    "throttles": login.prune_throttles,
+    "throttles": counters.prune_counters,
     "enrolments": login.prune_enrolments,
-    "letters": mail.letters,
+    "letters": mail.prune_letters,
     "session_seats": licenses.prune_session_seats,
     "presentations": agreements.prune_presentations,
     "contexts": agreements.prune_contexts,
-    "webhook_deliveries": webhooks.deliveries,
-    "login_events": lambda world: events.delete_login_events(world, webhooks.waited_for()),
-    "use_events": lambda world: events.delete_usage_events(world, webhooks.waited_for()),
+    "webhook_deliveries": webhooks.prune_deliveries,
+    "login_events": lambda world: events.delete_login_events(world, webhooks.has_pending_delivery()),
+    "use_events": lambda world: events.delete_usage_events(world, webhooks.has_pending_delivery()),
 }
 """What goes, by the name that the metric has for it. What others refer to comes after them."""
 

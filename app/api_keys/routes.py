@@ -38,7 +38,7 @@ async def rotate(world: TheWorld, operator: Writes, key_id: UUID, body: Rotation
 
 
 @router.get("/v1/api-keys", responses=refuses(ScopeMissing))
-async def list_keys(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(window)]) -> Page[ApiKeyOut]:
+async def list_keys(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[ApiKeyOut]:
     rows, cursor = await service.list_keys(world, wanted)
     return Page(data=[ApiKeyOut.model_validate(row) for row in rows], next_cursor=cursor)
 

@@ -19,7 +19,7 @@ from app.db.database import Database
 from app.db.revision import RevisionStatus
 from app.models import METADATA
 from app.signing_keys import rotation, sealing_keys
-from app.signing_keys.sealing_keys import Rewrapped
+from app.signing_keys.sealing_keys import RewrapProgress
 from app.world import World
 
 TOLD = 5000
@@ -103,9 +103,9 @@ def list_keys() -> None:
     """One line of JSON for each signing key, the newest first; then for each sealing key, with the rows that it has sealed."""
 
     async def work(world: World) -> list[dict[str, Any]]:
-        sealed = await sealing_keys.sealed_by(world, sealing_keys.sealed_columns(METADATA))
+        sealed = await sealing_keys.count_by_key(world, sealing_keys.list_sealed_columns(METADATA))
         ring = list(world.keys.sealer.ring)
-        lines = [{name: _told(value) for name, value in row._mapping.items()} for row in await rotation.listed(world)]
+        lines = [{name: _told(value) for name, value in row._mapping.items()} for row in await rotation.list_keys(world)]
         kids = [*ring, *sorted(set(sealed) - set(ring))]
         return lines + [{"sealing_key": it, "in_ring": it in ring, "writes": it == ring[0], "rows": sealed.get(it, {})} for it in kids]
 
@@ -137,7 +137,7 @@ def rewrap() -> None:
 
     Also while replicas serve; killed, it goes on where it was. Progress goes to standard error; it ends with 1 if anything remains.
     """
-    columns = sealing_keys.sealed_columns(METADATA)
+    columns = sealing_keys.list_sealed_columns(METADATA)
     done = with_world(lambda world: sealing_keys.rewrap(world, columns, _progress()))
     for each in done:
         print_result(vars(each))
@@ -150,10 +150,10 @@ def rewrap() -> None:
         raise SystemExit(1)
 
 
-def _progress() -> Callable[[Rewrapped], None]:
+def _progress() -> Callable[[RewrapProgress], None]:
     told: dict[str, int] = {}
 
-    def tell(done: Rewrapped) -> None:
+    def tell(done: RewrapProgress) -> None:
         if done.resealed - told.get(done.name, 0) >= TOLD:
             told[done.name] = done.resealed
             print(f"{done.name}: {done.resealed} sealed anew, {done.remaining} to go", file=sys.stderr, flush=True)

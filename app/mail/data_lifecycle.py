@@ -27,7 +27,7 @@ SECTIONS = (ExportSection("letters", _letters.where(Message.user_id == EXPORTED_
 KEPT = timedelta(days=7)
 
 
-async def letters(world: World) -> int:
+async def prune_letters(world: World) -> int:
     """Delete a batch of the letters that were sent or given up, a week after they were written; how many."""
     over = or_(Message.sent_at.is_not(None), Message.failed_at.is_not(None))
     return await prune(world.db, Message, Message.created_at <= world.clock.now() - KEPT, over)

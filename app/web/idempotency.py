@@ -21,7 +21,7 @@ from app.db.pruning import prune
 from app.security.sealing import Place
 from app.web.callers import Caller, EndUser, get_caller, identify, subject
 from app.web.errors import STATUS, problem_response
-from app.web.models import FailureCount, StoredAnswer
+from app.web.models import StoredAnswer
 from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
 from app.world import World
 
@@ -142,8 +142,3 @@ async def _keep(world: World, tx: Transaction, slot: Slot, response: Response) -
 async def prune_answers(world: World) -> int:
     """Delete a batch of the answers that are repeated no more; how many."""
     return await prune(world.db, StoredAnswer, StoredAnswer.kept_until <= world.clock.now())
-
-
-async def prune_failure_counts(world: World) -> int:
-    """Delete a batch of the counts whose window is over; how many."""
-    return await prune(world.db, FailureCount, FailureCount.until <= world.clock.now())

@@ -92,9 +92,9 @@ async def test_whatever_was_answered_before_is_seen(given: Given) -> None:
     given.expect(await given.client.delete(f"/v1/activations/{seat['id']}", headers=given.root))
     assert codes(await given.access(found["product"], person, **ask)) == ["not_activated"]
     await given.activation(license_)
-    await making.published(given, found)
+    await making.create_published(given, found)
     assert codes(await given.access(found["product"], person, **ask)) == ["agreement_required"]
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     assert (await given.access(found["product"], person, **ask))["allow"]
     await given.client.post("/v1/logout", headers=person.auth)
     assert codes(await given.access(found["product"], person, **ask)) == ["login_required"]
@@ -111,8 +111,8 @@ async def test_an_unknown_product_is_told_whoever_asks(given: Given) -> None:
 async def test_a_product_with_many_agreements_and_languages_is_read_whole(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     found, license_, person = await allowed(given)
     notice = await given.post("/v1/agreements", {"product": found["product"], "name": "Privacy", "kind": "notice"})
-    await making.published(given, notice, "en", "nb")
-    await making.published(given, found, "en", "nb")
+    await making.create_published(given, notice, "en", "nb")
+    await making.create_published(given, found, "en", "nb")
     answer, statements = await told(given, monkeypatch, found["product"], person, license_key=license_["key"], **HERE)
     assert codes(answer) == ["agreement_required"]
     assert [warned["code"] for warned in answer["warnings"]] == ["agreement_notice"]

@@ -56,12 +56,12 @@ async def insert(url: str, tables: dict[str, list[dict[str, Any]]]) -> None:
 
 async def freeze(given: Given) -> Frozen:
     """Walk the main line, and keep what is stored and what is held."""
-    agreed = await making.in_force(given)
+    agreed = await making.create_in_force(given)
     requires = {"requires": ["activation", "second_factor", "eula"]}
     given.expect(await given.client.patch(f"/v1/products/{agreed['product']}", json=requires, headers=given.root))
     license_ = await given.license(await given.policy({"code": agreed["product"]}, seat_by="device", max_seats=3, lease="P30D"))
     code, seat, person = await given.code(license_), await given.activation(license_), await given.strong()
-    accepted = await making.accepted(given, person, agreed)
+    accepted = await making.accept(given, person, agreed)
     held = {
         "at": given.clock.now(),
         "operator": given.root,

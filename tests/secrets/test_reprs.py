@@ -26,7 +26,7 @@ from app.login.sessions import tokens
 from app.login.signing_in import service as login
 from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import LoginIn, NewPasswordIn, RefreshIn, UserIn
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import EndUser, Origin, PendingLoginCaller
 from app.world import World
 from tests.given import PASSWORD, Given
@@ -39,7 +39,7 @@ SYSTEM = Actor.system()
 
 async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
     """Encryption keys, lookup key, private signing keys, and the password in the database's address."""
-    key = (await signer(world)).active
+    key = (await load_signer(world)).active
     private = str(key.key.as_dict(private=True)["d"])
     address = {"LICENTIA_DATABASE_URL": "postgresql://licentia:hunter2-marker@db.example.com/licentia"}
     settings = Settings.load({**SECRETS, **address})

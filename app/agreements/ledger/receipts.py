@@ -32,7 +32,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
 from app.security.signing import Claims, InvalidToken, Signer, read_kid
-from app.signing_keys.service import read_in, signer
+from app.signing_keys.service import load_signer, read_signer
 from app.web.callers import Subject
 from app.web.paging import PageWindow, read_page
 from app.world import World
@@ -187,7 +187,7 @@ async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> A
 
     Raises AgreementEventNotFound, UserErased.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     whose = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
     async with world.db.write() as tx:
         found = (await tx.execute(whose)).one_or_none()
@@ -210,7 +210,7 @@ async def _told(tx: Transaction, world: World, act: NewEvent, made: RecordedEven
 async def verify(world: World, text: str) -> ReceiptCheck:
     """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
     async with world.db.query() as tx:
-        keys = await read_in(tx, world)
+        keys = await read_signer(tx, world)
         try:
             claims = keys.read(RECEIPT, text, MAX_RECEIPT)
             event_id = UUID(str(claims.get("jti")))

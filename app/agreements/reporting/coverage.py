@@ -67,9 +67,9 @@ class StatusThresholds:
     def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "StatusThresholds":
         """Asked of the very rules that the gate goes by: what is owed only shrinks as the accepted ordinal rises."""
         fresh = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
-        required = fresh.required(at)
+        required = fresh.required_ordinal(at)
         lenient = (it for it in range(1, required) if Obligation(document_id, it, 0, tuple(versions), kind=kind).grace_end(at) is not None)
-        news = fresh.notice(at)
+        news = fresh.pending_notice(at)
         return cls(kind, required, next(lenient, max(required, 1)), news.ordinal if news is not None else 0)
 
     def status(self, heard: "UserOrdinals") -> ColumnElement[str]:

@@ -230,7 +230,7 @@ async def validate(
     )
     row = await world.db.query_one(facts.BY_KEY, parameters)
     if row is None:
-        await guess_limits.failed(world, ip, key)
+        await guess_limits.count_wrong_guess(world, ip, key)
         found, verdict = None, Verdict((rules.not_found(),), (), None)
     else:
         found = facts.from_row(row)

@@ -50,7 +50,7 @@ async def release(
             await releases.release(tx, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
     except ActivationNotFound:
         if key is not None:
-            await guess_limits.failed(world, ip, key)
+            await guess_limits.count_wrong_guess(world, ip, key)
         raise
 
 

@@ -74,7 +74,7 @@ async def activate(
     world: World, ip: str | None, subject: Subject | None, *, credential: LicenseCredential, code: str | None, device: DeviceInfo | None
 ) -> ActiveSeat:
     """Take a seat by credential or by code, or find that this device already holds one (which costs nothing and always wins, licensing R25)."""
-    async with guess_limits.counted(world, ip, credential.key, code), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key, code), world.db.write() as tx:
         return await _activated(tx, world, subject, credential, code, device)
 
 

@@ -11,12 +11,12 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords
 from app.login.mailed_tokens import Purpose
 from app.login.problems import RegistrationClosed
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.web.callers import Origin
 from app.world import World
 
@@ -35,9 +35,9 @@ async def register(world: World, origin: Origin, wish: Registration) -> None:
     """Ask for an account. Raises RegistrationClosed, Malformed, TooManyAttempts; never tells whether there is one."""
     if world.settings.registration != "open":
         raise RegistrationClosed
-    await mail_limits.from_network(world, origin)
+    await mail_limits.count_from_network(world, origin)
     hashed = await passwords.check_and_hash(world, wish.password, wish.email, "/password")
-    admitted = await mail_limits.to_address(world, Share.REGISTER, wish.email)
+    admitted = await mail_limits.count_to_address(world, LetterPurpose.REGISTER, wish.email)
     async with world.db.query() as tx:
         known = await lookup.find_by_address(tx, wish.email)
     async with world.db.write() as tx:
@@ -55,7 +55,7 @@ async def store_pending(tx: Transaction, world: World, hung: dict[str, Any], *, 
     attempt, subject = world.entropy.identifier().hex, mailed_tokens.digest_address(world, hung["email"])
     made = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
     to = Recipient(hung["email"], hung["locale"]) if mailed else None
-    await post(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
 async def _mail_existing_owner(tx: Transaction, world: World, row: AnyRow) -> None:
@@ -76,7 +76,7 @@ async def mail_verification(tx: Transaction, world: World, row: AnyRow) -> None:
 async def _imitate(tx: Transaction, world: World) -> None:
     """The same work for nobody."""
     made = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
-    await post(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    await enqueue_letter(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
 async def resend(world: World, origin: Origin, identifier: str) -> None:
@@ -85,7 +85,7 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
     Anybody may ask for it, so the proof of a registration that comes of it carries no password, and lets none of before count.
     """
     lookup.require_mail(world)
-    admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.RESEND, identifier)
     async with world.db.query() as tx:
         known = await lookup.find_by_address(tx, identifier)
         waits = await mailed_tokens.list_registrations(tx, world, identifier)

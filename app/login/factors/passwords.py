@@ -127,12 +127,12 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
         raise StepUpRequired("Show the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _current(world, subject)
     key = attempts.password_key(world, row.email)
-    await attempts.knock(world, origin, key)
-    if not await attempts.evaluated(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
-        await attempts.failed(world, origin, "password", subject.id, "wrong")
+    await attempts.count_attempt(world, origin, key)
+    if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
+        await attempts.record_failure(world, origin, "password", subject.id, "wrong")
         raise PasswordWrong
     async with world.db.write(commit_now=True) as tx:
-        await attempts.passed(tx, world, origin, key)  # whatever becomes of the new one
+        await attempts.record_success(tx, world, origin, key)  # whatever becomes of the new one
     hashed = await check_and_hash(world, new, row.email, "/new")
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)

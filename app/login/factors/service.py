@@ -25,6 +25,7 @@ from app.login.sessions import revocation
 from app.login.sessions.service import read_proofs
 from app.mail.models import Template
 from app.users.service import get_user
+from app.web import counters
 from app.web.callers import Origin, Subject
 from app.web.paging import PageWindow, read_page
 from app.world import World
@@ -102,7 +103,7 @@ async def confirm_totp(world: World, origin: Origin, subject: Subject, factor_id
     Raises EmailNotVerified, StepUpRequired, TooManyAttempts, EnrolmentNotFound, CodeRefused.
     """
     _require_may_add(world, subject, world.settings.fresh_password + world.settings.totp_pending)
-    await attempts.knock(world, origin)
+    await attempts.count_attempt(world, origin)
     confirmed = await totp.check_enrolment(world, origin, subject.id, factor_id, code)
     paper = await generate_first_codes(world, subject.id)
     async with world.db.write() as tx:
@@ -111,7 +112,7 @@ async def confirm_totp(world: World, origin: Origin, subject: Subject, factor_id
         await totp.activate(tx, world, subject.actor, subject.id, confirmed)
         if paper is not None:
             await recovery.replace(tx, world, subject.actor, subject.id, paper)
-        await attempts.passed(tx, world, origin)
+        await attempts.record_success(tx, world, origin)
     return AddedFactor(factor_id, "totp", world.clock.now(), paper.codes if paper is not None else None)
 
 
@@ -240,7 +241,7 @@ async def reset_factors(world: World, actor: Actor, user_id: UUID) -> None:
         dropped = await drop_second_factors(tx, user_id)
         await record(tx, world, "factors.reset", actor, ("user", user_id), user_id, count=dropped)
         await notices.notify(tx, world, user_id, Template.FACTORS_RESET)
-        await attempts.forgive(tx, *attempts.of_account(world, user_id))
+        await counters.reset(tx, *attempts.second_factor_keys(world, user_id))
 
 
 async def drop_second_factors(tx: Transaction, user_id: UUID) -> int:
@@ -259,5 +260,5 @@ async def unlock(world: World, actor: Actor, user_id: UUID) -> None:
     email = (await get_user(world, user_id)).email
     async with world.db.write() as tx:
         await record(tx, world, "user.unlocked", actor, ("user", user_id), user_id)
-        keys = [*await attempts.of_password(tx, world, user_id, email), attempts.login_code_key(world, email)]
-        await attempts.forgive(tx, *keys, *attempts.of_account(world, user_id))
+        keys = [*await attempts.password_keys(tx, world, user_id, email), attempts.login_code_key(world, email)]
+        await counters.reset(tx, *keys, *attempts.second_factor_keys(world, user_id))

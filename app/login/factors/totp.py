@@ -103,7 +103,7 @@ async def check_enrolment(world: World, origin: Origin, user_id: UUID, factor_id
         raise EnrolmentNotFound
     step = rules.find_time_step(_secret(world, factor), code, now, world.settings.totp_skew)
     if step is None:
-        await attempts.failed(world, origin, "otp", user_id, "wrong")
+        await attempts.record_failure(world, origin, "otp", user_id, "wrong")
         raise CodeRefused
     return ConfirmedEnrolment(factor.id, step)
 

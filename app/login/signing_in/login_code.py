@@ -100,7 +100,7 @@ async def begin_with_code(
     """
     who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier)}, client.product)
     key = attempts.login_code_key(world, identifier)
-    await attempts.knock(world, origin, key)
+    await attempts.count_attempt(world, origin, key)
     user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)
     found = await _tried(world, user_id)
     stored = found.token_hash if found is not None else bytes(32)
@@ -110,7 +110,7 @@ async def begin_with_code(
             raise CodeRefused
         return await _begin(world, origin, PendingLogin(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
     except CodeRefused:
-        await attempts.failed(world, origin, "login_code", who.id if who is not None else None, "wrong")
+        await attempts.record_failure(world, origin, "login_code", who.id if who is not None else None, "wrong")
         raise
 
 
@@ -140,5 +140,5 @@ async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: U
         by = Actor("user", pending.user_id)
         await record(tx, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
         begun = await unfinished.begin(tx, world, pending)
-        await attempts.passed(tx, world, origin, key)
+        await attempts.record_success(tx, world, origin, key)
         return begun

@@ -29,7 +29,7 @@ from app.login.signing_in import pending as unfinished
 from app.login.signing_in import service
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status
 from app.web.callers import Origin, PendingLoginCaller
 from app.world import World
@@ -51,7 +51,7 @@ async def _options_for_anyone(world: World, origin: Origin, client: ClientDetail
     if client.product is not None:
         await catalog.get_product(world, client.product)
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.posted(tx, world, origin)
+        refusal = await attempts.count_post(tx, world, origin)
         if refusal is None:
             return passkeys.request_options(
                 world, await passkey_challenges.issue(tx, world, ChallengeKind.GET, ChallengeOwner(), client), [], verifying=True
@@ -89,15 +89,15 @@ async def log_in(world: World, origin: Origin, credential: Credential) -> Issued
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.relying_party(world)
-    sign = await signer(world)
-    await attempts.knock(world, origin)
+    sign = await load_signer(world)
+    await attempts.count_attempt(world, origin)
     answered = await passkey_challenges.spend(world, ChallengeKind.GET, ChallengeOwner(), credential)
     it = await _verify(world, origin, answered, credential, None, verifying=True)
     try:
         return await _open_session(world, sign, origin, it, answered.client)
     except PasskeyRefused:
         await _mark_suspect(world, it)
-        await attempts.failed(world, origin, "passkey", it.owner.user_id, "spent")
+        await attempts.record_failure(world, origin, "passkey", it.owner.user_id, "spent")
         raise
 
 
@@ -108,7 +108,7 @@ async def _open_session(world: World, sign: Signer, origin: Origin, it: Verified
             raise PasskeyRefused
         proofs = Proofs(None, now, it.method, now, it.method)
         opened = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
-        await attempts.passed(tx, world, origin)
+        await attempts.record_success(tx, world, origin)
         return tokens.issue_tokens(world, sign, *opened)
 
 
@@ -118,7 +118,7 @@ async def continue_login(world: World, origin: Origin, handle: PendingLoginCalle
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.relying_party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     pending = await service.count_attempt(world, origin, handle)
     answered = await passkey_challenges.spend(world, ChallengeKind.GET, _challenge_holder(pending), credential)
@@ -152,7 +152,7 @@ async def confirm_enrolment(
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
     passkeys.relying_party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await service.count_attempt(world, origin, handle)
     answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, _challenge_holder(pending), credential)
@@ -178,7 +178,7 @@ async def _verify(
         if verifying and not it.assertion.verified:
             raise UserVerificationRequired
     except (PasskeyRefused, UserVerificationRequired) as refusal:
-        await attempts.failed(world, origin, "passkey", row.user_id if row is not None else None, _refusal_reason(refusal))
+        await attempts.record_failure(world, origin, "passkey", row.user_id if row is not None else None, _refusal_reason(refusal))
         raise
     return it
 
