@@ -10,7 +10,7 @@ from app.api_keys.problems import ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn
 from app.api_keys.schemas import ApiKeyCreated, ApiKeyIn, ApiKeyOut, RotationIn
 from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router

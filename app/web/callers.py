@@ -252,7 +252,9 @@ async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice |
     raise SubjectTokenRequired
 
 
-async def license_caller(request: Request, caller: Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]) -> Subject | ActivatedDevice | None:
+async def license_caller(
+    request: Request, caller: Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
+) -> Subject | ActivatedDevice | None:
     """Whoever may use a license: an end user with a session that lives, a seat, or the holder of a key. Never an operator."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 

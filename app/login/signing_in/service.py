@@ -30,7 +30,7 @@ from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
 from app.web import counters
-from app.web.callers import Origin, Subject, PendingLoginCaller
+from app.web.callers import Origin, PendingLoginCaller, Subject
 from app.world import World
 
 _seen = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
