@@ -34,7 +34,7 @@ from app.events.service import Actor, record
 from app.security.signing import Claims, InvalidToken, Signer, read_kid
 from app.signing_keys.service import load_signer, read_signer
 from app.web.callers import Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 NOT_GENUINE = declare_advisory("receipt_not_genuine", "None of our keys signed this receipt, or it was changed afterwards.")
@@ -155,7 +155,7 @@ def decode_claims(receipt: str) -> Claims:
 
 async def list_receipts(world: World, subject: Subject, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
+        return await read_page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
 
 
 async def get_receipt(world: World, subject: Subject, event_id: UUID) -> Receipt:

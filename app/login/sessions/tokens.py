@@ -74,7 +74,7 @@ def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
             and world.clock.now().timestamp() < claims["exp"]
         )
         if good:
-            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_at=int(claims["iat"])), claims
+            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_issued_at=int(claims["iat"])), claims
     except (InvalidToken, KeyError, TypeError, ValueError, AttributeError):
         pass
     raise TokenInvalid("Log in again, or send the newest access token.")

@@ -30,7 +30,7 @@ from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
 from app.web import counters
-from app.web.callers import Origin, Subject, UnfinishedLogin
+from app.web.callers import Origin, PendingLoginCaller, Subject
 from app.world import World
 
 _seen = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
@@ -123,7 +123,7 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
         return await unfinished.begin(tx, world, pending, unfinished.decide_next_step(whose, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def verify_totp(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
     sign = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
@@ -131,7 +131,7 @@ async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, cod
     return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
@@ -153,7 +153,7 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
     return await finish_step(world, sign, origin, shown, spend if fits else None, attempts.second_factor_keys(world, pending.user_id))
 
 
-async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredStep) -> PendingLogin:
+async def require_step(world: World, handle: PendingLoginCaller, *steps: RequiredStep) -> PendingLogin:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
     pending, wanted, _ = await unfinished.load_pending(world, handle)
     if wanted.need not in steps:
@@ -161,7 +161,7 @@ async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredSt
     return pending
 
 
-async def count_attempt(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
+async def count_attempt(world: World, origin: Origin, handle: PendingLoginCaller) -> PendingLogin:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
@@ -215,7 +215,7 @@ async def finish_step(
         raise
 
 
-async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLogin:
+async def require_enrolment(world: World, handle: PendingLoginCaller) -> PendingLogin:
     """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
     pending = await require_step(world, handle, RequiredStep.ENROLMENT)
     if not is_fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
@@ -223,13 +223,13 @@ async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLog
     return pending
 
 
-async def begin_enrolment(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+async def begin_enrolment(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
     """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
     pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm_enrolment(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def confirm_enrolment(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
@@ -260,7 +260,7 @@ async def finish_enrolment(
     return replace(outcome, recovery_codes=paper.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> IssuedTokens | LoginChallenge:
+async def change_password(world: World, origin: Origin, handle: PendingLoginCaller, new: str) -> IssuedTokens | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
     sign = await load_signer(world)
     pending = await require_step(world, handle, RequiredStep.NEW_PASSWORD)
