@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.agreements.obligations import Compliance
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Reason, Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice, Reason
 from app.catalog.models import Requirement
 from app.catalog.rules import add_implied
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts, UseRequest
 
-EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
-SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product wants a login with a second factor.")
-PASSKEY_REQUIRED = advisory("passkey_required", "The product wants a login with a passkey.")
-AGREEMENT_REQUIRED = advisory("agreement_required", "The end user has not accepted the agreement in force.")
-AGREEMENT_DECLINED = advisory("agreement_declined", "The end user declined the agreement in force.")
+EMAIL_UNVERIFIED = declare_advisory("email_unverified", "The end user's e-mail address is not verified.")
+SECOND_FACTOR_REQUIRED = declare_advisory("second_factor_required", "The product wants a login with a second factor.")
+PASSKEY_REQUIRED = declare_advisory("passkey_required", "The product wants a login with a passkey.")
+AGREEMENT_REQUIRED = declare_advisory("agreement_required", "The end user has not accepted the agreement in force.")
+AGREEMENT_DECLINED = declare_advisory("agreement_declined", "The end user declined the agreement in force.")
 
 HREFS: Mapping[str, str] = {
     "log_in": "/v1/login",
@@ -73,7 +73,7 @@ class Decision:
     """`check_again_at`: the earliest instant at which the answer could change by itself."""
 
     reasons: tuple[Reason, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     requires: tuple[str, ...]
     check_again_at: datetime | None
 
@@ -200,10 +200,10 @@ _IDENTITY: tuple[Check, ...] = (_disabled, _logged_in, _email, _second_factor, _
 _REST: tuple[Check, ...] = (_license, _eula)
 
 
-def _warnings(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Warned]:
+def _warnings(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Notice]:
     told = list(licensing.warnings(facts.license, facts.asked, now)) if facts.license else []
     if Requirement.EULA in wanted and _present(facts, now):
-        told += [Warned(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
+        told += [Notice(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
     return told
 
 

@@ -72,8 +72,8 @@ class AccessOut(WireModel):
         return cls(
             allow=decision.allow,
             code=decision.reasons[0].code if decision.reasons else "ok",
-            reasons=[ReasonOut(**reason.told()) for reason in decision.reasons],
-            warnings=[WarningOut(**warned.told()) for warned in decision.warnings],
+            reasons=[ReasonOut(**reason.to_dict()) for reason in decision.reasons],
+            warnings=[WarningOut(**warned.to_dict()) for warned in decision.warnings],
             product=request.product,
             requires=list(decision.requires),
             license=LicenseSummary.of(it, now) if it is not None else None,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion, VersionStatus
 from app.agreements.obligations import Obligation, UserObligations, Version, list_regions
-from app.config.regions import region_groups
+from app.config.regions import parse_region_groups
 from app.db.database import Transaction
 from app.db.types import AnyRow, UtcDateTime
 from app.users.models import User
@@ -70,7 +70,7 @@ def read_obligations(world: World, rows: Sequence[AnyRow]) -> UserObligations:
 
 def list_user_regions(world: World, region: str | None) -> tuple[str, ...]:
     """The regions whose agreements are for an end user of this one: as stored, never where a call comes from."""
-    return list_regions(region, region_groups(world.settings.region_groups))
+    return list_regions(region, parse_region_groups(world.settings.region_groups))
 
 
 def group_by_document(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Obligation]]:

@@ -23,8 +23,8 @@ from app.agreements.problems import (
     AgreementRequiredTextMissing,
 )
 from app.base.durations import instant_text
-from app.base.languages import meets
-from app.base.problems import Fact, Problem, at
+from app.base.languages import covers
+from app.base.problems import Fact, Problem, field_error
 from app.config.regions import COUNTRY_LETTERS
 
 VersionState = Literal["draft", "scheduled", "effective", "superseded", "cancelled"]
@@ -55,9 +55,9 @@ def freeze_text(body: str, locale: str) -> dict[str, str]:
 def check_declaration(kind: str, region: str, minors: str, groups: Collection[str]) -> Problem | None:
     """Why an agreement can never work as it is declared, if so. `groups`: the names of the configured groups of countries."""
     if not _is_place(region, groups):
-        return AgreementRegionUnknown(facts=at("/region", AgreementRegionUnknown.code, "is no region that anybody can be of"))
+        return AgreementRegionUnknown(facts=field_error("/region", AgreementRegionUnknown.code, "is no region that anybody can be of"))
     if kind == Kind.NOTICE and minors != Minors.ALLOW:
-        return AgreementMinorsImpossible(facts=at("/minors", AgreementMinorsImpossible.code, "wants `allow` for a notice"))
+        return AgreementMinorsImpossible(facts=field_error("/minors", AgreementMinorsImpossible.code, "wants `allow` for a notice"))
     return None
 
 
@@ -70,7 +70,7 @@ def _is_place(region: str, groups: Collection[str]) -> bool:
 
 def check_required_texts(required: Iterable[str], available: Collection[str]) -> Problem | None:
     """Which of the languages that an agreement requires have no text, not even in a narrower form, if any has none."""
-    missing: list[Fact] = [locale for locale in required if not any(meets([locale], tag) for tag in available)]
+    missing: list[Fact] = [locale for locale in required if not any(covers([locale], tag) for tag in available)]
     return AgreementRequiredTextMissing(facts={"locales": missing}) if missing else None
 
 

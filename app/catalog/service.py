@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.base.problems import at
+from app.base.problems import field_error
 from app.catalog import rules
 from app.catalog.models import Customer, Policy, Product
 from app.catalog.problems import (
@@ -24,7 +24,7 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 Values = dict[str, Any]
@@ -39,20 +39,20 @@ def require_possible(requires: Sequence[str], seat_by: str | None, *, passkeys: 
     whole = rules.add_implied(requires)
     if (hopeless := rules.find_impossible(whole, seat_by, passkeys)) is not None:
         sentence = f"`{hopeless}` can never be met here."
-        raise RequirementImpossible(sentence, {"requirement": hopeless, **at("/requires", RequirementImpossible.code, sentence)})
+        raise RequirementImpossible(sentence, {"requirement": hopeless, **field_error("/requires", RequirementImpossible.code, sentence)})
     return whole
 
 
 async def create_product(world: World, actor: Actor, values: Values) -> AnyRow:
     values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "rev": 0}
-    values["requires"] = require_possible(values["requires"], None, passkeys=world.settings.passkeys)
+    values["requires"] = require_possible(values["requires"], None, passkeys=world.settings.passkeys_enabled)
     try:
         async with world.db.write() as tx:
             await tx.execute(insert(table(Product)).values(values))
             await record(tx, world, "product.created", actor, ("product", values["id"]), code=values["code"])
             return (await tx.execute(_products.where(Product.id == values["id"]))).one()
     except IntegrityError as error:
-        if dialect.breaks(error, table(Product), "code"):
+        if dialect.violates_unique(error, table(Product), "code"):
             raise ProductCodeTaken from error
         raise
 
@@ -64,11 +64,11 @@ async def get_product(world: World, code: str) -> AnyRow:
 
 async def change_product(world: World, actor: Actor, code: str, changes: Values) -> AnyRow:
     if "requires" in changes:
-        changes = {**changes, "requires": require_possible(changes["requires"], None, passkeys=world.settings.passkeys)}
+        changes = {**changes, "requires": require_possible(changes["requires"], None, passkeys=world.settings.passkeys_enabled)}
     async with world.db.write() as tx:
         found = await _lock_product(tx, Product.code == code)
         if "requires" in changes:
-            await _check_every_policy(tx, found.id, changes["requires"], passkeys=world.settings.passkeys)
+            await _check_every_policy(tx, found.id, changes["requires"], passkeys=world.settings.passkeys_enabled)
         if changes:
             await tx.execute(update(table(Product)).where(Product.id == found.id).values(changes))
             await record(tx, world, "product.changed", actor, ("product", found.id), fields=sorted(changes))
@@ -92,7 +92,7 @@ async def _check_every_policy(tx: Transaction, product_id: UUID, requires: list[
 
 async def list_products(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _products, Product.id, window)
+        return await read_page(tx, _products, Product.id, window)
 
 
 async def create_policy(world: World, actor: Actor, values: Values) -> AnyRow:
@@ -100,7 +100,7 @@ async def create_policy(world: World, actor: Actor, values: Values) -> AnyRow:
         owner = await _lock_product(tx, Product.code == values["product"])
         row = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "product_id": owner.id}
         del row["product"]
-        row["requires"] = _check_policy(row, owner.requires, passkeys=world.settings.passkeys)
+        row["requires"] = _check_policy(row, owner.requires, passkeys=world.settings.passkeys_enabled)
         await tx.execute(insert(table(Policy)).values(row))
         await record(tx, world, "policy.created", actor, ("policy", row["id"]), product=owner.code)
         return await _get_row(tx, _policies.where(Policy.id == row["id"]), PolicyNotFound)
@@ -110,7 +110,7 @@ def _check_policy(policy: Values, product_requires: Sequence[str], *, passkeys: 
     """The policy's own requirements, closed. Raises PolicyContradiction or RequirementImpossible."""
     if (found := rules.find_contradiction(policy)) is not None:
         field, sentence = found
-        raise PolicyContradiction(sentence, at(f"/{field}", PolicyContradiction.code, sentence))
+        raise PolicyContradiction(sentence, field_error(f"/{field}", PolicyContradiction.code, sentence))
     require_possible([*product_requires, *policy["requires"]], policy["seat_by"], passkeys=passkeys)
     return rules.add_implied(policy["requires"])
 
@@ -126,7 +126,7 @@ async def change_policy(world: World, actor: Actor, policy_id: UUID, changes: Va
         owner = await _lock_product(tx, Product.id == found.product_id)
         found = await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
         whole = {**found._mapping, **changes}
-        changes = {**changes, "requires": _check_policy(whole, owner.requires, passkeys=world.settings.passkeys)}
+        changes = {**changes, "requires": _check_policy(whole, owner.requires, passkeys=world.settings.passkeys_enabled)}
         await tx.execute(update(table(Policy)).where(Policy.id == policy_id).values(changes))
         await record(tx, world, "policy.changed", actor, ("policy", policy_id), fields=sorted(changes))
         return await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
@@ -135,7 +135,7 @@ async def change_policy(world: World, actor: Actor, policy_id: UUID, changes: Va
 async def list_policies(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _policies if product_code is None else _policies.where(Product.code == product_code)
     async with world.db.query() as tx:
-        return await page(tx, wanted, Policy.id, window)
+        return await read_page(tx, wanted, Policy.id, window)
 
 
 async def create_customer(world: World, actor: Actor, values: Values) -> AnyRow:
@@ -167,13 +167,13 @@ async def change_customer(world: World, actor: Actor, customer_id: UUID, changes
 
 
 def _unique_violation(error: IntegrityError) -> Exception:
-    return ExternalIdTaken() if dialect.breaks(error, table(Customer), "external_id") else error
+    return ExternalIdTaken() if dialect.violates_unique(error, table(Customer), "external_id") else error
 
 
 async def list_customers(world: World, window: PageWindow, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _customers if external_id is None else _customers.where(Customer.external_id == external_id)
     async with world.db.query() as tx:
-        return await page(tx, wanted, Customer.id, window)
+        return await read_page(tx, wanted, Customer.id, window)
 
 
 async def _get_row(tx: Transaction, statement: AnySelect, missing: type[Exception]) -> AnyRow:

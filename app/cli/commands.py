@@ -55,7 +55,7 @@ def serve(
     """Serve HTTP, one worker; scale by replicas."""
     chosen = load_settings()
     from app.main import build_app
-    from app.server.server import server
+    from app.server.server import build_server
 
     logs.configure(chosen)
     if migrate:
@@ -65,7 +65,7 @@ def serve(
         from app.cli import demo as demonstration
 
         print(with_world(lambda world: demonstration.welcome(world, seed=demo)), flush=True)
-    server(build_app(World.of(chosen)), chosen).run()
+    build_server(build_app(World.of(chosen)), chosen).run()
 
 
 def _check_keys() -> None:
@@ -144,7 +144,7 @@ def verify_ledger() -> None:
 
     report = with_world(lambda world: verification.verify(world, None))
     print_result(LedgerVerdict.of(report).model_dump_json())
-    if report.broken is not None:
+    if report.fault is not None:
         raise SystemExit(1)
 
 

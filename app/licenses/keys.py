@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from app.base.base32 import ALPHABET, forgiven, joined, random_signs
+from app.base.base32 import ALPHABET, correct_lookalikes, random_characters, strip_separators
 from app.base.entropy import Entropy
 from app.security.sealing import LookupKey
 
@@ -41,7 +41,7 @@ def compute_check_character(signs: str) -> str:
 
 def generate_key(entropy: Entropy, lookup: LookupKey, prefix: str) -> NewSecret:
     """`PREFIX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX`: 120 random bits and a check sign."""
-    signs = random_signs(entropy, KEY_LENGTH - 1)
+    signs = random_characters(entropy, KEY_LENGTH - 1)
     signs += compute_check_character(signs)
     groups = [signs[start : start + 5] for start in range(0, KEY_LENGTH, 5)]
     return NewSecret("-".join([prefix, *groups]), lookup.digest("license_key", signs), signs[-4:])
@@ -49,7 +49,7 @@ def generate_key(entropy: Entropy, lookup: LookupKey, prefix: str) -> NewSecret:
 
 def generate_code(entropy: Entropy, lookup: LookupKey) -> NewSecret:
     """`XXXX-XXXX-XXXX`: 55 random bits and a check sign."""
-    signs = random_signs(entropy, CODE_LENGTH - 1)
+    signs = random_characters(entropy, CODE_LENGTH - 1)
     signs += compute_check_character(signs)
     return NewSecret("-".join((signs[:4], signs[4:8], signs[8:])), lookup.digest("activation_code", signs), signs[-4:])
 
@@ -61,12 +61,12 @@ def key_prefix(product_code: str) -> str:
 
 def normalize_vendor_key(text: str) -> str:
     """A vendor's own key in its one form: NFKC, upper case, no spaces, dashes or invisible signs, O, I and L folded (licensing R49)."""
-    return forgiven(_plain(text).upper())
+    return correct_lookalikes(_plain(text).upper())
 
 
 def _plain(text: str) -> str:
     whole = unicodedata.normalize("NFKC", text.encode(errors="replace").decode())
-    return "".join(sign for sign in joined(whole) if unicodedata.category(sign) != "Cf")  # nobody sees or types those
+    return "".join(sign for sign in strip_separators(whole) if unicodedata.category(sign) != "Cf")  # nobody sees or types those
 
 
 def import_vendor_key(lookup: LookupKey, text: str) -> NewSecret:
@@ -76,7 +76,7 @@ def import_vendor_key(lookup: LookupKey, text: str) -> NewSecret:
 
 def last4_forms(typed: str) -> set[str]:
     """What the last four signs of a key may be stored as, when they are typed like this."""
-    return {typed.upper(), forgiven(typed.upper())}
+    return {typed.upper(), correct_lookalikes(typed.upper())}
 
 
 def digest_key(lookup: LookupKey, text: str) -> bytes:
@@ -92,8 +92,8 @@ def digest_code(lookup: LookupKey, text: str) -> bytes:
 
 def read(text: str, signs: int) -> str | None:
     """The last `signs` signs in their one form, or None when it cannot be such a secret (wrong length, sign or check)."""
-    bare = joined(text).upper()
-    head, tail = bare[:-signs], forgiven(bare[-signs:])
+    bare = strip_separators(text).upper()
+    head, tail = bare[:-signs], correct_lookalikes(bare[-signs:])
     if len(tail) != signs or (head and (signs == CODE_LENGTH or not _PREFIX.fullmatch(head))):
         return None
     if not _VALUE.keys() >= set(tail) or compute_check_character(tail[:-1]) != tail[-1]:

@@ -7,19 +7,19 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app.base.durations import Duration, instant_text
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Reason, Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice, Reason
 from app.catalog.models import SeatBy
 from app.catalog.rules import SEATED_BY_USER
 from app.db.types import UNLIMITED, Limit
 
 SOON = timedelta(days=14)
 
-FEATURE_MISSING = advisory("feature_missing", "The license does not include a feature that was asked for.")
-IN_GRACE = advisory("in_grace", "The license has expired and works for its days of grace.")
-EXPIRES_SOON = advisory("expires_soon", "The license expires within two weeks.")
-OVER_LIMIT = advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
-LEASE_ENDING = advisory("lease_ending", "Half of the device's lease is gone.")
+FEATURE_MISSING = declare_advisory("feature_missing", "The license does not include a feature that was asked for.")
+IN_GRACE = declare_advisory("in_grace", "The license has expired and works for its days of grace.")
+EXPIRES_SOON = declare_advisory("expires_soon", "The license expires within two weeks.")
+OVER_LIMIT = declare_advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
+LEASE_ENDING = declare_advisory("lease_ending", "Half of the device's lease is gone.")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Verdict:
     """Every reason against, in order, and the earliest instant at which the answer could change by itself."""
 
     reasons: tuple[Reason, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     check_again_at: datetime | None
 
 
@@ -202,34 +202,34 @@ def _features(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reaso
     return (Reason(FEATURE_MISSING, "license", "upgrade", "The license lacks a feature.", {"features": missing}),)
 
 
-def warnings(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def warnings(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
     """What does not stand in the way yet, whether or not something else does."""
     return tuple(warned for warn in (_dates, _seats, _lease) for warned in warn(it, asked, now))
 
 
-def _dates(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def _dates(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
     status = it.status(now)
     if it.expires_at is None or status not in {"in_grace", "active"}:
         return ()
     ends: dict[str, Fact] = {"expires_at": instant_text(it.expires_at)}
     if status == "in_grace" and it.grace_until is not None:
         ends["grace_until"] = instant_text(it.grace_until)
-        return (Warned(IN_GRACE, "The license has expired; renew it within its days of grace.", ends),)
-    return (Warned(EXPIRES_SOON, "The license expires soon.", ends),) if it.expires_at - now <= SOON else ()
+        return (Notice(IN_GRACE, "The license has expired; renew it within its days of grace.", ends),)
+    return (Notice(EXPIRES_SOON, "The license expires soon.", ends),) if it.expires_at - now <= SOON else ()
 
 
-def _seats(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def _seats(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
     everybodys = it.seat_by == SeatBy.DEVICE_PER_USER and not asked.has_user  # the sum of all users says nothing about one's limit
     if everybodys or not isinstance(it.max_seats, int) or it.seats_used <= it.max_seats:
         return ()
     facts: dict[str, Fact] = {"used": it.seats_used, "limit": it.max_seats}
-    return (Warned(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
+    return (Notice(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
 
 
-def _lease(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def _lease(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
     if it.lease is None or not is_renewal_due(it, now):
         return ()
-    return (Warned(LEASE_ENDING, "The lease should be renewed."),)
+    return (Notice(LEASE_ENDING, "The lease should be renewed."),)
 
 
 def is_renewal_due(it: LicenseFacts, now: datetime) -> bool:

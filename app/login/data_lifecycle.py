@@ -5,8 +5,8 @@ from datetime import timedelta
 from sqlalchemy import delete, literal_column, not_, select, update
 
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
-from app.db.pruning import prune, referred_to
+from app.db.export_pages import EXPORTED_USER, ExportSection
+from app.db.pruning import prune, reference_conditions
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts, mailed_tokens
@@ -15,9 +15,10 @@ from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.factors import service as factors
 from app.login.factors.passkey_challenges import PasskeyCeremony
 from app.login.mailed_tokens import OneTimeToken
-from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow, Throttle
+from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow
 from app.login.sessions import revocation
 from app.web.callers import Subject
+from app.web.models import AttemptCounter
 from app.world import World
 
 
@@ -33,7 +34,7 @@ def require_proof(world: World, subject: Subject) -> None:
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
     """End whatever is open and forget the rest. `user` is the row as it was; the caller holds it."""
     await revocation.end_all(tx, world, actor, user.id, "erased")
-    await tx.execute(delete(Throttle).where(Throttle.key.in_(await _counters(tx, world, user))))
+    await tx.execute(delete(AttemptCounter).where(AttemptCounter.key.in_(await _counters(tx, world, user))))
     mine = select(SessionRow.id).where(SessionRow.user_id == user.id)
     await tx.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
     await tx.execute(delete(Login).where(Login.user_id == user.id))
@@ -51,9 +52,9 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
 
 async def _counters(tx: Transaction, world: World, user: AnyRow) -> list[bytes]:
     """Every counter of the account: of its address, of its address on each device it was used on, and of its factors."""
-    of_password = await attempts.of_password(tx, world, user.id, user.email)
+    of_password = await attempts.password_keys(tx, world, user.id, user.email)
     of_address = (attempts.login_code_key(world, user.email), *mail_limits.address_keys(world, user.email))
-    return [*of_password, *of_address, *attempts.of_account(world, user.id)]
+    return [*of_password, *of_address, *attempts.second_factor_keys(world, user.id)]
 
 
 _factors = select(
@@ -87,9 +88,9 @@ _device_codes = select(
     DeviceCode.decided_at,
 )
 SECTIONS = (
-    Section("factors", _factors.where(Factor.user_id == WHOSE), Factor.id),
-    Section("sessions", _sessions.where(SessionRow.user_id == WHOSE), SessionRow.id),
-    Section("device_codes", _device_codes.where(DeviceCode.user_id == WHOSE, DeviceCode.status.in_(_LET_IN)), DeviceCode.id),
+    ExportSection("factors", _factors.where(Factor.user_id == EXPORTED_USER), Factor.id),
+    ExportSection("sessions", _sessions.where(SessionRow.user_id == EXPORTED_USER), SessionRow.id),
+    ExportSection("device_codes", _device_codes.where(DeviceCode.user_id == EXPORTED_USER, DeviceCode.status.in_(_LET_IN)), DeviceCode.id),
 )
 
 
@@ -115,17 +116,12 @@ async def prune_refresh_tokens(world: World) -> int:
 async def prune_sessions(world: World) -> int:
     """Delete a batch of the sessions that could last until `LOGIN_RETENTION` ago, whatever ended them; how many."""
     over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
-    return await prune(world.db, SessionRow, over, *(not_(held) for held in referred_to(SessionRow)))
+    return await prune(world.db, SessionRow, over, *(not_(held) for held in reference_conditions(SessionRow)))
 
 
 async def prune_one_time_tokens(world: World) -> int:
     """Delete a batch of the mailed tokens whose time was over a week ago; how many."""
     return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKEN_RETENTION)
-
-
-async def prune_throttles(world: World) -> int:
-    """Delete a batch of the counters past their time; how many."""
-    return await prune(world.db, Throttle, Throttle.expires_at <= world.clock.now())
 
 
 async def prune_passkey_ceremonies(world: World) -> int:

@@ -96,7 +96,7 @@ async def people(world: World, emails: Sequence[str], hashed: str | None, *, imp
 
 
 def _secret(world: World) -> str:
-    return base64.b32encode(world.entropy.octets(SECRET_BYTES)).decode()
+    return base64.b32encode(world.entropy.random_bytes(SECRET_BYTES)).decode()
 
 
 def _user(world: World, user_id: UUID, email: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from app.world import World
 from tests.clock import TurnedClock
 from tests.concurrency.seat_races import Clients
 from tests.conftest import LIMITS
-from tests.drawn import SECRETS
 from tests.given import Given
+from tests.random_keys import SECRETS
 from tests.servers import Running
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from app.agreements.models import EventType, Kind, Minors
 from app.agreements.obligations import Obligation
 from app.agreements.problems import AcceptCurrentFirst, GuardianRequired, MinorsDenied, NotDecidable, RequiredLocaleNotPresented
-from app.base.languages import meets
+from app.base.languages import covers
 from app.base.problems import Fact, Problem
 from app.db.types import AnyRow
 from app.users.models import AgeBand
@@ -42,7 +42,7 @@ def check_age(age_band: str, minors: str) -> Problem | None:
 
 def check_languages(wanted: Sequence[str], locales: Collection[str]) -> Problem | None:
     """Whether one of these languages is one that the law demands; none is as good as any where nothing is demanded (agreements R18)."""
-    if not wanted or any(meets(wanted, locale) for locale in locales):
+    if not wanted or any(covers(wanted, locale) for locale in locales):
         return None
     listed: list[Fact] = [*wanted]
     return RequiredLocaleNotPresented(facts={"locales": listed})
@@ -59,9 +59,9 @@ def _of_age(case: DecisionFacts) -> Problem | None:
 
 def _current_first(case: DecisionFacts) -> Problem | None:
     """Agreements R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
-    if case.shown.effective_at <= case.now or not case.duty.owed(case.now):
+    if case.shown.effective_at <= case.now or not case.duty.list_owed(case.now):
         return None
-    return AcceptCurrentFirst(facts={"required": case.duty.required(case.now)})
+    return AcceptCurrentFirst(facts={"required": case.duty.required_ordinal(case.now)})
 
 
 def _in_a_required_language(case: DecisionFacts) -> Problem | None:

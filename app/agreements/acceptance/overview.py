@@ -11,7 +11,7 @@ from app.agreements import obligations
 from app.agreements.facts import OBLIGATION_COLUMNS, PUBLISHED_JOIN, STATE_JOIN, group_by_document, list_user_regions
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, AgreementVersion
 from app.agreements.obligations import Compliance, Obligation, UserObligations, Version
-from app.base.languages import Choice, choose, wishes_of
+from app.base.languages import LanguageChoice, choose_language, order_preferences
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Transaction
@@ -59,7 +59,7 @@ class TextSelection:
 
     version: Version
     text: AnyRow
-    choice: Choice
+    choice: LanguageChoice
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ async def _applicable(
     """All duties to a product's agreements; and of the documents, with their rows, those that are for this end user's region."""
     found = list(group_by_document((await tx.execute(_documents, {"user": user_id, "product": product_id})).all()))
     all_of_it = UserObligations(tuple(duty for _, duty in found), list_user_regions(world, found[0][0].user_region if found else None))
-    chosen = obligations.select_applicable(all_of_it.duties, all_of_it.places, now)
+    chosen = obligations.select_applicable(all_of_it.obligations, all_of_it.regions, now)
     return all_of_it, [(row, duty) for row, duty in found if duty in chosen]
 
 
@@ -124,6 +124,6 @@ async def _texts(tx: Transaction, version_ids: Sequence[UUID]) -> Mapping[UUID, 
 
 def _chosen(version: Version, texts: Sequence[AnyRow], document: AnyRow, wish: LanguageRequest) -> TextSelection:
     by_locale = {text.locale: text for text in texts}
-    wishes = wishes_of(wish.locale, document.user_locale, wish.header)
-    choice = choose(list(by_locale), wishes, (document.product_locale, document.default_locale))
+    wishes = order_preferences(wish.locale, document.user_locale, wish.header)
+    choice = choose_language(list(by_locale), wishes, (document.product_locale, document.default_locale))
     return TextSelection(version, by_locale[choice.served], choice)

@@ -161,7 +161,7 @@ async def change_policy(world: World, deed: OperatorAction, policy_id: UUID, exp
         if policy.product != it.product:
             raise PolicyOfAnotherProduct
         overrides = await tx.scalar(select(License.overrides).where(License.id == deed.license_id)) or {}
-        service.check_overrides(policy, overrides, passkeys=world.settings.passkeys)
+        service.check_overrides(policy, overrides, passkeys=world.settings.passkeys_enabled)
         if policy_id != it.policy_id or expiry == "reset":
             other_kind = policy.seat_by != it.seat_by
             mine = _activations.c.license_id == deed.license_id

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration
-from app.base.problems import at
+from app.base.problems import field_error
 from app.catalog import rules as catalog
 from app.catalog.models import Customer, Policy, Product, Starts
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
@@ -33,7 +33,7 @@ from app.licenses.problems import (
 )
 from app.licenses.rules import LicenseFacts, UseRequest, Verdict
 from app.licenses.usage import MeterUsage
-from app.observability.counters import decided
+from app.observability.counters import decision_counter
 from app.world import World
 
 Values = dict[str, Any]
@@ -73,7 +73,7 @@ def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: b
     """Refuse overrides that contradict the policy. Raises PolicyContradiction, RequirementImpossible."""
     if (found := catalog.find_contradiction({**policy._mapping, **overrides})) is not None:
         field, sentence = found
-        raise PolicyContradiction(sentence, at(f"/overrides/{field}", PolicyContradiction.code, sentence))
+        raise PolicyContradiction(sentence, field_error(f"/overrides/{field}", PolicyContradiction.code, sentence))
     whole = [*policy.product_requires, *policy.requires, *overrides.get("requires", ())]
     require_possible(whole, policy.seat_by, passkeys=passkeys)
 
@@ -90,7 +90,7 @@ async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[li
     try:
         async with world.db.write() as tx:
             policy = await read_policy(tx, values["policy_id"])
-            check_overrides(policy, values["overrides"], passkeys=world.settings.passkeys)
+            check_overrides(policy, values["overrides"], passkeys=world.settings.passkeys_enabled)
             if values["customer_id"] is not None and not await _customer_there(tx, values["customer_id"]):
                 raise CustomerNotFound
             prefix = key_prefix(policy.product)
@@ -139,9 +139,9 @@ def compute_dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool |
 
 
 def _named(error: IntegrityError) -> Exception:
-    if dialect.breaks(error, _licenses, "key_hash"):
+    if dialect.violates_unique(error, _licenses, "key_hash"):
         return LicenseKeyTaken()
-    return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
+    return LicenseExternalIdTaken() if dialect.violates_unique(error, _licenses, "external_id") else error
 
 
 async def _customer_there(tx: Transaction, customer_id: UUID) -> bool:
@@ -198,7 +198,7 @@ async def change_license(world: World, actor: Actor, license_id: UUID, changes: 
             if it.revoked_at is not None and values.keys() & {"expires_at", "overrides"}:
                 raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
             if "overrides" in values:
-                check_overrides(await read_policy(tx, it.policy_id), values["overrides"], passkeys=world.settings.passkeys)
+                check_overrides(await read_policy(tx, it.policy_id), values["overrides"], passkeys=world.settings.passkeys_enabled)
             if "expires_at" in values:
                 values |= _moved_expiry(it, values["expires_at"])
             if values:
@@ -230,10 +230,10 @@ async def validate(
     )
     row = await world.db.query_one(facts.BY_KEY, parameters)
     if row is None:
-        await guess_limits.failed(world, ip, key)
+        await guess_limits.count_wrong_guess(world, ip, key)
         found, verdict = None, Verdict((rules.not_found(),), (), None)
     else:
         found = facts.from_row(row)
         verdict = rules.judge(found, asked, now)
-    decided("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
+    decision_counter("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
     return found, verdict

@@ -9,7 +9,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login.factors import passwords
 from app.login.sessions.service import load_session
-from app.security.foreign_hashes import dearness
+from app.security.foreign_hashes import read_cost
 from app.users import service as users
 from app.web.callers import EndUser
 from app.world import World
@@ -38,12 +38,12 @@ async def create_user(world: World, actor: Actor, values: dict[str, Any], initia
             if hashed is not None:
                 details: dict[str, Any] = {"must_change": password.must_change}
                 if password.password is None:
-                    details |= {"imported": True, "form": dearness(hashed)}
+                    details |= {"imported": True, "form": read_cost(hashed)}
                 await passwords.set_password(tx, world, actor, row.id, hashed, **details)
     except IntegrityError as error:
         raise users.unique_violation(error) from error
     if password.imported_hash is not None:
-        world.hasher.pace.due = 0.0  # measure again: this may be the first hash of its type
+        world.hasher.padding.due = 0.0  # measure again: this may be the first hash of its type
     return row
 
 

@@ -14,7 +14,7 @@ from app.events.service import Actor
 from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.problems import MailNotConfigured
 from app.mail.models import Template
-from app.mail.service import Facts, Recipient, post
+from app.mail.service import Facts, Recipient, enqueue_letter
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
 from app.world import World
@@ -57,7 +57,7 @@ async def mail_owner(tx: Transaction, world: World, row: AnyRow, template: Templ
     Unverified addresses are not greeted by name, because a squatter could have chosen that name.
     """
     name = row.display_name if row.email_verified_at is not None else None
-    await post(tx, world, Recipient(row.email, row.locale, name, row.id), template, facts)
+    await enqueue_letter(tx, world, Recipient(row.email, row.locale, name, row.id), template, facts)
 
 
 def require_mail(world: World) -> None:

@@ -22,7 +22,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords
 from app.login.factors import service as factors
 from app.login.locks import lock_account, lock_session, lock_subject
@@ -31,7 +31,7 @@ from app.login.problems import OneTimeTokenSpent, StepUpRequired
 from app.login.rules import is_fresh
 from app.login.sessions import revocation
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.users import service as users
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
@@ -159,7 +159,7 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
     """
     lookup.require_mail(world)
     _require_recent_proof(world, subject, world.settings.fresh_password)
-    admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.CHANGE, email)
     async with world.db.query() as tx:
         account, addressee = await lookup.find_by_id(tx, subject.id), await lookup.find_by_address(tx, email)
     is_taken = addressee is not None and addressee.id != subject.id
@@ -173,7 +173,7 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
             await lookup.mail_owner(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
             recipient = Recipient(email, account.locale if account else None, user_id=subject.id) if admitted and not is_taken else None
-            await post(tx, world, recipient, Template.EMAIL_CHANGE_VERIFY, {"token": issued.token, "expires": issued.expires_at})
+            await enqueue_letter(tx, world, recipient, Template.EMAIL_CHANGE_VERIFY, {"token": issued.token, "expires": issued.expires_at})
         if account is not None and admitted:
             hint, now = lookup.mask_address(email), world.clock.now()
             await lookup.mail_owner(tx, world, account, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})

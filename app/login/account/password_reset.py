@@ -12,7 +12,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts, mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords, recovery, totp
 from app.login.factors import service as factors
 from app.login.locks import lock_account
@@ -20,8 +20,9 @@ from app.login.mailed_tokens import Purpose
 from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.login.sessions import revocation
 from app.mail.models import Template
-from app.mail.service import post
+from app.mail.service import enqueue_letter
 from app.users.models import User
+from app.web import counters
 from app.web.callers import Origin
 from app.world import World
 
@@ -32,7 +33,7 @@ async def request_reset(world: World, origin: Origin, identifier: str) -> None:
     An unknown address runs the same statements, so that the response time reveals nothing (authentication R50).
     """
     lookup.require_mail(world)
-    admitted = await mail_limits.admit(world, origin, Share.FORGOT, identifier)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.FORGOT, identifier)
     async with world.db.query() as tx:
         account = await lookup.find_by_address(tx, identifier)
     async with world.db.write() as tx:
@@ -46,7 +47,7 @@ async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, te
     if template is Template.ACCOUNT_LOCKED:
         facts["when"] = world.clock.now()
     if row is None:
-        await post(tx, world, None, template, facts)
+        await enqueue_letter(tx, world, None, template, facts)
     else:
         await lookup.mail_owner(tx, world, row, template, facts)
 
@@ -60,7 +61,7 @@ async def notify_locked(world: World, identifier: str, key: bytes) -> None:
 
     Unknown names cause the same work. No two attempts see the same count, because each wrong attempt locks out others for some time.
     """
-    if not world.settings.mail_configured or await attempts.tries(world, key) not in NOTIFY_AT:
+    if not world.settings.mail_configured or await counters.count_of(world, key) not in NOTIFY_AT:
         return
     async with world.db.query() as tx:
         account = await lookup.find_by_address(tx, identifier)
@@ -104,7 +105,7 @@ async def reset(world: World, origin: Origin, token: str, password: str, proof: 
             raise CodeRefused
         await _apply(tx, world, owner, hashed)
         if spend is not None:
-            await attempts.passed(tx, world, origin)
+            await attempts.record_success(tx, world, origin)
 
 
 def _needs_second_factor(owner: AnyRow) -> bool:
@@ -125,18 +126,18 @@ async def _check_second_factor(world: World, origin: Origin, token: str, user_id
         raise TotpRequired
     kind = "totp" if proof.totp is not None else "recovery"
     key = attempts.factor_key(world, kind, user_id)
-    await attempts.knock(world, origin)
+    await attempts.count_attempt(world, origin)
     async with world.db.write(commit_now=True) as tx:
         counted = await mailed_tokens.count_attempt(tx, world, token, Purpose.RESET)
     if not counted:
         raise OneTimeTokenSpent
-    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     if proof.totp is not None:
         spend = await _by_totp(world, user_id, proof.totp)
     else:
         spend = await _by_recovery_code(world, origin, key, user_id, proof.recovery_code or "")
     if spend is None:
-        await attempts.failed(world, origin, "otp" if kind == "totp" else "rc", user_id, "wrong")
+        await attempts.record_failure(world, origin, "otp" if kind == "totp" else "rc", user_id, "wrong")
         raise CodeRefused
     return spend
 
@@ -153,7 +154,7 @@ async def _by_totp(world: World, user_id: UUID, code: str) -> Spend | None:
 async def _by_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
     async with world.db.query() as tx:
         normalised_code, row = await recovery.find_candidate(tx, user_id, code)
-    fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(normalised_code, row.hash if row is not None else None))
+    fits = await attempts.run_counted(world, origin, key, world.hasher.verify_code(normalised_code, row.hash if row is not None else None))
     if row is None or not fits:
         return None
     return lambda tx: recovery.spend(tx, world, user_id, row.id, world.clock.now())
@@ -169,5 +170,5 @@ async def _apply(tx: Transaction, world: World, owner: AnyRow, hashed: str) -> N
     await passwords.set_password(tx, world, actor, owner.id, hashed)
     await record(tx, world, "password.reset", actor, ("user", owner.id), owner.id)
     await lookup.mail_owner(tx, world, owner, Template.PASSWORD_CHANGED, {"when": now})
-    keys = await attempts.of_password(tx, world, owner.id, owner.email)
-    await attempts.forgive(tx, *keys, *(attempts.of_account(world, owner.id) if _needs_second_factor(owner) else ()))
+    keys = await attempts.password_keys(tx, world, owner.id, owner.email)
+    await counters.reset(tx, *keys, *(attempts.second_factor_keys(world, owner.id) if _needs_second_factor(owner) else ()))

@@ -1,4 +1,4 @@
-"""Self-registration: only an encrypted request is stored until the address is verified, so nobody can squat on it (authentication R77, R78).
+"""Self-registration: only an encrypted request is stored until the address is verified, which prevents squatting (authentication R77, R78).
 
 Every address gets the same response after the same statements; only an e-mail to its owner says more (authentication R50). Each
 request is stored, even if the e-mail limit is exceeded: a second one makes the address disputed (see `mailbox`).
@@ -11,12 +11,12 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords
 from app.login.mailed_tokens import Purpose
 from app.login.problems import RegistrationClosed
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.web.callers import Origin
 from app.world import World
 
@@ -35,9 +35,9 @@ async def register(world: World, origin: Origin, request: Registration) -> None:
     """Request an account; the outcome never reveals whether one exists. Raises RegistrationClosed, Malformed, TooManyAttempts."""
     if world.settings.registration != "open":
         raise RegistrationClosed
-    await mail_limits.from_network(world, origin)
+    await mail_limits.count_from_network(world, origin)
     hashed = await passwords.check_and_hash(world, request.password, request.email, "/password")
-    admitted = await mail_limits.to_address(world, Share.REGISTER, request.email)
+    admitted = await mail_limits.count_to_address(world, LetterPurpose.REGISTER, request.email)
     async with world.db.query() as tx:
         account = await lookup.find_by_address(tx, request.email)
     async with world.db.write() as tx:
@@ -55,7 +55,7 @@ async def store_pending(tx: Transaction, world: World, profile: dict[str, Any], 
     attempt, subject = world.entropy.identifier().hex, mailed_tokens.digest_address(world, profile["email"])
     issued = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**profile, "attempt": attempt})
     recipient = Recipient(profile["email"], profile["locale"]) if mailed else None
-    await post(tx, world, recipient, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
+    await enqueue_letter(tx, world, recipient, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
 
 
 async def _mail_existing_owner(tx: Transaction, world: World, row: AnyRow) -> None:
@@ -76,7 +76,7 @@ async def mail_verification(tx: Transaction, world: World, row: AnyRow) -> None:
 async def _imitate(tx: Transaction, world: World) -> None:
     """Do the same work without sending an e-mail, so that the response time reveals nothing."""
     issued = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
-    await post(tx, world, None, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
+    await enqueue_letter(tx, world, None, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
 
 
 async def resend(world: World, origin: Origin, identifier: str) -> None:
@@ -85,7 +85,7 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
     Anyone may request it, so the new token of a registration carries no password and invalidates the earlier passwords.
     """
     lookup.require_mail(world)
-    admitted = await mail_limits.admit(world, origin, Share.RESEND, identifier)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.RESEND, identifier)
     async with world.db.query() as tx:
         account = await lookup.find_by_address(tx, identifier)
         pending = await mailed_tokens.list_registrations(tx, world, identifier)

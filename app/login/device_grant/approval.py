@@ -14,7 +14,6 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.login import attempts, rules
-from app.login.attempts import AttemptLimit
 from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.device_grant.service import hash_user_code
 from app.login.factors import service as factors
@@ -26,10 +25,12 @@ from app.login.sessions.service import ClientDetails
 from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import PendingLogin
 from app.users.data_lifecycle import lock_unless_erased
+from app.web import counters
 from app.web.callers import Origin, Subject
+from app.web.counters import WindowLimit
 from app.world import World
 
-WRONG_CODE_LIMIT = AttemptLimit(timedelta(minutes=10), 5)
+WRONG_CODE_LIMIT = WindowLimit(timedelta(minutes=10), 5)
 """User codes that lead nowhere, of one address (an IPv6 /64)."""
 
 _row = select(*table(DeviceCode).columns)
@@ -83,10 +84,10 @@ async def _find_by_code(world: World, origin: Origin, look: Lookup) -> AnyRow:
     """What a user code leads to; counted as a wrong one of its address before it is looked at, and given back if it was right (authentication R66)."""
     key = attempts.network_key(world, "user_codes", origin)
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.within(tx, key, WRONG_CODE_LIMIT, world.clock.now())
+        refusal = await counters.count_in_window(tx, key, WRONG_CODE_LIMIT, world.clock.now())
         row = await look(tx) if refusal is None else None
         if row is not None:
-            await attempts.take_back(tx, key)
+            await counters.refund(tx, key)
     if refusal is not None:
         raise refusal
     if row is None:
@@ -142,7 +143,7 @@ async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
         account = await unfinished.load_account(tx, world, _as_login(subject, row))
         key = attempts.factor_key(world, "totp", subject.id)
         by_code = counting.second_factor == "otp" and counting.passkey_at is None
-        locked = await attempts.standing(tx, key, attempts.SECOND_FACTOR, now) if by_code and account.has_totp else None
+        locked = await counters.current_refusal(tx, key, attempts.SECOND_FACTOR, now) if by_code and account.has_totp else None
     due = rules.find_approval_step(account, counting)
     if due is RequiredStep.ENROLMENT and account.wants_passkey:
         raise PasskeyMissing

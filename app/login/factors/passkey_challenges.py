@@ -81,7 +81,7 @@ async def issue(
     tx: Transaction, world: World, kind: ChallengeKind, owner: ChallengeOwner, client: ClientDetails = UNKNOWN_CLIENT
 ) -> Challenge:
     """Create and store a challenge."""
-    now, challenge = world.clock.now(), world.entropy.octets(CHALLENGE_BYTES)
+    now, challenge = world.clock.now(), world.entropy.random_bytes(CHALLENGE_BYTES)
     values = {
         "id": world.entropy.identifier(),
         "kind": kind,

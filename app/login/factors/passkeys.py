@@ -97,7 +97,7 @@ async def begin_registration(tx: Transaction, world: World, owner: ChallengeOwne
     The user is identified to it by a random handle, created with the first passkey (authentication R35).
     """
     user_id = owner.user_id
-    set_handle = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.octets(HANDLE_BYTES))
+    set_handle = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.random_bytes(HANDLE_BYTES))
     await tx.execute(set_handle)
     user = (await tx.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
     challenge = await passkey_challenges.issue(tx, world, ChallengeKind.CREATE, owner)
@@ -145,7 +145,7 @@ async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, creden
     try:
         await tx.execute(insert(Factor).values(values))
     except IntegrityError as error:
-        if dialect.breaks(error, table(Factor), "credential_id"):
+        if dialect.violates_unique(error, table(Factor), "credential_id"):
             raise PasskeyTaken from error
         raise
     await record(tx, world, "factor.added", actor, ("factor", factor_id), user_id, kind=FactorKind.PASSKEY)

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from app.base.problems import Busy, Malformed
 from app.catalog.models import Product
-from app.config.password_blocklist import fault
+from app.config.password_blocklist import find_fault
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -21,9 +21,9 @@ from app.login.rules import is_fully_authenticated
 from app.login.sessions import revocation
 from app.login.sessions.service import read_proofs
 from app.mail.models import Template
-from app.security.breach_lookup import breached
-from app.security.foreign_hashes import plain
-from app.security.passwords import length, normalised
+from app.security.breach_lookup import is_breached
+from app.security.foreign_hashes import unwrap_django_hash
+from app.security.passwords import count_code_points, normalise
 from app.users.models import User
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -42,11 +42,11 @@ async def check_and_hash(world: World, password: str, email: str, pointer: str) 
 
     It must be long enough, not easy to guess and in no known breach; there are no other rules (authentication R1 to R4).
     """
-    if length(password) < world.settings.password_min:
+    if count_code_points(password) < world.settings.password_min:
         raise Malformed([(pointer, "password_too_short", f"must have at least {world.settings.password_min} characters")])
-    if (reason := fault(password, await _list_context_words(world, email))) is not None:
+    if (reason := find_fault(password, await _list_context_words(world, email))) is not None:
         raise Malformed([(pointer, *reason)])
-    if world.settings.breach_lookup is not None and await breached(world.settings.breach_lookup, normalised(password)):
+    if world.settings.breach_lookup is not None and await is_breached(world.settings.breach_lookup, normalise(password)):
         raise Malformed([(pointer, "password_breached", "is known from a data breach; choose another one")])
     return await world.hasher.hash(password)
 
@@ -75,8 +75,8 @@ async def _list_context_words(world: World, email: str) -> Sequence[str]:
 
 def accept_imported_hash(world: World, hashed: str) -> str:
     """Return a hash of another system in its canonical form (authentication R9). Raises Malformed for an unknown type or excessive cost."""
-    stored = plain(hashed)
-    if not world.hasher.takes(stored):
+    stored = unwrap_django_hash(hashed)
+    if not world.hasher.can_verify(stored):
         detail = "must be a hash of argon2, bcrypt, pbkdf2, scrypt, Django or phpass, with a cost within the limits"
         raise Malformed([("/password_hash", "password_hash_refused", detail)])
     return stored
@@ -107,7 +107,7 @@ async def set_password(tx: Transaction, world: World, actor: Actor, user_id: UUI
 
 async def rehash_if_outdated(world: World, password: str, stored: str, *, imported: bool) -> str | None:
     """Hash the password again if its stored hash is outdated (authentication R8); None if it is not, or if the hashing pool is full."""
-    if world.hasher.outdated(stored, imported=imported):
+    if world.hasher.needs_rehash(stored, imported=imported):
         with suppress(Busy):
             return await world.hasher.hash(password)
     return None
@@ -134,12 +134,12 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)
     key = attempts.password_key(world, row.email)
-    await attempts.knock(world, origin, key)
-    if not await attempts.evaluated(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
-        await attempts.failed(world, origin, "password", subject.id, "wrong")
+    await attempts.count_attempt(world, origin, key)
+    if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
+        await attempts.record_failure(world, origin, "password", subject.id, "wrong")
         raise PasswordWrong
     async with world.db.write(commit_now=True) as tx:
-        await attempts.passed(tx, world, origin, key)  # the current password was correct, whether the new one is accepted or not
+        await attempts.record_success(tx, world, origin, key)  # the current password was correct, whether the new one is accepted or not
     hashed = await check_and_hash(world, new, row.email, "/new")
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 
-from app.base.base32 import ALPHABET, forgiven, joined, random_signs
+from app.base.base32 import ALPHABET, correct_lookalikes, random_characters, strip_separators
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -39,8 +39,8 @@ async def generate(world: World) -> RecoveryCodes:
     """
     selectors: set[str] = set()
     while len(selectors) < COUNT:
-        selectors.add(random_signs(world.entropy, SELECTOR_LENGTH))
-    raw_codes = [selector + random_signs(world.entropy, SECRET_LENGTH) for selector in sorted(selectors)]
+        selectors.add(random_characters(world.entropy, SELECTOR_LENGTH))
+    raw_codes = [selector + random_characters(world.entropy, SECRET_LENGTH) for selector in sorted(selectors)]
     hashes = await world.hasher.hash_codes(raw_codes)
     codes = ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in raw_codes]
     return RecoveryCodes(codes, [(code[:SELECTOR_LENGTH], hashed) for code, hashed in zip(raw_codes, hashes, strict=True)])
@@ -67,7 +67,7 @@ async def discard(tx: Transaction, user_id: UUID) -> None:
 
 async def find_candidate(tx: Transaction, user_id: UUID, code: str) -> tuple[str, AnyRow | None]:
     """Return the normalised code and the unspent row that its selector names, so that a wrong guess costs one hash instead of ten."""
-    normalised_code = forgiven(joined(code).upper())
+    normalised_code = correct_lookalikes(strip_separators(code).upper())
     if not _FORM.fullmatch(normalised_code):
         return "", None
     matching = select(Factor.id, Factor.hash).where(

@@ -25,8 +25,9 @@ from app.login.sessions import revocation
 from app.login.sessions.service import read_proofs
 from app.mail.models import Template
 from app.users.service import get_user
+from app.web import counters
 from app.web.callers import Origin, Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 AUTHENTICATORS = (FactorKind.TOTP, FactorKind.PASSKEY)
@@ -112,7 +113,7 @@ async def confirm_totp(world: World, origin: Origin, subject: Subject, factor_id
     Raises EmailNotVerified, StepUpRequired, TooManyAttempts, EnrolmentNotFound, CodeRefused.
     """
     _require_may_add(world, subject, world.settings.fresh_password + world.settings.totp_pending)
-    await attempts.knock(world, origin)
+    await attempts.count_attempt(world, origin)
     confirmed = await totp.check_enrolment(world, origin, subject.id, factor_id, code)
     codes = await generate_first_codes(world, subject.id)
     async with world.db.write() as tx:
@@ -121,7 +122,7 @@ async def confirm_totp(world: World, origin: Origin, subject: Subject, factor_id
         await totp.activate(tx, world, subject.actor, subject.id, confirmed)
         if codes is not None:
             await recovery.replace(tx, world, subject.actor, subject.id, codes)
-        await attempts.passed(tx, world, origin)
+        await attempts.record_success(tx, world, origin)
     return AddedFactor(factor_id, "totp", world.clock.now(), codes.codes if codes is not None else None)
 
 
@@ -190,7 +191,7 @@ async def count_recovery_codes(world: World, subject: Subject) -> RemainingCodes
 async def list_factors(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """List the password and the authenticators of an account, without its recovery codes."""
     async with world.db.query() as tx:
-        return await page(tx, _factors.where(Factor.user_id == user_id, *LISTED), Factor.id, window)
+        return await read_page(tx, _factors.where(Factor.user_id == user_id, *LISTED), Factor.id, window)
 
 
 async def list_factors_of_user(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
@@ -262,7 +263,7 @@ async def reset_factors(world: World, actor: Actor, user_id: UUID) -> None:
         dropped = await drop_second_factors(tx, user_id)
         await record(tx, world, "factors.reset", actor, ("user", user_id), user_id, count=dropped)
         await notices.notify(tx, world, user_id, Template.FACTORS_RESET)
-        await attempts.forgive(tx, *attempts.of_account(world, user_id))
+        await counters.reset(tx, *attempts.second_factor_keys(world, user_id))
 
 
 async def drop_second_factors(tx: Transaction, user_id: UUID) -> int:
@@ -281,5 +282,5 @@ async def unlock(world: World, actor: Actor, user_id: UUID) -> None:
     email = (await get_user(world, user_id)).email
     async with world.db.write() as tx:
         await record(tx, world, "user.unlocked", actor, ("user", user_id), user_id)
-        keys = [*await attempts.of_password(tx, world, user_id, email), attempts.login_code_key(world, email)]
-        await attempts.forgive(tx, *keys, *attempts.of_account(world, user_id))
+        keys = [*await attempts.password_keys(tx, world, user_id, email), attempts.login_code_key(world, email)]
+        await counters.reset(tx, *keys, *attempts.second_factor_keys(world, user_id))

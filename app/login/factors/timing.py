@@ -17,15 +17,15 @@ REFRESH_SECONDS = 60.0
 
 async def refresh_timing(world: World) -> None:
     """Find the stored types of imported hashes and measure each new one; reads the database at most once a minute."""
-    pace, clock = world.hasher.pace, asyncio.get_running_loop().time
-    if clock() < pace.due:
+    padding, clock = world.hasher.padding, asyncio.get_running_loop().time
+    if clock() < padding.due:
         return
-    async with pace.busy:
-        if clock() < pace.due:
+    async with padding.busy:
+        if clock() < padding.due:
             return
         samples = await world.db.find(_find_samples)
-        pace.stored = {form: pace.stored.get(form) or await world.hasher.tried_out(sample) for form, sample in samples.items()}
-        pace.due = clock() + REFRESH_SECONDS
+        padding.stored = {form: padding.stored.get(form) or await world.hasher.measure_check(sample) for form, sample in samples.items()}
+        padding.due = clock() + REFRESH_SECONDS
 
 
 async def _find_samples(tx: Transaction) -> dict[str, str]:

@@ -55,7 +55,7 @@ async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> 
     It replaces an earlier pending one. The caller has checked that the user may add an authenticator.
     """
     now = world.clock.now()
-    secret = base64.b32encode(world.entropy.octets(SECRET_BYTES)).decode()
+    secret = base64.b32encode(world.entropy.random_bytes(SECRET_BYTES)).decode()
     factor_id = world.entropy.identifier()
     values = {
         "id": factor_id,
@@ -106,7 +106,7 @@ async def check_enrolment(world: World, origin: Origin, user_id: UUID, factor_id
         raise EnrolmentNotFound
     step = rules.find_time_step(_secret(world, factor), code, now, world.settings.totp_skew)
     if step is None:
-        await attempts.failed(world, origin, "otp", user_id, "wrong")
+        await attempts.record_failure(world, origin, "otp", user_id, "wrong")
         raise CodeRefused
     return ConfirmedEnrolment(factor.id, step)
 

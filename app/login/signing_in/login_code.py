@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
 
-from app.base.base32 import forgiven, joined, random_signs
+from app.base.base32 import correct_lookalikes, random_characters, strip_separators
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -48,7 +48,7 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
 
     Raises UserNotFound, LoginCodeImpossible.
     """
-    code = random_signs(world.entropy, SIGNS)
+    code = random_characters(world.entropy, SIGNS)
     async with world.db.write() as tx:
         row = await lookup.find_by_id(tx, user_id)
         if row is None:
@@ -100,17 +100,17 @@ async def begin_with_code(
     """
     who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier)}, client.product)
     key = attempts.login_code_key(world, identifier)
-    await attempts.knock(world, origin, key)
+    await attempts.count_attempt(world, origin, key)
     user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)
     found = await _tried(world, user_id)
     stored = found.token_hash if found is not None else bytes(32)
-    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, forgiven(joined(code).upper())))
+    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
         if who is None or found is None or not fits or who.status != Status.ACTIVE or who.email_verified_at is None:
             raise CodeRefused
         return await _begin(world, origin, PendingLogin(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
     except CodeRefused:
-        await attempts.failed(world, origin, "login_code", who.id if who is not None else None, "wrong")
+        await attempts.record_failure(world, origin, "login_code", who.id if who is not None else None, "wrong")
         raise
 
 
@@ -140,5 +140,5 @@ async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: U
         by = Actor("user", pending.user_id)
         await record(tx, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
         begun = await unfinished.begin(tx, world, pending)
-        await attempts.passed(tx, world, origin, key)
+        await attempts.record_success(tx, world, origin, key)
         return begun

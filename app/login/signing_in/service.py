@@ -26,10 +26,11 @@ from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
-from app.web.callers import Origin, Subject, UnfinishedLogin
+from app.web import counters
+from app.web.callers import Origin, PendingLoginCaller, Subject
 from app.world import World
 
 _seen = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
@@ -58,18 +59,18 @@ async def log_in(
     One answer, in one time, for unknown, wrong, suspended, unverified and password-less users (authentication R11, R49). Raises
     ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
-    world.hasher.must_have_room()  # before the database is asked anything
-    sign = await signer(world)
+    world.hasher.require_capacity()  # before the database is asked anything
+    sign = await load_signer(world)
     await refresh_timing(world)
     who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product)
     key = attempts.password_key(world, identifier, client.digest if who is not None and who.seen else None)
-    await attempts.knock(world, origin, key)
+    await attempts.count_attempt(world, origin, key)
     why = _find_obstacle(who)
     stored = who.hash if who is not None and why is None else None
     imported = stored is not None and who is not None and bool(who.imported)
-    fits = await attempts.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
+    fits = await attempts.run_counted(world, origin, key, world.hasher.verify(password, stored, imported=imported))
     if who is None or stored is None or not fits:
-        await attempts.failed(world, origin, "password", who.id if who is not None else None, why or "wrong")
+        await attempts.record_failure(world, origin, "password", who.id if who is not None else None, why or "wrong")
         await password_reset.notify_locked(world, identifier, key)
         raise InvalidCredentials
     better = await passwords.rehash_if_outdated(world, password, stored, imported=imported)
@@ -82,13 +83,13 @@ async def log_in(
     if code is not None and who.second_factor:
         async with world.db.write(commit_now=True) as tx:
             await passed(tx)
-            await attempts.forgive(tx, key)
+            await counters.reset(tx, key)
         return await _prove_totp(world, sign, origin, pending, code)
     async with world.db.write() as tx:
         await _lock_account(tx, pending)
         outcome = await unfinished.conclude(tx, world, sign, origin, pending)
         await passed(tx)
-        await attempts.passed(tx, world, origin, key)
+        await attempts.record_success(tx, world, origin, key)
         return outcome
 
 
@@ -122,37 +123,37 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
         return await unfinished.begin(tx, world, pending, unfinished.decide_next_step(whose, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def verify_totp(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
     pending = await count_attempt(world, origin, handle)
     return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
+    sign = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
     pending = await count_attempt(world, origin, handle)
     key = attempts.factor_key(world, "recovery", pending.user_id)
-    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
         bare, row = await recovery.find_candidate(tx, pending.user_id, code)
-    fits = await attempts.evaluated(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+    fits = await attempts.run_counted(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
         return row is not None and fits and await recovery.spend(tx, world, pending.user_id, row.id, now)
 
     shown = unfinished.with_second_factor(pending, now, "rc")
-    return await finish_step(world, sign, origin, shown, spend if fits else None, attempts.of_account(world, pending.user_id))
+    return await finish_step(world, sign, origin, shown, spend if fits else None, attempts.second_factor_keys(world, pending.user_id))
 
 
-async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredStep) -> PendingLogin:
+async def require_step(world: World, handle: PendingLoginCaller, *steps: RequiredStep) -> PendingLogin:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
     pending, wanted, _ = await unfinished.load_pending(world, handle)
     if wanted.need not in steps:
@@ -160,12 +161,12 @@ async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredSt
     return pending
 
 
-async def count_attempt(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
+async def count_attempt(world: World, origin: Origin, handle: PendingLoginCaller) -> PendingLogin:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
     """
-    await attempts.knock(world, origin)
+    await attempts.count_attempt(world, origin)
     async with world.db.write(commit_now=True) as tx:
         pending = await unfinished.count_attempt(tx, world, handle)
     if pending is None:
@@ -175,7 +176,7 @@ async def count_attempt(world: World, origin: Origin, handle: UnfinishedLogin) -
 
 async def _prove_totp(world: World, sign: Signer, origin: Origin, pending: PendingLogin, code: str) -> IssuedTokens | LoginChallenge:
     key, now = attempts.factor_key(world, "totp", pending.user_id), world.clock.now()
-    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
         matched = await totp.match(tx, world, pending.user_id, code, now)
 
@@ -206,15 +207,15 @@ async def finish_step(
             if not await spend(tx):
                 raise refusal
             outcome = await unfinished.conclude(tx, world, sign, origin, pending)
-            await attempts.passed(tx, world, origin, *keys)
+            await attempts.record_success(tx, world, origin, *keys)
             return outcome
     except refusal:
         factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
-        await attempts.failed(world, origin, factor, pending.user_id, reason)
+        await attempts.record_failure(world, origin, factor, pending.user_id, reason)
         raise
 
 
-async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLogin:
+async def require_enrolment(world: World, handle: PendingLoginCaller) -> PendingLogin:
     """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
     pending = await require_step(world, handle, RequiredStep.ENROLMENT)
     if not is_fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
@@ -222,18 +223,18 @@ async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLog
     return pending
 
 
-async def begin_enrolment(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+async def begin_enrolment(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
     """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
     pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm_enrolment(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def confirm_enrolment(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
+    sign = await load_signer(world)
     await require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await count_attempt(world, origin, handle)
     confirmed = await totp.check_enrolment(world, origin, pending.user_id, None, code)
@@ -255,13 +256,13 @@ async def finish_enrolment(
         await add(tx)
         await recovery.replace(tx, world, actor, shown.user_id, paper)
         outcome = await unfinished.conclude(tx, world, sign, origin, replace(shown, epoch=epoch))
-        await attempts.passed(tx, world, origin)
+        await attempts.record_success(tx, world, origin)
     return replace(outcome, recovery_codes=paper.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> IssuedTokens | LoginChallenge:
+async def change_password(world: World, origin: Origin, handle: PendingLoginCaller, new: str) -> IssuedTokens | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     pending = await require_step(world, handle, RequiredStep.NEW_PASSWORD)
     hashed = await passwords.check_and_hash_change(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)
@@ -274,5 +275,5 @@ async def change_password(world: World, origin: Origin, handle: UnfinishedLogin,
         outcome = await unfinished.conclude(tx, world, sign, origin, replace(pending, epoch=epoch, proofs=proofs))
         if pending.recovers:
             email = str(await tx.scalar(select(User.email).where(User.id == pending.user_id)))
-            await attempts.forgive(tx, *await attempts.of_password(tx, world, pending.user_id, email))
+            await counters.reset(tx, *await attempts.password_keys(tx, world, pending.user_id, email))
         return outcome
