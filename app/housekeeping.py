@@ -13,11 +13,12 @@ import structlog
 from prometheus_client import Counter
 
 from app.agreements import data_lifecycle as agreements
-from app.background.tasks import beside, rest
+from app.background.tasks import background_task, sleep_or_stop
 from app.events import data_lifecycle as events
 from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
 from app.mail import data_lifecycle as mail
+from app.web import counters
 from app.web import idempotency as web
 from app.webhooks import data_lifecycle as webhooks
 from app.world import World
@@ -31,23 +32,23 @@ Step = Callable[[World], Awaitable[int]]
 """Deletes a batch, in a transaction of its own; how many rows."""
 
 STEPS: dict[str, Step] = {
-    "kept_answers": web.kept_answers,
-    "failure_counts": web.failure_counts,
+    "kept_answers": web.prune_answers,
+    "failure_counts": counters.prune_failure_counts,
     "logins": login.prune_logins,
     "refresh_tokens": login.prune_refresh_tokens,
     "passkey_ceremonies": login.prune_passkey_ceremonies,
     "device_codes": login.prune_device_codes,
     "sessions": login.prune_sessions,
     "one_time_tokens": login.prune_one_time_tokens,
-    "throttles": login.prune_throttles,
+    "throttles": counters.prune_counters,
     "enrolments": login.prune_enrolments,
-    "letters": mail.letters,
-    "session_seats": licenses.session_seats,
-    "presentations": agreements.presentations,
-    "contexts": agreements.contexts,
-    "webhook_deliveries": webhooks.deliveries,
-    "login_events": lambda world: events.delete_login_events(world, webhooks.waited_for()),
-    "use_events": lambda world: events.delete_usage_events(world, webhooks.waited_for()),
+    "letters": mail.prune_letters,
+    "session_seats": licenses.prune_session_seats,
+    "presentations": agreements.prune_presentations,
+    "contexts": agreements.prune_contexts,
+    "webhook_deliveries": webhooks.prune_deliveries,
+    "login_events": lambda world: events.delete_login_events(world, webhooks.has_pending_delivery()),
+    "use_events": lambda world: events.delete_usage_events(world, webhooks.has_pending_delivery()),
 }
 """What goes, by the name that the metric has for it. What others refer to comes after them."""
 
@@ -58,14 +59,14 @@ log = structlog.get_logger("licentia.housekeeping")
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[None]:
     """Old rows go while the block runs. At its end a batch that is under way is finished first."""
-    async with beside(partial(_keep_house, world)):
+    async with background_task(partial(_keep_house, world)):
         yield
 
 
 async def _keep_house(world: World, leaving: asyncio.Event) -> None:
     while not leaving.is_set():
         await delete_expired(world, leaving)
-        await rest(leaving, EVERY)
+        await sleep_or_stop(leaving, EVERY)
 
 
 async def delete_expired(world: World, leaving: asyncio.Event | None = None) -> dict[str, int]:
@@ -87,5 +88,5 @@ async def _all(world: World, what: str, step: Step, leaving: asyncio.Event) -> i
     while not leaving.is_set() and (batch := await step(world)):
         PRUNED.labels(what).inc(batch)
         rows += batch
-        await rest(leaving, PAUSE)
+        await sleep_or_stop(leaving, PAUSE)
     return rows

@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.agreements.obligations import Compliance
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Reason, Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice, Reason
 from app.catalog.models import Requirement
-from app.catalog.rules import closed
+from app.catalog.rules import add_implied
 from app.licenses import rules as licensing
-from app.licenses.rules import Asked, LicenseFacts
+from app.licenses.rules import LicenseFacts, UseRequest
 
-EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
-SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product wants a login with a second factor.")
-PASSKEY_REQUIRED = advisory("passkey_required", "The product wants a login with a passkey.")
-AGREEMENT_REQUIRED = advisory("agreement_required", "The end user has not accepted the agreement in force.")
-AGREEMENT_DECLINED = advisory("agreement_declined", "The end user declined the agreement in force.")
+EMAIL_UNVERIFIED = declare_advisory("email_unverified", "The end user's e-mail address is not verified.")
+SECOND_FACTOR_REQUIRED = declare_advisory("second_factor_required", "The product wants a login with a second factor.")
+PASSKEY_REQUIRED = declare_advisory("passkey_required", "The product wants a login with a passkey.")
+AGREEMENT_REQUIRED = declare_advisory("agreement_required", "The end user has not accepted the agreement in force.")
+AGREEMENT_DECLINED = declare_advisory("agreement_declined", "The end user declined the agreement in force.")
 
 HREFS: Mapping[str, str] = {
     "log_in": "/v1/login",
@@ -56,7 +56,7 @@ class SessionFacts:
 
 
 @dataclass(frozen=True)
-class Facts:
+class AccessFacts:
     """All that the decision looks at, read in one transaction."""
 
     requires: Sequence[str]
@@ -64,7 +64,7 @@ class Facts:
     second_factor_lifetime: timedelta
     license: LicenseFacts | None
     license_named: bool
-    asked: Asked
+    asked: UseRequest
     agreements: Compliance
 
 
@@ -73,7 +73,7 @@ class Decision:
     """`check_again_at`: the earliest instant at which the answer could change by itself."""
 
     reasons: tuple[Reason, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     requires: tuple[str, ...]
     check_again_at: datetime | None
 
@@ -82,9 +82,9 @@ class Decision:
         return not self.reasons
 
 
-def decide(facts: Facts, now: datetime) -> Decision:
+def decide(facts: AccessFacts, now: datetime) -> Decision:
     """Every requirement judged; identity reasons come alone until identity passes, for the rest hangs on who asks."""
-    requires = tuple(closed([*facts.requires, *(facts.license.requires if facts.license else ())]))
+    requires = tuple(add_implied([*facts.requires, *(facts.license.requires if facts.license else ())]))
     wanted = frozenset(requires)
     identity = tuple(reason for check in _IDENTITY for reason in check(facts, wanted, now))
     rest = () if identity else tuple(reason for check in _REST for reason in check(facts, wanted, now))
@@ -92,13 +92,13 @@ def decide(facts: Facts, now: datetime) -> Decision:
     return Decision(_with_hrefs(reasons), tuple(_warnings(facts, wanted, now)), requires, _boundary(facts, wanted, now))
 
 
-def best(facts: Facts, candidates: Sequence[LicenseFacts], now: datetime) -> tuple[Facts, Decision]:
+def best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: datetime) -> tuple[AccessFacts, Decision]:
     """The decision over the license that answers best: fewest reasons, best standing, lasting longest.
 
     Where the product wants no license and none was named, having one that will not do is no worse than having none.
     What could change the answer of any of them could change which answers best.
     """
-    optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in closed(facts.requires)
+    optional = not facts.license_named and not facts.asked.features and Requirement.LICENSE not in add_implied(facts.requires)
     options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)
@@ -111,7 +111,7 @@ def best(facts: Facts, candidates: Sequence[LicenseFacts], now: datetime) -> tup
 _RANK = ("active", "in_grace", "not_started", "expired", "suspended", "revoked")
 
 
-def _badness(facts: Facts, decision: Decision, now: datetime) -> tuple[int, int, float]:
+def _badness(facts: AccessFacts, decision: Decision, now: datetime) -> tuple[int, int, float]:
     it = facts.license
     if it is None:
         return len(decision.reasons), len(_RANK), 0
@@ -125,25 +125,25 @@ def _with_hrefs(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
     )
 
 
-def _disabled(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+def _disabled(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if facts.session is None or facts.session.active:
         return []
     return [Reason("user_disabled", "login", "contact_seller", "The account is closed; ask the seller.")]
 
 
-def _logged_in(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+def _logged_in(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in wanted or (facts.session is not None and (facts.session.lives(now) or not facts.session.active)):
         return []
     return [Reason("login_required", "login", "log_in", "Log in and ask again with the access token.")]
 
 
-def _email(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+def _email(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in wanted or not _present(facts, now) or (facts.session and facts.session.email_verified):
         return []
     return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address.")]
 
 
-def _second_factor(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+def _second_factor(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     it = facts.session
     if Requirement.SECOND_FACTOR not in wanted or it is None or not _present(facts, now) or _strong(facts, now):
         return []
@@ -152,7 +152,7 @@ def _second_factor(facts: Facts, wanted: frozenset[str], now: datetime) -> list[
     return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "enroll_totp", "Set a second factor up.", {"acr": "aal2"})]
 
 
-def _passkey(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+def _passkey(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     it = facts.session
     if Requirement.PASSKEY not in wanted or it is None or not _present(facts, now) or _fresh(facts, it.passkey_at, now):
         return []
@@ -161,19 +161,19 @@ def _passkey(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason
     return [Reason(PASSKEY_REQUIRED, "passkey", "enroll_passkey", "Set a passkey up.", {"acr": "aal2p"})]
 
 
-def _present(facts: Facts, now: datetime) -> bool:
+def _present(facts: AccessFacts, now: datetime) -> bool:
     return facts.session is not None and facts.session.present(now)
 
 
-def _strong(facts: Facts, now: datetime) -> bool:
+def _strong(facts: AccessFacts, now: datetime) -> bool:
     return _fresh(facts, facts.session.second_factor_at if facts.session else None, now)
 
 
-def _fresh(facts: Facts, at: datetime | None, now: datetime) -> bool:
+def _fresh(facts: AccessFacts, at: datetime | None, now: datetime) -> bool:
     return at is not None and now < at + facts.second_factor_lifetime
 
 
-def _license(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+def _license(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if facts.license is None:
         needed = Requirement.LICENSE in wanted or facts.license_named or facts.asked.features
         return [licensing.not_found()] if needed else []
@@ -181,7 +181,7 @@ def _license(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason
     return list(licensing.reasons(facts.license, asked, now))
 
 
-def _eula(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
+def _eula(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.EULA not in wanted or facts.agreements.compliant:
         return []
     listed: list[Fact] = [
@@ -195,19 +195,19 @@ def _eula(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Reason]:
 
 _OF_A_SEATS_USER = frozenset({"user_disabled", "login_required"})
 """Reasons of identity that only the license can give: it seats users, and nobody whom it could seat is there."""
-Check = Callable[[Facts, frozenset[str], datetime], list[Reason]]
+Check = Callable[[AccessFacts, frozenset[str], datetime], list[Reason]]
 _IDENTITY: tuple[Check, ...] = (_disabled, _logged_in, _email, _second_factor, _passkey)
 _REST: tuple[Check, ...] = (_license, _eula)
 
 
-def _warnings(facts: Facts, wanted: frozenset[str], now: datetime) -> list[Warned]:
+def _warnings(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> list[Notice]:
     told = list(licensing.warnings(facts.license, facts.asked, now)) if facts.license else []
     if Requirement.EULA in wanted and _present(facts, now):
-        told += [Warned(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
+        told += [Notice(code, "About an agreement of this product.", known) for code, known in facts.agreements.warnings]
     return told
 
 
-def _boundary(facts: Facts, wanted: frozenset[str], now: datetime) -> datetime | None:
+def _boundary(facts: AccessFacts, wanted: frozenset[str], now: datetime) -> datetime | None:
     """Of all that the answer tells: its reasons and warnings, how sure the login is, and where the license and the agreements stand.
 
     But for the advice that a lease is half gone: asking is what renews it.

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.access.facts import Request
-from app.access.service import Answer
-from app.licenses.schemas import LicenseFace
+from app.access.facts import AccessRequest
+from app.access.service import AccessResult
+from app.licenses.schemas import LicenseSummary
 from app.licenses.seats.schemas import FingerprintIn
 from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Slug, WarningOut, WireModel
 
@@ -22,12 +22,12 @@ class AccessIn(WireModel):
     nonce: Nonce | None = None
     dry_run: Flag = False
 
-    def request(self) -> Request:
+    def request(self) -> AccessRequest:
         fingerprint = self.device.fingerprint if self.device else None
-        return Request(self.product, self.license_key, fingerprint, self.features, self.nonce, self.dry_run)
+        return AccessRequest(self.product, self.license_key, fingerprint, self.features, self.nonce, self.dry_run)
 
 
-class SeatFace(WireModel):
+class SeatSummary(WireModel):
     id: UUID
     lease_expires_at: Instant | None
 
@@ -39,14 +39,14 @@ class Assurance(WireModel):
     amr: list[str]
 
 
-class Outstanding(WireModel):
+class OutstandingDocument(WireModel):
     document: UUID
     ordinal: int
 
 
-class AgreementsFace(WireModel):
+class AgreementsSummary(WireModel):
     compliant: bool
-    outstanding: list[Outstanding]
+    outstanding: list[OutstandingDocument]
 
 
 class AccessOut(WireModel):
@@ -58,30 +58,32 @@ class AccessOut(WireModel):
     warnings: list[WarningOut]
     product: str
     requires: list[str]
-    license: LicenseFace | None
-    activation: SeatFace | None
+    license: LicenseSummary | None
+    activation: SeatSummary | None
     session: Assurance | None
-    agreements: AgreementsFace
+    agreements: AgreementsSummary
     grant: str | None
     check_again_at: Instant | None
     nonce: str | None
 
     @classmethod
-    def of(cls, answer: Answer, request: Request) -> Self:
+    def of(cls, answer: AccessResult, request: AccessRequest) -> Self:
         decision, it, agreed, now = answer.decision, answer.facts.license, answer.facts.agreements, answer.at
         return cls(
             allow=decision.allow,
             code=decision.reasons[0].code if decision.reasons else "ok",
-            reasons=[ReasonOut(**reason.told()) for reason in decision.reasons],
-            warnings=[WarningOut(**warned.told()) for warned in decision.warnings],
+            reasons=[ReasonOut(**reason.to_dict()) for reason in decision.reasons],
+            warnings=[WarningOut(**warned.to_dict()) for warned in decision.warnings],
             product=request.product,
             requires=list(decision.requires),
-            license=LicenseFace.of(it, now) if it is not None else None,
-            activation=SeatFace(id=it.seat.id, lease_expires_at=it.seat.lease_expires_at) if it and it.seat and it.seat.live(now) else None,
+            license=LicenseSummary.of(it, now) if it is not None else None,
+            activation=SeatSummary(id=it.seat.id, lease_expires_at=it.seat.lease_expires_at)
+            if it and it.seat and it.seat.live(now)
+            else None,
             session=Assurance(acr=answer.acr, amr=list(answer.amr)) if answer.acr is not None else None,
-            agreements=AgreementsFace(
+            agreements=AgreementsSummary(
                 compliant=agreed.compliant,
-                outstanding=[Outstanding(document=document, ordinal=ordinal) for document, ordinal in agreed.outstanding],
+                outstanding=[OutstandingDocument(document=document, ordinal=ordinal) for document, ordinal in agreed.outstanding],
             ),
             grant=answer.grant,
             check_again_at=decision.check_again_at,

@@ -7,48 +7,50 @@ from hashlib import sha256
 
 from app.access import facts as reading
 from app.access import rules
-from app.access.facts import Request
-from app.access.rules import Decision, Facts
+from app.access.facts import AccessRequest
+from app.access.rules import AccessFacts, Decision
 from app.licenses import guess_limits
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts
 from app.licenses.seats import service as seats
 from app.login.rules import compute_acr
-from app.observability.counters import decided
+from app.observability.counters import decision_counter
 from app.security.signing import Signer
-from app.signing_keys.service import signer
-from app.web.callers import Device, EndUser
+from app.signing_keys.service import load_signer
+from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
 GRANT_TYPE = "grant+jwt"
 
 
 @dataclass(frozen=True)
-class Answer:
+class AccessResult:
     """The decision with what it rests on; `grant` only on an allow that is no dry run."""
 
     decision: Decision
-    facts: Facts
+    facts: AccessFacts
     acr: str | None
     amr: Sequence[str]
     grant: str | None = field(repr=False)
     at: datetime
 
 
-async def decide(world: World, ip: str | None, end_user: EndUser | None, device: Device | None, request: Request) -> Answer:
+async def decide(
+    world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
+) -> AccessResult:
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     now = world.clock.now()
-    found = await reading.read(world, end_user, device, request, now)
+    found = await reading.load(world, end_user, device, request, now)
     if request.license_key is not None and not found.candidates:
-        await guess_limits.failed(world, ip, request.license_key)
+        await guess_limits.count_wrong_guess(world, ip, request.license_key)
     facts, decision = rules.best(found.facts, found.candidates, now)
-    if decision.allow and not request.dry_run and facts.license is not None and licensing.renewal_due(facts.license, now):
+    if decision.allow and not request.dry_run and facts.license is not None and licensing.is_renewal_due(facts.license, now):
         renewed = await _renewed(world, facts.license)
         facts, decision = rules.best(found.facts, [renewed if it is facts.license else it for it in found.candidates], now)
-    decided("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
+    decision_counter("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
     level = compute_acr(found.proofs, now, world.settings.second_factor_lifetime) if found.proofs else None
-    answer = Answer(decision, facts, level, found.amr, None, now)
+    answer = AccessResult(decision, facts, level, found.amr, None, now)
     if not decision.allow or request.dry_run:
         return answer
     return replace(answer, grant=_grant(world, sign, found.subject, request, answer, now))
@@ -62,7 +64,7 @@ async def _renewed(world: World, it: LicenseFacts) -> LicenseFacts:
         return replace(it, seat=await seats.renew_live(tx, world, it.license_id, it.seat, it.lease))
 
 
-def _grant(world: World, sign: Signer, end_user: EndUser | None, request: Request, answer: Answer, now: datetime) -> str:
+def _grant(world: World, sign: Signer, end_user: EndUser | None, request: AccessRequest, answer: AccessResult, now: datetime) -> str:
     """The decision as an EdDSA JWT that the application can check offline; it outlives nothing it rests on.
 
     `dev` is the SHA-256 of the fingerprint of the seat that is held, whatever device the caller names.

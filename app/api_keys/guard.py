@@ -6,8 +6,8 @@ from app.web.problems import TokenInvalid
 from app.world import World
 
 
-async def operator(world: World, key: str) -> Operator:
-    found = await service.holder(world, key)
+async def authenticate_operator(world: World, key: str) -> Operator:
+    found = await service.authenticate(world, key)
     if found is None:
         raise TokenInvalid
     return found

@@ -52,7 +52,7 @@ class ApiKeyOut(WireModel):
     last_used_at: Instant | None
 
 
-class ApiKeyMade(ApiKeyOut):
+class ApiKeyCreated(ApiKeyOut):
     """`key` is shown this once."""
 
     key: str

@@ -26,17 +26,17 @@ from app.catalog.schemas import (
     ProductOut,
     ProductPatch,
 )
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, Page, Slug
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("catalog")
-Reads = Annotated[Operator, Depends(Operates("catalog:read"))]
-Writes = Annotated[Operator, Depends(Operates("catalog:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("catalog:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("catalog:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post("/v1/products", status_code=201, responses=refuses(ScopeMissing, ProductCodeTaken, RequirementImpossible))
@@ -49,13 +49,13 @@ async def create_product(world: TheWorld, operator: Writes, body: ProductIn, res
 
 @router.get("/v1/products", responses=refuses(ScopeMissing))
 async def list_products(world: TheWorld, operator: Reads, wanted: Wanted) -> Page[ProductOut]:
-    rows, cursor = await service.products(world, wanted)
+    rows, cursor = await service.list_products(world, wanted)
     return Page(data=[ProductOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound))
 async def get_product(world: TheWorld, operator: Reads, code: Slug) -> ProductOut:
-    return ProductOut.model_validate(await service.product(world, code))
+    return ProductOut.model_validate(await service.get_product(world, code))
 
 
 @router.patch("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound, RequirementImpossible))
@@ -75,13 +75,13 @@ async def create_policy(world: TheWorld, operator: Writes, body: PolicyIn, respo
 async def list_policies(
     world: TheWorld, operator: Reads, wanted: Wanted, product: Annotated[Slug | None, Query()] = None
 ) -> Page[PolicyOut]:
-    rows, cursor = await service.policies(world, wanted, product)
+    rows, cursor = await service.list_policies(world, wanted, product)
     return Page(data=[PolicyOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound))
 async def get_policy(world: TheWorld, operator: Reads, policy_id: UUID) -> PolicyOut:
-    return PolicyOut.model_validate(await service.policy(world, policy_id))
+    return PolicyOut.model_validate(await service.get_policy(world, policy_id))
 
 
 @router.patch("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound, RequirementImpossible, PolicyContradiction))
@@ -101,13 +101,13 @@ async def create_customer(world: TheWorld, operator: Writes, body: CustomerIn, r
 async def list_customers(
     world: TheWorld, operator: Reads, wanted: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
 ) -> Page[CustomerOut]:
-    rows, cursor = await service.customers(world, wanted, external_id)
+    rows, cursor = await service.list_customers(world, wanted, external_id)
     return Page(data=[CustomerOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound))
 async def get_customer(world: TheWorld, operator: Reads, customer_id: UUID) -> CustomerOut:
-    return CustomerOut.model_validate(await service.customer(world, customer_id))
+    return CustomerOut.model_validate(await service.get_customer(world, customer_id))
 
 
 @router.patch("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound, ExternalIdTaken))

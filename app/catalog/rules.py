@@ -13,14 +13,14 @@ _IMPLIES = {
 }
 
 
-def closed(requires: Iterable[str]) -> list[str]:
+def add_implied(requires: Iterable[str]) -> list[str]:
     """The requirements with everything that they imply, each once, in the order of judgement."""
     wanted = {Requirement(item) for item in requires}
     wanted |= {_IMPLIES[item] for item in wanted if item in _IMPLIES}
     return [item.value for item in Requirement if item in wanted]
 
 
-def impossible(requires: Iterable[str], seat_by: str | None, passkeys: bool) -> str | None:
+def find_impossible(requires: Iterable[str], seat_by: str | None, passkeys: bool) -> str | None:
     """The requirement that nobody could ever meet, if there is one. `seat_by` is None for a product by itself."""
     wanted = set(requires)
     if Requirement.PASSKEY in wanted and not passkeys:
@@ -31,8 +31,8 @@ def impossible(requires: Iterable[str], seat_by: str | None, passkeys: bool) -> 
 
 
 Values = Mapping[str, Any]
-SEATED = {SeatBy.DEVICE, SeatBy.USER, SeatBy.DEVICE_PER_USER, SeatBy.SESSION}
-BY_USER = {SeatBy.USER, SeatBy.DEVICE_PER_USER}
+WITH_SEATS = {SeatBy.DEVICE, SeatBy.USER, SeatBy.DEVICE_PER_USER, SeatBy.SESSION}
+SEATED_BY_USER = {SeatBy.USER, SeatBy.DEVICE_PER_USER}
 _NONE_BUT = "Seats want a `seat_by` other than `none`."
 _TRIAL = "A trial is once for each device: it wants `seat_by` `device`."
 Row = tuple[Callable[[Values], bool], str, str]
@@ -50,7 +50,7 @@ _SEATED_CONTRADICTIONS: tuple[Row, ...] = (
 )
 
 
-def contradiction(policy: Values) -> tuple[str, str] | None:
+def find_contradiction(policy: Values) -> tuple[str, str] | None:
     """(field, sentence) of what does not go together in a policy, or in a license with its overrides; None if all does."""
-    table = _SEATED_CONTRADICTIONS if policy["seat_by"] in SEATED else _CONTRADICTIONS
+    table = _SEATED_CONTRADICTIONS if policy["seat_by"] in WITH_SEATS else _CONTRADICTIONS
     return next(((field, sentence) for wrong, field, sentence in table if wrong(policy)), None)

@@ -7,14 +7,14 @@ from sqlalchemy import String, cast, delete, func, literal_column, select, union
 from app.catalog.models import Policy, Product
 from app.db.base import table
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
+from app.db.export_pages import EXPORTED_USER, ExportSection
 from app.db.pruning import prune
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import claims, releases
+from app.licenses import locks, releases
 from app.licenses.models import Activation, ActivationCode, License, LicenseUser
 from app.security.sealing import token_digest
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.web.callers import Subject
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -22,17 +22,17 @@ from app.world import World
 _activations = table(Activation)
 
 
-async def hold(tx: Transaction, user_id: UUID) -> None:
+async def lock_licenses(tx: Transaction, user_id: UUID) -> None:
     """Lock every license that the user is on or has a seat of, in one order. Before the user's row is taken (see `erase`)."""
     assigned = select(LicenseUser.license_id).where(LicenseUser.user_id == user_id)
     seated = select(Activation.license_id).where(Activation.user_id == user_id)
     for license_id in sorted((await tx.scalars(union(assigned, seated))).all()):
-        await claims.bump(tx, license_id)
+        await locks.lock_license(tx, license_id)
 
 
 async def present(tx: Transaction, subject: Subject | None) -> None:
     """Whoever takes a seat as an end user is not erased before the seat is theirs. For whoever holds the license. Raises TokenInvalid."""
-    if subject is not None and not await still_there(tx, subject.id):
+    if subject is not None and not await lock_unless_erased(tx, subject.id):
         raise TokenInvalid("The account was erased.")
 
 
@@ -42,7 +42,7 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
     The caller holds the user's row, so whoever activates for them has committed or will find them gone; what was assigned or
     taken since `hold` is locked here.
     """
-    await hold(tx, user.id)
+    await lock_licenses(tx, user.id)
     gone = delete(LicenseUser).where(LicenseUser.user_id == user.id).returning(LicenseUser.license_id)
     for license_id in (await tx.scalars(gone)).all():
         await record(tx, world, "license.user_removed", actor, ("license", license_id), user.id)
@@ -89,8 +89,8 @@ _exported_activations = select(
     Activation.release_reason,
 )
 SECTIONS = (
-    Section("licenses", _licenses.where(LicenseUser.user_id == WHOSE), LicenseUser.license_id),
-    Section("activations", _exported_activations.where(Activation.user_id == WHOSE), Activation.id),
+    ExportSection("licenses", _licenses.where(LicenseUser.user_id == EXPORTED_USER), LicenseUser.license_id),
+    ExportSection("activations", _exported_activations.where(Activation.user_id == EXPORTED_USER), Activation.id),
 )
 
 
@@ -98,7 +98,7 @@ _a_process = func.replace(Activation.user_key, "-", "") == func.replace(cast(Act
 """Whether the seat is one of its own for each process; an identifier in a table's text has dashes on one database alone."""
 
 
-async def session_seats(world: World) -> int:
+async def prune_session_seats(world: World) -> int:
     """Delete a batch of the `session` seats that were given back, or lapsed, longer than `SEAT_RETENTION` ago; how many."""
     past = Activation.released_at <= world.clock.now() - world.settings.seat_retention
     indexed = Activation.user_key != literal_column("''")

@@ -9,7 +9,7 @@ from sqlalchemy import String, Uuid, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from app.catalog.models import Policy, Product, SeatBy
-from app.catalog.rules import BY_USER as SEATED_BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
@@ -120,12 +120,12 @@ BY_SEAT = _standings(Activation.id == bindparam("seat_id", type_=Uuid), Activati
 )
 
 
-def facts(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
+def parameters(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
     """The parameters of the statements above."""
     return {"now": now, "fingerprint": fingerprint, "user_id": user_id, "user_key": str(user_id) if user_id else None, **more}
 
 
-def read(row: AnyRow) -> LicenseFacts:
+def from_row(row: AnyRow) -> LicenseFacts:
     seat = None
     if row.seat_id is not None:
         seat = Seat(row.seat_id, row.fingerprint, row.lease_expires_at, row.released_at, row.activation_code_id)
@@ -174,7 +174,7 @@ def _metered(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mappi
     return merged(policys, {name: {"per": None, **policys.get(name, {}), **it} if it else None for name, it in own.items()})
 
 
-async def standing(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> LicenseFacts | None:
+async def read_one(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> LicenseFacts | None:
     """The one license that the statement names, or None."""
     row = (await tx.execute(statement, parameters)).one_or_none()
-    return read(row) if row is not None else None
+    return from_row(row) if row is not None else None

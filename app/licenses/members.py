@@ -8,10 +8,10 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import Limit
 from app.events.service import Actor, record
-from app.licenses import claims, releases
+from app.licenses import locks, releases
 from app.licenses.models import Activation, LicenseUser
 from app.licenses.problems import UserLimitReached
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import User
 from app.users.problems import UserErased, UserNotFound
 from app.world import World
@@ -24,7 +24,7 @@ async def assign(tx: Transaction, world: World, actor: Actor, license_id: UUID, 
 
     Raises UserNotFound, UserErased, UserLimitReached.
     """
-    if not await still_there(tx, user_id):
+    if not await lock_unless_erased(tx, user_id):
         raise UserNotFound if await tx.scalar(select(User.id).where(User.id == user_id)) is None else UserErased
     taken = (await tx.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
     if user_id in taken:
@@ -38,7 +38,7 @@ async def assign(tx: Transaction, world: World, actor: Actor, license_id: UUID, 
 async def remove(world: World, actor: Actor, license_id: UUID, user_id: UUID) -> None:
     """Take a user off the license and release that user's seats with it (licensing R31). Removing again changes nothing."""
     async with world.db.write() as tx:
-        await claims.bump(tx, license_id)
+        await locks.lock_license(tx, license_id)
         gone = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)
         removed = (await tx.execute(gone)).rowcount
         mine = (Activation.license_id == license_id, Activation.user_id == user_id)  # also who came by the key, unassigned

@@ -1,6 +1,6 @@
 """The refusals of licensing. Those with a standing's code are raised by `refusal`, from the first reason of a judgement."""
 
-from app.base.problems import Kind, Problem, at
+from app.base.problems import Kind, Problem, field_error
 from app.base.verdicts import Reason
 
 
@@ -166,7 +166,7 @@ class LicenseDatesImpossible(Problem):
     title = "The license would end before it starts, or beyond the calendar."
 
     def __init__(self) -> None:
-        super().__init__(None, at("/expires_at", self.code, "is not after the start, or beyond the year 9999"))
+        super().__init__(None, field_error("/expires_at", self.code, "is not after the start, or beyond the year 9999"))
 
 
 _BY_CODE: dict[str, type[Problem]] = {

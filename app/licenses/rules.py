@@ -7,19 +7,19 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app.base.durations import Duration, instant_text
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Reason, Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice, Reason
 from app.catalog.models import SeatBy
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.types import UNLIMITED, Limit
 
 SOON = timedelta(days=14)
 
-FEATURE_MISSING = advisory("feature_missing", "The license does not include a feature that was asked for.")
-IN_GRACE = advisory("in_grace", "The license has expired and works for its days of grace.")
-EXPIRES_SOON = advisory("expires_soon", "The license expires within two weeks.")
-OVER_LIMIT = advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
-LEASE_ENDING = advisory("lease_ending", "Half of the device's lease is gone.")
+FEATURE_MISSING = declare_advisory("feature_missing", "The license does not include a feature that was asked for.")
+IN_GRACE = declare_advisory("in_grace", "The license has expired and works for its days of grace.")
+EXPIRES_SOON = declare_advisory("expires_soon", "The license expires within two weeks.")
+OVER_LIMIT = declare_advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
+LEASE_ENDING = declare_advisory("lease_ending", "Half of the device's lease is gone.")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ _STATUSES: tuple[tuple[str, Callable[[LicenseFacts, datetime], bool]], ...] = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class UseRequest:
     """What the caller wants judged: which device, which features, and whether an end user asks.
 
     `seat`: `if_sold` asks for a live seat where the policy has seats, `always` also where it has none (then nobody can have
@@ -104,7 +104,7 @@ class Asked:
 
     fingerprint: str | None = None
     features: Sequence[str] = ()
-    user: bool = False
+    has_user: bool = False
     seat: Literal["if_sold", "always", "never"] = "if_sold"
 
 
@@ -113,21 +113,21 @@ class Verdict:
     """Every reason against, in order, and the earliest instant at which the answer could change by itself."""
 
     reasons: tuple[Reason, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     check_again_at: datetime | None
 
 
-def judge(it: LicenseFacts, asked: Asked, now: datetime) -> Verdict:
+def judge(it: LicenseFacts, asked: UseRequest, now: datetime) -> Verdict:
     """Everything there is to say about this license, this device and these features at this moment (licensing R1)."""
     return Verdict(reasons(it, asked, now), warnings(it, asked, now), check_again_at(it, now))
 
 
-def reasons(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def reasons(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
     """What stands against this license on this device with these features."""
     return tuple(reason for check in (_standing, _assignment, _seat, _features) for reason in check(it, asked, now))
 
 
-def license_reasons(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def license_reasons(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
     """What stands against any use of the license, whatever the device: the same on every path (licensing R2)."""
     return (*_standing(it, asked, now), *_assignment(it, asked, now))
 
@@ -145,7 +145,7 @@ def not_found() -> Reason:
     return Reason("license_not_found", "license", "enter_key", "No license of this product fits; enter a license key.")
 
 
-def _standing(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _standing(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
     status = it.status(now)
     if status not in _REFUSED:
         return ()
@@ -155,28 +155,28 @@ def _standing(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ..
     return (Reason(code, "license", action, detail, facts),)
 
 
-def _assignment(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
-    personal = it.max_users is not None or it.seat_by in BY_USER
+def _assignment(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    personal = it.max_users is not None or it.seat_by in SEATED_BY_USER
     if personal and it.user_closed:  # whoever presents it, also by the token of a seat of theirs (licensing R7)
         return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
     if it.max_users is None or it.assigned:
         return ()
     action, detail = (
         ("contact_seller", "The license serves assigned users only; ask to be added.")
-        if asked.user
+        if asked.has_user
         else ("log_in", "The license serves assigned users only; log in as one of them.")
     )
     return (Reason("user_not_assigned", "license", action, detail),)
 
 
-def _seat(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _seat(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
     if asked.seat == "never" or (it.seat_by == SeatBy.NONE and asked.seat == "if_sold"):
         return ()
     if it.seat_by == SeatBy.NONE:
         return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can hold one."),)
     if it.seat is not None:
         return _held(it, it.seat, asked, now)
-    if it.seat_by in BY_USER and not asked.user:  # a limit for each user wants the user on the call (licensing R33)
+    if it.seat_by in SEATED_BY_USER and not asked.has_user:  # a limit for each user wants the user on the call (licensing R33)
         return (Reason("login_required", "activation", "log_in", "The license seats its users; log in."),)
     if it.seat_by != SeatBy.USER and asked.fingerprint is None:
         return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)
@@ -186,7 +186,7 @@ def _seat(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
 _NOT_ACTIVATED = Reason("not_activated", "activation", "activate", "Activate this device.")
 
 
-def _held(it: LicenseFacts, seat: Seat, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _held(it: LicenseFacts, seat: Seat, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
     elsewhere = it.seat_by != SeatBy.USER and asked.fingerprint not in {None, seat.fingerprint}
     if seat.released_at is not None or elsewhere:
         return (_NOT_ACTIVATED,)
@@ -195,44 +195,44 @@ def _held(it: LicenseFacts, seat: Seat, asked: Asked, now: datetime) -> tuple[Re
     return ()
 
 
-def _features(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Reason, ...]:
+def _features(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
     missing: list[Fact] = [name for name in asked.features if name not in it.features]
     if not missing:
         return ()
     return (Reason(FEATURE_MISSING, "license", "upgrade", "The license lacks a feature.", {"features": missing}),)
 
 
-def warnings(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+def warnings(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
     """What does not stand in the way yet, whether or not something else does."""
     return tuple(warned for warn in (_dates, _seats, _lease) for warned in warn(it, asked, now))
 
 
-def _dates(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
+def _dates(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
     status = it.status(now)
     if it.expires_at is None or status not in {"in_grace", "active"}:
         return ()
     ends: dict[str, Fact] = {"expires_at": instant_text(it.expires_at)}
     if status == "in_grace" and it.grace_until is not None:
         ends["grace_until"] = instant_text(it.grace_until)
-        return (Warned(IN_GRACE, "The license has expired; renew it within its days of grace.", ends),)
-    return (Warned(EXPIRES_SOON, "The license expires soon.", ends),) if it.expires_at - now <= SOON else ()
+        return (Notice(IN_GRACE, "The license has expired; renew it within its days of grace.", ends),)
+    return (Notice(EXPIRES_SOON, "The license expires soon.", ends),) if it.expires_at - now <= SOON else ()
 
 
-def _seats(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
-    everybodys = it.seat_by == SeatBy.DEVICE_PER_USER and not asked.user  # the sum of all users says nothing about one's limit
+def _seats(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
+    everybodys = it.seat_by == SeatBy.DEVICE_PER_USER and not asked.has_user  # the sum of all users says nothing about one's limit
     if everybodys or not isinstance(it.max_seats, int) or it.seats_used <= it.max_seats:
         return ()
     facts: dict[str, Fact] = {"used": it.seats_used, "limit": it.max_seats}
-    return (Warned(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
+    return (Notice(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
 
 
-def _lease(it: LicenseFacts, asked: Asked, now: datetime) -> tuple[Warned, ...]:
-    if it.lease is None or not renewal_due(it, now):
+def _lease(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
+    if it.lease is None or not is_renewal_due(it, now):
         return ()
-    return (Warned(LEASE_ENDING, "The lease should be renewed."),)
+    return (Notice(LEASE_ENDING, "The lease should be renewed."),)
 
 
-def renewal_due(it: LicenseFacts, now: datetime) -> bool:
+def is_renewal_due(it: LicenseFacts, now: datetime) -> bool:
     """Whether half of the lease is gone, so that renewing it is worth a write (licensing R37); or the policy's lease came or went."""
     if it.seat is None or not it.seat.live(now):
         return False
@@ -258,10 +258,10 @@ def _soon(it: LicenseFacts) -> datetime | None:
     return None if soon and it.starts_at and soon < it.starts_at else soon
 
 
-def seat_free(it: LicenseFacts) -> bool:
+def has_free_seat(it: LicenseFacts) -> bool:
     """Whether one more live seat fits. Only true inside the transaction that bumped the license's `rev` (licensing R34)."""
     return it.seat_limit == UNLIMITED or it.seats_used < int(it.seat_limit or 0)
 
 
-def lease_end(lease: str | None, now: datetime) -> datetime | None:
+def compute_lease_end(lease: str | None, now: datetime) -> datetime | None:
     return Duration.parse(lease).after(now) if lease else None

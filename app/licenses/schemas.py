@@ -23,7 +23,7 @@ class Seats(WireModel):
     limit: Limit | None
 
 
-class LicenseFace(WireModel):
+class LicenseSummary(WireModel):
     """A license as its holder sees it. `starts_at` is null while the clock waits for the first activation."""
 
     id: UUID

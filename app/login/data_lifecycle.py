@@ -8,8 +8,8 @@ from datetime import timedelta
 from sqlalchemy import delete, literal_column, not_, select, update
 
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
-from app.db.pruning import prune, referred_to
+from app.db.export_pages import EXPORTED_USER, ExportSection
+from app.db.pruning import prune, reference_conditions
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts, mailed_tokens
@@ -18,9 +18,10 @@ from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.factors import service as factors
 from app.login.factors.passkey_challenges import PasskeyCeremony
 from app.login.mailed_tokens import OneTimeToken
-from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow, Throttle
+from app.login.models import Factor, FactorKind, FactorState, Login, RefreshToken, SessionRow
 from app.login.sessions import revocation
 from app.web.callers import Subject
+from app.web.models import AttemptCounter
 from app.world import World
 
 
@@ -29,14 +30,14 @@ def require_proof(world: World, subject: Subject) -> None:
 
     Requires a recent proof, as for factor changes, and not a recovery code (authentication R21, R28). Raises StepUpRequired.
     """
-    factors.not_by_recovery_code(subject)
-    factors.may_manage(world, subject)
+    factors.refuse_recovery_code_session(subject)
+    factors.require_recent_proof(world, subject)
 
 
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
     """End all sessions and logins of the user and delete the rest. `user` is the row before erasure; the caller has locked it."""
     await revocation.end_all(tx, world, actor, user.id, "erased")
-    await tx.execute(delete(Throttle).where(Throttle.key.in_(await _counters(tx, world, user))))
+    await tx.execute(delete(AttemptCounter).where(AttemptCounter.key.in_(await _counters(tx, world, user))))
     session_ids = select(SessionRow.id).where(SessionRow.user_id == user.id)
     await tx.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(session_ids)))
     await tx.execute(delete(Login).where(Login.user_id == user.id))
@@ -48,15 +49,15 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(digests)))
     network_data = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(network_data))
-    blanked = {**factors.BARE, "name": None, "expires_at": None, "form": None, "transports": None}
+    blanked = {**factors.CLEARED, "name": None, "expires_at": None, "form": None, "transports": None}
     await tx.execute(update(Factor).where(Factor.user_id == user.id).values(blanked))
 
 
 async def _counters(tx: Transaction, world: World, user: AnyRow) -> list[bytes]:
     """Return the counter keys of the account: of its address, of the address on each known device, and of its factors."""
-    of_password = await attempts.of_password(tx, world, user.id, user.email)
+    of_password = await attempts.password_keys(tx, world, user.id, user.email)
     of_address = (attempts.login_code_key(world, user.email), *mail_limits.address_keys(world, user.email))
-    return [*of_password, *of_address, *attempts.of_account(world, user.id)]
+    return [*of_password, *of_address, *attempts.second_factor_keys(world, user.id)]
 
 
 _factors = select(
@@ -90,9 +91,9 @@ _device_codes = select(
     DeviceCode.decided_at,
 )
 SECTIONS = (
-    Section("factors", _factors.where(Factor.user_id == WHOSE), Factor.id),
-    Section("sessions", _sessions.where(SessionRow.user_id == WHOSE), SessionRow.id),
-    Section("device_codes", _device_codes.where(DeviceCode.user_id == WHOSE, DeviceCode.status.in_(_GRANTED)), DeviceCode.id),
+    ExportSection("factors", _factors.where(Factor.user_id == EXPORTED_USER), Factor.id),
+    ExportSection("sessions", _sessions.where(SessionRow.user_id == EXPORTED_USER), SessionRow.id),
+    ExportSection("device_codes", _device_codes.where(DeviceCode.user_id == EXPORTED_USER, DeviceCode.status.in_(_GRANTED)), DeviceCode.id),
 )
 
 
@@ -118,17 +119,12 @@ async def prune_refresh_tokens(world: World) -> int:
 async def prune_sessions(world: World) -> int:
     """Delete a batch of sessions whose latest end was `LOGIN_RETENTION` ago; return the number."""
     is_over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
-    return await prune(world.db, SessionRow, is_over, *(not_(reference) for reference in referred_to(SessionRow)))
+    return await prune(world.db, SessionRow, is_over, *(not_(reference) for reference in reference_conditions(SessionRow)))
 
 
 async def prune_one_time_tokens(world: World) -> int:
     """Delete a batch of mailed tokens that expired a week ago; return the number."""
     return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKEN_RETENTION)
-
-
-async def prune_throttles(world: World) -> int:
-    """Delete a batch of expired attempt counters; return the number."""
-    return await prune(world.db, Throttle, Throttle.expires_at <= world.clock.now())
 
 
 async def prune_passkey_ceremonies(world: World) -> int:

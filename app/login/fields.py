@@ -6,13 +6,13 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from app.login.rules import AssuranceLevel
-from app.security.passwords import MAX_CODE_POINTS, MAX_OCTETS, too_long
+from app.security.passwords import MAX_BYTES, MAX_CODE_POINTS, is_too_long
 from app.web.fields import Instant, Line, Name, Secret, WireModel
 
 
 def _check_length(password: str) -> str:
-    if too_long(password):
-        raise ValueError(f"must have at most {MAX_CODE_POINTS} characters and {MAX_OCTETS} bytes")
+    if is_too_long(password):
+        raise ValueError(f"must have at most {MAX_CODE_POINTS} characters and {MAX_BYTES} bytes")
     return password
 
 

@@ -15,7 +15,7 @@ from app.db.base import Base, table
 from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Reference, Word
 from app.security.sealing import Place, token_digest
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.world import World
 
 MAX_ATTEMPTS = 5
@@ -65,7 +65,7 @@ class MailedToken:
 
 def digest_address(world: World, address: str) -> bytes:
     """Return the keyed digest by which an address is found without being stored."""
-    return world.keys.lookup.digest("registration", folded(address))
+    return world.keys.lookup.digest("registration", fold_identifier(address))
 
 
 def digest_session(world: World, session_id: UUID) -> bytes:

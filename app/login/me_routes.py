@@ -8,7 +8,7 @@ from fastapi import Depends
 from app.login.account import creation
 from app.login.factors import passwords
 from app.login.factors import service as factors
-from app.login.factors.schemas import FactorAdded, FactorOut, FactorPatch, RecoveryCodes, RecoveryCodesLeft
+from app.login.factors.schemas import FactorAdded, FactorOut, FactorPatch, RecoveryCodesOut, RecoveryCodesStatus
 from app.login.fields import CodeIn
 from app.login.me_schemas import Me, PasswordIn, SessionOut
 from app.login.problems import (
@@ -30,20 +30,20 @@ from app.users.problems import AgeBandFixed, UserErased
 from app.users.schemas import MePatch
 from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("me")
-TheWindow = Annotated[PageWindow, Depends(window)]
+TheWindow = Annotated[PageWindow, Depends(page_window)]
 SUBJECT_ONLY = (SubjectTokenRequired,)
 
 
 @router.get("/v1/me", responses=refuses(*SUBJECT_ONLY))
 async def me(world: TheWorld, end_user: TheEndUser) -> Me:
     """Return the end user's profile and the current session with its assurance level."""
-    row = await creation.me(world, end_user)
+    row = await creation.get_me(world, end_user)
     return Me.of(row, sessions.compute_level(world, row))
 
 
@@ -86,7 +86,7 @@ async def change_password(world: TheWorld, origin: TheOrigin, subject: TheSubjec
 @router.post("/v1/me/totp", status_code=201, responses=refuses(*SUBJECT_ONLY, EmailNotVerified, StepUpRequired, EnrolmentUnderWay))
 async def enrol(world: TheWorld, subject: TheSubject, body: TotpIn | None = None) -> EnrolmentOut:
     """Begin to set up an authenticator app. It cannot be used until one of its codes is confirmed."""
-    return EnrolmentOut(**vars(await factors.enrol(world, subject, body.name if body else None)))
+    return EnrolmentOut(**vars(await factors.enrol_totp(world, subject, body.name if body else None)))
 
 
 @router.post(
@@ -95,26 +95,26 @@ async def enrol(world: TheWorld, subject: TheSubject, body: TotpIn | None = None
 )
 async def confirm(world: TheWorld, origin: TheOrigin, subject: TheSubject, factor_id: UUID, body: CodeIn) -> FactorAdded:
     """Activate the authenticator app with one of its codes. That code is spent; the next login needs a new one."""
-    return FactorAdded.of(await factors.confirm(world, origin, subject, factor_id, body.code))
+    return FactorAdded.of(await factors.confirm_totp(world, origin, subject, factor_id, body.code))
 
 
 @router.get("/v1/me/factors", responses=refuses(*SUBJECT_ONLY))
 async def my_factors(world: TheWorld, subject: TheSubject, page: TheWindow) -> Page[FactorOut]:
     """List the caller's factors."""
-    rows, cursor = await factors.listed(world, subject.id, page)
+    rows, cursor = await factors.list_factors(world, subject.id, page)
     return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/me/factors/{factor_id}", responses=refuses(*SUBJECT_ONLY, FactorNotFound))
 async def my_factor(world: TheWorld, subject: TheSubject, factor_id: UUID) -> FactorOut:
     """Return one factor."""
-    return FactorOut.model_validate(await factors.one(world, subject, factor_id))
+    return FactorOut.model_validate(await factors.get_factor(world, subject, factor_id))
 
 
 @router.patch("/v1/me/factors/{factor_id}", responses=refuses(*SUBJECT_ONLY, FactorNotFound))
 async def rename_factor(world: TheWorld, subject: TheSubject, factor_id: UUID, body: FactorPatch) -> FactorOut:
     """Rename a factor."""
-    return FactorOut.model_validate(await factors.rename(world, subject, factor_id, body.name))
+    return FactorOut.model_validate(await factors.rename_factor(world, subject, factor_id, body.name))
 
 
 @router.delete(
@@ -122,16 +122,16 @@ async def rename_factor(world: TheWorld, subject: TheSubject, factor_id: UUID, b
 )
 async def remove_factor(world: TheWorld, subject: TheSubject, factor_id: UUID) -> None:
     """Remove a factor, after a step-up with it or with a remaining one. All other sessions end."""
-    await factors.remove(world, subject, factor_id)
+    await factors.remove_factor(world, subject, factor_id)
 
 
 @router.post("/v1/me/recovery-codes", status_code=201, responses=refuses(*SUBJECT_ONLY, SecondFactorMissing, StepUpRequired))
-async def renew_recovery_codes(world: TheWorld, subject: TheSubject) -> RecoveryCodes:
+async def renew_recovery_codes(world: TheWorld, subject: TheSubject) -> RecoveryCodesOut:
     """Create ten new recovery codes and void the old ones."""
-    return RecoveryCodes(recovery_codes=await factors.renew_paper(world, subject))
+    return RecoveryCodesOut(recovery_codes=await factors.renew_recovery_codes(world, subject))
 
 
 @router.get("/v1/me/recovery-codes", responses=refuses(*SUBJECT_ONLY))
-async def recovery_codes_left(world: TheWorld, subject: TheSubject) -> RecoveryCodesLeft:
+async def recovery_codes_left(world: TheWorld, subject: TheSubject) -> RecoveryCodesStatus:
     """Return how many unused recovery codes remain, never the codes."""
-    return RecoveryCodesLeft.of(await factors.paper_left(world, subject))
+    return RecoveryCodesStatus.of(await factors.count_recovery_codes(world, subject))

@@ -168,17 +168,3 @@ class RefreshToken(Base):
     expires_at: Mapped[Instant] = mapped_column(index=True)
     used_at: Mapped[Instant | None]
     dropped_at: Mapped[Instant | None]
-
-
-class Throttle(Base):
-    """Counts attempts of one kind for one name, account or network.
-
-    `key` is an HMAC, so the table identifies no user (authentication R37, R48).
-    """
-
-    __tablename__ = "throttles"
-
-    key: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
-    attempts: Mapped[int]
-    locked_until: Mapped[Instant | None]
-    expires_at: Mapped[Instant | None] = mapped_column(index=True)

@@ -14,17 +14,17 @@ from app.login.sessions import tokens
 from app.login.signing_in import login_code
 from app.login.signing_in.schemas import LoginCodeMailed
 from app.users.problems import UserNotFound
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("login")
-Reads = Annotated[Operator, Depends(Operates("users:read"))]
-Writes = Annotated[Operator, Depends(Operates("users:write"))]
-TheWindow = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("users:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
+TheWindow = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.get("/v1/users/{user_id}/sessions", responses=refuses(ScopeMissing, UserNotFound))
@@ -37,14 +37,14 @@ async def sessions_of_user(world: TheWorld, _operator: Reads, user_id: UUID, pag
 @router.get("/v1/users/{user_id}/factors", responses=refuses(ScopeMissing, UserNotFound))
 async def factors_of_user(world: TheWorld, _operator: Reads, user_id: UUID, page: TheWindow) -> Page[FactorOut]:
     """List the factors of an end user."""
-    rows, cursor = await factors.of_user(world, user_id, page)
+    rows, cursor = await factors.list_factors_of_user(world, user_id, page)
     return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.post("/v1/users/{user_id}/reset-factors", status_code=204, responses=refuses(ScopeMissing, UserNotFound))
 async def reset_factors(world: TheWorld, operator: Writes, user_id: UUID) -> None:
     """Remove all second factors of an end user and end all sessions. The password stays valid."""
-    await factors.reset(world, operator.actor, user_id)
+    await factors.reset_factors(world, operator.actor, user_id)
 
 
 @router.post("/v1/users/{user_id}/login-code", status_code=202, responses=refuses(ScopeMissing, UserNotFound, LoginCodeImpossible))

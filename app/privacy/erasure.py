@@ -16,7 +16,7 @@ from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
 from app.mail import data_lifecycle as mail
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.users import data_lifecycle as users
 from app.users.models import Status
 from app.web.callers import Subject
@@ -34,9 +34,9 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
     then looks whether the user is still there, so either is done before this begins or is refused.
     """
     async with world.db.write() as tx:
-        await licenses.hold(tx, user_id)
-        await agreements.hold(tx, user_id)
-        user = await users.hold(tx, user_id)
+        await licenses.lock_licenses(tx, user_id)
+        await agreements.lock(tx, user_id)
+        user = await users.lock_user(tx, user_id)
         first = user.status != Status.ERASED
         if first:
             await _farewell(tx, world, user)
@@ -45,7 +45,7 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
         await forget_addresses(tx, user_id)
         await webhooks.erase(tx, user_id)
         told = await agreements.erase(tx, user_id)
-        await users.erase(tx, user_id)
+        await users.erase_user(tx, user_id)
         if first or told.contexts_erased:
             facts = {"legal_hold": told.legal_hold, "contexts_erased": told.contexts_erased, "contexts_kept": told.contexts_kept}
             await record(tx, world, "user.erased", actor, ("user", user_id), user_id, **facts)
@@ -63,4 +63,4 @@ async def _farewell(tx: Transaction, world: World, user: AnyRow) -> None:
     await mail.erase(tx, world, user.id)
     if user.email_verified_at is not None:
         now, to = world.clock.now(), Recipient(user.email, user.locale, user.display_name, user.id)
-        await post(tx, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)
+        await enqueue_letter(tx, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from app.db.base import table
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE
+from app.db.export_pages import EXPORTED_USER
 from app.db.types import AnyRow
 from app.users.models import AgeBand, Status, User
 from app.users.problems import UserNotFound
@@ -23,7 +23,7 @@ _there = (
 )
 
 
-async def still_there(tx: Transaction, user_id: UUID) -> bool:
+async def lock_unless_erased(tx: Transaction, user_id: UUID) -> bool:
     """Whether the user is not erased, and will not be before this transaction ends.
 
     For whoever adds to what is erased with a user, holding the license or the ledger already: `erase` takes those first, too.
@@ -31,7 +31,7 @@ async def still_there(tx: Transaction, user_id: UUID) -> bool:
     return (await tx.execute(_there, {"the_id": user_id})).one_or_none() is not None
 
 
-async def hold(tx: Transaction, user_id: UUID) -> AnyRow:
+async def lock_user(tx: Transaction, user_id: UUID) -> AnyRow:
     """The user's row as it is, held to the end of the transaction. Raises UserNotFound."""
     row = (await tx.execute(_columns.where(User.id == user_id).with_for_update())).one_or_none()
     if row is None:
@@ -39,7 +39,7 @@ async def hold(tx: Transaction, user_id: UUID) -> AnyRow:
     return row
 
 
-async def erase(tx: Transaction, user_id: UUID) -> bool:
+async def erase_user(tx: Transaction, user_id: UUID) -> bool:
     """Empty the profile and free its address; false when it was done before. Ending what rests on the account is for the caller."""
     address = f"{user_id}@{PLACEHOLDER}"
     values: dict[str, Any] = {
@@ -77,4 +77,4 @@ PROFILE = select(
     User.status,
     User.created_at,
     User.last_login_at,
-).where(User.id == WHOSE)
+).where(User.id == EXPORTED_USER)

@@ -7,11 +7,11 @@ from app.users.models import AgeBand
 _AGES = (AgeBand.UNKNOWN, AgeBand.MINOR, AgeBand.ADULT)
 
 
-def folded(identifier: str) -> str:
+def fold_identifier(identifier: str) -> str:
     """The one form under which an identifier is stored and looked up: trimmed, NFKC, case folded, NFKC again (authentication R38)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier.strip()).casefold())
 
 
-def grows(known: str, told: str) -> bool:
+def may_change_age_band(known: str, told: str) -> bool:
     """Whether an age band may be changed so without staff: upward only (agreements P2)."""
     return _AGES.index(AgeBand(told)) >= _AGES.index(AgeBand(known))

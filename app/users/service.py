@@ -14,8 +14,8 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.users.models import Status, User
 from app.users.problems import AgeBandFixed, EmailTaken, UserErased, UserExternalIdTaken, UserNotFound
-from app.users.rules import folded, grows
-from app.web.paging import PageWindow, page
+from app.users.rules import fold_identifier, may_change_age_band
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 Values = dict[str, Any]
@@ -29,7 +29,7 @@ async def insert_user(tx: Transaction, world: World, actor: Actor, values: Value
     row = {
         **values,
         "id": world.entropy.identifier(),
-        "email_folded": folded(values["email"]),
+        "email_folded": fold_identifier(values["email"]),
         "email_verified_at": now if values.get("email_verified") else None,
         "status": Status.ACTIVE,
         "created_at": now,
@@ -40,31 +40,31 @@ async def insert_user(tx: Transaction, world: World, actor: Actor, values: Value
     return (await tx.execute(_users.where(User.id == row["id"]))).one()
 
 
-def named(error: IntegrityError) -> Exception:
+def unique_violation(error: IntegrityError) -> Exception:
     """The refusal that a broken uniqueness means."""
-    if dialect.breaks(error, table(User), "email_folded"):
+    if dialect.violates_unique(error, table(User), "email_folded"):
         return EmailTaken()
-    if dialect.breaks(error, table(User), "external_id"):
+    if dialect.violates_unique(error, table(User), "external_id"):
         return UserExternalIdTaken()
     return error
 
 
-async def user(world: World, user_id: UUID) -> AnyRow:
+async def get_user(world: World, user_id: UUID) -> AnyRow:
     async with world.db.query() as tx:
         return await _one(tx, user_id)
 
 
-async def users(world: World, window: PageWindow, email: str | None, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
+async def list_users(world: World, window: PageWindow, email: str | None, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _users
     if email is not None:
-        wanted = wanted.where(User.email_folded == folded(email))
+        wanted = wanted.where(User.email_folded == fold_identifier(email))
     if external_id is not None:
         wanted = wanted.where(User.external_id == external_id)
     async with world.db.query() as tx:
-        return await page(tx, wanted, User.id, window)
+        return await read_page(tx, wanted, User.id, window)
 
 
-async def change(world: World, actor: Actor, user_id: UUID, changes: Values) -> AnyRow:
+async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values) -> AnyRow:
     """Change the profile. `email_verified` true keeps the instant of an earlier proof.
 
     Raises UserErased, AgeBandFixed for a user's own change.
@@ -73,7 +73,7 @@ async def change(world: World, actor: Actor, user_id: UUID, changes: Values) -> 
         async with world.db.write() as tx:
             found = await _one(tx, user_id)
             values = dict(changes)
-            if actor.type == "user" and not grows(found.age_band, values.get("age_band", found.age_band)):
+            if actor.type == "user" and not may_change_age_band(found.age_band, values.get("age_band", found.age_band)):
                 raise AgeBandFixed
             if (verified := values.pop("email_verified", None)) is not None:
                 values["email_verified_at"] = (found.email_verified_at or world.clock.now()) if verified else None
@@ -84,7 +84,7 @@ async def change(world: World, actor: Actor, user_id: UUID, changes: Values) -> 
                 await record(tx, world, "user.changed", actor, ("user", user_id), user_id, fields=sorted(changes))
             return await _one(tx, user_id)
     except IntegrityError as error:
-        raise named(error) from error
+        raise unique_violation(error) from error
 
 
 async def set_status(world: World, actor: Actor, user_id: UUID, status: Status) -> AnyRow:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from app.db.base import Base, table
-from app.licenses.keys import mint_key
+from app.licenses.keys import generate_key
 from app.licenses.models import Activation, License
 from app.security.sealing import token_digest
 from app.world import World
@@ -52,9 +52,9 @@ def _pairs(
     for number in numbers:
         license_id, seat_id, fingerprint = world.entropy.identifier(), world.entropy.identifier(), f"device-{number}"
         if number % stride:
-            digest, last4 = world.entropy.octets(32), "0000"
+            digest, last4 = world.entropy.random_bytes(32), "0000"
         else:
-            minted = mint_key(world.entropy, world.keys.lookup, "BENCH")
+            minted = generate_key(world.entropy, world.keys.lookup, "BENCH")
             digest, last4 = minted.digest, minted.last4
             known.append(Licensed(minted.text, digest, fingerprint))
         grant = (license_id, policy_id, digest, last4, now, "{}", "{}", 0, now)

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from app.db.base import Base, table
-from app.licenses.keys import mint_key
+from app.licenses.keys import generate_key
 from app.licenses.models import Activation, License
-from app.login.factors.totp import SECRET_OCTETS
+from app.login.factors.totp import SECRET_BYTES
 from app.login.models import Factor, FactorKind, FactorState
 from app.security.sealing import Place, token_digest
 from app.users.models import Status, User
@@ -45,7 +45,7 @@ async def licenses(world: World, policy_id: UUID, count: int) -> list[Licensed]:
     grants: list[dict[str, Any]] = []
     seats: list[dict[str, Any]] = []
     for number in range(count):
-        minted, license_id = mint_key(world.entropy, world.keys.lookup, "BENCH"), world.entropy.identifier()
+        minted, license_id = generate_key(world.entropy, world.keys.lookup, "BENCH"), world.entropy.identifier()
         made.append(Licensed(minted.text, minted.digest, f"device-{number}"))
         grants.append(_grant(world, license_id, policy_id, minted.digest, minted.last4))
         seats.append(_seat(world, license_id, f"device-{number}"))
@@ -96,7 +96,7 @@ async def people(world: World, emails: Sequence[str], hashed: str | None, *, imp
 
 
 def _secret(world: World) -> str:
-    return base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
+    return base64.b32encode(world.entropy.random_bytes(SECRET_BYTES)).decode()
 
 
 def _user(world: World, user_id: UUID, email: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Facts of every kind for the decision by value: of an end user, a license and agreements, each as it stands at any moment."""
+"""AccessFacts of every kind for the decision by value: of an end user, a license and agreements, each as it stands at any moment."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -6,11 +6,11 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from app.access.rules import Facts, SessionFacts
+from app.access.rules import AccessFacts, SessionFacts
 from app.agreements.models import ChangeClass, Kind
-from app.agreements.obligations import Compliance, Obligation, Version, compliance
+from app.agreements.obligations import Compliance, Obligation, Version, assess_compliance
 from app.catalog.models import Requirement
-from app.licenses.rules import Asked, LicenseFacts, Seat
+from app.licenses.rules import LicenseFacts, Seat, UseRequest
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -34,14 +34,14 @@ DUTY = Obligation(UUID(int=3), 1, 0, (), since=NOW - HOUR)
 class Story:
     """What the rows say, from which the facts of any moment follow."""
 
-    facts: Facts
+    facts: AccessFacts
     duties: tuple[Obligation, ...]
 
-    def at(self, now: datetime) -> Facts:
+    def at(self, now: datetime) -> AccessFacts:
         return replace(self.facts, agreements=self.agreements(now))
 
     def agreements(self, now: datetime) -> Compliance:
-        return compliance(self.duties, now)
+        return assess_compliance(self.duties, now)
 
 
 PAST = st.sampled_from([None, NOW, NOW - HOUR, NOW - 23 * HOUR, NOW - 25 * HOUR])
@@ -83,10 +83,10 @@ DUTIES = st.builds(
 STORIES = st.builds(
     Story,
     st.builds(
-        Facts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
+        AccessFacts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
         second_factor_lifetime=st.just(LASTING), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
-        asked=st.builds(Asked, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
-        agreements=st.just(compliance((), NOW)),
+        asked=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
+        agreements=st.just(assess_compliance((), NOW)),
     ),
     st.sampled_from([(), (DUTY,)]) | DUTIES.map(lambda it: (it,)),
 )  # fmt: skip

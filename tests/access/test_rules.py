@@ -11,15 +11,15 @@ from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
 from app.access import rules
-from app.access.rules import Decision, Facts
+from app.access.rules import AccessFacts, Decision
 from app.agreements.obligations import NOTHING_OWED, Compliance, DocumentOrdinal
 from app.catalog.models import Requirement
-from app.licenses.rules import LEASE_ENDING, Asked
+from app.licenses.rules import LEASE_ENDING, UseRequest
 from tests.access.facts import ALL, DAY, HOUR, LASTING, LICENSE, NOW, SESSION, STORIES, Story
 
 TICK = timedelta(milliseconds=1)
 OWED = Compliance(False, declined=False, outstanding=(DocumentOrdinal(LICENSE.license_id, 1),), accepted=(), warnings=(), valid_until=None)
-MET = Facts(ALL, SESSION, LASTING, LICENSE, license_named=True, asked=Asked("laptop", [], True), agreements=NOTHING_OWED)
+MET = AccessFacts(ALL, SESSION, LASTING, LICENSE, license_named=True, asked=UseRequest("laptop", [], True), agreements=NOTHING_OWED)
 ORDER = [
     "user_disabled", "login_required", "email_unverified", "second_factor_required", "passkey_required", "license_not_found",
     "license_revoked", "license_suspended", "license_not_started", "license_expired", "user_not_assigned",
@@ -29,7 +29,7 @@ ORDER = [
 IDENTITY = set(ORDER[:5])
 
 
-def codes(facts: Facts, now: datetime = NOW) -> list[str]:
+def codes(facts: AccessFacts, now: datetime = NOW) -> list[str]:
     return [reason.code for reason in rules.decide(facts, now).reasons]
 
 
@@ -68,7 +68,7 @@ def test_one_requirement_more_never_turns_a_no_into_a_yes(story: Story, more: st
     assert not rules.decide(replace(facts, requires=[*facts.requires, more]), NOW).allow
 
 
-def poorer(facts: Facts) -> dict[str, Facts]:
+def poorer(facts: AccessFacts) -> dict[str, AccessFacts]:
     """The facts with one of them taken away, by what it was. A closed account is no fact in anybody's favour, nor is a license that
     nobody asks for."""
     less = {"agreements": replace(facts, agreements=OWED)}
@@ -121,12 +121,12 @@ MOMENTS = [
 ]
 
 
-def said(facts: Facts, now: datetime) -> set[str]:
+def said(facts: AccessFacts, now: datetime) -> set[str]:
     """What each check says by itself, unmasked by those before it."""
     return {reason.code for check in (*rules._IDENTITY, *rules._REST) for reason in check(facts, frozenset(ALL), now)}
 
 
-def against(facts: Facts, now: datetime) -> set[str]:
+def against(facts: AccessFacts, now: datetime) -> set[str]:
     """The same; both words about agreements are one here, for a decline is overtaken by a later version."""
     found = said(facts, now)
     agreed = {code for code in found if code.startswith("agreement_")}
@@ -144,7 +144,7 @@ def test_time_alone_moves_each_reason_in_one_direction(story: Story) -> None:
         assert {DIRECTIONS.get(code, "stays") for code in before - after} <= {"goes"}
 
 
-def answer(facts: Facts, now: datetime) -> tuple[Any, ...]:
+def answer(facts: AccessFacts, now: datetime) -> tuple[Any, ...]:
     """All that an answer tells and that time alone can change; a lease that is half gone is advice that asking itself acts on."""
     it: Decision = rules.decide(facts, now)
     here = facts.session is not None and facts.session.present(now)
@@ -153,11 +153,11 @@ def answer(facts: Facts, now: datetime) -> tuple[Any, ...]:
     return it.reasons, [warned for warned in it.warnings if warned.code != LEASE_ENDING], here, assurance, standing, here and _agreed(facts)
 
 
-def _passkey(facts: Facts, now: datetime) -> bool:
+def _passkey(facts: AccessFacts, now: datetime) -> bool:
     return rules._fresh(facts, facts.session.passkey_at if facts.session else None, now)
 
 
-def _agreed(facts: Facts) -> tuple[Any, ...]:
+def _agreed(facts: AccessFacts) -> tuple[Any, ...]:
     return facts.agreements.compliant, facts.agreements.outstanding, facts.agreements.warnings
 
 

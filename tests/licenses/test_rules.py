@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.licenses import rules
-from app.licenses.rules import Asked, LicenseFacts, Seat
+from app.licenses.rules import LicenseFacts, Seat, UseRequest
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -20,10 +20,10 @@ GOOD = LicenseFacts(
     seat_by="device", max_seats=3, lease=None, max_users=None, features={"export": True}, requires=(), self_service=False, seats_used=1,
     assigned=False, seat=SEAT,
 )  # fmt: skip
-HERE = Asked("laptop")
+HERE = UseRequest("laptop")
 
 
-def codes(it: LicenseFacts, asked: Asked = HERE, now: datetime = NOW) -> list[str]:
+def codes(it: LicenseFacts, asked: UseRequest = HERE, now: datetime = NOW) -> list[str]:
     return [reason.code for reason in rules.judge(it, asked, now).reasons]
 
 
@@ -37,7 +37,7 @@ def test_a_good_standing_has_nothing_against_it() -> None:
 
 def test_r1_every_reason_comes_at_once_in_order() -> None:
     it = replace(GOOD, revoked_at=NOW, max_users=1, seat=None)
-    assert codes(it, Asked("laptop", ["cloud"])) == ["license_revoked", "user_not_assigned", "not_activated", "feature_missing"]
+    assert codes(it, UseRequest("laptop", ["cloud"])) == ["license_revoked", "user_not_assigned", "not_activated", "feature_missing"]
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_r19_grace_allows_with_a_warning() -> None:
 
 
 def test_r6_a_device_policy_wants_a_device() -> None:
-    assert codes(replace(GOOD, seat=None), Asked()) == ["device_required"]
+    assert codes(replace(GOOD, seat=None), UseRequest()) == ["device_required"]
 
 
 def test_r8_a_policy_without_seats_wants_none() -> None:
-    assert codes(replace(GOOD, seat_by="none", max_seats=None, seat=None), Asked()) == []
+    assert codes(replace(GOOD, seat_by="none", max_seats=None, seat=None), UseRequest()) == []
 
 
 @pytest.mark.parametrize(
@@ -95,37 +95,37 @@ def test_r28_lowering_the_limit_keeps_seats_and_refuses_new_ones() -> None:
     it = replace(GOOD, max_seats=1, seats_used=3)
     assert codes(it) == []
     assert warnings(it) == ["over_limit"]
-    assert not rules.seat_free(it)
+    assert not rules.has_free_seat(it)
 
 
 @pytest.mark.parametrize(
     ("limit", "used", "free"), [(0, 0, False), (1, 0, True), (1, 1, False), ("unlimited", 10**6, True), (None, 0, False)]
 )
 def test_r29_zero_none_and_unlimited_are_three_things(limit: int | str | None, used: int, free: bool) -> None:
-    assert rules.seat_free(replace(GOOD, max_seats=limit, seats_used=used)) is free  # type: ignore[arg-type]  # a table of limits
+    assert rules.has_free_seat(replace(GOOD, max_seats=limit, seats_used=used)) is free  # type: ignore[arg-type]  # a table of limits
 
 
 def test_r37_a_lease_is_renewed_when_half_of_it_is_gone() -> None:
     it = replace(GOOD, lease="PT30M", seat=Seat(UUID(int=2), "laptop", NOW + timedelta(minutes=16), None))
-    assert not rules.renewal_due(it, NOW)
-    assert rules.renewal_due(it, NOW + timedelta(minutes=1))
+    assert not rules.is_renewal_due(it, NOW)
+    assert rules.is_renewal_due(it, NOW + timedelta(minutes=1))
 
 
 def test_a_seat_of_another_device_is_not_this_devices() -> None:
-    assert codes(GOOD, Asked("phone")) == ["not_activated"]
-    assert codes(GOOD, Asked()) == []
+    assert codes(GOOD, UseRequest("phone")) == ["not_activated"]
+    assert codes(GOOD, UseRequest()) == []
 
 
 def test_where_a_seat_is_required_a_policy_without_seats_lets_nobody_in() -> None:
     it = replace(GOOD, seat_by="none", max_seats=None, seat=None)
-    assert codes(it, Asked("laptop", seat="always")) == ["not_activated"]
-    assert codes(GOOD, Asked(seat="never")) == codes(replace(GOOD, seat=None), Asked(seat="never")) == []
+    assert codes(it, UseRequest("laptop", seat="always")) == ["not_activated"]
+    assert codes(GOOD, UseRequest(seat="never")) == codes(replace(GOOD, seat=None), UseRequest(seat="never")) == []
 
 
 def test_a_lease_that_came_or_went_is_due() -> None:
-    assert rules.renewal_due(replace(GOOD, lease="PT30M"), NOW)
-    assert rules.renewal_due(replace(GOOD, seat=Seat(UUID(int=2), "laptop", NOW + DAY, None)), NOW)
-    assert not rules.renewal_due(GOOD, NOW)
+    assert rules.is_renewal_due(replace(GOOD, lease="PT30M"), NOW)
+    assert rules.is_renewal_due(replace(GOOD, seat=Seat(UUID(int=2), "laptop", NOW + DAY, None)), NOW)
+    assert not rules.is_renewal_due(GOOD, NOW)
 
 
 MOMENTS = st.none() | st.integers(-40, 40).map(lambda days: NOW + days * DAY)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from app import housekeeping
 from app.agreements.models import AgreementEvent, AgreementPresentation
@@ -21,9 +21,9 @@ from app.login import data_lifecycle as login
 from app.login.device_grant.models import DeviceCode
 from app.login.factors.passkey_challenges import PasskeyCeremony
 from app.login.mailed_tokens import OneTimeToken
-from app.login.models import Factor, Login, RefreshToken, SessionRow, Throttle
+from app.login.models import Factor, Login, RefreshToken, SessionRow
 from app.mail.models import Message
-from app.web.models import FailureCount, KeptAnswer
+from app.web.models import AttemptCounter, FailureCount, StoredAnswer
 from app.webhooks.models import WebhookDelivery
 from app.world import World
 from tests.agreements import making
@@ -46,8 +46,8 @@ async def lived(given: Given, app: FastAPI) -> Person:
     """A row of everything that is kept only for a time, and an acceptance."""
     given.taking_passkeys(app)
     hook = await given.post("/v1/webhooks", {"url": "https://hooks.example.com", "types": ["*"]})
-    person, found = await given.with_totp(), await making.in_force(given)
-    await making.accepted(given, person, found)
+    person, found = await given.with_totp(), await making.create_in_force(given)
+    await making.accept(given, person, found)
     await making.present(given, person, found)
     await given.begin(person)
     await given.post("/v1/me/totp", {}, (await given.logged_in()).auth)
@@ -60,6 +60,8 @@ async def lived(given: Given, app: FastAPI) -> Person:
     given.expect(await given.client.patch(f"/v1/webhooks/{hook['id']}", json={"enabled": False}, headers=given.root))
     async with given.world.db.write() as tx:
         await tx.execute(update(Message).values(sent_at=given.clock.now()))
+        row = {"slot": b"\0" * 32, "failures": 1, "until": given.clock.now() + timedelta(minutes=1)}  # as the previous release writes
+        await tx.execute(insert(FailureCount), row)
     return person
 
 
@@ -72,7 +74,7 @@ async def seats(given: Given) -> None:
 
 
 GOES = (
-    KeptAnswer, FailureCount, Login, RefreshToken, SessionRow, OneTimeToken, Throttle, PasskeyCeremony, DeviceCode, Message,
+    StoredAnswer, FailureCount, Login, RefreshToken, SessionRow, OneTimeToken, AttemptCounter, PasskeyCeremony, DeviceCode, Message,
     AgreementPresentation, WebhookDelivery,
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from app.agreements.models import (
     AgreementVersion,
     EventType,
 )
-from app.agreements.obligations import Obligation, moved
+from app.agreements.obligations import Obligation, apply_event
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.catalog.models import Product
@@ -29,7 +29,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.security.signing import Signer
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.problems import UserErased
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -142,14 +142,14 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, a
     Raises TokenInvalid or, where an operator acts, UserErased: nothing is added to the chain of who was erased.
     """
     act = act if head.at is None else replace(act, at=max(act.at, head.at))
-    event_id, salt = world.entropy.identifier(), world.entropy.octets(SALT_BYTES)
+    event_id, salt = world.entropy.identifier(), world.entropy.random_bytes(SALT_BYTES)
     seq = head.seq + 1
     whole = {**_matter(act), **_screen(act), **_hand(act, salt), **act.facts, "claims": dict(act.claims) or None}
     chain = {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
     receipt = keys.sign(RECEIPT, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
     event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
     await tx.execute(_event, event)
-    if not await still_there(tx, act.user_id):
+    if not await lock_unless_erased(tx, act.user_id):
         raise UserErased if act.session is None else TokenInvalid("The account was erased.")
     if act.session is not None:
         origin = act.session.origin
@@ -163,7 +163,7 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, a
 
 async def update_state(tx: Transaction, before: Obligation, act: NewEvent, event: RecordedEvent) -> Obligation:
     """Move the state that follows from the events, and return the duty as it is now. Only for whoever holds the ledger."""
-    after = moved(before, act.type, act.about.ordinal)
+    after = apply_event(before, act.type, act.about.ordinal)
     if after == before:
         return after
     values: dict[str, Any] = {

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from app.agreements.ledger import chain
 from app.agreements.models import AgreementEvent, AgreementLedger, AgreementState, EventType
-from app.agreements.obligations import Obligation, moved
+from app.agreements.obligations import Obligation, apply_event
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -36,7 +36,7 @@ class Replay:
         was = Obligation(
             event.document_id, before["accepted_ordinal"], before["declined_ordinal"], (), before["notified_ordinal"], withdrawn
         )
-        now = moved(was, EventType(event.type), event.ordinal)
+        now = apply_event(was, EventType(event.type), event.ordinal)
         if now == was:
             return
         after = {**before, "accepted_ordinal": now.accepted, "declined_ordinal": now.declined, "notified_ordinal": now.notified}

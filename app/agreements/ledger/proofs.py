@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from app.agreements.rules import digest, statement_digest
+from app.agreements.rules import digest, digest_statement
 from app.security.signing import Claims
 
 RECEIPT = "acceptance-receipt+jwt"
@@ -60,7 +60,7 @@ def find_text_mismatch(text: Mapping[str, Any]) -> str | None:
 
 
 def hash_statement(text: Mapping[str, Any]) -> str:
-    return statement_digest(text["statement"], text["accept_label"], text["decline_label"])
+    return digest_statement(text["statement"], text["accept_label"], text["decline_label"])
 
 
 def find_claim_mismatch(claims: Claims, text: Mapping[str, Any]) -> str | None:

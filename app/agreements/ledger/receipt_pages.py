@@ -15,7 +15,7 @@ from typing import Any
 
 from app.agreements.ledger.receipts import Receipt
 from app.base.durations import instant_text
-from app.base.languages import choose
+from app.base.languages import choose_language
 
 FOLDER = Path(__file__).parent / "templates"
 LANGUAGES = ("en", "nb", "ru", "zh-Hans")
@@ -55,7 +55,7 @@ class PageLine:
 
 def render(form: str, it: Receipt) -> RenderedReceipt:
     """The receipt in one of `FORMS`."""
-    language = choose(LANGUAGES, (it.row.locale,), (DEFAULT,)).served
+    language = choose_language(LANGUAGES, (it.row.locale,), (DEFAULT,)).served
     if form == JWT:
         return RenderedReceipt(language, it.row.jws, {})
     words = _words(language)

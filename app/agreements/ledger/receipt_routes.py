@@ -18,17 +18,17 @@ from app.agreements.ledger.receipt_schemas import (
 )
 from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
 from app.users.problems import UserErased
-from app.web.callers import Operates, Operator, TheSubject, TheWorld
+from app.web.callers import Operator, RequireScope, TheSubject, TheWorld
 from app.web.fields import Page
-from app.web.negotiation import Accept, best
-from app.web.paging import PageWindow, window
+from app.web.negotiation import Accept, choose_form
+from app.web.paging import PageWindow, page_window
 from app.web.problems import NotAcceptable, ScopeMissing, SubjectTokenRequired
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 
 router = new_router("agreements")
-Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
-Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
+Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 JSON = "application/json"
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 FORMS: dict[int | str, dict[str, Any]] = {
@@ -37,7 +37,7 @@ FORMS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
-async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[PageWindow, Depends(window)]) -> Page[ReceiptOut]:
+async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[ReceiptOut]:
     """Everything you accepted, declined, withdrew or were shown, the latest first."""
     rows, cursor = await receipts.list_receipts(world, subject, wanted)
     return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
@@ -50,7 +50,7 @@ async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[Pa
 )
 async def my_receipt(world: TheWorld, subject: TheSubject, event_id: UUID, accept: Accept) -> ReceiptDetails | Response:
     """One receipt: with its words as JSON, the signed record alone as `application/jwt`, or a page to print as text or HTML."""
-    form = best(accept, (JSON, *receipt_pages.FORMS))
+    form = choose_form(accept, (JSON, *receipt_pages.FORMS))
     found = await receipts.receipt(world, subject, event_id)
     return ReceiptDetails.of(found) if form == JSON else _page(form, found)
 

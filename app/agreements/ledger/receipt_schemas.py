@@ -60,7 +60,7 @@ def _whole(it: Receipt) -> dict[str, Any]:
     amr = row.amr.split() if row.amr else []
     fields = {name: value for name, value in row._mapping.items() if name in ReceiptDetails.model_fields}
     told = {name: claims.get(name) for name in ("locale_requested", "format", "served_sha256", "auth_time", "text_sha256")}
-    grade = grades.grade(row.type, amr, row.fallback)
+    grade = grades.grade_event(row.type, amr, row.fallback)
     return {**fields, **told, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grade}
 
 
@@ -133,7 +133,7 @@ class ReceiptVerdict(WireModel):
 
     @classmethod
     def of(cls, it: ReceiptCheck) -> Self:
-        warnings = [WarningOut(**each.told()) for each in it.warnings]
+        warnings = [WarningOut(**each.to_dict()) for each in it.warnings]
         return cls(valid=it.code == "ok", code=it.code, in_ledger=it.in_ledger, warnings=warnings, claims=it.claims)
 
 

@@ -25,21 +25,21 @@ from app.agreements.models import (
 )
 from app.agreements.problems import AgreementEventNotFound, ReceiptNotFound
 from app.base.durations import instant_text
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice
 from app.catalog.models import Product
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.security.signing import Claims, NotOurs, Signer, signer_of
-from app.signing_keys.service import read_in, signer
+from app.security.signing import Claims, InvalidToken, Signer, read_kid
+from app.signing_keys.service import load_signer, read_signer
 from app.web.callers import Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
-NOT_GENUINE = advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
-NOT_IN_LEDGER = advisory("receipt_not_in_ledger", "Our key signed it, and the ledger does not hold exactly this receipt.")
-REVOKED = advisory("signing_key_revoked", "The key that signed it was put out of use; what still vouches for it stands beside.")
+NOT_GENUINE = declare_advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
+NOT_IN_LEDGER = declare_advisory("receipt_not_in_ledger", "Our key signed it, and the ledger does not hold exactly this receipt.")
+REVOKED = declare_advisory("signing_key_revoked", "The key that signed it was put out of use; what still vouches for it stands beside.")
 Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
 
 _COLUMNS = (
@@ -132,7 +132,7 @@ class ReceiptCheck:
 
     code: Verdict
     claims: Claims | None
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def in_ledger(self) -> bool:
@@ -148,7 +148,7 @@ def decode_claims(receipt: str) -> Claims:
 
 async def list_receipts(world: World, subject: Subject, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
+        return await read_page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
 
 
 async def receipt(world: World, subject: Subject, event_id: UUID) -> Receipt:
@@ -187,7 +187,7 @@ async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> A
 
     Raises AgreementEventNotFound, UserErased.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     whose = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
     async with world.db.write() as tx:
         found = (await tx.execute(whose)).one_or_none()
@@ -210,25 +210,25 @@ async def _told(tx: Transaction, world: World, act: NewEvent, made: RecordedEven
 async def verify(world: World, text: str) -> ReceiptCheck:
     """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
     async with world.db.query() as tx:
-        keys = await read_in(tx, world)
+        keys = await read_signer(tx, world)
         try:
             claims = keys.read(RECEIPT, text, MAX_RECEIPT)
             event_id = UUID(str(claims.get("jti")))
-        except (NotOurs, ValueError):
+        except (InvalidToken, ValueError):
             return ReceiptCheck("receipt_not_genuine", None)
         held = await tx.scalar(_held, {"event": event_id}) == text
-        since = keys.revoked.get(signer_of(text) or "")
+        since = keys.revoked.get(read_kid(text) or "")
         warnings = () if since is None else (await _vouched(tx, keys, event_id, since, held=held),)
     return ReceiptCheck("ok" if held else "receipt_not_in_ledger", claims, warnings)
 
 
-async def _vouched(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Warned:
+async def _vouched(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Notice:
     """What a receipt by a key that leaked is worth still: whoever has the key could have made it, but not put it into the ledger, and
     not under a seal that another key signed."""
     facts: dict[str, Fact] = {"revoked_at": instant_text(since), "vouched_by": "ledger" if held else "nothing"}
     for wanted in _seals if held else ():
         seal = (await tx.execute(wanted, {"event": event_id})).one_or_none()
-        if seal is not None and signer_of(seal.seal) not in keys.revoked:
+        if seal is not None and read_kid(seal.seal) not in keys.revoked:
             facts |= {"vouched_by": "seal", "seal": seal.n, "sealed_at": instant_text(seal.sealed_at)}
             break
-    return Warned(REVOKED, "The key that signed the receipt leaked.", facts)
+    return Notice(REVOKED, "The key that signed the receipt leaked.", facts)

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import func, select
 
 from app.agreements.ledger import seals
-from app.background.tasks import beside, rest
+from app.background.tasks import background_task, sleep_or_stop
 from app.db.types import UtcDateTime
 from app.world import World
 
@@ -24,7 +24,7 @@ log = structlog.get_logger("licentia.seals")
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[None]:
     """Events are sealed while the block runs. At its end a seal that is being made is finished first."""
-    async with beside(partial(_watch, world)):
+    async with background_task(partial(_watch, world)):
         yield
 
 
@@ -32,7 +32,7 @@ async def _watch(world: World, leaving: asyncio.Event) -> None:
     swept: datetime | None = None
     while not leaving.is_set():
         swept = await _round(world, leaving, swept)
-        await rest(leaving, world.settings.seal_interval.total_seconds())
+        await sleep_or_stop(leaving, world.settings.seal_interval.total_seconds())
 
 
 async def _round(world: World, leaving: asyncio.Event, swept: datetime | None) -> datetime | None:

@@ -19,7 +19,7 @@ from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Subject
 from app.web.paging import PageWindow
 from app.world import World
@@ -73,7 +73,7 @@ async def seal_events(world: World, *, sweep: bool = False) -> int:
     finds what was committed later still. The insert of seal n is the guard between replicas: what was seen unsealed in one snapshot
     with seal n - 1 is unsealed for whoever inserts seal n.
     """
-    keys, now = await signer(world), world.clock.now()
+    keys, now = await load_signer(world), world.clock.now()
     async with world.db.read() as tx:
         last = (await tx.execute(_last)).one_or_none()
         found = _unsealed if sweep else await _recent(tx)

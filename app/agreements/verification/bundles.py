@@ -8,11 +8,11 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from app.agreements.grades import grade
+from app.agreements.grades import grade_event
 from app.agreements.ledger import merkle, proofs
 from app.agreements.ledger.proofs import BUNDLE, RECEIPT, SEAL, ChainPosition
 from app.agreements.rules import digest
-from app.security.signing import Claims, NotOurs, read_with_key_set, revoked_in, signer_of
+from app.security.signing import Claims, InvalidToken, read_kid, read_revocations, read_with_key_set
 
 FORMAT = "licentia-evidence/1"
 PROCESS = (
@@ -75,10 +75,10 @@ class BundleCheck:
         """The claims of a token of this kind. Raises NotOurs."""
         told, claims = read_with_key_set(str(token), self.keys)
         if told != typ:
-            raise NotOurs("it is a token of another kind")
-        kid = str(signer_of(str(token)))
+            raise InvalidToken("it is a token of another kind")
+        kid = str(read_kid(str(token)))
         if typ == BUNDLE and kid in self.revoked:
-            raise NotOurs("it was signed by a key that was revoked")
+            raise InvalidToken("it was signed by a key that was revoked")
         self.signers.add(kid)
         return claims
 
@@ -104,7 +104,7 @@ class BundleCheck:
         before: tuple[int, str] | None = None
         for place, seal in enumerate(self.bundle["seals"]):
             claims = self.opened(seal, SEAL)
-            self.seals[claims["n"]], self.sealers[claims["n"]] = claims, str(signer_of(seal))
+            self.seals[claims["n"]], self.sealers[claims["n"]] = claims, str(read_kid(seal))
             if (since := self.revoked.get(self.sealers[claims["n"]])) is not None:
                 self.warnings.append((f"seals/{place}", f"was signed by a key that was revoked at {since}"))
             if before is not None and before[0] + 1 == claims["n"] and claims["prev"] != before[1]:
@@ -116,7 +116,7 @@ class BundleCheck:
         for place, entry in enumerate(self.bundle["receipts"]):
             claims = self.opened(entry["jws"], RECEIPT)
             self.receipts.append(claims)
-            if (since := self.revoked.get(str(signer_of(entry["jws"])))) is not None:
+            if (since := self.revoked.get(str(read_kid(entry["jws"])))) is not None:
                 self.warnings.append((f"receipts/{place}", self._worth(entry, claims, since)))
             if (fault := tail.misfit(claims)) is not None:
                 yield f"receipts/{place}", f"{fault} does not continue the chain"
@@ -134,7 +134,7 @@ class BundleCheck:
     def _entry(self, entry: Mapping[str, Any], claims: Claims) -> Iterator[str]:
         if entry["sha256"] != digest(entry["jws"]):
             yield "sha256 is not that of the receipt"
-        if entry["grade"] != grade(claims["event"], claims.get("amr", ()), claims.get("fallback")):
+        if entry["grade"] != grade_event(claims["event"], claims.get("amr", ()), claims.get("fallback")):
             yield "grade is not what the rule makes of it"
         text, version = self.texts.get(claims["txt"]), self.versions.get(claims["ver"])
         if text is None or version is None:
@@ -167,11 +167,11 @@ def _case(whole: Mapping[str, Any], keys: Any) -> BundleCheck:
     """A published set lacks the keys that leaked, so these are the bundle's own: what they signed counts for no more than a warning, and
     that they are in the bundle is vouched for by the key that signed it."""
     own: Any = whole.get("keys")
-    gone = revoked_in(own)
+    gone = read_revocations(own)
     if keys is None or not isinstance(keys, dict) or not gone:
-        return BundleCheck(whole, own if keys is None else keys, gone | revoked_in(keys))
+        return BundleCheck(whole, own if keys is None else keys, gone | read_revocations(keys))
     lost = [jwk for jwk in own["keys"] if "revoked_at" in jwk]
-    return BundleCheck(whole, {**keys, "keys": [*keys.get("keys", ()), *lost]}, gone | revoked_in(keys))
+    return BundleCheck(whole, {**keys, "keys": [*keys.get("keys", ()), *lost]}, gone | read_revocations(keys))
 
 
 def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
@@ -188,7 +188,7 @@ def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
     for name, step in steps.items():
         try:
             faults += step()
-        except NotOurs as wrong:
+        except InvalidToken as wrong:
             faults.append((name, f"does not verify: {wrong}"))
         except (AttributeError, KeyError, TypeError, ValueError):
             faults.append((name, "cannot be read: the document is damaged or of another kind"))

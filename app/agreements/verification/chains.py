@@ -13,7 +13,7 @@ from app.agreements.rules import digest
 from app.agreements.verification import row_checks
 from app.agreements.verification.row_checks import DECISIONS
 from app.db.types import AnyRow
-from app.security.signing import Claims, NotOurs, Signer
+from app.security.signing import Claims, InvalidToken, Signer
 
 TEXT = ("locale", "sha256", "html_sha256", "plain_sha256", "statement_sha256")
 CONTEXT = ("salt", "ip", "user_agent", "session_id")
@@ -105,7 +105,7 @@ def _opened(row: AnyRow, keys: Signer) -> tuple[str | None, Claims]:
         return "receipt_sha256", {}
     try:
         return None, keys.read(RECEIPT, row.receipt, MAX_RECEIPT)
-    except NotOurs:
+    except InvalidToken:
         return "signature", {}
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, select, update
 
-from app.agreements.grades import grade
+from app.agreements.grades import grade_event
 from app.agreements.ledger import chain, seals
 from app.agreements.ledger.proofs import BUNDLE
 from app.agreements.models import (
@@ -30,7 +30,7 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.signing_keys.service import public, read_in, revoked, signer
+from app.signing_keys.service import list_public_keys, list_revoked_keys, load_signer, read_signer
 from app.users.models import User
 from app.users.problems import UserNotFound
 from app.world import World
@@ -75,12 +75,12 @@ _versions: AnySelect = (
 
 async def build_bundle(world: World, actor: Actor, user_id: UUID) -> Told:
     """The end user's evidence, signed as a whole. The reading of it is an event of its own. Raises UserNotFound."""
-    await signer(world)  # the first key, if there is none: the snapshot below has it then
+    await load_signer(world)  # the first key, if there is none: the snapshot below has it then
     now = world.clock.now()
     async with world.db.read() as tx:
         await _known(tx, user_id)
-        whole, keys = await _gathered(tx, user_id), await read_in(tx, world)
-        jwks = await public(tx) + await revoked(tx)
+        whole, keys = await _gathered(tx, user_id), await read_signer(tx, world)
+        jwks = await list_public_keys(tx) + await list_revoked_keys(tx)
     whole |= {"format": FORMAT, "issuer": world.settings.public_url, "user": str(user_id), "process": PROCESS}
     whole |= {"made_at": instant_text(now), "made_by": str(actor.id) if actor.id else None, "keys": {"keys": jwks}}
     claims = {"iss": world.settings.public_url, "sub": str(user_id), "iat": int(now.timestamp()), "sha256": digest_bundle(whole)}
@@ -133,7 +133,7 @@ def _entry(row: AnyRow, proofs: Mapping[UUID, Told]) -> Told:
     return {
         "jws": row.receipt,
         "sha256": row.receipt_sha256,
-        "grade": grade(row.type, (row.amr or "").split(), row.fallback),
+        "grade": grade_event(row.type, (row.amr or "").split(), row.fallback),
         "inclusion": proofs.get(row.id),
         "context": _where_from(row),
     }

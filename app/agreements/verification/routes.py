@@ -11,16 +11,16 @@ from app.agreements.verification import evidence
 from app.agreements.verification import service as verification
 from app.agreements.verification.schemas import ErasedContextsOut, EvidenceOut, LedgerIn, LedgerVerdict, LegalHoldOut, SealOut
 from app.users.problems import UserNotFound
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 
 router = new_router("agreements")
-Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
-Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
+Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 EVERYTHING = LedgerIn()
 
 
@@ -34,7 +34,7 @@ async def verify_ledger(world: TheWorld, operator: Reads, body: LedgerIn = EVERY
 
 
 @router.get("/v1/ledger/seals", responses=refuses(ScopeMissing))
-async def list_seals(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(window)]) -> Page[SealOut]:
+async def list_seals(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[SealOut]:
     """The seals, the latest first. Whoever keeps one elsewhere can tell later whether anything before it was touched."""
     rows, cursor = await seals.list_seals(world, wanted)
     return Page(data=[SealOut.of(row) for row in rows], next_cursor=cursor)

@@ -32,8 +32,8 @@ from app.catalog.models import Product
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
-from app.security.signing import NotOurs, Signer
-from app.signing_keys.service import read_in
+from app.security.signing import InvalidToken, Signer
+from app.signing_keys.service import read_signer
 from app.users.models import User
 from app.users.problems import UserNotFound
 from app.world import World
@@ -101,7 +101,7 @@ async def verify(world: World, user_id: UUID | None) -> LedgerReport:
     async with world.db.read() as tx:
         if user_id is not None and await tx.scalar(select(User.id).where(User.id == user_id)) is None:
             raise UserNotFound
-        keys = await read_in(tx, world)
+        keys = await read_signer(tx, world)
         for step in _STEPS:
             report = await step(tx, keys, user_id, report)
             if report.broken is not None:
@@ -199,7 +199,7 @@ async def _sealed(tx: Transaction, keys: Signer, user_id: UUID | None, report: L
 def _seal_fault(row: AnyRow, prev: str | None, keys: Signer) -> IntegrityFault | None:
     try:
         claims = keys.read(SEAL, row.seal)
-    except NotOurs:
+    except InvalidToken:
         return IntegrityFault("signature", seal=row.n)
     told = {"n": row.n, "count": row.leaves, "root": row.root, "prev": row.prev_sha256}
     told["at"] = instant_text(row.sealed_at)

@@ -7,8 +7,8 @@ from fastapi import Depends
 
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
 from app.licenses.issuing import lifecycle
-from app.licenses.issuing.lifecycle import Deed
-from app.licenses.issuing.schemas import LicenseIssued, LicenseOut, PolicyChangeIn, ReasonIn, RenewIn, TransferIn
+from app.licenses.issuing.lifecycle import OperatorAction
+from app.licenses.issuing.schemas import IssuedLicense, LicenseOut, PolicyChangeIn, ReasonIn, RenewIn, TransferIn
 from app.licenses.problems import (
     LicenseClockNotStarted,
     LicenseDatesImpossible,
@@ -17,18 +17,18 @@ from app.licenses.problems import (
     LicenseRevoked,
     PolicyOfAnotherProduct,
 )
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
 REFUSED = (ScopeMissing, LicenseNotFound, LicenseRevoked)
 
 
-def _deed(operator: Operator, license_id: UUID, body: ReasonIn | None) -> Deed:
-    return Deed(operator.actor, license_id, body.reason if body else None)
+def _deed(operator: Operator, license_id: UUID, body: ReasonIn | None) -> OperatorAction:
+    return OperatorAction(operator.actor, license_id, body.reason if body else None)
 
 
 @router.post("/v1/licenses/{license_id}/suspend", responses=refuses(*REFUSED))
@@ -60,10 +60,10 @@ async def renew(world: TheWorld, operator: Writes, license_id: UUID, body: Renew
 
 
 @router.post("/v1/licenses/{license_id}/rotate-key", responses=refuses(*REFUSED))
-async def rotate_key(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseIssued:
+async def rotate_key(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> IssuedLicense:
     """A new key, shown this once; the old one dies at once. Send an `Idempotency-Key`, and a retry answers with the same key."""
     shown, key = await lifecycle.rotate_key(world, _deed(operator, license_id, body))
-    return LicenseIssued.shown(shown, world.clock.now(), key=key)
+    return IssuedLicense.shown(shown, world.clock.now(), key=key)
 
 
 @router.post("/v1/licenses/{license_id}/transfer", responses=refuses(*REFUSED, CustomerNotFound))

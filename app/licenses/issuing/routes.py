@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Response
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
 from app.licenses import members
 from app.licenses.issuing import lifecycle, search, service
-from app.licenses.issuing.schemas import KeyIn, LicenseIn, LicenseIssued, LicenseOut, LicensePatch, LicensesIssued
+from app.licenses.issuing.schemas import IssuedLicense, IssuedLicenses, KeyIn, LicenseIn, LicenseOut, LicensePatch
 from app.licenses.problems import (
     LicenseClockNotStarted,
     LicenseDatesImpossible,
@@ -20,17 +20,17 @@ from app.licenses.problems import (
 )
 from app.licenses.schemas import Status
 from app.users.problems import UserErased, UserNotFound
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("licenses:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(
@@ -41,13 +41,13 @@ Wanted = Annotated[PageWindow, Depends(window)]
         LicenseDatesImpossible, PolicyContradiction, RequirementImpossible,
     ),
 )  # fmt: skip
-async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Response) -> LicenseIssued | LicensesIssued:
+async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Response) -> IssuedLicense | IssuedLicenses:
     """Issue a license; with `count`, that many, all or none. The keys are shown this once."""
-    shown, keys = await service.issue(world, operator.actor, body.values())
+    shown, keys = await service.issue_licenses(world, operator.actor, body.values())
     now = world.clock.now()
-    issued = [LicenseIssued.shown(each, now, key=key) for each, key in zip(shown, keys, strict=True)]
+    issued = [IssuedLicense.shown(each, now, key=key) for each, key in zip(shown, keys, strict=True)]
     if body.count is not None:
-        return LicensesIssued(data=issued)
+        return IssuedLicenses(data=issued)
     response.headers["Location"] = f"/v1/licenses/{issued[0].id}"
     return issued[0]
 
@@ -80,12 +80,12 @@ async def list_licenses(
 @router.post("/v1/licenses/lookup", responses=refuses(ScopeMissing, LicenseNotFound))
 async def lookup(world: TheWorld, operator: Reads, body: KeyIn) -> LicenseOut:
     """Find a license by its full key, for support."""
-    return LicenseOut.shown(await service.lookup(world, body.license_key), world.clock.now())
+    return LicenseOut.shown(await service.find_by_key(world, body.license_key), world.clock.now())
 
 
 @router.get("/v1/licenses/{license_id}", responses=refuses(ScopeMissing, LicenseNotFound))
 async def get_license(world: TheWorld, operator: Reads, license_id: UUID) -> LicenseOut:
-    return LicenseOut.shown(await service.license_(world, license_id), world.clock.now())
+    return LicenseOut.shown(await service.get_license(world, license_id), world.clock.now())
 
 
 @router.patch(
@@ -98,7 +98,7 @@ async def get_license(world: TheWorld, operator: Reads, license_id: UUID) -> Lic
 )  # fmt: skip
 async def change_license(world: TheWorld, operator: Writes, license_id: UUID, body: LicensePatch) -> LicenseOut:
     """Change the expiry, the overrides, the external id, the metadata. Absent fields stay."""
-    shown = await service.change(world, operator.actor, license_id, body.model_dump(exclude_unset=True))
+    shown = await service.change_license(world, operator.actor, license_id, body.model_dump(exclude_unset=True))
     return LicenseOut.shown(shown, world.clock.now())
 
 

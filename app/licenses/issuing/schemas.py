@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from app.catalog.schemas import Meter, Requires
-from app.licenses.issuing.service import Shown
-from app.licenses.keys import OWN_LEAST, OWN_MOST, bare
-from app.licenses.schemas import LicenseFace, Usage, face
+from app.licenses.issuing.service import LicenseDetails
+from app.licenses.keys import VENDOR_KEY_MAX, VENDOR_KEY_MIN, normalize_vendor_key
+from app.licenses.schemas import LicenseSummary, Usage, face
 from app.web.fields import (
     Count,
     ExternalId,
@@ -24,35 +24,35 @@ from app.web.fields import (
     Secret,
     Slug,
     WireModel,
-    absent,
-    clean,
+    clean_text,
+    omittable,
 )
 
 MOST_ASSIGNMENTS = 2_000
 
 
 def _own_key(text: str) -> str:
-    if len(bare(clean(text))) < OWN_LEAST:
-        raise ValueError(f"wants at least {OWN_LEAST} letters or digits")
+    if len(normalize_vendor_key(clean_text(text))) < VENDOR_KEY_MIN:
+        raise ValueError(f"wants at least {VENDOR_KEY_MIN} letters or digits")
     return text
 
 
-OwnKey = Annotated[str, Field(min_length=OWN_LEAST, max_length=OWN_MOST), AfterValidator(_own_key)]
+OwnKey = Annotated[str, Field(min_length=VENDOR_KEY_MIN, max_length=VENDOR_KEY_MAX), AfterValidator(_own_key)]
 
 
 class Overrides(WireModel):
     """What differs from the policy; absent is as the policy says. A feature or meter that is null is taken away. A meter without
     `per` keeps the policy's period."""
 
-    max_seats: LimitIn = absent()
-    extra_seats: Count = absent()
-    max_users: LimitIn = absent()
-    lease: LeaseText = absent()
-    offline_ttl: LeaseText = absent()
-    self_service: Flag = absent()
-    features: Annotated[dict[Slug, FeatureValue | None], Field(max_length=100)] = absent()
-    meters: Annotated[dict[Slug, Meter | None], Field(max_length=50)] = absent()
-    requires: Requires = absent()
+    max_seats: LimitIn = omittable()
+    extra_seats: Count = omittable()
+    max_users: LimitIn = omittable()
+    lease: LeaseText = omittable()
+    offline_ttl: LeaseText = omittable()
+    self_service: Flag = omittable()
+    features: Annotated[dict[Slug, FeatureValue | None], Field(max_length=100)] = omittable()
+    meters: Annotated[dict[Slug, Meter | None], Field(max_length=50)] = omittable()
+    requires: Requires = omittable()
 
 
 class LicenseIn(WireModel):
@@ -85,12 +85,12 @@ class LicensePatch(WireModel):
     """Absent fields stay. `expires_at` null: perpetual. `overrides` replaces the whole set."""
 
     expires_at: InstantIn | None = None
-    overrides: Overrides = absent()
+    overrides: Overrides = omittable()
     external_id: ExternalId | None = None
-    metadata: Metadata = absent()
+    metadata: Metadata = omittable()
 
 
-class LicenseOut(LicenseFace):
+class LicenseOut(LicenseSummary):
     """A license as an operator sees it. The key is never among it."""
 
     policy_id: UUID
@@ -105,21 +105,21 @@ class LicenseOut(LicenseFace):
     created_at: Instant
 
     @classmethod
-    def shown(cls, shown: Shown, now: datetime, **more: Any) -> Self:
+    def shown(cls, shown: LicenseDetails, now: datetime, **more: Any) -> Self:
         names = ("policy_id", "customer_id", "external_id", "suspended_at", "revoked_at", "overrides", "metadata", "created_at")
         told = {name: shown.row._mapping[name] for name in names}
         used = {meter: Usage.model_validate(each) for meter, each in shown.usage.items()}
         return cls(**face(shown.facts, now), **told, users=list(shown.users), usage=used, **more)
 
 
-class LicenseIssued(LicenseOut):
+class IssuedLicense(LicenseOut):
     """`key` is shown this once."""
 
     key: str
 
 
-class LicensesIssued(WireModel):
-    data: list[LicenseIssued]
+class IssuedLicenses(WireModel):
+    data: list[IssuedLicense]
 
 
 class KeyIn(WireModel):

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from app.catalog.models import Customer, Product
-from app.licenses.issuing.service import ROWS, Shown, all_shown
+from app.licenses.issuing.service import LICENSE_ROWS, LicenseDetails, load_details
 from app.licenses.keys import last4_forms
 from app.licenses.models import License, LicenseUser
 from app.users.models import User
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 
@@ -43,7 +43,7 @@ def _text(wanted: str) -> ColumnElement[bool]:
     return or_(has(License.external_id), License.customer_id.in_(customers), License.id.in_(users), end)
 
 
-async def licenses(world: World, window: PageWindow, wanted: Mapping[str, Any]) -> tuple[list[Shown], str | None]:
+async def licenses(world: World, window: PageWindow, wanted: Mapping[str, Any]) -> tuple[list[LicenseDetails], str | None]:
     """Filters: `product` (code), `policy`, `customer`, `user`, `status`, `key_last4`, `external_id`, `expires_before`, `q`."""
     now = world.clock.now()
     filters = {
@@ -57,10 +57,10 @@ async def licenses(world: World, window: PageWindow, wanted: Mapping[str, Any]) 
         "expires_before": lambda moment: License.expires_at < moment,
         "q": _text,
     }
-    statement = ROWS.where(*(filters[name](value) for name, value in wanted.items() if value is not None))
+    statement = LICENSE_ROWS.where(*(filters[name](value) for name, value in wanted.items() if value is not None))
     async with world.db.read() as tx:
-        rows, cursor = await page(tx, statement, License.id, window)
-        return await all_shown(tx, world, rows), cursor
+        rows, cursor = await read_page(tx, statement, License.id, window)
+        return await load_details(tx, world, rows), cursor
 
 
 def _of(user_id: UUID) -> Any:

@@ -10,18 +10,18 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration
-from app.base.problems import at
+from app.base.problems import field_error
 from app.catalog import rules as catalog
 from app.catalog.models import Customer, Policy, Product, Starts
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
-from app.catalog.service import possible
+from app.catalog.service import require_possible
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import claims, facts, guess_limits, members, rules, usage
-from app.licenses.keys import Minted, key_digest, key_prefix, mint_key, own_key
+from app.licenses import facts, guess_limits, locks, members, rules, usage
+from app.licenses.keys import NewSecret, digest_key, generate_key, import_vendor_key, key_prefix
 from app.licenses.models import License, LicenseUser
 from app.licenses.problems import (
     LicenseClockNotStarted,
@@ -31,19 +31,19 @@ from app.licenses.problems import (
     LicenseNotFound,
     LicenseRevoked,
 )
-from app.licenses.rules import Asked, LicenseFacts, Verdict
-from app.licenses.usage import Used
-from app.observability.counters import decided
+from app.licenses.rules import LicenseFacts, UseRequest, Verdict
+from app.licenses.usage import MeterUsage
+from app.observability.counters import decision_counter
 from app.world import World
 
 Values = dict[str, Any]
 _licenses = table(License)
-ROWS = (
+LICENSE_ROWS = (
     select(*_licenses.columns, Policy.product_id, Product.code.label("product"))
     .join(Policy, Policy.id == License.policy_id)
     .join(Product, Product.id == Policy.product_id)
 )
-_one = ROWS.where(License.id == bindparam("the_id"))
+_one = LICENSE_ROWS.where(License.id == bindparam("the_id"))
 _policy = (
     select(*table(Policy).columns, Product.code.label("product"), Product.requires.label("product_requires"))
     .join(Product, Product.id == Policy.product_id)
@@ -52,16 +52,16 @@ _policy = (
 
 
 @dataclass(frozen=True)
-class Shown:
+class LicenseDetails:
     """A license as an operator sees it: its row, its standing, its assigned users, and its meters in their current periods."""
 
     row: AnyRow
     facts: LicenseFacts
     users: Sequence[UUID]
-    usage: Mapping[str, Used]
+    usage: Mapping[str, MeterUsage]
 
 
-async def policy_of(tx: Transaction, policy_id: UUID | None) -> AnyRow:
+async def read_policy(tx: Transaction, policy_id: UUID | None) -> AnyRow:
     """The policy with its product's `product` code and `product_requires`. Raises PolicyNotFound."""
     row = (await tx.execute(_policy, {"the_id": policy_id})).one_or_none()
     if row is None:
@@ -69,16 +69,16 @@ async def policy_of(tx: Transaction, policy_id: UUID | None) -> AnyRow:
     return row
 
 
-def coherent(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
+def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
     """Refuse overrides that contradict the policy. Raises PolicyContradiction, RequirementImpossible."""
-    if (found := catalog.contradiction({**policy._mapping, **overrides})) is not None:
+    if (found := catalog.find_contradiction({**policy._mapping, **overrides})) is not None:
         field, sentence = found
-        raise PolicyContradiction(sentence, at(f"/overrides/{field}", PolicyContradiction.code, sentence))
+        raise PolicyContradiction(sentence, field_error(f"/overrides/{field}", PolicyContradiction.code, sentence))
     whole = [*policy.product_requires, *policy.requires, *overrides.get("requires", ())]
-    possible(whole, policy.seat_by, passkeys=passkeys)
+    require_possible(whole, policy.seat_by, passkeys=passkeys)
 
 
-async def issue(world: World, actor: Actor, values: Values) -> tuple[list[Shown], list[str]]:
+async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[list[LicenseDetails], list[str]]:
     """New licenses and their keys, shown this once; all or none. Usable when this returns (licensing R51).
 
     `count` of them (None: one), or one with the vendor's own `key`. Their dates are frozen here, unless the first activation
@@ -89,13 +89,13 @@ async def issue(world: World, actor: Actor, values: Values) -> tuple[list[Shown]
     lookup = world.keys.lookup
     try:
         async with world.db.write() as tx:
-            policy = await policy_of(tx, values["policy_id"])
-            coherent(policy, values["overrides"], passkeys=world.settings.passkeys)
+            policy = await read_policy(tx, values["policy_id"])
+            check_overrides(policy, values["overrides"], passkeys=world.settings.passkeys_enabled)
             if values["customer_id"] is not None and not await _customer_there(tx, values["customer_id"]):
                 raise CustomerNotFound
             prefix = key_prefix(policy.product)
-            minted = [own_key(lookup, key) if key else mint_key(world.entropy, lookup, prefix) for _ in range(count)]
-            terms = {**values, **dates(values, policy, world.clock.now()), "duration": policy.duration, "grace": policy.grace}
+            minted = [import_vendor_key(lookup, key) if key else generate_key(world.entropy, lookup, prefix) for _ in range(count)]
+            terms = {**values, **compute_dates(values, policy, world.clock.now()), "duration": policy.duration, "grace": policy.grace}
             rows = [{**terms, **_new(world, each)} for each in minted]
             await tx.execute(insert(_licenses), rows)
             for row in rows:
@@ -108,7 +108,7 @@ async def issue(world: World, actor: Actor, values: Values) -> tuple[list[Shown]
         raise _named(error) from error
 
 
-def _new(world: World, minted: Minted) -> Values:
+def _new(world: World, minted: NewSecret) -> Values:
     return {
         "id": world.entropy.identifier(),
         "key_hash": minted.digest,
@@ -118,7 +118,7 @@ def _new(world: World, minted: Minted) -> Values:
     }
 
 
-def dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool | None = None) -> Values:
+def compute_dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool | None = None) -> Values:
     """`starts_at`, `expires_at` and `grace_until` by the policy; all null while the clock waits for the first activation.
 
     `waits` None: it does if the policy says so and no date was given. Raises LicenseDatesImpossible.
@@ -139,72 +139,72 @@ def dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool | None = 
 
 
 def _named(error: IntegrityError) -> Exception:
-    if dialect.breaks(error, _licenses, "key_hash"):
+    if dialect.violates_unique(error, _licenses, "key_hash"):
         return LicenseKeyTaken()
-    return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
+    return LicenseExternalIdTaken() if dialect.violates_unique(error, _licenses, "external_id") else error
 
 
 async def _customer_there(tx: Transaction, customer_id: UUID) -> bool:
     return await tx.scalar(select(Customer.id).where(Customer.id == customer_id)) is not None
 
 
-async def shown(tx: Transaction, world: World, license_id: UUID) -> Shown:
+async def read_details(tx: Transaction, world: World, license_id: UUID) -> LicenseDetails:
     row = (await tx.execute(_one, {"the_id": license_id})).one_or_none()
     if row is None:
         raise LicenseNotFound
-    return (await all_shown(tx, world, [row]))[0]
+    return (await load_details(tx, world, [row]))[0]
 
 
-async def _in_order(tx: Transaction, world: World, ids: Sequence[UUID]) -> list[Shown]:
-    rows = {row.id: row for row in await tx.execute(ROWS.where(License.id.in_(ids)))}
-    return await all_shown(tx, world, [rows[license_id] for license_id in ids])
+async def _in_order(tx: Transaction, world: World, ids: Sequence[UUID]) -> list[LicenseDetails]:
+    rows = {row.id: row for row in await tx.execute(LICENSE_ROWS.where(License.id.in_(ids)))}
+    return await load_details(tx, world, [rows[license_id] for license_id in ids])
 
 
-async def all_shown(tx: Transaction, world: World, rows: Sequence[AnyRow]) -> list[Shown]:
+async def load_details(tx: Transaction, world: World, rows: Sequence[AnyRow]) -> list[LicenseDetails]:
     ids = [row.id for row in rows]
     now = world.clock.now()
-    found = await tx.execute(facts.BY_LICENSES, {**facts.facts(now), "license_ids": ids})
-    standings = {row.id: facts.read(row) for row in found}
+    found = await tx.execute(facts.BY_LICENSES, {**facts.parameters(now), "license_ids": ids})
+    standings = {row.id: facts.from_row(row) for row in found}
     users: dict[UUID, list[UUID]] = {license_id: [] for license_id in ids}
     listed = select(LicenseUser.license_id, LicenseUser.user_id).where(LicenseUser.license_id.in_(ids))
     for pair in await tx.execute(listed.order_by(LicenseUser.added_at)):
         users[pair.license_id].append(pair.user_id)
     used = await usage.of(tx, list(standings.values()), now)
-    return [Shown(row, standings[row.id], users[row.id], used[row.id]) for row in rows]
+    return [LicenseDetails(row, standings[row.id], users[row.id], used[row.id]) for row in rows]
 
 
-async def license_(world: World, license_id: UUID) -> Shown:
+async def get_license(world: World, license_id: UUID) -> LicenseDetails:
     async with world.db.query() as tx:
-        return await shown(tx, world, license_id)
+        return await read_details(tx, world, license_id)
 
 
-async def lookup(world: World, key: str) -> Shown:
+async def find_by_key(world: World, key: str) -> LicenseDetails:
     """The license with this key, of whatever product. Raises LicenseNotFound."""
     async with world.db.query() as tx:
-        digest = key_digest(world.keys.lookup, key)
+        digest = digest_key(world.keys.lookup, key)
         license_id = await tx.scalar(select(License.id).where(License.key_hash == digest))
         if license_id is None:
             raise LicenseNotFound
-        return await shown(tx, world, license_id)
+        return await read_details(tx, world, license_id)
 
 
-async def change(world: World, actor: Actor, license_id: UUID, changes: Values) -> Shown:
+async def change_license(world: World, actor: Actor, license_id: UUID, changes: Values) -> LicenseDetails:
     """Change what the operator may: expiry, overrides, external id, metadata. Raises LicenseNotFound and what each field can."""
     try:
         async with world.db.write() as tx:
-            await claims.bump(tx, license_id)
-            it = await claims.known(tx, license_id, world.clock.now())
+            await locks.lock_license(tx, license_id)
+            it = await locks.read_license(tx, license_id, world.clock.now())
             values = dict(changes)
             if it.revoked_at is not None and values.keys() & {"expires_at", "overrides"}:
                 raise LicenseRevoked("A revoked license stays as it is; issue a new one.")
             if "overrides" in values:
-                coherent(await policy_of(tx, it.policy_id), values["overrides"], passkeys=world.settings.passkeys)
+                check_overrides(await read_policy(tx, it.policy_id), values["overrides"], passkeys=world.settings.passkeys_enabled)
             if "expires_at" in values:
                 values |= _moved_expiry(it, values["expires_at"])
             if values:
                 await tx.execute(update(_licenses).where(License.id == license_id).values(values))
                 await record(tx, world, "license.changed", actor, ("license", license_id), fields=sorted(changes))
-            return await shown(tx, world, license_id)
+            return await read_details(tx, world, license_id)
     except IntegrityError as error:
         raise _named(error) from error
 
@@ -221,19 +221,19 @@ def _moved_expiry(it: LicenseFacts, expires: datetime | None) -> Values:
 
 
 async def validate(
-    world: World, ip: str | None, key: str, product: str, asked: Asked, user_id: UUID | None
+    world: World, ip: str | None, key: str, product: str, asked: UseRequest, user_id: UUID | None
 ) -> tuple[LicenseFacts | None, Verdict]:
     """Judge a key. A pure read of one statement: never takes a seat, never starts a clock; only a wrong key leaves a trace."""
     now = world.clock.now()
-    parameters = facts.facts(
-        now, fingerprint=asked.fingerprint, user_id=user_id, product=product, key_hash=key_digest(world.keys.lookup, key)
+    parameters = facts.parameters(
+        now, fingerprint=asked.fingerprint, user_id=user_id, product=product, key_hash=digest_key(world.keys.lookup, key)
     )
     row = await world.db.query_one(facts.BY_KEY, parameters)
     if row is None:
-        await guess_limits.failed(world, ip, key)
+        await guess_limits.count_wrong_guess(world, ip, key)
         found, verdict = None, Verdict((rules.not_found(),), (), None)
     else:
-        found = facts.read(row)
+        found = facts.from_row(row)
         verdict = rules.judge(found, asked, now)
-    decided("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
+    decision_counter("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
     return found, verdict

@@ -12,14 +12,14 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import claims
-from app.licenses.keys import code_digest, mint_code
+from app.licenses import locks
+from app.licenses.keys import digest_code, generate_code
 from app.licenses.models import ActivationCode
 from app.licenses.problems import ActivationCodeBound, ActivationCodeInvalid, ActivationCodeSpent, LicenseNotFound
 from app.users.models import User
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import EndUser
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 _shown = select(
@@ -34,14 +34,14 @@ _shown = select(
 )
 
 
-async def create(
+async def create_codes(
     world: World, actor: Actor, license_id: UUID, *, count: int, max_uses: int, expires_at: datetime | None, email: str | None = None
 ) -> list[tuple[UUID, str]]:
     """New codes of a license, each shown this once: (id, code). Raises LicenseNotFound, LicenseRevoked."""
     now = world.clock.now()
     if expires_at is not None and expires_at <= now:
         raise Malformed([("/expires_at", "in_the_past", "wants a moment that is still to come")])
-    minted = [(world.entropy.identifier(), mint_code(world.entropy, world.keys.lookup)) for _ in range(count)]
+    minted = [(world.entropy.identifier(), generate_code(world.entropy, world.keys.lookup)) for _ in range(count)]
     rows = [
         {
             "id": code_id,
@@ -50,27 +50,27 @@ async def create(
             "max_uses": max_uses,
             "uses": 0,
             "email": email,
-            "email_folded": folded(email) if email is not None else None,
+            "email_folded": fold_identifier(email) if email is not None else None,
             "expires_at": expires_at,
             "created_at": now,
         }
         for code_id, code in minted
     ]
     async with world.db.write() as tx:
-        await claims.unrevoked(tx, world, license_id)
+        await locks.lock_unrevoked(tx, world, license_id)
         await tx.execute(insert(table(ActivationCode)), rows)
         await record(tx, world, "activation_code.created", actor, ("license", license_id), count=count)
     return [(code_id, code.text) for code_id, code in minted]
 
 
-async def listed(world: World, license_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+async def list_codes(world: World, license_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.read() as tx:
-        if not await claims.there(tx, license_id):
+        if not await locks.license_exists(tx, license_id):
             raise LicenseNotFound
-        return await page(tx, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
+        return await read_page(tx, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
 
 
-async def revoke(world: World, actor: Actor, code_id: UUID) -> None:
+async def revoke_code(world: World, actor: Actor, code_id: UUID) -> None:
     """Kill a code; seats that it took stay. Revoking again changes nothing."""
     async with world.db.write() as tx:
         found = (await tx.execute(_shown.where(ActivationCode.id == code_id))).one_or_none()
@@ -83,7 +83,7 @@ async def revoke(world: World, actor: Actor, code_id: UUID) -> None:
 
 async def find(tx: Transaction, world: World, text: str) -> AnyRow:
     """The code as it was typed. Unknown and malformed are one answer. Raises ActivationCodeInvalid."""
-    found = _shown.where(ActivationCode.code_hash == code_digest(world.keys.lookup, text))
+    found = _shown.where(ActivationCode.code_hash == digest_code(world.keys.lookup, text))
     row = (await tx.execute(found)).one_or_none()
     if row is None:
         raise ActivationCodeInvalid
@@ -94,7 +94,7 @@ async def bound(tx: Transaction, code: AnyRow, end_user: EndUser | None) -> None
     """A code with an address is for the end user whose address it is, verified. Raises ActivationCodeBound, naming nobody."""
     if code.email is None:
         return
-    mine = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == folded(code.email))
+    mine = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == fold_identifier(code.email))
     if end_user is None or await tx.scalar(mine.where(User.email_verified_at.is_not(None))) is None:
         raise ActivationCodeBound("Log in as the person whom the code was sent to.")
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from app.licenses.claims import Claim
-from app.licenses.schemas import LicenseFace, Seats
-from app.licenses.seats.service import DeviceFacts, Held
+from app.licenses.credentials import LicenseCredential
+from app.licenses.schemas import LicenseSummary, Seats
+from app.licenses.seats.service import ActiveSeat, DeviceInfo
 from app.web.fields import Email, Instant, InstantIn, Line, Name, Secret, Slug, WireModel
 
 
@@ -20,8 +20,8 @@ class DeviceIn(WireModel):
     platform: Name | None = None
     app_version: Name | None = None
 
-    def facts(self) -> DeviceFacts:
-        return DeviceFacts(**self.model_dump())
+    def facts(self) -> DeviceInfo:
+        return DeviceInfo(**self.model_dump())
 
 
 class FingerprintIn(WireModel):
@@ -37,7 +37,7 @@ class CodesIn(WireModel):
     email: Email | None = None
 
 
-class CodeMade(WireModel):
+class CreatedCode(WireModel):
     """`code` is shown this once."""
 
     id: UUID
@@ -47,8 +47,8 @@ class CodeMade(WireModel):
     expires_at: Instant | None
 
 
-class CodesMade(WireModel):
-    data: list[CodeMade]
+class CreatedCodes(WireModel):
+    data: list[CreatedCode]
 
 
 class CodeOut(WireModel):
@@ -80,11 +80,11 @@ class ActivationIn(WireModel):
             raise ValueError("wants exactly one of license_key, activation_code and license_id")
         return self
 
-    def claim(self) -> Claim:
-        return Claim(self.license_key, self.license_id, self.product)
+    def credential(self) -> LicenseCredential:
+        return LicenseCredential(self.license_key, self.license_id, self.product)
 
 
-class ActivationFace(WireModel):
+class ActivationSummary(WireModel):
     """`fingerprint` is null where the seat is its user's on any device."""
 
     id: UUID
@@ -99,7 +99,7 @@ class ActivationFace(WireModel):
         return cls(**{**told, "fingerprint": row.fingerprint or None})
 
 
-class ActivationOut(ActivationFace):
+class ActivationOut(ActivationSummary):
     """A seat as an operator sees it."""
 
     license_id: UUID
@@ -111,7 +111,7 @@ class ActivationOut(ActivationFace):
     release_reason: str | None
 
 
-class ActivationMine(ActivationFace):
+class OwnActivation(ActivationSummary):
     """A seat as its user sees it."""
 
     license_id: UUID
@@ -120,18 +120,18 @@ class ActivationMine(ActivationFace):
     activated_at: Instant
 
 
-class Activated(WireModel):
+class ActivationResult(WireModel):
     """`token` speaks for this seat alone: heartbeat, release, access. It is no identity."""
 
-    activation: ActivationFace
+    activation: ActivationSummary
     token: str
-    license: LicenseFace
+    license: LicenseSummary
     seats: Seats
 
     @classmethod
-    def of(cls, held: Held, now: datetime) -> Self:
-        face = LicenseFace.of(held.standing, now)
-        return cls(activation=ActivationFace.seat(held.row), token=held.token, license=face, seats=face.seats)
+    def of(cls, held: ActiveSeat, now: datetime) -> Self:
+        face = LicenseSummary.of(held.standing, now)
+        return cls(activation=ActivationSummary.seat(held.row), token=held.token, license=face, seats=face.seats)
 
 
 class ReleaseIn(WireModel):

@@ -10,14 +10,14 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from app.base.durations import instant_text
 from app.base.problems import Fact, Problem
 from app.catalog.models import SeatBy
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.base import table
 from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import claims, data_lifecycle, guess_limits, members, rules
+from app.licenses import credentials, data_lifecycle, guess_limits, locks, members, rules
 from app.licenses import facts as standing
-from app.licenses.claims import Claim
+from app.licenses.credentials import LicenseCredential
 from app.licenses.models import Activation
 from app.licenses.problems import (
     ActivationCodeInvalid,
@@ -31,7 +31,7 @@ from app.licenses.rules import LicenseFacts, Seat
 from app.licenses.seats import codes, first_activation
 from app.observability.counters import seat_refused, seat_taken
 from app.security.sealing import Place, token_digest
-from app.web.callers import Device, Subject
+from app.web.callers import ActivatedDevice, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -51,7 +51,7 @@ _same_seat = update(_activations).where(_activations.c.id == bindparam("the_id")
 
 
 @dataclass(frozen=True)
-class DeviceFacts:
+class DeviceInfo:
     """The device as its application names it. Compared exactly, by `fingerprint` alone."""
 
     fingerprint: str
@@ -61,7 +61,7 @@ class DeviceFacts:
 
 
 @dataclass(frozen=True)
-class Held:
+class ActiveSeat:
     """A live seat: its row, its token, the license's standing with this seat counted, and whether it was taken just now."""
 
     row: AnyRow
@@ -71,18 +71,18 @@ class Held:
 
 
 async def activate(
-    world: World, ip: str | None, subject: Subject | None, *, claim: Claim, code: str | None, device: DeviceFacts | None
-) -> Held:
-    """Take a seat by claim or by code, or find that this device already holds one (which costs nothing and always wins, licensing R25)."""
-    async with guess_limits.counted(world, ip, claim.key, code), world.db.write() as tx:
-        return await _activated(tx, world, subject, claim, code, device)
+    world: World, ip: str | None, subject: Subject | None, *, credential: LicenseCredential, code: str | None, device: DeviceInfo | None
+) -> ActiveSeat:
+    """Take a seat by credential or by code, or find that this device already holds one (which costs nothing and always wins, licensing R25)."""
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key, code), world.db.write() as tx:
+        return await _activated(tx, world, subject, credential, code, device)
 
 
 async def _activated(
-    tx: Transaction, world: World, subject: Subject | None, claim: Claim, code: str | None, device: DeviceFacts | None
-) -> Held:
+    tx: Transaction, world: World, subject: Subject | None, credential: LicenseCredential, code: str | None, device: DeviceInfo | None
+) -> ActiveSeat:
     redeemed = await codes.find(tx, world, code) if code is not None else None
-    it, now = await _locked(tx, world, claim, redeemed, subject, device)
+    it, now = await _locked(tx, world, credential, redeemed, subject, device)
     await data_lifecycle.present(tx, subject)
     joins = redeemed is not None and subject is not None and not it.assigned
     if joins:
@@ -111,49 +111,54 @@ async def _redeemed(tx: Transaction, it: LicenseFacts, code_id: UUID, now: datet
 
 
 async def _locked(
-    tx: Transaction, world: World, claim: Claim, redeemed: AnyRow | None, subject: Subject | None, device: DeviceFacts | None
+    tx: Transaction,
+    world: World,
+    credential: LicenseCredential,
+    redeemed: AnyRow | None,
+    subject: Subject | None,
+    device: DeviceInfo | None,
 ) -> tuple[LicenseFacts, datetime]:
     fingerprint = device.fingerprint if device else None
     if redeemed is None:
-        return await claims.locked(tx, world, claim, subject, fingerprint)
-    await claims.bump(tx, redeemed.license_id)
+        return await credentials.lock_by_credential(tx, world, credential, subject, fingerprint)
+    await locks.lock_license(tx, redeemed.license_id)
     now = world.clock.now()
-    facts = standing.facts(now, fingerprint=fingerprint, user_id=subject.id if subject else None, license_id=redeemed.license_id)
-    it = await standing.standing(tx, standing.BY_LICENSE, facts)
-    if it is None or claim.product not in {None, it.product}:
+    facts = standing.parameters(now, fingerprint=fingerprint, user_id=subject.id if subject else None, license_id=redeemed.license_id)
+    it = await standing.read_one(tx, standing.BY_LICENSE, facts)
+    if it is None or credential.product not in {None, it.product}:
         raise ActivationCodeInvalid  # a code of another product is an unknown one (licensing R5)
     return it, now
 
 
-def _seatable(it: LicenseFacts, subject: Subject | None, device: DeviceFacts | None, now: datetime) -> None:
-    claims.usable(it, subject, now)
+def _seatable(it: LicenseFacts, subject: Subject | None, device: DeviceInfo | None, now: datetime) -> None:
+    credentials.check_usable(it, subject, now)
     if it.seat_by == SeatBy.NONE:
         raise SeatsNotUsed
-    if it.seat_by in BY_USER and subject is None:
+    if it.seat_by in SEATED_BY_USER and subject is None:
         raise LoginRequired("The license seats its end users; log in and send the access token.")
     if it.seat_by != SeatBy.USER and device is None:
         raise DeviceRequired
 
 
 async def refreshed(
-    tx: Transaction, world: World, it: LicenseFacts, seat: Seat, device: DeviceFacts | None = None, subject: Subject | None = None
-) -> Held:
+    tx: Transaction, world: World, it: LicenseFacts, seat: Seat, device: DeviceInfo | None = None, subject: Subject | None = None
+) -> ActiveSeat:
     """The seat with its lease renewed, with what the device says of itself and whose it is by now; its token stays."""
     now = world.clock.now()
     told: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
     told.pop("fingerprint", None)
     if subject is not None:
         told["user_id"] = subject.id
-    values = {**told, "last_seen_at": now, "lease_expires_at": rules.lease_end(it.lease, now)}
+    values = {**told, "last_seen_at": now, "lease_expires_at": rules.compute_lease_end(it.lease, now)}
     row = (await tx.execute(_same_seat, {"the_id": seat.id, **values})).one()
     return _held(it, row, world.keys.sealer.open(row.token_sealed, _place(seat.id)).decode(), new=False)
 
 
 async def _take(
-    tx: Transaction, world: World, it: LicenseFacts, device: DeviceFacts | None, subject: Subject | None, code_id: UUID | None
-) -> Held:
+    tx: Transaction, world: World, it: LicenseFacts, device: DeviceInfo | None, subject: Subject | None, code_id: UUID | None
+) -> ActiveSeat:
     """Take a free seat, in this device's own row if it has been here before (licensing R24, R26)."""
-    if not rules.seat_free(it):
+    if not rules.has_free_seat(it):
         raise await full(tx, world, it, subject)
     now = world.clock.now()
     if it.trial and device is not None:
@@ -171,7 +176,7 @@ async def _take(
         "activation_code_id": code_id,
         "token_hash": token_digest(token),
         "token_sealed": world.keys.sealer.seal(token.encode(), _place(seat_id)),
-        "lease_expires_at": rules.lease_end(it.lease, now),
+        "lease_expires_at": rules.compute_lease_end(it.lease, now),
         "activated_at": now,
         "last_seen_at": now,
         "released_at": None,
@@ -188,15 +193,15 @@ async def _take(
     return _held(replace(it, seats_used=it.seats_used + 1), row, token, new=True)
 
 
-def _facts(it: LicenseFacts, device: DeviceFacts | None) -> dict[str, Any]:
-    told = vars(device or DeviceFacts(""))
+def _facts(it: LicenseFacts, device: DeviceInfo | None) -> dict[str, Any]:
+    told = vars(device or DeviceInfo(""))
     return {**told, "fingerprint": ""} if it.seat_by == SeatBy.USER else dict(told)
 
 
 def _user_key(it: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
     if it.seat_by == SeatBy.SESSION:
         return str(seat_id)
-    return str(subject.id) if subject is not None and it.seat_by in BY_USER else ""
+    return str(subject.id) if subject is not None and it.seat_by in SEATED_BY_USER else ""
 
 
 async def _bury_lapsed(tx: Transaction, license_id: UUID, now: datetime) -> None:
@@ -206,8 +211,8 @@ async def _bury_lapsed(tx: Transaction, license_id: UUID, now: datetime) -> None
     await tx.execute(lapsed.values(released_at=c.lease_expires_at, release_reason="lapsed"))
 
 
-def _held(it: LicenseFacts, row: AnyRow, token: str, *, new: bool) -> Held:
-    return Held(row, token, replace(it, seat=Seat(row.id, row.fingerprint, row.lease_expires_at, None)), new)
+def _held(it: LicenseFacts, row: AnyRow, token: str, *, new: bool) -> ActiveSeat:
+    return ActiveSeat(row, token, replace(it, seat=Seat(row.id, row.fingerprint, row.lease_expires_at, None)), new)
 
 
 async def full(tx: Transaction, world: World, it: LicenseFacts, subject: Subject | None) -> Problem:
@@ -241,29 +246,33 @@ def _place(seat_id: UUID) -> Place:
     return Place("activations", "token_sealed", seat_id)
 
 
-async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> Held:
+async def heartbeat(world: World, by: ActivatedDevice | Subject, activation_id: UUID) -> ActiveSeat:
     """Renew the lease; a lapsed device takes its seat again if one is free (licensing R23). Raises SeatLimitReached and the standing's own."""
     async with world.db.write() as tx:
         it, now = await _locked_seat(tx, world, by, activation_id)
         seat = it.seat
         if seat is None or seat.released_at is not None:
-            raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, Device) else ActivationNotFound
+            raise (
+                TokenInvalid("The seat was given back; activate the device again.")
+                if isinstance(by, ActivatedDevice)
+                else ActivationNotFound
+            )
         user = by if isinstance(by, Subject) else None
-        claims.usable(it, user, now)
+        credentials.check_usable(it, user, now)
         if not seat.live(now):
-            if not rules.seat_free(it):
+            if not rules.has_free_seat(it):
                 raise await full(tx, world, it, user)
             it = replace(it, seats_used=it.seats_used + 1)
             on_commit(tx, seat_taken.inc)
             await record(tx, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
         held = await refreshed(tx, world, it, seat)
-        if isinstance(by, Device) and held.row.activated_at != by.since:
+        if isinstance(by, ActivatedDevice) and held.row.activated_at != by.since:
             raise TokenInvalid("The seat was taken anew; use the token of that.")  # given back and taken between look and lock
         return held
 
 
-async def _locked_seat(tx: Transaction, world: World, by: Device | Subject, activation_id: UUID) -> tuple[LicenseFacts, datetime]:
-    if isinstance(by, Device):
+async def _locked_seat(tx: Transaction, world: World, by: ActivatedDevice | Subject, activation_id: UUID) -> tuple[LicenseFacts, datetime]:
+    if isinstance(by, ActivatedDevice):
         if by.activation_id != activation_id:
             raise ActivationNotFound
         license_id: UUID | None = by.license_id
@@ -272,9 +281,9 @@ async def _locked_seat(tx: Transaction, world: World, by: Device | Subject, acti
         license_id = await tx.scalar(mine)
     if license_id is None:
         raise ActivationNotFound
-    await claims.bump(tx, license_id)
+    await locks.lock_license(tx, license_id)
     now = world.clock.now()
-    it = await standing.standing(tx, standing.BY_SEAT, standing.facts(now, license_id=license_id, seat_id=activation_id))
+    it = await standing.read_one(tx, standing.BY_SEAT, standing.parameters(now, license_id=license_id, seat_id=activation_id))
     if it is None:
         raise ActivationNotFound
     return it, now
@@ -282,10 +291,10 @@ async def _locked_seat(tx: Transaction, world: World, by: Device | Subject, acti
 
 async def renew_live(tx: Transaction, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
     """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
-    await claims.bump(tx, license_id)
+    await locks.lock_license(tx, license_id)
     now = world.clock.now()
     still_live = or_(_activations.c.lease_expires_at.is_(None), _activations.c.lease_expires_at > now)
     still = (_activations.c.id == seat.id, _activations.c.released_at.is_(None), still_live)
-    until = rules.lease_end(lease, now)
+    until = rules.compute_lease_end(lease, now)
     renewed = await tx.execute(update(_activations).where(*still).values(last_seen_at=now, lease_expires_at=until))
     return replace(seat, lease_expires_at=until) if renewed.rowcount else None

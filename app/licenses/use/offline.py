@@ -11,12 +11,12 @@ from typing import Any
 from app.base.durations import Duration, instant_text
 from app.catalog.models import SeatBy
 from app.events.service import Actor, record
-from app.licenses import claims, guess_limits, rules
-from app.licenses.claims import Claim
+from app.licenses import credentials, guess_limits, rules
+from app.licenses.credentials import LicenseCredential
 from app.licenses.problems import refusal
-from app.licenses.rules import Asked, LicenseFacts
+from app.licenses.rules import LicenseFacts, UseRequest
 from app.licenses.seats import service as seats
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Subject
 from app.world import World
 
@@ -25,19 +25,25 @@ USUAL_TTL = "P30D"
 
 
 async def issue(
-    world: World, ip: str | None, subject: Subject | None, claim: Claim, fingerprint: str | None, ttl: str | None, nonce: str | None
+    world: World,
+    ip: str | None,
+    subject: Subject | None,
+    credential: LicenseCredential,
+    fingerprint: str | None,
+    ttl: str | None,
+    nonce: str | None,
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
-    sign = await signer(world)
-    async with guess_limits.counted(world, ip, claim.key), world.db.write() as tx:
-        it, now = await claims.locked(tx, world, claim, subject, fingerprint)
-        for reason in rules.judge(it, Asked(fingerprint, (), subject is not None), now).reasons:
+    sign = await load_signer(world)
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
+        it, now = await credentials.lock_by_credential(tx, world, credential, subject, fingerprint)
+        for reason in rules.judge(it, UseRequest(fingerprint, (), subject is not None), now).reasons:
             raise refusal(reason)
         if it.seat is not None and it.lease is not None:
             it = (await seats.refreshed(tx, world, it, it.seat)).standing
         device = it.seat.fingerprint if it.seat is not None and it.seat_by != SeatBy.USER else fingerprint
         file = _file(world, it, subject, device, ttl, nonce, now)
-        actor = subject.actor if subject else (claim.seat.actor if claim.seat else Actor("anonymous"))
+        actor = subject.actor if subject else (credential.seat.actor if credential.seat else Actor("anonymous"))
         told = {"file": file["jti"], "until": instant_text(_end(it, ttl, now))}
         await record(tx, world, "offline_file.issued", actor, ("license", it.license_id), subject.id if subject else None, **told)
         return sign.sign(TYPE, file)

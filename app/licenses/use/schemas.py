@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from app.licenses.claims import Claim
+from app.licenses.credentials import LicenseCredential
 from app.licenses.rules import LicenseFacts, Verdict
-from app.licenses.schemas import LicenseFace
+from app.licenses.schemas import LicenseSummary
 from app.licenses.seats.schemas import FingerprintIn
-from app.web.callers import Device
+from app.web.callers import ActivatedDevice
 from app.web.fields import Count, Instant, LeaseText, Nonce, ReasonOut, Secret, Slug, WarningOut, WireModel
 
 
@@ -22,14 +22,14 @@ class ValidateIn(WireModel):
     nonce: Nonce | None = None
 
 
-class Validated(WireModel):
+class ValidationResult(WireModel):
     """`code` is `ok`, or the first reason's. `check_again_at`: the earliest instant at which the answer can change by itself."""
 
     valid: bool
     code: str
     reasons: list[ReasonOut]
     warnings: list[WarningOut]
-    license: LicenseFace | None
+    license: LicenseSummary | None
     check_again_at: Instant | None
     nonce: str | None
 
@@ -38,9 +38,9 @@ class Validated(WireModel):
         return cls(
             valid=not verdict.reasons,
             code=verdict.reasons[0].code if verdict.reasons else "ok",
-            reasons=[ReasonOut(**reason.told()) for reason in verdict.reasons],
-            warnings=[WarningOut(**warned.told()) for warned in verdict.warnings],
-            license=LicenseFace.of(it, now) if it else None,
+            reasons=[ReasonOut(**reason.to_dict()) for reason in verdict.reasons],
+            warnings=[WarningOut(**warned.to_dict()) for warned in verdict.warnings],
+            license=LicenseSummary.of(it, now) if it else None,
             check_again_at=verdict.check_again_at,
             nonce=nonce,
         )
@@ -59,8 +59,8 @@ class _Claims(WireModel):
             raise ValueError("wants one of license_key and license_id, not both")
         return self
 
-    def claim(self, seat: Device | None) -> Claim:
-        return Claim(self.license_key, self.license_id, self.product, seat)
+    def credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
+        return LicenseCredential(self.license_key, self.license_id, self.product, seat)
 
 
 class UsageIn(_Claims):

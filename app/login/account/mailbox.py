@@ -21,7 +21,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import mailed_tokens
 from app.login.account import lookup, mail_limits
-from app.login.account.mail_limits import Share
+from app.login.account.mail_limits import LetterPurpose
 from app.login.factors import passwords
 from app.login.factors import service as factors
 from app.login.locks import lock_account, lock_session, lock_subject
@@ -30,44 +30,44 @@ from app.login.problems import OneTimeTokenSpent, StepUpRequired
 from app.login.rules import is_fresh
 from app.login.sessions import revocation
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.users import service as users
 from app.users.models import Status, User
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import Origin, Subject
 from app.world import World
 
-PROVING = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
+PURPOSES = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
 
 
 @dataclass(frozen=True)
-class ProvenAddress:
+class VerifiedAddress:
     """`password_dropped`: the address was disputed, so no password of before counts; set one by a reset."""
 
     email: str
     password_dropped: bool = False
 
 
-async def verify(world: World, token: str, password: str | None = None) -> ProvenAddress:
+async def verify(world: World, token: str, password: str | None = None) -> VerifiedAddress:
     """Spend a mailed token; of a registration, set this password. Raises OneTimeTokenSpent, Malformed, EmailTaken."""
     async with world.db.query() as tx:
-        row = await mailed_tokens.find_usable(tx, world, token, *PROVING)
+        row = await mailed_tokens.find_usable(tx, world, token, *PURPOSES)
     if row is None:
         raise OneTimeTokenSpent
-    hashed = await _chosen(world, row, password) if password is not None else None
+    hashed = await _hash_password(world, row, password) if password is not None else None
     try:
         async with world.db.write() as tx:
-            if not await _held(tx, world, row) or await mailed_tokens.spend(tx, world, token, *PROVING) is None:
+            if not await _lock_account(tx, world, row) or await mailed_tokens.spend(tx, world, token, *PURPOSES) is None:
                 raise OneTimeTokenSpent
-            proven = await _proven(tx, world, row, hashed)
+            proven = await _apply(tx, world, row, hashed)
             if proven is None:
                 raise OneTimeTokenSpent
             return proven
     except IntegrityError as error:
-        raise users.named(error) from error
+        raise users.unique_violation(error) from error
 
 
-async def _held(tx: Transaction, world: World, row: AnyRow) -> bool:
+async def _lock_account(tx: Transaction, world: World, row: AnyRow) -> bool:
     """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
     what a session wanted ends with it (authentication R59). Of a registration: the others of the same address, for one of them wins."""
     if row.user_id is None:
@@ -79,22 +79,22 @@ async def _held(tx: Transaction, world: World, row: AnyRow) -> bool:
     return await lock_session(tx, world, row.user_id, UUID(mailed_tokens.read_payload(world, row)["session_id"]), epoch)
 
 
-async def _chosen(world: World, row: AnyRow, password: str) -> str:
+async def _hash_password(world: World, row: AnyRow, password: str) -> str:
     """The hash of the password that comes with the proof of a registration. Whoever has an account has a reset for that."""
     if row.purpose != Purpose.REGISTER:
         raise Malformed([("/password", "invalid", "belongs to the proof of a registration alone")])
-    return await passwords.accepted(world, password, mailed_tokens.read_payload(world, row)["email"], "/password")
+    return await passwords.check_and_hash(world, password, mailed_tokens.read_payload(world, row)["email"], "/password")
 
 
-async def _proven(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+async def _apply(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> VerifiedAddress | None:
     if row.purpose == Purpose.REGISTER:
-        return await _registered(tx, world, row, hashed)
+        return await _create_account(tx, world, row, hashed)
     if row.purpose == Purpose.VERIFY:
-        return await _verified(tx, world, row.user_id)
-    return await _changed(tx, world, row)
+        return await _verify_address(tx, world, row.user_id)
+    return await _change_address(tx, world, row)
 
 
-async def _registered(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> ProvenAddress | None:
+async def _create_account(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> VerifiedAddress | None:
     """The account comes into being, with the password that came with the proof or else with that of an undisputed registration.
     Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (authentication R77)."""
     if row.subject is None:
@@ -106,12 +106,12 @@ async def _registered(tx: Transaction, world: World, row: AnyRow, hashed: str | 
     made = await users.insert_user(tx, world, lookup.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
     kept = hashed or (None if disputed else wish["password_hash"])
     if kept is not None:
-        await passwords.put(tx, world, lookup.ANONYMOUS, made.id, kept)
+        await passwords.set_password(tx, world, lookup.ANONYMOUS, made.id, kept)
     await mailed_tokens.void_registrations(tx, world, wish["email"])
-    return ProvenAddress(made.email, kept is None)
+    return VerifiedAddress(made.email, kept is None)
 
 
-async def _verified(tx: Transaction, world: World, user_id: UUID) -> ProvenAddress | None:
+async def _verify_address(tx: Transaction, world: World, user_id: UUID) -> VerifiedAddress | None:
     """The first proof of an address that the operator gave. Sessions and factors of before are nobody's (authentication R77); the password is
     the operator's own and stays."""
     unproven = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
@@ -123,22 +123,22 @@ async def _verified(tx: Transaction, world: World, user_id: UUID) -> ProvenAddre
     await revocation.end_all(tx, world, by, user_id, "email_verified")
     await factors.drop_second_factors(tx, user_id)
     await record(tx, world, "user.email_verified", by, ("user", user_id), user_id)
-    return ProvenAddress(email)
+    return VerifiedAddress(email)
 
 
-async def _changed(tx: Transaction, world: World, row: AnyRow) -> ProvenAddress | None:
+async def _change_address(tx: Transaction, world: World, row: AnyRow) -> VerifiedAddress | None:
     """The new address replaces the old one, whose owner is told; whoever else is logged in is out (authentication R59)."""
-    before = lookup.usable(await lookup.of(tx, row.user_id)) if row.user_id is not None else None
+    before = lookup.active_or_none(await lookup.find_by_id(tx, row.user_id)) if row.user_id is not None else None
     if before is None:
         return None
     wish, now = mailed_tokens.read_payload(world, row), world.clock.now()
-    values = {"email": wish["email"], "email_folded": folded(wish["email"]), "email_verified_at": now}
+    values = {"email": wish["email"], "email_folded": fold_identifier(wish["email"]), "email_verified_at": now}
     await tx.execute(update(table(User)).where(User.id == before.id).values(values))
     by = Actor("user", before.id)
     await revocation.end_all(tx, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
     await record(tx, world, "user.email_changed", by, ("user", before.id), before.id)
-    await lookup.tell(tx, world, before, Template.EMAIL_CHANGED, {"address": lookup.hinted(wish["email"]), "when": now})
-    return ProvenAddress(wish["email"])
+    await lookup.mail_owner(tx, world, before, Template.EMAIL_CHANGED, {"address": lookup.mask_address(wish["email"]), "when": now})
+    return VerifiedAddress(wish["email"])
 
 
 async def change(world: World, origin: Origin, subject: Subject, email: str) -> None:
@@ -146,11 +146,11 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
 
     Raises StepUpRequired, TooManyAttempts, MailNotConfigured, TokenInvalid.
     """
-    lookup.must_have_mail(world)
-    _freshly(world, subject, world.settings.fresh_password)
-    admitted = await mail_limits.admit(world, origin, Share.CHANGE, email)
+    lookup.require_mail(world)
+    _require_recent_proof(world, subject, world.settings.fresh_password)
+    admitted = await mail_limits.count_letter(world, origin, LetterPurpose.CHANGE, email)
     async with world.db.query() as tx:
-        mine, holder = await lookup.of(tx, subject.id), await lookup.find(tx, email)
+        mine, holder = await lookup.find_by_id(tx, subject.id), await lookup.find_by_address(tx, email)
     taken = holder is not None and holder.id != subject.id
     wish = {"email": email, "session_id": str(subject.session_id)}
     async with world.db.write() as tx:
@@ -158,19 +158,19 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
         await record(tx, world, "user.email_change_asked", subject.actor, ("user", subject.id), subject.id)
         owner, asker = None if taken or not admitted else mine, mailed_tokens.digest_session(world, subject.session_id)
         made = await mailed_tokens.issue(tx, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
-        if admitted and taken and (other := lookup.usable(holder)) is not None:
-            await lookup.tell(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
+        if admitted and taken and (other := lookup.active_or_none(holder)) is not None:
+            await lookup.mail_owner(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
             to = Recipient(email, mine.locale if mine else None, user_id=subject.id) if admitted and not taken else None
-            await post(tx, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
+            await enqueue_letter(tx, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
         if mine is not None and admitted:
-            hint, now = lookup.hinted(email), world.clock.now()
-            await lookup.tell(tx, world, mine, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})
+            hint, now = lookup.mask_address(email), world.clock.now()
+            await lookup.mail_owner(tx, world, mine, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})
 
 
-def _freshly(world: World, subject: Subject, age: timedelta) -> None:
+def _require_recent_proof(world: World, subject: Subject, age: timedelta) -> None:
     """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (authentication R28)."""
-    factors.not_let_in(subject)
+    factors.refuse_device_grant_session(subject)
     at = subject.second_factor_at if subject.has_second_factor else subject.password_at
     if "rc" in subject.amr or not is_fresh(at, world.clock.now(), age):
         level = "aal2" if subject.has_second_factor else "aal1"

@@ -1,8 +1,8 @@
 """`/v1/users/register`, `/v1/email/verify`, `/v1/password/forgot|reset`, `/v1/me/email`"""
 
 from app.login.account import mailbox, password_reset, registration
-from app.login.account.registration import Wish
-from app.login.account.schemas import Accepted, EmailIn, IdentifierIn, ProofIn, Proven, RegisterIn, ResetIn
+from app.login.account.registration import Registration
+from app.login.account.schemas import Accepted, EmailIn, EmailVerified, EmailVerifyIn, IdentifierIn, RegisterIn, ResetIn
 from app.login.problems import (
     CodeRefused,
     MailNotConfigured,
@@ -23,14 +23,14 @@ router = new_router("account")
 @router.post("/v1/users/register", status_code=202, responses=refuses(RegistrationClosed, TooManyAttempts))
 async def register(world: TheWorld, origin: TheOrigin, body: RegisterIn) -> Accepted:
     """Ask for an account. It comes into being when the mailed token is sent to `/v1/email/verify`."""
-    await registration.register(world, origin, Wish(**body.model_dump()))
+    await registration.register(world, origin, Registration(**body.model_dump()))
     return Accepted()
 
 
 @router.post("/v1/email/verify", responses=refuses(OneTimeTokenSpent, EmailTaken))
-async def verify(world: TheWorld, body: ProofIn) -> Proven:
+async def verify(world: TheWorld, body: EmailVerifyIn) -> EmailVerified:
     """Prove an address by what was mailed to it: of a registration, of an account, or of a change."""
-    return Proven(**vars(await mailbox.verify(world, body.token, body.password)))
+    return EmailVerified(**vars(await mailbox.verify(world, body.token, body.password)))
 
 
 @router.post("/v1/email/verify/resend", status_code=202, responses=refuses(TooManyAttempts, MailNotConfigured))
@@ -43,7 +43,7 @@ async def resend(world: TheWorld, origin: TheOrigin, body: IdentifierIn) -> Acce
 @router.post("/v1/password/forgot", status_code=202, responses=refuses(TooManyAttempts, MailNotConfigured))
 async def forgot(world: TheWorld, origin: TheOrigin, body: IdentifierIn) -> Accepted:
     """Mail a token for a new password, if there is such an account. The answer is the same for every address."""
-    await password_reset.forgot(world, origin, body.identifier)
+    await password_reset.request_reset(world, origin, body.identifier)
     return Accepted()
 
 

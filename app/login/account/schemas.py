@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.login.account.password_reset import SecondProof
+from app.login.account.password_reset import SecondFactorProof
 from app.login.fields import Code, Password
 from app.web.fields import Email, Locale, Name, Secret, WireModel
 
@@ -25,7 +25,7 @@ class IdentifierIn(WireModel):
     identifier: Identifier
 
 
-class ProofIn(WireModel):
+class EmailVerifyIn(WireModel):
     """`password`, for the token of a registration: the account's, whatever was asked for before. Ask for it on the page of the proof,
     and nobody gets in by a password that a stranger chose."""
 
@@ -41,8 +41,8 @@ class ResetIn(WireModel):
     totp: Code | None = None
     recovery_code: Code | None = None
 
-    def proof(self) -> SecondProof:
-        return SecondProof(self.totp, self.recovery_code)
+    def proof(self) -> SecondFactorProof:
+        return SecondFactorProof(self.totp, self.recovery_code)
 
 
 class EmailIn(WireModel):
@@ -55,7 +55,7 @@ class Accepted(WireModel):
     status: Literal["accepted"] = "accepted"
 
 
-class Proven(WireModel):
+class EmailVerified(WireModel):
     """The address that is proven now. `password_dropped`: it was registered or asked for more than once, so no password
     counts; set one by `/v1/password/forgot`."""
 

@@ -14,7 +14,6 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.login import attempts, rules
-from app.login.attempts import AttemptLimit
 from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.device_grant.service import hash_user_code
 from app.login.factors import service as factors
@@ -25,11 +24,13 @@ from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails
 from app.login.signing_in import pending as pending_logins
 from app.login.signing_in.pending import PendingLogin
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
+from app.web import counters
 from app.web.callers import Origin, Subject
+from app.web.counters import WindowLimit
 from app.world import World
 
-WRONG_CODE_LIMIT = AttemptLimit(timedelta(minutes=10), 5)
+WRONG_CODE_LIMIT = WindowLimit(timedelta(minutes=10), 5)
 """Unknown user codes per address (an IPv6 /64)."""
 
 _row = select(*table(DeviceCode).columns)
@@ -71,7 +72,7 @@ def _assign_to_session(world: World, subject: Subject, user_code: str) -> Lookup
     unassigned = update(DeviceCode).where(*pending, DeviceCode.claimed_session_id.is_(None), DeviceCode.expires_at > world.clock.now())
 
     async def assign(tx: Transaction) -> AnyRow | None:
-        if not await still_there(tx, subject.id):  # lock order: docs/architecture.md
+        if not await lock_unless_erased(tx, subject.id):  # lock order: docs/architecture.md
             return None
         assignment = unassigned.values(claimed_session_id=subject.session_id, user_id=subject.id).returning(*table(DeviceCode).columns)
         return (await tx.execute(assignment)).one_or_none() or await find_assigned(tx)
@@ -87,10 +88,10 @@ async def _find_uses_totp(world: World, origin: Origin, lookup: Lookup) -> AnyRo
     """
     key = attempts.network_key(world, "user_codes", origin)
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.within(tx, key, WRONG_CODE_LIMIT, world.clock.now())
+        refusal = await counters.count_in_window(tx, key, WRONG_CODE_LIMIT, world.clock.now())
         row = await lookup(tx) if refusal is None else None
         if row is not None:
-            await attempts.take_back(tx, key)
+            await counters.refund(tx, key)
     if refusal is not None:
         raise refusal
     if row is None:
@@ -143,15 +144,15 @@ async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
     """
     if not subject.email_verified:
         raise EmailNotVerified
-    factors.not_let_in(subject)
-    factors.not_by_recovery_code(subject)
+    factors.refuse_device_grant_session(subject)
+    factors.refuse_recovery_code_session(subject)
     now, proofs = world.clock.now(), sessions.read_proofs(subject)
     unexpired = rules.drop_expired(proofs, now, world.settings.second_factor_lifetime)
     async with world.db.query() as tx:
         account = await pending_logins.load_account(tx, world, _as_login(subject, row))
         key = attempts.factor_key(world, "totp", subject.id)
         uses_totp = unexpired.second_factor == "otp" and unexpired.passkey_at is None
-        locked = await attempts.standing(tx, key, attempts.SECOND_FACTOR, now) if uses_totp and account.has_totp else None
+        locked = await counters.current_refusal(tx, key, attempts.SECOND_FACTOR, now) if uses_totp and account.has_totp else None
     step = rules.find_approval_step(account, unexpired)
     if step is RequiredStep.ENROLMENT and account.needs_passkey:
         raise PasskeyMissing

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.base.base32 import joined
+from app.base.base32 import strip_separators
 from app.db.base import Base
 from app.db.types import Digest, Identifier, Instant, Json, Reference, Word
 
@@ -70,4 +70,4 @@ def format_user_code(code: str) -> str:
 
 def normalize_user_code(typed: str) -> str:
     """Return a typed user code in canonical form: upper case, without dashes and spaces."""
-    return joined(typed).upper()
+    return strip_separators(typed).upper()

@@ -17,7 +17,6 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login import attempts
-from app.login.attempts import AttemptLimit
 from app.login.device_grant import models
 from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.locks import lock_session
@@ -27,15 +26,17 @@ from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails
 from app.login.sessions.tokens import IssuedTokens
 from app.security.sealing import token_digest
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
+from app.web import counters
 from app.web.callers import Origin
+from app.web.counters import WindowLimit
 from app.world import World
 
 PREFIX = "dvc_"
 LIFETIME = timedelta(minutes=10)
 INTERVAL = 5
 """Seconds between polls, and the increase after each early poll (RFC 8628 section 3.5)."""
-REQUEST_LIMIT = AttemptLimit(timedelta(minutes=10), 30)
+REQUEST_LIMIT = WindowLimit(timedelta(minutes=10), 30)
 """Requests per network address."""
 MAX_DRAWS = 5
 """How often a user code is drawn again after a collision."""
@@ -70,10 +71,10 @@ def hash_user_code(world: World, typed: str) -> bytes:
 async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAuthorization:
     """Create a request, limited per network address. Raises ProductNotFound, TooManyAttempts."""
     if client.product is not None:
-        await catalog.product(world, client.product)
+        await catalog.get_product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.within(tx, attempts.network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
+        refusal = await counters.count_in_window(tx, attempts.network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
         if refusal is None:
             user_code = await _insert_request(tx, world, origin, device_code, client)
     if refusal is not None:
@@ -86,7 +87,7 @@ async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAu
 def _draw_user_code(world: World) -> str:
     letters = ""
     while len(letters) < models.USER_CODE_LENGTH:
-        letters += models.map_to_letters(world.entropy.octets(models.USER_CODE_LENGTH))
+        letters += models.map_to_letters(world.entropy.random_bytes(models.USER_CODE_LENGTH))
     return letters[: models.USER_CODE_LENGTH]
 
 
@@ -117,7 +118,7 @@ async def _insert_request(tx: Transaction, world: World, origin: Origin, device_
 
 async def redeem(world: World, origin: Origin, device_code: str) -> IssuedTokens:
     """Open the session once the request is approved, one time. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
-    token_signer = await signer(world)
+    token_signer = await load_signer(world)
     row = await _load_polled_request(world, token_digest(device_code))
     if row.status == DeviceCodeStatus.DENIED:
         raise AccessDenied

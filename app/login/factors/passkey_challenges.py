@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db.base import Base, table
 from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Json, Reference, Word
-from app.login.factors.webauthn import CHALLENGE_OCTETS, NotGenuine, challenge_of
+from app.login.factors.webauthn import CHALLENGE_BYTES, InvalidCredential, challenge_of
 from app.login.problems import ChallengeSpent
 from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
 from app.security.sealing import token_digest
@@ -22,7 +22,7 @@ from app.world import World
 LIFETIME = timedelta(minutes=5)
 
 
-class Kind(StrEnum):
+class ChallengeKind(StrEnum):
     """As WebAuthn calls the two ceremonies: `create` a credential, `get` an assertion by one."""
 
     CREATE = "create"
@@ -50,7 +50,7 @@ class PasskeyCeremony(Base):
 
 
 @dataclass(frozen=True)
-class Holder:
+class ChallengeOwner:
     """To whom a challenge is given: to a session of a user, to a login of one, or to whoever asks."""
 
     user_id: UUID | None = None
@@ -60,21 +60,23 @@ class Holder:
 
 @dataclass(frozen=True)
 class Challenge:
-    octets: bytes = field(repr=False)
+    value: bytes = field(repr=False)
     expires_at: datetime
 
 
 @dataclass(frozen=True)
-class Answered:
+class SpentChallenge:
     """A challenge that was spent by an answer; `client` is what was said when it was asked for."""
 
     challenge: bytes = field(repr=False)
     client: ClientDetails
 
 
-async def begin(tx: Transaction, world: World, kind: Kind, holder: Holder, client: ClientDetails = UNKNOWN_CLIENT) -> Challenge:
+async def issue(
+    tx: Transaction, world: World, kind: ChallengeKind, holder: ChallengeOwner, client: ClientDetails = UNKNOWN_CLIENT
+) -> Challenge:
     """A new challenge."""
-    now, octets = world.clock.now(), world.entropy.octets(CHALLENGE_OCTETS)
+    now, octets = world.clock.now(), world.entropy.random_bytes(CHALLENGE_BYTES)
     values = {
         "id": world.entropy.identifier(),
         "kind": kind,
@@ -92,14 +94,14 @@ async def begin(tx: Transaction, world: World, kind: Kind, holder: Holder, clien
     return Challenge(octets, now + LIFETIME)
 
 
-async def answer(world: World, kind: Kind, holder: Holder, credential: Mapping[str, Any]) -> Answered:
+async def spend(world: World, kind: ChallengeKind, holder: ChallengeOwner, credential: Mapping[str, Any]) -> SpentChallenge:
     """Spend the challenge that a credential says it answers, whatever then comes of it. Raises ChallengeSpent.
 
     It has to be one that was given to this holder: another's is not even spent.
     """
     try:
         octets = challenge_of(dict(credential))
-    except NotGenuine:
+    except InvalidCredential:
         raise ChallengeSpent from None
     now = world.clock.now()
     bound = [getattr(PasskeyCeremony, name).is_not_distinct_from(value) for name, value in vars(holder).items()]
@@ -109,7 +111,7 @@ async def answer(world: World, kind: Kind, holder: Holder, credential: Mapping[s
         row = (await tx.execute(unspent.values(used_at=now).returning(*table(PasskeyCeremony).columns))).one_or_none()
     if row is None:
         raise ChallengeSpent
-    return Answered(octets, _client(row))
+    return SpentChallenge(octets, _client(row))
 
 
 def _client(row: AnyRow) -> ClientDetails:

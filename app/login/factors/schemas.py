@@ -3,8 +3,8 @@
 from typing import Literal, Self
 from uuid import UUID
 
-from app.login.factors.recovery import FEW, Left
-from app.login.factors.service import Added
+from app.login.factors.recovery import LOW_COUNT, RemainingCodes
+from app.login.factors.service import AddedFactor
 from app.web.fields import Instant, Name, WireModel
 
 
@@ -18,7 +18,7 @@ class FactorAdded(WireModel):
     recovery_codes: list[str] | None
 
     @classmethod
-    def of(cls, it: Added) -> Self:
+    def of(cls, it: AddedFactor) -> Self:
         return cls(id=it.id, kind=it.kind, confirmed_at=it.confirmed_at, recovery_codes=it.recovery_codes)
 
 
@@ -43,13 +43,13 @@ class FactorPatch(WireModel):
     name: Name | None
 
 
-class RecoveryCodes(WireModel):
+class RecoveryCodesOut(WireModel):
     """Ten codes, each good once, shown this once."""
 
     recovery_codes: list[str]
 
 
-class RecoveryCodesLeft(WireModel):
+class RecoveryCodesStatus(WireModel):
     """`low`: time to print new ones."""
 
     remaining: int
@@ -58,5 +58,5 @@ class RecoveryCodesLeft(WireModel):
     created_at: Instant | None
 
     @classmethod
-    def of(cls, it: Left) -> Self:
-        return cls(remaining=it.remaining, total=it.total, low=it.remaining <= FEW, created_at=it.created_at)
+    def of(cls, it: RemainingCodes) -> Self:
+        return cls(remaining=it.remaining, total=it.total, low=it.remaining <= LOW_COUNT, created_at=it.created_at)

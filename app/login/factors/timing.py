@@ -8,21 +8,21 @@ from app.db.database import Transaction
 from app.login.models import Factor
 from app.world import World
 
-READ_ANEW = 60.0
+REFRESH_SECONDS = 60.0
 """Seconds until another replica's imports are noticed here, and until the pace is let go once the last of them is upgraded."""
 
 
-async def keep_pace(world: World) -> None:
+async def refresh_timing(world: World) -> None:
     """Learn which kinds of imported hashes are stored, and how long each takes. One look a minute, and none in between."""
-    pace, clock = world.hasher.pace, asyncio.get_running_loop().time
+    pace, clock = world.hasher.padding, asyncio.get_running_loop().time
     if clock() < pace.due:
         return
     async with pace.busy:
         if clock() < pace.due:
             return
         samples = await world.db.find(_samples)
-        pace.stored = {form: pace.stored.get(form) or await world.hasher.tried_out(sample) for form, sample in samples.items()}
-        pace.due = clock() + READ_ANEW
+        pace.stored = {form: pace.stored.get(form) or await world.hasher.measure_check(sample) for form, sample in samples.items()}
+        pace.due = clock() + REFRESH_SECONDS
 
 
 async def _samples(tx: Transaction) -> dict[str, str]:

@@ -24,7 +24,7 @@ from app.users.models import User
 from app.web.callers import Origin
 from app.world import World
 
-SECRET_OCTETS = 20
+SECRET_BYTES = 20
 TRIES_PER_ENROLMENT = 5
 
 _devices = select(Factor.id, Factor.secret_sealed).where(LIVE_TOTP)
@@ -52,7 +52,7 @@ def _secret(world: World, factor: AnyRow) -> str:
 async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> Enrolment:
     """A pending device beside whatever is live (authentication R20). The caller knows that the user may. Raises EnrolmentUnderWay."""
     now = world.clock.now()
-    secret = base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
+    secret = base64.b32encode(world.entropy.random_bytes(SECRET_BYTES)).decode()
     factor_id = world.entropy.identifier()
     values = {
         "id": factor_id,
@@ -78,7 +78,7 @@ async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> 
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedEnrolment:
     """A pending device that showed a right code, and the step of that code."""
 
     factor_id: UUID
@@ -89,7 +89,7 @@ def _pending(user_id: UUID, now: datetime) -> tuple[Any, ...]:
     return (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.PENDING, Factor.expires_at > now)
 
 
-async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID | None, code: str) -> Confirmed:
+async def check_enrolment(world: World, origin: Origin, user_id: UUID, factor_id: UUID | None, code: str) -> ConfirmedEnrolment:
     """Count a try on the pending device (the one, if none is named), then look at the code; a wrong one is noted (authentication R72).
 
     Raises EnrolmentNotFound (unknown, expired, out of tries), CodeRefused.
@@ -103,12 +103,12 @@ async def checked(world: World, origin: Origin, user_id: UUID, factor_id: UUID |
         raise EnrolmentNotFound
     step = rules.find_time_step(_secret(world, factor), code, now, world.settings.totp_skew)
     if step is None:
-        await attempts.failed(world, origin, "otp", user_id, "wrong")
+        await attempts.record_failure(world, origin, "otp", user_id, "wrong")
         raise CodeRefused
-    return Confirmed(factor.id, step)
+    return ConfirmedEnrolment(factor.id, step)
 
 
-async def activate(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: Confirmed) -> None:
+async def activate(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: ConfirmedEnrolment) -> None:
     """Bring the device to life; the step of its first code is spent with it (authentication R19). Raises EnrolmentNotFound."""
     now = world.clock.now()
     alive = {"state": FactorState.ACTIVE, "confirmed_at": now, "last_step": it.step, "attempts": 0, "expires_at": None, "used_at": now}

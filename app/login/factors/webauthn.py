@@ -34,8 +34,8 @@ from webauthn.helpers.structs import (
 
 from app.config.settings import Settings
 
-CHALLENGE_OCTETS = 32
-HANDLE_OCTETS = 64
+CHALLENGE_BYTES = 32
+HANDLE_BYTES = 64
 MAX_CREDENTIAL_ID = 1023
 ALGORITHMS = [COSEAlgorithmIdentifier.EDDSA, COSEAlgorithmIdentifier.ECDSA_SHA_256, COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256]
 _KNOWN_TRANSPORTS = {it.value for it in AuthenticatorTransport}
@@ -46,12 +46,12 @@ _MALFORMED = (WebAuthnException, InvalidSignature, UnsupportedAlgorithm, CBORErr
 Json: TypeAlias = dict[str, Any]
 
 
-class NotGenuine(Exception):
+class InvalidCredential(Exception):
     """The answer is not one that counts; why is for the record, never for the caller."""
 
 
 @dataclass(frozen=True)
-class Known:
+class RegisteredCredential:
     """A credential that was registered: its id, and how the browser may reach it."""
 
     id: bytes
@@ -63,7 +63,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Made:
+class NewCredential:
     """A new credential. `synced`: it can leave its device (the flag BE); `backed_up`: it did (BS)."""
 
     id: bytes
@@ -74,16 +74,16 @@ class Made:
 
     @property
     def method(self) -> str:
-        return method(synced=self.synced)
+        return amr_value(synced=self.synced)
 
 
-def method(*, synced: bool) -> str:
+def amr_value(*, synced: bool) -> str:
     """RFC 8176: a key in hardware, or one that is carried from device to device."""
     return "swk" if synced else "hwk"
 
 
 @dataclass(frozen=True)
-class Shown:
+class Assertion:
     """A credential was shown. `verified`: its user was, by PIN, fingerprint or face (the flag UV); else it was only touched."""
 
     sign_count: int
@@ -105,7 +105,9 @@ class RelyingParty:
             return None
         return cls(settings.webauthn_rp_id, settings.webauthn_rp_name, settings.webauthn_origins)
 
-    def creation_options(self, challenge: bytes, handle: bytes, email: str, display_name: str, existing: Sequence[Known]) -> Json:
+    def creation_options(
+        self, challenge: bytes, handle: bytes, email: str, display_name: str, existing: Sequence[RegisteredCredential]
+    ) -> Json:
         """`PublicKeyCredentialCreationOptionsJSON` (section 5.4): a credential that is found without a name, and verifies its user."""
         made = generate_registration_options(
             rp_id=self.id,
@@ -124,7 +126,7 @@ class RelyingParty:
         )
         return options_to_json_dict(made)
 
-    def request_options(self, challenge: bytes, allowed: Sequence[Known], *, verifying: bool) -> Json:
+    def request_options(self, challenge: bytes, allowed: Sequence[RegisteredCredential], *, verifying: bool) -> Json:
         """`PublicKeyCredentialRequestOptionsJSON` (section 5.5): any of these credentials, or whichever of ours the user picks."""
         wanted = UserVerificationRequirement.REQUIRED if verifying else UserVerificationRequirement.PREFERRED
         made = generate_authentication_options(
@@ -136,8 +138,8 @@ class RelyingParty:
         )
         return options_to_json_dict(made)
 
-    def registered(self, credential: Json, challenge: bytes) -> Made:
-        """The new credential of an answer (section 7.1). Raises NotGenuine."""
+    def registered(self, credential: Json, challenge: bytes) -> NewCredential:
+        """The new credential of an answer (section 7.1). Raises InvalidCredential."""
         try:
             _own_frame(credential)
             it = verify_registration_response(
@@ -149,16 +151,16 @@ class RelyingParty:
                 supported_pub_key_algs=ALGORITHMS,
             )
             decoded_public_key_to_cryptography(decode_credential_public_key(it.credential_public_key))  # a key that can verify
-            named = octets(credential["id"])
+            named = decode_base64url(credential["id"])
         except _MALFORMED as wrong:
-            raise NotGenuine(type(wrong).__name__) from wrong
+            raise InvalidCredential(type(wrong).__name__) from wrong
         if len(it.credential_id) > MAX_CREDENTIAL_ID or it.credential_id != named:
-            raise NotGenuine("another credential id, or one that is too long")
+            raise InvalidCredential("another credential id, or one that is too long")
         synced = it.credential_device_type is CredentialDeviceType.MULTI_DEVICE
-        return Made(it.credential_id, it.credential_public_key, it.sign_count, synced, it.credential_backed_up)
+        return NewCredential(it.credential_id, it.credential_public_key, it.sign_count, synced, it.credential_backed_up)
 
-    def asserted(self, credential: Json, challenge: bytes, public_key: bytes) -> Shown:
-        """What an answer shows (section 7.2), its counter not yet judged. Raises NotGenuine."""
+    def asserted(self, credential: Json, challenge: bytes, public_key: bytes) -> Assertion:
+        """What an answer shows (section 7.2), its counter not yet judged. Raises InvalidCredential."""
         try:
             _own_frame(credential)
             it = verify_authentication_response(
@@ -171,23 +173,23 @@ class RelyingParty:
                 require_user_verification=False,
             )
         except _MALFORMED as wrong:
-            raise NotGenuine(type(wrong).__name__) from wrong
-        return Shown(it.new_sign_count, it.user_verified, it.credential_backed_up)
+            raise InvalidCredential(type(wrong).__name__) from wrong
+        return Assertion(it.new_sign_count, it.user_verified, it.credential_backed_up)
 
 
 _TIMEOUT = 300_000  # milliseconds, as long as the challenge lives
 _NO_COUNT = -1  # the library compares with it; the row is what counts
 
 
-def octets(text: str) -> bytes:
+def decode_base64url(text: str) -> bytes:
     """Unpadded base64url (RFC 4648 section 5), as WebAuthn's JSON forms spell bytes. Raises ValueError."""
     return base64url_to_bytes(text)
 
 
 def _client_data(credential: Json) -> Json:
-    told = json.loads(octets(credential["response"]["clientDataJSON"]))
+    told = json.loads(decode_base64url(credential["response"]["clientDataJSON"]))
     if not isinstance(told, dict):
-        raise NotGenuine("client data is no object")
+        raise InvalidCredential("client data is no object")
     return told
 
 
@@ -195,12 +197,12 @@ def _own_frame(credential: Json) -> None:
     """Refuse what was made in a frame of another origin (section 5.8.1): nobody saw whose page it was."""
     told = _client_data(credential)
     if told.get("crossOrigin") not in (None, False) or "topOrigin" in told:
-        raise NotGenuine("another origin's frame")
+        raise InvalidCredential("another origin's frame")
 
 
 def challenge_of(credential: Json) -> bytes:
-    """The challenge that an answer says it answers. Raises NotGenuine."""
+    """The challenge that an answer says it answers. Raises InvalidCredential."""
     try:
-        return octets(_client_data(credential)["challenge"])
+        return decode_base64url(_client_data(credential)["challenge"])
     except _MALFORMED as wrong:
-        raise NotGenuine("no challenge") from wrong
+        raise InvalidCredential("no challenge") from wrong

@@ -17,7 +17,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login.models import RefreshToken, SessionRow
 from app.security.sealing import token_digest
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import Status, User
 from app.world import World
 
@@ -81,7 +81,7 @@ async def rotate(tx: Transaction, world: World, digest: bytes) -> tuple[dict[str
 
 async def _lock_session(tx: Transaction, link: AnyRow, now: datetime) -> dict[str, Any] | None:
     """Lock the session's row until the end of the transaction; None if the session is over. Lock order: docs/architecture.md."""
-    if not await still_there(tx, link.user_id):
+    if not await lock_unless_erased(tx, link.user_id):
         return None
     epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == Status.ACTIVE).scalar_subquery()
     live = (SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)

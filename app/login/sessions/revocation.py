@@ -11,7 +11,7 @@ from app.events.service import Actor, record
 from app.login import mailed_tokens
 from app.login.models import Login, SessionRow
 from app.login.problems import SessionNotFound
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import User
 from app.web.callers import EndUser, Subject
 from app.world import World
@@ -80,7 +80,7 @@ async def end_others(world: World, subject: Subject) -> None:
 
 
 async def _end(tx: Transaction, world: World, end_user: EndUser, session_id: UUID, reason: str) -> bool:
-    await still_there(tx, end_user.id)  # lock order: docs/architecture.md
+    await lock_unless_erased(tx, end_user.id)  # lock order: docs/architecture.md
     live_session: tuple[Any, ...] = (SessionRow.id == session_id, SessionRow.user_id == end_user.id, SessionRow.revoked_at.is_(None))
     values = {"revoked_at": world.clock.now(), "revoked_reason": reason}
     if not (await tx.execute(update(SessionRow).where(*live_session).values(values))).rowcount:

@@ -19,9 +19,9 @@ from app.login.rules import AssuranceLevel, Proofs, compute_acr
 from app.login.sessions import refresh, revocation
 from app.observability import counters
 from app.users.models import Status, User
-from app.users.service import user as user_of
+from app.users.service import get_user
 from app.web.callers import EndUser, Origin, Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -98,7 +98,7 @@ async def open_session(
     await tx.execute(insert(SessionRow).values(row))
     await tx.execute(update(User).where(User.id == user_id).values(last_login_at=now))
     await revocation.revoke_oldest(tx, world, user_id, now)
-    on_commit(tx, counters.opened.inc)
+    on_commit(tx, counters.login_opened.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.opened", actor, ("session", session_id), user_id, amr=proofs.amr, product=client.product)
     await notices.notify_new_login(tx, world, origin, user_id, session_id, client.digest)
@@ -117,7 +117,7 @@ async def raise_assurance(
     if result is None:
         return None
     row = dict(result._mapping)
-    on_commit(tx, counters.stepped_up.inc)
+    on_commit(tx, counters.login_stepped_up.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
     return row, await refresh.replace_token(tx, world, row)
@@ -148,7 +148,11 @@ def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
         return False
-    if end_user.token_at is not None and row.second_factor_at is not None and end_user.token_at < int(row.second_factor_at.timestamp()):
+    if (
+        end_user.token_issued_at is not None
+        and row.second_factor_at is not None
+        and end_user.token_issued_at < int(row.second_factor_at.timestamp())
+    ):
         return False
     return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
 
@@ -188,10 +192,10 @@ async def list_sessions(world: World, user_id: UUID, window: PageWindow) -> tupl
     not_idle = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
     live = (SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, not_idle, SessionRow.auth_epoch == User.auth_epoch)
     async with world.db.query() as tx:
-        return await page(tx, _of_users.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
+        return await read_page(tx, _of_users.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
 
 
 async def list_for_operator(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """List a user's live sessions for an operator. Raises UserNotFound."""
-    await user_of(world, user_id)
+    await get_user(world, user_id)
     return await list_sessions(world, user_id, window)

@@ -13,8 +13,8 @@ from app.login.rules import AssuranceLevel, Proofs
 from app.login.sessions import refresh
 from app.login.sessions import service as sessions
 from app.security.sealing import token_digest
-from app.security.signing import Claims, NotOurs, Signer
-from app.signing_keys.service import knowing, signer
+from app.security.signing import Claims, InvalidToken, Signer
+from app.signing_keys.service import load_signer, load_signer_for
 from app.web.callers import EndUser
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -76,20 +76,20 @@ def _read(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Clai
             and world.clock.now().timestamp() < claims["exp"]
         )
         if is_valid:
-            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_at=int(claims["iat"])), claims
-    except (NotOurs, KeyError, TypeError, ValueError, AttributeError):
+            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_issued_at=int(claims["iat"])), claims
+    except (InvalidToken, KeyError, TypeError, ValueError, AttributeError):
         pass
     raise TokenInvalid("Log in again, or send the latest access token.")
 
 
 async def read_end_user(world: World, token: str) -> EndUser:
     """Return the end user and session that the token names. Raises TokenInvalid."""
-    return _read(world, await knowing(world, token), token)[0]
+    return _read(world, await load_signer_for(world, token), token)[0]
 
 
 async def exchange_refresh_token(world: World, token: str) -> IssuedTokens:
     """Exchange a refresh token for new tokens (authentication R57). Raises TokenInvalid; if the token was used before, the session ends."""
-    token_signer = await signer(world)
+    token_signer = await load_signer(world)
     digest = token_digest(token)
     async with world.db.write() as tx:
         rotated = await refresh.rotate(tx, world, digest)
@@ -108,7 +108,7 @@ async def introspect(world: World, token: str) -> dict[str, Any]:
 
 
 async def _introspect_access_token(world: World, token: str) -> dict[str, Any]:
-    end_user, claims = _read(world, await knowing(world, token), token)
+    end_user, claims = _read(world, await load_signer_for(world, token), token)
     row = await sessions.load_session(world, end_user)
     values = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
     return {**values, "active": True, "token_type": "Bearer", "acr": sessions.compute_level(world, row), "amr": row.amr}

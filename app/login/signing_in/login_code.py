@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
 
-from app.base.base32 import forgiven, joined, random_signs
+from app.base.base32 import correct_lookalikes, random_characters, strip_separators
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -26,7 +26,7 @@ from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.users.models import Status, User
 from app.users.problems import UserNotFound
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import Origin
 from app.world import World
 
@@ -47,9 +47,9 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
 
     Raises UserNotFound, LoginCodeImpossible.
     """
-    code = random_signs(world.entropy, CODE_LENGTH)
+    code = random_characters(world.entropy, CODE_LENGTH)
     async with world.db.write() as tx:
-        row = await lookup.of(tx, user_id)
+        row = await lookup.find_by_id(tx, user_id)
         if row is None:
             raise UserNotFound
         if (because := _find_obstacle(world, row)) is not None or not await lock_account(tx, user_id, row.auth_epoch):
@@ -59,7 +59,7 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
         await _insert_code(tx, world, row, code, now)
         await record(tx, world, "login_code.mailed", actor, ("user", user_id), user_id)
         formatted = f"{code[:4]}-{code[4:]}"
-        await lookup.tell(tx, world, row, Template.LOGIN_CODE, {"token": formatted, "expires": now + LIFETIME})
+        await lookup.mail_owner(tx, world, row, Template.LOGIN_CODE, {"token": formatted, "expires": now + LIFETIME})
     return now + LIFETIME
 
 
@@ -98,19 +98,19 @@ async def begin_with_code(
     Attempts are counted before the check: per address, per name, and five per code (authentication R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """
-    user = await lookup.named(world, _user_by_email, {"identifier": folded(identifier)}, client.product)
+    user = await lookup.find_with_product(world, _user_by_email, {"identifier": fold_identifier(identifier)}, client.product)
     key = attempts.login_code_key(world, identifier)
-    await attempts.knock(world, origin, key)
+    await attempts.count_attempt(world, origin, key)
     user_id, epoch = (user.id, user.auth_epoch) if user is not None else (NO_USER, 0)
     stored_code = await _count_attempt(world, user_id)
     digest = stored_code.token_hash if stored_code is not None else bytes(32)
-    is_right = hmac.compare_digest(digest, _digest(world, user_id, epoch, forgiven(joined(code).upper())))
+    is_right = hmac.compare_digest(digest, _digest(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
         if user is None or stored_code is None or not is_right or user.status != Status.ACTIVE or user.email_verified_at is None:
             raise CodeRefused
         return await _begin(world, origin, PendingLogin(None, user_id, None, epoch, Proofs(None, None), client), stored_code.id, key)
     except CodeRefused:
-        await attempts.failed(world, origin, "login_code", user.id if user is not None else None, "wrong")
+        await attempts.record_failure(world, origin, "login_code", user.id if user is not None else None, "wrong")
         raise
 
 
@@ -140,5 +140,5 @@ async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: U
         actor = Actor("user", pending.user_id)
         await record(tx, world, "login_code.used", actor, ("user", pending.user_id), pending.user_id)
         challenge = await pending_logins.begin(tx, world, pending)
-        await attempts.passed(tx, world, origin, key)
+        await attempts.record_success(tx, world, origin, key)
         return challenge

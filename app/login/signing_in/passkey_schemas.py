@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from app.login.factors.passkeys import Options
+from app.login.factors.passkeys import WebAuthnOptions
 from app.login.fields import LoginDeviceIn
 from app.web.fields import Instant, Name, Slug, WireModel
 
@@ -112,5 +112,5 @@ class PasskeyOptions(WireModel):
     expires_at: Instant
 
     @classmethod
-    def of(cls, options: Options) -> Self:
+    def of(cls, options: WebAuthnOptions) -> Self:
         return cls(public_key=dict(options.public_key), expires_at=options.expires_at)

@@ -12,7 +12,7 @@ from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.login import rules
 from app.login.conditions import HAS_PASSKEY, HAS_SECOND_FACTOR, HAS_TOTP
-from app.login.factors.passwords import CURRENT
+from app.login.factors.passwords import ACTIVE_PASSWORD
 from app.login.models import Factor, Login
 from app.login.problems import LoginOver
 from app.login.rules import AccountState, Proofs, RequiredStep
@@ -24,7 +24,7 @@ from app.observability import counters
 from app.security.sealing import token_digest
 from app.security.signing import Signer
 from app.users.models import Status, User
-from app.web.callers import Origin, UnfinishedLogin
+from app.web.callers import Origin, PendingLoginCaller
 from app.world import World
 
 PREFIX = "lgn_"
@@ -100,13 +100,13 @@ def _from_row(row: AnyRow) -> PendingLogin:
     return PendingLogin(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
 
 
-def _usable_handle(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
+def _usable_handle(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
     """Return conditions for a handle's row: not finished, not expired, and of the account's present epoch."""
     epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == Status.ACTIVE).scalar_subquery()
     return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
 
-async def count_attempt(tx: Transaction, world: World, handle: UnfinishedLogin) -> PendingLogin | None:
+async def count_attempt(tx: Transaction, world: World, handle: PendingLoginCaller) -> PendingLogin | None:
     """Count one attempt on the handle before anything is checked; None if the login is over (authentication R40, R43)."""
     attempts_left = Login.attempts < world.settings.login_tries
     count = update(Login).where(*_usable_handle(handle, world.clock.now()), attempts_left).values(attempts=Login.attempts + 1)
@@ -114,7 +114,7 @@ async def count_attempt(tx: Transaction, world: World, handle: UnfinishedLogin) 
     return _from_row(row) if row is not None else None
 
 
-async def load_pending(world: World, handle: UnfinishedLogin) -> tuple[PendingLogin, NextStep, datetime]:
+async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[PendingLogin, NextStep, datetime]:
     """Load (the login of a handle, its next step, its expiry). Raises LoginOver."""
     async with world.db.read() as tx:
         row = (await tx.execute(select(*_columns).where(*_usable_handle(handle, world.clock.now())))).one_or_none()
@@ -131,7 +131,7 @@ async def load_pending(world: World, handle: UnfinishedLogin) -> tuple[PendingLo
 
 async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> AccountState:
     """Load which factors the account has, and which the installation or the product requires."""
-    must_change = select(Factor.must_change).where(Factor.user_id == User.id, *CURRENT).scalar_subquery()
+    must_change = select(Factor.must_change).where(Factor.user_id == User.id, *ACTIVE_PASSWORD).scalar_subquery()
     facts = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "must_change": must_change}
     statement = select(*(condition.label(name) for name, condition in facts.items())).where(User.id == pending.user_id)
     row = (await tx.execute(statement)).one()
@@ -141,10 +141,10 @@ async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> 
     return AccountState(
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
-        has_passkey=bool(row.passkey) and world.settings.passkeys,
+        has_passkey=bool(row.passkey) and world.settings.passkeys_enabled,
         needs_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
         needs_passkey="passkey" in requires,
-        passkeys_enabled=world.settings.passkeys,
+        passkeys_enabled=world.settings.passkeys_enabled,
         must_change_password=bool(row.must_change),
     )
 
@@ -222,7 +222,7 @@ async def begin(tx: Transaction, world: World, pending: PendingLogin, step: Next
         "expires_at": expires_at,
     }
     await tx.execute(insert(Login).values(values))
-    on_commit(tx, counters.unfinished.inc)
+    on_commit(tx, counters.login_unfinished.inc)
     step = step or await find_next_step(tx, world, pending)
     if step is None:
         raise LoginOver
@@ -235,13 +235,13 @@ async def _finish(tx: Transaction, world: World, login_id: UUID) -> bool:
     return (await tx.execute(unfinished)).rowcount == 1
 
 
-async def get_state(world: World, handle: UnfinishedLogin) -> LoginChallenge:
+async def get_state(world: World, handle: PendingLoginCaller) -> LoginChallenge:
     """Return the state of a pending login. Raises LoginOver."""
     pending, step, expires_at = await load_pending(world, handle)
     return LoginChallenge(None, expires_at, pending.done, step)
 
 
-async def cancel(world: World, handle: UnfinishedLogin) -> None:
+async def cancel(world: World, handle: PendingLoginCaller) -> None:
     """Cancel the login; repeating the call has no effect."""
     now = world.clock.now()
     async with world.db.write() as tx:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from app.login.account.creation import Credential
+from app.login.account.creation import InitialPassword
 from app.login.fields import Code, HiddenPassword, LoginDeviceIn, Password, SessionSummary
 from app.login.rules import RequiredStep
 from app.login.sessions.tokens import IssuedTokens
@@ -34,8 +34,8 @@ class UserIn(ProfileIn):
         values = self.model_dump(exclude={"password", "password_hash", "password_change_required"})
         return values | {"preferences": self.preferences.stored()}
 
-    def credential(self) -> Credential:
-        return Credential(self.password, self.password_hash, self.password_change_required)
+    def credential(self) -> InitialPassword:
+        return InitialPassword(self.password, self.password_hash, self.password_change_required)
 
 
 class LoginIn(WireModel):

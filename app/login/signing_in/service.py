@@ -13,7 +13,7 @@ from app.login import attempts, notices
 from app.login.account import lookup, password_reset
 from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.factors import passwords, recovery, totp
-from app.login.factors.timing import keep_pace
+from app.login.factors.timing import refresh_timing
 from app.login.factors.totp import Enrolment
 from app.login.locks import lock_account
 from app.login.models import Factor, SessionRow
@@ -26,10 +26,11 @@ from app.login.signing_in import pending as pending_logins
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
-from app.users.rules import folded
-from app.web.callers import Origin, Subject, UnfinishedLogin
+from app.users.rules import fold_identifier
+from app.web import counters
+from app.web.callers import Origin, PendingLoginCaller, Subject
 from app.world import World
 
 _device_is_known = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
@@ -45,7 +46,7 @@ _user_by_email = (
         HAS_SECOND_FACTOR.label("second_factor"),
         _device_is_known.correlate(User).label("device_is_known"),
     )
-    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.CURRENT))
+    .outerjoin(Factor, and_(Factor.user_id == User.id, *passwords.ACTIVE_PASSWORD))
     .where(User.email_folded == bindparam("identifier"))
 )
 
@@ -58,37 +59,39 @@ async def log_in(
     The response and its time are the same for unknown, wrong, suspended, unverified and password-less users (authentication R11, R49).
     Raises ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
-    world.hasher.must_have_room()  # refuse before any database work
-    token_signer = await signer(world)
-    await keep_pace(world)
-    user = await lookup.named(world, _user_by_email, {"identifier": folded(identifier), "device": client.digest}, client.product)
+    world.hasher.require_capacity()  # refuse before any database work
+    token_signer = await load_signer(world)
+    await refresh_timing(world)
+    user = await lookup.find_with_product(
+        world, _user_by_email, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product
+    )
     key = attempts.password_key(world, identifier, client.digest if user is not None and user.device_is_known else None)
-    await attempts.knock(world, origin, key)
+    await attempts.count_attempt(world, origin, key)
     obstacle = _find_obstacle(user)
     stored = user.hash if user is not None and obstacle is None else None
     imported = stored is not None and user is not None and bool(user.imported)
-    is_right = await attempts.evaluated(world, origin, key, world.hasher.verify(password, stored, imported=imported))
+    is_right = await attempts.run_counted(world, origin, key, world.hasher.verify(password, stored, imported=imported))
     if user is None or stored is None or not is_right:
-        await attempts.failed(world, origin, "password", user.id if user is not None else None, obstacle or "wrong")
-        await password_reset.tell_of_lock(world, identifier, key)
+        await attempts.record_failure(world, origin, "password", user.id if user is not None else None, obstacle or "wrong")
+        await password_reset.notify_locked(world, identifier, key)
         raise InvalidCredentials
-    upgraded_hash = await passwords.rehashed(world, password, stored, imported=imported)
+    upgraded_hash = await passwords.rehash_if_outdated(world, password, stored, imported=imported)
     pending = PendingLogin(None, user.id, None, user.auth_epoch, Proofs(world.clock.now(), None), client)
 
     async def store_upgrade(tx: Transaction) -> None:
         if upgraded_hash is not None:
-            await passwords.upgrade(tx, user.id, stored, upgraded_hash)
+            await passwords.store_rehash(tx, user.id, stored, upgraded_hash)
 
     if code is not None and user.second_factor:
         async with world.db.write(commit_now=True) as tx:
             await store_upgrade(tx)
-            await attempts.forgive(tx, key)
+            await counters.reset(tx, key)
         return await _prove_totp(world, token_signer, origin, pending, code)
     async with world.db.write() as tx:
         await _lock_account(tx, pending)
         outcome = await pending_logins.conclude(tx, world, token_signer, origin, pending)
         await store_upgrade(tx)
-        await attempts.passed(tx, world, origin, key)
+        await attempts.record_success(tx, world, origin, key)
         return outcome
 
 
@@ -123,27 +126,27 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
         return await pending_logins.begin(tx, world, pending, pending_logins.decide_next_step(state, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def verify_totp(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Continue a login or step-up with an authenticator code. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
-    token_signer = await signer(world)
+    token_signer = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
     pending = await count_attempt(world, origin, handle)
     return await _prove_totp(world, token_signer, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Continue a login or step-up with a recovery code and spend it. A spent code is refused like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
-    token_signer = await signer(world)
+    token_signer = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
     pending = await count_attempt(world, origin, handle)
     key = attempts.factor_key(world, "recovery", pending.user_id)
-    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
-        digits, row = await recovery.candidate(tx, pending.user_id, code)
-    is_right = await attempts.evaluated(world, origin, key, world.hasher.verify_code(digits, row.hash if row is not None else None))
+        digits, row = await recovery.find_candidate(tx, pending.user_id, code)
+    is_right = await attempts.run_counted(world, origin, key, world.hasher.verify_code(digits, row.hash if row is not None else None))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
@@ -151,11 +154,11 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
 
     advanced = pending_logins.with_second_factor(pending, now, "rc")
     return await finish_step(
-        world, token_signer, origin, advanced, spend if is_right else None, attempts.of_account(world, pending.user_id)
+        world, token_signer, origin, advanced, spend if is_right else None, attempts.second_factor_keys(world, pending.user_id)
     )
 
 
-async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredStep) -> PendingLogin:
+async def require_step(world: World, handle: PendingLoginCaller, *steps: RequiredStep) -> PendingLogin:
     """Load the login of a handle and check that one of these steps is next. Raises LoginOver, StepNotDue."""
     pending, next_step, _ = await pending_logins.load_pending(world, handle)
     if next_step.name not in steps:
@@ -163,12 +166,12 @@ async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredSt
     return pending
 
 
-async def count_attempt(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
+async def count_attempt(world: World, origin: Origin, handle: PendingLoginCaller) -> PendingLogin:
     """Count the attempt for the address and for the handle, in separate transactions (lock order: docs/architecture.md).
 
     Raises TooManyAttempts, LoginOver.
     """
-    await attempts.knock(world, origin)
+    await attempts.count_attempt(world, origin)
     async with world.db.write(commit_now=True) as tx:
         pending = await pending_logins.count_attempt(tx, world, handle)
     if pending is None:
@@ -180,7 +183,7 @@ async def _prove_totp(
     world: World, token_signer: Signer, origin: Origin, pending: PendingLogin, code: str
 ) -> IssuedTokens | LoginChallenge:
     key, now = attempts.factor_key(world, "totp", pending.user_id), world.clock.now()
-    await attempts.count(world, key, attempts.SECOND_FACTOR)
+    await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
         matched = await totp.match(tx, world, pending.user_id, code, now)
 
@@ -216,15 +219,15 @@ async def finish_step(
             if not await spend(tx):
                 raise refusal
             outcome = await pending_logins.conclude(tx, world, token_signer, origin, pending)
-            await attempts.passed(tx, world, origin, *keys)
+            await attempts.record_success(tx, world, origin, *keys)
             return outcome
     except refusal:
         factor, reason = pending.proofs.second_factor or "otp", "wrong" if spend is None else "spent"
-        await attempts.failed(world, origin, factor, pending.user_id, reason)
+        await attempts.record_failure(world, origin, factor, pending.user_id, reason)
         raise
 
 
-async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLogin:
+async def require_enrolment(world: World, handle: PendingLoginCaller) -> PendingLogin:
     """Load a login that requires a new second factor and whose password was checked recently. Raises LoginOver, StepNotDue."""
     pending = await require_step(world, handle, RequiredStep.ENROLMENT)
     if not is_fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
@@ -232,21 +235,21 @@ async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLog
     return pending
 
 
-async def begin_enrolment(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+async def begin_enrolment(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
     """Begin to set up an authenticator app during such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
     pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm_enrolment(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def confirm_enrolment(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Activate the authenticator app with one of its codes and continue the login; the result includes the recovery codes, once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
     """
-    token_signer = await signer(world)
+    token_signer = await load_signer(world)
     await require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await count_attempt(world, origin, handle)
-    confirmed = await totp.checked(world, origin, pending.user_id, None, code)
+    confirmed = await totp.check_enrolment(world, origin, pending.user_id, None, code)
 
     async def add(tx: Transaction) -> None:
         await totp.activate(tx, world, Actor("user", pending.user_id), pending.user_id, confirmed)
@@ -261,31 +264,31 @@ async def finish_enrolment(
 
     Raises LoginOver.
     """
-    actor, codes = Actor("user", pending.user_id), await recovery.print_paper(world)
+    actor, codes = Actor("user", pending.user_id), await recovery.generate(world)
     async with world.db.write() as tx:
         await _lock_account(tx, pending)
         epoch = await revocation.end_all(tx, world, actor, pending.user_id, "factor_added", login_id=pending.login_id)
         await add(tx)
         await recovery.replace(tx, world, actor, pending.user_id, codes)
         outcome = await pending_logins.conclude(tx, world, token_signer, origin, replace(pending, epoch=epoch))
-        await attempts.passed(tx, world, origin)
+        await attempts.record_success(tx, world, origin)
     return replace(outcome, recovery_codes=codes.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> IssuedTokens | LoginChallenge:
+async def change_password(world: World, origin: Origin, handle: PendingLoginCaller, new: str) -> IssuedTokens | LoginChallenge:
     """Store the new password that the login requires, and conclude the login. Raises LoginOver, StepNotDue, Malformed."""
-    token_signer = await signer(world)
+    token_signer = await load_signer(world)
     pending = await require_step(world, handle, RequiredStep.NEW_PASSWORD)
-    hashed = await passwords.another(world, pending.user_id, new, "/new", may_stay=pending.is_recovery)
+    hashed = await passwords.check_and_hash_change(world, pending.user_id, new, "/new", may_stay=pending.is_recovery)
     actor = Actor("user", pending.user_id)
     async with world.db.write() as tx:
         await _lock_account(tx, pending)
         epoch = await revocation.end_all(tx, world, actor, pending.user_id, "password_changed", login_id=pending.login_id)
-        await passwords.put(tx, world, actor, pending.user_id, hashed)
+        await passwords.set_password(tx, world, actor, pending.user_id, hashed)
         await notices.notify(tx, world, pending.user_id, Template.PASSWORD_CHANGED)
         proofs = replace(pending.proofs, password_at=pending.proofs.password_at or world.clock.now())
         outcome = await pending_logins.conclude(tx, world, token_signer, origin, replace(pending, epoch=epoch, proofs=proofs))
         if pending.is_recovery:
             email = str(await tx.scalar(select(User.email).where(User.id == pending.user_id)))
-            await attempts.forgive(tx, *await attempts.of_password(tx, world, pending.user_id, email))
+            await counters.reset(tx, *await attempts.password_keys(tx, world, pending.user_id, email))
         return outcome
