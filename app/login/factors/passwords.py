@@ -129,7 +129,7 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
     """
     now, lasting = world.clock.now(), world.settings.second_factor_lifetime
     if "rc" in subject.amr or not is_fully_authenticated(
-        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lasting=lasting
+        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lifetime=lasting
     ):
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)
