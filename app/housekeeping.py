@@ -32,7 +32,7 @@ Step = Callable[[World], Awaitable[int]]
 """Deletes a batch, in a transaction of its own; how many rows."""
 
 STEPS: dict[str, Step] = {
-    "kept_answers": web.kept_answers,
+    "kept_answers": web.prune_answers,
     "failure_counts": counters.prune_failure_counts,
     "logins": login.prune_logins,
     "refresh_tokens": login.prune_refresh_tokens,

@@ -93,7 +93,7 @@ CALLERS = CallerRegistry(
     },
     subject=app.login.sessions.guard.load_subject,
 )
-MEASURES = (metrics.machinery, outbox.measure_age)
+MEASURES = (metrics.measure_pools, outbox.measure_age)
 """What is looked at when the figures are asked for, rather than counted as it happens."""
 ABOUT = "May this person use this product on this device, now? Licenses, seats, login, agreements, and the decision that joins them."
 
@@ -143,7 +143,7 @@ def build_app(world: World) -> FastAPI:
     every = [route for router in ROUTERS for route in router.routes]
     api.router.routes.insert(0, routing.StaticRoutes(every))
     api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
-    errors.install(api)
+    errors.add_error_handlers(api)
     api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
     return api
 
@@ -162,8 +162,8 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
     return {
         **told,
         "tracing": True,
-        "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.told),
-        "exclude": middleware.quiet,
+        "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.mask_path),
+        "exclude": middleware.is_probe,
     }
 
 

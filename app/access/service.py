@@ -17,7 +17,7 @@ from app.login.rules import compute_acr
 from app.observability.counters import decision_counter
 from app.security.signing import Signer
 from app.signing_keys.service import load_signer
-from app.web.callers import Device, EndUser
+from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
 GRANT_TYPE = "grant+jwt"
@@ -35,7 +35,9 @@ class AccessResult:
     at: datetime
 
 
-async def decide(world: World, ip: str | None, end_user: EndUser | None, device: Device | None, request: AccessRequest) -> AccessResult:
+async def decide(
+    world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
+) -> AccessResult:
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
     sign = await load_signer(world)
     now = world.clock.now()

@@ -49,13 +49,13 @@ def _tell_status(chosen: Settings) -> None:
 
 
 def _standing(chosen: Settings) -> RevisionStatus:
-    if dialect.is_sqlite(chosen.database_url) and not backup.file_of(chosen.database_url).exists():
-        return revision.reached(None)  # asking would make it
+    if dialect.is_sqlite(chosen.database_url) and not backup.database_file(chosen.database_url).exists():
+        return revision.compare_revision(None)  # asking would make it
 
     async def ask() -> RevisionStatus:
         database = Database.open(chosen.database_url, 1)
         try:
-            return await revision.standing(database)
+            return await revision.check_revision(database)
         finally:
             await database.close()
 
@@ -68,7 +68,7 @@ def _standing(chosen: Settings) -> RevisionStatus:
 def migrate_database(chosen: Settings) -> str:
     """Migrate; what to say of it. A database that a later program migrated stays as it is, if this program can serve over it."""
     if dialect.is_sqlite(chosen.database_url):
-        backup.file_of(chosen.database_url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        backup.database_file(chosen.database_url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         command.upgrade(revision.alembic_config(chosen.database_url), "head")
     except CommandError:
@@ -82,7 +82,7 @@ def migrate_database(chosen: Settings) -> str:
         if isinstance(error, DBAPIError) and dialect.is_busy(error):
             exit_with_error("the database cannot be migrated: others held what it needs for too long, and nothing was changed; try again")
         exit_with_error(f"the database cannot be migrated: {type(error).__name__}")
-    return f"migrated to {revision.wanted()}"
+    return f"migrated to {revision.program_revision()}"
 
 
 def backup_database(file: Annotated[Path, typer.Argument(help="Where to; a name that is free.")]) -> None:
@@ -91,8 +91,10 @@ def backup_database(file: Annotated[Path, typer.Argument(help="Where to; a name 
     if not dialect.is_sqlite(chosen.database_url):
         exit_with_error("PostgreSQL brings its own: pg_dump --format=custom, and pg_restore")
     try:
-        print_result({"file": str(file), "octets": backup.copied(chosen.database_url, file), "migration": _standing(chosen).database})
-    except backup.NotCopied as wrong:
+        print_result(
+            {"file": str(file), "octets": backup.copy_database(chosen.database_url, file), "migration": _standing(chosen).database}
+        )
+    except backup.CopyFailed as wrong:
         exit_with_error(str(wrong))
 
 

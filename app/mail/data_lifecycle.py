@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import or_, select, update
 
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
+from app.db.export_pages import EXPORTED_USER, ExportSection
 from app.db.pruning import prune
 from app.mail.models import Message
 from app.world import World
@@ -14,7 +14,7 @@ from app.world import World
 RETENTION = timedelta(days=7)
 
 _letters = select(Message.id, Message.template, Message.locale, Message.created_at, Message.sent_at, Message.failed_at)
-SECTIONS = (Section("letters", _letters.where(Message.user_id == WHOSE), Message.id),)
+SECTIONS = (ExportSection("letters", _letters.where(Message.user_id == EXPORTED_USER), Message.id),)
 
 
 async def erase(tx: Transaction, world: World, user_id: UUID) -> None:

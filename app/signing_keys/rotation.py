@@ -71,7 +71,7 @@ async def revoke(world: World, kid: str) -> None:
     """
     now = world.clock.now()
     async with world.db.write() as tx:
-        await dialect.in_turn(tx, LOCK)
+        await dialect.lock_by_name(tx, LOCK)
         idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([State.NEXT, State.RETIRED]))
         if not (await tx.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
             state = await tx.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
@@ -90,7 +90,7 @@ async def _lock_keys(tx: Transaction) -> tuple[str, AnyRow | None]:
     The update writes each state over itself, which locks the rows: older releases do not take `LOCK`, and a key that one of them
     revokes meanwhile must not become active.
     """
-    await dialect.in_turn(tx, LOCK)
+    await dialect.lock_by_name(tx, LOCK)
     rows = {row.state: row for row in await tx.execute(_lock_usable)}
     return str(rows[State.ACTIVE].kid), rows.get(State.NEXT)
 

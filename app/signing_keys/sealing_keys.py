@@ -92,7 +92,7 @@ async def count_by_key(world: World, columns: Sequence[SealedColumn]) -> dict[st
     counts: dict[str, dict[str, int]] = {}
     async with world.db.query() as tx:
         for sealed in columns:
-            kid = dialect.before(tx, sealed.column, ":").label("sealing_kid")
+            kid = dialect.text_before(tx, sealed.column, ":").label("sealing_kid")
             by_key = select(kid, func.count().label("values")).where(sealed.column.is_not(None)).group_by("sealing_kid")
             for row in await tx.execute(by_key):
                 counts.setdefault(row.sealing_kid[:32], {})[sealed.name] = row.values

@@ -27,7 +27,7 @@ from app.login.signing_in import service as login
 from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import LoginIn, NewPasswordIn, RefreshIn, UserIn
 from app.signing_keys.service import load_signer
-from app.web.callers import EndUser, Origin, UnfinishedLogin
+from app.web.callers import EndUser, Origin, PendingLoginCaller
 from app.world import World
 from tests.given import PASSWORD, Given
 from tests.random_keys import SECRETS
@@ -63,7 +63,7 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     unfinished = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, LoginChallenge)
     assert unfinished.token
-    caller = UnfinishedLogin(unfinished.token)
+    caller = PendingLoginCaller(unfinished.token)
     for secret in (opened.access_token, opened.refresh_token, enrolment.secret, unfinished.token, PASSWORD, *added.recovery_codes):
         assert secret not in repr([found, opened, who, enrolment, added, unfinished, caller])
 

@@ -120,7 +120,7 @@ async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
 
     task = asyncio.create_task(revoked())
     async with given.world.db.write() as tx:
-        await dialect.in_turn(tx, rotation.LOCK)
+        await dialect.lock_by_name(tx, rotation.LOCK)
         for kid, state in ((first.active, State.RETIRED), (first.next, State.ACTIVE)):
             await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=state))
         begun.set()

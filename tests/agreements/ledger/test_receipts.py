@@ -195,7 +195,7 @@ async def test_a_receipt_speaks_the_language_of_its_text(given: Given, locale: s
 
 def test_the_words_of_all_languages_are_complete() -> None:
     """The same names in every language, and a word for every kind of event."""
-    words = [receipt_pages._words(language) for language in receipt_pages.LANGUAGES]
+    words = [receipt_pages._load_words(language) for language in receipt_pages.LANGUAGES]
     assert len({json.dumps(_names(each), sort_keys=True) for each in words}) == 1
     assert set(words[0]["events"]) == {*EventType} == set(get_args(EventTypeName))
 
