@@ -37,13 +37,13 @@ FACTS: Mapping[Template, frozenset[str]] = {
 """The facts that each letter takes, all of them required."""
 
 
-def choose_language(locale: str | None) -> str:
+def choose_letter_language(locale: str | None) -> str:
     """Choose the language of a letter by RFC 4647 lookup for a BCP 47 tag; English if none fits.
 
     Never chooses another script: readers of traditional Chinese (Taiwan, Hong Kong, Macau) get English. Nynorsk readers get bokmål.
     """
     preferred = () if locale is None else (locale, "nb") if locale.lower().partition("-")[0] == "nn" else (locale,)
-    return choose(LANGUAGES, preferred, (DEFAULT_LANGUAGE,)).served
+    return choose_language(LANGUAGES, preferred, (DEFAULT_LANGUAGE,)).served
 
 
 def to_plain_line(text: str) -> str:

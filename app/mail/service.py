@@ -13,7 +13,7 @@ from app.base.durations import instant_text
 from app.db.base import table
 from app.db.database import Transaction
 from app.mail.models import Message, Template
-from app.mail.rules import FACTS, choose_language
+from app.mail.rules import FACTS, choose_letter_language
 from app.security.sealing import Place
 from app.world import World
 
@@ -66,7 +66,7 @@ async def enqueue_letter(
         "id": message_id,
         "user_id": to.user_id if to else None,
         "template": template,
-        "locale": choose_language(to.locale if to else None),
+        "locale": choose_letter_language(to.locale if to else None),
         "recipient_sealed": recipient_sealed if to else None,
         "facts_sealed": facts_sealed if to else None,
         "created_at": now,
