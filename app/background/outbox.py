@@ -52,9 +52,7 @@ def is_unclaimed(claimed_until: InstrumentedAttribute[datetime | None], now: dat
     return or_(claimed_until.is_(None), claimed_until <= now)
 
 
-def claim_rows(
-    table: Table, candidates: Select[Any], is_free: ColumnElement[bool], until: datetime, **values: Any
-) -> ReturningUpdate[Any]:
+def claim_rows(table: Table, candidates: Select[Any], is_free: ColumnElement[bool], until: datetime, **values: Any) -> ReturningUpdate[Any]:
     """Build the statement that claims the candidates until then, if they are still free, and returns their rows.
 
     `candidates` selects the primary key, or the part of it that `is_free` leaves open. Processes that claim at the same time get

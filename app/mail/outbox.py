@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from sqlalchemy import Update, and_, func, select, update
 
 from app.background.outbox import Outbox, claim_rows, is_unclaimed
-from app.config.smtp_url import sender
+from app.config.smtp_url import parse_sender
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -104,7 +104,7 @@ async def _send(world: World, transport: Transport, row: AnyRow) -> None:
     to = json.loads(world.keys.sealer.open(row.recipient_sealed, recipient_place(row.id)))
     facts = json.loads(world.keys.sealer.open(row.facts_sealed, facts_place(row.id)))
     letter = render(Template(row.template), row.locale, facts, service=settings.totp_issuer, pages=settings.pages_url)
-    origin = sender(settings.mail_from)
+    origin = parse_sender(settings.mail_from)
     await transport(compose(letter, sender=origin, to=to["address"], name=to["name"], message_id=row.id.hex, now=now))
 
 

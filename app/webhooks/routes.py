@@ -23,7 +23,17 @@ from app.webhooks.problems import (
     WebhookLimitReached,
     WebhookNotFound,
 )
-from app.webhooks.schemas import DeliveryOut, ReplayIn, ReplayOut, RotateIn, StateName, WebhookIn, WebhookOut, WebhookPatch, WebhookWithSecret
+from app.webhooks.schemas import (
+    DeliveryOut,
+    ReplayIn,
+    ReplayOut,
+    RotateIn,
+    StateName,
+    WebhookIn,
+    WebhookOut,
+    WebhookPatch,
+    WebhookWithSecret,
+)
 
 router = new_router("events")
 Reader = Annotated[Operator, Depends(RequireScope("events:read"))]

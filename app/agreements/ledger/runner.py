@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 from sqlalchemy import func, select
 
 from app.agreements.ledger import seals
-from app.background.tasks import background_task, sleep_or_stop
+from app.background.worker import timed_worker
 from app.db.types import UtcDateTime
 from app.world import World
 
@@ -21,34 +20,32 @@ log = structlog.get_logger("licentia.seals")
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[None]:
+async def run(world: World) -> AsyncIterator[None]:
     """Seal events while the block runs. At its end, wait until a seal in progress is stored."""
-    async with background_task(partial(_run, world)):
+    async with timed_worker("seals", Sealing(world).run_round, world.settings.seal_interval.total_seconds()):
         yield
 
 
-async def _run(world: World, leaving: asyncio.Event) -> None:
-    swept: datetime | None = None
-    while not leaving.is_set():
-        swept = await _run_round(world, leaving, swept)
-        await sleep_or_stop(leaving, world.settings.seal_interval.total_seconds())
+class Sealing:
+    """Seals new events in rounds; at the first one and then every hour, sweeps over all rows."""
 
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.swept_at: datetime | None = None
 
-async def _run_round(world: World, leaving: asyncio.Event, swept: datetime | None) -> datetime | None:
-    """Seal all unsealed events. Returns the time of the last sweep over all rows, which is due at the start and every hour."""
-    now = world.clock.now()
-    due = swept is None or now >= swept + SWEEP_INTERVAL
-    try:
-        if swept is None and await seals.is_newest_missing(world):
+    async def run_round(self, stopping: asyncio.Event) -> bool:
+        """Seal all unsealed events."""
+        world, now = self.world, self.world.clock.now()
+        due = self.swept_at is None or now >= self.swept_at + SWEEP_INTERVAL
+        if self.swept_at is None and await seals.is_newest_missing(world):
             log.error("seals_missing")
         if due:
             await compare_clocks(world)
-        while await seals.seal_events(world, sweep=due) == seals.BATCH and not leaving.is_set():
+        while await seals.seal_events(world, sweep=due) == seals.BATCH and not stopping.is_set():
             pass
-    except Exception as error:  # noqa: BLE001  above all an unreachable database: the next round may reach it again
-        log.warning("seals_wait", cause=type(error).__name__)
-        return swept
-    return now if due else swept
+        if due:
+            self.swept_at = now
+        return False
 
 
 async def compare_clocks(world: World) -> timedelta:

@@ -115,7 +115,9 @@ async def drain(world: World, egress: Egress, endpoint_id: UUID, stopping: async
             events = {row.id: row for row in await tx.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
         if endpoint is None:
             break
-        outbox = Outbox("webhooks", partial(_send, world, egress, endpoint, events), partial(_record, world, endpoint, events), outcomes.describe)
+        outbox = Outbox(
+            "webhooks", partial(_send, world, egress, endpoint, events), partial(_record, world, endpoint, events), outcomes.describe
+        )
         count += await outbox.process(rows)
     return count
 

@@ -252,7 +252,7 @@ async def test_the_runner_seals_beside_the_application(given: Given, app: Any) -
     async def sealed(count: int) -> bool:
         return len((await stored(given))[1]) == count
 
-    async with sealing.running(given.world):
+    async with sealing.run(given.world):
         await eventually(lambda: sealed(1))
         await events(given, person, 2)
         await eventually(lambda: sealed(3))
@@ -274,7 +274,7 @@ async def test_seals_that_were_removed_are_missed_at_the_start(given: Given) -> 
     await tampering.execute(given, "DELETE FROM agreement_seal_items")
     assert await seals.is_newest_missing(given.world) is True
     with structlog.testing.capture_logs() as told:
-        async with sealing.running(given.world):
+        async with sealing.run(given.world):
             await eventually(lambda: sealed_again(given))
     assert [(it["log_level"], it["event"]) for it in told if it["event"] == "seals_missing"] == [("error", "seals_missing")]
 
