@@ -12,6 +12,7 @@ CLEAN: tuple[str, ...] = (
     "app/events",
     "app/housekeeping.py",
     "app/privacy",
+    "tests/house",
 )
 """Folders and files without a refused word."""
 
