@@ -28,7 +28,7 @@ class Version:
     grace_until: datetime | None
     label: str | None = None
 
-    def asks(self) -> bool:
+    def requires_acceptance(self) -> bool:
         return self.change_class == ChangeClass.MATERIAL
 
 
@@ -50,37 +50,37 @@ class Obligation:
     region: str = WORLD_REGION
     since: datetime | None = None
 
-    def in_force(self, now: datetime) -> bool:
+    def is_in_force(self, now: datetime) -> bool:
         """Whether a version has taken effect yet, accepted or not."""
         first = min((it.effective_at for it in self.versions), default=None) if self.since is None else self.since
         return self.accepted > 0 if first is None else first <= now
 
-    def owed(self, now: datetime) -> tuple[Version, ...]:
+    def list_owed(self, now: datetime) -> tuple[Version, ...]:
         """The material versions in effect that the user has not accepted, nor a later one. Empty: compliant (agreements R8).
 
         A notice is never owed: nobody has to accept it.
         """
         if self.kind == Kind.NOTICE:
             return ()
-        return tuple(it for it in self.versions if it.ordinal > self.accepted and it.asks() and it.effective_at <= now)
+        return tuple(it for it in self.versions if it.ordinal > self.accepted and it.requires_acceptance() and it.effective_at <= now)
 
-    def upcoming(self, now: datetime) -> tuple[Version, ...]:
+    def list_upcoming(self, now: datetime) -> tuple[Version, ...]:
         """Those scheduled that the user has not accepted early."""
         return tuple(it for it in self.versions if it.ordinal > self.accepted and now < it.effective_at)
 
-    def required(self, now: datetime) -> int:
+    def required_ordinal(self, now: datetime) -> int:
         """The ordinal still to be met; 0 when none is."""
-        return max((it.ordinal for it in self.owed(now)), default=0)
+        return max((it.ordinal for it in self.list_owed(now)), default=0)
 
     def grace_end(self, now: datetime) -> datetime | None:
         """When grace ends, while it runs: the earliest deadline of all that is owed; never without an acceptance (agreements R9)."""
-        deadline = min((it.grace_until or it.effective_at for it in self.owed(now)), default=None)
+        deadline = min((it.grace_until or it.effective_at for it in self.list_owed(now)), default=None)
         return deadline if self.accepted and deadline is not None and now < deadline else None
 
     def status(self, now: datetime) -> Status:
         if self.kind == Kind.NOTICE:
-            return "to_be_shown" if self.notice(now) is not None else "notified" if self.notified else "not_required"
-        required = self.required(now)
+            return "to_be_shown" if self.pending_notice(now) is not None else "notified" if self.notified else "not_required"
+        required = self.required_ordinal(now)
         if not required:
             return "accepted" if self.accepted else "not_required"
         if self.grace_end(now) is not None:
@@ -89,23 +89,23 @@ class Obligation:
             return "withdrawn"
         return "declined" if self.declined >= required else "required"
 
-    def informs(self, version: Version) -> bool:
+    def is_news(self, version: Version) -> bool:
         """Whether a version is news to this user, to be shown and not to be decided: that of a notice, but for corrections; or one
         of class `notice`, to somebody who accepted an earlier one (agreements R11)."""
         if self.kind == Kind.NOTICE:
             return version.change_class != ChangeClass.EDITORIAL
         return version.change_class == ChangeClass.NOTICE and self.accepted > 0
 
-    def tells(self, version: Version, now: datetime) -> bool:
+    def must_record_showing(self, version: Version, now: datetime) -> bool:
         """Whether showing this version is to be recorded as the showing of news: once, and nothing earlier is passed over (agreements R11)."""
-        if (pending := self.notice(now)) is not None:
+        if (pending := self.pending_notice(now)) is not None:
             return pending.ordinal <= version.ordinal and version.effective_at <= now
-        return self.informs(version) and version.ordinal > max(self.accepted, self.notified)
+        return self.is_news(version) and version.ordinal > max(self.accepted, self.notified)
 
-    def notice(self, now: datetime) -> Version | None:
+    def pending_notice(self, now: datetime) -> Version | None:
         """The latest version in effect that only informs, and has not been shown; none while a later one is owed (agreements R11)."""
-        known = max(self.accepted, self.required(now), self.notified)
-        news = (it for it in self.versions if self.informs(it) and it.ordinal > known and it.effective_at <= now)
+        known = max(self.accepted, self.required_ordinal(now), self.notified)
+        news = (it for it in self.versions if self.is_news(it) and it.ordinal > known and it.effective_at <= now)
         return max(news, key=lambda it: it.ordinal, default=None)
 
 
@@ -140,7 +140,7 @@ def select_applicable(duties: Iterable[Obligation], places: Sequence[str], now: 
     chosen: list[Obligation] = []
     for _, group in groupby(near, key=lambda it: it.kind):
         several = list(group)
-        coming = list(takewhile(lambda it: not it.in_force(now), several))
+        coming = list(takewhile(lambda it: not it.is_in_force(now), several))
         chosen += several[: len(coming) + 1]
     return tuple(chosen)
 
@@ -149,18 +149,18 @@ def select_applicable(duties: Iterable[Obligation], places: Sequence[str], now: 
 class UserObligations:
     """One end user's duties to all documents of a product, and the regions that reach this user."""
 
-    duties: tuple[Obligation, ...]
-    places: tuple[str, ...] = (WORLD_REGION,)
+    obligations: tuple[Obligation, ...]
+    regions: tuple[str, ...] = (WORLD_REGION,)
 
-    def of(self, document_id: UUID) -> Obligation:
-        return next(it for it in self.duties if it.document_id == document_id)
+    def for_document(self, document_id: UUID) -> Obligation:
+        return next(it for it in self.obligations if it.document_id == document_id)
 
-    def after(self, moved_: Obligation) -> "UserObligations":
+    def with_changed(self, moved_: Obligation) -> "UserObligations":
         """The same with one duty moved on."""
-        return replace(self, duties=tuple(moved_ if it.document_id == moved_.document_id else it for it in self.duties))
+        return replace(self, obligations=tuple(moved_ if it.document_id == moved_.document_id else it for it in self.obligations))
 
     def compliance(self, now: datetime) -> "Compliance":
-        return assess_compliance(select_applicable(self.duties, self.places, now), now)
+        return assess_compliance(select_applicable(self.obligations, self.regions, now), now)
 
 
 class DocumentOrdinal(NamedTuple):
@@ -200,7 +200,7 @@ def assess_compliance(duties: Iterable[Obligation], now: datetime) -> Compliance
     return Compliance(
         compliant=not {"required", "declined", "withdrawn"} & set(statuses),
         declined="declined" in statuses,
-        outstanding=tuple(DocumentOrdinal(duty.document_id, duty.required(now)) for duty in duties if duty.owed(now)),
+        outstanding=tuple(DocumentOrdinal(duty.document_id, duty.required_ordinal(now)) for duty in duties if duty.list_owed(now)),
         accepted=tuple(DocumentOrdinal(duty.document_id, duty.accepted) for duty in duties if duty.accepted),
         warnings=tuple(advice for duty in duties for advice in _advice(duty, now)),
         valid_until=min((moment for duty in duties for moment in _boundaries(duty, now)), default=None),
@@ -210,11 +210,11 @@ def assess_compliance(duties: Iterable[Obligation], now: datetime) -> Compliance
 def _advice(duty: Obligation, now: datetime) -> Iterator[Advice]:
     document = str(duty.document_id)
     if (deadline := duty.grace_end(now)) is not None:
-        yield Advice(IN_GRACE, {"document": document, "ordinal": duty.required(now), "grace_until": instant_text(deadline)})
-    for version in duty.upcoming(now):
-        if version.asks() and duty.kind != Kind.NOTICE:
+        yield Advice(IN_GRACE, {"document": document, "ordinal": duty.required_ordinal(now), "grace_until": instant_text(deadline)})
+    for version in duty.list_upcoming(now):
+        if version.requires_acceptance() and duty.kind != Kind.NOTICE:
             yield Advice(UPCOMING, {"document": document, "ordinal": version.ordinal, "effective_at": instant_text(version.effective_at)})
-    if (news := duty.notice(now)) is not None:
+    if (news := duty.pending_notice(now)) is not None:
         yield Advice(NOTICE, {"document": document, "ordinal": news.ordinal, "effective_at": instant_text(news.effective_at)})
 
 
@@ -224,8 +224,8 @@ def _boundaries(duty: Obligation, now: datetime) -> Iterator[datetime]:
         yield deadline
     if duty.since is not None and now < duty.since:
         yield duty.since
-    for version in duty.upcoming(now):
-        if version.asks() or duty.informs(version):
+    for version in duty.list_upcoming(now):
+        if version.requires_acceptance() or duty.is_news(version):
             yield version.effective_at
 
 
@@ -241,6 +241,6 @@ def find_scheduled(versions: Iterable[Version], now: datetime) -> Version | None
 
 def choose_version(duty: Obligation, now: datetime) -> Version | None:
     """The version to present: the one in effect; or the coming material one, to a user who owes nothing now, nor has to see any (agreements R10)."""
-    coming = next((it for it in duty.upcoming(now) if it.asks()), None)
-    ready = not duty.owed(now) and duty.notice(now) is None
+    coming = next((it for it in duty.list_upcoming(now) if it.requires_acceptance()), None)
+    ready = not duty.list_owed(now) and duty.pending_notice(now) is None
     return coming if coming is not None and ready else find_current(duty.versions, now)

@@ -19,8 +19,8 @@ def count_hash_slots(hash_kib: int, processors: int, limit: int | None) -> int:
 
 def count_cpus() -> int:
     """The CPUs that this process may use, and at least two, so that one hash does not wait for another."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or MIN_CPUS
-    return max(MIN_CPUS, min(cpus, MAX_CPUS))
+    count_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or MIN_CPUS
+    return max(MIN_CPUS, min(count_cpus, MAX_CPUS))
 
 
 def read_memory_limit(files: tuple[str, ...] = MEMORY_LIMIT_FILES) -> int | None:

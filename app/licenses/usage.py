@@ -47,7 +47,7 @@ class MeterUsage:
 
 async def add(world: World, ip: str | None, subject: Subject | None, credential: LicenseCredential, meter: str, amount: int) -> MeterUsage:
     """Count `amount` (0 counts nothing and tells how it stands). Raises the standing's refusals, MeterNotFound, UsageLimitReached."""
-    async with guess_limits.counted(world, ip, credential.key), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
         it, now = await credentials.lock_by_credential(tx, world, credential, subject, None)
         credentials.check_usable(it, subject, now)
         if credential.seat is not None and not (it.seat is not None and it.seat.live(now)):

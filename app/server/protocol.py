@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.base.problems import Problem
 from app.server.limits import ConnectionLimits
-from app.web.errors import render
+from app.web.errors import problem_response
 from app.web.problems import HeadTooLarge, NotHttp
 
 MAX_HEAD = 64 * 1024  # bytes of a request line and its headers
@@ -101,7 +101,7 @@ class ClientProtocol(HttpToolsProtocol):
             if self.in_body:
                 self.transport.abort()
             return
-        response = render(problem)
+        response = problem_response(problem)
         status, headers = HTTPStatus(response.status_code), [*response.raw_headers, (b"connection", b"close")]
         lines = [f"HTTP/1.1 {status} {status.phrase}".encode(), *(b"%b: %b" % header for header in headers), b"", bytes(response.body)]
         self.transport.write(b"\r\n".join(lines))

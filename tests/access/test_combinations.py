@@ -33,7 +33,7 @@ def test_there_are_sixty_four() -> None:
 async def sold(given: Given, app: FastAPI) -> dict[str, Any]:
     """A license for whoever holds its key or its code, of a product with an agreement in force that wants nothing yet."""
     given.taking_passkeys(app)
-    terms = await making.in_force(given)
+    terms = await making.create_in_force(given)
     license_ = await given.license(await given.policy({"code": terms["product"]}, seat_by="device", max_seats="unlimited"))
     return {**license_, "code": await given.code(license_, max_uses=100)}
 

@@ -93,7 +93,7 @@ def test_r24_a_note_changes_nothing() -> None:
 )
 def test_r11_which_showing_is_recorded(it: Obligation, shown: int, tells: bool) -> None:
     """Agreements R11: news, once; what lies ahead only when nothing in force is passed over."""
-    assert it.tells(it.versions[shown - 1], NOW) is tells
+    assert it.must_record_showing(it.versions[shown - 1], NOW) is tells
 
 
 @st.composite
@@ -160,11 +160,11 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
     now = day(at)
     before = product.compliance(now)
     word = data.draw(st.sampled_from([EventType.ACCEPTED, EventType.IMPORTED, EventType.NOTICE_SHOWN]))
-    for it in product.duties:
+    for it in product.obligations:
         for ordinal in range(1, len(it.versions) + 1):
             if it.kind == Kind.NOTICE and word is not EventType.NOTICE_SHOWN:
                 continue
-            after = product.after(obligations.apply_event(it, word, ordinal)).compliance(now)
+            after = product.with_changed(obligations.apply_event(it, word, ordinal)).compliance(now)
             assert after.compliant or not before.compliant
             assert {place.document_id for place in after.outstanding} <= {place.document_id for place in before.outstanding}
 
@@ -173,29 +173,29 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
 def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserObligations, at: int) -> None:
     """Agreements R21, R22."""
     now = day(at)
-    for it in product.duties:
+    for it in product.obligations:
         for word in (EventType.DECLINED, EventType.WITHDRAWN):
             if not product.compliance(now).compliant and it.kind == Kind.EULA and it.versions:
-                assert not product.after(obligations.apply_event(it, word, len(it.versions))).compliance(now).compliant
+                assert not product.with_changed(obligations.apply_event(it, word, len(it.versions))).compliance(now).compliant
 
 
 @given(products(), AT)
 def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> None:
     """Agreements R12: of each kind at most one that is in force, and nothing nearer to the user is."""
     now = day(at)
-    chosen = select_applicable(product.duties, product.places, now)
+    chosen = select_applicable(product.obligations, product.regions, now)
     for kind in Kind:
-        holding = [it for it in chosen if it.kind == kind and it.in_force(now)]
+        holding = [it for it in chosen if it.kind == kind and it.is_in_force(now)]
         assert len(holding) <= 1
-        near = [it for it in product.duties if it.kind == kind and it.region in product.places and it.in_force(now)]
-        nearest = min(near, key=lambda it: product.places.index(it.region), default=None)
+        near = [it for it in product.obligations if it.kind == kind and it.region in product.regions and it.is_in_force(now)]
+        nearest = min(near, key=lambda it: product.regions.index(it.region), default=None)
         assert holding == ([nearest] if nearest is not None else [])
 
 
 @given(products(), AT)
 def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -> None:
     """Agreements R11: the verdict is the same as if there were no notices at all."""
-    only = replace(product, duties=tuple(it for it in product.duties if it.kind != Kind.NOTICE))
+    only = replace(product, obligations=tuple(it for it in product.obligations if it.kind != Kind.NOTICE))
     found, without = product.compliance(day(at)), only.compliance(day(at))
     assert (found.compliant, found.declined, found.outstanding) == (without.compliant, without.declined, without.outstanding)
 
@@ -204,7 +204,8 @@ def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -
 def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: int) -> None:
     """Agreements R8: so that the statement may leave them out."""
     thin = replace(
-        product, duties=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.duties)
+        product,
+        obligations=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.obligations),
     )
     assert thin.compliance(day(at)) == product.compliance(day(at))
 
@@ -213,8 +214,8 @@ def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: 
 def test_r11_after_it_was_shown_nothing_is_news(product: UserObligations, at: int) -> None:
     """Agreements R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
     now = day(at)
-    for it in product.duties:
+    for it in product.obligations:
         wanted = obligations.choose_version(it, now)
-        if wanted is not None and it.notice(now) is not None:
-            assert it.tells(wanted, now)
-            assert obligations.apply_event(it, EventType.NOTICE_SHOWN, wanted.ordinal).notice(now) is None
+        if wanted is not None and it.pending_notice(now) is not None:
+            assert it.must_record_showing(wanted, now)
+            assert obligations.apply_event(it, EventType.NOTICE_SHOWN, wanted.ordinal).pending_notice(now) is None

@@ -36,9 +36,9 @@ def test_the_grade_by_the_rule(type_: str, amr: tuple[str, ...], fallback: str |
 
 async def test_the_database_grades_alike(given: Given) -> None:
     """Every type with every combination of factors and fallback, as rows and as values."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     cases = list(product(EventType, (*AMR, None), FALLBACKS))
     async with given.world.db.write() as tx:
         made = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping

@@ -53,10 +53,10 @@ def test_r1_hashes() -> None:
 def test_r8_the_latest_material_version_in_effect_is_required() -> None:
     """Agreements R8: notice and editorial versions carry an acceptance forward; a scheduled one asks for nothing yet."""
     versions = (version(1), version(2, "editorial"), version(3), version(4, "notice"), version(5, at=10))
-    assert duty(0, *versions).required(NOW) == 3
-    assert duty(2, *versions).required(NOW) == 3
-    assert duty(3, *versions).required(NOW) == 0
-    assert duty(3, *versions).required(day(10)) == 5
+    assert duty(0, *versions).required_ordinal(NOW) == 3
+    assert duty(2, *versions).required_ordinal(NOW) == 3
+    assert duty(3, *versions).required_ordinal(NOW) == 0
+    assert duty(3, *versions).required_ordinal(day(10)) == 5
 
 
 def test_r9_scheduled_effective_grace_over() -> None:
@@ -170,7 +170,7 @@ def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, decl
     required = max((it.ordinal for it in versions if it.change_class == "material" and it.effective_at <= now), default=0)
     whole = duty(accepted, *versions, declined=declined)
     thin = duty(accepted, *(it for it in versions if it.ordinal > accepted), declined=declined)
-    assert (not whole.owed(now)) == (accepted >= required)
+    assert (not whole.list_owed(now)) == (accepted >= required)
     assert obligations.assess_compliance([whole], now) == obligations.assess_compliance([thin], now)
 
 
@@ -192,7 +192,7 @@ def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, or
     before = duty(accepted, *versions)
     after = obligations.apply_event(before, EventType.ACCEPTED, ordinal)
     assert after.accepted == max(accepted, ordinal)
-    assert len(after.owed(day(at))) <= len(before.owed(day(at)))
+    assert len(after.list_owed(day(at))) <= len(before.list_owed(day(at)))
     assert obligations.apply_event(before, EventType.DECLINED, ordinal).accepted == accepted
 
 

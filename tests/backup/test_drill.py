@@ -114,8 +114,8 @@ async def still_good(given: Given, held: Holdings, receipt: str) -> None:
 
 
 async def test_a_copy_is_brought_up_in_a_fresh_place(given: Given, app: FastAPI, tmp_path: Path, new_postgres: NewPostgres) -> None:
-    held, found = await every_kind(given), await making.in_force(given)
-    await making.accepted(given, held.person, found)
+    held, found = await every_kind(given), await making.create_in_force(given)
+    await making.accept(given, held.person, found)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=held.person.auth))["data"]
     before = await customers(given.world)
     async with being_written(given):

@@ -27,7 +27,7 @@ async def test_two_workers_share_nothing_but_the_database(shared_url: str, secon
 
 
 async def one_presentation(given: Given, both: Clients) -> None:
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     body = {"decision": "accept", "text_sha256": shown["text"]["sha256"]}

@@ -59,9 +59,9 @@ def _of_age(case: DecisionFacts) -> Problem | None:
 
 def _current_first(case: DecisionFacts) -> Problem | None:
     """Agreements R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
-    if case.shown.effective_at <= case.now or not case.duty.owed(case.now):
+    if case.shown.effective_at <= case.now or not case.duty.list_owed(case.now):
         return None
-    return AcceptCurrentFirst(facts={"required": case.duty.required(case.now)})
+    return AcceptCurrentFirst(facts={"required": case.duty.required_ordinal(case.now)})
 
 
 def _in_a_required_language(case: DecisionFacts) -> Problem | None:

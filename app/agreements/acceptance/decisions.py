@@ -21,7 +21,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Origin, Subject
 from app.world import World
 
@@ -90,7 +90,7 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
     Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
     and what `admission.refusal` finds; then nothing is stored.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id)
         now = world.clock.now()
@@ -106,7 +106,7 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
         if not spent and shown.decided_at is None:
             raise PresentationExpired
         found = await load_obligations(tx, world, subject.id, shown.product_id)
-        duty = found.of(shown.document_id)
+        duty = found.for_document(shown.document_id)
         earlier = await _accepted_before(tx, shown, duty) if decision.type is EventType.ACCEPTED else None
         if not spent:
             return Outcome(*await _again(tx, shown, decision.type, earlier), found.compliance(now))
@@ -163,7 +163,7 @@ async def _take(tx: Transaction, world: World, keys: Signer, head: ChainHead, ac
     """Store the decision for the version that was shown, outdated or not (agreements R17), and tell where that leaves its end user."""
     about = act.about
     event = await chain.append(tx, world, keys, head, act)
-    after = await chain.update_state(tx, found.of(about.document_id), act, event)
+    after = await chain.update_state(tx, found.for_document(about.document_id), act, event)
     facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(event.id)}
     await record(tx, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
-    return Outcome(event, "created", found.after(after).compliance(act.at))
+    return Outcome(event, "created", found.with_changed(after).compliance(act.at))

@@ -110,7 +110,7 @@ async def _applicable(
     """All duties to a product's agreements; and of the documents, with their rows, those that are for this end user's region."""
     found = list(group_by_document((await tx.execute(_documents, {"user": user_id, "product": product_id})).all()))
     all_of_it = UserObligations(tuple(duty for _, duty in found), list_user_regions(world, found[0][0].user_region if found else None))
-    chosen = obligations.select_applicable(all_of_it.duties, all_of_it.places, now)
+    chosen = obligations.select_applicable(all_of_it.obligations, all_of_it.regions, now)
     return all_of_it, [(row, duty) for row, duty in found if duty in chosen]
 
 

@@ -15,7 +15,7 @@ from app.agreements.problems import AgreementNotFound, NothingToWithdraw, NotWit
 from app.db.database import Transaction
 from app.events.service import record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import User
 from app.web.callers import Origin, Subject
 from app.world import World
@@ -44,14 +44,14 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
 
     Raises AgreementNotFound, NotWithdrawable, NothingToWithdraw.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id)
         document = (await tx.execute(_document, {"document": document_id})).one_or_none()
         if document is None:
             raise AgreementNotFound
         found = await load_obligations(tx, world, subject.id, document.product_id)
-        duty = found.of(document_id)
+        duty = found.for_document(document_id)
         if duty.since is None:
             raise AgreementNotFound
         if document.kind == Kind.NOTICE:
@@ -71,7 +71,7 @@ async def _take(
     about = (await tx.execute(_accepted, {"whose": hand.subject.id, "document": document_id})).one()
     act = NewEvent(hand.subject.id, EventType.WITHDRAWN, world.clock.now(), about, hand.subject.actor, hand, facts=describe_capacity(about))
     event = await chain.append(tx, world, keys, head, act)
-    await chain.update_state(tx, found.of(document_id), act, event)
+    await chain.update_state(tx, found.for_document(document_id), act, event)
     facts = {"ordinal": about.ordinal, "receipt": str(event.id)}
     await record(tx, world, "agreement.withdrawn", act.actor, ("agreement", document_id), act.user_id, **facts)
     after = await load_obligations(tx, world, hand.subject.id, about.product_id)  # anew: `found` lacks the versions that were met until now

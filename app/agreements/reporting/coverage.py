@@ -30,7 +30,7 @@ from app.catalog.models import Product
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.users.models import User
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 ASSENTS = (EventType.ACCEPTED, EventType.IMPORTED)
@@ -67,9 +67,9 @@ class StatusThresholds:
     def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "StatusThresholds":
         """Asked of the very rules that the gate goes by: what is owed only shrinks as the accepted ordinal rises."""
         fresh = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
-        required = fresh.required(at)
+        required = fresh.required_ordinal(at)
         lenient = (it for it in range(1, required) if Obligation(document_id, it, 0, tuple(versions), kind=kind).grace_end(at) is not None)
-        news = fresh.notice(at)
+        news = fresh.pending_notice(at)
         return cls(kind, required, next(lenient, max(required, 1)), news.ordinal if news is not None else 0)
 
     def status(self, heard: "UserOrdinals") -> ColumnElement[str]:
@@ -228,7 +228,7 @@ async def list_users(
             User, each.user_id.table, each.user_id == User.id
         )
         wanted = wanted.where(each.status == status) if status is not None else wanted
-        return await page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
+        return await read_page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
 
 
 async def _marked(tx: Transaction, document_id: UUID, at: datetime) -> tuple[AnyRow, StatusThresholds]:

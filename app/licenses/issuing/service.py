@@ -139,9 +139,9 @@ def compute_dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool |
 
 
 def _named(error: IntegrityError) -> Exception:
-    if dialect.breaks(error, _licenses, "key_hash"):
+    if dialect.violates_unique(error, _licenses, "key_hash"):
         return LicenseKeyTaken()
-    return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
+    return LicenseExternalIdTaken() if dialect.violates_unique(error, _licenses, "external_id") else error
 
 
 async def _customer_there(tx: Transaction, customer_id: UUID) -> bool:
@@ -230,7 +230,7 @@ async def validate(
     )
     row = await world.db.query_one(facts.BY_KEY, parameters)
     if row is None:
-        await guess_limits.failed(world, ip, key)
+        await guess_limits.count_wrong_guess(world, ip, key)
         found, verdict = None, Verdict((rules.not_found(),), (), None)
     else:
         found = facts.from_row(row)
