@@ -8,10 +8,10 @@ from app.base.clock import Clock
 from app.base.entropy import Entropy
 from app.config.settings import Settings
 from app.db.database import Database
-from app.db.dialect import Patience
+from app.db.dialect import Timeouts
 from app.security.passwords import PasswordHasher
 from app.security.sealing import LookupKey, Sealer
-from app.security.signing import KeyShelf
+from app.security.signing import SignerCache
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Keys:
 
     sealer: Sealer
     lookup: LookupKey
-    signing: KeyShelf
+    signing: SignerCache
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class World:
     settings: Settings
     keys: Keys
     hasher: PasswordHasher
-    mail_posted: Wakeup = field(default_factory=Wakeup)
-    happened: Wakeup = field(default_factory=Wakeup)
+    mail_wakeup: Wakeup = field(default_factory=Wakeup)
+    event_wakeup: Wakeup = field(default_factory=Wakeup)
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Self:
@@ -43,10 +43,10 @@ class World:
             clock=clock or Clock(),
             entropy=entropy,
             settings=settings,
-            keys=Keys(Sealer(settings.ring(), entropy), LookupKey(settings.lookup()), KeyShelf()),
+            keys=Keys(Sealer(settings.encryption_ring(), entropy), LookupKey(settings.lookup()), SignerCache()),
             hasher=PasswordHasher.of(settings),
         )
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)
+def _patience(settings: Settings) -> Timeouts:
+    return Timeouts(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)

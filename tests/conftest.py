@@ -1,4 +1,4 @@
-"""The kit of every test: a real server started once, a migrated database for each test, the app over it, builders."""
+"""Fixtures of every test: one PostgreSQL server for the run, a migrated database for each test, the application over it, and builders."""
 
 import gc
 import os
@@ -20,23 +20,23 @@ from app.main import build_app
 from app.observability import logs
 from app.security.passwords import PasswordHasher
 from app.security.sealing import LookupKey, Sealer
-from app.security.signing import KeyShelf
+from app.security.signing import SignerCache
 from app.world import Keys, World
 from tests import databases, postgres
 from tests.clock import TurnedClock
-from tests.drawn import SECRETS
 from tests.given import Given
 from tests.postbox import Postbox, open_postbox
+from tests.random_keys import SECRETS
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PER_IP": "1000"}
-"""All tests come from one address; those of the limits themselves lower them again (authentication R48)."""
+"""All tests call from one address. Tests of the limits themselves lower them again (authentication R48)."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start PostgreSQL once, in the controller; workers inherit its address. What collecting tests makes is no garbage."""
+    """Start PostgreSQL once, in the controller; workers inherit its address. Collecting tests creates no garbage: no collection now."""
     gc.disable()
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.stash[_server] = server = postgres.start()
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What stands now stays: out of the collector's sight, or it walks through all of it again and again."""
+    """Freeze all objects of the imports: they live until the end, and each full collection would visit them again."""
     gc.freeze()
     gc.enable()
     gc.set_threshold(10_000)
@@ -67,7 +67,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 def hasher(settings: Settings) -> PasswordHasher:
-    """Below the floor that the settings allow: thousands of logins would otherwise be most of the run. Real servers keep it."""
+    """Cheaper than the settings allow: thousands of logins would take most of the run. Real servers in tests keep the minimum."""
     return PasswordHasher.of(settings.model_copy(update={"argon2_memory_kib": 256, "argon2_time": 1}))
 
 
@@ -82,63 +82,63 @@ async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def new_postgres() -> AsyncIterator["NewPostgres"]:
     maker = NewPostgres(os.environ[SOCKET], [])  # noqa: TID251  see pytest_configure
     yield maker
-    for name in maker.made:
+    for name in maker.names:
         await databases.execute(maker.admin, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @dataclass
 class NewPostgres:
-    """Makes databases on the run's server; they are dropped with the session."""
+    """Creates databases on the run's server. They are dropped at the end of the session."""
 
     admin: str
-    made: list[str]
+    names: list[str]
     template: str = ""
 
     async def empty(self, like: str = "template1") -> str:
-        """The address of a new database; `like`: the name of one to copy."""
+        """Create a database as a copy of `like` and return its address."""
         name = f"test_{uuid.uuid4().hex[:12]}"  # noqa: TID251  a name, not a secret
         await databases.execute(self.admin, f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
-        self.made.append(name)
+        self.names.append(name)
         return self.admin.replace("/postgres?", f"/{name}?")
 
     async def migrated(self) -> str:
-        """Migrated once, then copied."""
+        """Return the address of a migrated database: migrated once, then copied."""
         if not self.template:
             await databases.migrate(await self.empty())
-            self.template = self.made[-1]
+            self.template = self.names[-1]
         return await self.empty(self.template)
 
 
 @pytest.fixture(scope="session")
-def sqlite_database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> databases.Refilled:
-    return databases.Refilled(sqlite_template, tmp_path_factory.mktemp("refilled"))
+def sqlite_database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> databases.SqliteStore:
+    return databases.SqliteStore(sqlite_template, tmp_path_factory.mktemp("refilled"))
 
 
 @pytest.fixture(scope="session")
-async def postgres_database(new_postgres: NewPostgres) -> AsyncIterator[tuple[Database, databases.Emptier]]:
+async def postgres_database(new_postgres: NewPostgres) -> AsyncIterator[tuple[Database, databases.PostgresStore]]:
     database = Database.open(await new_postgres.migrated(), 20)
-    async with databases.Emptier(database.url) as emptier:
-        yield database, emptier
+    async with databases.PostgresStore(database.url) as store:
+        yield database, store
     await database.close()
 
 
 @pytest.fixture(params=databases.KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which database: every test that touches one runs on both."""
+    """The kind of database. Every test that uses a database runs on both kinds."""
     return str(request.param)
 
 
 @pytest.fixture
 async def database(
-    kind: str, sqlite_database: databases.Refilled, postgres_database: tuple[Database, databases.Emptier]
+    kind: str, sqlite_database: databases.SqliteStore, postgres_database: tuple[Database, databases.PostgresStore]
 ) -> AsyncIterator[Database]:
     if kind == "sqlite":
-        yield sqlite_database.fresh()
-        await sqlite_database.gone()
+        yield sqlite_database.reset()
+        await sqlite_database.discard()
     else:
-        kept, emptier = postgres_database
-        yield kept
-        await emptier.empty()
+        opened, store = postgres_database
+        yield opened
+        await store.empty()
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def clock() -> TurnedClock:
 
 @pytest.fixture
 async def postbox() -> AsyncIterator[Postbox]:
-    """A mail server of the test's own; a world mails to it by `postbox.settings`."""
+    """A mail server for the test. A world sends to it with `postbox.settings`."""
     async with open_postbox() as box:
         yield box
 
@@ -156,13 +156,13 @@ async def postbox() -> AsyncIterator[Postbox]:
 @pytest.fixture
 def world(database: Database, clock: TurnedClock, settings: Settings, hasher: PasswordHasher) -> World:
     entropy = Entropy()
-    keys = Keys(Sealer(settings.ring(), entropy), LookupKey(settings.lookup()), KeyShelf())
+    keys = Keys(Sealer(settings.encryption_ring(), entropy), LookupKey(settings.lookup()), SignerCache())
     return World(database, clock, entropy, settings, keys, hasher)
 
 
 @pytest.fixture(scope="session")
 def shared_app(settings: Settings, hasher: PasswordHasher) -> FastAPI:
-    """Built once; `app` gives it each test's world."""
+    """The application, built once. `app` gives it the world of each test."""
     logs.configure(settings)
     return build_app(World.of(settings))
 
@@ -185,58 +185,58 @@ async def given(client: httpx.AsyncClient, world: World, clock: TurnedClock) -> 
 
 
 @dataclass
-class Begun:
-    """What many tests begin with is made by the first of them, over HTTP as ever; the others find it put back, row by row."""
+class PreparedWorld:
+    """The starting rows of many tests. The first test builds them over HTTP; later tests restore them from a copy, row by row."""
 
     given: Given
-    store: databases.Refilled | databases.Emptier
-    before: dict[str, Any]
+    store: databases.SqliteStore | databases.PostgresStore
+    states: dict[str, Any]
 
-    async def once(self, name: str, make: Callable[[Given], Awaitable[Made]]) -> Made:
-        """What `make` gives, in a world that nothing but it has touched; with the clock and the root key that it had."""
-        if name in self.before:
-            await self.store.put_back(name)
+    async def restore(self, name: str, build: Callable[[Given], Awaitable[Result]]) -> Result:
+        """Return what `build` returns, in a world that only `build` has changed, with its clock and its root key."""
+        if name in self.states:
+            await self.store.restore(name)
         else:
-            made = await make(self.given)
-            await self.store.keep(name)
-            self.before[name] = deepcopy((made, self.given.root, self.given.clock.moment))
-        kept: Made
-        kept, self.given.root, self.given.clock.moment = deepcopy(self.before[name])
-        return kept
+            built = await build(self.given)
+            await self.store.save(name)
+            self.states[name] = deepcopy((built, self.given.root, self.given.clock.moment))
+        result: Result
+        result, self.given.root, self.given.clock.moment = deepcopy(self.states[name])
+        return result
 
 
 @pytest.fixture(scope="session")
-def made_before() -> dict[str, dict[str, Any]]:
-    """By kind of database and name, what `Begun` has made."""
+def prepared_states() -> dict[str, dict[str, Any]]:
+    """What `PreparedWorld` has built, by kind of database and name."""
     return {kind: {} for kind in databases.KINDS}
 
 
 @pytest.fixture
-def begun(
+def prepared(
     kind: str,
     given: Given,
-    sqlite_database: databases.Refilled,
-    postgres_database: tuple[Database, databases.Emptier],
-    made_before: dict[str, dict[str, Any]],
-) -> Begun:
-    return Begun(given, sqlite_database if kind == "sqlite" else postgres_database[1], made_before[kind])
+    sqlite_database: databases.SqliteStore,
+    postgres_database: tuple[Database, databases.PostgresStore],
+    prepared_states: dict[str, dict[str, Any]],
+) -> PreparedWorld:
+    return PreparedWorld(given, sqlite_database if kind == "sqlite" else postgres_database[1], prepared_states[kind])
 
 
 @pytest.fixture
-async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
+async def shared_url(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
     """The address of a migrated database that several processes may open."""
-    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
+    return databases.copy_template(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
 
 
 @pytest.fixture
-async def beside(shared: str) -> AsyncIterator[World]:
-    """The world of one process more on that database, which serves nobody: for builders, and for looks into the tables."""
-    made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared}))
-    yield made
-    await made.db.close()
+async def second_world(shared_url: str) -> AsyncIterator[World]:
+    """A world over the shared database that serves no requests: for builders, and for reading tables."""
+    world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared_url}))
+    yield world
+    await world.db.close()
 
 
 @pytest.fixture
 def relying_party(given: Given, app: FastAPI) -> None:
-    """Passkeys are taken; `pytestmark = pytest.mark.usefixtures("relying_party")` for a whole file."""
+    """Passkeys are enabled. `pytestmark = pytest.mark.usefixtures("relying_party")` for a whole file."""
     given.taking_passkeys(app)

@@ -1,4 +1,4 @@
-"""Migrated databases for tests: a copied file on SQLite, an emptied database on PostgreSQL. Real commits on both."""
+"""Migrated databases for tests: a copied file on SQLite, an emptied database on PostgreSQL. Commits are real on both."""
 
 import asyncio
 import shutil
@@ -17,7 +17,7 @@ KINDS = ("sqlite", "postgresql")
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Alembic's own entry, off the loop: it runs a loop of its own."""
+    """Run Alembic in a thread: it starts its own event loop."""
     config = schema.alembic_config(url)
     await asyncio.to_thread(command.upgrade, config, revision)
 
@@ -26,14 +26,14 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
-def copied(template: Path, target: Path) -> str:
-    """A fresh copy of the migrated file."""
+def copy_template(template: Path, target: Path) -> str:
+    """Copy the migrated file and return the address of the copy."""
     shutil.copyfile(template, target)
     return sqlite_url(target)
 
 
 async def execute(url: str, statement: str) -> None:
-    """One or more statements, outside of our own engines."""
+    """Run one or more statements over a plain asyncpg connection."""
     address = make_url(url)
     connection = await asyncpg.connect(host=address.query["host"], user=address.username, database=address.database)
     try:
@@ -42,47 +42,47 @@ async def execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-class Refilled:
-    """One SQLite database for the whole run, over a fresh copy of the template for each test.
+class SqliteStore:
+    """One SQLite `Database` for the whole run, over a new copy of the template file for each test.
 
-    What it knows of its statements lasts: compiling them anew for each test was a tenth of the run.
+    The object is reused for its cache of compiled statements: compiling them for each test took a tenth of the run.
     """
 
     def __init__(self, template: Path, home: Path) -> None:
         self.template = template
         self.path = home / "test.db"
-        self.database = Database.open(sqlite_url(self.path), 20, lasting=False)  # as the run's PostgreSQL, which has no fsync
+        self.database = Database.open(sqlite_url(self.path), 20, lasting=False)  # no fsync, like the PostgreSQL of the run
 
-    def fresh(self) -> Database:
-        copied(self.template, self.path)
+    def reset(self) -> Database:
+        copy_template(self.template, self.path)
         return self.database
 
-    async def gone(self) -> None:
-        """Every connection is closed, and whoever kept one keeps a file of no name."""
+    async def discard(self) -> None:
+        """Close every connection and delete the file; a connection that is still open keeps an unlinked file."""
         await self.database.close()
         for path in self.path.parent.glob(f"{self.path.name}*"):
             path.unlink()
 
-    async def keep(self, name: str) -> None:
-        """Remember what is in it now, to be put back in later tests."""
+    async def save(self, name: str) -> None:
+        """Copy the current rows, so that later tests can restore them."""
         await self.database.close()
-        shutil.copyfile(self.path, self.path.with_name(f"kept-{name}"))
+        shutil.copyfile(self.path, self.path.with_name(f"saved-{name}"))
 
-    async def put_back(self, name: str) -> None:
-        await self.gone()
-        shutil.copyfile(self.path.with_name(f"kept-{name}"), self.path)
+    async def restore(self, name: str) -> None:
+        await self.discard()
+        shutil.copyfile(self.path.with_name(f"saved-{name}"), self.path)
 
 
-class Emptier:
-    """Deletes every row of a PostgreSQL database, over one connection kept for it: a new one would learn 35 tables each time.
+class PostgresStore:
+    """Deletes, copies and restores the rows of a PostgreSQL database over one connection, whose statements stay prepared.
 
-    As replica, so that neither foreign keys nor the triggers that freeze rows stand in the way.
+    The connection has the role of a replica, which turns off foreign keys and the triggers that freeze rows.
     """
 
     def __init__(self, url: str) -> None:
         self.address = make_url(url)
         names = [table.name for table in METADATA.sorted_tables]
-        self.written = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names)  # noqa: S608  our own names
+        self.filled_tables = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names)  # noqa: S608  our own names
 
     async def __aenter__(self) -> Self:
         address = self.address
@@ -91,19 +91,19 @@ class Emptier:
         return self
 
     async def empty(self) -> None:
-        if written := await self.connection.fetch(self.written):
-            await self.connection.execute("; ".join(f"DELETE FROM {name}" for (name,) in written))  # noqa: S608  our own names
+        if filled := await self.connection.fetch(self.filled_tables):
+            await self.connection.execute("; ".join(f"DELETE FROM {name}" for (name,) in filled))  # noqa: S608  our own names
 
-    async def keep(self, name: str) -> None:
-        """Remember what is in it now, in a schema of that name, to be put back in later tests."""
-        written = [table for (table,) in await self.connection.fetch(self.written)]
-        copies = [f"CREATE TABLE {name}.{table} AS TABLE public.{table}" for table in written]
+    async def save(self, name: str) -> None:
+        """Copy the current rows into a schema of that name, so that later tests can restore them."""
+        filled = [table for (table,) in await self.connection.fetch(self.filled_tables)]
+        copies = [f"CREATE TABLE {name}.{table} AS TABLE public.{table}" for table in filled]
         await self.connection.execute("; ".join([f"CREATE SCHEMA {name}", *copies]))
 
-    async def put_back(self, name: str) -> None:
+    async def restore(self, name: str) -> None:
         await self.empty()
-        written = await self.connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", name)
-        await self.connection.execute("; ".join(f"INSERT INTO public.{table} SELECT * FROM {name}.{table}" for (table,) in written))  # noqa: S608  our own names
+        filled = await self.connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", name)
+        await self.connection.execute("; ".join(f"INSERT INTO public.{table} SELECT * FROM {name}.{table}" for (table,) in filled))  # noqa: S608  our own names
 
     async def __aexit__(self, *_: object) -> None:
         await self.connection.close()

@@ -45,7 +45,7 @@ class Given:
 
     @classmethod
     async def with_root_key(cls, client: httpx.AsyncClient, world: World, clock: TurnedClock) -> "Given":
-        _, key = await api_keys.create(world, None, "root", ["*"])
+        _, key = await api_keys.create_key(world, None, "root", ["*"])
         return cls(client, world, clock, {"Authorization": f"Bearer {key}"})
 
     async def post(self, path: str, body: dict[str, Any] | None = None, auth: dict[str, str] | None = None) -> dict[str, Any]:

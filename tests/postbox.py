@@ -58,7 +58,7 @@ class Postbox:
     received: list[Received] = field(default_factory=list)
     refuse_recipient: str = TAKEN
     refuse_letter: str = TAKEN
-    held: asyncio.Event | None = None
+    gate: asyncio.Event | None = None
     rude: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     logins: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -72,8 +72,8 @@ class Postbox:
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd's name
         self.arrived.set()
-        if self.held is not None:
-            await self.held.wait()
+        if self.gate is not None:
+            await self.gate.wait()
         if self.refuse_letter == TAKEN:
             wire = envelope.content
             assert isinstance(wire, bytes)
@@ -98,7 +98,7 @@ class Postbox:
         """Deliver everything that is due, and take out what came."""
         transport = transport_of(world.settings)
         assert isinstance(transport, Smtp)
-        while await outbox.deliver(world, transport):
+        while await outbox.deliver_due(world, transport):
             pass
         came, self.received = self.received, []
         return came
@@ -130,6 +130,6 @@ async def _listening(serve: Callable[[], SMTP], postbox: Postbox) -> AsyncIterat
     try:
         yield
     finally:
-        if postbox.held is not None:
-            postbox.held.set()
+        if postbox.gate is not None:
+            postbox.gate.set()
         server.close()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 60.0
+START_TIMEOUT = 60.0
 QUICK = {
     "listen_addresses": "",
     "fsync": "off",
@@ -155,7 +155,7 @@ def _copied(bindir: Path, home: Path) -> Path:
 
 
 def _await(server: Server) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + START_TIMEOUT
     pid_file = server.home / "cluster" / "postmaster.pid"
     while time.monotonic() < deadline:
         if server.process.poll() is not None:

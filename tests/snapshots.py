@@ -22,7 +22,7 @@ from app.main import build_app
 from app.web.errors import STATUS
 from app.world import World
 from tests import variables
-from tests.drawn import SECRETS
+from tests.random_keys import SECRETS
 
 FOLDER = Path(__file__).parent / "contract"
 USAGE = "python -m tests.snapshots --check | --write\n"

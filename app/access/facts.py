@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Uuid, and_, bindparam, join, select
 
 from app.access.rules import AccessFacts, SessionFacts
-from app.agreements.facts import MINE, PUBLISHED_AHEAD, STANDING, standing_in
+from app.agreements.facts import OBLIGATION_COLUMNS, OPEN_VERSIONS_JOIN, STATE_JOIN, read_obligations
 from app.agreements.models import AgreementDocument, AgreementState, AgreementVersion
 from app.agreements.obligations import NOTHING_OWED
 from app.catalog.models import Product
@@ -25,18 +25,18 @@ from app.login.models import SessionRow
 from app.login.rules import Proofs
 from app.login.sessions import service as sessions
 from app.users.models import Status, User
-from app.web.callers import Device, EndUser
+from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
 _product = select(Product.requires).where(Product.code == bindparam("code"))
 _own_session = and_(SessionRow.id == bindparam("session_id", type_=Uuid), SessionRow.user_id == bindparam("user", type_=Uuid))
 _login = (
-    select(Product.requires, *sessions.SESSION_COLUMNS, User.region.label("user_region"), *STANDING)
+    select(Product.requires, *sessions.SESSION_COLUMNS, User.region.label("user_region"), *OBLIGATION_COLUMNS)
     .select_from(Product)
     .outerjoin(join(SessionRow, User, User.id == SessionRow.user_id), _own_session)
     .outerjoin(AgreementDocument, AgreementDocument.product_id == Product.id)
-    .outerjoin(AgreementState, MINE)
-    .outerjoin(AgreementVersion, PUBLISHED_AHEAD)
+    .outerjoin(AgreementState, STATE_JOIN)
+    .outerjoin(AgreementVersion, OPEN_VERSIONS_JOIN)
     .where(Product.code == bindparam("code"))
     .order_by(AgreementDocument.id, AgreementVersion.ordinal)
 )
@@ -66,7 +66,9 @@ class AccessInputs:
     amr: Sequence[str] = ()
 
 
-async def load(world: World, end_user: EndUser | None, device: Device | None, request: AccessRequest, now: datetime) -> AccessInputs:
+async def load(
+    world: World, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest, now: datetime
+) -> AccessInputs:
     """Load everything that the decision needs. Raises ProductNotFound."""
     if end_user is None:
         return await _load_anonymous(world, device, request, now)
@@ -74,22 +76,22 @@ async def load(world: World, end_user: EndUser | None, device: Device | None, re
 
 
 async def _load_for_user(
-    world: World, rows: Rows, end_user: EndUser, device: Device | None, request: AccessRequest, now: datetime
+    world: World, rows: Rows, end_user: EndUser, device: ActivatedDevice | None, request: AccessRequest, now: datetime
 ) -> AccessInputs:
     login_rows = await rows(_login, {"code": request.product, "session_id": end_user.session_id, "user": end_user.id})
     if not login_rows:
         raise ProductNotFound
     row = login_rows[0]
-    session = _build_session(row, now, end_user, passkeys=world.settings.passkeys) if row.session_id is not None else None
+    session = _build_session(row, now, end_user, passkeys=world.settings.passkeys_enabled) if row.session_id is not None else None
     facts = replace(_build_facts(world, device, request, row.requires), session=session)
     if session is None or not session.is_logged_in(now):
         return AccessInputs(facts, await _load_licenses(world, rows, None, device, request, now))
-    facts = replace(facts, use=replace(facts.use, has_user=True), agreements=standing_in(world, login_rows).compliance(now))
+    facts = replace(facts, use=replace(facts.use, has_user=True), agreements=read_obligations(world, login_rows).compliance(now))
     licenses = await _load_licenses(world, rows, end_user, device, request, now)
     return AccessInputs(facts, licenses, end_user, Proofs(row.password_at, row.second_factor_at), row.amr)
 
 
-async def _load_anonymous(world: World, device: Device | None, request: AccessRequest, now: datetime) -> AccessInputs:
+async def _load_anonymous(world: World, device: ActivatedDevice | None, request: AccessRequest, now: datetime) -> AccessInputs:
     """Load by key or seat. The license's row includes the product's requirements; the product is read only if there is no license."""
     candidates = await _load_licenses(world, world.db.query_many, None, device, request, now)
     if candidates:
@@ -100,7 +102,7 @@ async def _load_anonymous(world: World, device: Device | None, request: AccessRe
     return AccessInputs(_build_facts(world, device, request, product.requires), candidates)
 
 
-def _build_facts(world: World, device: Device | None, request: AccessRequest, requires: Sequence[str]) -> AccessFacts:
+def _build_facts(world: World, device: ActivatedDevice | None, request: AccessRequest, requires: Sequence[str]) -> AccessFacts:
     """Build the facts without an end user and without a license."""
     return AccessFacts(
         requires=requires,
@@ -127,7 +129,7 @@ def _build_session(row: AnyRow, now: datetime, end_user: EndUser, *, passkeys: b
 
 
 async def _load_licenses(
-    world: World, rows: Rows, end_user: EndUser | None, device: Device | None, request: AccessRequest, now: datetime
+    world: World, rows: Rows, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest, now: datetime
 ) -> Sequence[LicenseFacts]:
     """Load the license of the key or activation token; without either, all licenses of the user. At most one statement."""
     user_id = end_user.id if end_user is not None else None

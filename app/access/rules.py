@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.agreements.obligations import Compliance
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Reason, Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice, Reason
 from app.catalog.models import Requirement
-from app.catalog.rules import closed
+from app.catalog.rules import add_implied
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts, UseRequest
 
-EMAIL_UNVERIFIED = advisory("email_unverified", "The end user's e-mail address is not verified.")
-SECOND_FACTOR_REQUIRED = advisory("second_factor_required", "The product requires a login with a second factor.")
-PASSKEY_REQUIRED = advisory("passkey_required", "The product requires a login with a passkey.")
-AGREEMENT_REQUIRED = advisory("agreement_required", "The end user has not accepted the agreement in force.")
-AGREEMENT_DECLINED = advisory("agreement_declined", "The end user declined the agreement in force.")
+EMAIL_UNVERIFIED = declare_advisory("email_unverified", "The end user's e-mail address is not verified.")
+SECOND_FACTOR_REQUIRED = declare_advisory("second_factor_required", "The product requires a login with a second factor.")
+PASSKEY_REQUIRED = declare_advisory("passkey_required", "The product requires a login with a passkey.")
+AGREEMENT_REQUIRED = declare_advisory("agreement_required", "The end user has not accepted the agreement in force.")
+AGREEMENT_DECLINED = declare_advisory("agreement_declined", "The end user declined the agreement in force.")
 
 HREFS: Mapping[str, str] = {
     "log_in": "/v1/login",
@@ -73,7 +73,7 @@ class Decision:
     """The reasons against access, if any. `check_again_at`: the earliest time at which the decision can change without a write."""
 
     reasons: tuple[Reason, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     requires: tuple[str, ...]
     check_again_at: datetime | None
 
@@ -84,7 +84,7 @@ class Decision:
 
 def decide(facts: AccessFacts, now: datetime) -> Decision:
     """Check every requirement. Reasons about the login come alone, because the other checks depend on the user."""
-    requires = tuple(closed([*facts.requires, *(facts.license.requires if facts.license else ())]))
+    requires = tuple(add_implied([*facts.requires, *(facts.license.requires if facts.license else ())]))
     required = frozenset(requires)
     login_reasons = tuple(reason for check in _LOGIN_CHECKS for reason in check(facts, required, now))
     other_reasons = () if login_reasons else tuple(reason for check in _OTHER_CHECKS for reason in check(facts, required, now))
@@ -98,7 +98,7 @@ def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: dat
     Where the product requires no license and the request names none, having no license is one more candidate.
     `check_again_at` is the earliest of all candidates, because any of them can become the best.
     """
-    optional = not facts.license_named and not facts.use.features and Requirement.LICENSE not in closed(facts.requires)
+    optional = not facts.license_named and not facts.use.features and Requirement.LICENSE not in add_implied(facts.requires)
     options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)
@@ -209,10 +209,10 @@ _LOGIN_CHECKS: tuple[Check, ...] = (_check_account, _check_login, _check_email, 
 _OTHER_CHECKS: tuple[Check, ...] = (_check_license, _check_agreements)
 
 
-def _find_warnings(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Warned]:
+def _find_warnings(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Notice]:
     warnings = list(licensing.find_warnings(facts.license, facts.use, now)) if facts.license else []
     if Requirement.EULA in required and _is_logged_in(facts, now):
-        warnings += [Warned(code, "This concerns an agreement of the product.", details) for code, details in facts.agreements.warnings]
+        warnings += [Notice(code, "This concerns an agreement of the product.", details) for code, details in facts.agreements.warnings]
     return warnings
 
 

@@ -73,8 +73,8 @@ class AccessOut(WireModel):
         return cls(
             allow=decision.allow,
             code=decision.reasons[0].code if decision.reasons else "ok",
-            reasons=[ReasonOut(**reason.told()) for reason in decision.reasons],
-            warnings=[WarningOut(**warning.told()) for warning in decision.warnings],
+            reasons=[ReasonOut(**reason.to_dict()) for reason in decision.reasons],
+            warnings=[WarningOut(**warning.to_dict()) for warning in decision.warnings],
             product=request.product,
             requires=list(decision.requires),
             license=LicenseSummary.of(license, now) if license is not None else None,

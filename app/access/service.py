@@ -14,10 +14,10 @@ from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts
 from app.licenses.seats.leases import renew_live_seat
 from app.login.rules import compute_acr
-from app.observability.counters import decided
+from app.observability.counters import decision_counter
 from app.security.signing import Signer
-from app.signing_keys.service import signer
-from app.web.callers import Device, EndUser
+from app.signing_keys.service import load_signer
+from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
 GRANT_TYPE = "grant+jwt"
@@ -35,19 +35,21 @@ class AccessResult:
     at: datetime
 
 
-async def decide(world: World, ip: str | None, end_user: EndUser | None, device: Device | None, request: AccessRequest) -> AccessResult:
+async def decide(
+    world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
+) -> AccessResult:
     """Decide whether access is allowed. An internal failure raises and never allows. Raises ProductNotFound, TooManyAttempts."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     now = world.clock.now()
     inputs = await loading.load(world, end_user, device, request, now)
     if request.license_key is not None and not inputs.candidates:
-        await guess_limits.failed(world, ip, request.license_key)
+        await guess_limits.count_wrong_guess(world, ip, request.license_key)
     facts, decision = rules.choose_best(inputs.facts, inputs.candidates, now)
     if decision.allow and not request.dry_run and facts.license is not None and licensing.is_renewal_due(facts.license, now):
         renewed = await _renew_lease(world, facts.license)
         candidates = [renewed if license is facts.license else license for license in inputs.candidates]
         facts, decision = rules.choose_best(inputs.facts, candidates, now)
-    decided("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
+    decision_counter("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
     level = compute_acr(inputs.proofs, now, world.settings.second_factor_lifetime) if inputs.proofs else None
     result = AccessResult(decision, facts, level, inputs.amr, None, now)
     if not decision.allow or request.dry_run:

@@ -18,7 +18,7 @@ from app.agreements.models import (
 )
 from app.db.base import table
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
+from app.db.export_pages import EXPORTED_USER, ExportSection
 from app.db.pruning import prune
 from app.db.types import AnySelect
 from app.users.models import User
@@ -34,7 +34,7 @@ class ErasureResult:
     legal_hold: bool
 
 
-async def hold(tx: Transaction, user_id: UUID) -> bool:
+async def lock(tx: Transaction, user_id: UUID) -> bool:
     """Take the user's ledger, so that nothing is added meanwhile; whether it is under a legal hold.
 
     One that has no receipt yet is made: else somebody's first act could take it between this and the user's row, and wait for that.
@@ -47,7 +47,7 @@ async def hold(tx: Transaction, user_id: UUID) -> bool:
 
 async def erase_contexts(tx: Transaction, user_id: UUID) -> ErasureResult:
     """Delete the addresses, agents and salts of the user's events, unless they are under a legal hold (agreements R25)."""
-    held = await hold(tx, user_id)
+    held = await lock(tx, user_id)
     mine = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
     if held:
         kept = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(mine))
@@ -101,9 +101,9 @@ _receipts = select(
     AgreementEventContext.session_id,
 ).outerjoin(AgreementEventContext, AgreementEventContext.event_id == AgreementEvent.id)
 SECTIONS = (
-    Section("agreements", _states.where(AgreementState.user_id == WHOSE), AgreementState.document_id),
-    Section("presentations", _presentations.where(AgreementPresentation.user_id == WHOSE), AgreementPresentation.id),
-    Section("receipts", _receipts.where(AgreementEvent.user_id == WHOSE), AgreementEvent.id),
+    ExportSection("agreements", _states.where(AgreementState.user_id == EXPORTED_USER), AgreementState.document_id),
+    ExportSection("presentations", _presentations.where(AgreementPresentation.user_id == EXPORTED_USER), AgreementPresentation.id),
+    ExportSection("receipts", _receipts.where(AgreementEvent.user_id == EXPORTED_USER), AgreementEvent.id),
 )
 
 
@@ -115,7 +115,7 @@ _named = exists().where(AgreementEvent.presentation_id == AgreementPresentation.
 _next = aliased(AgreementVersion)
 
 
-async def presentations(world: World) -> int:
+async def prune_presentations(world: World) -> int:
     """Delete a batch of the showings that were never decided and that no event names; how many. `PRESENTATION_RETENTION` runs from
     when they could be decided no longer.
 
@@ -126,7 +126,7 @@ async def presentations(world: World) -> int:
     return await prune(world.db, P, P.decided_at.is_(None), over, ~_named, ~_held)
 
 
-async def contexts(world: World) -> int:
+async def prune_contexts(world: World) -> int:
     """Delete a batch of the contexts of events about versions that were superseded longer than `CONTEXT_RETENTION` ago; how many.
 
     Their ledgers are held, in the order of their users: who puts one under legal hold meanwhile waits, or was first.

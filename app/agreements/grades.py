@@ -15,7 +15,7 @@ SHARED = "lic"
 """Our own word for a license key: many may hold it, so it says nothing of who acted."""
 
 
-def grade(type_: str, amr: Collection[str], fallback: str | None) -> Grade | None:
+def grade_event(type_: str, amr: Collection[str], fallback: str | None) -> Grade | None:
     """A: the subject's own token, two factors or more, a language that was asked for. B: one factor, or another language, or nothing
     was shown. C: imported, or nothing but a license key stands for the subject. None: a note, which is no act of the subject."""
     if type_ == EventType.ANNOTATED:

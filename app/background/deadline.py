@@ -1,32 +1,32 @@
-"""A look at what may never answer, such as a frozen database: whoever looks waits so long, and no longer."""
+"""Await a coroutine with a hard deadline, without waiting for its cancellation to finish."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-Seen = TypeVar("Seen")
-_under_way: set[asyncio.Task[Any]] = set()
-"""Those that were given up among them: each ends by itself, when its connection does."""
+Result = TypeVar("Result")
+_tasks: set[asyncio.Task[Any]] = set()
+"""Strong references to running tasks, timed-out ones included: those end when their connection does."""
 
 
-async def within(seconds: float, look: Coroutine[Any, Any, Seen]) -> Seen:
-    """What the look sees. Raises TimeoutError, and whatever the look raises.
+async def with_deadline(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of `work`. Raises TimeoutError after `seconds`, or the exception that `work` raised.
 
-    Not `wait_for`, which waits for the end of what it has cancelled: a connection to a frozen server takes seconds to give up.
+    Not `asyncio.wait_for`: it waits for the cancelled task, and a connection to a frozen database takes seconds to give up.
     """
-    task = asyncio.create_task(look)
-    _under_way.add(task)
-    task.add_done_callback(_ended)
+    task = asyncio.create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_forget)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     finally:
-        task.cancel()  # no word to one that has ended
+        task.cancel()  # no effect on a finished task
     if not done:
         raise TimeoutError
     return task.result()
 
 
-def _ended(task: asyncio.Task[Any]) -> None:
-    _under_way.discard(task)
+def _forget(task: asyncio.Task[Any]) -> None:
+    _tasks.discard(task)
     if not task.cancelled():
-        task.exception()  # asked for, or the loop logs what became of a look that nobody waits for
+        task.exception()  # mark it as retrieved: the event loop would log the exception of an abandoned task

@@ -1,4 +1,4 @@
-"""Work beside the application, from its start to its end: told when it is time to leave, given a while to finish, then cut short."""
+"""Background tasks of the application's lifespan. On shutdown each is signalled, given a grace period, then cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -6,22 +6,27 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 GRACE = 10.0
-"""Seconds in which what is under way may finish."""
+"""Seconds a task has to finish its current work after the stop signal."""
 
 
-def _nothing() -> None:
-    """Nobody has to be woken."""
+def _no_wakeup() -> None:
+    """Default for tasks that only wait for the stop event."""
 
 
 @asynccontextmanager
-async def beside(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], wake: Callable[[], None] = _nothing) -> AsyncIterator[None]:
-    """`work` runs while the block does. Its event is set at the end; `wake` is called then, for work that waits for something else."""
-    leaving = asyncio.Event()
-    task = asyncio.create_task(work(leaving))
+async def background_task(
+    work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], wake: Callable[[], None] = _no_wakeup
+) -> AsyncIterator[None]:
+    """Run `work(stopping)` while the block runs.
+
+    At the end the event is set and `wake` is called, for a task that waits for something else.
+    """
+    stopping = asyncio.Event()
+    task = asyncio.create_task(work(stopping))
     try:
         yield
     finally:
-        leaving.set()
+        stopping.set()
         wake()
         await asyncio.wait({task}, timeout=GRACE)
         task.cancel()
@@ -29,19 +34,18 @@ async def beside(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], wak
 
 
 @asynccontextmanager
-async def together(*works: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
-    """All of these run while the block does. They begin in their order and end at the same time, so that the last of several slow ones
-    does not have to wait for the grace of each before it."""
-    begun = [AsyncExitStack() for _ in works]
+async def run_together(*tasks: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+    """Enter all context managers in order and leave them concurrently, so that their grace periods overlap."""
+    stacks = [AsyncExitStack() for _ in tasks]
     try:
-        for stack, work in zip(begun, works, strict=True):
-            await stack.enter_async_context(work)
+        for stack, task in zip(stacks, tasks, strict=True):
+            await stack.enter_async_context(task)
         yield
     finally:
-        await asyncio.gather(*(stack.aclose() for stack in begun))
+        await asyncio.gather(*(stack.aclose() for stack in stacks))
 
 
-async def rest(leaving: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until it is time to leave."""
+async def sleep_or_stop(stopping: asyncio.Event, seconds: float) -> None:
+    """Sleep for `seconds`, or until the stop event is set."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(leaving.wait(), seconds)
+        await asyncio.wait_for(stopping.wait(), seconds)

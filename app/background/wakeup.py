@@ -1,47 +1,48 @@
-"""A bell between a writer and a runner of one process, and how often a runner looks: both only spare a wait, nothing depends on them."""
+"""Wake a background worker of the same process early. Purely an optimisation: workers also poll."""
 
 import asyncio
 
-CALM, BRISK = 5.0, 1.0
-"""Seconds between looks: usually, and in development or for a while after the bell was rung in this process."""
-COMMITS = 0.05
-"""The bell is rung inside of the writer's transaction; after so many seconds it has usually committed."""
-WATCHFUL = 10
+IDLE, ACTIVE = 5.0, 1.0
+"""Seconds between polls: usually, and in development or for a while after a wake-up in this process."""
+COMMIT_DELAY = 0.05
+"""`notify` is called inside the writer's transaction. After this many seconds the transaction has usually committed."""
+ACTIVE_POLLS = 10
 
 
 class Wakeup:
-    """Rung by whoever wrote something that a runner looks for. Ringing twice before it is heard is ringing once."""
+    """Set by code that wrote a row a worker looks for. Several notifications before the worker wakes count as one."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._event = asyncio.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def notify(self) -> None:
+        self._event.set()
 
-    async def heard(self, within: float) -> bool:
-        """Wait for it, `within` seconds at most; whether it was rung."""
+    async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109  False is an ordinary result here
+        """Wait for a notification for at most `timeout` seconds; return whether one came."""
         try:
-            await asyncio.wait_for(self._rung.wait(), within)
+            await asyncio.wait_for(self._event.wait(), timeout)
         except TimeoutError:
             return False
-        self._rung.clear()
+        self._event.clear()
         return True
 
 
-class Pace:
-    """When a runner looks again: as soon as its bell is rung, and more often for a while after that."""
+class PollInterval:
+    """The time until a worker's next poll: until its wake-up, and shorter than usual for some polls after one."""
 
-    def __init__(self, bell: Wakeup, *, brisk: bool) -> None:
-        self.bell = bell
-        self.brisk = brisk
-        self.watchful = 0
+    def __init__(self, wakeup: Wakeup, *, active: bool) -> None:
+        self.wakeup = wakeup
+        self.active = active
+        self.active_polls = 0
 
     @property
     def seconds(self) -> float:
-        return BRISK if self.brisk or self.watchful else CALM
+        return ACTIVE if self.active or self.active_polls else IDLE
 
     async def wait(self) -> None:
-        rung = await self.bell.heard(self.seconds)
-        self.watchful = WATCHFUL if rung else max(0, self.watchful - 1)
-        if rung:
-            await asyncio.sleep(COMMITS)
+        """Sleep until the next poll is due."""
+        notified = await self.wakeup.wait(self.seconds)
+        self.active_polls = ACTIVE_POLLS if notified else max(0, self.active_polls - 1)
+        if notified:
+            await asyncio.sleep(COMMIT_DELAY)

@@ -9,16 +9,16 @@ _FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1"})
 _NOISE = re.compile(r"[\s\-‐-―]+")
 
 
-def random_signs(entropy: Entropy, count: int) -> str:
+def random_characters(entropy: Entropy, count: int) -> str:
     """So many signs, five random bits each."""
-    return "".join(ALPHABET[octet % 32] for octet in entropy.octets(count))
+    return "".join(ALPHABET[octet % 32] for octet in entropy.random_bytes(count))
 
 
-def joined(text: str) -> str:
+def strip_separators(text: str) -> str:
     """The text without spaces and dashes."""
     return _NOISE.sub("", text)
 
 
-def forgiven(text: str) -> str:
+def correct_lookalikes(text: str) -> str:
     """O read as 0, I and L as 1, in text of capitals."""
     return text.translate(_FORGIVEN)

@@ -21,7 +21,7 @@ def instant_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def seconds_read(given: object) -> object:
+def parse_seconds(given: object) -> object:
     """Plain digits as seconds; everything else as it came, for whoever reads ISO 8601."""
     return timedelta(seconds=float(given)) if isinstance(given, str) and _SECONDS.fullmatch(given) else given
 

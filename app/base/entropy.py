@@ -10,13 +10,13 @@ from uuid_utils.compat import uuid7
 class Entropy:
     """The operating system's generator, and time-ordered identifiers (UUIDv7, RFC 9562 section 5.7)."""
 
-    def octets(self, count: int) -> bytes:
+    def random_bytes(self, count: int) -> bytes:
         """`count` random bytes."""
         return secrets.token_bytes(count)
 
     def secret(self, prefix: str) -> str:
         """A bearer secret of 256 random bits: `prefix`, then 43 characters of unpadded base64url."""
-        return prefix + urlsafe_b64encode(self.octets(32)).rstrip(b"=").decode()
+        return prefix + urlsafe_b64encode(self.random_bytes(32)).rstrip(b"=").decode()
 
     def identifier(self) -> UUID:
         """A new UUIDv7. Identifiers made by one process rise strictly."""

@@ -31,7 +31,7 @@ Fallback = Literal["none", "language", "default"]
 
 
 @dataclass(frozen=True)
-class Choice:
+class LanguageChoice:
     """The language served for the one wished for most. `fallback`: `none` it is that one, `language` a broader form of it or
     a later wish, `default` nobody wished for it. `requested` is None when nobody wished for anything."""
 
@@ -40,7 +40,7 @@ class Choice:
     fallback: Fallback
 
 
-def choose(available: Sequence[str], wishes: Sequence[str], defaults: Sequence[str]) -> Choice:
+def choose_language(available: Sequence[str], wishes: Sequence[str], defaults: Sequence[str]) -> LanguageChoice:
     """The language to serve, by RFC 4647 section 3.4 lookup for each wish in turn, then for each default.
 
     `available` are the tags of the texts; `wishes` as `wishes_of` orders them; `defaults` the product's, then the document's.
@@ -50,19 +50,19 @@ def choose(available: Sequence[str], wishes: Sequence[str], defaults: Sequence[s
     for place, wish in enumerate(wishes):
         if (found := _lookup(available, wish)) is not None:
             exact = place == 0 and _canonical(found) == _canonical(wish)
-            return Choice(requested, found, "none" if exact else "language")
+            return LanguageChoice(requested, found, "none" if exact else "language")
     for default in defaults:
         if (found := _lookup(available, default)) is not None:
-            return Choice(requested, found, "default")
+            return LanguageChoice(requested, found, "default")
     raise LookupError("no text in a default language")
 
 
-def wishes_of(parameter: str | None, profile: str | None, header: str | None) -> tuple[str, ...]:
+def order_preferences(parameter: str | None, profile: str | None, header: str | None) -> tuple[str, ...]:
     """What the end user wants, best first: the call's own parameter, the profile, then `Accept-Language` by its weights."""
     return tuple(wish for wish in (parameter, profile, *_ranges(header or "")) if wish is not None)
 
 
-def meets(wanted: Sequence[str], shown: str) -> bool:
+def covers(wanted: Sequence[str], shown: str) -> bool:
     """Whether a text in this language is one in any of those: the same, or a narrower form (`fr-CA` for `fr`); never another script."""
     forms = set(_broader(_canonical(shown)))
     return any(_canonical(tag) in forms for tag in wanted)

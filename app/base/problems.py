@@ -60,7 +60,7 @@ ADVISORIES: dict[str, str] = {}
 """Codes that only appear inside a verdict (reasons that no command refuses with, and warnings), with their titles."""
 
 
-def advisory(code: str, title: str) -> str:
+def declare_advisory(code: str, title: str) -> str:
     """Declare a code that only ever appears inside a verdict, and return it."""
     if code in ADVISORIES:
         raise TypeError(f"the code {code} is declared twice")
@@ -68,7 +68,7 @@ def advisory(code: str, title: str) -> str:
     return code
 
 
-LISTED = 20
+MAX_ERRORS = 20
 """How many errors an answer lists at most: whoever sends a hundred thousand does not have to be told each of them."""
 
 
@@ -82,12 +82,12 @@ class Malformed(Problem):
 
     def __init__(self, errors: list[tuple[str, str, str]]) -> None:
         """`errors`: (JSON pointer, code, sentence), one for each fault."""
-        listed: list[Fact] = [{"pointer": pointer, "code": code, "detail": text} for pointer, code, text in errors[:LISTED]]
-        which = "`errors`" if len(errors) <= LISTED else f"`errors` (the first {LISTED} of more)"
+        listed: list[Fact] = [{"pointer": pointer, "code": code, "detail": text} for pointer, code, text in errors[:MAX_ERRORS]]
+        which = "`errors`" if len(errors) <= MAX_ERRORS else f"`errors` (the first {MAX_ERRORS} of more)"
         super().__init__(f"Mend the fields listed in {which} and send the request again.", {"errors": listed})
 
 
-def at(pointer: str, code: str, sentence: str) -> Mapping[str, Fact]:
+def field_error(pointer: str, code: str, sentence: str) -> Mapping[str, Fact]:
     """The facts of a refusal of one field, in the form of every 422."""
     return {"errors": [{"pointer": pointer, "code": code, "detail": sentence}]}
 

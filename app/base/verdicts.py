@@ -17,18 +17,18 @@ class Reason:
     detail: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Flat, as it goes on the wire."""
         return {"code": self.code, "requirement": self.requirement, "action": self.action, "detail": self.detail, **self.facts}
 
 
 @dataclass(frozen=True)
-class Warned:
+class Notice:
     """Something that does not stand in the way yet."""
 
     code: str
     detail: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {"code": self.code, "detail": self.detail, **self.facts}

@@ -56,7 +56,7 @@ def serve(
     """Serve HTTP, one worker; scale by replicas."""
     chosen = load_settings()
     from app.main import build_app
-    from app.server.server import server
+    from app.server.server import build_server
 
     logs.configure(chosen)
     if migrate:
@@ -66,7 +66,7 @@ def serve(
         from app.cli import demo as demonstration
 
         print(with_world(lambda world: demonstration.welcome(world, seed=demo)), flush=True)
-    server(build_app(World.of(chosen)), chosen).run()
+    build_server(build_app(World.of(chosen)), chosen).run()
 
 
 def _check_keys() -> None:
@@ -113,13 +113,13 @@ def verify(
 def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read; * is all.")]) -> None:
     """Make an operator key and print it, this once."""
     body = parse_arguments(ApiKeyIn, name=name, scopes=scope)
-    print_result(with_world(lambda world: api_keys.create(world, None, body.name, body.scopes))[1])
+    print_result(with_world(lambda world: api_keys.create_key(world, None, body.name, body.scopes))[1])
 
 
 @keys_app.command("list")
 def list_keys() -> None:
     """One line of JSON for each key; the newest first, at most 200."""
-    rows, _ = with_world(lambda world: api_keys.listed(world, PageWindow(200, None)))
+    rows, _ = with_world(lambda world: api_keys.list_keys(world, PageWindow(200, None)))
     for row in rows:
         print_result({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
 
@@ -128,13 +128,13 @@ def list_keys() -> None:
 def rotate_key(key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old one goes on.")] = "PT24H") -> None:
     """Make a key in the place of this one and print it, this once; the old one goes on for a while."""
     body = parse_arguments(RotationIn, overlap=overlap)
-    print_result(with_world(lambda world: api_keys.rotate(world, None, key_id, body.overlap))[1])
+    print_result(with_world(lambda world: api_keys.rotate_key(world, None, key_id, body.overlap))[1])
 
 
 @keys_app.command("revoke")
 def revoke_key(key_id: UUID) -> None:
     """Kill a key at once."""
-    with_world(lambda world: api_keys.revoke(world, None, key_id))
+    with_world(lambda world: api_keys.revoke_key(world, None, key_id))
 
 
 @ledger_app.command("verify")
@@ -145,7 +145,7 @@ def verify_ledger() -> None:
 
     report = with_world(lambda world: verification.verify(world, None))
     print_result(LedgerVerdict.of(report).model_dump_json())
-    if report.broken is not None:
+    if report.fault is not None:
         raise SystemExit(1)
 
 

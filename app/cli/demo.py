@@ -67,9 +67,9 @@ async def welcome(world: World, *, seed: bool) -> str:
 async def _operator_key(world: World) -> Path:
     """The file with a key that works; a new key when there is none (or the database is a new one)."""
     path = world.settings.var / "operator.key"
-    if path.exists() and await api_keys.holder(world, path.read_text(encoding="ascii").strip()) is not None:
+    if path.exists() and await api_keys.authenticate(world, path.read_text(encoding="ascii").strip()) is not None:
         return path
-    _, key = await api_keys.create(world, None, "first operator", ["*"])
+    _, key = await api_keys.create_key(world, None, "first operator", ["*"])
     _keep(path, key)
     return path
 
@@ -85,7 +85,7 @@ def _keep(path: Path, text: str) -> None:
 async def _demo(world: World, key_path: Path) -> str:
     path = world.settings.var / "demo.txt"
     try:
-        await catalog.product(world, PRODUCT)
+        await catalog.get_product(world, PRODUCT)
     except ProductNotFound:
         _keep(path, await _seed(world, key_path))
     return path.read_text(encoding="utf-8") if path.exists() else f"The product {PRODUCT} is there already; its keys were shown once.\n"
@@ -109,7 +109,7 @@ async def _seed(world: World, key_path: Path) -> str:
 
 async def _publish(world: World, actor: Actor) -> None:
     document = await documents.create(world, actor, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
-    draft = await versions.draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
+    draft = await versions.create_draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
     version_id: UUID = draft.versions[0].id
     for locale, text in TEXTS.items():
         await texts.write(world, actor, version_id, locale, text.model_dump())

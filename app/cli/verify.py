@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from app.agreements.verification import bundles
 from app.base.durations import instant_text
-from app.security.signing import NotOurs, read_with_key_set, revoked_in, signer_of
+from app.security.signing import InvalidToken, read_kid, read_revocations, read_with_key_set
 
 CLOCK_SKEW = timedelta(minutes=5)
 Told: TypeAlias = dict[str, Any]
@@ -69,9 +69,9 @@ def _bundle(bundle: Any, keys: Any) -> Told:
 def _token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Told:
     try:
         typ, claims = read_with_key_set(token, keys)
-    except NotOurs as wrong:
+    except InvalidToken as wrong:
         raise NotVerified(f"does not verify: {wrong}") from wrong
-    if (since := revoked_in(keys).get(str(signer_of(token)))) is not None:
+    if (since := read_revocations(keys).get(str(read_kid(token)))) is not None:
         raise NotVerified(f"was signed by a key that was revoked at {since}; by itself it proves nothing")
     if (sentence := find_time_fault(claims, now) or find_device_fault(claims, fingerprint)) is not None:
         raise NotVerified(sentence)

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from app.config.environment import PREFIX
 
 
-def networks(listed: list[str]) -> list[str]:
+def check_networks(listed: list[str]) -> list[str]:
     for item in listed:
         try:
             ip_network(item)
@@ -39,7 +39,7 @@ def _many(apart: Iterable[IPv4Network | IPv6Network], most: int) -> bool:
     return sum(network.num_addresses for network in apart if not network.is_private) > most
 
 
-def database_address(url: str) -> str:
+def normalise_database_url(url: str) -> str:
     scheme, there, path = url.partition(":///")
     if scheme == "sqlite+aiosqlite" and there:
         if not path.strip("/") or path.startswith((":", "file:")) or "?" in path:
@@ -95,7 +95,7 @@ def _must_be_taken(name: str, value: str) -> None:
         raise ValueError("wants one of disable, allow, prefer, require, verify-ca and verify-full for sslmode")
 
 
-def web_address(url: str) -> str:
+def normalise_web_url(url: str) -> str:
     """An address that others are told and that paths are put behind."""
     try:
         told = urlsplit(url)
@@ -107,7 +107,7 @@ def web_address(url: str) -> str:
     return url.rstrip("/")
 
 
-def public(host: str) -> bool:
+def is_public_host(host: str) -> bool:
     """Whether a bind or an address is for others than this machine."""
     try:
         return not ip_address(host).is_loopback

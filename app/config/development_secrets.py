@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from app.base.entropy import Entropy
-from app.config.keys import DEVELOPMENT, KEY_OCTETS
+from app.config.keys import DEVELOPMENT_MARK, KEY_BYTES
 
 KID = "dev1"
 _MADE = {"encryption_keys": f"{KID}:", "lookup_key": ""}
 
 
-def with_secrets(given: dict[str, Any], var: Path) -> dict[str, Any]:
+def add_missing_secrets(given: dict[str, Any], var: Path) -> dict[str, Any]:
     """What was given, with what is missing from `var`, where it is made if it is not there. Raises OSError."""
     return {name: prefix + _kept(var / f"{name}.key") for name, prefix in _MADE.items() if name not in given} | given
 
@@ -22,7 +22,7 @@ def _kept(path: Path) -> str:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.touch(mode=0o600)
-    key = DEVELOPMENT + Entropy().octets(KEY_OCTETS - len(DEVELOPMENT))
+    key = DEVELOPMENT_MARK + Entropy().random_bytes(KEY_BYTES - len(DEVELOPMENT_MARK))
     draft.write_text(base64.b64encode(key).decode(), encoding="ascii")
     try:
         os.link(draft, path)

@@ -10,7 +10,7 @@ Fault = tuple[str, str]
 """(variable, sentence): what is wrong, by name and never by value."""
 
 
-def gathered(environ: Mapping[str, str], fields: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
+def read_environment(environ: Mapping[str, str], fields: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
     """(texts by field, faults). A name that is no setting is a fault: a misspelt limit would be no limit."""
     given: dict[str, Any] = {}
     faults: list[Fault] = []

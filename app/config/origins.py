@@ -14,21 +14,21 @@ LAST_PORT = 65_535
 LOCAL = "localhost"
 
 
-def checked_domain(text: str) -> str:
+def check_domain(text: str) -> str:
     """A relying party's id: a domain name in lower case, without scheme, port or final dot."""
     if not _DOMAIN.fullmatch(text) or text.replace(".", "").isdigit():
         raise ValueError("wants a domain name such as example.com")
     return text
 
 
-def checked_origins(listed: list[str]) -> list[str]:
+def check_passkey_origins(listed: list[str]) -> list[str]:
     for item in listed:
         if not _NATIVE.fullmatch(item) and not _web(item):
             raise ValueError("wants origins such as https://login.example.com or android:apk-key-hash:…, with commas between")
     return listed
 
 
-def checked_callers(listed: list[str]) -> list[str]:
+def check_cors_origins(listed: list[str]) -> list[str]:
     """Origins of pages, or `*` for all. One that no browser ever sends would let nobody in, and `null` whoever hides."""
     for item in listed:
         found = _CALLER.fullmatch(item)
@@ -48,11 +48,11 @@ def _web(origin: str) -> bool:
     return plain and (it.scheme == "https" or (it.scheme == "http" and it.hostname == LOCAL)) and bool(_DOMAIN.fullmatch(it.hostname or ""))
 
 
-def insecure(origins: list[str]) -> bool:
+def any_plain_http(origins: list[str]) -> bool:
     return any(origin.startswith("http://") for origin in origins)
 
 
-def party_faults(rp_id: str | None, origins: list[str]) -> list[tuple[str, str]]:
+def find_relying_party_faults(rp_id: str | None, origins: list[str]) -> list[tuple[str, str]]:
     """(variable, sentence) of what does not go together: passkeys are off without both, and no browser shows ours to other domains."""
     if rp_id is None and origins:
         return [("WEBAUTHN_RP_ID", "is required where passkeys are taken")]

@@ -34,7 +34,7 @@ COMMON = frozenset((Path(__file__).parent / "common_passwords.txt").read_text(en
 """Folded, without spaces and signs; a number at the end of one makes no other of it."""
 
 
-def fault(password: str, words: Iterable[str]) -> Fault | None:
+def find_fault(password: str, words: Iterable[str]) -> Fault | None:
     """(code, sentence) of the reason why the password must not be taken; None when there is none. `words`: names around the account."""
     bare = _bare(password)
     if {bare, bare.rstrip(digits)} & COMMON or _folded(password) in COMMON or _repeated(bare) or _walked(bare):

@@ -8,7 +8,7 @@ COUNTRY_LETTERS = 2
 
 
 @cache
-def region_groups(text: str) -> Mapping[str, frozenset[str]]:
+def parse_region_groups(text: str) -> Mapping[str, frozenset[str]]:
     """`EU=AT BE …, EEA=AT … NO` to countries (ISO 3166-1, two letters) by the name of their group. Raises ValueError."""
     groups: dict[str, frozenset[str]] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
@@ -20,7 +20,7 @@ def region_groups(text: str) -> Mapping[str, frozenset[str]]:
     return groups
 
 
-def checked_groups(text: str) -> str:
+def check_region_groups(text: str) -> str:
     """The text itself, if `region_groups` can read it. Raises ValueError."""
-    region_groups(text)
+    parse_region_groups(text)
     return text

@@ -9,18 +9,18 @@ SHARE = 4
 LEAST = 2
 
 
-def slots(hash_kib: int, processors: int, limit: int | None) -> int:
+def count_hash_slots(hash_kib: int, processors: int, limit: int | None) -> int:
     """How many hashes may run at once: as many as there are CPUs, while all of them need a quarter of the memory at most."""
     return processors if limit is None else min(processors, max(LEAST, limit // SHARE // (hash_kib * 1024)))
 
 
-def cpus() -> int:
+def count_cpus() -> int:
     """Those that this process may use, and never fewer than two: a hash should not have to wait for a hash."""
     known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or LEAST
     return max(LEAST, min(known, 256))
 
 
-def memory(limits: tuple[str, ...] = LIMITS) -> int | None:
+def read_memory_limit(limits: tuple[str, ...] = LIMITS) -> int | None:
     """The limit in octets; None when nobody has set one."""
     for path in limits:
         try:

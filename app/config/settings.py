@@ -10,12 +10,12 @@ from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from app.config import development_secrets, resources
-from app.config.addresses import everybody, public
-from app.config.environment import PREFIX, Fault, gathered
-from app.config.keys import DRAWN, decoded_key, decoded_ring, made_for_development
-from app.config.origins import insecure, party_faults
+from app.config.addresses import everybody, is_public_host
+from app.config.environment import PREFIX, Fault, read_environment
+from app.config.keys import KEY_EXPECTED, decode_key, decode_ring, is_development_key
+from app.config.origins import any_plain_http, find_relying_party_faults
 from app.config.smtp_url import SmtpAddress
-from app.config.variables import ALONE, Variables
+from app.config.variables import PASSWORD_ONLY_MIN, Variables
 from app.config.weak_secrets import guessable, guessable_in, guessable_key
 
 EX_CONFIG = 78  # sysexits.h
@@ -43,8 +43,8 @@ class Settings(Variables):
 
     @model_validator(mode="after")
     def _safe_together(self) -> Self:
-        if self.password_min < ALONE and self.mfa == "optional":
-            raise ValueError(f"{PREFIX}PASSWORD_MIN below {ALONE} wants {PREFIX}MFA=required")
+        if self.password_min < PASSWORD_ONLY_MIN and self.mfa == "optional":
+            raise ValueError(f"{PREFIX}PASSWORD_MIN below {PASSWORD_ONLY_MIN} wants {PREFIX}MFA=required")
         return self
 
     @classmethod
@@ -62,10 +62,10 @@ class Settings(Variables):
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read `LICENTIA_*` and `LICENTIA_*_FILE`. Raises SettingsInvalid with every fault at once."""
-        given, faults = gathered(os.environ if environ is None else environ, cls.model_fields)
+        given, faults = read_environment(os.environ if environ is None else environ, cls.model_fields)
         if given.get("env") != "production":
             try:
-                given = development_secrets.with_secrets(given, Path(given.get("var", "var")))
+                given = development_secrets.add_missing_secrets(given, Path(given.get("var", "var")))
             except OSError:
                 faults.append((f"{PREFIX}VAR", "names a folder that cannot be written"))
             given.setdefault("public_url", f"http://127.0.0.1:{given.get('port', 8000)}")
@@ -78,7 +78,9 @@ class Settings(Variables):
             faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
         else:
             faults += settings._mail_faults()
-            faults += [(PREFIX + name, told) for name, told in party_faults(settings.webauthn_rp_id, settings.webauthn_origins)]
+            faults += [
+                (PREFIX + name, told) for name, told in find_relying_party_faults(settings.webauthn_rp_id, settings.webauthn_origins)
+            ]
             faults += settings._production_faults() if settings.env == "production" else []
         if faults:
             raise SettingsInvalid(sorted(set(faults)))
@@ -94,21 +96,21 @@ class Settings(Variables):
 
     def _production_faults(self) -> list[Fault]:
         """What is as good as no key, no password, no limit or no proxy."""
-        ring = self.ring()
+        ring = self.encryption_ring()
         keys = ring.values()
         limits = ("login_posts_per_minute", "login_failures_per_ip", "guesses_per_address", "guesses_per_key")
         token, smtp = self.metrics_token, self.smtp()
         told = [
-            (guessable_key(self.lookup()), "lookup_key", DRAWN),
-            (any(guessable_key(key) for key in keys), "encryption_keys", DRAWN),
-            (made_for_development(self.lookup()), "lookup_key", FOR_DEVELOPMENT),
-            (development_secrets.KID in ring or any(made_for_development(key) for key in keys), "encryption_keys", FOR_DEVELOPMENT),
+            (guessable_key(self.lookup()), "lookup_key", KEY_EXPECTED),
+            (any(guessable_key(key) for key in keys), "encryption_keys", KEY_EXPECTED),
+            (is_development_key(self.lookup()), "lookup_key", FOR_DEVELOPMENT),
+            (development_secrets.KID in ring or any(is_development_key(key) for key in keys), "encryption_keys", FOR_DEVELOPMENT),
             (guessable_in(self.database_url), "database_url", FIRST_GUESSED),
             (token is not None and guessable(token.get_secret_value()), "metrics_token", "is among the first to be guessed; draw one"),
             (smtp is not None and smtp.guessable, "smtp_url", FIRST_GUESSED),
             (self.lookup() in keys, "lookup_key", "is one of the encryption keys too; each wants a key of its own"),
             (everybody(self.trusted_proxies), "trusted_proxies", "trusts everybody: each caller could choose its own address"),
-            (insecure(self.webauthn_origins), "webauthn_origins", "wants https in production"),
+            (any_plain_http(self.webauthn_origins), "webauthn_origins", "wants https in production"),
             *((getattr(self, name) > SOFTEST, name, f"is {SOFTEST} at most in production") for name in limits),
         ]
         return [(f"{PREFIX}{name}".upper(), sentence) for wrong, name, sentence in told if wrong]
@@ -117,12 +119,14 @@ class Settings(Variables):
         """What works and is seldom meant, by name."""
         told = [
             (
-                self.database_url.startswith("sqlite") and public(self.host),
+                self.database_url.startswith("sqlite") and is_public_host(self.host),
                 "database_url",
                 "is SQLite, and the port is not for this machine alone: good for one process on one disk, not for replicas",
             ),
             (
-                self.env == "production" and self.public_url.startswith("http://") and public(urlsplit(self.public_url).hostname or ""),
+                self.env == "production"
+                and self.public_url.startswith("http://")
+                and is_public_host(urlsplit(self.public_url).hostname or ""),
                 "public_url",
                 "is not https: tokens would travel in clear",
             ),
@@ -130,7 +134,7 @@ class Settings(Variables):
         return [(f"{PREFIX}{name}".upper(), sentence) for wrong, name, sentence in told if wrong]
 
     @property
-    def passkeys(self) -> bool:
+    def passkeys_enabled(self) -> bool:
         """Whether there is a relying party, so that a passkey can be registered and shown."""
         return self.webauthn_rp_id is not None
 
@@ -145,13 +149,13 @@ class Settings(Variables):
     @property
     def hashes_at_once(self) -> int:
         """As set, or what the machine has room for."""
-        return self.hash_slots or resources.slots(self.argon2_memory_kib, resources.cpus(), resources.memory())
+        return self.hash_slots or resources.count_hash_slots(self.argon2_memory_kib, resources.count_cpus(), resources.read_memory_limit())
 
-    def ring(self) -> dict[str, bytes]:
-        return decoded_ring(self.encryption_keys.get_secret_value())
+    def encryption_ring(self) -> dict[str, bytes]:
+        return decode_ring(self.encryption_keys.get_secret_value())
 
     def lookup(self) -> bytes:
-        return decoded_key(self.lookup_key.get_secret_value())
+        return decode_key(self.lookup_key.get_secret_value())
 
 
 def _fault(error: Mapping[str, Any]) -> tuple[str, str]:

@@ -50,7 +50,7 @@ class SmtpAddress:
         return self.password is not None and guessable(self.password, [self.username or ""])
 
 
-def sender(text: str) -> Address:
+def parse_sender(text: str) -> Address:
     """`Name <someone@example.com>` or the address alone. Raises ValueError without repeating the text."""
     name, address = parseaddr(text)
     try:

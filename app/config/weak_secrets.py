@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from app.config.password_blocklist import fault
+from app.config.password_blocklist import find_fault
 
 PRINTABLE = frozenset(range(0x20, 0x7F))
 FEWEST_PRINTABLE = 27
@@ -56,7 +56,7 @@ def _text(key: bytes) -> bool:
 def guessable(secret: str, words: Sequence[str] = ()) -> bool:
     """Whether a password or token is short, of few signs, or made of a word of `words` or of those that everybody tries."""
     few = len(secret.strip()) < SHORTEST or len(set(secret)) < FEWEST_SIGNS or len(_steps(secret.encode())) < FEWEST_STEPS
-    return few or any(fault(it, (*WORDS, *words)) is not None for it in (secret, secret.lower().translate(_SPELT)))
+    return few or any(find_fault(it, (*WORDS, *words)) is not None for it in (secret, secret.lower().translate(_SPELT)))
 
 
 def guessable_in(url: str) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import String, Uuid, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from app.catalog.models import Policy, Product, SeatBy
-from app.catalog.rules import BY_USER as SEATED_BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
@@ -82,7 +82,7 @@ def _select_facts(seat: Any, user: Any, user_key: Any) -> AnySelect:
     )
 
 
-# The seat is joined by its id, which one of two subqueries finds. Joined by the columns that they search, thousands of processes on
+# The seat is joined by its id, which one of two subqueries finds. Joined by the searched columns, thousands of processes on
 # one host would each be compared with all the others. CASE instead of IN: fast reads need statements that are complete when compiled.
 _seat_user_key = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
 _seat_of_device = (

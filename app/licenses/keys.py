@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from app.base.base32 import ALPHABET, forgiven, joined, random_signs
+from app.base.base32 import ALPHABET, correct_lookalikes, random_characters, strip_separators
 from app.base.entropy import Entropy
 from app.security.sealing import LookupKey
 
@@ -41,7 +41,7 @@ def compute_check_character(characters: str) -> str:
 
 def generate_key(entropy: Entropy, lookup: LookupKey, prefix: str) -> NewSecret:
     """Generate `PREFIX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX`: 120 random bits and a check character."""
-    characters = random_signs(entropy, KEY_LENGTH - 1)
+    characters = random_characters(entropy, KEY_LENGTH - 1)
     characters += compute_check_character(characters)
     groups = [characters[start : start + 5] for start in range(0, KEY_LENGTH, 5)]
     return NewSecret("-".join([prefix, *groups]), lookup.digest("license_key", characters), characters[-4:])
@@ -49,7 +49,7 @@ def generate_key(entropy: Entropy, lookup: LookupKey, prefix: str) -> NewSecret:
 
 def generate_code(entropy: Entropy, lookup: LookupKey) -> NewSecret:
     """Generate `XXXX-XXXX-XXXX`: 55 random bits and a check character."""
-    characters = random_signs(entropy, CODE_LENGTH - 1)
+    characters = random_characters(entropy, CODE_LENGTH - 1)
     characters += compute_check_character(characters)
     text = "-".join((characters[:4], characters[4:8], characters[8:]))
     return NewSecret(text, lookup.digest("activation_code", characters), characters[-4:])
@@ -62,12 +62,14 @@ def derive_key_prefix(product_code: str) -> str:
 
 def normalize_vendor_key(text: str) -> str:
     """Normalize a vendor's own key: NFKC, upper case, no spaces, dashes or invisible characters, O, I and L folded (licensing R49)."""
-    return forgiven(_strip(text).upper())
+    return correct_lookalikes(_strip(text).upper())
 
 
 def _strip(text: str) -> str:
     normalized = unicodedata.normalize("NFKC", text.encode(errors="replace").decode())
-    return "".join(character for character in joined(normalized) if unicodedata.category(character) != "Cf")  # invisible: cannot be typed
+    return "".join(
+        character for character in strip_separators(normalized) if unicodedata.category(character) != "Cf"
+    )  # invisible: cannot be typed
 
 
 def import_vendor_key(lookup: LookupKey, text: str) -> NewSecret:
@@ -77,7 +79,7 @@ def import_vendor_key(lookup: LookupKey, text: str) -> NewSecret:
 
 def list_last4_forms(typed: str) -> set[str]:
     """Return the stored forms that these last four characters of a key can have."""
-    return {typed.upper(), forgiven(typed.upper())}
+    return {typed.upper(), correct_lookalikes(typed.upper())}
 
 
 def digest_key(lookup: LookupKey, text: str) -> bytes:
@@ -96,8 +98,8 @@ def digest_code(lookup: LookupKey, text: str) -> bytes:
 
 def parse_secret(text: str, length: int) -> str | None:
     """Return the last `length` characters in normal form, or None if length, alphabet or check character are wrong."""
-    compact = joined(text).upper()
-    head, tail = compact[:-length], forgiven(compact[-length:])
+    compact = strip_separators(text).upper()
+    head, tail = compact[:-length], correct_lookalikes(compact[-length:])
     if len(tail) != length or (head and (length == CODE_LENGTH or not _PREFIX.fullmatch(head))):
         return None
     if not _VALUE.keys() >= set(tail) or compute_check_character(tail[:-1]) != tail[-1]:

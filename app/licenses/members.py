@@ -11,7 +11,7 @@ from app.events.service import Actor, record
 from app.licenses import locks, releases
 from app.licenses.models import Activation, LicenseUser
 from app.licenses.problems import UserLimitReached
-from app.users.data_lifecycle import still_there
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import User
 from app.users.problems import UserErased, UserNotFound
 from app.web.callers import Subject
@@ -26,7 +26,7 @@ async def assign(tx: Transaction, world: World, actor: Actor, license_id: UUID, 
 
     Raises UserNotFound, UserErased, UserLimitReached.
     """
-    if not await still_there(tx, user_id):
+    if not await lock_unless_erased(tx, user_id):
         raise UserNotFound if await tx.scalar(select(User.id).where(User.id == user_id)) is None else UserErased
     assigned = (await tx.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
     if user_id in assigned:
@@ -54,5 +54,5 @@ async def check_user_exists(tx: Transaction, subject: Subject | None) -> None:
 
     Raises TokenInvalid if the user was erased already.
     """
-    if subject is not None and not await still_there(tx, subject.id):
+    if subject is not None and not await lock_unless_erased(tx, subject.id):
         raise TokenInvalid("The account was erased.")

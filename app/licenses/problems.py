@@ -1,6 +1,6 @@
 """Problems of licensing. `refusal` raises the problem with the same code as a verdict's reason."""
 
-from app.base.problems import Kind, Problem, at
+from app.base.problems import Kind, Problem, field_error
 from app.base.verdicts import Reason
 
 
@@ -166,7 +166,7 @@ class LicenseDatesImpossible(Problem):
     title = "The license would end before it starts, or after the year 9999."
 
     def __init__(self) -> None:
-        super().__init__(None, at("/expires_at", self.code, "is not after the start, or is after the year 9999"))
+        super().__init__(None, field_error("/expires_at", self.code, "is not after the start, or is after the year 9999"))
 
 
 _BY_CODE: dict[str, type[Problem]] = {

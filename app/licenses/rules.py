@@ -7,19 +7,19 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app.base.durations import Duration, instant_text
-from app.base.problems import Fact, advisory
-from app.base.verdicts import Reason, Warned
+from app.base.problems import Fact, declare_advisory
+from app.base.verdicts import Notice, Reason
 from app.catalog.models import SeatBy
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.types import UNLIMITED, Limit
 
 SOON = timedelta(days=14)
 
-FEATURE_MISSING = advisory("feature_missing", "The license does not include a requested feature.")
-IN_GRACE = advisory("in_grace", "The license has expired and still works during its grace period.")
-EXPIRES_SOON = advisory("expires_soon", "The license expires within two weeks.")
-OVER_LIMIT = advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
-LEASE_ENDING = advisory("lease_ending", "Half of the device's lease has passed.")
+FEATURE_MISSING = declare_advisory("feature_missing", "The license does not include a requested feature.")
+IN_GRACE = declare_advisory("in_grace", "The license has expired and still works during its grace period.")
+EXPIRES_SOON = declare_advisory("expires_soon", "The license expires within two weeks.")
+OVER_LIMIT = declare_advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
+LEASE_ENDING = declare_advisory("lease_ending", "Half of the device's lease has passed.")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Verdict:
     """Every reason against the use, in order, and the earliest time at which the verdict can change without a write."""
 
     reasons: tuple[Reason, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Notice, ...]
     check_again_at: datetime | None
 
 
@@ -154,7 +154,7 @@ def _check_status(license: LicenseFacts, use: UseRequest, now: datetime) -> tupl
 
 
 def _check_user(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    personal = license.max_users is not None or license.seat_by in BY_USER
+    personal = license.max_users is not None or license.seat_by in SEATED_BY_USER
     if personal and license.user_closed:  # also when a seat of the user is presented by its activation token (licensing R7)
         return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
     if license.max_users is None or license.assigned:
@@ -174,7 +174,7 @@ def _check_seat(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[
         return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can have one."),)
     if license.seat is not None:
         return _check_own_seat(license, license.seat, use, now)
-    if license.seat_by in BY_USER and not use.has_user:  # a limit per user needs the user (licensing R33)
+    if license.seat_by in SEATED_BY_USER and not use.has_user:  # a limit per user needs the user (licensing R33)
         return (Reason("login_required", "activation", "log_in", "The seats of this license belong to users; log in."),)
     if license.seat_by != SeatBy.USER and use.fingerprint is None:
         return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)
@@ -200,34 +200,34 @@ def _check_features(license: LicenseFacts, use: UseRequest, now: datetime) -> tu
     return (Reason(FEATURE_MISSING, "license", "upgrade", "The license lacks a feature.", {"features": missing}),)
 
 
-def find_warnings(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def find_warnings(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
     """Collect the warnings, whether or not there is also a reason to refuse."""
     return tuple(warning for check in (_warn_dates, _warn_seats, _warn_lease) for warning in check(license, use, now))
 
 
-def _warn_dates(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def _warn_dates(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
     status = license.status(now)
     if license.expires_at is None or status not in {"in_grace", "active"}:
         return ()
     dates: dict[str, Fact] = {"expires_at": instant_text(license.expires_at)}
     if status == "in_grace" and license.grace_until is not None:
         dates["grace_until"] = instant_text(license.grace_until)
-        return (Warned(IN_GRACE, "The license has expired; renew it before its grace period ends.", dates),)
-    return (Warned(EXPIRES_SOON, "The license expires soon.", dates),) if license.expires_at - now <= SOON else ()
+        return (Notice(IN_GRACE, "The license has expired; renew it before its grace period ends.", dates),)
+    return (Notice(EXPIRES_SOON, "The license expires soon.", dates),) if license.expires_at - now <= SOON else ()
 
 
-def _warn_seats(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def _warn_seats(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
     counts_all_users = license.seat_by == SeatBy.DEVICE_PER_USER and not use.has_user  # the sum cannot be compared with a limit per user
     if counts_all_users or not isinstance(license.max_seats, int) or license.seats_used <= license.max_seats:
         return ()
     facts: dict[str, Fact] = {"used": license.seats_used, "limit": license.max_seats}
-    return (Warned(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
+    return (Notice(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
 
 
-def _warn_lease(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Warned, ...]:
+def _warn_lease(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
     if license.lease is None or not is_renewal_due(license, now):
         return ()
-    return (Warned(LEASE_ENDING, "The lease should be renewed."),)
+    return (Notice(LEASE_ENDING, "The lease should be renewed."),)
 
 
 def is_renewal_due(license: LicenseFacts, now: datetime) -> bool:

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from app.base.languages import choose
+from app.base.languages import choose_language
 from app.mail.models import Template
 
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 16, 64, 256, 360, 360))
@@ -41,7 +41,7 @@ def language(locale: str | None) -> str:
     """The language to write in, by RFC 4647 lookup for a BCP 47 tag. Never another script: Chinese readers of Taiwan, Hong Kong
     and Macau are written to in English, since their own script is not here. Who reads nynorsk reads bokmål."""
     wishes = () if locale is None else (locale, "nb") if locale.lower().partition("-")[0] == "nn" else (locale,)
-    return choose(LANGUAGES, wishes, (DEFAULT,)).served
+    return choose_language(LANGUAGES, wishes, (DEFAULT,)).served
 
 
 def next_try(attempts: int, now: datetime) -> datetime | None:

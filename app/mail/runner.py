@@ -7,8 +7,8 @@ from functools import partial
 
 import structlog
 
-from app.background.tasks import beside
-from app.background.wakeup import Pace
+from app.background.tasks import background_task
+from app.background.wakeup import PollInterval
 from app.mail import outbox
 from app.mail.transports import Transport, transport_of
 from app.world import World
@@ -23,12 +23,12 @@ async def running(world: World) -> AsyncIterator[None]:
     if transport is None:
         yield
         return
-    async with beside(partial(_carry, world, transport), world.mail_posted.ring):
+    async with background_task(partial(_carry, world, transport), world.mail_wakeup.notify):
         yield
 
 
 async def _carry(world: World, transport: Transport, leaving: asyncio.Event) -> None:
-    pace = Pace(world.mail_posted, brisk=world.settings.env == "development")
+    pace = PollInterval(world.mail_wakeup, active=world.settings.env == "development")
     while not leaving.is_set():
         if not await _round(world, transport):
             await pace.wait()
@@ -37,7 +37,7 @@ async def _carry(world: World, transport: Transport, leaving: asyncio.Event) -> 
 async def _round(world: World, transport: Transport) -> bool:
     """Whether there may be more to send."""
     try:
-        return await outbox.deliver(world, transport) == outbox.BATCH
+        return await outbox.deliver_due(world, transport) == outbox.BATCH
     except Exception as error:  # noqa: BLE001  a database that is away, above all: the next look may find it again
         log.warning("mail_waits", cause=type(error).__name__)
         return False

@@ -13,7 +13,7 @@ import aiosmtplib
 from anyio import to_thread
 
 from app.config.settings import Settings
-from app.config.smtp_url import SmtpAddress, sender
+from app.config.smtp_url import SmtpAddress, parse_sender
 
 TIMEOUT, GOODBYE = 30.0, 2.0
 _FINAL = range(550, 555)
@@ -71,7 +71,7 @@ class Folder:
 def transport_of(settings: Settings) -> Transport | None:
     """What the settings say; None where there is no mailer."""
     if (address := settings.smtp()) is not None:
-        return Smtp(address, sender(settings.mail_from).domain)
+        return Smtp(address, parse_sender(settings.mail_from).domain)
     return Folder(settings.var / "mail") if settings.mail_configured else None
 
 

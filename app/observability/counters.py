@@ -29,12 +29,12 @@ BUILD = Gauge("licentia_build_info", "The running version", ["version"])
 
 
 @cache
-def decided(call: str, code: str) -> Counter:
+def decision_counter(call: str, code: str) -> Counter:
     """The counter of one answer; found once, for it is on the hot path."""
     return DECISIONS.labels(call, code)
 
 
-opened, stepped_up, unfinished, refused, throttled = (
+login_opened, login_stepped_up, login_unfinished, login_refused, login_throttled = (
     LOGINS.labels(result) for result in ("opened", "stepped_up", "unfinished", "refused", "throttled")
 )
 seat_taken, seat_released, seat_refused = (SEATS.labels(change) for change in ("taken", "released", "refused"))

@@ -29,22 +29,22 @@ _SECRET_TEXTS = re.compile(
 )
 
 
-def masked(value: object) -> Any:
+def mask(value: object) -> Any:
     """The value with everything that looks like a secret replaced, at any depth."""
     if isinstance(value, str):
         return _SECRET_TEXTS.sub(MASK, value)
     if isinstance(value, Mapping):
-        return {str(k): MASK if _SECRET_NAMES.search(str(k).lower()) else masked(v) for k, v in value.items()}
+        return {str(k): MASK if _SECRET_NAMES.search(str(k).lower()) else mask(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [masked(item) for item in value]
+        return [mask(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return masked(value.decode(errors="replace") if isinstance(value, bytes) else repr(value))
+    return mask(value.decode(errors="replace") if isinstance(value, bytes) else repr(value))
 
 
 def _mask(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return {
-        name: MASK if _SECRET_NAMES.search(name.lower()) else value if name.startswith("_") else masked(value)
+        name: MASK if _SECRET_NAMES.search(name.lower()) else value if name.startswith("_") else mask(value)
         for name, value in event.items()
     }
 
@@ -55,7 +55,7 @@ def _request_id(_logger: object, _name: str, event: structlog.typing.EventDict) 
     return event
 
 
-def access_line(settings: Settings) -> Callable[[dict[str, Any]], None]:
+def make_access_logger(settings: Settings) -> Callable[[dict[str, Any]], None]:
     """What writes the line of each request: the same form as every other line, without the pipe's cost on the hot path."""
     if settings.log_level not in {"debug", "info"}:
         return lambda _fields: None

@@ -15,12 +15,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from app.observability.logs import MASK
 
-LAST_SPANS = 3.0
+FLUSH_TIMEOUT = 3.0
 """Seconds for what is left at the end."""
-SAID = frozenset({"http.request.method", "http.response.status_code", "http.route", "url.scheme", "network.protocol.version", "error.type"})
+ALLOWED_ATTRIBUTES = frozenset(
+    {"http.request.method", "http.response.status_code", "http.route", "url.scheme", "network.protocol.version", "error.type"}
+)
 
 
-class Discreet(SpanProcessor):
+class MaskingProcessor(SpanProcessor):
     """Masks, as a span begins, whatever is not on the list; what is added until its end is on it. `told`: a path as it may be told."""
 
     def __init__(self, told: Callable[[str], str]) -> None:
@@ -30,22 +32,22 @@ class Discreet(SpanProcessor):
         for name, value in dict(span.attributes or {}).items():
             if name == "url.path":
                 span.set_attribute(name, self.told(str(value)))
-            elif name not in SAID:
+            elif name not in ALLOWED_ATTRIBUTES:
                 span.set_attribute(name, MASK)
 
 
-class Tracing(TracerProvider):
+class MaskedTracerProvider(TracerProvider):
     """What makes spans, and sends them to the collector that the environment names. `told`: a path as it may be told."""
 
     def __init__(self, version: str, told: Callable[[str], str]) -> None:
         super().__init__(resource=Resource.create({"service.name": "licentia", "service.version": version}))
         self.exporter = OTLPSpanExporter()
-        self.add_span_processor(Discreet(told))
+        self.add_span_processor(MaskingProcessor(told))
         self.add_span_processor(BatchSpanProcessor(self.exporter))
 
     async def ended(self) -> None:
         """Send what was not sent yet; a collector that is away holds up the end for `LAST_SPANS` and no longer."""
-        with move_on_after(LAST_SPANS) as patience:
+        with move_on_after(FLUSH_TIMEOUT) as patience:
             await to_thread.run_sync(self.shutdown, abandon_on_cancel=True)
         if patience.cancelled_caught:
             self.exporter.shutdown()  # type: ignore[no-untyped-call]

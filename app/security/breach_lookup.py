@@ -15,7 +15,7 @@ TIMEOUT = 1.0
 log = structlog.get_logger("licentia.breaches")
 
 
-async def breached(url: str, password: str) -> bool:
+async def is_breached(url: str, password: str) -> bool:
     """Ask `url`/`ABCDE` for the endings of that beginning (k-anonymity, padded, so that not even the length tells)."""
     digest = sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
     try:

@@ -14,33 +14,33 @@ from passlib.exc import MissingBackendError, PasswordSizeError
 
 from app.base.problems import Busy
 from app.config.settings import Settings
-from app.security.foreign_hashes import BCRYPT_OCTETS, SCHEMES, bearable, form_of
+from app.security.foreign_hashes import BCRYPT_MAX_BYTES, SCHEMES, find_format, is_affordable
 
 MAX_CODE_POINTS = 256
-MAX_OCTETS = 1024
+MAX_BYTES = 1024
 CODE_MEMORY_KIB = 4096
-MEMORY = 64
+SAMPLES = 64
 """How many answers the pace remembers."""
 
 
-def normalised(password: str) -> str:
+def normalise(password: str) -> str:
     """NFKC, once, at the edge (NIST SP 800-63B-4 section 3.1.1.2): the same password typed on another keyboard is the same."""
     return unicodedata.normalize("NFKC", password)
 
 
-def length(password: str) -> int:
+def count_code_points(password: str) -> int:
     """Code points, as typed or as normalised, whichever is fewer: one sign that NFKC spells out is still one sign."""
-    return min(len(password), len(normalised(password)))
+    return min(len(password), len(normalise(password)))
 
 
-def too_long(password: str) -> bool:
+def is_too_long(password: str) -> bool:
     """Whether it passes the ceilings, as typed or as normalised (NFKC can make eighteen signs of one)."""
-    forms = (password, normalised(password))
-    return any(len(form) > MAX_CODE_POINTS or len(form.encode()) > MAX_OCTETS for form in forms)
+    forms = (password, normalise(password))
+    return any(len(form) > MAX_CODE_POINTS or len(form.encode()) > MAX_BYTES for form in forms)
 
 
 @dataclass
-class Pace:
+class ResponsePadding:
     """How long answers take while imported hashes are about: as long as the slowest of them and half again, for everybody (authentication R11).
 
     `stored`: how long a hash of each kind that is stored took when it was tried out, in seconds; whoever knows the accounts keeps it
@@ -50,7 +50,7 @@ class Pace:
     stored: dict[str, float] = field(default_factory=dict)
     due: float = 0.0
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
-    seen: deque[float] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    seen: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def floor(self, seconds: float, *, legacy: bool) -> float:
         """How long this answer should take; notes how long an imported hash took."""
@@ -72,7 +72,7 @@ class PasswordHasher:
     dummy_code: str
     limiter: CapacityLimiter
     waiting: int
-    pace: Pace = field(default_factory=Pace)
+    padding: ResponsePadding = field(default_factory=ResponsePadding)
     inside: set[object] = field(default_factory=set, repr=False)
 
     @classmethod
@@ -92,7 +92,7 @@ class PasswordHasher:
 
     async def hash(self, password: str) -> str:
         """The encoded Argon2id hash. Raises Busy when the pool is full."""
-        return str(await self._run(partial(self.context.hash, normalised(password))))
+        return str(await self._run(partial(self.context.hash, normalise(password))))
 
     async def verify(self, password: str, stored: str | None, *, imported: bool = False) -> bool:
         """Whether the password fits. With nothing stored, a real verify against a fixed hash takes the same time (authentication R11).
@@ -104,12 +104,12 @@ class PasswordHasher:
         if imported and stored is not None:
             fits = bool(await self._run(partial(self._imported, password, stored)))
         else:
-            fits = bool(await self._run(partial(self.context.verify, normalised(password), stored or self.dummy)))
+            fits = bool(await self._run(partial(self.context.verify, normalise(password), stored or self.dummy)))
         took = clock() - start
-        await asyncio.sleep(max(0.0, self.pace.floor(took, legacy=imported and stored is not None) - took))
+        await asyncio.sleep(max(0.0, self.padding.floor(took, legacy=imported and stored is not None) - took))
         return fits and stored is not None
 
-    async def tried_out(self, stored: str) -> float:
+    async def measure_check(self, stored: str) -> float:
         """How long a check of an imported hash takes, in seconds: the better of two."""
         clock = asyncio.get_running_loop().time
         took = []
@@ -119,14 +119,14 @@ class PasswordHasher:
             took.append(clock() - start)
         return min(took)
 
-    def outdated(self, stored: str, *, imported: bool) -> bool:
+    def needs_rehash(self, stored: str, *, imported: bool) -> bool:
         """Whether another hash should take its place at the next chance (authentication R8): another scheme, or any other parameter."""
         return imported or bool(self.context.needs_update(stored))
 
-    def takes(self, stored: str) -> bool:
+    def can_verify(self, stored: str) -> bool:
         """Whether a hash of another system can be verified here: a known form, whole, its costs within bounds (authentication R9)."""
-        form = form_of(stored)
-        if form is None or not bearable(stored):
+        form = find_format(stored)
+        if form is None or not is_affordable(stored):
             return False
         try:
             handler = self.legacy.handler(form.scheme)
@@ -146,30 +146,30 @@ class PasswordHasher:
         return bool(fits) and stored is not None
 
     def _imported(self, password: str, stored: str) -> bool:
-        if not bearable(stored):
+        if not is_affordable(stored):
             self.context.verify(password, self.dummy)
             return False
-        forms = dict.fromkeys((password, normalised(password)))
+        forms = dict.fromkeys((password, normalise(password)))
         return any([self._legacy(form, stored) for form in forms])  # noqa: C419  all of them, whichever fits
 
     def _legacy(self, password: str, stored: str) -> bool:
         """Bcrypt knows 72 bytes and no more: what is longer never fits, after the same work (authentication R10)."""
         octets, over = password.encode(), False
         if stored.startswith("$2"):
-            octets, over = octets[:BCRYPT_OCTETS], len(octets) > BCRYPT_OCTETS
+            octets, over = octets[:BCRYPT_MAX_BYTES], len(octets) > BCRYPT_MAX_BYTES
         try:
             return bool(self.legacy.verify(octets, stored)) and not over
         except (ValueError, TypeError, PasswordSizeError, MissingBackendError):
             return False
 
-    def must_have_room(self) -> None:
+    def require_capacity(self) -> None:
         """Raises Busy at once where a hash would. Keeps no place: those who are only turned away later must not take one from others."""
         if len(self.inside) >= self.waiting + self.limiter.total_tokens:
             raise Busy
 
     async def _run(self, work: Callable[[], object]) -> object:
         # Counted here and at once: a task shows among the limiter's waiting ones only when it has come to wait, too late for a burst.
-        self.must_have_room()
+        self.require_capacity()
         mark = object()
         self.inside.add(mark)
         try:

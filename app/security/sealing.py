@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.base.entropy import Entropy
 
-NONCE_OCTETS = 12
+NONCE_BYTES = 12
 
 
 class SealBroken(Exception):
@@ -27,7 +27,7 @@ class Place:
     column: str
     row: UUID | str
 
-    def octets(self) -> bytes:
+    def associated_data(self) -> bytes:
         return f"{self.table}|{self.column}|{self.row}".encode()
 
 
@@ -40,8 +40,8 @@ class Sealer:
 
     def seal(self, secret: bytes, place: Place) -> str:
         kid, key = next(iter(self.ring.items()))
-        nonce = self.entropy.octets(NONCE_OCTETS)
-        box = nonce + AESGCM(key).encrypt(nonce, secret, place.octets())
+        nonce = self.entropy.random_bytes(NONCE_BYTES)
+        box = nonce + AESGCM(key).encrypt(nonce, secret, place.associated_data())
         return f"{kid}:{urlsafe_b64encode(box).decode()}"
 
     def open(self, sealed: str, place: Place) -> bytes:
@@ -49,7 +49,7 @@ class Sealer:
         kid, _, text = sealed.partition(":")
         try:
             box = urlsafe_b64decode(text)
-            return AESGCM(self.ring[kid]).decrypt(box[:NONCE_OCTETS], box[NONCE_OCTETS:], place.octets())
+            return AESGCM(self.ring[kid]).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], place.associated_data())
         except (KeyError, ValueError, InvalidTag) as broken:
             raise SealBroken(f"{place.table}.{place.column} does not open with the key {kid[:32]!r}") from broken
 

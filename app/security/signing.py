@@ -22,12 +22,12 @@ ACCEPTED = [ALGORITHM, "Ed25519"]
 MAX_TOKEN = 8192
 MAX_FILE = 256 * 1024  # an offline file carries every feature of the license; it is read from disk, never from a header
 MAX_HEADER = 2048
-MOST_VERIFIED = 4096
+MAX_VERIFIED = 4096
 
 Claims: TypeAlias = dict[str, Any]
 
 
-class NotOurs(Exception):
+class InvalidToken(Exception):
     """A token that we did not sign, of another kind, or damaged. Carries no part of it."""
 
 
@@ -83,12 +83,12 @@ class Signer:
         digest = sha256(f"{typ} {token}".encode(errors="surrogatepass")).digest()
         found = self.verified.get(digest)
         if found is None:
-            if len(self.verified) >= MOST_VERIFIED:
+            if len(self.verified) >= MAX_VERIFIED:
                 self.verified.clear()
             found = self.verified[digest] = self._read(typ, token, MAX_TOKEN)
         kid, claims = found
         if self.current is not None and kid not in self.current:
-            raise NotOurs
+            raise InvalidToken
         return claims
 
     def read(self, typ: str, token: str, most: int = MAX_TOKEN) -> Claims:
@@ -98,24 +98,24 @@ class Signer:
     def _read(self, typ: str, token: str, most: int) -> tuple[str, Claims]:
         """(`kid`, claims). Raises NotOurs."""
         if len(token) > most or not 0 < token.find(".") <= MAX_HEADER:
-            raise NotOurs
+            raise InvalidToken
         try:
             opened = jws.extract_compact(token.encode("ascii"))
             kid = opened.headers().get("kid")
             if opened.headers().get("typ") != typ or not isinstance(kid, str) or kid not in self.known:
-                raise NotOurs
+                raise InvalidToken
             if not jws.validate_compact(opened, self.known[kid].key, algorithms=ACCEPTED):
-                raise NotOurs
+                raise InvalidToken
             claims = json.loads(opened.payload)
         except (JoseError, ValueError, UnicodeError) as unread:
-            raise NotOurs from unread
+            raise InvalidToken from unread
         if not isinstance(claims, dict):
-            raise NotOurs
+            raise InvalidToken
         return kid, claims
 
 
 @dataclass
-class KeyShelf:
+class SignerCache:
     """The signer that this process read from the database, and when; `signing_keys` fills it, and anew now and then."""
 
     signer: Signer | None = None
@@ -125,7 +125,7 @@ class KeyShelf:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
 
-def signer_of(token: str) -> str | None:
+def read_kid(token: str) -> str | None:
     """Which key a compact JWS says it was signed by, whether that is true or not; None for what cannot be read."""
     if not 0 < token.find(".") <= MAX_HEADER:
         return None
@@ -136,7 +136,7 @@ def signer_of(token: str) -> str | None:
     return kid if isinstance(kid, str) else None
 
 
-def revoked_in(key_set: Any) -> dict[str, str]:
+def read_revocations(key_set: Any) -> dict[str, str]:
     """By their thumbprints, the keys of a set that say when they were revoked, and when."""
     try:
         return {SigningKey.of(OKPKey.import_key(jwk)).kid: str(jwk["revoked_at"]) for jwk in key_set["keys"] if "revoked_at" in jwk}
@@ -152,19 +152,19 @@ def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:
         keys = {key.kid: key for key in imported}  # by what they are, whatever the set calls them
         header = jws.extract_compact(token.encode("ascii")).headers()
     except (JoseError, AttributeError, KeyError, TypeError, ValueError) as unread:
-        raise NotOurs("the file is not a compact JWS, or the key set is not a JWK set") from unread
+        raise InvalidToken("the file is not a compact JWS, or the key set is not a JWK set") from unread
     if str(header.get("kid")) not in keys:
-        raise NotOurs("it was signed by a key that is not in the key set")
+        raise InvalidToken("it was signed by a key that is not in the key set")
     typ = str(header.get("typ"))
     try:
         _one_spelling(token.rpartition(".")[2])
         return typ, Signer(keys[str(header["kid"])], keys).read(typ, token, MAX_FILE)
-    except NotOurs:
-        raise NotOurs("the signature does not fit; the file was changed") from None
+    except InvalidToken:
+        raise InvalidToken("the signature does not fit; the file was changed") from None
 
 
 def _one_spelling(signature: str) -> None:
     """The last sign of 64 bytes in base64url has four bits that say nothing: with them altered it would still verify. Raises NotOurs."""
     octets = urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
     if urlsafe_b64encode(octets).rstrip(b"=") != signature.encode():
-        raise NotOurs
+        raise InvalidToken

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.base.problems import Problem
-from app.web.errors import render
+from app.web.errors import problem_response
 from app.web.problems import HeadTooLarge, NotHttp
 
 HEAD = 64 * 1024
@@ -29,7 +29,7 @@ TURNED_AWAY = Counter("licentia_connections_turned_away_total", "Connections clo
 log = structlog.get_logger("licentia.connections")
 
 
-def room() -> int:
+def max_connections() -> int:
     """How many clients may be connected: as many as the system lets this process have descriptors for, as far as it can be raised."""
     most, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # where the highest is no number that the system takes
@@ -205,7 +205,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         self._gone()
-        answer = render(problem)
+        answer = problem_response(problem)
         headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
         head = STATUS_LINE[answer.status_code] + b"".join(name + b": " + value + b"\r\n" for name, value in headers)
         self.transport.write(head + b"\r\n" + bytes(answer.body))

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.config.settings import Settings
-from app.server.protocol import Connection, room
+from app.server.protocol import Connection, max_connections
 
 
 class DrainingServer(uvicorn.Server):
@@ -39,13 +39,13 @@ class DrainingServer(uvicorn.Server):
         gc.freeze()
 
 
-def server(api: FastAPI, settings: Settings) -> DrainingServer:
+def build_server(api: FastAPI, settings: Settings) -> DrainingServer:
     """A server of this application, as the settings say."""
     config = uvicorn.Config(
         api,
         host=settings.host,
         port=settings.port,
-        http=partial(Connection, patience=settings.body_timeout, most=room()),  # type: ignore[arg-type]  # whatever makes a protocol will do
+        http=partial(Connection, patience=settings.body_timeout, most=max_connections()),  # type: ignore[arg-type]  # whatever makes a protocol will do
         ws="none",
         log_config=None,
         access_log=False,

@@ -44,7 +44,7 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, status), SECONDS.labels(route)
 
 
-async def machinery(world: World) -> None:
+async def measure_pools(world: World) -> None:
     """How full the pools of this process are."""
     hashing, most = len(world.hasher.inside), int(world.hasher.limiter.total_tokens)
     for state, number in (("running", min(hashing, most)), ("waiting", max(0, hashing - most)), ("most", most + world.hasher.waiting)):
@@ -68,6 +68,6 @@ async def metrics(request: Request, world: TheWorld) -> Response:
 async def _measured(measure: Measure, world: World) -> None:
     """A measure says itself, before it waits for anything, that its figures are unknown (NaN)."""
     try:
-        await deadline.within(PATIENCE, measure(world))
+        await deadline.with_deadline(PATIENCE, measure(world))
     except Exception as error:  # noqa: BLE001  a database that is away is just when the other figures are wanted
         log.warning("measure_missing", measure=measure.__module__, cause=type(error).__name__)

@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.base.problems import Busy, Problem
 from app.config.settings import Settings
-from app.observability.logs import MASK, access_line, masked
+from app.observability.logs import MASK, make_access_logger, mask
 from app.web import metrics
-from app.web.errors import render, unexpected
+from app.web.errors import log_unexpected, problem_response
 from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
 
 log = structlog.get_logger("licentia.door")
@@ -70,7 +70,7 @@ class EdgeMiddleware:
         self.inside = 0
         self.octets = 0
         self.judged = _JUDGED if settings.trusted_proxies else {**_JUDGED, b"x-forwarded-for": self._unheeded}
-        self.write = access_line(settings)
+        self.write = make_access_logger(settings)
         self.fresh = fresh
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,13 +94,13 @@ class EdgeMiddleware:
         self.inside += 1
         try:
             if refused is not None:
-                await render(refused)(scope, receive, leave)
+                await problem_response(refused)(scope, receive, leave)
             else:
                 await self.app(scope, body.receive if knock.body else receive, leave)
         except ClientDisconnect:
             status = GONE
         except Exception as error:  # noqa: BLE001  the last line of defence: a 500 that says nothing
-            await unexpected(error)(scope, receive, leave)
+            await log_unexpected(error)(scope, receive, leave)
         finally:
             self.inside -= 1
             self.octets -= body.octets
@@ -119,7 +119,7 @@ class EdgeMiddleware:
             path, client = scope["path"], scope.get("client")
             line = {
                 "method": scope["method"],
-                "path": path if path == route else told(path),
+                "path": path if path == route else mask_path(path),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client[0] if client else None,
@@ -130,7 +130,7 @@ class EdgeMiddleware:
             self.write(line)
 
 
-def quiet(scope: Scope) -> bool:
+def is_probe(scope: Scope) -> bool:
     """Whether a call is of probes and scrapers, and so neither logged nor traced."""
     return scope.get("path") in _QUIET
 
@@ -169,13 +169,13 @@ class Body:
             raise Busy
 
 
-def told(path: str) -> str:
+def mask_path(path: str) -> str:
     """The path for the log: ids, short slugs and words stay; anything else may be a secret that somebody pasted in."""
     return "/".join(part if _PLAIN.fullmatch(part) else _doubtful(part) for part in path[:1024].split("/"))[:256]
 
 
 def _doubtful(part: str) -> str:
-    return str(masked(part)) if _SLUG.fullmatch(part) else MASK
+    return str(mask(part)) if _SLUG.fullmatch(part) else MASK
 
 
 def _knock(scope: Scope, max_body: int, judged: Mapping[bytes, Judgement]) -> RequestHeaders:
@@ -201,7 +201,7 @@ def _sane(sent: bytes | None) -> str | None:
     if not sent:
         return None
     text = sent.decode("latin-1")
-    if _IDENTIFIER.fullmatch(text) or (_SANE_ID.fullmatch(text) and masked(text) == text):  # it is written to every line as it is
+    if _IDENTIFIER.fullmatch(text) or (_SANE_ID.fullmatch(text) and mask(text) == text):  # it is written to every line as it is
         return text
     log.warning("request_id_replaced")
     return None

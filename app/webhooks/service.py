@@ -10,14 +10,14 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration, instant_text
-from app.base.problems import Busy, Malformed, at
+from app.base.problems import Busy, Malformed, field_error
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.sealing import Place
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.webhooks import messages, ordering, rules
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.webhooks.networks import networks
@@ -44,7 +44,7 @@ async def create(world: World, actor: Actor, values: Values) -> tuple[AnyRow, st
             await record(tx, world, "webhook.created", actor, ("webhook", endpoint_id), types=values["types"])
             return await one(tx, endpoint_id), secret
     except IntegrityError as error:
-        if dialect.breaks(error, table(WebhookEndpoint), "slot"):  # another one took it at the same moment
+        if dialect.violates_unique(error, table(WebhookEndpoint), "slot"):  # another one took it at the same moment
             raise Busy from error
         raise
 
@@ -61,11 +61,11 @@ def _must_be_sendable(world: World, url: str) -> None:
     """Raises TargetRefused. A name is asked for only when something is sent: then it counts what it means."""
     allowed = networks(world.settings.webhook_allowed_networks)
     if sentence := rules.fault(url, allowed, insecure=world.settings.env == "development"):
-        raise TargetRefused(sentence.capitalize() + ".", at("/url", TargetRefused.code, sentence))
+        raise TargetRefused(sentence.capitalize() + ".", field_error("/url", TargetRefused.code, sentence))
 
 
 def _fresh_secret(world: World) -> str:
-    return messages.PREFIX + b64encode(world.entropy.octets(SECRET_OCTETS)).decode()
+    return messages.PREFIX + b64encode(world.entropy.random_bytes(SECRET_OCTETS)).decode()
 
 
 async def one(tx: Transaction, endpoint_id: UUID) -> AnyRow:
@@ -83,7 +83,7 @@ async def endpoint(world: World, endpoint_id: UUID) -> AnyRow:
 
 async def endpoints(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _endpoints, WebhookEndpoint.id, window)
+        return await read_page(tx, _endpoints, WebhookEndpoint.id, window)
 
 
 async def change(world: World, actor: Actor, endpoint_id: UUID, changes: Values) -> AnyRow:

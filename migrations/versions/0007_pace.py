@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.security.foreign_hashes import dearness
+from app.security.foreign_hashes import read_cost
 
 revision = "0007"
 down_revision = "0006"
@@ -26,7 +26,7 @@ def _fill(bind: sa.Connection) -> None:
     factors = sa.table("factors", *(sa.column(name) for name in ("id", "kind", "state", "imported", "hash", "form")))
     counts = (factors.c.kind == "password", factors.c.state == "active", factors.c.imported.is_(sa.true()))
     for row in bind.execute(sa.select(factors.c.id, factors.c.hash).where(*counts)).all():
-        bind.execute(sa.update(factors).where(factors.c.id == row.id).values(form=dearness(row.hash)))
+        bind.execute(sa.update(factors).where(factors.c.id == row.id).values(form=read_cost(row.hash)))
 
 
 def downgrade() -> None:

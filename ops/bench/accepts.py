@@ -24,7 +24,7 @@ from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.web.callers import Origin, Subject
 from app.world import World
@@ -76,7 +76,7 @@ class Accepts:
 
     async def unchained(self, act: NewEvent) -> None:
         """No lock, no place in a chain: `seq` is whatever is free, `prev` is left out."""
-        event_id, salt = self.world.entropy.identifier(), self.world.entropy.octets(chain.SALT_BYTES)
+        event_id, salt = self.world.entropy.identifier(), self.world.entropy.random_bytes(chain.SALT_BYTES)
         receipt = self.keys.sign(TYP, {**self.template, "jti": str(event_id), "sub": str(act.user_id)})
         async with self.world.db.write() as tx:
             place = {"id": event_id, "user_id": act.user_id, "seq": -next(self.numbers), "at": act.at, "actor_id": act.user_id}
@@ -116,7 +116,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
     """An agreement in force, users with a ledger each, and the claims that a real receipt has."""
     async with httpx.AsyncClient(base_url=f"http://{HOST}:{on.settings.port}", timeout=30) as client:
         given = await Given.with_root_key(client, world, TurnedClock(world.clock.now()))
-        found = await making.in_force(given)
+        found = await making.create_in_force(given)
     now = world.clock.now()
     users = [world.entropy.identifier() for _ in range(USERS)]
     same = {"status": Status.ACTIVE, "metadata": {}, "created_at": now}
@@ -124,7 +124,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
     async with world.db.write() as tx:
         await tx.execute(insert(table(User)), rows)
         about = (await tx.execute(chain.TEXT_QUERY.where(AgreementVersion.document_id == UUID(found["id"])))).one()
-    accepts = Accepts(world, await signer(world), about, users)
+    accepts = Accepts(world, await load_signer(world), about, users)
     for _, act in zip(users, accepts.acts(), strict=False):
         await accepts.chained(act)
     async with world.db.query() as tx:

@@ -52,7 +52,7 @@ def _pairs(
     for number in numbers:
         license_id, seat_id, fingerprint = world.entropy.identifier(), world.entropy.identifier(), f"device-{number}"
         if number % stride:
-            digest, last4 = world.entropy.octets(32), "0000"
+            digest, last4 = world.entropy.random_bytes(32), "0000"
         else:
             minted = generate_key(world.entropy, world.keys.lookup, "BENCH")
             digest, last4 = minted.digest, minted.last4

@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from app.db.base import Base, table
 from app.licenses.keys import generate_key
 from app.licenses.models import Activation, License
-from app.login.factors.totp import SECRET_OCTETS
+from app.login.factors.totp import SECRET_BYTES
 from app.login.models import Factor, FactorKind, FactorState
 from app.security.sealing import Place, token_digest
 from app.users.models import Status, User
@@ -96,7 +96,7 @@ async def people(world: World, emails: Sequence[str], hashed: str | None, *, imp
 
 
 def _secret(world: World) -> str:
-    return base64.b32encode(world.entropy.octets(SECRET_OCTETS)).decode()
+    return base64.b32encode(world.entropy.random_bytes(SECRET_BYTES)).decode()
 
 
 def _user(world: World, user_id: UUID, email: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ async def _seeded(world: World, given: Given, more: dict[str, Any]) -> Seeded:
     )
     licenses = await crowd.licenses(world, UUID(policy["id"]), CHECKED + ACTIVATED)
     terms = await given.post("/v1/agreements", {"product": product["code"], "name": "Terms"})
-    await making.published(given, terms)
+    await making.create_published(given, terms)
     holders = [await _holder(given, policy, terms) for _ in range(PEOPLE)]
     members = await crowd.members(world, MEMBERS)
     plain = await given.person()
@@ -74,7 +74,7 @@ async def _holder(given: Given, policy: dict[str, Any], terms: dict[str, Any]) -
     own = replace(given, clock=TurnedClock(Clock().now()))
     person: Person = await own.with_passkey(await own.strong())
     await own.by_passkey(person)
-    await making.accepted(own, person, terms)
+    await making.accept(own, person, terms)
     license_ = await own.license(policy)
     await own.activation(license_, fingerprint := f"desk-{person.id}")
     assert person.token is not None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from app.security.passwords import MEMORY
+from app.security.passwords import SAMPLES as PADDING_SAMPLES
 from app.users.models import Status
 from app.world import World
 from ops.bench import crowd
@@ -119,10 +119,10 @@ async def _first_tries(on: Stage, world: World) -> list[str]:
     """A first try at an imported hash after as many others as the service remembers, and at an unknown name just before it."""
     told: dict[str, list[float]] = {UNKNOWN: [], "bcrypt": []}
     for _ in range(SAMPLES):
-        others = await _names(world, None, MEMORY)
+        others = await _names(world, None, PADDING_SAMPLES)
         await drive(_work(on, iter(others), LOGINS), PATIENCE)
         for kind, special in ((UNKNOWN, None), ("bcrypt", LEGACY["bcrypt"])):
             tally = await drive(_work(on, iter(await _names(world, special, 1))), PATIENCE)
             told[kind].append(tally.waits[0] * 1000)
     shown = ", ".join(f"{kind} {median(waits):.1f} ms ({min(waits):.1f} to {max(waits):.1f})" for kind, waits in told.items())
-    return ["", f"a first try after {MEMORY} at unknown names, {SAMPLES} times: {shown}"]
+    return ["", f"a first try after {PADDING_SAMPLES} at unknown names, {SAMPLES} times: {shown}"]

@@ -16,9 +16,9 @@ from app.config.settings import Settings
 from app.world import World
 from tests import databases, postgres
 from tests.concurrency.workers import RealClock, root_of, server
-from tests.drawn import SECRETS
 from tests.faults.peaks import Look, look
 from tests.given import Given
+from tests.random_keys import SECRETS
 from tests.servers import Running
 
 LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=2)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.access.rules import AccessFacts, SessionFacts
 from app.agreements.models import ChangeClass, Kind
-from app.agreements.obligations import Compliance, Obligation, Version, compliance
+from app.agreements.obligations import Compliance, Obligation, Version, assess_compliance
 from app.catalog.models import Requirement
 from app.licenses.rules import LicenseFacts, Seat, UseRequest
 
@@ -41,7 +41,7 @@ class Story:
         return replace(self.facts, agreements=self.agreements(now))
 
     def agreements(self, now: datetime) -> Compliance:
-        return compliance(self.duties, now)
+        return assess_compliance(self.duties, now)
 
 
 PAST = st.sampled_from([None, NOW, NOW - HOUR, NOW - 23 * HOUR, NOW - 25 * HOUR])
@@ -86,7 +86,7 @@ STORIES = st.builds(
         AccessFacts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
         second_factor_lifetime=st.just(LASTING), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
         use=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
-        agreements=st.just(compliance((), NOW)),
+        agreements=st.just(assess_compliance((), NOW)),
     ),
     st.sampled_from([(), (DUTY,)]) | DUTIES.map(lambda it: (it,)),
 )  # fmt: skip

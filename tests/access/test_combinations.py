@@ -7,7 +7,7 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
-from app.catalog.rules import closed
+from app.catalog.rules import add_implied
 from tests.access.walking import Walker
 from tests.agreements import making
 from tests.assertions import problem
@@ -15,7 +15,7 @@ from tests.given import Given
 
 REQUIREMENTS = ["license", "activation", "login", "second_factor", "passkey", "eula"]
 EVERY = [list(some) for size in range(len(REQUIREMENTS) + 1) for some in combinations(REQUIREMENTS, size)]
-MEANING = [list(some) for some in sorted({tuple(closed(requires)) for requires in EVERY})]
+MEANING = [list(some) for some in sorted({tuple(add_implied(requires)) for requires in EVERY})]
 """Combinations that mean the same are one."""
 STEPS = {
     "login": ["log_in"], "second_factor": ["enroll_totp", "step_up"], "passkey": ["enroll_passkey", "step_up"], "license": ["enter_key"],
@@ -33,7 +33,7 @@ def test_there_are_sixty_four() -> None:
 async def sold(given: Given, app: FastAPI) -> dict[str, Any]:
     """A license for whoever holds its key or its code, of a product with an agreement in force that wants nothing yet."""
     given.taking_passkeys(app)
-    terms = await making.in_force(given)
+    terms = await making.create_in_force(given)
     license_ = await given.license(await given.policy({"code": terms["product"]}, seat_by="device", max_seats="unlimited"))
     return {**license_, "code": await given.code(license_, max_uses=100)}
 
@@ -41,7 +41,7 @@ async def sold(given: Given, app: FastAPI) -> dict[str, Any]:
 async def wanting(given: Given, sold: dict[str, Any], requires: list[str]) -> None:
     path = f"/v1/products/{sold['product']}"
     told = given.expect(await given.client.patch(path, json={"requires": requires}, headers=given.root))
-    assert told["requires"] == closed(requires)
+    assert told["requires"] == add_implied(requires)
 
 
 async def walked(given: Given, sold: dict[str, Any], *, hasty: bool) -> Walker:
@@ -59,7 +59,7 @@ async def walked(given: Given, sold: dict[str, Any], *, hasty: bool) -> Walker:
 
 def steps(requires: list[str], *, hasty: bool) -> list[str]:
     """What such a walk is made of."""
-    return sorted(step for it in closed(requires) for step in STEPS[it] if not (hasty and it in BY_ANOTHER_STEP))
+    return sorted(step for it in add_implied(requires) for step in STEPS[it] if not (hasty and it in BY_ANOTHER_STEP))
 
 
 async def less(walker: Walker, requires: list[str]) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ async def less(walker: Walker, requires: list[str]) -> list[dict[str, Any]]:
         walker.token = None
         answers.append(await walker.ask())
         walker.token = token
-    if "license" in closed(requires) and (token is None or walker.code is None):  # by a code, the license became the user's own
+    if "license" in add_implied(requires) and (token is None or walker.code is None):  # by a code, the license became the user's own
         walker.seat = None
         answers.append(await walker.ask(license_key=None))
         walker.seat = seat

@@ -18,7 +18,7 @@ def codes(told: dict[str, Any]) -> list[str]:
 
 async def everything(given: Given, **policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """(document, license) of a product that wants all there is."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     given.expect(await given.client.patch(f"/v1/products/{found['product']}", json={"requires": ALL}, headers=given.root))
     made = await given.policy({"code": found["product"]}, **{"seat_by": "device", "max_seats": 3, **policy})
     return found, await given.license(made)
@@ -29,7 +29,7 @@ async def allowed(given: Given, **policy: Any) -> tuple[dict[str, Any], dict[str
     found, license_ = await everything(given, **policy)
     person = await given.strong()
     await given.activation(license_)
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     return found, license_, person
 
 
@@ -57,7 +57,7 @@ async def test_from_nothing_to_allow_by_doing_what_is_asked(given: Given) -> Non
         ("not_activated", "activation", "activate"), ("agreement_required", "eula", "accept_agreement"),
     ]  # fmt: skip
     await given.activation(license_)
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     told = await given.access(found["product"], person, **ask)
     assert (told["allow"], told["code"], told["reasons"]) == (True, "ok", [])
     assert (told["session"], told["agreements"]) == ({"acr": "aal2", "amr": ["pwd", "otp", "mfa"]}, {"compliant": True, "outstanding": []})
@@ -215,7 +215,7 @@ async def test_an_allow_renews_a_lease_that_is_half_gone_and_a_dry_run_does_not(
 async def test_a_new_material_version_is_asked_for_at_once_and_a_decline_is_told(given: Given) -> None:
     found, license_, person = await allowed(given)
     ask = {"license_key": license_["key"], **HERE}
-    await making.published(given, found)
+    await making.create_published(given, found)
     told = await given.access(found["product"], person, **ask)
     assert codes(told) == ["agreement_required"]
     assert told["reasons"][0]["documents"] == [
@@ -227,7 +227,7 @@ async def test_a_new_material_version_is_asked_for_at_once_and_a_decline_is_told
 
 async def test_grace_allows_with_a_warning_and_the_answer_ends_with_it(given: Given) -> None:
     found, license_, person = await allowed(given)
-    await making.published(given, found, grace_until="2026-11-22T12:10:00Z")
+    await making.create_published(given, found, grace_until="2026-11-22T12:10:00Z")
     told = await given.access(found["product"], person, license_key=license_["key"], **HERE)
     assert (told["allow"], [warned["code"] for warned in told["warnings"]]) == (True, ["agreement_in_grace"])
     assert told["check_again_at"] == "2026-11-22T12:10:00.000Z"

@@ -92,9 +92,9 @@ async def test_whatever_was_answered_before_is_seen(given: Given) -> None:
     given.expect(await given.client.delete(f"/v1/activations/{seat['id']}", headers=given.root))
     assert codes(await given.access(found["product"], person, **ask)) == ["not_activated"]
     await given.activation(license_)
-    await making.published(given, found)
+    await making.create_published(given, found)
     assert codes(await given.access(found["product"], person, **ask)) == ["agreement_required"]
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     assert (await given.access(found["product"], person, **ask))["allow"]
     await given.client.post("/v1/logout", headers=person.auth)
     assert codes(await given.access(found["product"], person, **ask)) == ["login_required"]
@@ -111,8 +111,8 @@ async def test_an_unknown_product_is_told_whoever_asks(given: Given) -> None:
 async def test_a_product_with_many_agreements_and_languages_is_read_whole(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     found, license_, person = await allowed(given)
     notice = await given.post("/v1/agreements", {"product": found["product"], "name": "Privacy", "kind": "notice"})
-    await making.published(given, notice, "en", "nb")
-    await making.published(given, found, "en", "nb")
+    await making.create_published(given, notice, "en", "nb")
+    await making.create_published(given, found, "en", "nb")
     answer, statements = await told(given, monkeypatch, found["product"], person, license_key=license_["key"], **HERE)
     assert codes(answer) == ["agreement_required"]
     assert [warned["code"] for warned in answer["warnings"]] == ["agreement_notice"]
@@ -138,17 +138,17 @@ async def test_both_reads_are_of_one_moment(given: Given, monkeypatch: pytest.Mo
     license_ = await given.license(await given.policy(product))
     person = await given.logged_in()
     await given.post(f"/v1/licenses/{license_['id']}/suspend")
-    found = FastReads._found
+    found = FastReads._fetch
 
     async def between(lane: FastReads, kept: Any, statement: Any, parameters: Any) -> Any:
         rows = await found(lane, kept, statement, parameters)
         if "sessions" in str(statement) and "agreement_documents" in str(statement):
-            monkeypatch.setattr(FastReads, "_found", found)
+            monkeypatch.setattr(FastReads, "_fetch", found)
             given.expect(await given.client.post("/v1/logout", headers=person.auth))
             await given.post(f"/v1/licenses/{license_['id']}/reinstate")
         return rows
 
-    monkeypatch.setattr(FastReads, "_found", between)
+    monkeypatch.setattr(FastReads, "_fetch", between)
     told = await given.access(product["code"], person, license_key=license_["key"])
     assert codes(told) == ["license_suspended"]
     assert codes(await given.access(product["code"], person, license_key=license_["key"])) == ["login_required"]

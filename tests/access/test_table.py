@@ -135,7 +135,7 @@ async def _lease_ending(given: Given) -> Told:
 
 async def _agreements(given: Given, *change: str, **body: Any) -> Told:
     found, license_, person = await allowed(given)
-    await making.published(given, found, change_class=change[0] if change else "material", **body)
+    await making.create_published(given, found, change_class=change[0] if change else "material", **body)
     return await given.access(found["product"], person, license_key=license_["key"], **HERE)
 
 
@@ -144,8 +144,8 @@ SCENES: Mapping[str, Scene] = {
     "expires_soon": _soon,
     "over_limit": _over_limit,
     "lease_ending": _lease_ending,
-    "agreement_in_grace": lambda given: _agreements(given, grace_until=making.days(given, 1)),
-    "agreement_upcoming": lambda given: _agreements(given, effective_at=making.days(given, 1)),
+    "agreement_in_grace": lambda given: _agreements(given, grace_until=making.days_from_now(given, 1)),
+    "agreement_upcoming": lambda given: _agreements(given, effective_at=making.days_from_now(given, 1)),
     "agreement_notice": lambda given: _agreements(given, "notice"),
 }
 
@@ -177,7 +177,7 @@ async def test_a_grant_outlives_nothing_that_it_rests_on(given: Given, app: Fast
     assert await lasting() == 12
     given.expect(await given.client.patch(f"/v1/policies/{policy['id']}", json={"lease": "PT11M"}, headers=given.root))
     assert await lasting() == 11  # which the first question wrote
-    await making.published(given, found, effective_at=making.days(given, 10 / 1440))
+    await making.create_published(given, found, effective_at=making.days_from_now(given, 10 / 1440))
     assert await lasting() == 10
     ends = {"expires_at": instant_text(given.clock.now() + timedelta(minutes=9))}
     given.expect(await given.client.patch(f"/v1/licenses/{license_['id']}", json=ends, headers=given.root))

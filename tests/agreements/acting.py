@@ -9,65 +9,65 @@ from sqlalchemy import func, select
 
 from app.agreements.models import AgreementEvent
 from tests.agreements import making
-from tests.agreements.making import Told
+from tests.agreements.making import Json
 from tests.given import Given, Person
 
 
-async def document(given: Given, product: str, **more: Any) -> Told:
+async def create_agreement(given: Given, product: str, **more: Any) -> Json:
     """A document of any kind, region, required languages and word about minors."""
     return await given.post("/v1/agreements", {"product": product, "name": "Terms", **more})
 
 
-async def in_force(given: Given, *locales: str, product: str | None = None, **columns: Any) -> Told:
+async def create_in_force(given: Given, *locales: str, product: str | None = None, **columns: Any) -> Json:
     """Such a document with one version in force."""
-    found = await document(given, product or (await given.product(requires=["login", "eula"]))["code"], **columns)
-    await making.published(given, found, *locales)
+    found = await create_agreement(given, product or (await given.product(requires=["login", "eula"]))["code"], **columns)
+    await making.create_published(given, found, *locales)
     return found
 
 
-async def cancel(given: Given, version: Told) -> bool:
+async def cancel(given: Given, version: Json) -> bool:
     """Whether it was done; not once somebody has decided on it."""
     return (await making.cancel(given, version)).is_success
 
 
-async def try_to_present(given: Given, person: Person, found: Told, **body: Any) -> httpx.Response:
+async def try_to_present(given: Given, person: Person, found: Json, **body: Any) -> httpx.Response:
     return await given.client.post(f"/v1/me/agreements/{found['id']}/presentations", json=body, headers=person.auth)
 
 
-async def withdraw(given: Given, person: Person, found: Told) -> httpx.Response:
+async def withdraw(given: Given, person: Person, found: Json) -> httpx.Response:
     return await given.client.post(f"/v1/me/agreements/{found['id']}/withdrawal", headers=person.auth)
 
 
-async def item(given: Given, person: Person, found: Told) -> Told:
+async def find_item(given: Given, person: Person, found: Json) -> Json:
     """The document's place in the list of its product's agreements."""
-    listed = (await making.mine(given, person, found))["items"]
+    listed = (await making.list_agreements(given, person, found))["items"]
     return next(it for it in listed if it["document"] == found["id"])
 
 
-async def region(given: Given, person: Person, wanted: str | None) -> None:
+async def set_region(given: Given, person: Person, wanted: str | None) -> None:
     """The end user moves: what is stored, for a call's address says nothing."""
     given.expect(await given.client.patch("/v1/me", json={"region": wanted}, headers=person.auth))
 
 
-async def events(given: Given, person: Person) -> list[str]:
+async def list_events(given: Given, person: Person) -> list[str]:
     """What the end user did, in the order of the chain."""
     async with given.world.db.query() as tx:
         wanted = select(AgreementEvent.type).where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq)
         return [str(word) for word in (await tx.scalars(wanted)).all()]
 
 
-async def count(given: Given) -> int:
+async def count_events(given: Given) -> int:
     """All events of everybody."""
     async with given.world.db.query() as tx:
         return int(await tx.scalar(select(func.count()).select_from(AgreementEvent)) or 0)
 
 
-async def last(given: Given, person: Person) -> Told:
+async def read_last_claims(given: Given, person: Person) -> Json:
     """The claims of the end user's last receipt."""
     listed = given.expect(await given.client.get("/v1/me/receipts", headers=person.auth))["data"]
-    claims: Told = jwt.decode(listed[0]["jws"], options={"verify_signature": False})
+    claims: Json = jwt.decode(listed[0]["jws"], options={"verify_signature": False})
     return claims
 
 
-def warnings(told: Told) -> list[str]:
+def list_warnings(told: Json) -> list[str]:
     return [warned["code"] for warned in told["warnings"]]

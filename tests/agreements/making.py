@@ -18,28 +18,28 @@ TEXT = {
     "accept_label": "I agree",
     "decline_label": "I do not agree",
 }
-Told = dict[str, Any]
+Json = dict[str, Any]
 
 
-async def document(given: Given, **more: Any) -> Told:
+async def create_agreement(given: Given, **more: Any) -> Json:
     product = await given.product()
     return await given.post("/v1/agreements", {"product": product["code"], "name": "EULA", **more})
 
 
-async def version(given: Given, found: Told, *locales: str, change_class: str = "material", **more: Any) -> Told:
+async def create_version(given: Given, found: Json, *locales: str, change_class: str = "material", **more: Any) -> Json:
     """A draft with a text in each language."""
     made = await given.post(f"/v1/agreements/{found['id']}/versions", {"change_class": change_class})
     for locale in locales or ("en",):
         body = {**TEXT, "changes": "Some things.", "body": f"# Terms {made['id']} ({locale})\n", **more}
-        given.expect(await put(given, made, locale, body))
+        given.expect(await put_text(given, made, locale, body))
     return made
 
 
-async def put(given: Given, made: Told, locale: str, body: Told) -> httpx.Response:
+async def put_text(given: Given, made: Json, locale: str, body: Json) -> httpx.Response:
     return await given.client.put(f"/v1/agreement-versions/{made['id']}/texts/{locale}", json=body, headers=given.root)
 
 
-async def publish(given: Given, made: Told, **body: Any) -> httpx.Response:
+async def publish(given: Given, made: Json, **body: Any) -> httpx.Response:
     return await given.client.post(f"/v1/agreement-versions/{made['id']}/publish", json=body, headers=given.root)
 
 
@@ -47,12 +47,12 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def days(given: Given, number: float) -> str:
+def days_from_now(given: Given, number: float) -> str:
     """So many days from now, as the wire tells it."""
     return instant_text(given.clock.now() + timedelta(days=number))
 
 
-async def cancel(given: Given, made: Told) -> httpx.Response:
+async def cancel(given: Given, made: Json) -> httpx.Response:
     return await given.client.post(f"/v1/agreement-versions/{made['id']}/cancel", headers=given.root)
 
 
@@ -60,45 +60,45 @@ async def patch(given: Given, path: str, **body: Any) -> httpx.Response:
     return await given.client.patch(path, json=body, headers=given.root)
 
 
-async def read(given: Given, path: str) -> Told:
+async def read(given: Given, path: str) -> Json:
     """What the operator sees there."""
     return given.expect(await given.client.get(path, headers=given.root))
 
 
-async def published(given: Given, found: Told, *locales: str, change_class: str = "material", **body: Any) -> Told:
-    made = await version(given, found, *locales, change_class=change_class)
+async def create_published(given: Given, found: Json, *locales: str, change_class: str = "material", **body: Any) -> Json:
+    made = await create_version(given, found, *locales, change_class=change_class)
     return given.expect(await publish(given, made, **body))
 
 
-async def in_force(given: Given, *locales: str) -> Told:
+async def create_in_force(given: Given, *locales: str) -> Json:
     """A document with one version in force."""
-    found = await document(given)
-    await published(given, found, *locales)
+    found = await create_agreement(given)
+    await create_published(given, found, *locales)
     return found
 
 
-async def present(given: Given, person: Person, found: Told, **body: Any) -> Told:
+async def present(given: Given, person: Person, found: Json, **body: Any) -> Json:
     return await given.post(f"/v1/me/agreements/{found['id']}/presentations", body, person.auth)
 
 
-async def decide(given: Given, person: Person, shown: Told, decision: str = "accept", **body: Any) -> httpx.Response:
+async def decide(given: Given, person: Person, shown: Json, decision: str = "accept", **body: Any) -> httpx.Response:
     words = {"decision": decision, "text_sha256": shown["text"]["sha256"], **body}
     return await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=words, headers=person.auth)
 
 
-async def accepted(given: Given, person: Person, found: Told, **screen: Any) -> Told:
+async def accept(given: Given, person: Person, found: Json, **screen: Any) -> Json:
     return given.expect(await decide(given, person, await present(given, person, found, **screen)))
 
 
-async def mine(given: Given, person: Person, found: Told, **query: str) -> Told:
+async def list_agreements(given: Given, person: Person, found: Json, **query: str) -> Json:
     params = {"product": found["product"], **query}
     return given.expect(await given.client.get("/v1/me/agreements", params=params, headers=person.auth))
 
 
-def code(answer: httpx.Response) -> tuple[int, str]:
+def status_and_code(answer: httpx.Response) -> tuple[int, str]:
     """What a refusal is told by."""
     return answer.status_code, answer.json()["code"]
 
 
-async def together(*calls: Any) -> list[httpx.Response]:
+async def run_together(*calls: Any) -> list[httpx.Response]:
     return list(await asyncio.gather(*calls))

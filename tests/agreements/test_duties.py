@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.agreements import obligations
 from app.agreements.models import EventType, Kind
-from app.agreements.obligations import Compliance, Obligation, UserObligations, Version, applicable, reach
+from app.agreements.obligations import Compliance, Obligation, UserObligations, Version, list_regions, select_applicable
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 GROUPS = {"EU": frozenset({"DE", "FR"}), "NA": frozenset({"CA", "US"})}
@@ -45,33 +45,33 @@ def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula",
 )
 def test_r12_how_far_a_region_reaches(region: str | None, places: tuple[str, ...]) -> None:
     """Agreements R12: exact, country, group, world."""
-    assert reach(region, GROUPS) == places
+    assert list_regions(region, GROUPS) == places
 
 
 def test_r12_nothing_applies_from_elsewhere() -> None:
     """Agreements R12: where no agreement is for the user's region, nothing is asked."""
-    assert applicable([duty(1, version(1), region="FR")], reach("NO", GROUPS), NOW) == ()
+    assert select_applicable([duty(1, version(1), region="FR")], list_regions("NO", GROUPS), NOW) == ()
 
 
 def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
     drafts = duty(1, region="CA")
     world = duty(2, version(1))
-    assert world in applicable([drafts, world], reach("CA", GROUPS), NOW)
-    assert not UserObligations((drafts, world), reach("CA", GROUPS)).compliance(NOW).compliant
+    assert world in select_applicable([drafts, world], list_regions("CA", GROUPS), NOW)
+    assert not UserObligations((drafts, world), list_regions("CA", GROUPS)).compliance(NOW).compliant
 
 
 def test_r22_withdrawn_and_owed_is_told_as_such() -> None:
     """Agreements R22: not as declined; and only while something is owed."""
-    it = obligations.moved(obligations.moved(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
-    found = obligations.compliance([it], NOW)
+    it = obligations.apply_event(obligations.apply_event(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
+    found = obligations.assess_compliance([it], NOW)
     assert (it.status(NOW), it.accepted, found.compliant, found.declined) == ("withdrawn", 0, False, False)
     assert replace(it, versions=(version(1, at=5),)).status(NOW) == "not_required"
-    assert obligations.moved(it, EventType.IMPORTED, 1).status(NOW) == "accepted"
+    assert obligations.apply_event(it, EventType.IMPORTED, 1).status(NOW) == "accepted"
 
 
 def test_r24_a_note_changes_nothing() -> None:
     it = duty(1, version(1), accepted=1)
-    assert obligations.moved(it, EventType.ANNOTATED, 7) == it
+    assert obligations.apply_event(it, EventType.ANNOTATED, 7) == it
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_r24_a_note_changes_nothing() -> None:
 )
 def test_r11_which_showing_is_recorded(it: Obligation, shown: int, tells: bool) -> None:
     """Agreements R11: news, once; what lies ahead only when nothing in force is passed over."""
-    assert it.tells(it.versions[shown - 1], NOW) is tells
+    assert it.must_record_showing(it.versions[shown - 1], NOW) is tells
 
 
 @st.composite
@@ -119,7 +119,7 @@ def products(draw: st.DrawFn) -> UserObligations:
             accepted, declined = draw(st.integers(0, last)), draw(st.integers(0, last))
             it = replace(it, accepted=accepted, declined=declined, withdrawn=not accepted and draw(st.booleans()))
         made.append(replace(it, notified=draw(st.integers(0, last))))
-    return UserObligations(tuple(made), reach(draw(st.sampled_from([None, "CA-QC", "CA", "US"])), GROUPS))
+    return UserObligations(tuple(made), list_regions(draw(st.sampled_from([None, "CA-QC", "CA", "US"])), GROUPS))
 
 
 AT = st.integers(-40, 40)
@@ -132,7 +132,9 @@ def until(found: Compliance) -> Sequence[datetime]:
 
 
 @given(products(), AT)
-@example(UserObligations((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), reach("CA", GROUPS)), 0)
+@example(
+    UserObligations((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), list_regions("CA", GROUPS)), 0
+)
 def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: int) -> None:
     """Agreements R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
     found = product.compliance(day(at))
@@ -158,11 +160,11 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
     now = day(at)
     before = product.compliance(now)
     word = data.draw(st.sampled_from([EventType.ACCEPTED, EventType.IMPORTED, EventType.NOTICE_SHOWN]))
-    for it in product.duties:
+    for it in product.obligations:
         for ordinal in range(1, len(it.versions) + 1):
             if it.kind == Kind.NOTICE and word is not EventType.NOTICE_SHOWN:
                 continue
-            after = product.after(obligations.moved(it, word, ordinal)).compliance(now)
+            after = product.with_changed(obligations.apply_event(it, word, ordinal)).compliance(now)
             assert after.compliant or not before.compliant
             assert {place.document_id for place in after.outstanding} <= {place.document_id for place in before.outstanding}
 
@@ -171,29 +173,29 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
 def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserObligations, at: int) -> None:
     """Agreements R21, R22."""
     now = day(at)
-    for it in product.duties:
+    for it in product.obligations:
         for word in (EventType.DECLINED, EventType.WITHDRAWN):
             if not product.compliance(now).compliant and it.kind == Kind.EULA and it.versions:
-                assert not product.after(obligations.moved(it, word, len(it.versions))).compliance(now).compliant
+                assert not product.with_changed(obligations.apply_event(it, word, len(it.versions))).compliance(now).compliant
 
 
 @given(products(), AT)
 def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> None:
     """Agreements R12: of each kind at most one that is in force, and nothing nearer to the user is."""
     now = day(at)
-    chosen = applicable(product.duties, product.places, now)
+    chosen = select_applicable(product.obligations, product.regions, now)
     for kind in Kind:
-        holding = [it for it in chosen if it.kind == kind and it.in_force(now)]
+        holding = [it for it in chosen if it.kind == kind and it.is_in_force(now)]
         assert len(holding) <= 1
-        near = [it for it in product.duties if it.kind == kind and it.region in product.places and it.in_force(now)]
-        nearest = min(near, key=lambda it: product.places.index(it.region), default=None)
+        near = [it for it in product.obligations if it.kind == kind and it.region in product.regions and it.is_in_force(now)]
+        nearest = min(near, key=lambda it: product.regions.index(it.region), default=None)
         assert holding == ([nearest] if nearest is not None else [])
 
 
 @given(products(), AT)
 def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -> None:
     """Agreements R11: the verdict is the same as if there were no notices at all."""
-    only = replace(product, duties=tuple(it for it in product.duties if it.kind != Kind.NOTICE))
+    only = replace(product, obligations=tuple(it for it in product.obligations if it.kind != Kind.NOTICE))
     found, without = product.compliance(day(at)), only.compliance(day(at))
     assert (found.compliant, found.declined, found.outstanding) == (without.compliant, without.declined, without.outstanding)
 
@@ -202,7 +204,8 @@ def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -
 def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: int) -> None:
     """Agreements R8: so that the statement may leave them out."""
     thin = replace(
-        product, duties=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.duties)
+        product,
+        obligations=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.obligations),
     )
     assert thin.compliance(day(at)) == product.compliance(day(at))
 
@@ -211,8 +214,8 @@ def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: 
 def test_r11_after_it_was_shown_nothing_is_news(product: UserObligations, at: int) -> None:
     """Agreements R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
     now = day(at)
-    for it in product.duties:
-        wanted = obligations.to_show(it, now)
-        if wanted is not None and it.notice(now) is not None:
-            assert it.tells(wanted, now)
-            assert obligations.moved(it, EventType.NOTICE_SHOWN, wanted.ordinal).notice(now) is None
+    for it in product.obligations:
+        wanted = obligations.choose_version(it, now)
+        if wanted is not None and it.pending_notice(now) is not None:
+            assert it.must_record_showing(wanted, now)
+            assert obligations.apply_event(it, EventType.NOTICE_SHOWN, wanted.ordinal).pending_notice(now) is None

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from sqlalchemy import insert, select
 
-from app.agreements.grades import GRADE, grade
+from app.agreements.grades import GRADE, grade_event
 from app.agreements.models import AgreementEvent, EventType
 from app.db.base import table
 from tests.agreements import making
@@ -31,14 +31,14 @@ FALLBACKS = ("none", "language", "default", None)
     ],
 )
 def test_the_grade_by_the_rule(type_: str, amr: tuple[str, ...], fallback: str | None, wanted: str | None) -> None:
-    assert grade(type_, amr, fallback) == wanted
+    assert grade_event(type_, amr, fallback) == wanted
 
 
 async def test_the_database_grades_alike(given: Given) -> None:
     """Every type with every combination of factors and fallback, as rows and as values."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     cases = list(product(EventType, (*AMR, None), FALLBACKS))
     async with given.world.db.write() as tx:
         made = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
@@ -50,4 +50,4 @@ async def test_the_database_grades_alike(given: Given) -> None:
         await tx.execute(insert(table(AgreementEvent)), rows)
     async with given.world.db.query() as tx:
         told = (await tx.scalars(select(GRADE).where(AgreementEvent.seq > 1).order_by(AgreementEvent.seq))).all()
-    assert list(told) == [grade(type_, amr or (), fallback) for type_, amr, fallback in cases]
+    assert list(told) == [grade_event(type_, amr or (), fallback) for type_, amr, fallback in cases]

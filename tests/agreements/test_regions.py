@@ -7,15 +7,15 @@ import pytest
 from fastapi import FastAPI
 
 from tests.agreements import acting, making
-from tests.agreements.making import Told, code
+from tests.agreements.making import Json, status_and_code
 from tests.given import Given, Person
 
 NEARNESS = ("CA-QC", "CA", "NA", "001")
 
 
-async def offered(given: Given, person: Person, found: Told) -> list[str]:
+async def offered(given: Given, person: Person, found: Json) -> list[str]:
     """The regions of the agreements that are for this end user."""
-    return [it["region"] for it in (await making.mine(given, person, found))["items"]]
+    return [it["region"] for it in (await making.list_agreements(given, person, found))["items"]]
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ async def offered(given: Given, person: Person, found: Told) -> list[str]:
 async def test_r12_exact_then_country_then_group_then_world(given: Given, app: FastAPI, region: str | None, served: str) -> None:
     """Agreements R12: exactly one agreement of a kind is for an end user, the nearest."""
     given.configured(app, region_groups="NA=CA US")
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     for place in NEARNESS[:-1]:
-        await acting.in_force(given, product=found["product"], region=place)
+        await acting.create_in_force(given, product=found["product"], region=place)
     person = await given.logged_in(region=region)
     assert await offered(given, person, found) == [served]
     told = await given.access(found["product"], person)
@@ -39,52 +39,52 @@ async def test_r12_exact_then_country_then_group_then_world(given: Given, app: F
 
 async def test_r12_each_kind_by_itself(given: Given) -> None:
     """Agreements R12: the nearest of the notices is chosen apart from the nearest of the agreements."""
-    world = await acting.in_force(given)
-    await acting.in_force(given, product=world["product"], region="NO", kind="notice")
-    await acting.in_force(given, product=world["product"], region="SE", kind="notice")
+    world = await acting.create_in_force(given)
+    await acting.create_in_force(given, product=world["product"], region="NO", kind="notice")
+    await acting.create_in_force(given, product=world["product"], region="SE", kind="notice")
     person = await given.logged_in(region="NO")
-    items = (await making.mine(given, person, world))["items"]
+    items = (await making.list_agreements(given, person, world))["items"]
     assert [(it["kind"], it["region"]) for it in items] == [("eula", "001"), ("notice", "NO")]
 
 
 async def test_r12_moving(given: Given) -> None:
     """Agreements R12: the other region's agreement applies at once; what was accepted before stays, and counts again after moving back."""
-    world = await acting.in_force(given)
-    norway = await acting.in_force(given, product=world["product"], region="NO")
+    world = await acting.create_in_force(given)
+    norway = await acting.create_in_force(given, product=world["product"], region="NO")
     person = await given.logged_in()
-    await making.accepted(given, person, world)
+    await making.accept(given, person, world)
     assert (await given.access(world["product"], person))["allow"] is True
-    await acting.region(given, person, "NO")
+    await acting.set_region(given, person, "NO")
     told = await given.access(world["product"], person)
     assert (told["code"], told["agreements"]["outstanding"]) == ("agreement_required", [{"document": norway["id"], "ordinal": 1}])
-    assert (await making.accepted(given, person, norway))["compliant"] is True
+    assert (await making.accept(given, person, norway))["compliant"] is True
     allowed = await given.access(world["product"], person)
     assert jwt.decode(allowed["grant"], options={"verify_signature": False})["agreements"] == {norway["id"]: 1}
-    await acting.region(given, person, None)
+    await acting.set_region(given, person, None)
     assert (await given.access(world["product"], person))["allow"] is True
-    assert await acting.events(given, person) == ["accepted", "accepted"]
+    assert await acting.list_events(given, person) == ["accepted", "accepted"]
 
 
 async def test_r12_another_regions_agreement_is_not_shown(given: Given) -> None:
     """Agreements R12: nobody can pick the agreement that they like better; an address of there changes nothing."""
-    world = await acting.in_force(given)
-    norway = await acting.in_force(given, product=world["product"], region="NO")
+    world = await acting.create_in_force(given)
+    norway = await acting.create_in_force(given, product=world["product"], region="NO")
     person = await given.logged_in(region="SE")
-    assert code(await acting.try_to_present(given, person, norway)) == (404, "agreement_not_found")
+    assert status_and_code(await acting.try_to_present(given, person, norway)) == (404, "agreement_not_found")
     headers: dict[str, Any] = {"X-Forwarded-For": "193.213.112.4", "CF-IPCountry": "NO", **person.auth}
     answer = await given.client.get("/v1/me/agreements", params={"product": world["product"]}, headers=headers)
     assert [it["region"] for it in given.expect(answer)["items"]] == ["001"]
     other = await given.logged_in(region="NO")
-    assert code(await acting.try_to_present(given, other, world)) == (404, "agreement_not_found")
+    assert status_and_code(await acting.try_to_present(given, other, world)) == (404, "agreement_not_found")
 
 
 async def test_r17_what_was_shown_before_moving(given: Given) -> None:
     """Agreements R12, R17: it is stored, for it is true; and the agreement of the new place is outstanding."""
-    world = await acting.in_force(given)
-    norway = await acting.in_force(given, product=world["product"], region="NO")
+    world = await acting.create_in_force(given)
+    norway = await acting.create_in_force(given, product=world["product"], region="NO")
     person = await given.logged_in()
     shown = await making.present(given, person, world)
-    await acting.region(given, person, "NO")
+    await acting.set_region(given, person, "NO")
     told = given.expect(await making.decide(given, person, shown))
     assert (told["result"], told["compliant"]) == ("created", False)
     assert told["outstanding"] == [{"document": norway["id"], "ordinal": 1}]
@@ -92,19 +92,23 @@ async def test_r17_what_was_shown_before_moving(given: Given) -> None:
 
 async def test_r20_a_nearer_agreement_that_is_yet_to_come(given: Given) -> None:
     """Agreements R20: until it takes effect the wider one holds, and no grant outlives that moment; it can be accepted before."""
-    world = await acting.in_force(given)
-    norway = await acting.document(given, world["product"], region="NO")
-    await making.published(given, norway, effective_at=making.days(given, 1 / 288))
+    world = await acting.create_in_force(given)
+    norway = await acting.create_agreement(given, world["product"], region="NO")
+    await making.create_published(given, norway, effective_at=making.days_from_now(given, 1 / 288))
     ready, other = await given.logged_in(region="NO"), await given.logged_in(region="NO")
     for person in (ready, other):
-        await making.accepted(given, person, world)
+        await making.accept(given, person, world)
         told = await given.access(world["product"], person)
-        assert (told["allow"], acting.warnings(told), told["check_again_at"]) == (True, ["agreement_upcoming"], making.days(given, 1 / 288))
+        assert (told["allow"], acting.list_warnings(told), told["check_again_at"]) == (
+            True,
+            ["agreement_upcoming"],
+            making.days_from_now(given, 1 / 288),
+        )
         claims = jwt.decode(told["grant"], options={"verify_signature": False})
         assert claims["exp"] - int(given.clock.now().timestamp()) == 300
-        mine = await making.mine(given, person, world)
-        assert ({it["region"] for it in mine["items"]}, mine["valid_until"]) == ({"001", "NO"}, making.days(given, 1 / 288))
-    assert (await making.accepted(given, ready, norway))["compliant"] is True
+        mine = await making.list_agreements(given, person, world)
+        assert ({it["region"] for it in mine["items"]}, mine["valid_until"]) == ({"001", "NO"}, making.days_from_now(given, 1 / 288))
+    assert (await making.accept(given, ready, norway))["compliant"] is True
     given.clock.forward(minutes=5)
     assert await offered(given, ready, world) == ["NO"]
     assert (await given.access(world["product"], ready))["allow"] is True

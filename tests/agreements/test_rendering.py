@@ -81,12 +81,12 @@ def test_r2_nothing_that_runs_or_loads(body: str) -> None:
 @given(st.text(st.sampled_from(printable + "<>[]()!`*_|\\&:\"'é漢"), max_size=120))
 def test_r2_whatever_is_written(body: str) -> None:
     """Agreements R2: any text at all comes out inert, whole within its article, and the same each time."""
-    html = rendering.html(rules.normalised(body), "en")
+    html = rendering.html(rules.normalise(body), "en")
     assert_inert(html)
     assert html.startswith('<article lang="en" dir="ltr">\n')
     assert html.endswith("</article>\n")
     assert html.count("<article") == html.count("</article>") == 1
-    assert rendering.plain(rules.normalised(body)).endswith("\n")
+    assert rendering.plain(rules.normalise(body)).endswith("\n")
 
 
 def test_links_that_are_links() -> None:

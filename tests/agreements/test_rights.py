@@ -6,43 +6,46 @@ import jwt
 import pytest
 
 from tests.agreements import acting, making
-from tests.agreements.making import Told, code
+from tests.agreements.making import Json, status_and_code
 from tests.given import Given, Person
 
 
-def path(shown: Told) -> str:
+def path(shown: Json) -> str:
     return f"/v1/me/presentations/{shown['id']}/decision"
 
 
-def said(shown: Told) -> Told:
+def said(shown: Json) -> Json:
     return {"decision": "accept", "text_sha256": shown["text"]["sha256"]}
 
 
 async def test_r15_only_json(given: Given) -> None:
     """Agreements R15: a form, a bare `true`, nothing at all, or words in the address: none of it accepts."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     post = given.client.post
-    assert code(await post(path(shown), data=said(shown), headers=person.auth)) == (422, "malformed")
-    assert code(await post(path(shown), json=True, headers=person.auth)) == (422, "malformed")
-    assert code(await post(path(shown), json=[said(shown)], headers=person.auth)) == (422, "malformed")
-    assert code(await post(path(shown), headers=person.auth)) == (422, "malformed")
-    assert code(await post(path(shown), params=said(shown), headers=person.auth)) == (422, "malformed")
-    assert await acting.count(given) == 0
+    assert status_and_code(await post(path(shown), data=said(shown), headers=person.auth)) == (422, "malformed")
+    assert status_and_code(await post(path(shown), json=True, headers=person.auth)) == (422, "malformed")
+    assert status_and_code(await post(path(shown), json=[said(shown)], headers=person.auth)) == (422, "malformed")
+    assert status_and_code(await post(path(shown), headers=person.auth)) == (422, "malformed")
+    assert status_and_code(await post(path(shown), params=said(shown), headers=person.auth)) == (422, "malformed")
+    assert await acting.count_events(given) == 0
     given.expect(await post(path(shown), json=said(shown), headers=person.auth))
 
 
 async def test_r15_no_other_method_and_no_cookie(given: Given) -> None:
     """Agreements R15: only POST, only with the token in its header."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     for method in ("GET", "PUT", "PATCH", "DELETE"):
-        assert code(await given.client.request(method, path(shown), params=said(shown), headers=person.auth)) == (405, "method_not_allowed")
+        assert status_and_code(await given.client.request(method, path(shown), params=said(shown), headers=person.auth)) == (
+            405,
+            "method_not_allowed",
+        )
     cookies = {"Cookie": f"access_token={person.token}; Authorization=Bearer {person.token}"}
-    assert code(await given.client.post(path(shown), json=said(shown), headers=cookies)) == (401, "unauthenticated")
-    assert await acting.count(given) == 0
+    assert status_and_code(await given.client.post(path(shown), json=said(shown), headers=cookies)) == (401, "unauthenticated")
+    assert await acting.count_events(given) == 0
 
 
 async def strangers(given: Given, person: Person) -> Mapping[str, dict[str, str]]:
@@ -62,7 +65,7 @@ async def strangers(given: Given, person: Person) -> Mapping[str, dict[str, str]
 
 async def test_r16_nobody_else_decides(given: Given) -> None:
     """Agreements R16: neither presents nor claims nor decides nor withdraws, and nothing is stored."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     calls = {
@@ -73,22 +76,22 @@ async def test_r16_nobody_else_decides(given: Given) -> None:
     for name, headers in (await strangers(given, person)).items():
         for where, body in calls.items():
             answer = await given.client.post(where, json=body, headers=headers)
-            assert code(answer) == (403, "subject_token_required"), (name, where)
+            assert status_and_code(answer) == (403, "subject_token_required"), (name, where)
         answer = await given.client.patch(f"/v1/me/presentations/{shown['id']}", json={}, headers=headers)
-        assert code(answer) == (403, "subject_token_required"), name
-    assert await acting.count(given) == 0
+        assert status_and_code(answer) == (403, "subject_token_required"), name
+    assert await acting.count_events(given) == 0
 
 
 async def test_r16_a_session_that_was_ended_accepts_nothing(given: Given) -> None:
     """Agreements R14, R16: only the living token decides, and not even the same person in another session on what this one was shown."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     await given.client.post("/v1/logout", headers=person.auth)
     assert (await making.decide(given, person, shown)).status_code == 401
-    assert await acting.count(given) == 0
+    assert await acting.count_events(given) == 0
     await given.logged_in(person)
-    assert code(await making.decide(given, person, shown)) == (409, "presentation_elsewhere")
+    assert status_and_code(await making.decide(given, person, shown)) == (409, "presentation_elsewhere")
     given.expect(await making.decide(given, person, await making.present(given, person, found)))
 
 
@@ -104,17 +107,17 @@ async def test_r16_a_session_that_was_ended_accepts_nothing(given: Given) -> Non
 )
 async def test_r13_minors(given: Given, minors: str, band: str, refused: str | None) -> None:
     """Agreements R13: by the document's word and the stored age band; declining is always allowed; the receipt says in which capacity."""
-    found = await acting.in_force(given, minors=minors)
+    found = await acting.create_in_force(given, minors=minors)
     person = await given.logged_in(age_band=band)
     answer = await making.decide(given, person, await making.present(given, person, found))
     if refused is None:
         assert answer.status_code == 201
     else:
-        assert code(answer) == (403, refused)
-        assert await acting.count(given) == 0
+        assert status_and_code(answer) == (403, refused)
+        assert await acting.count_events(given) == 0
         given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
     capacity = {"adult": "adult", "minor": "minor_self", "unknown": "unknown"}[band]
-    assert (await acting.last(given, person))["capacity"] == capacity
+    assert (await acting.read_last_claims(given, person))["capacity"] == capacity
 
 
 @pytest.mark.parametrize(
@@ -134,29 +137,29 @@ async def test_r18_a_language_that_the_law_demands(
     given: Given, required: list[str], first: str, more: tuple[str, ...], good: bool
 ) -> None:
     """Agreements R18: the text in one of them must have been shown to this user, of this version, whichever is accepted then."""
-    found = await acting.in_force(given, "en", first, *more, required_locales=required)
+    found = await acting.create_in_force(given, "en", first, *more, required_locales=required)
     person, other = await given.logged_in(), await given.logged_in()
     english = await making.present(given, person, found, locale="en")
     await making.present(given, other, found, locale=first)  # somebody else's screen shows nothing to this one
     refused = await making.decide(given, person, english)
-    assert code(refused) == (409, "required_locale_not_presented")
+    assert status_and_code(refused) == (409, "required_locale_not_presented")
     assert refused.json()["locales"] == required
-    assert await acting.count(given) == 0
+    assert await acting.count_events(given) == 0
     await making.present(given, person, found, locale=first)
     answer = await making.decide(given, person, english)
     assert answer.status_code == (201 if good else 409)
     if good:
-        assert (await acting.last(given, person))["locale"] == "en"
+        assert (await acting.read_last_claims(given, person))["locale"] == "en"
 
 
 async def test_r18_another_versions_showing_is_none(given: Given) -> None:
     """Agreements R18: the language is required of each version; declining needs none."""
-    found = await acting.in_force(given, "en", "fr", required_locales=["fr"])
+    found = await acting.create_in_force(given, "en", "fr", required_locales=["fr"])
     person = await given.logged_in()
     given.expect(await making.decide(given, person, await making.present(given, person, found, locale="fr")))
-    await making.published(given, found, "en", "fr")
+    await making.create_published(given, found, "en", "fr")
     english = await making.present(given, person, found, locale="en")
-    assert code(await making.decide(given, person, english)) == (409, "required_locale_not_presented")
+    assert status_and_code(await making.decide(given, person, english)) == (409, "required_locale_not_presented")
     given.expect(await making.decide(given, person, english, "decline"))
     french = await making.present(given, person, found, locale="fr")
     assert given.expect(await making.decide(given, person, french))["compliant"] is True
@@ -164,39 +167,39 @@ async def test_r18_another_versions_showing_is_none(given: Given) -> None:
 
 async def test_r5_a_cancelled_version_is_accepted_by_nobody(given: Given) -> None:
     """Agreements R5: neither before nor after its time, by no screen that still shows it; and it is shown to nobody any more."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
-    coming = await making.published(given, found, effective_at=making.days(given, 1 / 288))
+    await making.accept(given, person, found)
+    coming = await making.create_published(given, found, effective_at=making.days_from_now(given, 1 / 288))
     shown = await making.present(given, person, found)
     assert (shown["ordinal"], await acting.cancel(given, coming)) == (2, True)
     for word in ("accept", "decline"):
-        assert code(await making.decide(given, person, shown, word)) == (409, "agreement_version_cancelled")
-    assert code(await acting.try_to_present(given, person, found, version=coming["id"])) == (404, "agreement_version_not_found")
+        assert status_and_code(await making.decide(given, person, shown, word)) == (409, "agreement_version_cancelled")
+    assert status_and_code(await acting.try_to_present(given, person, found, version=coming["id"])) == (404, "agreement_version_not_found")
     assert (await making.present(given, person, found))["ordinal"] == 1
     given.clock.forward(minutes=6)
-    assert code(await making.decide(given, person, shown)) == (409, "agreement_version_cancelled")
-    assert await acting.events(given, person) == ["accepted"]
+    assert status_and_code(await making.decide(given, person, shown)) == (409, "agreement_version_cancelled")
+    assert await acting.list_events(given, person) == ["accepted"]
     told = await given.access(found["product"], person)
-    assert (told["allow"], acting.warnings(told)) == (True, [])
+    assert (told["allow"], acting.list_warnings(told)) == (True, [])
 
 
 async def test_r5_a_document_with_nothing_but_a_cancelled_version_asks_for_nothing(given: Given) -> None:
-    found = await acting.document(given, (await given.product(requires=["login", "eula"]))["code"])
-    coming = await making.published(given, found, effective_at=making.days(given, 1))
+    found = await acting.create_agreement(given, (await given.product(requires=["login", "eula"]))["code"])
+    coming = await making.create_published(given, found, effective_at=making.days_from_now(given, 1))
     person = await given.logged_in()
     assert await acting.cancel(given, coming)
-    assert code(await acting.try_to_present(given, person, found)) == (404, "agreement_not_found")
-    assert code(await acting.withdraw(given, person, found)) == (404, "agreement_not_found")
-    assert (await making.mine(given, person, found))["items"] == []
+    assert status_and_code(await acting.try_to_present(given, person, found)) == (404, "agreement_not_found")
+    assert status_and_code(await acting.withdraw(given, person, found)) == (404, "agreement_not_found")
+    assert (await making.list_agreements(given, person, found))["items"] == []
     assert (await given.access(found["product"], person))["check_again_at"] != coming["effective_at"]
 
 
 async def test_the_receipt_of_a_decision_names_no_more_than_it_must(given: Given) -> None:
     """Rules section 2.2: ids and commitments; no address of the person or of their machine."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in(display_name="Kari Nordmann", age_band="adult", region="NO")
-    told = await making.accepted(given, person, found)
+    told = await making.accept(given, person, found)
     claims = jwt.decode(told["receipt"]["jws"], options={"verify_signature": False})
     assert (claims["capacity"], claims["region"], claims["sub"]) == ("adult", "001", person.id)
     for secret in (person.email, "Kari", str(person.token)):
@@ -205,20 +208,20 @@ async def test_the_receipt_of_a_decision_names_no_more_than_it_must(given: Given
 
 async def test_r14_what_one_session_was_shown_no_other_decides(given: Given) -> None:
     """Agreements R14: the receipt names the screen and the session together; they must have been one."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found, client="laptop")
     other = await given.logged_in(Person(person.id, person.email))
-    assert code(await making.decide(given, other, shown)) == (409, "presentation_elsewhere")
+    assert status_and_code(await making.decide(given, other, shown)) == (409, "presentation_elsewhere")
     given.expect(await making.decide(given, person, shown))
 
 
 async def test_r15_a_word_said_twice_is_none(given: Given) -> None:
     """Agreements R15: of `decline` and `accept` in one body nobody knows which was meant."""
     person = await given.logged_in()
-    shown = await making.present(given, person, await making.in_force(given))
+    shown = await making.present(given, person, await making.create_in_force(given))
     body = f'{{"decision": "decline", "decision": "accept", "text_sha256": "{shown["text"]["sha256"]}"}}'
     answer = await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", content=body, headers=person.auth)
-    assert code(answer) == (422, "malformed")
+    assert status_and_code(answer) == (422, "malformed")
     assert answer.json()["errors"][0]["code"] == "duplicate_name"
-    assert await acting.count(given) == 0
+    assert await acting.count_events(given) == 0

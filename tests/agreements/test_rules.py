@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.agreements import obligations, rules
 from app.agreements.models import EventType
 from app.agreements.obligations import Obligation, Version
-from app.agreements.rules import Draft
+from app.agreements.rules import Publication
 from app.base.problems import Fact
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -31,32 +31,32 @@ def duty(accepted: int, *versions: Version, declined: int = 0) -> Obligation:
 
 
 def codes(*several: Obligation, now: datetime = NOW) -> list[str]:
-    return [advice.code for advice in obligations.compliance(several, now).warnings]
+    return [advice.code for advice in obligations.assess_compliance(several, now).warnings]
 
 
 @given(st.text())
 def test_r1_a_text_is_normalised_once(body: str) -> None:
     """Agreements R1: NFC, LF, a final line end; doing it again changes nothing, so the hash of what is read back is the stored one."""
-    text = rules.normalised(body)
+    text = rules.normalise(body)
     assert text.endswith("\n")
     assert "\r" not in text
-    assert rules.normalised(text) == text
+    assert rules.normalise(text) == text
 
 
 def test_r1_hashes() -> None:
     """Agreements R1: lower-case hexadecimal SHA-256 over the UTF-8 bytes."""
-    assert rules.normalised("a\r\nb\rcafe\u0301") == "a\nb\ncaf\u00e9\n"
+    assert rules.normalise("a\r\nb\rcafe\u0301") == "a\nb\ncaf\u00e9\n"
     assert rules.digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert rules.statement_digest("I agree", "Yes", "No") == rules.digest("I agree\nYes\nNo")
+    assert rules.digest_statement("I agree", "Yes", "No") == rules.digest("I agree\nYes\nNo")
 
 
 def test_r8_the_latest_material_version_in_effect_is_required() -> None:
     """Agreements R8: notice and editorial versions carry an acceptance forward; a scheduled one asks for nothing yet."""
     versions = (version(1), version(2, "editorial"), version(3), version(4, "notice"), version(5, at=10))
-    assert duty(0, *versions).required(NOW) == 3
-    assert duty(2, *versions).required(NOW) == 3
-    assert duty(3, *versions).required(NOW) == 0
-    assert duty(3, *versions).required(day(10)) == 5
+    assert duty(0, *versions).required_ordinal(NOW) == 3
+    assert duty(2, *versions).required_ordinal(NOW) == 3
+    assert duty(3, *versions).required_ordinal(NOW) == 0
+    assert duty(3, *versions).required_ordinal(day(10)) == 5
 
 
 def test_r9_scheduled_effective_grace_over() -> None:
@@ -64,7 +64,7 @@ def test_r9_scheduled_effective_grace_over() -> None:
     it = duty(1, version(1), version(2, at=10, grace=20))
     told = [
         (found.compliant, len(found.outstanding), [advice.code for advice in found.warnings], found.valid_until)
-        for found in (obligations.compliance([it], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
+        for found in (obligations.assess_compliance([it], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
     ]
     assert told == [
         (True, 0, [obligations.UPCOMING], day(10)),
@@ -79,7 +79,7 @@ def test_r9_scheduled_effective_grace_over() -> None:
 
 def test_r9_no_grace_without_an_acceptance() -> None:
     """Agreements R9: who accepted nothing gets no grace."""
-    found = obligations.compliance([duty(0, version(1), version(2, grace=30))], NOW)
+    found = obligations.assess_compliance([duty(0, version(1), version(2, grace=30))], NOW)
     assert not found.compliant
     assert found.outstanding == ((DOCUMENT, 2),)
     assert found.valid_until is None
@@ -89,16 +89,16 @@ def test_r9_grace_is_not_borrowed() -> None:
     """Agreements R9: the deadline is the earliest of all that is owed; ignoring one version does not borrow the next one's grace."""
     it = duty(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
     assert it.grace_end(NOW) == day(5)
-    assert not obligations.compliance([it], day(5)).compliant
+    assert not obligations.assess_compliance([it], day(5)).compliant
     without = duty(1, version(2, at=-50), version(3, at=-1, grace=60))
-    assert not obligations.compliance([without], NOW).compliant
+    assert not obligations.assess_compliance([without], NOW).compliant
 
 
 def test_r9_grace_ends_as_it_says() -> None:
     """Half open: at `grace_until` itself it is over."""
     it = duty(1, version(2, at=-1, grace=5))
-    assert obligations.compliance([it], day(5) - timedelta(milliseconds=1)).compliant
-    assert not obligations.compliance([it], day(5)).compliant
+    assert obligations.assess_compliance([it], day(5) - timedelta(milliseconds=1)).compliant
+    assert not obligations.assess_compliance([it], day(5)).compliant
 
 
 def test_r11_a_notice_only_informs() -> None:
@@ -106,13 +106,13 @@ def test_r11_a_notice_only_informs() -> None:
     assert codes(duty(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.NOTICE]
     assert codes(duty(2, version(3, "editorial", -1))) == []
     assert codes(duty(0, version(1), version(2, "notice", -1))) == []
-    scheduled = obligations.compliance([duty(1, version(2, "notice", 3))], NOW)
+    scheduled = obligations.assess_compliance([duty(1, version(2, "notice", 3))], NOW)
     assert (scheduled.warnings, scheduled.valid_until) == ((), day(3))
-    assert obligations.compliance([duty(1, version(2, "editorial", 3))], NOW).valid_until is None
+    assert obligations.assess_compliance([duty(1, version(2, "editorial", 3))], NOW).valid_until is None
 
 
 def test_r11_facts() -> None:
-    found = obligations.compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
+    found = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
     document = str(DOCUMENT)
     expected: list[tuple[str, dict[str, Fact]]] = [
         (obligations.IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
@@ -135,18 +135,18 @@ def test_r11_facts() -> None:
 )
 def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Obligation, declined: bool, status: str) -> None:
     """Agreements R21: it undoes no acceptance; it is told where nothing else allows, and only of the version that is required."""
-    assert obligations.compliance([it], NOW).declined is declined
+    assert obligations.assess_compliance([it], NOW).declined is declined
     assert it.status(NOW) == status
 
 
 def test_several_documents() -> None:
     """All of a product's agreements must be met; what one of them allows, another may not."""
     other = Obligation(UUID(int=2), 0, 0, (version(7, at=-1),))
-    found = obligations.compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
+    found = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
     assert not found.compliant
     assert found.outstanding == ((DOCUMENT, 2), (UUID(int=2), 7))
     assert found.accepted == ((DOCUMENT, 1),)
-    nothing = obligations.compliance([], NOW)
+    nothing = obligations.assess_compliance([], NOW)
     assert (nothing.compliant, nothing.outstanding, nothing.valid_until) == (True, (), None)
 
 
@@ -170,19 +170,19 @@ def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, decl
     required = max((it.ordinal for it in versions if it.change_class == "material" and it.effective_at <= now), default=0)
     whole = duty(accepted, *versions, declined=declined)
     thin = duty(accepted, *(it for it in versions if it.ordinal > accepted), declined=declined)
-    assert (not whole.owed(now)) == (accepted >= required)
-    assert obligations.compliance([whole], now) == obligations.compliance([thin], now)
+    assert (not whole.list_owed(now)) == (accepted >= required)
+    assert obligations.assess_compliance([whole], now) == obligations.assess_compliance([thin], now)
 
 
 @given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 59))
 def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
     """Agreements R20: until `valid_until` the answer stays what it is."""
     it = duty(accepted, *versions, declined=declined)
-    before = obligations.compliance([it], day(at))
+    before = obligations.assess_compliance([it], day(at))
     for later in range(at + 1, 100):
         if before.valid_until is not None and day(later) >= before.valid_until:
             break
-        after = obligations.compliance([it], day(later))
+        after = obligations.assess_compliance([it], day(later))
         assert after == before
 
 
@@ -190,33 +190,33 @@ def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], acc
 def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, ordinal: int, at: int) -> None:
     """The ordinal only rises, so accepting an old version never takes anything away."""
     before = duty(accepted, *versions)
-    after = obligations.moved(before, EventType.ACCEPTED, ordinal)
+    after = obligations.apply_event(before, EventType.ACCEPTED, ordinal)
     assert after.accepted == max(accepted, ordinal)
-    assert len(after.owed(day(at))) <= len(before.owed(day(at)))
-    assert obligations.moved(before, EventType.DECLINED, ordinal).accepted == accepted
+    assert len(after.list_owed(day(at))) <= len(before.list_owed(day(at)))
+    assert obligations.apply_event(before, EventType.DECLINED, ordinal).accepted == accepted
 
 
 def test_r10_what_is_shown() -> None:
     """Agreements R10: the version in effect; the coming material one to whoever owes nothing; nothing before anything is published."""
     first, patch, coming = version(1), version(2, "editorial"), version(3, at=5)
-    assert obligations.to_show(duty(0, first, patch, coming), NOW) == patch
-    assert obligations.to_show(duty(1, first, patch, coming), NOW) == coming
-    assert obligations.to_show(duty(3, first, patch, coming), NOW) == patch
-    assert obligations.to_show(duty(1, first, version(2, "notice", 5)), NOW) == first
-    assert obligations.to_show(duty(0, version(1, at=5)), NOW) == version(1, at=5)
-    assert obligations.to_show(duty(0), NOW) is None
+    assert obligations.choose_version(duty(0, first, patch, coming), NOW) == patch
+    assert obligations.choose_version(duty(1, first, patch, coming), NOW) == coming
+    assert obligations.choose_version(duty(3, first, patch, coming), NOW) == patch
+    assert obligations.choose_version(duty(1, first, version(2, "notice", 5)), NOW) == first
+    assert obligations.choose_version(duty(0, version(1, at=5)), NOW) == version(1, at=5)
+    assert obligations.choose_version(duty(0), NOW) is None
 
 
 def test_r7_states_follow_from_the_time() -> None:
     """Agreements R7: no job flips anything."""
     versions = (version(1, at=0), version(2, at=10))
     for at, states in ((-1, ["scheduled", "scheduled"]), (0, ["effective", "scheduled"]), (10, ["superseded", "effective"])):
-        assert [rules.state(it.id, versions, day(at)) for it in versions] == states
-    assert rules.state(UUID(int=9), versions, NOW) == "draft"
+        assert [rules.find_state(it.id, versions, day(at)) for it in versions] == states
+    assert rules.find_state(UUID(int=9), versions, NOW) == "draft"
 
 
-FIRST = Draft("material", "en", {"en": None}, (), NOW, None)
-NEXT = Draft("material", "en", {"en": "more", "ru": "other"}, (version(1),), NOW, None)
+FIRST = Publication("material", "en", {"en": None}, (), NOW, None)
+NEXT = Publication("material", "en", {"en": "more", "ru": "other"}, (version(1),), NOW, None)
 
 
 @pytest.mark.parametrize(
@@ -224,18 +224,18 @@ NEXT = Draft("material", "en", {"en": "more", "ru": "other"}, (version(1),), NOW
     [
         (FIRST, None),
         (NEXT, None),
-        (Draft("notice", "en", {"en": None}, (version(1),), NOW, None), None),
-        (Draft("material", "en", {"en": None}, (), day(5), day(5)), None),
-        (Draft("notice", "en", {"en": None}, (), NOW, None), "agreement_first_not_material"),
-        (Draft("material", "en", {"ru": None}, (), NOW, None), "agreement_default_text_missing"),
-        (Draft("material", "en", {}, (), NOW, None), "agreement_default_text_missing"),
-        (Draft("material", "en", {"en": "more", "ru": None}, (version(1),), NOW, None), "agreement_changes_missing"),
-        (Draft("material", "en", {"en": "more"}, (version(1, at=2),), day(9), None), "agreement_already_scheduled"),
-        (Draft("material", "en", {"en": None}, (), day(-1), None), "agreement_dates_impossible"),
-        (Draft("material", "en", {"en": None}, (), day(2), day(1)), "agreement_dates_impossible"),
+        (Publication("notice", "en", {"en": None}, (version(1),), NOW, None), None),
+        (Publication("material", "en", {"en": None}, (), day(5), day(5)), None),
+        (Publication("notice", "en", {"en": None}, (), NOW, None), "agreement_first_not_material"),
+        (Publication("material", "en", {"ru": None}, (), NOW, None), "agreement_default_text_missing"),
+        (Publication("material", "en", {}, (), NOW, None), "agreement_default_text_missing"),
+        (Publication("material", "en", {"en": "more", "ru": None}, (version(1),), NOW, None), "agreement_changes_missing"),
+        (Publication("material", "en", {"en": "more"}, (version(1, at=2),), day(9), None), "agreement_already_scheduled"),
+        (Publication("material", "en", {"en": None}, (), day(-1), None), "agreement_dates_impossible"),
+        (Publication("material", "en", {"en": None}, (), day(2), day(1)), "agreement_dates_impossible"),
     ],
 )
-def test_r4_publishing(draft: Draft, code: str | None) -> None:
+def test_r4_publishing(draft: Publication, code: str | None) -> None:
     """Agreements R4: each thing that keeps a version from being published."""
-    problem = rules.hindrance(draft, NOW)
+    problem = rules.check_publication(draft, NOW)
     assert (problem.code if problem else None) == code

@@ -43,7 +43,7 @@ async def test_works_are_told_to_leave_at_the_same_time_and_may_finish() -> None
         await asyncio.sleep(GRACE / 2)
         finished.append(perf_counter())
 
-    async with tasks.together(tasks.beside(slow), tasks.beside(stubborn), tasks.beside(slow)):
+    async with tasks.run_together(tasks.background_task(slow), tasks.background_task(stubborn), tasks.background_task(slow)):
         start = perf_counter()
     assert [GRACE / 2 <= it - start < GRACE for it in finished] == [True, True]
 
@@ -62,6 +62,6 @@ async def test_where_one_cannot_begin_those_before_it_end() -> None:
         yield
 
     with pytest.raises(RuntimeError, match="cannot begin"):
-        async with tasks.together(tasks.beside(obliging), broken(), tasks.beside(obliging)):
+        async with tasks.run_together(tasks.background_task(obliging), broken(), tasks.background_task(obliging)):
             pass
     assert told == ["left"]

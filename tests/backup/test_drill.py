@@ -21,14 +21,14 @@ from app.catalog.models import Customer
 from app.cli.commands import app as commands
 from app.db.database import Database
 from app.models import METADATA
-from app.security.signing import KeyShelf
+from app.security.signing import SignerCache
 from app.signing_keys import sealing_keys
 from app.world import World
 from tests import databases, postgres
 from tests.agreements import making
 from tests.conftest import NewPostgres
-from tests.drawn import SECRETS
 from tests.given import Given
+from tests.random_keys import SECRETS
 from tests.signing_keys.rings import NEW, OLD, Holdings, every_kind, rewrapped, sealed_with
 
 
@@ -45,7 +45,7 @@ async def backed_up(url: str, folder: Path) -> Path:
 async def restored(copy: Path, folder: Path, server: NewPostgres) -> str:
     """The address of a database that was empty."""
     if copy.suffix == ".db":
-        return databases.copied(copy, folder / "restored.db")
+        return databases.copy_template(copy, folder / "restored.db")
     url = await server.empty()
     await program(url, "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={make_url(url).database}", str(copy))
     return url
@@ -114,15 +114,15 @@ async def still_good(given: Given, held: Holdings, receipt: str) -> None:
 
 
 async def test_a_copy_is_brought_up_in_a_fresh_place(given: Given, app: FastAPI, tmp_path: Path, new_postgres: NewPostgres) -> None:
-    held, found = await every_kind(given), await making.in_force(given)
-    await making.accepted(given, held.person, found)
+    held, found = await every_kind(given), await making.create_in_force(given)
+    await making.accept(given, held.person, found)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=held.person.auth))["data"]
     before = await customers(given.world)
     async with being_written(given):
         copy = await backed_up(given.world.db.url, tmp_path)
     assert await customers(given.world) > before
     assert stat.S_IMODE(copy.stat().st_mode) & 0o077 == 0 or copy.suffix == ".dump"
-    keys = replace(given.world.keys, signing=KeyShelf())
+    keys = replace(given.world.keys, signing=SignerCache())
     async with opened(await restored(copy, tmp_path, new_postgres)) as database:
         given.world = app.state.world = replace(given.world, db=database, keys=keys)
         assert before <= await customers(given.world)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.base.languages import Choice, choose, meets, wishes_of
+from app.base.languages import LanguageChoice, choose_language, covers, order_preferences
 
 TEXTS = ("en", "nb", "ru", "zh-Hans")
 
@@ -34,7 +34,7 @@ TEXTS = ("en", "nb", "ru", "zh-Hans")
 )
 def test_one_wish(wish: str, served: str, fallback: str) -> None:
     """Exact tag, then without subtags from the right, never into another script; then the default."""
-    assert choose(TEXTS, [wish], ["en"]) == Choice(wish, served, fallback)  # type: ignore[arg-type]
+    assert choose_language(TEXTS, [wish], ["en"]) == LanguageChoice(wish, served, fallback)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -58,21 +58,21 @@ def test_one_wish(wish: str, served: str, fallback: str) -> None:
 )
 def test_other_texts(texts: tuple[str, ...], wish: str, served: str, fallback: str) -> None:
     """`no` and `nb` are one; Chinese is told apart by script, whatever the region names it by."""
-    assert choose(texts, [wish], ["en"]) == Choice(wish, served, fallback)  # type: ignore[arg-type]
+    assert choose_language(texts, [wish], ["en"]) == LanguageChoice(wish, served, fallback)  # type: ignore[arg-type]
 
 
 def test_wishes_come_in_order() -> None:
     """Parameter, profile, header by weight; a later wish that is met is a fallback of language, not a default."""
-    assert wishes_of("fr", "ru", "de;q=0.5, en;q=0.9") == ("fr", "ru", "en", "de")
-    assert choose(TEXTS, ("fr", "ru", "en"), ["en"]) == Choice("fr", "ru", "language")
+    assert order_preferences("fr", "ru", "de;q=0.5, en;q=0.9") == ("fr", "ru", "en", "de")
+    assert choose_language(TEXTS, ("fr", "ru", "en"), ["en"]) == LanguageChoice("fr", "ru", "language")
 
 
 def test_defaults_come_in_order() -> None:
     """Product's default, then the document's; nothing wished for is told as such."""
-    assert choose(TEXTS, (), ["ru", "en"]) == Choice(None, "ru", "default")
-    assert choose(TEXTS, ["fr"], ["de", "en"]) == Choice("fr", "en", "default")
+    assert choose_language(TEXTS, (), ["ru", "en"]) == LanguageChoice(None, "ru", "default")
+    assert choose_language(TEXTS, ["fr"], ["de", "en"]) == LanguageChoice("fr", "en", "default")
     with pytest.raises(LookupError):
-        choose(TEXTS, ["fr"], ["de"])
+        choose_language(TEXTS, ["fr"], ["de"])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_defaults_come_in_order() -> None:
 )
 def test_the_header_is_read_kindly(header: str, wishes: tuple[str, ...]) -> None:
     """At most ten ranges, heaviest first and otherwise as written; what is malformed or refused is skipped."""
-    assert wishes_of(None, None, header) == wishes
+    assert order_preferences(None, None, header) == wishes
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_the_header_is_read_kindly(header: str, wishes: tuple[str, ...]) -> None
 )  # fmt: skip
 def test_a_demanded_language_is_met_by_its_narrower_forms(wanted: list[str], shown: str, met: bool) -> None:
     """A wider form is not enough, and no other script is."""
-    assert meets(wanted, shown) is met
+    assert covers(wanted, shown) is met
 
 
 @given(st.text(max_size=300))
 def test_any_header_is_survived(header: str) -> None:
-    assert len(wishes_of(None, None, header)) <= 10
+    assert len(order_preferences(None, None, header)) <= 10
 
 
 @given(
@@ -119,6 +119,6 @@ def test_any_header_is_survived(header: str) -> None:
 )
 def test_scripts_are_never_crossed(simplified: list[str], wish: str) -> None:
     """Whoever reads traditional Chinese never gets simplified, and the other way round."""
-    assert choose(["en", *simplified], [wish], ["en"]).served == "en"
+    assert choose_language(["en", *simplified], [wish], ["en"]).served == "en"
     for other in simplified:
-        assert choose(["en", "zh-Hant", "zh-TW"], [other], ["en"]).served == "en"
+        assert choose_language(["en", "zh-Hant", "zh-TW"], [other], ["en"]).served == "en"

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.servers import PATIENCE, free_port
+from tests.servers import START_TIMEOUT, free_port
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver section 12.1
 QUIET = (
@@ -39,7 +39,7 @@ class Browser:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.driver, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT
         while not self._ready():
             assert time.monotonic() < deadline, "the driver did not come up"
             time.sleep(0.1)
@@ -54,7 +54,7 @@ class Browser:
             self.call("DELETE", self.session)
         self.http.close()
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(START_TIMEOUT)
 
     def _ready(self) -> bool:
         try:
@@ -80,7 +80,7 @@ class Browser:
     def click(self, selector: str) -> Any:
         """Press a button and wait for what the page then says."""
         self.call("POST", f"{self._element(selector)}/click")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT
         while not (said := self.call("GET", f"{self._element('#told')}/text")):
             assert time.monotonic() < deadline, f"nothing came of {selector}"
             time.sleep(0.05)

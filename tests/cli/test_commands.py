@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from app.cli.commands import app
 from app.cli.healthcheck import health
 from tests import databases
-from tests.drawn import SECRETS
+from tests.random_keys import SECRETS
 from tests.servers import Running
 
 
@@ -19,7 +19,7 @@ def run(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LICENTIA_VAR", str(tmp_path / "var"))
-    monkeypatch.setenv("LICENTIA_DATABASE_URL", databases.copied(sqlite_template, tmp_path / "cli.db"))
+    monkeypatch.setenv("LICENTIA_DATABASE_URL", databases.copy_template(sqlite_template, tmp_path / "cli.db"))
     return Run()
 
 

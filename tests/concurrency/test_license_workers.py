@@ -35,9 +35,9 @@ RACES: tuple[Race, ...] = (
 LEASE, LAPSES = "PT4S", 6
 
 
-async def test_r34_two_workers_share_nothing_but_the_database(shared: str, beside: World, tmp_path: Path) -> None:
+async def test_r34_two_workers_share_nothing_but_the_database(shared_url: str, second_world: World, tmp_path: Path) -> None:
     """One pair of servers for all of them, since it is their start that costs."""
-    async with two(tmp_path, shared, beside) as (given, both):
+    async with two(tmp_path, shared_url, second_world) as (given, both):
         for race in (*RACES, lapses):
             await race(given, both)
 

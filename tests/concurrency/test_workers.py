@@ -11,23 +11,23 @@ from tests.agreements import making
 from tests.concurrency import login_races
 from tests.concurrency.seat_races import Clients
 from tests.concurrency.workers import two
-from tests.drawn import SECRETS
 from tests.given import Given
+from tests.random_keys import SECRETS
 from tests.servers import Running
 
 ROOM = "16"
-"""Hashes at a time, in each of two servers: with thirty-two that wait beside them, all of a race come to the counters at once."""
+"""Hashes at a time, in each of two servers: with thirty-two that wait besides them, all of a race come to the counters at once."""
 
 
-async def test_two_workers_share_nothing_but_the_database(shared: str, beside: World, tmp_path: Path) -> None:
+async def test_two_workers_share_nothing_but_the_database(shared_url: str, second_world: World, tmp_path: Path) -> None:
     """Logins and decisions; licenses have workers of their own (test_license_workers.py)."""
-    async with two(tmp_path, shared, beside, LICENTIA_HASH_SLOTS=ROOM) as (given, both):
+    async with two(tmp_path, shared_url, second_world, LICENTIA_HASH_SLOTS=ROOM) as (given, both):
         for race in (*login_races.RACES, one_presentation):
             await race(given, both)
 
 
 async def one_presentation(given: Given, both: Clients) -> None:
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     body = {"decision": "accept", "text_sha256": shown["text"]["sha256"]}
@@ -37,14 +37,14 @@ async def one_presentation(given: Given, both: Clients) -> None:
     assert len({answer.json()["event"] for answer in answers}) == 1
 
 
-async def test_a_server_leaves_politely(shared: str, tmp_path: Path) -> None:
+async def test_a_server_leaves_politely(shared_url: str, tmp_path: Path) -> None:
     """A request that runs is finished, the listener closes, and the process ends by the signal."""
     running = Running(
         tmp_path,
         **SECRETS,
         LICENTIA_PUBLIC_URL="http://x.test",
         LICENTIA_ENV="production",
-        LICENTIA_DATABASE_URL=shared,
+        LICENTIA_DATABASE_URL=shared_url,
         LICENTIA_SHUTDOWN_DELAY="0.5",
     )
     with running:

@@ -13,8 +13,8 @@ from app.world import World
 from tests.clock import TurnedClock
 from tests.concurrency.seat_races import Clients
 from tests.conftest import LIMITS
-from tests.drawn import SECRETS
 from tests.given import Given
+from tests.random_keys import SECRETS
 from tests.servers import Running
 
 
@@ -31,7 +31,7 @@ def server(home: Path, url: str, **more: str) -> Running:
 
 
 async def root_of(world: World) -> dict[str, str]:
-    _, key = await api_keys.create(world, None, "root", ["*"])
+    _, key = await api_keys.create_key(world, None, "root", ["*"])
     return {"Authorization": f"Bearer {key}"}
 
 

@@ -21,7 +21,7 @@ PARTY = {"LICENTIA_WEBAUTHN_RP_ID": "example.com", "LICENTIA_WEBAUTHN_ORIGINS": 
 def test_a_relying_party(rp_id: str, origins: str, tmp_path: Path) -> None:
     given = {"LICENTIA_VAR": str(tmp_path), "LICENTIA_WEBAUTHN_RP_ID": rp_id, "LICENTIA_WEBAUTHN_ORIGINS": origins}
     settings = Settings.load(given)
-    assert (settings.passkeys, settings.webauthn_origins) == (True, [item.strip() for item in origins.split(",")])
+    assert (settings.passkeys_enabled, settings.webauthn_origins) == (True, [item.strip() for item in origins.split(",")])
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_one_without_the_other_does_not_start(missing: str, tmp_path: Path) -> N
 
 
 def test_without_both_passkeys_are_off_and_production_wants_tls(tmp_path: Path) -> None:
-    assert not Settings.load({"LICENTIA_VAR": str(tmp_path)}).passkeys
+    assert not Settings.load({"LICENTIA_VAR": str(tmp_path)}).passkeys_enabled
     local = {"LICENTIA_WEBAUTHN_RP_ID": "localhost", "LICENTIA_WEBAUTHN_ORIGINS": "http://localhost:8000"}
     assert set(faults(GOOD | local)) == {"LICENTIA_WEBAUTHN_ORIGINS"}
     with pytest.raises(SettingsInvalid):

@@ -11,8 +11,7 @@ import pytest
 
 from app.config.settings import Settings, SettingsInvalid
 from app.config.weak_secrets import guessable, guessable_key
-from tests.drawn import key as drawn
-from tests.drawn import production
+from tests.random_keys import production_environment, random_key
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -69,8 +68,8 @@ def test_a_secret_given_twice_is_a_fault(tmp_path: Path) -> None:
 def test_development_makes_its_secrets_once_for_the_owner_alone(tmp_path: Path) -> None:
     first = Settings.load({"LICENTIA_VAR": str(tmp_path)})
     second = Settings.load({"LICENTIA_VAR": str(tmp_path)})
-    assert first.ring() == second.ring()
-    assert first.lookup() == second.lookup() != next(iter(first.ring().values()))
+    assert first.encryption_ring() == second.encryption_ring()
+    assert first.lookup() == second.lookup() != next(iter(first.encryption_ring().values()))
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("*.key")} == {0o600}
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -160,12 +159,12 @@ def test_the_command_line_ends_with_78_and_tells_each_fault_on_a_line() -> None:
     assert named == ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PORT", "LICENTIA_PUBLIC_URL"]
 
 
-DRAWN = drawn()
-GOOD = production()
+DRAWN = random_key()
+GOOD = production_environment()
 NO_KEYS = {
     "typed": b"passwordpasswordpassword12345678",
     "over and over": b"abcdefgh" * 4,
-    "drawn, but half": b64decode(drawn())[:16] * 2,
+    "drawn, but half": b64decode(random_key())[:16] * 2,
     "the suite's own": b64decode(KEY),
     "counted": bytes(range(1, 33)),
     "counted from afar": bytes(range(110, 142)),
@@ -250,9 +249,9 @@ def test_what_everybody_tries_is_guessable(typed: str) -> None:
 
 def test_what_is_drawn_is_taken() -> None:
     """As `openssl rand` and password managers draw."""
-    assert not any(guessable_key(b64decode(drawn())) for _ in range(2000))
-    assert not any(guessable(b64decode(drawn())[:16].hex()) for _ in range(2000))
-    assert not any(guessable(drawn()[:32]) for _ in range(2000))
+    assert not any(guessable_key(b64decode(random_key())) for _ in range(2000))
+    assert not any(guessable(b64decode(random_key())[:16].hex()) for _ in range(2000))
+    assert not any(guessable(random_key()[:32]) for _ in range(2000))
 
 
 @pytest.mark.parametrize("listed", ["10.0.0.0/8,192.168.0.0/16,fc00::/7", "203.0.113.7", "2001:db8::/32", "172.16.0.0/12,::1"])

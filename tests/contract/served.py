@@ -20,9 +20,9 @@ from app.world import World
 from tests.agreements import making
 from tests.clock import TurnedClock
 from tests.conftest import LIMITS
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given, Person
 from tests.house.source import ROOT
+from tests.random_keys import SECRETS
 
 PATIENCE = 30.0
 Told = dict[str, Any]
@@ -108,7 +108,7 @@ async def _up(client: httpx.AsyncClient, process: subprocess.Popen[bytes]) -> bo
 async def staged(service: Service) -> Stage:
     """A fresh stage. It stands on the server's own clock, so that the one-time codes in it are good now."""
     given = service.given
-    agreed, open_ = await making.in_force(given), await making.in_force(given)
+    agreed, open_ = await making.create_in_force(given), await making.create_in_force(given)
     license_ = await given.license(await given.policy({"code": agreed["product"]}, seat_by="device", max_seats=5, lease="P1D"))
     given.clock.moment = Clock().now()
     bystander, person = await given.person(), await given.strong()
@@ -184,12 +184,12 @@ async def _webhooks(given: Given) -> dict[str, tuple[Any, ...]]:
 
 async def _agreements(given: Given, person: Person, agreed: Told, open_: Told) -> dict[str, tuple[Any, ...]]:
     """A document that is accepted and one that is only shown, and a draft."""
-    accepted = await making.accepted(given, person, agreed)
+    accepted = await making.accept(given, person, agreed)
     shown = await making.present(given, person, open_)
-    draft = await making.version(given, agreed, "en", "nb")
-    ready = await making.version(given, agreed, "en")
-    scheduled = await making.published(given, open_, effective_at=making.days(given, 3))
-    doomed = await making.version(given, agreed, "en", "nb")
+    draft = await making.create_version(given, agreed, "en", "nb")
+    ready = await making.create_version(given, agreed, "en")
+    scheduled = await making.create_published(given, open_, effective_at=making.days_from_now(given, 3))
+    doomed = await making.create_version(given, agreed, "en", "nb")
     return {
         "document_id": (agreed["id"], open_["id"]),
         "version_id": (draft["id"], shown["version"]),

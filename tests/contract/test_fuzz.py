@@ -156,7 +156,7 @@ async def servers(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Any
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in databases.KINDS}
 
     async def sqlite() -> Any:
-        return serving(databases.copied(sqlite_template, folders["sqlite"] / "fuzz.db"), folders["sqlite"])
+        return serving(databases.copy_template(sqlite_template, folders["sqlite"] / "fuzz.db"), folders["sqlite"])
 
     async def postgresql() -> Any:
         return serving(await new_postgres.migrated(), folders["postgresql"])

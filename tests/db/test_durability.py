@@ -8,7 +8,7 @@ from app.config.settings import Settings
 from app.db.database import Database
 from app.world import World
 from tests import databases
-from tests.drawn import SECRETS
+from tests.random_keys import SECRETS
 
 NORMAL, FULL = 1, 2
 

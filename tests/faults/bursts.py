@@ -64,7 +64,7 @@ class Scene:
         coded = await given.seats("unlimited")
         meters = {"calls": {"limit": size.metered, "per": None}}
         people = [await given.logged_in() for _ in range(size.people)]
-        terms = [await making.in_force(given) for _ in range(size.terms)]
+        terms = [await making.create_in_force(given) for _ in range(size.terms)]
         return cls(
             size,
             await given.seats(size.seats),

@@ -7,7 +7,7 @@ import pytest
 from app.config.settings import Settings
 from app.world import World
 from tests import databases, postgres
-from tests.drawn import SECRETS
+from tests.random_keys import SECRETS
 
 pytest.register_assert_rewrite("tests.faults.bursts", "tests.concurrency.seat_races")
 

@@ -70,11 +70,11 @@ async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, Edg
 def test_hashes_have_a_quarter_of_a_containers_memory(tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text("536870912\n")
-    assert resources.memory((str(tmp_path / "nothing"), str(limit))) == 512 * 1024 * 1024
-    assert resources.slots(19_456, 64, 512 * 1024 * 1024) == 6
-    assert resources.slots(19_456, 4, 512 * 1024 * 1024) == 4
-    assert resources.slots(131_072, 64, 512 * 1024 * 1024) == 2
-    assert resources.slots(19_456, 64, None) == 64
+    assert resources.read_memory_limit((str(tmp_path / "nothing"), str(limit))) == 512 * 1024 * 1024
+    assert resources.count_hash_slots(19_456, 64, 512 * 1024 * 1024) == 6
+    assert resources.count_hash_slots(19_456, 4, 512 * 1024 * 1024) == 4
+    assert resources.count_hash_slots(131_072, 64, 512 * 1024 * 1024) == 2
+    assert resources.count_hash_slots(19_456, 64, None) == 64
     for unlimited in ("max", str(0x7FFFFFFFFFFFF000)):
         limit.write_text(unlimited)
-        assert resources.memory((str(limit),)) is None
+        assert resources.read_memory_limit((str(limit),)) is None

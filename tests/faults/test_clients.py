@@ -31,7 +31,7 @@ HEAD = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\n"
 @pytest.fixture(scope="module")
 def running(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("clients")
-    url = databases.copied(sqlite_template, home / "clients.db")
+    url = databases.copy_template(sqlite_template, home / "clients.db")
     with server(home, url, LICENTIA_BODY_TIMEOUT=str(TIME), LICENTIA_HASH_SLOTS="2") as started:
         yield started
 
@@ -224,7 +224,7 @@ async def figures(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 async def test_as_many_clients_as_there_are_descriptors_for(sqlite_template: Path, tmp_path: Path) -> None:
     """More are turned away at once and in the log; those inside, the database and the probes of those inside go on."""
-    url = databases.copied(sqlite_template, tmp_path / "full.db")
+    url = databases.copy_template(sqlite_template, tmp_path / "full.db")
     narrow = server(tmp_path, url)
     narrow.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *narrow.command]
     with narrow as started:

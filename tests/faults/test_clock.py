@@ -24,13 +24,13 @@ async def refreshed(given: Given, token: str | None) -> httpx.Response:
 
 async def test_an_end_user_goes_on_and_the_decision_stands(given: Given) -> None:
     """Their token is from the future, their session too; a lease, a meter and the ledger do not run backwards."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     meters = {"calls": {"limit": 2, "per": "day"}}
     terms = {"seat_by": "device", "max_seats": 1, "lease": "PT30M", "meters": meters, "requires": ["activation", "second_factor", "eula"]}
     license_ = await given.license(await given.policy({"code": found["product"]}, **terms))
     given.clock.forward(hours=2)
     person = await given.strong()
-    first = await making.accepted(given, person, found)
+    first = await making.accept(given, person, found)
     held = await given.activation(license_)
     add: dict[str, Any] = {"license_key": license_["key"], "meter": "calls", "add": 1}
     once = {"Idempotency-Key": "one"}
@@ -47,8 +47,8 @@ async def test_an_end_user_goes_on_and_the_decision_stands(given: Given) -> None
     assert (await given.client.post("/v1/usage", json=add, headers=once)).headers["idempotency-replayed"] == "true"
     assert (await given.post("/v1/usage", add, {}))["remaining"] == 0
     problem(await given.client.post("/v1/usage", json=add), 409, "usage_limit_reached")
-    await making.published(given, found)
-    second = await making.accepted(given, person, found)
+    await making.create_published(given, found)
+    second = await making.accept(given, person, found)
     assert second["at"] >= first["at"]
     assert (await given.post("/v1/ledger/verify"))["valid"] is True
 

@@ -27,7 +27,7 @@ ROOM, ALL = 3, 2**31 - 2
 async def small(app: FastAPI, world: World, sqlite_template: Path, tmp_path: Path) -> AsyncIterator[World]:
     """A world on a database file of its own."""
     kept = app.state.world
-    made = replace(world, db=Database.open(databases.copied(sqlite_template, tmp_path / "small.db"), 4))
+    made = replace(world, db=Database.open(databases.copy_template(sqlite_template, tmp_path / "small.db"), 4))
     app.state.world = made
     yield made
     app.state.world = kept

@@ -13,13 +13,13 @@ from tests.faults.bursts import Burst, Scene, Size
 from tests.given import Given
 
 
-async def test_what_was_answered_outlives_a_kill(shared: str, beside: World, kind: str, tmp_path: Path) -> None:
+async def test_what_was_answered_outlives_a_kill(shared_url: str, second_world: World, kind: str, tmp_path: Path) -> None:
     """One server comes back, and answers what the others have left."""
-    servers = [server(tmp_path, shared) for _ in range(1 if kind == "sqlite" else 2)]
+    servers = [server(tmp_path, shared_url) for _ in range(1 if kind == "sqlite" else 2)]
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(asyncio.to_thread(stack.enter_context, each) for each in servers))
         clients = [await stack.enter_async_context(httpx.AsyncClient(base_url=each.base, timeout=30)) for each in servers]
-        given = Given(clients[0], beside, RealClock(), await root_of(beside))
+        given = Given(clients[0], second_world, RealClock(), await root_of(second_world))
         burst = Burst(clients, await Scene.made(given, Size()))
 
         async def kill() -> None:
@@ -31,6 +31,6 @@ async def test_what_was_answered_outlives_a_kill(shared: str, beside: World, kin
         assert burst.told["no answer"] > 0
         await burst.check(given)
     if kind == "sqlite":
-        checked = sqlite3.connect(shared.partition(":///")[2])
+        checked = sqlite3.connect(shared_url.partition(":///")[2])
         assert checked.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         checked.close()

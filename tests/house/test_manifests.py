@@ -12,9 +12,9 @@ import yaml
 from app.background.tasks import GRACE
 from app.config.settings import Settings
 from app.main import ROUTERS
-from app.observability.tracing import LAST_SPANS
-from tests.drawn import production
+from app.observability.tracing import FLUSH_TIMEOUT
 from tests.house.source import ROOT
+from tests.random_keys import production_environment
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def test_every_variable_is_one_of_the_programs() -> None:
 def test_callers_behind_the_ingress_keep_their_addresses() -> None:
     """Else they would share its limits; that each is a network, and not everybody, is judged as in a start."""
     proxies = CONFIG["LICENTIA_TRUSTED_PROXIES"]
-    assert Settings.load(production() | {"LICENTIA_TRUSTED_PROXIES": proxies}).trusted_proxies == proxies.split(",")
+    assert Settings.load(production_environment() | {"LICENTIA_TRUSTED_PROXIES": proxies}).trusted_proxies == proxies.split(",")
 
 
 def test_the_server_that_sets_the_database_up_is_not_taken_for_the_database() -> None:
@@ -111,7 +111,7 @@ def test_probes_ask_what_the_program_answers() -> None:
 
 def test_a_pod_has_the_time_to_finish() -> None:
     """The platform waits longer than the delay, the timeout, and what is done after them, together."""
-    after = GRACE + LAST_SPANS
+    after = GRACE + FLUSH_TIMEOUT
     needed = after + float(CONFIG["LICENTIA_SHUTDOWN_DELAY"]) + float(CONFIG["LICENTIA_SHUTDOWN_TIMEOUT"])
     assert DEPLOYMENT["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > needed
     ours = COMPOSE["services"]["licentia"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.config.smtp_url import sender
+from app.config.smtp_url import parse_sender
 from app.mail import letters
 from app.mail.letters import FOLDER, Letter, Unfit, composed, source, vocabulary, written
 from app.mail.models import Template
@@ -253,7 +253,7 @@ def test_the_name_of_the_service_cannot_add_a_header(service: str) -> None:
 @pytest.mark.parametrize("text", ["nobody", "a@b\r\nBcc: c@d", "", "Licentia <>", "Lïcentia <ø@example.com>", "@example.com"])
 def test_a_sender_is_an_address(text: str) -> None:
     with pytest.raises(ValueError, match="wants Name"):
-        sender(text)
+        parse_sender(text)
 
 
 def test_words_are_in_their_own_script() -> None:

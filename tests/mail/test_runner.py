@@ -13,13 +13,13 @@ from app.background import wakeup
 from app.db.database import Database
 from app.mail import runner
 from app.mail.models import Message, Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.main import build_app
 from app.world import World
 from tests import databases
 from tests.conftest import NewPostgres
-from tests.drawn import SECRETS
 from tests.postbox import Postbox
+from tests.random_keys import SECRETS
 from tests.servers import Running
 
 PATIENCE = 10.0
@@ -27,7 +27,7 @@ PATIENCE = 10.0
 
 async def noticed(world: World) -> None:
     async with world.db.write() as tx:
-        await post(tx, world, Recipient("ola@example.com"), Template.PASSWORD_CHANGED, {"when": world.clock.now()})
+        await enqueue_letter(tx, world, Recipient("ola@example.com"), Template.PASSWORD_CHANGED, {"when": world.clock.now()})
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -44,29 +44,29 @@ async def test_the_application_carries_letters_while_it_lives(mailing: World, po
         started = asyncio.get_running_loop().time()
         await noticed(app.state.world)
         await until(lambda: bool(postbox.received))
-        assert asyncio.get_running_loop().time() - started < wakeup.BRISK
+        assert asyncio.get_running_loop().time() - started < wakeup.ACTIVE
 
 
 async def test_what_is_being_sent_is_finished_before_the_end(mailing: World, postbox: Postbox) -> None:
-    postbox.held = asyncio.Event()
+    postbox.gate = asyncio.Event()
     async with runner.running(mailing):
         await noticed(mailing)
         await asyncio.wait_for(postbox.arrived.wait(), PATIENCE)
-        asyncio.get_running_loop().call_later(0.3, postbox.held.set)
+        asyncio.get_running_loop().call_later(0.3, postbox.gate.set)
     assert len(postbox.received) == 1
     async with mailing.db.query() as tx:
         assert (await tx.scalar(select(Message.sent_at))) is not None
 
 
 async def test_a_slow_server_does_not_slow_a_request(mailing: World, postbox: Postbox, client: httpx.AsyncClient, app: object) -> None:
-    postbox.held = asyncio.Event()
+    postbox.gate = asyncio.Event()
     async with runner.running(mailing):
         await noticed(mailing)
         await asyncio.wait_for(postbox.arrived.wait(), PATIENCE)
         async with asyncio.timeout(1):
             assert (await client.get("/readyz")).status_code == 200
             await noticed(mailing)
-        postbox.held.set()
+        postbox.gate.set()
         await until(lambda: len(postbox.received) == 2)
 
 
@@ -85,13 +85,13 @@ async def test_a_database_that_is_away_does_not_stop_it(mailing: World, postbox:
 @pytest.fixture
 async def shared(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
     """The address of a migrated database that another process may open."""
-    return databases.copied(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
+    return databases.copy_template(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
 
 
 async def test_kill_minus_9_while_a_letter_is_sent_loses_nothing(mailing: World, postbox: Postbox, shared: str, tmp_path: Path) -> None:
     """The claim of the dead keeps the letter from being sent twice until it has run out."""
     world = replace(mailing, db=Database.open(shared))
-    postbox.held = asyncio.Event()
+    postbox.gate = asyncio.Event()
     await noticed(world)
     smtp = f"smtp://127.0.0.1:{postbox.port}?tls=off"
     environ = {**SECRETS, "LICENTIA_DATABASE_URL": shared, "LICENTIA_SMTP_URL": smtp, "LICENTIA_MAIL_FROM": "a@example.com"}

@@ -20,9 +20,9 @@ from app.base.clock import Clock
 from app.config.settings import Settings, SettingsInvalid
 from app.config.smtp_url import SmtpAddress
 from app.mail.transports import Smtp, hopeless, named
-from tests.drawn import production
 from tests.house.source import ROOT
 from tests.postbox import Postbox, open_postbox
+from tests.random_keys import production_environment
 
 
 def certificate(folder: Path) -> Path:
@@ -125,7 +125,7 @@ def test_the_password_of_the_mailer_is_in_no_repr(tmp_path: Path) -> None:
     assert "hunter2" not in repr([settings, settings.smtp(), Smtp(SmtpAddress.parse("smtp://u:hunter2@host"), "x")])
 
 
-PRODUCTION = production()
+PRODUCTION = production_environment()
 
 
 def faults(environ: dict[str, str]) -> list[str]:

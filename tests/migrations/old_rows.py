@@ -56,12 +56,12 @@ async def insert(url: str, tables: dict[str, list[dict[str, Any]]]) -> None:
 
 async def freeze(given: Given) -> Frozen:
     """Walk the main line, and keep what is stored and what is held."""
-    agreed = await making.in_force(given)
+    agreed = await making.create_in_force(given)
     requires = {"requires": ["activation", "second_factor", "eula"]}
     given.expect(await given.client.patch(f"/v1/products/{agreed['product']}", json=requires, headers=given.root))
     license_ = await given.license(await given.policy({"code": agreed["product"]}, seat_by="device", max_seats=3, lease="P30D"))
     code, seat, person = await given.code(license_), await given.activation(license_), await given.strong()
-    accepted = await making.accepted(given, person, agreed)
+    accepted = await making.accept(given, person, agreed)
     held = {
         "at": given.clock.now(),
         "operator": given.root,
@@ -109,7 +109,7 @@ async def main() -> None:
             told = await freeze(await Given.with_root_key(client, world, clock))
         await world.db.close()
     text = json.dumps(told, indent=1, ensure_ascii=False, default=_write)
-    await asyncio.to_thread((FOLDER / f"rows_{revision.wanted()}.json").write_text, text + "\n", "utf-8")
+    await asyncio.to_thread((FOLDER / f"rows_{revision.program_revision()}.json").write_text, text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ COUNTED = ("agreement_versions", "agreement_texts", "agreement_events")
 @pytest.fixture
 async def url(given: Given) -> str:
     """A database with a version that is in force, an acceptance of it, and a draft."""
-    found = await making.in_force(given, "en")
-    await making.accepted(given, await given.logged_in(), found)
-    await making.version(given, found, "en")
+    found = await making.create_in_force(given, "en")
+    await making.accept(given, await given.logged_in(), found)
+    await making.create_version(given, found, "en")
     return given.world.db.url
 
 
@@ -62,8 +62,8 @@ async def test_nor_replaced_by_a_connection_that_knows_nothing_of_us(url: str, t
 
 async def test_nothing_is_added_to_what_was_cancelled(given: Given) -> None:
     """Agreements R3, R5: a cancelled version takes no further language, not even by hand."""
-    found = await making.in_force(given, "en")
-    coming = await making.published(given, found, "en", effective_at=making.days(given, 1))
+    found = await making.create_in_force(given, "en")
+    coming = await making.create_published(given, found, "en", effective_at=making.days_from_now(given, 1))
     given.expect(await making.cancel(given, coming))
     copied = "SELECT 'nb' AS locale, version_id, title, body, statement, accept_label, decline_label, sha256, statement_sha256, created_at"
     fresh = "'0190000000007000800000000000abcd'" if given.world.db.url.startswith("sqlite") else "gen_random_uuid()"

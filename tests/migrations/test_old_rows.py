@@ -62,7 +62,7 @@ class Upgraded:
             await trees.up(config)
             self.made[kind, left] = empty
         made = str(make_url(self.made[kind, left]).database)
-        return databases.copied(Path(made), target) if kind == "sqlite" else await self.server.empty(like=made)
+        return databases.copy_template(Path(made), target) if kind == "sqlite" else await self.server.empty(like=made)
 
 
 @pytest.fixture(scope="session")

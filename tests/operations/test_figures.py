@@ -15,10 +15,10 @@ from app.db.database import on_commit
 from app.observability import counters
 from app.world import World
 from tests.assertions import problem
-from tests.drawn import SECRETS
 from tests.given import Given
 from tests.mail.test_outbox import posted
 from tests.operations.figures import figure, figures, since
+from tests.random_keys import SECRETS
 
 WRONG = "a wholly wrong staple"
 LOGINS, SEATS, DECISIONS, AGE = "licentia_logins_total", "licentia_seats_total", "licentia_decisions_total", "licentia_outbox_age_seconds"

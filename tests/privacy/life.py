@@ -40,7 +40,7 @@ class Life:
 async def lived(given: Given, postbox: Postbox) -> Life:
     """Logged in with password and code a moment ago."""
     given.client.headers["User-Agent"] = AGENT
-    agreed, other = await making.in_force(given), await making.in_force(given)
+    agreed, other = await making.create_in_force(given), await making.create_in_force(given)
     profile = {"display_name": "Kari Nordmann", "locale": "nb", "region": "NO", "timezone": "Europe/Oslo"}
     made = await given.post(
         "/v1/users",
@@ -66,7 +66,7 @@ async def lived(given: Given, postbox: Postbox) -> Life:
     await approved(given, person)
     await given.post("/v1/password/forgot", {"identifier": person.email}, {})
     seat = await given.post("/v1/activations", {"license_key": license_["key"], "device": device}, person.auth)
-    told = await making.accepted(given, person, agreed)
+    told = await making.accept(given, person, agreed)
     shown = await making.present(given, person, other, client="Karis client", ui_ref="kari-7")
     code = await given.code(license_, email=person.email)
     return Life(person, agreed, license_, code, handle, shown, seat, told["receipt"]["jws"])

@@ -16,8 +16,8 @@ from app.db.base import table
 from app.web import errors
 from app.world import World
 from tests.conftest import NewPostgres
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given
+from tests.random_keys import SECRETS
 from tests.secrets.walk import BEARERS, Secrets, misplaced, walked
 
 both_formats = pytest.mark.parametrize("talkative", ["json", "text"], indirect=True)
@@ -121,7 +121,7 @@ async def test_an_error_of_the_database_itself_hides_what_it_was_given(
             async with given.world.db.write() as tx:
                 await tx.execute(insert(table(Product)).values({**row, "id": given.world.entropy.identifier()}))
         except DBAPIError as error:
-            errors.unexpected(error)
+            errors.log_unexpected(error)
             break
     assert "IntegrityError" in (said := heard(capsys))
     assert secrets.found_in(said) == []

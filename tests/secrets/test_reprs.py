@@ -26,11 +26,11 @@ from app.login.sessions import tokens
 from app.login.signing_in import service as login
 from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import LoginIn, NewPasswordIn, RefreshIn, UserIn
-from app.signing_keys.service import signer
-from app.web.callers import EndUser, Origin, UnfinishedLogin
+from app.signing_keys.service import load_signer
+from app.web.callers import EndUser, Origin, PendingLoginCaller
 from app.world import World
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given
+from tests.random_keys import SECRETS
 from tests.secrets.walk import of_the_settings
 
 ORIGIN = Origin(None, None)
@@ -39,14 +39,14 @@ SYSTEM = Actor.system()
 
 async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
     """Encryption keys, lookup key, private signing keys, and the password in the database's address."""
-    key = (await signer(world)).active
+    key = (await load_signer(world)).active
     private = str(key.key.as_dict(private=True)["d"])
     address = {"LICENTIA_DATABASE_URL": "postgresql://licentia:hunter2-marker@db.example.com/licentia"}
     settings = Settings.load({**SECRETS, **address})
     shown = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
     for secret in (*of_the_settings().values(), private, "hunter2-marker"):
         assert secret not in shown
-    assert all(repr(octets) not in shown for octets in (*settings.ring().values(), settings.lookup()))
+    assert all(repr(octets) not in shown for octets in (*settings.encryption_ring().values(), settings.lookup()))
 
 
 async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
@@ -56,14 +56,14 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     opened = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(opened, tokens.IssuedTokens)
     who = await sessions.load_subject(world, EndUser(UUID(person.id), opened.id))
-    enrolment = await factors.enrol(world, who, None)
+    enrolment = await factors.enrol_totp(world, who, None)
     person.secret = enrolment.secret
-    added = await factors.confirm(world, ORIGIN, who, enrolment.id, given.totp(person))
+    added = await factors.confirm_totp(world, ORIGIN, who, enrolment.id, given.totp(person))
     assert added.recovery_codes is not None
     unfinished = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, LoginChallenge)
     assert unfinished.token
-    caller = UnfinishedLogin(unfinished.token)
+    caller = PendingLoginCaller(unfinished.token)
     for secret in (opened.access_token, opened.refresh_token, enrolment.secret, unfinished.token, PASSWORD, *added.recovery_codes):
         assert secret not in repr([found, opened, who, enrolment, added, unfinished, caller])
 
@@ -83,7 +83,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     answer = await access.decide(world, None, None, None, question)
     shown = await find_by_key(world, license_["key"])
     device = await activations.read_device(world, held.token)
-    operator = await api_keys.holder(world, given.root["Authorization"].removeprefix("Bearer "))
+    operator = await api_keys.authenticate(world, given.root["Authorization"].removeprefix("Bearer "))
     assert answer.grant
     text = repr([minted, held, question, answer, shown, device, operator])
     for secret in (*(each.text for each in minted), license_["key"], held.token, answer.grant):

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from tests.agreements import making
-from tests.drawn import SECRETS
 from tests.given import PASSWORD, Given, Person
+from tests.random_keys import SECRETS
 
 TYPO = "wrong horse battery staple"
 NEW = "a wholly different staple"
@@ -37,7 +37,7 @@ def of_the_settings() -> dict[str, str]:
 async def walked(given: Given) -> Secrets:
     """Everything from the operator's key to the grant."""
     secrets = Secrets({**of_the_settings(), "root": _token(given.root), "operator": _token(await given.operator("*"))})
-    agreed = await making.in_force(given)
+    agreed = await making.create_in_force(given)
     requires = {"requires": ["activation", "second_factor", "eula"]}
     given.expect(await given.client.patch(f"/v1/products/{agreed['product']}", json=requires, headers=given.root))
     customer = await given.post("/v1/customers", {"name": "Kari Nordmann", "email": "kari.nordmann@example.com"})
@@ -83,7 +83,7 @@ async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None
     secrets.known["access token"] = person.token
     await _tokens(given, secrets, person)
     await _device(given, secrets, person)
-    await making.accepted(given, person, agreed)
+    await making.accept(given, person, agreed)
     key = secrets.known["license key"]
     told = await given.access(agreed["product"], person, license_key=key, device={"fingerprint": "key"})
     assert told["allow"], told

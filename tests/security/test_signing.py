@@ -6,7 +6,7 @@ import json
 import jwt
 import pytest
 
-from app.security.signing import MAX_TOKEN, MOST_VERIFIED, NotOurs, Signer, SigningKey
+from app.security.signing import MAX_TOKEN, MAX_VERIFIED, InvalidToken, Signer, SigningKey
 
 KEY = SigningKey.generate()
 SIGNER = Signer(KEY, {KEY.kid: KEY})
@@ -29,14 +29,14 @@ def test_the_key_id_is_the_rfc_7638_thumbprint() -> None:
 
 def test_a_token_of_another_kind_is_not_ours() -> None:
     token = SIGNER.sign("grant+jwt", {"sub": "1"})
-    with pytest.raises(NotOurs):
+    with pytest.raises(InvalidToken):
         SIGNER.read("at+jwt", token)
 
 
 def test_another_key_with_our_key_id_does_not_pass() -> None:
     stranger = SigningKey(KEY.kid, SigningKey.generate().key)
     forged = Signer(stranger, {KEY.kid: stranger}).sign("at+jwt", {"sub": "1"})
-    with pytest.raises(NotOurs):
+    with pytest.raises(InvalidToken):
         SIGNER.read("at+jwt", forged)
 
 
@@ -59,19 +59,19 @@ def _segment(value: dict[str, object]) -> str:
 def test_headers_that_ask_for_another_way_are_refused(header: dict[str, object]) -> None:
     good = SIGNER.sign("at+jwt", {"sub": "1"})
     payload, signature = good.split(".")[1:]
-    with pytest.raises(NotOurs):
+    with pytest.raises(InvalidToken):
         SIGNER.read("at+jwt", f"{_segment(header)}.{payload}.{signature}")
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "eyJ", "é.é.é", "x" * (MAX_TOKEN + 1), "a" * 3000 + ".b.c"])
 def test_what_is_no_token_is_refused_without_a_crash(text: str) -> None:
-    with pytest.raises(NotOurs):
+    with pytest.raises(InvalidToken):
         SIGNER.read("at+jwt", text)
 
 
 def test_a_changed_claim_breaks_the_signature() -> None:
     header, _, signature = SIGNER.sign("at+jwt", {"sub": "1"}).split(".")
-    with pytest.raises(NotOurs):
+    with pytest.raises(InvalidToken):
         SIGNER.read("at+jwt", f"{header}.{_segment({'sub': '2'})}.{signature}")
 
 
@@ -89,16 +89,16 @@ def test_a_token_that_was_verified_before_is_held_to_its_kind_and_its_key_all_th
     assert signer.read_current("at+jwt", token) == signer.read_current("at+jwt", token) == {"sub": "1"}
     for typ, other in [("grant+jwt", token), ("at+jwt", token[:-8] + "AAAAAAAA"), ("at+jwt", "\ud800.a.b")]:
         for _ in range(2):
-            with pytest.raises(NotOurs):
+            with pytest.raises(InvalidToken):
                 signer.read_current(typ, other)
-    with pytest.raises(NotOurs):
+    with pytest.raises(InvalidToken):
         Signer(KEY, known, frozenset({KEY.kid})).read_current("at+jwt", token)
 
 
 def test_what_was_verified_is_forgotten_before_it_fills_the_memory() -> None:
     signer = Signer(KEY, {KEY.kid: KEY})
     token = signer.sign("at+jwt", {"sub": "1"})
-    signer.verified.update({number.to_bytes(4, "big"): (KEY.kid, {}) for number in range(MOST_VERIFIED)})
+    signer.verified.update({number.to_bytes(4, "big"): (KEY.kid, {}) for number in range(MAX_VERIFIED)})
     assert signer.read_current("at+jwt", token) == {"sub": "1"}
     assert len(signer.verified) == 1
     assert token not in repr(signer)

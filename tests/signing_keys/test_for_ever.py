@@ -17,8 +17,8 @@ TWELVE_YEARS = timedelta(days=4383)
 
 async def signed(given: Given) -> dict[str, str]:
     """A receipt, an offline file, a grant and an evidence bundle, by the key of the moment."""
-    person, found = await given.logged_in(), await making.in_force(given)
-    await making.accepted(given, person, found)
+    person, found = await given.logged_in(), await making.create_in_force(given)
+    await making.accept(given, person, found)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=person.auth))["data"]
     license_ = await given.license(await given.policy({"code": found["product"]}, seat_by="device", max_seats=1))
     await given.activation(license_)
@@ -53,6 +53,6 @@ async def test_r63_what_was_signed_before_verifies_after_any_number_of_rotations
         assert (await judged(name))["genuine"] is True
     with pytest.raises(NotVerified, match="expired"):
         await judged("offline")
-    states = [row.state for row in await rotation.listed(given.world)]
+    states = [row.state for row in await rotation.list_keys(given.world)]
     assert (states.count("active"), states.count("next"), states.count("retired")) == (1, 1, len(states) - 2)
     assert len(json.loads(jwks.read_text())["keys"]) == len(states)

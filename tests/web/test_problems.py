@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.base.clock import Clock
-from app.base.problems import DECLARED, LISTED
-from app.web.fast_route import NAMES
+from app.base.problems import DECLARED, MAX_ERRORS
+from app.web.fast_route import MAX_NAMES
 from tests.assertions import problem
 from tests.given import Given
 
@@ -77,14 +77,14 @@ async def test_every_fault_is_listed_with_its_place(client: httpx.AsyncClient) -
 async def test_twenty_faults_are_listed_and_no_more(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/login", json={"identifier": "a", "password": "b", **{f"typo_{n}": n for n in range(20)}})
     told = problem(answer, 422, "malformed")
-    assert [fault["pointer"] for fault in told["errors"]] == [f"/typo_{n}" for n in range(LISTED)]
+    assert [fault["pointer"] for fault in told["errors"]] == [f"/typo_{n}" for n in range(MAX_ERRORS)]
     assert "first" not in told["detail"]
     answer = await client.post("/v1/login", json={"identifier": "a", "password": "b", **{f"typo_{n}": n for n in range(21)}})
     cut = problem(answer, 422, "malformed")
     assert cut["errors"] == told["errors"]
     assert "first 20" in cut["detail"]
     answer = await client.get("/v1/products?" + "&".join(f"typo_{n}=1" for n in range(1000)))
-    assert len(problem(answer, 422, "malformed")["errors"]) == LISTED
+    assert len(problem(answer, 422, "malformed")["errors"]) == MAX_ERRORS
 
 
 @pytest.mark.parametrize("path", ["/v1/login", "/v1/password/reset"])
@@ -96,10 +96,10 @@ async def test_an_object_of_too_many_names_is_refused_before_each_is_looked_at(c
         body = wrap % json.dumps({f"n{n}": 1 for n in range(names)})
         return problem(await client.post(path, content=body), 422, "malformed")
 
-    told = await sent(NAMES + 1)
+    told = await sent(MAX_NAMES + 1)
     assert [(fault["pointer"], fault["code"]) for fault in told["errors"]] == [("", "too_many_names")]
-    assert str(NAMES) in told["errors"][0]["detail"]
-    assert "too_many_names" not in str(await sent(NAMES))
+    assert str(MAX_NAMES) in told["errors"][0]["detail"]
+    assert "too_many_names" not in str(await sent(MAX_NAMES))
     assert (await sent(70_000))["errors"] == told["errors"]
 
 
@@ -117,7 +117,7 @@ async def test_more_faults_than_are_worth_words(given: Given) -> None:
     assert [fault["code"] for fault in told["errors"]] == ["too_many_errors"]
     few = {"data": [{f"n{n}": 1 for n in range(10)} for _ in range(1000)]}
     told = problem(await given.client.post(path, json=few, headers=given.root), 422, "malformed")
-    assert len(told["errors"]) == LISTED
+    assert len(told["errors"]) == MAX_ERRORS
 
 
 async def test_a_long_list_of_wrong_entries_is_one_fault(client: httpx.AsyncClient) -> None:

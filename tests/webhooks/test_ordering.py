@@ -47,7 +47,7 @@ async def test_those_behind_are_not_due_and_count_as_no_lag(hooks: Hooks, receiv
 
 async def test_what_one_end_user_accepted_holds_up_no_other(hooks: Hooks, receiver: Receiver) -> None:
     """They are events of one agreement; each end user has a line of their own, in order with what else happens to them."""
-    found = await making.in_force(hooks.given)
+    found = await making.create_in_force(hooks.given)
     people = [await hooks.given.logged_in() for _ in range(3)]
     hook = await hooks.made("agreement.*", "user.*")
 
@@ -56,7 +56,7 @@ async def test_what_one_end_user_accepted_holds_up_no_other(hooks: Hooks, receiv
 
     receiver.answer = refusing
     for person in people:
-        await making.accepted(hooks.given, person, found)
+        await making.accept(hooks.given, person, found)
     await hooks.told()
     told = [(each.told["user_id"], each.told["type"]) for each in receiver.received]
     rest = [each for each in told if each[0] != people[0].id]

@@ -9,9 +9,9 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import aliased
 
 from app.agreements.acceptance import admission
-from app.agreements.acceptance.admission import Case
-from app.agreements.acceptance.presentations import SHOWN, capacity, stands
-from app.agreements.facts import standing
+from app.agreements.acceptance.admission import DecisionFacts
+from app.agreements.acceptance.presentations import PRESENTATION_DETAILS, describe_capacity, ensure_published
+from app.agreements.facts import load_obligations
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import ChainHead, NewEvent, RecordedEvent, SessionContext
 from app.agreements.models import AgreementEvent, AgreementPresentation, AgreementText, EventType
@@ -21,7 +21,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Origin, Subject
 from app.world import World
 
@@ -37,8 +37,8 @@ _spend = (
     )
     .values(decided_at=bindparam("now"))
 )
-EVENTS = select(AgreementEvent.id, AgreementEvent.type, AgreementEvent.at, AgreementEvent.ordinal, AgreementEvent.receipt)
-_decided = EVENTS.where(AgreementEvent.presentation_id == bindparam("presentation"))
+SELECT_EVENT = select(AgreementEvent.id, AgreementEvent.type, AgreementEvent.at, AgreementEvent.ordinal, AgreementEvent.receipt)
+_decided = SELECT_EVENT.where(AgreementEvent.presentation_id == bindparam("presentation"))
 _withdrawal = aliased(AgreementEvent)
 _withdrawn_at = (
     select(func.coalesce(func.max(_withdrawal.seq), 0))
@@ -50,7 +50,7 @@ _withdrawn_at = (
     .scalar_subquery()
 )
 _accepted = (
-    EVENTS.where(
+    SELECT_EVENT.where(
         AgreementEvent.user_id == bindparam("whose"),
         AgreementEvent.version_id == bindparam("version"),
         AgreementEvent.type == EventType.ACCEPTED,
@@ -90,13 +90,13 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
     Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
     and what `admission.refusal` finds; then nothing is stored.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id)
         now = world.clock.now()
         place = {"presentation": presentation_id, "whose": subject.id}
         spent = (await tx.execute(_spend, {**place, "now": now})).rowcount == 1
-        shown = (await tx.execute(SHOWN, place)).one_or_none()
+        shown = (await tx.execute(PRESENTATION_DETAILS, place)).one_or_none()
         if shown is None:
             raise PresentationNotFound
         if shown.session_id not in {None, subject.session_id}:  # None: of a release before
@@ -105,19 +105,19 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
             raise TextMismatch
         if not spent and shown.decided_at is None:
             raise PresentationExpired
-        found = await standing(tx, world, subject.id, shown.product_id)
-        duty = found.of(shown.document_id)
+        found = await load_obligations(tx, world, subject.id, shown.product_id)
+        duty = found.for_document(shown.document_id)
         earlier = await _accepted_before(tx, shown, duty) if decision.type is EventType.ACCEPTED else None
         if not spent:
             return Outcome(*await _again(tx, shown, decision.type, earlier), found.compliance(now))
         if earlier is not None:
             return Outcome(earlier, "already_accepted", found.compliance(now))
-        await stands(tx, shown, now)
-        case = Case(decision.type, shown, duty, now, await _languages(tx, shown))
-        if (problem := admission.refusal(case)) is not None:
+        await ensure_published(tx, shown, now)
+        case = DecisionFacts(decision.type, shown, duty, now, await _languages(tx, shown))
+        if (problem := admission.find_refusal(case)) is not None:
             raise problem
         hand, claims = SessionContext(subject, origin), _claims(shown, decision.claims)
-        act = NewEvent(subject.id, decision.type, now, shown, subject.actor, hand, shown, claims, capacity(shown))
+        act = NewEvent(subject.id, decision.type, now, shown, subject.actor, hand, shown, claims, describe_capacity(shown))
         return await _take(tx, world, keys, head, act, found)
 
 
@@ -126,7 +126,7 @@ async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: Rec
     stood already (agreements R19). Raises AlreadyDecided for the other word."""
     own = (await tx.execute(_decided, {"presentation": shown.id})).one_or_none()
     if own is not None and own.type == wanted:
-        return recorded(own), "replayed"
+        return read_event(own), "replayed"
     if own is None and earlier is not None:
         return earlier, "already_accepted"
     raise AlreadyDecided
@@ -138,7 +138,7 @@ async def _accepted_before(tx: Transaction, shown: AnyRow, duty: Obligation) -> 
     if duty.accepted < shown.ordinal:
         return None
     row = (await tx.execute(_accepted, {"whose": shown.user_id, "version": shown.version_id})).one_or_none()
-    return recorded(row) if row is not None else None
+    return read_event(row) if row is not None else None
 
 
 async def _languages(tx: Transaction, shown: AnyRow) -> Collection[str]:
@@ -148,7 +148,7 @@ async def _languages(tx: Transaction, shown: AnyRow) -> Collection[str]:
     return (await tx.scalars(_locales, {"whose": shown.user_id, "version": shown.version_id})).all()
 
 
-def recorded(row: AnyRow) -> RecordedEvent:
+def read_event(row: AnyRow) -> RecordedEvent:
     """An event that was stored before."""
     return RecordedEvent(row.id, row.type, row.at, row.ordinal, row.receipt)
 
@@ -163,7 +163,7 @@ async def _take(tx: Transaction, world: World, keys: Signer, head: ChainHead, ac
     """Store the decision for the version that was shown, outdated or not (agreements R17), and tell where that leaves its end user."""
     about = act.about
     event = await chain.append(tx, world, keys, head, act)
-    after = await chain.update_state(tx, found.of(about.document_id), act, event)
+    after = await chain.update_state(tx, found.for_document(about.document_id), act, event)
     facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(event.id)}
     await record(tx, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
-    return Outcome(event, "created", found.after(after).compliance(act.at))
+    return Outcome(event, "created", found.with_changed(after).compliance(act.at))

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from app.agreements import obligations
-from app.agreements.facts import MINE, PUBLISHED, STANDING, grouped, places
+from app.agreements.facts import OBLIGATION_COLUMNS, PUBLISHED_JOIN, STATE_JOIN, group_by_document, list_user_regions
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, AgreementVersion
 from app.agreements.obligations import Compliance, Obligation, UserObligations, Version
-from app.base.languages import Choice, choose, wishes_of
+from app.base.languages import LanguageChoice, choose_language, order_preferences
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
 from app.db.database import Transaction
@@ -21,7 +21,7 @@ from app.world import World
 
 _documents = (
     select(
-        *STANDING,
+        *OBLIGATION_COLUMNS,
         AgreementVersion.label,
         AgreementDocument.name,
         AgreementDocument.default_locale,
@@ -34,8 +34,8 @@ _documents = (
     .select_from(AgreementDocument)
     .join(Product, Product.id == AgreementDocument.product_id)
     .join(User, User.id == bindparam("user"))
-    .join(AgreementVersion, PUBLISHED)
-    .outerjoin(AgreementState, MINE)
+    .join(AgreementVersion, PUBLISHED_JOIN)
+    .outerjoin(AgreementState, STATE_JOIN)
     .outerjoin(AgreementEvent, AgreementEvent.id == AgreementState.accepted_event_id)
     .where(AgreementDocument.product_id == bindparam("product"))
     .order_by(AgreementDocument.id, AgreementVersion.ordinal)
@@ -46,7 +46,7 @@ _languages = select(AgreementText.id, AgreementText.version_id, AgreementText.lo
 
 
 @dataclass(frozen=True)
-class Wish:
+class LanguageRequest:
     """The languages that a call asks for: its `locale` parameter, and its `Accept-Language` header as it came."""
 
     locale: str | None
@@ -54,25 +54,25 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TextSelection:
     """The version that an end user would be shown now, which of its texts, and why that one."""
 
     version: Version
     text: AnyRow
-    choice: Choice
+    choice: LanguageChoice
 
 
 @dataclass(frozen=True)
-class Item:
+class UserAgreement:
     """One agreement as its end user sees it. `document` is a row with its name and with what was accepted, if anything was."""
 
     document: AnyRow
     duty: Obligation
-    shown: Shown
+    shown: TextSelection
     now: datetime
 
 
-async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tuple[Compliance, list[Item]]:
+async def list_agreements(world: World, user_id: UUID, product_code: str, wish: LanguageRequest) -> tuple[Compliance, list[UserAgreement]]:
     """The published agreements of a product that are for this end user's region, as the user stands with them. Raises ProductNotFound."""
     now = world.clock.now()
     async with world.db.read() as tx:
@@ -80,16 +80,16 @@ async def mine(world: World, user_id: UUID, product_code: str, wish: Wish) -> tu
         if product_id is None:
             raise ProductNotFound
         mine_of, chosen = await _applicable(tx, world, user_id, product_id, now)
-        texts = await _texts(tx, [version.id for _, duty in chosen if (version := obligations.to_show(duty, now)) is not None])
+        texts = await _texts(tx, [version.id for _, duty in chosen if (version := obligations.choose_version(duty, now)) is not None])
     items = [
-        Item(row, duty, _chosen(version, texts[version.id], row, wish), now)
+        UserAgreement(row, duty, _chosen(version, texts[version.id], row, wish), now)
         for row, duty in chosen
-        if (version := obligations.to_show(duty, now)) is not None
+        if (version := obligations.choose_version(duty, now)) is not None
     ]
     return mine_of.compliance(now), items
 
 
-async def standing(tx: Transaction, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Obligation] | None:
+async def load_document(tx: Transaction, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Obligation] | None:
     """One document with all its published versions, for one end user; None when it has none, or is for other regions (agreements R12)."""
     product_id = await tx.scalar(_owner, {"document": document_id})
     if product_id is None:
@@ -98,7 +98,7 @@ async def standing(tx: Transaction, world: World, user_id: UUID, document_id: UU
     return next((found for found in chosen if found[1].document_id == document_id), None)
 
 
-async def shown(tx: Transaction, document: AnyRow, version: Version, wish: Wish) -> Shown:
+async def select_text(tx: Transaction, document: AnyRow, version: Version, wish: LanguageRequest) -> TextSelection:
     """The text of a published version in the best language there is."""
     texts = await _texts(tx, [version.id])
     return _chosen(version, texts[version.id], document, wish)
@@ -108,9 +108,9 @@ async def _applicable(
     tx: Transaction, world: World, user_id: UUID, product_id: UUID, now: datetime
 ) -> tuple[UserObligations, list[tuple[AnyRow, Obligation]]]:
     """All duties to a product's agreements; and of the documents, with their rows, those that are for this end user's region."""
-    found = list(grouped((await tx.execute(_documents, {"user": user_id, "product": product_id})).all()))
-    all_of_it = UserObligations(tuple(duty for _, duty in found), places(world, found[0][0].user_region if found else None))
-    chosen = obligations.applicable(all_of_it.duties, all_of_it.places, now)
+    found = list(group_by_document((await tx.execute(_documents, {"user": user_id, "product": product_id})).all()))
+    all_of_it = UserObligations(tuple(duty for _, duty in found), list_user_regions(world, found[0][0].user_region if found else None))
+    chosen = obligations.select_applicable(all_of_it.obligations, all_of_it.regions, now)
     return all_of_it, [(row, duty) for row, duty in found if duty in chosen]
 
 
@@ -122,8 +122,8 @@ async def _texts(tx: Transaction, version_ids: Sequence[UUID]) -> Mapping[UUID, 
     return texts
 
 
-def _chosen(version: Version, texts: Sequence[AnyRow], document: AnyRow, wish: Wish) -> Shown:
+def _chosen(version: Version, texts: Sequence[AnyRow], document: AnyRow, wish: LanguageRequest) -> TextSelection:
     by_locale = {text.locale: text for text in texts}
-    wishes = wishes_of(wish.locale, document.user_locale, wish.header)
-    choice = choose(list(by_locale), wishes, (document.product_locale, document.default_locale))
-    return Shown(version, by_locale[choice.served], choice)
+    wishes = order_preferences(wish.locale, document.user_locale, wish.header)
+    choice = choose_language(list(by_locale), wishes, (document.product_locale, document.default_locale))
+    return TextSelection(version, by_locale[choice.served], choice)

@@ -13,8 +13,8 @@ from sqlalchemy import Boolean, Integer, bindparam, func, insert, select, update
 
 from app.agreements import obligations
 from app.agreements.acceptance import overview
-from app.agreements.acceptance.overview import Shown, Wish
-from app.agreements.facts import standing
+from app.agreements.acceptance.overview import LanguageRequest, TextSelection
+from app.agreements.facts import load_obligations
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import TEXT_COLUMNS, ChainHead, NewEvent, SessionContext
 from app.agreements.models import AgreementDocument, AgreementPresentation, AgreementText, AgreementVersion, EventType, VersionStatus
@@ -34,8 +34,8 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
-from app.users.data_lifecycle import still_there
+from app.signing_keys.service import load_signer
+from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import AgeBand, User
 from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
@@ -43,7 +43,7 @@ from app.world import World
 
 Values = dict[str, Any]
 FormatName = Literal["md", "html", "text"]
-CLOCKS_AGREE = timedelta(seconds=2)
+CLOCK_TOLERANCE = timedelta(seconds=2)
 """By how much the clocks of two replicas may differ before somebody is called (agreements R23)."""
 CAPACITY: Mapping[str, str] = {AgeBand.ADULT: "adult", AgeBand.MINOR: "minor_self", AgeBand.UNKNOWN: "unknown"}
 """In which capacity an end user acts for himself, by age band (rules/agreements section 2.2)."""
@@ -65,7 +65,7 @@ _FORMATS: Mapping[str, tuple[str, str]] = {"md": ("body", "sha256"), "html": ("h
 _one = select(*table(AgreementPresentation).columns).where(
     AgreementPresentation.id == bindparam("presentation"), AgreementPresentation.user_id == bindparam("whose")
 )
-SHOWN = (
+PRESENTATION_DETAILS = (
     select(
         *table(AgreementPresentation).columns,
         *(column for column in TEXT_COLUMNS if column.name != "text_id"),
@@ -100,12 +100,12 @@ _status = select(AgreementVersion.status).where(AgreementVersion.id == bindparam
 
 
 @dataclass(frozen=True)
-class Presented:
+class Presentation:
     """What is on the screen: which presentation, until when it can be decided, and the words: `body` in the format asked for."""
 
     id: UUID
     expires_at: datetime
-    shown: Shown
+    shown: TextSelection
     words: AnyRow
     format: FormatName
     body: str
@@ -113,8 +113,8 @@ class Presented:
 
 
 async def present(
-    world: World, subject: Subject, origin: Origin, document_id: UUID, version_id: UUID | None, wish: Wish, screen: Values
-) -> Presented:
+    world: World, subject: Subject, origin: Origin, document_id: UUID, version_id: UUID | None, wish: LanguageRequest, screen: Values
+) -> Presentation:
     """Show the version in effect (to whoever owes nothing, the coming one) in the best language, and note that it was shown.
 
     `version_id` names the version in effect or the coming one instead. `screen`: format, client, app_version, platform, ui_ref.
@@ -122,11 +122,11 @@ async def present(
     """
     now = world.clock.now()
     async with world.db.read() as tx:
-        found = await overview.standing(tx, world, subject.id, document_id, now)
+        found = await overview.load_document(tx, world, subject.id, document_id, now)
         if found is None:
             raise AgreementNotFound
         document, duty = found
-        shown = await overview.shown(tx, document, _version(duty, version_id, now), wish)
+        shown = await overview.select_text(tx, document, _version(duty, version_id, now), wish)
         words = (await tx.execute(_text.where(AgreementText.id == shown.text.id))).one()
     body, served_sha256 = (words._mapping[name] for name in _FORMATS[screen["format"]])
     if body is None:
@@ -143,10 +143,10 @@ async def present(
         "served_sha256": served_sha256,
         "session_id": subject.session_id,
     }
-    keys = await signer(world) if duty.tells(shown.version, now) else None
+    keys = await load_signer(world) if duty.must_record_showing(shown.version, now) else None
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id) if keys is not None else None  # before the user, as everywhere
-        if not await still_there(tx, subject.id):
+        if not await lock_unless_erased(tx, subject.id):
             raise TokenInvalid("The account was erased.")
         if keys is None or head is None:
             await tx.execute(insert(AgreementPresentation).values(values))
@@ -154,17 +154,17 @@ async def present(
             await _told(tx, world, (keys, head), SessionContext(subject, origin), shown.version, values)
         facts = {"presentation": str(values["id"]), "ordinal": shown.version.ordinal, "locale": shown.choice.served}
         await record(tx, world, "agreement.presented", subject.actor, ("agreement", document_id), subject.id, **facts)
-        return Presented(values["id"], values["expires_at"], shown, words, screen["format"], body, served_sha256)
+        return Presentation(values["id"], values["expires_at"], shown, words, screen["format"], body, served_sha256)
 
 
 def _version(duty: Obligation, version_id: UUID | None, now: datetime) -> Version:
     """The version to show: by rule, or the one named if it is in effect or coming; older ones are history."""
     if version_id is None:
-        wanted = obligations.to_show(duty, now)
+        wanted = obligations.choose_version(duty, now)
         if wanted is None:
             raise AgreementNotFound
         return wanted
-    for candidate in (obligations.current(duty.versions, now), obligations.scheduled(duty.versions, now)):
+    for candidate in (obligations.find_current(duty.versions, now), obligations.find_scheduled(duty.versions, now)):
         if candidate is not None and candidate.id == version_id:
             return candidate
     raise AgreementVersionNotFound
@@ -176,13 +176,20 @@ async def _told(
     """Note the showing of news; in the ledger too, unless that was done meanwhile (agreements R11)."""
     keys, head = pen
     await tx.execute(insert(AgreementPresentation).values(values))
-    shown = (await tx.execute(SHOWN, {"presentation": values["id"], "whose": hand.subject.id})).one()
-    await stands(tx, shown, values["presented_at"])
-    before = (await standing(tx, world, hand.subject.id, shown.product_id)).of(shown.document_id)
-    if not before.tells(version, values["presented_at"]):
+    shown = (await tx.execute(PRESENTATION_DETAILS, {"presentation": values["id"], "whose": hand.subject.id})).one()
+    await ensure_published(tx, shown, values["presented_at"])
+    before = (await load_obligations(tx, world, hand.subject.id, shown.product_id)).for_document(shown.document_id)
+    if not before.must_record_showing(version, values["presented_at"]):
         return
     act = NewEvent(
-        hand.subject.id, EventType.NOTICE_SHOWN, values["presented_at"], shown, hand.subject.actor, hand, shown, facts=capacity(shown)
+        hand.subject.id,
+        EventType.NOTICE_SHOWN,
+        values["presented_at"],
+        shown,
+        hand.subject.actor,
+        hand,
+        shown,
+        facts=describe_capacity(shown),
     )
     event = await chain.append(tx, world, keys, head, act)
     await chain.update_state(tx, before, act, event)
@@ -190,25 +197,27 @@ async def _told(
     await record(tx, world, "agreement.notice_shown", act.actor, ("agreement", shown.document_id), act.user_id, **facts)
 
 
-async def stands(tx: Transaction, about: AnyRow, now: datetime) -> None:
+async def ensure_published(tx: Transaction, about: AnyRow, now: datetime) -> None:
     """See that the version is published still, and if its time has not come, that it stays so until this transaction ends (agreements R5).
 
     Raises AgreementVersionCancelled. What is in effect can no longer be cancelled, so nobody has to wait for anybody there.
     """
     status = about.status
-    if now < about.effective_at + CLOCKS_AGREE:
+    if now < about.effective_at + CLOCK_TOLERANCE:
         await tx.execute(_take_turns, {"document": about.document_id})
         status = await tx.scalar(_status, {"version": about.version_id})
     if status != VersionStatus.PUBLISHED:
         raise AgreementVersionCancelled
 
 
-def capacity(about: AnyRow) -> Mapping[str, str]:
+def describe_capacity(about: AnyRow) -> Mapping[str, str]:
     """The receipt's claim of who acted: the end user, of this age band."""
     return {"capacity": CAPACITY[about.age_band]}
 
 
-async def claim(world: World, subject: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None) -> AnyRow:
+async def record_reading(
+    world: World, subject: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None
+) -> AnyRow:
     """Note what the client claims while the text is on the screen; None leaves what was claimed before.
 
     Raises PresentationNotFound, AlreadyDecided, PresentationExpired.

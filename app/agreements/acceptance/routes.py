@@ -8,7 +8,7 @@ from fastapi import Header, Query, Response
 
 from app.agreements.acceptance import decisions, overview, presentations, withdrawal
 from app.agreements.acceptance.decisions import Decision
-from app.agreements.acceptance.overview import Wish
+from app.agreements.acceptance.overview import LanguageRequest
 from app.agreements.acceptance.schemas import (
     ClaimsIn,
     DecisionIn,
@@ -60,7 +60,7 @@ async def my_agreements(
     accept_language: AcceptLanguage = None,
 ) -> MyAgreements:
     """What a product asks you to agree to, where you stand with it, and the text in your language."""
-    return MyAgreements.of(*await overview.mine(world, subject.id, product, Wish(locale, accept_language)))
+    return MyAgreements.of(*await overview.list_agreements(world, subject.id, product, LanguageRequest(locale, accept_language)))
 
 
 @router.post(
@@ -72,7 +72,7 @@ async def present(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
 ) -> PresentationOut:
     """Have the text shown, once: the decision must name this presentation while it lives. News is noted as shown by this."""
-    wish = Wish(body.locale, accept_language)
+    wish = LanguageRequest(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
     return PresentationOut.of(await presentations.present(world, subject, origin, document_id, body.version, wish, screen))
 
@@ -83,7 +83,9 @@ async def present(
 )
 async def claim(world: TheWorld, subject: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
     """Note how the text is being read. A claim of the client, kept as such."""
-    return PresentationState.model_validate(await presentations.claim(world, subject, presentation_id, body.scrolled_to_end, body.dwell_ms))
+    return PresentationState.model_validate(
+        await presentations.record_reading(world, subject, presentation_id, body.scrolled_to_end, body.dwell_ms)
+    )
 
 
 @router.post(

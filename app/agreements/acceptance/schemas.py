@@ -7,14 +7,14 @@ from pydantic import Field
 
 from app.agreements import obligations
 from app.agreements.acceptance.decisions import Outcome
-from app.agreements.acceptance.overview import Item, Shown
-from app.agreements.acceptance.presentations import FormatName, Presented
+from app.agreements.acceptance.overview import TextSelection, UserAgreement
+from app.agreements.acceptance.presentations import FormatName, Presentation
 from app.agreements.obligations import Compliance, Status, Version
 from app.agreements.publishing.schemas import ChangeClassName
 from app.base.durations import instant_text
 from app.base.languages import Fallback
 from app.db.types import AnyRow
-from app.web.fields import Count, Flag, Instant, InstantIn, Locale, Name, WireModel, absent
+from app.web.fields import Count, Flag, Instant, InstantIn, Locale, Name, WireModel, omittable
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -65,11 +65,11 @@ class TextRef(WireModel):
     summary: str | None
 
     @classmethod
-    def of(cls, it: Shown) -> Self:
+    def of(cls, it: TextSelection) -> Self:
         return cls(summary=it.text.summary, **_text(it))
 
 
-def _text(it: Shown) -> dict[str, Any]:
+def _text(it: TextSelection) -> dict[str, Any]:
     choice = {"requested": it.choice.requested, "locale": it.choice.served, "fallback": it.choice.fallback}
     return {"id": it.text.id, "sha256": it.text.sha256, **choice}
 
@@ -89,7 +89,7 @@ class MyAgreement(WireModel):
     text: TextRef
 
     @classmethod
-    def of(cls, it: Item) -> Self:
+    def of(cls, it: UserAgreement) -> Self:
         row, duty = it.document, it.duty
         return cls(
             document=duty.document_id,
@@ -98,9 +98,9 @@ class MyAgreement(WireModel):
             name=row.name,
             status=duty.status(it.now),
             grace_until=duty.grace_end(it.now),
-            current=VersionRef.of(obligations.current(duty.versions, it.now)),
+            current=VersionRef.of(obligations.find_current(duty.versions, it.now)),
             accepted=_accepted(row),
-            upcoming=VersionRef.of(obligations.scheduled(duty.versions, it.now)),
+            upcoming=VersionRef.of(obligations.find_scheduled(duty.versions, it.now)),
             text=TextRef.of(it.shown),
         )
 
@@ -119,7 +119,7 @@ class MyAgreements(WireModel):
     valid_until: Instant | None
 
     @classmethod
-    def of(cls, found: Compliance, items: list[Item]) -> Self:
+    def of(cls, found: Compliance, items: list[UserAgreement]) -> Self:
         return cls(compliant=not found.outstanding, items=[MyAgreement.of(it) for it in items], valid_until=found.valid_until)
 
 
@@ -163,7 +163,7 @@ class PresentationOut(WireModel):
     decline_label: str
 
     @classmethod
-    def of(cls, it: Presented) -> Self:
+    def of(cls, it: Presentation) -> Self:
         words, version = it.words, it.shown.version
         return cls(
             id=it.id,
@@ -178,8 +178,8 @@ class PresentationOut(WireModel):
 
 
 class ClaimsIn(WireModel):
-    scrolled_to_end: Flag = absent()
-    dwell_ms: Count = absent()
+    scrolled_to_end: Flag = omittable()
+    dwell_ms: Count = omittable()
 
 
 class PresentationState(WireModel):
@@ -192,7 +192,7 @@ class PresentationState(WireModel):
 class DecisionClaims(ClaimsIn):
     """What the client asserts and the server cannot check. A click made offline keeps its own time here, never in `at`."""
 
-    client_time: InstantIn = absent()
+    client_time: InstantIn = omittable()
 
     def told(self) -> dict[str, Any]:
         """The claims that were made, as they go into the receipt."""

@@ -11,7 +11,7 @@ from app.agreements import rules
 from app.agreements.models import AgreementDocument
 from app.agreements.problems import AgreementTextNotFound, AgreementVersionFirst
 from app.agreements.publishing.differences import Differences, differences
-from app.agreements.publishing.documents import Whole, one_version
+from app.agreements.publishing.documents import AgreementDetails, load_version
 from app.db.types import AnyRow
 from app.world import World
 
@@ -23,8 +23,8 @@ FIELDS = ("title", "summary", "changes", "statement", "accept_label", "decline_l
 class Comparison:
     """Two versions with their texts in one language. `fields`: name, before and after, of those that differ."""
 
-    before: tuple[Whole, AnyRow]
-    after: tuple[Whole, AnyRow]
+    before: tuple[AgreementDetails, AnyRow]
+    after: tuple[AgreementDetails, AnyRow]
     fields: Sequence[tuple[str, str | None, str | None]]
     body: Differences
 
@@ -37,13 +37,13 @@ async def compare(world: World, version_id: UUID, against: UUID | None, locale: 
     """
     async with world.db.read() as tx:
         now = world.clock.now()
-        after = await one_version(tx, version_id, now)
+        after = await load_version(tx, version_id, now)
         if against is None:
-            previous = rules.before(after.row.ordinal, after.published())
+            previous = rules.find_previous(after.row.ordinal, after.published())
             if previous is None:
                 raise AgreementVersionFirst
             against = previous.id
-        before = await one_version(tx, against, now)
+        before = await load_version(tx, against, now)
         if locale is None:
             locale = await tx.scalar(select(AgreementDocument.default_locale).where(AgreementDocument.id == after.row.document_id))
     old, new = _text(before, locale), _text(after, locale)
@@ -52,7 +52,7 @@ async def compare(world: World, version_id: UUID, against: UUID | None, locale: 
     return Comparison((before, old), (after, new), fields, body)
 
 
-def _text(whole: Whole, locale: str | None) -> AnyRow:
+def _text(whole: AgreementDetails, locale: str | None) -> AnyRow:
     found = next((text for text in whole.texts if text.locale == locale), None)
     if found is None:
         raise AgreementTextNotFound(facts={"version": str(whole.row.id), "locale": locale})

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from app.agreements.publishing.comparison import Comparison
 from app.agreements.publishing.differences import Block, Op
-from app.agreements.publishing.documents import Whole
-from app.agreements.rules import State
+from app.agreements.publishing.documents import AgreementDetails
+from app.agreements.rules import VersionState
 from app.db.types import AnyRow
 from app.web.fields import WireModel
 
@@ -18,12 +18,12 @@ class SideOut(WireModel):
     document: UUID
     ordinal: int | None
     label: str | None
-    state: State
+    state: VersionState
     text: UUID
     sha256: str
 
     @classmethod
-    def of(cls, whole: Whole, text: AnyRow) -> Self:
+    def of(cls, whole: AgreementDetails, text: AnyRow) -> Self:
         row = whole.row
         return cls(
             version=row.id,

@@ -10,19 +10,19 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.agreements import obligations, rules
-from app.agreements.facts import version_of
+from app.agreements.facts import read_version
 from app.agreements.models import AgreementDocument, AgreementText, AgreementVersion, VersionStatus
 from app.agreements.obligations import Version
 from app.agreements.problems import AgreementExists, AgreementNotFound, AgreementVersionNotFound
 from app.catalog.models import Product
 from app.catalog.problems import ProductNotFound
-from app.config.regions import region_groups
+from app.config.regions import parse_region_groups
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 Values = dict[str, Any]
@@ -36,7 +36,7 @@ _product = select(Product.id, Product.default_locale)
 
 
 @dataclass(frozen=True)
-class Whole:
+class AgreementDetails:
     """A row and what hangs on it: a document with all of its versions, or one version with its siblings and its texts."""
 
     row: AnyRow
@@ -46,20 +46,20 @@ class Whole:
 
     def published(self) -> tuple[Version, ...]:
         """Those that count; a cancelled one never did."""
-        return tuple(version_of(row) for row in self.versions if row.status == VersionStatus.PUBLISHED)
+        return tuple(read_version(row) for row in self.versions if row.status == VersionStatus.PUBLISHED)
 
-    def state(self, row: AnyRow) -> rules.State:
+    def state(self, row: AnyRow) -> rules.VersionState:
         """What one of the versions is by the time (agreements R7)."""
-        return "cancelled" if row.status == VersionStatus.CANCELLED else rules.state(row.id, self.published(), self.now)
+        return "cancelled" if row.status == VersionStatus.CANCELLED else rules.find_state(row.id, self.published(), self.now)
 
 
-async def create(world: World, actor: Actor, values: Values) -> Whole:
+async def create(world: World, actor: Actor, values: Values) -> AgreementDetails:
     """Declare what a product asks of its end users. `default_locale` None: the product's.
 
     Raises AgreementRegionUnknown, AgreementMinorsImpossible, ProductNotFound, AgreementExists.
     """
-    groups = region_groups(world.settings.region_groups)
-    if (problem := rules.declared(values["kind"], values["region"], values["minors"], groups)) is not None:
+    groups = parse_region_groups(world.settings.region_groups)
+    if (problem := rules.check_declaration(values["kind"], values["region"], values["minors"], groups)) is not None:
         raise problem
     try:
         async with world.db.write() as tx:
@@ -72,65 +72,65 @@ async def create(world: World, actor: Actor, values: Values) -> Whole:
             await tx.execute(insert(table(AgreementDocument)).values(row))
             facts = {name: values[name] for name in ("product", "kind", "region")}
             await record(tx, world, "agreement.created", actor, ("agreement", row["id"]), **facts)
-            return await one_document(tx, row["id"], world.clock.now())
+            return await load_document(tx, row["id"], world.clock.now())
     except IntegrityError as error:
-        if dialect.breaks(error, table(AgreementDocument), "product_id", "kind", "region"):
+        if dialect.violates_unique(error, table(AgreementDocument), "product_id", "kind", "region"):
             raise AgreementExists from error
         raise
 
 
-async def documents(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
+async def list_documents(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _documents if product_code is None else _documents.where(Product.code == product_code)
     async with world.db.query() as tx:
-        return await page(tx, wanted, AgreementDocument.id, window)
+        return await read_page(tx, wanted, AgreementDocument.id, window)
 
 
-async def document(world: World, document_id: UUID) -> Whole:
+async def get_document(world: World, document_id: UUID) -> AgreementDetails:
     async with world.db.read() as tx:
-        return await one_document(tx, document_id, world.clock.now())
+        return await load_document(tx, document_id, world.clock.now())
 
 
-async def change(world: World, actor: Actor, document_id: UUID, changes: Values) -> Whole:
+async def change(world: World, actor: Actor, document_id: UUID, changes: Values) -> AgreementDetails:
     """Change what is not frozen: name, required languages, the word about minors; the default language while nothing is published.
 
     Raises AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing.
     """
     async with world.db.write() as tx:
-        await hold(tx, document_id)
-        found = await one_document(tx, document_id, world.clock.now())
+        await lock_document(tx, document_id)
+        found = await load_document(tx, document_id, world.clock.now())
         was = found.row._mapping
         changes = {name: value for name, value in changes.items() if was[name] != value}
         await _fits(tx, found, {**was, **changes})
         if changes:
             await tx.execute(update(AgreementDocument).where(AgreementDocument.id == document_id).values(changes))
             await record(tx, world, "agreement.changed", actor, ("agreement", document_id), fields=sorted(changes))
-        return await one_document(tx, document_id, found.now)
+        return await load_document(tx, document_id, found.now)
 
 
-async def _fits(tx: Transaction, found: Whole, wanted: Values) -> None:
+async def _fits(tx: Transaction, found: AgreementDetails, wanted: Values) -> None:
     """Whether the document may become this; what is required must be there in every version that can be shown from now on."""
     published = found.published()
     problems = [
-        rules.declared(wanted["kind"], obligations.WORLD, wanted["minors"], ()),
-        rules.default_locale_fixed(found.row.default_locale, wanted["default_locale"], published),
+        rules.check_declaration(wanted["kind"], obligations.WORLD_REGION, wanted["minors"], ()),
+        rules.check_default_locale(found.row.default_locale, wanted["default_locale"], published),
     ]
-    for version in (obligations.current(published, found.now), obligations.scheduled(published, found.now)):
+    for version in (obligations.find_current(published, found.now), obligations.find_scheduled(published, found.now)):
         if version is not None and wanted["required_locales"] != found.row.required_locales:
             locales = (await tx.scalars(select(AgreementText.locale).where(AgreementText.version_id == version.id))).all()
-            problems.append(rules.required_missing(wanted["required_locales"], locales))
+            problems.append(rules.check_required_texts(wanted["required_locales"], locales))
     for problem in problems:
         if problem is not None:
             raise problem
 
 
-async def hold(tx: Transaction, document_id: UUID) -> None:
+async def lock_document(tx: Transaction, document_id: UUID) -> None:
     """Bump the document's row, so that whatever follows in this transaction is alone with its versions. Raises AgreementNotFound."""
     bumped = update(AgreementDocument).where(AgreementDocument.id == document_id).values(rev=AgreementDocument.rev + 1)
     if (await tx.execute(bumped)).rowcount != 1:
         raise AgreementNotFound
 
 
-async def hold_version(tx: Transaction, version_id: UUID) -> AnyRow:
+async def lock_version(tx: Transaction, version_id: UUID) -> AnyRow:
     """The version with what its document says of it, held as `hold` does. Raises AgreementVersionNotFound."""
     owning = select(AgreementVersion.document_id).where(AgreementVersion.id == version_id).scalar_subquery()
     await tx.execute(update(AgreementDocument).where(AgreementDocument.id == owning).values(rev=AgreementDocument.rev + 1))
@@ -143,19 +143,19 @@ async def hold_version(tx: Transaction, version_id: UUID) -> AnyRow:
     return row
 
 
-async def one_document(tx: Transaction, document_id: UUID, now: datetime) -> Whole:
+async def load_document(tx: Transaction, document_id: UUID, now: datetime) -> AgreementDetails:
     row = (await tx.execute(_documents.where(AgreementDocument.id == document_id))).one_or_none()
     if row is None:
         raise AgreementNotFound
-    return Whole(row, await _of(tx, document_id), (), now)
+    return AgreementDetails(row, await _of(tx, document_id), (), now)
 
 
-async def one_version(tx: Transaction, version_id: UUID, now: datetime) -> Whole:
+async def load_version(tx: Transaction, version_id: UUID, now: datetime) -> AgreementDetails:
     row = (await tx.execute(_versions.where(AgreementVersion.id == version_id))).one_or_none()
     if row is None:
         raise AgreementVersionNotFound
     texts = (await tx.execute(_texts.where(AgreementText.version_id == version_id).order_by(AgreementText.locale))).all()
-    return Whole(row, await _of(tx, row.document_id), texts, now)
+    return AgreementDetails(row, await _of(tx, row.document_id), texts, now)
 
 
 async def _of(tx: Transaction, document_id: UUID) -> Sequence[AnyRow]:

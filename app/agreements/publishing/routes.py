@@ -42,24 +42,24 @@ from app.agreements.publishing.schemas import (
 )
 from app.catalog.problems import ProductNotFound
 from app.web import negotiation
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Locale, Page, Slug
 from app.web.negotiation import Accept
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import NotAcceptable, ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router: APIRouter = new_router("agreements")
-Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
-Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
+Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 FOR_EVER = "public, max-age=31536000, immutable"
 INERT = "default-src 'none'; base-uri 'none'; form-action 'none'; sandbox"
 """The policy of a text as HTML: should the sanitiser ever miss something, no browser runs or loads it."""
 AT_ONCE = PublishIn()
 DRAFT = (ScopeMissing, AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled)
 TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {form: {"schema": {"type": "string"}} for form in texts.FORMS}},
+    200: {"content": {form: {"schema": {"type": "string"}} for form in texts.MEDIA_TYPES}},
     304: {"description": "The text that you have is this one"},
     **refuses(AgreementTextNotFound, NotAcceptable),
 }
@@ -83,15 +83,15 @@ async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn,
 
 @router.get("/v1/agreements", responses=refuses(ScopeMissing))
 async def list_agreements(
-    world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(window)], product: Annotated[Slug | None, Query()] = None
+    world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)], product: Annotated[Slug | None, Query()] = None
 ) -> Page[AgreementOut]:
-    rows, cursor = await documents.documents(world, wanted, product)
+    rows, cursor = await documents.list_documents(world, wanted, product)
     return Page(data=[AgreementOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/agreements/{document_id}", responses=refuses(ScopeMissing, AgreementNotFound))
 async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> AgreementWhole:
-    return AgreementWhole.whole(await documents.document(world, document_id))
+    return AgreementWhole.whole(await documents.get_document(world, document_id))
 
 
 @router.patch(
@@ -108,14 +108,14 @@ async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID,
 @router.post("/v1/agreements/{document_id}/versions", status_code=201, responses=refuses(ScopeMissing, AgreementNotFound))
 async def create_version(world: TheWorld, operator: Writes, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
     """Draft a version. `material` asks everyone again, `notice` informs, `editorial` does neither."""
-    made = await versions.draft(world, operator.actor, document_id, body.model_dump())
+    made = await versions.create_draft(world, operator.actor, document_id, body.model_dump())
     response.headers["Location"] = f"/v1/agreement-versions/{made.row.id}"
     return VersionOut.whole(made)
 
 
 @router.get("/v1/agreement-versions/{version_id}", responses=refuses(ScopeMissing, AgreementVersionNotFound))
 async def get_version(world: TheWorld, operator: Reads, version_id: UUID) -> VersionOut:
-    return VersionOut.whole(await versions.version(world, version_id))
+    return VersionOut.whole(await versions.get_version(world, version_id))
 
 
 @router.patch("/v1/agreement-versions/{version_id}", responses=refuses(*DRAFT))
@@ -196,10 +196,10 @@ async def get_text(world: TheWorld, text_id: UUID, accept: Accept, if_none_match
 
     For everybody, without accepting anything; it never changes. `ETag` is the SHA-256 of the bytes of this form.
     """
-    form = negotiation.best(accept, texts.FORMS)
-    text = await texts.public(world, text_id, form)
+    form = negotiation.choose_form(accept, texts.MEDIA_TYPES)
+    text = await texts.get_published(world, text_id, form)
     etag = f'"{text.sha256}"'
     headers = {"ETag": etag, "Cache-Control": FOR_EVER, "Content-Language": text.locale, "Vary": "Accept"}
     headers |= {"Content-Security-Policy": INERT} if form == "text/html" else {}
-    known = negotiation.has(if_none_match, etag)
+    known = negotiation.matches_etag(if_none_match, etag)
     return Response(status_code=304, headers=headers) if known else Response(text.body, headers=headers, media_type=form)

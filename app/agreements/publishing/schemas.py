@@ -6,9 +6,9 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from app.agreements import rules
-from app.agreements.publishing.documents import Whole
+from app.agreements.publishing.documents import AgreementDetails
 from app.db.types import AnyRow
-from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Slug, WireModel, absent
+from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Slug, WireModel, omittable
 
 ChangeClassName = Literal["material", "notice", "editorial"]
 KindName = Literal["eula", "notice"]
@@ -43,10 +43,10 @@ class AgreementIn(WireModel):
 class AgreementPatch(WireModel):
     """`default_locale` can be changed while nothing is published; product, kind and region never."""
 
-    name: Name = absent()
-    default_locale: Locale = absent()
-    required_locales: RequiredLocales = absent()
-    minors: MinorsName = absent()
+    name: Name = omittable()
+    default_locale: Locale = omittable()
+    required_locales: RequiredLocales = omittable()
+    minors: MinorsName = omittable()
 
 
 class AgreementOut(WireModel):
@@ -69,7 +69,7 @@ class VersionLine(WireModel):
     ordinal: int | None
     label: str | None
     change_class: ChangeClassName
-    state: rules.State
+    state: rules.VersionState
     effective_at: Instant | None
     grace_until: Instant | None
     published_at: Instant | None
@@ -78,7 +78,7 @@ class VersionLine(WireModel):
     created_at: Instant
 
     @classmethod
-    def told(cls, row: AnyRow, whole: Whole) -> dict[str, Any]:
+    def told(cls, row: AnyRow, whole: AgreementDetails) -> dict[str, Any]:
         fields = {name: value for name, value in row._mapping.items() if name in VersionLine.model_fields}
         return {**fields, "document": row.document_id, "state": whole.state(row)}
 
@@ -89,7 +89,7 @@ class AgreementWhole(AgreementOut):
     versions: list[VersionLine]
 
     @classmethod
-    def whole(cls, found: Whole) -> Self:
+    def whole(cls, found: AgreementDetails) -> Self:
         versions = [VersionLine(**VersionLine.told(row, found)) for row in found.versions]
         return cls(**dict(AgreementOut.model_validate(found.row)), versions=versions)
 
@@ -102,7 +102,7 @@ class VersionIn(WireModel):
 class VersionPatch(WireModel):
     """Of a draft."""
 
-    change_class: ChangeClassName = absent()
+    change_class: ChangeClassName = omittable()
     label: Name | None = None
 
 
@@ -144,7 +144,7 @@ class VersionOut(VersionLine):
     texts: list[TextOut]
 
     @classmethod
-    def whole(cls, found: Whole) -> Self:
+    def whole(cls, found: AgreementDetails) -> Self:
         return cls(**VersionLine.told(found.row, found), texts=[TextOut.model_validate(text) for text in found.texts])
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 from app.agreements import rendering, rules
 from app.agreements.models import AgreementText, AgreementVersion, VersionStatus
 from app.agreements.problems import AgreementChangesMissing, AgreementTextFrozen, AgreementTextNotFound, AgreementVersionCancelled
-from app.agreements.publishing.documents import hold_version
+from app.agreements.publishing.documents import lock_version
 from app.base.problems import Malformed
 from app.db.base import table
 from app.db.database import Transaction
@@ -30,7 +30,7 @@ _COLUMNS = {
     "text/html": (AgreementText.html, AgreementText.html_sha256),
     "text/plain": (AgreementText.plain, AgreementText.plain_sha256),
 }
-FORMS = tuple(_COLUMNS)
+MEDIA_TYPES = tuple(_COLUMNS)
 """What a published text can be had as; the source, which its hash is of, is the first choice."""
 _public: Mapping[str, AnySelect] = {
     form: select(body.label("body"), sha256.label("sha256"), AgreementText.locale)
@@ -46,8 +46,8 @@ async def write(world: World, actor: Actor, version_id: UUID, locale: str, value
     Writing the very same again changes nothing. Raises Malformed (words that a form would not show), AgreementTextFrozen,
     AgreementChangesMissing, AgreementVersionNotFound, AgreementVersionCancelled.
     """
-    body = rules.normalised(values["body"])
-    statement = rules.statement_digest(values["statement"], values["accept_label"], values["decline_label"])
+    body = rules.normalise(values["body"])
+    statement = rules.digest_statement(values["statement"], values["accept_label"], values["decline_label"])
     wanted = {**values, "body": body, "sha256": rules.digest(body), "statement_sha256": statement}
     if lines := await to_thread.run_sync(rendering.lost, body):
         told = ", ".join(str(number) for number in lines[:MOST_LINES])
@@ -55,13 +55,13 @@ async def write(world: World, actor: Actor, version_id: UUID, locale: str, value
     made = await _rendered(world, version_id, body, locale)
     place = {"version": version_id, "locale": locale}
     async with world.db.write() as tx:
-        owner = await hold_version(tx, version_id)
+        owner = await lock_version(tx, version_id)
         found = (await tx.execute(_text, place)).one_or_none()
         if found is not None and all(found._mapping[name] == value for name, value in wanted.items()):
             return found
         if owner.status != VersionStatus.DRAFT:
             await _may_be_added(tx, owner, found, wanted)
-            wanted |= made or rules.frozen(body, locale)
+            wanted |= made or rules.freeze_text(body, locale)
         if found is None:
             fresh = {**wanted, "id": world.entropy.identifier(), "version_id": version_id, "locale": locale}
             await tx.execute(insert(table(AgreementText)).values(**fresh, created_at=world.clock.now()))
@@ -76,7 +76,7 @@ async def _rendered(world: World, version_id: UUID, body: str, locale: str) -> M
     """What a language that comes late is kept as, made before the write block; nothing for a draft, which is rendered at publish."""
     async with world.db.query() as tx:
         status = await tx.scalar(_status, {"version": version_id})
-    return await to_thread.run_sync(rules.frozen, body, locale) if status == VersionStatus.PUBLISHED else {}
+    return await to_thread.run_sync(rules.freeze_text, body, locale) if status == VersionStatus.PUBLISHED else {}
 
 
 async def _may_be_added(tx: Transaction, owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
@@ -91,14 +91,14 @@ async def _may_be_added(tx: Transaction, owner: AnyRow, found: AnyRow | None, wa
         AgreementVersion.ordinal < owner.ordinal,
     )
     follows = bool(await tx.scalar(select(earlier)))
-    if rules.changes_due(owner.change_class, follows) and wanted["changes"] is None:
+    if rules.needs_changes(owner.change_class, follows) and wanted["changes"] is None:
         raise AgreementChangesMissing("Give `changes`.")
 
 
 async def discard(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
     """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
     async with world.db.write() as tx:
-        owner = await hold_version(tx, version_id)
+        owner = await lock_version(tx, version_id)
         found = (await tx.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
         if found is None:
             raise AgreementTextNotFound(facts={"locale": locale})
@@ -109,7 +109,7 @@ async def discard(world: World, actor: Actor, version_id: UUID, locale: str) -> 
         await record(tx, world, "agreement.text_deleted", actor, about, version=str(version_id), locale=locale)
 
 
-async def public(world: World, text_id: UUID, form: str) -> AnyRow:
+async def get_published(world: World, text_id: UUID, form: str) -> AnyRow:
     """A text of a version that was published, cancelled or not, for everybody: its body and hash in one of the FORMS, its locale.
 
     Raises AgreementTextNotFound.

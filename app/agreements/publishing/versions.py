@@ -16,8 +16,8 @@ from app.agreements.problems import (
     AgreementVersionNotScheduled,
     AgreementVersionPublished,
 )
-from app.agreements.publishing.documents import Whole, hold, hold_version, one_version
-from app.agreements.rules import Draft
+from app.agreements.publishing.documents import AgreementDetails, load_version, lock_document, lock_version
+from app.agreements.rules import Publication
 from app.base.problems import Problem
 from app.db.database import Transaction
 from app.db.types import AnyRow
@@ -46,23 +46,23 @@ _cancel = update(AgreementVersion).where(
 )
 
 
-async def draft(world: World, actor: Actor, document_id: UUID, values: Values) -> Whole:
+async def create_draft(world: World, actor: Actor, document_id: UUID, values: Values) -> AgreementDetails:
     """A new version without texts; it counts for nothing until it is published. Raises AgreementNotFound."""
     async with world.db.write() as tx:
-        await hold(tx, document_id)
+        await lock_document(tx, document_id)
         now = world.clock.now()
         row = {**values, "id": world.entropy.identifier(), "document_id": document_id, "status": VersionStatus.DRAFT, "created_at": now}
         await tx.execute(insert(AgreementVersion).values(row))
         await record(tx, world, "agreement.drafted", actor, ("agreement", document_id), version=str(row["id"]))
-        return await one_version(tx, row["id"], now)
+        return await load_version(tx, row["id"], now)
 
 
-async def version(world: World, version_id: UUID) -> Whole:
+async def get_version(world: World, version_id: UUID) -> AgreementDetails:
     async with world.db.read() as tx:
-        return await one_version(tx, version_id, world.clock.now())
+        return await load_version(tx, version_id, world.clock.now())
 
 
-async def change(world: World, actor: Actor, version_id: UUID, changes: Values) -> Whole:
+async def change(world: World, actor: Actor, version_id: UUID, changes: Values) -> AgreementDetails:
     """Change the label or the class of a draft. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
     async with world.db.write() as tx:
         owner = await _held_draft(tx, version_id)
@@ -71,7 +71,7 @@ async def change(world: World, actor: Actor, version_id: UUID, changes: Values) 
             await tx.execute(update(AgreementVersion).where(AgreementVersion.id == version_id).values(changes))
             about = ("agreement", owner.document_id)
             await record(tx, world, "agreement.draft_changed", actor, about, version=str(version_id), fields=sorted(changes))
-        return await one_version(tx, version_id, world.clock.now())
+        return await load_version(tx, version_id, world.clock.now())
 
 
 async def discard(world: World, actor: Actor, version_id: UUID) -> None:
@@ -83,7 +83,9 @@ async def discard(world: World, actor: Actor, version_id: UUID) -> None:
         await record(tx, world, "agreement.draft_deleted", actor, ("agreement", owner.document_id), version=str(version_id))
 
 
-async def publish(world: World, actor: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None) -> Whole:
+async def publish(
+    world: World, actor: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None
+) -> AgreementDetails:
     """Freeze a version and give it its ordinal, under the document's bumped `rev` (agreements R2, R4, R6). `effective_at` None: now.
 
     Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled, and what `rules.hindrance` finds.
@@ -92,9 +94,9 @@ async def publish(world: World, actor: Actor, version_id: UUID, effective_at: da
     async with world.db.write() as tx:
         owner = await _held_draft(tx, version_id)
         now = world.clock.now()
-        whole = await one_version(tx, version_id, now)
+        whole = await load_version(tx, version_id, now)
         wanted = _wanted(owner, whole, effective_at or now, grace_until)
-        if (problem := rules.hindrance(wanted, now)) is not None:
+        if (problem := rules.check_publication(wanted, now)) is not None:
             raise problem
         values = {
             "status": VersionStatus.PUBLISHED,
@@ -109,41 +111,41 @@ async def publish(world: World, actor: Actor, version_id: UUID, effective_at: da
             raise AgreementVersionPublished
         facts = {"version": str(version_id), "ordinal": values["ordinal"], "change_class": owner.change_class}
         await record(tx, world, "agreement.published", actor, ("agreement", owner.document_id), **facts)
-        return await one_version(tx, version_id, now)
+        return await load_version(tx, version_id, now)
 
 
-def _wanted(owner: AnyRow, whole: Whole, effective_at: datetime, grace_until: datetime | None) -> Draft:
+def _wanted(owner: AnyRow, whole: AgreementDetails, effective_at: datetime, grace_until: datetime | None) -> Publication:
     changes = {text.locale: text.changes for text in whole.texts}
     required = tuple(owner.required_locales)
-    return Draft(owner.change_class, owner.default_locale, changes, whole.published(), effective_at, grace_until, required)
+    return Publication(owner.change_class, owner.default_locale, changes, whole.published(), effective_at, grace_until, required)
 
 
 async def _rendered(world: World, version_id: UUID) -> Frozen:
     """What a draft's texts will be kept as: made before the write block and beside the loop, for a long text takes its time."""
     async with world.db.read() as tx:
         texts = (await tx.execute(_bodies, {"version": version_id})).all()
-    return await to_thread.run_sync(lambda: {(text.id, text.sha256): rules.frozen(text.body, text.locale) for text in texts})
+    return await to_thread.run_sync(lambda: {(text.id, text.sha256): rules.freeze_text(text.body, text.locale) for text in texts})
 
 
-async def _freeze(tx: Transaction, whole: Whole, made: Frozen) -> None:
+async def _freeze(tx: Transaction, whole: AgreementDetails, made: Frozen) -> None:
     """Keep each text's HTML and plain text; one that was written after they were made is made now."""
     for text in whole.texts:
-        kept = made.get((text.id, text.sha256)) or rules.frozen(text.body, text.locale)
+        kept = made.get((text.id, text.sha256)) or rules.freeze_text(text.body, text.locale)
         await tx.execute(update(AgreementText).where(AgreementText.id == text.id).values(**kept))
 
 
-async def cancel(world: World, actor: Actor, version_id: UUID) -> Whole:
+async def cancel(world: World, actor: Actor, version_id: UUID) -> AgreementDetails:
     """Take a scheduled version back before anybody decided on it (agreements R5). Doing it again changes nothing.
 
     Accepting takes the same turn: it bumps the document's row too, and looks after that. Raises AgreementVersionNotFound,
     AgreementVersionNotScheduled, AgreementVersionDecided.
     """
     async with world.db.write() as tx:
-        owner = await hold_version(tx, version_id)
+        owner = await lock_version(tx, version_id)
         now = world.clock.now()
         done = _cancel.values(status=VersionStatus.CANCELLED, cancelled_at=now)
         cancelled = (await tx.execute(done, {"version": version_id, "now": now})).rowcount == 1
-        whole = await one_version(tx, version_id, now)
+        whole = await load_version(tx, version_id, now)
         if not cancelled and owner.status != VersionStatus.CANCELLED:
             state = whole.state(whole.row)
             raise AgreementVersionDecided if state == "scheduled" else AgreementVersionNotScheduled(facts={"state": state})
@@ -155,7 +157,7 @@ async def cancel(world: World, actor: Actor, version_id: UUID) -> Whole:
 
 async def _held_draft(tx: Transaction, version_id: UUID) -> AnyRow:
     """The version, held, if it is a draft still. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
-    owner = await hold_version(tx, version_id)
+    owner = await lock_version(tx, version_id)
     if owner.status in _OVER:
         raise _OVER[owner.status]
     return owner

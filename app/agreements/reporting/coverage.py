@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, and_, bindparam, case, func, literal, or_, select, union
 
-from app.agreements.facts import version_of
+from app.agreements.facts import read_version
 from app.agreements.grades import GRADE
 from app.agreements.models import (
     AgreementDocument,
@@ -30,7 +30,7 @@ from app.catalog.models import Product
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.users.models import User
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 ASSENTS = (EventType.ACCEPTED, EventType.IMPORTED)
@@ -54,7 +54,7 @@ _versions = (
 
 
 @dataclass(frozen=True)
-class Marks:
+class StatusThresholds:
     """Where the lines between the statuses ran at an instant: who accepted `required` or more owes nothing (0: nothing was asked
     for), who accepted `grace_from` or more was still within grace; of a notice, who was shown `news` or more has seen it."""
 
@@ -64,15 +64,15 @@ class Marks:
     news: int
 
     @classmethod
-    def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "Marks":
+    def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "StatusThresholds":
         """Asked of the very rules that the gate goes by: what is owed only shrinks as the accepted ordinal rises."""
         fresh = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
-        required = fresh.required(at)
+        required = fresh.required_ordinal(at)
         lenient = (it for it in range(1, required) if Obligation(document_id, it, 0, tuple(versions), kind=kind).grace_end(at) is not None)
-        news = fresh.notice(at)
+        news = fresh.pending_notice(at)
         return cls(kind, required, next(lenient, max(required, 1)), news.ordinal if news is not None else 0)
 
-    def status(self, heard: "Heard") -> ColumnElement[str]:
+    def status(self, heard: "UserOrdinals") -> ColumnElement[str]:
         """`Duty.status` as SQL."""
         if self.kind == Kind.NOTICE:
             seen = (heard.accepted >= self.news) | (heard.notified >= self.news)
@@ -92,7 +92,7 @@ def _word(status: Status) -> ColumnElement[str]:
 
 
 @dataclass(frozen=True)
-class Heard:
+class UserOrdinals:
     """What the ledger said of each end user: columns of `_everybody`, for those without any event too."""
 
     accepted: ColumnElement[int]
@@ -154,7 +154,7 @@ def _evidence(heard: CTE) -> CTE:
     return mine.where(_UP_TO, counted, since).group_by(AgreementEvent.user_id).cte("evidence")
 
 
-def _everybody(marks: Marks) -> CTE:
+def _everybody(marks: StatusThresholds) -> CTE:
     """One row for each end user who had been shown a text of the document, or had an event about it."""
     heard = _heard(_left())
     evidence = _evidence(heard)
@@ -172,7 +172,7 @@ def _everybody(marks: Marks) -> CTE:
             accepted.label("accepted"),
             declined.label("declined"),
             notified.label("notified"),
-            marks.status(Heard(accepted, declined, notified, heard.c.withdrawn_seq.is_not(None))).label("status"),
+            marks.status(UserOrdinals(accepted, declined, notified, heard.c.withdrawn_seq.is_not(None))).label("status"),
             evidence.c.grade,
             heard.c.last_at,
         )
@@ -182,7 +182,7 @@ def _everybody(marks: Marks) -> CTE:
     )
 
 
-async def coverage(world: World, document_id: UUID, as_of: datetime | None) -> Coverage:
+async def count_users(world: World, document_id: UUID, as_of: datetime | None) -> Coverage:
     """How many end users stood where at `as_of` (None: now). Counted by the database; nobody is loaded.
 
     They are those who had been shown a text of the document (presentations are kept as long as retention says) or had an event
@@ -216,7 +216,7 @@ def _sums(rows: Sequence[AnyRow], name: str) -> Mapping[Any, int]:
     return told
 
 
-async def users(
+async def list_users(
     world: World, document_id: UUID, window: PageWindow, status: str | None, as_of: datetime | None
 ) -> tuple[Sequence[AnyRow], str | None]:
     """The end users that `coverage` counts, those who joined last first. Raises AgreementNotFound."""
@@ -228,12 +228,12 @@ async def users(
             User, each.user_id.table, each.user_id == User.id
         )
         wanted = wanted.where(each.status == status) if status is not None else wanted
-        return await page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
+        return await read_page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
 
 
-async def _marked(tx: Transaction, document_id: UUID, at: datetime) -> tuple[AnyRow, Marks]:
+async def _marked(tx: Transaction, document_id: UUID, at: datetime) -> tuple[AnyRow, StatusThresholds]:
     document = (await tx.execute(_document, {"document": document_id})).one_or_none()
     if document is None:
         raise AgreementNotFound
-    versions = [version_of(row) for row in (await tx.execute(_versions, {"document": document_id})).all()]
-    return document, Marks.of(document_id, document.kind, versions, at)
+    versions = [read_version(row) for row in (await tx.execute(_versions, {"document": document_id})).all()]
+    return document, StatusThresholds.of(document_id, document.kind, versions, at)

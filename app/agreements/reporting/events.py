@@ -14,10 +14,10 @@ from app.agreements.grades import GRADE
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType
 from app.catalog.models import Product
 from app.db.types import AnyRow, AnySelect
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
-BROUGHT = ("accepted_at", "external_ref", "source")
+IMPORT_CLAIMS = ("accepted_at", "external_ref", "source")
 """What is claimed of an import, and cannot be checked."""
 _events = (
     select(
@@ -49,7 +49,7 @@ _events = (
 
 
 @dataclass(frozen=True)
-class Filters:
+class EventFilters:
     """Which events are wanted; None: whichever. `since <= at < until`."""
 
     product: str | None = None
@@ -80,12 +80,12 @@ class Filters:
             yield AgreementEvent.at < self.until
 
 
-async def events(world: World, filters: Filters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+async def list_events(world: World, filters: EventFilters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, filters.wanted(), AgreementEvent.id, window)
+        return await read_page(tx, filters.wanted(), AgreementEvent.id, window)
 
 
-def brought(type_: str, receipt: str) -> Mapping[str, str]:
+def read_import_claims(type_: str, receipt: str) -> Mapping[str, str]:
     """What the operator claimed of an imported acceptance: `accepted_at`, `external_ref`, `source`; nothing of any other event.
 
     A receipt that was tampered with says nothing either: lists and exports are wanted then most of all.
@@ -93,13 +93,13 @@ def brought(type_: str, receipt: str) -> Mapping[str, str]:
     if type_ != EventType.IMPORTED:
         return {}
     try:
-        claims = dict(claims_of(receipt)["claims"])
+        claims = dict(decode_payload(receipt)["claims"])
     except (IndexError, KeyError, TypeError, ValueError):
         return {}
-    return {name: str(claims[name]) for name in BROUGHT if name in claims}
+    return {name: str(claims[name]) for name in IMPORT_CLAIMS if name in claims}
 
 
-def claims_of(receipt: str) -> dict[str, Any]:
+def decode_payload(receipt: str) -> dict[str, Any]:
     """The payload of a receipt out of the ledger. Whether its signature fits is for those to ask who verify."""
     payload = receipt.split(".")[1]
     claims: dict[str, Any] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

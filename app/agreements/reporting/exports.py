@@ -14,7 +14,7 @@ from unicodedata import category, normalize
 from uuid import UUID
 
 from app.agreements.models import AgreementEvent, AgreementEventContext
-from app.agreements.reporting.events import BROUGHT, Filters, brought
+from app.agreements.reporting.events import IMPORT_CLAIMS, EventFilters, read_import_claims
 from app.base.durations import instant_text
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
@@ -32,16 +32,16 @@ COLUMNS = (
     "amr", "fallback", "presentation", "receipt_sha256", "prev_sha256",
 )  # fmt: skip
 CONTEXT = ("ip", "user_agent")
-Form = Literal["ndjson", "csv"]
+ExportFormat = Literal["ndjson", "csv"]
 Write = Callable[[Sequence[AnyRow]], bytes]
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportRequest:
     """What was asked for: the form, and whether addresses and user agents come with it, as far as they are not erased."""
 
-    form: Form
-    filters: Filters
+    form: ExportFormat
+    filters: EventFilters
     context: bool
 
     def wanted(self, now: datetime) -> AnySelect:
@@ -58,7 +58,7 @@ class Export:
         return {"form": self.form, "context": self.context, "filters": asked}
 
 
-async def export(world: World, actor: Actor, wanted: Export) -> AsyncIterator[bytes]:
+async def export(world: World, actor: Actor, wanted: ExportRequest) -> AsyncIterator[bytes]:
     """The export, whose first batch has been read. Who took what is recorded before anything leaves."""
     statement = wanted.wanted(world.clock.now())
     async with world.db.query() as tx:
@@ -66,7 +66,7 @@ async def export(world: World, actor: Actor, wanted: Export) -> AsyncIterator[by
     subject = ("agreement", wanted.filters.agreement) if wanted.filters.agreement is not None else ("api_key", actor.id or UUID(int=0))
     async with world.db.write() as tx:
         await record(tx, world, "agreement_events.exported", actor, subject, wanted.filters.user, **wanted.facts())
-    columns = (*COLUMNS, *BROUGHT, *(CONTEXT if wanted.context else ()))
+    columns = (*COLUMNS, *IMPORT_CLAIMS, *(CONTEXT if wanted.context else ()))
     write = _ndjson(wanted.context) if wanted.form == "ndjson" else _csv(columns)
     head = b"" if wanted.form == "ndjson" else _line(columns).encode()
     return _batches(world, statement, first, write, head + write(first))
@@ -85,7 +85,7 @@ def _ndjson(context: bool) -> Write:
     def line(row: AnyRow) -> bytes:
         told = {name: _plain(getattr(row, name)) for name in (*COLUMNS, "jws")}
         told["amr"] = row.amr.split() if row.amr is not None else None
-        told["imported"] = brought(row.type, row.jws) or None
+        told["imported"] = read_import_claims(row.type, row.jws) or None
         if context:
             told["context"] = {name: getattr(row, name) for name in CONTEXT}
         return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -95,7 +95,7 @@ def _ndjson(context: bool) -> Write:
 
 def _csv(columns: Sequence[str]) -> Write:
     def line(row: AnyRow) -> str:
-        told = {**row._mapping, **brought(row.type, row.jws)}
+        told = {**row._mapping, **read_import_claims(row.type, row.jws)}
         return _line([_safe(_plain(told.get(name))) for name in columns])
 
     return lambda rows: "".join(line(row) for row in rows).encode()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, true
 
-from app.agreements.acceptance.admission import in_required, of_age
+from app.agreements.acceptance.admission import check_age, check_languages
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import ChainHead, NewEvent
 from app.agreements.models import (
@@ -34,8 +34,8 @@ from app.agreements.problems import (
     ImportConflict,
     ImportInFuture,
 )
-from app.agreements.publishing.documents import hold
-from app.agreements.reporting.events import brought
+from app.agreements.publishing.documents import lock_document
+from app.agreements.reporting.events import read_import_claims
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.base.problems import Problem
@@ -44,7 +44,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow, UtcDateTime
 from app.events.service import Actor, record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.users.problems import UserErased, UserNotFound
 from app.world import World
@@ -78,7 +78,7 @@ _states = select(
 
 
 @dataclass(frozen=True)
-class Brought:
+class ImportedAcceptance:
     """What the operator says: this end user accepted that version then, and where it can be looked up. `locale` None: the default."""
 
     user: UUID
@@ -94,7 +94,7 @@ class Brought:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ImportFault:
     """Why one of them was not taken, and which of its fields is to blame."""
 
     name: str
@@ -102,13 +102,13 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Result:
+class ImportResult:
     """What became of one of them. `event` is that of the first time, also when it was brought again."""
 
     external_ref: str
     result: Literal["created", "replayed", "refused"]
     event: UUID | None = None
-    fault: Fault | None = None
+    fault: ImportFault | None = None
 
 
 Content = tuple[UUID, UUID | None, Mapping[str, Any]]
@@ -116,7 +116,7 @@ Content = tuple[UUID, UUID | None, Mapping[str, Any]]
 
 
 @dataclass
-class Ground:
+class ImportBatch:
     """What all of them are judged by, and what moves while they are taken one after the other."""
 
     document: AnyRow
@@ -128,47 +128,47 @@ class Ground:
     left: Mapping[UUID, datetime] = field(default_factory=dict)
     duties: dict[UUID, Obligation] = field(default_factory=dict)
 
-    def text(self, it: Brought) -> AnyRow | None:
+    def text(self, it: ImportedAcceptance) -> AnyRow | None:
         return self.texts.get((it.ordinal, it.locale or self.document.default_locale))
 
-    def content(self, it: Brought) -> Content:
+    def content(self, it: ImportedAcceptance) -> Content:
         text = self.text(it)
         return it.user, None if text is None else text.text_id, it.claims()
 
-    def settled(self, it: Brought) -> Result | None:
+    def settled(self, it: ImportedAcceptance) -> ImportResult | None:
         """The answer to what needs no ledger any more: a reference of before, or one that is not to be taken."""
         if it.external_ref in self.refs:
             event_id, content = self.refs[it.external_ref]
             if content == self.content(it):
-                return Result(it.external_ref, "replayed", event_id)
-            return Result(it.external_ref, "refused", fault=Fault("external_ref", ImportConflict()))
+                return ImportResult(it.external_ref, "replayed", event_id)
+            return ImportResult(it.external_ref, "refused", fault=ImportFault("external_ref", ImportConflict()))
         fault = next(self._faults(it), None)
-        return None if fault is None else Result(it.external_ref, "refused", fault=fault)
+        return None if fault is None else ImportResult(it.external_ref, "refused", fault=fault)
 
-    def _faults(self, it: Brought) -> Iterator[Fault]:
+    def _faults(self, it: ImportedAcceptance) -> Iterator[ImportFault]:
         if (problem := self._not_theirs(self.users.get(it.user))) is not None:
-            yield Fault("user", problem)
+            yield ImportFault("user", problem)
         if it.ordinal not in {ordinal for ordinal, _ in self.texts}:
-            yield Fault("ordinal", AgreementVersionNotFound())
+            yield ImportFault("ordinal", AgreementVersionNotFound())
         elif (text := self.text(it)) is None:
-            yield Fault("locale", AgreementTextNotFound())
-        elif (problem := in_required(self.document.required_locales, (text.locale,))) is not None:
-            yield Fault("locale", problem)
+            yield ImportFault("locale", AgreementTextNotFound())
+        elif (problem := check_languages(self.document.required_locales, (text.locale,))) is not None:
+            yield ImportFault("locale", problem)
         elif self.now < text.effective_at:
-            yield Fault("ordinal", ImportBeforeEffect())
+            yield ImportFault("ordinal", ImportBeforeEffect())
         if it.accepted_at > self.now:
-            yield Fault("accepted_at", ImportInFuture())
+            yield ImportFault("accepted_at", ImportInFuture())
         if (left := self.left.get(it.user)) is not None and it.accepted_at <= left:
-            yield Fault("accepted_at", ImportBeforeWithdrawal())
+            yield ImportFault("accepted_at", ImportBeforeWithdrawal())
 
     def _not_theirs(self, user: AnyRow | None) -> Problem | None:
         """Why this end user accepts nothing here, wherever they are said to have done so (agreements R13, R25)."""
         if user is None:
             return UserNotFound()
-        return UserErased() if user.status == Status.ERASED else of_age(user.age_band, self.document.minors)
+        return UserErased() if user.status == Status.ERASED else check_age(user.age_band, self.document.minors)
 
 
-async def bring(world: World, actor: Actor, document_id: UUID, items: Sequence[Brought]) -> list[Result]:
+async def import_acceptances(world: World, actor: Actor, document_id: UUID, items: Sequence[ImportedAcceptance]) -> list[ImportResult]:
     """Record each of them or say why not; those that are good are taken whatever the others are. The same reference again is
     answered with the same event.
 
@@ -177,7 +177,7 @@ async def bring(world: World, actor: Actor, document_id: UUID, items: Sequence[B
 
     Raises AgreementNotFound, AgreementIsNotice.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     async with world.db.write() as tx:
         await dialect.upsert(tx, AgreementTurn, TURN, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
         ground = await _ground(tx, world, document_id, items)
@@ -185,13 +185,13 @@ async def bring(world: World, actor: Actor, document_id: UUID, items: Sequence[B
         chosen = sorted({it.user for it, told in zip(items, settled, strict=True) if told is None})
         for user_id in chosen:
             ground.heads[user_id] = await chain.lock_ledger(tx, user_id)
-        await hold(tx, document_id)
+        await lock_document(tx, document_id)
         await _stand(tx, ground, chosen, items)
         both = zip(items, settled, strict=True)
         return [told or ground.settled(it) or await _take(tx, world, keys, actor, (ground, it)) for it, told in both]
 
 
-async def _ground(tx: Transaction, world: World, document_id: UUID, items: Sequence[Brought]) -> Ground:
+async def _ground(tx: Transaction, world: World, document_id: UUID, items: Sequence[ImportedAcceptance]) -> ImportBatch:
     document = (await tx.execute(_document.where(AgreementDocument.id == document_id))).one_or_none()
     if document is None:
         raise AgreementNotFound
@@ -199,22 +199,22 @@ async def _ground(tx: Transaction, world: World, document_id: UUID, items: Seque
         raise AgreementIsNotice
     users = (await tx.execute(_users.where(User.id.in_({it.user for it in items})))).all()
     refs = (await tx.execute(_known.where(AgreementImport.external_ref.in_({it.external_ref for it in items})))).all()
-    return Ground(
+    return ImportBatch(
         document,
         world.clock.now(),
         await _texts(tx, document_id, items),
         {user.id: user for user in users},
-        {row.external_ref: (row.id, (row.user_id, row.text_id, brought(row.type, row.receipt))) for row in refs},
+        {row.external_ref: (row.id, (row.user_id, row.text_id, read_import_claims(row.type, row.receipt))) for row in refs},
     )
 
 
-async def _texts(tx: Transaction, document_id: UUID, items: Sequence[Brought]) -> Mapping[tuple[int, str], AnyRow]:
+async def _texts(tx: Transaction, document_id: UUID, items: Sequence[ImportedAcceptance]) -> Mapping[tuple[int, str], AnyRow]:
     mine = chain.TEXT_QUERY.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
     texts = (await tx.execute(mine.where(AgreementVersion.ordinal.in_({it.ordinal for it in items})))).all()
     return {(text.ordinal, text.locale): text for text in texts}
 
 
-async def _stand(tx: Transaction, ground: Ground, users: Sequence[UUID], items: Sequence[Brought]) -> None:
+async def _stand(tx: Transaction, ground: ImportBatch, users: Sequence[UUID], items: Sequence[ImportedAcceptance]) -> None:
     """Where the users stand with the document, and when they last withdrew: asked under their ledgers. Texts and users are asked
     for anew: while this waited, a version may have been cancelled and a user erased."""
     document_id = ground.document.id
@@ -231,7 +231,7 @@ async def _stand(tx: Transaction, ground: Ground, users: Sequence[UUID], items: 
         ground.duties[row.user_id] = duty
 
 
-async def _take(tx: Transaction, world: World, keys: Signer, actor: Actor, one: tuple[Ground, Brought]) -> Result:
+async def _take(tx: Transaction, world: World, keys: Signer, actor: Actor, one: tuple[ImportBatch, ImportedAcceptance]) -> ImportResult:
     """Add it to its end user's chain."""
     ground, it = one
     about = ground.texts[it.ordinal, it.locale or ground.document.default_locale]
@@ -244,4 +244,4 @@ async def _take(tx: Transaction, world: World, keys: Signer, actor: Actor, one: 
     ground.refs[it.external_ref] = event.id, ground.content(it)
     facts = {"ordinal": it.ordinal, "receipt": str(event.id)}
     await record(tx, world, "agreement.imported", actor, ("agreement", ground.document.id), it.user, **facts)
-    return Result(it.external_ref, "created", event.id)
+    return ImportResult(it.external_ref, "created", event.id)

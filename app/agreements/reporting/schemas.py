@@ -8,8 +8,8 @@ from pydantic import Field
 
 from app.agreements.models import EventType
 from app.agreements.reporting.coverage import Coverage
-from app.agreements.reporting.events import brought
-from app.agreements.reporting.imports import Brought, Result
+from app.agreements.reporting.events import read_import_claims
+from app.agreements.reporting.imports import ImportedAcceptance, ImportResult
 from app.db.types import AnyRow
 from app.web.fields import INT_MAX, ExternalId, Instant, InstantIn, Locale, Name, WireModel
 
@@ -137,7 +137,7 @@ class AgreementEventOut(WireModel):
     @classmethod
     def told(cls, row: AnyRow) -> Self:
         fields = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        claimed = BroughtOut(**brought(row.type, row.jws)) if row.type == EventType.IMPORTED else None
+        claimed = BroughtOut(**read_import_claims(row.type, row.jws)) if row.type == EventType.IMPORTED else None
         return cls(**{**fields, "amr": row.amr.split() if row.amr is not None else None, "imported": claimed})
 
 
@@ -152,8 +152,8 @@ class ImportIn(WireModel):
     external_ref: ExternalId
     source: Name | None = None
 
-    def value(self) -> Brought:
-        return Brought(self.user, self.ordinal, self.locale, self.accepted_at, self.external_ref, self.source)
+    def value(self) -> ImportedAcceptance:
+        return ImportedAcceptance(self.user, self.ordinal, self.locale, self.accepted_at, self.external_ref, self.source)
 
 
 class ImportsIn(WireModel):
@@ -184,13 +184,13 @@ class ImportsOut(WireModel):
     data: list[ImportedOut]
 
     @classmethod
-    def told(cls, results: Sequence[Result]) -> Self:
+    def told(cls, results: Sequence[ImportResult]) -> Self:
         said = [it.result for it in results]
         data = [_imported(place, it) for place, it in enumerate(results)]
         return cls(created=said.count("created"), replayed=said.count("replayed"), refused=said.count("refused"), data=data)
 
 
-def _imported(place: int, it: Result) -> ImportedOut:
+def _imported(place: int, it: ImportResult) -> ImportedOut:
     fault = it.fault
     error = FaultOut(pointer=f"/data/{place}/{fault.name}", code=fault.problem.code, detail=fault.problem.detail) if fault else None
     return ImportedOut(external_ref=it.external_ref, result=it.result, event=it.event, error=error)

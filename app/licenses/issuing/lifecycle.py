@@ -164,7 +164,7 @@ async def change_policy(world: World, action: OperatorAction, policy_id: UUID, e
         if policy.product != license.product:
             raise PolicyOfAnotherProduct
         overrides = await tx.scalar(select(License.overrides).where(License.id == action.license_id)) or {}
-        service.check_overrides(policy, overrides, passkeys=world.settings.passkeys)
+        service.check_overrides(policy, overrides, passkeys=world.settings.passkeys_enabled)
         if policy_id != license.policy_id or expiry == "reset":
             counts_differently = policy.seat_by != license.seat_by
             seats = _activations.c.license_id == action.license_id

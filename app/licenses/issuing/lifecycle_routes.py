@@ -10,13 +10,13 @@ from app.licenses import problems
 from app.licenses.issuing import lifecycle
 from app.licenses.issuing.lifecycle import OperatorAction
 from app.licenses.issuing.schemas import IssuedLicense, LicenseOut, PolicyChangeIn, ReasonIn, RenewIn, TransferIn
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
 REFUSALS = (ScopeMissing, problems.LicenseNotFound, problems.LicenseRevoked)
 
 

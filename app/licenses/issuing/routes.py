@@ -12,17 +12,17 @@ from app.licenses.issuing.schemas import IssuedLicense, IssuedLicenses, KeyIn, L
 from app.licenses.problems import LicenseNotFound, UserLimitReached
 from app.licenses.schemas import Status
 from app.users.problems import UserErased, UserNotFound
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
-Paging = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("licenses:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
+Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(

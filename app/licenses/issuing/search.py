@@ -12,7 +12,7 @@ from app.licenses.issuing.details import LICENSES, LicenseDetails, load_details
 from app.licenses.keys import list_last4_forms
 from app.licenses.models import License, LicenseUser
 from app.users.models import User
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 
@@ -64,7 +64,7 @@ async def find_licenses(world: World, window: PageWindow, values: Mapping[str, A
     }
     statement = LICENSES.where(*(filters[name](value) for name, value in values.items() if value is not None))
     async with world.db.read() as tx:
-        rows, cursor = await page(tx, statement, License.id, window)
+        rows, cursor = await read_page(tx, statement, License.id, window)
         return await load_details(tx, world, rows), cursor
 
 

@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import Duration
-from app.base.problems import at
+from app.base.problems import field_error
 from app.catalog import rules as catalog
 from app.catalog.models import Customer, Policy, Product, Starts
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
-from app.catalog.service import possible
+from app.catalog.service import require_possible
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
@@ -53,11 +53,11 @@ async def read_policy(tx: Transaction, policy_id: UUID | None) -> AnyRow:
 
 def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
     """Raises PolicyContradiction, RequirementImpossible if the overrides do not fit the policy."""
-    if (contradiction := catalog.contradiction({**policy._mapping, **overrides})) is not None:
+    if (contradiction := catalog.find_contradiction({**policy._mapping, **overrides})) is not None:
         field, sentence = contradiction
-        raise PolicyContradiction(sentence, at(f"/overrides/{field}", PolicyContradiction.code, sentence))
+        raise PolicyContradiction(sentence, field_error(f"/overrides/{field}", PolicyContradiction.code, sentence))
     requires = [*policy.product_requires, *policy.requires, *overrides.get("requires", ())]
-    possible(requires, policy.seat_by, passkeys=passkeys)
+    require_possible(requires, policy.seat_by, passkeys=passkeys)
 
 
 async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[list[LicenseDetails], list[str]]:
@@ -72,7 +72,7 @@ async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[li
     try:
         async with world.db.write() as tx:
             policy = await read_policy(tx, values["policy_id"])
-            check_overrides(policy, values["overrides"], passkeys=world.settings.passkeys)
+            check_overrides(policy, values["overrides"], passkeys=world.settings.passkeys_enabled)
             if values["customer_id"] is not None and not await _customer_exists(tx, values["customer_id"]):
                 raise CustomerNotFound
             prefix = derive_key_prefix(policy.product)
@@ -121,9 +121,9 @@ def compute_dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool |
 
 
 def _to_problem(error: IntegrityError) -> Exception:
-    if dialect.breaks(error, _licenses, "key_hash"):
+    if dialect.violates_unique(error, _licenses, "key_hash"):
         return LicenseKeyTaken()
-    return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
+    return LicenseExternalIdTaken() if dialect.violates_unique(error, _licenses, "external_id") else error
 
 
 async def _customer_exists(tx: Transaction, customer_id: UUID) -> bool:
@@ -144,7 +144,7 @@ async def change_license(world: World, actor: Actor, license_id: UUID, changes: 
             if license.revoked_at is not None and values.keys() & {"expires_at", "overrides"}:
                 raise LicenseRevoked("A revoked license cannot be changed; issue a new one.")
             if "overrides" in values:
-                check_overrides(await read_policy(tx, license.policy_id), values["overrides"], passkeys=world.settings.passkeys)
+                check_overrides(await read_policy(tx, license.policy_id), values["overrides"], passkeys=world.settings.passkeys_enabled)
             if "expires_at" in values:
                 values |= _change_expiry(license, values["expires_at"])
             if values:

@@ -17,9 +17,9 @@ from app.licenses.keys import digest_code, generate_code
 from app.licenses.models import ActivationCode
 from app.licenses.problems import ActivationCodeBound, ActivationCodeInvalid, ActivationCodeSpent, LicenseNotFound
 from app.users.models import User
-from app.users.rules import folded
+from app.users.rules import fold_identifier
 from app.web.callers import EndUser
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 _codes = select(
@@ -50,7 +50,7 @@ async def create_codes(
             "max_uses": max_uses,
             "uses": 0,
             "email": email,
-            "email_folded": folded(email) if email is not None else None,
+            "email_folded": fold_identifier(email) if email is not None else None,
             "expires_at": expires_at,
             "created_at": now,
         }
@@ -68,7 +68,7 @@ async def list_codes(world: World, license_id: UUID, window: PageWindow) -> tupl
     async with world.db.read() as tx:
         if not await locks.license_exists(tx, license_id):
             raise LicenseNotFound
-        return await page(tx, _codes.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
+        return await read_page(tx, _codes.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
 
 
 async def revoke_code(world: World, actor: Actor, code_id: UUID) -> None:
@@ -95,7 +95,7 @@ async def check_recipient(tx: Transaction, code: AnyRow, end_user: EndUser | Non
     """Raises ActivationCodeBound unless the code has no address, or the verified one of this end user. The problem names no address."""
     if code.email is None:
         return
-    recipient = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == folded(code.email))
+    recipient = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == fold_identifier(code.email))
     if end_user is None or await tx.scalar(recipient.where(User.email_verified_at.is_not(None))) is None:
         raise ActivationCodeBound("Log in as the user that the code was sent to.")
 

@@ -16,14 +16,14 @@ from app.licenses.problems import ActivationNotFound
 from app.licenses.rules import LicenseFacts, Seat
 from app.licenses.seats.rows import UPDATE_SEAT, ActiveSeat, DeviceInfo, build_active_seat, build_limit_problem, place_of_token
 from app.observability.counters import seat_taken
-from app.web.callers import Device, Subject
+from app.web.callers import ActivatedDevice, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
 _activations = table(Activation)
 
 
-async def heartbeat(world: World, caller: Device | Subject, activation_id: UUID) -> ActiveSeat:
+async def heartbeat(world: World, caller: ActivatedDevice | Subject, activation_id: UUID) -> ActiveSeat:
     """Renew the lease; if it has expired, take the seat again if one is free (licensing R23).
 
     Raises ActivationNotFound, TokenInvalid, SeatLimitReached and the license's refusals.
@@ -32,7 +32,7 @@ async def heartbeat(world: World, caller: Device | Subject, activation_id: UUID)
         license, now = await _lock_seat(tx, world, caller, activation_id)
         seat = license.seat
         if seat is None or seat.released_at is not None:
-            is_device = isinstance(caller, Device)
+            is_device = isinstance(caller, ActivatedDevice)
             raise TokenInvalid("The seat was released; activate the device again.") if is_device else ActivationNotFound
         user = caller if isinstance(caller, Subject) else None
         credentials.check_usable(license, user, now)
@@ -43,13 +43,15 @@ async def heartbeat(world: World, caller: Device | Subject, activation_id: UUID)
             on_commit(tx, seat_taken.inc)
             await record(tx, world, "activation.taken", caller.actor, ("activation", activation_id), license=str(license.license_id))
         active_seat = await renew_seat(tx, world, license, seat)
-        if isinstance(caller, Device) and active_seat.row.activated_at != caller.since:  # released and taken again before the lock
+        if isinstance(caller, ActivatedDevice) and active_seat.row.activated_at != caller.since:  # released and taken again before the lock
             raise TokenInvalid("The seat was taken again; use the newer token.")
         return active_seat
 
 
-async def _lock_seat(tx: Transaction, world: World, caller: Device | Subject, activation_id: UUID) -> tuple[LicenseFacts, datetime]:
-    if isinstance(caller, Device):
+async def _lock_seat(
+    tx: Transaction, world: World, caller: ActivatedDevice | Subject, activation_id: UUID
+) -> tuple[LicenseFacts, datetime]:
+    if isinstance(caller, ActivatedDevice):
         if caller.activation_id != activation_id:
             raise ActivationNotFound
         license_id: UUID | None = caller.license_id

@@ -10,17 +10,17 @@ from app.licenses.problems import LICENSE_REFUSALS, ActivationCodeInvalid, Activ
 from app.licenses.seats import activations, codes, leases
 from app.licenses.seats import service as seats
 from app.licenses.seats.schemas import ActivationIn, ActivationOut, ActivationResult, CodeOut, CodesIn, CreatedCode, CreatedCodes, ReleaseIn
-from app.web.callers import LiveCaller, MaybeSubject, Operates, Operator, SeatKeeper, TheOrigin, TheWorld, UnfinishedLogin
+from app.web.callers import ActivationCaller, MaybeSubject, Operator, PendingLoginCaller, RequireScope, TheOrigin, TheWorld, VerifiedCaller
 from app.web.fields import Line, Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing, SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
-Paging = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("licenses:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
+Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(
@@ -45,15 +45,15 @@ async def activate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 
 
 @router.post("/v1/activations/{activation_id}/heartbeat", responses=refuses(*LICENSE_REFUSALS, ActivationNotFound, SeatLimitReached))
-async def heartbeat(world: TheWorld, caller: SeatKeeper, activation_id: UUID) -> ActivationResult:
+async def heartbeat(world: TheWorld, caller: ActivationCaller, activation_id: UUID) -> ActivationResult:
     """Renew the lease, with the activation token or as the seat's user. After the lease has expired, this needs a free seat."""
     return ActivationResult.of(await leases.heartbeat(world, caller, activation_id), world.clock.now())
 
 
 @router.delete("/v1/activations/{activation_id}", status_code=204, responses=refuses(ActivationNotFound, ScopeMissing, TooManyAttempts))
-async def release(world: TheWorld, caller: LiveCaller, origin: TheOrigin, activation_id: UUID, body: ReleaseIn | None = None) -> None:
+async def release(world: TheWorld, caller: VerifiedCaller, origin: TheOrigin, activation_id: UUID, body: ReleaseIn | None = None) -> None:
     """Release a seat: with its activation token, as its user, as an operator, or with the license key if the policy is self-service."""
-    owner = None if isinstance(caller, UnfinishedLogin) else caller
+    owner = None if isinstance(caller, PendingLoginCaller) else caller
     await activations.release(world, origin.ip, owner, activation_id, body.license_key if body else None)
 
 

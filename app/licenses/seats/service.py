@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import update
 
 from app.catalog.models import SeatBy
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.base import table
 from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
@@ -56,7 +56,7 @@ async def activate(
     Raises LicenseNotFound, ActivationCodeInvalid, ActivationCodeBound, ActivationCodeSpent, LoginRequired, DeviceRequired, SeatsNotUsed,
     SeatLimitReached, UserLimitReached, TrialUsed and the license's refusals.
     """
-    async with guess_limits.counted(world, ip, credential.key, code), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key, code), world.db.write() as tx:
         return await _activate(tx, world, subject, credential, code, device)
 
 
@@ -120,7 +120,7 @@ def _check_can_seat(license: LicenseFacts, subject: Subject | None, device: Devi
     credentials.check_usable(license, subject, now)
     if license.seat_by == SeatBy.NONE:
         raise SeatsNotUsed
-    if license.seat_by in BY_USER and subject is None:
+    if license.seat_by in SEATED_BY_USER and subject is None:
         raise LoginRequired("The seats of this license belong to users; log in and send the access token.")
     if license.seat_by != SeatBy.USER and device is None:
         raise DeviceRequired
@@ -181,7 +181,7 @@ def _device_values(license: LicenseFacts, device: DeviceInfo | None) -> dict[str
 def _user_key(license: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
     if license.seat_by == SeatBy.SESSION:
         return str(seat_id)
-    return str(subject.id) if subject is not None and license.seat_by in BY_USER else ""
+    return str(subject.id) if subject is not None and license.seat_by in SEATED_BY_USER else ""
 
 
 async def _release_lapsed(tx: Transaction, license_id: UUID, now: datetime) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from app.catalog.rules import BY_USER
+from app.catalog.rules import SEATED_BY_USER
 from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import Limit
@@ -28,12 +28,12 @@ async def add_usage(
     world: World, ip: str | None, subject: Subject | None, credential: LicenseCredential, meter: str, amount: int
 ) -> MeterUsage:
     """Count `amount` and return the meter; 0 only reads it. Raises MeterNotFound, UsageLimitReached and the license's refusals."""
-    async with guess_limits.counted(world, ip, credential.key), world.db.write() as tx:
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
         license, now = await credentials.lock_by_credential(tx, world, credential, subject, None)
         credentials.check_usable(license, subject, now)
         if credential.seat is not None and not (license.seat is not None and license.seat.is_live(now)):
             raise LeaseExpired
-        if license.seat_by in BY_USER and subject is None and credential.seat is None:
+        if license.seat_by in SEATED_BY_USER and subject is None and credential.seat is None:
             raise LoginRequired("The seats of this license belong to users; log in.")
         if license.starts_at is None:
             raise NotActivated("The license starts with its first activation; it cannot be used before.")

@@ -17,7 +17,7 @@ from app.licenses.credentials import LicenseCredential
 from app.licenses.problems import refusal
 from app.licenses.rules import LicenseFacts, UseRequest
 from app.licenses.seats.leases import renew_seat
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Subject
 from app.world import World
 
@@ -36,8 +36,8 @@ class OfflineRequest:
 
 async def issue_file(world: World, ip: str | None, subject: Subject | None, credential: LicenseCredential, request: OfflineRequest) -> str:
     """Issue a compact JWS bound to the device. Raises the problem of the first reason against the license or the seat."""
-    sign = await signer(world)
-    async with guess_limits.counted(world, ip, credential.key), world.db.write() as tx:
+    sign = await load_signer(world)
+    async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
         license, now = await credentials.lock_by_credential(tx, world, credential, subject, request.fingerprint)
         for reason in rules.evaluate(license, UseRequest(request.fingerprint, (), subject is not None), now).reasons:
             raise refusal(reason)

@@ -9,7 +9,7 @@ from app.licenses.schemas import Usage
 from app.licenses.use import metering, offline, validation
 from app.licenses.use.offline import OfflineRequest
 from app.licenses.use.schemas import OfflineIn, UsageIn, ValidateIn, ValidationResult
-from app.web.callers import LiveAsker, MaybeSubject, TheOrigin, TheWorld, device_or_nobody, subject_of
+from app.web.callers import LicenseCaller, MaybeSubject, TheOrigin, TheWorld, as_device, as_subject
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
@@ -39,10 +39,10 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 
 
 @router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, problems.MeterNotFound, problems.UsageLimitReached))
-async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: UsageIn) -> Usage:
+async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> Usage:
     """Count usage, all of the amount or nothing. With an `Idempotency-Key`, a retry does not count again."""
-    credential = body.credential(device_or_nobody(caller))
-    return Usage.model_validate(await metering.add_usage(world, origin.ip, subject_of(caller), credential, body.meter, body.add))
+    credential = body.credential(as_device(caller))
+    return Usage.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
 
 
 @router.post(
@@ -54,12 +54,12 @@ async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body:
         **refuses(*USE_REFUSALS, problems.DeviceRequired, NotActivated),
     },
 )  # fmt: skip
-async def issue_offline_file(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: OfflineIn) -> Response:
+async def issue_offline_file(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: OfflineIn) -> Response:
     """Issue a signed file that states what the license allows on this device, for use without a network.
 
     Verify it with the public keys (JWKS).
     """
     request = OfflineRequest(body.device.fingerprint if body.device else None, body.ttl, body.nonce)
-    credential = body.credential(device_or_nobody(caller))
-    file = await offline.issue_file(world, origin.ip, subject_of(caller), credential, request)
+    credential = body.credential(as_device(caller))
+    file = await offline.issue_file(world, origin.ip, as_subject(caller), credential, request)
     return Jws(file + "\n", 201)

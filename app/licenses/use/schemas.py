@@ -10,7 +10,7 @@ from app.licenses.credentials import LicenseCredential
 from app.licenses.rules import LicenseFacts, Verdict
 from app.licenses.schemas import LicenseSummary
 from app.licenses.seats.schemas import FingerprintIn
-from app.web.callers import Device
+from app.web.callers import ActivatedDevice
 from app.web.fields import Count, Instant, LeaseText, Nonce, ReasonOut, Secret, Slug, WarningOut, WireModel
 
 
@@ -38,8 +38,8 @@ class ValidationResult(WireModel):
         return cls(
             valid=not verdict.reasons,
             code=verdict.reasons[0].code if verdict.reasons else "ok",
-            reasons=[ReasonOut(**reason.told()) for reason in verdict.reasons],
-            warnings=[WarningOut(**warning.told()) for warning in verdict.warnings],
+            reasons=[ReasonOut(**reason.to_dict()) for reason in verdict.reasons],
+            warnings=[WarningOut(**warning.to_dict()) for warning in verdict.warnings],
             license=LicenseSummary.of(license, now) if license else None,
             check_again_at=verdict.check_again_at,
             nonce=nonce,
@@ -59,7 +59,7 @@ class _CredentialIn(WireModel):
             raise ValueError("must have license_key or license_id, not both")
         return self
 
-    def credential(self, seat: Device | None) -> LicenseCredential:
+    def credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
         return LicenseCredential(self.license_key, self.license_id, self.product, seat)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from app.licenses import facts, guess_limits, rules
 from app.licenses.keys import digest_key
 from app.licenses.rules import LicenseFacts, UseRequest, Verdict
-from app.observability.counters import decided
+from app.observability.counters import decision_counter
 from app.world import World
 
 
@@ -18,10 +18,10 @@ async def validate(
     parameters = facts.parameters(now, fingerprint=use.fingerprint, user_id=user_id, product=product, key_hash=digest)
     row = await world.db.query_one(facts.BY_KEY, parameters)
     if row is None:
-        await guess_limits.failed(world, ip, key)
+        await guess_limits.count_wrong_guess(world, ip, key)
         license, verdict = None, Verdict((rules.LICENSE_NOT_FOUND,), (), None)
     else:
         license = facts.from_row(row)
         verdict = rules.evaluate(license, use, now)
-    decided("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
+    decision_counter("validate", verdict.reasons[0].code if verdict.reasons else "allowed").inc()
     return license, verdict

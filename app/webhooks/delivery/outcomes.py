@@ -16,7 +16,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.kinds import TEST
 from app.events.service import Actor, record
-from app.observability.logs import masked
+from app.observability.logs import mask
 from app.webhooks import ordering, rules
 from app.webhooks.delivery.egress import EXCERPT, Answer
 from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
@@ -41,7 +41,7 @@ class Outcome:
     @classmethod
     def answered(cls, answer: Answer) -> Self:
         error = None if 200 <= answer.status < 300 else "redirected" if 300 <= answer.status < 400 else "refused"
-        return cls(error, answer.status, answer.retry_after, masked(answer.excerpt)[:EXCERPT] or None)
+        return cls(error, answer.status, answer.retry_after, mask(answer.excerpt)[:EXCERPT] or None)
 
     def facts(self, now: datetime) -> dict[str, Any]:
         told = {"last_status": self.status, "last_error": self.error, "last_excerpt": self.excerpt, "last_ms": self.ms}
@@ -101,7 +101,7 @@ async def _marked(world: World, claim: Claim, outcome: Outcome) -> str:
 async def _missed(world: World, claim: Claim, outcome: Outcome) -> str:
     """Put it off, or give it up after the last try. A receiver that is gone, or has been failing for long, is not asked any more."""
     now = world.clock.now()
-    chance = int.from_bytes(world.entropy.octets(4)) / 2**32
+    chance = int.from_bytes(world.entropy.random_bytes(4)) / 2**32
     again = None if claim.kind == TEST else rules.next_try(claim.row.tries, chance, now)
     resume_at = rules.pause(outcome.status or 0, outcome.retry_after, now)
     due = {"state": State.FAILED, "settled_at": now} if again is None else {"due_at": max(again, resume_at or again)}

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import structlog
 
-from app.background.tasks import GRACE, rest
-from app.background.wakeup import Pace
+from app.background.tasks import GRACE, sleep_or_stop
+from app.background.wakeup import PollInterval
 from app.webhooks.delivery import outbox
 from app.webhooks.delivery.egress import Egress
 from app.world import World
@@ -30,7 +30,7 @@ async def running(world: World, egress: Egress | None = None) -> AsyncIterator[N
         yield
     finally:
         leaving.set()
-        world.happened.ring()
+        world.event_wakeup.notify()
         await asyncio.wait({task, *lanes.values()}, timeout=GRACE)
         for each in (task, *lanes.values()):
             each.cancel()
@@ -39,12 +39,12 @@ async def running(world: World, egress: Egress | None = None) -> AsyncIterator[N
 
 async def _carry(world: World, egress: Egress, lanes: Lanes, leaving: asyncio.Event) -> None:
     """Where nobody listens the bell is nobody's affair: events are many."""
-    pace = Pace(world.happened, brisk=world.settings.env == "development")
+    pace = PollInterval(world.event_wakeup, active=world.settings.env == "development")
     while not leaving.is_set():
         if await _round(world, egress, lanes, leaving):
             await pace.wait()
         else:
-            await rest(leaving, pace.seconds)
+            await sleep_or_stop(leaving, pace.seconds)
 
 
 async def _round(world: World, egress: Egress, lanes: Lanes, leaving: asyncio.Event) -> bool:

@@ -11,7 +11,7 @@ from app.agreements.models import AgreementEvent, AgreementState
 from app.base.durations import instant_text
 from app.events.models import Event
 from tests.agreements import making
-from tests.agreements.making import code
+from tests.agreements.making import status_and_code
 from tests.given import Given, Person
 
 
@@ -33,16 +33,16 @@ def days(given: Given, number: float) -> str:
 
 async def test_accepting(given: Given) -> None:
     """Agreements R14, R16: one act, one event, one receipt; the list says so at once, and the audit log too."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
-    assert (await making.mine(given, person, found))["compliant"] is False
+    assert (await making.list_agreements(given, person, found))["compliant"] is False
     shown = await making.present(given, person, found)
     answer = await making.decide(given, person, shown)
     told = answer.json()
     assert answer.status_code == 201
     assert (told["type"], told["ordinal"], told["result"], told["compliant"], told["outstanding"]) == ("accepted", 1, "created", True, [])
     assert told["at"] == instant_text(given.clock.now())
-    after = await making.mine(given, person, found)
+    after = await making.list_agreements(given, person, found)
     assert after["compliant"] is True
     assert after["items"][0]["status"] == "accepted"
     assert after["items"][0]["accepted"] == {"ordinal": 1, "event": told["event"], "at": told["at"]}
@@ -68,51 +68,51 @@ async def test_accepting(given: Given) -> None:
 )
 async def test_r15_said_in_so_many_words(given: Given, body: dict[str, Any]) -> None:
     """Agreements R15: the word and the hash, or 422."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     answer = await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=body, headers=person.auth)
-    assert code(answer) == (422, "malformed")
+    assert status_and_code(answer) == (422, "malformed")
 
 
 async def test_r15_only_post(given: Given) -> None:
     """Agreements R15: no GET and no PUT accepts."""
     for method in ("GET", "PUT"):
         answer = await given.client.request(method, f"/v1/me/presentations/{UUID(int=1)}/decision")
-        assert code(answer) == (405, "method_not_allowed")
+        assert status_and_code(answer) == (405, "method_not_allowed")
 
 
 async def test_r14_another_users_presentation(given: Given) -> None:
     """Agreements R14: a presentation is bound to its user; for anybody else it is not there."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
     shown = await making.present(given, person, found)
-    assert code(await making.decide(given, other, shown)) == (404, "presentation_not_found")
-    assert code(await making.decide(given, other, {**shown, "id": UUID(int=1)})) == (404, "presentation_not_found")
+    assert status_and_code(await making.decide(given, other, shown)) == (404, "presentation_not_found")
+    assert status_and_code(await making.decide(given, other, {**shown, "id": UUID(int=1)})) == (404, "presentation_not_found")
     assert (await making.decide(given, person, shown)).status_code == 201
 
 
 async def test_r18_another_text(given: Given) -> None:
     """Agreements R18: the hash of another language is refused, and the presentation lives on."""
-    found = await making.in_force(given, "en", "ru")
+    found = await making.create_in_force(given, "en", "ru")
     person = await given.logged_in()
     english, russian = await making.present(given, person, found, locale="en"), await making.present(given, person, found, locale="ru")
     answer = await making.decide(given, person, english, text_sha256=russian["text"]["sha256"])
-    assert code(answer) == (409, "text_mismatch")
+    assert status_and_code(answer) == (409, "text_mismatch")
     assert await count(given) == 0
     assert (await making.decide(given, person, english)).status_code == 201
 
 
 async def test_r14_an_expired_presentation(given: Given) -> None:
     """Agreements R14, R17: half open, 30 minutes; what was decided in time is repeated afterwards too."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     in_time, late = await making.present(given, person, found), await making.present(given, person, found)
     given.clock.forward(minutes=29, seconds=59)
     person.token = (await given.post("/v1/token/refresh", {"refresh_token": person.refresh}, {}))["access_token"]  # the same session
     first = given.expect(await making.decide(given, person, in_time, "decline"))
     given.clock.forward(seconds=1)
-    assert code(await making.decide(given, person, late)) == (409, "presentation_expired")
+    assert status_and_code(await making.decide(given, person, late)) == (409, "presentation_expired")
     again = await making.decide(given, person, in_time, "decline")
     assert (again.status_code, again.json()) == (200, {**first, "result": "replayed"})
     assert await count(given) == 1
@@ -120,87 +120,87 @@ async def test_r14_an_expired_presentation(given: Given) -> None:
 
 async def test_r17_an_outdated_version(given: Given) -> None:
     """Agreements R17: what was shown is what is stored, and the newer version is listed as outstanding; nothing is upgraded silently."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
-    await making.published(given, found)
+    await making.create_published(given, found)
     answer = await making.decide(given, person, shown)
     told = answer.json()
     assert (answer.status_code, told["result"], told["ordinal"], told["compliant"]) == (201, "created", 1, False)
     assert told["outstanding"] == [{"document": found["id"], "ordinal": 2}]
     assert await state(given, person) == (1, 0)
-    assert (await making.accepted(given, person, found))["compliant"] is True
+    assert (await making.accept(given, person, found))["compliant"] is True
     assert await state(given, person) == (2, 0)
 
 
 async def test_r17_also_within_grace(given: Given) -> None:
     """Agreements R8, R9: grace lets one go on; compliant is only who accepted."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
-    await making.published(given, found, grace_until=days(given, 7))
+    await making.create_published(given, found, grace_until=days(given, 7))
     told = (await making.decide(given, person, shown)).json()
     assert (told["compliant"], [it["ordinal"] for it in told["outstanding"]]) == (False, [2])
-    mine = await making.mine(given, person, found)
+    mine = await making.list_agreements(given, person, found)
     assert (mine["compliant"], mine["items"][0]["status"], mine["valid_until"]) == (False, "in_grace", days(given, 7))
 
 
 async def test_an_old_version_lowers_nothing(given: Given) -> None:
     """The projection only moves up: an old screen accepted late is a true event, and takes nothing away."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     old = await making.present(given, person, found)
-    await making.published(given, found)
-    await making.accepted(given, person, found)
+    await making.create_published(given, found)
+    await making.accept(given, person, found)
     told = (await making.decide(given, person, old)).json()
     assert (told["result"], told["ordinal"], told["compliant"]) == ("created", 1, True)
     assert await state(given, person) == (2, 0)
-    assert (await making.mine(given, person, found))["items"][0]["accepted"]["ordinal"] == 2
+    assert (await making.list_agreements(given, person, found))["items"][0]["accepted"]["ordinal"] == 2
 
 
 async def test_r10_the_current_one_first(given: Given) -> None:
     """Agreements R10: a scheduled version is accepted early only by whoever meets the current requirement."""
-    found = await making.in_force(given)
-    coming = await making.published(given, found, effective_at=days(given, 3))
+    found = await making.create_in_force(given)
+    coming = await making.create_published(given, found, effective_at=days(given, 3))
     person = await given.logged_in()
     early = await making.present(given, person, found, version=coming["id"])
     refused = await making.decide(given, person, early)
-    assert code(refused) == (409, "accept_current_first")
-    assert (await making.accepted(given, person, found))["ordinal"] == 1
+    assert status_and_code(refused) == (409, "accept_current_first")
+    assert (await making.accept(given, person, found))["ordinal"] == 1
     told = given.expect(await making.decide(given, person, early))
     assert (told["result"], told["ordinal"], told["compliant"]) == ("created", 2, True)
     given.clock.forward(days=3)
     await given.logged_in(person)
-    assert (await making.mine(given, person, found))["compliant"] is True
+    assert (await making.list_agreements(given, person, found))["compliant"] is True
 
 
 async def test_r21_a_decline_is_not_final(given: Given) -> None:
     """Agreements R21: recorded; the next presentation can be accepted; afterwards it undoes nothing."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     told = given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
     assert (told["type"], told["compliant"], told["outstanding"]) == ("declined", False, [{"document": found["id"], "ordinal": 1}])
-    assert (await making.mine(given, person, found))["items"][0]["status"] == "declined"
-    assert (await making.accepted(given, person, found))["result"] == "created"
+    assert (await making.list_agreements(given, person, found))["items"][0]["status"] == "declined"
+    assert (await making.accept(given, person, found))["result"] == "created"
     told = given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
     assert (told["result"], told["compliant"]) == ("created", True)
     assert await state(given, person) == (1, 1)
-    assert (await making.accepted(given, person, found))["result"] == "already_accepted"
+    assert (await making.accept(given, person, found))["result"] == "already_accepted"
     assert await count(given) == 3
 
 
 async def test_r12_acceptance_belongs_to_user_and_document(given: Given) -> None:
     """Agreements R12: nobody else's acceptance and no other product's counts."""
-    found, second = await making.in_force(given), await making.in_force(given)
+    found, second = await making.create_in_force(given), await making.create_in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
-    await making.accepted(given, person, found)
-    assert (await making.mine(given, other, found))["compliant"] is False
-    assert (await making.mine(given, person, second))["compliant"] is False
+    await making.accept(given, person, found)
+    assert (await making.list_agreements(given, other, found))["compliant"] is False
+    assert (await making.list_agreements(given, person, second))["compliant"] is False
 
 
 async def test_an_idempotency_key_repeats_the_first_answer(given: Given) -> None:
     """The status too: a retried click sees the 201 that it missed."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     headers = {**person.auth, "Idempotency-Key": "click-1"}

@@ -38,10 +38,10 @@ async def accepted_ordinal(given: Given, person: Person) -> int:
 
 async def test_r19_fifty_accepts_of_one_presentation(given: Given) -> None:
     """Agreements R19: one 201, and everybody else the same event."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
-    answers = await making.together(*(making.decide(given, person, shown) for _ in range(50)))
+    answers = await making.run_together(*(making.decide(given, person, shown) for _ in range(50)))
     assert told(answers) == {"created": 1, "replayed": 49}
     assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 49}
     assert len({answer.json()["event"] for answer in answers}) == 1
@@ -50,10 +50,10 @@ async def test_r19_fifty_accepts_of_one_presentation(given: Given) -> None:
 
 async def test_r19_two_devices(given: Given) -> None:
     """Agreements R19: two screens, two formats, eight clicks on each: one event; the device that came second is told of the first's."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     screens = [await making.present(given, person, found, format=form) for form in ("html", "text")]
-    answers = await making.together(*(making.decide(given, person, shown) for shown in screens * 8))
+    answers = await making.run_together(*(making.decide(given, person, shown) for shown in screens * 8))
     assert told(answers) == {"created": 1, "replayed": 7, "already_accepted": 8}
     assert len({answer.json()["event"] for answer in answers}) == 1
     spare = next(shown for shown, answer in zip(screens * 8, answers, strict=True) if answer.json()["result"] == "already_accepted")
@@ -64,10 +64,10 @@ async def test_r19_two_devices(given: Given) -> None:
 
 async def test_r19_accept_against_decline(given: Given) -> None:
     """Agreements R19: on one screen the first word stands; the others are repetitions of it, or told that it was decided."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
-    answers = await making.together(*(making.decide(given, person, shown, word) for word in ["accept", "decline"] * 8))
+    answers = await making.run_together(*(making.decide(given, person, shown, word) for word in ["accept", "decline"] * 8))
     assert told(answers) == {"created": 1, "replayed": 7, "already_decided": 8}
     words = await chain(given, person)
     assert len(words) == 1
@@ -76,11 +76,11 @@ async def test_r19_accept_against_decline(given: Given) -> None:
 
 async def test_r19_accept_on_one_screen_and_decline_on_another(given: Given) -> None:
     """Agreements R21: both are recorded, in one order or the other; the acceptance stands either way."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     screens = [await making.present(given, person, found) for _ in range(16)]
     words = ["accept", "decline"] * 8
-    answers = await making.together(*(making.decide(given, person, shown, word) for shown, word in zip(screens, words, strict=True)))
+    answers = await making.run_together(*(making.decide(given, person, shown, word) for shown, word in zip(screens, words, strict=True)))
     assert told(answers) == {"created": 9, "already_accepted": 7}
     assert Counter(await chain(given, person)) == {"accepted": 1, "declined": 8}
     assert await accepted_ordinal(given, person) == 1
@@ -88,12 +88,12 @@ async def test_r19_accept_on_one_screen_and_decline_on_another(given: Given) -> 
 
 async def test_r17_accept_against_publish(given: Given) -> None:
     """Agreements R17: sixteen people accept while a newer version is published: what was shown is what is stored, whoever came first."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     people = [await given.logged_in() for _ in range(16)]
     screens = [await making.present(given, person, found) for person in people]
-    coming = await making.version(given, found)
+    coming = await making.create_version(given, found)
     decisions = [making.decide(given, person, shown) for person, shown in zip(people, screens, strict=True)]
-    *answers, published = await making.together(*decisions[:8], *decisions[8:], making.publish(given, coming))
+    *answers, published = await making.run_together(*decisions[:8], *decisions[8:], making.publish(given, coming))
     assert published.status_code == 200
     assert told(answers) == {"created": 16}
     assert {answer.json()["ordinal"] for answer in answers} == {1}
@@ -106,28 +106,28 @@ async def test_r17_accept_against_publish(given: Given) -> None:
 
 async def test_r22_withdraw_against_accept(given: Given) -> None:
     """Agreements R22: whatever the order, the state is that of the last word in the chain."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     for _ in range(4):
         screens = [await making.present(given, person, found) for _ in range(8)]
         accepts = [making.decide(given, person, shown) for shown in screens]
-        answers = await making.together(*accepts, *(acting.withdraw(given, person, found) for _ in range(8)))
+        answers = await making.run_together(*accepts, *(acting.withdraw(given, person, found) for _ in range(8)))
         assert all(answer.is_success for answer in answers)
         words = await chain(given, person)
         assert all(one != other for one, other in pairwise(words))
         assert (await given.access(found["product"], person))["allow"] is (words[-1] == "accepted")
         assert await accepted_ordinal(given, person) == int(words[-1] == "accepted")
         if words[-1] == "withdrawn":
-            await making.accepted(given, person, found)
+            await making.accept(given, person, found)
 
 
 async def test_r22_withdrawn_sixteen_times(given: Given) -> None:
     """Agreements R22: twice is once."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
-    answers = await making.together(*(acting.withdraw(given, person, found) for _ in range(16)))
+    await making.accept(given, person, found)
+    answers = await making.run_together(*(acting.withdraw(given, person, found) for _ in range(16)))
     assert told(answers) == {"created": 1, "replayed": 15}
     assert len({answer.json()["event"] for answer in answers}) == 1
     assert await chain(given, person) == ["accepted", "withdrawn"]
@@ -135,9 +135,9 @@ async def test_r22_withdrawn_sixteen_times(given: Given) -> None:
 
 async def test_r11_a_notice_shown_sixteen_times(given: Given) -> None:
     """Agreements R11: on as many screens as there are, it was shown once for the record."""
-    found = await acting.in_force(given, kind="notice")
+    found = await acting.create_in_force(given, kind="notice")
     person = await given.logged_in()
-    answers = await making.together(*(acting.try_to_present(given, person, found) for _ in range(16)))
+    answers = await making.run_together(*(acting.try_to_present(given, person, found) for _ in range(16)))
     assert Counter(answer.status_code for answer in answers) == {201: 16}
     assert await chain(given, person) == ["notice_shown"]
 
@@ -145,11 +145,11 @@ async def test_r11_a_notice_shown_sixteen_times(given: Given) -> None:
 @pytest.mark.parametrize("delay", [0, 0.01, 0.03, 0.06])
 async def test_r5_accept_against_cancel(given: Given, delay: float) -> None:
     """Agreements R5: either somebody accepted the coming version, and it stands; or it was cancelled, and nobody did."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     people = [await given.logged_in() for _ in range(8)]
     for person in people:
-        await making.accepted(given, person, found)
-    coming = await making.published(given, found, effective_at=making.days(given, 1))
+        await making.accept(given, person, found)
+    coming = await making.create_published(given, found, effective_at=making.days_from_now(given, 1))
     screens = [await making.present(given, person, found) for person in people]
 
     async def cancel() -> bool:
@@ -157,6 +157,6 @@ async def test_r5_accept_against_cancel(given: Given, delay: float) -> None:
         return await acting.cancel(given, coming)
 
     decisions = [making.decide(given, person, shown) for person, shown in zip(people, screens, strict=True)]
-    cancelled, answers = await asyncio.gather(cancel(), making.together(*decisions))
+    cancelled, answers = await asyncio.gather(cancel(), making.run_together(*decisions))
     assert told(answers) == ({"agreement_version_cancelled": 8} if cancelled else {"created": 8})
-    assert await acting.count(given) == (8 if cancelled else 16)
+    assert await acting.count_events(given) == (8 if cancelled else 16)

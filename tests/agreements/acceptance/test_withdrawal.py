@@ -6,15 +6,15 @@ import jwt
 
 from app.base.durations import instant_text
 from tests.agreements import acting, making
-from tests.agreements.making import code
+from tests.agreements.making import status_and_code
 from tests.given import Given
 
 
 async def test_r22_access_ends_and_the_past_stays(given: Given) -> None:
     """Agreements R22: denied from now on; the period of before stays evidenced; accepting again later is a new event."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
-    first = await making.accepted(given, person, found)
+    first = await making.accept(given, person, found)
     assert (await given.access(found["product"], person))["allow"] is True
     given.clock.forward(minutes=1)
     answer = await acting.withdraw(given, person, found)
@@ -23,23 +23,23 @@ async def test_r22_access_ends_and_the_past_stays(given: Given) -> None:
     assert (told["compliant"], told["outstanding"]) == (False, [{"document": found["id"], "ordinal": 1}])
     denied = await given.access(found["product"], person)
     assert (denied["allow"], denied["code"], denied["grant"]) == (False, "agreement_required", None)
-    item = await acting.item(given, person, found)
+    item = await acting.find_item(given, person, found)
     assert (item["status"], item["accepted"]) == ("withdrawn", None)
     listed = given.expect(await given.client.get("/v1/me/receipts", headers=person.auth))["data"]
     assert [it["type"] for it in listed] == ["withdrawn", "accepted"]
-    again = await making.accepted(given, person, found)
+    again = await making.accept(given, person, found)
     assert (again["result"], again["event"] != first["event"]) == ("created", True)
     assert (await given.access(found["product"], person))["allow"] is True
-    assert await acting.events(given, person) == ["accepted", "withdrawn", "accepted"]
+    assert await acting.list_events(given, person) == ["accepted", "withdrawn", "accepted"]
 
 
 async def test_r22_the_receipt_of_a_withdrawal(given: Given) -> None:
     """Agreements R14, R22: about the text that was accepted last; nothing was shown, so no screen is claimed."""
-    found = await acting.in_force(given, "en", "nb")
+    found = await acting.create_in_force(given, "en", "nb")
     person = await given.logged_in(age_band="adult")
     given.expect(await making.decide(given, person, await making.present(given, person, found, locale="nb")))
-    accepted = await acting.last(given, person)
-    await making.published(given, found)
+    accepted = await acting.read_last_claims(given, person)
+    await making.create_published(given, found)
     told = given.expect(await acting.withdraw(given, person, found))
     claims = jwt.decode(told["receipt"]["jws"], options={"verify_signature": False})
     assert (claims["event"], claims["seq"], claims["txt"], claims["ord"]) == ("withdrawn", 2, accepted["txt"], 1)
@@ -52,26 +52,26 @@ async def test_r22_the_receipt_of_a_withdrawal(given: Given) -> None:
 
 async def test_r22_nothing_to_withdraw(given: Given) -> None:
     """Agreements R22: without an acceptance there is nothing; a decline is none; twice is once."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
-    assert code(await acting.withdraw(given, person, found)) == (409, "nothing_to_withdraw")
+    assert status_and_code(await acting.withdraw(given, person, found)) == (409, "nothing_to_withdraw")
     given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
-    assert code(await acting.withdraw(given, person, found)) == (409, "nothing_to_withdraw")
-    await making.accepted(given, person, found)
+    assert status_and_code(await acting.withdraw(given, person, found)) == (409, "nothing_to_withdraw")
+    await making.accept(given, person, found)
     first = given.expect(await acting.withdraw(given, person, found))
     second = await acting.withdraw(given, person, found)
     assert (second.status_code, second.json()) == (200, {**first, "result": "replayed"})
-    assert await acting.events(given, person) == ["declined", "accepted", "withdrawn"]
+    assert await acting.list_events(given, person) == ["declined", "accepted", "withdrawn"]
     unknown = {"id": person.id}
-    assert code(await acting.withdraw(given, person, unknown)) == (404, "agreement_not_found")
+    assert status_and_code(await acting.withdraw(given, person, unknown)) == (404, "agreement_not_found")
 
 
 async def test_r22_grace_is_not_for_those_who_withdrew(given: Given) -> None:
     """Agreements R9, R22: without an acceptance there is no grace."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
-    await making.published(given, found, grace_until=making.days(given, 7))
+    await making.accept(given, person, found)
+    await making.create_published(given, found, grace_until=making.days_from_now(given, 7))
     assert (await given.access(found["product"], person))["allow"] is True
     told = given.expect(await acting.withdraw(given, person, found))
     assert told["outstanding"] == [{"document": found["id"], "ordinal": 2}]
@@ -80,7 +80,7 @@ async def test_r22_grace_is_not_for_those_who_withdrew(given: Given) -> None:
 
 async def test_r22_an_acceptance_of_before_is_not_brought_back(given: Given) -> None:
     """Agreements R19, R22: another old screen of the same version is a new acceptance, not the withdrawn one."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     spare = await making.present(given, person, found)
     shown = await making.present(given, person, found)
@@ -94,37 +94,37 @@ async def test_r22_an_acceptance_of_before_is_not_brought_back(given: Given) -> 
 
 async def test_r22_an_old_screen_after_a_newer_acceptance(given: Given) -> None:
     """Agreements R17, R22: what was withdrawn does not count as accepted before, although a later version is accepted."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     spare = await making.present(given, person, found)
-    first = await making.accepted(given, person, found)
+    first = await making.accept(given, person, found)
     given.expect(await acting.withdraw(given, person, found))
-    await making.published(given, found)
-    await making.accepted(given, person, found)
+    await making.create_published(given, found)
+    await making.accept(given, person, found)
     told = given.expect(await making.decide(given, person, spare))
     assert (told["result"], told["ordinal"], told["event"] != first["event"], told["compliant"]) == ("created", 1, True, True)
 
 
 async def test_r22_also_what_was_accepted_for_another_region(given: Given) -> None:
     """Agreements R12, R22: who moved away can still end what was agreed there."""
-    world = await acting.in_force(given)
-    canada = await acting.in_force(given, product=world["product"], region="CA")
+    world = await acting.create_in_force(given)
+    canada = await acting.create_in_force(given, product=world["product"], region="CA")
     person = await given.logged_in(region="CA")
-    await making.accepted(given, person, canada)
-    await acting.region(given, person, "NO")
+    await making.accept(given, person, canada)
+    await acting.set_region(given, person, "NO")
     told = given.expect(await acting.withdraw(given, person, canada))
     assert told["outstanding"] == [{"document": world["id"], "ordinal": 1}]
-    await acting.region(given, person, "CA")
-    assert (await acting.item(given, person, canada))["status"] == "withdrawn"
+    await acting.set_region(given, person, "CA")
+    assert (await acting.find_item(given, person, canada))["status"] == "withdrawn"
 
 
 async def test_r23_no_back_dating(given: Given) -> None:
     """Agreements R23: an event has the server's time, whatever the client says; the list says since when."""
-    found = await acting.in_force(given)
+    found = await acting.create_in_force(given)
     person = await given.logged_in()
     shown = await making.present(given, person, found)
     given.clock.forward(minutes=5)
     claims = {"client_time": instant_text(given.clock.now() - timedelta(days=30))}
     told = given.expect(await making.decide(given, person, shown, claims=claims))
     assert told["at"] == instant_text(given.clock.now())
-    assert (await acting.last(given, person))["claims"] == claims
+    assert (await acting.read_last_claims(given, person))["claims"] == claims

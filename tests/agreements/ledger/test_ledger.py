@@ -14,11 +14,11 @@ from app.agreements.rules import digest
 from app.agreements.verification import service as verification
 from app.db.base import table
 from app.signing_keys import rotation
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.agreements import making
-from tests.agreements.making import code
+from tests.agreements.making import status_and_code
 from tests.agreements.verification import tampering
-from tests.conftest import Begun
+from tests.conftest import PreparedWorld
 from tests.given import Given, Person
 
 Told = dict[str, Any]
@@ -51,8 +51,8 @@ class Scene:
 
 async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
     person, other, events = await given.strong(), await given.logged_in(), []
-    found = await making.in_force(given, "en", "nb")
-    second = await making.in_force(given)
+    found = await making.create_in_force(given, "en", "nb")
+    second = await making.create_in_force(given)
     for one in (person, other):
         for which, word in ((found, "decline"), (found, "accept"), (second, "accept")):
             told = given.expect(await making.decide(given, one, await making.present(given, one, which), word))
@@ -63,8 +63,8 @@ async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
 
 
 @pytest.fixture
-async def scene(given: Given, begun: Begun) -> Scene:
-    return Scene(given, *await begun.once("ledger", _made))
+async def scene(given: Given, prepared: PreparedWorld) -> Scene:
+    return Scene(given, *await prepared.restore("ledger", _made))
 
 
 async def test_a_whole_ledger_is_whole(scene: Scene) -> None:
@@ -89,9 +89,9 @@ async def test_every_batch_boundary_is_crossed(scene: Scene, monkeypatch: pytest
 
 async def test_verifying_wants_the_scope_and_a_user(given: Given) -> None:
     operator = await given.operator("licenses:read")
-    assert code(await given.client.post("/v1/ledger/verify", headers=operator)) == (403, "scope_missing")
+    assert status_and_code(await given.client.post("/v1/ledger/verify", headers=operator)) == (403, "scope_missing")
     answer = await given.client.post("/v1/ledger/verify", json={"user": str(UUID(int=1))}, headers=given.root)
-    assert code(answer) == (404, "user_not_found")
+    assert status_and_code(answer) == (404, "user_not_found")
     assert (await Scene(given, await given.person(), await given.person()).verify())["valid"] is True
 
 
@@ -130,7 +130,9 @@ async def test_a_forged_receipt_is_named(scene: Scene) -> None:
     forged = f"{head}.{row['receipt'].split('.')[1][:-2]}AA.{signature}"
     await replace(scene, 2, forged)
     assert await scene.broken() == {"what": "signature", **scene.place(2)}
-    again = (await signer(scene.given.world)).sign("acceptance-receipt+jwt", {**decode_claims(row["receipt"]), "claims": {"dwell_ms": 7}})
+    again = (await load_signer(scene.given.world)).sign(
+        "acceptance-receipt+jwt", {**decode_claims(row["receipt"]), "claims": {"dwell_ms": 7}}
+    )
     await replace(scene, 2, again)
     assert await scene.broken() == {"what": "prev", **scene.place(3)}
 
@@ -299,7 +301,7 @@ async def test_a_seal_of_another_chain_is_named(scene: Scene) -> None:
     await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
     await seals.seal_events(scene.given.world)
     listed = scene.given.expect(await scene.given.client.get("/v1/ledger/seals", headers=scene.given.root))
-    forged = (await signer(scene.given.world)).sign("ledger-seal+jwt", {**decode_claims(listed["data"][0]["seal"]), "prev": "0" * 64})
+    forged = (await load_signer(scene.given.world)).sign("ledger-seal+jwt", {**decode_claims(listed["data"][0]["seal"]), "prev": "0" * 64})
     change = "UPDATE agreement_seals SET seal = :seal, seal_sha256 = :hash, prev_sha256 = :prev WHERE n = 2"
     await scene.sql(change, seal=forged, hash=digest(forged), prev="0" * 64)
     assert await scene.broken() == {"what": "prev", "seal": 2}

@@ -16,9 +16,9 @@ _OF = "(SELECT {column} FROM agreement_events WHERE id = :it)"
 
 async def _accepted(given: Given) -> Told:
     """An acceptance, by a client that says what it is, and nothing else in the ledger."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     screen = {"client": "desk", "app_version": "1", "platform": "x", "ui_ref": "s1", "format": "html"}
-    return await making.accepted(given, await given.logged_in(), found, **screen)
+    return await making.accept(given, await given.logged_in(), found, **screen)
 
 
 async def _verify(given: Given) -> Told:
@@ -79,8 +79,8 @@ async def test_a_removed_row_is_named(given: Given, what: str) -> None:
     ],
 )
 async def test_an_import_that_was_touched_is_named(given: Given, change: str, what: str) -> None:
-    found, person = await making.in_force(given), await given.person()
-    item = {"user": person.id, "ordinal": 1, "accepted_at": making.days(given, 0), "external_ref": "paper-1"}
+    found, person = await making.create_in_force(given), await given.person()
+    item = {"user": person.id, "ordinal": 1, "accepted_at": making.days_from_now(given, 0), "external_ref": "paper-1"}
     told = await given.client.post(f"/v1/agreements/{found['id']}/imports", json={"data": [item]}, headers=given.root)
     await _named(given, change, given.expect(told)["data"][0]["event"], what)
 
@@ -95,8 +95,8 @@ async def test_a_reference_that_no_import_made_is_named(given: Given) -> None:
 @pytest.mark.parametrize("form", ["html", "plain"])
 async def test_a_form_that_was_emptied_with_its_hash_is_named(given: Given, form: str) -> None:
     """Also of a text that nobody read in it; a draft has none yet."""
-    found = await making.in_force(given)
-    await making.version(given, found)
+    found = await making.create_in_force(given)
+    await making.create_version(given, found)
     assert (await _verify(given))["valid"] is True
     await tampering.execute(given, f"UPDATE agreement_texts SET {form} = NULL, {form}_sha256 = NULL WHERE {form} IS NOT NULL")  # noqa: S608  our own words
     assert (await _verify(given))["broken"]["what"] == f"{form}_sha256"

@@ -17,9 +17,9 @@ from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementEvent, AgreementEventContext, EventType
 from app.base.durations import instant_text
 from app.signing_keys import rotation
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.agreements import making
-from tests.agreements.making import TEXT, code, document
+from tests.agreements.making import TEXT, create_agreement, status_and_code
 from tests.given import Given, Person
 
 
@@ -35,7 +35,7 @@ async def opened(given: Given, receipt: str) -> dict[str, Any]:
 
 async def test_a_receipt_says_everything(given: Given) -> None:
     """Section 2.2: the claims of this slice, exactly."""
-    found = await making.in_force(given, "en", "nb")
+    found = await making.create_in_force(given, "en", "nb")
     person = await given.strong()
     shown = await making.present(given, person, found, locale="no-NO", client="web", app_version="2.0", platform="mac", ui_ref="r7")
     claims = {"scrolled_to_end": True, "client_time": "2020-01-01T00:00:00+01:00"}
@@ -85,12 +85,12 @@ async def test_a_receipt_says_everything(given: Given) -> None:
 
 async def test_the_chain(given: Given) -> None:
     """`seq` is 1…n without a gap, and `prev` is the SHA-256 of the receipt before, whatever raced; users do not share one."""
-    found, second = await making.in_force(given), await making.in_force(given)
+    found, second = await making.create_in_force(given), await making.create_in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
-    await making.accepted(given, other, found)
+    await making.accept(given, other, found)
     screens = [await making.present(given, person, it) for it in (found, second) for _ in range(6)]
     words = ("accept", "decline")
-    await making.together(*(making.decide(given, person, shown, words[place % 2]) for place, shown in enumerate(screens)))
+    await making.run_together(*(making.decide(given, person, shown, words[place % 2]) for place, shown in enumerate(screens)))
     async with given.world.db.query() as tx:
         wanted = select(AgreementEvent.seq, AgreementEvent.receipt, AgreementEvent.receipt_sha256, AgreementEvent.prev_sha256)
         rows = (await tx.execute(wanted.where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq))).all()
@@ -105,7 +105,7 @@ async def test_the_chain(given: Given) -> None:
 
 async def test_where_it_came_from_is_only_committed_to(given: Given) -> None:
     """Part B: address, agent, session and salt lie beside the event and can be erased; the receipt holds salted hashes."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     headers = {**person.auth, "User-Agent": "Test/1.0 (tést)"}
     shown = await making.present(given, person, found)
@@ -125,7 +125,7 @@ async def test_where_it_came_from_is_only_committed_to(given: Given) -> None:
 
 async def test_reading_receipts(given: Given) -> None:
     """One's own, the latest first, page by page."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person, other = await given.logged_in(), await given.logged_in()
     made = [
         given.expect(await making.decide(given, person, await making.present(given, person, found), decision))
@@ -140,7 +140,7 @@ async def test_reading_receipts(given: Given) -> None:
     assert (one["type"], one["jws"], one["seq"], one["locale"], one["document"]) == (
         "accepted", made[1]["receipt"]["jws"], 2, "en", found["id"],
     )  # fmt: skip
-    assert code(await given.client.get(made[1]["receipt"]["url"], headers=other.auth)) == (404, "receipt_not_found")
+    assert status_and_code(await given.client.get(made[1]["receipt"]["url"], headers=other.auth)) == (404, "receipt_not_found")
     assert (await _receipts(given, other))["data"] == []
 
 
@@ -155,9 +155,9 @@ async def _read(given: Given, person: Person, receipt: str, accept: str | None =
 
 async def test_a_receipt_in_its_four_forms(given: Given) -> None:
     """El Majdoub: printable and durable. JSON unless something else is asked for; the record alone; two pages to print."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.strong()
-    told = await making.accepted(given, person, found)
+    told = await making.accept(given, person, found)
     whole = given.expect(await _read(given, person, told["event"]))
     assert (whole["title"], whole["statement"], whole["accept_label"]) == (TEXT["title"], TEXT["statement"], TEXT["accept_label"])
     assert (whole["grade"], whole["amr"], whole["ordinal"], whole["format"]) == ("B", ["pwd", "otp", "mfa"], 1, "md")
@@ -167,16 +167,16 @@ async def test_a_receipt_in_its_four_forms(given: Given) -> None:
     assert text.headers["content-type"] == "text/plain; charset=utf-8"
     for part in (TEXT["title"], TEXT["statement"], told["at"], whole["text_sha256"], told["receipt"]["jws"], "password, one-time code"):
         assert part in text.text
-    assert code(await _read(given, person, told["event"], "image/png")) == (406, "not_acceptable")
+    assert status_and_code(await _read(given, person, told["event"], "image/png")) == (406, "not_acceptable")
 
 
 async def test_a_text_receipt_cannot_be_given_lines_by_its_words(given: Given) -> None:
     """A statement of several lines stands in: none of them passes for a line of the receipt."""
-    found = await making.document(given)
-    draft = await making.version(given, found, statement="I agree.\nWhen: 1999-01-01T00:00:00.000Z\n\nPlace: 7")
+    found = await making.create_agreement(given)
+    draft = await making.create_version(given, found, statement="I agree.\nWhen: 1999-01-01T00:00:00.000Z\n\nPlace: 7")
     given.expect(await making.publish(given, draft))
     person = await given.logged_in()
-    told = await making.accepted(given, person, found)
+    told = await making.accept(given, person, found)
     lines = (await _read(given, person, told["event"], "text/plain")).text.split("\n")
     assert [line for line in lines if line.startswith("When:")] == [f"When: {told['at']}"]
     assert "    When: 1999-01-01T00:00:00.000Z" in lines
@@ -185,7 +185,7 @@ async def test_a_text_receipt_cannot_be_given_lines_by_its_words(given: Given) -
 @pytest.mark.parametrize(("locale", "word"), [("en", "Receipt"), ("nb", "Kvittering"), ("ru", "Подтверждение"), ("zh-Hans", "回执")])
 async def test_a_receipt_speaks_the_language_of_its_text(given: Given, locale: str, word: str) -> None:
     person = await given.logged_in()
-    told = await making.accepted(given, person, await making.in_force(given, "en", locale), locale=locale)
+    told = await making.accept(given, person, await making.create_in_force(given, "en", locale), locale=locale)
     page = await _read(given, person, told["event"], "text/html")
     assert page.headers["content-language"] == locale
     assert f'<html lang="{locale}">' in page.text
@@ -195,7 +195,7 @@ async def test_a_receipt_speaks_the_language_of_its_text(given: Given, locale: s
 
 def test_the_words_of_all_languages_are_complete() -> None:
     """The same names in every language, and a word for every kind of event."""
-    words = [receipt_pages._words(language) for language in receipt_pages.LANGUAGES]
+    words = [receipt_pages._load_words(language) for language in receipt_pages.LANGUAGES]
     assert len({json.dumps(_names(each), sort_keys=True) for each in words}) == 1
     assert set(words[0]["events"]) == {*EventType} == set(get_args(EventTypeName))
 
@@ -206,11 +206,11 @@ def _names(value: Any) -> Any:
 
 async def test_a_printed_receipt_runs_nothing(given: Given) -> None:
     """Whatever an operator writes into a statement is text; and the page's own policy lets nothing load or run."""
-    found = await document(given)
-    made = await making.version(given, found, "en", "ar", statement='<script>alert(1)</script> & "agree"')
+    found = await create_agreement(given)
+    made = await making.create_version(given, found, "en", "ar", statement='<script>alert(1)</script> & "agree"')
     given.expect(await making.publish(given, made))
     person = await given.logged_in()
-    told = await making.accepted(given, person, found, locale="ar")
+    told = await making.accept(given, person, found, locale="ar")
     page = await _read(given, person, told["event"], "text/html")
     assert "<script>" not in page.text
     assert '<blockquote lang="ar" dir="auto">&lt;script&gt;' in page.text
@@ -228,7 +228,7 @@ async def _verify(given: Given, receipt: str) -> dict[str, Any]:
 async def test_anybody_may_ask_whether_a_receipt_is_ours(given: Given) -> None:
     """Genuine, and held in exactly these words; also after its key was retired."""
     person = await given.logged_in()
-    jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
+    jws = (await making.accept(given, person, await making.create_in_force(given)))["receipt"]["jws"]
     await rotation.rotate(given.world, at_once=True)
     assert await _verify(given, jws) == {"valid": True, "code": "ok", "in_ledger": True, "warnings": [], "claims": decode_claims(jws)}
 
@@ -236,8 +236,8 @@ async def test_anybody_may_ask_whether_a_receipt_is_ours(given: Given) -> None:
 async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
     """Signed by our key, but the event is gone, or the text is another spelling of the same signature."""
     person = await given.logged_in()
-    told = await making.accepted(given, person, await making.in_force(given))
-    keys = await signer(given.world)
+    told = await making.accept(given, person, await making.create_in_force(given))
+    keys = await load_signer(given.world)
     stranger = keys.sign("acceptance-receipt+jwt", {**decode_claims(told["receipt"]["jws"]), "jti": str(UUID(int=1))})
     for receipt in (stranger, keys.sign("acceptance-receipt+jwt", {**decode_claims(told["receipt"]["jws"]), "ord": 2})):
         verdict = await _verify(given, receipt)
@@ -246,9 +246,9 @@ async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
 
 async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
     person = await given.logged_in()
-    jws = (await making.accepted(given, person, await making.in_force(given)))["receipt"]["jws"]
+    jws = (await making.accept(given, person, await making.create_in_force(given)))["receipt"]["jws"]
     head, body, signature = jws.split(".")
-    other = (await signer(given.world)).sign("ledger-seal+jwt", decode_claims(jws))
+    other = (await load_signer(given.world)).sign("ledger-seal+jwt", decode_claims(jws))
     changed = body[:-3] + ("AAA" if body[-3:] != "AAA" else "BBB")
     garbage = [
         "",
@@ -267,14 +267,14 @@ async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
     for text in garbage:
         verdict = await _verify(given, text)
         assert verdict == {"valid": False, "code": "receipt_not_genuine", "in_ledger": False, "warnings": [], "claims": None}, text[:40]
-    assert code(await given.client.post("/v1/receipts/verify", json={"receipt": "a" * 65_537})) == (422, "malformed")
+    assert status_and_code(await given.client.post("/v1/receipts/verify", json={"receipt": "a" * 65_537})) == (422, "malformed")
 
 
 async def test_r24_a_correction_is_a_new_event(given: Given) -> None:
     """Agreements R24: chained, signed, by the operator, with a reason; the event itself and where the user stands stay as they are."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
-    told = await making.accepted(given, person, found)
+    told = await making.accept(given, person, found)
     path = f"/v1/agreement-events/{told['event']}"
     before = given.expect(await given.client.get(path, headers=given.root))
     note = await given.post(f"{path}/annotations", {"reason": "Accepted on a demonstration device."})
@@ -286,7 +286,7 @@ async def test_r24_a_correction_is_a_new_event(given: Given) -> None:
     assert claims["act"] == {"type": "operator", "id": note["by"]}
     assert claims["prev"] == sha256(told["receipt"]["jws"].encode()).hexdigest()
     assert (annotation["grade"], annotation["context"]) == (None, None)
-    assert (await making.mine(given, person, found))["compliant"] is True
+    assert (await making.list_agreements(given, person, found))["compliant"] is True
     page = await _read(given, person, note["id"], "text/plain")
     assert "demonstration device" in page.text
 
@@ -295,15 +295,18 @@ async def test_r24_annotating_wants_the_scope_and_an_event(given: Given) -> None
     reader = await given.operator("agreements:read")
     path = f"/v1/agreement-events/{UUID(int=1)}"
     body = {"reason": "Why not."}
-    assert code(await given.client.post(f"{path}/annotations", json=body, headers=reader)) == (403, "scope_missing")
-    assert code(await given.client.post(f"{path}/annotations", json=body, headers=given.root)) == (404, "agreement_event_not_found")
-    assert code(await given.client.get(path, headers=reader)) == (404, "agreement_event_not_found")
+    assert status_and_code(await given.client.post(f"{path}/annotations", json=body, headers=reader)) == (403, "scope_missing")
+    assert status_and_code(await given.client.post(f"{path}/annotations", json=body, headers=given.root)) == (
+        404,
+        "agreement_event_not_found",
+    )
+    assert status_and_code(await given.client.get(path, headers=reader)) == (404, "agreement_event_not_found")
 
 
 async def test_an_operator_reads_an_event_also_after_its_user_left(given: Given) -> None:
     """The receipt, how strong it is, and where it came from while that is kept."""
     person = await given.strong(locale="en")
-    told = await making.accepted(given, person, await making.in_force(given))
+    told = await making.accept(given, person, await making.create_in_force(given))
     await given.post(f"/v1/users/{person.id}/suspend")
     assert (await _read(given, person, told["event"])).status_code in {401, 403}
     event = given.expect(await given.client.get(f"/v1/agreement-events/{told['event']}", headers=given.root))
@@ -316,11 +319,11 @@ async def test_an_operator_reads_an_event_also_after_its_user_left(given: Given)
 async def test_r23_time_never_runs_backwards_in_a_chain(given: Given) -> None:
     """Agreements R23: two replicas whose clocks differ by a minute; the one that is behind stamps with the time of the event before."""
     person = await given.logged_in()
-    first, second = await making.in_force(given), await making.in_force(given)
+    first, second = await making.create_in_force(given), await making.create_in_force(given)
     given.clock.forward(seconds=90)
-    ahead = await making.accepted(given, person, first)
+    ahead = await making.accept(given, person, first)
     given.clock.forward(seconds=-60)
-    behind = await making.accepted(given, person, second)
+    behind = await making.accept(given, person, second)
     given.clock.forward(seconds=-1)
     again = given.expect(await making.decide(given, person, await making.present(given, person, first), "decline"))
     assert ahead["at"] == behind["at"] == again["at"]

@@ -22,7 +22,7 @@ from app.base.clock import Clock
 from app.db.base import table
 from app.signing_keys import rotation
 from tests.agreements import making
-from tests.agreements.making import code
+from tests.agreements.making import status_and_code
 from tests.agreements.verification import tampering
 from tests.given import Given, Person
 
@@ -67,15 +67,15 @@ def test_a_path_leads_to_the_root_and_to_no_other_place(data: list[bytes], more:
     leaves = [merkle.leaf_hash(each) for each in data]
     place = more.draw(st.integers(0, len(leaves) - 1))
     root, way = merkle.root(leaves), merkle.path(leaves, place)
-    assert merkle.leads_to(leaves[place], place, len(leaves), way) == root
+    assert merkle.root_from_path(leaves[place], place, len(leaves), way) == root
     assert len(way) <= (len(leaves) - 1).bit_length()
-    assert merkle.leads_to(merkle.leaf_hash(b"another one"), place, len(leaves), way) != root
-    assert merkle.leads_to(leaves[place], place, len(leaves), [*way, b"\0" * 32]) is None
+    assert merkle.root_from_path(merkle.leaf_hash(b"another one"), place, len(leaves), way) != root
+    assert merkle.root_from_path(leaves[place], place, len(leaves), [*way, b"\0" * 32]) is None
     if way:
-        assert merkle.leads_to(leaves[place], place, len(leaves), way[:-1]) != root
-        assert merkle.leads_to(leaves[place], place ^ 1, len(leaves), way) != root
+        assert merkle.root_from_path(leaves[place], place, len(leaves), way[:-1]) != root
+        assert merkle.root_from_path(leaves[place], place ^ 1, len(leaves), way) != root
     for outside in (-1, len(leaves)):
-        assert merkle.leads_to(leaves[place], outside, len(leaves), way) is None
+        assert merkle.root_from_path(leaves[place], outside, len(leaves), way) is None
 
 
 def test_there_is_no_path_outside_the_tree() -> None:
@@ -84,7 +84,7 @@ def test_there_is_no_path_outside_the_tree() -> None:
 
 
 async def events(given: Given, person: Person, count: int) -> list[dict[str, Any]]:
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     return [given.expect(await making.decide(given, person, await making.present(given, person, found), "decline")) for _ in range(count)]
 
 
@@ -119,7 +119,7 @@ async def test_sealing(given: Given) -> None:
     assert [seal["seal"] for seal in listed["data"]] == [two.seal]
     rest = given.expect(await given.client.get(f"/v1/ledger/seals?cursor={listed['next_cursor']}", headers=given.root))
     assert ([seal["n"] for seal in rest["data"]], rest["next_cursor"]) == ([1], None)
-    assert code(await given.client.get("/v1/ledger/seals?cursor=x", headers=given.root)) == (422, "malformed")
+    assert status_and_code(await given.client.get("/v1/ledger/seals?cursor=x", headers=given.root)) == (422, "malformed")
 
 
 async def opened(given: Given, seal: str) -> dict[str, Any]:
@@ -136,7 +136,7 @@ async def test_inclusion(given: Given) -> None:
     person, other = await given.logged_in(), await given.logged_in()
     mine = await events(given, person, 5)
     url = f"{mine[3]['receipt']['url']}/inclusion"
-    assert code(await given.client.get(url, headers=person.auth)) == (409, "not_sealed_yet")
+    assert status_and_code(await given.client.get(url, headers=person.auth)) == (409, "not_sealed_yet")
     await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
     proof = given.expect(await given.client.get(url, headers=person.auth))
@@ -144,12 +144,12 @@ async def test_inclusion(given: Given) -> None:
     assert given.expect(filed) == proof
     claims = await opened(given, proof["seal"])
     leaf = sha256(b"\0" + mine[3]["receipt"]["jws"].encode()).digest()
-    root = merkle.leads_to(leaf, proof["leaf"], proof["count"], [bytes.fromhex(each) for each in proof["path"]])
+    root = merkle.root_from_path(leaf, proof["leaf"], proof["count"], [bytes.fromhex(each) for each in proof["path"]])
     assert root is not None
     assert (proof["n"], proof["count"], root.hex()) == (claims["n"], claims["count"], claims["root"])
-    assert code(await given.client.get(url, headers=other.auth)) == (404, "receipt_not_found")
+    assert status_and_code(await given.client.get(url, headers=other.auth)) == (404, "receipt_not_found")
     nobody = f"/v1/agreement-events/{UUID(int=1)}/inclusion"
-    assert code(await given.client.get(nobody, headers=given.root)) == (404, "agreement_event_not_found")
+    assert status_and_code(await given.client.get(nobody, headers=given.root)) == (404, "agreement_event_not_found")
 
 
 BROKEN = [
@@ -186,9 +186,9 @@ async def test_a_proof_that_cannot_be_given_is_named(given: Given) -> None:
     await seals.seal_events(given.world)
     altered = "UPDATE agreement_events SET receipt = receipt || 'A' WHERE id = :it"
     await tampering.execute(given, altered, it=UUID(mine["event"]))
-    assert code(await given.client.get(f"{mine['receipt']['url']}/inclusion", headers=person.auth)) == (409, "seal_broken")
+    assert status_and_code(await given.client.get(f"{mine['receipt']['url']}/inclusion", headers=person.auth)) == (409, "seal_broken")
     await tampering.execute(given, "DELETE FROM agreement_seal_items WHERE event_id = :it", it=UUID(mine["event"]))
-    assert code(await given.client.get(f"{theirs['receipt']['url']}/inclusion", headers=other.auth)) == (409, "seal_broken")
+    assert status_and_code(await given.client.get(f"{theirs['receipt']['url']}/inclusion", headers=other.auth)) == (409, "seal_broken")
     bundle = given.expect(await given.client.get(f"/v1/users/{other.id}/evidence", headers=given.root))
     assert (bundle["broken_seals"], bundle["receipts"][0]["inclusion"]) == ([1], None)
     assert bundles.check_bundle(bundle).faults == ()
@@ -197,7 +197,7 @@ async def test_a_proof_that_cannot_be_given_is_named(given: Given) -> None:
 async def test_many_replicas_seal_each_event_once(given: Given) -> None:
     """Sixteen at once, while events are added: every event is in exactly one seal, and the seals are numbered without a gap."""
     person = await given.logged_in()
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     screens = [await making.present(given, person, found) for _ in range(12)]
 
     async def sealer() -> None:

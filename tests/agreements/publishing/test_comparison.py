@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.agreements import making
-from tests.agreements.making import TEXT, code, days
+from tests.agreements.making import TEXT, days_from_now, status_and_code
 from tests.given import Given
 
 
@@ -14,7 +14,7 @@ async def diff(given: Given, made: dict[str, Any], **query: str) -> httpx.Respon
 
 
 async def written(given: Given, found: dict[str, Any], body: str, *locales: str, **more: Any) -> dict[str, Any]:
-    return await making.version(given, found, *locales, **{"body": body, "changes": "Some.", **more})
+    return await making.create_version(given, found, *locales, **{"body": body, "changes": "Some.", **more})
 
 
 async def published(given: Given, found: dict[str, Any], body: str, *locales: str, **more: Any) -> dict[str, Any]:
@@ -23,7 +23,7 @@ async def published(given: Given, found: dict[str, Any], body: str, *locales: st
 
 async def test_a_draft_against_the_version_before(given: Given) -> None:
     """Absent `against` and `locale`: what is published last, and the default language. All that people see is compared."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     await published(given, found, "# Zero")
     first = await published(given, found, "# Terms\n\nYou must be kind.\n\nAlways.")
     body = "# Terms\n\nYou should be kind.\n\nAlways.\n\nEverywhere."
@@ -52,9 +52,9 @@ async def test_a_draft_against_the_version_before(given: Given) -> None:
 
 async def test_any_two_versions_in_any_language(given: Given) -> None:
     """Against one that is named: an older one, a cancelled one, another region's, itself."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     first = await published(given, found, "Первый.\n\nОбщее.", "en", "ru")
-    gone = await published(given, found, "Второй.\n\nОбщее.", "en", "ru", effective_at=days(given, 3))
+    gone = await published(given, found, "Второй.\n\nОбщее.", "en", "ru", effective_at=days_from_now(given, 3))
     given.expect(await making.cancel(given, gone))
     last = await published(given, found, "Третий.\n\nОбщее.", "en", "ru")
     elsewhere = await given.post("/v1/agreements", {"product": found["product"], "name": "EULA", "region": "EU"})
@@ -71,17 +71,17 @@ async def test_any_two_versions_in_any_language(given: Given) -> None:
 
 async def test_what_cannot_be_compared(given: Given) -> None:
     """No version before, no such version, no text in that language on one of the sides."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     first = await published(given, found, "One.")
-    assert code(await diff(given, first)) == (409, "agreement_version_first")
+    assert status_and_code(await diff(given, first)) == (409, "agreement_version_first")
     nobody = {"id": "00000000-0000-0000-0000-000000000007"}
-    assert code(await diff(given, nobody)) == (404, "agreement_version_not_found")
-    assert code(await diff(given, first, against=nobody["id"])) == (404, "agreement_version_not_found")
+    assert status_and_code(await diff(given, nobody)) == (404, "agreement_version_not_found")
+    assert status_and_code(await diff(given, first, against=nobody["id"])) == (404, "agreement_version_not_found")
     second = await written(given, found, "Two.", "en", "nb")
     refused = await diff(given, second, locale="nb")
-    assert code(refused) == (404, "agreement_text_not_found")
+    assert status_and_code(refused) == (404, "agreement_text_not_found")
     assert (refused.json()["version"], refused.json()["locale"]) == (first["id"], "nb")
-    assert code(await diff(given, first, against=second["id"], locale="nb")) == (404, "agreement_text_not_found")
-    assert code(await diff(given, second, locale="n")) == (422, "malformed")
+    assert status_and_code(await diff(given, first, against=second["id"], locale="nb")) == (404, "agreement_text_not_found")
+    assert status_and_code(await diff(given, second, locale="n")) == (422, "malformed")
     answer = await given.client.get(f"/v1/agreement-versions/{second['id']}/diff")
-    assert code(answer) == (401, "unauthenticated")
+    assert status_and_code(answer) == (401, "unauthenticated")

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.events.models import Event
 from tests.agreements import making
-from tests.agreements.making import code
+from tests.agreements.making import status_and_code
 from tests.given import Given
 
 
@@ -19,7 +19,7 @@ async def test_one_for_each_kind_and_region(given: Given, region: str) -> None:
         body = {"product": product, "name": "Terms", "kind": kind, "region": region}
         made = await given.post("/v1/agreements", body)
         assert (made["kind"], made["region"]) == (kind, region.upper())
-        assert code(await given.client.post("/v1/agreements", json=body, headers=given.root)) == (409, "agreement_exists")
+        assert status_and_code(await given.client.post("/v1/agreements", json=body, headers=given.root)) == (409, "agreement_exists")
     assert len((await making.read(given, f"/v1/agreements?product={product}"))["data"]) == 2
 
 
@@ -28,17 +28,17 @@ async def test_a_region_that_nobody_is_of(given: Given, region: str) -> None:
     """A group that is not configured, a part of a group, a number of UN M.49 but the world's: such an agreement would reach nobody."""
     body = {"product": (await given.product())["code"], "name": "Terms", "region": region}
     answer = await given.client.post("/v1/agreements", json=body, headers=given.root)
-    assert code(answer) == (422, "agreement_region_unknown")
+    assert status_and_code(answer) == (422, "agreement_region_unknown")
     assert answer.json()["errors"][0]["pointer"] == "/region"
 
 
 async def test_a_configured_group(given: Given, app: Any) -> None:
     """The configuration names the groups."""
     given.configured(app, region_groups="NORDIC=DK FI IS NO SE")
-    made = await making.document(given, region="Nordic")
+    made = await making.create_agreement(given, region="Nordic")
     assert made["region"] == "NORDIC"
     body = {"product": made["product"], "name": "Terms", "region": "NORDIC-NO"}
-    assert code(await given.client.post("/v1/agreements", json=body, headers=given.root)) == (422, "agreement_region_unknown")
+    assert status_and_code(await given.client.post("/v1/agreements", json=body, headers=given.root)) == (422, "agreement_region_unknown")
 
 
 async def test_r13_minors_and_a_notice(given: Given) -> None:
@@ -46,17 +46,20 @@ async def test_r13_minors_and_a_notice(given: Given) -> None:
     product = (await given.product())["code"]
     for minors in ("require_guardian", "deny"):
         body = {"product": product, "name": "Terms", "kind": "notice", "minors": minors}
-        assert code(await given.client.post("/v1/agreements", json=body, headers=given.root)) == (422, "agreement_minors_impossible")
+        assert status_and_code(await given.client.post("/v1/agreements", json=body, headers=given.root)) == (
+            422,
+            "agreement_minors_impossible",
+        )
     notice = await given.post("/v1/agreements", {"product": product, "name": "News", "kind": "notice"})
     path = f"/v1/agreements/{notice['id']}"
-    assert code(await making.patch(given, path, minors="deny")) == (422, "agreement_minors_impossible")
+    assert status_and_code(await making.patch(given, path, minors="deny")) == (422, "agreement_minors_impossible")
     eula = await given.post("/v1/agreements", {"product": product, "name": "Terms", "minors": "deny"})
     assert eula["minors"] == "deny"
 
 
 async def test_changed(given: Given) -> None:
     """Name, required languages, minors; what is sent unchanged leaves no trace."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     path = f"/v1/agreements/{found['id']}"
     wanted: dict[str, Any] = {"name": "Other", "required_locales": ["fr-CA", "en"], "minors": "require_guardian", "default_locale": "nb"}
     changed = given.expect(await making.patch(given, path, **wanted))
@@ -73,25 +76,25 @@ async def test_changed(given: Given) -> None:
 )
 async def test_what_cannot_be_changed(given: Given, body: dict[str, Any]) -> None:
     """Product, kind and region are what an agreement is."""
-    found = await making.document(given)
-    assert code(await making.patch(given, f"/v1/agreements/{found['id']}", **body)) == (422, "malformed")
+    found = await making.create_agreement(given)
+    assert status_and_code(await making.patch(given, f"/v1/agreements/{found['id']}", **body)) == (422, "malformed")
 
 
 async def test_who_may_change(given: Given) -> None:
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     reader = await given.operator("agreements:read")
     answer = await given.client.patch(f"/v1/agreements/{found['id']}", json={"name": "Other"}, headers=reader)
-    assert code(answer) == (403, "scope_missing")
+    assert status_and_code(answer) == (403, "scope_missing")
     nobody = "/v1/agreements/00000000-0000-0000-0000-000000000007"
-    assert code(await making.patch(given, nobody, name="Other")) == (404, "agreement_not_found")
+    assert status_and_code(await making.patch(given, nobody, name="Other")) == (404, "agreement_not_found")
 
 
 async def test_the_default_language_is_fixed_by_the_first_publish(given: Given) -> None:
     """Whoever reads none of the languages gets the default one: it must be there. Cancelled is as good as never published."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     path = f"/v1/agreements/{found['id']}"
-    made = await making.published(given, found, effective_at=making.days(given, 3))
-    assert code(await making.patch(given, path, default_locale="ru")) == (409, "agreement_default_locale_fixed")
+    made = await making.create_published(given, found, effective_at=making.days_from_now(given, 3))
+    assert status_and_code(await making.patch(given, path, default_locale="ru")) == (409, "agreement_default_locale_fixed")
     given.expect(await making.patch(given, path, default_locale="en", name="Same language"))
     given.expect(await making.cancel(given, made))
     assert given.expect(await making.patch(given, path, default_locale="ru"))["default_locale"] == "ru"
@@ -99,17 +102,17 @@ async def test_the_default_language_is_fixed_by_the_first_publish(given: Given) 
 
 async def test_r4_a_language_becomes_required(given: Given) -> None:
     """Every version that can be shown from now on must have it: the one in effect and the coming one, not those of the past."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     path = f"/v1/agreements/{found['id']}"
-    old = await making.published(given, found)
-    current = await making.published(given, found, "en", "nb")
-    coming = await making.published(given, found, effective_at=making.days(given, 3))
+    old = await making.create_published(given, found)
+    current = await making.create_published(given, found, "en", "nb")
+    coming = await making.create_published(given, found, effective_at=making.days_from_now(given, 3))
     refused = await making.patch(given, path, required_locales=["nb", "ru"])
-    assert code(refused) == (409, "agreement_required_text_missing")
+    assert status_and_code(refused) == (409, "agreement_required_text_missing")
     assert refused.json()["locales"] == ["ru"]
-    assert code(await making.patch(given, path, required_locales=["nb"])) == (409, "agreement_required_text_missing")
+    assert status_and_code(await making.patch(given, path, required_locales=["nb"])) == (409, "agreement_required_text_missing")
     text = {**making.TEXT, "changes": "Some."}
-    given.expect(await making.put(given, coming, "nb", text))
+    given.expect(await making.put_text(given, coming, "nb", text))
     assert given.expect(await making.patch(given, path, required_locales=["nb"]))["required_locales"] == ["nb"]
     assert [text["locale"] for text in current["texts"]] == ["en", "nb"]
     assert [text["locale"] for text in old["texts"]] == ["en"]

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from app.agreements.models import AgreementText, AgreementVersion
 from app.events.models import Event
 from tests.agreements import making
-from tests.agreements.making import TEXT, code, days
+from tests.agreements.making import TEXT, days_from_now, status_and_code
 from tests.given import Given
 
 
@@ -26,11 +26,11 @@ async def stored(given: Given, version_id: str) -> dict[str, tuple[str | None, .
 
 async def test_r2_html_and_plain_text_are_made_at_publish(given: Given) -> None:
     """Agreements R2: nothing in a draft, everything with its hash at publish, and in a language that comes later; then the same for ever."""
-    found = await making.document(given)
-    made = await making.version(given, found, "en", "ar", body="# Terms\n\nBe *kind*.")
+    found = await making.create_agreement(given)
+    made = await making.create_version(given, found, "en", "ar", body="# Terms\n\nBe *kind*.")
     assert await stored(given, made["id"]) == dict.fromkeys(("en", "ar"), (None, None, None, None))
     told = given.expect(await making.publish(given, made))
-    given.expect(await making.put(given, made, "nb", {**TEXT, "body": "# Vilkår"}))
+    given.expect(await making.put_text(given, made, "nb", {**TEXT, "body": "# Vilkår"}))
     kept = await stored(given, made["id"])
     assert kept["en"][0] == '<article lang="en" dir="ltr">\n<h1>Terms</h1>\n<p>Be <em>kind</em>.</p>\n</article>\n'
     assert kept["en"][2] == "Terms\n\nBe kind.\n"
@@ -49,8 +49,8 @@ async def test_r2_html_and_plain_text_are_made_at_publish(given: Given) -> None:
 @pytest.mark.parametrize("column", ["html", "html_sha256", "plain", "plain_sha256"])
 async def test_r2_the_database_keeps_them(given: Given, column: str) -> None:
     """Agreements R2, R3: a trigger on both databases, also for a version that was cancelled."""
-    found = await making.document(given)
-    made = await making.published(given, found, effective_at=days(given, 3))
+    found = await making.create_agreement(given)
+    made = await making.create_published(given, found, effective_at=days_from_now(given, 3))
     other = update(AgreementText).where(AgreementText.version_id == UUID(made["id"])).values({column: "other"})
     for _ in range(2):
         with pytest.raises(DBAPIError, match="frozen"):
@@ -61,20 +61,20 @@ async def test_r2_the_database_keeps_them(given: Given, column: str) -> None:
 
 async def test_r4_required_languages(given: Given) -> None:
     """Agreements R4: every required language has its text, or nothing is published; the missing ones are named."""
-    found = await making.document(given, required_locales=["fr-CA", "nb"])
-    made = await making.version(given, found, "en", "fr")
+    found = await making.create_agreement(given, required_locales=["fr-CA", "nb"])
+    made = await making.create_version(given, found, "en", "fr")
     refused = await making.publish(given, made)
-    assert code(refused) == (409, "agreement_required_text_missing")
+    assert status_and_code(refused) == (409, "agreement_required_text_missing")
     assert refused.json()["locales"] == ["fr-CA", "nb"]
     for locale in ("fr-CA", "nb"):
-        given.expect(await making.put(given, made, locale, TEXT))
+        given.expect(await making.put_text(given, made, locale, TEXT))
     given.expect(await making.publish(given, made))
 
 
 async def test_who_published(given: Given) -> None:
     """The operator's key is noted with the version."""
-    found = await making.document(given)
-    made = await making.version(given, found)
+    found = await making.create_agreement(given)
+    made = await making.create_version(given, found)
     key = await given.post("/v1/api-keys", {"name": "legal", "scopes": ["agreements:write"]})
     answer = await given.client.post(
         f"/v1/agreement-versions/{made['id']}/publish", json={}, headers={"Authorization": f"Bearer {key['key']}"}
@@ -84,9 +84,9 @@ async def test_who_published(given: Given) -> None:
 
 async def test_r5_cancelled(given: Given) -> None:
     """Agreements R5: a scheduled version that nobody decided on is taken back; once more changes nothing, and one event tells of it."""
-    found = await making.document(given)
-    first = await making.published(given, found)
-    made = await making.published(given, found, effective_at=days(given, 3))
+    found = await making.create_agreement(given)
+    first = await making.create_published(given, found)
+    made = await making.create_published(given, found, effective_at=days_from_now(given, 3))
     told = given.expect(await making.cancel(given, made))
     assert (told["state"], told["ordinal"], told["cancelled_at"] is None) == ("cancelled", 2, False)
     given.clock.forward(days=1)
@@ -101,29 +101,29 @@ async def test_r5_cancelled(given: Given) -> None:
 
 async def test_r5_what_cannot_be_cancelled(given: Given) -> None:
     """Agreements R5: a draft, a version in effect, a superseded one: a successor is the way."""
-    found = await making.document(given)
-    made = await making.version(given, found)
+    found = await making.create_agreement(given)
+    made = await making.create_version(given, found)
     for state in ("draft", "effective", "superseded"):
         refused = await making.cancel(given, made)
-        assert code(refused) == (409, "agreement_version_not_scheduled")
+        assert status_and_code(refused) == (409, "agreement_version_not_scheduled")
         assert refused.json()["state"] == state
-        given.expect(await making.publish(given, made if state == "draft" else await making.version(given, found)))
-    coming = await making.published(given, found, effective_at=days(given, 3))
+        given.expect(await making.publish(given, made if state == "draft" else await making.create_version(given, found)))
+    coming = await making.create_published(given, found, effective_at=days_from_now(given, 3))
     given.clock.forward(days=3)
-    assert code(await making.cancel(given, coming)) == (409, "agreement_version_not_scheduled")
+    assert status_and_code(await making.cancel(given, coming)) == (409, "agreement_version_not_scheduled")
 
 
 async def test_r5_what_somebody_decided_on_stays(given: Given) -> None:
     """Agreements R5, R10: accepted early or declined early, it cannot be taken back any more; not even by hand."""
     for decision in ("accept", "decline"):
-        found = await making.in_force(given)
+        found = await making.create_in_force(given)
         person = await given.logged_in()
-        await making.accepted(given, person, found)
-        coming = await making.published(given, found, effective_at=days(given, 3))
+        await making.accept(given, person, found)
+        coming = await making.create_published(given, found, effective_at=days_from_now(given, 3))
         shown = await making.present(given, person, found)
         assert shown["version"] == coming["id"]
         given.expect(await making.decide(given, person, shown, decision))
-        assert code(await making.cancel(given, coming)) == (409, "agreement_version_decided")
+        assert status_and_code(await making.cancel(given, coming)) == (409, "agreement_version_decided")
         assert (await making.read(given, f"/v1/agreement-versions/{coming['id']}"))["state"] == "scheduled"
         with pytest.raises(DBAPIError, match="frozen"):
             async with given.world.db.write() as tx:
@@ -132,13 +132,13 @@ async def test_r5_what_somebody_decided_on_stays(given: Given) -> None:
 
 async def test_r6_an_ordinal_never_comes_twice(given: Given) -> None:
     """Agreements R4, R6: after a cancelled version the next one counts on, and may take effect before the cancelled one would have."""
-    found = await making.document(given)
-    await making.published(given, found)
+    found = await making.create_agreement(given)
+    await making.create_published(given, found)
     for ordinal in (2, 3):
-        made = await making.published(given, found, effective_at=days(given, 30))
+        made = await making.create_published(given, found, effective_at=days_from_now(given, 30))
         assert made["ordinal"] == ordinal
         given.expect(await making.cancel(given, made))
-    made = await making.published(given, found, effective_at=days(given, 1))
+    made = await making.create_published(given, found, effective_at=days_from_now(given, 1))
     assert (made["ordinal"], made["state"]) == (4, "scheduled")
     given.clock.forward(days=1)
     told = await making.read(given, f"/v1/agreements/{found['id']}")
@@ -152,39 +152,39 @@ async def test_r6_an_ordinal_never_comes_twice(given: Given) -> None:
 
 async def test_r8_after_a_cancelled_first_version_the_first_is_material(given: Given) -> None:
     """Agreements R8: the cancelled one bound nobody. What follows is the first: material, with nothing to say about changes."""
-    found = await making.document(given)
-    given.expect(await making.cancel(given, await making.published(given, found, effective_at=days(given, 3))))
-    notice = await making.version(given, found, change_class="notice")
-    assert code(await making.publish(given, notice)) == (409, "agreement_first_not_material")
-    made = await making.version(given, found, changes=None)
+    found = await making.create_agreement(given)
+    given.expect(await making.cancel(given, await making.create_published(given, found, effective_at=days_from_now(given, 3))))
+    notice = await making.create_version(given, found, change_class="notice")
+    assert status_and_code(await making.publish(given, notice)) == (409, "agreement_first_not_material")
+    made = await making.create_version(given, found, changes=None)
     assert given.expect(await making.publish(given, made))["ordinal"] == 2
-    given.expect(await making.put(given, made, "nb", TEXT))
-    second = await making.version(given, found, changes=None)
-    assert code(await making.publish(given, second)) == (409, "agreement_changes_missing")
+    given.expect(await making.put_text(given, made, "nb", TEXT))
+    second = await making.create_version(given, found, changes=None)
+    assert status_and_code(await making.publish(given, second)) == (409, "agreement_changes_missing")
 
 
 async def test_r4_one_scheduled_at_a_time(given: Given) -> None:
     """Agreements R4: a second one waits until the first is in effect or cancelled."""
-    found = await making.document(given)
-    waiting = await making.published(given, found, effective_at=days(given, 3))
-    made = await making.version(given, found)
-    refused = await making.publish(given, made, effective_at=days(given, 4))
-    assert code(refused) == (409, "agreement_already_scheduled")
+    found = await making.create_agreement(given)
+    waiting = await making.create_published(given, found, effective_at=days_from_now(given, 3))
+    made = await making.create_version(given, found)
+    refused = await making.publish(given, made, effective_at=days_from_now(given, 4))
+    assert status_and_code(refused) == (409, "agreement_already_scheduled")
     assert (refused.json()["version"], refused.json()["effective_at"]) == (waiting["id"], waiting["effective_at"])
     given.expect(await making.cancel(given, waiting))
-    given.expect(await making.publish(given, made, effective_at=days(given, 1)))
+    given.expect(await making.publish(given, made, effective_at=days_from_now(given, 1)))
 
 
 async def test_r7_states_through_time(given: Given) -> None:
     """Agreements R7: scheduled to the last millisecond, effective at the moment itself, superseded by the next; no job flips anything."""
-    found = await making.document(given)
-    made = await making.version(given, found)
+    found = await making.create_agreement(given)
+    made = await making.create_version(given, found)
     path = f"/v1/agreement-versions/{made['id']}"
     states = [(await making.read(given, path))["state"]]
-    given.expect(await making.publish(given, made, effective_at=days(given, 3), grace_until=days(given, 5)))
+    given.expect(await making.publish(given, made, effective_at=days_from_now(given, 3), grace_until=days_from_now(given, 5)))
     for forward in (timedelta(days=3) - timedelta(milliseconds=1), timedelta(milliseconds=1), timedelta(days=30)):
         given.clock.moment += forward
         states.append((await making.read(given, path))["state"])
-    await making.published(given, found, change_class="editorial")
+    await making.create_published(given, found, change_class="editorial")
     states.append((await making.read(given, path))["state"])
     assert states == ["draft", "scheduled", "effective", "effective", "superseded"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.agreements import making
-from tests.agreements.making import TEXT, code, days
+from tests.agreements.making import TEXT, days_from_now, status_and_code
 from tests.given import Given
 
 TEXTS = {
@@ -30,10 +30,10 @@ async def get(given: Given, text: dict[str, Any], **headers: str) -> Any:
 
 async def in_all(given: Given, body: str | None = None) -> dict[str, dict[str, Any]]:
     """The texts of one published version, by language."""
-    found = await making.document(given, default_locale="nb")
-    made = await making.version(given, found, "nb")
+    found = await making.create_agreement(given, default_locale="nb")
+    made = await making.create_version(given, found, "nb")
     for locale, text in TEXTS.items():
-        given.expect(await making.put(given, made, locale, {**TEXT, "body": body or text, "statement": text}))
+        given.expect(await making.put_text(given, made, locale, {**TEXT, "body": body or text, "statement": text}))
     return {text["locale"]: text for text in given.expect(await making.publish(given, made))["texts"]}
 
 
@@ -50,10 +50,10 @@ async def test_r1_every_script_byte_for_byte(given: Given) -> None:
 
 async def test_r1_what_looks_the_same_is_the_same(given: Given) -> None:
     """Agreements R1: composed, decomposed, and with its marks in the other order: one hash."""
-    made = await making.version(given, await making.document(given))
+    made = await making.create_version(given, await making.create_agreement(given))
     hashes = set()
     for body in ("Cafe\u0301 zo\u0302\u0323ns", "Caf\u00e9 zo\u0323\u0302ns\n", "Caf\u00e9 z\u1ed9ns\r\n"):
-        hashes.add(given.expect(await making.put(given, made, "en", {**TEXT, "body": body}))["sha256"])
+        hashes.add(given.expect(await making.put_text(given, made, "en", {**TEXT, "body": body}))["sha256"])
     assert hashes == {sha256("Café zộns\n".encode()).hexdigest()}
 
 
@@ -115,25 +115,25 @@ async def test_a_form_that_is_had_already(given: Given) -> None:
 async def test_a_form_that_there_is_not(given: Given, accept: str) -> None:
     """406 with the forms that there are."""
     refused = await get(given, (await in_all(given))["nb"], accept=accept)
-    assert code(refused) == (406, "not_acceptable")
+    assert status_and_code(refused) == (406, "not_acceptable")
     assert refused.json()["available"] == ["text/markdown", "text/html", "text/plain"]
     assert refused.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_cancelled_versions_text_stays_readable(given: Given) -> None:
     """It was public: whoever has the address may read what it said. A draft's text is nobody's yet."""
-    found = await making.document(given)
-    made = await making.published(given, found, effective_at=days(given, 3))
+    found = await making.create_agreement(given)
+    made = await making.create_published(given, found, effective_at=days_from_now(given, 3))
     given.expect(await making.cancel(given, made))
-    draft = (await making.read(given, f"/v1/agreement-versions/{(await making.version(given, found))['id']}"))["texts"][0]
+    draft = (await making.read(given, f"/v1/agreement-versions/{(await making.create_version(given, found))['id']}"))["texts"][0]
     for accept in ("text/markdown", "text/html", "text/plain"):
         assert (await get(given, made["texts"][0], accept=accept)).status_code == 200
-        assert code(await get(given, draft, accept=accept)) == (404, "agreement_text_not_found")
+        assert status_and_code(await get(given, draft, accept=accept)) == (404, "agreement_text_not_found")
 
 
 async def test_r2_a_text_with_hidden_words_is_not_taken(given: Given) -> None:
-    made = await given.post(f"/v1/agreements/{(await making.document(given))['id']}/versions", {"change_class": "material"})
-    answer = await making.put(given, made, "en", {**making.TEXT, "body": "> " * 70 + "You owe us a kidney."})
-    assert making.code(answer) == (422, "malformed")
+    made = await given.post(f"/v1/agreements/{(await making.create_agreement(given))['id']}/versions", {"change_class": "material"})
+    answer = await making.put_text(given, made, "en", {**making.TEXT, "body": "> " * 70 + "You owe us a kidney."})
+    assert making.status_and_code(answer) == (422, "malformed")
     assert [(it["pointer"], it["code"]) for it in answer.json()["errors"]] == [("/body", "words_not_shown")]
     assert "kidney" not in answer.text

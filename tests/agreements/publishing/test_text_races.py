@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from app.agreements.models import AgreementText
 from app.events.models import Event
 from tests.agreements import making
-from tests.agreements.making import TEXT, days
+from tests.agreements.making import TEXT, days_from_now
 from tests.given import Given
 
 
@@ -26,10 +26,10 @@ async def unfrozen(given: Given, version_id: str) -> int:
 
 async def test_r4_two_drafts_scheduled_at_once(given: Given) -> None:
     """Agreements R4, R6: of eight drafts one is scheduled; the others are told which, and no ordinal is lost to them."""
-    found = await making.document(given)
-    await making.published(given, found)
-    drafts = [await making.version(given, found) for _ in range(8)]
-    answers = await making.together(*(making.publish(given, it, effective_at=days(given, 3)) for it in drafts))
+    found = await making.create_agreement(given)
+    await making.create_published(given, found)
+    drafts = [await making.create_version(given, found) for _ in range(8)]
+    answers = await making.run_together(*(making.publish(given, it, effective_at=days_from_now(given, 3)) for it in drafts))
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 7}
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"agreement_already_scheduled"}
     states = [it["state"] for it in (await making.read(given, f"/v1/agreements/{found['id']}"))["versions"]]
@@ -38,15 +38,15 @@ async def test_r4_two_drafts_scheduled_at_once(given: Given) -> None:
     assert scheduled["ordinal"] == 2
     given.expect(await making.cancel(given, scheduled))
     rest = [it for it in drafts if it["id"] != scheduled["id"]]
-    answers = await making.together(*(making.publish(given, it) for it in rest))
+    answers = await making.run_together(*(making.publish(given, it) for it in rest))
     assert sorted(given.expect(answer)["ordinal"] for answer in answers) == [*range(3, 10)]
 
 
 async def test_r5_cancelled_by_many(given: Given) -> None:
     """Agreements R5: sixteen at once; all are told the same, one event tells of it."""
-    found = await making.document(given)
-    made = await making.published(given, found, effective_at=days(given, 3))
-    answers = await making.together(*(making.cancel(given, made) for _ in range(16)))
+    found = await making.create_agreement(given)
+    made = await making.create_published(given, found, effective_at=days_from_now(given, 3))
+    answers = await making.run_together(*(making.cancel(given, made) for _ in range(16)))
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["state"] for answer in answers} == {"cancelled"}
     assert await events(given, "agreement.cancelled") == 1
@@ -54,11 +54,11 @@ async def test_r5_cancelled_by_many(given: Given) -> None:
 
 async def test_r4_cancelled_while_the_next_is_published(given: Given) -> None:
     """Agreements R4, R6: the next is published after the cancellation or refused before it; never are two scheduled."""
-    found = await making.document(given)
-    made = await making.published(given, found, effective_at=days(given, 3))
-    drafts = [await making.version(given, found) for _ in range(4)]
-    calls = [making.publish(given, it, effective_at=days(given, 1)) for it in drafts]
-    answers = await making.together(*calls[:2], making.cancel(given, made), *calls[2:])
+    found = await making.create_agreement(given)
+    made = await making.create_published(given, found, effective_at=days_from_now(given, 3))
+    drafts = [await making.create_version(given, found) for _ in range(4)]
+    calls = [making.publish(given, it, effective_at=days_from_now(given, 1)) for it in drafts]
+    answers = await making.run_together(*calls[:2], making.cancel(given, made), *calls[2:])
     assert answers[2].status_code == 200
     assert Counter(answer.status_code for answer in answers)[200] <= 2
     told = (await making.read(given, f"/v1/agreements/{found['id']}"))["versions"]
@@ -69,11 +69,11 @@ async def test_r4_cancelled_while_the_next_is_published(given: Given) -> None:
 
 async def test_r2_languages_written_while_it_is_published(given: Given) -> None:
     """Agreements R2, R3: each comes before the publish or after it; either way it is there, and frozen with all of its forms."""
-    found = await making.document(given)
-    made = await making.version(given, found)
+    found = await making.create_agreement(given)
+    made = await making.create_version(given, found)
     locales = ["nb", "ru", "ar", "de", "fr", "zh-Hans", "zh-Hant", "hi"]
-    writes = [making.put(given, made, locale, TEXT) for locale in locales]
-    answers = await making.together(*writes[:4], making.publish(given, made), *writes[4:])
+    writes = [making.put_text(given, made, locale, TEXT) for locale in locales]
+    answers = await making.run_together(*writes[:4], making.publish(given, made), *writes[4:])
     assert {answer.status_code for answer in answers} == {200}
     told = await making.read(given, f"/v1/agreement-versions/{made['id']}")
     assert sorted(text["locale"] for text in told["texts"]) == sorted(["en", *locales])
@@ -82,10 +82,10 @@ async def test_r2_languages_written_while_it_is_published(given: Given) -> None:
 
 async def test_r2_a_text_rewritten_while_it_is_published(given: Given) -> None:
     """Agreements R2: whichever words won, HTML and plain text are made of these and no others."""
-    found = await making.document(given)
-    made = await making.version(given, found)
-    writes = [making.put(given, made, "en", {**TEXT, "body": f"Words {number}."}) for number in range(8)]
-    answers = await making.together(*writes[:4], making.publish(given, made), *writes[4:])
+    found = await making.create_agreement(given)
+    made = await making.create_version(given, found)
+    writes = [making.put_text(given, made, "en", {**TEXT, "body": f"Words {number}."}) for number in range(8)]
+    answers = await making.run_together(*writes[:4], making.publish(given, made), *writes[4:])
     assert {answer.status_code for answer in answers} <= {200, 409}
     text = given.expect(answers[4])["texts"][0]
     told = {}
@@ -100,8 +100,8 @@ async def test_r2_a_text_rewritten_while_it_is_published(given: Given) -> None:
 
 async def test_r3_one_language_added_by_many(given: Given) -> None:
     """Agreements R3: of different texts for one new language the first stands; the others find it frozen."""
-    made = await making.published(given, await making.document(given))
-    answers = await making.together(*(making.put(given, made, "nb", {**TEXT, "body": f"Tekst {number}."}) for number in range(8)))
+    made = await making.create_published(given, await making.create_agreement(given))
+    answers = await making.run_together(*(making.put_text(given, made, "nb", {**TEXT, "body": f"Tekst {number}."}) for number in range(8)))
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 7}
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"agreement_text_frozen"}
     assert await unfrozen(given, made["id"]) == 0
@@ -109,12 +109,12 @@ async def test_r3_one_language_added_by_many(given: Given) -> None:
 
 async def test_r3_deleted_while_it_is_published(given: Given) -> None:
     """Agreements R3: a draft is gone or it is published, with its texts or without any of it."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     for turn in range(4):
-        made = await making.version(given, found)
+        made = await making.create_version(given, found)
         path = f"/v1/agreement-versions/{made['id']}"
         pair = [given.client.delete(path, headers=given.root), making.publish(given, made)]
-        answers = {answer.request.method: answer for answer in await making.together(*(pair if turn % 2 else pair[::-1]))}
+        answers = {answer.request.method: answer for answer in await making.run_together(*(pair if turn % 2 else pair[::-1]))}
         told = answers["DELETE"].status_code, answers["POST"].status_code
         assert told in {(204, 404), (409, 200)}
         read = await given.client.get(path, headers=given.root)
@@ -123,9 +123,9 @@ async def test_r3_deleted_while_it_is_published(given: Given) -> None:
 
 async def test_r4_required_while_it_is_published(given: Given) -> None:
     """Agreements R4: a language becomes required before the publish, which then lacks it, or not at all."""
-    found = await making.document(given)
-    made = await making.version(given, found)
+    found = await making.create_agreement(given)
+    made = await making.create_version(given, found)
     patching = making.patch(given, f"/v1/agreements/{found['id']}", required_locales=["nb"])
-    changed, answer = await making.together(patching, making.publish(given, made))
+    changed, answer = await making.run_together(patching, making.publish(given, made))
     assert (changed.status_code, answer.status_code) in {(200, 409), (409, 200)}
     assert {it.json()["code"] for it in (changed, answer) if it.status_code == 409} == {"agreement_required_text_missing"}

@@ -9,24 +9,24 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType, Kind
-from app.agreements.obligations import Obligation, Version, moved
+from app.agreements.obligations import Obligation, Version, apply_event
 from app.agreements.reporting import coverage
-from app.agreements.reporting.coverage import Marks
+from app.agreements.reporting.coverage import StatusThresholds
 from app.base.durations import instant_text
 from app.db.base import table
 from tests.agreements import making
-from tests.agreements.making import Told, code
+from tests.agreements.making import Json, status_and_code
 from tests.given import Given, Person
 
 
-async def covered(given: Given, found: Told, at: datetime | None = None) -> Told:
+async def covered(given: Given, found: Json, at: datetime | None = None) -> Json:
     params = {"as_of": instant_text(at)} if at is not None else {}
     return given.expect(await given.client.get(f"/v1/agreements/{found['id']}/coverage", params=params, headers=given.root))
 
 
-async def listed(given: Given, found: Told, **params: Any) -> list[Told]:
+async def listed(given: Given, found: Json, **params: Any) -> list[Json]:
     page = given.expect(await given.client.get(f"/v1/agreements/{found['id']}/users", params=params, headers=given.root))
-    data: list[Told] = page["data"]
+    data: list[Json] = page["data"]
     while page["next_cursor"]:
         more = {**params, "cursor": page["next_cursor"]}
         page = given.expect(await given.client.get(f"/v1/agreements/{found['id']}/users", params=more, headers=given.root))
@@ -34,7 +34,7 @@ async def listed(given: Given, found: Told, **params: Any) -> list[Told]:
     return data
 
 
-def counted(told: Told) -> dict[str, int]:
+def counted(told: Json) -> dict[str, int]:
     return {name: number for name, number in told["statuses"].items() if number}
 
 
@@ -44,11 +44,11 @@ def later(given: Given, days: float) -> str:
 
 async def test_who_stands_where(given: Given) -> None:
     """Shown, declined, accepted with one factor and with two; somebody who never met the agreement is not counted."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     shown, declining, plain, strong, _ = [await given.logged_in() for _ in range(3)] + [await given.strong(), await given.person()]
     await making.present(given, shown, found)
     given.expect(await making.decide(given, declining, await making.present(given, declining, found), "decline"))
-    await making.accepted(given, plain, found)
+    await making.accept(given, plain, found)
     given.expect(await making.decide(given, strong, await making.present(given, strong, found, locale="en")))
     told = await covered(given, found)
     assert told["users"] == 4
@@ -63,17 +63,17 @@ async def test_who_stands_where(given: Given) -> None:
 
 async def test_the_clock_turned_back(given: Given) -> None:
     """Agreements R7, R8, R9: what was true at each instant, through scheduled, effective, grace and over, whatever happened since."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     start = given.clock.now()
     person = await given.logged_in()
     given.clock.forward(days=1)
     await given.logged_in(person)
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     given.clock.forward(days=1)
-    await making.published(given, found, effective_at=later(given, 8), grace_until=later(given, 18))
+    await making.create_published(given, found, effective_at=later(given, 8), grace_until=later(given, 18))
     given.clock.forward(days=48)
     await given.logged_in(person)
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     wanted = {
         0: {},
         1: {"accepted": 1},
@@ -92,7 +92,7 @@ async def test_the_clock_turned_back(given: Given) -> None:
 
 async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
     """Agreements R11: a notice that was shown is counted as notified; a version of class `notice` moves nobody's acceptance."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person, late = await given.logged_in(), await given.logged_in()
     await making.present(given, late, found)  # shown before it was news to anybody
     async with given.world.db.write() as tx:
@@ -107,20 +107,20 @@ async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
 async def test_an_unknown_agreement(given: Given) -> None:
     for path in ("coverage", "users"):
         answer = await given.client.get(f"/v1/agreements/{UUID(int=1)}/{path}", headers=given.root)
-        assert code(answer) == (404, "agreement_not_found")
+        assert status_and_code(answer) == (404, "agreement_not_found")
 
 
 async def test_only_for_operators_who_may(given: Given) -> None:
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     for path in ("coverage", "users"):
         answer = await given.client.get(f"/v1/agreements/{found['id']}/{path}", headers=await given.operator("users:read"))
-        assert code(answer) == (403, "scope_missing")
+        assert status_and_code(answer) == (403, "scope_missing")
 
 
 WORDS = [EventType.ACCEPTED, EventType.DECLINED, EventType.WITHDRAWN, EventType.NOTICE_SHOWN, EventType.IMPORTED, EventType.ANNOTATED]
 
 
-async def _put(given: Given, found: Told, person: Person, words: Sequence[tuple[EventType, int]]) -> None:
+async def _put(given: Given, found: Json, person: Person, words: Sequence[tuple[EventType, int]]) -> None:
     """Events behind the service's back: every order of words that a chain could hold, also those that the service would refuse."""
     async with given.world.db.write() as tx:
         for seq, (word, ordinal) in enumerate(words, 1):
@@ -134,16 +134,16 @@ async def _put(given: Given, found: Told, person: Person, words: Sequence[tuple[
             await tx.execute(insert(table(AgreementEvent)).values(values))
 
 
-def _first_text(_found: Told, version: str | None) -> Any:
+def _first_text(_found: Json, version: str | None) -> Any:
     wanted = select(AgreementText.id, AgreementText.version_id)
     return wanted.where(AgreementText.version_id == UUID(version)) if version is not None else wanted.limit(1)
 
 
 async def test_the_database_replays_as_the_gate_does(given: Given) -> None:
     """Agreements R8, R9, R21, R22: for every chain of three words on two versions, at every time that matters, one status by both."""
-    found = await making.document(given)
-    first = await making.published(given, found)
-    second = await making.published(given, found, effective_at=later(given, 10), grace_until=later(given, 20))
+    found = await making.create_agreement(given)
+    first = await making.create_published(given, found)
+    second = await making.create_published(given, found, effective_at=later(given, 10), grace_until=later(given, 20))
     found["versions_by_ordinal"] = {1: first["id"], 2: second["id"]}
     start = given.clock.now()
     versions = tuple(_version(told) for told in (first, second))
@@ -159,16 +159,16 @@ async def test_the_database_replays_as_the_gate_does(given: Given) -> None:
     assert len(set(told.values())) >= 4
 
 
-def _version(told: Told) -> Version:
+def _version(told: Json) -> Version:
     effective, grace = (datetime.fromisoformat(told[name]) if told[name] else None for name in ("effective_at", "grace_until"))
     assert effective is not None
     return Version(UUID(told["id"]), told["ordinal"], told["change_class"], effective, grace)
 
 
-def _by_rule(found: Told, versions: tuple[Version, ...], chain: Sequence[tuple[EventType, int]], at: datetime) -> str:
+def _by_rule(found: Json, versions: tuple[Version, ...], chain: Sequence[tuple[EventType, int]], at: datetime) -> str:
     duty = Obligation(UUID(found["id"]), 0, 0, versions)
     for word, ordinal in chain:
-        duty = moved(duty, word, ordinal)
+        duty = apply_event(duty, word, ordinal)
     return duty.status(at)
 
 
@@ -182,14 +182,14 @@ def test_marks_of_several_graces() -> None:
 
     several = [version(1, None), version(2, 10), version(3, None, "editorial"), version(4, 30)]
     at = start + timedelta(days=20)
-    assert Marks.of(UUID(int=9), Kind.EULA, several, at) == Marks(Kind.EULA, required=4, grace_from=2, news=0)
-    assert Marks.of(UUID(int=9), Kind.EULA, several, start) == Marks(Kind.EULA, required=0, grace_from=1, news=0)
-    assert Marks.of(UUID(int=9), Kind.NOTICE, several, at) == Marks(Kind.NOTICE, required=0, grace_from=1, news=4)
+    assert StatusThresholds.of(UUID(int=9), Kind.EULA, several, at) == StatusThresholds(Kind.EULA, required=4, grace_from=2, news=0)
+    assert StatusThresholds.of(UUID(int=9), Kind.EULA, several, start) == StatusThresholds(Kind.EULA, required=0, grace_from=1, news=0)
+    assert StatusThresholds.of(UUID(int=9), Kind.NOTICE, several, at) == StatusThresholds(Kind.NOTICE, required=0, grace_from=1, news=4)
 
 
 async def test_an_agreement_not_yet_in_force(given: Given) -> None:
     """Nothing is required of anybody yet, and nobody is said to owe it."""
-    found = await making.document(given)
+    found = await making.create_agreement(given)
     told = await covered(given, found)
     assert (told["users"], told["required_ordinal"], counted(told)) == (0, None, {})
     assert coverage.ASSENTS == (EventType.ACCEPTED, EventType.IMPORTED)

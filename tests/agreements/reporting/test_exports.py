@@ -13,25 +13,25 @@ from sqlalchemy import insert, select
 
 from app.agreements.models import AgreementEvent, AgreementText
 from app.agreements.reporting import exports
-from app.agreements.reporting.events import Filters
-from app.agreements.reporting.exports import Export
+from app.agreements.reporting.events import EventFilters
+from app.agreements.reporting.exports import ExportRequest
 from app.base.durations import instant_text
 from app.db.base import table
 from app.events.models import Event
 from app.events.service import Actor
 from tests.agreements import making
-from tests.agreements.making import Told, code
+from tests.agreements.making import Json, status_and_code
 from tests.given import Given, Person
 
 LIST, NDJSON, CSV = "/v1/agreement-events", "/v1/agreement-events.ndjson", "/v1/agreement-events.csv"
 
 
-async def listed(given: Given, **params: Any) -> list[Told]:
-    data: list[Told] = given.expect(await given.client.get(LIST, params=params, headers=given.root))["data"]
+async def listed(given: Given, **params: Any) -> list[Json]:
+    data: list[Json] = given.expect(await given.client.get(LIST, params=params, headers=given.root))["data"]
     return data
 
 
-async def lines(given: Given, **params: Any) -> list[Told]:
+async def lines(given: Given, **params: Any) -> list[Json]:
     answer = await given.client.get(NDJSON, params=params, headers=given.root)
     assert answer.status_code == 200, answer.text
     assert answer.text.endswith("\n") or not answer.text
@@ -44,7 +44,7 @@ async def rows(given: Given, **params: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8"), newline=""), strict=True))
 
 
-async def many(given: Given, found: Told, person: Person, number: int, **more: Any) -> None:
+async def many(given: Given, found: Json, person: Person, number: int, **more: Any) -> None:
     """That many events, straight into the table."""
     async with given.world.db.write() as tx:
         text = (await tx.execute(select(AgreementText.id, AgreementText.version_id).limit(1))).one()
@@ -62,7 +62,7 @@ async def many(given: Given, found: Told, person: Person, number: int, **more: A
 
 async def test_one_event_in_every_form(given: Given) -> None:
     """The index, the grade and the receipt of an acceptance; no address unless it is asked for."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.strong()
     shown = await making.present(given, person, found, locale="en")
     told = given.expect(await making.decide(given, person, shown))
@@ -83,13 +83,13 @@ async def test_one_event_in_every_form(given: Given) -> None:
 
 async def test_the_filters(given: Given) -> None:
     """Each filter alone, in the list and in both exports."""
-    first, second = await making.in_force(given), await making.in_force(given)
+    first, second = await making.create_in_force(given), await making.create_in_force(given)
     ada, bob = await given.logged_in(), await given.logged_in()
-    await making.accepted(given, ada, first)
+    await making.accept(given, ada, first)
     before = given.clock.now()
     given.clock.forward(minutes=1)
     given.expect(await making.decide(given, bob, await making.present(given, bob, first), "decline"))
-    await making.accepted(given, bob, second)
+    await making.accept(given, bob, second)
     at = instant_text(given.clock.now())
     cases: list[tuple[dict[str, str], int]] = [
         ({}, 3),
@@ -112,7 +112,7 @@ async def test_the_filters(given: Given) -> None:
 
 async def test_the_order(given: Given) -> None:
     """The list has the newest first, page by page; an export the oldest."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     await many(given, found, person, 5)
     page = given.expect(await given.client.get(LIST, params={"limit": 2}, headers=given.root))
@@ -128,7 +128,7 @@ async def test_the_order(given: Given) -> None:
 @pytest.mark.parametrize("number", [0, 999, 1000, 1001, 2500])
 async def test_batches_neither_lose_nor_repeat(given: Given, number: int) -> None:
     """At the edges of a batch too, every event comes once."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     await many(given, found, person, number) if number else None
     assert [it["seq"] for it in await lines(given)] == list(range(1, number + 1))
@@ -137,17 +137,17 @@ async def test_batches_neither_lose_nor_repeat(given: Given, number: int) -> Non
 
 async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
     """Between two batches nothing is checked out of the pool, and writers go on; what they add is no part of the export."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     await many(given, found, person, 2500)
-    stream = await exports.export(given.world, Actor("operator"), Export("ndjson", Filters(), context=False))
+    stream = await exports.export(given.world, Actor("operator"), ExportRequest("ndjson", EventFilters(), context=False))
     first = await anext(stream)
     given.clock.forward(seconds=1)
     held = given.world.db.reader.sync_engine.pool.checkedout()  # type: ignore[attr-defined]
-    assert held == len(given.world.db.lane.idle)
+    assert held == len(given.world.db.fast_reads.idle)
     async with asyncio.timeout(5):
         other = await given.logged_in()
-        await making.accepted(given, other, found)
+        await making.accept(given, other, found)
     rest = [batch async for batch in stream]
     assert len((first + b"".join(rest)).splitlines()) == 2500
     assert [len(batch.splitlines()) for batch in rest] == [1000, 500]
@@ -156,7 +156,7 @@ async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
 @pytest.mark.parametrize("receipt", ["nonsense", "e30.e30.x", "e30.W10.x", "e30.!.x", "e30.eyJjbGFpbXMiOjF9.x"])
 async def test_a_broken_receipt_is_exported_as_it_is(given: Given, receipt: str) -> None:
     """Whoever looks into tampering needs the rows most of all; the ledger's verification says what is wrong with them."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     await many(given, found, person, 1, type="imported", receipt=receipt)
     assert [(it["jws"], it["imported"]) for it in await lines(given)] == [(receipt, None)]
@@ -166,7 +166,7 @@ async def test_a_broken_receipt_is_exported_as_it_is(given: Given, receipt: str)
 
 async def test_formulas_are_defused(given: Given) -> None:
     """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and line ends are RFC 4180's."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     agents = ['=HYPERLINK("http://x")', "+1+1", "-2", "@SUM(A1)", "x;=cmd|calc!A1", 'plain, "quoted"', "Ødegård/1.0"]
     person = await given.logged_in()
     for agent in agents:
@@ -225,12 +225,12 @@ async def test_how_it_is_served(given: Given) -> None:
 async def test_refused_before_the_first_byte(given: Given) -> None:
     """A problem is a problem: nothing half begun, and nothing is recorded of what was refused."""
     for path in (LIST, NDJSON, CSV):
-        assert code(await given.client.get(path)) == (401, "unauthenticated")
-        assert code(await given.client.get(path, headers=await given.operator("users:read"))) == (403, "scope_missing")
+        assert status_and_code(await given.client.get(path)) == (401, "unauthenticated")
+        assert status_and_code(await given.client.get(path, headers=await given.operator("users:read"))) == (403, "scope_missing")
         for query in ({"type": "agreed"}, {"from": "yesterday"}, {"ordinal": "0"}, {"userr": "x"}):
             answer = await given.client.get(path, params=query, headers=given.root)
-            assert code(answer) == (422, "malformed")
-    assert code(await given.client.get(LIST, params={"context": "true"}, headers=given.root)) == (422, "malformed")
+            assert status_and_code(answer) == (422, "malformed")
+    assert status_and_code(await given.client.get(LIST, params={"context": "true"}, headers=given.root)) == (422, "malformed")
     assert await exported(given) == []
 
 
@@ -242,7 +242,7 @@ async def exported(given: Given) -> list[Any]:
 
 async def test_who_took_what_is_recorded(given: Given) -> None:
     """An export is an event: by whom, in which form, with which filters; that of one person stands in that person's history."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
     moment = instant_text(given.clock.now() - timedelta(days=1))
     await rows(given, agreement=found["id"], type="accepted", **{"from": moment})

@@ -9,31 +9,31 @@ import httpx
 from sqlalchemy import func, insert, select
 
 from app.agreements.models import AgreementEvent, AgreementImport, AgreementLedger, AgreementState
-from app.agreements.reporting.events import claims_of
+from app.agreements.reporting.events import decode_payload
 from app.base.durations import instant_text
 from app.db.base import table
 from app.events.models import Event
 from tests.agreements import making
-from tests.agreements.making import Told, code
+from tests.agreements.making import Json, status_and_code
 from tests.given import Given, Person
 
 
-def item(given: Given, person: Person, **more: Any) -> Told:
+def item(given: Given, person: Person, **more: Any) -> Json:
     at = given.clock.now() - timedelta(hours=1)
     return {"user": person.id, "ordinal": 1, "accepted_at": instant_text(at), "external_ref": f"crm-{person.id}", **more}
 
 
-async def bring(given: Given, found: Told, *items: Told) -> httpx.Response:
+async def bring(given: Given, found: Json, *items: Json) -> httpx.Response:
     return await given.client.post(f"/v1/agreements/{found['id']}/imports", json={"data": items}, headers=given.root)
 
 
-async def brought(given: Given, found: Told, *items: Told) -> Told:
+async def brought(given: Given, found: Json, *items: Json) -> Json:
     return given.expect(await bring(given, found, *items))
 
 
-async def of_yesterday(given: Given, *locales: str) -> Told:
+async def of_yesterday(given: Given, *locales: str) -> Json:
     """An agreement with one version, in force since a day."""
-    found = await making.in_force(given, *locales)
+    found = await making.create_in_force(given, *locales)
     given.clock.forward(days=1)
     return found
 
@@ -52,7 +52,7 @@ async def test_an_import_counts_and_shows(given: Given) -> None:
     assert (told["created"], told["replayed"], told["refused"]) == (1, 0, 0)
     [result] = told["data"]
     assert (result["result"], result["external_ref"], result["error"]) == ("created", one["external_ref"], None)
-    mine = await making.mine(given, person, found)
+    mine = await making.list_agreements(given, person, found)
     assert (mine["compliant"], mine["items"][0]["status"]) == (True, "accepted")
     listed = given.expect(await given.client.get("/v1/agreement-events", headers=given.root))["data"]
     assert [(it["type"], it["grade"], it["actor_type"], it["amr"]) for it in listed] == [("imported", "C", "operator", None)]
@@ -62,7 +62,7 @@ async def test_an_import_counts_and_shows(given: Given) -> None:
         event = (await tx.execute(select(AgreementEvent.id, AgreementEvent.receipt, AgreementEvent.actor_id))).one()
         noted = (await tx.execute(select(Event.user_id, Event.actor_id).where(Event.type == "agreement.imported"))).one()
     assert str(event.id) == result["event"]
-    claims = claims_of(event.receipt)
+    claims = decode_payload(event.receipt)
     assert (claims["event"], claims["claims"], claims["seq"], claims["prev"]) == ("imported", claimed, 1, None)
     assert (claims["act"]["type"], claims["at"]) == ("operator", instant_text(given.clock.now()))
     assert not {"amr", "prs", "ctx", "sid_h"} & set(claims)
@@ -73,7 +73,7 @@ async def test_the_access_decision_lets_an_imported_acceptance_pass(given: Given
     """One integer compare, whoever brought the acceptance."""
     product = await given.product(requires=["eula"])
     found = await given.post("/v1/agreements", {"product": product["code"], "name": "EULA"})
-    await making.published(given, found)
+    await making.create_published(given, found)
     given.clock.forward(days=1)
     person = await given.logged_in()
     assert (await given.access(product["code"], person))["code"] == "agreement_required"
@@ -89,7 +89,7 @@ async def test_coverage_counts_imports_apart(given: Given) -> None:
     path = f"/v1/agreements/{found['id']}/coverage"
     told = given.expect(await given.client.get(path, headers=given.root))
     assert (told["statuses"]["accepted"], told["grades"]) == (2, {"A": 0, "B": 0, "C": 2})
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     told = given.expect(await given.client.get(path, headers=given.root))
     assert (told["statuses"]["accepted"], told["grades"]) == (2, {"A": 0, "B": 1, "C": 1})
 
@@ -115,8 +115,8 @@ async def test_brought_twice(given: Given) -> None:
 async def test_what_is_refused_and_what_is_not_harmed_by_it(given: Given) -> None:
     """Each stands or falls by itself, told by pointer; of what is refused nothing stays."""
     found = await of_yesterday(given)
-    await making.published(given, found, effective_at=instant_text(given.clock.now() + timedelta(days=7)))
-    await making.version(given, found)
+    await making.create_published(given, found, effective_at=instant_text(given.clock.now() + timedelta(days=7)))
+    await making.create_version(given, found)
     good, *rest = [await given.person() for _ in range(7)]
     now = given.clock.now()
     old, future = instant_text(now - timedelta(days=1000)), instant_text(now + timedelta(milliseconds=1))
@@ -147,7 +147,7 @@ async def test_r22_no_import_undoes_a_withdrawal(given: Given) -> None:
     """Agreements R16, R22: only an acceptance given after the end user left counts again."""
     found = await of_yesterday(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     async with given.world.db.write() as tx:  # as the service would record it, without a receipt worth its name
         accepted = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
         more = {"id": given.world.entropy.identifier(), "seq": 99, "type": "withdrawn", "presentation_id": None}
@@ -163,11 +163,11 @@ async def test_r22_no_import_undoes_a_withdrawal(given: Given) -> None:
 async def test_an_import_lowers_nothing(given: Given) -> None:
     """The projection only moves up: an old acceptance brought late is a true event, and takes nothing away."""
     found = await of_yesterday(given)
-    await making.published(given, found)
+    await making.create_published(given, found)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     await brought(given, found, item(given, person))
-    mine = await making.mine(given, person, found)
+    mine = await making.list_agreements(given, person, found)
     assert (mine["compliant"], mine["items"][0]["accepted"]["ordinal"]) == (True, 2)
 
 
@@ -175,7 +175,7 @@ async def test_a_chain_goes_on_through_imports(given: Given) -> None:
     """Several of one user in one request, before and after acts of their own: one unbroken chain."""
     found = await of_yesterday(given)
     person = await given.logged_in()
-    await making.accepted(given, person, found)
+    await making.accept(given, person, found)
     told = await brought(given, found, *(item(given, person, external_ref=f"r-{number}") for number in range(3)))
     assert told["created"] == 3
     given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
@@ -189,7 +189,7 @@ async def test_a_chain_goes_on_through_imports(given: Given) -> None:
 async def test_imports_that_cross(given: Given) -> None:
     """Many at once with the same people and references in opposite orders, and accepts in between: each is brought once, no request
     waits in a circle."""
-    found, second = await of_yesterday(given), await making.in_force(given)
+    found, second = await of_yesterday(given), await making.create_in_force(given)
     given.clock.forward(days=1)
     people = [await given.logged_in() for _ in range(6)]
     items = [item(given, person) for person in people]
@@ -197,7 +197,7 @@ async def test_imports_that_cross(given: Given) -> None:
     orders = [(found, items), (found, items[::-1]), (second, swapped), (second, swapped[::-1])] * 2
     shown = [await making.present(given, person, found) for person in people]
     accepts = [making.decide(given, person, screen) for person, screen in zip(people, shown, strict=True)]
-    answers = await making.together(*(bring(given, document, *these) for document, these in orders), *accepts)
+    answers = await making.run_together(*(bring(given, document, *these) for document, these in orders), *accepts)
     assert Counter(answer.status_code for answer in answers) == {200: len(orders), 201: len(accepts)}
     results = Counter(it["result"] for answer in answers[: len(orders)] for it in answer.json()["data"])
     assert (results["created"], sum(results.values())) == (6, 48)
@@ -211,9 +211,12 @@ async def test_r16_only_operators_who_may_write(given: Given) -> None:
     person = await given.logged_in()
     body = {"data": [item(given, person)]}
     path = f"/v1/agreements/{found['id']}/imports"
-    assert code(await given.client.post(path, json=body, headers=person.auth)) == (403, "operator_key_required")
-    assert code(await given.client.post(path, json=body, headers=await given.operator("agreements:read"))) == (403, "scope_missing")
-    assert code(await given.client.post(f"/v1/agreements/{UUID(int=1)}/imports", json=body, headers=given.root)) == (
+    assert status_and_code(await given.client.post(path, json=body, headers=person.auth)) == (403, "operator_key_required")
+    assert status_and_code(await given.client.post(path, json=body, headers=await given.operator("agreements:read"))) == (
+        403,
+        "scope_missing",
+    )
+    assert status_and_code(await given.client.post(f"/v1/agreements/{UUID(int=1)}/imports", json=body, headers=given.root)) == (
         404,
         "agreement_not_found",
     )
@@ -226,7 +229,7 @@ async def test_the_form_of_a_request(given: Given) -> None:
     person = await given.logged_in()
     good = item(given, person)
     for data in ([], [good] * 1001, [good, {**good, "ordinal": 0}], [{**good, "at": "now"}], [{**good, "accepted_at": "2026-11-22"}]):
-        assert code(await bring(given, found, *data)) == (422, "malformed")
+        assert status_and_code(await bring(given, found, *data)) == (422, "malformed")
     answer = await bring(given, found, good, {**good, "ordinal": "one"})
     assert answer.json()["errors"][0]["pointer"] == "/data/1/ordinal"
     assert await count(given) == 0

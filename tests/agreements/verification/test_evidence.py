@@ -19,11 +19,11 @@ from app.agreements.models import AgreementEventContext
 from app.agreements.verification import bundles
 from app.cli.verify import NotVerified, verify_file
 from app.events.models import Event
-from app.security.signing import SigningKey, signer_of
+from app.security.signing import SigningKey, read_kid
 from app.signing_keys import rotation
 from tests.agreements import making
-from tests.agreements.making import code
-from tests.conftest import Begun
+from tests.agreements.making import status_and_code
+from tests.conftest import PreparedWorld
 from tests.given import Given, Person
 from tests.house.source import ROOT
 
@@ -33,20 +33,20 @@ Told = dict[str, Any]
 async def _scene(given: Given) -> Person:
     """Somebody who declined, then accepted in Norwegian by another key, with a note; all but the note sealed, in two seals."""
     person = await given.strong()
-    found = await making.in_force(given, "en", "nb")
+    found = await making.create_in_force(given, "en", "nb")
     given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
     await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
-    told = await making.accepted(given, person, found, locale="nb")
-    await making.accepted(given, await given.logged_in(), found)
+    told = await making.accept(given, person, found, locale="nb")
+    await making.accept(given, await given.logged_in(), found)
     await seals.seal_events(given.world)
     await given.post(f"/v1/agreement-events/{told['event']}/annotations", {"reason": "Ærlig talt: 好"})
     return person
 
 
 @pytest.fixture
-async def person(begun: Begun) -> Person:
-    return await begun.once("evidence", _scene)
+async def person(prepared: PreparedWorld) -> Person:
+    return await prepared.restore("evidence", _scene)
 
 
 async def _bundle(given: Given, person: Person) -> bytes:
@@ -62,7 +62,7 @@ def _faults(bundle: Any, keys: Any = None) -> list[tuple[str, str]]:
 async def test_the_bundle_is_complete(given: Given, person: Person) -> None:
     """Everything that receipts name, in their order, with their proofs and every key; and the reading leaves a trace."""
     told = json.loads(await _bundle(given, person))
-    assert [signer_of(it["jws"]) for it in told["receipts"]] != [signer_of(told["signature"])] * 3
+    assert [read_kid(it["jws"]) for it in told["receipts"]] != [read_kid(told["signature"])] * 3
     assert [it["grade"] for it in told["receipts"]] == ["B", "A", None]
     assert [it["inclusion"] and it["inclusion"]["n"] for it in told["receipts"]] == [1, 2, None]
     assert [it["context"] is None for it in told["receipts"]] == [False, False, True]
@@ -201,9 +201,9 @@ async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Pe
 
 async def test_p4_who_is_shown_where_an_act_came_from_leaves_a_trace(given: Given) -> None:
     """P4: each reading of an event with its context is an event that the end user finds; without a context there is nothing to tell."""
-    found = await making.in_force(given)
+    found = await making.create_in_force(given)
     person = await given.logged_in()
-    told = await making.accepted(given, person, found)
+    told = await making.accept(given, person, found)
     path = f"/v1/agreement-events/{told['event']}"
     assert given.expect(await given.client.get(path, headers=given.root))["context"] is not None
     given.expect(await given.client.delete(f"/v1/users/{person.id}/evidence/context", headers=given.root))
@@ -219,7 +219,7 @@ async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> No
     for _ in range(2):
         held = await given.client.put(f"{path}/legal-hold", headers=given.root)
         assert given.expect(held) == {"user": person.id, "legal_hold": True}
-    assert code(await given.client.delete(f"{path}/context", headers=given.root)) == (409, "legal_hold")
+    assert status_and_code(await given.client.delete(f"{path}/context", headers=given.root)) == (409, "legal_hold")
     assert await _contexts(given) == 3
     assert json.loads(await _bundle(given, person))["legal_hold"] is True
     for _ in range(2):
@@ -236,9 +236,9 @@ async def test_who_may_and_about_whom(given: Given) -> None:
     reader, person = await given.operator("agreements:read"), await given.person()
     path, nobody = f"/v1/users/{person.id}/evidence", f"/v1/users/{UUID(int=1)}/evidence"
     for method, call in (("DELETE", "/context"), ("PUT", "/legal-hold"), ("DELETE", "/legal-hold")):
-        assert code(await given.client.request(method, path + call, headers=reader)) == (403, "scope_missing")
-        assert code(await given.client.request(method, nobody + call, headers=given.root)) == (404, "user_not_found")
-    assert code(await given.client.get(nobody, headers=reader)) == (404, "user_not_found")
+        assert status_and_code(await given.client.request(method, path + call, headers=reader)) == (403, "scope_missing")
+        assert status_and_code(await given.client.request(method, nobody + call, headers=given.root)) == (404, "user_not_found")
+    assert status_and_code(await given.client.get(nobody, headers=reader)) == (404, "user_not_found")
     empty = given.expect(await given.client.get(path, headers=reader))
     assert (empty["receipts"], _faults(empty)) == ([], [])
     assert given.expect(await given.client.put(f"{path}/legal-hold", headers=given.root))["legal_hold"] is True

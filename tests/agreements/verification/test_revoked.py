@@ -11,9 +11,9 @@ from app.agreements.ledger.proofs import BUNDLE
 from app.agreements.ledger.receipts import decode_claims
 from app.agreements.verification import bundles
 from app.cli.verify import NotVerified, verify_file
-from app.security.signing import signer_of
+from app.security.signing import read_kid
 from app.signing_keys import rotation
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.agreements import making
 from tests.given import Given, Person
 
@@ -23,11 +23,11 @@ Told = dict[str, Any]
 async def _signed_by_a_leaked_key(given: Given, *, sealed_before: bool) -> tuple[Person, Told]:
     """An acceptance by a key that was revoked since; sealed by that key or by none."""
     person = await given.logged_in()
-    told = await making.accepted(given, person, await making.in_force(given))
+    told = await making.accept(given, person, await making.create_in_force(given))
     if sealed_before:
         await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
-    await rotation.revoke(given.world, str(signer_of(told["receipt"]["jws"])))
+    await rotation.revoke(given.world, str(read_kid(told["receipt"]["jws"])))
     return person, told
 
 
@@ -42,16 +42,16 @@ async def _bundle(given: Given, person: Person) -> Told:
 async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given: Given) -> None:
     """The ledger alone, then a seal by another key; a receipt that only has the leaked key's signature is not taken."""
     _, told = await _signed_by_a_leaked_key(given, sealed_before=False)
-    jws, revoked_at = told["receipt"]["jws"], making.days(given, 0)
+    jws, revoked_at = told["receipt"]["jws"], making.days_from_now(given, 0)
     first = await _verdict(given, jws)
     (warning,) = first["warnings"]
     assert (first["valid"], first["code"]) == (True, "ok")
     assert (warning["code"], warning["vouched_by"], warning["revoked_at"]) == ("signing_key_revoked", "ledger", revoked_at)
     await seals.seal_events(given.world)
     (warning,) = (await _verdict(given, jws))["warnings"]
-    assert (warning["vouched_by"], warning["seal"], warning["sealed_at"]) == ("seal", 1, making.days(given, 0))
-    keys = await signer(given.world)
-    leaked = keys.known[str(signer_of(jws))]
+    assert (warning["vouched_by"], warning["seal"], warning["sealed_at"]) == ("seal", 1, making.days_from_now(given, 0))
+    keys = await load_signer(given.world)
+    leaked = keys.known[str(read_kid(jws))]
     forged = type(keys)(leaked, keys.known).sign("acceptance-receipt+jwt", {**decode_claims(jws), "client": "forged"})
     verdict = await _verdict(given, forged)
     assert (verdict["valid"], verdict["code"], verdict["warnings"][0]["vouched_by"]) == (False, "receipt_not_in_ledger", "nothing")
@@ -60,7 +60,7 @@ async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given:
 async def test_a_seal_by_the_same_key_vouches_for_nothing_until_another_follows(given: Given) -> None:
     _, told = await _signed_by_a_leaked_key(given, sealed_before=True)
     assert (await _verdict(given, told["receipt"]["jws"]))["warnings"][0]["vouched_by"] == "ledger"
-    await making.accepted(given, await given.logged_in(), await making.in_force(given))
+    await making.accept(given, await given.logged_in(), await making.create_in_force(given))
     await seals.seal_events(given.world)
     (warning,) = (await _verdict(given, told["receipt"]["jws"]))["warnings"]
     assert (warning["vouched_by"], warning["seal"]) == ("seal", 2)
@@ -96,8 +96,8 @@ async def test_a_bundle_signed_by_a_revoked_key_is_a_forgery(given: Given) -> No
     """Also when it brings the key along, and says it of another one."""
     person, told = await _signed_by_a_leaked_key(given, sealed_before=False)
     bundle = await _bundle(given, person)
-    keys = await signer(given.world)
-    leaked = keys.known[str(signer_of(told["receipt"]["jws"]))]
+    keys = await load_signer(given.world)
+    leaked = keys.known[str(read_kid(told["receipt"]["jws"]))]
     claims = {**decode_claims(bundle["signature"]), "sha256": bundles.digest_bundle(bundle)}
     forged = {**bundle, "signature": type(keys)(leaked, keys.known).sign(BUNDLE, claims)}
     assert [place for place, _ in bundles.check_bundle(forged).faults] == ["signature"]

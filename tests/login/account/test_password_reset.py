@@ -184,9 +184,9 @@ async def test_a_locked_account_is_offered_a_new_password(given: Given, postbox:
     """The letter that the lock will send (authentication R40); its token is a token for a new password."""
     person, world = await given.person(), given.world
     async with world.db.query() as tx:
-        row = await lookup.find(tx, person.email)
+        row = await lookup.find_by_address(tx, person.email)
     async with world.db.write() as tx:
-        await password_reset.offer(tx, world, row, Template.ACCOUNT_LOCKED)
+        await password_reset.mail_reset_token(tx, world, row, Template.ACCOUNT_LOCKED)
     came = await postbox.letter(world)
     assert came.message["Subject"] == "Login by password is held back at Licentia"
     assert (await reset(given, came.token)).status_code == 204

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from app.events.models import Event
 from app.login.factors.passkey_challenges import LIFETIME
-from app.login.factors.webauthn import NotGenuine, RelyingParty, challenge_of
+from app.login.factors.webauthn import InvalidCredential, RelyingParty, challenge_of
 from tests.assertions import problem
 from tests.authenticator import ORIGIN, RP_ID, UP, UV, Authenticator, b64, unb64
 from tests.given import Given, Person
@@ -260,15 +260,15 @@ KEY = DEVICE.passkeys[0].cose()
 
 def judge(credential: Json) -> None:
     if "attestationObject" in credential["response"]:
-        PARTY.registered(credential, CHALLENGE)
+        PARTY.verify_registration(credential, CHALLENGE)
     else:
-        PARTY.asserted(credential, CHALLENGE, KEY)
+        PARTY.verify_assertion(credential, CHALLENGE, KEY)
 
 
 def test_the_genuine_ones_pass() -> None:
     judge(MADE)
     judge(SHOWN)
-    assert PARTY.registered(MADE, CHALLENGE).public_key == KEY
+    assert PARTY.verify_registration(MADE, CHALLENGE).public_key == KEY
 
 
 def changed(octets: bytes, where: int, change: int | bytes) -> bytes:
@@ -289,7 +289,7 @@ def test_a_changed_octet_anywhere_is_not_genuine(which: tuple[Json, str], where:
     credential["response"][field] = b64(changed(octets, where, change))
     if unb64(credential["response"][field]) == octets:
         return
-    with contextlib.suppress(NotGenuine) if original is MADE else pytest.raises(NotGenuine):
+    with contextlib.suppress(InvalidCredential) if original is MADE else pytest.raises(InvalidCredential):
         judge(credential)
 
 
@@ -297,5 +297,5 @@ def test_a_changed_octet_anywhere_is_not_genuine(which: tuple[Json, str], where:
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 )
 def test_client_data_of_any_shape_has_a_challenge_or_none(data: object) -> None:
-    with contextlib.suppress(NotGenuine):
+    with contextlib.suppress(InvalidCredential):
         assert isinstance(challenge_of({"response": {"clientDataJSON": b64(json.dumps(data).encode())}}), bytes)

@@ -10,11 +10,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from app.config.password_blocklist import COMMON, fault
-from app.login.factors.timing import keep_pace
+from app.config.password_blocklist import COMMON, find_fault
+from app.login.factors.timing import refresh_timing
 from app.login.models import Factor
-from app.security.foreign_hashes import bearable, plain
-from app.security.passwords import MEMORY, Pace, PasswordHasher
+from app.security.foreign_hashes import is_affordable, unwrap_django_hash
+from app.security.passwords import SAMPLES, PasswordHasher, ResponsePadding
 from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
 
@@ -47,9 +47,9 @@ TOO_DEAR = [
 @pytest.fixture(autouse=True)
 def a_pace_of_its_own(hasher: PasswordHasher) -> None:
     """The slow hashes of one test are not the pace of the next."""
-    hasher.pace.seen.clear()
-    hasher.pace.stored.clear()
-    hasher.pace.due = 0.0
+    hasher.padding.seen.clear()
+    hasher.padding.stored.clear()
+    hasher.padding.due = 0.0
 
 
 async def refused(given: Given, password: str, **more: Any) -> str:
@@ -101,7 +101,7 @@ async def test_r3_first_guesses_and_names_around_the_account_are_refused(given: 
     "password", ["correct horse battery staple", "all lower case no digits", "              一二三", "þrjátíu og þrír hestar"]
 )
 def test_r2_nothing_else_is_asked_of_a_password(password: str) -> None:
-    assert fault(password, ["kari.nordmann", "Licentia"]) is None
+    assert find_fault(password, ["kari.nordmann", "Licentia"]) is None
 
 
 async def test_r3_every_path_that_sets_a_password_asks_the_list(given: Given) -> None:
@@ -193,7 +193,7 @@ async def test_r6_argon2id_at_the_floor_or_above(given: Given) -> None:
 @pytest.mark.parametrize("scheme", LEGACY)
 async def test_r8_an_imported_hash_logs_in_and_is_made_anew(given: Given, scheme: str) -> None:
     person = await imported(given, LEGACY[scheme])
-    assert await stored(given, person) == plain(LEGACY[scheme])
+    assert await stored(given, person) == unwrap_django_hash(LEGACY[scheme])
     wrong = {"identifier": person.email, "password": "not this one at all"}
     problem(await given.client.post("/v1/login", json=wrong), 401, "invalid_credentials")
     for _ in range(2):
@@ -223,7 +223,7 @@ async def test_r9_what_costs_too_much_or_is_not_known_is_not_taken(given: Given,
 @pytest.mark.parametrize("hashed", TOO_DEAR)
 async def test_r9_nor_is_it_ever_computed(hasher: PasswordHasher, hashed: str) -> None:
     """A row that came in by another way is judged again at each check."""
-    assert not bearable(hashed)
+    assert not is_affordable(hashed)
     assert not await hasher.verify(PASSWORD, hashed, imported=True)
 
 
@@ -239,11 +239,11 @@ async def test_r10_beyond_72_bytes_bcrypt_is_a_wrong_password_and_no_error(hashe
 
 
 def test_r11_while_imported_hashes_are_about_every_answer_takes_as_long() -> None:
-    pace = Pace()
+    pace = ResponsePadding()
     assert pace.floor(0.02, legacy=False) == 0
     assert pace.floor(0.1, legacy=True) == pytest.approx(0.15)
     assert pace.floor(0.02, legacy=False) == pytest.approx(0.15)
-    for _ in range(MEMORY):
+    for _ in range(SAMPLES):
         last = pace.floor(0.02, legacy=False)
     assert last == 0
 
@@ -251,16 +251,16 @@ def test_r11_while_imported_hashes_are_about_every_answer_takes_as_long() -> Non
 async def test_r11_the_first_try_at_an_imported_hash_is_not_slower_than_others(given: Given, hasher: PasswordHasher) -> None:
     """The pace is known before anybody logs in, outlives any number of quick answers, and is let go when the last one is upgraded."""
     person = await imported(given, LEGACY["bcrypt"])
-    hasher.pace.due = 0.0
-    await keep_pace(given.world)
-    assert list(hasher.pace.stored) == ["$2b$04$"]
-    cost = hasher.pace.stored["$2b$04$"]
-    for _ in range(MEMORY + 1):
-        assert hasher.pace.floor(0.0, legacy=False) == pytest.approx(1.5 * cost)
+    hasher.padding.due = 0.0
+    await refresh_timing(given.world)
+    assert list(hasher.padding.stored) == ["$2b$04$"]
+    cost = hasher.padding.stored["$2b$04$"]
+    for _ in range(SAMPLES + 1):
+        assert hasher.padding.floor(0.0, legacy=False) == pytest.approx(1.5 * cost)
     await given.logged_in(person)
-    hasher.pace.due = 0.0
-    await keep_pace(given.world)
-    assert hasher.pace.stored == {}
+    hasher.padding.due = 0.0
+    await refresh_timing(given.world)
+    assert hasher.padding.stored == {}
 
 
 async def test_a_forced_change_is_a_change(given: Given) -> None:

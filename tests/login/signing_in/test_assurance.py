@@ -39,12 +39,12 @@ async def new_password(world: World, subject: Subject, _given: Given, _person: P
 
 
 async def new_paper(world: World, subject: Subject, _given: Given, _person: Person) -> object:
-    return await factors.renew_paper(world, subject)
+    return await factors.renew_recovery_codes(world, subject)
 
 
 async def one_less(world: World, subject: Subject, given: Given, person: Person) -> None:
     listed = given.expect(await given.client.get(f"/v1/users/{person.id}/factors", headers=given.root))["data"]
-    await factors.remove(world, subject, UUID(next(row["id"] for row in listed if row["kind"] == "totp")))
+    await factors.remove_factor(world, subject, UUID(next(row["id"] for row in listed if row["kind"] == "totp")))
 
 
 @pytest.mark.parametrize("end", ["session", "suspension"])
@@ -72,7 +72,7 @@ async def test_r58_nor_by_an_enrolment(given: Given) -> None:
     await given.client.post("/v1/logout", headers=person.auth)
     device = Person(person.id, person.email, secret=made["secret"])
     with pytest.raises(Problem):
-        await factors.confirm(given.world, HERE, who, UUID(made["id"]), given.totp(device))
+        await factors.confirm_totp(given.world, HERE, who, UUID(made["id"]), given.totp(device))
     assert (await given.logged_in(person)).token
 
 

@@ -33,7 +33,7 @@ async def test_the_application_tells_while_it_lives(hooks: Hooks, receiver: Rece
         started = asyncio.get_running_loop().time()
         await hooks.given.license()
         await until(lambda: bool(receiver.received))
-        assert asyncio.get_running_loop().time() - started < wakeup.BRISK
+        assert asyncio.get_running_loop().time() - started < wakeup.ACTIVE
     assert receiver.types == ["license.issued"]
 
 

@@ -1,0 +1,19 @@
+"""Random keys for this test run. Each process generates its own: a key in a repository is not a secret."""
+
+from base64 import b64encode
+
+from app.base.entropy import Entropy
+from app.config.keys import KEY_BYTES
+
+
+def random_key() -> str:
+    """A key as `openssl rand -base64 32` prints it."""
+    return b64encode(Entropy().random_bytes(KEY_BYTES)).decode()
+
+
+SECRETS = {"LICENTIA_ENCRYPTION_KEYS": f"t1:{random_key()}", "LICENTIA_LOOKUP_KEY": random_key()}
+
+
+def production_environment() -> dict[str, str]:
+    """The least that production needs to start, on SQLite."""
+    return {**SECRETS, "LICENTIA_ENV": "production", "LICENTIA_PUBLIC_URL": "https://id.example"}
