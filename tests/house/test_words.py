@@ -9,6 +9,7 @@ CLEAN: tuple[str, ...] = (
     "app/agreements/ledger",
     "app/agreements/verification",
     "app/audit",
+    "app/cli",
     "app/events",
     "app/housekeeping.py",
     "app/licenses",
