@@ -22,7 +22,7 @@ from tests.assertions import problem
 from tests.authenticator import ORIGIN, RP_ID, UP, UV, Authenticator, b64, unb64
 from tests.given import Given, Person
 from tests.login.factors.test_factors import list_factors
-from tests.login.factors.test_passkeys import login_options, begin_step_up
+from tests.login.factors.test_passkeys import begin_step_up, login_options
 
 Json = dict[str, Any]
 LOGIN = "/v1/login/passkey"

@@ -8,7 +8,7 @@ from tests.assertions import problem
 from tests.authenticator import UP, b64
 from tests.given import Given, Person
 from tests.login.factors.test_factors import list_factors
-from tests.login.factors.test_passkeys import login_options, begin_step_up
+from tests.login.factors.test_passkeys import begin_step_up, login_options
 
 LOGIN = "/v1/login/passkey"
 

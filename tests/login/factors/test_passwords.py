@@ -159,7 +159,9 @@ async def serve_breach_list() -> AsyncIterator[Any]:
         await server.wait_closed()
 
 
-async def test_r4_a_breached_password_is_refused_and_only_five_characters_are_sent(given: Given, app: FastAPI, serve_breach_list: Any) -> None:
+async def test_r4_a_breached_password_is_refused_and_only_five_characters_are_sent(
+    given: Given, app: FastAPI, serve_breach_list: Any
+) -> None:
     service = RangeService(NEW)
     given.configured(app, breach_lookup=await serve_breach_list(service))
     assert await expect_refused(given, NEW) == "password_breached"

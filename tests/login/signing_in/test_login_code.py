@@ -14,7 +14,7 @@ from app.events.models import Event
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.login.account.test_mailbox import NEW, send, can_log_in, visible_parts
+from tests.login.account.test_mailbox import NEW, can_log_in, send, visible_parts
 from tests.postbox import Postbox
 from tests.secrets.test_rest import everything
 
