@@ -10,7 +10,7 @@ from app.licenses import facts, locks, rules
 from app.licenses.keys import digest_key
 from app.licenses.problems import LicenseNotFound, LoginRequired, refusal
 from app.licenses.rules import LicenseFacts, UseRequest
-from app.web.callers import Device, EndUser
+from app.web.callers import ActivatedDevice, EndUser
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -25,7 +25,7 @@ class LicenseCredential:
     key: str | None = field(default=None, repr=False)
     license_id: UUID | None = None
     product: str | None = None
-    seat: Device | None = None
+    seat: ActivatedDevice | None = None
 
 
 async def lock_by_credential(
@@ -69,5 +69,5 @@ async def _lock(tx: Transaction, world: World, credential: LicenseCredential, en
 
 def check_usable(license: LicenseFacts, end_user: EndUser | None, now: datetime) -> None:
     """Raise the first reason against any use of the license, the same on every path (licensing R2)."""
-    for reason in rules.license_reasons(license, UseRequest(has_user=end_user is not None), now):
+    for reason in rules.find_license_reasons(license, UseRequest(has_user=end_user is not None), now):
         raise refusal(reason)

@@ -1,32 +1,37 @@
-"""A wall against guessing keys and codes: failures are counted, for the address and for what was tried; success never is (licensing R52)."""
+"""Limits for guessing license keys and activation codes: failures count, for the address and for the key or code (licensing R52)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.licenses.keys import digest_code, digest_key
 from app.licenses.problems import ActivationCodeInvalid, LicenseNotFound
-from app.web import failure_limits
-from app.web.callers import network
-from app.web.failure_limits import Budget
+from app.web import counters
+from app.web.callers import network_group
+from app.web.counters import WindowLimit
 from app.world import World
 
 
-async def failed(world: World, ip: str | None, tried: str | None, *, code: bool = False) -> None:
+async def count_wrong_guess(world: World, ip: str | None, credential: str | None, *, is_code: bool = False) -> None:
     """Count a wrong key or code. Raises TooManyAttempts once the address, or this key or code, has failed too often."""
     settings = world.settings
-    budgets = [Budget("license_address", network(ip), settings.guesses_per_address, settings.guess_window)]
-    if tried is not None:
-        digest = (digest_code if code else digest_key)(world.keys.lookup, tried).hex()
-        budgets.append(Budget("activation_code" if code else "license_key", digest, settings.guesses_per_key, settings.guess_window))
-    await failure_limits.fail(world, budgets)
+    windows = {_key(world, "license_address", network_group(ip)): WindowLimit(settings.guess_window, settings.guesses_per_address)}
+    if credential is not None:
+        digest = (digest_code if is_code else digest_key)(world.keys.lookup, credential).hex()
+        key = _key(world, "activation_code" if is_code else "license_key", digest)
+        windows[key] = WindowLimit(settings.guess_window, settings.guesses_per_key)
+    await counters.count_failure(world, windows)
 
 
 @asynccontextmanager
-async def counted(world: World, ip: str | None, key: str | None, code: str | None = None) -> AsyncIterator[None]:
-    """Around a whole use case: a refusal for a wrong key or code leaves its trace after the transaction is gone."""
+async def counting_wrong_guesses(world: World, ip: str | None, key: str | None, code: str | None = None) -> AsyncIterator[None]:
+    """Run a use case and count its refusal of a wrong key or code, after its own transaction was rolled back."""
     try:
         yield
     except (LicenseNotFound, ActivationCodeInvalid):
         if key is not None or code is not None:
-            await failed(world, ip, key or code, code=key is None)
+            await count_wrong_guess(world, ip, key or code, is_code=key is None)
         raise
+
+
+def _key(world: World, kind: str, value: str) -> bytes:
+    return world.keys.lookup.digest("failures", f"{kind}\0{value}")

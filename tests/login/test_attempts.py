@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from sqlalchemy import func, select, update
 
 from app.events.models import Event
-from app.login import attempts, data_lifecycle
-from app.login.models import Factor, Throttle
-from app.web.callers import address, network
+from app.login import attempts
+from app.login.models import Factor
+from app.web import counters
+from app.web.callers import network_group, parse_address
+from app.web.models import AttemptCounter
 from app.web.problems import TooManyAttempts
 from tests.assertions import problem
 from tests.given import Given, Person
@@ -34,7 +36,7 @@ def waits(answer: httpx.Response) -> int:
 
 
 def at(app: FastAPI, host: str) -> httpx.AsyncClient:
-    """A client at another address."""
+    """A client at another parse_address."""
     transport = httpx.ASGITransport(app, client=(host, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://licentia.test")
 
@@ -92,7 +94,7 @@ async def test_r40_at_a_hundred_the_password_is_off_until_it_is_recovered(given:
     given.clock.forward(days=60)
     assert waits(await log_in(given, person.email, person.password)) == 3600
     await log_in(given, "nobody@example.com", WRONG)
-    await data_lifecycle.prune_throttles(given.world)  # but not this one
+    await counters.prune_counters(given.world)  # but not this one
     assert waits(await log_in(given, person.email, person.password)) == 3600
     assert (await given.client.post(f"/v1/users/{person.id}/unlock", headers=given.root)).status_code == 204
     assert (await log_in(given, person.email, person.password)).status_code == 200
@@ -102,10 +104,10 @@ async def test_r40_a_second_factor_locks_harder_and_harder(given: Given) -> None
     person = await given.with_totp()
     seen, key = set(), attempts.factor_key(given.world, "totp", person.id)
     for tries in range(1, 101):  # counted as the calls count them, without a password's hash for each
-        await attempts.count(given.world, key, attempts.SECOND_FACTOR)
+        await attempts.count_factor_attempt(given.world, key, attempts.SECOND_FACTOR)
         if tries >= 10:
             with pytest.raises(TooManyAttempts) as refused:
-                await attempts.count(given.world, key, attempts.SECOND_FACTOR)
+                await attempts.count_factor_attempt(given.world, key, attempts.SECOND_FACTOR)
             seen.add(refused.value.retry_after)
             given.clock.forward(hours=1)
     assert seen == {900, 3600}
@@ -141,14 +143,14 @@ async def test_r42_a_right_password_resets_its_counter_and_never_that_of_the_add
 
 async def test_r43_what_the_service_was_too_busy_to_look_at_is_given_back(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     """There was room when it came, and none any more once it was counted."""
-    person, others, knock = await given.person(), set(range(1000)), attempts.knock
+    person, others, count_attempt = await given.person(), set(range(1000)), attempts.count_attempt
 
     async def filled(*arguments: Any) -> None:
-        await knock(*arguments)
+        await count_attempt(*arguments)
         given.world.hasher.inside.update(others)
 
     with monkeypatch.context() as patched:
-        patched.setattr(attempts, "knock", filled)
+        patched.setattr(attempts, "count_attempt", filled)
         for _ in range(8):
             problem(await log_in(given, person.email, person.password), 503, "busy")
             given.world.hasher.inside.difference_update(others)
@@ -163,7 +165,7 @@ async def test_who_finds_no_room_is_sent_away_before_the_database_is_asked(given
         problem(await log_in(given, person.email, person.password), 503, "busy")
     given.world.hasher.inside.difference_update(others)
     async with given.world.db.query() as tx:
-        assert await tx.scalar(select(func.count()).select_from(Throttle)) == 0
+        assert await tx.scalar(select(func.count()).select_from(AttemptCounter)) == 0
 
 
 async def test_r44_a_lock_leaves_sessions_refreshes_and_known_devices_alone(given: Given) -> None:
@@ -228,7 +230,7 @@ async def test_r40_posts_and_failures_of_an_address_are_limited(given: Given, ap
     ],
 )
 def test_r46_an_ipv6_customer_is_one_network(one: str | None, another: str | None, same: bool) -> None:
-    assert (network(one) == network(another)) is same
+    assert (network_group(one) == network_group(another)) is same
 
 
 async def test_r46_without_an_address_there_is_one_bucket_and_it_is_limited(given: Given, app: FastAPI) -> None:
@@ -250,13 +252,13 @@ async def test_r47_another_spelling_of_the_path_is_another_path(given: Given) ->
 async def test_r48_counters_have_a_table_of_their_own_that_names_nobody_and_forgets(given: Given) -> None:
     await wrong(given, "nobody@example.com", 1)
     async with given.world.db.query() as tx:
-        keys = list(await tx.scalars(select(Throttle.key)))
+        keys = list(await tx.scalars(select(AttemptCounter.key)))
     assert len(keys) == 3
     assert attempts.password_key(given.world, "NOBODY@example.com") in keys
     given.clock.forward(days=31)
-    assert await data_lifecycle.prune_throttles(given.world) == 3
+    assert await counters.prune_counters(given.world) == 3
     async with given.world.db.query() as tx:
-        assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(Throttle.key)))
+        assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
 
 
 async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:
@@ -336,7 +338,7 @@ async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: G
 
 
 def test_r46_a_zone_in_an_address_is_of_another_machine() -> None:
-    assert address("2001:db8::1%" + "a" * 100) == "2001:db8::1"
+    assert parse_address("2001:db8::1%" + "a" * 100) == "2001:db8::1"
 
 
 async def test_right_and_wrong_tries_at_once_never_wait_in_a_circle(given: Given) -> None:
@@ -350,7 +352,7 @@ async def test_right_and_wrong_tries_at_once_never_wait_in_a_circle(given: Given
 
 
 async def test_r42_a_lock_of_one_name_is_not_paid_by_its_whole_network(given: Given, app: FastAPI) -> None:
-    """What is not looked at is no failure of the address it came from."""
+    """What is not looked at is no failure of the parse_address it came from."""
     given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
     person, neighbour = await given.person(), await given.person()
     async with at(app, "203.0.113.9") as stranger:

@@ -11,8 +11,9 @@ from app.events.models import Event
 from app.licenses.models import Activation
 from app.login.device_grant.models import DeviceCode
 from app.login.mailed_tokens import OneTimeToken
-from app.login.models import Factor, Login, RefreshToken, Throttle
+from app.login.models import Factor, Login, RefreshToken
 from app.mail.models import Message
+from app.web.models import AttemptCounter
 from tests.agreements import making
 from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
@@ -57,9 +58,9 @@ async def test_counters_of_the_account_are_forgotten(given: Given, postbox: Post
     person = await given.person()
     for _ in range(5):
         await given.client.post("/v1/login", json={"identifier": person.email, "password": "wrong, quite wrong"})
-    before = await counted(given, Throttle)
+    before = await counted(given, AttemptCounter)
     given.expect(await erase(given, person))
-    assert await counted(given, Throttle) == before - 1
+    assert await counted(given, AttemptCounter) == before - 1
     again = await given.person(email=person.email)
     assert (await given.logged_in(again)).token
 

@@ -123,6 +123,6 @@ async def test_a_failure_that_comes_late_names_nobody(given: Given) -> None:
     """Agreements R25: a wrong password that was being looked at while its user was erased leaves no address of theirs."""
     person = await given.person()
     assert (await given.client.post(f"/v1/users/{person.id}/erase", headers=given.root)).status_code == 200
-    await attempts.failed(given.world, Origin("203.0.113.7", None), "password", UUID(person.id), "wrong")
+    await attempts.record_failure(given.world, Origin("203.0.113.7", None), "password", UUID(person.id), "wrong")
     async with given.world.db.query() as tx:
         assert (await tx.scalars(select(Event.user_id).where(Event.type == "login.failed"))).all() == [None]

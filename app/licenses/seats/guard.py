@@ -1,13 +1,14 @@
-"""Establishes which seat an activation token belongs to."""
+"""Reads activation tokens: the bearer tokens of seats."""
 
 from app.licenses.seats import activations
-from app.web.callers import Device
+from app.web.callers import ActivatedDevice
 from app.web.problems import TokenInvalid
 from app.world import World
 
 
-async def device(world: World, token: str) -> Device:
-    found = await activations.read_device(world, token)
-    if found is None:
+async def device(world: World, token: str) -> ActivatedDevice:
+    """Raises TokenInvalid."""
+    caller = await activations.read_device(world, token)
+    if caller is None:
         raise TokenInvalid
-    return found
+    return caller

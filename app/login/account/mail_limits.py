@@ -1,24 +1,25 @@
-"""How many letters may be asked for: three an hour to one address for one purpose, twenty an hour from one network (authentication R40).
+"""Limits for requested letters: three an hour to one address for one purpose, twenty an hour from one network (authentication R40).
 
-Known and unknown addresses alike. Each purpose has a share of its own: whoever uses one up for a stranger takes from them nothing
-but more of the letters that they were sent by it already, and a request that brings no letter costs no other purpose one (authentication R44).
+Known and unknown addresses are limited alike. Each purpose has its own counter: whoever uses up the limit of a stranger for one
+purpose takes no other letter from them (authentication R44).
 """
 
 from datetime import timedelta
 from enum import StrEnum
 
 from app.login import attempts
-from app.login.attempts import AttemptLimit
 from app.users.rules import fold_identifier
+from app.web import counters
 from app.web.callers import Origin
+from app.web.counters import WindowLimit
 from app.world import World
 
-TO_ADDRESS = AttemptLimit(timedelta(hours=1), 3)
-FROM_NETWORK = AttemptLimit(timedelta(hours=1), 20)
+TO_ADDRESS = WindowLimit(timedelta(hours=1), 3)
+FROM_NETWORK = WindowLimit(timedelta(hours=1), 20)
 
 
-class Share(StrEnum):
-    """What a letter is asked for."""
+class LetterPurpose(StrEnum):
+    """What a letter is requested for."""
 
     REGISTER = "register"
     RESEND = "resend"
@@ -27,29 +28,29 @@ class Share(StrEnum):
 
 
 def address_keys(world: World, address: str) -> tuple[bytes, ...]:
-    """The counters of the letters to an address, one for each purpose."""
-    return tuple(_key(world, share, address) for share in Share)
+    """The counter keys of the letters to an address, one for each purpose."""
+    return tuple(_key(world, purpose, address) for purpose in LetterPurpose)
 
 
-def _key(world: World, share: Share, address: str) -> bytes:
-    return world.keys.lookup.digest(f"throttle.mail_address.{share}", fold_identifier(address))
+def _key(world: World, purpose: LetterPurpose, address: str) -> bytes:
+    return world.keys.lookup.digest(f"throttle.mail_address.{purpose}", fold_identifier(address))
 
 
-async def admit(world: World, origin: Origin, share: Share, address: str) -> bool:
-    """Count one request for a letter. Raises TooManyAttempts for the network; False when the address has had its letters."""
-    await from_network(world, origin)
-    return await to_address(world, share, address)
+async def count_letter(world: World, origin: Origin, purpose: LetterPurpose, address: str) -> bool:
+    """Count one request for a letter; False when the address has had its letters. Raises TooManyAttempts for the network."""
+    await count_from_network(world, origin)
+    return await count_to_address(world, purpose, address)
 
 
-async def from_network(world: World, origin: Origin) -> None:
-    """Count one request from where it comes. Raises TooManyAttempts."""
+async def count_from_network(world: World, origin: Origin) -> None:
+    """Count one request of the sender's network. Raises TooManyAttempts."""
     async with world.db.write(commit_now=True) as tx:
-        refusal = await attempts.within(tx, attempts.network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
+        refusal = await counters.count_in_window(tx, attempts.network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
     if refusal is not None:
         raise refusal
 
 
-async def to_address(world: World, share: Share, address: str) -> bool:
-    """Count one letter to an address; False when it has had its share. Nothing is said about that, and nothing is sent."""
+async def count_to_address(world: World, purpose: LetterPurpose, address: str) -> bool:
+    """Count one letter to an address; False when the limit is reached. Then nothing is sent, and the response does not say so."""
     async with world.db.write(commit_now=True) as tx:
-        return await attempts.within(tx, _key(world, share, address), TO_ADDRESS, world.clock.now()) is None
+        return await counters.count_in_window(tx, _key(world, purpose, address), TO_ADDRESS, world.clock.now()) is None
