@@ -19,6 +19,7 @@ from app.cli.console import exit_with_error, load_settings, parse_arguments, pri
 from app.cli.verify import NotVerified, verify_file
 from app.events.service import Actor
 from app.licenses.issuing import service as licenses
+from app.licenses.issuing.details import get_license
 from app.licenses.issuing.schemas import LicenseIn, LicenseOut
 from app.licenses.seats import activations
 from app.licenses.seats.schemas import ActivationOut
@@ -191,7 +192,7 @@ def show_license(license_id: UUID) -> None:
     """Print a license as JSON."""
 
     async def work(world: World) -> LicenseOut:
-        return LicenseOut.shown(await licenses.get_license(world, license_id), world.clock.now())
+        return LicenseOut.from_details(await get_license(world, license_id), world.clock.now())
 
     print_result(with_world(work).model_dump_json())
 
@@ -204,7 +205,7 @@ def show_activations(license_id: UUID) -> None:
         return activations.list_activations(world, PageWindow(200, None), license_id=license_id)
 
     for row in with_world(work)[0]:
-        print_result(ActivationOut.seat(row).model_dump_json())
+        print_result(ActivationOut.of(row).model_dump_json())
 
 
 def run() -> None:
