@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from tests import databases
-from tests.concurrency.seat_races import said
-from tests.concurrency.workers import server
+from tests.concurrency.seat_races import describe_outcome
+from tests.concurrency.workers import start_server
 from tests.faults.peaks import look, peak, resident, strain
 from tests.given import PASSWORD
 from tests.servers import Running
@@ -32,7 +32,7 @@ HEAD = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\n"
 def running(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("clients")
     url = databases.copy_template(sqlite_template, home / "clients.db")
-    with server(home, url, LICENTIA_BODY_TIMEOUT=str(TIME), LICENTIA_HASH_SLOTS="2") as started:
+    with start_server(home, url, LICENTIA_BODY_TIMEOUT=str(TIME), LICENTIA_HASH_SLOTS="2") as started:
         yield started
 
 
@@ -225,7 +225,7 @@ async def figures(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def test_as_many_clients_as_there_are_descriptors_for(sqlite_template: Path, tmp_path: Path) -> None:
     """More are turned away at once and in the log; those inside, the database and the probes of those inside go on."""
     url = databases.copy_template(sqlite_template, tmp_path / "full.db")
-    narrow = server(tmp_path, url)
+    narrow = start_server(tmp_path, url)
     narrow.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *narrow.command]
     with narrow as started:
         inside = await opened(started)
@@ -301,7 +301,7 @@ async def test_logins_beyond_all_room_stay_within_512_mib(running: Running) -> N
             waits.append((await asyncio.to_thread(look, running.base, "/healthz")).seconds)
             await asyncio.sleep(0.02)
         answers = await asked
-    assert Counter(said(answer) for answer in answers).keys() == {"401 invalid_credentials", "503 busy"}
+    assert Counter(describe_outcome(answer) for answer in answers).keys() == {"401 invalid_credentials", "503 busy"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
     assert max(waits) < 1.0 * strain()
     assert peak(running.process.pid) < 512
