@@ -53,7 +53,7 @@ async def _options_for_anyone(world: World, origin: Origin, client: ClientDetail
     async with world.db.write(commit_now=True) as tx:
         refusal = await attempts.count_post(tx, world, origin)
         if refusal is None:
-            return passkeys.request_options(
+            return passkeys.build_request_options(
                 world, await passkey_challenges.issue(tx, world, ChallengeKind.GET, ChallengeOwner(), client), [], verifying=True
             )
     raise refusal
@@ -66,7 +66,7 @@ async def _options_for_user(world: World, handle: PendingLoginCaller) -> WebAuth
         if not allowed:
             raise PasskeyMissing
         challenge = await passkey_challenges.issue(tx, world, ChallengeKind.GET, _challenge_holder(pending))
-    return passkeys.request_options(world, challenge, allowed, verifying=_needs_user_verification(pending))
+    return passkeys.build_request_options(world, challenge, allowed, verifying=_needs_user_verification(pending))
 
 
 def _challenge_holder(pending: PendingLogin) -> ChallengeOwner:
@@ -142,7 +142,7 @@ async def begin_enrolment(world: World, handle: PendingLoginCaller) -> WebAuthnO
     passkeys.relying_party(world)
     pending = await service.require_enrolment(world, handle)
     async with world.db.write() as tx:
-        return await passkeys.creation_options(tx, world, _challenge_holder(pending))
+        return await passkeys.begin_registration(tx, world, _challenge_holder(pending))
 
 
 async def confirm_enrolment(

@@ -88,7 +88,7 @@ async def confirm(
 @router.post("/v1/me/passkeys/options", openapi_extra=NOT_REPLAYED, responses=refuses(*SUBJECT_ONLY))
 async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyOptions:
     """Create options to register another passkey."""
-    return PasskeyOptions.of(await factors.passkey_options(world, subject))
+    return PasskeyOptions.of(await factors.begin_passkey(world, subject))
 
 
 @router.post(

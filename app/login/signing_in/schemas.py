@@ -32,7 +32,7 @@ class UserIn(ProfileIn):
 
     def profile(self) -> dict[str, Any]:
         values = self.model_dump(exclude={"password", "password_hash", "password_change_required"})
-        return values | {"preferences": self.preferences.stored()}
+        return values | {"preferences": self.preferences.dump()}
 
     def credential(self) -> InitialPassword:
         return InitialPassword(self.password, self.password_hash, self.password_change_required)
