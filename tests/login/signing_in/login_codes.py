@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.given import Given, Person
-from tests.login.account.test_mailbox import ask
+from tests.login.account.test_mailbox import send
 from tests.postbox import Postbox
 
 CHANGE = [{"need": "new_password", "any_of": [{"action": "change_password", "href": "/v1/login/password"}]}]
@@ -23,7 +23,7 @@ async def request_code(given: Given, postbox: Postbox, person: Person) -> str:
 
 
 async def use_code(given: Given, identifier: str, code: str, **more: Any) -> httpx.Response:
-    return await ask(given, "/v1/login/code", {"identifier": identifier, "code": code, **more})
+    return await send(given, "/v1/login/code", {"identifier": identifier, "code": code, **more})
 
 
 def login_handle(answer: httpx.Response) -> dict[str, str]:

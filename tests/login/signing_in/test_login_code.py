@@ -13,7 +13,7 @@ from app.events.models import Event
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given
-from tests.login.account.test_mailbox import NEW, ask, can_log_in, shape
+from tests.login.account.test_mailbox import NEW, can_log_in, send, visible_parts
 from tests.login.signing_in.login_codes import CHANGE, login_handle, request_code, use_code
 from tests.postbox import Postbox
 from tests.secrets.test_rest import everything
@@ -29,7 +29,7 @@ async def test_r79_an_operator_mails_the_code_and_the_user_chooses_a_password(gi
     response = await use_code(given, person.email, (await request_code(given, postbox, person)).lower().replace("-", " "))
     body = response.json()
     assert (body["done"], body["next"]) == (["login_code"], CHANGE)
-    opened = given.expect(await ask(given, "/v1/login/password", {"new": NEW}, login_handle(response)))
+    opened = given.expect(await send(given, "/v1/login/password", {"new": NEW}, login_handle(response)))
     assert (opened["status"], opened["session"]["acr"], opened["session"]["amr"]) == ("complete", "aal1", ["pwd"])
     assert await can_log_in(given, person.email, NEW)
     assert not await can_log_in(given, person.email)
@@ -42,10 +42,10 @@ async def test_r28_r67_the_second_factor_is_required_before_the_new_password(giv
     response = await use_code(given, person.email, await request_code(given, postbox, person))
     login = login_handle(response)
     assert response.json()["next"][0]["need"] == "second_factor"
-    problem(await ask(given, "/v1/login/password", {"new": NEW}, login), 409, "login_step_not_due")
-    details = given.expect(await ask(given, "/v1/login/totp", {"code": given.totp(person)}, login))
+    problem(await send(given, "/v1/login/password", {"new": NEW}, login), 409, "login_step_not_due")
+    details = given.expect(await send(given, "/v1/login/totp", {"code": given.totp(person)}, login))
     assert (details["status"], details["done"], details["next"]) == ("incomplete", ["login_code", "second_factor"], CHANGE)
-    opened = given.expect(await ask(given, "/v1/login/password", {"new": NEW}, login))
+    opened = given.expect(await send(given, "/v1/login/password", {"new": NEW}, login))
     assert (opened["session"]["acr"], opened["session"]["amr"]) == ("aal2", ["pwd", "otp", "mfa"])
 
 
@@ -54,12 +54,12 @@ async def test_r78_no_factor_is_set_up_before_the_new_password(given: Given, pos
     given.configured(app, mfa="required")
     person = await given.person()
     login = login_handle(await use_code(given, person.email, await request_code(given, postbox, person)))
-    problem(await ask(given, "/v1/login/totp/enroll", {}, login), 409, "login_step_not_due")
-    body = given.expect(await ask(given, "/v1/login/password", {"new": NEW}, login))
+    problem(await send(given, "/v1/login/totp/enroll", {}, login), 409, "login_step_not_due")
+    body = given.expect(await send(given, "/v1/login/password", {"new": NEW}, login))
     assert (body["status"], body["next"][0]["any_of"][0]["action"]) == ("incomplete", "enroll_totp")
-    created = given.expect(await ask(given, "/v1/login/totp/enroll", {}, login))
+    created = given.expect(await send(given, "/v1/login/totp/enroll", {}, login))
     person.secret = created["secret"]
-    body = given.expect(await ask(given, "/v1/login/totp/confirm", {"code": given.totp(person)}, login))
+    body = given.expect(await send(given, "/v1/login/totp/confirm", {"code": given.totp(person)}, login))
     assert (body["status"], body["session"]["acr"]) == ("complete", "aal2")
 
 
@@ -108,7 +108,7 @@ async def test_r59_events_that_end_sessions_also_void_the_code(given: Given, pos
         problem(await use_code(given, person.email, code), 401, "code_refused")
         await given.post(f"/v1/users/{person.id}/restore")
     elif end == "password":
-        given.expect(await ask(given, "/v1/me/password", {"current": PASSWORD, "new": NEW}, person.auth))
+        given.expect(await send(given, "/v1/me/password", {"current": PASSWORD, "new": NEW}, person.auth))
     elif end == "sessions":
         given.expect(await given.client.delete("/v1/me/sessions", headers=person.auth))
     else:
@@ -122,7 +122,7 @@ async def test_a_suspension_ends_a_login_by_code_and_its_handle_is_no_access_tok
     bearer = {"Authorization": login["Authorization"].replace("Login", "Bearer")}
     problem(await given.client.get("/v1/me", headers=bearer), 401, "token_invalid")
     await given.post(f"/v1/users/{person.id}/suspend")
-    problem(await ask(given, "/v1/login/password", {"new": NEW}, login), 401, "login_over")
+    problem(await send(given, "/v1/login/password", {"new": NEW}, login), 401, "login_over")
 
 
 async def test_r49_all_refusals_are_the_same_response(given: Given, postbox: Postbox) -> None:
@@ -133,7 +133,7 @@ async def test_r49_all_refusals_are_the_same_response(given: Given, postbox: Pos
     await given.post(f"/v1/users/{closed.id}/suspend")
     tries = [(with_code.email, "0000-0000"), (without.email, "0000-0000"), (closed.email, code), ("nobody@example.com", code)]
     answers = [await use_code(given, email, code_sent) for email, code_sent in tries]
-    assert len({shape(answer) for answer in answers}) == 1
+    assert len({visible_parts(answer) for answer in answers}) == 1
     problem(answers[0], 401, "code_refused")
 
 
@@ -196,7 +196,7 @@ async def test_r43_at_most_five_wrong_codes_of_a_burst_are_checked(given: Given,
 async def test_only_one_of_four_concurrent_new_passwords_is_accepted(given: Given, postbox: Postbox) -> None:
     person = await given.person()
     login = login_handle(await use_code(given, person.email, await request_code(given, postbox, person)))
-    answers = await asyncio.gather(*(ask(given, "/v1/login/password", {"new": f"{NEW} {n}"}, login) for n in range(4)))
+    answers = await asyncio.gather(*(send(given, "/v1/login/password", {"new": f"{NEW} {n}"}, login) for n in range(4)))
     statuses = Counter(answer.status_code for answer in answers)
     assert statuses[200] == 1
     assert set(statuses) <= {200, 401, 503}
@@ -205,15 +205,15 @@ async def test_only_one_of_four_concurrent_new_passwords_is_accepted(given: Give
 async def test_the_response_is_replayed_for_the_same_idempotency_key(given: Given, postbox: Postbox) -> None:
     person = await given.person()
     body = {"identifier": person.email, "code": await request_code(given, postbox, person)}
-    first, again = [await ask(given, "/v1/login/code", body, {"Idempotency-Key": "one"}) for _ in range(2)]
+    first, again = [await send(given, "/v1/login/code", body, {"Idempotency-Key": "one"}) for _ in range(2)]
     assert (again.status_code, again.text, again.headers["idempotency-replayed"]) == (202, first.text, "true")
 
 
 async def test_r40_a_new_password_by_code_unlocks_the_password(given: Given, postbox: Postbox) -> None:
     person = await given.person()
     for _ in range(5):
-        await ask(given, "/v1/login", {"identifier": person.email, "password": "wrong, quite wrong"})
-    problem(await ask(given, "/v1/login", {"identifier": person.email, "password": PASSWORD}), 429, "too_many_attempts")
+        await send(given, "/v1/login", {"identifier": person.email, "password": "wrong, quite wrong"})
+    problem(await send(given, "/v1/login", {"identifier": person.email, "password": PASSWORD}), 429, "too_many_attempts")
     login = login_handle(await use_code(given, person.email, await request_code(given, postbox, person)))
-    given.expect(await ask(given, "/v1/login/password", {"new": NEW}, login))
+    given.expect(await send(given, "/v1/login/password", {"new": NEW}, login))
     assert await can_log_in(given, person.email, NEW)
