@@ -18,6 +18,7 @@ CLEAN: tuple[str, ...] = (
     "app/login/signing_in",
     "app/privacy",
     "tests/concurrency",
+    "tests/house",
     "tests/login/device_grant",
     "tests/login/sessions",
     "tests/login/signing_in",
