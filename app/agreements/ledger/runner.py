@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import func, select
@@ -22,30 +24,31 @@ log = structlog.get_logger("licentia.seals")
 @asynccontextmanager
 async def run(world: World) -> AsyncIterator[None]:
     """Seal events while the block runs. At its end, wait until a seal in progress is stored."""
-    async with timed_worker("seals", Sealing(world).run_round, world.settings.seal_interval.total_seconds()):
+    seconds = world.settings.seal_interval.total_seconds()
+    async with timed_worker("seals", partial(_run_round, world, LastSweep()), seconds):
         yield
 
 
-class Sealing:
-    """Seals new events in rounds; at the first one and then every hour, sweeps over all rows."""
+@dataclass
+class LastSweep:
+    """The time of the last sweep over all rows, which is due at the start and every hour."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.swept_at: datetime | None = None
+    at: datetime | None = None
 
-    async def run_round(self, stopping: asyncio.Event) -> bool:
-        """Seal all unsealed events."""
-        world, now = self.world, self.world.clock.now()
-        due = self.swept_at is None or now >= self.swept_at + SWEEP_INTERVAL
-        if self.swept_at is None and await seals.is_newest_missing(world):
-            log.error("seals_missing")
-        if due:
-            await compare_clocks(world)
-        while await seals.seal_events(world, sweep=due) == seals.BATCH and not stopping.is_set():
-            pass
-        if due:
-            self.swept_at = now
-        return False
+
+async def _run_round(world: World, last_sweep: LastSweep, stopping: asyncio.Event) -> bool:
+    """Seal all unsealed events."""
+    now = world.clock.now()
+    due = last_sweep.at is None or now >= last_sweep.at + SWEEP_INTERVAL
+    if last_sweep.at is None and await seals.is_newest_missing(world):
+        log.error("seals_missing")
+    if due:
+        await compare_clocks(world)
+    while await seals.seal_events(world, sweep=due) == seals.BATCH and not stopping.is_set():
+        pass
+    if due:
+        last_sweep.at = now
+    return False
 
 
 async def compare_clocks(world: World) -> timedelta:
