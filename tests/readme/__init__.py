@@ -1,1 +1,1 @@
-"""Tests of readme."""
+"""Tests of README.md."""
