@@ -14,6 +14,8 @@ CLEAN: tuple[str, ...] = (
     "app/housekeeping.py",
     "app/licenses",
     "app/privacy",
+    "tests/agreements/ledger",
+    "tests/agreements/verification",
     "tests/house",
 )
 """Folders and files without a refused word."""
