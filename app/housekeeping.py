@@ -32,7 +32,7 @@ Step = Callable[[World], Awaitable[int]]
 """Deletes a batch, in a transaction of its own; how many rows."""
 
 STEPS: dict[str, Step] = {
-    "kept_answers": web.kept_answers,
+    "kept_answers": web.prune_answers,
     "failure_counts": counters.prune_failure_counts,
     "logins": login.prune_logins,
     "refresh_tokens": login.prune_refresh_tokens,
@@ -42,13 +42,13 @@ STEPS: dict[str, Step] = {
     "one_time_tokens": login.prune_one_time_tokens,
     "throttles": counters.prune_counters,
     "enrolments": login.prune_enrolments,
-    "letters": mail.letters,
+    "letters": mail.prune_letters,
     "session_seats": licenses.prune_session_seats,
     "presentations": agreements.prune_presentations,
     "contexts": agreements.prune_contexts,
-    "webhook_deliveries": webhooks.deliveries,
-    "login_events": lambda world: events.delete_login_events(world, webhooks.waited_for()),
-    "use_events": lambda world: events.delete_usage_events(world, webhooks.waited_for()),
+    "webhook_deliveries": webhooks.prune_deliveries,
+    "login_events": lambda world: events.delete_login_events(world, webhooks.has_pending_delivery()),
+    "use_events": lambda world: events.delete_usage_events(world, webhooks.has_pending_delivery()),
 }
 """What goes, by the name that the metric has for it. What others refer to comes after them."""
 

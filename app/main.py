@@ -48,7 +48,7 @@ from app.mail import runner as mail
 from app.models import METADATA
 from app.observability import logs
 from app.signing_keys.sealing_keys import check_sealed
-from app.signing_keys.service import WrongKeys, signer
+from app.signing_keys.service import KeysMismatch, load_signer
 from app.web import errors, health, metrics, middleware, openapi, routing
 from app.web.callers import CallerRegistry
 from app.webhooks.delivery import runner as webhooks
@@ -93,7 +93,7 @@ CALLERS = CallerRegistry(
     },
     subject=app.login.sessions.guard.load_subject,
 )
-MEASURES = (metrics.machinery, outbox.measured)
+MEASURES = (metrics.measure_pools, outbox.measure_age)
 """What is looked at when the figures are asked for, rather than counted as it happens."""
 ABOUT = "May this person use this product on this device, now? Licenses, seats, login, agreements, and the decision that joins them."
 
@@ -104,10 +104,10 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
     for name, sentence in world.settings.warnings():
         log.warning("configuration", variable=name, told=sentence)
     try:
-        await signer(world)
+        await load_signer(world)
         await check_sealed(world, METADATA)
         await refresh_timing(world)
-    except WrongKeys:
+    except KeysMismatch:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
@@ -137,13 +137,13 @@ def build_app(world: World) -> FastAPI:
     )
     api.state.world = world
     api.state.caller_registry = CALLERS
-    api.state.warm_up = signer
+    api.state.warm_up = load_signer
     api.state.measures = MEASURES
     api.state.tracer_provider = telemetry.get("tracer_provider")
     every = [route for router in ROUTERS for route in router.routes]
     api.router.routes.insert(0, routing.StaticRoutes(every))
     api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
-    errors.install(api)
+    errors.add_error_handlers(api)
     api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
     return api
 
@@ -162,8 +162,8 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
     return {
         **told,
         "tracing": True,
-        "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.told),
-        "exclude": middleware.quiet,
+        "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.mask_path),
+        "exclude": middleware.is_probe,
     }
 
 

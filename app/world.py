@@ -8,7 +8,7 @@ from app.base.clock import Clock
 from app.base.entropy import Entropy
 from app.config.settings import Settings
 from app.db.database import Database
-from app.db.dialect import Patience
+from app.db.dialect import Timeouts
 from app.security.passwords import PasswordHasher
 from app.security.sealing import LookupKey, Sealer
 from app.security.signing import SignerCache
@@ -48,5 +48,5 @@ class World:
         )
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)
+def _patience(settings: Settings) -> Timeouts:
+    return Timeouts(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)

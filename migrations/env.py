@@ -55,7 +55,7 @@ def offline() -> None:
     """`alembic upgrade --sql`: PostgreSQL's statements as text, for the linter and for careful operators."""
     context.configure(dialect_name="postgresql", target_metadata=METADATA, literal_binds=True)
     with context.begin_transaction():
-        context.execute(dialect.MIGRATION_PATIENCE)
+        context.execute(dialect.SET_MIGRATION_LOCK_TIMEOUT)
         context.run_migrations()
 
 

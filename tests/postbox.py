@@ -98,7 +98,7 @@ class Postbox:
         """Deliver everything that is due, and take out what came."""
         transport = transport_of(world.settings)
         assert isinstance(transport, Smtp)
-        while await outbox.deliver(world, transport):
+        while await outbox.deliver_due(world, transport):
             pass
         came, self.received = self.received, []
         return came

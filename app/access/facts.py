@@ -25,7 +25,7 @@ from app.login.models import SessionRow
 from app.login.rules import Proofs
 from app.login.sessions import service as sessions
 from app.users.models import Status, User
-from app.web.callers import Device, EndUser
+from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
 _product = select(Product.requires).where(Product.code == bindparam("code"))
@@ -66,7 +66,9 @@ class AccessInputs:
     amr: Sequence[str] = ()
 
 
-async def load(world: World, end_user: EndUser | None, device: Device | None, request: AccessRequest, now: datetime) -> AccessInputs:
+async def load(
+    world: World, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest, now: datetime
+) -> AccessInputs:
     """Raises ProductNotFound."""
     if end_user is None:
         return await _of_nobody(world, device, request, now)
@@ -74,7 +76,7 @@ async def load(world: World, end_user: EndUser | None, device: Device | None, re
 
 
 async def _of_somebody(
-    world: World, rows: Rows, end_user: EndUser, device: Device | None, request: AccessRequest, now: datetime
+    world: World, rows: Rows, end_user: EndUser, device: ActivatedDevice | None, request: AccessRequest, now: datetime
 ) -> AccessInputs:
     found = await rows(_person, {"code": request.product, "session_id": end_user.session_id, "user": end_user.id})
     if not found:
@@ -89,7 +91,7 @@ async def _of_somebody(
     return AccessInputs(facts, licenses, end_user, Proofs(row.password_at, row.second_factor_at), row.amr)
 
 
-async def _of_nobody(world: World, device: Device | None, request: AccessRequest, now: datetime) -> AccessInputs:
+async def _of_nobody(world: World, device: ActivatedDevice | None, request: AccessRequest, now: datetime) -> AccessInputs:
     """A license that is named tells what its product requires; the product itself is only asked when there is none."""
     candidates = await _licenses(world, world.db.query_many, None, device, request, now)
     if candidates:
@@ -100,7 +102,7 @@ async def _of_nobody(world: World, device: Device | None, request: AccessRequest
     return AccessInputs(_facts(world, device, request, product.requires), candidates)
 
 
-def _facts(world: World, device: Device | None, request: AccessRequest, requires: Sequence[str]) -> AccessFacts:
+def _facts(world: World, device: ActivatedDevice | None, request: AccessRequest, requires: Sequence[str]) -> AccessFacts:
     """As nobody in particular asks them."""
     return AccessFacts(
         requires=requires,
@@ -127,7 +129,7 @@ def _session(row: AnyRow, now: datetime, end_user: EndUser, *, passkeys: bool) -
 
 
 async def _licenses(
-    world: World, rows: Rows, end_user: EndUser | None, device: Device | None, request: AccessRequest, now: datetime
+    world: World, rows: Rows, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest, now: datetime
 ) -> Sequence[LicenseFacts]:
     """The license that the caller names by key or seat; else all of the user's own. One statement, or none."""
     user_id = end_user.id if end_user is not None else None

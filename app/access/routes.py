@@ -3,7 +3,7 @@
 from app.access import service
 from app.access.schemas import AccessIn, AccessOut
 from app.catalog.problems import ProductNotFound
-from app.web.callers import Asker, Device, EndUser, TheOrigin, TheWorld
+from app.web.callers import ActivatedDevice, DecisionCaller, EndUser, TheOrigin, TheWorld
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
@@ -12,9 +12,9 @@ router = new_router("access")
 
 
 @router.post("/v1/access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound, TooManyAttempts))
-async def decide(world: TheWorld, caller: Asker, origin: TheOrigin, body: AccessIn) -> AccessOut:
+async def decide(world: TheWorld, caller: DecisionCaller, origin: TheOrigin, body: AccessIn) -> AccessOut:
     """May this person use this product on this device, now? All that is missing comes at once, with what to do next."""
     who = caller if isinstance(caller, EndUser) else None
-    device = caller if isinstance(caller, Device) else None
+    device = caller if isinstance(caller, ActivatedDevice) else None
     request = body.request()
     return AccessOut.of(await service.decide(world, origin.ip, who, device, request), request)

@@ -16,8 +16,8 @@ from app.licenses.seats import service as seats
 from app.login.rules import compute_acr
 from app.observability.counters import decision_counter
 from app.security.signing import Signer
-from app.signing_keys.service import signer
-from app.web.callers import Device, EndUser
+from app.signing_keys.service import load_signer
+from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
 GRANT_TYPE = "grant+jwt"
@@ -35,9 +35,11 @@ class AccessResult:
     at: datetime
 
 
-async def decide(world: World, ip: str | None, end_user: EndUser | None, device: Device | None, request: AccessRequest) -> AccessResult:
+async def decide(
+    world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
+) -> AccessResult:
     """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     now = world.clock.now()
     found = await reading.load(world, end_user, device, request, now)
     if request.license_key is not None and not found.candidates:

@@ -18,7 +18,7 @@ from app.agreements.models import (
 )
 from app.db.base import table
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
+from app.db.export_pages import EXPORTED_USER, ExportSection
 from app.db.pruning import prune
 from app.db.types import AnySelect
 from app.users.models import User
@@ -101,9 +101,9 @@ _receipts = select(
     AgreementEventContext.session_id,
 ).outerjoin(AgreementEventContext, AgreementEventContext.event_id == AgreementEvent.id)
 SECTIONS = (
-    Section("agreements", _states.where(AgreementState.user_id == WHOSE), AgreementState.document_id),
-    Section("presentations", _presentations.where(AgreementPresentation.user_id == WHOSE), AgreementPresentation.id),
-    Section("receipts", _receipts.where(AgreementEvent.user_id == WHOSE), AgreementEvent.id),
+    ExportSection("agreements", _states.where(AgreementState.user_id == EXPORTED_USER), AgreementState.document_id),
+    ExportSection("presentations", _presentations.where(AgreementPresentation.user_id == EXPORTED_USER), AgreementPresentation.id),
+    ExportSection("receipts", _receipts.where(AgreementEvent.user_id == EXPORTED_USER), AgreementEvent.id),
 )
 
 

@@ -8,16 +8,16 @@ from fastapi import Depends
 from app.api_keys import service
 from app.api_keys.problems import ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn
 from app.api_keys.schemas import ApiKeyCreated, ApiKeyIn, ApiKeyOut, RotationIn
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("operators")
-Reads = Annotated[Operator, Depends(Operates("api_keys:read"))]
-Writes = Annotated[Operator, Depends(Operates("api_keys:write"))]
+Reads = Annotated[Operator, Depends(RequireScope("api_keys:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("api_keys:write"))]
 
 
 @router.post("/v1/api-keys", status_code=201, responses=refuses(ScopeMissing, ScopeBeyondOwn))
@@ -38,7 +38,7 @@ async def rotate(world: TheWorld, operator: Writes, key_id: UUID, body: Rotation
 
 
 @router.get("/v1/api-keys", responses=refuses(ScopeMissing))
-async def list_keys(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(window)]) -> Page[ApiKeyOut]:
+async def list_keys(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[ApiKeyOut]:
     rows, cursor = await service.list_keys(world, wanted)
     return Page(data=[ApiKeyOut.model_validate(row) for row in rows], next_cursor=cursor)
 

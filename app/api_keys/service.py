@@ -17,7 +17,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.sealing import token_digest
 from app.web.callers import Operator
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 PREFIX = "op_"
@@ -98,7 +98,7 @@ async def revoke_key(world: World, operator: Operator | None, key_id: UUID) -> N
 
 async def list_keys(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _keys, ApiKey.id, window)
+        return await read_page(tx, _keys, ApiKey.id, window)
 
 
 async def authenticate(world: World, key: str) -> Operator | None:

@@ -10,16 +10,16 @@ from app.audit.problems import EventNotFound
 from app.audit.schemas import AuditEventOut, EventTypeOut, EventTypesOut
 from app.audit.service import Filters
 from app.events.kinds import KINDS
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import EventType, InstantIn, Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("events")
-Reads = Annotated[Operator, Depends(Operates("events:read"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("events:read"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 Named = Annotated[str | None, Query(max_length=32, pattern="^[a-z_]+$")]
 
 

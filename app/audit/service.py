@@ -12,7 +12,7 @@ from app.db.base import table
 from app.db.types import AnyRow
 from app.events.kinds import EVERY
 from app.events.models import Event
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 _events = select(*table(Event).columns)
@@ -52,7 +52,7 @@ class Filters:
 
 async def list_events(world: World, filters: Filters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _events.where(*filters.conditions()), Event.id, window)
+        return await read_page(tx, _events.where(*filters.conditions()), Event.id, window)
 
 
 async def get_event(world: World, event_id: UUID) -> AnyRow:

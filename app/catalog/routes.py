@@ -26,17 +26,17 @@ from app.catalog.schemas import (
     ProductOut,
     ProductPatch,
 )
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, Page, Slug
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("catalog")
-Reads = Annotated[Operator, Depends(Operates("catalog:read"))]
-Writes = Annotated[Operator, Depends(Operates("catalog:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("catalog:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("catalog:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post("/v1/products", status_code=201, responses=refuses(ScopeMissing, ProductCodeTaken, RequirementImpossible))

@@ -20,7 +20,7 @@ from app.web.fields import (
     Name,
     Slug,
     WireModel,
-    absent,
+    omittable,
 )
 
 RequirementName = Literal["license", "activation", "login", "second_factor", "passkey", "eula"]
@@ -48,10 +48,10 @@ class ProductIn(WireModel):
 
 
 class ProductPatch(WireModel):
-    name: Name = absent()
-    requires: Requires = absent()
-    default_locale: Locale = absent()
-    metadata: Metadata = absent()
+    name: Name = omittable()
+    requires: Requires = omittable()
+    default_locale: Locale = omittable()
+    metadata: Metadata = omittable()
 
 
 class ProductOut(WireModel):
@@ -95,21 +95,21 @@ class PolicyIn(WireModel):
 class PolicyPatch(WireModel):
     """Absent fields stay. Limits and requirements take effect at once; dates of issued licenses never move."""
 
-    name: Name = absent()
+    name: Name = omittable()
     duration: DurationText | None = None
-    starts: Literal["issue", "first_activation"] = absent()
+    starts: Literal["issue", "first_activation"] = omittable()
     grace: DurationText | None = None
     max_seats: LimitIn | None = None
-    extra_seats: Count = absent()
+    extra_seats: Count = omittable()
     lease: LeaseText | None = None
     max_users: LimitIn | None = None
-    features: Features = absent()
-    meters: Meters = absent()
-    requires: Requires = absent()
-    self_service: Flag = absent()
-    trial: Flag = absent()
+    features: Features = omittable()
+    meters: Meters = omittable()
+    requires: Requires = omittable()
+    self_service: Flag = omittable()
+    trial: Flag = omittable()
     offline_ttl: LeaseText | None = None
-    metadata: Metadata = absent()
+    metadata: Metadata = omittable()
 
 
 class PolicyOut(WireModel):
@@ -142,10 +142,10 @@ class CustomerIn(WireModel):
 
 
 class CustomerPatch(WireModel):
-    name: Name = absent()
+    name: Name = omittable()
     email: Email | None = None
     external_id: ExternalId | None = None
-    metadata: Metadata = absent()
+    metadata: Metadata = omittable()
 
 
 class CustomerOut(WireModel):

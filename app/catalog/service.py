@@ -24,7 +24,7 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect
 from app.events.service import Actor, record
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 Values = dict[str, Any]
@@ -52,7 +52,7 @@ async def create_product(world: World, actor: Actor, values: Values) -> AnyRow:
             await record(tx, world, "product.created", actor, ("product", values["id"]), code=values["code"])
             return (await tx.execute(_products.where(Product.id == values["id"]))).one()
     except IntegrityError as error:
-        if dialect.breaks(error, table(Product), "code"):
+        if dialect.violates_unique(error, table(Product), "code"):
             raise ProductCodeTaken from error
         raise
 
@@ -92,7 +92,7 @@ async def _check_every_policy(tx: Transaction, product_id: UUID, requires: list[
 
 async def list_products(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _products, Product.id, window)
+        return await read_page(tx, _products, Product.id, window)
 
 
 async def create_policy(world: World, actor: Actor, values: Values) -> AnyRow:
@@ -135,7 +135,7 @@ async def change_policy(world: World, actor: Actor, policy_id: UUID, changes: Va
 async def list_policies(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _policies if product_code is None else _policies.where(Product.code == product_code)
     async with world.db.query() as tx:
-        return await page(tx, wanted, Policy.id, window)
+        return await read_page(tx, wanted, Policy.id, window)
 
 
 async def create_customer(world: World, actor: Actor, values: Values) -> AnyRow:
@@ -167,13 +167,13 @@ async def change_customer(world: World, actor: Actor, customer_id: UUID, changes
 
 
 def _unique_violation(error: IntegrityError) -> Exception:
-    return ExternalIdTaken() if dialect.breaks(error, table(Customer), "external_id") else error
+    return ExternalIdTaken() if dialect.violates_unique(error, table(Customer), "external_id") else error
 
 
 async def list_customers(world: World, window: PageWindow, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _customers if external_id is None else _customers.where(Customer.external_id == external_id)
     async with world.db.query() as tx:
-        return await page(tx, wanted, Customer.id, window)
+        return await read_page(tx, wanted, Customer.id, window)
 
 
 async def _get_row(tx: Transaction, statement: AnySelect, missing: type[Exception]) -> AnyRow:

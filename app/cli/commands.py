@@ -144,7 +144,7 @@ def verify_ledger() -> None:
 
     report = with_world(lambda world: verification.verify(world, None))
     print_result(LedgerVerdict.of(report).model_dump_json())
-    if report.broken is not None:
+    if report.fault is not None:
         raise SystemExit(1)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.base.problems import Problem
 from app.config.settings import EX_CONFIG, Settings, SettingsInvalid
-from app.signing_keys.service import WrongKeys, signer
+from app.signing_keys.service import KeysMismatch, load_signer
 from app.web.fields import WireModel
 from app.world import World
 
@@ -41,7 +41,7 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
         world = World.of(load_settings().model_copy(update={"database_statement_timeout": 0}))  # a whole ledger takes its time
         try:
             with suppress(SQLAlchemyError, OSError):  # a database that is away or empty is for the work itself to tell
-                await signer(world)
+                await load_signer(world)
             return await work(world)
         finally:
             await world.db.close()
@@ -52,7 +52,7 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
         exit_with_error(f"{problem.code}: {problem.detail}")
     except (SQLAlchemyError, OSError) as error:
         exit_with_error(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
-    except WrongKeys as wrong:
+    except KeysMismatch as wrong:
         exit_misconfigured(wrong.faults)
 
 

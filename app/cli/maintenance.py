@@ -19,7 +19,7 @@ from app.db.database import Database
 from app.db.revision import RevisionStatus
 from app.models import METADATA
 from app.signing_keys import rotation, sealing_keys
-from app.signing_keys.sealing_keys import Rewrapped
+from app.signing_keys.sealing_keys import RewrapProgress
 from app.world import World
 
 TOLD = 5000
@@ -49,13 +49,13 @@ def _tell_status(chosen: Settings) -> None:
 
 
 def _standing(chosen: Settings) -> RevisionStatus:
-    if dialect.is_sqlite(chosen.database_url) and not backup.file_of(chosen.database_url).exists():
-        return revision.reached(None)  # asking would make it
+    if dialect.is_sqlite(chosen.database_url) and not backup.database_file(chosen.database_url).exists():
+        return revision.compare_revision(None)  # asking would make it
 
     async def ask() -> RevisionStatus:
         database = Database.open(chosen.database_url, 1)
         try:
-            return await revision.standing(database)
+            return await revision.check_revision(database)
         finally:
             await database.close()
 
@@ -68,7 +68,7 @@ def _standing(chosen: Settings) -> RevisionStatus:
 def migrate_database(chosen: Settings) -> str:
     """Migrate; what to say of it. A database that a later program migrated stays as it is, if this program can serve over it."""
     if dialect.is_sqlite(chosen.database_url):
-        backup.file_of(chosen.database_url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        backup.database_file(chosen.database_url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         command.upgrade(revision.alembic_config(chosen.database_url), "head")
     except CommandError:
@@ -82,7 +82,7 @@ def migrate_database(chosen: Settings) -> str:
         if isinstance(error, DBAPIError) and dialect.is_busy(error):
             exit_with_error("the database cannot be migrated: others held what it needs for too long, and nothing was changed; try again")
         exit_with_error(f"the database cannot be migrated: {type(error).__name__}")
-    return f"migrated to {revision.wanted()}"
+    return f"migrated to {revision.program_revision()}"
 
 
 def backup_database(file: Annotated[Path, typer.Argument(help="Where to; a name that is free.")]) -> None:
@@ -91,8 +91,10 @@ def backup_database(file: Annotated[Path, typer.Argument(help="Where to; a name 
     if not dialect.is_sqlite(chosen.database_url):
         exit_with_error("PostgreSQL brings its own: pg_dump --format=custom, and pg_restore")
     try:
-        print_result({"file": str(file), "octets": backup.copied(chosen.database_url, file), "migration": _standing(chosen).database})
-    except backup.NotCopied as wrong:
+        print_result(
+            {"file": str(file), "octets": backup.copy_database(chosen.database_url, file), "migration": _standing(chosen).database}
+        )
+    except backup.CopyFailed as wrong:
         exit_with_error(str(wrong))
 
 
@@ -101,9 +103,9 @@ def list_keys() -> None:
     """One line of JSON for each signing key, the newest first; then for each sealing key, with the rows that it has sealed."""
 
     async def work(world: World) -> list[dict[str, Any]]:
-        sealed = await sealing_keys.sealed_by(world, sealing_keys.sealed_columns(METADATA))
+        sealed = await sealing_keys.count_by_key(world, sealing_keys.list_sealed_columns(METADATA))
         ring = list(world.keys.sealer.ring)
-        lines = [{name: _told(value) for name, value in row._mapping.items()} for row in await rotation.listed(world)]
+        lines = [{name: _told(value) for name, value in row._mapping.items()} for row in await rotation.list_keys(world)]
         kids = [*ring, *sorted(set(sealed) - set(ring))]
         return lines + [{"sealing_key": it, "in_ring": it in ring, "writes": it == ring[0], "rows": sealed.get(it, {})} for it in kids]
 
@@ -135,7 +137,7 @@ def rewrap() -> None:
 
     Also while replicas serve; killed, it goes on where it was. Progress goes to standard error; it ends with 1 if anything remains.
     """
-    columns = sealing_keys.sealed_columns(METADATA)
+    columns = sealing_keys.list_sealed_columns(METADATA)
     done = with_world(lambda world: sealing_keys.rewrap(world, columns, _progress()))
     for each in done:
         print_result(vars(each))
@@ -148,10 +150,10 @@ def rewrap() -> None:
         raise SystemExit(1)
 
 
-def _progress() -> Callable[[Rewrapped], None]:
+def _progress() -> Callable[[RewrapProgress], None]:
     told: dict[str, int] = {}
 
-    def tell(done: Rewrapped) -> None:
+    def tell(done: RewrapProgress) -> None:
         if done.resealed - told.get(done.name, 0) >= TOLD:
             told[done.name] = done.resealed
             print(f"{done.name}: {done.resealed} sealed anew, {done.remaining} to go", file=sys.stderr, flush=True)

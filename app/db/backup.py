@@ -10,32 +10,32 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSY
 """What file systems say that know no second name of a file, such as those of many network shares (link(2))."""
 
 
-class NotCopied(Exception):
+class CopyFailed(Exception):
     """There is no copy, and the sentence says why."""
 
 
-def file_of(url: str) -> Path:
+def database_file(url: str) -> Path:
     """Where the database of a `sqlite+aiosqlite:///` address is."""
     return Path(url.partition(":///")[2])
 
 
-def copied(url: str, target: Path) -> int:
+def copy_database(url: str, target: Path) -> int:
     """Copy the database of a `sqlite+aiosqlite:///` address; how many octets. The copy is looked through before it gets its name,
     and its name is on the disk when this ends.
 
-    Readers and writers go on meanwhile. Raises NotCopied.
+    Readers and writers go on meanwhile. Raises CopyFailed.
     """
-    source = file_of(url)
+    source = database_file(url)
     if target.exists():
-        raise NotCopied(f"{target} is there already")
+        raise CopyFailed(f"{target} is there already")
     if not source.exists():
-        raise NotCopied("there is no database yet")
+        raise CopyFailed("there is no database yet")
     try:
         _made(source, target)
     except FileExistsError:
-        raise NotCopied(f"{target} is there by now") from None
+        raise CopyFailed(f"{target} is there by now") from None
     except (OSError, sqlite3.Error) as error:
-        raise NotCopied(f"the copy failed: {error}") from error
+        raise CopyFailed(f"the copy failed: {error}") from error
     return target.stat().st_size
 
 
@@ -75,7 +75,7 @@ def _vacuumed(source: Path, draft: Path) -> None:
     finally:
         copy.close()
     if told != "ok":
-        raise NotCopied(f"the database is damaged: {told}")
+        raise CopyFailed(f"the database is damaged: {told}")
     _synced(draft)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.base.problems import OutcomeUnknown
 from app.db import dialect
-from app.db.dialect import Patience
+from app.db.dialect import Timeouts
 from app.db.fast_reads import FastReadFailed, FastReads, Rows
 from app.db.types import AnyRow, AnySelect
 
@@ -30,7 +30,7 @@ class PendingWrite:
     """A write whose commit waits until the answer can be stored with it (`web/idempotency.py`)."""
 
     stack: AsyncExitStack
-    session: Transaction | None = None
+    tx: Transaction | None = None
 
 
 _afterwards: WeakKeyDictionary[Transaction, list[Callable[[], None]]] = WeakKeyDictionary()
@@ -60,7 +60,7 @@ async def _commit(tx: Transaction) -> None:
 def _own_write() -> Transaction | None:
     """The held write of this use case, once it has written."""
     held = _held.get()
-    return None if held is None else held.session
+    return None if held is None else held.tx
 
 
 async def _rows(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
@@ -77,24 +77,24 @@ class Database:
     url: str = field(repr=False)
     reader: AsyncEngine = field(repr=False)
     writer: AsyncEngine = field(repr=False)
-    lane: FastReads = field(repr=False)
+    fast_reads: FastReads = field(repr=False)
 
     @classmethod
-    def open(cls, url: str, pool: int = 10, patience: Patience = Patience(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
+    def open(cls, url: str, pool: int = 10, patience: Timeouts = Timeouts(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
         """`pool` connections at most; half of them are for the fast lane once it was used. Not `lasting`: a power cut may take
         back what SQLite has committed, which nobody but a test wants."""
-        reader, writer = dialect.engines(url, pool, patience, lasting=lasting)
+        reader, writer = dialect.create_engines(url, pool, patience, lasting=lasting)
         return cls(url, reader, writer, FastReads(reader, pool // 2, patience.pool))
 
     async def close(self) -> None:
-        await self.lane.close()
+        await self.fast_reads.close()
         await self.reader.dispose()
         await self.writer.dispose()
 
     def connections(self) -> tuple[int, int]:
         """(in use, most) of this process; a connection that waits in the fast lane is not in use."""
         pools: list[Any] = [engine.pool for engine in {self.reader, self.writer}]
-        return sum(pool.checkedout() for pool in pools) - len(self.lane.idle), sum(pool.size() for pool in pools)
+        return sum(pool.checkedout() for pool in pools) - len(self.fast_reads.idle), sum(pool.size() for pool in pools)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
@@ -110,7 +110,7 @@ class Database:
     async def query(self) -> AsyncIterator[Transaction]:
         """An autocommit connection for hot reads: each statement is consistent by itself."""
         async with self.reader.connect() as tx:
-            await dialect.autocommit(tx)
+            await dialect.use_autocommit(tx)
             yield tx
 
     async def find(self, ask: Callable[[Transaction], Awaitable[Found]]) -> Found:
@@ -142,9 +142,9 @@ class Database:
         Where a connection or the driver fails in the fast lane, the ordinary way has its say. A database that is busy, or does
         not answer in time, is not asked again: whoever waits has waited enough.
         """
-        if self.lane.width and _own_write() is None:
+        if self.fast_reads.size and _own_write() is None:
             try:
-                return await self.lane.rows(statement, parameters)
+                return await self.fast_reads.rows(statement, parameters)
             except FastReadFailed:  # the same statement by SQLAlchemy works, or tells it in our words
                 pass
         way = self.query if _own_write() is None else self.read
@@ -153,9 +153,9 @@ class Database:
     async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
         """What `ask` finds by hot reads that all see one moment (REPEATABLE READ), as `query_many` does. Raises whatever `ask` raises;
         it is asked again only where a connection or the driver failed."""
-        if self.lane.width and _own_write() is None:
+        if self.fast_reads.size and _own_write() is None:
             try:
-                return await self.lane.snapshot(ask)
+                return await self.fast_reads.snapshot(ask)
             except FastReadFailed:
                 pass
         return await self._found(self.read, lambda session: ask(partial(_rows, session)))
@@ -168,7 +168,7 @@ class Database:
         attempt). A use case has at most one write that does not stand, and it comes last.
         """
         held = _held.get()
-        if _writing.get() or (held is not None and held.session is not None):
+        if _writing.get() or (held is not None and held.tx is not None):
             raise RuntimeError("a write inside or after a write: the use case has one too many")
         mark = _writing.set(True)
         try:
@@ -186,13 +186,13 @@ class Database:
                     await tx.rollback()
                     await held.stack.aclose()
                     raise
-                held.session = tx
+                held.tx = tx
         finally:
             _writing.reset(mark)
 
     @asynccontextmanager
-    async def holding(self) -> AsyncIterator[PendingWrite]:
-        """Within this block, the use case's write stays open for `settle`; leaving without it rolls back."""
+    async def hold_commit(self) -> AsyncIterator[PendingWrite]:
+        """Within this block, the use case's write stays open for `commit_with`; leaving without it rolls back."""
         async with AsyncExitStack() as stack:
             held = PendingWrite(stack)
             mark = _held.set(held)
@@ -202,10 +202,10 @@ class Database:
                 _held.reset(mark)
 
     @asynccontextmanager
-    async def settle(self, held: PendingWrite) -> AsyncIterator[Transaction]:
+    async def commit_with(self, held: PendingWrite) -> AsyncIterator[Transaction]:
         """The held write, or a fresh one if the use case wrote nothing; commits at the end of the block."""
-        if held.session is None:
-            held.session = await held.stack.enter_async_context(self.writer.connect())
-            await dialect.begin_write(held.session)
-        yield held.session
-        await _commit(held.session)
+        if held.tx is None:
+            held.tx = await held.stack.enter_async_context(self.writer.connect())
+            await dialect.begin_write(held.tx)
+        yield held.tx
+        await _commit(held.tx)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase
 
 from app.db.types import AnySelect
-from app.db.watchdog import Watch
+from app.db.watchdog import Watchdog
 
 SQLITE_WAIT_MS = 10_000
 _BUSY_STATES = {"40001", "40P01", "55P03", "57014", "53300"}
@@ -24,11 +24,11 @@ _DAMAGED_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BACKSTOP = 5.0
 """Seconds beyond the statement's own limit after which the driver itself gives up, where no watch is kept (a first connection)."""
 MIGRATION_LOCK = 0x11CE_2711A
-MIGRATION_PATIENCE = "SET LOCAL lock_timeout = '5s'"
+SET_MIGRATION_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'"
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds: until PostgreSQL has taken a connection, until one of the pool is free, until a statement is answered (0: for ever)."""
 
     connect: float = 3
@@ -40,7 +40,7 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def engines(url: str, pool: int, patience: Patience, *, lasting: bool) -> tuple[AsyncEngine, AsyncEngine]:
+def create_engines(url: str, pool: int, patience: Timeouts, *, lasting: bool) -> tuple[AsyncEngine, AsyncEngine]:
     """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write.
 
     `lasting`: SQLite has what it commits on the disk before it says so. PostgreSQL does so, or not, by its own configuration.
@@ -48,15 +48,15 @@ def engines(url: str, pool: int, patience: Patience, *, lasting: bool) -> tuple[
     if not is_sqlite(url):
         engine = _postgresql(url, pool, patience)
         return engine, engine
-    in_turn = 6 * patience.pool  # a queue before one writer is no outage
-    reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
-    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=in_turn, hide_parameters=True)
+    queue_timeout = 6 * patience.pool  # a queue before one writer is no outage
+    reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=queue_timeout, hide_parameters=True)
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=queue_timeout, hide_parameters=True)
     event.listen(reader.sync_engine, "connect", _read_only)
     event.listen(writer.sync_engine, "connect", _lasting if lasting else _prepared)
     return reader, writer
 
 
-def _postgresql(url: str, pool: int, patience: Patience) -> AsyncEngine:
+def _postgresql(url: str, pool: int, patience: Timeouts) -> AsyncEngine:
     """The server ends a statement that is too long; one that does not even do that (frozen, cut off) loses the connection."""
     told: dict[str, Any] = {"timeout": patience.connect}
     if patience.statement:
@@ -65,7 +65,7 @@ def _postgresql(url: str, pool: int, patience: Patience) -> AsyncEngine:
             "command_timeout": patience.statement + BACKSTOP,
         }
     engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=patience.pool, hide_parameters=True, connect_args=told)
-    Watch.over(engine.sync_engine, patience.statement)
+    Watchdog.over(engine.sync_engine, patience.statement)
     return engine
 
 
@@ -110,13 +110,13 @@ async def begin_write(connection: AsyncConnection) -> None:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-async def in_turn(connection: AsyncConnection, name: str) -> None:
+async def lock_by_name(connection: AsyncConnection, name: str) -> None:
     """Wait here until no other transaction is in this turn; it ends with this one. On SQLite the only writer has it already."""
     if connection.dialect.name != "sqlite":
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))  # 32 bits: never MIGRATION_LOCK
 
 
-async def autocommit(connection: AsyncConnection) -> None:
+async def use_autocommit(connection: AsyncConnection) -> None:
     """Let each statement stand alone; no BEGIN and COMMIT round trips."""
     if connection.dialect.name != "sqlite":
         await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -154,27 +154,27 @@ async def upsert(
     return (await connection.execute(statement)).rowcount == 1
 
 
-def without(connection: AsyncConnection, column: Column[Any], name: str) -> ColumnElement[Any]:
+def json_without(connection: AsyncConnection, column: Column[Any], name: str) -> ColumnElement[Any]:
     """A JSON object without one of its members."""
     return func.json_remove(column, f"$.{name}") if connection.dialect.name == "sqlite" else column.op("-")(name)
 
 
-def before(connection: AsyncConnection, column: Column[Any], mark: str) -> ColumnElement[str]:
+def text_before(connection: AsyncConnection, column: Column[Any], mark: str) -> ColumnElement[str]:
     """The text before the first `mark`; empty where there is none."""
     found = func.instr(column, mark) if connection.dialect.name == "sqlite" else func.strpos(column, mark)
     return func.substr(column, 1, case((found > 0, found - 1), else_=0))
 
 
-def violated(error: IntegrityError) -> str:
+def broken_constraint(error: IntegrityError) -> str:
     """The name of the broken constraint on PostgreSQL, or SQLite's `table.column, …` list; empty when it says neither."""
     cause = getattr(error, "driver_exception", None) or error.orig
     name = getattr(cause, "constraint_name", None) or getattr(getattr(cause, "__cause__", None), "constraint_name", None)
     return str(name) if name else str(error.orig).partition("constraint failed: ")[2]
 
 
-def breaks(error: IntegrityError, table: Table, *columns: str) -> bool:
+def violates_unique(error: IntegrityError, table: Table, *columns: str) -> bool:
     """Whether the error is the uniqueness of these columns of this table."""
-    told = violated(error)
+    told = broken_constraint(error)
     return told in {f"uq_{table.name}_{'_'.join(columns)}", ", ".join(f"{table.name}.{column}" for column in columns)}
 
 
@@ -187,7 +187,7 @@ def is_busy(error: Exception) -> bool:
     return state in _BUSY_STATES or state in _BUSY_CODES
 
 
-def is_away(error: DBAPIError) -> bool:
+def is_unavailable(error: DBAPIError) -> bool:
     """Whether it is not there, or cannot store: going down, cut off, frozen, disk full or read-only."""
     state = _state(error)
     lost = isinstance(state, str) and state.startswith("08")
@@ -218,4 +218,4 @@ def begin_migration(connection: Connection) -> None:
             connection.exec_driver_sql(statement)
     else:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-        connection.exec_driver_sql(MIGRATION_PATIENCE)
+        connection.exec_driver_sql(SET_MIGRATION_LOCK_TIMEOUT)

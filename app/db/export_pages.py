@@ -10,13 +10,13 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.types import AnyRow, AnySelect
 
-PAGE = 200
-WHOSE = bindparam("whose", type_=Uuid)
+PAGE_SIZE = 200
+EXPORTED_USER = bindparam("whose", type_=Uuid)
 """The end user, in the statement of a section."""
 
 
 @dataclass(frozen=True)
-class Section:
+class ExportSection:
     """A part of the export. `statement` reads columns that may be told, never a secret, of the user `WHOSE`; `key` is one of them."""
 
     name: str
@@ -24,8 +24,8 @@ class Section:
     key: InstrumentedAttribute[UUID]
 
 
-async def page(tx: AsyncConnection, section: Section, user_id: UUID, after: UUID | None) -> tuple[Sequence[AnyRow], UUID | None]:
+async def read_page(tx: AsyncConnection, section: ExportSection, user_id: UUID, after: UUID | None) -> tuple[Sequence[AnyRow], UUID | None]:
     """The next rows by rising key, and the key to go on after; None when these were the last."""
     wanted = section.statement if after is None else section.statement.where(section.key > after)
-    rows = (await tx.execute(wanted.order_by(section.key).limit(PAGE), {"whose": user_id})).all()
-    return rows, getattr(rows[-1], section.key.key) if len(rows) == PAGE else None
+    rows = (await tx.execute(wanted.order_by(section.key).limit(PAGE_SIZE), {"whose": user_id})).all()
+    return rows, getattr(rows[-1], section.key.key) if len(rows) == PAGE_SIZE else None

@@ -23,7 +23,7 @@ from sqlalchemy.util import greenlet_spawn
 from app.base.problems import Problem
 from app.db import dialect
 from app.db.types import AnyRow, AnySelect
-from app.db.watchdog import Watch
+from app.db.watchdog import Watchdog
 
 Convert = Callable[[Any], Any]
 Found = TypeVar("Found")
@@ -86,7 +86,7 @@ class PinnedConnection:
         if spoken.name == "sqlite":
             self.fetch, self.run = self._of_sqlite, self._run_in_sqlite
         else:
-            self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watch.of(connection)
+            self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watchdog.of(connection)
         self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
 
     async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
@@ -99,7 +99,7 @@ class PinnedConnection:
         try:
             found: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one hop to the driver's thread and back
         except Exception as error:
-            raise _told(error) from error
+            raise _translate(error) from error
         return found
 
     async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
@@ -116,16 +116,16 @@ class PinnedConnection:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        self.watch.arm()
+        self.watch.start()
         try:
             yield
         except Exception as error:
-            raise (PoolTimeout("the database did not answer in time") if self.watch.fired else _told(error)) from error
+            raise (PoolTimeout("the database did not answer in time") if self.watch.expired else _translate(error)) from error
         finally:
-            self.watch.rest()
+            self.watch.stop()
 
 
-def _told(error: Exception) -> Exception:
+def _translate(error: Exception) -> Exception:
     """What the driver raised, for those who wait: that nothing came in time is final, with anything else there is another way."""
     if isinstance(error, PoolTimeout | TimeoutError):
         return error
@@ -138,57 +138,57 @@ class FastReads:
     A read waits `patience` seconds for its turn before the service calls itself busy.
     """
 
-    def __init__(self, engine: AsyncEngine, width: int, patience: float) -> None:
+    def __init__(self, engine: AsyncEngine, size: int, timeout: float) -> None:
         self.engine = engine
-        self.width = width
-        self.patience = patience
-        self.turns = asyncio.Semaphore(width)
+        self.size = size
+        self.timeout = timeout
+        self.slots = asyncio.Semaphore(size)
         self.idle: list[PinnedConnection] = []
         self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
         self.begin = "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         """Raises FastReadFailed, and the pool's TimeoutError when neither turn nor answer comes in time or the database is busy."""
-        await self._turn()
+        await self._acquire_slot()
         try:
             return await self._rows(statement, parameters)
         finally:
-            self.turns.release()
+            self.slots.release()
 
-    async def _turn(self) -> None:
-        if not self.turns.locked():
-            await self.turns.acquire()  # at once
+    async def _acquire_slot(self) -> None:
+        if not self.slots.locked():
+            await self.slots.acquire()  # at once
             return
         try:
-            async with asyncio.timeout(self.patience):
-                await self.turns.acquire()
+            async with asyncio.timeout(self.timeout):
+                await self.slots.acquire()
         except TimeoutError as late:
             raise PoolTimeout("every connection of the fast lane is busy") from late
 
     async def _rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
-        async with self._kept() as kept:
-            return await self._found(kept, statement, parameters)
+        async with self._connection() as kept:
+            return await self._fetch(kept, statement, parameters)
 
     async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
         """What `ask` finds by statements that all see one moment. Raises as `rows` does, and whatever `ask` refuses."""
-        await self._turn()
+        await self._acquire_slot()
         try:
-            async with self._kept() as kept:
+            async with self._connection() as kept:
                 await kept.run(self.begin)
                 refusal: Problem | None = None
                 try:
-                    found = await ask(partial(self._found, kept))
+                    found = await ask(partial(self._fetch, kept))
                 except Problem as problem:  # a refusal is no fault of the connection
                     refusal = problem
                 await kept.run("COMMIT")
         finally:
-            self.turns.release()
+            self.slots.release()
         if refusal is not None:
             raise refusal
         return found
 
     @asynccontextmanager
-    async def _kept(self) -> AsyncIterator[PinnedConnection]:
+    async def _connection(self) -> AsyncIterator[PinnedConnection]:
         kept = self.idle.pop() if self.idle else await self._new()
         try:
             yield kept
@@ -201,9 +201,9 @@ class FastReads:
         try:
             return PinnedConnection(await self.engine.raw_connection(), self.engine.dialect)
         except Exception as error:
-            raise _told(error) from error
+            raise _translate(error) from error
 
-    async def _found(self, kept: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+    async def _fetch(self, kept: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         prepared = self.prepared.get(statement)
         if prepared is None:
             prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)

@@ -30,7 +30,7 @@ async def prune(database: Database, model: type[Base], *stale: ColumnExpressionA
         return (await tx.execute(delete(model).where(tuple_(*key).in_([tuple(row) for row in chosen]), *stale))).rowcount
 
 
-def referred_to(model: type[Base]) -> list[ColumnElement[bool]]:
+def reference_conditions(model: type[Base]) -> list[ColumnElement[bool]]:
     """For each foreign key to the model's table, of whichever room: whether some row has it."""
     keys = [key for it in Base.metadata.sorted_tables for key in it.foreign_keys if key.column.table is table(model)]
     return [exists().where(key.parent == key.column) for key in keys]

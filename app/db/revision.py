@@ -47,7 +47,7 @@ def alembic_config(url: str) -> Config:
 
 
 @cache
-def wanted() -> str:
+def program_revision() -> str:
     """The newest revision in the migration tree."""
     head = ScriptDirectory(str(ROOT / "migrations")).get_current_head()
     if head is None:
@@ -56,26 +56,26 @@ def wanted() -> str:
 
 
 @cache
-def known() -> frozenset[str]:
+def known_revisions() -> frozenset[str]:
     """Every revision in the migration tree."""
     return frozenset(script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
 
 
-def reached(present: str | None) -> RevisionStatus:
+def compare_revision(present: str | None) -> RevisionStatus:
     """How a database stands that is at a revision of this program's own tree, or was never migrated."""
-    behind = f"the database is at migration {present or 'none'}, this program wants {wanted()}"
-    return RevisionStatus(present, wanted(), newer=False, fault=behind if present != wanted() else None)
+    behind = f"the database is at migration {present or 'none'}, this program wants {program_revision()}"
+    return RevisionStatus(present, program_revision(), newer=False, fault=behind if present != program_revision() else None)
 
 
-async def standing(database: Database) -> RevisionStatus:
+async def check_revision(database: Database) -> RevisionStatus:
     """Whether this program can serve over the database as it is now."""
 
     async def ask(tx: Transaction) -> RevisionStatus:
         present = await tx.run_sync(_present)
-        if present is None or present in known():
-            return reached(present)
+        if present is None or present in known_revisions():
+            return compare_revision(present)
         contracted = set(await tx.scalars(select(Contraction.revision)))
-        return RevisionStatus(present, wanted(), newer=True, fault=_beyond(present, contracted - known()))
+        return RevisionStatus(present, program_revision(), newer=True, fault=_beyond(present, contracted - known_revisions()))
 
     return await database.find(ask)
 
@@ -88,6 +88,6 @@ def _beyond(present: str, contracted: set[str]) -> str | None:
     if not contracted:
         return None
     return (
-        f"the database is at migration {present}, and {', '.join(sorted(contracted))} took away what this program, of {wanted()}, "
+        f"the database is at migration {present}, and {', '.join(sorted(contracted))} took away what this program, of {program_revision()}, "
         "uses: it wants a later program"
     )

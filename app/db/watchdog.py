@@ -14,14 +14,14 @@ GRACE = 1.0
 """Seconds beyond the statement's limit: the server itself should have spoken by then."""
 
 
-class Watch:
-    """One timer for one connection. `until`: when whoever waits on it has waited enough. `fired`: it was cut, because its answer did not
+class Watchdog:
+    """One timer for one connection. `until`: when whoever waits on it has waited enough. `expired`: it was cut, because its answer did not
     come within `seconds` (0: it may take for ever)."""
 
     def __init__(self, driver: Any, seconds: float) -> None:
         self.driver = driver
         self.seconds = seconds
-        self.fired = False
+        self.expired = False
         self.until: float | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -34,9 +34,9 @@ class Watch:
 
         event.listen(engine, "connect", connected)
         event.listen(engine, "checkout", _living)
-        event.listen(engine, "before_cursor_execute", lambda connection, *_: cls.of(connection.connection).arm())
-        event.listen(engine, "after_cursor_execute", lambda connection, *_: cls.of(connection.connection).rest())
-        event.listen(engine, "commit", lambda connection: cls.of(connection.connection).arm())
+        event.listen(engine, "before_cursor_execute", lambda connection, *_: cls.of(connection.connection).start())
+        event.listen(engine, "after_cursor_execute", lambda connection, *_: cls.of(connection.connection).stop())
+        event.listen(engine, "commit", lambda connection: cls.of(connection.connection).start())
         event.listen(engine, "reset", _resetting)
         event.listen(engine, "checkin", _returned)
         event.listen(engine, "handle_error", _told)
@@ -46,7 +46,7 @@ class Watch:
         found: Self = connection.info[NAME]
         return found
 
-    def arm(self) -> None:
+    def start(self) -> None:
         """From now on. The timer is set anew only when it has run down: to set one costs more than all the rest of this."""
         if self.seconds:
             loop = asyncio.get_running_loop()
@@ -54,12 +54,12 @@ class Watch:
             if self.timer is None:
                 self.timer = loop.call_at(self.until, self._look, loop)
 
-    def rest(self) -> None:
+    def stop(self) -> None:
         self.until = None
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self.timer = None
-        if self.until is None or self.fired:
+        if self.until is None or self.expired:
             return
         if loop.time() < self.until:
             self.timer = loop.call_at(self.until, self._look, loop)
@@ -68,7 +68,7 @@ class Watch:
 
     def _cut(self) -> None:
         """Whoever waits on the connection hears at once that it is lost."""
-        self.fired = True
+        self.expired = True
         self.driver.terminate()
 
 
@@ -80,12 +80,12 @@ def _living(connection: Any, _record: object, _proxy: object) -> None:
 
 def _resetting(_connection: object, record: Any, state: PoolResetState) -> None:
     if state.asyncio_safe and record is not None and NAME in record.info:
-        record.info[NAME].arm()
+        record.info[NAME].start()
 
 
 def _returned(_connection: object, record: Any) -> None:
     if (watch := record.info.get(NAME)) is not None:  # gone once the connection was invalidated
-        watch.rest()
+        watch.stop()
 
 
 def _told(context: ExceptionContext) -> Exception | None:
@@ -93,4 +93,4 @@ def _told(context: ExceptionContext) -> Exception | None:
     connection = context.connection
     if connection is None or connection.closed or connection.invalidated:
         return None
-    return TooLate("the database did not answer in time") if Watch.of(connection.connection).fired else None
+    return TooLate("the database did not answer in time") if Watchdog.of(connection.connection).expired else None

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, not_, select
 
-from app.db.export_pages import WHOSE, Section
-from app.db.pruning import prune, referred_to
+from app.db.export_pages import EXPORTED_USER, ExportSection
+from app.db.pruning import prune, reference_conditions
 from app.events.models import Event
 from app.world import World
 
 _history = select(Event.id, Event.at, Event.type, Event.actor_type, Event.subject_type, Event.subject_id, Event.data)
-SECTIONS = (Section("events", _history.where(Event.user_id == WHOSE), Event.id),)
+SECTIONS = (ExportSection("events", _history.where(Event.user_id == EXPORTED_USER), Event.id),)
 
 
 OF_LOGINS = (
@@ -43,4 +43,4 @@ async def delete_usage_events(world: World, *kept: ColumnElement[bool]) -> int:
 
 async def _pruned(world: World, types: tuple[str, ...], retention: timedelta, kept: Sequence[ColumnElement[bool]]) -> int:
     old = (Event.type.in_(types), Event.at <= world.clock.now() - retention)
-    return await prune(world.db, Event, *old, *(not_(wanted) for wanted in (*referred_to(Event), *kept)))
+    return await prune(world.db, Event, *old, *(not_(wanted) for wanted in (*reference_conditions(Event), *kept)))

@@ -56,4 +56,4 @@ async def record(
 async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
     """Take the IP addresses, all that an event may say of a person, out of a user's history. That there was an event stays."""
     mine = update(table(Event)).where(Event.user_id == user_id, Event.type == "login.failed")
-    await tx.execute(mine.values(data=dialect.without(tx, table(Event).c.data, "ip")))
+    await tx.execute(mine.values(data=dialect.json_without(tx, table(Event).c.data, "ip")))

@@ -10,7 +10,7 @@ from app.licenses import facts, locks, rules
 from app.licenses.keys import digest_key
 from app.licenses.problems import LicenseNotFound, LoginRequired, refusal
 from app.licenses.rules import LicenseFacts, UseRequest
-from app.web.callers import Device, EndUser
+from app.web.callers import ActivatedDevice, EndUser
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -25,7 +25,7 @@ class LicenseCredential:
     key: str | None = field(default=None, repr=False)
     license_id: UUID | None = None
     product: str | None = None
-    seat: Device | None = None
+    seat: ActivatedDevice | None = None
 
 
 async def lock_by_credential(

@@ -7,7 +7,7 @@ from sqlalchemy import String, cast, delete, func, literal_column, select, union
 from app.catalog.models import Policy, Product
 from app.db.base import table
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
+from app.db.export_pages import EXPORTED_USER, ExportSection
 from app.db.pruning import prune
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -89,8 +89,8 @@ _exported_activations = select(
     Activation.release_reason,
 )
 SECTIONS = (
-    Section("licenses", _licenses.where(LicenseUser.user_id == WHOSE), LicenseUser.license_id),
-    Section("activations", _exported_activations.where(Activation.user_id == WHOSE), Activation.id),
+    ExportSection("licenses", _licenses.where(LicenseUser.user_id == EXPORTED_USER), LicenseUser.license_id),
+    ExportSection("activations", _exported_activations.where(Activation.user_id == EXPORTED_USER), Activation.id),
 )
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from app.licenses.keys import digest_code, digest_key
 from app.licenses.problems import ActivationCodeInvalid, LicenseNotFound
 from app.web import counters
-from app.web.callers import network
+from app.web.callers import network_group
 from app.web.counters import WindowLimit
 from app.world import World
 
@@ -14,7 +14,7 @@ from app.world import World
 async def count_wrong_guess(world: World, ip: str | None, credential: str | None, *, is_code: bool = False) -> None:
     """Count a wrong key or code. Raises TooManyAttempts once the address, or this key or code, has failed too often."""
     settings = world.settings
-    windows = {_key(world, "license_address", network(ip)): WindowLimit(settings.guess_window, settings.guesses_per_address)}
+    windows = {_key(world, "license_address", network_group(ip)): WindowLimit(settings.guess_window, settings.guesses_per_address)}
     if credential is not None:
         digest = (digest_code if is_code else digest_key)(world.keys.lookup, credential).hex()
         key = _key(world, "activation_code" if is_code else "license_key", digest)

@@ -1,4 +1,4 @@
-"""Login attempts: one counter for each name, factor, account and network, counted before a credential is checked (authentication R37 to R48).
+"""Login attempts: one counter for each name, factor, account and network_group, counted before a credential is checked (authentication R37 to R48).
 
 Lock order: docs/architecture.md, "Lock order".
 """
@@ -17,7 +17,7 @@ from app.observability import counters as metrics
 from app.users.data_lifecycle import lock_unless_erased
 from app.users.rules import fold_identifier
 from app.web import counters
-from app.web.callers import Origin, network
+from app.web.callers import Origin, network_group
 from app.web.counters import LockoutSchedule, WindowLimit
 from app.web.problems import TooManyAttempts
 from app.world import World
@@ -56,7 +56,7 @@ def second_factor_keys(world: World, user_id: UUID) -> tuple[bytes, ...]:
 def network_key(world: World, kind: str, origin: Origin) -> bytes:
     """The counter key of an IP address, or of its /64 for IPv6, which is what one customer has. Without address: one key for all
     (authentication R46)."""
-    return world.keys.lookup.digest(f"throttle.{kind}", network(origin.ip))
+    return world.keys.lookup.digest(f"throttle.{kind}", network_group(origin.ip))
 
 
 def _posts(world: World) -> WindowLimit:

@@ -5,8 +5,8 @@ from datetime import timedelta
 from sqlalchemy import delete, literal_column, not_, select, update
 
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
-from app.db.pruning import prune, referred_to
+from app.db.export_pages import EXPORTED_USER, ExportSection
+from app.db.pruning import prune, reference_conditions
 from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts, mailed_tokens
@@ -88,9 +88,9 @@ _device_codes = select(
     DeviceCode.decided_at,
 )
 SECTIONS = (
-    Section("factors", _factors.where(Factor.user_id == WHOSE), Factor.id),
-    Section("sessions", _sessions.where(SessionRow.user_id == WHOSE), SessionRow.id),
-    Section("device_codes", _device_codes.where(DeviceCode.user_id == WHOSE, DeviceCode.status.in_(_LET_IN)), DeviceCode.id),
+    ExportSection("factors", _factors.where(Factor.user_id == EXPORTED_USER), Factor.id),
+    ExportSection("sessions", _sessions.where(SessionRow.user_id == EXPORTED_USER), SessionRow.id),
+    ExportSection("device_codes", _device_codes.where(DeviceCode.user_id == EXPORTED_USER, DeviceCode.status.in_(_LET_IN)), DeviceCode.id),
 )
 
 
@@ -116,7 +116,7 @@ async def prune_refresh_tokens(world: World) -> int:
 async def prune_sessions(world: World) -> int:
     """Delete a batch of the sessions that could last until `LOGIN_RETENTION` ago, whatever ended them; how many."""
     over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
-    return await prune(world.db, SessionRow, over, *(not_(held) for held in referred_to(SessionRow)))
+    return await prune(world.db, SessionRow, over, *(not_(held) for held in reference_conditions(SessionRow)))
 
 
 async def prune_one_time_tokens(world: World) -> int:

@@ -30,13 +30,13 @@ from app.users.problems import AgeBandFixed, UserErased
 from app.users.schemas import MePatch
 from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("me")
-Wanted = Annotated[PageWindow, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 MINE = (SubjectTokenRequired,)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, or_, select
 from app.db.database import Transaction
 from app.login.models import SessionRow
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.users.models import User
 from app.web.callers import Origin
 from app.world import World
@@ -24,7 +24,7 @@ async def notify(tx: Transaction, world: World, user_id: UUID, template: Templat
     if row is None or row.email_verified_at is None:
         return
     to = Recipient(row.email, row.locale, row.display_name, row.id)
-    await post(tx, world, to, template, {**facts, "when": world.clock.now()})
+    await enqueue_letter(tx, world, to, template, {**facts, "when": world.clock.now()})
 
 
 async def notify_new_login(tx: Transaction, world: World, origin: Origin, user_id: UUID, opened: UUID, device: bytes | None) -> None:

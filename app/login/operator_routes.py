@@ -14,17 +14,17 @@ from app.login.sessions import tokens
 from app.login.signing_in import login_code
 from app.login.signing_in.schemas import LoginCodeMailed
 from app.users.problems import UserNotFound
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("login")
-Reads = Annotated[Operator, Depends(Operates("users:read"))]
-Writes = Annotated[Operator, Depends(Operates("users:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("users:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.get("/v1/users/{user_id}/sessions", responses=refuses(ScopeMissing, UserNotFound))

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import or_, select, update
 
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE, Section
+from app.db.export_pages import EXPORTED_USER, ExportSection
 from app.db.pruning import prune
 from app.mail.models import Message
 from app.world import World
@@ -21,13 +21,13 @@ async def erase(tx: Transaction, world: World, user_id: UUID) -> None:
 
 
 _letters = select(Message.id, Message.template, Message.locale, Message.created_at, Message.sent_at, Message.failed_at)
-SECTIONS = (Section("letters", _letters.where(Message.user_id == WHOSE), Message.id),)
+SECTIONS = (ExportSection("letters", _letters.where(Message.user_id == EXPORTED_USER), Message.id),)
 
 
 KEPT = timedelta(days=7)
 
 
-async def letters(world: World) -> int:
+async def prune_letters(world: World) -> int:
     """Delete a batch of the letters that were sent or given up, a week after they were written; how many."""
     over = or_(Message.sent_at.is_not(None), Message.failed_at.is_not(None))
     return await prune(world.db, Message, Message.created_at <= world.clock.now() - KEPT, over)

@@ -47,7 +47,7 @@ class Outdated(Exception):
     """What the letter offers has run out."""
 
 
-async def waiting(world: World) -> bool:
+async def has_due_letter(world: World) -> bool:
     """Whether some letter is due. One read, so that an empty outbox costs no writer anything."""
     now = world.clock.now()
     due = select(Message.id).where(*_WAITING, Message.due_at <= now, _unclaimed(now)).limit(1)
@@ -59,7 +59,7 @@ def _unclaimed(now: datetime) -> ColumnElement[bool]:
     return or_(Message.claimed_until.is_(None), Message.claimed_until <= now)
 
 
-async def measured(world: World) -> None:
+async def measure_age(world: World) -> None:
     """For the figures: how old the oldest letter is that still waits."""
     age = OUTBOX_AGE.labels("mail")
     age.set(nan)  # until it is known
@@ -83,9 +83,9 @@ async def claim(world: World) -> list[AnyRow]:
         return list((await tx.execute(taken)).all())
 
 
-async def deliver(world: World, transport: Transport) -> int:
+async def deliver_due(world: World, transport: Transport) -> int:
     """Send what is due, a few at once; how many were taken."""
-    if not await waiting(world):
+    if not await has_due_letter(world):
         return 0
     taken = await claim(world)
     await asyncio.gather(*(_deliver(world, transport, row) for row in taken))

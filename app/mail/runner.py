@@ -37,7 +37,7 @@ async def _carry(world: World, transport: Transport, leaving: asyncio.Event) -> 
 async def _round(world: World, transport: Transport) -> bool:
     """Whether there may be more to send."""
     try:
-        return await outbox.deliver(world, transport) == outbox.BATCH
+        return await outbox.deliver_due(world, transport) == outbox.BATCH
     except Exception as error:  # noqa: BLE001  a database that is away, above all: the next look may find it again
         log.warning("mail_waits", cause=type(error).__name__)
         return False

@@ -40,7 +40,7 @@ def facts_place(message_id: UUID) -> Place:
     return Place("messages", "facts_sealed", message_id)
 
 
-async def post(
+async def enqueue_letter(
     tx: Transaction, world: World, to: Recipient | None, template: Template, facts: Facts, *, until: datetime | None = None
 ) -> None:
     """Write one letter, to be sent after the commit. `facts` are those that `FACTS` names for the template.

@@ -16,7 +16,7 @@ from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
 from app.mail import data_lifecycle as mail
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.users import data_lifecycle as users
 from app.users.models import Status
 from app.web.callers import Subject
@@ -63,4 +63,4 @@ async def _farewell(tx: Transaction, world: World, user: AnyRow) -> None:
     await mail.erase(tx, world, user.id)
     if user.email_verified_at is not None:
         now, to = world.clock.now(), Recipient(user.email, user.locale, user.display_name, user.id)
-        await post(tx, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)
+        await enqueue_letter(tx, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)

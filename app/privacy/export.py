@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.agreements import data_lifecycle as agreements
 from app.base.durations import instant_text
-from app.db.export_pages import Section, page
+from app.db.export_pages import ExportSection, read_page
 from app.db.types import AnyRow
 from app.events import data_lifecycle as events
 from app.events.service import Actor, record
@@ -23,7 +23,7 @@ from app.users.problems import UserNotFound
 from app.world import World
 
 SCHEMA_VERSION = 1
-SECTIONS: tuple[Section, ...] = (*login.SECTIONS, *licenses.SECTIONS, *agreements.SECTIONS, *mail.SECTIONS, *events.SECTIONS)
+SECTIONS: tuple[ExportSection, ...] = (*login.SECTIONS, *licenses.SECTIONS, *agreements.SECTIONS, *mail.SECTIONS, *events.SECTIONS)
 
 
 async def export_user(world: World, actor: Actor, user_id: UUID) -> AsyncIterator[str]:
@@ -49,11 +49,11 @@ async def _document(world: World, profile: AnyRow) -> AsyncIterator[str]:
     yield "}\n"
 
 
-async def _rows(world: World, section: Section, user_id: UUID) -> AsyncIterator[AnyRow]:
+async def _rows(world: World, section: ExportSection, user_id: UUID) -> AsyncIterator[AnyRow]:
     after: UUID | None = None
     while True:
         async with world.db.query() as tx:
-            rows, after = await page(tx, section, user_id, after)
+            rows, after = await read_page(tx, section, user_id, after)
         for row in rows:
             yield row
         if after is None:

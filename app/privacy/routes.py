@@ -10,14 +10,14 @@ from app.login.problems import StepUpRequired
 from app.privacy import erasure, export
 from app.privacy.schemas import ErasureOut, Export
 from app.users.problems import UserNotFound
-from app.web.callers import Operates, Operator, TheSubject, TheWorld
+from app.web.callers import Operator, RequireScope, TheSubject, TheWorld
 from app.web.problems import ScopeMissing, SubjectTokenRequired
-from app.web.routing import ANEW, refuses
+from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router
 
 router = new_router("support")
-Reads = Annotated[Operator, Depends(Operates("users:read"))]
-Writes = Annotated[Operator, Depends(Operates("users:write"))]
+Reads = Annotated[Operator, Depends(RequireScope("users:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 JSON = "application/json"
 
 
@@ -43,12 +43,12 @@ async def ask_for_erasure(world: TheWorld, subject: TheSubject) -> ErasureOut:
 async def export_user(world: TheWorld, operator: Reads, user_id: UUID) -> StreamingResponse:
     """All that is kept about an end user, as one document without secrets; for a key that may read all of it (`users`, `licenses`,
     `agreements`). The read is itself an event that they can see."""
-    operator.must("licenses:read")
-    operator.must("agreements:read")
+    operator.require("licenses:read")
+    operator.require("agreements:read")
     return StreamingResponse(await export.export_user(world, operator.actor, user_id), media_type=JSON)
 
 
-@router.post("/v1/me/export", response_model=Export, openapi_extra=ANEW, responses=refuses(SubjectTokenRequired))
+@router.post("/v1/me/export", response_model=Export, openapi_extra=NOT_REPLAYED, responses=refuses(SubjectTokenRequired))
 async def export_me(world: TheWorld, subject: TheSubject) -> StreamingResponse:
     """All that is kept about oneself, as one document without secrets. It is made anew each time; `Idempotency-Key` is not for it."""
     return StreamingResponse(await export.export_user(world, subject.actor, subject.id), media_type=JSON)

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.base.problems import Problem
-from app.web.errors import render
+from app.web.errors import problem_response
 from app.web.problems import HeadTooLarge, NotHttp
 
 HEAD = 64 * 1024
@@ -205,7 +205,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         self._gone()
-        answer = render(problem)
+        answer = problem_response(problem)
         headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
         head = STATUS_LINE[answer.status_code] + b"".join(name + b": " + value + b"\r\n" for name, value in headers)
         self.transport.write(head + b"\r\n" + bytes(answer.body))

@@ -1,1 +1,1 @@
-"""Floor 2: the Ed25519 keys that sign tokens, grants and receipts; sealed at rest, public halves for everybody."""
+"""The Ed25519 keys that sign tokens, grants and receipts: private halves sealed in the database, public halves published as a JWK set."""

@@ -1,4 +1,4 @@
-"""Signing keys. One is active at a time; the database says so, not the process."""
+"""Tables of signing keys. A unique index allows one active key at a time."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from app.db.types import Digest, Instant, JsonMap, Word
 
 
 class State(StrEnum):
-    """A key is published before it signs, and stays published after (authentication R63); unless it leaked, and was revoked."""
+    """A key is published before it signs and after (authentication R63), unless it leaked and was revoked."""
 
     NEXT = "next"
     ACTIVE = "active"
@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class KeyMark(Base):
-    """What a key of the configuration once made of a fixed text: a start with another key is refused, not discovered."""
+    """The digest of a fixed text under a configured key: a start with a wrong key is refused at once."""
 
     __tablename__ = "key_marks"
 
@@ -28,9 +28,9 @@ class KeyMark(Base):
 
 
 class SigningKeyRow(Base):
-    """`kid` is the RFC 7638 thumbprint. Public halves are kept for ever: receipts must verify years later.
+    """A signing key. `kid` is its RFC 7638 thumbprint. Rows are never deleted, because receipts must verify years later.
 
-    `retired_at` of a revoked key is when it was revoked.
+    `retired_at` of a revoked key is the time of its revocation.
     """
 
     __tablename__ = "signing_keys"

@@ -1,4 +1,4 @@
-"""The refusals of turning keys over; only the command line meets them."""
+"""The problems of key rotation; only the command line shows them."""
 
 from app.base.problems import Kind, Problem
 
@@ -12,7 +12,7 @@ class KeyNotFound(Problem):
 class KeyInUse(Problem):
     kind = Kind.CONFLICT
     code = "signing_key_in_use"
-    title = "The signing key signs; rotate first, then revoke it."
+    title = "The signing key is active; rotate first, then revoke it."
 
 
 class KeyTooYoung(Problem):

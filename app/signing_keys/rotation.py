@@ -1,14 +1,14 @@
-"""Turning signing keys over: from next to active to retired, or out of use if one leaked (authentication R63).
+"""Rotation of signing keys: a key is next, then active, then retired; a leaked one is revoked (authentication R63).
 
-A key is published a day before it signs, so that whoever caches the set knows it by then. Retired keys stay published: receipts
-must verify years later.
+A key is published a day before it signs, so that clients that cache the key set know it by then. Retired keys stay published,
+because receipts must verify years later.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from app.db import dialect
 from app.db.database import Transaction
@@ -17,66 +17,61 @@ from app.events.service import Actor, record
 from app.security.signing import SigningKey
 from app.signing_keys.models import SigningKeyRow, State
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
-from app.signing_keys.service import place, signer
+from app.signing_keys.service import insert_key, load_signer
 from app.world import World
 
 PUBLISHED_AHEAD = timedelta(hours=24)
-TURN = "signing_keys"
-"""Whoever turns keys over or revokes one waits for the other, so that each judges by what the other left."""
+LOCK = "signing_keys"
+"""Rotations and revocations take this lock, so that each sees the result of the one before it."""
+
+_Key = SigningKeyRow
+_every_key = select(_Key.kid, _Key.state, _Key.created_at, _Key.activated_at, _Key.retired_at).order_by(_Key.created_at.desc(), _Key.kid)
+_usable = _Key.state.in_([State.ACTIVE, State.NEXT])
+_lock_usable = update(_Key).where(_usable).values(state=_Key.state).returning(_Key.kid, _Key.state, _Key.created_at)
 
 
 @dataclass(frozen=True)
-class Turned:
-    """What a rotation did: the key that signs now, and the one that will be next."""
+class Rotation:
+    """The result of a rotation: the `kid` of the key that signs now, and of the next one."""
 
     active: str
     next: str
 
 
-async def listed(world: World) -> Sequence[AnyRow]:
-    """Every signing key there ever was, the newest first."""
-    it = SigningKeyRow
-    every = select(it.kid, it.state, it.created_at, it.activated_at, it.retired_at).order_by(it.created_at.desc(), it.kid)
-
-    async def ask(tx: Transaction) -> Sequence[AnyRow]:
-        return (await tx.execute(every)).all()
-
-    return await world.db.find(ask)
+async def list_keys(world: World) -> Sequence[AnyRow]:
+    """List every signing key, retired and revoked ones included, newest first."""
+    return await world.db.query_many(_every_key, {})
 
 
-async def rotate(world: World, *, at_once: bool = False) -> Turned:
-    """Let the next key sign, retire the one that did, and publish another one for the next time.
+async def rotate(world: World, *, at_once: bool = False) -> Rotation:
+    """Activate the next key, retire the active one, and publish a new next key.
 
-    If none is published yet, publish one and leave the active key as it is. `at_once` is for a key that leaked: it does not wait
-    for caches. Raises KeyTooYoung.
+    If no next key is published yet, publish one and leave the active key as it is. `at_once` does not wait for caches: for a key that
+    leaked. Raises KeyTooYoung.
     """
-    await signer(world)  # the first key, if there is none
+    await load_signer(world)  # creates the first key if there is none
     fresh, now = SigningKey.generate(), world.clock.now()
     async with world.db.write() as tx:
-        active, waiting = await _held(tx)
+        active, waiting = await _lock_keys(tx)
         if waiting is not None:
-            _old_enough(waiting, now, at_once=at_once)
-            active = await _promote(tx, world, active, waiting.kid, now)
-            await _publish(tx, world, fresh, State.NEXT, now)
+            _must_be_old_enough(waiting, now, at_once=at_once)
+            active = await _promote(tx, world, active, waiting.kid)
         elif at_once:
-            active = await _replace(tx, world, active, fresh, now)
+            active = await _replace(tx, world, active, fresh)
             fresh = SigningKey.generate()
-            await _publish(tx, world, fresh, State.NEXT, now)
-        else:
-            await _publish(tx, world, fresh, State.NEXT, now)
+        await insert_key(tx, world, fresh, State.NEXT)
     world.keys.signing.signer = None
-    return Turned(active, fresh.kid)
+    return Rotation(active, fresh.kid)
 
 
 async def revoke(world: World, kid: str) -> None:
-    """Put a key that leaked out of use: it leaves the published set, and vouches for no access token any more.
+    """Revoke a leaked key: remove it from the published set and refuse the access tokens that it signed.
 
-    Receipts that it signed are still told from forgeries by the ledger that holds them. Raises KeyNotFound, KeyInUse for the one that
-    signs: rotate first.
+    The ledger still proves which receipts it signed before it leaked. Raises KeyNotFound, and KeyInUse for the active key: rotate first.
     """
     now = world.clock.now()
     async with world.db.write() as tx:
-        await dialect.in_turn(tx, TURN)
+        await dialect.lock_by_name(tx, LOCK)
         idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([State.NEXT, State.RETIRED]))
         if not (await tx.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
             state = await tx.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
@@ -89,56 +84,40 @@ async def revoke(world: World, kid: str) -> None:
     world.keys.signing.signer = None
 
 
-async def _held(tx: Transaction) -> tuple[str, AnyRow | None]:
-    """The `kid` of the active key, and the key that is next, if there is one.
+async def _lock_keys(tx: Transaction) -> tuple[str, AnyRow | None]:
+    """Lock the active and the next key; return the `kid` of the active one, and the row of the next one if there is one.
 
-    Both rows are locked by writing their state over itself: a program of before takes no turn, and the key that it revokes meanwhile
-    must not be found next any more.
+    The update writes each state over itself, which locks the rows: older releases do not take `LOCK`, and a key that one of them
+    revokes meanwhile must not become active.
     """
-    await dialect.in_turn(tx, TURN)
-    it = SigningKeyRow
-    both = update(it).where(it.state.in_([State.ACTIVE, State.NEXT])).values(state=it.state).returning(it.kid, it.state, it.created_at)
-    found = {row.state: row for row in await tx.execute(both)}
-    return str(found[State.ACTIVE].kid), found.get(State.NEXT)
+    await dialect.lock_by_name(tx, LOCK)
+    rows = {row.state: row for row in await tx.execute(_lock_usable)}
+    return str(rows[State.ACTIVE].kid), rows.get(State.NEXT)
 
 
-def _old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:
-    since: datetime = waiting.created_at
-    if not at_once and now - since < PUBLISHED_AHEAD:
-        hours = -(-(PUBLISHED_AHEAD - (now - since)) // timedelta(hours=1))
-        raise KeyTooYoung(f"The next key has to be published for a day first; rotate again in {hours} hours, or --now if a key leaked.")
+def _must_be_old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:
+    """Raises KeyTooYoung."""
+    age: timedelta = now - waiting.created_at
+    if not at_once and age < PUBLISHED_AHEAD:
+        hours = -(-(PUBLISHED_AHEAD - age) // timedelta(hours=1))
+        raise KeyTooYoung(f"The next key must be published for a day first. Rotate again in {hours} hours, or use --now if a key leaked.")
 
 
-async def _promote(tx: Transaction, world: World, old: str, new: str, now: datetime) -> str:
-    await _retire(tx, old, now)
+async def _promote(tx: Transaction, world: World, old: str, new: str) -> str:
+    now = world.clock.now()
+    await _retire(tx, world, old, new)
     await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == new).values(state=State.ACTIVE, activated_at=now))
-    await _told(tx, world, old, new)
     return new
 
 
-async def _replace(tx: Transaction, world: World, old: str, fresh: SigningKey, now: datetime) -> str:
-    await _retire(tx, old, now)
-    await _publish(tx, world, fresh, State.ACTIVE, now)
-    await _told(tx, world, old, fresh.kid)
+async def _replace(tx: Transaction, world: World, old: str, fresh: SigningKey) -> str:
+    await _retire(tx, world, old, fresh.kid)
+    await insert_key(tx, world, fresh, State.ACTIVE)
     return fresh.kid
 
 
-async def _retire(tx: Transaction, kid: str, now: datetime) -> None:
-    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=State.RETIRED, retired_at=now))
-
-
-async def _publish(tx: Transaction, world: World, key: SigningKey, state: State, now: datetime) -> None:
-    values = {
-        "kid": key.kid,
-        "state": state,
-        "public": key.public(),
-        "private_sealed": world.keys.sealer.seal(key.private(), place(key.kid)),
-        "created_at": now,
-        "activated_at": now if state is State.ACTIVE else None,
-    }
-    await tx.execute(insert(SigningKeyRow).values(values))
-
-
-async def _told(tx: Transaction, world: World, old: str, new: str) -> None:
-    about = ("signing_key", world.entropy.identifier())
-    await record(tx, world, "signing_key.rotated", Actor.system(), about, retired=old, active=new)
+async def _retire(tx: Transaction, world: World, old: str, new: str) -> None:
+    """Retire the active key and record which key replaces it."""
+    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == old).values(state=State.RETIRED, retired_at=world.clock.now()))
+    subject = ("signing_key", world.entropy.identifier())
+    await record(tx, world, "signing_key.rotated", Actor.system(), subject, retired=old, active=new)

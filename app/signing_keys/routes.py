@@ -1,4 +1,4 @@
-"""The public keys, for everybody who verifies a grant, a receipt or a token offline."""
+"""`/.well-known/jwks.json`: the public keys for offline verification of grants, receipts and tokens."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class KeySet(WireModel):
 
 
 @router.get("/.well-known/jwks.json")
-async def jwks(world: TheWorld, response: Response) -> KeySet:
-    """Public Ed25519 keys by `kid`. May be cached for five minutes."""
+async def get_jwks(world: TheWorld, response: Response) -> KeySet:
+    """List the public Ed25519 keys. Clients may cache the answer for five minutes."""
     response.headers["Cache-Control"] = "public, max-age=300"
-    return KeySet(keys=await service.key_set(world))
+    return KeySet(keys=await service.list_jwks(world))

@@ -1,9 +1,10 @@
-"""Loading the signing keys into the process, making the first one, and publishing the public halves."""
+"""Load the signing keys into the process, create the first one, and list the public keys."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.base.durations import instant_text
@@ -15,145 +16,148 @@ from app.security.signing import Signer, SigningKey, read_kid
 from app.signing_keys.models import KeyMark, SigningKeyRow, State
 from app.world import World
 
-_all = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.retired_at, SigningKeyRow.private_sealed).order_by(
-    SigningKeyRow.created_at.desc()
-)
-
-
 LOOKUP_KEY = "lookup_key"
-READ_ANEW = timedelta(minutes=5)
-MISSED = timedelta(seconds=5)
-"""How often at most an unknown `kid` makes a process read its keys anew: whoever makes `kid`s up costs nothing."""
+CACHE_TIME = timedelta(minutes=5)
+"""How long a process uses the keys that it read from the database."""
+RELOAD_INTERVAL = timedelta(seconds=5)
+"""The shortest time between two reloads for an unknown `kid`, so that invented ones cost little."""
+
+_newest_first = SigningKeyRow.created_at.desc()
+_every_key = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.retired_at, SigningKeyRow.private_sealed).order_by(_newest_first)
+_public_keys = select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(_newest_first)
+_revoked_keys = select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == State.REVOKED).order_by(_newest_first)
+_mark = select(KeyMark.mark).where(KeyMark.name == bindparam("name"))
 
 
 def place(kid: str) -> Place:
+    """The place that the sealed private key is bound to."""
     return Place("signing_keys", "private_sealed", kid)
 
 
-class WrongKeys(Exception):
-    """The configuration's keys are not those that this database was written with. `faults` are (setting, sentence)."""
+class KeysMismatch(Exception):
+    """A configured key is not the one that this database was written with. `faults` are (setting, sentence)."""
 
     def __init__(self, setting: str, sentence: str) -> None:
         super().__init__(f"{setting}: {sentence}")
         self.faults = [(setting, sentence)]
 
 
-async def signer(world: World) -> Signer:
-    """The keys of the moment, from the process's shelf; read (and the first key made) on the first call, and again now and then.
+async def load_signer(world: World) -> Signer:
+    """Return the signing keys, cached for `CACHE_TIME`; create the first key if the database has none.
 
-    A rotation is seen by every replica within minutes; what they sign meanwhile still verifies, for retired keys stay published.
+    Every replica sees a rotation within minutes. What it signs until then still verifies, because retired keys stay published.
+    Raises KeysMismatch.
     """
     shelf, now = world.keys.signing, world.clock.now()
-    if shelf.signer is not None and shelf.read_at is not None and abs(now - shelf.read_at) < READ_ANEW:
+    if shelf.signer is not None and shelf.read_at is not None and abs(now - shelf.read_at) < CACHE_TIME:
         return shelf.signer
-    return await _read(world)
+    return await _reload(world)
 
 
-async def knowing(world: World, token: str) -> Signer:
-    """The keys of the moment; read anew first if the token names one that this process has not heard of, for another replica may have
-    turned them over since."""
-    found, kid, shelf = await signer(world), read_kid(token), world.keys.signing
-    if kid is None or kid in found.known:
-        return found
-    async with shelf.turn:  # whoever comes while they are read waits for them, and is judged by them
+async def load_signer_for(world: World, token: str) -> Signer:
+    """Return the signing keys; reload them first if the token names an unknown key, which another replica may have created."""
+    signer, kid, shelf = await load_signer(world), read_kid(token), world.keys.signing
+    if kid is None or kid in signer.known:
+        return signer
+    async with shelf.turn:  # callers that arrive during a reload wait for its result
         now = world.clock.now()
-        if shelf.missed_at is None or abs(now - shelf.missed_at) >= MISSED:
+        if shelf.missed_at is None or abs(now - shelf.missed_at) >= RELOAD_INTERVAL:
             shelf.missed_at = now
-            return await _read(world)
-    return await signer(world)
+            return await _reload(world)
+    return await load_signer(world)
 
 
-async def read_in(tx: Transaction, world: World) -> Signer:
-    """The keys as the session's own snapshot has them, for what judges or vouches for the record: never those of the shelf."""
-    return await _loaded(tx, world) or await signer(world)
+async def read_signer(tx: Transaction, world: World) -> Signer:
+    """Read the keys in the transaction's snapshot, never from the cache: for the permanent record, its proofs and their verification."""
+    return _to_signer(world, (await tx.execute(_every_key)).all()) or await load_signer(world)
 
 
-async def _read(world: World) -> Signer:
+async def _reload(world: World) -> Signer:
     shelf, now = world.keys.signing, world.clock.now()
     try:
-        found = await _load(world)
+        signer = await _read(world)
     except SealBroken as broken:
-        raise WrongKeys("LICENTIA_ENCRYPTION_KEYS", f"does not hold the key that this database was sealed with: {broken}") from broken
+        raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not hold the key that this database was sealed with: {broken}") from broken
     await _check_lookup_key(world)
-    if found is None:
-        await _make(world)
-        found = await _load(world)
-    if found is None:
+    if signer is None:
+        await _create_first_key(world)
+        signer = await _read(world)
+    if signer is None:
         raise RuntimeError("no signing key is active")
-    shelf.signer, shelf.read_at = found, now
-    return found
+    shelf.signer, shelf.read_at = signer, now
+    return signer
 
 
-async def _load(world: World) -> Signer | None:
-    async def ask(tx: Transaction) -> Signer | None:
-        return await _loaded(tx, world)
-
-    return await world.db.find(ask)
+async def _read(world: World) -> Signer | None:
+    return _to_signer(world, await world.db.query_many(_every_key, {}))
 
 
-async def _loaded(tx: Transaction, world: World) -> Signer | None:
-    rows = (await tx.execute(_all)).all()
+def _to_signer(world: World, rows: Sequence[AnyRow]) -> Signer | None:
+    """The keys of the rows, or None if none is active."""
     keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
     active = [row.kid for row in rows if row.state == State.ACTIVE]
     revoked = {row.kid: row.retired_at for row in rows if row.state == State.REVOKED}
-    return Signer(keys[active[0]], keys, frozenset(row.kid for row in rows if _vouches(world, row)), revoked) if active else None
+    current = frozenset(row.kid for row in rows if _is_current(world, row))
+    return Signer(keys[active[0]], keys, current, revoked) if active else None
 
 
-def _vouches(world: World, row: AnyRow) -> bool:
-    """Whether what the key signs for minutes is taken: not from one that leaked, and from a retired one only until the last of it has
-    run out (authentication R63)."""
+def _is_current(world: World, row: AnyRow) -> bool:
+    """Whether short-lived tokens of this key are accepted.
+
+    Never those of a revoked key; those of a retired key until the last of them has expired (authentication R63).
+    """
     if row.state == State.REVOKED:
         return False
-    lasting = world.settings.access_lifetime + READ_ANEW
-    return row.retired_at is None or bool(world.clock.now() < row.retired_at + lasting)
+    return row.retired_at is None or bool(world.clock.now() < row.retired_at + world.settings.access_lifetime + CACHE_TIME)
 
 
 async def _check_lookup_key(world: World) -> None:
-    mark = world.keys.lookup.digest("mark", LOOKUP_KEY)
-
-    async def ask(tx: Transaction) -> bytes | None:
-        return await tx.scalar(select(KeyMark.mark).where(KeyMark.name == LOOKUP_KEY))
-
-    found = await world.db.find(ask)
-    if found is None:
+    """Compare the lookup key with the mark that the first start stored. Raises KeysMismatch."""
+    mark, name = world.keys.lookup.digest("mark", LOOKUP_KEY), {"name": LOOKUP_KEY}
+    row = await world.db.query_one(_mark, name)
+    if row is None:
         async with world.db.write(commit_now=True) as tx:
-            await dialect.insert_once(tx, KeyMark, {"name": LOOKUP_KEY, "mark": mark}, unless=["name"])
-        found = await world.db.find(ask)
-    if found != mark:
-        raise WrongKeys("LICENTIA_LOOKUP_KEY", "is not the key that this database's license keys and codes were made with")
+            await dialect.insert_once(tx, KeyMark, {**name, "mark": mark}, unless=["name"])
+        row = await world.db.query_one(_mark, name)
+    if row is None or row.mark != mark:
+        raise KeysMismatch("LICENTIA_LOOKUP_KEY", "is not the key that this database's license keys and codes were made with")
 
 
-async def _make(world: World) -> None:
-    fresh = SigningKey.generate()
-    values = {
-        "kid": fresh.kid,
-        "state": State.ACTIVE,
-        "public": fresh.public(),
-        "private_sealed": world.keys.sealer.seal(fresh.private(), place(fresh.kid)),
-        "created_at": world.clock.now(),
-        "activated_at": world.clock.now(),
-    }
+async def _create_first_key(world: World) -> None:
+    key = SigningKey.generate()
     try:
         async with world.db.write(commit_now=True) as tx:
-            await tx.execute(insert(SigningKeyRow).values(values))
+            await insert_key(tx, world, key, State.ACTIVE)
     except IntegrityError:
-        pass  # another replica made the first key at the same moment; its key is the one
+        pass  # another replica created the first key at the same moment; that one is used
 
 
-async def key_set(world: World) -> list[dict[str, Any]]:
-    """The JWK set (RFC 7517 section 5): every public key that ever signed, but for those that leaked."""
-    await signer(world)
+async def insert_key(tx: Transaction, world: World, key: SigningKey, state: State) -> None:
+    """Insert a key with its sealed private half. A step."""
+    now = world.clock.now()
+    values = {
+        "kid": key.kid,
+        "state": state,
+        "public": key.public(),
+        "private_sealed": world.keys.sealer.seal(key.private(), place(key.kid)),
+        "created_at": now,
+        "activated_at": now if state is State.ACTIVE else None,
+    }
+    await tx.execute(insert(SigningKeyRow).values(values))
 
-    return await world.db.find(public)
+
+async def list_jwks(world: World) -> list[dict[str, Any]]:
+    """List every published public key as a JWK (RFC 7517 section 5), newest first."""
+    await load_signer(world)  # creates the first key if there is none
+    return [row.public for row in await world.db.query_many(_public_keys, {})]
 
 
-async def public(tx: Transaction) -> list[dict[str, Any]]:
-    found = select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(SigningKeyRow.created_at.desc())
-    return list((await tx.scalars(found)).all())
+async def list_public_keys(tx: Transaction) -> list[dict[str, Any]]:
+    """List the public keys that were not revoked. A step."""
+    return list((await tx.scalars(_public_keys)).all())
 
 
-async def revoked(tx: Transaction) -> list[dict[str, Any]]:
-    """The public halves of those that leaked, each with its `revoked_at`: for evidence, which must tell what they signed."""
-    found = select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == State.REVOKED)
-    rows = (await tx.execute(found.order_by(SigningKeyRow.created_at.desc()))).all()
+async def list_revoked_keys(tx: Transaction) -> list[dict[str, Any]]:
+    """List the revoked public keys, each with its `revoked_at`: evidence must show which signatures they made. A step."""
+    rows = (await tx.execute(_revoked_keys)).all()
     return [{**row.public, "revoked_at": instant_text(row.retired_at)} for row in rows]

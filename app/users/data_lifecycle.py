@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from app.db.base import table
 from app.db.database import Transaction
-from app.db.export_pages import WHOSE
+from app.db.export_pages import EXPORTED_USER
 from app.db.types import AnyRow
 from app.users.models import AgeBand, Status, User
 from app.users.problems import UserNotFound
@@ -77,4 +77,4 @@ PROFILE = select(
     User.status,
     User.created_at,
     User.last_login_at,
-).where(User.id == WHOSE)
+).where(User.id == EXPORTED_USER)

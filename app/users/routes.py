@@ -9,23 +9,23 @@ from app.users import service
 from app.users.models import Status
 from app.users.problems import UserErased, UserExternalIdTaken, UserNotFound
 from app.users.schemas import UserOut, UserPatch
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Email, ExternalId, Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("users")
-Reads = Annotated[Operator, Depends(Operates("users:read"))]
-Writes = Annotated[Operator, Depends(Operates("users:write"))]
+Reads = Annotated[Operator, Depends(RequireScope("users:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 
 
 @router.get("/v1/users", responses=refuses(ScopeMissing))
 async def list_users(
     world: TheWorld,
     operator: Reads,
-    wanted: Annotated[PageWindow, Depends(window)],
+    wanted: Annotated[PageWindow, Depends(page_window)],
     email: Annotated[Email | None, Query()] = None,
     external_id: Annotated[ExternalId | None, Query()] = None,
 ) -> Page[UserOut]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.db.types import AnyRow
-from app.web.fields import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, WireModel, absent
+from app.web.fields import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, WireModel, omittable
 
 Timezone = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")]
 """A name of the IANA time zone database, such as `Europe/Oslo`."""
@@ -44,8 +44,8 @@ class MePatch(WireModel):
     locale: Locale | None = None
     region: Region | None = None
     timezone: Timezone | None = None
-    age_band: AgeBandName = absent()
-    preferences: Preferences = absent()
+    age_band: AgeBandName = omittable()
+    preferences: Preferences = omittable()
 
     def changes(self) -> dict[str, Any]:
         """What was sent, and only that."""
@@ -54,9 +54,9 @@ class MePatch(WireModel):
 
 
 class UserPatch(MePatch):
-    email_verified: Flag = absent()
+    email_verified: Flag = omittable()
     external_id: ExternalId | None = None
-    metadata: Metadata = absent()
+    metadata: Metadata = omittable()
 
 
 class UserOut(WireModel):

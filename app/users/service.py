@@ -15,7 +15,7 @@ from app.events.service import Actor, record
 from app.users.models import Status, User
 from app.users.problems import AgeBandFixed, EmailTaken, UserErased, UserExternalIdTaken, UserNotFound
 from app.users.rules import fold_identifier, may_change_age_band
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 Values = dict[str, Any]
@@ -42,9 +42,9 @@ async def insert_user(tx: Transaction, world: World, actor: Actor, values: Value
 
 def unique_violation(error: IntegrityError) -> Exception:
     """The refusal that a broken uniqueness means."""
-    if dialect.breaks(error, table(User), "email_folded"):
+    if dialect.violates_unique(error, table(User), "email_folded"):
         return EmailTaken()
-    if dialect.breaks(error, table(User), "external_id"):
+    if dialect.violates_unique(error, table(User), "external_id"):
         return UserExternalIdTaken()
     return error
 
@@ -61,7 +61,7 @@ async def list_users(world: World, window: PageWindow, email: str | None, extern
     if external_id is not None:
         wanted = wanted.where(User.external_id == external_id)
     async with world.db.query() as tx:
-        return await page(tx, wanted, User.id, window)
+        return await read_page(tx, wanted, User.id, window)
 
 
 async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values) -> AnyRow:

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from app.events.service import Actor
 from app.web.problems import (
-    DeviceTokenRequired,
+    ActivationTokenRequired,
     LoginHandleRequired,
     OperatorKeyRequired,
     ScopeMissing,
@@ -42,7 +42,7 @@ class Operator:
         room = scope.partition(":")[0]
         return bool(self.scopes & {"*", scope, f"{room}:write"})
 
-    def must(self, scope: str) -> None:
+    def require(self, scope: str) -> None:
         """Raises ScopeMissing unless the key may."""
         if not self.may(scope):
             raise ScopeMissing(f"The key needs the scope {scope}.", {"scope": scope})
@@ -56,12 +56,12 @@ class Operator:
 class EndUser:
     """What a verified access token says. Whether the session still lives is for the row to tell, not for the token.
 
-    `token_at`: when the token was made, in seconds of the epoch; None where no token is spoken of.
+    `token_issued_at`: when the token was made, in seconds of the epoch; None where no token is spoken of.
     """
 
     id: UUID
     session_id: UUID
-    token_at: int | None = field(default=None, kw_only=True)
+    token_issued_at: int | None = field(default=None, kw_only=True)
 
     @property
     def actor(self) -> Actor:
@@ -87,7 +87,7 @@ class Subject(EndUser):
 
 
 @dataclass(frozen=True)
-class Device:
+class ActivatedDevice:
     """The holder of an activation token. Never an identity. `live` is false once the seat was given back; `since` tells which
     taking of the seat the token is of."""
 
@@ -102,23 +102,23 @@ class Device:
 
 
 @dataclass(frozen=True)
-class UnfinishedLogin:
+class PendingLoginCaller:
     token: str = field(repr=False)
 
 
-Caller: TypeAlias = Operator | EndUser | Device | UnfinishedLogin
+Caller: TypeAlias = Operator | EndUser | ActivatedDevice | PendingLoginCaller
 
 
-def identity(caller: Caller) -> str:
+def identify(caller: Caller) -> str:
     """One text for each caller, the same whatever token speaks for it."""
     match caller:
         case Operator(id=id_):
             return f"operator {id_}"
         case EndUser(id=id_):
             return f"user {id_}"
-        case Device(activation_id=id_):
+        case ActivatedDevice(activation_id=id_):
             return f"seat {id_}"
-        case UnfinishedLogin(token=token):
+        case PendingLoginCaller(token=token):
             return f"login {token}"
 
 
@@ -134,17 +134,17 @@ class CallerRegistry:
     subject: Callable[[World, EndUser], Awaitable[Subject]]
 
 
-async def world_of(request: Request) -> World:
+async def get_world(request: Request) -> World:
     world: World = request.app.state.world
     return world
 
 
-async def origin_of(request: Request) -> Origin:
+async def get_origin(request: Request) -> Origin:
     agent = request.headers.get("user-agent")
-    return Origin(address(request.client.host) if request.client else None, agent[:512] if agent else None)
+    return Origin(parse_address(request.client.host) if request.client else None, agent[:512] if agent else None)
 
 
-def address(text: str) -> str | None:
+def parse_address(text: str) -> str | None:
     """An IP address in its one form, or None: behind a proxy, `X-Forwarded-For` may carry anything (authentication R46)."""
     try:
         return str(ip_address(text.partition("%")[0]))  # a zone (RFC 4007 section 11) is of the sender's machine, not of ours
@@ -152,7 +152,7 @@ def address(text: str) -> str | None:
         return None
 
 
-def network(ip: str | None) -> str:
+def network_group(ip: str | None) -> str:
     """Whose failures are counted together: an address, or an IPv6 /64, for that is what one customer has; `-` for all without one
     (authentication R40, R46)."""
     if ip is None:
@@ -163,7 +163,7 @@ def network(ip: str | None) -> str:
     return str(ip_network((it, 64), strict=False)) if it.version == 6 else str(it)
 
 
-async def caller_of(request: Request) -> Caller | None:
+async def get_caller(request: Request) -> Caller | None:
     """Whoever the Authorization header says, or nobody. Raises TokenInvalid for a credential that is not good."""
     header = request.headers.get("authorization")
     if header is None:
@@ -177,27 +177,27 @@ async def caller_of(request: Request) -> Caller | None:
     raise TokenInvalid
 
 
-AnyCaller = Annotated[Caller | None, Depends(caller_of)]
-TheWorld = Annotated[World, Depends(world_of)]
-TheOrigin = Annotated[Origin, Depends(origin_of)]
+OptionalCaller = Annotated[Caller | None, Depends(get_caller)]
+TheWorld = Annotated[World, Depends(get_world)]
+TheOrigin = Annotated[Origin, Depends(get_origin)]
 
 
-class Operates:
+class RequireScope:
     """A dependency: an operator key with this scope."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
-    async def __call__(self, caller: AnyCaller) -> Operator:
+    async def __call__(self, caller: OptionalCaller) -> Operator:
         if caller is None:
             raise Unauthenticated("Send `Authorization: Bearer op_…`.")
         if not isinstance(caller, Operator):
             raise OperatorKeyRequired
-        caller.must(self.scope)
+        caller.require(self.scope)
         return caller
 
 
-async def token_holder(caller: AnyCaller) -> EndUser:
+async def token_holder(caller: OptionalCaller) -> EndUser:
     """The end user as the access token says; for use cases that look at the session row themselves."""
     if caller is None:
         raise Unauthenticated("Log in and send `Authorization: Bearer` with the access token.")
@@ -212,85 +212,87 @@ async def subject(request: Request, holder: Annotated[EndUser, Depends(token_hol
     return await registry.subject(request.app.state.world, holder)
 
 
-async def live_caller(request: Request, caller: AnyCaller) -> Caller | None:
+async def verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:
     """Whoever calls, of any kind or none; an end user only with a session that lives."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
-async def subject_or_nobody(request: Request, caller: AnyCaller) -> Subject | None:
+async def optional_subject(request: Request, caller: OptionalCaller) -> Subject | None:
     """The end user if one presents a token; nobody if there is no Authorization header at all."""
     return None if caller is None else await subject(request, await token_holder(caller))
 
 
-async def device(caller: AnyCaller) -> Device:
+async def device(caller: OptionalCaller) -> ActivatedDevice:
     if caller is None:
         raise Unauthenticated("Send `Authorization: Bearer act_…`.")
-    if not isinstance(caller, Device):
-        raise DeviceTokenRequired
+    if not isinstance(caller, ActivatedDevice):
+        raise ActivationTokenRequired
     if not caller.live:
         raise TokenInvalid("The seat was given back; activate the device again.")
     return caller
 
 
-async def unfinished_login(caller: AnyCaller) -> UnfinishedLogin:
+async def pending_login(caller: OptionalCaller) -> PendingLoginCaller:
     if caller is None:
         raise Unauthenticated("Send `Authorization: Login lgn_…`.")
-    if not isinstance(caller, UnfinishedLogin):
+    if not isinstance(caller, PendingLoginCaller):
         raise LoginHandleRequired
     return caller
 
 
-async def login_or_nobody(caller: AnyCaller) -> UnfinishedLogin | None:
+async def optional_login(caller: OptionalCaller) -> PendingLoginCaller | None:
     """An unfinished login to go on with; nobody if there is no Authorization header at all."""
-    return None if caller is None else await unfinished_login(caller)
+    return None if caller is None else await pending_login(caller)
 
 
-async def asker(caller: AnyCaller) -> EndUser | Device | None:
+async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice | None:
     """Whoever may ask for a decision: an end user as the token says, a seat, or nobody yet. Never an operator."""
-    if caller is None or isinstance(caller, EndUser | Device):
+    if caller is None or isinstance(caller, EndUser | ActivatedDevice):
         return caller
     raise SubjectTokenRequired
 
 
-async def live_asker(request: Request, caller: Annotated[EndUser | Device | None, Depends(asker)]) -> Subject | Device | None:
+async def license_caller(
+    request: Request, caller: Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
+) -> Subject | ActivatedDevice | None:
     """Whoever may use a license: an end user with a session that lives, a seat, or the holder of a key. Never an operator."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
-async def seat_keeper(request: Request, caller: AnyCaller) -> Subject | Device:
+async def activation_caller(request: Request, caller: OptionalCaller) -> Subject | ActivatedDevice:
     """Whoever may keep a seat alive: the seat's own token, or its end user."""
     return await subject(request, caller) if isinstance(caller, EndUser) else await device(caller)
 
 
-def device_or_nobody(caller: Caller | None) -> Device | None:
-    return caller if isinstance(caller, Device) else None
+def as_device(caller: Caller | None) -> ActivatedDevice | None:
+    return caller if isinstance(caller, ActivatedDevice) else None
 
 
-def subject_of(caller: Caller | None) -> Subject | None:
+def as_subject(caller: Caller | None) -> Subject | None:
     return caller if isinstance(caller, Subject) else None
 
 
 SECURITY: Mapping[object, tuple[str, ...]] = {
     token_holder: ("end_user",),
     subject: ("end_user",),
-    subject_or_nobody: ("end_user", ""),
+    optional_subject: ("end_user", ""),
     device: ("activation",),
-    asker: ("end_user", "activation", ""),
-    live_asker: ("end_user", "activation", ""),
-    seat_keeper: ("end_user", "activation"),
-    unfinished_login: ("login",),
-    login_or_nobody: ("login", ""),
-    live_caller: ("operator", "end_user", "activation", ""),
+    decision_caller: ("end_user", "activation", ""),
+    license_caller: ("end_user", "activation", ""),
+    activation_caller: ("end_user", "activation"),
+    pending_login: ("login",),
+    optional_login: ("login", ""),
+    verified_caller: ("operator", "end_user", "activation", ""),
 }
 """Which OpenAPI security schemes a dependency stands for; the empty one means that none is also good."""
 
 TheEndUser = Annotated[EndUser, Depends(token_holder)]
 TheSubject = Annotated[Subject, Depends(subject)]
-MaybeSubject = Annotated[Subject | None, Depends(subject_or_nobody)]
-LiveCaller = Annotated[Caller | None, Depends(live_caller)]
-Asker = Annotated[EndUser | Device | None, Depends(asker)]
-LiveAsker = Annotated[Subject | Device | None, Depends(live_asker)]
-SeatKeeper = Annotated[Subject | Device, Depends(seat_keeper)]
-TheDevice = Annotated[Device, Depends(device)]
-MaybeLogin = Annotated[UnfinishedLogin | None, Depends(login_or_nobody)]
-TheLogin = Annotated[UnfinishedLogin, Depends(unfinished_login)]
+MaybeSubject = Annotated[Subject | None, Depends(optional_subject)]
+VerifiedCaller = Annotated[Caller | None, Depends(verified_caller)]
+DecisionCaller = Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
+LicenseCaller = Annotated[Subject | ActivatedDevice | None, Depends(license_caller)]
+ActivationCaller = Annotated[Subject | ActivatedDevice, Depends(activation_caller)]
+TheDevice = Annotated[ActivatedDevice, Depends(device)]
+MaybeLogin = Annotated[PendingLoginCaller | None, Depends(optional_login)]
+TheLogin = Annotated[PendingLoginCaller, Depends(pending_login)]

@@ -71,7 +71,7 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
-def render(problem: Problem) -> Response:
+def problem_response(problem: Problem) -> Response:
     """The problem as `application/problem+json`, one line, with the request's id."""
     status = STATUS[problem.kind]
     body = {
@@ -129,57 +129,57 @@ def _pointer(place: Sequence[str | int]) -> str:
 
 async def _refused(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
-    return render(problem)
+    return problem_response(problem)
 
 
 async def _unread(_request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)
-    return render(malformed(invalid.errors()))
+    return problem_response(malformed(invalid.errors()))
 
 
 async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        response = render(MethodNotAllowed())
+        response = problem_response(MethodNotAllowed())
         response.headers.update(error.headers or {})
         return response
     if error.status_code == 404:
-        return render(RouteNotFound())
+        return problem_response(RouteNotFound())
     if error.status_code == 400:
-        return render(Malformed([("", "json_invalid", "is not JSON in UTF-8")]))
-    return render(InternalError())
+        return problem_response(Malformed([("", "json_invalid", "is not JSON in UTF-8")]))
+    return problem_response(InternalError())
 
 
 async def _pool_empty(_request: Request, _error: Exception) -> Response:
-    return render(Busy())
+    return problem_response(Busy())
 
 
 async def _database(_request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
     if dialect.is_busy(error):
         log.warning("database_busy", cause=type(error.orig).__name__)
-        return render(Busy())
-    if dialect.is_away(error):
+        return problem_response(Busy())
+    if dialect.is_unavailable(error):
         log.warning("database_away", cause=type(error.orig).__name__)
-        return render(Unavailable())
+        return problem_response(Unavailable())
     if dialect.is_damaged(error):
         log.error("database_damaged", cause=str(error.orig), advice="stop, and restore the last copy")
-        return render(Unavailable())
-    return unexpected(error)
+        return problem_response(Unavailable())
+    return log_unexpected(error)
 
 
 async def _unreachable(_request: Request, error: Exception) -> Response:
     log.warning("database_unreachable", cause=type(error).__name__)
-    return render(Unavailable())
+    return problem_response(Unavailable())
 
 
-def unexpected(error: Exception) -> Response:
+def log_unexpected(error: Exception) -> Response:
     """Log what nobody foresaw, with its trace, and answer 500 without a word of it."""
     log.error("unexpected", exc_info=error)
-    return render(InternalError())
+    return problem_response(InternalError())
 
 
-def install(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI) -> None:
     """Make every answer that is not a success a problem."""
     app.add_exception_handler(Problem, _refused)
     app.add_exception_handler(RequestValidationError, _unread)

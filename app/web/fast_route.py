@@ -32,9 +32,9 @@ _UNUSED = (
     "concurrency",
 )
 _OPTIONS = ("include", "exclude", "exclude_unset", "exclude_defaults", "exclude_none")
-NAMES = 256
+MAX_NAMES = 256
 """Of one object in a body; the largest that a call takes has a hundred."""
-ERRORS = 20_000
+MAX_ERRORS = 20_000
 """Of one body; a thousand imports with every field wrong have fewer."""
 Values = dict[str, Any]
 
@@ -94,7 +94,7 @@ class RequestSolver:
         self.faults += found[1]
 
 
-def plain(route: APIRoute) -> bool:
+def is_simple(route: APIRoute) -> bool:
     """Whether the route is made of nothing but what is known here."""
     shaped = route.response_field is not None and route.stream_item_field is None and isinstance(route.response_class, DefaultPlaceholder)
     shaped = shaped and not any(getattr(route, f"response_model_{option}") for option in _OPTIONS)
@@ -117,7 +117,7 @@ def handler(route: APIRoute) -> Callable[[Request], Awaitable[Response]]:
 
     async def answer(request: Request) -> Response:
         solving = RequestSolver(request)
-        sent = parsed(await request.body()) if dependant.body_params else None
+        sent = parse_json(await request.body()) if dependant.body_params else None
         values = await solving.values(dependant)
         if dependant.body_params:
             await solving.body(values, dependant.body_params[0], sent)
@@ -135,7 +135,7 @@ def handler(route: APIRoute) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-def parsed(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The JSON of a body, whose objects have each name once and not too many of them. Raises RequestValidationError, HTTPException."""
     if not body:
         return PydanticUndefined
@@ -155,16 +155,16 @@ def _validated(field: ModelField, sent: Any) -> tuple[Any, list[Any]]:
     try:
         return field._type_adapter.validate_python(sent, from_attributes=True), []  # noqa: SLF001  see above
     except ValidationError as wrong:
-        if wrong.error_count() > ERRORS:
-            return None, [{"type": "too_many_errors", "loc": ("body",), "msg": "", "ctx": {"most": ERRORS}}]
+        if wrong.error_count() > MAX_ERRORS:
+            return None, [{"type": "too_many_errors", "loc": ("body",), "msg": "", "ctx": {"most": MAX_ERRORS}}]
         return None, [{**fault, "loc": ("body", *fault["loc"])} for fault in wrong.errors(include_url=False, include_input=False)]
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose names are each there once: of two, readers take the first or the last, and nobody knows which was meant
     (RFC 8259 section 4). One of too many names is refused before each of them is found to be unknown."""
-    if len(pairs) > NAMES:
-        raise RequestValidationError([{"type": "too_many_names", "loc": ("body",), "msg": "", "input": {}, "ctx": {"most": NAMES}}])
+    if len(pairs) > MAX_NAMES:
+        raise RequestValidationError([{"type": "too_many_names", "loc": ("body",), "msg": "", "input": {}, "ctx": {"most": MAX_NAMES}}])
     told = dict(pairs)
     if len(told) != len(pairs):
         raise RequestValidationError([{"type": "duplicate_name", "loc": ("body",), "msg": "has a name twice in an object", "input": {}}])

@@ -25,7 +25,7 @@ _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u2028\\u2029]
 """Unicode's Cc and Cs (without line breaks and tabs in `_CONTROL`), and its line and paragraph separators."""
 
 
-def absent() -> Any:
+def omittable() -> Any:
     """The default of a PATCH field that may be left out but never be null."""
     return Field(default=None)
 
@@ -41,7 +41,7 @@ class WireModel(BaseModel):
         return shown.items()
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     # NUL cannot be stored in PostgreSQL and a lone surrogate cannot be hashed or encoded: refused here, once, for everybody.
     if _UNPRINTABLE.search(text):
         raise ValueError("wants printable characters only")
@@ -66,14 +66,14 @@ def _encodable(text: str) -> str:
 
 Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
 """A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; told, never guessed."""
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
-Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
+Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean_text)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
 Secret = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_encodable)]
 """A credential as it was typed; kept out of every log by its field's name."""
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
-Nonce = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(clean)]
-ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
+Nonce = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(clean_text)]
+ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
 Count = Annotated[int, Field(strict=True, ge=0, le=INT_MAX)]
 Flag = Annotated[bool, Field(strict=True)]
 
@@ -82,7 +82,7 @@ def _email(text: str) -> str:
     if "=?" in text:  # an encoded word (RFC 2047): to a mail header this would be whatever it decodes to
         raise ValueError("is not an e-mail address")
     try:
-        return validate_email(clean(text), check_deliverability=False).normalized
+        return validate_email(clean_text(text), check_deliverability=False).normalized
     except EmailNotValidError as wrong:
         raise ValueError("is not an e-mail address") from wrong
 
@@ -141,7 +141,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 def _metadata(given: dict[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
-        clean(key)
+        clean_text(key)
         if isinstance(value, str):
             _encodable(value)
         elif isinstance(value, float) and not math.isfinite(value):

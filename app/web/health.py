@@ -67,7 +67,7 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
     except Exception as error:  # noqa: BLE001  whatever is wrong with the database, the answer is the same: not ready
         faults.append(f"the database does not answer ({type(error).__name__})")
     response.status_code = 503 if faults else 200
-    migration = Migration(database=present, program=revision.wanted())
+    migration = Migration(database=present, program=revision.program_revision())
     return Readiness(status="not_ready" if faults else "ready", faults=faults, migration=migration)
 
 
@@ -82,7 +82,7 @@ class _Unfit(Exception):
 
 async def _present(world: World, warm_up: Callable[[World], Awaitable[object]]) -> str | None:
     """The database's migration. Raises _Unfit."""
-    found = await revision.standing(world.db)
+    found = await revision.check_revision(world.db)
     if found.fault is not None:
         raise _Unfit(found.database, found.fault)
     await warm_up(world)  # without its signing keys it could answer nothing that matters

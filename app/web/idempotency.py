@@ -19,9 +19,9 @@ from app.db import dialect
 from app.db.database import PendingWrite, Transaction
 from app.db.pruning import prune
 from app.security.sealing import Place
-from app.web.callers import Caller, EndUser, caller_of, identity, subject
-from app.web.errors import STATUS, render
-from app.web.models import KeptAnswer
+from app.web.callers import Caller, EndUser, get_caller, identify, subject
+from app.web.errors import STATUS, problem_response
+from app.web.models import StoredAnswer
 from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
 from app.world import World
 
@@ -35,7 +35,7 @@ _HEADERS = ("content-type", "location")
 
 Answer = Callable[[Request], Awaitable[Response]]
 
-_find = select(KeptAnswer.request, KeptAnswer.status, KeptAnswer.answer, KeptAnswer.kept_until)
+_find = select(StoredAnswer.request, StoredAnswer.status, StoredAnswer.answer, StoredAnswer.kept_until)
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Slot:
         return Place("kept_answers", "answer", self.id.hex())
 
 
-async def once(request: Request, answer: Answer) -> Response:
+async def answer_once(request: Request, answer: Answer) -> Response:
     """Answer the request, or repeat the first answer that was given to the same key."""
     world: World = request.app.state.world
-    caller = await caller_of(request)  # a credential that died since is refused, not answered from the store
+    caller = await get_caller(request)  # a credential that died since is refused, not answered from the store
     slot = await _slot(world, request, caller)
     async with world.db.query() as tx:
         kept = await _kept(world, tx, slot)
@@ -61,22 +61,22 @@ async def once(request: Request, answer: Answer) -> Response:
         if isinstance(caller, EndUser) and bytes(kept.body).strip():
             await subject(request, caller)
         return kept
-    async with world.db.holding() as held:
+    async with world.db.hold_commit() as held:
         try:
             response = await answer(request)
         except Problem as problem:
-            response = render(problem)
+            response = problem_response(problem)
             lasting = response.status_code in _LASTING and problem.retry_after is None  # what may be otherwise soon is not kept
-            if not lasting and held.session is None:
+            if not lasting and held.tx is None:
                 raise
         return await _settle(world, held, slot, response)
 
 
 async def _settle(world: World, held: PendingWrite, slot: Slot, response: Response) -> Response:
-    if held.session is None and response.status_code >= 300 and response.status_code not in _LASTING:
+    if held.tx is None and response.status_code >= 300 and response.status_code not in _LASTING:
         return response
     try:
-        async with world.db.settle(held) as tx:
+        async with world.db.commit_with(held) as tx:
             if not await _keep(world, tx, slot, response):
                 raise _Twin
     except _Twin:
@@ -99,7 +99,7 @@ async def _slot(world: World, request: Request, caller: Caller | None) -> Slot:
         raise Malformed([("header:idempotency-key", "invalid", "wants 1 to 200 visible ASCII characters")])
     body = await request.body()
     whole = sha256(b"\0".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))).digest()
-    holder = identity(caller) if caller is not None else _credential(body)
+    holder = identify(caller) if caller is not None else _credential(body)
     return Slot(world.keys.lookup.digest("idempotency", f"{holder}\0{key}"), whole)
 
 
@@ -115,7 +115,7 @@ def _credential(body: bytes) -> str:
 
 
 async def _kept(world: World, tx: Transaction, slot: Slot) -> Response | None:
-    row = (await tx.execute(_find.where(KeptAnswer.slot == slot.id))).one_or_none()
+    row = (await tx.execute(_find.where(StoredAnswer.slot == slot.id))).one_or_none()
     if row is None or row.kept_until <= world.clock.now():
         return None
     if row.request != slot.request:
@@ -126,7 +126,7 @@ async def _kept(world: World, tx: Transaction, slot: Slot) -> Response | None:
 
 async def _keep(world: World, tx: Transaction, slot: Slot, response: Response) -> bool:
     now = world.clock.now()
-    await tx.execute(delete(KeptAnswer).where(KeptAnswer.slot == slot.id, KeptAnswer.kept_until <= now))
+    await tx.execute(delete(StoredAnswer).where(StoredAnswer.slot == slot.id, StoredAnswer.kept_until <= now))
     headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
     told = json.dumps({"body": bytes(response.body).decode(), "headers": headers}).encode()
     values = {
@@ -136,9 +136,9 @@ async def _keep(world: World, tx: Transaction, slot: Slot, response: Response) -
         "answer": world.keys.sealer.seal(told, slot.place),
         "kept_until": now + KEPT,
     }
-    return await dialect.insert_once(tx, KeptAnswer, values, unless=["slot"])
+    return await dialect.insert_once(tx, StoredAnswer, values, unless=["slot"])
 
 
-async def kept_answers(world: World) -> int:
+async def prune_answers(world: World) -> int:
     """Delete a batch of the answers that are repeated no more; how many."""
-    return await prune(world.db, KeptAnswer, KeptAnswer.kept_until <= world.clock.now())
+    return await prune(world.db, StoredAnswer, StoredAnswer.kept_until <= world.clock.now())

@@ -44,7 +44,7 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, status), SECONDS.labels(route)
 
 
-async def machinery(world: World) -> None:
+async def measure_pools(world: World) -> None:
     """How full the pools of this process are."""
     hashing, most = len(world.hasher.inside), int(world.hasher.limiter.total_tokens)
     for state, number in (("running", min(hashing, most)), ("waiting", max(0, hashing - most)), ("most", most + world.hasher.waiting)):

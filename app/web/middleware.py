@@ -17,7 +17,7 @@ from app.base.problems import Busy, Problem
 from app.config.settings import Settings
 from app.observability.logs import MASK, make_access_logger, mask
 from app.web import metrics
-from app.web.errors import render, unexpected
+from app.web.errors import log_unexpected, problem_response
 from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
 
 log = structlog.get_logger("licentia.door")
@@ -94,13 +94,13 @@ class EdgeMiddleware:
         self.inside += 1
         try:
             if refused is not None:
-                await render(refused)(scope, receive, leave)
+                await problem_response(refused)(scope, receive, leave)
             else:
                 await self.app(scope, body.receive if knock.body else receive, leave)
         except ClientDisconnect:
             status = GONE
         except Exception as error:  # noqa: BLE001  the last line of defence: a 500 that says nothing
-            await unexpected(error)(scope, receive, leave)
+            await log_unexpected(error)(scope, receive, leave)
         finally:
             self.inside -= 1
             self.octets -= body.octets
@@ -119,7 +119,7 @@ class EdgeMiddleware:
             path, client = scope["path"], scope.get("client")
             line = {
                 "method": scope["method"],
-                "path": path if path == route else told(path),
+                "path": path if path == route else mask_path(path),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client[0] if client else None,
@@ -130,7 +130,7 @@ class EdgeMiddleware:
             self.write(line)
 
 
-def quiet(scope: Scope) -> bool:
+def is_probe(scope: Scope) -> bool:
     """Whether a call is of probes and scrapers, and so neither logged nor traced."""
     return scope.get("path") in _QUIET
 
@@ -169,7 +169,7 @@ class Body:
             raise Busy
 
 
-def told(path: str) -> str:
+def mask_path(path: str) -> str:
     """The path for the log: ids, short slugs and words stay; anything else may be a secret that somebody pasted in."""
     return "/".join(part if _PLAIN.fullmatch(part) else _doubtful(part) for part in path[:1024].split("/"))[:256]
 

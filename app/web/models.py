@@ -7,7 +7,7 @@ from app.db.base import Base
 from app.db.types import Digest, Instant
 
 
-class KeptAnswer(Base):
+class StoredAnswer(Base):
     """`slot` is a digest of caller and key, `request` of method, path and body; the answer is sealed, it may hold secrets."""
 
     __tablename__ = "kept_answers"

@@ -34,7 +34,7 @@ class _Range:
         return self.type in {"*", type_} and self.subtype in {"*", subtype}
 
 
-def best(accept: str | None, forms: Sequence[str]) -> str:
+def choose_form(accept: str | None, forms: Sequence[str]) -> str:
     """The form (`type/subtype`, lower case) with the most weight, by the narrowest range that holds it; the earlier one of equals.
 
     A header that is absent, empty or not readable wishes for nothing, and gets the first. Raises NotAcceptable.
@@ -67,7 +67,7 @@ def _ranges(header: str) -> Iterator[_Range]:
             yield _Range(type_ if fits else "", subtype, (type_ != "*") + (subtype != "*") + len(given), float(weight))
 
 
-def has(if_none_match: str | None, etag: str) -> bool:
+def matches_etag(if_none_match: str | None, etag: str) -> bool:
     """Whether the caller has this very form: weak comparison, as RFC 9110 section 13.1.2 wants it here."""
     told = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
     return bool(told & {"*", etag})

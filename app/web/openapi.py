@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.base.problems import MAX_ERRORS
-from app.web.callers import SECURITY, Operates
+from app.web.callers import SECURITY, RequireScope
 
 _SCHEMES: dict[str, Any] = {
     "operator": {"type": "http", "scheme": "bearer", "description": "An operator key, `op_…`"},
@@ -93,7 +93,7 @@ def _carries(response: dict[str, Any] | None) -> dict[str, Any]:
 
 def _callers(dependant: Any) -> list[str]:
     call = dependant.call
-    if isinstance(call, Operates):
+    if isinstance(call, RequireScope):
         return ["operator"]
     if call in SECURITY:
         return list(SECURITY[call])

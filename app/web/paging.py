@@ -23,13 +23,13 @@ class PageWindow:
     cursor: str | None
 
 
-async def window(
+async def page_window(
     limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[str | None, Query(max_length=200)] = None
 ) -> PageWindow:
     return PageWindow(limit, cursor)
 
 
-async def page(
+async def read_page(
     tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], wanted: PageWindow
 ) -> tuple[Sequence[AnyRow], str | None]:
     """The rows of the window by descending `key` (a UUIDv7), and the cursor of the next one. Raises Malformed."""

@@ -33,7 +33,7 @@ class SubjectTokenRequired(Problem):
     title = "Only the end user's own access token may make this call."
 
 
-class DeviceTokenRequired(Problem):
+class ActivationTokenRequired(Problem):
     kind = Kind.FORBIDDEN
     code = "activation_token_required"
     title = "Only the seat's own activation token may make this call."

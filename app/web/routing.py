@@ -15,7 +15,7 @@ from app.web.errors import STATUS
 
 VERDICT: dict[str, Any] = {"x-verdict": True}
 """`openapi_extra` of a call that answers with a verdict: it is judged anew each time, so `Idempotency-Key` is not for it."""
-ANEW: dict[str, Any] = {"x-anew": True}
+NOT_REPLAYED: dict[str, Any] = {"x-anew": True}
 """`openapi_extra` of a call whose answer is long and personal: it is made anew each time and never kept for a retry."""
 _UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
 
@@ -23,13 +23,13 @@ _UTF_16 = {b"\xff\xfe", b"\xfe\xff"}
 class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
         super().__init__(path, endpoint, **more)
-        if fast_route.plain(self):
+        if fast_route.is_simple(self):
             self.app = _app(self.get_route_handler())
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answer = (
             fast_route.handler(self)
-            if fast_route.plain(self)
+            if fast_route.is_simple(self)
             else _ended(super().get_route_handler(), reads=bool(self.dependant.body_params))
         )
         known = frozenset(_query_names(self.dependant))
@@ -44,7 +44,7 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             if repeatable and idempotency.HEADER in request.headers:
-                return await idempotency.once(request, checked)
+                return await idempotency.answer_once(request, checked)
             return await checked(request)
 
         return handle
@@ -71,11 +71,11 @@ class StaticRoutes(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if "fastapi.telemetry" in scope:  # it looks for the template at what the table chose, which is this signpost
-            traced(scope, scope["route"].path)
+            name_span(scope, scope["route"].path)
         await scope["route"].handle(scope, receive, send)
 
 
-def traced(scope: Scope, template: str) -> None:
+def name_span(scope: Scope, template: str) -> None:
     """Name the request's span by the template of its route."""
     span = trace.get_current_span()
     span.set_attribute("http.route", template)
@@ -100,7 +100,7 @@ def _ended(answer: Callable[[Request], Awaitable[Response]], *, reads: bool) -> 
 
     async def ended(request: Request) -> Response:
         if reads and (body := await request.body()):
-            request._json = fast_route.parsed(body)  # noqa: SLF001  where Starlette keeps what it has read, and FastAPI looks for it
+            request._json = fast_route.parse_json(body)  # noqa: SLF001  where Starlette keeps what it has read, and FastAPI looks for it
         response = await answer(request)
         if response.media_type == "application/json" and response.body:
             response.body = bytes(response.body) + b"\n"

@@ -24,7 +24,7 @@ async def erase(tx: Transaction, user_id: UUID) -> None:
     await tx.execute(update(WebhookDelivery).where(*theirs, said).values(last_excerpt=None, claimed_until=None))
 
 
-async def deliveries(world: World) -> int:
+async def prune_deliveries(world: World) -> int:
     """Delete a batch of those that were settled `WEBHOOK_RETENTION` ago, and of those that nobody was to be told of for as long, for their
     endpoint was disabled or deleted; how many."""
     limit = world.clock.now() - world.settings.webhook_retention
@@ -34,7 +34,7 @@ async def deliveries(world: World) -> int:
     return settled or await prune(world.db, WebhookDelivery, left)
 
 
-def waited_for() -> ColumnElement[bool]:
+def has_pending_delivery() -> ColumnElement[bool]:
     """Of an event: whether some webhook is still to be told of it. By the whole key, which is the only index there is."""
     named = (WebhookDelivery.endpoint_id == WebhookEndpoint.id, WebhookDelivery.event_id == Event.id)
     return exists().where(*named, ordering.PENDING)

@@ -14,7 +14,7 @@ from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.events.kinds import TEST, match_kinds
 from app.events.models import Event
 from app.events.service import Actor, record
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.webhooks import ordering, rules, service
 from app.webhooks.models import State, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
@@ -44,7 +44,7 @@ async def deliveries(world: World, endpoint_id: UUID, window: PageWindow, state:
         wanted = wanted.where(WebhookDelivery.state == state)
     async with world.db.query() as tx:
         await service.one(tx, endpoint_id)
-        return await page(tx, wanted, WebhookDelivery.event_id, window)
+        return await read_page(tx, wanted, WebhookDelivery.event_id, window)
 
 
 async def delivery(world: World, endpoint_id: UUID, event_id: UUID) -> AnyRow:

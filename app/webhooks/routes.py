@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -26,9 +26,9 @@ from app.webhooks.problems import (
 from app.webhooks.schemas import DeliveryOut, ReplayIn, ReplayOut, RotateIn, StateName, WebhookIn, WebhookMade, WebhookOut, WebhookPatch
 
 router = new_router("events")
-Reads = Annotated[Operator, Depends(Operates("events:read"))]
-Writes = Annotated[Operator, Depends(Operates("events:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("events:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("events:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post("/v1/webhooks", status_code=201, responses=refuses(ScopeMissing, WebhookLimitReached, TargetRefused))

@@ -6,11 +6,11 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
-from app.web.fields import DurationText, EventType, Flag, Instant, InstantIn, Line, WireModel, absent, clean
+from app.web.fields import DurationText, EventType, Flag, Instant, InstantIn, Line, WireModel, clean_text, omittable
 from app.webhooks.rules import BEHIND
 
 StateName = Literal["pending", "delivered", "failed"]
-TargetUrl = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(clean)]
+TargetUrl = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(clean_text)]
 
 
 EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=100)]
@@ -23,10 +23,10 @@ class WebhookIn(WireModel):
 
 
 class WebhookPatch(WireModel):
-    url: TargetUrl = absent()
-    types: EventTypes = absent()
+    url: TargetUrl = omittable()
+    types: EventTypes = omittable()
     description: Line | None = None
-    enabled: Flag = absent()
+    enabled: Flag = omittable()
 
 
 class WebhookOut(WireModel):

@@ -17,7 +17,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.sealing import Place
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.webhooks import messages, ordering, rules
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.webhooks.networks import networks
@@ -44,7 +44,7 @@ async def create(world: World, actor: Actor, values: Values) -> tuple[AnyRow, st
             await record(tx, world, "webhook.created", actor, ("webhook", endpoint_id), types=values["types"])
             return await one(tx, endpoint_id), secret
     except IntegrityError as error:
-        if dialect.breaks(error, table(WebhookEndpoint), "slot"):  # another one took it at the same moment
+        if dialect.violates_unique(error, table(WebhookEndpoint), "slot"):  # another one took it at the same moment
             raise Busy from error
         raise
 
@@ -83,7 +83,7 @@ async def endpoint(world: World, endpoint_id: UUID) -> AnyRow:
 
 async def endpoints(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, _endpoints, WebhookEndpoint.id, window)
+        return await read_page(tx, _endpoints, WebhookEndpoint.id, window)
 
 
 async def change(world: World, actor: Actor, endpoint_id: UUID, changes: Values) -> AnyRow:

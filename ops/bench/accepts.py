@@ -24,7 +24,7 @@ from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.web.callers import Origin, Subject
 from app.world import World
@@ -124,7 +124,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
     async with world.db.write() as tx:
         await tx.execute(insert(table(User)), rows)
         about = (await tx.execute(chain.TEXT_QUERY.where(AgreementVersion.document_id == UUID(found["id"])))).one()
-    accepts = Accepts(world, await signer(world), about, users)
+    accepts = Accepts(world, await load_signer(world), about, users)
     for _, act in zip(users, accepts.acts(), strict=False):
         await accepts.chained(act)
     async with world.db.query() as tx:

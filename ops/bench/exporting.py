@@ -18,7 +18,7 @@ from app.agreements.rules import digest
 from app.db.base import table
 from app.db.types import AnyRow
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.world import World
 from ops.bench.accepts import TYP
@@ -74,7 +74,7 @@ async def _filled(world: World, port: int) -> str:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=30) as client:
             given = await Given.with_root_key(client, world, TurnedClock(world.clock.now()))
             await making.create_in_force(given)
-        keys, now = await signer(world), world.clock.now()
+        keys, now = await load_signer(world), world.clock.now()
         async with world.db.query() as tx:
             text = (await tx.execute(select(AgreementText.id, AgreementText.version_id))).one()
             document = UUID(str((await tx.exec_driver_sql("SELECT id FROM agreement_documents")).scalar_one()))

@@ -131,7 +131,7 @@ async def _statements(it: Table) -> float:
     def count(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
         seen.append(statement)
 
-    fast = world.db.lane.rows
+    fast = world.db.fast_reads.rows
 
     async def counted(statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         seen.append(str(statement))
@@ -143,7 +143,7 @@ async def _statements(it: Table) -> float:
             await _valid(client, bodies[0])  # what a first connection asks is no check's doing
             for engine in {world.db.reader, world.db.writer}:
                 event.listen(engine.sync_engine, "before_cursor_execute", count)
-            world.db.lane.rows = counted  # type: ignore[method-assign]  # the fast lane goes past SQLAlchemy's events
+            world.db.fast_reads.rows = counted  # type: ignore[method-assign]  # the fast lane goes past SQLAlchemy's events
             for body in bodies[1:]:
                 await _valid(client, body)
     finally:

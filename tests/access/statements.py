@@ -15,7 +15,7 @@ from app.db.fast_reads import FastReads
 def seen(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The text of every statement within the block: those of the fast lane, and those of SQLAlchemy's own way."""
     texts: list[str] = []
-    found = FastReads._found
+    found = FastReads._fetch
 
     async def told(lane: FastReads, kept: Any, statement: Any, parameters: Any) -> Any:
         texts.append(str(statement))
@@ -26,7 +26,7 @@ def seen(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
 
     engines = {database.reader.sync_engine, database.writer.sync_engine}
     with monkeypatch.context() as patched:
-        patched.setattr(FastReads, "_found", told)
+        patched.setattr(FastReads, "_fetch", told)
         for engine in engines:
             event.listen(engine, "before_cursor_execute", executed)
         try:

@@ -138,17 +138,17 @@ async def test_both_reads_are_of_one_moment(given: Given, monkeypatch: pytest.Mo
     license_ = await given.license(await given.policy(product))
     person = await given.logged_in()
     await given.post(f"/v1/licenses/{license_['id']}/suspend")
-    found = FastReads._found
+    found = FastReads._fetch
 
     async def between(lane: FastReads, kept: Any, statement: Any, parameters: Any) -> Any:
         rows = await found(lane, kept, statement, parameters)
         if "sessions" in str(statement) and "agreement_documents" in str(statement):
-            monkeypatch.setattr(FastReads, "_found", found)
+            monkeypatch.setattr(FastReads, "_fetch", found)
             given.expect(await given.client.post("/v1/logout", headers=person.auth))
             await given.post(f"/v1/licenses/{license_['id']}/reinstate")
         return rows
 
-    monkeypatch.setattr(FastReads, "_found", between)
+    monkeypatch.setattr(FastReads, "_fetch", between)
     told = await given.access(product["code"], person, license_key=license_["key"])
     assert codes(told) == ["license_suspended"]
     assert codes(await given.access(product["code"], person, license_key=license_["key"])) == ["login_required"]

@@ -41,15 +41,15 @@ def test_a_file_that_appears_meanwhile_stays(url: str, tmp_path: Path, monkeypat
         monkeypatch.setattr(os, "link", no_links)
     target = tmp_path / "monday.db"
     monkeypatch.setattr(backup, "_vacuumed", after(backup._vacuumed, lambda: target.write_bytes(b"kept")))
-    with pytest.raises(backup.NotCopied, match="by now"):
-        backup.copied(url, target)
+    with pytest.raises(backup.CopyFailed, match="by now"):
+        backup.copy_database(url, target)
     assert target.read_bytes() == b"kept"
     assert left(tmp_path) == {"monday.db"}
 
 
 def test_a_file_system_without_links_has_copies_too(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "link", no_links)
-    assert backup.copied(url, tmp_path / "monday.db") == (tmp_path / "monday.db").stat().st_size > 0
+    assert backup.copy_database(url, tmp_path / "monday.db") == (tmp_path / "monday.db").stat().st_size > 0
     assert left(tmp_path) == {"monday.db"}
 
 
@@ -57,7 +57,7 @@ def test_what_another_process_of_the_same_number_left_is_in_nobodys_way(url: str
     """In a container everybody is number 1."""
     other = tmp_path / f".monday.db.{os.getpid()}"
     other.write_bytes(b"half a copy")
-    assert backup.copied(url, tmp_path / "monday.db") > 0
+    assert backup.copy_database(url, tmp_path / "monday.db") > 0
     assert other.read_bytes() == b"half a copy"
     assert left(tmp_path) == {"monday.db", other.name}
 
@@ -72,7 +72,7 @@ def test_a_copy_is_whole_private_and_on_the_disk(url: str, tmp_path: Path, monke
         fsync(opened)
 
     monkeypatch.setattr(os, "fsync", watched)
-    assert backup.copied(url, target) == target.stat().st_size
+    assert backup.copy_database(url, target) == target.stat().st_size
     assert synced == [(False, False), (True, True)]
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     copy = sqlite3.connect(target)
@@ -83,6 +83,6 @@ def test_a_copy_is_whole_private_and_on_the_disk(url: str, tmp_path: Path, monke
 def test_a_copy_that_failed_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "live.db"
     source.write_bytes(b"not a database. " * 1000)
-    with pytest.raises(backup.NotCopied):
-        backup.copied(databases.sqlite_url(source), tmp_path / "monday.db")
+    with pytest.raises(backup.CopyFailed):
+        backup.copy_database(databases.sqlite_url(source), tmp_path / "monday.db")
     assert left(tmp_path) == {"live.db"}

@@ -64,7 +64,7 @@ async def test_a_dead_connection_is_replaced_within_the_read(given: Given) -> No
     database = given.world.db
     await given.license()
     assert len(await database.query_many(EVERY, {})) == 1
-    for kept in database.lane.idle:
+    for kept in database.fast_reads.idle:
         await kept.driver.close()
     assert len(await database.query_many(EVERY, {})) == 1
     assert len(await database.query_many(EVERY, {})) == 1
@@ -79,15 +79,15 @@ async def test_a_fault_is_told_in_the_words_of_sqlalchemy(given: Given) -> None:
 
 async def test_who_waits_too_long_is_told_so(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     database = given.world.db
-    monkeypatch.setattr(database.lane, "patience", 0.01)
-    for _ in range(database.lane.width):
-        await database.lane.turns.acquire()
+    monkeypatch.setattr(database.fast_reads, "timeout", 0.01)
+    for _ in range(database.fast_reads.size):
+        await database.fast_reads.slots.acquire()
     try:
         with pytest.raises(PoolTimeout):
             await database.query_many(EVERY, {})
     finally:
-        for _ in range(database.lane.width):
-            database.lane.turns.release()
+        for _ in range(database.fast_reads.size):
+            database.fast_reads.slots.release()
 
 
 async def test_a_caller_who_goes_away_leaves_no_connection_behind(given: Given) -> None:
@@ -98,7 +98,7 @@ async def test_a_caller_who_goes_away_leaves_no_connection_behind(given: Given) 
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert await asyncio.gather(*(database.query_many(EVERY, {}) for _ in range(50))) == [[]] * 50
-    assert len(database.lane.idle) <= database.lane.width
+    assert len(database.fast_reads.idle) <= database.fast_reads.size
 
 
 async def test_a_pool_of_one_has_no_lane(kind: str, new_postgres: Any, tmp_path: Any) -> None:
@@ -110,6 +110,6 @@ async def test_a_pool_of_one_has_no_lane(kind: str, new_postgres: Any, tmp_path:
     database = Database.open(url, 1)
     try:
         assert await database.query_many(EVERY, {}) == []
-        assert database.lane.idle == []
+        assert database.fast_reads.idle == []
     finally:
         await database.close()

@@ -17,7 +17,7 @@ from app.catalog.models import Customer
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Database, Transaction
-from app.db.dialect import Patience
+from app.db.dialect import Timeouts
 from app.db.fast_reads import Rows
 from app.licenses.models import License
 from tests.assertions import problem
@@ -35,7 +35,7 @@ async def hurried(given: Given, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """The same database, with little patience; nobody else has it open."""
     monkeypatch.setattr(dialect, "SQLITE_WAIT_MS", round(WAIT * 1000))
     await given.world.db.close()
-    made = Database.open(given.world.db.url, 4, Patience(statement=WAIT))
+    made = Database.open(given.world.db.url, 4, Timeouts(statement=WAIT))
     yield made
     await made.close()
 
@@ -122,7 +122,7 @@ async def test_a_snapshot_outlives_a_pool_of_dead_connections(given: Given) -> N
     await database.query_many(LICENSES, {})
     async with database.query() as tx:
         died: Any = (await tx.get_raw_connection()).driver_connection
-    for driver in (*(kept.driver for kept in database.lane.idle), died):
+    for driver in (*(kept.driver for kept in database.fast_reads.idle), died):
         await driver.close()
     [row] = await database.snapshot(lambda rows: rows(LICENSES, {}))
     assert row.many == 0
@@ -137,10 +137,10 @@ async def test_a_use_case_sees_what_it_has_written(given: Given) -> None:
     """Under an Idempotency-Key the write stays open until the answer is there: hot reads after it go through the same connection."""
     database = given.world.db
     assert (await database.query_many(CUSTOMERS, {}))[0].many == 0
-    async with database.holding() as held:
+    async with database.hold_commit() as held:
         async with database.write() as tx:
             await wrote(given, tx)
-        assert held.session is not None
+        assert held.tx is not None
         assert (await database.query_many(CUSTOMERS, {}))[0].many == 1
         assert (await database.snapshot(lambda rows: rows(CUSTOMERS, {})))[0].many == 1
     assert (await database.query_many(CUSTOMERS, {}))[0].many == 0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.web.callers import network
+from app.web.callers import network_group
 from tests.assertions import problem
 from tests.given import Given
 
@@ -67,7 +67,7 @@ async def test_r53_every_path_counts(given: Given, path: str) -> None:
     ],
 )
 def test_a_network_is_what_one_customer_has(one: str | None, other: str | None, together: bool) -> None:
-    assert (network(one) == network(other)) is together
+    assert (network_group(one) == network_group(other)) is together
 
 
 async def test_codes_are_counted_apart_from_keys(given: Given) -> None:

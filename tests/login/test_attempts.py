@@ -12,7 +12,7 @@ from app.events.models import Event
 from app.login import attempts
 from app.login.models import Factor
 from app.web import counters
-from app.web.callers import address, network
+from app.web.callers import network_group, parse_address
 from app.web.models import AttemptCounter
 from app.web.problems import TooManyAttempts
 from tests.assertions import problem
@@ -36,7 +36,7 @@ def waits(answer: httpx.Response) -> int:
 
 
 def at(app: FastAPI, host: str) -> httpx.AsyncClient:
-    """A client at another address."""
+    """A client at another parse_address."""
     transport = httpx.ASGITransport(app, client=(host, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://licentia.test")
 
@@ -230,7 +230,7 @@ async def test_r40_posts_and_failures_of_an_address_are_limited(given: Given, ap
     ],
 )
 def test_r46_an_ipv6_customer_is_one_network(one: str | None, another: str | None, same: bool) -> None:
-    assert (network(one) == network(another)) is same
+    assert (network_group(one) == network_group(another)) is same
 
 
 async def test_r46_without_an_address_there_is_one_bucket_and_it_is_limited(given: Given, app: FastAPI) -> None:
@@ -338,7 +338,7 @@ async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: G
 
 
 def test_r46_a_zone_in_an_address_is_of_another_machine() -> None:
-    assert address("2001:db8::1%" + "a" * 100) == "2001:db8::1"
+    assert parse_address("2001:db8::1%" + "a" * 100) == "2001:db8::1"
 
 
 async def test_right_and_wrong_tries_at_once_never_wait_in_a_circle(given: Given) -> None:
@@ -352,7 +352,7 @@ async def test_right_and_wrong_tries_at_once_never_wait_in_a_circle(given: Given
 
 
 async def test_r42_a_lock_of_one_name_is_not_paid_by_its_whole_network(given: Given, app: FastAPI) -> None:
-    """What is not looked at is no failure of the address it came from."""
+    """What is not looked at is no failure of the parse_address it came from."""
     given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
     person, neighbour = await given.person(), await given.person()
     async with at(app, "203.0.113.9") as stranger:

@@ -18,7 +18,7 @@ from app.db.base import table
 from app.events.models import Event
 from app.mail import data_lifecycle, outbox, rules
 from app.mail.models import Message, Template
-from app.mail.service import Facts, Recipient, post
+from app.mail.service import Facts, Recipient, enqueue_letter
 from app.mail.transports import Folder, Smtp, Transport, transport_of
 from app.world import World
 from tests.clock import TurnedClock
@@ -33,13 +33,13 @@ async def posted(world: World, to: Recipient | None = OLA, **facts: str) -> None
     """One letter in the outbox."""
     told: Facts = {"token": TOKEN, "expires": world.clock.now() + timedelta(hours=24), **facts}
     async with world.db.write() as tx:
-        await post(tx, world, to, Template.VERIFY_EMAIL, told)
+        await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, told)
 
 
 async def noticed(world: World, to: Recipient = OLA) -> None:
     """One letter that never runs out."""
     async with world.db.write() as tx:
-        await post(tx, world, to, Template.PASSWORD_CHANGED, {"when": world.clock.now()})
+        await enqueue_letter(tx, world, to, Template.PASSWORD_CHANGED, {"when": world.clock.now()})
 
 
 async def rows(world: World) -> list[Any]:
@@ -110,7 +110,7 @@ async def test_a_sealed_letter_opens_only_in_its_own_row(mailing: World, postbox
 async def test_a_letter_of_a_transaction_that_fails_was_never_written(mailing: World, postbox: Postbox) -> None:
     async def fail() -> None:
         async with mailing.db.write() as tx:
-            await post(tx, mailing, OLA, Template.PASSWORD_CHANGED, {"when": mailing.clock.now()})
+            await enqueue_letter(tx, mailing, OLA, Template.PASSWORD_CHANGED, {"when": mailing.clock.now()})
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -121,7 +121,7 @@ async def test_a_letter_of_a_transaction_that_fails_was_never_written(mailing: W
 async def test_wrong_facts_are_told_to_the_programmer(mailing: World) -> None:
     with pytest.raises(ValueError, match="wants the facts"):
         async with mailing.db.write() as tx:
-            await post(tx, mailing, OLA, Template.PASSWORD_CHANGED, {})
+            await enqueue_letter(tx, mailing, OLA, Template.PASSWORD_CHANGED, {})
 
 
 async def test_r50_a_letter_to_nobody_is_the_same_work_and_no_letter(mailing: World, postbox: Postbox) -> None:
@@ -153,7 +153,7 @@ async def test_a_server_that_refuses_for_now_is_asked_again_later_and_later(
         assert (late.attempts, late.last_error, late.failed_at) == (attempt, "SMTPDataError 451", None)
         waits.append(round((late.due_at - clock.now()).total_seconds() / 60))
         clock.forward(seconds=(late.due_at - clock.now()).total_seconds() - 1)
-        assert not await outbox.waiting(mailing)
+        assert not await outbox.has_due_letter(mailing)
         clock.forward(seconds=1)
     assert waits == [1, 4, 16, 64, 256, 360, 360]
     assert await postbox.collected(mailing) == []
@@ -173,7 +173,7 @@ async def failed(world: World) -> Any:
 async def test_a_letter_that_was_put_off_arrives_when_the_server_is_back(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     away = replace(mailing, settings=mailing.settings.model_copy(update={"smtp_url": None}))
     await noticed(mailing)
-    assert await outbox.deliver(away, Smtp(SmtpAddress.parse("smtp://127.0.0.1:1?tls=off"), "x.test")) == 1
+    assert await outbox.deliver_due(away, Smtp(SmtpAddress.parse("smtp://127.0.0.1:1?tls=off"), "x.test")) == 1
     assert (await row(mailing)).last_error == "SMTPConnectError"
     clock.forward(minutes=1)
     came = await postbox.letter(mailing)
@@ -252,7 +252,7 @@ async def test_two_who_carry_at_once_deliver_each_letter_exactly_once(mailing: W
 
     async def carry(world: World) -> int:
         taken = 0
-        while count := await outbox.deliver(world, smtp(mailing)):
+        while count := await outbox.deliver_due(world, smtp(mailing)):
             taken += count
         return taken
 
@@ -268,11 +268,11 @@ async def test_sent_letters_are_forgotten_after_a_week(mailing: World, postbox: 
     await postbox.letter(mailing)
     clock.forward(days=6, hours=23)
     await noticed(mailing)
-    assert await data_lifecycle.letters(mailing) == 0
+    assert await data_lifecycle.prune_letters(mailing) == 0
     clock.forward(hours=1)
-    assert await data_lifecycle.letters(mailing) == 1
+    assert await data_lifecycle.prune_letters(mailing) == 1
     clock.forward(days=30)
-    assert await data_lifecycle.letters(mailing) == 0
+    assert await data_lifecycle.prune_letters(mailing) == 0
     assert len(await rows(mailing)) == 1
 
 
@@ -281,7 +281,7 @@ async def test_development_writes_files_for_the_owner_alone(world: World, tmp_pa
     transport = transport_of(home.settings)
     assert isinstance(transport, Folder)
     await posted(home)
-    assert await outbox.deliver(home, transport) == 1
+    assert await outbox.deliver_due(home, transport) == 1
     (file,) = (tmp_path / "var" / "mail").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700

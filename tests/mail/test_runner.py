@@ -13,7 +13,7 @@ from app.background import wakeup
 from app.db.database import Database
 from app.mail import runner
 from app.mail.models import Message, Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.main import build_app
 from app.world import World
 from tests import databases
@@ -27,7 +27,7 @@ PATIENCE = 10.0
 
 async def noticed(world: World) -> None:
     async with world.db.write() as tx:
-        await post(tx, world, Recipient("ola@example.com"), Template.PASSWORD_CHANGED, {"when": world.clock.now()})
+        await enqueue_letter(tx, world, Recipient("ola@example.com"), Template.PASSWORD_CHANGED, {"when": world.clock.now()})
 
 
 async def until(true: Callable[[], bool]) -> None:

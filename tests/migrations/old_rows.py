@@ -109,7 +109,7 @@ async def main() -> None:
             told = await freeze(await Given.with_root_key(client, world, clock))
         await world.db.close()
     text = json.dumps(told, indent=1, ensure_ascii=False, default=_write)
-    await asyncio.to_thread((FOLDER / f"rows_{revision.wanted()}.json").write_text, text + "\n", "utf-8")
+    await asyncio.to_thread((FOLDER / f"rows_{revision.program_revision()}.json").write_text, text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ async def test_an_expansion_leaves_the_replicas_of_before_ready_and_a_contractio
     shared_app: FastAPI, empty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And `migrate` of a replica that is started anew in between leaves the database alone, or says that it cannot serve."""
-    config, ours = trees.scratch(tmp_path, empty, EXPANDS, CONTRACTS), revision.wanted()
+    config, ours = trees.scratch(tmp_path, empty, EXPANDS, CONTRACTS), revision.program_revision()
     await trees.up(config, "x1")
     answer = await readiness(shared_app, empty)
     assert (answer.status_code, answer.json()["migration"]) == (200, {"database": "x1", "program": ours})
@@ -70,4 +70,4 @@ async def test_a_migration_that_waits_too_long_gives_up_and_changes_nothing(
     assert await trees.described(url) == before
     held.cancel()
     await asyncio.gather(held, return_exceptions=True)
-    assert await asyncio.to_thread(maintenance.migrate_database, settings(url)) == f"migrated to {revision.wanted()}"
+    assert await asyncio.to_thread(maintenance.migrate_database, settings(url)) == f"migrated to {revision.program_revision()}"

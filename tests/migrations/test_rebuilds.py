@@ -72,12 +72,12 @@ async def test_a_migration_that_orphans_rows_is_refused_and_changes_nothing(tmp_
 async def test_a_migration_that_fails_half_way_changes_nothing(empty: str, tmp_path: Path) -> None:
     """The program's own schema after a crash in a migration is that of the last good revision, on both databases."""
     config = trees.scratch(tmp_path, empty, 'op.create_table("half", sa.Column("id", sa.Integer))\nraise LookupError("half way")')
-    await trees.up(config, revision.wanted())
+    await trees.up(config, revision.program_revision())
     before = await trees.described(empty)
     with pytest.raises(LookupError):
         await trees.up(config)
     assert await trees.described(empty) == before
-    assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [(revision.wanted(),)]
+    assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [(revision.program_revision(),)]
 
 
 async def test_the_programs_own_parents_can_be_rebuilt(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ async def test_the_programs_own_parents_can_be_rebuilt(tmp_path: Path) -> None:
     rebuild = 'with op.batch_alter_table("products", recreate="always") as products:\n    products.add_column(sa.Column("x", sa.Integer))'
     url = databases.sqlite_url(tmp_path / "own.db")
     config = trees.scratch(tmp_path, url, rebuild)
-    await trees.up(config, revision.wanted())
+    await trees.up(config, revision.program_revision())
     product = "INSERT INTO products VALUES ('a', 'studio', 'Studio', '[]', 'en', 0, '{}', '2026-11-22 12:00:00')"
     document = (
         "INSERT INTO agreement_documents (id, product_id, kind, region, name, default_locale, rev, created_at) "

@@ -25,5 +25,5 @@ async def migrate(url: str) -> tuple[int | None, str]:
 async def test_several_at_once_on_a_fresh_database(kind: str, empty: str) -> None:
     """All succeed: one does the work, the others wait for it and find it done."""
     told = await asyncio.gather(*(migrate(empty) for _ in range(TOGETHER[kind])))
-    assert told == [(0, f"migrated to {revision.wanted()}\n")] * TOGETHER[kind]
-    assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [(revision.wanted(),)]
+    assert told == [(0, f"migrated to {revision.program_revision()}\n")] * TOGETHER[kind]
+    assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [(revision.program_revision(),)]

@@ -42,7 +42,7 @@ def scratch(folder: Path, url: str, *bodies: str) -> Config:
     """A copy of the program's tree, env.py and all, that goes on with these upgrades: `x1`, `x2`, …"""
     tree = folder / "migrations"
     shutil.copytree(schema.ROOT / "migrations", tree, ignore=shutil.ignore_patterns("__pycache__"))
-    after = schema.wanted()
+    after = schema.program_revision()
     for number, body in enumerate(bodies, 1):
         script = SCRIPT.format(revision=f"x{number}", after=after, body="\n    ".join(body.strip().splitlines()))
         (tree / "versions" / f"x{number}.py").write_text(script, encoding="utf-8")

@@ -127,7 +127,7 @@ async def test_of_an_erased_user_only_what_is_left_is_told(given: Given, postbox
 async def test_long_histories_are_told_page_by_page(given: Given) -> None:
     """Each row once, in order, across the edges of pages; memory does not grow with the length of it."""
     person, world = await given.person(), given.world
-    count = 25 * export_pages.PAGE
+    count = 25 * export_pages.PAGE_SIZE
     rows = [
         {
             "id": world.entropy.identifier(),

@@ -23,7 +23,7 @@ from app.login.factors.passkey_challenges import PasskeyCeremony
 from app.login.mailed_tokens import OneTimeToken
 from app.login.models import Factor, Login, RefreshToken, SessionRow
 from app.mail.models import Message
-from app.web.models import AttemptCounter, FailureCount, KeptAnswer
+from app.web.models import AttemptCounter, FailureCount, StoredAnswer
 from app.webhooks.models import WebhookDelivery
 from app.world import World
 from tests.agreements import making
@@ -74,7 +74,7 @@ async def seats(given: Given) -> None:
 
 
 GOES = (
-    KeptAnswer, FailureCount, Login, RefreshToken, SessionRow, OneTimeToken, AttemptCounter, PasskeyCeremony, DeviceCode, Message,
+    StoredAnswer, FailureCount, Login, RefreshToken, SessionRow, OneTimeToken, AttemptCounter, PasskeyCeremony, DeviceCode, Message,
     AgreementPresentation, WebhookDelivery,
 )  # fmt: skip
 

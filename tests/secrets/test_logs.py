@@ -121,7 +121,7 @@ async def test_an_error_of_the_database_itself_hides_what_it_was_given(
             async with given.world.db.write() as tx:
                 await tx.execute(insert(table(Product)).values({**row, "id": given.world.entropy.identifier()}))
         except DBAPIError as error:
-            errors.unexpected(error)
+            errors.log_unexpected(error)
             break
     assert "IntegrityError" in (said := heard(capsys))
     assert secrets.found_in(said) == []

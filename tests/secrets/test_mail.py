@@ -37,7 +37,7 @@ async def test_mail_is_logged_without_tokens_and_addresses(
             given.clock.forward(hours=1)
             postbox.refuse_letter = answer
             await ask(given, "/v1/password/forgot", {"identifier": NOBODY})
-            await outbox.deliver(world, transport)
+            await outbox.deliver_due(world, transport)
         said = heard(capsys)
         stored = await everything(given)
     secrets, private = (registered.token, forgotten.token, PASSWORD, NEW), (NOBODY, "Ola Nordmann")

@@ -26,8 +26,8 @@ from app.login.sessions import tokens
 from app.login.signing_in import service as login
 from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import LoginIn, NewPasswordIn, RefreshIn, UserIn
-from app.signing_keys.service import signer
-from app.web.callers import EndUser, Origin, UnfinishedLogin
+from app.signing_keys.service import load_signer
+from app.web.callers import EndUser, Origin, PendingLoginCaller
 from app.world import World
 from tests.given import PASSWORD, Given
 from tests.random_keys import SECRETS
@@ -39,7 +39,7 @@ SYSTEM = Actor.system()
 
 async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
     """Encryption keys, lookup key, private signing keys, and the password in the database's address."""
-    key = (await signer(world)).active
+    key = (await load_signer(world)).active
     private = str(key.key.as_dict(private=True)["d"])
     address = {"LICENTIA_DATABASE_URL": "postgresql://licentia:hunter2-marker@db.example.com/licentia"}
     settings = Settings.load({**SECRETS, **address})
@@ -63,7 +63,7 @@ async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     unfinished = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, LoginChallenge)
     assert unfinished.token
-    caller = UnfinishedLogin(unfinished.token)
+    caller = PendingLoginCaller(unfinished.token)
     for secret in (opened.access_token, opened.refresh_token, enrolment.secret, unfinished.token, PASSWORD, *added.recovery_codes):
         assert secret not in repr([found, opened, who, enrolment, added, unfinished, caller])
 

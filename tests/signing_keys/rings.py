@@ -15,13 +15,13 @@ from app.models import METADATA
 from app.security.sealing import Place, Sealer
 from app.security.signing import SignerCache
 from app.signing_keys import sealing_keys
-from app.signing_keys.sealing_keys import Rewrapped
+from app.signing_keys.sealing_keys import RewrapProgress
 from app.world import World
 from tests.given import Given, Person
 from tests.random_keys import SECRETS, random_key
 
 OLD, NEW = decode_ring(SECRETS["LICENTIA_ENCRYPTION_KEYS"])["t1"], decode_key(random_key())
-COLUMNS = sealing_keys.sealed_columns(METADATA)
+COLUMNS = sealing_keys.list_sealed_columns(METADATA)
 
 
 def sealed_with(world: World, **ring: bytes) -> World:
@@ -35,13 +35,13 @@ def serve(app: FastAPI, given: Given, **ring: bytes) -> World:
     return given.world
 
 
-async def rewrapped(world: World) -> dict[str, Rewrapped]:
+async def rewrapped(world: World) -> dict[str, RewrapProgress]:
     return {it.name: it for it in await sealing_keys.rewrap(world, COLUMNS, lambda _: None)}
 
 
 async def sealed_by(world: World) -> dict[str, int]:
     """How many values each key has sealed, over all columns."""
-    return {kid: sum(rows.values()) for kid, rows in (await sealing_keys.sealed_by(world, COLUMNS)).items()}
+    return {kid: sum(rows.values()) for kid, rows in (await sealing_keys.count_by_key(world, COLUMNS)).items()}
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,6 @@ async def test_r63_what_was_signed_before_verifies_after_any_number_of_rotations
         assert (await judged(name))["genuine"] is True
     with pytest.raises(NotVerified, match="expired"):
         await judged("offline")
-    states = [row.state for row in await rotation.listed(given.world)]
+    states = [row.state for row in await rotation.list_keys(given.world)]
     assert (states.count("active"), states.count("next"), states.count("retired")) == (1, 1, len(states) - 2)
     assert len(json.loads(jwks.read_text())["keys"]) == len(states)

@@ -10,7 +10,7 @@ from app.agreements.verification import bundles
 from app.events.service import Actor
 from app.security.signing import Signer, SignerCache, SigningKey
 from app.signing_keys import rotation
-from app.signing_keys.service import MISSED, signer
+from app.signing_keys.service import RELOAD_INTERVAL, load_signer
 from app.world import World
 from tests.agreements import making
 from tests.given import Given
@@ -24,11 +24,11 @@ def _replica(world: World) -> World:
 @pytest.fixture
 async def turned(given: Given) -> World:
     """Another replica, which turned the keys over twice, so that nothing of what it signs was ever published to this one."""
-    await signer(given.world)
+    await load_signer(given.world)
     other = _replica(given.world)
     for _ in range(3):
         await rotation.rotate(other, at_once=True)
-    assert (await signer(other)).active.kid not in (await signer(given.world)).known
+    assert (await load_signer(other)).active.kid not in (await load_signer(given.world)).known
     return other
 
 
@@ -36,7 +36,7 @@ async def test_r63_tokens_by_an_unheard_of_key_are_taken_at_once(given: Given) -
     person, other = await given.logged_in(), _replica(given.world)
     for _ in range(3):
         await rotation.rotate(other, at_once=True)
-    sign = await signer(other)
+    sign = await load_signer(other)
     claims = sign.read("at+jwt", str(person.token))
     fresh = {"Authorization": f"Bearer {sign.sign('at+jwt', claims)}"}
     assert (await given.client.get("/v1/me", headers=fresh)).status_code == 200
@@ -45,7 +45,7 @@ async def test_r63_tokens_by_an_unheard_of_key_are_taken_at_once(given: Given) -
 async def test_r63_made_up_keys_are_looked_up_once_in_five_seconds(given: Given) -> None:
     """Whatever comes with a `kid` of its own, the rows are asked no more often than that; and then a good token is taken."""
     person, other = await given.logged_in(), _replica(given.world)
-    claims = (await signer(given.world)).read("at+jwt", str(person.token))
+    claims = (await load_signer(given.world)).read("at+jwt", str(person.token))
     shelf = given.world.keys.signing
 
     async def sent(by: Signer) -> int:
@@ -63,8 +63,8 @@ async def test_r63_made_up_keys_are_looked_up_once_in_five_seconds(given: Given)
     assert (len(set(reads)), reads[0]) == (1, shelf.missed_at)
     for _ in range(3):
         await rotation.rotate(other, at_once=True)
-    given.clock.forward(seconds=MISSED.total_seconds())
-    assert await sent(await signer(other)) == 200
+    given.clock.forward(seconds=RELOAD_INTERVAL.total_seconds())
+    assert await sent(await load_signer(other)) == 200
 
 
 async def test_r63_the_record_is_judged_by_the_keys_of_the_moment(given: Given, turned: World) -> None:
@@ -73,7 +73,7 @@ async def test_r63_the_record_is_judged_by_the_keys_of_the_moment(given: Given, 
     told = await making.accept(given, person, await making.create_in_force(given))
     note = await receipts.annotate(turned, Actor.system(), UUID(told["event"]), "By the other replica.")
     assert await seals.seal_events(turned) == 2
-    assert (await signer(turned)).active.kid not in (await signer(given.world)).known
+    assert (await load_signer(turned)).active.kid not in (await load_signer(given.world)).known
     ledger = given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))
     assert ledger["valid"] is True
     filed = given.expect(await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root))

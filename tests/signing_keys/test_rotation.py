@@ -13,8 +13,8 @@ from app.security.signing import SignerCache
 from app.signing_keys import rotation
 from app.signing_keys.models import SigningKeyRow, State
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
-from app.signing_keys.rotation import Turned
-from app.signing_keys.service import signer
+from app.signing_keys.rotation import Rotation
+from app.signing_keys.service import load_signer
 from app.world import Keys, World
 from tests.given import Given
 
@@ -78,7 +78,7 @@ async def test_rotations_at_once_take_turns(given: Given) -> None:
     await rotation.rotate(given.world)
     given.clock.forward(hours=24)
     told = await asyncio.gather(*(rotation.rotate(given.world) for _ in range(4)), return_exceptions=True)
-    assert Counter(type(it) for it in told) == {Turned: 1, KeyTooYoung: 3}
+    assert Counter(type(it) for it in told) == {Rotation: 1, KeyTooYoung: 3}
     assert {state: len(kids) for state, kids in (await by_state(given)).items()} == {"active": 1, "next": 1, "retired": 1}
 
 
@@ -95,7 +95,7 @@ async def test_r63_a_rotation_does_not_undo_a_revocation(given: Given, at_once: 
     given.clock.forward(hours=24)
     begun = asyncio.Event()
 
-    async def turned() -> Turned:
+    async def turned() -> Rotation:
         await begun.wait()
         return await rotation.rotate(given.world, at_once=at_once)
 
@@ -120,7 +120,7 @@ async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
 
     task = asyncio.create_task(revoked())
     async with given.world.db.write() as tx:
-        await dialect.in_turn(tx, rotation.TURN)
+        await dialect.lock_by_name(tx, rotation.LOCK)
         for kid, state in ((first.active, State.RETIRED), (first.next, State.ACTIVE)):
             await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=state))
         begun.set()
@@ -132,14 +132,14 @@ async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
 async def test_r63_a_retired_key_makes_no_access_tokens_once_the_last_has_run_out(given: Given) -> None:
     """Whoever has kept its private half could go on for ever."""
     person = await given.logged_in()
-    sign = await signer(given.world)
+    sign = await load_signer(given.world)
     claims = sign.read("at+jwt", str(person.token))
     await rotation.rotate(given.world, at_once=True)
     fresh = {"iat": int(given.clock.now().timestamp()) + 1000, "exp": int(given.clock.now().timestamp()) + 3000}
     forged = {"Authorization": f"Bearer {sign.sign('at+jwt', claims | fresh)}"}
     given.clock.forward(minutes=16)
     assert (await given.client.get("/v1/me", headers=forged)).status_code == 401
-    again = {"Authorization": f"Bearer {(await signer(given.world)).sign('at+jwt', claims | fresh)}"}
+    again = {"Authorization": f"Bearer {(await load_signer(given.world)).sign('at+jwt', claims | fresh)}"}
     assert (await given.client.get("/v1/me", headers=again)).status_code == 200  # it was not for anything else
 
 

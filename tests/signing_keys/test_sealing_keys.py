@@ -14,7 +14,7 @@ from sqlalchemy import delete, update
 from app.mail.models import Message
 from app.models import METADATA
 from app.signing_keys import sealing_keys
-from app.signing_keys.service import WrongKeys, signer
+from app.signing_keys.service import KeysMismatch, load_signer
 from app.world import World
 from tests.given import Given
 from tests.house.source import ROOT
@@ -49,7 +49,9 @@ async def test_r23_a_ring_turns_over_and_every_row_goes_with_it(given: Given, ap
     """The whole way of the README: second everywhere, first everywhere, sealed anew, gone; served by both orders at once."""
     held = await every_kind(given)
     assert set(await sealed_by(given.world)) == {"t1"}
-    assert {name for rows in (await sealing_keys.sealed_by(given.world, COLUMNS)).values() for name in rows} == {it.name for it in COLUMNS}
+    assert {name for rows in (await sealing_keys.count_by_key(given.world, COLUMNS)).values() for name in rows} == {
+        it.name for it in COLUMNS
+    }
     serve(app, given, t1=OLD, t2=NEW)
     await honoured(given, held)
     serve(app, given, t2=NEW, t1=OLD)
@@ -108,7 +110,7 @@ def expected(left: Sequence[tuple[UUID, str]], changed: Sequence[UUID]) -> dict[
 
 async def test_killed_in_the_middle_it_goes_on_where_it_was(given: Given) -> None:
     """-9 to the command itself; at no moment is there a row that opens with neither key."""
-    await signer(given.world)
+    await load_signer(given.world)
     ids = await letters(given.world, 2000)
     environ = {**SECRETS, "LICENTIA_ENCRYPTION_KEYS": f"t2:{b64encode(NEW).decode()},{SECRETS['LICENTIA_ENCRYPTION_KEYS']}"}
     environ |= {"LICENTIA_DATABASE_URL": given.world.db.url, "PATH": os.defpath}
@@ -135,7 +137,7 @@ async def test_what_does_not_open_is_counted_and_in_nobodys_way(given: Given) ->
             await tx.execute(update(Message).where(Message.id == row).values(recipient_sealed=lost.seal(b"lost", place(row))))
     told = (await rewrapped(sealed_with(given.world, t2=NEW, t1=OLD)))["messages.recipient_sealed"]
     assert (told.resealed, told.unreadable, told.remaining) == (3, 2, 2)
-    with pytest.raises(WrongKeys, match=r"t0 \(in messages\.recipient_sealed\)"):
+    with pytest.raises(KeysMismatch, match=r"t0 \(in messages\.recipient_sealed\)"):
         await sealing_keys.check_sealed(sealed_with(given.world, t2=NEW, t1=OLD), METADATA)
 
 
@@ -148,5 +150,5 @@ async def test_keys_are_told_apart_by_case(given: Given) -> None:
 async def test_r23_a_start_without_a_key_that_rows_name_is_refused(given: Given, world: World) -> None:
     await given.with_totp()
     await sealing_keys.check_sealed(world, METADATA)
-    with pytest.raises(WrongKeys, match=r"t1 \(in .*factors\.secret_sealed"):
+    with pytest.raises(KeysMismatch, match=r"t1 \(in .*factors\.secret_sealed"):
         await sealing_keys.check_sealed(sealed_with(world, t2=NEW), METADATA)

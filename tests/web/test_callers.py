@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.web.callers import address
+from app.web.callers import parse_address
 from tests.assertions import problem
 from tests.given import Given
 
@@ -101,7 +101,7 @@ async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(g
     ],
 )
 def test_r46_only_an_address_is_kept_as_one(told: str, kept: str | None) -> None:
-    assert address(told) == kept
+    assert parse_address(told) == kept
 
 
 async def test_a_key_that_expires_makes_no_key_that_does_not(given: Given) -> None:

@@ -12,7 +12,7 @@ from tests.random_keys import SECRETS
 
 
 async def test_ready_when_migrated(client: httpx.AsyncClient) -> None:
-    migration = {"database": revision.wanted(), "program": revision.wanted()}
+    migration = {"database": revision.program_revision(), "program": revision.program_revision()}
     assert (await client.get("/readyz")).json() == {"status": "ready", "faults": [], "migration": migration}
 
 
@@ -22,7 +22,7 @@ async def test_not_ready_says_which_migration_is_missing(app: FastAPI, client: h
     answer = await client.get("/readyz")
     await empty.db.close()
     assert answer.status_code == 503
-    assert answer.json()["faults"] == [f"the database is at migration none, this program wants {revision.wanted()}"]
+    assert answer.json()["faults"] == [f"the database is at migration none, this program wants {revision.program_revision()}"]
 
 
 async def test_an_unreachable_database_is_not_ready_and_its_calls_are_503(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from app.licenses.models import License
 from app.web import idempotency
-from app.web.models import KeptAnswer
+from app.web.models import StoredAnswer
 from tests.assertions import problem
 from tests.given import Given
 
@@ -66,7 +66,7 @@ async def test_a_refusal_that_came_of_the_state_is_repeated(given: Given) -> Non
 async def test_malformed_and_unauthenticated_requests_keep_nothing(given: Given) -> None:
     await given.client.post("/v1/products", json={}, headers=keyed(given))
     await given.client.post("/v1/products", json={"code": "x", "name": "X"}, headers={"Idempotency-Key": "retry-1"})
-    assert await count(given, KeptAnswer) == 0
+    assert await count(given, StoredAnswer) == 0
     answer = await given.client.post("/v1/products", json={"code": "x", "name": "X"}, headers=keyed(given))
     assert answer.status_code == 201
 
@@ -75,7 +75,7 @@ async def test_kept_answers_are_sealed(given: Given) -> None:
     policy = await given.policy()
     made = await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=keyed(given))
     async with given.world.db.query() as tx:
-        stored = await tx.scalar(select(KeptAnswer.answer))
+        stored = await tx.scalar(select(StoredAnswer.answer))
     assert made.json()["key"] not in str(stored)
 
 
@@ -132,5 +132,5 @@ async def test_answers_past_their_time_are_forgotten(given: Given) -> None:
         await given.client.post("/v1/customers", json={"name": "Ola"}, headers=keyed(given, f"old-{n}"))
     given.clock.forward(hours=24)
     await given.client.post("/v1/customers", json={"name": "Ola"}, headers=keyed(given, "new"))
-    assert await idempotency.kept_answers(given.world) == 5
-    assert await count(given, KeptAnswer) == 1
+    assert await idempotency.prune_answers(given.world) == 5
+    assert await count(given, StoredAnswer) == 1

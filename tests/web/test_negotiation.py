@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.negotiation import best, has
+from app.web.negotiation import choose_form, matches_etag
 from app.web.problems import NotAcceptable
 
 MD, HTML, PLAIN = FORMS = ("text/markdown", "text/html", "text/plain")
@@ -40,7 +40,7 @@ MD, HTML, PLAIN = FORMS = ("text/markdown", "text/html", "text/plain")
 )
 def test_the_form_with_the_most_weight(accept: str | None, form: str) -> None:
     """What is not readable is skipped; of equals the first that is offered."""
-    assert best(accept, FORMS) == form
+    assert choose_form(accept, FORMS) == form
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_form_with_the_most_weight(accept: str | None, form: str) -> None:
 def test_none_of_them(accept: str) -> None:
     """What is offered is told, so that the caller can ask for one of them."""
     with pytest.raises(NotAcceptable) as refused:
-        best(accept, FORMS)
+        choose_form(accept, FORMS)
     assert refused.value.facts == {"available": list(FORMS)}
 
 
@@ -58,14 +58,14 @@ def test_none_of_them(accept: str) -> None:
 def test_any_header_gets_an_answer(accept: str) -> None:
     """One of the forms or the one refusal, whatever is sent."""
     with suppress(NotAcceptable):
-        assert best(accept, FORMS) in FORMS
+        assert choose_form(accept, FORMS) in FORMS
 
 
 def test_a_tag_that_is_had() -> None:
     """RFC 9110 section 13.1.2: weak comparison, lists, `*`."""
-    assert has('"a"', '"a"')
-    assert has('W/"a"', '"a"')
-    assert has('"b", W/"a"', '"a"')
-    assert has("*", '"a"')
-    assert not has("a", '"a"')
-    assert not has(None, '"a"')
+    assert matches_etag('"a"', '"a"')
+    assert matches_etag('W/"a"', '"a"')
+    assert matches_etag('"b", W/"a"', '"a"')
+    assert matches_etag("*", '"a"')
+    assert not matches_etag("a", '"a"')
+    assert not matches_etag(None, '"a"')

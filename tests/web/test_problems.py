@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.base.clock import Clock
 from app.base.problems import DECLARED, MAX_ERRORS
-from app.web.fast_route import NAMES
+from app.web.fast_route import MAX_NAMES
 from tests.assertions import problem
 from tests.given import Given
 
@@ -96,10 +96,10 @@ async def test_an_object_of_too_many_names_is_refused_before_each_is_looked_at(c
         body = wrap % json.dumps({f"n{n}": 1 for n in range(names)})
         return problem(await client.post(path, content=body), 422, "malformed")
 
-    told = await sent(NAMES + 1)
+    told = await sent(MAX_NAMES + 1)
     assert [(fault["pointer"], fault["code"]) for fault in told["errors"]] == [("", "too_many_names")]
-    assert str(NAMES) in told["errors"][0]["detail"]
-    assert "too_many_names" not in str(await sent(NAMES))
+    assert str(MAX_NAMES) in told["errors"][0]["detail"]
+    assert "too_many_names" not in str(await sent(MAX_NAMES))
     assert (await sent(70_000))["errors"] == told["errors"]
 
 

@@ -43,7 +43,7 @@ class Hooks:
 
     async def told(self, resolve: Resolve | None = None) -> int:
         """Deliver what is due now."""
-        return await outbox.deliver(self.world, egress_of(self.world, resolve))
+        return await outbox.deliver_due(self.world, egress_of(self.world, resolve))
 
     async def get(self, path: str) -> Any:
         return self.given.expect(await self.given.client.get(path, headers=self.given.root))

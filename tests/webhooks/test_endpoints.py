@@ -11,7 +11,7 @@ from app.base.clock import Clock
 from app.base.durations import instant_text
 from app.events.kinds import KINDS
 from app.models import METADATA
-from app.signing_keys.sealing_keys import sealed_columns
+from app.signing_keys.sealing_keys import list_sealed_columns
 from app.webhooks import rules
 from tests.assertions import problem
 from tests.given import Given
@@ -95,7 +95,7 @@ async def test_a_rotation_of_the_encryption_keys_finds_the_secrets(hooks: Hooks)
     """Each is sealed for its own place, the one of before too."""
     made = await hooks.made("license.*")
     await hooks.given.post(f"/v1/webhooks/{made['id']}/rotate-secret")
-    sealed = {it.column.name for it in sealed_columns(METADATA) if it.column.table.name == "webhook_endpoints"}
+    sealed = {it.column.name for it in list_sealed_columns(METADATA) if it.column.table.name == "webhook_endpoints"}
     assert sealed == {"secret_sealed", "previous_secret_sealed"}
 
 

@@ -21,7 +21,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Origin, Subject
 from app.world import World
 
@@ -90,7 +90,7 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
     Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
     and what `admission.refusal` finds; then nothing is stored.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id)
         now = world.clock.now()

@@ -34,7 +34,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import AgeBand, User
 from app.web.callers import Origin, Subject
@@ -143,7 +143,7 @@ async def present(
         "served_sha256": served_sha256,
         "session_id": subject.session_id,
     }
-    keys = await signer(world) if duty.must_record_showing(shown.version, now) else None
+    keys = await load_signer(world) if duty.must_record_showing(shown.version, now) else None
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id) if keys is not None else None  # before the user, as everywhere
         if not await lock_unless_erased(tx, subject.id):

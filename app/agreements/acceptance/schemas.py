@@ -14,7 +14,7 @@ from app.agreements.publishing.schemas import ChangeClassName
 from app.base.durations import instant_text
 from app.base.languages import Fallback
 from app.db.types import AnyRow
-from app.web.fields import Count, Flag, Instant, InstantIn, Locale, Name, WireModel, absent
+from app.web.fields import Count, Flag, Instant, InstantIn, Locale, Name, WireModel, omittable
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -178,8 +178,8 @@ class PresentationOut(WireModel):
 
 
 class ClaimsIn(WireModel):
-    scrolled_to_end: Flag = absent()
-    dwell_ms: Count = absent()
+    scrolled_to_end: Flag = omittable()
+    dwell_ms: Count = omittable()
 
 
 class PresentationState(WireModel):
@@ -192,7 +192,7 @@ class PresentationState(WireModel):
 class DecisionClaims(ClaimsIn):
     """What the client asserts and the server cannot check. A click made offline keeps its own time here, never in `at`."""
 
-    client_time: InstantIn = absent()
+    client_time: InstantIn = omittable()
 
     def told(self) -> dict[str, Any]:
         """The claims that were made, as they go into the receipt."""

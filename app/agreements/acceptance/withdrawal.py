@@ -15,7 +15,7 @@ from app.agreements.problems import AgreementNotFound, NothingToWithdraw, NotWit
 from app.db.database import Transaction
 from app.events.service import record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import User
 from app.web.callers import Origin, Subject
 from app.world import World
@@ -44,7 +44,7 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
 
     Raises AgreementNotFound, NotWithdrawable, NothingToWithdraw.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id)
         document = (await tx.execute(_document, {"document": document_id})).one_or_none()

@@ -22,7 +22,7 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 Values = dict[str, Any]
@@ -74,7 +74,7 @@ async def create(world: World, actor: Actor, values: Values) -> AgreementDetails
             await record(tx, world, "agreement.created", actor, ("agreement", row["id"]), **facts)
             return await load_document(tx, row["id"], world.clock.now())
     except IntegrityError as error:
-        if dialect.breaks(error, table(AgreementDocument), "product_id", "kind", "region"):
+        if dialect.violates_unique(error, table(AgreementDocument), "product_id", "kind", "region"):
             raise AgreementExists from error
         raise
 
@@ -82,7 +82,7 @@ async def create(world: World, actor: Actor, values: Values) -> AgreementDetails
 async def list_documents(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
     wanted = _documents if product_code is None else _documents.where(Product.code == product_code)
     async with world.db.query() as tx:
-        return await page(tx, wanted, AgreementDocument.id, window)
+        return await read_page(tx, wanted, AgreementDocument.id, window)
 
 
 async def get_document(world: World, document_id: UUID) -> AgreementDetails:

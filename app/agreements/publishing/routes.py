@@ -42,17 +42,17 @@ from app.agreements.publishing.schemas import (
 )
 from app.catalog.problems import ProductNotFound
 from app.web import negotiation
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import Locale, Page, Slug
 from app.web.negotiation import Accept
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import NotAcceptable, ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router: APIRouter = new_router("agreements")
-Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
-Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
+Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 FOR_EVER = "public, max-age=31536000, immutable"
 INERT = "default-src 'none'; base-uri 'none'; form-action 'none'; sandbox"
 """The policy of a text as HTML: should the sanitiser ever miss something, no browser runs or loads it."""
@@ -83,7 +83,7 @@ async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn,
 
 @router.get("/v1/agreements", responses=refuses(ScopeMissing))
 async def list_agreements(
-    world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(window)], product: Annotated[Slug | None, Query()] = None
+    world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)], product: Annotated[Slug | None, Query()] = None
 ) -> Page[AgreementOut]:
     rows, cursor = await documents.list_documents(world, wanted, product)
     return Page(data=[AgreementOut.model_validate(row) for row in rows], next_cursor=cursor)
@@ -196,10 +196,10 @@ async def get_text(world: TheWorld, text_id: UUID, accept: Accept, if_none_match
 
     For everybody, without accepting anything; it never changes. `ETag` is the SHA-256 of the bytes of this form.
     """
-    form = negotiation.best(accept, texts.MEDIA_TYPES)
+    form = negotiation.choose_form(accept, texts.MEDIA_TYPES)
     text = await texts.get_published(world, text_id, form)
     etag = f'"{text.sha256}"'
     headers = {"ETag": etag, "Cache-Control": FOR_EVER, "Content-Language": text.locale, "Vary": "Accept"}
     headers |= {"Content-Security-Policy": INERT} if form == "text/html" else {}
-    known = negotiation.has(if_none_match, etag)
+    known = negotiation.matches_etag(if_none_match, etag)
     return Response(status_code=304, headers=headers) if known else Response(text.body, headers=headers, media_type=form)

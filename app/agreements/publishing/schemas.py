@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from app.agreements import rules
 from app.agreements.publishing.documents import AgreementDetails
 from app.db.types import AnyRow
-from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Slug, WireModel, absent
+from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Slug, WireModel, omittable
 
 ChangeClassName = Literal["material", "notice", "editorial"]
 KindName = Literal["eula", "notice"]
@@ -43,10 +43,10 @@ class AgreementIn(WireModel):
 class AgreementPatch(WireModel):
     """`default_locale` can be changed while nothing is published; product, kind and region never."""
 
-    name: Name = absent()
-    default_locale: Locale = absent()
-    required_locales: RequiredLocales = absent()
-    minors: MinorsName = absent()
+    name: Name = omittable()
+    default_locale: Locale = omittable()
+    required_locales: RequiredLocales = omittable()
+    minors: MinorsName = omittable()
 
 
 class AgreementOut(WireModel):
@@ -102,7 +102,7 @@ class VersionIn(WireModel):
 class VersionPatch(WireModel):
     """Of a draft."""
 
-    change_class: ChangeClassName = absent()
+    change_class: ChangeClassName = omittable()
     label: Name | None = None
 
 

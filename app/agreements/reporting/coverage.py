@@ -30,7 +30,7 @@ from app.catalog.models import Product
 from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.users.models import User
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 ASSENTS = (EventType.ACCEPTED, EventType.IMPORTED)
@@ -228,7 +228,7 @@ async def list_users(
             User, each.user_id.table, each.user_id == User.id
         )
         wanted = wanted.where(each.status == status) if status is not None else wanted
-        return await page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
+        return await read_page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
 
 
 async def _marked(tx: Transaction, document_id: UUID, at: datetime) -> tuple[AnyRow, StatusThresholds]:

@@ -14,7 +14,7 @@ from app.agreements.grades import GRADE
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType
 from app.catalog.models import Product
 from app.db.types import AnyRow, AnySelect
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 IMPORT_CLAIMS = ("accepted_at", "external_ref", "source")
@@ -82,7 +82,7 @@ class EventFilters:
 
 async def list_events(world: World, filters: EventFilters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await page(tx, filters.wanted(), AgreementEvent.id, window)
+        return await read_page(tx, filters.wanted(), AgreementEvent.id, window)
 
 
 def read_import_claims(type_: str, receipt: str) -> Mapping[str, str]:

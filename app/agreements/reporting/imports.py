@@ -44,7 +44,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow, UtcDateTime
 from app.events.service import Actor, record
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.users.problems import UserErased, UserNotFound
 from app.world import World
@@ -177,7 +177,7 @@ async def import_acceptances(world: World, actor: Actor, document_id: UUID, item
 
     Raises AgreementNotFound, AgreementIsNotice.
     """
-    keys = await signer(world)
+    keys = await load_signer(world)
     async with world.db.write() as tx:
         await dialect.upsert(tx, AgreementTurn, TURN, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
         ground = await _ground(tx, world, document_id, items)

@@ -13,18 +13,18 @@ from app.agreements.reporting.events import EventFilters
 from app.agreements.reporting.exports import ExportRequest
 from app.agreements.reporting.schemas import AgreementEventOut, CoverageOut, CoveredOut, ImportsIn, ImportsOut, StatusName
 from app.base.durations import instant_text
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import INT_MAX, InstantIn, Page, Slug
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 from app.world import World
 
 router: APIRouter = new_router("agreements")
-Reads = Annotated[Operator, Depends(Operates("agreements:read"))]
-Writes = Annotated[Operator, Depends(Operates("agreements:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 AsOf = Annotated[InstantIn | None, Query()]
 
 

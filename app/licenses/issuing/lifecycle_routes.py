@@ -17,13 +17,13 @@ from app.licenses.problems import (
     LicenseRevoked,
     PolicyOfAnotherProduct,
 )
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
 REFUSED = (ScopeMissing, LicenseNotFound, LicenseRevoked)
 
 

@@ -20,17 +20,17 @@ from app.licenses.problems import (
 )
 from app.licenses.schemas import Status
 from app.users.problems import UserErased, UserNotFound
-from app.web.callers import Operates, Operator, TheWorld
+from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("licenses:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(

@@ -24,15 +24,15 @@ from app.web.fields import (
     Secret,
     Slug,
     WireModel,
-    absent,
-    clean,
+    clean_text,
+    omittable,
 )
 
 MOST_ASSIGNMENTS = 2_000
 
 
 def _own_key(text: str) -> str:
-    if len(normalize_vendor_key(clean(text))) < VENDOR_KEY_MIN:
+    if len(normalize_vendor_key(clean_text(text))) < VENDOR_KEY_MIN:
         raise ValueError(f"wants at least {VENDOR_KEY_MIN} letters or digits")
     return text
 
@@ -44,15 +44,15 @@ class Overrides(WireModel):
     """What differs from the policy; absent is as the policy says. A feature or meter that is null is taken away. A meter without
     `per` keeps the policy's period."""
 
-    max_seats: LimitIn = absent()
-    extra_seats: Count = absent()
-    max_users: LimitIn = absent()
-    lease: LeaseText = absent()
-    offline_ttl: LeaseText = absent()
-    self_service: Flag = absent()
-    features: Annotated[dict[Slug, FeatureValue | None], Field(max_length=100)] = absent()
-    meters: Annotated[dict[Slug, Meter | None], Field(max_length=50)] = absent()
-    requires: Requires = absent()
+    max_seats: LimitIn = omittable()
+    extra_seats: Count = omittable()
+    max_users: LimitIn = omittable()
+    lease: LeaseText = omittable()
+    offline_ttl: LeaseText = omittable()
+    self_service: Flag = omittable()
+    features: Annotated[dict[Slug, FeatureValue | None], Field(max_length=100)] = omittable()
+    meters: Annotated[dict[Slug, Meter | None], Field(max_length=50)] = omittable()
+    requires: Requires = omittable()
 
 
 class LicenseIn(WireModel):
@@ -85,9 +85,9 @@ class LicensePatch(WireModel):
     """Absent fields stay. `expires_at` null: perpetual. `overrides` replaces the whole set."""
 
     expires_at: InstantIn | None = None
-    overrides: Overrides = absent()
+    overrides: Overrides = omittable()
     external_id: ExternalId | None = None
-    metadata: Metadata = absent()
+    metadata: Metadata = omittable()
 
 
 class LicenseOut(LicenseSummary):

@@ -12,7 +12,7 @@ from app.licenses.issuing.service import LICENSE_ROWS, LicenseDetails, load_deta
 from app.licenses.keys import last4_forms
 from app.licenses.models import License, LicenseUser
 from app.users.models import User
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 
@@ -59,7 +59,7 @@ async def licenses(world: World, window: PageWindow, wanted: Mapping[str, Any]) 
     }
     statement = LICENSE_ROWS.where(*(filters[name](value) for name, value in wanted.items() if value is not None))
     async with world.db.read() as tx:
-        rows, cursor = await page(tx, statement, License.id, window)
+        rows, cursor = await read_page(tx, statement, License.id, window)
         return await load_details(tx, world, rows), cursor
 
 

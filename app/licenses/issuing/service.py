@@ -139,9 +139,9 @@ def compute_dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool |
 
 
 def _named(error: IntegrityError) -> Exception:
-    if dialect.breaks(error, _licenses, "key_hash"):
+    if dialect.violates_unique(error, _licenses, "key_hash"):
         return LicenseKeyTaken()
-    return LicenseExternalIdTaken() if dialect.breaks(error, _licenses, "external_id") else error
+    return LicenseExternalIdTaken() if dialect.violates_unique(error, _licenses, "external_id") else error
 
 
 async def _customer_there(tx: Transaction, customer_id: UUID) -> bool:

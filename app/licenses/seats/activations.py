@@ -16,8 +16,8 @@ from app.licenses.models import Activation, License
 from app.licenses.problems import ActivationNotFound, LicenseNotFound
 from app.licenses.seats.service import SHOWN, live
 from app.security.sealing import token_digest
-from app.web.callers import Device, EndUser, Operator
-from app.web.paging import PageWindow, page
+from app.web.callers import ActivatedDevice, EndUser, Operator
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 _activations = table(Activation)
@@ -33,7 +33,9 @@ _holder = select(_activations.c.id, _activations.c.license_id, _activations.c.re
 )
 
 
-async def release(world: World, ip: str | None, caller: Operator | EndUser | Device | None, activation_id: UUID, key: str | None) -> None:
+async def release(
+    world: World, ip: str | None, caller: Operator | EndUser | ActivatedDevice | None, activation_id: UUID, key: str | None
+) -> None:
     """Give a seat back. Releasing again changes nothing. Raises ActivationNotFound, for strangers too."""
     try:
         async with world.db.write() as tx:
@@ -52,22 +54,24 @@ async def release(world: World, ip: str | None, caller: Operator | EndUser | Dev
         raise
 
 
-def _may_release(world: World, caller: Operator | EndUser | Device | None, seat: AnyRow, activation_id: UUID, key: str | None) -> bool:
+def _may_release(
+    world: World, caller: Operator | EndUser | ActivatedDevice | None, seat: AnyRow, activation_id: UUID, key: str | None
+) -> bool:
     if isinstance(caller, Operator):
-        caller.must("licenses:write")
+        caller.require("licenses:write")
         return True
     if isinstance(caller, EndUser) and seat.user_id == caller.id:
         return True
-    if isinstance(caller, Device) and caller.activation_id == activation_id:
+    if isinstance(caller, ActivatedDevice) and caller.activation_id == activation_id:
         return True
     self_service = seat.overrides.get("self_service", seat.self_service)
     return bool(key is not None and self_service and digest_key(world.keys.lookup, key) == seat.key_hash)
 
 
-async def read_device(world: World, token: str) -> Device | None:
+async def read_device(world: World, token: str) -> ActivatedDevice | None:
     """Whose activation token this is; `released` seats answer too, so that giving back twice is no error."""
     row = await world.db.query_one(_holder, {"the_token": token_digest(token)})
-    return Device(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
+    return ActivatedDevice(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
 
 
 async def list_activations(
@@ -91,4 +95,4 @@ async def list_activations(
     async with world.db.read() as tx:
         if license_id is not None and not await locks.license_exists(tx, license_id):
             raise LicenseNotFound
-        return await page(tx, statement, Activation.id, window)
+        return await read_page(tx, statement, Activation.id, window)

@@ -19,7 +19,7 @@ from app.licenses.problems import ActivationCodeBound, ActivationCodeInvalid, Ac
 from app.users.models import User
 from app.users.rules import fold_identifier
 from app.web.callers import EndUser
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 _shown = select(
@@ -67,7 +67,7 @@ async def list_codes(world: World, license_id: UUID, window: PageWindow) -> tupl
     async with world.db.read() as tx:
         if not await locks.license_exists(tx, license_id):
             raise LicenseNotFound
-        return await page(tx, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
+        return await read_page(tx, _shown.where(ActivationCode.license_id == license_id), ActivationCode.id, window)
 
 
 async def revoke_code(world: World, actor: Actor, code_id: UUID) -> None:

@@ -24,17 +24,17 @@ from app.licenses.problems import (
 from app.licenses.seats import activations, codes
 from app.licenses.seats import service as seats
 from app.licenses.seats.schemas import ActivationIn, ActivationOut, ActivationResult, CodeOut, CodesIn, CreatedCode, CreatedCodes, ReleaseIn
-from app.web.callers import LiveCaller, MaybeSubject, Operates, Operator, SeatKeeper, TheOrigin, TheWorld, UnfinishedLogin
+from app.web.callers import ActivationCaller, MaybeSubject, Operator, PendingLoginCaller, RequireScope, TheOrigin, TheWorld, VerifiedCaller
 from app.web.fields import Line, Page
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import ScopeMissing, SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Reads = Annotated[Operator, Depends(Operates("licenses:read"))]
-Writes = Annotated[Operator, Depends(Operates("licenses:write"))]
-Wanted = Annotated[PageWindow, Depends(window)]
+Reads = Annotated[Operator, Depends(RequireScope("licenses:read"))]
+Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(
@@ -59,15 +59,15 @@ async def activate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 
 
 @router.post("/v1/activations/{activation_id}/heartbeat", responses=refuses(*LICENSE_REFUSALS, ActivationNotFound, SeatLimitReached))
-async def heartbeat(world: TheWorld, by: SeatKeeper, activation_id: UUID) -> ActivationResult:
+async def heartbeat(world: TheWorld, by: ActivationCaller, activation_id: UUID) -> ActivationResult:
     """Renew the lease, by the seat's token or as its user. If the lease ran out, the seat is taken again if one is free."""
     return ActivationResult.of(await seats.heartbeat(world, by, activation_id), world.clock.now())
 
 
 @router.delete("/v1/activations/{activation_id}", status_code=204, responses=refuses(ActivationNotFound, ScopeMissing, TooManyAttempts))
-async def release(world: TheWorld, caller: LiveCaller, origin: TheOrigin, activation_id: UUID, body: ReleaseIn | None = None) -> None:
+async def release(world: TheWorld, caller: VerifiedCaller, origin: TheOrigin, activation_id: UUID, body: ReleaseIn | None = None) -> None:
     """Give a seat back: the seat's token, its user, an operator, or the key's holder where the policy is self-service."""
-    owner = None if isinstance(caller, UnfinishedLogin) else caller
+    owner = None if isinstance(caller, PendingLoginCaller) else caller
     await activations.release(world, origin.ip, owner, activation_id, body.license_key if body else None)
 
 

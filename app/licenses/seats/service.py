@@ -31,7 +31,7 @@ from app.licenses.rules import LicenseFacts, Seat
 from app.licenses.seats import codes, first_activation
 from app.observability.counters import seat_refused, seat_taken
 from app.security.sealing import Place, token_digest
-from app.web.callers import Device, Subject
+from app.web.callers import ActivatedDevice, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -246,13 +246,17 @@ def _place(seat_id: UUID) -> Place:
     return Place("activations", "token_sealed", seat_id)
 
 
-async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> ActiveSeat:
+async def heartbeat(world: World, by: ActivatedDevice | Subject, activation_id: UUID) -> ActiveSeat:
     """Renew the lease; a lapsed device takes its seat again if one is free (licensing R23). Raises SeatLimitReached and the standing's own."""
     async with world.db.write() as tx:
         it, now = await _locked_seat(tx, world, by, activation_id)
         seat = it.seat
         if seat is None or seat.released_at is not None:
-            raise TokenInvalid("The seat was given back; activate the device again.") if isinstance(by, Device) else ActivationNotFound
+            raise (
+                TokenInvalid("The seat was given back; activate the device again.")
+                if isinstance(by, ActivatedDevice)
+                else ActivationNotFound
+            )
         user = by if isinstance(by, Subject) else None
         credentials.check_usable(it, user, now)
         if not seat.live(now):
@@ -262,13 +266,13 @@ async def heartbeat(world: World, by: Device | Subject, activation_id: UUID) -> 
             on_commit(tx, seat_taken.inc)
             await record(tx, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
         held = await refreshed(tx, world, it, seat)
-        if isinstance(by, Device) and held.row.activated_at != by.since:
+        if isinstance(by, ActivatedDevice) and held.row.activated_at != by.since:
             raise TokenInvalid("The seat was taken anew; use the token of that.")  # given back and taken between look and lock
         return held
 
 
-async def _locked_seat(tx: Transaction, world: World, by: Device | Subject, activation_id: UUID) -> tuple[LicenseFacts, datetime]:
-    if isinstance(by, Device):
+async def _locked_seat(tx: Transaction, world: World, by: ActivatedDevice | Subject, activation_id: UUID) -> tuple[LicenseFacts, datetime]:
+    if isinstance(by, ActivatedDevice):
         if by.activation_id != activation_id:
             raise ActivationNotFound
         license_id: UUID | None = by.license_id

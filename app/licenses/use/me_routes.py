@@ -12,13 +12,13 @@ from app.licenses.seats.schemas import OwnActivation
 from app.licenses.use import mine
 from app.web.callers import TheSubject, TheWorld
 from app.web.fields import Page, Slug
-from app.web.paging import PageWindow, window
+from app.web.paging import PageWindow, page_window
 from app.web.problems import SubjectTokenRequired
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-Wanted = Annotated[PageWindow, Depends(window)]
+Wanted = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.get("/v1/me/licenses", responses=refuses(SubjectTokenRequired))

@@ -9,7 +9,7 @@ from app.licenses import facts
 from app.licenses.models import License, LicenseUser
 from app.licenses.rules import LicenseFacts
 from app.web.callers import EndUser
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 
@@ -25,7 +25,7 @@ async def licenses(world: World, me: EndUser, window: PageWindow, product: str |
     if product is not None:
         assigned = assigned.where(Product.code == product)
     async with world.db.read() as tx:
-        rows, cursor = await page(tx, assigned, License.id, window)
+        rows, cursor = await read_page(tx, assigned, License.id, window)
         parameters = {**facts.parameters(world.clock.now(), user_id=me.id), "license_ids": [row.id for row in rows]}
         found = {row.id: facts.from_row(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
         return [found[row.id] for row in rows], cursor

@@ -16,7 +16,7 @@ from app.licenses.credentials import LicenseCredential
 from app.licenses.problems import refusal
 from app.licenses.rules import LicenseFacts, UseRequest
 from app.licenses.seats import service as seats
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web.callers import Subject
 from app.world import World
 
@@ -34,7 +34,7 @@ async def issue(
     nonce: str | None,
 ) -> str:
     """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
         it, now = await credentials.lock_by_credential(tx, world, credential, subject, fingerprint)
         for reason in rules.judge(it, UseRequest(fingerprint, (), subject is not None), now).reasons:

@@ -18,7 +18,7 @@ from app.licenses.rules import UseRequest
 from app.licenses.schemas import Usage
 from app.licenses.use import offline
 from app.licenses.use.schemas import OfflineIn, UsageIn, ValidateIn, ValidationResult
-from app.web.callers import LiveAsker, MaybeSubject, TheOrigin, TheWorld, device_or_nobody, subject_of
+from app.web.callers import LicenseCaller, MaybeSubject, TheOrigin, TheWorld, as_device, as_subject
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
@@ -42,10 +42,10 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 
 
 @router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, MeterNotFound, UsageLimitReached))
-async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: UsageIn) -> Usage:
+async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> Usage:
     """Count usage, all of it or nothing. Send an `Idempotency-Key`, and a retry counts once."""
-    credential = body.credential(device_or_nobody(caller))
-    return Usage.model_validate(await usage.add(world, origin.ip, subject_of(caller), credential, body.meter, body.add))
+    credential = body.credential(as_device(caller))
+    return Usage.model_validate(await usage.add(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
 
 
 @router.post(
@@ -57,9 +57,9 @@ async def add_usage(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body:
         **refuses(*USE_REFUSALS, DeviceRequired, NotActivated),
     },
 )  # fmt: skip
-async def issue_offline_file(world: TheWorld, caller: LiveAsker, origin: TheOrigin, body: OfflineIn) -> Response:
+async def issue_offline_file(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: OfflineIn) -> Response:
     """What the license allows this device, signed, for where there is no network. The public keys verify it."""
     fingerprint = body.device.fingerprint if body.device else None
-    credential = body.credential(device_or_nobody(caller))
-    file = await offline.issue(world, origin.ip, subject_of(caller), credential, fingerprint, body.ttl, body.nonce)
+    credential = body.credential(as_device(caller))
+    file = await offline.issue(world, origin.ip, as_subject(caller), credential, fingerprint, body.ttl, body.nonce)
     return Jws(file + "\n", 201)

@@ -10,7 +10,7 @@ from app.licenses.credentials import LicenseCredential
 from app.licenses.rules import LicenseFacts, Verdict
 from app.licenses.schemas import LicenseSummary
 from app.licenses.seats.schemas import FingerprintIn
-from app.web.callers import Device
+from app.web.callers import ActivatedDevice
 from app.web.fields import Count, Instant, LeaseText, Nonce, ReasonOut, Secret, Slug, WarningOut, WireModel
 
 
@@ -59,7 +59,7 @@ class _Claims(WireModel):
             raise ValueError("wants one of license_key and license_id, not both")
         return self
 
-    def credential(self, seat: Device | None) -> LicenseCredential:
+    def credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
         return LicenseCredential(self.license_key, self.license_id, self.product, seat)
 
 

@@ -14,7 +14,7 @@ from app.events.service import Actor
 from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.problems import MailNotConfigured
 from app.mail.models import Template
-from app.mail.service import Facts, Recipient, post
+from app.mail.service import Facts, Recipient, enqueue_letter
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
 from app.world import World
@@ -53,7 +53,7 @@ def active_or_none(row: AnyRow | None) -> AnyRow | None:
 async def mail_owner(tx: Transaction, world: World, row: AnyRow, template: Template, facts: Facts) -> None:
     """A letter to the owner of the account. Only a proven address is greeted by a name: a squatter would have chosen it."""
     name = row.display_name if row.email_verified_at is not None else None
-    await post(tx, world, Recipient(row.email, row.locale, name, row.id), template, facts)
+    await enqueue_letter(tx, world, Recipient(row.email, row.locale, name, row.id), template, facts)
 
 
 def require_mail(world: World) -> None:

@@ -30,7 +30,7 @@ from app.login.problems import OneTimeTokenSpent, StepUpRequired
 from app.login.rules import is_fresh
 from app.login.sessions import revocation
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.users import service as users
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
@@ -162,7 +162,7 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
             await lookup.mail_owner(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
             to = Recipient(email, mine.locale if mine else None, user_id=subject.id) if admitted and not taken else None
-            await post(tx, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
+            await enqueue_letter(tx, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
         if mine is not None and admitted:
             hint, now = lookup.mask_address(email), world.clock.now()
             await lookup.mail_owner(tx, world, mine, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})

@@ -20,7 +20,7 @@ from app.login.mailed_tokens import Purpose
 from app.login.problems import CodeRefused, OneTimeTokenSpent, TotpRequired
 from app.login.sessions import revocation
 from app.mail.models import Template
-from app.mail.service import post
+from app.mail.service import enqueue_letter
 from app.users.models import User
 from app.web import counters
 from app.web.callers import Origin
@@ -44,7 +44,7 @@ async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, te
     if template is Template.ACCOUNT_LOCKED:
         facts["when"] = world.clock.now()
     if row is None:
-        await post(tx, world, None, template, facts)
+        await enqueue_letter(tx, world, None, template, facts)
     else:
         await lookup.mail_owner(tx, world, row, template, facts)
 

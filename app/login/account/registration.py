@@ -16,7 +16,7 @@ from app.login.factors import passwords
 from app.login.mailed_tokens import Purpose
 from app.login.problems import RegistrationClosed
 from app.mail.models import Template
-from app.mail.service import Recipient, post
+from app.mail.service import Recipient, enqueue_letter
 from app.web.callers import Origin
 from app.world import World
 
@@ -55,7 +55,7 @@ async def store_pending(tx: Transaction, world: World, hung: dict[str, Any], *, 
     attempt, subject = world.entropy.identifier().hex, mailed_tokens.digest_address(world, hung["email"])
     made = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
     to = Recipient(hung["email"], hung["locale"]) if mailed else None
-    await post(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
 async def _mail_existing_owner(tx: Transaction, world: World, row: AnyRow) -> None:
@@ -76,7 +76,7 @@ async def mail_verification(tx: Transaction, world: World, row: AnyRow) -> None:
 async def _imitate(tx: Transaction, world: World) -> None:
     """The same work for nobody."""
     made = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
-    await post(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    await enqueue_letter(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
 
 
 async def resend(world: World, origin: Origin, identifier: str) -> None:

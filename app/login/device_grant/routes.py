@@ -20,14 +20,14 @@ from app.login.sessions import service as sessions
 from app.login.signing_in.schemas import LoginComplete
 from app.web.callers import TheOrigin, TheSubject, TheWorld
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
-from app.web.routing import ANEW, refuses
+from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router
 
 router = new_router("device")
 DECIDES = (SubjectTokenRequired, DeviceCodeNotFound, DeviceCodeDecided, TooManyAttempts)
 
 
-@router.post("/v1/device/code", openapi_extra=ANEW, responses=refuses(ProductNotFound, TooManyAttempts))
+@router.post("/v1/device/code", openapi_extra=NOT_REPLAYED, responses=refuses(ProductNotFound, TooManyAttempts))
 async def begin(world: TheWorld, origin: TheOrigin, body: DeviceCodeIn) -> DeviceCodeOut:
     """Ask to be let in: show `user_code` and `verification_uri`, keep `device_code` and poll with it.
 

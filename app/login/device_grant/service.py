@@ -26,7 +26,7 @@ from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails
 from app.login.sessions.tokens import IssuedTokens
 from app.security.sealing import token_digest
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.web import counters
 from app.web.callers import Origin
 from app.web.counters import WindowLimit
@@ -119,7 +119,7 @@ async def _insert_request(tx: Transaction, world: World, origin: Origin, device_
 
 async def redeem(world: World, origin: Origin, device_code: str) -> IssuedTokens:
     """A session, if somebody has approved; once. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     row = await _load_polled_request(world, token_digest(device_code))
     if row.status == DeviceCodeStatus.DENIED:
         raise AccessDenied

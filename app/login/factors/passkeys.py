@@ -131,7 +131,7 @@ async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: Ne
     try:
         await tx.execute(insert(Factor).values(values))
     except IntegrityError as error:
-        if dialect.breaks(error, table(Factor), "credential_id"):
+        if dialect.violates_unique(error, table(Factor), "credential_id"):
             raise PasskeyTaken from error
         raise
     await record(tx, world, "factor.added", actor, ("factor", factor_id), user_id, kind=FactorKind.PASSKEY)

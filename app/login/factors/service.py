@@ -27,7 +27,7 @@ from app.mail.models import Template
 from app.users.service import get_user
 from app.web import counters
 from app.web.callers import Origin, Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.world import World
 
 AUTHENTICATORS = (FactorKind.TOTP, FactorKind.PASSKEY)
@@ -178,7 +178,7 @@ async def count_recovery_codes(world: World, subject: Subject) -> RemainingCodes
 async def list_factors(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """What an account logs in with; recovery codes are counted elsewhere."""
     async with world.db.query() as tx:
-        return await page(tx, _factors.where(Factor.user_id == user_id, *LISTED), Factor.id, window)
+        return await read_page(tx, _factors.where(Factor.user_id == user_id, *LISTED), Factor.id, window)
 
 
 async def list_factors_of_user(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:

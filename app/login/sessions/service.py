@@ -21,7 +21,7 @@ from app.observability import counters
 from app.users.models import Status, User
 from app.users.service import get_user
 from app.web.callers import EndUser, Origin, Subject
-from app.web.paging import PageWindow, page
+from app.web.paging import PageWindow, read_page
 from app.web.problems import TokenInvalid
 from app.world import World
 
@@ -146,7 +146,11 @@ def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
         return False
-    if end_user.token_at is not None and row.second_factor_at is not None and end_user.token_at < int(row.second_factor_at.timestamp()):
+    if (
+        end_user.token_issued_at is not None
+        and row.second_factor_at is not None
+        and end_user.token_issued_at < int(row.second_factor_at.timestamp())
+    ):
         return False
     return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
 
@@ -185,7 +189,7 @@ async def list_sessions(world: World, user_id: UUID, window: PageWindow) -> tupl
     awake = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
     live = (SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, awake, SessionRow.auth_epoch == User.auth_epoch)
     async with world.db.query() as tx:
-        return await page(tx, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
+        return await read_page(tx, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
 
 
 async def list_for_operator(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:

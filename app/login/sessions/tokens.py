@@ -14,7 +14,7 @@ from app.login.sessions import refresh
 from app.login.sessions import service as sessions
 from app.security.sealing import token_digest
 from app.security.signing import Claims, InvalidToken, Signer
-from app.signing_keys.service import knowing, signer
+from app.signing_keys.service import load_signer, load_signer_for
 from app.web.callers import EndUser
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -74,7 +74,7 @@ def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
             and world.clock.now().timestamp() < claims["exp"]
         )
         if good:
-            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_at=int(claims["iat"])), claims
+            return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_issued_at=int(claims["iat"])), claims
     except (InvalidToken, KeyError, TypeError, ValueError, AttributeError):
         pass
     raise TokenInvalid("Log in again, or send the newest access token.")
@@ -82,12 +82,12 @@ def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
 
 async def read_end_user(world: World, token: str) -> EndUser:
     """Whom the token names. Raises TokenInvalid."""
-    return _read(world, await knowing(world, token), token)[0]
+    return _read(world, await load_signer_for(world, token), token)[0]
 
 
 async def exchange_refresh_token(world: World, token: str) -> IssuedTokens:
     """Fresh tokens for a refresh token (authentication R57). Raises TokenInvalid, also for one that was used before; then the session is over."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     digest = token_digest(token)
     async with world.db.write() as tx:
         rotated = await refresh.rotate(tx, world, digest)
@@ -106,7 +106,7 @@ async def introspect(world: World, token: str) -> dict[str, Any]:
 
 
 async def _accessing(world: World, token: str) -> dict[str, Any]:
-    holder, claims = _read(world, await knowing(world, token), token)
+    holder, claims = _read(world, await load_signer_for(world, token), token)
     row = await sessions.load_session(world, holder)
     told = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
     return {**told, "active": True, "token_type": "Bearer", "acr": sessions.compute_level(world, row), "amr": row.amr}

@@ -29,15 +29,15 @@ from app.login.signing_in import pending as unfinished
 from app.login.signing_in import service
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status
-from app.web.callers import Origin, UnfinishedLogin
+from app.web.callers import Origin, PendingLoginCaller
 from app.world import World
 
 Credential = Mapping[str, Any]
 
 
-async def create_options(world: World, origin: Origin, handle: UnfinishedLogin | None, client: ClientDetails) -> WebAuthnOptions:
+async def create_options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: ClientDetails) -> WebAuthnOptions:
     """What to ask the browser for: any passkey of ours, or with a login under way one of its user.
 
     Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
@@ -59,7 +59,7 @@ async def _options_for_anyone(world: World, origin: Origin, client: ClientDetail
     raise refusal
 
 
-async def _options_for_user(world: World, handle: UnfinishedLogin) -> WebAuthnOptions:
+async def _options_for_user(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
     pending = await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     async with world.db.write() as tx:
         allowed = await passkeys.list_credentials(tx, pending.user_id)
@@ -78,7 +78,7 @@ def _needs_user_verification(pending: PendingLogin) -> bool:
     return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
-async def sign_in(world: World, origin: Origin, handle: UnfinishedLogin | None, credential: Credential) -> IssuedTokens | LoginChallenge:
+async def sign_in(world: World, origin: Origin, handle: PendingLoginCaller | None, credential: Credential) -> IssuedTokens | LoginChallenge:
     """Log in by a passkey alone, or go on with the login or step-up of a handle. Raises what `begin` and `go_on` raise."""
     return await (log_in(world, origin, credential) if handle is None else continue_login(world, origin, handle, credential))
 
@@ -89,7 +89,7 @@ async def log_in(world: World, origin: Origin, credential: Credential) -> Issued
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.relying_party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await attempts.count_attempt(world, origin)
     answered = await passkey_challenges.spend(world, ChallengeKind.GET, ChallengeOwner(), credential)
     it = await _verify(world, origin, answered, credential, None, verifying=True)
@@ -112,13 +112,13 @@ async def _open_session(world: World, sign: Signer, origin: Origin, it: Verified
         return tokens.issue_tokens(world, sign, *opened)
 
 
-async def continue_login(world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential) -> IssuedTokens | LoginChallenge:
+async def continue_login(world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a passkey of its user.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.relying_party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     pending = await service.count_attempt(world, origin, handle)
     answered = await passkey_challenges.spend(world, ChallengeKind.GET, _challenge_holder(pending), credential)
@@ -136,7 +136,7 @@ async def continue_login(world: World, origin: Origin, handle: UnfinishedLogin, 
         raise
 
 
-async def begin_enrolment(world: World, handle: UnfinishedLogin) -> WebAuthnOptions:
+async def begin_enrolment(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
     """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
     passkeys.relying_party(world)
     pending = await service.require_enrolment(world, handle)
@@ -145,14 +145,14 @@ async def begin_enrolment(world: World, handle: UnfinishedLogin) -> WebAuthnOpti
 
 
 async def confirm_enrolment(
-    world: World, origin: Origin, handle: UnfinishedLogin, credential: Credential, named: Mapping[str, Any]
+    world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential, named: Mapping[str, Any]
 ) -> IssuedTokens | LoginChallenge:
     """Store it and go on with the login, which it was shown in; the recovery codes come along, this once.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
     passkeys.relying_party(world)
-    sign = await signer(world)
+    sign = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await service.count_attempt(world, origin, handle)
     answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, _challenge_holder(pending), credential)

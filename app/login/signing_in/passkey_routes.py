@@ -28,7 +28,7 @@ from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import LoginComplete, LoginIncomplete
 from app.web.callers import MaybeLogin, TheLogin, TheOrigin, TheSubject, TheWorld
 from app.web.problems import LoginHandleRequired, SubjectTokenRequired, TooManyAttempts
-from app.web.routing import ANEW, refuses
+from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router
 
 router = new_router("login")
@@ -47,7 +47,7 @@ def build_response(outcome: IssuedTokens | LoginChallenge, response: Response) -
     return LoginComplete.of(outcome)
 
 
-@router.post("/v1/login/passkey/options", openapi_extra=ANEW, responses=refuses(*STEP, PasskeyMissing, ProductNotFound))
+@router.post("/v1/login/passkey/options", openapi_extra=NOT_REPLAYED, responses=refuses(*STEP, PasskeyMissing, ProductNotFound))
 async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyOptionsIn | None = None) -> PasskeyOptions:
     """What to ask the browser for: any passkey of ours, or, with a login under way, one of its user."""
     asked = body or PasskeyOptionsIn()
@@ -66,7 +66,7 @@ async def log_in(
 ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
 
 
-@router.post("/v1/login/passkey/enroll", openapi_extra=ANEW, responses=refuses(*ENROL))
+@router.post("/v1/login/passkey/enroll", openapi_extra=NOT_REPLAYED, responses=refuses(*ENROL))
 async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
     """Register a passkey in the middle of a login that wants a second factor where there is none: what to ask the browser for."""
     return PasskeyOptions.of(await passkey_login.begin_enrolment(world, login))
@@ -83,7 +83,7 @@ async def confirm(
     return build_response(await passkey_login.confirm_enrolment(world, origin, login, body.credential.standard(), body.named()), response)
 
 
-@router.post("/v1/me/passkeys/options", openapi_extra=ANEW, responses=refuses(*MINE))
+@router.post("/v1/me/passkeys/options", openapi_extra=NOT_REPLAYED, responses=refuses(*MINE))
 async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyOptions:
     """What to ask the browser for, to register one passkey more."""
     return PasskeyOptions.of(await factors.passkey_options(world, subject))

@@ -24,7 +24,7 @@ from app.observability import counters
 from app.security.sealing import token_digest
 from app.security.signing import Signer
 from app.users.models import Status, User
-from app.web.callers import Origin, UnfinishedLogin
+from app.web.callers import Origin, PendingLoginCaller
 from app.world import World
 
 PREFIX = "lgn_"
@@ -99,13 +99,13 @@ def _from_row(row: AnyRow) -> PendingLogin:
     return PendingLogin(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
 
 
-def _usable_handle(handle: UnfinishedLogin, now: datetime) -> tuple[Any, ...]:
+def _usable_handle(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
     """The row of a handle that is still good: not finished, in time, and of the account's present epoch."""
     epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == Status.ACTIVE).scalar_subquery()
     return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
 
-async def count_attempt(tx: Transaction, world: World, handle: UnfinishedLogin) -> PendingLogin | None:
+async def count_attempt(tx: Transaction, world: World, handle: PendingLoginCaller) -> PendingLogin | None:
     """Count one try on the handle before anything is looked at; None when it is over (authentication R40, R43)."""
     left = Login.attempts < world.settings.login_tries
     attempt = update(Login).where(*_usable_handle(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
@@ -113,7 +113,7 @@ async def count_attempt(tx: Transaction, world: World, handle: UnfinishedLogin) 
     return _from_row(row) if row is not None else None
 
 
-async def load_pending(world: World, handle: UnfinishedLogin) -> tuple[PendingLogin, NextStep, datetime]:
+async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[PendingLogin, NextStep, datetime]:
     """(the login of a handle, what it wants, until when). Raises LoginOver."""
     async with world.db.read() as tx:
         row = (await tx.execute(select(*_columns).where(*_usable_handle(handle, world.clock.now())))).one_or_none()
@@ -232,13 +232,13 @@ async def _finish(tx: Transaction, world: World, login_id: UUID) -> bool:
     return (await tx.execute(unfinished)).rowcount == 1
 
 
-async def get_state(world: World, handle: UnfinishedLogin) -> LoginChallenge:
+async def get_state(world: World, handle: PendingLoginCaller) -> LoginChallenge:
     """Where an unfinished login stands. Raises LoginOver."""
     pending, step, expires_at = await load_pending(world, handle)
     return LoginChallenge(None, expires_at, pending.done, step)
 
 
-async def cancel(world: World, handle: UnfinishedLogin) -> None:
+async def cancel(world: World, handle: PendingLoginCaller) -> None:
     """Give the login up. Doing it again changes nothing."""
     now = world.clock.now()
     async with world.db.write() as tx:

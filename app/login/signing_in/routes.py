@@ -35,13 +35,13 @@ from app.login.signing_in.schemas import (
 )
 from app.users.problems import EmailTaken, UserExternalIdTaken
 from app.users.schemas import UserOut
-from app.web.callers import Operates, Operator, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
+from app.web.callers import Operator, RequireScope, TheEndUser, TheLogin, TheOrigin, TheSubject, TheWorld
 from app.web.problems import LoginHandleRequired, ScopeMissing, SubjectTokenRequired, TokenInvalid, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("login")
-Writes = Annotated[Operator, Depends(Operates("users:write"))]
+Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 
 
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))

@@ -26,11 +26,11 @@ from app.login.signing_in import pending as unfinished
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.security.signing import Signer
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from app.users.models import Status, User
 from app.users.rules import fold_identifier
 from app.web import counters
-from app.web.callers import Origin, Subject, UnfinishedLogin
+from app.web.callers import Origin, PendingLoginCaller, Subject
 from app.world import World
 
 _seen = exists(select(SessionRow.id).where(SessionRow.user_id == User.id, SessionRow.device_digest == bindparam("device")))
@@ -60,7 +60,7 @@ async def log_in(
     ProductNotFound, TooManyAttempts, InvalidCredentials, CodeRefused, LoginOver, Busy.
     """
     world.hasher.require_capacity()  # before the database is asked anything
-    sign = await signer(world)
+    sign = await load_signer(world)
     await refresh_timing(world)
     who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product)
     key = attempts.password_key(world, identifier, client.digest if who is not None and who.seen else None)
@@ -123,20 +123,20 @@ async def step_up(world: World, subject: Subject, level: str = "aal2") -> LoginC
         return await unfinished.begin(tx, world, pending, unfinished.decide_next_step(whose, pending))
 
 
-async def verify_totp(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def verify_totp(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a code of the authenticator. Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
     pending = await count_attempt(world, origin, handle)
     return await _prove_totp(world, sign, origin, pending, code)
 
 
-async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Go on with a login or a step-up by a recovery code, spending it. A spent one answers like a wrong one (authentication R26).
 
     Raises LoginOver, StepNotDue, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
+    sign = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
     pending = await count_attempt(world, origin, handle)
     key = attempts.factor_key(world, "recovery", pending.user_id)
@@ -153,7 +153,7 @@ async def use_recovery_code(world: World, origin: Origin, handle: UnfinishedLogi
     return await finish_step(world, sign, origin, shown, spend if fits else None, attempts.second_factor_keys(world, pending.user_id))
 
 
-async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredStep) -> PendingLogin:
+async def require_step(world: World, handle: PendingLoginCaller, *steps: RequiredStep) -> PendingLogin:
     """The login of a handle, if it wants one of these steps now. Raises LoginOver, StepNotDue."""
     pending, wanted, _ = await unfinished.load_pending(world, handle)
     if wanted.need not in steps:
@@ -161,7 +161,7 @@ async def require_step(world: World, handle: UnfinishedLogin, *steps: RequiredSt
     return pending
 
 
-async def count_attempt(world: World, origin: Origin, handle: UnfinishedLogin) -> PendingLogin:
+async def count_attempt(world: World, origin: Origin, handle: PendingLoginCaller) -> PendingLogin:
     """Count the try of the address and of the handle, each by itself: a login's end takes them the other way round.
 
     Raises TooManyAttempts, LoginOver.
@@ -215,7 +215,7 @@ async def finish_step(
         raise
 
 
-async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLogin:
+async def require_enrolment(world: World, handle: PendingLoginCaller) -> PendingLogin:
     """A login that cannot end without a second factor, with its password shown lately. Raises LoginOver, StepNotDue."""
     pending = await require_step(world, handle, RequiredStep.ENROLMENT)
     if not is_fresh(pending.proofs.password_at, world.clock.now(), world.settings.fresh_password):
@@ -223,18 +223,18 @@ async def require_enrolment(world: World, handle: UnfinishedLogin) -> PendingLog
     return pending
 
 
-async def begin_enrolment(world: World, handle: UnfinishedLogin, name: str | None) -> Enrolment:
+async def begin_enrolment(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
     """Set an authenticator up in the middle of such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
     pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
 
-async def confirm_enrolment(world: World, origin: Origin, handle: UnfinishedLogin, code: str) -> IssuedTokens | LoginChallenge:
+async def confirm_enrolment(world: World, origin: Origin, handle: PendingLoginCaller, code: str) -> IssuedTokens | LoginChallenge:
     """Bring it to life with a code of it, and go on with the login; the recovery codes come along, this once.
 
     Raises LoginOver, StepNotDue, EnrolmentNotFound, CodeRefused, TooManyAttempts.
     """
-    sign = await signer(world)
+    sign = await load_signer(world)
     await require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await count_attempt(world, origin, handle)
     confirmed = await totp.check_enrolment(world, origin, pending.user_id, None, code)
@@ -260,9 +260,9 @@ async def finish_enrolment(
     return replace(outcome, recovery_codes=paper.codes)
 
 
-async def change_password(world: World, origin: Origin, handle: UnfinishedLogin, new: str) -> IssuedTokens | LoginChallenge:
+async def change_password(world: World, origin: Origin, handle: PendingLoginCaller, new: str) -> IssuedTokens | LoginChallenge:
     """The step of a login whose password has to be changed, to another one. Raises LoginOver, StepNotDue, Malformed."""
-    sign = await signer(world)
+    sign = await load_signer(world)
     pending = await require_step(world, handle, RequiredStep.NEW_PASSWORD)
     hashed = await passwords.check_and_hash_change(world, pending.user_id, new, "/new", may_stay=pending.recovers)
     actor = Actor("user", pending.user_id)

@@ -93,7 +93,7 @@ async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
         return list((await tx.execute(taken)).all())
 
 
-async def deliver(world: World, egress: Egress) -> int:
+async def deliver_due(world: World, egress: Egress) -> int:
     """Send all that is due, to each endpoint by itself; how many deliveries were taken."""
     endpoints, _ = await look(world)
     return sum(await asyncio.gather(*(drain(world, egress, endpoint, asyncio.Event()) for endpoint in endpoints)))

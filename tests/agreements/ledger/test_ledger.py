@@ -14,7 +14,7 @@ from app.agreements.rules import digest
 from app.agreements.verification import service as verification
 from app.db.base import table
 from app.signing_keys import rotation
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.agreements import making
 from tests.agreements.making import status_and_code
 from tests.agreements.verification import tampering
@@ -130,7 +130,9 @@ async def test_a_forged_receipt_is_named(scene: Scene) -> None:
     forged = f"{head}.{row['receipt'].split('.')[1][:-2]}AA.{signature}"
     await replace(scene, 2, forged)
     assert await scene.broken() == {"what": "signature", **scene.place(2)}
-    again = (await signer(scene.given.world)).sign("acceptance-receipt+jwt", {**decode_claims(row["receipt"]), "claims": {"dwell_ms": 7}})
+    again = (await load_signer(scene.given.world)).sign(
+        "acceptance-receipt+jwt", {**decode_claims(row["receipt"]), "claims": {"dwell_ms": 7}}
+    )
     await replace(scene, 2, again)
     assert await scene.broken() == {"what": "prev", **scene.place(3)}
 
@@ -299,7 +301,7 @@ async def test_a_seal_of_another_chain_is_named(scene: Scene) -> None:
     await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
     await seals.seal_events(scene.given.world)
     listed = scene.given.expect(await scene.given.client.get("/v1/ledger/seals", headers=scene.given.root))
-    forged = (await signer(scene.given.world)).sign("ledger-seal+jwt", {**decode_claims(listed["data"][0]["seal"]), "prev": "0" * 64})
+    forged = (await load_signer(scene.given.world)).sign("ledger-seal+jwt", {**decode_claims(listed["data"][0]["seal"]), "prev": "0" * 64})
     change = "UPDATE agreement_seals SET seal = :seal, seal_sha256 = :hash, prev_sha256 = :prev WHERE n = 2"
     await scene.sql(change, seal=forged, hash=digest(forged), prev="0" * 64)
     assert await scene.broken() == {"what": "prev", "seal": 2}

@@ -17,7 +17,7 @@ from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementEvent, AgreementEventContext, EventType
 from app.base.durations import instant_text
 from app.signing_keys import rotation
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.agreements import making
 from tests.agreements.making import TEXT, create_agreement, status_and_code
 from tests.given import Given, Person
@@ -195,7 +195,7 @@ async def test_a_receipt_speaks_the_language_of_its_text(given: Given, locale: s
 
 def test_the_words_of_all_languages_are_complete() -> None:
     """The same names in every language, and a word for every kind of event."""
-    words = [receipt_pages._words(language) for language in receipt_pages.LANGUAGES]
+    words = [receipt_pages._load_words(language) for language in receipt_pages.LANGUAGES]
     assert len({json.dumps(_names(each), sort_keys=True) for each in words}) == 1
     assert set(words[0]["events"]) == {*EventType} == set(get_args(EventTypeName))
 
@@ -237,7 +237,7 @@ async def test_a_receipt_that_the_ledger_does_not_hold(given: Given) -> None:
     """Signed by our key, but the event is gone, or the text is another spelling of the same signature."""
     person = await given.logged_in()
     told = await making.accept(given, person, await making.create_in_force(given))
-    keys = await signer(given.world)
+    keys = await load_signer(given.world)
     stranger = keys.sign("acceptance-receipt+jwt", {**decode_claims(told["receipt"]["jws"]), "jti": str(UUID(int=1))})
     for receipt in (stranger, keys.sign("acceptance-receipt+jwt", {**decode_claims(told["receipt"]["jws"]), "ord": 2})):
         verdict = await _verify(given, receipt)
@@ -248,7 +248,7 @@ async def test_garbage_is_no_receipt_and_no_error(given: Given) -> None:
     person = await given.logged_in()
     jws = (await making.accept(given, person, await making.create_in_force(given)))["receipt"]["jws"]
     head, body, signature = jws.split(".")
-    other = (await signer(given.world)).sign("ledger-seal+jwt", decode_claims(jws))
+    other = (await load_signer(given.world)).sign("ledger-seal+jwt", decode_claims(jws))
     changed = body[:-3] + ("AAA" if body[-3:] != "AAA" else "BBB")
     garbage = [
         "",

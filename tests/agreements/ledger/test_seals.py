@@ -67,15 +67,15 @@ def test_a_path_leads_to_the_root_and_to_no_other_place(data: list[bytes], more:
     leaves = [merkle.leaf_hash(each) for each in data]
     place = more.draw(st.integers(0, len(leaves) - 1))
     root, way = merkle.root(leaves), merkle.path(leaves, place)
-    assert merkle.leads_to(leaves[place], place, len(leaves), way) == root
+    assert merkle.root_from_path(leaves[place], place, len(leaves), way) == root
     assert len(way) <= (len(leaves) - 1).bit_length()
-    assert merkle.leads_to(merkle.leaf_hash(b"another one"), place, len(leaves), way) != root
-    assert merkle.leads_to(leaves[place], place, len(leaves), [*way, b"\0" * 32]) is None
+    assert merkle.root_from_path(merkle.leaf_hash(b"another one"), place, len(leaves), way) != root
+    assert merkle.root_from_path(leaves[place], place, len(leaves), [*way, b"\0" * 32]) is None
     if way:
-        assert merkle.leads_to(leaves[place], place, len(leaves), way[:-1]) != root
-        assert merkle.leads_to(leaves[place], place ^ 1, len(leaves), way) != root
+        assert merkle.root_from_path(leaves[place], place, len(leaves), way[:-1]) != root
+        assert merkle.root_from_path(leaves[place], place ^ 1, len(leaves), way) != root
     for outside in (-1, len(leaves)):
-        assert merkle.leads_to(leaves[place], outside, len(leaves), way) is None
+        assert merkle.root_from_path(leaves[place], outside, len(leaves), way) is None
 
 
 def test_there_is_no_path_outside_the_tree() -> None:
@@ -144,7 +144,7 @@ async def test_inclusion(given: Given) -> None:
     assert given.expect(filed) == proof
     claims = await opened(given, proof["seal"])
     leaf = sha256(b"\0" + mine[3]["receipt"]["jws"].encode()).digest()
-    root = merkle.leads_to(leaf, proof["leaf"], proof["count"], [bytes.fromhex(each) for each in proof["path"]])
+    root = merkle.root_from_path(leaf, proof["leaf"], proof["count"], [bytes.fromhex(each) for each in proof["path"]])
     assert root is not None
     assert (proof["n"], proof["count"], root.hex()) == (claims["n"], claims["count"], claims["root"])
     assert status_and_code(await given.client.get(url, headers=other.auth)) == (404, "receipt_not_found")

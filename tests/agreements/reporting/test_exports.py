@@ -144,7 +144,7 @@ async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
     first = await anext(stream)
     given.clock.forward(seconds=1)
     held = given.world.db.reader.sync_engine.pool.checkedout()  # type: ignore[attr-defined]
-    assert held == len(given.world.db.lane.idle)
+    assert held == len(given.world.db.fast_reads.idle)
     async with asyncio.timeout(5):
         other = await given.logged_in()
         await making.accept(given, other, found)

@@ -13,7 +13,7 @@ from app.agreements.verification import bundles
 from app.cli.verify import NotVerified, verify_file
 from app.security.signing import read_kid
 from app.signing_keys import rotation
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.agreements import making
 from tests.given import Given, Person
 
@@ -50,7 +50,7 @@ async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given:
     await seals.seal_events(given.world)
     (warning,) = (await _verdict(given, jws))["warnings"]
     assert (warning["vouched_by"], warning["seal"], warning["sealed_at"]) == ("seal", 1, making.days_from_now(given, 0))
-    keys = await signer(given.world)
+    keys = await load_signer(given.world)
     leaked = keys.known[str(read_kid(jws))]
     forged = type(keys)(leaked, keys.known).sign("acceptance-receipt+jwt", {**decode_claims(jws), "client": "forged"})
     verdict = await _verdict(given, forged)
@@ -96,7 +96,7 @@ async def test_a_bundle_signed_by_a_revoked_key_is_a_forgery(given: Given) -> No
     """Also when it brings the key along, and says it of another one."""
     person, told = await _signed_by_a_leaked_key(given, sealed_before=False)
     bundle = await _bundle(given, person)
-    keys = await signer(given.world)
+    keys = await load_signer(given.world)
     leaked = keys.known[str(read_kid(told["receipt"]["jws"]))]
     claims = {**decode_claims(bundle["signature"]), "sha256": bundles.digest_bundle(bundle)}
     forged = {**bundle, "signature": type(keys)(leaked, keys.known).sign(BUNDLE, claims)}

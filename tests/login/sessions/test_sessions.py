@@ -3,7 +3,7 @@
 import jwt
 import pytest
 
-from app.signing_keys.service import signer
+from app.signing_keys.service import load_signer
 from tests.assertions import problem
 from tests.given import Given
 
@@ -50,7 +50,7 @@ async def test_r60_a_suspended_user_is_out_at_once(given: Given) -> None:
 )
 async def test_r62_every_claim_is_checked(given: Given, change: dict[str, object]) -> None:
     person = await given.logged_in()
-    sign = await signer(given.world)
+    sign = await load_signer(given.world)
     claims = sign.read("at+jwt", str(person.token))
     forged = sign.sign("at+jwt", {name: value for name, value in {**claims, **change}.items() if value is not None})
     problem(await given.client.get("/v1/me", headers={"Authorization": f"Bearer {forged}"}), 401, "token_invalid")

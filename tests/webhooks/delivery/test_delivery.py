@@ -259,7 +259,7 @@ async def test_one_that_hangs_holds_up_nobody_else(hooks: Hooks, receiver: Recei
     for _ in range(3):
         await happened(hooks, "license.changed")
     patient = egress_of(hooks.world)
-    task = asyncio.create_task(outbox.deliver(hooks.world, patient))
+    task = asyncio.create_task(outbox.deliver_due(hooks.world, patient))
     await asyncio.sleep(0.5)
     assert not task.done()
     assert [each["state"] for each in await hooks.listed(other)] == ["delivered"] * 3
