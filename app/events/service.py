@@ -1,4 +1,4 @@
-"""Recording an event: one step, inside the transaction of what it tells of."""
+"""Record an event in the transaction that changes the data."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,7 +18,7 @@ _insert = insert(table(Event))
 
 @dataclass(frozen=True)
 class Actor:
-    """Who did it: `operator`, `user`, `device`, `system` or `anonymous`."""
+    """The acting party: `operator`, `user`, `device`, `system` or `anonymous`, with its id if it has one."""
 
     type: str
     id: UUID | None = None
@@ -31,9 +31,10 @@ class Actor:
 async def record(
     tx: Transaction, world: World, type: str, actor: Actor, subject: tuple[str, UUID], user_id: UUID | None = None, **data: Any
 ) -> UUID:
-    """Write one event, of a kind that `kinds.py` declares; its id. `data` holds facts only: never a secret, never a name or an address.
+    """Write one event and return its id. `kinds.py` declares the types.
 
-    The database itself makes the deliveries to whoever listens (webhooks/outbox.py).
+    `data` holds facts, never a secret, a name or an address. A database trigger creates the deliveries to webhooks
+    (webhooks/delivery/outbox.py).
     """
     event_id = world.entropy.identifier()
     values = {
@@ -54,6 +55,6 @@ async def record(
 
 
 async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
-    """Take the IP addresses, all that an event may say of a person, out of a user's history. That there was an event stays."""
-    mine = update(table(Event)).where(Event.user_id == user_id, Event.type == "login.failed")
-    await tx.execute(mine.values(data=dialect.json_without(tx, table(Event).c.data, "ip")))
+    """Remove IP addresses, the only personal data of events, from a user's history. The events stay."""
+    login_failures = update(table(Event)).where(Event.user_id == user_id, Event.type == "login.failed")
+    await tx.execute(login_failures.values(data=dialect.json_without(tx, table(Event).c.data, "ip")))

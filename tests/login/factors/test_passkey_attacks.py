@@ -260,15 +260,15 @@ KEY = DEVICE.passkeys[0].cose()
 
 def judge(credential: Json) -> None:
     if "attestationObject" in credential["response"]:
-        PARTY.registered(credential, CHALLENGE)
+        PARTY.verify_registration(credential, CHALLENGE)
     else:
-        PARTY.asserted(credential, CHALLENGE, KEY)
+        PARTY.verify_assertion(credential, CHALLENGE, KEY)
 
 
 def test_the_genuine_ones_pass() -> None:
     judge(MADE)
     judge(SHOWN)
-    assert PARTY.registered(MADE, CHALLENGE).public_key == KEY
+    assert PARTY.verify_registration(MADE, CHALLENGE).public_key == KEY
 
 
 def changed(octets: bytes, where: int, change: int | bytes) -> bytes:
