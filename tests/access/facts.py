@@ -85,7 +85,7 @@ STORIES = st.builds(
     st.builds(
         AccessFacts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
         second_factor_lifetime=st.just(LASTING), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
-        asked=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
+        use=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
         agreements=st.just(assess_compliance((), NOW)),
     ),
     st.sampled_from([(), (DUTY,)]) | DUTIES.map(lambda it: (it,)),

@@ -19,7 +19,7 @@ from tests.access.facts import ALL, DAY, HOUR, LASTING, LICENSE, NOW, SESSION, S
 
 TICK = timedelta(milliseconds=1)
 OWED = Compliance(False, declined=False, outstanding=(DocumentOrdinal(LICENSE.license_id, 1),), accepted=(), warnings=(), valid_until=None)
-MET = AccessFacts(ALL, SESSION, LASTING, LICENSE, license_named=True, asked=UseRequest("laptop", [], True), agreements=NOTHING_OWED)
+MET = AccessFacts(ALL, SESSION, LASTING, LICENSE, license_named=True, use=UseRequest("laptop", [], True), agreements=NOTHING_OWED)
 ORDER = [
     "user_disabled", "login_required", "email_unverified", "second_factor_required", "passkey_required", "license_not_found",
     "license_revoked", "license_suspended", "license_not_started", "license_expired", "user_not_assigned",
@@ -123,7 +123,7 @@ MOMENTS = [
 
 def said(facts: AccessFacts, now: datetime) -> set[str]:
     """What each check says by itself, unmasked by those before it."""
-    return {reason.code for check in (*rules._IDENTITY, *rules._REST) for reason in check(facts, frozenset(ALL), now)}
+    return {reason.code for check in (*rules._LOGIN_CHECKS, *rules._OTHER_CHECKS) for reason in check(facts, frozenset(ALL), now)}
 
 
 def against(facts: AccessFacts, now: datetime) -> set[str]:
@@ -147,14 +147,14 @@ def test_time_alone_moves_each_reason_in_one_direction(story: Story) -> None:
 def answer(facts: AccessFacts, now: datetime) -> tuple[Any, ...]:
     """All that an answer tells and that time alone can change; a lease that is half gone is advice that asking itself acts on."""
     it: Decision = rules.decide(facts, now)
-    here = facts.session is not None and facts.session.present(now)
-    standing = (facts.license.status(now), facts.license.seat.live(now) if facts.license.seat else None) if facts.license else None
-    assurance = (rules._strong(facts, now), _passkey(facts, now)) if here else None
+    here = facts.session is not None and facts.session.is_logged_in(now)
+    standing = (facts.license.status(now), facts.license.seat.is_live(now) if facts.license.seat else None) if facts.license else None
+    assurance = (rules._has_fresh_second_factor(facts, now), _passkey(facts, now)) if here else None
     return it.reasons, [warned for warned in it.warnings if warned.code != LEASE_ENDING], here, assurance, standing, here and _agreed(facts)
 
 
 def _passkey(facts: AccessFacts, now: datetime) -> bool:
-    return rules._fresh(facts, facts.session.passkey_at if facts.session else None, now)
+    return rules._is_fresh(facts, facts.session.passkey_at if facts.session else None, now)
 
 
 def _agreed(facts: AccessFacts) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from tests.given import Given
 
 
 @examples(st.lists(st.sampled_from([item.value for item in Requirement])))
-def test_requirements_are_closed_once_and_for_all(requires: list[str]) -> None:
+def test_adding_implied_requirements_twice_changes_nothing(requires: list[str]) -> None:
     whole = rules.add_implied(requires)
     assert set(requires) <= set(whole)
     assert rules.add_implied(whole) == whole
@@ -21,11 +21,11 @@ def test_requirements_are_closed_once_and_for_all(requires: list[str]) -> None:
     assert ("license" in whole) >= ("activation" in whole)
 
 
-async def test_what_a_requirement_implies_is_stored_with_it(given: Given) -> None:
+async def test_implied_requirements_are_stored(given: Given) -> None:
     assert (await given.product(requires=["eula", "activation"]))["requires"] == ["login", "license", "activation", "eula"]
 
 
-async def test_what_can_never_be_met_is_refused_when_it_is_declared(given: Given) -> None:
+async def test_an_impossible_requirement_is_refused(given: Given) -> None:
     body = {"code": "x", "name": "X", "requires": ["passkey"]}
     told = problem(await given.client.post("/v1/products", json=body, headers=given.root), 422, "requirement_impossible")
     assert told["requirement"] == "passkey"
@@ -55,7 +55,7 @@ async def test_a_policy_that_contradicts_itself_is_refused(given: Given, body: d
         {"a": 10**20}), ("self_service", 1), ("max_users", None),
     ],
 )  # fmt: skip
-async def test_policy_fields_out_of_bounds_are_named(given: Given, field: str, value: object) -> None:
+async def test_policy_fields_out_of_bounds_are_reported(given: Given, field: str, value: object) -> None:
     product = await given.product()
     body = {"product": product["code"], "name": "P", "seat_by": "device", "max_seats": 1, field: value}
     answer = await given.client.post("/v1/policies", json=body, headers=given.root)
@@ -66,7 +66,7 @@ async def test_policy_fields_out_of_bounds_are_named(given: Given, field: str, v
     assert told["errors"][0]["pointer"].startswith(f"/{field}")
 
 
-async def test_limits_and_metadata_come_back_as_given(given: Given) -> None:
+async def test_limits_and_metadata_are_returned_unchanged(given: Given) -> None:
     metadata = {"text": "Тест 测试", "number": 1.5, "flag": False, "nothing": None, "int": 2**53}
     made = await given.policy(seat_by="device", max_seats="unlimited", max_users=0, metadata=metadata)
     again = given.expect(await given.client.get(f"/v1/policies/{made['id']}", headers=given.root))
@@ -85,7 +85,7 @@ async def test_codes_and_external_ids_are_unique(given: Given) -> None:
     assert changed.json()["external_id"] is None
 
 
-async def test_what_is_not_there_is_a_404(given: Given) -> None:
+async def test_unknown_objects_are_not_found(given: Given) -> None:
     nobody = "01a20425-e3be-7668-b49e-2764d5846dd4"
     for path, code in (
         ("/v1/products/nothing", "product_not_found"), (f"/v1/policies/{nobody}",

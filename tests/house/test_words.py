@@ -5,11 +5,14 @@ import pytest
 from tests.house.words import REFUSED, check, faults, pieces
 
 CLEAN: tuple[str, ...] = (
+    "app/access",
     "app/agreements/ledger",
     "app/agreements/verification",
     "app/audit",
+    "app/cli",
     "app/events",
     "app/housekeeping.py",
+    "app/licenses",
     "app/privacy",
 )
 """Folders and files without a refused word."""

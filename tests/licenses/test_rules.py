@@ -24,11 +24,11 @@ HERE = UseRequest("laptop")
 
 
 def codes(it: LicenseFacts, asked: UseRequest = HERE, now: datetime = NOW) -> list[str]:
-    return [reason.code for reason in rules.judge(it, asked, now).reasons]
+    return [reason.code for reason in rules.evaluate(it, asked, now).reasons]
 
 
 def warnings(it: LicenseFacts, now: datetime = NOW) -> list[str]:
-    return [warned.code for warned in rules.judge(it, HERE, now).warnings]
+    return [warned.code for warned in rules.evaluate(it, HERE, now).warnings]
 
 
 def test_a_good_standing_has_nothing_against_it() -> None:
@@ -140,16 +140,16 @@ STANDINGS = st.builds(
 @given(STANDINGS)
 def test_check_again_at_is_never_late(it: LicenseFacts) -> None:
     """Until the boundary, the answer stays as it is; only a lease's half may pass unnoticed, and that is a warning."""
-    verdict = rules.judge(it, HERE, NOW)
+    verdict = rules.evaluate(it, HERE, NOW)
     until = verdict.check_again_at or NOW + 100 * DAY
     assert until > NOW
     just_before = until - timedelta(milliseconds=1)
-    assert [reason.code for reason in rules.judge(it, HERE, just_before).reasons] == [reason.code for reason in verdict.reasons]
+    assert [reason.code for reason in rules.evaluate(it, HERE, just_before).reasons] == [reason.code for reason in verdict.reasons]
 
 
 def told(it: LicenseFacts, now: datetime) -> tuple[Any, ...]:
     """All that an answer tells of the license."""
-    verdict = rules.judge(it, HERE, now)
+    verdict = rules.evaluate(it, HERE, now)
     return it.status(now), verdict.reasons, [warned.code for warned in verdict.warnings if warned.code != rules.LEASE_ENDING]
 
 
@@ -158,13 +158,13 @@ def test_check_again_at_is_exact(it: LicenseFacts, grace: timedelta | None) -> N
     """Just before it the answer is as it is now, at it the answer is another one. Without it, nothing ever changes."""
     assume(it.expires_at is None or (it.starts_at is not None and it.starts_at < it.expires_at))
     it = replace(it, grace_until=it.expires_at + grace if it.expires_at and grace else None)
-    until = rules.check_again_at(it, NOW)
+    until = rules.find_next_change(it, NOW)
     assert told(it, until - timedelta(milliseconds=1) if until else NOW + 1000 * DAY) == told(it, NOW)
     assert until is None or told(it, until) != told(it, NOW)
 
 
 @given(STANDINGS)
 def test_taking_a_fact_away_never_helps(it: LicenseFacts) -> None:
-    if rules.judge(it, HERE, NOW).reasons:
+    if rules.evaluate(it, HERE, NOW).reasons:
         for worse in (replace(it, seat=None), replace(it, assigned=False), replace(it, revoked_at=NOW), replace(it, features={})):
-            assert rules.judge(worse, HERE, NOW).reasons
+            assert rules.evaluate(worse, HERE, NOW).reasons

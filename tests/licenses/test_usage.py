@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
-from app.licenses.usage import period
+from app.licenses.usage import find_period
 from tests.assertions import problem
 from tests.given import Given
 
@@ -138,15 +138,15 @@ async def test_an_unknown_meter_and_a_foreign_product(given: Given) -> None:
     ],
 )
 def test_r43_periods_are_utcs(per: str, start: str, resets: str) -> None:
-    began, ends = period(per, datetime(2028, 2, 29, 23, 59, 59, tzinfo=UTC))
+    began, ends = find_period(per, datetime(2028, 2, 29, 23, 59, 59, tzinfo=UTC))
     assert (began.isoformat()[:16], ends.isoformat()[:16] if ends else None) == (start, resets)
 
 
 @generated(st.sampled_from(["hour", "day", "month", "year"]), st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1)))  # noqa: DTZ001  made aware below
 def test_every_moment_is_in_one_period(per: str, moment: datetime) -> None:
     now = moment.replace(tzinfo=UTC)
-    start, resets_at = period(per, now)
+    start, resets_at = find_period(per, now)
     assert resets_at is not None
     assert start <= now < resets_at
-    assert period(per, resets_at)[0] == resets_at
-    assert period(None, now) == (datetime(1970, 1, 1, tzinfo=UTC), None)
+    assert find_period(per, resets_at)[0] == resets_at
+    assert find_period(None, now) == (datetime(1970, 1, 1, tzinfo=UTC), None)

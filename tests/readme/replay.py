@@ -29,7 +29,7 @@ def session() -> tuple[str, list[str]]:
     return script, [line for kind, body in blocks if kind == "text" for line in body.splitlines()]
 
 
-def replayed(base: str, home: Path) -> subprocess.CompletedProcess[str]:
+def replay(base: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the session as printed, in a folder that looks like a checkout."""
     (home / ".venv").symlink_to(sys.prefix)
     (home / "app").symlink_to(ROOT / "app")
@@ -41,20 +41,20 @@ def replayed(base: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=home, env=environ, capture_output=True, text=True, check=False)
 
 
-def same(line: str) -> str:
+def mask_varying_values(line: str) -> str:
     """The line without what is another on each run: ids, instants, the end of a key. The README shortens them with a dash of dots."""
     return VARIES.sub('"…"', line)
 
 
-def differences(done: subprocess.CompletedProcess[str]) -> list[str]:
+def compare(done: subprocess.CompletedProcess[str]) -> list[str]:
     """How what was printed differs from what the README says."""
-    printed = [same(line) for line in session()[1]]
-    told = [same(line) for line in done.stdout.splitlines()]
+    printed = [mask_varying_values(line) for line in session()[1]]
+    told = [mask_varying_values(line) for line in done.stdout.splitlines()]
     return list(unified_diff(printed, told, "README", "printed", lineterm=""))
 
 
 if __name__ == "__main__":
-    outcome = replayed(sys.argv[1], Path(sys.argv[2]))
-    wrong = differences(outcome)
+    outcome = replay(sys.argv[1], Path(sys.argv[2]))
+    wrong = compare(outcome)
     sys.stderr.write("".join(f"{line}\n" for line in wrong) + (outcome.stderr if outcome.returncode else ""))
     sys.exit(1 if wrong or outcome.returncode else 0)

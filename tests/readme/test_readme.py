@@ -7,29 +7,29 @@ import pytest
 
 from app.config.settings import Settings
 from tests import variables
-from tests.readme.replay import README, differences, replayed, session
+from tests.readme.replay import README, compare, replay, session
 from tests.servers import Running
 
 
 def test_the_curl_session_runs_as_printed(tmp_path: Path) -> None:
     with Running(tmp_path, "--migrate", "--demo") as server:
-        done = replayed(server.base, tmp_path)
+        done = replay(server.base, tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert differences(done) == []
+    assert compare(done) == []
 
 
-def test_the_stand_in_knows_every_option_that_the_readme_uses() -> None:
+def test_the_curl_replacement_supports_every_option_of_the_readme() -> None:
     used = set(re.findall(r"(?<= )-[A-Za-z]+(?= )", " ".join(re.findall(r"curl (.*?)(?:\||>|$)", session()[0], re.DOTALL))))
     assert used <= {"-sS", "-H", "-X", "-d"}
 
 
-def test_the_table_of_variables_is_the_programs() -> None:
+def test_the_table_of_variables_matches_the_settings() -> None:
     """`make openapi` writes it anew."""
     assert variables.current() == variables.table()
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_variable_says_what_it_is_for(name: str) -> None:
+def test_every_variable_is_described(name: str) -> None:
     assert Settings.model_fields[name].description, f"{name} has no line below it in app/config/variables.py"
     assert f"| `{name.upper()}` |" in README.read_text(encoding="utf-8")
 
@@ -44,7 +44,7 @@ def test_the_defaults_in_the_table_are_true(tmp_path: Path) -> None:
     assert told.model_dump() == plain.model_dump()
 
 
-def test_the_bounds_in_the_table_are_kept(tmp_path: Path) -> None:
+def test_the_limits_in_the_table_are_correct(tmp_path: Path) -> None:
     """The most that the table allows is taken, and what a word is not is refused: spot checks of how the columns are made."""
     told = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| [^|]+ \| ([^|]*) \|", variables.current(), re.MULTILINE))
     assert told["ENV"] == "`development` `production`"

@@ -43,7 +43,7 @@ async def test_a_user_reads_and_changes_their_own_profile(given: Given) -> None:
         {"preferences": {"colour": "red"}},
     ],
 )
-async def test_what_does_not_fit_a_profile_is_refused(given: Given, body: dict[str, Any]) -> None:
+async def test_invalid_profile_fields_are_refused(given: Given, body: dict[str, Any]) -> None:
     person = await given.logged_in()
     problem(await given.client.patch("/v1/me", json=body, headers=person.auth), 422, "malformed")
     if None not in body.values():
@@ -52,12 +52,12 @@ async def test_what_does_not_fit_a_profile_is_refused(given: Given, body: dict[s
 
 
 @pytest.mark.parametrize("field", ["email", "email_verified", "external_id", "metadata", "status", "user_id", "auth_epoch"])
-async def test_r81_r82_what_is_not_ones_own_to_change_is_refused(given: Given, field: str) -> None:
+async def test_r81_r82_users_cannot_change_fields_of_the_operator(given: Given, field: str) -> None:
     person = await given.logged_in()
     problem(await given.client.patch("/v1/me", json={field: "x"}, headers=person.auth), 422, "malformed")
 
 
-async def test_an_age_band_goes_up_only_but_for_staff(given: Given) -> None:
+async def test_users_change_their_age_band_only_upwards(given: Given) -> None:
     person = await given.logged_in()
     for band, status in (("minor", 200), ("minor", 200), ("adult", 200), ("minor", 403), ("unknown", 403)):
         answer = await given.client.patch("/v1/me", json={"age_band": band}, headers=person.auth)
@@ -67,7 +67,7 @@ async def test_an_age_band_goes_up_only_but_for_staff(given: Given) -> None:
     assert given.expect(await given.client.patch(path, json={"age_band": "minor"}, headers=given.root))["age_band"] == "minor"
 
 
-async def test_a_profile_is_complete_from_the_start(given: Given) -> None:
+async def test_a_user_can_be_created_with_a_full_profile(given: Given) -> None:
     made = await given.post("/v1/users", {"email": "kari@example.com", **PROFILE, "age_band": "adult"})
     assert (made["region"], made["timezone"], made["age_band"]) == ("NO", "Europe/Oslo", "adult")
     bare = await given.post("/v1/users", {"email": "ola@example.com"})
@@ -75,7 +75,7 @@ async def test_a_profile_is_complete_from_the_start(given: Given) -> None:
     assert set(bare["preferences"].values()) == {None}
 
 
-async def test_a_suspended_user_reads_nothing(given: Given) -> None:
+async def test_a_suspended_user_cannot_read_or_change_the_profile(given: Given) -> None:
     person = await given.logged_in()
     await given.post(f"/v1/users/{person.id}/suspend")
     for answer in (await given.client.get("/v1/me", headers=person.auth), await given.client.patch("/v1/me", json={}, headers=person.auth)):

@@ -6,7 +6,7 @@ from tests.assertions import problem
 from tests.given import Given
 
 
-async def test_a_profile_is_kept_and_changed(given: Given) -> None:
+async def test_a_profile_is_stored_and_changed(given: Given) -> None:
     body = {
         "email": "Kari@Example.com",
         "display_name": "Кари 凯莉",
@@ -42,24 +42,24 @@ async def test_r75_addresses_and_external_ids_are_unique(given: Given) -> None:
     "email",
     ["", "kari", "kari@", "@example.com", "kari@example", "a\u0000@example.com", "kari\uff20example.com", "k" * 250 + "@example.com", 7],
 )
-async def test_r76_what_is_no_address_is_refused(given: Given, email: object) -> None:
+async def test_r76_an_invalid_address_is_refused(given: Given, email: object) -> None:
     told = problem(await given.client.post("/v1/users", json={"email": email}, headers=given.root), 422, "malformed")
     assert told["errors"][0]["pointer"] == "/email"
 
 
-async def test_r81_fields_that_are_not_taken_are_refused(given: Given) -> None:
+async def test_r81_unknown_fields_are_refused(given: Given) -> None:
     for name in ("status", "id", "created_at", "email_verified_at"):
         answer = await given.client.post("/v1/users", json={"email": "a@example.com", name: "active"}, headers=given.root)
         problem(answer, 422, "malformed")
 
 
-async def test_null_where_a_value_must_be_is_refused(given: Given) -> None:
+async def test_null_for_a_required_value_is_refused(given: Given) -> None:
     person = await given.person()
     answer = await given.client.patch(f"/v1/users/{person.id}", json={"metadata": None}, headers=given.root)
     problem(answer, 422, "malformed")
 
 
-async def test_suspending_twice_tells_once(given: Given) -> None:
+async def test_suspending_twice_records_one_event(given: Given) -> None:
     from sqlalchemy import func, select  # noqa: PLC0415  beside its only use
 
     from app.events.models import Event  # noqa: PLC0415  the same
