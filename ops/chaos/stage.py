@@ -16,7 +16,7 @@ from app.config.settings import Settings
 from app.world import World
 from tests import databases, postgres
 from tests.concurrency.workers import RealClock, root_of, server
-from tests.faults.peaks import Look, look
+from tests.faults.peaks import Probe, probe
 from tests.given import Given
 from tests.random_keys import SECRETS
 from tests.servers import Running
@@ -98,7 +98,7 @@ class Looks:
 
     base: str
     path: str = "/healthz"
-    seen: list[Look] = field(default_factory=list)
+    seen: list[Probe] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
         self.apart = ProcessPoolExecutor(1, get_context("spawn"))
@@ -112,7 +112,7 @@ class Looks:
 
     async def _watch(self) -> None:
         while True:
-            self.seen.append(await asyncio.get_running_loop().run_in_executor(self.apart, look, self.base, self.path))
+            self.seen.append(await asyncio.get_running_loop().run_in_executor(self.apart, probe, self.base, self.path))
             await asyncio.sleep(0.1)
 
     @property

@@ -17,7 +17,7 @@ from app.base.problems import ADVISORIES, DECLARED
 from app.events.kinds import KINDS
 from app.web.callers import RequireScope
 from app.web.errors import STATUS
-from tests import variables
+from tests.docs import variables
 from tests.house.source import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
@@ -53,8 +53,10 @@ def scopes(app: FastAPI) -> str:
     for route in app.routes:
         if isinstance(route, APIRoute):
             for scope in _scopes_of(route.endpoint):
-                calls[scope] += [f"`{method} {route.path}`" for method in sorted(route.methods)]
-    lines = "".join(f"| `{scope}` | {' · '.join(sorted(set(calls[scope]), key=lambda call: call.partition(' ')[2]))} |\n" for scope in sorted(calls))
+                calls[scope] += [f"`{method} {route.path}`" for method in sorted(route.methods or ())]
+    lines = "".join(
+        f"| `{scope}` | {' · '.join(sorted(set(calls[scope]), key=lambda call: call.partition(' ')[2]))} |\n" for scope in sorted(calls)
+    )
     return f"{intro}\n| Scope | Calls |\n|---|---|\n{lines}"
 
 

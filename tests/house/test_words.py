@@ -14,6 +14,7 @@ CLEAN: tuple[str, ...] = (
     "app/housekeeping.py",
     "app/licenses",
     "app/privacy",
+    "tests/house",
 )
 """Folders and files without a refused word."""
 

@@ -57,7 +57,7 @@ async def test_a_migration_that_waits_too_long_gives_up_and_changes_nothing(
     new_postgres: NewPostgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Behind one long transaction a queue of everybody else would form."""
-    monkeypatch.setattr(dialect, "MIGRATION_PATIENCE", "SET LOCAL lock_timeout = '100ms'")
+    monkeypatch.setattr(dialect, "SET_MIGRATION_LOCK_TIMEOUT", "SET LOCAL lock_timeout = '100ms'")
     url, first = await new_postgres.empty(), trees.revisions()[0]
     await databases.migrate(url, first)
     before = await trees.described(url)

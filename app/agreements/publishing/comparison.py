@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.agreements import rules
 from app.agreements.models import AgreementDocument
 from app.agreements.problems import AgreementTextNotFound, AgreementVersionFirst
-from app.agreements.publishing.differences import Differences, differences
+from app.agreements.publishing.differences import Differences, compare_texts
 from app.agreements.publishing.documents import AgreementDetails, load_version
 from app.db.types import AnyRow
 from app.world import World
@@ -48,7 +48,7 @@ async def compare(world: World, version_id: UUID, against: UUID | None, locale: 
             locale = await tx.scalar(select(AgreementDocument.default_locale).where(AgreementDocument.id == after.row.document_id))
     old, new = _text(before, locale), _text(after, locale)
     fields = [(name, old._mapping[name], new._mapping[name]) for name in FIELDS if old._mapping[name] != new._mapping[name]]
-    body = await to_thread.run_sync(differences, old.body, new.body)
+    body = await to_thread.run_sync(compare_texts, old.body, new.body)
     return Comparison((before, old), (after, new), fields, body)
 
 

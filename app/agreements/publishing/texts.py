@@ -49,7 +49,7 @@ async def write(world: World, actor: Actor, version_id: UUID, locale: str, value
     body = rules.normalise(values["body"])
     statement = rules.digest_statement(values["statement"], values["accept_label"], values["decline_label"])
     wanted = {**values, "body": body, "sha256": rules.digest(body), "statement_sha256": statement}
-    if lines := await to_thread.run_sync(rendering.lost, body):
+    if lines := await to_thread.run_sync(rendering.find_lost_lines, body):
         told = ", ".join(str(number) for number in lines[:MOST_LINES])
         raise Malformed([("/body", "words_not_shown", f"has words that HTML or plain text would leave out, in line {told}")])
     made = await _rendered(world, version_id, body, locale)
