@@ -55,7 +55,7 @@ def scopes(app: FastAPI) -> str:
             for scope in _scopes_of(route.endpoint):
                 calls[scope] += [f"`{method} {route.path}`" for method in sorted(route.methods or ())]
     lines = "".join(
-        f"| `{scope}` | {' · '.join(sorted(set(calls[scope]), key=lambda call: call.partition(' ')[2]))} |\n" for scope in sorted(calls)
+        f"| `{scope}` | {' · '.join(sorted(set(calls[scope]), key=lambda call: call.split()[::-1]))} |\n" for scope in sorted(calls)
     )
     return f"{intro}\n| Scope | Calls |\n|---|---|\n{lines}"
 
