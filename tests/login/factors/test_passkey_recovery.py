@@ -9,7 +9,7 @@ from tests.assertions import problem
 from tests.given import PASSWORD, Given
 from tests.login.account.test_mailbox import NEW, send
 from tests.login.factors.test_passkeys import login_options
-from tests.login.signing_in.test_login_code import CHANGE, handle, mailed, use
+from tests.login.signing_in.login_codes import CHANGE, login_handle, request_code, use_code
 from tests.postbox import Postbox
 
 
@@ -25,7 +25,7 @@ async def test_a_login_code_requires_the_passkey_before_the_new_password(given: 
     """The code proves the mailbox, the passkey proves the person; with a passkey the new password is still required."""
     person = await given.with_passkey()
     assert (await postbox.letter(given.world)).message["Subject"].startswith("Something new can be used to log in")
-    login = handle(await use(given, person.email, await mailed(given, postbox, person)))
+    login = login_handle(await use_code(given, person.email, await request_code(given, postbox, person)))
     problem(await send(given, "/v1/login/password", {"new": NEW}, login), 409, "login_step_not_due")
     assertion = person.authenticator.get(await login_options(given, login))
     result = await given.post("/v1/login/passkey", {"credential": assertion}, login)
