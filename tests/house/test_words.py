@@ -14,6 +14,8 @@ CLEAN: tuple[str, ...] = (
     "app/housekeeping.py",
     "app/licenses",
     "app/privacy",
+    "tests/access",
+    "tests/licenses",
 )
 """Folders and files without a refused word."""
 
