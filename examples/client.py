@@ -19,10 +19,10 @@ from typing import Any
 import httpx
 
 CODE = re.compile(r"[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}")
-MOST_STEPS = 20
-WAYS = {"verify_totp", "enroll_totp", "change_password"}
+MAX_STEPS = 20
+SUPPORTED_ACTIONS = {"verify_totp", "enroll_totp", "change_password"}
 """What can be done at a login here; for a passkey there is the browser of another device."""
-Told = dict[str, Any]
+Body = dict[str, Any]
 
 
 class Stop(Exception):
@@ -36,7 +36,7 @@ class Unreachable(Exception):
 class Refused(Exception):
     """A refusal of a call (RFC 9457)."""
 
-    def __init__(self, problem: Told) -> None:
+    def __init__(self, problem: Body) -> None:
         super().__init__(problem.get("detail", "refused"))
         self.code = problem.get("code")
 
@@ -54,15 +54,15 @@ class Application:
     def __init__(self, product: str, server: str, memory: Path, *, by_code: bool = False) -> None:
         self.product, self.memory, self.by_code = product, memory, by_code
         self.http = httpx.Client(base_url=server, timeout=10)
-        self.told: Told = {}
-        self.known: Told = json.loads(memory.read_text()) if memory.exists() else {"device": secrets.token_hex(16)}
+        self.told: Body = {}
+        self.known: Body = json.loads(memory.read_text()) if memory.exists() else {"device": secrets.token_hex(16)}
 
     def remember(self, **facts: Any) -> None:
         self.known.update(facts)
         self.memory.touch(mode=0o600)
         self.memory.write_text(json.dumps(self.known))
 
-    def call(self, href: str, body: Told | None = None, auth: str | None = None, method: str = "POST") -> Told:
+    def call(self, href: str, body: Body | None = None, auth: str | None = None, method: str = "POST") -> Body:
         try:
             answer = self.http.request(method, href, json=body, headers={"Authorization": auth} if auth else {})
         except httpx.TransportError as gone:
@@ -70,7 +70,7 @@ class Application:
         if answer.status_code >= 500 or answer.status_code == 429:
             raise Unreachable(f"the server answers {answer.status_code}")
         try:
-            told: Told = answer.json() if answer.content else {}
+            told: Body = answer.json() if answer.content else {}
         except ValueError:
             raise Unreachable("somebody else answers") from None
         if answer.is_error:
@@ -82,7 +82,7 @@ class Application:
         token = self.known.get("access_token") or self.known.get("seat")
         return f"Bearer {token}" if token else None
 
-    def ask(self) -> Told:
+    def ask(self) -> Body:
         """The decision. A token that has run out is renewed once; if that fails, the person is asked to log in by the answer."""
         nonce = secrets.token_hex(8)
         body = {"product": self.product, "device": {"fingerprint": self.known["device"]}, "nonce": nonce}
@@ -105,9 +105,9 @@ class Application:
         except Refused:
             self.remember(access_token=None, refresh_token=None)
 
-    def start(self) -> Told:
+    def start(self) -> Body:
         """Ask and do what is asked, until the answer is yes. Raises Stop, Unreachable."""
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             self.told = told = self.ask()
             self.remember(grant=told["grant"])  # a no ends the last yes
             if told["allow"]:
@@ -122,18 +122,18 @@ class Application:
                 print(refused)
         raise Stop("too many tries")
 
-    def do_log_in(self, reason: Told) -> None:
+    def do_log_in(self, reason: Body) -> None:
         if self.by_code:
             return self.be_let_in()
         who = {"identifier": prompt("E-mail address"), "password": prompt("Password", secret=True)}
         return self.finish(self.call(reason["href"], {**who, "product": self.product}))
 
-    def do_step_up(self, reason: Told) -> None:
+    def do_step_up(self, reason: Body) -> None:
         if self.by_code or reason["acr"] == "aal2p":
             return self.be_let_in()
         return self.finish(self.call(reason["href"], {"acr": reason["acr"]}, self.bearer))
 
-    def do_enroll_passkey(self, reason: Told) -> None:
+    def do_enroll_passkey(self, reason: Body) -> None:
         self.be_let_in()
 
     def be_let_in(self) -> None:
@@ -152,11 +152,11 @@ class Application:
                     raise Stop(str(refused)) from None
         raise Stop("nobody has approved it in time")
 
-    def finish(self, told: Told) -> None:
+    def finish(self, told: Body) -> None:
         """The rest of a login: whatever comes `next`, by the first way that is offered and can be gone here."""
         auth = f"Login {told['login']['token']}" if told["status"] == "incomplete" else None
         while told["status"] == "incomplete":
-            way = next((way for way in told["next"][0]["any_of"] if way["action"] in WAYS), None)
+            way = next((way for way in told["next"][0]["any_of"] if way["action"] in SUPPORTED_ACTIONS), None)
             if way is None:
                 return self.be_let_in()
             if way["action"] == "enroll_totp":
@@ -167,7 +167,7 @@ class Application:
                 told = self.show_code(way["href"], auth)
         return self.remember(access_token=told["access_token"], refresh_token=told["refresh_token"])
 
-    def enrolled(self, href: str, confirm: str, auth: str | None) -> Told:
+    def enrolled(self, href: str, confirm: str, auth: str | None) -> Body:
         made = self.call(href, {}, auth)
         print(f"Add this to your authenticator: {made['otpauth_uri']}")
         told = self.show_code(confirm.format(**made), auth)
@@ -175,7 +175,7 @@ class Application:
             print("Keep these recovery codes somewhere safe:", *told["recovery_codes"])
         return told
 
-    def show_code(self, href: str, auth: str | None) -> Told:
+    def show_code(self, href: str, auth: str | None) -> Body:
         while True:
             try:
                 return self.call(href, {"code": prompt("Code of the authenticator")}, auth)
@@ -184,25 +184,25 @@ class Application:
                     raise
                 print(refused)
 
-    def do_enroll_totp(self, reason: Told) -> None:
+    def do_enroll_totp(self, reason: Body) -> None:
         self.enrolled(reason["href"], reason["href"] + "/{id}/confirm", self.bearer)
 
-    def do_verify_email(self, reason: Told) -> None:
+    def do_verify_email(self, reason: Body) -> None:
         self.call(reason["href"], {"identifier": prompt("E-mail address")})
         self.call("/v1/email/verify", {"token": prompt("Token from the mail")})
 
-    def do_enter_key(self, reason: Told) -> None:
+    def do_enter_key(self, reason: Body) -> None:
         typed = prompt("License key or activation code")
         self.remember(license={"activation_code" if CODE.fullmatch(typed) else "license_key": typed})
         if "activation_code" in self.known["license"]:
             self.do_activate(reason)
 
-    def do_activate(self, reason: Told) -> None:
+    def do_activate(self, reason: Body) -> None:
         user = f"Bearer {self.known['access_token']}" if self.known.get("access_token") else None
         named = self.known.get("license") or {"license_id": self.told["license"]["id"]}
         self.remember(seat=self.call("/v1/activations", {**named, "device": {"fingerprint": self.known["device"]}}, user)["token"])
 
-    def do_accept_agreement(self, reason: Told) -> None:
+    def do_accept_agreement(self, reason: Body) -> None:
         for wanted in reason["documents"]:
             shown = self.call(wanted["href"], {"format": "text"}, self.bearer)
             print(shown["text"]["body"])

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from asgi_correlation_id import correlation_id
 from sqlalchemy import insert, update
 
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.events.models import Event
+from app.observability.logs import current_request_id
 from app.world import World
 
 _insert = insert(table(Event))
@@ -46,7 +46,7 @@ async def record(
         "subject_type": subject[0],
         "subject_id": subject[1],
         "user_id": user_id,
-        "request_id": correlation_id.get(),
+        "request_id": current_request_id.get(),
         "data": data,
     }
     await tx.execute(_insert, values)

@@ -18,12 +18,12 @@ QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--window-size=800,900",
 )  # fmt: skip
-WANTED = "apt-get install chromium chromium-driver"
+INSTALL = "apt-get install chromium chromium-driver"
 
 
-def program(*names: str) -> str:
+def find_program(*names: str) -> str:
     found = next((path for path in map(shutil.which, names) if path), None)
-    assert found, f"{' or '.join(names)} is not on this machine; on Debian: {WANTED}"
+    assert found, f"{' or '.join(names)} is not on this machine; on Debian: {INSTALL}"
     return found
 
 
@@ -32,9 +32,12 @@ class Browser:
 
     def __init__(self, profile: Path) -> None:
         port = free_port()
-        self.driver = [program("chromedriver"), f"--port={port}"]
+        self.driver = [find_program("chromedriver"), f"--port={port}"]
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
-        self.options = {"binary": program("chromium", "chromium-browser", "google-chrome"), "args": [*QUIET, f"--user-data-dir={profile}"]}
+        self.options = {
+            "binary": find_program("chromium", "chromium-browser", "google-chrome"),
+            "args": [*QUIET, f"--user-data-dir={profile}"],
+        }
         self.session = self.authenticator = ""
 
     def __enter__(self) -> Self:

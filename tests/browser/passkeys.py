@@ -75,7 +75,7 @@ def test_a_passkey_from_registration_to_the_decision(scene: Scene, tmp_path: Pat
     scene.browser.picture(tmp_path / "page.png")
 
 
-def test_without_finger_face_or_pin(scene: Scene) -> None:
+def test_without_user_verification_the_browser_refuses(scene: Scene) -> None:
     """The browser itself shows nothing that was not unlocked; and nothing is lost by it."""
     scene.log_in()
     scene.browser.click("#register")

@@ -84,7 +84,7 @@ def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     run("check", code=78)
 
 
-def test_verify_says_in_one_sentence_why_a_file_fails(run: Run, tmp_path: Path) -> None:
+def test_verify_explains_in_one_line_why_a_file_fails(run: Run, tmp_path: Path) -> None:
     from app.security.signing import Signer, SigningKey  # noqa: PLC0415  beside its only use
 
     key, stranger = SigningKey.generate(), SigningKey.generate()
@@ -106,7 +106,7 @@ def test_verify_says_in_one_sentence_why_a_file_fails(run: Run, tmp_path: Path) 
     assert "cannot be read" in run("verify", str(tmp_path / "nothing"), "--jwks", str(keys), code=1)[0]
 
 
-def test_health_asks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_checks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The one it is told of, or the one that the environment says, in whichever way."""
     with Running(tmp_path, "--migrate") as server:
         assert health([server.base]) == 0
@@ -121,7 +121,7 @@ def test_health_asks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("name", ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY"])
-def test_r23_a_start_with_other_keys_than_the_databases_is_refused_by_name(
+def test_r23_starting_with_keys_other_than_the_databases_is_refused(
     run: Run, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("demo")
@@ -131,13 +131,13 @@ def test_r23_a_start_with_other_keys_than_the_databases_is_refused_by_name(
     assert lines[-1].startswith(name)
 
 
-def test_a_database_that_is_not_migrated_is_told_in_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_database_that_is_not_migrated_is_reported_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/empty.db")
     (line,) = run("api-keys", "list", code=1)
     assert "not migrated yet" in line
 
 
-def test_r63_signing_keys_turn_over_a_day_after_they_were_published(run: Run) -> None:
+def test_r63_signing_keys_rotate_a_day_after_their_publication(run: Run) -> None:
     first = json.loads(run("keys", "rotate")[0])
     assert first["active"] != first["next"]
     assert "signing_key_too_young" in run("keys", "rotate", code=1)[0]
@@ -147,7 +147,7 @@ def test_r63_signing_keys_turn_over_a_day_after_they_were_published(run: Run) ->
     assert states == {first["active"]: "retired", leaked["active"]: "active", leaked["next"]: "next"}
 
 
-def test_r23_a_sealing_key_goes_once_nothing_is_sealed_by_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_r23_a_sealing_key_can_be_removed_once_it_is_unused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new key second everywhere, then first, then sealing anew, then the old one can go; at no point without what it reads."""
 
     def rows() -> dict[str, int]:

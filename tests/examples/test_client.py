@@ -18,12 +18,12 @@ import pytest
 from tests.authenticator import ORIGIN, RP_ID, Authenticator
 from tests.servers import ROOT, Running
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 GRANT = 8
 """Seconds that a grant lasts here."""
 
 
-class Session:
+class RunningClient:
     """The application in front of a person: `answer` waits for a question and types."""
 
     def __init__(self, memory: Path, server: Running, seconds: float, *more: str, product: str = "studio") -> None:
@@ -43,7 +43,7 @@ class Session:
     def hear(self, words: str) -> str:
         """All that was said since the last time, up to these words."""
         assert self.process.stdout is not None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while words not in self.said:
             heard = os.read(self.process.stdout.fileno(), 4096).decode()
             assert heard, f"it ended with: {self.said}"
@@ -62,7 +62,7 @@ class Session:
 
     def end(self) -> tuple[int, str]:
         """(exit code, last words)."""
-        rest, _ = self.process.communicate(timeout=PATIENCE)
+        rest, _ = self.process.communicate(timeout=TIMEOUT)
         return self.process.returncode, self.said + rest.decode()
 
 
@@ -72,13 +72,13 @@ def server(tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-def demo(server: Running) -> dict[str, str]:
+def read_demo(server: Running) -> dict[str, str]:
     """The password, key and activation code of the demo, as its paper says them."""
     paper = (server.home / "var" / "demo.txt").read_text()
     return {name: re.findall(rf'"{name}": "([^"]+)"', paper)[0] for name in ("password", "license_key", "activation_code", "identifier")}
 
 
-def begun(tx: Session, known: dict[str, str], sold: str) -> None:
+def start(tx: RunningClient, known: dict[str, str], sold: str) -> None:
     """From nothing to running: a login that sets the authenticator up, what was bought, and the agreement."""
     tx.answer("E-mail address", known["identifier"])
     tx.answer("Password", known["password"])
@@ -101,41 +101,41 @@ def operator(server: Running, path: str, body: dict[str, Any] | None = None) -> 
     return told
 
 
-def test_it_starts_works_on_without_the_server_and_says_why_it_stops(server: Running, tmp_path: Path) -> None:
-    memory, known = tmp_path / "client.json", demo(server)
-    with Session(memory, server, 0.5) as session:
-        begun(session, known, known["license_key"])
+def test_the_client_runs_online_then_offline_and_says_why_it_stops(server: Running, tmp_path: Path) -> None:
+    memory, known = tmp_path / "client.json", read_demo(server)
+    with RunningClient(memory, server, 0.5) as session:
+        start(session, known, known["license_key"])
         assert session.end()[0] == 0
     assert memory.stat().st_mode & 0o777 == 0o600
     assert known["password"] not in memory.read_text()
-    with Session(memory, server, 60) as session:
+    with RunningClient(memory, server, 60) as session:
         session.hear("studio runs, online.")  # nothing is asked twice
         server.kill()
         session.hear("studio runs, offline.")
         code, last = session.end()
     assert (code, "studio stops: Licentia cannot be reached" in last) == (1, True)
-    with Session(memory, server, 60) as session:
+    with RunningClient(memory, server, 60) as session:
         code, last = session.end()
     assert (code, "there is no grant to go on with" in last, "runs" in last) == (1, True, False)
 
 
-def test_a_no_ends_the_yes_of_before_and_a_code_does_as_well_as_a_key(server: Running, tmp_path: Path) -> None:
-    memory, known = tmp_path / "client.json", demo(server)
-    with Session(memory, server, 60) as session:
-        begun(session, known, known["activation_code"])
+def test_a_refusal_ends_the_grant_and_an_activation_code_works_like_a_key(server: Running, tmp_path: Path) -> None:
+    memory, known = tmp_path / "client.json", read_demo(server)
+    with RunningClient(memory, server, 60) as session:
+        start(session, known, known["activation_code"])
         [license_] = operator(server, "/v1/licenses?product=studio")["data"]
         operator(server, f"/v1/licenses/{license_['id']}/suspend", {})
         code, last = session.end()
     assert (code, "studio stops: The license is suspended; ask the seller." in last) == (1, True)
     server.kill()
-    with Session(memory, server, 60) as session:
+    with RunningClient(memory, server, 60) as session:
         assert session.end()[0] == 1
     assert json.loads(memory.read_text())["grant"] is None
 
 
-def test_who_declines_is_told_so_and_not_let_in(server: Running, tmp_path: Path) -> None:
-    known = demo(server)
-    with Session(tmp_path / "client.json", server, 60) as session:
+def test_declining_the_agreement_stops_the_client(server: Running, tmp_path: Path) -> None:
+    known = read_demo(server)
+    with RunningClient(tmp_path / "client.json", server, 60) as session:
         session.answer("E-mail address", known["identifier"])
         session.answer("Password", "not it")
         session.answer("E-mail address", known["identifier"])
@@ -157,13 +157,13 @@ def call(server: Running, path: str, body: dict[str, Any] | None = None, auth: s
     return told
 
 
-def test_without_a_keyboard_it_is_let_in_by_a_short_code(server: Running, tmp_path: Path) -> None:
-    known = demo(server)
+def test_without_a_keyboard_the_client_logs_in_by_device_grant(server: Running, tmp_path: Path) -> None:
+    known = read_demo(server)
     who = {name: known[name] for name in ("identifier", "password")}
     login = f"Login {call(server, '/v1/login', {**who, 'product': 'studio'})['login']['token']}"
     secret = call(server, "/v1/login/totp/enroll", {}, login)["secret"]
     person = f"Bearer {call(server, '/v1/login/totp/confirm', {'code': pyotp.TOTP(secret).now()}, login)['access_token']}"
-    with Session(tmp_path / "client.json", server, 60, "--code") as session:
+    with RunningClient(tmp_path / "client.json", server, 60, "--code") as session:
         session.hear("and enter ")
         code = session.hear("\n")
         assert call(server, f"/v1/device?user_code={code}", auth=person)["product"]["code"] == "studio"
@@ -172,18 +172,18 @@ def test_without_a_keyboard_it_is_let_in_by_a_short_code(server: Running, tmp_pa
     assert json.loads((tmp_path / "client.json").read_text())["access_token"]
 
 
-def test_where_a_passkey_is_wanted_it_is_shown_in_a_browser_elsewhere(tmp_path: Path) -> None:
+def test_a_required_passkey_is_used_in_a_browser_on_another_device(tmp_path: Path) -> None:
     """The application has none: whoever showed their passkey where they could lets it in."""
     key = Authenticator()
     party = {"LICENTIA_WEBAUTHN_RP_ID": RP_ID, "LICENTIA_WEBAUTHN_ORIGINS": ORIGIN}
     with Running(tmp_path, "--migrate", "--demo", LICENTIA_GRANT_LIFETIME=f"PT{GRANT}S", **party) as server:
-        known = demo(server)
+        known = read_demo(server)
         operator(server, "/v1/products", {"code": "vault", "name": "Vault", "requires": ["passkey"]})
         who = {name: known[name] for name in ("identifier", "password")}
         login = f"Login {call(server, '/v1/login', {**who, 'product': 'vault'})['login']['token']}"
         made = {"credential": key.create(call(server, "/v1/login/passkey/enroll", {}, login)["public_key"])}
         person = f"Bearer {call(server, '/v1/login/passkey/confirm', made, login)['access_token']}"
-        with Session(tmp_path / "client.json", server, 0.5, product="vault") as session:
+        with RunningClient(tmp_path / "client.json", server, 0.5, product="vault") as session:
             session.answer("E-mail address", known["identifier"])
             session.answer("Password", known["password"])
             session.hear("and enter ")

@@ -7,7 +7,7 @@ import pytest
 from app.mail import outbox
 from app.mail.transports import transport_of
 from tests.given import PASSWORD, Given
-from tests.login.account.test_mailbox import NEW, ask
+from tests.login.account.test_mailbox import NEW, send
 from tests.postbox import open_postbox
 from tests.secrets.test_logs import both_formats, heard
 from tests.secrets.test_rest import everything
@@ -27,16 +27,16 @@ async def test_mail_is_logged_without_tokens_and_addresses(
         transport = transport_of(world.settings)
         assert transport is not None
         heard(capsys)
-        await ask(given, "/v1/users/register", {"email": NOBODY, "password": PASSWORD, "display_name": "Ola Nordmann"})
+        await send(given, "/v1/users/register", {"email": NOBODY, "password": PASSWORD, "display_name": "Ola Nordmann"})
         registered = await postbox.letter(world)
-        await ask(given, "/v1/email/verify", {"token": registered.token})
-        await ask(given, "/v1/password/forgot", {"identifier": NOBODY})
+        await send(given, "/v1/email/verify", {"token": registered.token})
+        await send(given, "/v1/password/forgot", {"identifier": NOBODY})
         forgotten = await postbox.letter(world)
-        await ask(given, "/v1/password/reset", {"token": forgotten.token, "new_password": NEW})
+        await send(given, "/v1/password/reset", {"token": forgotten.token, "new_password": NEW})
         for answer in (f"451 <{NOBODY}> later, {forgotten.token}", f"550 <{NOBODY}> never, {forgotten.token}"):
             given.clock.forward(hours=1)
             postbox.refuse_letter = answer
-            await ask(given, "/v1/password/forgot", {"identifier": NOBODY})
+            await send(given, "/v1/password/forgot", {"identifier": NOBODY})
             await outbox.deliver_due(world, transport)
         said = heard(capsys)
         stored = await everything(given)
