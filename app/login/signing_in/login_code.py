@@ -104,7 +104,7 @@ async def begin_with_code(
     user_id, epoch = (user.id, user.auth_epoch) if user is not None else (NO_USER, 0)
     stored_code = await _count_attempt(world, user_id)
     digest = stored_code.token_hash if stored_code is not None else bytes(32)
-    is_right = hmac.compare_hash_code(digest, _hash_code(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
+    is_right = hmac.compare_digest(digest, _hash_code(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
         if user is None or stored_code is None or not is_right or user.status != Status.ACTIVE or user.email_verified_at is None:
             raise CodeRefused
