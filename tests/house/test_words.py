@@ -17,6 +17,8 @@ CLEAN: tuple[str, ...] = (
     "app/login/sessions",
     "app/login/signing_in",
     "app/privacy",
+    "tests/access",
+    "tests/licenses",
     "tests/agreements/ledger",
     "tests/agreements/verification",
     "tests/concurrency",
