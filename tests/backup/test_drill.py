@@ -29,7 +29,7 @@ from tests.agreements import making
 from tests.conftest import NewPostgres
 from tests.given import Given
 from tests.random_keys import SECRETS
-from tests.signing_keys.rings import NEW, OLD, Holdings, every_kind, rewrapped, sealed_with
+from tests.signing_keys.rings import NEW, OLD, Holdings, create_every_kind, rewrap_all, with_keys
 
 
 async def backed_up(url: str, folder: Path) -> Path:
@@ -110,11 +110,11 @@ async def still_good(given: Given, held: Holdings, receipt: str) -> None:
     assert (await given.post("/v1/receipts/verify", {"receipt": receipt}, {}))["code"] == "ok"
     assert (await given.post("/v1/ledger/verify"))["valid"] is True
     await sealing_keys.check_sealed(given.world, METADATA)
-    assert {it.unreadable for it in (await rewrapped(sealed_with(given.world, t2=NEW, t1=OLD))).values()} == {0}
+    assert {it.unreadable for it in (await rewrap_all(with_keys(given.world, t2=NEW, t1=OLD))).values()} == {0}
 
 
 async def test_a_copy_is_brought_up_in_a_fresh_place(given: Given, app: FastAPI, tmp_path: Path, new_postgres: NewPostgres) -> None:
-    held, found = await every_kind(given), await making.create_in_force(given)
+    held, found = await create_every_kind(given), await making.create_in_force(given)
     await making.accept(given, held.person, found)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=held.person.auth))["data"]
     before = await customers(given.world)
@@ -131,7 +131,7 @@ async def test_a_copy_is_brought_up_in_a_fresh_place(given: Given, app: FastAPI,
 
 @pytest.mark.parametrize("name", ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY"])
 async def test_a_copy_without_its_keys_is_not_started(given: Given, tmp_path: Path, new_postgres: NewPostgres, name: str) -> None:
-    await every_kind(given)
+    await create_every_kind(given)
     url = await restored(await backed_up(given.world.db.url, tmp_path), tmp_path, new_postgres)
     other = b64encode(NEW).decode()
     code, told = await command(url, "serve", **{name: f"t1:{other}" if name.endswith("KEYS") else other})
