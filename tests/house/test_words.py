@@ -18,6 +18,8 @@ CLEAN: tuple[str, ...] = (
     "app/login/signing_in",
     "app/privacy",
     "migrations",
+    "tests/access",
+    "tests/licenses",
     "tests/agreements/ledger",
     "tests/agreements/verification",
     "tests/concurrency",
