@@ -159,7 +159,7 @@ async def test_the_runner_tidies_beside_the_application(given: Given) -> None:
     async def gone() -> bool:
         return await count(given.world, Login) == 0
 
-    async with housekeeping.running(given.world):
+    async with housekeeping.run(given.world):
         await wait_until(gone)
     assert 'licentia_pruned_rows_total{what="logins"}' in (await given.client.get("/metrics")).text
 

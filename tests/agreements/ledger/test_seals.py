@@ -249,7 +249,7 @@ async def test_the_runner_seals_at_every_interval(given: Given, app: Any) -> Non
     async def sealed(count: int) -> bool:
         return len((await read_seals(given))[1]) == count
 
-    async with sealing.running(given.world):
+    async with sealing.run(given.world):
         await wait_until(lambda: sealed(1))
         await record_events(given, person, 2)
         await wait_until(lambda: sealed(3))
@@ -271,7 +271,7 @@ async def test_deleted_seals_are_reported_at_the_start(given: Given) -> None:
     await tampering.execute(given, "DELETE FROM agreement_seal_items")
     assert await seals.is_newest_missing(given.world) is True
     with structlog.testing.capture_logs() as logs:
-        async with sealing.running(given.world):
+        async with sealing.run(given.world):
             await wait_until(lambda: sealed_again(given))
     assert [(each["log_level"], each["event"]) for each in logs if each["event"] == "seals_missing"] == [("error", "seals_missing")]
 
