@@ -70,7 +70,7 @@ class Folder:
 
 def transport_of(settings: Settings) -> Transport | None:
     """What the settings say; None where there is no mailer."""
-    if (address := settings.smtp()) is not None:
+    if (address := settings.smtp_address()) is not None:
         return Smtp(address, parse_sender(settings.mail_from).domain)
     return Folder(settings.var / "mail") if settings.mail_configured else None
 
