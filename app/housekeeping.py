@@ -6,13 +6,13 @@ Every replica runs it, in small transactions. It only saves space: an expired ro
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 import structlog
 from prometheus_client import Counter
 
 from app.agreements import data_lifecycle as agreements
-from app.background.tasks import background_task, sleep_or_stop
+from app.background.tasks import sleep_or_stop
+from app.background.worker import timed_worker
 from app.events import data_lifecycle as events
 from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
@@ -56,16 +56,15 @@ log = structlog.get_logger("licentia.housekeeping")
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[None]:
+async def run(world: World) -> AsyncIterator[None]:
     """Delete expired rows while the block runs. At its end, wait until the current batch is finished."""
-    async with background_task(partial(_run, world)):
-        yield
 
-
-async def _run(world: World, stopping: asyncio.Event) -> None:
-    while not stopping.is_set():
+    async def run_round(stopping: asyncio.Event) -> bool:
         await delete_expired(world, stopping)
-        await sleep_or_stop(stopping, EVERY)
+        return False
+
+    async with timed_worker("housekeeping", run_round, EVERY):
+        yield
 
 
 async def delete_expired(world: World, stopping: asyncio.Event | None = None) -> dict[str, int]:

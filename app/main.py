@@ -111,7 +111,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with run_together(mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world)):
+    async with run_together(mail.run(world), webhooks.run(world), sealing.run(world), housekeeping.run(world)):
         yield
     if (tracing := api.state.tracer_provider) is not None:
         await tracing.ended()

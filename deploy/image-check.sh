@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves the image without a daemon: buildah builds it over a debootstrapped stand-in for the official base, runc runs it as
-# uid 10001 with a read-only root and no capabilities; it migrates, serves, answers the README's curl session, finishes a request
+# uid 10001 with a read-only root and no capabilities; it migrates, serves, answers the curl stories, finishes a request
 # that runs while it is told to stop, reports its health and leaves politely.
 #
 # Wants root, and once: apt-get install --no-install-recommends buildah debootstrap runc
@@ -160,13 +160,13 @@ healthy || fail "not healthy"
 ! runc exec "$name" /opt/venv/bin/python -c 'open("/srv/licentia/x", "w")' 2>/dev/null || fail "the root can be written"
 [ "$(stat -c %u "$work/data/licentia.db")" = 10001 ] || fail "the database is not where it belongs"
 
-say "the README's curl session"
+say "the curl stories"
 python=.venv/bin/python
 [ -x "$python" ] || fail "the session wants .venv; run make image-check"
 rm -rf "$work/session"
 mkdir -p "$work/session/var"
 runc exec "$name" /opt/venv/bin/python -m app api-keys create root --scope '*' >"$work/session/var/operator.key"
-"$python" -m tests.readme.replay "http://127.0.0.1:$port" "$work/session" || fail "the session; its answers are in $work/session"
+"$python" -m tests.docs.replay "http://127.0.0.1:$port" "$work/session" || fail "the session; its answers are in $work/session"
 
 say "SIGTERM with a request in flight"
 python3 deploy/in_flight.py "$port" "$work/session/var/operator.key" runc kill "$name" TERM || fail "the request was cut off"

@@ -13,7 +13,7 @@ from ops.chaos.away import sound
 from ops.chaos.cage import Cage, caged
 from ops.chaos.report import Line
 from ops.chaos.stage import Looks, Stage, folder, on_postgres, on_sqlite, own_postgres, stage
-from tests.concurrency.seat_races import said
+from tests.concurrency.seat_races import describe_outcome
 from tests.faults.peaks import load_factor, peak_memory, read_response_times, resident_memory
 from tests.given import PASSWORD
 
@@ -41,7 +41,7 @@ async def logins() -> AsyncIterator[Line]:
 
 
 def _logged_in(on: Stage, answers: Sequence[httpx.Response], looks: Looks, cage: Cage | None) -> Line:
-    told = Counter(said(answer) for answer in answers)
+    told = Counter(describe_outcome(answer) for answer in answers)
     assert told.keys() <= {"200", "503 busy"}, told
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
     assert looks.slowest < HEALTHY * load_factor(), looks.slowest
@@ -127,7 +127,7 @@ async def disk() -> AsyncIterator[Line]:
 
 async def _taken(on: Stage, key: str, name: str) -> Counter[str]:
     bodies = [{"license_key": key, "device": {"fingerprint": f"{name}-{n}" + "x" * 400}} for n in range(TAKERS)]
-    return Counter([said(await on.clients[0].post("/v1/activations", json=body)) for body in bodies])
+    return Counter([describe_outcome(await on.clients[0].post("/v1/activations", json=body)) for body in bodies])
 
 
 def mount(options: str, where: Path) -> bool:

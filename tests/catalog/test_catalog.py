@@ -1,4 +1,4 @@
-"""Products, policies, customers."""
+"""Tests of products, policies and customers."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ async def test_implied_requirements_are_stored(given: Given) -> None:
 
 async def test_an_impossible_requirement_is_refused(given: Given) -> None:
     body = {"code": "x", "name": "X", "requires": ["passkey"]}
-    told = problem(await given.client.post("/v1/products", json=body, headers=given.root), 422, "requirement_impossible")
-    assert told["requirement"] == "passkey"
+    error = problem(await given.client.post("/v1/products", json=body, headers=given.root), 422, "requirement_impossible")
+    assert error["requirement"] == "passkey"
     product = await given.product(requires=["activation"])
     body = {"product": product["code"], "name": "P", "seat_by": "none"}
     problem(await given.client.post("/v1/policies", json=body, headers=given.root), 422, "requirement_impossible")
@@ -62,26 +62,26 @@ async def test_policy_fields_out_of_bounds_are_reported(given: Given, field: str
     if value is None:
         assert answer.status_code == 201
         return
-    told = problem(answer, 422, "malformed")
-    assert told["errors"][0]["pointer"].startswith(f"/{field}")
+    error = problem(answer, 422, "malformed")
+    assert error["errors"][0]["pointer"].startswith(f"/{field}")
 
 
 async def test_limits_and_metadata_are_returned_unchanged(given: Given) -> None:
     metadata = {"text": "Тест 测试", "number": 1.5, "flag": False, "nothing": None, "int": 2**53}
-    made = await given.policy(seat_by="device", max_seats="unlimited", max_users=0, metadata=metadata)
-    again = given.expect(await given.client.get(f"/v1/policies/{made['id']}", headers=given.root))
+    policy = await given.policy(seat_by="device", max_seats="unlimited", max_users=0, metadata=metadata)
+    again = given.expect(await given.client.get(f"/v1/policies/{policy['id']}", headers=given.root))
     assert (again["max_seats"], again["max_users"], again["metadata"]) == ("unlimited", 0, metadata)
 
 
 async def test_codes_and_external_ids_are_unique(given: Given) -> None:
     await given.post("/v1/products", {"code": "one", "name": "One"})
     problem(await given.client.post("/v1/products", json={"code": "one", "name": "Two"}, headers=given.root), 409, "product_code_taken")
-    made = await given.post("/v1/customers", {"name": "Ola", "external_id": "c-1", "email": "ola@example.com"})
+    customer = await given.post("/v1/customers", {"name": "Ola", "external_id": "c-1", "email": "ola@example.com"})
     answer = await given.client.post("/v1/customers", json={"name": "Kari", "external_id": "c-1"}, headers=given.root)
     problem(answer, 409, "external_id_taken")
-    found = given.expect(await given.client.get("/v1/customers?external_id=c-1", headers=given.root))
-    assert found["data"] == [made]
-    changed = await given.client.patch(f"/v1/customers/{made['id']}", json={"external_id": None}, headers=given.root)
+    page = given.expect(await given.client.get("/v1/customers?external_id=c-1", headers=given.root))
+    assert page["data"] == [customer]
+    changed = await given.client.patch(f"/v1/customers/{customer['id']}", json={"external_id": None}, headers=given.root)
     assert changed.json()["external_id"] is None
 
 

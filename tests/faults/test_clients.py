@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from tests import databases
-from tests.concurrency.seat_races import said
-from tests.concurrency.workers import server
+from tests.concurrency.seat_races import describe_outcome
+from tests.concurrency.workers import start_server
 from tests.faults.peaks import load_factor, peak_memory, probe, resident_memory
 from tests.given import PASSWORD
 from tests.servers import Running
@@ -33,7 +33,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 def running(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("clients")
     url = databases.copy_template(sqlite_template, home / "clients.db")
-    with server(home, url, LICENTIA_BODY_TIMEOUT=str(TIMEOUT), LICENTIA_HASH_SLOTS="2") as started:
+    with start_server(home, url, LICENTIA_BODY_TIMEOUT=str(TIMEOUT), LICENTIA_HASH_SLOTS="2") as started:
         yield started
 
 
@@ -241,7 +241,7 @@ async def read_connection_metrics(reader: asyncio.StreamReader, writer: asyncio.
 async def test_connections_beyond_the_descriptor_limit_are_refused(sqlite_template: Path, tmp_path: Path) -> None:
     """More connections are closed at once and logged; the open ones, the database and probes continue to work."""
     url = databases.copy_template(sqlite_template, tmp_path / "full.db")
-    limited = server(tmp_path, url)
+    limited = start_server(tmp_path, url)
     limited.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *limited.command]
     with limited as started:
         first = await connect(started)
@@ -321,7 +321,7 @@ async def test_too_many_concurrent_logins_stay_within_512_mib(running: Running) 
             waits.append((await asyncio.to_thread(probe, running.base, "/healthz")).seconds)
             await asyncio.sleep(0.02)
         responses = await logins
-    assert Counter(said(response) for response in responses).keys() == {"401 invalid_credentials", "503 busy"}
+    assert Counter(describe_outcome(response) for response in responses).keys() == {"401 invalid_credentials", "503 busy"}
     assert all(int(response.headers["retry-after"]) >= 1 for response in responses if response.status_code == 503)
     assert max(waits) < 1.0 * load_factor()
     assert peak_memory(running.process.pid) < 512

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.web import metrics
 from app.world import World
-from tests.concurrency.workers import RealClock, root_of, server
+from tests.concurrency.workers import RealClock, create_root_key, start_server
 from tests.faults.bursts import Burst, Scene, Size
 from tests.faults.peaks import Probe, load_factor, probe, read_response_times
 from tests.given import Given
@@ -28,9 +28,9 @@ BOUND = 5.0
 
 
 async def test_postgresql_restarts_and_freezes_under_load(own_postgres: Server, own: World, tmp_path: Path) -> None:
-    with server(tmp_path, own_postgres.url("faults"), **SHORT) as running:
+    with start_server(tmp_path, own_postgres.url("faults"), **SHORT) as running:
         async with httpx.AsyncClient(base_url=running.base, timeout=30, limits=LIMITS) as client:
-            given = Given(client, own, RealClock(), await root_of(own))
+            given = Given(client, own, RealClock(), await create_root_key(own))
             await restarts(given, own_postgres)
             await freezes(given, own_postgres)
         assert max(read_response_times(running.log)) < BOUND * load_factor()

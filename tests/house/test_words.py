@@ -13,7 +13,19 @@ CLEAN: tuple[str, ...] = (
     "app/events",
     "app/housekeeping.py",
     "app/licenses",
+    "app/login/device_grant",
+    "app/login/sessions",
+    "app/login/signing_in",
     "app/privacy",
+    "tests/access",
+    "tests/licenses",
+    "tests/agreements/ledger",
+    "tests/agreements/verification",
+    "tests/concurrency",
+    "tests/house",
+    "tests/login/device_grant",
+    "tests/login/sessions",
+    "tests/login/signing_in",
 )
 """Folders and files without a refused word."""
 

@@ -27,7 +27,7 @@ from app.web.models import AttemptCounter, FailureCount, StoredAnswer
 from app.webhooks.models import WebhookDelivery
 from app.world import World
 from tests.agreements import making
-from tests.agreements.ledger.test_seals import eventually
+from tests.assertions import wait_until
 from tests.given import Given, Person
 from tests.house.source import program
 
@@ -159,8 +159,8 @@ async def test_the_runner_tidies_beside_the_application(given: Given) -> None:
     async def gone() -> bool:
         return await count(given.world, Login) == 0
 
-    async with housekeeping.running(given.world):
-        await eventually(gone)
+    async with housekeeping.run(given.world):
+        await wait_until(gone)
     assert 'licentia_pruned_rows_total{what="logins"}' in (await given.client.get("/metrics")).text
 
 

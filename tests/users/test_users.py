@@ -1,7 +1,9 @@
-"""End users, as an operator sees them."""
+"""Tests of end users, managed by an operator."""
 
 import pytest
+from sqlalchemy import func, select
 
+from app.events.models import Event
 from tests.assertions import problem
 from tests.given import Given
 
@@ -14,19 +16,19 @@ async def test_a_profile_is_stored_and_changed(given: Given) -> None:
         "external_id": "crm-1",
         "metadata": {"vip": True},
     }
-    made = await given.post("/v1/users", body)
-    assert (made["email"], made["display_name"], made["locale"], made["email_verified"]) == (
+    user = await given.post("/v1/users", body)
+    assert (user["email"], user["display_name"], user["locale"], user["email_verified"]) == (
         "Kari@example.com",
         "Кари 凯莉",
         "zh-Hans",
         False,
     )
-    path = f"/v1/users/{made['id']}"
+    path = f"/v1/users/{user['id']}"
     changed = given.expect(await given.client.patch(path, json={"display_name": None, "email_verified": True}, headers=given.root))
     assert (changed["display_name"], changed["email_verified"], changed["metadata"]) == (None, True, {"vip": True})
     assert given.expect(await given.client.get(path, headers=given.root)) == changed
-    found = given.expect(await given.client.get("/v1/users?email=KARI@example.com", headers=given.root))
-    assert [row["id"] for row in found["data"]] == [made["id"]]
+    page = given.expect(await given.client.get("/v1/users?email=KARI@example.com", headers=given.root))
+    assert [row["id"] for row in page["data"]] == [user["id"]]
 
 
 async def test_r75_addresses_and_external_ids_are_unique(given: Given) -> None:
@@ -43,8 +45,8 @@ async def test_r75_addresses_and_external_ids_are_unique(given: Given) -> None:
     ["", "kari", "kari@", "@example.com", "kari@example", "a\u0000@example.com", "kari\uff20example.com", "k" * 250 + "@example.com", 7],
 )
 async def test_r76_an_invalid_address_is_refused(given: Given, email: object) -> None:
-    told = problem(await given.client.post("/v1/users", json={"email": email}, headers=given.root), 422, "malformed")
-    assert told["errors"][0]["pointer"] == "/email"
+    error = problem(await given.client.post("/v1/users", json={"email": email}, headers=given.root), 422, "malformed")
+    assert error["errors"][0]["pointer"] == "/email"
 
 
 async def test_r81_unknown_fields_are_refused(given: Given) -> None:
@@ -60,10 +62,6 @@ async def test_null_for_a_required_value_is_refused(given: Given) -> None:
 
 
 async def test_suspending_twice_records_one_event(given: Given) -> None:
-    from sqlalchemy import func, select  # noqa: PLC0415  beside its only use
-
-    from app.events.models import Event  # noqa: PLC0415  the same
-
     person = await given.person()
     for _ in range(2):
         assert (await given.post(f"/v1/users/{person.id}/suspend"))["status"] == "suspended"

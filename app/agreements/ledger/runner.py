@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -10,7 +11,7 @@ import structlog
 from sqlalchemy import func, select
 
 from app.agreements.ledger import seals
-from app.background.tasks import background_task, sleep_or_stop
+from app.background.worker import timed_worker
 from app.db.types import UtcDateTime
 from app.world import World
 
@@ -21,34 +22,33 @@ log = structlog.get_logger("licentia.seals")
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[None]:
+async def run(world: World) -> AsyncIterator[None]:
     """Seal events while the block runs. At its end, wait until a seal in progress is stored."""
-    async with background_task(partial(_run, world)):
+    seconds = world.settings.seal_interval.total_seconds()
+    async with timed_worker("seals", partial(_run_round, world, LastSweep()), seconds):
         yield
 
 
-async def _run(world: World, leaving: asyncio.Event) -> None:
-    swept: datetime | None = None
-    while not leaving.is_set():
-        swept = await _run_round(world, leaving, swept)
-        await sleep_or_stop(leaving, world.settings.seal_interval.total_seconds())
+@dataclass
+class LastSweep:
+    """The time of the last sweep over all rows, which is due at the start and every hour."""
+
+    at: datetime | None = None
 
 
-async def _run_round(world: World, leaving: asyncio.Event, swept: datetime | None) -> datetime | None:
-    """Seal all unsealed events. Returns the time of the last sweep over all rows, which is due at the start and every hour."""
+async def _run_round(world: World, last_sweep: LastSweep, stopping: asyncio.Event) -> bool:
+    """Seal all unsealed events."""
     now = world.clock.now()
-    due = swept is None or now >= swept + SWEEP_INTERVAL
-    try:
-        if swept is None and await seals.is_newest_missing(world):
-            log.error("seals_missing")
-        if due:
-            await compare_clocks(world)
-        while await seals.seal_events(world, sweep=due) == seals.BATCH and not leaving.is_set():
-            pass
-    except Exception as error:  # noqa: BLE001  above all an unreachable database: the next round may reach it again
-        log.warning("seals_wait", cause=type(error).__name__)
-        return swept
-    return now if due else swept
+    due = last_sweep.at is None or now >= last_sweep.at + SWEEP_INTERVAL
+    if last_sweep.at is None and await seals.is_newest_missing(world):
+        log.error("seals_missing")
+    if due:
+        await compare_clocks(world)
+    while await seals.seal_events(world, sweep=due) == seals.BATCH and not stopping.is_set():
+        pass
+    if due:
+        last_sweep.at = now
+    return False
 
 
 async def compare_clocks(world: World) -> timedelta:

@@ -1,4 +1,4 @@
-"""A mailed proof ends with what it rests on: the session that asked, the epoch of the account (authentication R58, R59, R28)."""
+"""Tests that mailed tokens end with their session and with the account's `auth_epoch` (authentication R58, R59, R28)."""
 
 import asyncio
 from dataclasses import replace
@@ -30,9 +30,9 @@ async def read_session_id(given: Given, person: Person) -> str:
 
 
 async def request_address_change(given: Given, postbox: Postbox, person: Person) -> str:
-    """The token that is mailed to the new address."""
+    """Request an address change; return the token mailed to the new address."""
     assert (await send(given, "/v1/me/email", {"email": "moved@example.com"}, person.auth)).status_code == 202
-    return next(came.token for came in await postbox.collected(given.world) if came.to == ["moved@example.com"])
+    return next(mail.token for mail in await postbox.collected(given.world) if mail.to == ["moved@example.com"])
 
 
 @pytest.mark.parametrize("by", ["owner", "logout", "limit"])
@@ -53,19 +53,19 @@ async def test_r59_an_address_change_ends_with_its_session(given: Given, postbox
 
 
 async def test_r59_logging_out_spends_only_the_tokens_of_the_session(given: Given, postbox: Postbox) -> None:
-    """And nothing else of the account."""
+    """Other tokens of the account stay valid."""
     person = await given.logged_in()
     await send(given, "/v1/password/forgot", {"identifier": person.email})
     await request_address_change(given, postbox, person)
     await send(given, "/v1/logout", {}, person.auth)
     async with given.world.db.query() as tx:
-        left = await tx.scalars(select(OneTimeToken.purpose).where(OneTimeToken.used_at.is_(None)))
-    assert left.all() == ["reset_password"]
+        remaining = await tx.scalars(select(OneTimeToken.purpose).where(OneTimeToken.used_at.is_(None)))
+    assert remaining.all() == ["reset_password"]
 
 
 @pytest.mark.parametrize("asked", ["reset", "verify", "move"])
 async def test_r59_a_suspension_voids_tokens_mailed_before(given: Given, postbox: Postbox, asked: str) -> None:
-    """Also when the account is restored before the letter is opened."""
+    """They stay void when the account is restored."""
     person = await given.person(email_verified=False) if asked == "verify" else await given.logged_in()
     if asked == "move":
         token = await request_address_change(given, postbox, person)
@@ -83,47 +83,47 @@ async def test_r59_a_suspension_voids_tokens_mailed_before(given: Given, postbox
 
 
 async def test_r28_a_recovery_code_does_not_permit_an_address_change(given: Given) -> None:
-    """Nor does it by removing the authenticator first."""
+    """Not even after the authenticator was removed."""
     person = await given.with_totp()
     handle = await given.begin(person)
-    told = given.expect(await send(given, "/v1/login/recovery-code", {"code": person.recovery[0]}, handle))
-    person.token = told["access_token"]
+    result = given.expect(await send(given, "/v1/login/recovery-code", {"code": person.recovery[0]}, handle))
+    person.token = result["access_token"]
     problem(await send(given, "/v1/me/email", {"email": "x@example.com"}, person.auth), 401, "step_up_required")
-    listed = given.expect(await given.client.get("/v1/me/factors", headers=person.auth))["data"]
-    device = next(it["id"] for it in listed if it["kind"] == "totp")
-    assert (await given.client.delete(f"/v1/me/factors/{device}", headers=person.auth)).status_code == 204
+    rows = given.expect(await given.client.get("/v1/me/factors", headers=person.auth))["data"]
+    authenticator = next(row["id"] for row in rows if row["kind"] == "totp")
+    assert (await given.client.delete(f"/v1/me/factors/{authenticator}", headers=person.auth)).status_code == 204
     problem(await send(given, "/v1/me/email", {"email": "x@example.com"}, person.auth), 401, "step_up_required")
 
 
 @pytest.mark.parametrize("over", ["session", "account"])
 async def test_r58_a_session_revoked_before_the_write_cannot_change_the_address(given: Given, postbox: Postbox, over: str) -> None:
-    """The caller was looked up, then revoked, and only then writes."""
+    """The session is revoked between its lookup and the write."""
     person = await given.logged_in()
-    who = await sessions.load_subject(given.world, EndUser(UUID(person.id), UUID(await read_session_id(given, person))))
+    subject = await sessions.load_subject(given.world, EndUser(UUID(person.id), UUID(await read_session_id(given, person))))
     if over == "session":
         await send(given, "/v1/logout", {}, person.auth)
     else:
         await given.post(f"/v1/users/{person.id}/suspend")
     with pytest.raises(TokenInvalid):
-        await mailbox.change(given.world, Origin("203.0.113.9", None), who, "moved@example.com")
+        await mailbox.change(given.world, Origin("203.0.113.9", None), subject, "moved@example.com")
     assert await postbox.collected(given.world) == []
 
 
 async def test_r58_resets_logins_and_revocations_do_not_deadlock(
     given: Given, postbox: Postbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All of them hold the account first, so that none is turned away for a lock that another will not let go."""
+    """All of them lock the account first, so that none fails while waiting for a lock."""
     for number in range(6):
         person = await given.logged_in()
         for _ in range(3):
             await send(given, "/v1/password/forgot", {"identifier": person.email})
-        tokens = [came.token for came in await postbox.collected(given.world) if "rst_" in came.part("plain")]
+        tokens = [mail.token for mail in await postbox.collected(given.world) if "rst_" in mail.part("plain")]
         acts = [send(given, "/v1/password/reset", {"token": token, "new_password": NEW}) for token in tokens]
         acts += [send(given, "/v1/login", {"identifier": person.email, "password": PASSWORD}) for _ in range(4)]
         acts += [given.client.delete("/v1/me/sessions", headers=person.auth) for _ in range(number % 2)]
         answers = await asyncio.gather(*acts)
         assert {answer.status_code for answer in answers} <= {200, 204, 401, 410, 503}
-    assert "database_busy" not in capsys.readouterr().out  # the pool of hashes may be full, but nobody waits for a lock in vain
+    assert "database_busy" not in capsys.readouterr().out  # the hashing pool may be full, but no lock times out
 
 
 async def test_two_registrations_of_one_address_create_one_account(given: Given, postbox: Postbox) -> None:
@@ -131,6 +131,6 @@ async def test_two_registrations_of_one_address_create_one_account(given: Given,
         email = f"ola-{number}@example.com"
         await register(given, email)
         await register(given, email)
-        tokens = [came.token for came in await postbox.collected(given.world)]
+        tokens = [mail.token for mail in await postbox.collected(given.world)]
         answers = await asyncio.gather(*(send(given, "/v1/email/verify", {"token": token}) for token in tokens * 2))
         assert sorted(answer.status_code for answer in answers) == [200, 410, 410, 410]

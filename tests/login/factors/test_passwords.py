@@ -1,11 +1,11 @@
-"""Passwords: how long, which not, how hashed, and what other systems left (authentication R1 to R11)."""
+"""Tests of passwords: length, block list, hashing, and hashes imported from other systems (authentication R1 to R11)."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha1
 from typing import Any
 
-import passlib.hash  # noqa: TID251  what other systems have made is made here with their own recipes
+import passlib.hash  # noqa: TID251  creates the hashes of other systems
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
@@ -46,18 +46,18 @@ TOO_EXPENSIVE = [
 
 @pytest.fixture(autouse=True)
 def reset_padding(hasher: PasswordHasher) -> None:
-    """The slow hashes of one test are not the pace of the next."""
+    """Reset the padding, so that slow hashes of one test do not slow down the next."""
     hasher.padding.seen.clear()
     hasher.padding.stored.clear()
     hasher.padding.due = 0.0
 
 
 async def expect_refused(given: Given, password: str, **more: Any) -> str:
-    """The code with which a password is refused when a user is made with it."""
+    """Return the error code with which a password is refused when a user is created."""
     body = {"email": "kari.nordmann@example.com", "password": password, **more}
-    told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
-    assert password not in str(told)
-    return str(told["errors"][0]["code"])
+    error = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+    assert password not in str(error)
+    return str(error["errors"][0]["code"])
 
 
 async def create_with_hash(given: Given, hashed: str) -> Person:
@@ -105,7 +105,7 @@ def test_r2_there_are_no_other_rules_for_a_password(password: str) -> None:
 
 
 async def test_r3_every_path_that_sets_a_password_checks_the_list(given: Given) -> None:
-    """Made by an operator, changed by its owner, changed because it has to be; the mailed paths come through the same door."""
+    """Set by an operator, changed by its owner, changed at a forced change; the paths with mailed tokens use the same function."""
     bad = "passwordpassword"
     assert await expect_refused(given, bad) == "password_common"
     person = await given.logged_in()
@@ -127,7 +127,7 @@ async def test_r1_eight_characters_are_enough_if_a_second_factor_is_always_requi
 
 
 class RangeService:
-    """A breach list on loopback that knows one password. `broken` answers 500."""
+    """A breach list on loopback that contains one password. `broken`: it responds with 500."""
 
     def __init__(self, password: str, *, broken: bool = False) -> None:
         self.digest = sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
@@ -175,7 +175,7 @@ async def test_r4_a_failed_lookup_accepts_the_password(given: Given, app: FastAP
     for url in (await serve_breach_list(RangeService(NEW, broken=True)), "http://127.0.0.1:1/range"):
         given.configured(app, breach_lookup=url)
         assert (await given.person(password=NEW)).id
-        assert await expect_refused(given, "passwordpassword") == "password_common"  # the local list is asked all the same
+        assert await expect_refused(given, "passwordpassword") == "password_common"  # the local list is still checked
 
 
 async def test_an_owner_changes_their_password(given: Given) -> None:
@@ -209,7 +209,7 @@ async def test_r5_an_imported_hash_is_checked_against_the_bytes_as_typed(given: 
         person = await create_with_hash(given, RECIPES.pbkdf2_sha256.using(rounds=1000).hash(typed))
         person.password = decomposed
         assert (await given.logged_in(person)).token
-        person.password = "påss på norsk, takk"  # from now on it is in its one form
+        person.password = "påss på norsk, takk"  # the new hash is of the normalised form
         assert (await given.logged_in(person)).token
 
 
@@ -218,13 +218,13 @@ async def test_r5_an_imported_hash_is_checked_against_the_bytes_as_typed(given: 
 )
 async def test_r9_a_hash_of_unknown_type_or_excessive_cost_is_refused(given: Given, hashed: str) -> None:
     body = {"email": "kari@example.com", "password_hash": hashed}
-    told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
-    assert told["errors"][0]["code"] == "password_hash_refused"
+    error = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+    assert error["errors"][0]["code"] == "password_hash_refused"
 
 
 @pytest.mark.parametrize("hashed", TOO_EXPENSIVE)
 async def test_r9_a_stored_hash_of_excessive_cost_is_never_computed(hasher: PasswordHasher, hashed: str) -> None:
-    """A row that came in by another way is judged again at each check."""
+    """The cost of a stored hash is checked again at every verification."""
     assert not is_affordable(hashed)
     assert not await hasher.verify(PASSWORD, hashed, imported=True)
 
@@ -251,7 +251,7 @@ def test_r11_after_an_imported_hash_every_check_is_padded() -> None:
 
 
 async def test_r11_padding_starts_before_the_first_login_and_ends_after_the_last_upgrade(given: Given, hasher: PasswordHasher) -> None:
-    """The pace is known before anybody logs in, outlives any number of quick answers, and is let go when the last one is upgraded."""
+    """Padding is measured before the first login, lasts for any number of quick checks, and ends when the last hash is upgraded."""
     person = await create_with_hash(given, LEGACY["bcrypt"])
     hasher.padding.due = 0.0
     await refresh_timing(given.world)
@@ -266,11 +266,11 @@ async def test_r11_padding_starts_before_the_first_login_and_ends_after_the_last
 
 
 async def test_a_forced_change_requires_a_different_password(given: Given) -> None:
-    """The password that has to be changed is not taken for the new one."""
-    made = await given.post(
+    """The password that must be changed is refused as the new one."""
+    user = await given.post(
         "/v1/users", {"email": "new@example.com", "password": PASSWORD, "email_verified": True, "password_change_required": True}
     )
-    handle = await given.begin(Person(made["id"], made["email"]))
-    told = problem(await given.client.post("/v1/login/password", json={"new": PASSWORD}, headers=handle), 422, "malformed")
-    assert told["errors"][0]["code"] == "password_unchanged"
+    handle = await given.begin(Person(user["id"], user["email"]))
+    error = problem(await given.client.post("/v1/login/password", json={"new": PASSWORD}, headers=handle), 422, "malformed")
+    assert error["errors"][0]["code"] == "password_unchanged"
     assert (await given.post("/v1/login/password", {"new": "a wholly different staple"}, handle))["status"] == "complete"

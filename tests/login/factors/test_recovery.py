@@ -1,4 +1,4 @@
-"""Recovery codes: ten on paper, each good once (authentication R24 to R28)."""
+"""Tests of recovery codes: ten codes, each usable once (authentication R24 to R28)."""
 
 import re
 
@@ -29,10 +29,10 @@ async def test_r24_ten_codes_come_with_the_first_authenticator_and_not_with_the_
     assert all(FORM.fullmatch(code) for code in first)
     assert len({code[:4] for code in first}) == 10
     await given.logged_in(person)
-    made = await given.post("/v1/me/totp", {"name": "tablet"}, person.auth)
-    second = Person(person.id, person.email, secret=made["secret"])
-    told = await given.post(f"/v1/me/totp/{made['id']}/confirm", {"code": given.totp(second)}, person.auth)
-    assert told["recovery_codes"] is None
+    enrolment = await given.post("/v1/me/totp", {"name": "tablet"}, person.auth)
+    second = Person(person.id, person.email, secret=enrolment["secret"])
+    result = await given.post(f"/v1/me/totp/{enrolment['id']}/confirm", {"code": given.totp(second)}, person.auth)
+    assert result["recovery_codes"] is None
 
 
 async def test_r25_each_code_has_its_own_salt(given: Given) -> None:
@@ -49,27 +49,28 @@ async def test_r24_case_dashes_and_spaces_do_not_matter(given: Given, typed: str
     person = await given.with_totp()
     code = person.recovery[0]
     typed = {"lower": code.lower(), "bare": code.replace("-", ""), "spaces": code.replace("-", " ")}.get(typed, code)
-    told = given.expect(await use_code(given, person, typed))
-    assert (told["session"]["acr"], told["session"]["amr"]) == ("aal2", ["pwd", "rc", "mfa"])
+    result = given.expect(await use_code(given, person, typed))
+    assert (result["session"]["acr"], result["session"]["amr"]) == ("aal2", ["pwd", "rc", "mfa"])
 
 
 async def test_r26_a_code_works_once_and_then_is_refused_like_a_wrong_one(given: Given) -> None:
     person = await given.with_totp()
     given.expect(await use_code(given, person, person.recovery[0]))
     selector = person.recovery[1][:4]
+    details = set()
     for code in (person.recovery[0], f"{selector}-0000-0000-0000-0000", "0000-0000-0000-0000-0000", "nonsense"):
-        told = problem(await use_code(given, person, code), 401, "code_refused")
-        assert told["detail"] == "The code is wrong or was used already; wait for the next one."
+        details.add(problem(await use_code(given, person, code), 401, "code_refused")["detail"])
+    assert len(details) == 1
 
 
 async def test_r27_a_new_set_voids_the_old_one(given: Given) -> None:
     person = await given.strong()
-    fresh = await given.post("/v1/me/recovery-codes", {}, person.auth)
-    assert not set(fresh["recovery_codes"]) & set(person.recovery)
-    left = given.expect(await given.client.get("/v1/me/recovery-codes", headers=person.auth))
-    assert (left["remaining"], left["total"], left["low"]) == (10, 10, False)
+    new_set = await given.post("/v1/me/recovery-codes", {}, person.auth)
+    assert not set(new_set["recovery_codes"]) & set(person.recovery)
+    codes = given.expect(await given.client.get("/v1/me/recovery-codes", headers=person.auth))
+    assert (codes["remaining"], codes["total"], codes["low"]) == (10, 10, False)
     problem(await use_code(given, person, person.recovery[0]), 401, "code_refused")
-    assert (await use_code(given, person, fresh["recovery_codes"][0])).status_code == 200
+    assert (await use_code(given, person, new_set["recovery_codes"][0])).status_code == 200
 
 
 async def test_r27_low_is_reported_at_three_codes(given: Given) -> None:
@@ -77,8 +78,8 @@ async def test_r27_low_is_reported_at_three_codes(given: Given) -> None:
     for code in person.recovery[:7]:
         await log_in_by_recovery_code(given, person, code)
         given.clock.forward(minutes=1)
-    left = given.expect(await given.client.get("/v1/me/recovery-codes", headers=person.auth))
-    assert (left["remaining"], left["total"], left["low"]) == (3, 10, True)
+    codes = given.expect(await given.client.get("/v1/me/recovery-codes", headers=person.auth))
+    assert (codes["remaining"], codes["total"], codes["low"]) == (3, 10, True)
 
 
 async def test_r27_a_new_set_requires_a_second_factor_and_a_step_up(given: Given) -> None:
@@ -100,20 +101,20 @@ async def test_r28_a_recovery_code_permits_only_replacing_factors_for_ten_minute
     lost_one = next(row["id"] for row in await list_factors(given, person) if row["kind"] == "totp" and row["state"] == "active")
     assert (await given.client.delete(f"/v1/me/factors/{lost_one}", headers=person.auth)).status_code == 204
     given.clock.forward(seconds=2)
-    told = await given.post("/v1/login", {"identifier": person.email, "password": person.password}, {})
-    assert told["session"]["acr"] == "aal1"
+    result = await given.post("/v1/login", {"identifier": person.email, "password": person.password}, {})
+    assert result["session"]["acr"] == "aal1"
 
 
 async def list_factors(given: Given, person: Person) -> list[dict[str, str]]:
-    told: list[dict[str, str]] = given.expect(await given.client.get("/v1/me/factors", headers=person.auth))["data"]
-    return told
+    result: list[dict[str, str]] = given.expect(await given.client.get("/v1/me/factors", headers=person.auth))["data"]
+    return result
 
 
 async def test_r28_the_window_ends_after_ten_minutes(given: Given) -> None:
     person = await given.with_totp()
-    told = given.expect(await use_code(given, person, person.recovery[0]))
+    result = given.expect(await use_code(given, person, person.recovery[0]))
     given.clock.forward(minutes=10, milliseconds=1)
-    person.token = (await given.post("/v1/token/refresh", {"refresh_token": told["refresh_token"]}, {}))["access_token"]
+    person.token = (await given.post("/v1/token/refresh", {"refresh_token": result["refresh_token"]}, {}))["access_token"]
     problem(await given.client.post("/v1/me/totp", headers=person.auth), 401, "step_up_required")
 
 

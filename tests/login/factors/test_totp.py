@@ -1,4 +1,4 @@
-"""Enrolling an authenticator, and the one life of each code."""
+"""Tests of enrolling an authenticator app, and of spending each code once."""
 
 import base64
 from urllib.parse import parse_qs, urlsplit
@@ -12,12 +12,12 @@ from tests.given import Given
 
 async def test_an_enrolment_returns_what_an_authenticator_app_needs(given: Given) -> None:
     person = await given.logged_in()
-    made = await given.post("/v1/me/totp", {"name": "phone"}, person.auth)
-    query = parse_qs(urlsplit(made["otpauth_uri"]).query)
-    assert query == {"secret": [made["secret"]], "issuer": ["Licentia"]}
-    assert len(base64.b32decode(made["secret"])) == 20
-    assert made["qr_svg"].startswith("<svg")
-    assert made["expires_at"] == "2026-11-22T12:15:00.000Z"
+    enrolment = await given.post("/v1/me/totp", {"name": "phone"}, person.auth)
+    query = parse_qs(urlsplit(enrolment["otpauth_uri"]).query)
+    assert query == {"secret": [enrolment["secret"]], "issuer": ["Licentia"]}
+    assert len(base64.b32decode(enrolment["secret"])) == 20
+    assert enrolment["qr_svg"].startswith("<svg")
+    assert enrolment["expires_at"] == "2026-11-22T12:15:00.000Z"
 
 
 async def test_r20_a_pending_authenticator_is_not_required_at_login(given: Given) -> None:
@@ -28,10 +28,10 @@ async def test_r20_a_pending_authenticator_is_not_required_at_login(given: Given
 
 async def test_r19_confirming_spends_the_code(given: Given) -> None:
     person = await given.logged_in()
-    made = await given.post("/v1/me/totp", {}, person.auth)
-    person.secret = made["secret"]
+    enrolment = await given.post("/v1/me/totp", {}, person.auth)
+    person.secret = enrolment["secret"]
     code = given.totp(person)
-    await given.post(f"/v1/me/totp/{made['id']}/confirm", {"code": code}, person.auth)
+    await given.post(f"/v1/me/totp/{enrolment['id']}/confirm", {"code": code}, person.auth)
     body = {"identifier": person.email, "password": person.password, "totp": code}
     problem(await given.client.post("/v1/login", json=body), 401, "code_refused")
     given.clock.forward(seconds=30)
@@ -74,9 +74,9 @@ async def test_an_enrolment_ends_by_time_by_wrong_codes_and_by_a_newer_one(given
 
 async def test_only_the_owner_confirms_an_enrolment(given: Given) -> None:
     person, other = await given.logged_in(), await given.logged_in()
-    made = await given.post("/v1/me/totp", {}, person.auth)
-    person.secret = made["secret"]
-    answer = await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": given.totp(person)}, headers=other.auth)
+    enrolment = await given.post("/v1/me/totp", {}, person.auth)
+    person.secret = enrolment["secret"]
+    answer = await given.client.post(f"/v1/me/totp/{enrolment['id']}/confirm", json={"code": given.totp(person)}, headers=other.auth)
     problem(answer, 404, "enrolment_not_found")
 
 
