@@ -87,7 +87,7 @@ ROUTERS = (
 CALLERS = CallerRegistry(
     readers={
         "op_": app.api_keys.guard.authenticate_operator,
-        "act_": app.licenses.seats.guard.device,
+        "act_": app.licenses.seats.guard.read_activation_token,
         "lgn_": app.login.sessions.guard.read_login_handle,
         "eyJ": app.login.sessions.guard.read_end_user,
     },

@@ -172,7 +172,7 @@ def find_approval_step(account: AccountState, proofs: Proofs) -> RequiredStep | 
 
 
 def drop_expired(proofs: Proofs, now: datetime, age: timedelta) -> Proofs:
-    """Return the proofs without a second factor that is older than `age`: it no longer approves anything (authentication R56)."""
+    """Return the proofs without second factors older than `age`: they no longer approve anything (authentication R56)."""
 
     def drop(proven_at: datetime | None) -> datetime | None:
         return proven_at if proven_at is not None and now < proven_at + age else None

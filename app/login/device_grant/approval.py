@@ -50,7 +50,7 @@ async def open_request(world: World, origin: Origin, subject: Subject, user_code
 
     Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided.
     """
-    row = await _find_uses_totp(world, origin, _assign_to_session(world, subject, user_code))
+    row = await _find_by_code(world, origin, _assign_to_session(world, subject, user_code))
     if row.status != DeviceCodeStatus.PENDING:
         raise DeviceCodeDecided
 
@@ -80,7 +80,7 @@ def _assign_to_session(world: World, subject: Subject, user_code: str) -> Lookup
     return assign
 
 
-async def _find_uses_totp(world: World, origin: Origin, lookup: Lookup) -> AnyRow:
+async def _find_by_code(world: World, origin: Origin, lookup: Lookup) -> AnyRow:
     """Find the request of a user code.
 
     The attempt counts as a wrong code of the address before the lookup and is refunded if the code is right (authentication R66).
@@ -110,7 +110,7 @@ async def approve(world: World, origin: Origin, subject: Subject, user_code: str
     Raises TooManyAttempts, DeviceCodeNotFound, EmailNotVerified, StepUpRequired, SecondFactorMissing, PasskeyMissing,
     DeviceCodeDecided, TokenInvalid.
     """
-    row = await _find_uses_totp(world, origin, _assigned_to_session(world, subject, user_code))
+    row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
     await _check_assurance(world, subject, row)
     proofs: dict[str, Any] = {"amr": list(subject.amr), "password_at": subject.password_at, "second_factor_at": subject.second_factor_at}
     proofs |= {"passkey_at": subject.passkey_at, "auth_epoch": subject.epoch}
@@ -122,7 +122,7 @@ async def deny(world: World, origin: Origin, subject: Subject, user_code: str) -
 
     Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided, TokenInvalid.
     """
-    row = await _find_uses_totp(world, origin, _assigned_to_session(world, subject, user_code))
+    row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
     await _decide(world, subject, row.id, DeviceCodeStatus.DENIED, {})
 
 

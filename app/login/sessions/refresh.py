@@ -24,7 +24,7 @@ from app.world import World
 PREFIX = "rt_"
 GRACE_PERIOD = timedelta(seconds=10)
 """How long an exchange may be repeated if its result was not used, because the response may have been lost.
-Clock changes in either direction end the period.
+Setting the clock back does not extend it.
 """
 
 _link = select(*table(RefreshToken).columns, SessionRow.user_id).join(SessionRow, SessionRow.id == RefreshToken.session_id)

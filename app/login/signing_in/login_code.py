@@ -37,7 +37,7 @@ NO_USER = UUID(int=0)
 _user_by_email = select(User.id, User.status, User.email_verified_at, User.auth_epoch).where(User.email_folded == bindparam("identifier"))
 
 
-def _digest(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
+def _hash_code(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
     """Return the keyed digest of a code for this account and epoch; a new epoch voids the code (authentication R59)."""
     return world.keys.lookup.digest("login_code", f"{user_id}\0{epoch}\0{code}")
 
@@ -79,7 +79,7 @@ async def _void_codes(tx: Transaction, user_id: UUID, now: datetime) -> None:
 async def _insert_code(tx: Transaction, world: World, row: AnyRow, code: str, now: datetime) -> None:
     values = {
         "id": world.entropy.identifier(),
-        "token_hash": _digest(world, row.id, row.auth_epoch, code),
+        "token_hash": _hash_code(world, row.id, row.auth_epoch, code),
         "purpose": Purpose.LOGIN_CODE,
         "user_id": row.id,
         "attempts": 0,
@@ -104,7 +104,7 @@ async def begin_with_code(
     user_id, epoch = (user.id, user.auth_epoch) if user is not None else (NO_USER, 0)
     stored_code = await _count_attempt(world, user_id)
     digest = stored_code.token_hash if stored_code is not None else bytes(32)
-    is_right = hmac.compare_digest(digest, _digest(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
+    is_right = hmac.compare_digest(digest, _hash_code(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
         if user is None or stored_code is None or not is_right or user.status != Status.ACTIVE or user.email_verified_at is None:
             raise CodeRefused
