@@ -31,6 +31,7 @@ from app.users.schemas import MePatch
 from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld
 from app.web.fields import Page
 from app.web.paging import PageWindow, page_window
+from app.web.pipeline.fast_route import hot
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -41,6 +42,7 @@ MINE = (SubjectTokenRequired,)
 
 
 @router.get("/v1/me", responses=refuses(*MINE))
+@hot
 async def me(world: TheWorld, end_user: TheEndUser) -> Me:
     """Who is logged in, and how sure that is by now."""
     row = await creation.get_me(world, end_user)

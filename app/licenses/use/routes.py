@@ -19,6 +19,7 @@ from app.licenses.schemas import Usage
 from app.licenses.use import offline
 from app.licenses.use.schemas import OfflineIn, UsageIn, ValidateIn, ValidationResult
 from app.web.callers import LicenseCaller, MaybeSubject, TheOrigin, TheWorld, as_device, as_subject
+from app.web.pipeline.fast_route import hot
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
@@ -34,6 +35,7 @@ class Jws(Response):
 
 
 @router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts))
+@hot
 async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ValidateIn) -> ValidationResult:
     """May this key be used, here, now? A verdict, also when it is no; a pure read. Wrong keys are counted."""
     asked = UseRequest(body.device.fingerprint if body.device else None, body.features, caller is not None)
