@@ -1,19 +1,18 @@
-"""The one list of what goes by itself after its time, and the one who takes it out: beside the application, from its start to its end.
+"""Background task that deletes expired rows. `STEPS` lists all of them.
 
-Every replica does it; each batch is a transaction of its own that holds nobody up. Nothing depends on it for a right answer: whatever
-is past its time counts no more, whether its row is still there or not.
+Every replica runs it, in small transactions. It only saves space: an expired row has no effect, whether it was deleted or not.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 import structlog
 from prometheus_client import Counter
 
 from app.agreements import data_lifecycle as agreements
-from app.background.tasks import background_task, sleep_or_stop
+from app.background.tasks import sleep_or_stop
+from app.background.worker import timed_worker
 from app.events import data_lifecycle as events
 from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
@@ -26,10 +25,10 @@ from app.world import World
 EVERY = 600.0
 """Seconds between two rounds."""
 PAUSE = 0.05
-"""Seconds between two batches, so that SQLite's other writers get their turn."""
+"""Seconds between two batches, so that other writers of SQLite get a turn."""
 
 Step = Callable[[World], Awaitable[int]]
-"""Deletes a batch, in a transaction of its own; how many rows."""
+"""Deletes a batch in its own transaction and returns how many rows."""
 
 STEPS: dict[str, Step] = {
     "kept_answers": web.prune_answers,
@@ -47,46 +46,49 @@ STEPS: dict[str, Step] = {
     "presentations": agreements.prune_presentations,
     "contexts": agreements.prune_contexts,
     "webhook_deliveries": webhooks.prune_deliveries,
-    "login_events": lambda world: events.delete_login_events(world, webhooks.has_pending_delivery()),
-    "use_events": lambda world: events.delete_usage_events(world, webhooks.has_pending_delivery()),
+    "login_events": lambda world: events.prune_login_events(world, webhooks.has_pending_delivery()),
+    "use_events": lambda world: events.prune_usage_events(world, webhooks.has_pending_delivery()),
 }
-"""What goes, by the name that the metric has for it. What others refer to comes after them."""
+"""What is deleted, by its label in the metric. Rows that others refer to come after those others."""
 
-PRUNED = Counter("licentia_pruned_rows_total", "Rows deleted because their time was over", ["what"])
+PRUNED = Counter("licentia_pruned_rows_total", "Rows deleted because they had expired", ["what"])
 log = structlog.get_logger("licentia.housekeeping")
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[None]:
-    """Old rows go while the block runs. At its end a batch that is under way is finished first."""
-    async with background_task(partial(_keep_house, world)):
+async def run(world: World) -> AsyncIterator[None]:
+    """Delete expired rows while the block runs. At its end, wait until the current batch is finished."""
+
+    async def run_round(stopping: asyncio.Event) -> bool:
+        await delete_expired(world, stopping)
+        return False
+
+    async with timed_worker("housekeeping", run_round, EVERY):
         yield
 
 
-async def _keep_house(world: World, leaving: asyncio.Event) -> None:
-    while not leaving.is_set():
-        await delete_expired(world, leaving)
-        await sleep_or_stop(leaving, EVERY)
+async def delete_expired(world: World, stopping: asyncio.Event | None = None) -> dict[str, int]:
+    """Run all steps once. Returns how many rows each step deleted, without the steps that deleted none.
 
-
-async def delete_expired(world: World, leaving: asyncio.Event | None = None) -> dict[str, int]:
-    """One round through the whole list; how many rows went, by what they were. A step that fails waits for the next round."""
-    leaving, gone = leaving or asyncio.Event(), dict[str, int]()
+    A step that fails is logged and waits for the next round.
+    """
+    stopping, deleted = stopping or asyncio.Event(), dict[str, int]()
     for what, step in STEPS.items():
         try:
-            gone[what] = await _all(world, what, step, leaving)
-        except Exception as error:  # noqa: BLE001  a database that is away, above all: the next round may find it again
+            deleted[what] = await _repeat(world, what, step, stopping)
+        except Exception as error:  # noqa: BLE001  above all an unreachable database: the next round may reach it again
             log.warning("housekeeping_waits", what=what, cause=type(error).__name__)
-    taken = {what: rows for what, rows in gone.items() if rows}
-    if taken:
-        log.info("pruned", **taken)
-    return taken
+    deleted = {what: rows for what, rows in deleted.items() if rows}
+    if deleted:
+        log.info("pruned", **deleted)
+    return deleted
 
 
-async def _all(world: World, what: str, step: Step, leaving: asyncio.Event) -> int:
+async def _repeat(world: World, what: str, step: Step, stopping: asyncio.Event) -> int:
+    """Repeat a step until it finds no more rows."""
     rows = 0
-    while not leaving.is_set() and (batch := await step(world)):
+    while not stopping.is_set() and (batch := await step(world)):
         PRUNED.labels(what).inc(batch)
         rows += batch
-        await sleep_or_stop(leaving, PAUSE)
+        await sleep_or_stop(stopping, PAUSE)
     return rows

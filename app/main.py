@@ -90,7 +90,7 @@ ROUTERS = (
 CALLERS = CallerRegistry(
     readers={
         "op_": app.api_keys.guard.authenticate_operator,
-        "act_": app.licenses.seats.guard.device,
+        "act_": app.licenses.seats.guard.read_activation_token,
         "lgn_": app.login.sessions.guard.read_login_handle,
         "eyJ": app.login.sessions.guard.read_end_user,
     },
@@ -114,7 +114,7 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
         log.warning("not_ready", cause=type(error).__name__)
-    async with run_together(mail.running(world), webhooks.running(world), sealing.running(world), housekeeping.running(world)):
+    async with run_together(mail.run(world), webhooks.run(world), sealing.run(world), housekeeping.run(world)):
         yield
     if (tracing := api.state.tracer_provider) is not None:
         await tracing.ended()

@@ -1,5 +1,7 @@
 """Assertions that many tests share."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -16,3 +18,10 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert answer.text.endswith("}\n")
     assert answer.headers["cache-control"] == "no-store"
     return told
+
+
+async def wait_until(condition: Callable[[], Awaitable[Any]], seconds: float = 10) -> None:
+    """Poll the condition until it is true. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110  the condition is a row, which sets no event
+            await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from app.config.settings import Settings
 from app.mail import outbox
-from app.mail.transports import Smtp, transport_of
+from app.mail.transports import Smtp, create_transport
 from app.world import World
 
 SENDER = "Licentia <no-reply@licentia.example>"
@@ -96,7 +96,7 @@ class Postbox:
 
     async def collected(self, world: World) -> list[Received]:
         """Deliver everything that is due, and take out what came."""
-        transport = transport_of(world.settings)
+        transport = create_transport(world.settings)
         assert isinstance(transport, Smtp)
         while await outbox.deliver_due(world, transport):
             pass

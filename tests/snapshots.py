@@ -1,4 +1,4 @@
-"""The frozen contract: the OpenAPI document and the list of codes; and the README's table of variables.
+"""The frozen contract: the OpenAPI document and the list of codes; and the generated reference pages.
 
 `python -m tests.snapshots --check` says what moved.
 
@@ -21,7 +21,7 @@ from app.config.settings import Settings
 from app.main import build_app
 from app.web.errors import STATUS
 from app.world import World
-from tests import variables
+from tests.docs import reference
 from tests.random_keys import SECRETS
 
 FOLDER = Path(__file__).parent / "contract"
@@ -72,21 +72,16 @@ def write(folder: Path = FOLDER) -> None:
         (folder / name).write_text(render(), encoding="utf-8")
 
 
-def undocumented() -> str:
-    """How the README's table of variables differs from the program's, as a unified diff."""
-    return "".join(unified_diff(variables.current().splitlines(True), variables.table().splitlines(True), "README.md", "now"))
-
-
 def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:
     """The exit code: 0, 1 for a contract that moved, 2 for a wrong call."""
     if arguments == ["--write"]:
         write(folder)
-        variables.write()
+        reference.write(application())
         return 0
     if arguments != ["--check"]:
         sys.stderr.write(USAGE)
         return 2
-    if moved := drift(folder) + undocumented():
+    if moved := drift(folder) + reference.drift(application()):
         sys.stderr.write(moved + "The contract moved. If that is meant: make openapi\n")
     return 1 if moved else 0
 

@@ -1,1 +1,1 @@
-"""Floor 5: the decision. May this person use this product on this device, now? It joins what four rooms know, and signs it."""
+"""The access decision: whether this person may use this product on this device now, and the signed grant that proves it."""

@@ -15,8 +15,11 @@ router = new_router("access")
 @router.post("/v1/access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound, TooManyAttempts))
 @hot
 async def decide(world: TheWorld, caller: DecisionCaller, origin: TheOrigin, body: AccessIn) -> AccessOut:
-    """May this person use this product on this device, now? All that is missing comes at once, with what to do next."""
-    who = caller if isinstance(caller, EndUser) else None
+    """Decide whether this person may use this product on this device now.
+
+    The response lists everything that is missing, each with the next action.
+    """
+    end_user = caller if isinstance(caller, EndUser) else None
     device = caller if isinstance(caller, ActivatedDevice) else None
     request = body.request()
-    return AccessOut.of(await service.decide(world, origin.ip, who, device, request), request)
+    return AccessOut.of(await service.decide(world, origin.ip, end_user, device, request), request)

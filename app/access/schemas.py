@@ -1,4 +1,4 @@
-"""Wire shapes of the decision."""
+"""Wire models of the access decision."""
 
 from typing import Annotated, Self
 from uuid import UUID
@@ -13,7 +13,7 @@ from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Slug, Warnin
 
 
 class AccessIn(WireModel):
-    """`product` is the product's code. `dry_run` judges only: no lease is renewed and no grant is signed."""
+    """`product` is the product's code. `dry_run` only decides: no lease is renewed and no grant is signed."""
 
     product: Slug
     license_key: Secret | None = None
@@ -33,7 +33,7 @@ class SeatSummary(WireModel):
 
 
 class Assurance(WireModel):
-    """How sure the login is by now, and by which methods (RFC 8176)."""
+    """The current assurance level of the session and its authentication methods (RFC 8176)."""
 
     acr: str
     amr: list[str]
@@ -50,7 +50,7 @@ class AgreementsSummary(WireModel):
 
 
 class AccessOut(WireModel):
-    """`code` is `ok`, or the first reason's. `grant` is an EdDSA JWT (`typ: grant+jwt`) that verifies offline with the JWKS."""
+    """`code` is `ok`, or that of the first reason. `grant` is an EdDSA JWT (`typ: grant+jwt`), verifiable offline with the JWKS."""
 
     allow: bool
     code: str
@@ -67,25 +67,24 @@ class AccessOut(WireModel):
     nonce: str | None
 
     @classmethod
-    def of(cls, answer: AccessResult, request: AccessRequest) -> Self:
-        decision, it, agreed, now = answer.decision, answer.facts.license, answer.facts.agreements, answer.at
+    def of(cls, result: AccessResult, request: AccessRequest) -> Self:
+        decision, license, agreements, now = result.decision, result.facts.license, result.facts.agreements, result.at
+        seat = license.seat if license is not None else None
         return cls(
             allow=decision.allow,
             code=decision.reasons[0].code if decision.reasons else "ok",
             reasons=[ReasonOut(**reason.to_dict()) for reason in decision.reasons],
-            warnings=[WarningOut(**warned.to_dict()) for warned in decision.warnings],
+            warnings=[WarningOut(**warning.to_dict()) for warning in decision.warnings],
             product=request.product,
             requires=list(decision.requires),
-            license=LicenseSummary.of(it, now) if it is not None else None,
-            activation=SeatSummary(id=it.seat.id, lease_expires_at=it.seat.lease_expires_at)
-            if it and it.seat and it.seat.live(now)
-            else None,
-            session=Assurance(acr=answer.acr, amr=list(answer.amr)) if answer.acr is not None else None,
+            license=LicenseSummary.of(license, now) if license is not None else None,
+            activation=SeatSummary(id=seat.id, lease_expires_at=seat.lease_expires_at) if seat and seat.is_live(now) else None,
+            session=Assurance(acr=result.acr, amr=list(result.amr)) if result.acr is not None else None,
             agreements=AgreementsSummary(
-                compliant=agreed.compliant,
-                outstanding=[OutstandingDocument(document=document, ordinal=ordinal) for document, ordinal in agreed.outstanding],
+                compliant=agreements.compliant,
+                outstanding=[OutstandingDocument(document=document, ordinal=ordinal) for document, ordinal in agreements.outstanding],
             ),
-            grant=answer.grant,
+            grant=result.grant,
             check_again_at=decision.check_again_at,
             nonce=request.nonce,
         )

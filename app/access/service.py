@@ -1,18 +1,18 @@
-"""Judging what was read, renewing a lease that is half gone, signing the grant."""
+"""Decide access, renew a lease of which half has passed, and sign the grant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
-from app.access import facts as reading
+from app.access import facts as loading
 from app.access import rules
 from app.access.facts import AccessRequest
 from app.access.rules import AccessFacts, Decision
 from app.licenses import guess_limits
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts
-from app.licenses.seats import service as seats
+from app.licenses.seats.leases import renew_live_seat
 from app.login.rules import compute_acr
 from app.observability.counters import decision_counter
 from app.security.signing import Signer
@@ -25,7 +25,7 @@ GRANT_TYPE = "grant+jwt"
 
 @dataclass(frozen=True)
 class AccessResult:
-    """The decision with what it rests on; `grant` only on an allow that is no dry run."""
+    """The decision with the facts it is based on. `grant` is set only if access is allowed and the request is not a dry run."""
 
     decision: Decision
     facts: AccessFacts
@@ -38,41 +38,42 @@ class AccessResult:
 async def decide(
     world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
 ) -> AccessResult:
-    """Judge every requirement. Any failure inside is an error, never an allow. Raises ProductNotFound, TooManyAttempts."""
-    sign = await load_signer(world)
+    """Decide whether access is allowed. An internal failure raises and never allows. Raises ProductNotFound, TooManyAttempts."""
+    signer = await load_signer(world)
     now = world.clock.now()
-    found = await reading.load(world, end_user, device, request, now)
-    if request.license_key is not None and not found.candidates:
+    inputs = await loading.load(world, end_user, device, request, now)
+    if request.license_key is not None and not inputs.candidates:
         await guess_limits.count_wrong_guess(world, ip, request.license_key)
-    facts, decision = rules.best(found.facts, found.candidates, now)
+    facts, decision = rules.choose_best(inputs.facts, inputs.candidates, now)
     if decision.allow and not request.dry_run and facts.license is not None and licensing.is_renewal_due(facts.license, now):
-        renewed = await _renewed(world, facts.license)
-        facts, decision = rules.best(found.facts, [renewed if it is facts.license else it for it in found.candidates], now)
+        renewed = await _renew_lease(world, facts.license)
+        candidates = [renewed if license is facts.license else license for license in inputs.candidates]
+        facts, decision = rules.choose_best(inputs.facts, candidates, now)
     decision_counter("access", "allowed" if decision.allow else decision.reasons[0].code).inc()
-    level = compute_acr(found.proofs, now, world.settings.second_factor_lifetime) if found.proofs else None
-    answer = AccessResult(decision, facts, level, found.amr, None, now)
+    level = compute_acr(inputs.proofs, now, world.settings.second_factor_lifetime) if inputs.proofs else None
+    result = AccessResult(decision, facts, level, inputs.amr, None, now)
     if not decision.allow or request.dry_run:
-        return answer
-    return replace(answer, grant=_grant(world, sign, found.subject, request, answer, now))
+        return result
+    return replace(result, grant=_sign_grant(world, signer, inputs.end_user, request, result, now))
 
 
-async def _renewed(world: World, it: LicenseFacts) -> LicenseFacts:
-    """The standing with its lease renewed; or, if the seat was lost meanwhile, without a seat."""
-    if it.seat is None:
-        return it
+async def _renew_lease(world: World, license: LicenseFacts) -> LicenseFacts:
+    """Renew the lease of the license's seat; if the seat was released in the meantime, return the license without a seat."""
+    if license.seat is None:
+        return license
     async with world.db.write() as tx:
-        return replace(it, seat=await seats.renew_live(tx, world, it.license_id, it.seat, it.lease))
+        return replace(license, seat=await renew_live_seat(tx, world, license.license_id, license.seat, license.lease))
 
 
-def _grant(world: World, sign: Signer, end_user: EndUser | None, request: AccessRequest, answer: AccessResult, now: datetime) -> str:
-    """The decision as an EdDSA JWT that the application can check offline; it outlives nothing it rests on.
+def _sign_grant(world: World, signer: Signer, end_user: EndUser | None, request: AccessRequest, result: AccessResult, now: datetime) -> str:
+    """Sign the decision as an EdDSA JWT that the application can verify offline. It expires no later than its facts can change.
 
-    `dev` is the SHA-256 of the fingerprint of the seat that is held, whatever device the caller names.
+    `dev` is the SHA-256 of the fingerprint of the seat, which may differ from the device in the request.
     """
     latest = now + world.settings.grant_lifetime
-    until = min(latest, answer.decision.check_again_at or latest)
-    it = answer.facts.license
-    seat = it.seat if it is not None and it.seat is not None and it.seat.live(now) else None
+    until = min(latest, result.decision.check_again_at or latest)
+    license = result.facts.license
+    seat = license.seat if license is not None and license.seat is not None and license.seat.is_live(now) else None
     claims = {
         "iss": world.settings.public_url,
         "aud": request.product,
@@ -81,12 +82,12 @@ def _grant(world: World, sign: Signer, end_user: EndUser | None, request: Access
         "jti": str(world.entropy.identifier()),
         "iat": int(now.timestamp()),
         "exp": int(until.timestamp()),
-        "lic": str(it.license_id) if it is not None else None,
+        "lic": str(license.license_id) if license is not None else None,
         "act": str(seat.id) if seat is not None else None,
         "dev": sha256(seat.fingerprint.encode()).hexdigest() if seat is not None and seat.fingerprint else None,
-        "features": dict(it.features) if it is not None else None,
-        "acr": answer.acr,
-        "agreements": {str(document): ordinal for document, ordinal in answer.facts.agreements.accepted} or None,
+        "features": dict(license.features) if license is not None else None,
+        "acr": result.acr,
+        "agreements": {str(document): ordinal for document, ordinal in result.facts.agreements.accepted} or None,
         "nonce": request.nonce,
     }
-    return sign.sign(GRANT_TYPE, {name: value for name, value in claims.items() if value is not None})
+    return signer.sign(GRANT_TYPE, {name: value for name, value in claims.items() if value is not None})

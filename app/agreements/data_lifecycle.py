@@ -1,4 +1,8 @@
-"""Forgetting where an end user agreed from. Events, receipts and the chain stay, and still verify: they hold only a commitment (agreements R25)."""
+"""Export, erasure and retention of an end user's data in agreements.
+
+Erasure deletes where the user agreed from. Events, receipts and the chain stay and still verify: they hold only a salted commitment
+(agreements R25).
+"""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -27,7 +31,7 @@ from app.world import World
 
 @dataclass(frozen=True)
 class ErasureResult:
-    """How many contexts went, and how many had to stay because of a legal hold."""
+    """How many contexts were erased, and how many were kept because of a legal hold."""
 
     contexts_erased: int
     contexts_kept: int
@@ -35,9 +39,9 @@ class ErasureResult:
 
 
 async def lock(tx: Transaction, user_id: UUID) -> bool:
-    """Take the user's ledger, so that nothing is added meanwhile; whether it is under a legal hold.
+    """Lock the user's ledger against new events; return whether it is under a legal hold.
 
-    One that has no receipt yet is made: else somebody's first act could take it between this and the user's row, and wait for that.
+    Creates a ledger if there is none yet. Otherwise a first acceptance could lock a new ledger before the user's row, and deadlock.
     """
     if await tx.scalar(select(User.id).where(User.id == user_id)) is None:
         return False
@@ -46,22 +50,22 @@ async def lock(tx: Transaction, user_id: UUID) -> bool:
 
 
 async def erase_contexts(tx: Transaction, user_id: UUID) -> ErasureResult:
-    """Delete the addresses, agents and salts of the user's events, unless they are under a legal hold (agreements R25)."""
-    held = await lock(tx, user_id)
-    mine = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
-    if held:
-        kept = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(mine))
-        return ErasureResult(0, int(kept or 0), legal_hold=True)
-    return ErasureResult((await tx.execute(delete(AgreementEventContext).where(mine))).rowcount, 0, legal_hold=False)
+    """Delete the addresses, user agents and salts of the user's events, unless there is a legal hold (agreements R25)."""
+    has_legal_hold = await lock(tx, user_id)
+    is_users = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
+    if has_legal_hold:
+        count = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(is_users))
+        return ErasureResult(0, int(count or 0), legal_hold=True)
+    return ErasureResult((await tx.execute(delete(AgreementEventContext).where(is_users))).rowcount, 0, legal_hold=False)
 
 
 async def erase(tx: Transaction, user_id: UUID) -> ErasureResult:
-    """The contexts, and the showings that no event rests on. What an event rests on is in its signed receipt, and stays as that does."""
-    told = await erase_contexts(tx, user_id)
-    if not told.legal_hold:
-        rests = exists(select(AgreementEvent.id).where(AgreementEvent.presentation_id == AgreementPresentation.id))
-        await tx.execute(delete(AgreementPresentation).where(AgreementPresentation.user_id == user_id, ~rests))
-    return told
+    """Erase the contexts, and the presentations without an event. What an event refers to is in its signed receipt and is kept."""
+    result = await erase_contexts(tx, user_id)
+    if not result.legal_hold:
+        has_event = exists(select(AgreementEvent.id).where(AgreementEvent.presentation_id == AgreementPresentation.id))
+        await tx.execute(delete(AgreementPresentation).where(AgreementPresentation.user_id == user_id, ~has_event))
+    return result
 
 
 _states = select(
@@ -110,51 +114,53 @@ SECTIONS = (
 BATCH = 1000
 """Rows of one transaction at most."""
 
-_held = exists().where(AgreementLedger.user_id == AgreementPresentation.user_id, AgreementLedger.legal_hold.is_(True))
-_named = exists().where(AgreementEvent.presentation_id == AgreementPresentation.id)
+_has_legal_hold = exists().where(AgreementLedger.user_id == AgreementPresentation.user_id, AgreementLedger.legal_hold.is_(True))
+_has_event = exists().where(AgreementEvent.presentation_id == AgreementPresentation.id)
 _next = aliased(AgreementVersion)
 
 
 async def prune_presentations(world: World) -> int:
-    """Delete a batch of the showings that were never decided and that no event names; how many. `PRESENTATION_RETENTION` runs from
-    when they could be decided no longer.
+    """Delete a batch of undecided presentations without an event; return their number.
 
-    They are held first: who puts their end user under legal hold meanwhile waits, or was first, and then it is seen by the DELETE.
+    `PRESENTATION_RETENTION` counts from when they expired. Rows are locked before the DELETE checks the conditions again, so a legal hold
+    that is set at the same time is respected.
     """
     P = AgreementPresentation  # noqa: N806  as the model is called
-    over = P.expires_at < world.clock.now() - world.settings.presentation_retention
-    return await prune(world.db, P, P.decided_at.is_(None), over, ~_named, ~_held)
+    is_over = P.expires_at < world.clock.now() - world.settings.presentation_retention
+    return await prune(world.db, P, P.decided_at.is_(None), is_over, ~_has_event, ~_has_legal_hold)
 
 
 async def prune_contexts(world: World) -> int:
-    """Delete a batch of the contexts of events about versions that were superseded longer than `CONTEXT_RETENTION` ago; how many.
+    """Delete a batch of the contexts of events about versions superseded longer than `CONTEXT_RETENTION` ago; return their number.
 
-    Their ledgers are held, in the order of their users: who puts one under legal hold meanwhile waits, or was first.
+    Locks the ledgers in the order of their users, so a legal hold that is set at the same time is respected.
     """
-    old = _old(AgreementVersion.id.in_(_superseded(world)))
-    held = select(AgreementLedger.user_id).where(AgreementLedger.legal_hold.is_(False)).order_by(AgreementLedger.user_id).with_for_update()
+    old = _select_contexts(AgreementVersion.id.in_(_select_superseded(world)))
+    lock_free = (
+        select(AgreementLedger.user_id).where(AgreementLedger.legal_hold.is_(False)).order_by(AgreementLedger.user_id).with_for_update()
+    )
     async with world.db.write() as tx:
-        chosen = (await tx.execute(old.limit(BATCH))).all()
-        if not chosen:
+        rows = (await tx.execute(old.limit(BATCH))).all()
+        if not rows:
             return 0
-        free = set((await tx.scalars(held.where(AgreementLedger.user_id.in_({row.user_id for row in chosen})))).all())
-        gone = [row.event_id for row in chosen if row.user_id in free]
-        return (await tx.execute(delete(table(AgreementEventContext)).where(AgreementEventContext.event_id.in_(gone)))).rowcount
+        free = set((await tx.scalars(lock_free.where(AgreementLedger.user_id.in_({row.user_id for row in rows})))).all())
+        event_ids = [row.event_id for row in rows if row.user_id in free]
+        return (await tx.execute(delete(table(AgreementEventContext)).where(AgreementEventContext.event_id.in_(event_ids)))).rowcount
 
 
-def _superseded(world: World) -> AnySelect:
-    """The versions whose successor took effect so long ago."""
-    long_ago = world.clock.now() - world.settings.context_retention
+def _select_superseded(world: World) -> AnySelect:
+    """The versions whose successor took effect longer than `CONTEXT_RETENTION` ago."""
+    limit = world.clock.now() - world.settings.context_retention
     successor = (
         _next.document_id == AgreementVersion.document_id,
         _next.status == VersionStatus.PUBLISHED,
         _next.ordinal > AgreementVersion.ordinal,
-        _next.effective_at <= long_ago,
+        _next.effective_at <= limit,
     )
     return select(AgreementVersion.id).where(exists().where(*successor))
 
 
-def _old(superseded: ColumnElement[bool]) -> AnySelect:
+def _select_contexts(superseded: ColumnElement[bool]) -> AnySelect:
     return (
         select(AgreementEventContext.event_id, AgreementEvent.user_id)
         .join(AgreementEvent, AgreementEvent.id == AgreementEventContext.event_id)

@@ -1,4 +1,4 @@
-"""Where an end user stands with the agreements of a product: the step of the access decision, and the columns it reads."""
+"""Loads an end user's obligations, and the columns and join conditions that the access decision reads them with."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -42,9 +42,9 @@ OBLIGATION_COLUMNS = (
 STATE_JOIN = and_(AgreementState.document_id == AgreementDocument.id, AgreementState.user_id == bindparam("user"))
 PUBLISHED_JOIN = and_(AgreementVersion.document_id == AgreementDocument.id, AgreementVersion.status == VersionStatus.PUBLISHED)
 OPEN_VERSIONS_JOIN = and_(PUBLISHED_JOIN, AgreementVersion.ordinal > ACCEPTED)
-"""What `STANDING` is read by: the user's state by `MINE`, and the published versions beyond what was accepted."""
+"""Joins for `OBLIGATION_COLUMNS`: the user's state (`STATE_JOIN`), and the published versions newer than the accepted one."""
 
-_duties = (
+_obligations = (
     select(*OBLIGATION_COLUMNS, User.region.label("user_region"))
     .select_from(AgreementDocument)
     .join(User, User.id == bindparam("user"))
@@ -56,31 +56,36 @@ _duties = (
 
 
 async def load_obligations(tx: Transaction, world: World, user_id: UUID, product_id: UUID) -> UserObligations:
-    """Where the end user stands with each agreement of the product, without the versions met already. One statement."""
-    rows = (await tx.execute(_duties, {"user": user_id, "product": product_id})).all()
+    """Load the end user's obligations for all agreements of the product, without versions already accepted. One statement."""
+    rows = (await tx.execute(_obligations, {"user": user_id, "product": product_id})).all()
     return read_obligations(world, rows)
 
 
 def read_obligations(world: World, rows: Sequence[AnyRow]) -> UserObligations:
-    """The same, from rows with the columns `STANDING` and the user's `user_region`, in the order of documents and ordinals. A row
-    without a document tells of none."""
-    duties = tuple(duty for _, duty in group_by_document(row for row in rows if row.document_id is not None))
-    return UserObligations(duties, list_user_regions(world, rows[0].user_region if rows else None))
+    """Build a user's obligations from rows with `OBLIGATION_COLUMNS` and `user_region`, ordered by document and ordinal.
+
+    Rows without a document (the outer join of a product without agreements) are skipped.
+    """
+    obligations = tuple(obligation for _, obligation in group_by_document(row for row in rows if row.document_id is not None))
+    return UserObligations(obligations, list_user_regions(world, rows[0].user_region if rows else None))
 
 
 def list_user_regions(world: World, region: str | None) -> tuple[str, ...]:
-    """The regions whose agreements are for an end user of this one: as stored, never where a call comes from."""
+    """The regions whose agreements apply to an end user with this stored region. The address of a request does not count."""
     return list_regions(region, parse_region_groups(world.settings.region_groups))
 
 
 def group_by_document(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Obligation]]:
-    """Rows in the order of their documents, one for each version, as a row and a duty for each document."""
+    """For each document its first row and the obligation. Rows are ordered by document, one for each version."""
     for document_id, group in groupby(rows, key=lambda row: row.document_id):
-        found = list(group)
-        it = found[0]
-        versions = tuple(read_version(row) for row in found if row.version_id is not None)
-        withdrawn = it.withdrawn_at is not None
-        yield it, Obligation(document_id, it.accepted, it.declined, versions, it.notified, withdrawn, it.kind, it.region, it.since)
+        version_rows = list(group)
+        row = version_rows[0]
+        versions = tuple(read_version(each) for each in version_rows if each.version_id is not None)
+        withdrawn = row.withdrawn_at is not None
+        yield (
+            row,
+            Obligation(document_id, row.accepted, row.declined, versions, row.notified, withdrawn, row.kind, row.region, row.since),
+        )
 
 
 def read_version(row: AnyRow) -> Version:

@@ -1,5 +1,7 @@
-"""How strong an event is as evidence (rules/agreements section 2.2): judged when it is read, never stored. The same twice: over values,
-and as SQL for counts."""
+"""How strong an event is as evidence (agreements section 2.2). Computed when it is read, never stored.
+
+The rule exists twice: in Python for single events, and in SQL for counts over millions of events. A test compares both.
+"""
 
 from collections.abc import Collection
 from typing import Literal
@@ -12,12 +14,15 @@ Grade = Literal["A", "B", "C"]
 MANY = "mfa"
 """RFC 8176 section 2: more than one factor."""
 SHARED = "lic"
-"""Our own word for a license key: many may hold it, so it says nothing of who acted."""
+"""Our own value for a license key. Several people may hold it, so it does not identify the person."""
 
 
 def grade_event(type_: str, amr: Collection[str], fallback: str | None) -> Grade | None:
-    """A: the subject's own token, two factors or more, a language that was asked for. B: one factor, or another language, or nothing
-    was shown. C: imported, or nothing but a license key stands for the subject. None: a note, which is no act of the subject."""
+    """Grade an event by the session's factors and the language shown.
+
+    A: the end user's own token with two factors, and a requested language. B: one factor, another language, or no text shown.
+    C: imported, or a license key alone. None: a note, which is not the end user's act.
+    """
     if type_ == EventType.ANNOTATED:
         return None
     if type_ == EventType.IMPORTED or not set(amr) - {SHARED, MANY}:
@@ -25,12 +30,12 @@ def grade_event(type_: str, amr: Collection[str], fallback: str | None) -> Grade
     return "A" if MANY in amr and fallback == "none" else "B"
 
 
-_words = literal(" ", String) + AgreementEvent.amr + literal(" ", String)
-_nobody = AgreementEvent.amr.is_(None) | AgreementEvent.amr.in_(["", SHARED, MANY, f"{SHARED} {MANY}", f"{MANY} {SHARED}"])
+_padded_amr = literal(" ", String) + AgreementEvent.amr + literal(" ", String)
+_identifies_no_person = AgreementEvent.amr.is_(None) | AgreementEvent.amr.in_(["", SHARED, MANY, f"{SHARED} {MANY}", f"{MANY} {SHARED}"])
 GRADE: ColumnElement[str | None] = case(
     (AgreementEvent.type == EventType.ANNOTATED, null()),
-    ((AgreementEvent.type == EventType.IMPORTED) | _nobody, "C"),
-    (_words.contains(f" {MANY} ") & (AgreementEvent.fallback == "none"), "A"),
+    ((AgreementEvent.type == EventType.IMPORTED) | _identifies_no_person, "C"),
+    (_padded_amr.contains(f" {MANY} ") & (AgreementEvent.fallback == "none"), "A"),
     else_="B",
 ).label("grade")
-"""`grade` of an event's row, by the database."""
+"""`grade_event` of a row, as SQL."""

@@ -1,4 +1,4 @@
-"""Agreements. Published versions and their texts are frozen; events are only ever inserted."""
+"""Tables of agreements. Published versions and their texts never change; events are only inserted."""
 
 from enum import StrEnum
 
@@ -10,14 +10,14 @@ from app.db.types import Digest, Identifier, Instant, JsonList, Line, Reference,
 
 
 class Kind(StrEnum):
-    """An `eula` is accepted before the product may be used; a `notice` is only shown."""
+    """An `eula` must be accepted before the product is used; a `notice` is only shown."""
 
     EULA = "eula"
     NOTICE = "notice"
 
 
 class ChangeClass(StrEnum):
-    """What a version asks of those who accepted an earlier one: `material` asks again, `notice` informs, `editorial` does neither."""
+    """What a version requires after an earlier acceptance: `material` a new one, `notice` only showing, `editorial` nothing."""
 
     MATERIAL = "material"
     NOTICE = "notice"
@@ -31,7 +31,7 @@ class VersionStatus(StrEnum):
 
 
 class Minors(StrEnum):
-    """What a document says to an end user whose `age_band` is `minor` (agreements R13)."""
+    """What an end user whose `age_band` is `minor` may do with a document (agreements R13)."""
 
     ALLOW = "allow"
     REQUIRE_GUARDIAN = "require_guardian"
@@ -39,7 +39,8 @@ class Minors(StrEnum):
 
 
 class EventType(StrEnum):
-    """`imported`: accepted elsewhere, as the operator says. `annotated`: a correction, which changes nothing but is never lost (agreements R24)."""
+    """`imported`: accepted elsewhere, according to the operator. `annotated`: a note or correction, which changes no state (agreements
+    R24)."""
 
     ACCEPTED = "accepted"
     DECLINED = "declined"
@@ -50,9 +51,9 @@ class EventType(StrEnum):
 
 
 class AgreementDocument(Base):
-    """What a product asks its end users to agree to, in one region (`001` is the world, UN M.49).
+    """An agreement that a product requires of its end users in one region (`001` is the world, UN M.49).
 
-    `required_locales`: where a law wants its language shown first, one of these must have been (agreements R18).
+    `required_locales`: languages that the law requires; the text must be shown in one of them (agreements R18).
     """
 
     __tablename__ = "agreement_documents"
@@ -71,7 +72,10 @@ class AgreementDocument(Base):
 
 
 class AgreementVersion(Base):
-    """`ordinal` is given at publish, under the document's lock; `label` is decoration (agreements R6). States follow from time (agreements R7)."""
+    """A version of a document. Its `ordinal` is set at publishing, under the document's lock; `label` has no meaning (agreements R6).
+
+    Its state follows from the time (agreements R7).
+    """
 
     __tablename__ = "agreement_versions"
     __table_args__ = (UniqueConstraint("document_id", "ordinal"),)
@@ -93,7 +97,7 @@ class AgreementVersion(Base):
 class AgreementText(Base):
     """One version in one language. `sha256` is over exactly the stored bytes of `body`: UTF-8, NFC, LF, final line end (agreements R1).
 
-    `html` and `plain` are made of it once, when it is published, and kept for ever: what a later renderer would make does not count (agreements R2).
+    `html` and `plain` are rendered once, at publishing, and stored permanently: a later renderer changes nothing (agreements R2).
     """
 
     __tablename__ = "agreement_texts"
@@ -119,7 +123,7 @@ class AgreementText(Base):
 
 
 class AgreementPresentation(Base):
-    """One showing of one text to one end user, in one session; consumed by the first decision (agreements R14)."""
+    """One text shown once to one end user, in one session; used up by the first decision (agreements R14)."""
 
     __tablename__ = "agreement_presentations"
     __table_args__ = (
@@ -152,9 +156,9 @@ class AgreementPresentation(Base):
 
 
 class AgreementLedger(Base):
-    """The head of one end user's chain of receipts; bumped first by every transaction that adds to it.
+    """The head of one end user's chain of receipts. Every transaction that appends updates it first, and so locks it.
 
-    `legal_hold`: the contexts of the chain's events may not be erased (agreements R25).
+    `legal_hold`: the contexts of the user's events may not be erased (agreements R25).
     """
 
     __tablename__ = "agreement_ledgers"
@@ -166,10 +170,9 @@ class AgreementLedger(Base):
 
 
 class AgreementEvent(Base):
-    """What an end user did, signed. Insert only; the receipt is the record, the other columns are an index of it.
+    """What an end user did, signed. Insert only; the receipt is the record, the other columns index it.
 
-    `presentation_id` is that of the presentation which the event spent: a decision's, never a notice's. `amr` is the session's,
-    space separated.
+    `presentation_id`: the presentation that a decision used up; null for a notice. `amr`: the session's factors, separated by spaces.
     """
 
     __tablename__ = "agreement_events"
@@ -195,7 +198,7 @@ class AgreementEvent(Base):
 
 
 class AgreementImport(Base):
-    """The operator's own reference of an acceptance that was brought here from elsewhere: each is brought once."""
+    """The operator's reference of an imported acceptance. Each reference is imported once."""
 
     __tablename__ = "agreement_imports"
 
@@ -204,7 +207,7 @@ class AgreementImport(Base):
 
 
 class AgreementTurn(Base):
-    """What is done by one at a time, in the whole house: whoever bumps the row holds it until the transaction ends."""
+    """A named lock across all replicas: a transaction that updates the row holds the lock until it ends."""
 
     __tablename__ = "agreement_turns"
 
@@ -213,7 +216,7 @@ class AgreementTurn(Base):
 
 
 class AgreementEventContext(Base):
-    """Where an end user's own act came from; may be erased without breaking a receipt, which holds only a salted commitment."""
+    """Where an end user's event came from. It can be erased: the receipt holds only a salted commitment to it."""
 
     __tablename__ = "agreement_event_contexts"
 
@@ -225,7 +228,7 @@ class AgreementEventContext(Base):
 
 
 class AgreementSeal(Base):
-    """The root of the Merkle tree (RFC 9162 section 2.1) over events that no seal held yet, signed, chained. Insert only."""
+    """The signed root of a Merkle tree (RFC 9162 section 2.1) over events not sealed before, chained to the previous seal. Insert only."""
 
     __tablename__ = "agreement_seals"
 
@@ -239,9 +242,9 @@ class AgreementSeal(Base):
 
 
 class AgreementSealItem(Base):
-    """Which leaf of which seal an event is, whose, and the hash that the seal was made over. Insert only.
+    """The seal and leaf of an event, its user, and the hash that was sealed. Insert only.
 
-    No foreign key to the event, so that a lost event leaves its trace; and the hash, so that it takes nobody else's proof with it.
+    There is no foreign key to the event, so a lost event leaves a trace. The stored hash keeps the proofs of all other events valid.
     """
 
     __tablename__ = "agreement_seal_items"
@@ -255,8 +258,10 @@ class AgreementSealItem(Base):
 
 
 class AgreementState(Base):
-    """Where one end user stands with one document: a projection of the events, which it can be rebuilt from. Its ordinals only
-    rise, but for `accepted_ordinal` at a withdrawal, which starts it anew."""
+    """One end user's state for one document: a projection of the events, which can be rebuilt from them.
+
+    Ordinals only rise, except that a withdrawal sets `accepted_ordinal` to 0.
+    """
 
     __tablename__ = "agreement_states"
 

@@ -10,7 +10,7 @@ class AgreementNotFound(Problem):
 class AgreementExists(Problem):
     kind = Kind.CONFLICT
     code = "agreement_exists"
-    title = "The product has an agreement of this kind for this region; give it another version."
+    title = "The product already has an agreement of this kind for this region; add a version to it."
 
 
 class AgreementVersionNotFound(Problem):
@@ -22,7 +22,7 @@ class AgreementVersionNotFound(Problem):
 class AgreementVersionPublished(Problem):
     kind = Kind.CONFLICT
     code = "agreement_version_published"
-    title = "The version is published already, and frozen since."
+    title = "The version is already published and can no longer change."
 
 
 class AgreementTextNotFound(Problem):
@@ -40,7 +40,7 @@ class AgreementTextFrozen(Problem):
 class AgreementFirstNotMaterial(Problem):
     kind = Kind.CONFLICT
     code = "agreement_first_not_material"
-    title = "The first version of an agreement must be material: nobody has accepted anything yet."
+    title = "The first version of an agreement must be material: there is no earlier acceptance."
 
 
 class AgreementDefaultTextMissing(Problem):
@@ -52,7 +52,7 @@ class AgreementDefaultTextMissing(Problem):
 class AgreementChangesMissing(Problem):
     kind = Kind.CONFLICT
     code = "agreement_changes_missing"
-    title = "A material version must tell in every language what changed."
+    title = "A material version needs a summary of changes in every language."
 
 
 class AgreementAlreadyScheduled(Problem):
@@ -64,19 +64,19 @@ class AgreementAlreadyScheduled(Problem):
 class AgreementDatesImpossible(Problem):
     kind = Kind.INVALID
     code = "agreement_dates_impossible"
-    title = "The version would take effect in the past, or its grace would end before it begins."
+    title = "The version would take effect in the past, or its grace period would end before it starts."
 
 
 class AgreementRegionUnknown(Problem):
     kind = Kind.INVALID
     code = "agreement_region_unknown"
-    title = "A region is 001 (the world), a country, one of its subdivisions, or a group that the configuration names."
+    title = "A region is 001 (the world), a country, a subdivision of a country, or a configured group."
 
 
 class AgreementMinorsImpossible(Problem):
     kind = Kind.INVALID
     code = "agreement_minors_impossible"
-    title = "Nobody accepts a notice, so there is nothing that a minor could be kept from."
+    title = "A notice is never accepted, so acceptance by minors cannot be restricted."
 
 
 class AgreementDefaultLocaleFixed(Problem):
@@ -94,25 +94,25 @@ class AgreementRequiredTextMissing(Problem):
 class AgreementVersionCancelled(Problem):
     kind = Kind.CONFLICT
     code = "agreement_version_cancelled"
-    title = "The version was cancelled before it took effect, and stays so; nothing was stored."
+    title = "The version was cancelled before it took effect; nothing was stored."
 
 
 class AgreementVersionNotScheduled(Problem):
     kind = Kind.CONFLICT
     code = "agreement_version_not_scheduled"
-    title = "Only a version that is published and not yet in effect can be cancelled; publish a successor."
+    title = "Only a published version that is not yet in effect can be cancelled; publish a new version instead."
 
 
 class AgreementVersionDecided(Problem):
     kind = Kind.CONFLICT
     code = "agreement_version_decided"
-    title = "Somebody has decided on the version already; publish a successor."
+    title = "An end user has already decided on the version; publish a new version instead."
 
 
 class AgreementVersionFirst(Problem):
     kind = Kind.CONFLICT
     code = "agreement_version_first"
-    title = "No published version comes before this one; name one in `against`."
+    title = "There is no earlier published version; choose one with `against`."
 
 
 class PresentationNotFound(Problem):
@@ -136,37 +136,37 @@ class PresentationElsewhere(Problem):
 class TextMismatch(Problem):
     kind = Kind.CONFLICT
     code = "text_mismatch"
-    title = "The hash is not that of the text which was presented; nothing was stored."
+    title = "The hash does not match the presented text; nothing was stored."
 
 
 class AlreadyDecided(Problem):
     kind = Kind.CONFLICT
     code = "already_decided"
-    title = "The presentation was decided before; show the text again."
+    title = "The presentation is already decided; show the text again."
 
 
 class AcceptCurrentFirst(Problem):
     kind = Kind.CONFLICT
     code = "accept_current_first"
-    title = "The agreement in force must be accepted before the coming one."
+    title = "The agreement in force must be accepted before the upcoming one."
 
 
 class FormatNotAvailable(Problem):
     kind = Kind.CONFLICT
     code = "format_not_available"
-    title = "The text is not kept in this format; ask for Markdown."
+    title = "The text is not stored in this format; request Markdown."
 
 
 class NotDecidable(Problem):
     kind = Kind.CONFLICT
     code = "not_decidable"
-    title = "A notice is only shown; there is nothing to accept or to decline."
+    title = "A notice is only shown; it cannot be accepted or declined."
 
 
 class NotWithdrawable(Problem):
     kind = Kind.CONFLICT
     code = "not_withdrawable"
-    title = "A notice was never agreed to, so that nothing can be withdrawn."
+    title = "A notice is never accepted, so there is nothing to withdraw."
 
 
 class NothingToWithdraw(Problem):
@@ -178,7 +178,7 @@ class NothingToWithdraw(Problem):
 class RequiredLocaleNotPresented(Problem):
     kind = Kind.CONFLICT
     code = "required_locale_not_presented"
-    title = "The agreement must first be shown in a language that the law of its region demands."
+    title = "The agreement must first be shown in a language that the law of its region requires."
 
 
 class GuardianRequired(Problem):
@@ -202,31 +202,31 @@ class ReceiptNotFound(Problem):
 class AgreementIsNotice(Problem):
     kind = Kind.CONFLICT
     code = "agreement_is_notice"
-    title = "A notice is shown and never accepted; nothing can be imported to it."
+    title = "A notice is never accepted, so acceptances of it cannot be imported."
 
 
 class ImportInFuture(Problem):
     kind = Kind.INVALID
     code = "import_in_future"
-    title = "An acceptance that is brought here was given in the past."
+    title = "The imported acceptance must have been given in the past."
 
 
 class ImportBeforeEffect(Problem):
     kind = Kind.INVALID
     code = "import_before_effect"
-    title = "The version has not taken effect; what was accepted elsewhere is one that is in force here."
+    title = "The version has not taken effect; import acceptances of a version in force."
 
 
 class ImportBeforeWithdrawal(Problem):
     kind = Kind.CONFLICT
     code = "import_before_withdrawal"
-    title = "The end user has withdrawn since; only an acceptance given later counts."
+    title = "The end user withdrew after this acceptance; only a later one counts."
 
 
 class ImportConflict(Problem):
     kind = Kind.CONFLICT
     code = "import_conflict"
-    title = "This external_ref was brought before, with another content."
+    title = "This external_ref was already imported with different content."
 
 
 class AgreementEventNotFound(Problem):
@@ -238,16 +238,16 @@ class AgreementEventNotFound(Problem):
 class NotSealedYet(Problem):
     kind = Kind.CONFLICT
     code = "not_sealed_yet"
-    title = "No seal holds the event yet; the next one will."
+    title = "The event is not sealed yet; the next seal will include it."
 
 
 class SealBroken(Problem):
     kind = Kind.CONFLICT
     code = "seal_broken"
-    title = "What the seal was made over is not there any more as it was; have the ledger verified."
+    title = "The sealed events are missing or changed; run the ledger verification."
 
 
 class LegalHold(Problem):
     kind = Kind.CONFLICT
     code = "legal_hold"
-    title = "The end user's evidence is under legal hold; nothing of it may be erased."
+    title = "The end user's evidence is under legal hold and cannot be erased."

@@ -1,5 +1,7 @@
-"""A Markdown text as HTML and as plain text, made once, at publish (agreements R2). What comes out carries no script, style or foreign address
-that loads by itself."""
+"""Renders a Markdown text to HTML and to plain text, once, when it is published (agreements R2).
+
+The output has no script, no style and no external resource that a browser would load.
+"""
 
 import re
 from collections import Counter
@@ -11,9 +13,9 @@ import nh3
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_DEEPEST = 60
-"""Lists and quotations inside each other; what lies deeper is refused by `lost`, for a renderer would leave it out."""
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST}).enable("table").disable("image")
+_MAX_NESTING = 60
+"""Nesting depth of lists and quotations. Renderers omit deeper content, so `find_lost_lines` reports it."""
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING}).enable("table").disable("image")
 _TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "a"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
@@ -22,54 +24,55 @@ _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 _SCHEMES = {"http", "https", "mailto"}
 _SCRIPT_LETTERS = 4
 _WORD = re.compile(r"\w+")
-_RIGHT_TO_LEFT = {"adlm", "arab", "aran", "hebr", "mand", "nkoo", "rohg", "samr", "syrc", "thaa"}
-_WRITTEN_RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ji", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
+_RIGHT_TO_LEFT_SCRIPTS = {"adlm", "arab", "aran", "hebr", "mand", "nkoo", "rohg", "samr", "syrc", "thaa"}
+_RIGHT_TO_LEFT_LANGUAGES = {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ji", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
 
 
 def html(body: str, locale: str) -> str:
-    """Sanitised HTML, one `article` that says its language and direction; neither images nor raw HTML. A link may only be `http`,
-    `https` or `mailto`."""
-    made = _MARKDOWN.render(body)
-    clean = nh3.clean(made, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="noopener noreferrer")
+    """Sanitised HTML: one `article` with its language and direction, without images and raw HTML. Links are `http`, `https` or
+    `mailto`."""
+    clean = nh3.clean(_MARKDOWN.render(body), tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="noopener noreferrer")
     return f'<article lang="{escape(locale)}" dir="{direction(locale)}">\n{clean}</article>\n'
 
 
-def lost(body: str) -> list[int]:
-    """Lines of the source (from 1) with words that not every form would show: too deep in lists, beyond a table's last column, in the
-    hidden title of a link, behind a fence. Somebody who is shown one form accepts all of the source, and must have seen it (agreements R14, R15)."""
+def find_lost_lines(body: str) -> list[int]:
+    """Lines of the source (from 1) with words that HTML or plain text would omit.
+
+    Examples: nesting that is too deep, cells beyond a table's last column, the title of a link, the language of a code block. An end user
+    who sees one format accepts the whole source, so every format must show all words (agreements R14, R15).
+    """
     env: dict[str, Any] = {}
-    kept: Counter[str] = Counter()
+    rendered: Counter[str] = Counter()
     for token in _MARKDOWN.parse(body, env):
-        kept.update(_WORD.findall(token.content))
+        rendered.update(_WORD.findall(token.content))
         for child in token.children or ():
-            kept.subtract(_WORD.findall(str(child.attrGet("title") or "")))
+            rendered.subtract(_WORD.findall(str(child.attrGet("title") or "")))
     for label, target in env.get("references", {}).items():
-        kept.update(_WORD.findall(f"{label} {target['href']}".casefold()))
+        rendered.update(_WORD.findall(f"{label} {target['href']}".casefold()))
     missing = Counter(_WORD.findall(body))
-    missing.subtract(kept)
-    hidden = {word for word, times in missing.items() if times > 0 and not word.isdecimal() and kept[word.casefold()] <= 0}
-    return [number for number, line in enumerate(body.splitlines(), 1) if hidden & set(_WORD.findall(line))] if hidden else []
+    missing.subtract(rendered)
+    lost = {word for word, times in missing.items() if times > 0 and not word.isdecimal() and rendered[word.casefold()] <= 0}
+    return [number for number, line in enumerate(body.splitlines(), 1) if lost & set(_WORD.findall(line))] if lost else []
 
 
 def direction(locale: str) -> str:
-    """`rtl` or `ltr`: by the tag's script, or else by the one that its language is usually written in."""
+    """`rtl` or `ltr`, by the script in the tag, or else by the language's usual script."""
     language, *rest = locale.lower().split("-")
     script = next((part for part in rest if len(part) == _SCRIPT_LETTERS and part.isalpha()), None)
-    backwards = script in _RIGHT_TO_LEFT if script else language in _WRITTEN_RIGHT_TO_LEFT
-    return "rtl" if backwards else "ltr"
+    is_right_to_left = script in _RIGHT_TO_LEFT_SCRIPTS if script else language in _RIGHT_TO_LEFT_LANGUAGES
+    return "rtl" if is_right_to_left else "ltr"
 
 
 def plain(body: str) -> str:
-    """The text for screens and printers without markup: paragraphs apart by an empty line, list items by their marks, a link with its
-    address behind it. UTF-8, LF line ends, a final one."""
-    paper = _Paper()
+    """Plain text: an empty line between blocks, marks before list items, the address after a link. LF line ends, a final line end."""
+    writer = _PlainWriter()
     for token in _MARKDOWN.parse(body):
-        paper.take(token)
-    return paper.text()
+        writer.add(token)
+    return writer.text()
 
 
-class _Paper:
-    """Blocks of plain lines, with the indentation of the lists and quotations that they stand in."""
+class _PlainWriter:
+    """Collects blocks of plain lines, indented by the lists and quotations around them."""
 
     def __init__(self) -> None:
         self._blocks: list[str] = []
@@ -77,36 +80,36 @@ class _Paper:
         self._mark = ""
         self._cells: list[str] | None = None
 
-    def take(self, token: Token) -> None:
+    def add(self, token: Token) -> None:
         if token.type in {"list_item_open", "blockquote_open"}:
-            self._enter(token)
+            self._open_container(token)
         elif token.type in {"list_item_close", "blockquote_close"}:
             self._indents.pop()
         elif token.type == "tr_open":
             self._cells = []
         elif token.type == "tr_close":
-            self._put(" | ".join(self._cells or ()))
+            self._add_block(" | ".join(self._cells or ()))
             self._cells = None
         elif token.type == "inline":
-            self._line(_words(token.children or ()))
+            self._add_inline(_inline_text(token.children or ()))
         elif token.type in {"fence", "code_block"}:
-            self._put(token.content.rstrip("\n"))
+            self._add_block(token.content.rstrip("\n"))
         elif token.type == "hr":
-            self._put("----")
+            self._add_block("----")
 
-    def _enter(self, token: Token) -> None:
+    def _open_container(self, token: Token) -> None:
         quoted = token.type == "blockquote_open"
         self._mark = "> " if quoted else f"{token.info}{token.markup} " if token.info else "- "
         self._indents.append("> " if quoted else " " * len(self._mark))
         self._mark = "" if quoted else self._mark
 
-    def _line(self, text: str) -> None:
+    def _add_inline(self, text: str) -> None:
         if self._cells is not None:
             self._cells.append(text)
         else:
-            self._put(text)
+            self._add_block(text)
 
-    def _put(self, text: str) -> None:
+    def _add_block(self, text: str) -> None:
         indent = "".join(self._indents)
         lines = [indent + line for line in text.split("\n")]
         if self._mark:
@@ -118,7 +121,7 @@ class _Paper:
         return "\n\n".join(self._blocks) + "\n"
 
 
-def _words(children: Sequence[Token]) -> str:
+def _inline_text(children: Sequence[Token]) -> str:
     parts: list[str] = []
     addresses: list[str] = []
     for child in children:

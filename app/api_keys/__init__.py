@@ -1,1 +1,1 @@
-"""Floor 3: operators. Keys for the vendor's back office and its scripts, with scopes; never an end user's credential."""
+"""Operator keys with scopes, for the vendor's back office and scripts; never a credential of an end user."""

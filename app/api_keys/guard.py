@@ -1,4 +1,4 @@
-"""Establishes which operator a key belongs to."""
+"""Authenticates operators by their API key."""
 
 from app.api_keys import service
 from app.web.callers import Operator
@@ -7,7 +7,8 @@ from app.world import World
 
 
 async def authenticate_operator(world: World, key: str) -> Operator:
-    found = await service.authenticate(world, key)
-    if found is None:
+    """Return the operator of a valid key. Raises TokenInvalid."""
+    operator = await service.authenticate(world, key)
+    if operator is None:
         raise TokenInvalid
-    return found
+    return operator

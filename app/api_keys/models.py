@@ -1,4 +1,4 @@
-"""Operator keys, stored as digests."""
+"""The table of operator keys, which are stored as digests."""
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -8,7 +8,7 @@ from app.db.types import Digest, Identifier, Instant, JsonList, Reference
 
 
 class ApiKey(Base):
-    """`replaced_by` is the key that a rotation put in its place; `last_used_at` is told to the hour."""
+    """An operator key. `replaced_by`: the key that replaced it in a rotation. `last_used_at`: accurate to one hour."""
 
     __tablename__ = "api_keys"
 

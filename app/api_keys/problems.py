@@ -10,10 +10,10 @@ class ApiKeyNotFound(Problem):
 class ApiKeyOver(Problem):
     kind = Kind.CONFLICT
     code = "api_key_over"
-    title = "The key was replaced or revoked, or its time is over: there is nothing to rotate."
+    title = "The key was replaced or revoked, or has expired, so it cannot be rotated."
 
 
 class ScopeBeyondOwn(Problem):
     kind = Kind.FORBIDDEN
     code = "scope_beyond_own"
-    title = "A key cannot hand out more than it holds: neither scopes nor time."
+    title = "A key cannot grant more than it has itself, neither scopes nor validity."

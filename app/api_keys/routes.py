@@ -1,4 +1,4 @@
-"""`/v1/api-keys`"""
+"""`/v1/api-keys`."""
 
 from typing import Annotated
 from uuid import UUID
@@ -22,28 +22,28 @@ Writes = Annotated[Operator, Depends(RequireScope("api_keys:write"))]
 
 @router.post("/v1/api-keys", status_code=201, responses=refuses(ScopeMissing, ScopeBeyondOwn))
 async def create(world: TheWorld, operator: Writes, body: ApiKeyIn) -> ApiKeyCreated:
-    """Make an operator key. It is shown this once."""
+    """Create an operator key. The key itself is returned only here."""
     row, key = await service.create_key(world, operator, body.name, body.scopes, body.expires_at)
     return ApiKeyCreated(**row._mapping, key=key)
 
 
 @router.post("/v1/api-keys/{key_id}/rotate", status_code=201, responses=refuses(ScopeMissing, ScopeBeyondOwn, ApiKeyNotFound, ApiKeyOver))
 async def rotate(world: TheWorld, operator: Writes, key_id: UUID, body: RotationIn) -> ApiKeyCreated:
-    """Make a key of the same name, scopes and end in the place of this one, which goes on for `overlap`; shown this once.
+    """Replace a key by a new one with the same name, scopes and expiry. The new key itself is returned only here.
 
-    Once everybody uses the new one (`last_used_at` tells), revoke the old one, or let it run out.
+    The old key stays valid for `overlap`. When it is no longer used (see `last_used_at`), revoke it or let it expire.
     """
     row, key = await service.rotate_key(world, operator, key_id, body.overlap)
     return ApiKeyCreated(**row._mapping, key=key)
 
 
 @router.get("/v1/api-keys", responses=refuses(ScopeMissing))
-async def list_keys(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[ApiKeyOut]:
-    rows, cursor = await service.list_keys(world, wanted)
+async def list_keys(world: TheWorld, operator: Reads, paging: Annotated[PageWindow, Depends(page_window)]) -> Page[ApiKeyOut]:
+    rows, cursor = await service.list_keys(world, paging)
     return Page(data=[ApiKeyOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/v1/api-keys/{key_id}", status_code=204, responses=refuses(ScopeMissing, ApiKeyNotFound))
 async def revoke(world: TheWorld, operator: Writes, key_id: UUID) -> None:
-    """Kill a key at once. Doing it again changes nothing."""
+    """Revoke a key at once. Repeating it changes nothing."""
     await service.revoke_key(world, operator, key_id)

@@ -1,3 +1,5 @@
+"""Wire models of operator keys."""
+
 from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
@@ -20,10 +22,10 @@ Scope = Literal[
 ]  # fmt: skip
 
 
-def _overlap(text: str) -> str:
-    it = Duration.parse(text)
-    if it.months * timedelta(days=31) + it.exact > LONGEST_OVERLAP:
-        raise ValueError("wants 30 days at most")
+def _check_overlap(text: str) -> str:
+    duration = Duration.parse(text)
+    if duration.months * timedelta(days=31) + duration.exact > LONGEST_OVERLAP:
+        raise ValueError("must be at most 30 days")
     return text
 
 
@@ -34,13 +36,13 @@ class ApiKeyIn(WireModel):
 
 
 class RotationIn(WireModel):
-    """`overlap`: for how long the key of before goes on beside the new one; 30 days at most."""
+    """`overlap`: how long the old key stays valid in parallel with the new one; at most 30 days."""
 
-    overlap: Annotated[DurationText, AfterValidator(_overlap)] = "PT24H"
+    overlap: Annotated[DurationText, AfterValidator(_check_overlap)] = "PT24H"
 
 
 class ApiKeyOut(WireModel):
-    """`replaced_by`: the key that a rotation put in its place. `last_used_at` is told to the hour."""
+    """`replaced_by`: the key that replaced it in a rotation. `last_used_at`: accurate to one hour."""
 
     id: UUID
     name: str
@@ -53,6 +55,6 @@ class ApiKeyOut(WireModel):
 
 
 class ApiKeyCreated(ApiKeyOut):
-    """`key` is shown this once."""
+    """`key`: the key itself, returned only here."""
 
     key: str

@@ -1,4 +1,4 @@
-"""Making, listing and revoking operator keys."""
+"""Create, rotate, list, revoke and authenticate operator keys."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +22,7 @@ from app.world import World
 
 PREFIX = "op_"
 LAST_USE_PRECISION = timedelta(hours=1)
-"""How exactly the last use is told: one write in that time, however often a key is used."""
+"""Precision of `last_used_at`: at most one write in this time, however often a key is used."""
 _keys = select(
     ApiKey.id,
     ApiKey.name,
@@ -38,10 +38,10 @@ _keys = select(
 async def create_key(
     world: World, operator: Operator | None, name: str, scopes: Sequence[str], expires_at: datetime | None = None
 ) -> tuple[AnyRow, str]:
-    """The new key's row, and the key itself, which is shown this once. `by` is None on the command line."""
+    """Create a key; return its row and the key itself. `operator` is None on the command line. Raises ScopeBeyondOwn, Malformed."""
     _require_within_own(operator, scopes, expires_at)
     if expires_at is not None and expires_at <= world.clock.now():
-        raise Malformed([("/expires_at", "in_the_past", "wants a moment that is still to come")])
+        raise Malformed([("/expires_at", "in_the_past", "must be in the future")])
     key = world.entropy.secret(PREFIX)
     async with world.db.write() as tx:
         row = await _insert_key(tx, world, key, world.entropy.identifier(), name, sorted(set(scopes)), expires_at)
@@ -53,7 +53,7 @@ def _require_within_own(operator: Operator | None, scopes: Sequence[str], expire
     if operator is not None and not all(operator.may(scope) for scope in scopes):
         raise ScopeBeyondOwn
     if operator is not None and operator.expires_at is not None and (expires_at is None or expires_at > operator.expires_at):
-        raise ScopeBeyondOwn("A key that expires can make only keys that expire no later.")
+        raise ScopeBeyondOwn("A key that expires can create only keys that expire no later than itself.")
 
 
 async def _insert_key(
@@ -65,11 +65,11 @@ async def _insert_key(
 
 
 async def rotate_key(world: World, operator: Operator | None, key_id: UUID, overlap: str) -> tuple[AnyRow, str]:
-    """(the new key's row, the key itself) in the place of a key that lives on for `overlap`, or to its own end if that is earlier.
+    """Replace a key; return the new key's row and the new key itself. Raises ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn.
 
-    A key is replaced once, however many ask at the same moment. Raises ApiKeyNotFound, ApiKeyOver, ScopeBeyondOwn.
+    The old key stays valid for `overlap`, or until its own expiry if that is earlier. Concurrent requests replace it only once.
     """
-    now, key, fresh_id = world.clock.now(), world.entropy.secret(PREFIX), world.entropy.identifier()
+    now, key, new_id = world.clock.now(), world.entropy.secret(PREFIX), world.entropy.identifier()
     until = Duration.parse(overlap).after(now)
     async with world.db.write() as tx:
         old = (await tx.execute(_keys.where(ApiKey.id == key_id))).one_or_none()
@@ -78,16 +78,16 @@ async def rotate_key(world: World, operator: Operator | None, key_id: UUID, over
         _require_within_own(operator, old.scopes, old.expires_at)
         ends = until if old.expires_at is None else min(until, old.expires_at)
         live = (ApiKey.replaced_by.is_(None), ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now))
-        replaced = update(ApiKey).where(ApiKey.id == key_id, *live).values(replaced_by=fresh_id, expires_at=ends)
-        if not (await tx.execute(replaced)).rowcount:
+        replacement = update(ApiKey).where(ApiKey.id == key_id, *live).values(replaced_by=new_id, expires_at=ends)
+        if not (await tx.execute(replacement)).rowcount:
             raise ApiKeyOver
-        row = await _insert_key(tx, world, key, fresh_id, old.name, old.scopes, old.expires_at)
-        await record(tx, world, "api_key.rotated", _actor(operator), ("api_key", key_id), replaced_by=str(fresh_id))
+        row = await _insert_key(tx, world, key, new_id, old.name, old.scopes, old.expires_at)
+        await record(tx, world, "api_key.rotated", _actor(operator), ("api_key", key_id), replaced_by=str(new_id))
     return row, key
 
 
 async def revoke_key(world: World, operator: Operator | None, key_id: UUID) -> None:
-    """Kill a key at once. Revoking it again changes nothing."""
+    """Revoke a key at once; repeating it changes nothing. Raises ApiKeyNotFound."""
     async with world.db.write() as tx:
         if await tx.scalar(select(ApiKey.id).where(ApiKey.id == key_id)) is None:
             raise ApiKeyNotFound
@@ -102,14 +102,14 @@ async def list_keys(world: World, window: PageWindow) -> tuple[Sequence[AnyRow],
 
 
 async def authenticate(world: World, key: str) -> Operator | None:
-    """Who holds this key, if it is good now."""
+    """Return the operator of a key, or None if the key is unknown, revoked or expired."""
     now = world.clock.now()
 
-    async def ask(tx: Transaction) -> AnyRow | None:
-        good = (ApiKey.key_hash == token_digest(key), ApiKey.revoked_at.is_(None))
-        return (await tx.execute(_keys.where(*good))).one_or_none()
+    async def find(tx: Transaction) -> AnyRow | None:
+        live = (ApiKey.key_hash == token_digest(key), ApiKey.revoked_at.is_(None))
+        return (await tx.execute(_keys.where(*live))).one_or_none()
 
-    row = await world.db.find(ask)
+    row = await world.db.find(find)
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     if row.last_used_at is None or now - row.last_used_at >= LAST_USE_PRECISION:
@@ -118,7 +118,7 @@ async def authenticate(world: World, key: str) -> Operator | None:
 
 
 async def _record_use(world: World, key_id: UUID, now: datetime) -> None:
-    """Note the use. A database that does not take it now is no reason to refuse what was asked."""
+    """Record the use of a key. A database error is ignored, so that it does not fail the request."""
     earlier = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at <= now - LAST_USE_PRECISION)
     with suppress(DBAPIError):
         async with world.db.write(commit_now=True) as tx:

@@ -19,39 +19,40 @@ from app.web.routing import router as new_router
 
 router = new_router("events")
 Reads = Annotated[Operator, Depends(RequireScope("events:read"))]
-Wanted = Annotated[PageWindow, Depends(page_window)]
-Named = Annotated[str | None, Query(max_length=32, pattern="^[a-z_]+$")]
+Window = Annotated[PageWindow, Depends(page_window)]
+Noun = Annotated[str | None, Query(max_length=32, pattern="^[a-z_]+$")]
 
 
-async def filters(
+async def parse_filters(
     type: Annotated[EventType | None, Query()] = None,
     user: Annotated[UUID | None, Query()] = None,
-    subject_type: Named = None,
+    subject_type: Noun = None,
     subject: Annotated[UUID | None, Query()] = None,
-    actor_type: Named = None,
+    actor_type: Noun = None,
     actor: Annotated[UUID | None, Query()] = None,
     since: Annotated[InstantIn | None, Query(alias="from")] = None,
     until: Annotated[InstantIn | None, Query(alias="to")] = None,
 ) -> Filters:
-    """`from` <= `at` < `to`; `type` may be `noun.*`."""
+    """Collect the query parameters: `from` <= `at` < `to`; `type` may be `noun.*`."""
     return Filters(type, user, subject_type, subject, actor_type, actor, since, until)
 
 
 @router.get("/v1/events", responses=refuses(ScopeMissing))
 async def list_events(
-    world: TheWorld, operator: Reads, wanted: Wanted, filtered: Annotated[Filters, Depends(filters)]
+    world: TheWorld, operator: Reads, window: Window, filters: Annotated[Filters, Depends(parse_filters)]
 ) -> Page[AuditEventOut]:
-    """The audit list: everything that happened, newest first."""
-    rows, cursor = await audit.list_events(world, filtered, wanted)
+    """List everything that happened, newest first."""
+    rows, cursor = await audit.list_events(world, filters, window)
     return Page(data=[AuditEventOut.of(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/events/{event_id}", responses=refuses(ScopeMissing, EventNotFound))
 async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> AuditEventOut:
+    """Return one event."""
     return AuditEventOut.of(await audit.get_event(world, event_id))
 
 
 @router.get("/v1/event-types", responses=refuses(ScopeMissing))
 async def list_event_types(operator: Reads) -> EventTypesOut:
-    """Every kind of event there is; a webhook may also ask for `noun.*` or `*`."""
+    """List every event type. A webhook may also subscribe to `noun.*` or `*`."""
     return EventTypesOut(data=[EventTypeOut(type=kind, title=title) for kind, title in KINDS.items()])

@@ -1,4 +1,4 @@
-"""Wire shapes of the audit list."""
+"""Wire models of the audit list."""
 
 from typing import Any
 from uuid import UUID
@@ -9,19 +9,21 @@ from app.web.fields import Instant, WireModel
 
 
 class AuditActorOut(WireModel):
-    """Who did it: `operator`, `user`, `device`, `system` or `anonymous`."""
+    """The acting party: `operator`, `user`, `device`, `system` or `anonymous`."""
 
     type: str
     id: UUID | None
 
 
 class AuditSubjectOut(WireModel):
+    """The object that the event happened to."""
+
     type: str
     id: UUID
 
 
 class AuditEventOut(WireModel):
-    """What happened: the body of a webhook, member by member."""
+    """An event, with the same members as the body of a webhook."""
 
     id: UUID
     type: str

@@ -1,4 +1,4 @@
-"""The audit list: what happened, newest first, by who did it, to what, and when."""
+"""The audit list: all events, newest first, filtered by actor, subject, type and time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _events = select(*table(Event).columns)
 
 @dataclass(frozen=True)
 class Filters:
-    """Which events are wanted; None: whichever. `since <= at < until`. `type` may be `noun.*`."""
+    """Conditions on the listed events; None means any value. `since <= at < until`; `type` may be `noun.*`."""
 
     type: str | None = None
     user: UUID | None = None
@@ -32,14 +32,14 @@ class Filters:
     until: datetime | None = None
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        named = (
+        equal = (
             (Event.user_id, self.user),
             (Event.subject_type, self.subject_type),
             (Event.subject_id, self.subject),
             (Event.actor_type, self.actor_type),
             (Event.actor_id, self.actor),
         )
-        for column, value in named:
+        for column, value in equal:
             if value is not None:
                 yield column == value
         if self.type is not None:
@@ -56,7 +56,7 @@ async def list_events(world: World, filters: Filters, window: PageWindow) -> tup
 
 
 async def get_event(world: World, event_id: UUID) -> AnyRow:
-    """Raises EventNotFound."""
+    """Return one event. Raises EventNotFound."""
     async with world.db.query() as tx:
         row = (await tx.execute(_events.where(Event.id == event_id))).one_or_none()
     if row is None:

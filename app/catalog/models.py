@@ -1,4 +1,4 @@
-"""Products, policies, customers."""
+"""Tables of products, policies and customers."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from app.db.types import Identifier, Instant, JsonList, JsonMap, Limit, LimitTyp
 
 
 class Requirement(StrEnum):
-    """What a product may ask for at the access decision, in the order in which it is judged."""
+    """Requirements that a product can set for the access decision, in the order in which they are checked."""
 
     LOGIN = "login"
     SECOND_FACTOR = "second_factor"
@@ -21,8 +21,8 @@ class Requirement(StrEnum):
 
 
 class SeatBy(StrEnum):
-    """What a seat belongs to. `user`: one seat for each end user; `device_per_user`: each end user has seats of their own;
-    `session`: every process takes a seat, also on the same device."""
+    """What takes a seat. `user`: each end user takes one; `device_per_user`: each device of each end user takes one;
+    `session`: each running process takes one, even on the same device."""
 
     NONE = "none"
     DEVICE = "device"
@@ -32,14 +32,14 @@ class SeatBy(StrEnum):
 
 
 class Starts(StrEnum):
-    """When a license's clock starts. A check never starts it."""
+    """When the duration of a license starts. Validating a license never starts it."""
 
     ISSUE = "issue"
     FIRST_ACTIVATION = "first_activation"
 
 
 class Product(Base):
-    """`rev` is bumped first by every change of the product's or its policies' requirements, which must fit each other."""
+    """A product. Its requirements and those of its policies must be consistent, so every change first increments `rev`, as a row lock."""
 
     __tablename__ = "products"
 
@@ -54,7 +54,7 @@ class Product(Base):
 
 
 class Policy(Base):
-    """Limits and requirements are read live from here; dates are frozen on the license at issue."""
+    """A policy. Its limits and requirements apply to issued licenses at once; dates are copied to the license when it is issued."""
 
     __tablename__ = "policies"
 

@@ -34,10 +34,10 @@ class ExternalIdTaken(Problem):
 class RequirementImpossible(Problem):
     kind = Kind.INVALID
     code = "requirement_impossible"
-    title = "Nobody could ever meet this requirement."
+    title = "This requirement can never be met."
 
 
 class PolicyContradiction(Problem):
     kind = Kind.INVALID
     code = "policy_contradiction"
-    title = "These policy fields do not go together."
+    title = "These policy fields contradict each other."

@@ -1,4 +1,4 @@
-"""`/v1/products`, `/v1/policies`, `/v1/customers`"""
+"""`/v1/products`, `/v1/policies`, `/v1/customers`."""
 
 from typing import Annotated
 from uuid import UUID
@@ -41,15 +41,15 @@ Wanted = Annotated[PageWindow, Depends(page_window)]
 
 @router.post("/v1/products", status_code=201, responses=refuses(ScopeMissing, ProductCodeTaken, RequirementImpossible))
 async def create_product(world: TheWorld, operator: Writes, body: ProductIn, response: Response) -> ProductOut:
-    """Declare a product. `requires` is any combination of the six requirements; what they imply is added."""
+    """Create a product. `requires` is any combination of the six requirements; requirements that they imply are added."""
     row = await service.create_product(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/products/{row.code}"
     return ProductOut.model_validate(row)
 
 
 @router.get("/v1/products", responses=refuses(ScopeMissing))
-async def list_products(world: TheWorld, operator: Reads, wanted: Wanted) -> Page[ProductOut]:
-    rows, cursor = await service.list_products(world, wanted)
+async def list_products(world: TheWorld, operator: Reads, paging: Wanted) -> Page[ProductOut]:
+    rows, cursor = await service.list_products(world, paging)
     return Page(data=[ProductOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
@@ -65,7 +65,7 @@ async def change_product(world: TheWorld, operator: Writes, code: Slug, body: Pr
 
 @router.post("/v1/policies", status_code=201, responses=refuses(ScopeMissing, ProductNotFound, RequirementImpossible, PolicyContradiction))
 async def create_policy(world: TheWorld, operator: Writes, body: PolicyIn, response: Response) -> PolicyOut:
-    """Declare the rules that licenses are issued under."""
+    """Create a policy: the rules that licenses are issued under."""
     row = await service.create_policy(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/policies/{row.id}"
     return PolicyOut.model_validate(row)
@@ -73,9 +73,9 @@ async def create_policy(world: TheWorld, operator: Writes, body: PolicyIn, respo
 
 @router.get("/v1/policies", responses=refuses(ScopeMissing))
 async def list_policies(
-    world: TheWorld, operator: Reads, wanted: Wanted, product: Annotated[Slug | None, Query()] = None
+    world: TheWorld, operator: Reads, paging: Wanted, product: Annotated[Slug | None, Query()] = None
 ) -> Page[PolicyOut]:
-    rows, cursor = await service.list_policies(world, wanted, product)
+    rows, cursor = await service.list_policies(world, paging, product)
     return Page(data=[PolicyOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
@@ -91,7 +91,7 @@ async def change_policy(world: TheWorld, operator: Writes, policy_id: UUID, body
 
 @router.post("/v1/customers", status_code=201, responses=refuses(ScopeMissing, ExternalIdTaken))
 async def create_customer(world: TheWorld, operator: Writes, body: CustomerIn, response: Response) -> CustomerOut:
-    """Record who buys. The customer need not be an end user."""
+    """Create a customer, the buyer of licenses. A customer need not be an end user."""
     row = await service.create_customer(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/customers/{row.id}"
     return CustomerOut.model_validate(row)
@@ -99,9 +99,9 @@ async def create_customer(world: TheWorld, operator: Writes, body: CustomerIn, r
 
 @router.get("/v1/customers", responses=refuses(ScopeMissing))
 async def list_customers(
-    world: TheWorld, operator: Reads, wanted: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
+    world: TheWorld, operator: Reads, paging: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
 ) -> Page[CustomerOut]:
-    rows, cursor = await service.list_customers(world, wanted, external_id)
+    rows, cursor = await service.list_customers(world, paging, external_id)
     return Page(data=[CustomerOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 

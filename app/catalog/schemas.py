@@ -1,4 +1,4 @@
-"""Wire shapes of products, policies and customers."""
+"""Wire models of products, policies and customers."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -30,7 +30,7 @@ SeatName = Literal["none", "device", "user", "device_per_user", "session"]
 
 
 class Meter(WireModel):
-    """How much of something a license may use in each hour, day, month or year of UTC; `per` null: for ever."""
+    """How many units a license may use in each hour, day, month or year (UTC). `per` null: in total."""
 
     limit: LimitIn
     per: Literal["hour", "day", "month", "year"] | None = None
@@ -55,7 +55,7 @@ class ProductPatch(WireModel):
 
 
 class ProductOut(WireModel):
-    """`requires` is closed under implication: `second_factor`, `passkey` and `eula` bring `login`, `activation` brings `license`."""
+    """`requires` includes implied requirements: `second_factor`, `passkey` and `eula` imply `login`; `activation` implies `license`."""
 
     id: UUID
     code: str
@@ -67,10 +67,10 @@ class ProductOut(WireModel):
 
 
 class PolicyIn(WireModel):
-    """`product` is the product's code. `duration` null: perpetual. `max_users` absent: whoever holds the key may use it.
+    """`product`: the product's code. `duration` null: perpetual. `max_users` null: anyone with the license key may use it.
 
-    `extra_seats`: how many more than `max_seats` are tolerated, with a warning. `trial`: a device has one trial of the product,
-    ever. `offline_ttl`: the longest that an offline file may last, 30 days where it is null.
+    `extra_seats`: seats tolerated above `max_seats`, with a warning. `trial`: each device can have only one trial of the product.
+    `offline_ttl`: the longest validity of an offline license file; null: 30 days.
     """
 
     product: Slug
@@ -93,7 +93,7 @@ class PolicyIn(WireModel):
 
 
 class PolicyPatch(WireModel):
-    """Absent fields stay. Limits and requirements take effect at once; dates of issued licenses never move."""
+    """Omitted fields stay as they are. Limits and requirements take effect at once; dates of issued licenses never change."""
 
     name: Name = omittable()
     duration: DurationText | None = None

@@ -1,4 +1,4 @@
-"""Declaring products, policies and customers, and changing them."""
+"""Create, read and change products, policies and customers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,15 +35,16 @@ _customers = select(*table(Customer).columns)
 
 
 def require_possible(requires: Sequence[str], seat_by: str | None, *, passkeys: bool) -> list[str]:
-    """The requirements, closed. Raises RequirementImpossible where nobody could ever meet one."""
-    whole = rules.add_implied(requires)
-    if (hopeless := rules.find_impossible(whole, seat_by, passkeys)) is not None:
-        sentence = f"`{hopeless}` can never be met here."
-        raise RequirementImpossible(sentence, {"requirement": hopeless, **field_error("/requires", RequirementImpossible.code, sentence)})
-    return whole
+    """Return the requirements with those that they imply. Raises RequirementImpossible for one that can never be met."""
+    required = rules.add_implied(requires)
+    if (impossible := rules.find_impossible(required, seat_by, passkeys)) is not None:
+        sentence = f"`{impossible}` can never be met with this configuration."
+        raise RequirementImpossible(sentence, {"requirement": impossible, **field_error("/requires", RequirementImpossible.code, sentence)})
+    return required
 
 
 async def create_product(world: World, actor: Actor, values: Values) -> AnyRow:
+    """Create a product. Raises RequirementImpossible, ProductCodeTaken."""
     values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "rev": 0}
     values["requires"] = require_possible(values["requires"], None, passkeys=world.settings.passkeys_enabled)
     try:
@@ -58,27 +59,29 @@ async def create_product(world: World, actor: Actor, values: Values) -> AnyRow:
 
 
 async def get_product(world: World, code: str) -> AnyRow:
+    """Return a product. Raises ProductNotFound."""
     async with world.db.query() as tx:
         return await _get_row(tx, _products.where(Product.code == code), ProductNotFound)
 
 
 async def change_product(world: World, actor: Actor, code: str, changes: Values) -> AnyRow:
+    """Change a product; its requirements must fit every policy. Raises ProductNotFound, RequirementImpossible."""
     if "requires" in changes:
         changes = {**changes, "requires": require_possible(changes["requires"], None, passkeys=world.settings.passkeys_enabled)}
     async with world.db.write() as tx:
-        found = await _lock_product(tx, Product.code == code)
+        product = await _lock_product(tx, Product.code == code)
         if "requires" in changes:
-            await _check_every_policy(tx, found.id, changes["requires"], passkeys=world.settings.passkeys_enabled)
+            await _check_every_policy(tx, product.id, changes["requires"], passkeys=world.settings.passkeys_enabled)
         if changes:
-            await tx.execute(update(table(Product)).where(Product.id == found.id).values(changes))
-            await record(tx, world, "product.changed", actor, ("product", found.id), fields=sorted(changes))
-        return await _get_row(tx, _products.where(Product.id == found.id), ProductNotFound)
+            await tx.execute(update(table(Product)).where(Product.id == product.id).values(changes))
+            await record(tx, world, "product.changed", actor, ("product", product.id), fields=sorted(changes))
+        return await _get_row(tx, _products.where(Product.id == product.id), ProductNotFound)
 
 
-async def _lock_product(tx: Transaction, named: ColumnElement[bool]) -> AnyRow:
-    """The product, locked for this transaction by the bump of its `rev`."""
-    bumped = update(Product).where(named).values(rev=Product.rev + 1).returning(*table(Product).columns)
-    row = (await tx.execute(bumped)).one_or_none()
+async def _lock_product(tx: Transaction, condition: ColumnElement[bool]) -> AnyRow:
+    """Lock a product by incrementing its `rev`, and return it. Raises ProductNotFound."""
+    bump = update(Product).where(condition).values(rev=Product.rev + 1).returning(*table(Product).columns)
+    row = (await tx.execute(bump)).one_or_none()
     if row is None:
         raise ProductNotFound
     return row
@@ -96,6 +99,7 @@ async def list_products(world: World, window: PageWindow) -> tuple[Sequence[AnyR
 
 
 async def create_policy(world: World, actor: Actor, values: Values) -> AnyRow:
+    """Create a policy. Raises ProductNotFound, PolicyContradiction, RequirementImpossible."""
     async with world.db.write() as tx:
         owner = await _lock_product(tx, Product.code == values["product"])
         row = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now(), "product_id": owner.id}
@@ -107,38 +111,41 @@ async def create_policy(world: World, actor: Actor, values: Values) -> AnyRow:
 
 
 def _check_policy(policy: Values, product_requires: Sequence[str], *, passkeys: bool) -> list[str]:
-    """The policy's own requirements, closed. Raises PolicyContradiction or RequirementImpossible."""
-    if (found := rules.find_contradiction(policy)) is not None:
-        field, sentence = found
+    """Check a policy and return its own requirements with those that they imply. Raises PolicyContradiction, RequirementImpossible."""
+    if (conflict := rules.find_contradiction(policy)) is not None:
+        field, sentence = conflict
         raise PolicyContradiction(sentence, field_error(f"/{field}", PolicyContradiction.code, sentence))
     require_possible([*product_requires, *policy["requires"]], policy["seat_by"], passkeys=passkeys)
     return rules.add_implied(policy["requires"])
 
 
 async def get_policy(world: World, policy_id: UUID) -> AnyRow:
+    """Return a policy. Raises PolicyNotFound."""
     async with world.db.query() as tx:
         return await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
 
 
 async def change_policy(world: World, actor: Actor, policy_id: UUID, changes: Values) -> AnyRow:
+    """Change a policy, with its product locked. Raises PolicyNotFound, PolicyContradiction, RequirementImpossible."""
     async with world.db.write() as tx:
-        found = await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
-        owner = await _lock_product(tx, Product.id == found.product_id)
-        found = await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
-        whole = {**found._mapping, **changes}
-        changes = {**changes, "requires": _check_policy(whole, owner.requires, passkeys=world.settings.passkeys_enabled)}
+        row = await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
+        owner = await _lock_product(tx, Product.id == row.product_id)
+        row = await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
+        policy = {**row._mapping, **changes}
+        changes = {**changes, "requires": _check_policy(policy, owner.requires, passkeys=world.settings.passkeys_enabled)}
         await tx.execute(update(table(Policy)).where(Policy.id == policy_id).values(changes))
         await record(tx, world, "policy.changed", actor, ("policy", policy_id), fields=sorted(changes))
         return await _get_row(tx, _policies.where(Policy.id == policy_id), PolicyNotFound)
 
 
 async def list_policies(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
-    wanted = _policies if product_code is None else _policies.where(Product.code == product_code)
+    query = _policies if product_code is None else _policies.where(Product.code == product_code)
     async with world.db.query() as tx:
-        return await read_page(tx, wanted, Policy.id, window)
+        return await read_page(tx, query, Policy.id, window)
 
 
 async def create_customer(world: World, actor: Actor, values: Values) -> AnyRow:
+    """Create a customer. Raises ExternalIdTaken."""
     values = {**values, "id": world.entropy.identifier(), "created_at": world.clock.now()}
     try:
         async with world.db.write() as tx:
@@ -150,11 +157,13 @@ async def create_customer(world: World, actor: Actor, values: Values) -> AnyRow:
 
 
 async def get_customer(world: World, customer_id: UUID) -> AnyRow:
+    """Return a customer. Raises CustomerNotFound."""
     async with world.db.query() as tx:
         return await _get_row(tx, _customers.where(Customer.id == customer_id), CustomerNotFound)
 
 
 async def change_customer(world: World, actor: Actor, customer_id: UUID, changes: Values) -> AnyRow:
+    """Change a customer. Raises CustomerNotFound, ExternalIdTaken."""
     try:
         async with world.db.write() as tx:
             await _get_row(tx, _customers.where(Customer.id == customer_id), CustomerNotFound)
@@ -171,13 +180,13 @@ def _unique_violation(error: IntegrityError) -> Exception:
 
 
 async def list_customers(world: World, window: PageWindow, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
-    wanted = _customers if external_id is None else _customers.where(Customer.external_id == external_id)
+    query = _customers if external_id is None else _customers.where(Customer.external_id == external_id)
     async with world.db.query() as tx:
-        return await read_page(tx, wanted, Customer.id, window)
+        return await read_page(tx, query, Customer.id, window)
 
 
-async def _get_row(tx: Transaction, statement: AnySelect, missing: type[Exception]) -> AnyRow:
+async def _get_row(tx: Transaction, statement: AnySelect, not_found: type[Exception]) -> AnyRow:
     row = (await tx.execute(statement)).one_or_none()
     if row is None:
-        raise missing
+        raise not_found
     return row

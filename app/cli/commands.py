@@ -1,4 +1,4 @@
-"""The command line: `serve`, `migrate`, `check`, `health`, and the operator's few words with the database."""
+"""The command line: `serve`, `migrate`, `check`, `health`, `verify`, and administration of the database."""
 
 import sys
 from collections.abc import Awaitable
@@ -19,6 +19,7 @@ from app.cli.console import exit_with_error, load_settings, parse_arguments, pri
 from app.cli.verify import NotVerified, verify_file
 from app.events.service import Actor
 from app.licenses.issuing import service as licenses
+from app.licenses.issuing.details import get_license
 from app.licenses.issuing.schemas import LicenseIn, LicenseOut
 from app.licenses.seats import activations
 from app.licenses.seats.schemas import ActivationOut
@@ -37,7 +38,7 @@ app = typer.Typer(
 keys_app = typer.Typer(no_args_is_help=True, help="Operator keys.")
 users_app = typer.Typer(no_args_is_help=True, help="End users.")
 licenses_app = typer.Typer(no_args_is_help=True, help="Licenses.")
-ledger_app = typer.Typer(no_args_is_help=True, help="The record of agreements.")
+ledger_app = typer.Typer(no_args_is_help=True, help="The ledger of agreement events.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(keys_app, name="api-keys")
 app.add_typer(maintenance.signing_app, name="keys")
@@ -49,10 +50,10 @@ app.command("backup")(maintenance.backup_database)
 
 @app.command()
 def serve(
-    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database first.")] = False,
-    demo: Annotated[bool, typer.Option("--demo", help="Seed the demo and print curl lines (development only).")] = False,
+    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database before serving.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Create the demo data and print curl commands (development only).")] = False,
 ) -> None:
-    """Serve HTTP, one worker; scale by replicas."""
+    """Serve HTTP with one worker process. Scale with replicas."""
     chosen = load_settings()
     from app.main import build_app
     from app.server.server import build_server
@@ -69,18 +70,18 @@ def serve(
 
 
 def _check_keys() -> None:
-    """Refuse to start with keys that the database was not written with. A database that is away is for /readyz to tell."""
+    """Refuse to start with keys other than those the database was written with. /readyz reports an unreachable database."""
 
-    async def sealed(world: World) -> None:
+    async def check_sealed(world: World) -> None:
         with suppress(SQLAlchemyError, OSError):
             await sealing_keys.check_sealed(world, METADATA)
 
-    with_world(sealed)
+    with_world(check_sealed)
 
 
 @app.command()
 def check() -> None:
-    """Read the configuration; tell what is wrong by name, never by value."""
+    """Check the configuration. Faults are reported by the name of the setting, never with its value."""
     chosen = load_settings()
     for name, sentence in chosen.warnings():
         print(f"warning: {name}: {sentence}", file=sys.stderr)
@@ -89,7 +90,7 @@ def check() -> None:
 
 @app.command()
 def demo() -> None:
-    """Seed the demo and print its curl lines; seeding again only prints them again."""
+    """Create the demo data and print its curl commands. If the data exists, only print them again."""
     from app.cli import demo as demonstration
 
     print_result(with_world(lambda world: demonstration.welcome(world, seed=True)))
@@ -97,60 +98,66 @@ def demo() -> None:
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="An evidence bundle; or one compact JWS: an offline license, a grant, a receipt.")],
-    jwks: Annotated[Path | None, typer.Option(help="The key set, as saved from /.well-known/jwks.json. A bundle brings its own.")] = None,
-    fingerprint: Annotated[str | None, typer.Option(help="This device's fingerprint, for a file that is bound to one.")] = None,
+    file: Annotated[Path, typer.Argument(help="An evidence bundle, or one compact JWS (an offline license, a grant, a receipt).")],
+    jwks: Annotated[
+        Path | None, typer.Option(help="The key set, as saved from /.well-known/jwks.json. Optional for a bundle, which contains its keys.")
+    ] = None,
+    fingerprint: Annotated[str | None, typer.Option(help="Fingerprint of this device, to check a file that is bound to a device.")] = None,
 ) -> None:
-    """Verify a signed file or an evidence bundle without database or network; says line by line why it fails."""
+    """Verify a signed file or an evidence bundle without database or network. If it fails, print the reasons, one a line."""
     try:
         print_result(verify_file(file, jwks, fingerprint, Clock().now))
-    except NotVerified as unsound:
-        exit_with_error("\n".join(unsound.sentences))
+    except NotVerified as error:
+        exit_with_error("\n".join(error.sentences))
 
 
 @keys_app.command("create")
-def create_key(name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read; * is all.")]) -> None:
-    """Make an operator key and print it, this once."""
+def create_key(
+    name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read, or * for all scopes. May be repeated.")]
+) -> None:
+    """Create an operator key and print it. It cannot be shown again."""
     body = parse_arguments(ApiKeyIn, name=name, scopes=scope)
     print_result(with_world(lambda world: api_keys.create_key(world, None, body.name, body.scopes))[1])
 
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """One line of JSON for each key; the newest first, at most 200."""
+    """Print one line of JSON for each key, newest first, at most 200."""
     rows, _ = with_world(lambda world: api_keys.list_keys(world, PageWindow(200, None)))
     for row in rows:
         print_result({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
 
 
 @keys_app.command("rotate")
-def rotate_key(key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old one goes on.")] = "PT24H") -> None:
-    """Make a key in the place of this one and print it, this once; the old one goes on for a while."""
+def rotate_key(
+    key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old key stays valid (ISO 8601 duration).")] = "PT24H"
+) -> None:
+    """Replace a key and print the new one. It cannot be shown again; the old key stays valid for the overlap."""
     body = parse_arguments(RotationIn, overlap=overlap)
     print_result(with_world(lambda world: api_keys.rotate_key(world, None, key_id, body.overlap))[1])
 
 
 @keys_app.command("revoke")
 def revoke_key(key_id: UUID) -> None:
-    """Kill a key at once."""
+    """Revoke a key. It is invalid at once."""
     with_world(lambda world: api_keys.revoke_key(world, None, key_id))
 
 
 @ledger_app.command("verify")
 def verify_ledger() -> None:
-    """Read the whole ledger with suspicion; names the first place that is not as it was written, and ends with 1."""
+    """Verify the whole ledger. If a place differs from what was written, print the first one and exit with code 1."""
     from app.agreements.verification import service as verification
     from app.agreements.verification.schemas import LedgerVerdict
 
     report = with_world(lambda world: verification.verify(world, None))
     print_result(LedgerVerdict.of(report).model_dump_json())
-    if report.broken is not None:
+    if report.fault is not None:
         raise SystemExit(1)
 
 
 @ledger_app.command("rebuild")
 def rebuild_states() -> None:
-    """Make anew, from the events, where everybody stands with their agreements; says how many end users were wrong."""
+    """Rebuild the agreement states of all end users from their events, and print how many users had a wrong state."""
     from app.agreements.ledger import projection
 
     print_result({"mended": with_world(projection.rebuild)})
@@ -159,8 +166,8 @@ def rebuild_states() -> None:
 @users_app.command("create")
 def create_user(
     email: str,
-    password: Annotated[str | None, typer.Option(help="`-` reads it from standard input.")] = None,
-    verified: Annotated[bool, typer.Option("--verified", help="The address is known to be theirs.")] = False,
+    password: Annotated[str | None, typer.Option(help="The password; `-` reads it from standard input.")] = None,
+    verified: Annotated[bool, typer.Option("--verified", help="Mark the e-mail address as verified.")] = False,
 ) -> None:
     """Create an end user."""
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
@@ -172,29 +179,33 @@ def create_user(
 
 @licenses_app.command("issue")
 def issue_license(policy: UUID) -> None:
-    """Issue a license under a policy and print its key, this once."""
+    """Issue a license under a policy and print its key. The key cannot be shown again."""
     values = LicenseIn(policy_id=policy).values()
-    (shown,), (key,) = with_world(lambda world: licenses.issue_licenses(world, Actor.system(), values))
-    print_result({"id": str(shown.row.id), "key": key, "expires_at": instant_text(shown.row.expires_at) if shown.row.expires_at else None})
+    (issued,), (key,) = with_world(lambda world: licenses.issue_licenses(world, Actor.system(), values))
+    print_result(
+        {"id": str(issued.row.id), "key": key, "expires_at": instant_text(issued.row.expires_at) if issued.row.expires_at else None}
+    )
 
 
 @licenses_app.command("show")
 def show_license(license_id: UUID) -> None:
+    """Print a license as JSON."""
+
     async def work(world: World) -> LicenseOut:
-        return LicenseOut.shown(await licenses.get_license(world, license_id), world.clock.now())
+        return LicenseOut.from_details(await get_license(world, license_id), world.clock.now())
 
     print_result(with_world(work).model_dump_json())
 
 
 @licenses_app.command("activations")
 def show_activations(license_id: UUID) -> None:
-    """Which devices hold the license: one line of JSON for each."""
+    """Print one line of JSON for each activation of the license, at most 200."""
 
     def work(world: World) -> Awaitable[Any]:
         return activations.list_activations(world, PageWindow(200, None), license_id=license_id)
 
     for row in with_world(work)[0]:
-        print_result(ActivationOut.seat(row).model_dump_json())
+        print_result(ActivationOut.of(row).model_dump_json())
 
 
 def run() -> None:

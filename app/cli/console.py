@@ -1,4 +1,4 @@
-"""What the commands share: the configuration, a world for one use case, and how they tell what came of it."""
+"""Shared by the commands: load the configuration, run a use case, print results and errors."""
 
 import asyncio
 import json
@@ -17,11 +17,11 @@ from app.web.fields import WireModel
 from app.world import World
 
 Result = TypeVar("Result")
-Shaped = TypeVar("Shaped", bound=WireModel)
+Model = TypeVar("Model", bound=WireModel)
 
 
 def load_settings() -> Settings:
-    """The configuration, or every fault of it on stderr and exit code 78."""
+    """Load the configuration. If it is invalid, print every fault to stderr and exit with code 78."""
     try:
         return Settings.load()
     except SettingsInvalid as invalid:
@@ -35,12 +35,12 @@ def exit_misconfigured(faults: list[tuple[str, str]]) -> NoReturn:
 
 
 def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
-    """Run one use case; a refusal becomes a sentence on stderr and exit code 1, keys that are not this database's end with 78."""
+    """Run one use case. A problem is printed to stderr and exits with code 1; keys of another database exit with code 78."""
 
     async def run() -> Result:
-        world = World.of(load_settings().model_copy(update={"database_statement_timeout": 0}))  # a whole ledger takes its time
+        world = World.of(load_settings().model_copy(update={"database_statement_timeout": 0}))  # verifying a whole ledger takes long
         try:
-            with suppress(SQLAlchemyError, OSError):  # a database that is away or empty is for the work itself to tell
+            with suppress(SQLAlchemyError, OSError):  # the work itself reports an unreachable or empty database
                 await load_signer(world)
             return await work(world)
         finally:
@@ -52,8 +52,8 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
         exit_with_error(f"{problem.code}: {problem.detail}")
     except (SQLAlchemyError, OSError) as error:
         exit_with_error(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
-    except KeysMismatch as wrong:
-        exit_misconfigured(wrong.faults)
+    except KeysMismatch as error:
+        exit_misconfigured(error.faults)
 
 
 def exit_with_error(sentence: str) -> NoReturn:
@@ -61,10 +61,10 @@ def exit_with_error(sentence: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def parse_arguments(shape: type[Shaped], **given: Any) -> Shaped:
-    """The same shape that the wire wants; what does not fit is told by field, and ends with 2."""
+def parse_arguments(model: type[Model], **arguments: Any) -> Model:
+    """Validate arguments with the model of the HTTP request. Prints the faults by field and exits with code 2."""
     try:
-        return shape(**given)
+        return model(**arguments)
     except ValidationError as invalid:
         for error in invalid.errors(include_input=False, include_url=False):
             print(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg'].removeprefix('Value error, ')}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What a first `make run` shows: an operator key, a small demo of everything at once, and curl lines to paste. Development only."""
+"""Development only: an operator key, a small demo of all features, and curl commands to paste."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ TEXTS = {
 
 
 async def welcome(world: World, *, seed: bool) -> str:
-    """Make sure of an operator key (and of the demo), and say where everything is."""
+    """Create an operator key (and the demo data) if needed, and return the addresses and curl commands to print."""
     key_path = await _operator_key(world)
     base = world.settings.public_url
     lines = [f"Licentia      {base}", f"API docs      {base}/docs", f"operator key  {key_path}"]
@@ -65,17 +65,17 @@ async def welcome(world: World, *, seed: bool) -> str:
 
 
 async def _operator_key(world: World) -> Path:
-    """The file with a key that works; a new key when there is none (or the database is a new one)."""
+    """Return the file with a valid key. Creates a key if there is none, or if the database is new."""
     path = world.settings.var / "operator.key"
     if path.exists() and await api_keys.authenticate(world, path.read_text(encoding="ascii").strip()) is not None:
         return path
     _, key = await api_keys.create_key(world, None, "first operator", ["*"])
-    _keep(path, key)
+    _write_private(path, key)
     return path
 
 
-def _keep(path: Path, text: str) -> None:
-    """Write a file for the owner alone."""
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.chmod(0o600)
@@ -87,24 +87,28 @@ async def _demo(world: World, key_path: Path) -> str:
     try:
         await catalog.get_product(world, PRODUCT)
     except ProductNotFound:
-        _keep(path, await _seed(world, key_path))
-    return path.read_text(encoding="utf-8") if path.exists() else f"The product {PRODUCT} is there already; its keys were shown once.\n"
+        _write_private(path, await _seed(world, key_path))
+    return (
+        path.read_text(encoding="utf-8")
+        if path.exists()
+        else f"The product {PRODUCT} exists already; its keys were shown once and cannot be shown again.\n"
+    )
 
 
 async def _seed(world: World, key_path: Path) -> str:
-    by = Actor.system()
+    actor = Actor.system()
     requires: list[RequirementName] = ["license", "activation", "login", "second_factor", "eula"]
-    await catalog.create_product(world, by, ProductIn(code=PRODUCT, name="Studio", requires=requires).model_dump())
+    await catalog.create_product(world, actor, ProductIn(code=PRODUCT, name="Studio", requires=requires).model_dump())
     policy = await catalog.create_policy(
-        world, by, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
+        world, actor, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
     )
-    (shown,), (key,) = await licenses.issue_licenses(world, by, LicenseIn(policy_id=policy.id).values())
-    ((_, code),) = await codes.create_codes(world, by, shown.row.id, count=1, max_uses=1, expires_at=None)
+    (license,), (key,) = await licenses.issue_licenses(world, actor, LicenseIn(policy_id=policy.id).values())
+    ((_, code),) = await codes.create_codes(world, actor, license.row.id, count=1, max_uses=1, expires_at=None)
     password = world.entropy.secret("")[:24]
     user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
-    await login.create_user(world, by, user.profile(), password)
-    await _publish(world, by)
-    return _lines(world.settings.public_url, key_path, key, code, password, shown.row.id)
+    await login.create_user(world, actor, user.profile(), password)
+    await _publish(world, actor)
+    return _lines(world.settings.public_url, key_path, key, code, password, license.row.id)
 
 
 async def _publish(world: World, actor: Actor) -> None:
@@ -117,7 +121,7 @@ async def _publish(world: World, actor: Actor) -> None:
 
 
 def _lines(base: str, key_path: Path, key: str, code: str, password: str, license_id: UUID) -> str:
-    """Ready to paste; they need no other tool than curl."""
+    """Return commands to paste. They need only curl."""
     login_body = json.dumps({"identifier": EMAIL, "password": password})
     activation = json.dumps({"activation_code": code, "device": {"fingerprint": "my-laptop"}})
     access = json.dumps({"product": PRODUCT, "license_key": key, "device": {"fingerprint": "my-laptop"}})

@@ -1,4 +1,4 @@
-"""`python -m app health [URL]`: is the server ready? For container health checks; light, for it runs beside the server."""
+"""`python -m app health [URL]`: is the server ready? For container health checks, so it imports as little as possible."""
 
 import json
 import os
@@ -8,15 +8,16 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 TIMEOUT = 4.0
+"""Seconds."""
 
 
 def health(arguments: list[str]) -> int:
-    """Exit code 0 when `/readyz` says ready, 1 with the faults on stderr when not."""
-    port, host = _said("PORT") or "8000", _said("HOST")
-    host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104  what is compared with, not bound to
-    place = (arguments[0] if arguments else f"{host}:{port}").removeprefix("http://").rstrip("/")
+    """Return exit code 0 if `/readyz` reports ready; otherwise 1, with the faults on stderr."""
+    port, host = _read_setting("PORT") or "8000", _read_setting("HOST")
+    host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104  compared with, not bound to
+    address = (arguments[0] if arguments else f"{host}:{port}").removeprefix("http://").rstrip("/")
     try:
-        with closing(HTTPConnection(place, timeout=TIMEOUT)) as connection:
+        with closing(HTTPConnection(address, timeout=TIMEOUT)) as connection:
             connection.request("GET", "/readyz")
             faults = json.loads(connection.getresponse().read())["faults"]
     except (OSError, HTTPException, ValueError, KeyError) as error:
@@ -25,10 +26,10 @@ def health(arguments: list[str]) -> int:
     return 1 if faults else 0
 
 
-def _said(name: str) -> str:
-    """A setting, or what is in the file that is named for it; the whole settings would cost a second of start-up each time."""
-    plain, file = os.environ.get(f"LICENTIA_{name}", ""), os.environ.get(f"LICENTIA_{name}_FILE", "")  # noqa: TID251  see above
+def _read_setting(name: str) -> str:
+    """Read one setting or the file it names. Loading all settings would add a second to each check."""
+    value, file = os.environ.get(f"LICENTIA_{name}", ""), os.environ.get(f"LICENTIA_{name}_FILE", "")  # noqa: TID251  see above
     try:
-        return plain or (Path(file).read_text(encoding="utf-8").strip() if file else "")
+        return value or (Path(file).read_text(encoding="utf-8").strip() if file else "")
     except (OSError, UnicodeError):
         return ""

@@ -1,4 +1,4 @@
-"""The commands that look after an installation: its migrations, its keys, a copy of its database."""
+"""Commands that maintain an installation: migrations, keys, and a copy of the database."""
 
 import asyncio
 import sys
@@ -22,37 +22,37 @@ from app.signing_keys import rotation, sealing_keys
 from app.signing_keys.sealing_keys import RewrapProgress
 from app.world import World
 
-TOLD = 5000
-"""Values sealed anew between two lines of progress."""
+PROGRESS_STEP = 5000
+"""Values that are sealed again between two lines of progress."""
 
 signing_app = typer.Typer(no_args_is_help=True, help="Signing and encryption keys.")
 
 
 def migrate(
     status: Annotated[
-        bool, typer.Option("--status", help="Change nothing; tell both revisions, and end with 1 if they do not fit.")
+        bool, typer.Option("--status", help="Change nothing. Print both revisions, and exit with code 1 if they do not match.")
     ] = False,
 ) -> None:
-    """Bring the database to the newest migration. Safe when several start at once."""
+    """Migrate the database to the newest revision. Several processes may do this at the same time."""
     chosen = load_settings()
     if status:
-        _tell_status(chosen)
+        _print_status(chosen)
     else:
         print_result(migrate_database(chosen))
 
 
-def _tell_status(chosen: Settings) -> None:
-    found = _standing(chosen)
-    print_result({"database": found.database, "program": found.program, "ready": found.fault is None, "fault": found.fault})
-    if found.fault is not None:
+def _print_status(chosen: Settings) -> None:
+    status = _read_revision(chosen)
+    print_result({"database": status.database, "program": status.program, "ready": status.fault is None, "fault": status.fault})
+    if status.fault is not None:
         raise SystemExit(1)
 
 
-def _standing(chosen: Settings) -> RevisionStatus:
+def _read_revision(chosen: Settings) -> RevisionStatus:
     if dialect.is_sqlite(chosen.database_url) and not backup.database_file(chosen.database_url).exists():
-        return revision.compare_revision(None)  # asking would make it
+        return revision.compare_revision(None)  # connecting would create the file
 
-    async def ask() -> RevisionStatus:
+    async def read() -> RevisionStatus:
         database = Database.open(chosen.database_url, 1)
         try:
             return await revision.check_revision(database)
@@ -60,102 +60,111 @@ def _standing(chosen: Settings) -> RevisionStatus:
             await database.close()
 
     try:
-        return asyncio.run(ask())
+        return asyncio.run(read())
     except (SQLAlchemyError, OSError) as error:
         exit_with_error(f"the database does not answer: {type(error).__name__}")
 
 
 def migrate_database(chosen: Settings) -> str:
-    """Migrate; what to say of it. A database that a later program migrated stays as it is, if this program can serve over it."""
+    """Migrate the database and return a sentence about the result.
+
+    A database that a later version migrated is left unchanged if this version can use it; otherwise exits with code 1.
+    """
     if dialect.is_sqlite(chosen.database_url):
         backup.database_file(chosen.database_url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         command.upgrade(revision.alembic_config(chosen.database_url), "head")
     except CommandError:
-        found = _standing(chosen)
-        if not found.newer:
+        status = _read_revision(chosen)
+        if not status.newer:
             raise
-        if found.fault is not None:
-            exit_with_error(found.fault)
-        return f"left at {found.database}, which is newer than this program's {found.program}"
+        if status.fault is not None:
+            exit_with_error(status.fault)
+        return f"left at {status.database}, which is newer than this program's {status.program}"
     except (SQLAlchemyError, OSError) as error:
         if isinstance(error, DBAPIError) and dialect.is_busy(error):
-            exit_with_error("the database cannot be migrated: others held what it needs for too long, and nothing was changed; try again")
+            exit_with_error(
+                "the database cannot be migrated: its tables were locked by others for too long; nothing was changed, try again"
+            )
         exit_with_error(f"the database cannot be migrated: {type(error).__name__}")
     return f"migrated to {revision.program_revision()}"
 
 
-def backup_database(file: Annotated[Path, typer.Argument(help="Where to; a name that is free.")]) -> None:
-    """Copy a SQLite database, also while it is served. Its keys are not in it: keep them too, apart from it."""
+def backup_database(file: Annotated[Path, typer.Argument(help="The file to create. It must not exist yet.")]) -> None:
+    """Copy a SQLite database, even while it is in use. The copy contains no keys: back them up separately."""
     chosen = load_settings()
     if not dialect.is_sqlite(chosen.database_url):
-        exit_with_error("PostgreSQL brings its own: pg_dump --format=custom, and pg_restore")
+        exit_with_error("this command is for SQLite; for PostgreSQL use pg_dump --format=custom, and pg_restore")
     try:
         print_result(
-            {"file": str(file), "octets": backup.copy_database(chosen.database_url, file), "migration": _standing(chosen).database}
+            {"file": str(file), "bytes": backup.copy_database(chosen.database_url, file), "migration": _read_revision(chosen).database}
         )
-    except backup.CopyFailed as wrong:
-        exit_with_error(str(wrong))
+    except backup.CopyFailed as error:
+        exit_with_error(str(error))
 
 
 @signing_app.command("list")
 def list_keys() -> None:
-    """One line of JSON for each signing key, the newest first; then for each sealing key, with the rows that it has sealed."""
+    """Print one line of JSON for each signing key, newest first, then for each sealing key with the number of rows it sealed."""
 
     async def work(world: World) -> list[dict[str, Any]]:
         sealed = await sealing_keys.count_by_key(world, sealing_keys.list_sealed_columns(METADATA))
         ring = list(world.keys.sealer.ring)
-        lines = [{name: _told(value) for name, value in row._mapping.items()} for row in await rotation.list_keys(world)]
+        lines = [{name: _to_text(value) for name, value in row._mapping.items()} for row in await rotation.list_keys(world)]
         kids = [*ring, *sorted(set(sealed) - set(ring))]
-        return lines + [{"sealing_key": it, "in_ring": it in ring, "writes": it == ring[0], "rows": sealed.get(it, {})} for it in kids]
+        return lines + [{"sealing_key": kid, "in_ring": kid in ring, "writes": kid == ring[0], "rows": sealed.get(kid, {})} for kid in kids]
 
     for line in with_world(work):
         print_result(line)
 
 
-def _told(value: Any) -> Any:
+def _to_text(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else instant_text(value)
 
 
 @signing_app.command("rotate")
 def rotate_keys(
-    now: Annotated[bool, typer.Option("--now", help="A key leaked: do not wait until caches know the next one.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="For a leaked key: do not wait until clients have cached the next key.")] = False,
 ) -> None:
-    """Let the next signing key sign, retire the one that did, and publish another one for the next time."""
+    """Activate the next signing key, retire the active one, and publish a new next key."""
     print_result(vars(with_world(lambda world: rotation.rotate(world, at_once=now))))
 
 
 @signing_app.command("revoke")
 def revoke_signing_key(kid: str) -> None:
-    """Put a retired signing key that leaked out of use: out of the published set, and no access token of it is taken any more."""
+    """Revoke a retired signing key that leaked: it is no longer published, and its access tokens are refused."""
     with_world(lambda world: rotation.revoke(world, kid))
 
 
 @signing_app.command("rewrap")
 def rewrap() -> None:
-    """Seal anew, under the first of LICENTIA_ENCRYPTION_KEYS, whatever another key has sealed; then the others can go.
+    """Seal all values again with the first key of LICENTIA_ENCRYPTION_KEYS. The other keys can then be removed.
 
-    Also while replicas serve; killed, it goes on where it was. Progress goes to standard error; it ends with 1 if anything remains.
+    May run while replicas serve, and continues after an interruption. Prints progress to standard error. Exits with code 1 if values
+    remain that other keys have sealed.
     """
     columns = sealing_keys.list_sealed_columns(METADATA)
-    done = with_world(lambda world: sealing_keys.rewrap(world, columns, _progress()))
-    for each in done:
+    columns_done = with_world(lambda world: sealing_keys.rewrap(world, columns, _progress()))
+    for each in columns_done:
         print_result(vars(each))
-    for each in done:
+    for each in columns_done:
         if each.unreadable:
-            print(f"{each.name}: {each.unreadable} open with no key of the ring", file=sys.stderr)
+            print(f"{each.name}: {each.unreadable} values cannot be opened with any configured key", file=sys.stderr)
         if each.remaining > each.unreadable:
-            print(f"{each.name}: {each.remaining - each.unreadable} were held, or written by the old key meanwhile; again", file=sys.stderr)
-    if any(each.remaining for each in done):
+            print(
+                f"{each.name}: {each.remaining - each.unreadable} values were locked, or sealed with an old key meanwhile; run this again",
+                file=sys.stderr,
+            )
+    if any(each.remaining for each in columns_done):
         raise SystemExit(1)
 
 
 def _progress() -> Callable[[RewrapProgress], None]:
-    told: dict[str, int] = {}
+    printed: dict[str, int] = {}
 
-    def tell(done: RewrapProgress) -> None:
-        if done.resealed - told.get(done.name, 0) >= TOLD:
-            told[done.name] = done.resealed
-            print(f"{done.name}: {done.resealed} sealed anew, {done.remaining} to go", file=sys.stderr, flush=True)
+    def print_progress(done: RewrapProgress) -> None:
+        if done.resealed - printed.get(done.name, 0) >= PROGRESS_STEP:
+            printed[done.name] = done.resealed
+            print(f"{done.name}: {done.resealed} sealed again, {done.remaining} remaining", file=sys.stderr, flush=True)
 
-    return tell
+    return print_progress

@@ -1,4 +1,4 @@
-"""`python -m app verify`: signed files and evidence bundles, with neither database nor network nor configuration."""
+"""`python -m app verify`: verify signed files and evidence bundles without database, network or configuration."""
 
 import json
 from collections.abc import Callable
@@ -12,25 +12,25 @@ from app.base.durations import instant_text
 from app.security.signing import InvalidToken, read_kid, read_revocations, read_with_key_set
 
 CLOCK_SKEW = timedelta(minutes=5)
-Told: TypeAlias = dict[str, Any]
+Json: TypeAlias = dict[str, Any]
 
 
 class NotVerified(Exception):
-    """A file that does not verify. `sentences` say why, one line each."""
+    """The file does not verify. `sentences` contain the reasons, one line each."""
 
     def __init__(self, *sentences: str) -> None:
         super().__init__(*sentences)
         self.sentences = sentences
 
 
-def verify_file(file: Path, jwks: Path | None, fingerprint: str | None, now: Callable[[], datetime]) -> Told:
-    """What a good file says: an evidence bundle, or one compact JWS, which wants a key set. Raises NotVerified."""
-    text = _read(file).strip(" \t\r\n")  # what JSON calls white space, and no more
+def verify_file(file: Path, jwks: Path | None, fingerprint: str | None, now: Callable[[], datetime]) -> Json:
+    """Verify an evidence bundle, or one compact JWS, which needs a key set; returns what it says. Raises NotVerified."""
+    text = _read(file).strip(" \t\r\n")  # only what JSON defines as white space
     keys = _json(_read(jwks)) if jwks is not None else None
     if text.startswith("{"):
         return _bundle(_json(text), keys)
     if keys is None:
-        raise NotVerified("one compact JWS wants --jwks: a key set from a source that you trust")
+        raise NotVerified("a compact JWS requires --jwks: a key set from a source that you trust")
     return _token(text, keys, fingerprint, now())
 
 
@@ -43,54 +43,54 @@ def _read(path: Path) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=_unique_object)
     except (ValueError, RecursionError) as error:
         raise NotVerified(f"cannot be read: {error}") from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> Told:
-    """An object whose names differ: of two that are the same, nobody could say which one was signed."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
+def _unique_object(pairs: list[tuple[str, Any]]) -> Json:
+    """Build an object, refusing repeated names: it would be unclear which value was signed. Raises ValueError."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object contains the same name twice")
+    return members
 
 
-def _bundle(bundle: Any, keys: Any) -> Told:
-    found = bundles.check_bundle(bundle, keys)
-    if found.faults:
-        raise NotVerified(*(f"{place}: {what}" for place, what in found.faults))
+def _bundle(bundle: Any, keys: Any) -> Json:
+    report = bundles.check_bundle(bundle, keys)
+    if report.faults:
+        raise NotVerified(*(f"{place}: {what}" for place, what in report.faults))
     trust = "the given set" if keys is not None else "the bundle itself: compare them with keys from a source that you trust"
-    counts = {"receipts": found.receipts, "sealed": found.sealed, "texts": found.texts, "contexts": found.contexts}
-    warnings = [f"{place}: {what}" for place, what in found.warnings]
-    return {"genuine": True, "user": found.user, **counts, "signed_by": list(found.keys), "keys_from": trust, "warnings": warnings}
+    counts = {"receipts": report.receipts, "sealed": report.sealed, "texts": report.texts, "contexts": report.contexts}
+    warnings = [f"{place}: {what}" for place, what in report.warnings]
+    return {"genuine": True, "user": report.user, **counts, "signed_by": list(report.keys), "keys_from": trust, "warnings": warnings}
 
 
-def _token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Told:
+def _token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Json:
     try:
         typ, claims = read_with_key_set(token, keys)
-    except InvalidToken as wrong:
-        raise NotVerified(f"does not verify: {wrong}") from wrong
+    except InvalidToken as error:
+        raise NotVerified(f"does not verify: {error}") from error
     if (since := read_revocations(keys).get(str(read_kid(token)))) is not None:
-        raise NotVerified(f"was signed by a key that was revoked at {since}; by itself it proves nothing")
+        raise NotVerified(f"was signed by a key that was revoked at {since}; on its own it proves nothing")
     if (sentence := find_time_fault(claims, now) or find_device_fault(claims, fingerprint)) is not None:
         raise NotVerified(sentence)
     return {"genuine": True, "typ": typ, "claims": claims}
 
 
-def find_time_fault(claims: Told, now: datetime) -> str | None:
-    """Why a genuine file does not hold at this moment, by its `iat` and `exp` (RFC 7519 section 4.1), if it does not."""
-    made, until = claims.get("iat"), claims.get("exp")
-    if isinstance(made, int | float) and now.timestamp() < made - CLOCK_SKEW.total_seconds():
+def find_time_fault(claims: Json, now: datetime) -> str | None:
+    """Return why a genuine file is not valid at this time, by its `iat` and `exp` (RFC 7519 section 4.1), or None."""
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if isinstance(issued, int | float) and now.timestamp() < issued - CLOCK_SKEW.total_seconds():
         return "is genuine but from the future: this computer's clock was set back"
-    if isinstance(until, int | float) and now.timestamp() >= until:
-        return f"is genuine but has expired, at {instant_text(datetime.fromtimestamp(until, UTC))}"
+    if isinstance(expires, int | float) and now.timestamp() >= expires:
+        return f"is genuine but has expired, at {instant_text(datetime.fromtimestamp(expires, UTC))}"
     return None
 
 
-def find_device_fault(claims: Told, fingerprint: str | None) -> str | None:
-    """Why a genuine file is not for this device, if one was named and it is bound to another."""
-    bound = claims.get("dev")
-    if fingerprint is None or bound is None or bound == sha256(fingerprint.encode()).hexdigest():
+def find_device_fault(claims: Json, fingerprint: str | None) -> str | None:
+    """Return why a genuine file is not valid on the given device, or None. Only a file that is bound to a device can fail."""
+    device = claims.get("dev")
+    if fingerprint is None or device is None or device == sha256(fingerprint.encode()).hexdigest():
         return None
     return "is genuine but for another device"

@@ -1,32 +1,48 @@
-"""What the machine, or the container, gives this process: CPUs and memory. Linux tells; elsewhere the whole machine is ours."""
+"""The CPUs, memory and file descriptors of this process. Linux reports a container's limits; elsewhere the whole machine is used."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Of the second and of the first version of control groups; what is not limited is a word, or a number beyond any machine."""
-SHARE = 4
-LEAST = 2
+MEMORY_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Of control groups version 2 and version 1. Without a limit they hold a word, or a number larger than any machine's memory."""
+MEMORY_SHARE = 4
+"""All concurrent password hashes may use one part in so many of the memory."""
+MIN_CPUS = 2
+MAX_CPUS = 256
 
 
 def count_hash_slots(hash_kib: int, processors: int, limit: int | None) -> int:
-    """How many hashes may run at once: as many as there are CPUs, while all of them need a quarter of the memory at most."""
-    return processors if limit is None else min(processors, max(LEAST, limit // SHARE // (hash_kib * 1024)))
+    """How many hashes may run at once: one on each CPU, and together at most a quarter of the memory."""
+    return processors if limit is None else min(processors, max(MIN_CPUS, limit // MEMORY_SHARE // (hash_kib * 1024)))
 
 
 def count_cpus() -> int:
-    """Those that this process may use, and never fewer than two: a hash should not have to wait for a hash."""
-    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or LEAST
-    return max(LEAST, min(known, 256))
+    """The CPUs that this process may use, and at least two, so that one hash does not wait for another."""
+    count_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or MIN_CPUS
+    return max(MIN_CPUS, min(count_cpus, MAX_CPUS))
 
 
-def read_memory_limit(limits: tuple[str, ...] = LIMITS) -> int | None:
-    """The limit in octets; None when nobody has set one."""
-    for path in limits:
+def read_memory_limit(files: tuple[str, ...] = MEMORY_LIMIT_FILES) -> int | None:
+    """The memory limit in bytes; None if there is none."""
+    for file in files:
         try:
-            told = Path(path).read_text(encoding="ascii").strip()
+            text = Path(file).read_text(encoding="ascii").strip()
         except (OSError, UnicodeError):
             continue
-        if told.isdigit() and int(told) < 1 << 50:
-            return int(told)
+        if text.isdigit() and int(text) < 1 << 50:
+            return int(text)
     return None
+
+
+def raise_descriptor_limit() -> int | None:
+    """Raise the soft limit of file descriptors to the hard limit and return it; None without a limit, as on Windows."""
+    try:
+        import resource  # noqa: PLC0415  not on Windows
+    except ImportError:
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems report a hard limit that they do not accept
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return None if soft == resource.RLIM_INFINITY else soft

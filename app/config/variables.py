@@ -107,6 +107,8 @@ class Variables(BaseSettings):
     """at once in a process; more get 503"""
     body_timeout: Annotated[float, Field(gt=0, le=3600)] = 20
     """seconds in which the head, and then the body, must have come, and how long a reader may take nothing"""
+    keep_alive: Annotated[Interval, Field(ge=timedelta(seconds=5), le=timedelta(hours=1))] = timedelta(seconds=75)
+    """an idle connection is closed after this; longer than the reverse proxy keeps its own"""
     shutdown_delay: Annotated[float, Field(ge=0, le=60)] = 0
     """seconds after SIGTERM in which it is not ready but serves"""
     shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 25

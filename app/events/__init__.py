@@ -1,1 +1,1 @@
-"""Floor 2: what happened, written in the same transaction as what it tells of. Audit log and outbox in one."""
+"""Events: what happened, written in the transaction that changes the data. The audit log and the source of webhooks."""

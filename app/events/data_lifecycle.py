@@ -1,4 +1,4 @@
-"""The history of an end user, as the export tells it: who of the staff did something is their affair, that they did is not."""
+"""An end user's history in the export, and retention of events. The export shows that an operator acted, but not which one."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,8 +13,7 @@ from app.world import World
 _history = select(Event.id, Event.at, Event.type, Event.actor_type, Event.subject_type, Event.subject_id, Event.data)
 SECTIONS = (ExportSection("events", _history.where(Event.user_id == EXPORTED_USER), Event.id),)
 
-
-OF_LOGINS = (
+LOGIN_EVENTS = (
     "device.authorization_approved",
     "device.authorization_denied",
     "device.authorization_requested",
@@ -28,19 +27,19 @@ OF_LOGINS = (
     "session.token_reused",
     "sessions.revoked",
 )
-OF_USE = ("activation.released", "activation.taken", "mail.failed", "offline_file.issued")
+USAGE_EVENTS = ("activation.released", "activation.taken", "mail.failed", "offline_file.issued")
 
 
-async def delete_login_events(world: World, *kept: ColumnElement[bool]) -> int:
-    """Delete a batch of who came in, and who did not, longer than `LOGIN_RETENTION` ago, but for what is `kept`; how many."""
-    return await _pruned(world, OF_LOGINS, world.settings.login_retention, kept)
+async def prune_login_events(world: World, *keep: ColumnElement[bool]) -> int:
+    """Delete a batch of login events older than `LOGIN_RETENTION`, except those that match `keep`. Returns how many."""
+    return await _prune(world, LOGIN_EVENTS, world.settings.login_retention, keep)
 
 
-async def delete_usage_events(world: World, *kept: ColumnElement[bool]) -> int:
-    """Delete a batch of what devices and letters did longer than `EVENT_RETENTION` ago, but for what is `kept`; how many."""
-    return await _pruned(world, OF_USE, world.settings.event_retention, kept)
+async def prune_usage_events(world: World, *keep: ColumnElement[bool]) -> int:
+    """Delete a batch of events about devices and mail older than `EVENT_RETENTION`, except those that match `keep`. Returns how many."""
+    return await _prune(world, USAGE_EVENTS, world.settings.event_retention, keep)
 
 
-async def _pruned(world: World, types: tuple[str, ...], retention: timedelta, kept: Sequence[ColumnElement[bool]]) -> int:
+async def _prune(world: World, types: tuple[str, ...], retention: timedelta, keep: Sequence[ColumnElement[bool]]) -> int:
     old = (Event.type.in_(types), Event.at <= world.clock.now() - retention)
-    return await prune(world.db, Event, *old, *(not_(wanted) for wanted in (*reference_conditions(Event), *kept)))
+    return await prune(world.db, Event, *old, *(not_(condition) for condition in (*reference_conditions(Event), *keep)))

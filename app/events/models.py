@@ -1,4 +1,4 @@
-"""One append-only table of events."""
+"""The append-only table of events."""
 
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
@@ -8,7 +8,7 @@ from app.db.types import Identifier, Instant, JsonMap, Line, Reference, Word
 
 
 class Event(Base):
-    """`type` is `noun.past_tense`. `subject` is what it happened to, `user_id` the end user whose history it belongs to."""
+    """An event. `type` is `noun.past_tense`, `subject` the object it happened to, `user_id` the end user whose history it belongs to."""
 
     __tablename__ = "events"
     __table_args__ = (

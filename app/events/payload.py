@@ -1,4 +1,4 @@
-"""An event as it is sent to operators and their receivers: the same in the audit list and in a webhook, member by member."""
+"""An event as operators and webhook receivers get it: the audit list and webhooks use the same JSON."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from app.base.durations import instant_text
 from app.db.types import AnyRow
 
 PRIVATE = frozenset({"ip"})
-"""Facts that stay with the end user's own history: what a receiver was sent once, no erasure brings back."""
+"""Data that only the end user's own history contains: an erasure cannot recall what was sent to a receiver."""
 
 
 def build_payload(row: AnyRow) -> dict[str, Any]:
-    """JSON values. `row` has the columns of an Event."""
+    """Return the event as JSON values. `row` has the columns of an Event."""
     return {
         "id": str(row.id),
         "type": row.type,

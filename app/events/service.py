@@ -1,16 +1,16 @@
-"""Recording an event: one step, inside the transaction of what it tells of."""
+"""Record an event in the transaction that changes the data."""
 
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from asgi_correlation_id import correlation_id
 from sqlalchemy import insert, update
 
 from app.db import dialect
 from app.db.base import table
 from app.db.database import Transaction
 from app.events.models import Event
+from app.observability.logs import current_request_id
 from app.world import World
 
 _insert = insert(table(Event))
@@ -18,7 +18,7 @@ _insert = insert(table(Event))
 
 @dataclass(frozen=True)
 class Actor:
-    """Who did it: `operator`, `user`, `device`, `system` or `anonymous`."""
+    """The acting party: `operator`, `user`, `device`, `system` or `anonymous`, with its id if it has one."""
 
     type: str
     id: UUID | None = None
@@ -31,9 +31,10 @@ class Actor:
 async def record(
     tx: Transaction, world: World, type: str, actor: Actor, subject: tuple[str, UUID], user_id: UUID | None = None, **data: Any
 ) -> UUID:
-    """Write one event, of a kind that `kinds.py` declares; its id. `data` holds facts only: never a secret, never a name or an address.
+    """Write one event and return its id. `kinds.py` declares the types.
 
-    The database itself makes the deliveries to whoever listens (webhooks/outbox.py).
+    `data` holds facts, never a secret, a name or an address. A database trigger creates the deliveries to webhooks
+    (webhooks/delivery/outbox.py).
     """
     event_id = world.entropy.identifier()
     values = {
@@ -45,7 +46,7 @@ async def record(
         "subject_type": subject[0],
         "subject_id": subject[1],
         "user_id": user_id,
-        "request_id": correlation_id.get(),
+        "request_id": current_request_id.get(),
         "data": data,
     }
     await tx.execute(_insert, values)
@@ -54,6 +55,6 @@ async def record(
 
 
 async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
-    """Take the IP addresses, all that an event may say of a person, out of a user's history. That there was an event stays."""
-    mine = update(table(Event)).where(Event.user_id == user_id, Event.type == "login.failed")
-    await tx.execute(mine.values(data=dialect.json_without(tx, table(Event).c.data, "ip")))
+    """Remove IP addresses, the only personal data of events, from a user's history. The events stay."""
+    login_failures = update(table(Event)).where(Event.user_id == user_id, Event.type == "login.failed")
+    await tx.execute(login_failures.values(data=dialect.json_without(tx, table(Event).c.data, "ip")))

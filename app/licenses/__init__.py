@@ -1,1 +1,1 @@
-"""Floor 4: licenses, their keys, activation codes and device seats. A seat is a row with a lease; one pure judgement says yes or no."""
+"""Licenses, their keys, activation codes, seats and usage. One pure function (`rules.evaluate`) decides whether a license may be used."""

@@ -69,5 +69,5 @@ async def _lock(tx: Transaction, world: World, credential: LicenseCredential, en
 
 def check_usable(license: LicenseFacts, end_user: EndUser | None, now: datetime) -> None:
     """Raise the first reason against any use of the license, the same on every path (licensing R2)."""
-    for reason in rules.license_reasons(license, UseRequest(has_user=end_user is not None), now):
+    for reason in rules.find_license_reasons(license, UseRequest(has_user=end_user is not None), now):
         raise refusal(reason)

@@ -1,4 +1,4 @@
-"""Forgetting what an end user used: assignments go, seats come free, devices lose their names. The seat's history keeps the user's id."""
+"""Export, erase and prune what licenses store about an end user. Erased seats keep the user's id as history."""
 
 from uuid import UUID
 
@@ -14,50 +14,47 @@ from app.events.service import Actor, record
 from app.licenses import locks, releases
 from app.licenses.models import Activation, ActivationCode, License, LicenseUser
 from app.security.sealing import token_digest
-from app.users.data_lifecycle import lock_unless_erased
-from app.web.callers import Subject
-from app.web.problems import TokenInvalid
 from app.world import World
 
 _activations = table(Activation)
 
 
 async def lock_licenses(tx: Transaction, user_id: UUID) -> None:
-    """Lock every license that the user is on or has a seat of, in one order. Before the user's row is taken (see `erase`)."""
+    """Lock every license that the user is assigned to or has a seat of, in one order, before the user's row is locked."""
     assigned = select(LicenseUser.license_id).where(LicenseUser.user_id == user_id)
     seated = select(Activation.license_id).where(Activation.user_id == user_id)
     for license_id in sorted((await tx.scalars(union(assigned, seated))).all()):
         await locks.lock_license(tx, license_id)
 
 
-async def present(tx: Transaction, subject: Subject | None) -> None:
-    """Whoever takes a seat as an end user is not erased before the seat is theirs. For whoever holds the license. Raises TokenInvalid."""
-    if subject is not None and not await lock_unless_erased(tx, subject.id):
-        raise TokenInvalid("The account was erased.")
-
-
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
-    """Take the user off every license, release their seats, revoke the codes that were for their address alone.
+    """Remove the user from every license, release their seats, and revoke the codes that are bound to their address.
 
-    The caller holds the user's row, so whoever activates for them has committed or will find them gone; what was assigned or
-    taken since `hold` is locked here.
+    The caller has locked the user's row: a concurrent activation either has committed or will find the user erased. Licenses
+    that the user got since `lock_licenses` are locked here.
     """
     await lock_licenses(tx, user.id)
-    gone = delete(LicenseUser).where(LicenseUser.user_id == user.id).returning(LicenseUser.license_id)
-    for license_id in (await tx.scalars(gone)).all():
+    assignments = delete(LicenseUser).where(LicenseUser.user_id == user.id).returning(LicenseUser.license_id)
+    for license_id in (await tx.scalars(assignments)).all():
         await record(tx, world, "license.user_removed", actor, ("license", license_id), user.id)
-    await releases.release(tx, world, actor, "user_erased", _activations.c.user_id == user.id)
+    await releases.release_seats(tx, world, actor, "user_erased", _activations.c.user_id == user.id)
     for seat_id in (await tx.scalars(select(Activation.id).where(Activation.user_id == user.id))).all():
-        await tx.execute(update(_activations).where(_activations.c.id == seat_id).values(_nameless(world, seat_id)))
-    bound = update(ActivationCode).where(ActivationCode.email_folded == user.email_folded)
+        await tx.execute(update(_activations).where(_activations.c.id == seat_id).values(_anonymous_device(world, seat_id)))
+    codes = update(ActivationCode).where(ActivationCode.email_folded == user.email_folded)
     revoked = func.coalesce(ActivationCode.revoked_at, world.clock.now())
-    await tx.execute(bound.values(revoked_at=revoked, email=None, email_folded=None))
+    await tx.execute(codes.values(revoked_at=revoked, email=None, email_folded=None))
 
 
-def _nameless(world: World, seat_id: UUID) -> dict[str, object]:
-    """A seat without its device. Its own id takes the fingerprint's place, so that rows stay apart; no token fits it any more."""
-    nobody = {"name": None, "platform": None, "app_version": None}
-    return {**nobody, "fingerprint": f"erased:{seat_id}", "token_hash": token_digest(world.entropy.secret("")), "token_sealed": ""}
+def _anonymous_device(world: World, seat_id: UUID) -> dict[str, object]:
+    """Build values that erase the device of a seat. The seat's id replaces the fingerprint, which must stay unique; no token matches."""
+    return {
+        "name": None,
+        "platform": None,
+        "app_version": None,
+        "fingerprint": f"erased:{seat_id}",
+        "token_hash": token_digest(world.entropy.secret("")),
+        "token_sealed": "",
+    }
 
 
 _licenses = (
@@ -94,12 +91,12 @@ SECTIONS = (
 )
 
 
-_a_process = func.replace(Activation.user_key, "-", "") == func.replace(cast(Activation.id, String), "-", "")
-"""Whether the seat is one of its own for each process; an identifier in a table's text has dashes on one database alone."""
+_is_session_seat = func.replace(Activation.user_key, "-", "") == func.replace(cast(Activation.id, String), "-", "")
+"""Whether the seat belongs to one process (`user_key` is the seat's id). Only PostgreSQL casts an identifier to text with dashes."""
 
 
 async def prune_session_seats(world: World) -> int:
-    """Delete a batch of the `session` seats that were given back, or lapsed, longer than `SEAT_RETENTION` ago; how many."""
-    past = Activation.released_at <= world.clock.now() - world.settings.seat_retention
-    indexed = Activation.user_key != literal_column("''")
-    return await prune(world.db, Activation, past, indexed, _a_process)
+    """Delete a batch of `session` seats that were released, or lapsed, before `SEAT_RETENTION`; return their number."""
+    is_old = Activation.released_at <= world.clock.now() - world.settings.seat_retention
+    is_indexed = Activation.user_key != literal_column("''")
+    return await prune(world.db, Activation, is_old, is_indexed, _is_session_seat)

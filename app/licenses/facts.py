@@ -1,4 +1,4 @@
-"""Reading all that the judgement looks at: one prepared statement of columns, whichever way the license is named."""
+"""Read all facts of a license in one prepared statement, by key, id, end user or seat."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,24 +23,23 @@ _FINGERPRINT = bindparam("fingerprint", type_=String)
 _LICENSE = bindparam("license_id", type_=Uuid)
 _PRODUCT = bindparam("product", type_=String)
 
-_counted = aliased(Activation)
-_process = aliased(Activation)
+_counted_seat = aliased(Activation)
+_seat = aliased(Activation)
 
 
 def _seats_used(user_key: Any) -> Any:
-    """How many live seats there are; where every user has seats of their own, those of this user (all of them for NULL)."""
-    mine = or_(Policy.seat_by != SeatBy.DEVICE_PER_USER, user_key.is_(None), _counted.user_key == user_key)
-    live = or_(_counted.lease_expires_at.is_(None), _counted.lease_expires_at > _NOW)
-    counting = select(func.count()).select_from(_counted)
-    return counting.where(_counted.license_id == License.id, _counted.released_at.is_(None), live, mine).correlate(
-        License, Policy, Activation
-    )
+    """Count the live seats; where the limit is per user, only those of this user (all of them for NULL)."""
+    counts_for_user = or_(Policy.seat_by != SeatBy.DEVICE_PER_USER, user_key.is_(None), _counted_seat.user_key == user_key)
+    is_unexpired = or_(_counted_seat.lease_expires_at.is_(None), _counted_seat.lease_expires_at > _NOW)
+    count = select(func.count()).select_from(_counted_seat)
+    conditions = (_counted_seat.license_id == License.id, _counted_seat.released_at.is_(None), is_unexpired, counts_for_user)
+    return count.where(*conditions).correlate(License, Policy, Activation)
 
 
-def _standings(seat: Any, user: Any, user_key: Any) -> AnySelect:
-    """`seat` tells which activation, `user` whose assignment is looked at, `user_key` whose seats are counted."""
+def _select_facts(seat: Any, user: Any, user_key: Any) -> AnySelect:
+    """Build the statement: `seat` selects the activation, `user` the assignment, `user_key` the seats to count."""
     assigned = exists(select(LicenseUser.user_id).where(LicenseUser.license_id == License.id, LicenseUser.user_id == user))
-    closed = exists(select(User.id).where(User.id == user, User.status != Status.ACTIVE))
+    user_closed = exists(select(User.id).where(User.id == user, User.status != Status.ACTIVE))
     return (
         select(
             License.id,
@@ -74,7 +73,7 @@ def _standings(seat: Any, user: Any, user_key: Any) -> AnySelect:
             Activation.released_at,
             _seats_used(user_key).scalar_subquery().label("seats_used"),
             assigned.label("assigned"),
-            closed.label("user_closed"),
+            user_closed.label("user_closed"),
         )
         .select_from(License)
         .join(Policy, Policy.id == License.policy_id)
@@ -83,53 +82,52 @@ def _standings(seat: Any, user: Any, user_key: Any) -> AnySelect:
     )
 
 
-# The seat is looked up by its id, which one of two subqueries tells: joined by what they look for instead, thousands of processes
-# on one host would each be compared with all the others. Two cases instead of IN: the fast lane wants statements that are
-# complete when they are compiled.
-_key_of_user = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
-_its_own = (
-    select(_process.id)
+# The seat is joined by its id, which one of two subqueries finds. Joined by the searched columns, thousands of processes on
+# one host would each be compared with all the others. CASE instead of IN: fast reads need statements that are complete when compiled.
+_seat_user_key = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
+_seat_of_device = (
+    select(_seat.id)
     .where(
-        _process.license_id == License.id,
-        _process.fingerprint == case((Policy.seat_by == SeatBy.USER, ""), else_=_FINGERPRINT),
-        _process.user_key == _key_of_user,
+        _seat.license_id == License.id,
+        _seat.fingerprint == case((Policy.seat_by == SeatBy.USER, ""), else_=_FINGERPRINT),
+        _seat.user_key == _seat_user_key,
     )
     .correlate(License, Policy)
     .scalar_subquery()
 )
-_newest_process = (
-    select(_process.id)
-    .where(_process.license_id == License.id, _process.released_at.is_(None), _process.fingerprint == _FINGERPRINT)
-    .order_by(_process.lease_expires_at.desc())
+_newest_session_seat = (
+    select(_seat.id)
+    .where(_seat.license_id == License.id, _seat.released_at.is_(None), _seat.fingerprint == _FINGERPRINT)
+    .order_by(_seat.lease_expires_at.desc())
     .limit(1)
     .correlate(License)
     .scalar_subquery()
 )
-_own_seat = Activation.id == case((Policy.seat_by == SeatBy.SESSION, _newest_process), else_=_its_own)
-_of_device = _standings(_own_seat, _USER, _USER_KEY)
-BY_KEY = _of_device.where(License.key_hash == bindparam("key_hash"), Product.code == _PRODUCT)
-BY_LICENSE = _of_device.where(License.id == _LICENSE)
-BY_LICENSES = _of_device.where(License.id.in_(bindparam("license_ids", expanding=True, type_=Uuid)))
+_is_own_seat = Activation.id == case((Policy.seat_by == SeatBy.SESSION, _newest_session_seat), else_=_seat_of_device)
+_facts = _select_facts(_is_own_seat, _USER, _USER_KEY)
+BY_KEY = _facts.where(License.key_hash == bindparam("key_hash"), Product.code == _PRODUCT)
+BY_LICENSE = _facts.where(License.id == _LICENSE)
+BY_LICENSES = _facts.where(License.id.in_(bindparam("license_ids", expanding=True, type_=Uuid)))
 BY_USER = (
-    _of_device.where(License.id.in_(select(LicenseUser.license_id).where(LicenseUser.user_id == _USER)), Product.code == _PRODUCT)
+    _facts.where(License.id.in_(select(LicenseUser.license_id).where(LicenseUser.user_id == _USER)), Product.code == _PRODUCT)
     .order_by(License.id.desc())
     .limit(200)
 )
-BY_SEAT = _standings(Activation.id == bindparam("seat_id", type_=Uuid), Activation.user_id, Activation.user_key).where(
-    License.id == _LICENSE
-)
+_seat_by_id = Activation.id == bindparam("seat_id", type_=Uuid)
+BY_SEAT = _select_facts(_seat_by_id, Activation.user_id, Activation.user_key).where(License.id == _LICENSE)
 
 
 def parameters(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
-    """The parameters of the statements above."""
+    """Build the parameters of the statements above; `more` holds those that only one statement needs."""
     return {"now": now, "fingerprint": fingerprint, "user_id": user_id, "user_key": str(user_id) if user_id else None, **more}
 
 
 def from_row(row: AnyRow) -> LicenseFacts:
+    """Build the facts from a row of one of the statements above."""
     seat = None
     if row.seat_id is not None:
         seat = Seat(row.seat_id, row.fingerprint, row.lease_expires_at, row.released_at, row.activation_code_id)
-    own = row.overrides
+    overrides = row.overrides
     return LicenseFacts(
         license_id=row.id,
         product=row.product,
@@ -139,42 +137,43 @@ def from_row(row: AnyRow) -> LicenseFacts:
         suspended_at=row.suspended_at,
         revoked_at=row.revoked_at,
         seat_by=row.seat_by,
-        max_seats=own.get("max_seats", row.max_seats),
-        lease=own.get("lease", row.lease),
-        max_users=own.get("max_users", row.max_users),
-        features=merged(row.features, own.get("features")),
-        requires=(*row.product_requires, *row.policy_requires, *own.get("requires", ())),
-        self_service=own.get("self_service", row.self_service),
+        max_seats=overrides.get("max_seats", row.max_seats),
+        lease=overrides.get("lease", row.lease),
+        max_users=overrides.get("max_users", row.max_users),
+        features=merge(row.features, overrides.get("features")),
+        requires=(*row.product_requires, *row.policy_requires, *overrides.get("requires", ())),
+        self_service=overrides.get("self_service", row.self_service),
         seats_used=row.seats_used,
         assigned=row.assigned,
         seat=seat,
         key_last4=row.key_last4,
-        extra_seats=own.get("extra_seats", row.extra_seats),
+        extra_seats=overrides.get("extra_seats", row.extra_seats),
         trial=row.trial,
         duration=row.duration,
         grace=row.grace,
-        offline_ttl=own.get("offline_ttl", row.offline_ttl),
-        meters=_metered(row.meters, own.get("meters")),
+        offline_ttl=overrides.get("offline_ttl", row.offline_ttl),
+        meters=_merge_meters(row.meters, overrides.get("meters")),
         policy_id=row.policy_id,
         user_closed=row.user_closed,
     )
 
 
-def merged(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The policy's entries with the license's own over them; null takes one away."""
-    if not own:
-        return policys
-    return {name: value for name, value in {**policys, **own}.items() if value is not None}
+def merge(policy_values: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Apply the license's entries over the policy's; null removes an entry."""
+    if not overrides:
+        return policy_values
+    return {name: value for name, value in {**policy_values, **overrides}.items() if value is not None}
 
 
-def _metered(policys: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """As above; what the license does not say of a meter (its period, mostly) is as the policy says."""
-    if not own:
-        return policys
-    return merged(policys, {name: {"per": None, **policys.get(name, {}), **it} if it else None for name, it in own.items()})
+def _merge_meters(policy_meters: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Like `merge`; a field that the license's meter leaves out (mostly its period) keeps the policy's value."""
+    if not overrides:
+        return policy_meters
+    meters = {name: {"per": None, **policy_meters.get(name, {}), **meter} if meter else None for name, meter in overrides.items()}
+    return merge(policy_meters, meters)
 
 
 async def read_one(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> LicenseFacts | None:
-    """The one license that the statement names, or None."""
+    """Read the one license that the statement selects, or None."""
     row = (await tx.execute(statement, parameters)).one_or_none()
     return from_row(row) if row is not None else None

@@ -1,4 +1,4 @@
-"""Which end users may use a license."""
+"""Assign end users to a license, and remove them."""
 
 from uuid import UUID
 
@@ -14,34 +14,45 @@ from app.licenses.problems import UserLimitReached
 from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import User
 from app.users.problems import UserErased, UserNotFound
+from app.web.callers import Subject
+from app.web.problems import TokenInvalid
 from app.world import World
 
 _add = insert(table(LicenseUser))
 
 
 async def assign(tx: Transaction, world: World, actor: Actor, license_id: UUID, user_id: UUID, max_users: Limit | None) -> None:
-    """Add a user to the bumped license, once; adding again changes nothing.
+    """Add a user to the locked license; adding again changes nothing.
 
     Raises UserNotFound, UserErased, UserLimitReached.
     """
     if not await lock_unless_erased(tx, user_id):
         raise UserNotFound if await tx.scalar(select(User.id).where(User.id == user_id)) is None else UserErased
-    taken = (await tx.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
-    if user_id in taken:
+    assigned = (await tx.scalars(select(LicenseUser.user_id).where(LicenseUser.license_id == license_id))).all()
+    if user_id in assigned:
         return
-    if isinstance(max_users, int) and len(taken) >= max_users:
-        raise UserLimitReached("Remove a user first.", {"users": {"used": len(taken), "limit": max_users}})
+    if isinstance(max_users, int) and len(assigned) >= max_users:
+        raise UserLimitReached("Remove a user first.", {"users": {"used": len(assigned), "limit": max_users}})
     await tx.execute(_add, {"license_id": license_id, "user_id": user_id, "added_at": world.clock.now()})
     await record(tx, world, "license.user_added", actor, ("license", license_id), user_id)
 
 
 async def remove(world: World, actor: Actor, license_id: UUID, user_id: UUID) -> None:
-    """Take a user off the license and release that user's seats with it (licensing R31). Removing again changes nothing."""
+    """Remove a user from the license and release that user's seats (licensing R31). Removing again changes nothing."""
     async with world.db.write() as tx:
         await locks.lock_license(tx, license_id)
-        gone = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)
-        removed = (await tx.execute(gone)).rowcount
-        mine = (Activation.license_id == license_id, Activation.user_id == user_id)  # also who came by the key, unassigned
-        released = await releases.release(tx, world, actor, "user_removed", *mine)
+        assignment = delete(LicenseUser).where(LicenseUser.license_id == license_id, LicenseUser.user_id == user_id)
+        removed = (await tx.execute(assignment)).rowcount
+        seats = (Activation.license_id == license_id, Activation.user_id == user_id)  # also seats taken by key, without an assignment
+        released = await releases.release_seats(tx, world, actor, "user_removed", *seats)
         if removed or released:
             await record(tx, world, "license.user_removed", actor, ("license", license_id), user_id, seats_released=released)
+
+
+async def check_user_exists(tx: Transaction, subject: Subject | None) -> None:
+    """Keep an erasure of this end user waiting until the transaction ends. The caller has locked the license.
+
+    Raises TokenInvalid if the user was erased already.
+    """
+    if subject is not None and not await lock_unless_erased(tx, subject.id):
+        raise TokenInvalid("The account was erased.")

@@ -1,4 +1,4 @@
-"""Licenses, who may use them, activation codes, seats, and usage."""
+"""Tables: licenses, their users, activation codes, seats, trials and usage."""
 
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -8,10 +8,10 @@ from app.db.types import Digest, Identifier, Instant, JsonMap, Reference, Word
 
 
 class License(Base):
-    """One grant. `rev` is bumped first by every transaction that changes seats, users or usage (licensing R34).
+    """A license. Every transaction that changes its seats, users or usage first increments `rev` (licensing R34).
 
-    Dates are frozen at issue, and so are `duration` and `grace`, by which the first activation sets the dates of a license
-    whose clock has not started (`starts_at` is null until then). `overrides`: what differs from the policy, by field.
+    Dates, `duration` and `grace` are frozen at issue. While `starts_at` is null the clock waits for the first activation, which sets
+    the dates from `duration` and `grace`. `overrides` holds the fields that differ from the policy.
     """
 
     __tablename__ = "licenses"
@@ -36,7 +36,7 @@ class License(Base):
 
 
 class LicenseUser(Base):
-    """An end user who may use the license without its key."""
+    """The assignment of an end user, who may use the license without its key."""
 
     __tablename__ = "license_users"
 
@@ -46,7 +46,7 @@ class LicenseUser(Base):
 
 
 class ActivationCode(Base):
-    """A short secret that turns into a seat without showing the key; with `email_folded`, for the end user of that address alone."""
+    """A short secret that a client exchanges for a seat. `email_folded`: only the end user of that address may use it."""
 
     __tablename__ = "activation_codes"
 
@@ -63,11 +63,10 @@ class ActivationCode(Base):
 
 
 class Activation(Base):
-    """A seat, live or past: one row for each (license, device, user) for ever, reused when the device comes back.
+    """A seat, live or released. One permanent row per (license, device, user), reused when the device activates again.
 
-    `fingerprint` is empty where the seat is a user's on any device. `user_key` tells seats of one device apart: the user's id
-    in text where the policy seats by user, the seat's own id where every process has one, else empty, so that NULL does not
-    defeat the key.
+    `fingerprint` is empty where the seat belongs to a user on any device. `user_key` distinguishes the seats of one device: the user's
+    id as text where the policy counts users, the seat's id where every process has a seat, else empty: NULL would defeat the unique key.
     """
 
     __tablename__ = "activations"
@@ -109,7 +108,7 @@ class Activation(Base):
 
 
 class Trial(Base):
-    """A device had its trial of a product, on this license and on no other, ever. `slot` is a digest of product and device."""
+    """The one trial of a product on a device, bound to the license that it started on. `slot` is a digest of product and device."""
 
     __tablename__ = "trials"
 
@@ -119,7 +118,7 @@ class Trial(Base):
 
 
 class Usage(Base):
-    """How much of a meter a license used in one period, which is named by its length and the instant it began at."""
+    """The amount that a license used of a meter in one period; `per` is the period's length, `period_start` its start."""
 
     __tablename__ = "usage"
 

@@ -1,4 +1,4 @@
-"""The refusals of licensing. Those with a standing's code are raised by `refusal`, from the first reason of a judgement."""
+"""Problems of licensing. `refusal` returns the problem with the same code as a verdict's reason."""
 
 from app.base.problems import Kind, Problem, field_error
 from app.base.verdicts import Reason
@@ -37,7 +37,7 @@ class LicenseExpired(Problem):
 class UserNotAssigned(Problem):
     kind = Kind.FORBIDDEN
     code = "user_not_assigned"
-    title = "The license serves assigned users only, and this is not one of them."
+    title = "The license is for assigned users only, and this user is not assigned."
 
 
 class UserDisabled(Problem):
@@ -49,31 +49,31 @@ class UserDisabled(Problem):
 class DeviceRequired(Problem):
     kind = Kind.FORBIDDEN
     code = "device_required"
-    title = "The license is used by device; name the device."
+    title = "The license has a seat per device; the request must name the device."
 
 
 class NotActivated(Problem):
     kind = Kind.FORBIDDEN
     code = "not_activated"
-    title = "This device holds no seat of the license."
+    title = "This device has no seat of the license."
 
 
 class LeaseExpired(Problem):
     kind = Kind.FORBIDDEN
     code = "lease_expired"
-    title = "This device's lease has run out; activate again to take a free seat."
+    title = "This device's lease has expired; activate again to take a free seat."
 
 
 class LoginRequired(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "login_required"
-    title = "This wants a logged-in end user."
+    title = "This requires a logged-in end user."
 
 
 class TrialUsed(Problem):
     kind = Kind.CONFLICT
     code = "trial_used"
-    title = "This device had its trial of the product already."
+    title = "This device has already used its trial of the product."
 
 
 class SeatLimitReached(Problem):
@@ -85,19 +85,19 @@ class SeatLimitReached(Problem):
 class SeatsNotUsed(Problem):
     kind = Kind.CONFLICT
     code = "seats_not_used"
-    title = "Licenses of this policy have no seats; there is nothing to activate."
+    title = "Licenses of this policy have no seats, so there is nothing to activate."
 
 
 class UserLimitReached(Problem):
     kind = Kind.CONFLICT
     code = "user_limit_reached"
-    title = "The license has as many users as it may have."
+    title = "The license already has its maximum number of users."
 
 
 class ActivationCodeInvalid(Problem):
     kind = Kind.NOT_FOUND
     code = "activation_code_invalid"
-    title = "There is no such activation code."
+    title = "The activation code does not exist."
 
 
 class ActivationCodeSpent(Problem):
@@ -109,13 +109,13 @@ class ActivationCodeSpent(Problem):
 class ActivationCodeBound(Problem):
     kind = Kind.FORBIDDEN
     code = "activation_code_bound"
-    title = "The activation code is for the owner of one e-mail address, logged in and verified."
+    title = "The activation code can be used only by the end user with one verified e-mail address, logged in."
 
 
 class ActivationNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "activation_not_found"
-    title = "There is no such activation."
+    title = "The activation does not exist."
 
 
 class LicenseExternalIdTaken(Problem):
@@ -133,19 +133,19 @@ class LicenseKeyTaken(Problem):
 class LicenseNotRenewable(Problem):
     kind = Kind.CONFLICT
     code = "license_not_renewable"
-    title = "There is nothing to renew: the license or its policy is perpetual."
+    title = "The license cannot be renewed: it or its policy is perpetual."
 
 
 class LicenseClockNotStarted(Problem):
     kind = Kind.CONFLICT
     code = "license_clock_not_started"
-    title = "The license's clock starts with its first activation; until then it has no dates to change."
+    title = "The license starts with its first activation and has no dates to change before that."
 
 
 class PolicyOfAnotherProduct(Problem):
     kind = Kind.CONFLICT
     code = "policy_of_another_product"
-    title = "A license stays with its product; issue a new one for another."
+    title = "A license cannot move to another product; issue a new one."
 
 
 class MeterNotFound(Problem):
@@ -157,16 +157,16 @@ class MeterNotFound(Problem):
 class UsageLimitReached(Problem):
     kind = Kind.CONFLICT
     code = "usage_limit_reached"
-    title = "The license may not use that much of the meter in this period; nothing was counted."
+    title = "The amount exceeds the meter's limit in this period; nothing was counted."
 
 
 class LicenseDatesImpossible(Problem):
     kind = Kind.INVALID
     code = "license_dates_impossible"
-    title = "The license would end before it starts, or beyond the calendar."
+    title = "The license would end before it starts, or after the year 9999."
 
     def __init__(self) -> None:
-        super().__init__(None, field_error("/expires_at", self.code, "is not after the start, or beyond the year 9999"))
+        super().__init__(None, field_error("/expires_at", self.code, "is not after the start, or is after the year 9999"))
 
 
 _BY_CODE: dict[str, type[Problem]] = {
@@ -179,7 +179,7 @@ _BY_CODE: dict[str, type[Problem]] = {
 
 
 def refusal(reason: Reason) -> Problem:
-    """The problem that a command answers with where a check would give this reason."""
+    """Return the problem that refuses a command for the reason that a check would report."""
     return _BY_CODE[reason.code](reason.detail, reason.facts)
 
 

@@ -1,4 +1,4 @@
-"""Giving seats back, one or many, each with its event."""
+"""Release seats, one or many, each with its event."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from app.world import World
 _activations = table(Activation)
 
 
-async def release(tx: Transaction, world: World, actor: Actor, reason: str, *which: Any) -> int:
-    """Release every held seat that fits, of a license that is locked; how many there were."""
-    past = {"released_at": world.clock.now(), "release_reason": reason}
-    held = update(_activations).where(_activations.c.released_at.is_(None), *which).values(past)
-    gone = await tx.execute(held.returning(_activations.c.id, _activations.c.license_id, _activations.c.user_id))
-    rows = gone.all()
+async def release_seats(tx: Transaction, world: World, actor: Actor, reason: str, *conditions: Any) -> int:
+    """Release every occupied seat that meets the conditions and return their number. The caller has locked the license."""
+    occupied = update(_activations).where(_activations.c.released_at.is_(None), *conditions)
+    release = occupied.values({"released_at": world.clock.now(), "release_reason": reason})
+    result = await tx.execute(release.returning(_activations.c.id, _activations.c.license_id, _activations.c.user_id))
+    rows = result.all()
     for row in rows:
         on_commit(tx, seat_released.inc)
         subject = ("activation", row.id)

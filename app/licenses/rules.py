@@ -1,4 +1,4 @@
-"""The one pure judgement of a license: facts and `now` in, every reason and warning out, in a fixed order. No I/O."""
+"""Evaluate a license: facts and the current time in, every reason and warning out, in a fixed order. Pure, no I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +15,18 @@ from app.db.types import UNLIMITED, Limit
 
 SOON = timedelta(days=14)
 
-FEATURE_MISSING = declare_advisory("feature_missing", "The license does not include a feature that was asked for.")
-IN_GRACE = declare_advisory("in_grace", "The license has expired and works for its days of grace.")
+FEATURE_MISSING = declare_advisory("feature_missing", "The license does not include a requested feature.")
+IN_GRACE = declare_advisory("in_grace", "The license has expired and still works during its grace period.")
 EXPIRES_SOON = declare_advisory("expires_soon", "The license expires within two weeks.")
 OVER_LIMIT = declare_advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
-LEASE_ENDING = declare_advisory("lease_ending", "Half of the device's lease is gone.")
+LEASE_ENDING = declare_advisory("lease_ending", "Half of the device's lease has passed.")
 
 
 @dataclass(frozen=True)
 class Seat:
-    """A row of the license's seats. `lease_expires_at` None: the seat is for ever; `released_at` set: it is past.
+    """One seat of the license. `lease_expires_at` None: it never expires; `released_at` set: the seat is no longer in use.
 
-    `fingerprint` is empty where the seat is a user's on any device. `code_id`: the activation code that took it, if one did.
+    `fingerprint` is empty where the seat belongs to a user on any device. `code_id`: the activation code that took the seat, if any.
     """
 
     id: UUID
@@ -35,16 +35,16 @@ class Seat:
     released_at: datetime | None
     code_id: UUID | None = None
 
-    def live(self, now: datetime) -> bool:
+    def is_live(self, now: datetime) -> bool:
         return self.released_at is None and (self.lease_expires_at is None or now < self.lease_expires_at)
 
 
 @dataclass(frozen=True)
 class LicenseFacts:
-    """All that the judgement of one license looks at, read by one statement; the license's overrides are already applied.
+    """All facts about one license, read by one statement; the license's overrides are already applied.
 
-    `starts_at` None: the clock starts with the first activation. `duration` and `grace` are those frozen at issue. Where every
-    user has seats of their own, `seats_used` counts those of the user who asks, and all of them when nobody does.
+    `starts_at` None: the clock starts with the first activation. `duration` and `grace` are frozen at issue. Where the seat limit
+    is per user, `seats_used` counts the seats of the calling user, or of all users when the caller is not logged in.
     """
 
     license_id: UUID
@@ -76,109 +76,107 @@ class LicenseFacts:
 
     def status(self, now: datetime) -> str:
         """`revoked > suspended > not_started > expired > in_grace > active` (licensing R18): computed, never stored (licensing R17)."""
-        return next(status for status, holds in _STATUSES if holds(self, now))
+        return next(status for status, applies in _STATUSES if applies(self, now))
 
     @property
     def seat_limit(self) -> Limit | None:
-        """How many live seats there may be, the tolerated extra ones among them; None where the policy has no seats."""
+        """The maximum of live seats, including the tolerated extra ones; None where the policy has no seats."""
         return self.max_seats + self.extra_seats if isinstance(self.max_seats, int) else self.max_seats
 
 
 _STATUSES: tuple[tuple[str, Callable[[LicenseFacts, datetime], bool]], ...] = (
-    ("revoked", lambda it, now: it.revoked_at is not None),
-    ("suspended", lambda it, now: it.suspended_at is not None),
-    ("not_started", lambda it, now: it.starts_at is not None and now < it.starts_at),
-    ("expired", lambda it, now: it.expires_at is not None and now >= (it.grace_until or it.expires_at)),
-    ("in_grace", lambda it, now: it.expires_at is not None and now >= it.expires_at),
-    ("active", lambda it, now: True),
+    ("revoked", lambda license, now: license.revoked_at is not None),
+    ("suspended", lambda license, now: license.suspended_at is not None),
+    ("not_started", lambda license, now: license.starts_at is not None and now < license.starts_at),
+    ("expired", lambda license, now: license.expires_at is not None and now >= (license.grace_until or license.expires_at)),
+    ("in_grace", lambda license, now: license.expires_at is not None and now >= license.expires_at),
+    ("active", lambda license, now: True),
 )
 
 
 @dataclass(frozen=True)
 class UseRequest:
-    """What the caller wants judged: which device, which features, and whether an end user asks.
+    """The intended use of a license: on which device, with which features, and whether an end user is logged in.
 
-    `seat`: `if_sold` asks for a live seat where the policy has seats, `always` also where it has none (then nobody can have
-    one), `never` leaves seats aside.
+    `seat`: `by_policy` requires a live seat where the policy has seats, `always` also where it has none (which then fails),
+    `never` ignores seats.
     """
 
     fingerprint: str | None = None
     features: Sequence[str] = ()
     has_user: bool = False
-    seat: Literal["if_sold", "always", "never"] = "if_sold"
+    seat: Literal["by_policy", "always", "never"] = "by_policy"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every reason against, in order, and the earliest instant at which the answer could change by itself."""
+    """Every reason against the use, in order, and the earliest time at which the verdict can change without a write."""
 
     reasons: tuple[Reason, ...]
     warnings: tuple[Notice, ...]
     check_again_at: datetime | None
 
 
-def judge(it: LicenseFacts, asked: UseRequest, now: datetime) -> Verdict:
-    """Everything there is to say about this license, this device and these features at this moment (licensing R1)."""
-    return Verdict(reasons(it, asked, now), warnings(it, asked, now), check_again_at(it, now))
+def evaluate(license: LicenseFacts, use: UseRequest, now: datetime) -> Verdict:
+    """Collect every reason and warning for this license, device and features at this time (licensing R1)."""
+    return Verdict(find_reasons(license, use, now), find_warnings(license, use, now), find_next_change(license, now))
 
 
-def reasons(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    """What stands against this license on this device with these features."""
-    return tuple(reason for check in (_standing, _assignment, _seat, _features) for reason in check(it, asked, now))
+def find_reasons(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    """Collect the reasons against this use: status, assignment, seat, features."""
+    return tuple(reason for check in (_check_status, _check_user, _check_seat, _check_features) for reason in check(license, use, now))
 
 
-def license_reasons(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    """What stands against any use of the license, whatever the device: the same on every path (licensing R2)."""
-    return (*_standing(it, asked, now), *_assignment(it, asked, now))
+def find_license_reasons(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    """Collect the reasons against any use of the license on any device, the same on every path (licensing R2)."""
+    return (*_check_status(license, use, now), *_check_user(license, use, now))
 
 
-_REFUSED: Mapping[str, tuple[str, str, str]] = {
+LICENSE_NOT_FOUND = Reason("license_not_found", "license", "enter_key", "No license of this product matches; enter a license key.")
+"""An unknown key, a malformed key and the key of another product get one answer (licensing R53)."""
+
+_BAD_STATUS: Mapping[str, tuple[str, str, str]] = {
     "revoked": ("license_revoked", "contact_seller", "The license was revoked; ask the seller."),
     "suspended": ("license_suspended", "contact_seller", "The license is suspended; ask the seller."),
-    "not_started": ("license_not_started", "wait", "The license starts later."),
+    "not_started": ("license_not_started", "wait", "The license is not valid yet."),
     "expired": ("license_expired", "renew", "The license has expired; renew it."),
 }
 
 
-def not_found() -> Reason:
-    """No license: unknown key, malformed key and the key of another product are one answer (licensing R53)."""
-    return Reason("license_not_found", "license", "enter_key", "No license of this product fits; enter a license key.")
-
-
-def _standing(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    status = it.status(now)
-    if status not in _REFUSED:
+def _check_status(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    status = license.status(now)
+    if status not in _BAD_STATUS:
         return ()
-    code, action, detail = _REFUSED[status]
-    moment = {"not_started": ("starts_at", it.starts_at), "expired": ("expires_at", it.expires_at)}.get(status)
-    facts: dict[str, Fact] = {moment[0]: instant_text(moment[1])} if moment and moment[1] else {}
+    code, action, detail = _BAD_STATUS[status]
+    date = {"not_started": ("starts_at", license.starts_at), "expired": ("expires_at", license.expires_at)}.get(status)
+    facts: dict[str, Fact] = {date[0]: instant_text(date[1])} if date and date[1] else {}
     return (Reason(code, "license", action, detail, facts),)
 
 
-def _assignment(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    personal = it.max_users is not None or it.seat_by in SEATED_BY_USER
-    if personal and it.user_closed:  # whoever presents it, also by the token of a seat of theirs (licensing R7)
+def _check_user(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    personal = license.max_users is not None or license.seat_by in SEATED_BY_USER
+    if personal and license.user_closed:  # also when a seat of the user is presented by its activation token (licensing R7)
         return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
-    if it.max_users is None or it.assigned:
+    if license.max_users is None or license.assigned:
         return ()
     action, detail = (
-        ("contact_seller", "The license serves assigned users only; ask to be added.")
-        if asked.has_user
-        else ("log_in", "The license serves assigned users only; log in as one of them.")
+        ("contact_seller", "The license is for assigned users only; ask the seller to be added.")
+        if use.has_user
+        else ("log_in", "The license is for assigned users only; log in as one of them.")
     )
     return (Reason("user_not_assigned", "license", action, detail),)
 
 
-def _seat(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    if asked.seat == "never" or (it.seat_by == SeatBy.NONE and asked.seat == "if_sold"):
+def _check_seat(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    if use.seat == "never" or (license.seat_by == SeatBy.NONE and use.seat == "by_policy"):
         return ()
-    if it.seat_by == SeatBy.NONE:
-        return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can hold one."),)
-    if it.seat is not None:
-        return _held(it, it.seat, asked, now)
-    if it.seat_by in SEATED_BY_USER and not asked.has_user:  # a limit for each user wants the user on the call (licensing R33)
-        return (Reason("login_required", "activation", "log_in", "The license seats its users; log in."),)
-    if it.seat_by != SeatBy.USER and asked.fingerprint is None:
+    if license.seat_by == SeatBy.NONE:
+        return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can have one."),)
+    if license.seat is not None:
+        return _check_own_seat(license, license.seat, use, now)
+    if license.seat_by in SEATED_BY_USER and not use.has_user:  # a limit per user needs the user (licensing R33)
+        return (Reason("login_required", "activation", "log_in", "The seats of this license belong to users; log in."),)
+    if license.seat_by != SeatBy.USER and use.fingerprint is None:
         return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)
     return (_NOT_ACTIVATED,)
 
@@ -186,81 +184,83 @@ def _seat(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, .
 _NOT_ACTIVATED = Reason("not_activated", "activation", "activate", "Activate this device.")
 
 
-def _held(it: LicenseFacts, seat: Seat, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    elsewhere = it.seat_by != SeatBy.USER and asked.fingerprint not in {None, seat.fingerprint}
-    if seat.released_at is not None or elsewhere:
+def _check_own_seat(license: LicenseFacts, seat: Seat, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    is_other_device = license.seat_by != SeatBy.USER and use.fingerprint not in {None, seat.fingerprint}
+    if seat.released_at is not None or is_other_device:
         return (_NOT_ACTIVATED,)
-    if not seat.live(now):
-        return (Reason("lease_expired", "activation", "activate", "The device's lease ran out; activate it again."),)
+    if not seat.is_live(now):
+        return (Reason("lease_expired", "activation", "activate", "The device's lease has expired; activate it again."),)
     return ()
 
 
-def _features(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Reason, ...]:
-    missing: list[Fact] = [name for name in asked.features if name not in it.features]
+def _check_features(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
+    missing: list[Fact] = [name for name in use.features if name not in license.features]
     if not missing:
         return ()
     return (Reason(FEATURE_MISSING, "license", "upgrade", "The license lacks a feature.", {"features": missing}),)
 
 
-def warnings(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
-    """What does not stand in the way yet, whether or not something else does."""
-    return tuple(warned for warn in (_dates, _seats, _lease) for warned in warn(it, asked, now))
+def find_warnings(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
+    """Collect the warnings, whether or not there is also a reason to refuse."""
+    return tuple(warning for check in (_warn_dates, _warn_seats, _warn_lease) for warning in check(license, use, now))
 
 
-def _dates(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
-    status = it.status(now)
-    if it.expires_at is None or status not in {"in_grace", "active"}:
+def _warn_dates(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
+    status = license.status(now)
+    if license.expires_at is None or status not in {"in_grace", "active"}:
         return ()
-    ends: dict[str, Fact] = {"expires_at": instant_text(it.expires_at)}
-    if status == "in_grace" and it.grace_until is not None:
-        ends["grace_until"] = instant_text(it.grace_until)
-        return (Notice(IN_GRACE, "The license has expired; renew it within its days of grace.", ends),)
-    return (Notice(EXPIRES_SOON, "The license expires soon.", ends),) if it.expires_at - now <= SOON else ()
+    dates: dict[str, Fact] = {"expires_at": instant_text(license.expires_at)}
+    if status == "in_grace" and license.grace_until is not None:
+        dates["grace_until"] = instant_text(license.grace_until)
+        return (Notice(IN_GRACE, "The license has expired; renew it before its grace period ends.", dates),)
+    return (Notice(EXPIRES_SOON, "The license expires soon.", dates),) if license.expires_at - now <= SOON else ()
 
 
-def _seats(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
-    everybodys = it.seat_by == SeatBy.DEVICE_PER_USER and not asked.has_user  # the sum of all users says nothing about one's limit
-    if everybodys or not isinstance(it.max_seats, int) or it.seats_used <= it.max_seats:
+def _warn_seats(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
+    counts_all_users = license.seat_by == SeatBy.DEVICE_PER_USER and not use.has_user  # the sum cannot be compared with a limit per user
+    if counts_all_users or not isinstance(license.max_seats, int) or license.seats_used <= license.max_seats:
         return ()
-    facts: dict[str, Fact] = {"used": it.seats_used, "limit": it.max_seats}
+    facts: dict[str, Fact] = {"used": license.seats_used, "limit": license.max_seats}
     return (Notice(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
 
 
-def _lease(it: LicenseFacts, asked: UseRequest, now: datetime) -> tuple[Notice, ...]:
-    if it.lease is None or not is_renewal_due(it, now):
+def _warn_lease(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
+    if license.lease is None or not is_renewal_due(license, now):
         return ()
     return (Notice(LEASE_ENDING, "The lease should be renewed."),)
 
 
-def is_renewal_due(it: LicenseFacts, now: datetime) -> bool:
-    """Whether half of the lease is gone, so that renewing it is worth a write (licensing R37); or the policy's lease came or went."""
-    if it.seat is None or not it.seat.live(now):
+def is_renewal_due(license: LicenseFacts, now: datetime) -> bool:
+    """Whether half of the lease has passed, which makes renewing worth a write (licensing R37), or the policy gained or lost its lease."""
+    if license.seat is None or not license.seat.is_live(now):
         return False
-    if it.seat.lease_expires_at is None or it.lease is None:
-        return (it.seat.lease_expires_at is None) != (it.lease is None)
-    whole = Duration.parse(it.lease).after(now) - now
-    return it.seat.lease_expires_at - now <= whole / 2
+    if license.seat.lease_expires_at is None or license.lease is None:
+        return (license.seat.lease_expires_at is None) != (license.lease is None)
+    length = Duration.parse(license.lease).after(now) - now
+    return license.seat.lease_expires_at - now <= length / 2
 
 
-def check_again_at(it: LicenseFacts, now: datetime) -> datetime | None:
-    """The earliest boundary ahead: start, two weeks before expiry, expiry, end of grace, end of the lease.
+def find_next_change(license: LicenseFacts, now: datetime) -> datetime | None:
+    """Return the next of: start, two weeks before expiry, expiry, end of grace, end of the lease.
 
-    No date moves what was revoked or suspended; and before the start nobody is told that the end is near.
+    A revoked or suspended license does not change with time, and before the start there is no warning about the end.
     """
-    boundaries = [] if it.revoked_at or it.suspended_at else [it.starts_at, _soon(it), it.expires_at, it.grace_until]
-    if it.seat is not None and it.seat.live(now) and it.seat.lease_expires_at is not None:
-        boundaries.append(it.seat.lease_expires_at)
-    return min((moment for moment in boundaries if moment is not None and moment > now), default=None)
+    dates = [license.starts_at, _soon(license), license.expires_at, license.grace_until]
+    if license.revoked_at or license.suspended_at:
+        dates = []
+    if license.seat is not None and license.seat.is_live(now) and license.seat.lease_expires_at is not None:
+        dates.append(license.seat.lease_expires_at)
+    return min((date for date in dates if date is not None and date > now), default=None)
 
 
-def _soon(it: LicenseFacts) -> datetime | None:
-    soon = it.expires_at - SOON if it.expires_at else None
-    return None if soon and it.starts_at and soon < it.starts_at else soon
+def _soon(license: LicenseFacts) -> datetime | None:
+    soon = license.expires_at - SOON if license.expires_at else None
+    return None if soon and license.starts_at and soon < license.starts_at else soon
 
 
-def has_free_seat(it: LicenseFacts) -> bool:
-    """Whether one more live seat fits. Only true inside the transaction that bumped the license's `rev` (licensing R34)."""
-    return it.seat_limit == UNLIMITED or it.seats_used < int(it.seat_limit or 0)
+def has_free_seat(license: LicenseFacts) -> bool:
+    """Whether one more live seat fits. Reliable only in the transaction that locked the license (licensing R34)."""
+    return license.seat_limit == UNLIMITED or license.seats_used < int(license.seat_limit or 0)
 
 
 def compute_lease_end(lease: str | None, now: datetime) -> datetime | None:

@@ -1,30 +1,28 @@
-"""Wire shapes of licenses as operators issue and see them, and of the face that a license shows its holder."""
+"""Wire models of licenses that several packages use: the summary for end users and clients, seats and usage."""
 
 from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
 from app.licenses.rules import LicenseFacts
-from app.web.fields import (
-    Features,
-    Instant,
-    WireModel,
-)
+from app.web.fields import Features, Instant, WireModel
 
 Status = Literal["revoked", "suspended", "not_started", "expired", "in_grace", "active"]
 Limit = int | Literal["unlimited"]
 
 
 class Seats(WireModel):
-    """`limit` is null where the policy has no seats. With `device_per_user` it is each user's own, and `used` is the asking user's;
-    where nobody in particular asks, `used` is the sum of all."""
+    """Seats in use and their limit; `limit` is null where the policy has no seats.
+
+    With `device_per_user` the limit is per user, and `used` counts the seats of the calling user, or of all users without a login.
+    """
 
     used: int
     limit: Limit | None
 
 
 class LicenseSummary(WireModel):
-    """A license as its holder sees it. `starts_at` is null while the clock waits for the first activation."""
+    """A license as its user sees it. `starts_at` is null until the first activation starts the clock."""
 
     id: UUID
     product: str
@@ -37,26 +35,27 @@ class LicenseSummary(WireModel):
     seats: Seats
 
     @classmethod
-    def of(cls, it: LicenseFacts, now: datetime) -> Self:
-        return cls(**face(it, now))
+    def of(cls, license: LicenseFacts, now: datetime) -> Self:
+        return cls(**summarize(license, now))
 
 
-def face(it: LicenseFacts, now: datetime) -> dict[str, Any]:
+def summarize(license: LicenseFacts, now: datetime) -> dict[str, Any]:
+    """Return the fields of `LicenseSummary`."""
     return {
-        "id": it.license_id,
-        "product": it.product,
-        "key_last4": it.key_last4,
-        "status": it.status(now),
-        "starts_at": it.starts_at,
-        "expires_at": it.expires_at,
-        "grace_until": it.grace_until,
-        "features": it.features,
-        "seats": Seats(used=it.seats_used, limit=it.seat_limit),
+        "id": license.license_id,
+        "product": license.product,
+        "key_last4": license.key_last4,
+        "status": license.status(now),
+        "starts_at": license.starts_at,
+        "expires_at": license.expires_at,
+        "grace_until": license.grace_until,
+        "features": license.features,
+        "seats": Seats(used=license.seats_used, limit=license.seat_limit),
     }
 
 
 class Usage(WireModel):
-    """A meter in its current period. `resets_at` null: it never does."""
+    """A meter in its current period. `resets_at` null: it never resets."""
 
     used: int
     limit: Limit

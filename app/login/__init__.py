@@ -1,1 +1,1 @@
-"""Floor 4: passwords, second factors, unfinished logins, sessions and access tokens."""
+"""End-user login: passwords, second factors, pending logins, sessions and access tokens."""

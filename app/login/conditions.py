@@ -1,4 +1,4 @@
-"""What a user can log in with beside the password, as conditions of a statement over `users`."""
+"""SQL conditions over `users`: which second factors an account has."""
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 
@@ -8,11 +8,11 @@ from app.users.models import User
 LIVE_TOTP = and_(Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
 LIVE_PASSKEY = and_(Factor.kind == FactorKind.PASSKEY, Factor.state == FactorState.ACTIVE)
 SECOND_FACTOR = or_(LIVE_TOTP, and_(Factor.kind == FactorKind.PASSKEY, Factor.state != FactorState.REVOKED))
-"""A passkey that is suspect opens nothing; but a password alone must not be enough because somebody copied one."""
+"""A suspect passkey cannot be used to log in, but the account still requires a second factor: a password alone must not become enough."""
 
 
-def _has(which: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists(select(Factor.id).where(Factor.user_id == User.id, which)).correlate(User)
+def _has(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists(select(Factor.id).where(Factor.user_id == User.id, condition)).correlate(User)
 
 
 HAS_TOTP = _has(LIVE_TOTP)

@@ -1,4 +1,7 @@
-"""Forgetting how an end user logged in, and from where: secrets, sessions, counters. That there were sessions and factors stays."""
+"""Export, erasure and retention of login data.
+
+Erasure removes secrets, network data and counters; that sessions and factors existed remains.
+"""
 
 from datetime import timedelta
 
@@ -23,35 +26,35 @@ from app.world import World
 
 
 def require_proof(world: World, subject: Subject) -> None:
-    """Whoever ends an account shows first that it is theirs, as for a change of factors, and not by a recovery code (authentication R21, R28).
+    """Check that the caller may erase the account.
 
-    Raises StepUpRequired.
+    Requires a recent proof, as for factor changes, and not a recovery code (authentication R21, R28). Raises StepUpRequired.
     """
     factors.refuse_recovery_code_session(subject)
     factors.require_recent_proof(world, subject)
 
 
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
-    """End whatever is open and forget the rest. `user` is the row as it was; the caller holds it."""
+    """End all sessions and logins of the user and delete the rest. `user` is the row before erasure; the caller has locked it."""
     await revocation.end_all(tx, world, actor, user.id, "erased")
     await tx.execute(delete(AttemptCounter).where(AttemptCounter.key.in_(await _counters(tx, world, user))))
-    mine = select(SessionRow.id).where(SessionRow.user_id == user.id)
-    await tx.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
+    session_ids = select(SessionRow.id).where(SessionRow.user_id == user.id)
+    await tx.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(session_ids)))
     await tx.execute(delete(Login).where(Login.user_id == user.id))
     await tx.execute(delete(PasskeyCeremony).where(PasskeyCeremony.user_id == user.id))
     await tx.execute(delete(DeviceCode).where(DeviceCode.user_id == user.id))
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
-    asked = [mailed_tokens.digest_session(world, session_id) for session_id in await tx.scalars(mine)]
-    named = [mailed_tokens.digest_address(world, user.email), *asked]
-    await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(named)))
-    whence = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
-    await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(whence))
-    nameless = {**factors.CLEARED, "name": None, "expires_at": None, "form": None, "transports": None}
-    await tx.execute(update(Factor).where(Factor.user_id == user.id).values(nameless))
+    of_sessions = [mailed_tokens.digest_session(world, session_id) for session_id in await tx.scalars(session_ids)]
+    digests = [mailed_tokens.digest_address(world, user.email), *of_sessions]
+    await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(digests)))
+    network_data = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
+    await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(network_data))
+    blanked = {**factors.CLEARED, "name": None, "expires_at": None, "form": None, "transports": None}
+    await tx.execute(update(Factor).where(Factor.user_id == user.id).values(blanked))
 
 
 async def _counters(tx: Transaction, world: World, user: AnyRow) -> list[bytes]:
-    """Every counter of the account: of its address, of its address on each device it was used on, and of its factors."""
+    """Return the counter keys of the account: of its address, of the address on each known device, and of its factors."""
     of_password = await attempts.password_keys(tx, world, user.id, user.email)
     of_address = (attempts.login_code_key(world, user.email), *mail_limits.address_keys(world, user.email))
     return [*of_password, *of_address, *attempts.second_factor_keys(world, user.id)]
@@ -73,8 +76,8 @@ _sessions = select(
     SessionRow.revoked_at,
     SessionRow.revoked_reason,
 )
-_LET_IN = (DeviceCodeStatus.APPROVED, DeviceCodeStatus.CONSUMED)
-"""Of what was only opened, or denied, nobody knows that it was the end user's."""
+_GRANTED = (DeviceCodeStatus.APPROVED, DeviceCodeStatus.CONSUMED)
+"""Requests that were only opened or denied may not have been the end user's, so they are not exported."""
 _device_codes = select(
     DeviceCode.id,
     DeviceCode.status,
@@ -90,7 +93,7 @@ _device_codes = select(
 SECTIONS = (
     ExportSection("factors", _factors.where(Factor.user_id == EXPORTED_USER), Factor.id),
     ExportSection("sessions", _sessions.where(SessionRow.user_id == EXPORTED_USER), SessionRow.id),
-    ExportSection("device_codes", _device_codes.where(DeviceCode.user_id == EXPORTED_USER, DeviceCode.status.in_(_LET_IN)), DeviceCode.id),
+    ExportSection("device_codes", _device_codes.where(DeviceCode.user_id == EXPORTED_USER, DeviceCode.status.in_(_GRANTED)), DeviceCode.id),
 )
 
 
@@ -98,42 +101,42 @@ _PENDING = (
     Factor.kind == literal_column(f"'{FactorKind.TOTP}'"),
     Factor.state == literal_column(f"'{FactorState.PENDING}'"),
 )
-"""In words, not as parameters: so the index of the few that are pending is found."""
+"""Literals, not parameters: only then does the planner use the partial index of pending factors."""
 TOKEN_RETENTION = timedelta(days=7)
-"""How long a mailed token is recognised as one that was."""
+"""How long a mailed token is still recognised after it expired."""
 
 
 async def prune_logins(world: World) -> int:
-    """Delete a batch of the unfinished logins that are over; how many."""
+    """Delete a batch of expired pending logins; return the number."""
     return await prune(world.db, Login, Login.expires_at <= world.clock.now())
 
 
 async def prune_refresh_tokens(world: World) -> int:
-    """Delete a batch of the refresh tokens past their time, spent or not: they prove nothing any more; how many."""
+    """Delete a batch of expired refresh tokens, spent or not; return the number."""
     return await prune(world.db, RefreshToken, RefreshToken.expires_at <= world.clock.now())
 
 
 async def prune_sessions(world: World) -> int:
-    """Delete a batch of the sessions that could last until `LOGIN_RETENTION` ago, whatever ended them; how many."""
-    over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
-    return await prune(world.db, SessionRow, over, *(not_(held) for held in reference_conditions(SessionRow)))
+    """Delete a batch of sessions whose latest end was `LOGIN_RETENTION` ago; return the number."""
+    is_over = SessionRow.expires_at <= world.clock.now() - world.settings.login_retention
+    return await prune(world.db, SessionRow, is_over, *(not_(reference) for reference in reference_conditions(SessionRow)))
 
 
 async def prune_one_time_tokens(world: World) -> int:
-    """Delete a batch of the mailed tokens whose time was over a week ago; how many."""
+    """Delete a batch of mailed tokens that expired a week ago; return the number."""
     return await prune(world.db, OneTimeToken, OneTimeToken.expires_at <= world.clock.now() - TOKEN_RETENTION)
 
 
 async def prune_passkey_ceremonies(world: World) -> int:
-    """Delete a batch of the challenges that nobody answers any more; how many."""
+    """Delete a batch of expired passkey challenges; return the number."""
     return await prune(world.db, PasskeyCeremony, PasskeyCeremony.expires_at <= world.clock.now())
 
 
 async def prune_device_codes(world: World) -> int:
-    """Delete a batch of the requests to be let in by a short code that are past their time; how many."""
+    """Delete a batch of expired device grant requests; return the number."""
     return await prune(world.db, DeviceCode, DeviceCode.expires_at <= world.clock.now())
 
 
 async def prune_enrolments(world: World) -> int:
-    """Delete a batch of the authenticators that nobody confirmed in time; how many."""
+    """Delete a batch of authenticators that were not confirmed in time; return the number."""
     return await prune(world.db, Factor, *_PENDING, Factor.expires_at <= world.clock.now())

@@ -1,4 +1,4 @@
-"""Wire fields that several login packages share."""
+"""Wire fields shared by the login packages."""
 
 from typing import Annotated
 from uuid import UUID
@@ -10,25 +10,21 @@ from app.security.passwords import MAX_BYTES, MAX_CODE_POINTS, is_too_long
 from app.web.fields import Instant, Line, Name, Secret, WireModel
 
 
-def _bounded(password: str) -> str:
+def _check_length(password: str) -> str:
     if is_too_long(password):
-        raise ValueError(f"wants at most {MAX_CODE_POINTS} characters and {MAX_BYTES} bytes")
+        raise ValueError(f"must have at most {MAX_CODE_POINTS} characters and {MAX_BYTES} bytes")
     return password
 
 
-Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_bounded)]
-
-
+Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_check_length)]
 HiddenPassword = Annotated[Password, Field(repr=False)]
-"""For fields whose name does not say that they are secret."""
-
-
+"""A password in a field whose name does not reveal that it is secret."""
 Code = Annotated[Secret, Field(max_length=32)]
-"""Digits as the authenticator app shows them; what is not a code is refused like a wrong one."""
+"""Digits as the authenticator app shows them; malformed input is refused like a wrong code."""
 
 
 class LoginDeviceIn(WireModel):
-    """What the user will recognise in the list of sessions. A device seen before is not locked out by strangers' guesses."""
+    """The user's machine, as shown in the list of sessions. Guesses by others do not lock out a known device."""
 
     fingerprint: Line
     name: Name | None = None
@@ -37,11 +33,13 @@ class LoginDeviceIn(WireModel):
 
 
 class CodeIn(WireModel):
+    """A code from an authenticator app, or a recovery code."""
+
     code: Code
 
 
 class SessionSummary(WireModel):
-    """`acr` falls from `aal2` to `aal1` when the second factor is no longer fresh; the session lives on."""
+    """`acr` falls from `aal2` to `aal1` when the second factor is no longer recent; the session continues."""
 
     id: UUID
     acr: AssuranceLevel

@@ -1,4 +1,4 @@
-"""`/v1/me`: one's own profile, sessions, password, factors and recovery codes."""
+"""`/v1/me`: the caller's profile, sessions, password, factors and recovery codes."""
 
 from typing import Annotated
 from uuid import UUID
@@ -37,100 +37,103 @@ from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("me")
-Wanted = Annotated[PageWindow, Depends(page_window)]
-MINE = (SubjectTokenRequired,)
+TheWindow = Annotated[PageWindow, Depends(page_window)]
+SUBJECT_ONLY = (SubjectTokenRequired,)
 
 
-@router.get("/v1/me", responses=refuses(*MINE))
+@router.get("/v1/me", responses=refuses(*SUBJECT_ONLY))
 @hot
 async def me(world: TheWorld, end_user: TheEndUser) -> Me:
-    """Who is logged in, and how sure that is by now."""
+    """Return the end user's profile and the current session with its assurance level."""
     row = await creation.get_me(world, end_user)
     return Me.of(row, sessions.compute_level(world, row))
 
 
-@router.patch("/v1/me", responses=refuses(*MINE, AgeBandFixed, UserErased))
+@router.patch("/v1/me", responses=refuses(*SUBJECT_ONLY, AgeBandFixed, UserErased))
 async def change_me(world: TheWorld, end_user: TheEndUser, body: MePatch) -> Me:
-    """Change one's own profile."""
+    """Change the caller's profile."""
     row = await creation.change_me(world, end_user, body.changes())
     return Me.of(row, sessions.compute_level(world, row))
 
 
-@router.get("/v1/me/sessions", responses=refuses(*MINE))
-async def my_sessions(world: TheWorld, subject: TheSubject, wanted: Wanted) -> Page[SessionOut]:
-    """Where one is logged in."""
-    rows, cursor = await sessions.list_sessions(world, subject.id, wanted)
+@router.get("/v1/me/sessions", responses=refuses(*SUBJECT_ONLY))
+async def my_sessions(world: TheWorld, subject: TheSubject, page: TheWindow) -> Page[SessionOut]:
+    """List the caller's active sessions."""
+    rows, cursor = await sessions.list_sessions(world, subject.id, page)
     return Page(data=[SessionOut.of(row, sessions.compute_level(world, row), subject.session_id) for row in rows], next_cursor=cursor)
 
 
-@router.delete("/v1/me/sessions", status_code=204, responses=refuses(*MINE))
+@router.delete("/v1/me/sessions", status_code=204, responses=refuses(*SUBJECT_ONLY))
 async def end_other_sessions(world: TheWorld, subject: TheSubject) -> None:
-    """Log out everywhere but here."""
+    """End all sessions except the current one."""
     await revocation.end_others(world, subject)
 
 
-@router.delete("/v1/me/sessions/{session_id}", status_code=204, responses=refuses(*MINE, SessionNotFound))
+@router.delete("/v1/me/sessions/{session_id}", status_code=204, responses=refuses(*SUBJECT_ONLY, SessionNotFound))
 async def end_session(world: TheWorld, subject: TheSubject, session_id: UUID) -> None:
-    """Log out there, at once."""
+    """End one session immediately."""
     await revocation.end_one(world, subject, session_id)
 
 
 @router.post(
     "/v1/me/password",
     status_code=204,
-    responses=refuses(*MINE, PasswordWrong, StepUpRequired, TooManyAttempts),
+    responses=refuses(*SUBJECT_ONLY, PasswordWrong, StepUpRequired, TooManyAttempts),
 )
 async def change_password(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: PasswordIn) -> None:
-    """Change the password. Every other session is over."""
+    """Change the password. All other sessions end."""
     await passwords.change(world, origin, subject, body.current, body.new)
 
 
-@router.post("/v1/me/totp", status_code=201, responses=refuses(*MINE, EmailNotVerified, StepUpRequired, EnrolmentUnderWay))
+@router.post("/v1/me/totp", status_code=201, responses=refuses(*SUBJECT_ONLY, EmailNotVerified, StepUpRequired, EnrolmentUnderWay))
 async def enrol(world: TheWorld, subject: TheSubject, body: TotpIn | None = None) -> EnrolmentOut:
-    """Begin to set an authenticator app up. It counts for nothing until a code of it is confirmed."""
+    """Begin to set up an authenticator app. It cannot be used until one of its codes is confirmed."""
     return EnrolmentOut(**vars(await factors.enrol_totp(world, subject, body.name if body else None)))
 
 
 @router.post(
     "/v1/me/totp/{factor_id}/confirm",
-    responses=refuses(*MINE, EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused, TooManyAttempts),
+    responses=refuses(*SUBJECT_ONLY, EmailNotVerified, StepUpRequired, EnrolmentNotFound, CodeRefused, TooManyAttempts),
 )
 async def confirm(world: TheWorld, origin: TheOrigin, subject: TheSubject, factor_id: UUID, body: CodeIn) -> FactorAdded:
-    """Bring the authenticator app to life with a code of it. That code is spent: the next login wants the next one."""
+    """Activate the authenticator app with one of its codes. That code is spent; the next login needs a new one."""
     return FactorAdded.of(await factors.confirm_totp(world, origin, subject, factor_id, body.code))
 
 
-@router.get("/v1/me/factors", responses=refuses(*MINE))
-async def my_factors(world: TheWorld, subject: TheSubject, wanted: Wanted) -> Page[FactorOut]:
-    """What one logs in with."""
-    rows, cursor = await factors.list_factors(world, subject.id, wanted)
+@router.get("/v1/me/factors", responses=refuses(*SUBJECT_ONLY))
+async def my_factors(world: TheWorld, subject: TheSubject, page: TheWindow) -> Page[FactorOut]:
+    """List the caller's factors."""
+    rows, cursor = await factors.list_factors(world, subject.id, page)
     return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
-@router.get("/v1/me/factors/{factor_id}", responses=refuses(*MINE, FactorNotFound))
+@router.get("/v1/me/factors/{factor_id}", responses=refuses(*SUBJECT_ONLY, FactorNotFound))
 async def my_factor(world: TheWorld, subject: TheSubject, factor_id: UUID) -> FactorOut:
+    """Return one factor."""
     return FactorOut.model_validate(await factors.get_factor(world, subject, factor_id))
 
 
-@router.patch("/v1/me/factors/{factor_id}", responses=refuses(*MINE, FactorNotFound))
+@router.patch("/v1/me/factors/{factor_id}", responses=refuses(*SUBJECT_ONLY, FactorNotFound))
 async def rename_factor(world: TheWorld, subject: TheSubject, factor_id: UUID, body: FactorPatch) -> FactorOut:
-    """Give it another name."""
+    """Rename a factor."""
     return FactorOut.model_validate(await factors.rename_factor(world, subject, factor_id, body.name))
 
 
-@router.delete("/v1/me/factors/{factor_id}", status_code=204, responses=refuses(*MINE, FactorNotFound, FactorIndispensable, StepUpRequired))
+@router.delete(
+    "/v1/me/factors/{factor_id}", status_code=204, responses=refuses(*SUBJECT_ONLY, FactorNotFound, FactorIndispensable, StepUpRequired)
+)
 async def remove_factor(world: TheWorld, subject: TheSubject, factor_id: UUID) -> None:
-    """Remove it, after a step-up by it or by one that remains. Every other session is over."""
+    """Remove a factor, after a step-up with it or with a remaining one. All other sessions end."""
     await factors.remove_factor(world, subject, factor_id)
 
 
-@router.post("/v1/me/recovery-codes", status_code=201, responses=refuses(*MINE, SecondFactorMissing, StepUpRequired))
+@router.post("/v1/me/recovery-codes", status_code=201, responses=refuses(*SUBJECT_ONLY, SecondFactorMissing, StepUpRequired))
 async def renew_recovery_codes(world: TheWorld, subject: TheSubject) -> RecoveryCodesOut:
-    """Ten new codes; the old ones are void."""
+    """Create ten new recovery codes and void the old ones."""
     return RecoveryCodesOut(recovery_codes=await factors.renew_recovery_codes(world, subject))
 
 
-@router.get("/v1/me/recovery-codes", responses=refuses(*MINE))
+@router.get("/v1/me/recovery-codes", responses=refuses(*SUBJECT_ONLY))
 async def recovery_codes_left(world: TheWorld, subject: TheSubject) -> RecoveryCodesStatus:
-    """How many are left; never what they are."""
+    """Return how many unused recovery codes remain, never the codes."""
     return RecoveryCodesStatus.of(await factors.count_recovery_codes(world, subject))

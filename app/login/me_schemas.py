@@ -1,4 +1,4 @@
-"""Wire shapes of one's own account: the session that asks, all sessions, factors, recovery codes; and of introspection."""
+"""Wire models of `/v1/me` and of token introspection."""
 
 from typing import Any, Literal, Self
 from uuid import UUID
@@ -12,7 +12,7 @@ from app.web.fields import Instant, Secret, WireModel
 
 
 class Me(WireModel):
-    """The end user and the session that asks."""
+    """The end user and the current session."""
 
     user: UserOut
     session: SessionSummary
@@ -20,12 +20,12 @@ class Me(WireModel):
     @classmethod
     def of(cls, row: AnyRow, acr: AssuranceLevel) -> Self:
         auth_time = sessions.read_proofs(row).latest or row.opened_at
-        face = SessionSummary(id=row.session_id, acr=acr, amr=row.amr, auth_time=auth_time, expires_at=row.session_expires_at)
-        return cls(user=UserOut.of(row), session=face)
+        session = SessionSummary(id=row.session_id, acr=acr, amr=row.amr, auth_time=auth_time, expires_at=row.session_expires_at)
+        return cls(user=UserOut.of(row), session=session)
 
 
 class SessionOut(WireModel):
-    """`current`: it is this session that asks. `idle_expires_at`: when it ends unless it is refreshed before."""
+    """`current`: the session of this request. `idle_expires_at`: when it ends unless it is refreshed."""
 
     id: UUID
     current: bool
@@ -42,22 +42,26 @@ class SessionOut(WireModel):
 
     @classmethod
     def of(cls, row: AnyRow, acr: AssuranceLevel, current: UUID | None = None) -> Self:
-        told: dict[str, Any] = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        return cls(**told, acr=acr, current=row.id == current, auth_time=sessions.read_proofs(row).latest or row.created_at)
+        values: dict[str, Any] = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
+        return cls(**values, acr=acr, current=row.id == current, auth_time=sessions.read_proofs(row).latest or row.created_at)
 
 
 class PasswordIn(WireModel):
+    """The current password and the new one."""
+
     current: HiddenPassword
     new: HiddenPassword
 
 
 class IntrospectIn(WireModel):
+    """The token to inspect."""
+
     token: Secret
     token_type_hint: Literal["access_token", "refresh_token"] | None = None
 
 
 class Introspection(WireModel):
-    """RFC 7662 section 2.2. Of a token that is not good, `active: false` is all that is told."""
+    """RFC 7662 section 2.2. An invalid token yields only `active: false`."""
 
     active: bool
     iss: str | None = None

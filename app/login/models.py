@@ -1,4 +1,4 @@
-"""Factors, unfinished logins, sessions with their refresh tokens, and the counters that slow guessing down."""
+"""Tables for authenticators, pending logins, sessions with their refresh tokens, and attempt counters."""
 
 from enum import StrEnum
 from typing import Any
@@ -11,6 +11,8 @@ from app.db.types import Digest, Identifier, Instant, Json, JsonList, Reference,
 
 
 class FactorKind(StrEnum):
+    """The kind of an authenticator."""
+
     PASSWORD = "password"  # noqa: S105  the name of a kind, not a password
     TOTP = "totp"
     PASSKEY = "passkey"
@@ -18,7 +20,10 @@ class FactorKind(StrEnum):
 
 
 class FactorState(StrEnum):
-    """`suspect` is a passkey whose counter went back: there may be a copy of it (WebAuthn Level 3 section 6.1.1)."""
+    """State of an authenticator.
+
+    `suspect`: a passkey whose counter went backwards, so a copy may exist (WebAuthn Level 3 section 6.1.1).
+    """
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -27,13 +32,15 @@ class FactorState(StrEnum):
 
 
 class Factor(Base):
-    """An authenticator, also a dead one. A password has `hash`; a TOTP device has `secret_sealed` and the `last_step` it spent.
+    """An authenticator, including revoked ones.
 
-    A passkey has the `public_key` (COSE, RFC 9052 section 7) of its `credential_id`, the counter that it showed last, the transports by
-    which it is reached, whether it can leave its device (`synced`) and whether it did (`backed_up`).
-    A recovery code has a `hash` and the `selector` that finds it; `used_at` is when it was spent. `imported`: the hash came from
-    another system, over the password as it was typed there; `form` is then its scheme and costs, while it counts.
-    `locked_until` is not used since 0004 (see `throttles`); it stays for replicas of before.
+    A password has `hash`. A TOTP authenticator has `secret_sealed` and `last_step`, the newest time step that was spent.
+    A passkey has `public_key` (COSE, RFC 9052 section 7), `credential_id`, `sign_count` (the last counter value), `transports`,
+    `synced` (it can be copied between machines) and `backed_up` (it was).
+    A recovery code has `hash`, `selector` (its lookup value) and `used_at` (when it was spent).
+
+    `imported`: the hash came from another system and covers the password exactly as typed; `form` then names its scheme and costs,
+    for as long as the hash is in use. `locked_until` is unused since migration 0004 (see `throttles`) and remains for older replicas.
     """
 
     __tablename__ = "factors"
@@ -84,10 +91,10 @@ class Factor(Base):
 
 
 class Login(Base):
-    """A login (or, with `session_id`, a step-up) between its first factor and its end. A bearer of nothing but the next step.
+    """A pending login, or a pending step-up if `session_id` is set. Its token allows nothing but the next step.
 
-    `passkey` is what kind of key was shown at `passkey_at` (RFC 8176); `level` is what a step-up was asked for, where that is more than
-    any second factor gives.
+    `passkey` is the kind of key used at `passkey_at` (RFC 8176). `level` is the level that a step-up requires, if it is higher than
+    what any second factor gives.
     """
 
     __tablename__ = "logins"
@@ -113,12 +120,12 @@ class Login(Base):
 
 
 class SessionRow(Base):
-    """Who is in, how sure, since when. `amr` holds RFC 8176 values; assurance is computed from the instants.
+    """A session of an end user. `amr` holds RFC 8176 values; the assurance level is computed from the timestamps.
 
-    `passkey_at` is when a passkey was last shown together with its user's PIN, fingerprint or face. `let_in_by`: the session that let
-    this one in by a short code; until it has shown something itself, what it is sure of is the other's.
-    A session is of the `auth_epoch` that its user had; when the user's rises, every older session is dead (authentication R59). `rev` is bumped
-    by whoever rotates its refresh token, so that they take turns. `product` and `device` are what the application said.
+    `passkey_at`: when a passkey was last used with PIN, fingerprint or face. `let_in_by`: the session that approved this one by device
+    grant; its proofs are those of the approving session until it has proofs itself.
+    `auth_epoch` is the user's value at login; when the user's value rises, older sessions become invalid (authentication R59).
+    `rev` is incremented to serialise rotations of the refresh token. `product` and `device` are reported by the application.
     """
 
     __tablename__ = "sessions"
@@ -146,9 +153,9 @@ class SessionRow(Base):
 
 
 class RefreshToken(Base):
-    """One link of a session's chain (authentication R57). Spent when it was exchanged, dropped when a twin took the place of an unspent one.
+    """One token in a session's chain (authentication R57). `used_at`: exchanged. `dropped_at`: replaced before it was exchanged.
 
-    `parent_id` outlives its row, which is swept when it is past its time; so it is no foreign key.
+    `parent_id` outlives the parent row, which is deleted after it expires; so it is not a foreign key.
     """
 
     __tablename__ = "refresh_tokens"

@@ -1,4 +1,4 @@
-"""The refusals of logging in."""
+"""Problems of the login package."""
 
 from app.base.problems import Kind, Problem
 
@@ -6,69 +6,69 @@ from app.base.problems import Kind, Problem
 class InvalidCredentials(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "invalid_credentials"
-    title = "No end user has this identifier and password."
+    title = "The identifier or the password is wrong."
 
 
 class LoginOver(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "login_over"
-    title = "This login is finished, cancelled, expired or out of tries; begin again."
+    title = "This login is finished, cancelled, expired or has no attempts left; begin again."
 
 
 class DeviceCodeNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "device_code_not_found"
-    title = "No request waits under this user code, or another session has opened it."
+    title = "No pending request has this user code, or another session has opened it."
 
 
 class DeviceCodeDecided(Problem):
     kind = Kind.CONFLICT
     code = "device_code_decided"
-    title = "The request was decided already."
+    title = "The request was already approved or denied."
 
 
 class AuthorizationPending(Problem):
-    """This and the next three are codes of RFC 8628 section 3.5; the statuses are this API's, which has no 400."""
+    """The request is not decided yet. This code and the next three are from RFC 8628 section 3.5; the HTTP statuses are this API's own."""
 
     kind = Kind.CONFLICT
     code = "authorization_pending"
-    title = "Nobody has decided yet; ask again after the time in Retry-After."
+    title = "The request is not decided yet; poll again after Retry-After."
 
 
 class SlowDown(Problem):
     kind = Kind.THROTTLED
     code = "slow_down"
-    title = "That was too soon; from now on wait five seconds more between two polls."
+    title = "The poll came too early; wait five seconds longer between polls from now on."
 
 
 class AccessDenied(Problem):
     kind = Kind.FORBIDDEN
     code = "access_denied"
-    title = "The request was denied, or the session that approved it is over."
+    title = "The request was denied, or the session that approved it has ended."
 
 
 class ExpiredToken(Problem):
     kind = Kind.GONE
     code = "expired_token"
-    title = "The device code is unknown, used or expired; ask for a new one."
+    title = "The device code is unknown, used or expired; request a new one."
 
 
 class CodeRefused(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "code_refused"
-    title = "The code is wrong or was used already; wait for the next one."
+    title = "The code is wrong or was already used; wait for the next one."
 
 
 class StepUpRequired(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "step_up_required"
-    title = "This call wants a fresher or stronger login."
+    title = "This call requires a more recent or stronger login."
 
 
 class EmailNotVerified(Problem):
     kind = Kind.FORBIDDEN
     code = "email_not_verified"
-    title = "This can be done only after the e-mail address was verified."
+    title = "Verify the e-mail address first."
 
 
 class SecondFactorMissing(Problem):
@@ -80,67 +80,67 @@ class SecondFactorMissing(Problem):
 class EnrolmentUnderWay(Problem):
     kind = Kind.CONFLICT
     code = "enrolment_under_way"
-    title = "Another enrolment began at the same moment; begin again."
+    title = "Another enrolment began at the same time; begin again."
 
 
 class EnrolmentNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "enrolment_not_found"
-    title = "There is no such pending enrolment; it may have expired."
+    title = "No such enrolment is pending; it may have expired."
 
 
 class OneTimeTokenSpent(Problem):
     kind = Kind.GONE
     code = "one_time_token_spent"
-    title = "What was mailed is unknown, used, replaced or expired; ask for a new one."
+    title = "The mailed token or code is unknown, used, replaced or expired; request a new one."
 
 
 class TotpRequired(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "totp_required"
-    title = "The account has a second factor; send its code along in `totp`."
+    title = "The account has a second factor; send its code in `totp`."
 
 
 class RegistrationClosed(Problem):
     kind = Kind.FORBIDDEN
     code = "registration_closed"
-    title = "End users are created by the operator here."
+    title = "Self-registration is disabled; the operator creates end users."
 
 
 class MailNotConfigured(Problem):
     kind = Kind.FORBIDDEN
     code = "mail_not_configured"
-    title = "This installation sends no mail, so nothing can be proven by it."
+    title = "This installation sends no mail, so no address can be verified."
 
 
 class SessionNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "session_not_found"
-    title = "There is no such session of this end user."
+    title = "This end user has no such session."
 
 
 class StepNotDue(Problem):
     kind = Kind.CONFLICT
     code = "login_step_not_due"
-    title = "The login does not want this step now; see its `next`."
+    title = "The login does not require this step now; see its `next`."
 
 
 class FactorNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "factor_not_found"
-    title = "There is no such factor of this end user."
+    title = "This end user has no such factor."
 
 
 class FactorIndispensable(Problem):
     kind = Kind.CONFLICT
     code = "factor_indispensable"
-    title = "The password cannot be removed; change it."
+    title = "The password cannot be removed, only changed."
 
 
 class PasswordWrong(Problem):
     kind = Kind.FORBIDDEN
     code = "password_wrong"
-    title = "The current password does not fit."
+    title = "The current password is wrong."
 
 
 class LoginCodeImpossible(Problem):
@@ -152,37 +152,37 @@ class LoginCodeImpossible(Problem):
 class PasskeysOff(Problem):
     kind = Kind.NOT_FOUND
     code = "passkeys_off"
-    title = "This installation takes no passkeys."
+    title = "Passkeys are disabled in this installation."
 
 
 class PasskeyRefused(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "passkey_refused"
-    title = "The passkey does not fit; ask for new options and try again."
+    title = "The passkey was not accepted; request new options and try again."
 
 
 class UserVerificationRequired(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "user_verification_required"
-    title = "The passkey was shown without PIN, fingerprint or face, and here it wants one."
+    title = "The passkey must be used with PIN, fingerprint or face here."
 
 
 class ChallengeSpent(Problem):
     kind = Kind.GONE
     code = "challenge_spent"
-    title = "The challenge is unknown, used or expired, or was given to another; ask for new options."
+    title = "The challenge is unknown, used, expired or belongs to another caller; request new options."
 
 
 class PasskeyTaken(Problem):
     kind = Kind.CONFLICT
     code = "passkey_taken"
-    title = "This passkey is registered already."
+    title = "This passkey is already registered."
 
 
 class TooManyPasskeys(Problem):
     kind = Kind.CONFLICT
     code = "too_many_passkeys"
-    title = "The account has as many passkeys as it may have; remove one first."
+    title = "The account has the maximum number of passkeys; remove one first."
 
 
 class PasskeyMissing(Problem):

@@ -1,1 +1,1 @@
-"""Floor 3: letters to people: written in the caller's transaction, sent later from the outbox. Knows no account and no login."""
+"""E-mail to end users: written into an outbox in the caller's transaction and sent later. Knows no account and no login."""

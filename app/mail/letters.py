@@ -1,4 +1,4 @@
-"""From a template and its facts to a letter: subject, text and HTML of the same words, as a message with proper headers."""
+"""Renders a template and its facts to a letter (subject, text and HTML), and composes the message with its headers."""
 
 import json
 from collections.abc import Mapping
@@ -11,33 +11,33 @@ from email.utils import format_datetime
 from functools import cache
 from html import escape
 from pathlib import Path
-from string import Template as Words
+from string import Template as Text
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 
 from app.mail.models import Template
-from app.mail.rules import plain, unencoded
+from app.mail.rules import break_encoded_words, to_plain_line
 
 FOLDER = Path(__file__).parent / "templates"
 PROOF = "$proof"
-"""A paragraph that becomes a link into the vendor's pages or, where there is none, the token to be typed or pasted."""
+"""A paragraph that becomes a link to the vendor's pages or, without pages, the token to type or paste."""
 PAGES: Mapping[Template, str] = {
     Template.VERIFY_EMAIL: "verify-email",
     Template.EMAIL_CHANGE_VERIFY: "verify-email",
     Template.RESET_PASSWORD: "reset-password",
     Template.ACCOUNT_LOCKED: "reset-password",
 }
-_POLICY = SMTP.clone(cte_type="7bit")  # whatever relays there are on the way
+_POLICY = SMTP.clone(cte_type="7bit")  # not every relay accepts 8 bits
 
 
 class Unfit(ValueError):
-    """What would not be one letter to one reader: no try will ever send it."""
+    """A letter that would not be exactly one message to one recipient; no try can send it."""
 
 
 @dataclass(frozen=True)
 class Letter:
-    """What is read. `language` is the tag of the words."""
+    """The rendered content. `language` is a BCP 47 tag."""
 
     language: str
     subject: str
@@ -46,83 +46,86 @@ class Letter:
 
 
 @cache
-def source(language: str, template: Template) -> tuple[str, tuple[str, ...]]:
-    """(subject, paragraphs) as they stand in the file."""
+def load_template(language: str, template: Template) -> tuple[str, tuple[str, ...]]:
+    """(subject, paragraphs) of a template file, with their placeholders."""
     first, *paragraphs = (FOLDER / language / f"{template}.txt").read_text(encoding="utf-8").strip().split("\n\n")
     return first.removeprefix("Subject: "), tuple(paragraphs)
 
 
 @cache
-def vocabulary(language: str) -> dict[str, Any]:
-    """The words that are not of one letter: months, kinds of factors, what leads to a link, the foot."""
-    told: dict[str, Any] = json.loads((FOLDER / language / "words.json").read_text(encoding="utf-8"))
-    return told
+def load_vocabulary(language: str) -> dict[str, Any]:
+    """The texts that all letters share: months, names of authenticators, the sentences before a link, the footer."""
+    vocabulary: dict[str, Any] = json.loads((FOLDER / language / "words.json").read_text(encoding="utf-8"))
+    return vocabulary
 
 
 @cache
-def _frame() -> Words:
-    return Words((FOLDER / "frame.html").read_text(encoding="utf-8"))
+def _load_frame() -> Text:
+    return Text((FOLDER / "frame.html").read_text(encoding="utf-8"))
 
 
-def written(template: Template, language: str, facts: Mapping[str, Any], *, service: str, pages: str | None) -> Letter:
-    """The letter in the language. Every fact is one line of plain text; in HTML it is escaped."""
-    words, (subject, paragraphs) = vocabulary(language), source(language, template)
-    told = {name: _told(words, name, value) for name, value in facts.items()} | {"service": plain(service)}
+def render(template: Template, language: str, facts: Mapping[str, Any], *, service: str, pages: str | None) -> Letter:
+    """Render the letter in a language. Each fact is one line of plain text; in HTML it is escaped."""
+    vocabulary, (subject, paragraphs) = load_vocabulary(language), load_template(language, template)
+    texts = {name: _fact_text(vocabulary, name, value) for name, value in facts.items()} | {"service": to_plain_line(service)}
     text, html = [], []
-    for paragraph in (*paragraphs, words["foot"]):
+    for paragraph in (*paragraphs, vocabulary["foot"]):
         if paragraph == PROOF:
-            lead, proof, linked = _proof(words, template, str(facts["token"]), pages)
-            text += [lead, proof]
-            html += [f"<p>{escape(lead)}</p>", f'<p><a href="{escape(proof)}">{escape(proof)}</a></p>' if linked else _code(proof)]
+            instruction, proof, is_link = _proof(vocabulary, template, str(facts["token"]), pages)
+            text += [instruction, proof]
+            html += [f"<p>{escape(instruction)}</p>", _html_link(proof) if is_link else f"<p><code>{escape(proof)}</code></p>"]
         else:
-            text.append(Words(paragraph).substitute(told))
-            html.append(f"<p>{_filled(paragraph, told)}</p>")
-    title = Words(subject).substitute(told)
-    frame = _frame().substitute(language=language, subject=escape(title), body="\n".join(html))
-    return Letter(language, title, "\n\n".join(text) + "\n", frame)
+            text.append(Text(paragraph).substitute(texts))
+            html.append(f"<p>{_html(paragraph, texts)}</p>")
+    title = Text(subject).substitute(texts)
+    document = _load_frame().substitute(language=language, subject=escape(title), body="\n".join(html))
+    return Letter(language, title, "\n\n".join(text) + "\n", document)
 
 
-def _told(words: dict[str, Any], name: str, value: Any) -> str:
+def _fact_text(vocabulary: dict[str, Any], name: str, value: Any) -> str:
     if value is None:
-        return str(words["unknown"])
+        return str(vocabulary["unknown"])
     if name in {"when", "expires"}:
-        return moment(words, datetime.fromisoformat(value))
-    return str(words["kinds"].get(value, value)) if name == "kind" else plain(str(value))
+        return format_time(vocabulary, datetime.fromisoformat(value))
+    return str(vocabulary["kinds"].get(value, value)) if name == "kind" else to_plain_line(str(value))
 
 
-def moment(words: Mapping[str, Any], at: datetime) -> str:
-    """The instant in the language's own way, to the minute, in UTC."""
-    month = words["months"][at.month - 1]
-    return Words(words["moment"]).substitute(day=at.day, month=month, year=at.year, time=f"{at:%H:%M}")
+def format_time(vocabulary: Mapping[str, Any], at: datetime) -> str:
+    """Format a time as the language does, to the minute, in UTC."""
+    month = vocabulary["months"][at.month - 1]
+    return Text(vocabulary["moment"]).substitute(day=at.day, month=month, year=at.year, time=f"{at:%H:%M}")
 
 
-def _proof(words: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
-    """(what to do, link or token, whether it is a link). The token is behind the `#`: browsers keep that to themselves (authentication R70)."""
+def _proof(vocabulary: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
+    """(instruction, link or token, whether it is a link).
+
+    The token is in the URL fragment, which browsers do not send to the server (authentication R70).
+    """
     if pages is None or template not in PAGES:
-        return words["enter_token"], token, False
-    return words["open_link"], f"{pages}/{PAGES[template]}#token={token}", True
+        return vocabulary["enter_token"], token, False
+    return vocabulary["open_link"], f"{pages}/{PAGES[template]}#token={token}", True
 
 
-def _code(proof: str) -> str:
-    return f"<p><code>{escape(proof)}</code></p>"
+def _html_link(url: str) -> str:
+    return f'<p><a href="{escape(url)}">{escape(url)}</a></p>'
 
 
-def _filled(paragraph: str, told: Mapping[str, str]) -> str:
-    safe = {name: escape(value) for name, value in told.items()}
-    return Words(escape(paragraph)).substitute(safe).replace("\n", "<br>\n")
+def _html(paragraph: str, texts: Mapping[str, str]) -> str:
+    safe = {name: escape(text) for name, text in texts.items()}
+    return Text(escape(paragraph)).substitute(safe).replace("\n", "<br>\n")
 
 
-def composed(letter: Letter, *, sender: Address, to: str, name: str | None, message_id: str, now: datetime) -> EmailMessage:
-    """The message: text and HTML as alternatives (RFC 2046 section 5.1.4), said to be from a machine (RFC 3834 section 5).
+def compose(letter: Letter, *, sender: Address, to: str, name: str | None, message_id: str, now: datetime) -> EmailMessage:
+    """Compose the message: text and HTML as alternatives (RFC 2046 section 5.1.4), marked as automatic (RFC 3834 section 5).
 
-    Raises Unfit for an address that is none, and for whatever else would come out as another letter than this one.
+    Raises Unfit for an invalid address, and for anything else that would not be sent as exactly this letter.
     """
     message = EmailMessage(_POLICY)
     message["From"] = sender
-    address = envelope(to)
+    address = to_ascii_address(to)
     local, _, domain = address.rpartition("@")
-    message["To"] = Address(unencoded(plain(name or "")), local, domain)
-    message["Subject"] = unencoded(plain(letter.subject))
+    message["To"] = Address(break_encoded_words(to_plain_line(name or "")), local, domain)
+    message["Subject"] = break_encoded_words(to_plain_line(letter.subject))
     message["Date"] = format_datetime(now)
     message["Message-ID"] = f"<{message_id}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
@@ -130,30 +133,32 @@ def composed(letter: Letter, *, sender: Address, to: str, name: str | None, mess
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")
     message["Content-Language"] = letter.language
-    _must_be_itself(message, address)
+    _must_be_unchanged(message, address)
     return message
 
 
-def _must_be_itself(message: EmailMessage, to: str) -> None:
-    """Every header that was set, once, and no other; one reader. Header values are parsed once more on their way to the wire, and
-    what they decode to there is not what was looked at before. Raises Unfit."""
-    if [each.addr_spec for each in message["To"].addresses] != [to]:
+def _must_be_unchanged(message: EmailMessage, to: str) -> None:
+    """Check the serialised message: one recipient, each header that was set, and no other. Raises Unfit.
+
+    Header values are parsed again when they are serialised, so checks of the input alone do not suffice.
+    """
+    if [address.addr_spec for address in message["To"].addresses] != [to]:
         raise Unfit("not one reader")
     for policy in (SMTP, SMTPUTF8):
         head, _, _ = message.as_bytes(policy=policy).partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         names = [line.partition(b":")[0].decode("ascii", "replace") for line in lines if line[:1] not in {b" ", b"\t"}]
-        if names != message.keys() or any(sign in line for line in lines for sign in (b"\r", b"\n")):
+        if names != message.keys() or any(end in line for line in lines for end in (b"\r", b"\n")):
             raise Unfit("not these headers")
 
 
-def envelope(address: str) -> str:
-    """The address as servers know it: the domain in its ASCII form, the local part as it is. Raises Unfit."""
+def to_ascii_address(address: str) -> str:
+    """Convert the domain to ASCII; the local part stays as it is. Raises Unfit."""
     try:
-        found = validate_email(address, check_deliverability=False)
+        parsed = validate_email(address, check_deliverability=False)
     except EmailNotValidError:
         raise Unfit("not an address") from None
-    told = found.ascii_email or found.normalized
-    if told != unencoded(told):
+    text = parsed.ascii_email or parsed.normalized
+    if text != break_encoded_words(text):
         raise Unfit("not an address")
-    return told
+    return text

@@ -1,4 +1,4 @@
-"""The outbox of mail."""
+"""Tables of the e-mail outbox."""
 
 from enum import StrEnum
 
@@ -10,10 +10,10 @@ from app.db.types import Identifier, Instant, Reference, Word
 
 
 class Template(StrEnum):
-    """Each letter there is; its words are `templates/<language>/<name>.txt`."""
+    """The kinds of letters. The text of each is `templates/<language>/<name>.txt`."""
 
     VERIFY_EMAIL = "verify_email"
-    RESET_PASSWORD = "reset_password"  # noqa: S105  the name of a letter, not a password
+    RESET_PASSWORD = "reset_password"  # noqa: S105  the name of a template, not a password
     EMAIL_CHANGE_VERIFY = "email_change_verify"
     EMAIL_CHANGE_NOTICE = "email_change_notice"
     EMAIL_CHANGED = "email_changed"
@@ -25,15 +25,18 @@ class Template(StrEnum):
     PASSKEY_SUSPECTED = "passkey_suspected"
     RECOVERY_CODE_USED = "recovery_codes_used"
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105  the name of a letter, not a password
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  the name of a template, not a password
     ACCOUNT_LOCKED = "account_locked"
     LOGIN_CODE = "login_code"
     ACCOUNT_ERASED = "account_erased"
 
 
 class Message(Base):
-    """A letter to be sent. `recipient_sealed` and `facts_sealed` hold addresses and one-time tokens, and only until it is sent
-    or given up. `attempts` counts the claims: whoever claimed last is the one who may say how it went."""
+    """A letter in the outbox.
+
+    `recipient_sealed` and `facts_sealed` hold the address and one-time tokens, until the letter is sent or given up. `attempts` counts the
+    claims; only the process that claimed last may record a result.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (

@@ -1,18 +1,18 @@
-"""Which language a letter is written in, how long to wait after a miss, and what may stand in a letter. Pure."""
+"""Pure rules of letters: language, waits between tries, required facts, and safe text."""
 
 import unicodedata
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from app.background.outbox import Backoff
 from app.base.languages import choose_language
 from app.mail.models import Template
 
-WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 16, 64, 256, 360, 360))
-"""After the first miss, the second, …: eight tries in some eighteen hours."""
-TRIES = len(WAITS) + 1
-FACT_LENGTH = 200
+BACKOFF = Backoff([timedelta(minutes=minutes) for minutes in (1, 4, 16, 64, 256, 360, 360)])
+"""Eight tries in about eighteen hours."""
+MAX_FACT_LENGTH = 200
 
-DEFAULT = "en"
+DEFAULT_LANGUAGE = "en"
 LANGUAGES = ("en", "nb", "ru", "zh-Hans")
 
 FACTS: Mapping[Template, frozenset[str]] = {
@@ -34,27 +34,28 @@ FACTS: Mapping[Template, frozenset[str]] = {
     Template.LOGIN_CODE: frozenset({"token", "expires"}),
     Template.ACCOUNT_ERASED: frozenset({"when"}),
 }
-"""What each letter must be told, no more and no less."""
+"""The facts that each letter takes, all of them required."""
 
 
-def language(locale: str | None) -> str:
-    """The language to write in, by RFC 4647 lookup for a BCP 47 tag. Never another script: Chinese readers of Taiwan, Hong Kong
-    and Macau are written to in English, since their own script is not here. Who reads nynorsk reads bokmål."""
-    wishes = () if locale is None else (locale, "nb") if locale.lower().partition("-")[0] == "nn" else (locale,)
-    return choose_language(LANGUAGES, wishes, (DEFAULT,)).served
+def choose_letter_language(locale: str | None) -> str:
+    """Choose the language of a letter by RFC 4647 lookup for a BCP 47 tag; English if none fits.
+
+    Never chooses another script: readers of traditional Chinese (Taiwan, Hong Kong, Macau) get English. Nynorsk readers get bokmål.
+    """
+    preferred = () if locale is None else (locale, "nb") if locale.lower().partition("-")[0] == "nn" else (locale,)
+    return choose_language(LANGUAGES, preferred, (DEFAULT_LANGUAGE,)).served
 
 
-def next_try(attempts: int, now: datetime) -> datetime | None:
-    """When to try again after this many attempts; None when it is time to give up."""
-    return now + WAITS[attempts - 1] if attempts < TRIES else None
+def to_plain_line(text: str) -> str:
+    """Put text on one line of at most `MAX_FACT_LENGTH` characters, without control and format characters.
+
+    Text from outside (a user agent, a name) can then not forge a line of a letter.
+    """
+    categories = ((character, unicodedata.category(character)) for character in text)
+    safe = ("" if category == "Cf" else " " if category[0] in "CZ" else character for character, category in categories)
+    return " ".join("".join(safe).split())[:MAX_FACT_LENGTH]
 
 
-def plain(text: str) -> str:
-    """The text on one line of limited length. What came from outside (an agent, a name) cannot forge a line of a letter."""
-    signs = ("" if unicodedata.category(sign) == "Cf" else " " if unicodedata.category(sign)[0] in "CZ" else sign for sign in text)
-    return " ".join("".join(signs).split())[:FACT_LENGTH]
-
-
-def unencoded(text: str) -> str:
-    """The text without the beginning of an encoded word (RFC 2047): a header would be read as what it decodes to, line ends too."""
+def break_encoded_words(text: str) -> str:
+    """Break the start of encoded words (RFC 2047), which mail readers would decode to other text, line ends included."""
     return text.replace("=?", "= ?")

@@ -1,4 +1,4 @@
-"""Writing a letter into the outbox: one step, in the transaction of what it tells of. Nothing is ever sent from a request."""
+"""Writes letters into the outbox, in the transaction of the change that they report. No request ever sends e-mail itself."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from app.base.durations import instant_text
 from app.db.base import table
 from app.db.database import Transaction
 from app.mail.models import Message, Template
-from app.mail.rules import FACTS, language
+from app.mail.rules import FACTS, choose_letter_language
 from app.security.sealing import Place
 from app.world import World
 
@@ -24,7 +24,7 @@ _insert = insert(table(Message))
 
 @dataclass(frozen=True)
 class Recipient:
-    """Whom a letter goes to. `name` stands in the header alone, never in the text: a stranger may have chosen it."""
+    """The recipient of a letter. `name` is used in the header only, never in the text, because a stranger may have chosen it."""
 
     address: str = field(repr=False)
     locale: str | None = None
@@ -33,40 +33,42 @@ class Recipient:
 
 
 def recipient_place(message_id: UUID) -> Place:
+    """The place that the sealed recipient is bound to."""
     return Place("messages", "recipient_sealed", message_id)
 
 
 def facts_place(message_id: UUID) -> Place:
+    """The place that the sealed facts are bound to."""
     return Place("messages", "facts_sealed", message_id)
 
 
 async def enqueue_letter(
     tx: Transaction, world: World, to: Recipient | None, template: Template, facts: Facts, *, until: datetime | None = None
 ) -> None:
-    """Write one letter, to be sent after the commit. `facts` are those that `FACTS` names for the template.
+    """Write one letter, to be sent after the commit. A step.
 
-    `until`: when it is not worth sending any more, if that is not one of its facts.
+    `facts` are those that `FACTS` lists for the template. `until`: the time after which it is not sent, if `facts` has no `expires`.
 
-    `to` None writes a row that is sent to nobody and over at once: the same work, for answers that must not tell by their time
-    whether there is somebody. Without a mailer nothing is written. Raises ValueError for wrong facts.
+    `to` None does the same work and writes a row that is never sent, so that the response time does not reveal whether an account
+    exists. Without a configured mail server nothing is written. Raises ValueError for wrong facts.
     """
     if set(facts) != FACTS[template]:
-        raise ValueError(f"{template} wants the facts {sorted(FACTS[template])}")
+        raise ValueError(f"{template} needs the facts {sorted(FACTS[template])}")
     if not world.settings.mail_configured:
         return
     now, message_id = world.clock.now(), world.entropy.identifier()
-    told = {name: instant_text(value) if isinstance(value, datetime) else value for name, value in facts.items()}
-    sealed = world.keys.sealer.seal(json.dumps(told).encode(), facts_place(message_id))
-    whom = {"address": to.address, "name": to.name} if to else {}
-    sealed_whom = world.keys.sealer.seal(json.dumps(whom).encode(), recipient_place(message_id))
+    texts = {name: instant_text(value) if isinstance(value, datetime) else value for name, value in facts.items()}
+    facts_sealed = world.keys.sealer.seal(json.dumps(texts).encode(), facts_place(message_id))
+    recipient = {"address": to.address, "name": to.name} if to else {}
+    recipient_sealed = world.keys.sealer.seal(json.dumps(recipient).encode(), recipient_place(message_id))
     expires = until or facts.get("expires")
     values = {
         "id": message_id,
         "user_id": to.user_id if to else None,
         "template": template,
-        "locale": language(to.locale if to else None),
-        "recipient_sealed": sealed_whom if to else None,
-        "facts_sealed": sealed if to else None,
+        "locale": choose_letter_language(to.locale if to else None),
+        "recipient_sealed": recipient_sealed if to else None,
+        "facts_sealed": facts_sealed if to else None,
         "created_at": now,
         "due_at": now,
         "expires_at": expires if isinstance(expires, datetime) else None,

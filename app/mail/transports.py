@@ -1,4 +1,4 @@
-"""How a letter leaves: by SMTP, or in development as a file in a folder. Neither looks into it."""
+"""Transports of e-mail: SMTP, or in development a file in a folder."""
 
 import os
 import ssl
@@ -15,17 +15,17 @@ from anyio import to_thread
 from app.config.settings import Settings
 from app.config.smtp_url import SmtpAddress, parse_sender
 
-TIMEOUT, GOODBYE = 30.0, 2.0
-_FINAL = range(550, 555)
-"""Answers to a recipient or to a letter that the next try would get again (RFC 5321 section 4.2.3)."""
+TIMEOUT, QUIT_TIMEOUT = 30.0, 2.0
+_PERMANENT = range(550, 555)
+"""Replies that another try would get again (RFC 5321 section 4.2.3)."""
 
 Transport: TypeAlias = Callable[[EmailMessage], Awaitable[None]]
-"""Hands one message over, or raises."""
+"""Delivers one message, or raises."""
 
 
 @dataclass(frozen=True)
 class Smtp:
-    """One connection for each message; the server's certificate is checked against its name."""
+    """Opens one connection for each message, and verifies the server's certificate and host name."""
 
     address: SmtpAddress
     hello: str
@@ -47,43 +47,43 @@ class Smtp:
         try:
             await server.send_message(message)
         finally:
-            with suppress(aiosmtplib.SMTPException, OSError):  # what the server took it has, however it says goodbye
-                await server.quit(timeout=GOODBYE)
+            with suppress(aiosmtplib.SMTPException, OSError):  # the message is accepted, however QUIT fails
+                await server.quit(timeout=QUIT_TIMEOUT)
             server.close()
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A file for each message, for the owner's eyes alone: it holds what the letter holds."""
+    """Writes each message to a file that only its owner can read, because it contains tokens."""
 
     path: Path
 
     async def __call__(self, message: EmailMessage) -> None:
-        await to_thread.run_sync(self._keep, message)
+        await to_thread.run_sync(self._write, message)
 
-    def _keep(self, message: EmailMessage) -> None:
+    def _write(self, message: EmailMessage) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.path / f"{message['Message-ID'].strip('<>').partition('@')[0]}.eml"
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(message.as_bytes())
 
 
-def transport_of(settings: Settings) -> Transport | None:
-    """What the settings say; None where there is no mailer."""
+def create_transport(settings: Settings) -> Transport | None:
+    """Create the configured transport; None if mail is not configured."""
     if (address := settings.smtp()) is not None:
         return Smtp(address, parse_sender(settings.mail_from).domain)
     return Folder(settings.var / "mail") if settings.mail_configured else None
 
 
-def hopeless(error: Exception) -> bool:
-    """Whether another try would end the same: the server knows no such mailbox, or will not have this letter."""
+def is_permanent(error: Exception) -> bool:
+    """Return whether another try would fail too: the server does not know the mailbox, or rejects the letter."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        return all(each.code in _FINAL for each in error.recipients)
-    return isinstance(error, aiosmtplib.SMTPDataError) and error.code in _FINAL
+        return all(refusal.code in _PERMANENT for refusal in error.recipients)
+    return isinstance(error, aiosmtplib.SMTPDataError) and error.code in _PERMANENT
 
 
-def named(error: Exception) -> str:
-    """The class of an error and the server's number; never its text, which may hold an address."""
-    codes = [each.code for each in error.recipients] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else []
+def describe_error(error: Exception) -> str:
+    """Return the class of an error and the server's reply code; never its text, which may contain an address."""
+    codes = [refusal.code for refusal in error.recipients] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else []
     code = codes[0] if codes else getattr(error, "code", None)
     return f"{type(error).__name__} {code}"[:64] if isinstance(code, int) else type(error).__name__[:64]

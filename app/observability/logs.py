@@ -4,17 +4,19 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from json.encoder import encode_basestring
 from typing import Any
 
 import structlog
-from asgi_correlation_id import correlation_id
 
 from app.base.clock import Clock
 from app.base.durations import instant_text
 from app.config.settings import Settings
 
 MASK = "[masked]"
+current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the current request; None outside requests."""
 _TALKERS = ("alembic", "httpx", "httpcore", "aiosqlite", "asyncpg", "passlib")
 """Libraries that are held at warnings: at `debug` they tell addresses, headers, and every statement with what it stores."""
 _SECRET_NAMES = re.compile(
@@ -49,8 +51,8 @@ def _mask(_logger: object, _name: str, event: structlog.typing.EventDict) -> str
     }
 
 
-def _request_id(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    if (current := correlation_id.get()) is not None:
+def _add_request_id(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if (current := current_request_id.get()) is not None:
         event.setdefault("request_id", current)
     return event
 
@@ -96,7 +98,7 @@ def configure(settings: Settings) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _request_id,
+        _add_request_id,
         structlog.processors.format_exc_info,
         _mask,
     ]

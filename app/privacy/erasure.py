@@ -1,7 +1,7 @@
-"""The end of an end user, in one call and one transaction that may be made again: who it was is forgotten, what was agreed is not.
+"""Erasure of one end user, in one transaction.
 
-Erased are the profile, whatever one logs in with, where one was, assignments and seats; kept are the id, the audit log and the
-signed receipts with their chain (agreements R25, P8).
+Erased: the profile, all credentials, IP addresses, license assignments and seats. Kept: the id, the audit log, and the signed receipts
+with their chain (agreements R25, P8).
 """
 
 from datetime import timedelta
@@ -23,15 +23,15 @@ from app.web.callers import Subject
 from app.webhooks import data_lifecycle as webhooks
 from app.world import World
 
-LAST_LETTER = timedelta(hours=24)
-"""How long the notice of the erasure may wait in the outbox, sealed, with the address that it goes to."""
+NOTICE_DEADLINE = timedelta(hours=24)
+"""The notice of the erasure, with the address it goes to, is deleted from the outbox after this time if it could not be sent."""
 
 
 async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
-    """Erase an end user; what was kept under a legal hold goes with a later call, once the hold is lifted. Raises UserNotFound.
+    """Erase an end user; may be repeated, to erase what a legal hold kept the first time. Raises UserNotFound.
 
-    Locks are taken in one order: licenses, the ledger, the user. Whoever activates or accepts holds the first or the second and
-    then looks whether the user is still there, so either is done before this begins or is refused.
+    Locks: see "Lock order" in docs/architecture.md. A concurrent activation or acceptance holds one of these locks and then checks
+    that the user exists. So it either finishes before the erasure or is refused.
     """
     async with world.db.write() as tx:
         await licenses.lock_licenses(tx, user_id)
@@ -39,28 +39,28 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
         user = await users.lock_user(tx, user_id)
         first = user.status != Status.ERASED
         if first:
-            await _farewell(tx, world, user)
+            await _send_notice(tx, world, user)
         await login.erase(tx, world, actor, user)
         await licenses.erase(tx, world, actor, user)
         await forget_addresses(tx, user_id)
         await webhooks.erase(tx, user_id)
-        told = await agreements.erase(tx, user_id)
+        result = await agreements.erase(tx, user_id)
         await users.erase_user(tx, user_id)
-        if first or told.contexts_erased:
-            facts = {"legal_hold": told.legal_hold, "contexts_erased": told.contexts_erased, "contexts_kept": told.contexts_kept}
+        if first or result.contexts_erased:
+            facts = {"legal_hold": result.legal_hold, "contexts_erased": result.contexts_erased, "contexts_kept": result.contexts_kept}
             await record(tx, world, "user.erased", actor, ("user", user_id), user_id, **facts)
-    return told
+    return result
 
 
 async def erase_me(world: World, subject: Subject) -> ErasureResult:
-    """The same by the end user, who has just shown that the account is theirs. Raises StepUpRequired."""
+    """Erase the account of the end user who asks for it, after a recent login or second factor. Raises StepUpRequired."""
     login.require_proof(world, subject)
     return await erase(world, subject.actor, subject.id)
 
 
-async def _farewell(tx: Transaction, world: World, user: AnyRow) -> None:
-    """No letter that waits is sent any more but one, to the proven address: that this happened."""
+async def _send_notice(tx: Transaction, world: World, user: AnyRow) -> None:
+    """Delete the user's unsent mail and send one last message, to a verified address: the account was erased."""
     await mail.erase(tx, world, user.id)
     if user.email_verified_at is not None:
         now, to = world.clock.now(), Recipient(user.email, user.locale, user.display_name, user.id)
-        await enqueue_letter(tx, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + LAST_LETTER)
+        await enqueue_letter(tx, world, to, Template.ACCOUNT_ERASED, {"when": now}, until=now + NOTICE_DEADLINE)

@@ -1,6 +1,6 @@
-"""All that is kept about an end user as one JSON document, told page by page while it is read (agreements P8).
+"""Export of everything stored about an end user, as one JSON document that is written page by page (agreements P8).
 
-No secret is in it: no hash, no sealed value, no key, no token. Each page is a read of its own, so a slow reader holds nothing up.
+It contains no secrets: no hashes, sealed values, keys or tokens. Each page is a separate query, so a slow reader blocks nothing.
 """
 
 import json
@@ -27,7 +27,7 @@ SECTIONS: tuple[ExportSection, ...] = (*login.SECTIONS, *licenses.SECTIONS, *agr
 
 
 async def export_user(world: World, actor: Actor, user_id: UUID) -> AsyncIterator[str]:
-    """The document, in pieces; that it was asked for, and by whom, is an event of the user's own history (agreements P4). Raises UserNotFound."""
+    """Return the document in pieces. The export itself is recorded in the user's history (agreements P4). Raises UserNotFound."""
     async with world.db.write() as tx:
         profile = (await tx.execute(PROFILE, {"whose": user_id})).one_or_none()
         if profile is None:
@@ -38,13 +38,13 @@ async def export_user(world: World, actor: Actor, user_id: UUID) -> AsyncIterato
 
 async def _document(world: World, profile: AnyRow) -> AsyncIterator[str]:
     head = {"schema_version": SCHEMA_VERSION, "exported_at": world.clock.now(), "profile": dict(profile._mapping)}
-    yield _text(head)[:-1]
+    yield _to_json(head)[:-1]
     for section in SECTIONS:
         yield f', "{section.name}": ['
-        before = ""
+        separator = ""
         async for row in _rows(world, section, profile.id):
-            yield before + _text(dict(row._mapping))
-            before = ", "
+            yield separator + _to_json(dict(row._mapping))
+            separator = ", "
         yield "]"
     yield "}\n"
 
@@ -60,14 +60,14 @@ async def _rows(world: World, section: ExportSection, user_id: UUID) -> AsyncIte
             return
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_to_text)
 
 
-def _plain(value: Any) -> str:
-    """Raises TypeError for octets, which nothing that may be told is made of."""
+def _to_text(value: Any) -> str:
+    """Convert a time or an id. Raises TypeError for anything else, above all bytes: only secrets are stored as bytes."""
     if isinstance(value, datetime):
         return instant_text(value)
     if isinstance(value, UUID):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is not told")
+    raise TypeError(f"{type(value).__name__} is not exported")

@@ -23,13 +23,13 @@ JSON = "application/json"
 
 @router.post("/v1/users/{user_id}/erase", responses=refuses(ScopeMissing, UserNotFound))
 async def erase(world: TheWorld, operator: Writes, user_id: UUID) -> ErasureOut:
-    """Forget who an end user was, for ever. What they agreed to stays on record under their id. May be called again."""
+    """Erase an end user's personal data permanently. The signed receipts stay, under the user's id. May be called again."""
     return ErasureOut.of(user_id, await erasure.erase(world, operator.actor, user_id))
 
 
 @router.delete("/v1/me", responses=refuses(SubjectTokenRequired, StepUpRequired))
 async def erase_me(world: TheWorld, subject: TheSubject) -> ErasureOut:
-    """End one's own account, for ever. Wants a login or a second factor of just now."""
+    """Erase one's own account permanently. Requires a recent login or second factor."""
     return ErasureOut.of(subject.id, await erasure.erase_me(world, subject))
 
 
@@ -41,8 +41,10 @@ async def ask_for_erasure(world: TheWorld, subject: TheSubject) -> ErasureOut:
 
 @router.get("/v1/users/{user_id}/export", response_model=Export, responses=refuses(ScopeMissing, UserNotFound))
 async def export_user(world: TheWorld, operator: Reads, user_id: UUID) -> StreamingResponse:
-    """All that is kept about an end user, as one document without secrets; for a key that may read all of it (`users`, `licenses`,
-    `agreements`). The read is itself an event that they can see."""
+    """Export everything stored about an end user as one document without secrets.
+
+    Requires the scopes `users:read`, `licenses:read` and `agreements:read`. The export is recorded as an event that the user can see.
+    """
     operator.require("licenses:read")
     operator.require("agreements:read")
     return StreamingResponse(await export.export_user(world, operator.actor, user_id), media_type=JSON)
@@ -50,5 +52,5 @@ async def export_user(world: TheWorld, operator: Reads, user_id: UUID) -> Stream
 
 @router.post("/v1/me/export", response_model=Export, openapi_extra=NOT_REPLAYED, responses=refuses(SubjectTokenRequired))
 async def export_me(world: TheWorld, subject: TheSubject) -> StreamingResponse:
-    """All that is kept about oneself, as one document without secrets. It is made anew each time; `Idempotency-Key` is not for it."""
+    """Export everything stored about oneself as one document without secrets. Each call creates it again; `Idempotency-Key` is ignored."""
     return StreamingResponse(await export.export_user(world, subject.actor, subject.id), media_type=JSON)

@@ -1,4 +1,4 @@
-"""Wire shapes of erasing and exporting an end user."""
+"""Wire models of the erasure and the export of an end user."""
 
 from typing import Any, Literal, Self
 from uuid import UUID
@@ -8,7 +8,10 @@ from app.web.fields import Instant, WireModel
 
 
 class ErasureOut(WireModel):
-    """`legal_hold`: where the end user agreed from had to be kept, of `contexts_kept` events; erase again when it is lifted."""
+    """The result of an erasure.
+
+    `legal_hold`: IP address, user agent and session of `contexts_kept` events had to be kept. Erase again when the hold is released.
+    """
 
     id: UUID
     status: Literal["erased"] = "erased"
@@ -16,8 +19,8 @@ class ErasureOut(WireModel):
     contexts_kept: int
 
     @classmethod
-    def of(cls, user_id: UUID, it: ErasureResult) -> Self:
-        return cls(id=user_id, legal_hold=it.legal_hold, contexts_kept=it.contexts_kept)
+    def of(cls, user_id: UUID, result: ErasureResult) -> Self:
+        return cls(id=user_id, legal_hold=result.legal_hold, contexts_kept=result.contexts_kept)
 
 
 class ExportedProfile(WireModel):
@@ -63,7 +66,7 @@ class ExportedSession(WireModel):
 
 
 class ExportedDeviceCode(WireModel):
-    """A request by a short code that the end user approved; `ip`, `user_agent` and `device` are of the application that asked."""
+    """A device grant that the end user approved. `ip`, `user_agent` and `device` are those of the application that requested it."""
 
     id: UUID
     status: str
@@ -127,7 +130,7 @@ class ExportedPresentation(WireModel):
 
 
 class ExportedReceipt(WireModel):
-    """`jws` is the record; `ip`, `user_agent` and `session_id` are beside it, and may have been erased."""
+    """`jws` is the signed record. `ip`, `user_agent` and `session_id` are stored next to it and may have been erased."""
 
     id: UUID
     type: str
@@ -163,7 +166,7 @@ class ExportedEvent(WireModel):
 
 
 class Export(WireModel):
-    """All that is kept about an end user. `schema_version` rises when a field goes or changes its meaning."""
+    """Everything stored about an end user. `schema_version` rises when a field is removed or changes its meaning."""
 
     schema_version: Literal[1]
     exported_at: Instant

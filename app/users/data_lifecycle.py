@@ -1,4 +1,4 @@
-"""Forgetting who an end user was: what names a person goes, the id and its history stay (agreements R25)."""
+"""Erase an end user: everything that identifies the person is removed; the id and its history stay (agreements R25)."""
 
 from typing import Any
 from uuid import UUID
@@ -13,26 +13,26 @@ from app.users.models import AgeBand, Status, User
 from app.users.problems import UserNotFound
 
 PLACEHOLDER = "erased.invalid"
-"""A domain that never is one (RFC 6761 section 6.4): no mail goes there, and nobody registers an address of it."""
+"""A domain that can never exist (RFC 6761 section 6.4), so it receives no mail and nobody can register an address in it."""
 
 _columns = select(*table(User).columns)
 _there = (
     select(User.id)
     .where(User.id == bindparam("the_id"), User.status != Status.ERASED)
-    .with_for_update(read=True, key_share=True)  # PostgreSQL: only a change of a key waits for it, as `erase` is one
+    .with_for_update(read=True, key_share=True)  # PostgreSQL: blocks only changes of a key column, such as `erase_user` makes
 )
 
 
 async def lock_unless_erased(tx: Transaction, user_id: UUID) -> bool:
-    """Whether the user is not erased, and will not be before this transaction ends.
+    """Lock the user's row against erasure until the transaction ends; False if the user is already erased.
 
-    For whoever adds to what is erased with a user, holding the license or the ledger already: `erase` takes those first, too.
+    Call it before adding rows that an erasure removes. Lock the license or the ledger first, in the order in which an erasure locks them.
     """
     return (await tx.execute(_there, {"the_id": user_id})).one_or_none() is not None
 
 
 async def lock_user(tx: Transaction, user_id: UUID) -> AnyRow:
-    """The user's row as it is, held to the end of the transaction. Raises UserNotFound."""
+    """Lock and return the user's row. Raises UserNotFound."""
     row = (await tx.execute(_columns.where(User.id == user_id).with_for_update())).one_or_none()
     if row is None:
         raise UserNotFound
@@ -40,7 +40,7 @@ async def lock_user(tx: Transaction, user_id: UUID) -> AnyRow:
 
 
 async def erase_user(tx: Transaction, user_id: UUID) -> bool:
-    """Empty the profile and free its address; false when it was done before. Ending what rests on the account is for the caller."""
+    """Clear the profile and free its address; False if that was done before. The caller ends sessions, seats and the like."""
     address = f"{user_id}@{PLACEHOLDER}"
     values: dict[str, Any] = {
         "email": address,
@@ -58,8 +58,8 @@ async def erase_user(tx: Transaction, user_id: UUID) -> bool:
         "status": Status.ERASED,
         "last_login_at": None,
     }
-    open_ = update(table(User)).where(User.id == user_id, User.status != Status.ERASED)
-    return (await tx.execute(open_.values(values))).rowcount == 1
+    erasure = update(table(User)).where(User.id == user_id, User.status != Status.ERASED).values(values)
+    return (await tx.execute(erasure)).rowcount == 1
 
 
 PROFILE = select(

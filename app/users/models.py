@@ -10,7 +10,7 @@ from app.db.types import Identifier, Instant, JsonMap, Word
 
 
 class Status(StrEnum):
-    """`erased` is for ever: what is left of the account names nobody (agreements R25)."""
+    """State of an account. `erased` is final: the remaining row identifies no person (agreements R25)."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class AgeBand(StrEnum):
-    """All that is asked about age; no date of birth (agreements P2)."""
+    """Age as far as it is needed; dates of birth are not stored (agreements P2)."""
 
     ADULT = "adult"
     MINOR = "minor"
@@ -26,10 +26,11 @@ class AgeBand(StrEnum):
 
 
 class User(Base):
-    """`email` as it was given, `email_folded` for recognising it again, whatever its case and width.
+    """An end user.
 
-    Raise `auth_epoch`, and every session and unfinished login of before is dead. `region` is a country, one of its subdivisions, or
-    three digits of UN M.49. `handle` is what passkeys call the user: 64 random bytes (WebAuthn Level 3 section 14.6.1).
+    `email`: the address as entered. `email_folded`: its form for comparison, without differences of case and width.
+    `auth_epoch`: incrementing it ends every earlier session and pending login. `region`: a country, one of its subdivisions, or three
+    digits of UN M.49. `handle`: the user's id for passkeys, 64 random bytes (WebAuthn Level 3 section 14.6.1).
     """
 
     __tablename__ = "users"

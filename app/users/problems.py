@@ -22,10 +22,10 @@ class UserExternalIdTaken(Problem):
 class UserErased(Problem):
     kind = Kind.CONFLICT
     code = "user_erased"
-    title = "The end user was erased; nothing can be done with the account any more."
+    title = "The end user was erased; the account can no longer be used."
 
 
 class AgeBandFixed(Problem):
     kind = Kind.FORBIDDEN
     code = "age_band_fixed"
-    title = "An age band goes up only: unknown, minor, adult. Anything else is for staff to change."
+    title = "Users can change their age band only upwards: unknown, minor, adult. Staff can make any change."

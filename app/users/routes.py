@@ -1,4 +1,4 @@
-"""`/v1/users`, as far as the profile goes. Creating one with a password belongs to the login room."""
+"""`/v1/users`: profiles of end users. `POST /v1/users` is in the login package, because it can set a password."""
 
 from typing import Annotated
 from uuid import UUID
@@ -25,11 +25,11 @@ Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 async def list_users(
     world: TheWorld,
     operator: Reads,
-    wanted: Annotated[PageWindow, Depends(page_window)],
+    paging: Annotated[PageWindow, Depends(page_window)],
     email: Annotated[Email | None, Query()] = None,
     external_id: Annotated[ExternalId | None, Query()] = None,
 ) -> Page[UserOut]:
-    rows, cursor = await service.list_users(world, wanted, email, external_id)
+    rows, cursor = await service.list_users(world, paging, email, external_id)
     return Page(data=[UserOut.of(row) for row in rows], next_cursor=cursor)
 
 
@@ -45,7 +45,7 @@ async def change_user(world: TheWorld, operator: Writes, user_id: UUID, body: Us
 
 @router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound, UserErased))
 async def suspend(world: TheWorld, operator: Writes, user_id: UUID) -> UserOut:
-    """Close the account: no login, no allow. Every session is over, and stays so when the account is restored."""
+    """Suspend the account: logins are refused and access is denied. Every session ends; restoring the account does not revive it."""
     return UserOut.of(await service.set_status(world, operator.actor, user_id, Status.SUSPENDED))
 
 

@@ -1,4 +1,4 @@
-"""How a name is recognised again, and what of a profile is one's own to change."""
+"""Normalise identifiers for comparison, and decide which changes of an age band users may make."""
 
 import unicodedata
 
@@ -8,10 +8,10 @@ _AGES = (AgeBand.UNKNOWN, AgeBand.MINOR, AgeBand.ADULT)
 
 
 def fold_identifier(identifier: str) -> str:
-    """The one form under which an identifier is stored and looked up: trimmed, NFKC, case folded, NFKC again (authentication R38)."""
+    """Normalise an identifier for storage and lookup: trim, NFKC, case folding, NFKC again (authentication R38)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier.strip()).casefold())
 
 
-def may_change_age_band(known: str, told: str) -> bool:
-    """Whether an age band may be changed so without staff: upward only (agreements P2)."""
-    return _AGES.index(AgeBand(told)) >= _AGES.index(AgeBand(known))
+def may_change_age_band(current: str, requested: str) -> bool:
+    """Whether the user may change the age band without staff: upwards only (agreements P2)."""
+    return _AGES.index(AgeBand(requested)) >= _AGES.index(AgeBand(current))

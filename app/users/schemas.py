@@ -1,4 +1,4 @@
-"""Wire shapes of end users."""
+"""Wire models of end users."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -9,18 +9,19 @@ from app.db.types import AnyRow
 from app.web.fields import Email, ExternalId, Flag, Instant, Locale, Metadata, Name, Region, WireModel, omittable
 
 Timezone = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")]
-"""A name of the IANA time zone database, such as `Europe/Oslo`."""
+"""A name from the IANA time zone database, such as `Europe/Oslo`."""
 AgeBandName = Literal["adult", "minor", "unknown"]
 
 
 class Preferences(WireModel):
-    """How an agreement is best shown to this person."""
+    """How to present agreements to this person."""
 
     agreement_format: Literal["html", "text", "large_print"] | None = None
     reduced_motion: Flag | None = None
     screen_reader: Flag | None = None
 
-    def stored(self) -> dict[str, str | bool]:
+    def dump(self) -> dict[str, str | bool]:
+        """Return the preferences that are set, as they are stored."""
         return self.model_dump(exclude_none=True)
 
 
@@ -38,7 +39,7 @@ class ProfileIn(WireModel):
 
 
 class MePatch(WireModel):
-    """What is one's own to change. `preferences` are replaced as a whole; `age_band` goes up only: unknown, minor, adult."""
+    """Fields that users may change themselves. `preferences` is replaced as a whole. `age_band` can only go up: unknown, minor, adult."""
 
     display_name: Name | None = None
     locale: Locale | None = None
@@ -48,9 +49,9 @@ class MePatch(WireModel):
     preferences: Preferences = omittable()
 
     def changes(self) -> dict[str, Any]:
-        """What was sent, and only that."""
-        told = self.model_dump(exclude_unset=True)
-        return told | {"preferences": self.preferences.stored()} if "preferences" in told else told
+        """Return only the fields that were sent."""
+        sent = self.model_dump(exclude_unset=True)
+        return sent | {"preferences": self.preferences.dump()} if "preferences" in sent else sent
 
 
 class UserPatch(MePatch):
@@ -60,7 +61,7 @@ class UserPatch(MePatch):
 
 
 class UserOut(WireModel):
-    """Of an erased user all that names anybody is gone; `email` is then a placeholder that no mail reaches."""
+    """An end user. The personal data of an erased user is removed; `email` is then a placeholder that receives no mail."""
 
     id: UUID
     email: str
@@ -78,5 +79,5 @@ class UserOut(WireModel):
 
     @classmethod
     def of(cls, row: AnyRow) -> Self:
-        told = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        return cls(**told, email_verified=row.email_verified_at is not None)
+        values = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
+        return cls(**values, email_verified=row.email_verified_at is not None)

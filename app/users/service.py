@@ -1,4 +1,4 @@
-"""Creating end users, changing their profile, suspending and restoring them."""
+"""Create end users, change their profiles, suspend and restore their accounts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ _users = select(*table(User).columns)
 
 
 async def insert_user(tx: Transaction, world: World, actor: Actor, values: Values) -> AnyRow:
-    """One new end user. Raises IntegrityError for a taken address or external id; see `named`."""
+    """Insert an end user. Raises IntegrityError for a taken address or external id; see `unique_violation`."""
     now = world.clock.now()
     row = {
         **values,
@@ -41,7 +41,7 @@ async def insert_user(tx: Transaction, world: World, actor: Actor, values: Value
 
 
 def unique_violation(error: IntegrityError) -> Exception:
-    """The refusal that a broken uniqueness means."""
+    """Translate a violated unique constraint into its problem; return any other error as it is."""
     if dialect.violates_unique(error, table(User), "email_folded"):
         return EmailTaken()
     if dialect.violates_unique(error, table(User), "external_id"):
@@ -50,36 +50,37 @@ def unique_violation(error: IntegrityError) -> Exception:
 
 
 async def get_user(world: World, user_id: UUID) -> AnyRow:
+    """Return an end user. Raises UserNotFound."""
     async with world.db.query() as tx:
         return await _one(tx, user_id)
 
 
 async def list_users(world: World, window: PageWindow, email: str | None, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
-    wanted = _users
+    query = _users
     if email is not None:
-        wanted = wanted.where(User.email_folded == fold_identifier(email))
+        query = query.where(User.email_folded == fold_identifier(email))
     if external_id is not None:
-        wanted = wanted.where(User.external_id == external_id)
+        query = query.where(User.external_id == external_id)
     async with world.db.query() as tx:
-        return await read_page(tx, wanted, User.id, window)
+        return await read_page(tx, query, User.id, window)
 
 
 async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values) -> AnyRow:
-    """Change the profile. `email_verified` true keeps the instant of an earlier proof.
+    """Change the profile. `email_verified` true keeps the time of an earlier verification.
 
-    Raises UserErased, AgeBandFixed for a user's own change.
+    Raises UserNotFound, UserErased, UserExternalIdTaken; AgeBandFixed if the user is the actor.
     """
     try:
         async with world.db.write() as tx:
-            found = await _one(tx, user_id)
+            user = await _one(tx, user_id)
             values = dict(changes)
-            if actor.type == "user" and not may_change_age_band(found.age_band, values.get("age_band", found.age_band)):
+            if actor.type == "user" and not may_change_age_band(user.age_band, values.get("age_band", user.age_band)):
                 raise AgeBandFixed
             if (verified := values.pop("email_verified", None)) is not None:
-                values["email_verified_at"] = (found.email_verified_at or world.clock.now()) if verified else None
+                values["email_verified_at"] = (user.email_verified_at or world.clock.now()) if verified else None
             if values:
-                there = update(table(User)).where(User.id == user_id, User.status != Status.ERASED)
-                if not (await tx.execute(there.values(values))).rowcount:
+                current = update(table(User)).where(User.id == user_id, User.status != Status.ERASED)
+                if not (await tx.execute(current.values(values))).rowcount:
                     raise UserErased
                 await record(tx, world, "user.changed", actor, ("user", user_id), user_id, fields=sorted(changes))
             return await _one(tx, user_id)
@@ -88,10 +89,9 @@ async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values
 
 
 async def set_status(world: World, actor: Actor, user_id: UUID, status: Status) -> AnyRow:
-    """Suspend or restore. Doing it again changes nothing and tells nothing.
+    """Suspend or restore an account. Repeating it changes nothing and records no event. Raises UserNotFound, UserErased.
 
-    Suspending ends an epoch of the account: what was open before stays shut when it is restored (authentication R59).
-    Raises UserErased.
+    Suspending increments `auth_epoch`: sessions opened before stay ended when the account is restored (authentication R59).
     """
     async with world.db.write() as tx:
         if (await _one(tx, user_id)).status == Status.ERASED:

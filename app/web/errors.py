@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from app.base.problems import MAX_ERRORS, Busy, Kind, Malformed, Problem, Unavailable
 from app.db import dialect
+from app.observability.logs import current_request_id
 from app.web.problems import InternalError, MethodNotAllowed, RouteNotFound
 
 log = structlog.get_logger("licentia.errors")
@@ -77,7 +77,7 @@ def problem_response(problem: Problem) -> Response:
         "status": status,
         "code": problem.code,
         "detail": problem.detail,
-        "request_id": correlation_id.get(),
+        "request_id": current_request_id.get(),
         **problem.facts,
     }
     return Response(json.dumps(body, ensure_ascii=False) + "\n", status, _headers(problem), PROBLEM_JSON)

@@ -1,1 +1,1 @@
-"""Floor 3: what happened, told to operators who ask (the audit list) and to endpoints that want to hear of it (webhooks)."""
+"""Webhooks: endpoints of operators, and the delivery of events to them, at least once and in order for each subject."""

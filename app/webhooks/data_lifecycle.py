@@ -1,4 +1,4 @@
-"""Forgetting what receivers answered about an end user: they may have repeated what they were sent. That they were told stays."""
+"""Erasure and retention of deliveries."""
 
 from uuid import UUID
 
@@ -13,28 +13,30 @@ from app.world import World
 
 
 async def erase(tx: Transaction, user_id: UUID) -> None:
-    """A step. By the whole key, which is the only index there is."""
-    theirs = (
+    """Delete what receivers answered to events of the user, because they may have repeated personal data. A step."""
+    of_user = (  # by both columns of the primary key, the only index
         WebhookDelivery.endpoint_id.in_(select(WebhookEndpoint.id)),
         WebhookDelivery.event_id.in_(select(Event.id).where(Event.user_id == user_id)),
     )
-    said = or_(WebhookDelivery.last_excerpt.is_not(None), WebhookDelivery.claimed_until.is_not(None))
-    await ordering.held(tx, *theirs, said)
-    # Whoever is being asked just now loses the claim, and its answer with it: it is sent again, as it is told from now on.
-    await tx.execute(update(WebhookDelivery).where(*theirs, said).values(last_excerpt=None, claimed_until=None))
+    has_answer = or_(WebhookDelivery.last_excerpt.is_not(None), WebhookDelivery.claimed_until.is_not(None))
+    await ordering.lock(tx, *of_user, has_answer)
+    # A request that is under way loses its claim, and its response is discarded. It is sent again, with the erased event.
+    await tx.execute(update(WebhookDelivery).where(*of_user, has_answer).values(last_excerpt=None, claimed_until=None))
 
 
 async def prune_deliveries(world: World) -> int:
-    """Delete a batch of those that were settled `WEBHOOK_RETENTION` ago, and of those that nobody was to be told of for as long, for their
-    endpoint was disabled or deleted; how many."""
+    """Delete a batch of deliveries that were settled `WEBHOOK_RETENTION` ago, or whose endpoint was disabled or deleted; return how many.
+
+    Those of a disabled endpoint are deleted after the same time.
+    """
     limit = world.clock.now() - world.settings.webhook_retention
-    listening = or_(WebhookEndpoint.disabled_at.is_(None), WebhookEndpoint.disabled_at > limit)
-    left = and_(ordering.PENDING, WebhookDelivery.endpoint_id.not_in(select(WebhookEndpoint.id).where(listening)))
+    active = or_(WebhookEndpoint.disabled_at.is_(None), WebhookEndpoint.disabled_at > limit)
+    orphaned = and_(ordering.IS_PENDING, WebhookDelivery.endpoint_id.not_in(select(WebhookEndpoint.id).where(active)))
     settled = await prune(world.db, WebhookDelivery, WebhookDelivery.settled_at <= limit)
-    return settled or await prune(world.db, WebhookDelivery, left)
+    return settled or await prune(world.db, WebhookDelivery, orphaned)
 
 
 def has_pending_delivery() -> ColumnElement[bool]:
-    """Of an event: whether some webhook is still to be told of it. By the whole key, which is the only index there is."""
-    named = (WebhookDelivery.endpoint_id == WebhookEndpoint.id, WebhookDelivery.event_id == Event.id)
-    return exists().where(*named, ordering.PENDING)
+    """SQL: whether an event has a delivery that is still pending. Uses both columns of the primary key, the only index."""
+    key = (WebhookDelivery.endpoint_id == WebhookEndpoint.id, WebhookDelivery.event_id == Event.id)
+    return exists().where(*key, ordering.IS_PENDING)

@@ -1,4 +1,4 @@
-"""Looking at deliveries, making them again, and telling an endpoint something for a test."""
+"""List deliveries, replay them, and send a test event to an endpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from app.web.paging import PageWindow, read_page
 from app.webhooks import ordering, rules, service
 from app.webhooks.models import State, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
-from app.webhooks.rules import BEHIND
 from app.world import World
 
 COLUMNS = ("endpoint_id", "event_id", "subject_id", "state", "attempts", "tries", "created_at", "due_at")
+"""The columns that a new delivery is inserted with."""
 
 _deliveries = select(*table(WebhookDelivery).columns, Event.type).join(Event, Event.id == WebhookDelivery.event_id)
 
 
 @dataclass(frozen=True)
-class Past:
-    """`since <= at < until`; `until` None: now. `types` None: all that the webhook listens to. `after`: of the events of the very instant
-    `since`, only those behind this one."""
+class EventRange:
+    """`since <= at < until`; `until` None: now. `types` None: all types of the webhook. `after`: of the events at exactly `since`, only
+    those that follow this one."""
 
     since: datetime
     until: datetime | None = None
@@ -37,101 +37,107 @@ class Past:
     types: Sequence[str] | None = None
 
 
-async def deliveries(world: World, endpoint_id: UUID, window: PageWindow, state: State | None) -> tuple[Sequence[AnyRow], str | None]:
-    """Those of newer events first. Raises WebhookNotFound."""
-    wanted = _deliveries.where(WebhookDelivery.endpoint_id == endpoint_id)
+async def list_deliveries(world: World, endpoint_id: UUID, window: PageWindow, state: State | None) -> tuple[Sequence[AnyRow], str | None]:
+    """List a page of deliveries, newest events first. Raises WebhookNotFound."""
+    statement = _deliveries.where(WebhookDelivery.endpoint_id == endpoint_id)
     if state is not None:
-        wanted = wanted.where(WebhookDelivery.state == state)
+        statement = statement.where(WebhookDelivery.state == state)
     async with world.db.query() as tx:
-        await service.one(tx, endpoint_id)
-        return await read_page(tx, wanted, WebhookDelivery.event_id, window)
+        await service.read_endpoint(tx, endpoint_id)
+        return await read_page(tx, statement, WebhookDelivery.event_id, window)
 
 
-async def delivery(world: World, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+async def get_delivery(world: World, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+    """Raises WebhookNotFound, DeliveryNotFound."""
     async with world.db.query() as tx:
-        return await _one(tx, endpoint_id, event_id)
+        return await _read_delivery(tx, endpoint_id, event_id)
 
 
-async def _one(tx: Transaction, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
-    row = (await tx.execute(_deliveries.where(*named))).one_or_none()
+def _has_key(endpoint_id: UUID, event_id: UUID) -> ColumnElement[bool]:
+    return and_(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
+
+
+async def _read_delivery(tx: Transaction, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+    row = (await tx.execute(_deliveries.where(_has_key(endpoint_id, event_id)))).one_or_none()
     if row is None:
-        await service.one(tx, endpoint_id)
+        await service.read_endpoint(tx, endpoint_id)
         raise DeliveryNotFound
     return row
 
 
-async def again(world: World, actor: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    """Make one delivery once more; one that waits for its next try has it now.
+async def replay_delivery(world: World, actor: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
+    """Make one delivery again; one that waits for its next try is tried now.
 
     Raises WebhookNotFound, DeliveryNotFound, WebhookDisabled.
     """
     async with world.db.write() as tx:
-        await _must_be_enabled(tx, endpoint_id)
-        await _one(tx, endpoint_id, event_id)
-        named = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == event_id)
-        await tx.execute(update(WebhookDelivery).where(*named).values(ordering.anew()))
-        await ordering.led(tx, endpoint_id, world.clock.now())
-        await service.resumed(tx, endpoint_id)
+        await _read_enabled(tx, endpoint_id)
+        await _read_delivery(tx, endpoint_id, event_id)
+        await tx.execute(update(WebhookDelivery).where(_has_key(endpoint_id, event_id)).values(ordering.reset_values()))
+        await ordering.release_first(tx, endpoint_id, world.clock.now())
+        await service.end_pause(tx, endpoint_id)
         await record(tx, world, "webhook.replayed", actor, ("webhook", endpoint_id), event=str(event_id))
-        return await _one(tx, endpoint_id, event_id)
+        return await _read_delivery(tx, endpoint_id, event_id)
 
 
-async def _must_be_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
-    row = await service.one(tx, endpoint_id)
+async def _read_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
+    """Raises WebhookNotFound, WebhookDisabled."""
+    row = await service.read_endpoint(tx, endpoint_id)
     if row.disabled_at is not None:
         raise WebhookDisabled("Enable it first.")
     return row
 
 
-async def replay(world: World, actor: Actor, endpoint_id: UUID, wanted: Past) -> tuple[int, AnyRow | None]:
-    """Make the deliveries of past events again, and those that were never made: the oldest thousand of what is wanted and of what the
-    webhook listens to. (how many, behind which event to go on if there are more). Raises WebhookNotFound, WebhookDisabled.
+async def replay(world: World, actor: Actor, endpoint_id: UUID, events: EventRange) -> tuple[int, AnyRow | None]:
+    """Deliver past events again, and those that were never delivered: the oldest `MAX_REPLAY` in the range, of the webhook's types.
+
+    Returns the number of events, and the last one if there are more. Raises WebhookNotFound, WebhookDisabled.
     """
     now = world.clock.now()
     async with world.db.write() as tx:
-        endpoint = await _must_be_enabled(tx, endpoint_id)
-        kinds = set(match_kinds(endpoint.types)) & set(match_kinds(wanted.types or endpoint.types)) - {TEST}
-        fitting = (_from(wanted), Event.at < (wanted.until or now), Event.type.in_(sorted(kinds)))
-        oldest = select(Event.id, Event.at).where(*fitting).order_by(Event.at, Event.id).limit(rules.REPLAYED + 1)
+        endpoint = await _read_enabled(tx, endpoint_id)
+        types = set(match_kinds(endpoint.types)) & set(match_kinds(events.types or endpoint.types)) - {TEST}
+        in_range = (_is_from(events), Event.at < (events.until or now), Event.type.in_(sorted(types)))
+        oldest = select(Event.id, Event.at).where(*in_range).order_by(Event.at, Event.id).limit(rules.MAX_REPLAY + 1)
         rows = (await tx.execute(oldest)).all()
-        picked = rows[: rules.REPLAYED]
-        await _made_again(tx, endpoint_id, [row.id for row in picked], now)
-        await service.resumed(tx, endpoint_id)
+        picked = rows[: rules.MAX_REPLAY]
+        await _reset_deliveries(tx, endpoint_id, [row.id for row in picked], now)
+        await service.end_pause(tx, endpoint_id)
         await record(tx, world, "webhook.replayed", actor, ("webhook", endpoint_id), count=len(picked))
     return len(picked), picked[-1] if len(rows) > len(picked) else None
 
 
-def _from(wanted: Past) -> ColumnElement[bool]:
-    if wanted.after is None:
-        return Event.at >= wanted.since
-    return or_(Event.at > wanted.since, and_(Event.at == wanted.since, Event.id > wanted.after))
+def _is_from(events: EventRange) -> ColumnElement[bool]:
+    if events.after is None:
+        return Event.at >= events.since
+    return or_(Event.at > events.since, and_(Event.at == events.since, Event.id > events.after))
 
 
-async def _made_again(tx: Transaction, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
-    there = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
-    await ordering.held(tx, *there)
-    missing = _made(endpoint_id, BEHIND).where(Event.id.in_(events))
+async def _reset_deliveries(tx: Transaction, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
+    """Reset the existing deliveries of the events and insert the missing ones."""
+    existing = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
+    await ordering.lock(tx, *existing)
+    missing = _new_deliveries(endpoint_id, rules.NOT_FIRST).where(Event.id.in_(events))
     await dialect.insert_missing(tx, WebhookDelivery, COLUMNS, missing)
-    await tx.execute(update(WebhookDelivery).where(*there).values(ordering.anew()))
-    await ordering.led(tx, endpoint_id, now)
+    await tx.execute(update(WebhookDelivery).where(*existing).values(ordering.reset_values()))
+    await ordering.release_first(tx, endpoint_id, now)
 
 
-def _made(endpoint_id: UUID, due: datetime, line: ColumnElement[UUID] = ordering.OF_EVENT) -> AnySelect:
-    """The `COLUMNS` of a delivery for each event, as the trigger makes them."""
-    nothing, pending = literal(0), literal(State.PENDING.value)
-    return select(literal(endpoint_id, Uuid()), Event.id, line, pending, nothing, nothing, Event.at, literal(due, UtcDateTime()))
+def _new_deliveries(endpoint_id: UUID, due_at: datetime, key: ColumnElement[UUID] = ordering.ORDERING_KEY) -> AnySelect:
+    """Select the `COLUMNS` of a new delivery for each event, as the trigger inserts them."""
+    zero, pending = literal(0), literal(State.PENDING.value)
+    return select(literal(endpoint_id, Uuid()), Event.id, key, pending, zero, zero, Event.at, literal(due_at, UtcDateTime()))
 
 
-async def test(world: World, actor: Actor, endpoint_id: UUID) -> AnyRow:
-    """Tell the endpoint, and nobody else, a `webhook.test`, whatever types it wants. It is tried once and stands in a line of its own.
+async def send_test(world: World, actor: Actor, endpoint_id: UUID) -> AnyRow:
+    """Record a `webhook.test` event for this endpoint only, whatever its types; its own id is the ordering key. It is tried once.
 
     Raises WebhookNotFound, WebhookDisabled.
     """
     async with world.db.write() as tx:
-        await _must_be_enabled(tx, endpoint_id)
-        await service.resumed(tx, endpoint_id)
+        await _read_enabled(tx, endpoint_id)
+        await service.end_pause(tx, endpoint_id)
         event_id = await record(tx, world, TEST, actor, ("webhook", endpoint_id))
-        made = _made(endpoint_id, world.clock.now(), table(Event).c.id).where(Event.id == event_id)
-        await dialect.insert_missing(tx, WebhookDelivery, COLUMNS, made)
-        return await _one(tx, endpoint_id, event_id)
+        delivery = _new_deliveries(endpoint_id, world.clock.now(), table(Event).c.id).where(Event.id == event_id)
+        await dialect.insert_missing(tx, WebhookDelivery, COLUMNS, delivery)
+        return await _read_delivery(tx, endpoint_id, event_id)

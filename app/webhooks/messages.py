@@ -1,4 +1,4 @@
-"""What goes over the wire: the event as the audit list tells it, signed by the Standard Webhooks scheme (standardwebhooks.com)."""
+"""Webhook requests: the event as in the audit list, signed by the Standard Webhooks scheme (standardwebhooks.com)."""
 
 import json
 
@@ -14,28 +14,32 @@ PREFIX = "whsec_"
 COLUMNS = ("secret_sealed", "previous_secret_sealed")
 
 
-def place(column: str, endpoint: AnyRow) -> Place:
+def secret_place(column: str, endpoint: AnyRow) -> Place:
+    """The place that a sealed secret of the endpoint is bound to."""
     return Place("webhook_endpoints", column, endpoint.id)
 
 
-def body(event: AnyRow) -> str:
-    """Made anew for each try, from the row as it is then: what was erased meanwhile is not included."""
+def build_body(event: AnyRow) -> str:
+    """Build the body for one try, from the event as it is now, so that data erased since the last try is not sent."""
     return json.dumps(build_payload(event), ensure_ascii=False, separators=(",", ":"))
 
 
-def headers(world: World, endpoint: AnyRow, event: AnyRow, text: str) -> dict[str, str]:
-    """`webhook-id` is the event's, at each try and replay, so that a receiver knows what it has. Signed with the secret, and with the
-    one before it until that runs out."""
+def build_headers(world: World, endpoint: AnyRow, event: AnyRow, body: str) -> dict[str, str]:
+    """Build the headers, with a signature by the secret, and by the previous secret while that is valid.
+
+    `webhook-id` is the event's id at each try and replay, so that receivers can detect duplicates.
+    """
     now = world.clock.now()
     sealed = [
         endpoint.secret_sealed,
         endpoint.previous_secret_sealed if endpoint.previous_until and endpoint.previous_until > now else None,
     ]
-    opened = [world.keys.sealer.open(box, place(name, endpoint)).decode() for name, box in zip(COLUMNS, sealed, strict=True) if box]
+    columns = [(column, value) for column, value in zip(COLUMNS, sealed, strict=True) if value]
+    secrets = [world.keys.sealer.open(value, secret_place(column, endpoint)).decode() for column, value in columns]
     return {
         "content-type": "application/json",
         "user-agent": f"Licentia-Webhooks/{__version__}",
         "webhook-id": str(event.id),
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(Webhook(secret).sign(str(event.id), now, text) for secret in opened),
+        "webhook-signature": " ".join(Webhook(secret).sign(str(event.id), now, body) for secret in secrets),
     }

@@ -1,4 +1,4 @@
-"""Who wants to hear of events, and how each telling goes."""
+"""Tables of webhook endpoints and deliveries."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from app.db.types import Identifier, Instant, JsonList, Line, Reference, Word
 
 
 class State(StrEnum):
-    """`pending` is not told yet, whether it was tried or not; `failed` is given up, until it is replayed."""
+    """`pending`: not delivered yet, whether it was tried or not. `failed`: given up, until it is replayed."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -21,8 +21,10 @@ _PENDING = text(f"state = '{State.PENDING}'")
 
 
 class WebhookEndpoint(Base):
-    """`types`: kinds of events, or `noun.*`, or `*`. `slot` is one of as many as there may be. `failing_since`: the first failure
-    since which nothing succeeded. `resume_at`: when the receiver wants to be asked again."""
+    """A webhook. `types`: event types, `noun.*` or `*`. `slot`: a unique number from 1 to the limit, which enforces the limit.
+
+    `failing_since`: the first failure since the last success. `resume_at`: the end of the pause that the receiver asked for.
+    """
 
     __tablename__ = "webhook_endpoints"
 
@@ -42,12 +44,12 @@ class WebhookEndpoint(Base):
 
 
 class WebhookDelivery(Base):
-    """One event on its way to one endpoint; within the endpoint it is known by the event's id. It holds no copy of the event.
+    """The delivery of one event to one endpoint. It holds no copy of the event.
 
-    `subject_id`: whose line it stands in, the event's subject or, of an agreement's, the end user; a line goes in order, and its first
-    alone is due, the others `rules.BEHIND`. `attempts` counts the claims: whoever claimed last is the one who may say how it
-    went. `tries` counts those since it was made or replayed. No foreign keys: whoever records an event never waits for an operator
-    who changes or deletes an endpoint.
+    `subject_id` is the ordering key: the event's subject, or for an agreement's event the end user. Deliveries with one key are made in
+    order: the first is due, the others have `rules.NOT_FIRST`. `attempts` counts the claims; only the process that claimed last may
+    record an outcome. `tries` counts the claims since the delivery was created or replayed. There are no foreign keys, so that
+    recording an event never waits for an operator who changes or deletes an endpoint.
     """
 
     __tablename__ = "webhook_deliveries"

@@ -1,4 +1,4 @@
-"""Which network addresses are anybody's. The rest is somebody's inside, and nothing is sent there unless it was allowed (SSRF)."""
+"""Public and private network addresses. Webhooks reach a private address only if the configuration allows its network (SSRF)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -7,48 +7,50 @@ from typing import TypeAlias
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
-_UNICAST = IPv6Network("2000::/3")  # RFC 4291 section 2.4: all that is global today
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291 section 2.4
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address for hosts that have IPv6 alone
-_COMPATIBLE = IPv6Network("::/96")  # RFC 4291 section 2.5.5.1, long out of use
-_LATER = (IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))
-"""What the standard library does not know yet: the relays of 6to4 (RFC 7526), documentation (RFC 9637)."""
+_COMPATIBLE = IPv6Network("::/96")  # RFC 4291 section 2.5.5.1, deprecated
+_NOT_GLOBAL = (IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))
+"""Networks that the standard library still calls global: 6to4 relays (RFC 7526), documentation (RFC 9637)."""
 
 
-def networks(listed: Iterable[str]) -> tuple[Network, ...]:
-    return tuple(ip_network(item) for item in listed)
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    return tuple(ip_network(text) for text in texts)
 
 
-def reachable(address: str, allowed: Sequence[Network]) -> bool:
-    """Whether something may be sent to this address: it is global, and so is whatever IPv4 address hides in it; or each lies in an
-    allowed network. Text that is no address, or has a zone, is never reachable."""
+def is_reachable(address: str, allowed: Sequence[Network]) -> bool:
+    """Return whether requests may go to an address: it, and an IPv4 address embedded in it, is global or in an allowed network.
+
+    False for text that is not an address, and for an address with a zone.
+    """
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return False
     if "%" in address:
         return False
-    return all(_allowed(it, allowed) or _global(it) for it in _forms(found))
+    return all(_is_in(target, allowed) or _is_global(target) for target in _targets(parsed))
 
 
-def _allowed(it: Address, allowed: Sequence[Network]) -> bool:
-    return any(it.version == network.version and it in network for network in allowed)
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
-def _forms(it: Address) -> Iterator[Address]:
-    """Where a packet to the address ends. What only carries an IPv4 address stands for that one; 6to4 is both."""
-    if isinstance(it, IPv4Address):
-        yield it
+def _targets(address: Address) -> Iterator[Address]:
+    """The addresses that a packet ends at: an IPv6 address that only carries an IPv4 address means that one; 6to4 means both."""
+    if isinstance(address, IPv4Address):
+        yield address
         return
-    low = IPv4Address(int(it) & 0xFFFFFFFF)
-    if it.ipv4_mapped is not None or it in _NAT64 or (it in _COMPATIBLE and int(it) > 1):
+    low = IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None or address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         yield low
         return
-    if it.sixtofour is not None:
-        yield it.sixtofour
-    yield it
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    yield address
 
 
-def _global(it: Address) -> bool:
-    if it.is_multicast or any(it.version == network.version and it in network for network in _LATER):
+def _is_global(address: Address) -> bool:
+    if address.is_multicast or _is_in(address, _NOT_GLOBAL):
         return False
-    return it.is_global and (isinstance(it, IPv4Address) or it in _UNICAST)
+    return address.is_global and (isinstance(address, IPv4Address) or address in _GLOBAL_UNICAST)

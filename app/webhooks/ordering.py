@@ -1,6 +1,7 @@
-"""The lines that deliveries stand in: those of one endpoint and one subject go one after the other, and the first alone is due.
+"""The order of deliveries: those of one endpoint and one ordering key are delivered one after the other, and only the first is due.
 
-What is pending is told to the database in words, not as a parameter: only so does it use the indexes of what is pending.
+`subject_id` is the ordering key. The state `pending` is written into the statements as a literal: with a parameter, the database would
+not use its partial indexes on pending rows.
 """
 
 from datetime import datetime
@@ -14,43 +15,44 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.models import Event
 from app.webhooks.models import State, WebhookDelivery
-from app.webhooks.rules import BEHIND
+from app.webhooks.rules import NOT_FIRST
 
-_WORD: ColumnElement[str] = literal_column(f"'{State.PENDING}'")
+_PENDING_LITERAL: ColumnElement[str] = literal_column(f"'{State.PENDING}'")
 _other = aliased(WebhookDelivery)
 
-PENDING: ColumnElement[bool] = WebhookDelivery.state == _WORD
-OF_EVENT = case((Event.subject_type == "agreement", func.coalesce(Event.user_id, Event.subject_id)), else_=Event.subject_id)
-"""Whose line an event's deliveries stand in, as the trigger says it (migration 0013): one end user's acceptance holds up no other's."""
+IS_PENDING: ColumnElement[bool] = WebhookDelivery.state == _PENDING_LITERAL
+ORDERING_KEY = case((Event.subject_type == "agreement", func.coalesce(Event.user_id, Event.subject_id)), else_=Event.subject_id)
+"""The ordering key of an event, as the trigger computes it (migration 0013): its subject, but for an agreement the end user, so that
+one user's acceptance does not hold up another's."""
 
 
-def _first(endpoint_id: Any, subject_id: Any) -> Any:
-    line = (_other.endpoint_id == endpoint_id, _other.subject_id == subject_id, _other.state == _WORD)
-    return select(_other.event_id).where(*line).order_by(_other.event_id).limit(1).scalar_subquery()
+def _first(endpoint_id: Any, ordering_key: Any) -> Any:
+    same_key = (_other.endpoint_id == endpoint_id, _other.subject_id == ordering_key, _other.state == _PENDING_LITERAL)
+    return select(_other.event_id).where(*same_key).order_by(_other.event_id).limit(1).scalar_subquery()
 
 
-FIRST: ColumnElement[bool] = WebhookDelivery.event_id == _first(WebhookDelivery.endpoint_id, WebhookDelivery.subject_id)
-"""Of a delivery that is pending: whether none of its line is before it."""
+IS_FIRST: ColumnElement[bool] = WebhookDelivery.event_id == _first(WebhookDelivery.endpoint_id, WebhookDelivery.subject_id)
+"""Whether a pending delivery is the first of its ordering key."""
 
 
-async def moved_up(tx: Transaction, row: AnyRow, now: datetime) -> None:
-    """A step, after this one is pending no more: the next in its line is due."""
-    first = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == _first(row.endpoint_id, row.subject_id))
-    await tx.execute(update(WebhookDelivery).where(*first).values(due_at=now))
+async def release_next(tx: Transaction, row: AnyRow, now: datetime) -> None:
+    """Make the next delivery with the row's ordering key due, after the row is no longer pending. A step."""
+    is_next = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == _first(row.endpoint_id, row.subject_id))
+    await tx.execute(update(WebhookDelivery).where(*is_next).values(due_at=now))
 
 
-async def led(tx: Transaction, endpoint_id: UUID, now: datetime) -> None:
-    """A step, after deliveries were put into lines: whichever is first there is due."""
-    behind = (WebhookDelivery.endpoint_id == endpoint_id, PENDING, WebhookDelivery.due_at == BEHIND)
-    await tx.execute(update(WebhookDelivery).where(*behind, FIRST).values(due_at=now))
+async def release_first(tx: Transaction, endpoint_id: UUID, now: datetime) -> None:
+    """Make the first delivery of every ordering key of the endpoint due, after deliveries were added or reset. A step."""
+    waiting = (WebhookDelivery.endpoint_id == endpoint_id, IS_PENDING, WebhookDelivery.due_at == NOT_FIRST)
+    await tx.execute(update(WebhookDelivery).where(*waiting, IS_FIRST).values(due_at=now))
 
 
-async def held(tx: Transaction, *which: ColumnElement[bool]) -> None:
-    """A step: hold deliveries in the order of their events, as everybody does who changes several, so that two never wait in a circle."""
+async def lock(tx: Transaction, *which: ColumnElement[bool]) -> None:
+    """Lock deliveries in the order of their events, as every transaction that changes several does: this prevents deadlocks. A step."""
     rows = select(WebhookDelivery.event_id).where(and_(*which)).order_by(WebhookDelivery.event_id).with_for_update()
-    await tx.execute(select(func.count()).select_from(rows.subquery()))  # there may be many thousand, and nobody reads them
+    await tx.execute(select(func.count()).select_from(rows.subquery()))  # there may be thousands, and no caller needs them
 
 
-def anew() -> dict[str, Any]:
-    """What makes a delivery be made again, once it is its turn. A claim that is out is void."""
-    return {"state": State.PENDING, "tries": 0, "due_at": BEHIND, "settled_at": None, "claimed_until": None}
+def reset_values() -> dict[str, Any]:
+    """The column values of a delivery that is to be made again when it is the first. A current claim becomes void."""
+    return {"state": State.PENDING, "tries": 0, "due_at": NOT_FIRST, "settled_at": None, "claimed_until": None}

@@ -1,3 +1,5 @@
+"""The problems of webhooks."""
+
 from app.base.problems import Kind, Problem
 
 
@@ -16,7 +18,7 @@ class DeliveryNotFound(Problem):
 class WebhookLimitReached(Problem):
     kind = Kind.CONFLICT
     code = "webhook_limit_reached"
-    title = "There are as many webhooks as there may be."
+    title = "The maximum number of webhooks exists already."
 
 
 class WebhookDisabled(Problem):
@@ -28,16 +30,16 @@ class WebhookDisabled(Problem):
 class WebhookChanged(Problem):
     kind = Kind.CONFLICT
     code = "webhook_changed"
-    title = "The webhook was changed at the same moment; look at it again."
+    title = "Another request changed the webhook at the same time; read it again."
 
 
 class RotationUnderWay(Problem):
     kind = Kind.CONFLICT
     code = "webhook_rotation_under_way"
-    title = "The secret before the present one is still good until `previous_until`; with `overlap` null both are void at once."
+    title = "The previous secret is valid until `previous_until`. Rotate with `overlap` null to invalidate both secrets at once."
 
 
 class TargetRefused(Problem):
     kind = Kind.INVALID
     code = "webhook_target_refused"
-    title = "Nothing is sent to this address."
+    title = "The URL is not allowed for webhooks."

@@ -12,7 +12,7 @@ from app.web.problems import ScopeMissing
 from app.web.routing import refuses
 from app.web.routing import router as new_router
 from app.webhooks import deliveries, service
-from app.webhooks.deliveries import Past
+from app.webhooks.deliveries import EventRange
 from app.webhooks.models import State
 from app.webhooks.problems import (
     DeliveryNotFound,
@@ -23,78 +23,98 @@ from app.webhooks.problems import (
     WebhookLimitReached,
     WebhookNotFound,
 )
-from app.webhooks.schemas import DeliveryOut, ReplayIn, ReplayOut, RotateIn, StateName, WebhookIn, WebhookMade, WebhookOut, WebhookPatch
+from app.webhooks.schemas import (
+    DeliveryOut,
+    ReplayIn,
+    ReplayOut,
+    RotateIn,
+    StateName,
+    WebhookIn,
+    WebhookOut,
+    WebhookPatch,
+    WebhookWithSecret,
+)
 
 router = new_router("events")
-Reads = Annotated[Operator, Depends(RequireScope("events:read"))]
-Writes = Annotated[Operator, Depends(RequireScope("events:write"))]
-Wanted = Annotated[PageWindow, Depends(page_window)]
+Reader = Annotated[Operator, Depends(RequireScope("events:read"))]
+Writer = Annotated[Operator, Depends(RequireScope("events:write"))]
+Window = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post("/v1/webhooks", status_code=201, responses=refuses(ScopeMissing, WebhookLimitReached, TargetRefused))
-async def create(world: TheWorld, operator: Writes, body: WebhookIn, response: Response) -> WebhookMade:
-    """Have events of the chosen types posted to an address, from now on, signed with the secret that is shown this once."""
+async def create_webhook(world: TheWorld, operator: Writer, body: WebhookIn, response: Response) -> WebhookWithSecret:
+    """Send future events of the given types to a URL. Requests are signed with the secret, which is returned only once."""
     row, secret = await service.create(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/webhooks/{row.id}"
-    return WebhookMade.told(row, secret=secret)
+    return WebhookWithSecret.from_row(row, secret=secret)
 
 
 @router.get("/v1/webhooks", responses=refuses(ScopeMissing))
-async def listed(world: TheWorld, operator: Reads, wanted: Wanted) -> Page[WebhookOut]:
-    rows, cursor = await service.endpoints(world, wanted)
-    return Page(data=[WebhookOut.told(row) for row in rows], next_cursor=cursor)
+async def list_webhooks(world: TheWorld, operator: Reader, window: Window) -> Page[WebhookOut]:
+    """List webhooks, newest first."""
+    rows, cursor = await service.list_endpoints(world, window)
+    return Page(data=[WebhookOut.from_row(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/webhooks/{webhook_id}", responses=refuses(ScopeMissing, WebhookNotFound))
-async def get(world: TheWorld, operator: Reads, webhook_id: UUID) -> WebhookOut:
-    return WebhookOut.told(await service.endpoint(world, webhook_id))
+async def get_webhook(world: TheWorld, operator: Reader, webhook_id: UUID) -> WebhookOut:
+    """Get a webhook, without its secret."""
+    return WebhookOut.from_row(await service.get_endpoint(world, webhook_id))
 
 
 @router.patch("/v1/webhooks/{webhook_id}", responses=refuses(ScopeMissing, WebhookNotFound, TargetRefused))
-async def change(world: TheWorld, operator: Writes, webhook_id: UUID, body: WebhookPatch) -> WebhookOut:
-    """Enabled again, or at another address, it gets what is pending at once. What happens while it is disabled is not kept for it:
-    replay that."""
-    return WebhookOut.told(await service.change(world, operator.actor, webhook_id, body.model_dump(exclude_unset=True)))
+async def change_webhook(world: TheWorld, operator: Writer, webhook_id: UUID, body: WebhookPatch) -> WebhookOut:
+    """Change, enable or disable a webhook.
+
+    When it is enabled or gets another URL, pending deliveries are sent at once. Events that occur while it is disabled are not collected;
+    replay them.
+    """
+    return WebhookOut.from_row(await service.change(world, operator.actor, webhook_id, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/v1/webhooks/{webhook_id}", status_code=204, responses=refuses(ScopeMissing, WebhookNotFound))
-async def delete(world: TheWorld, operator: Writes, webhook_id: UUID) -> None:
-    """With all of its deliveries."""
-    await service.remove(world, operator.actor, webhook_id)
+async def delete_webhook(world: TheWorld, operator: Writer, webhook_id: UUID) -> None:
+    """Delete a webhook and all of its deliveries."""
+    await service.delete_endpoint(world, operator.actor, webhook_id)
 
 
 @router.post("/v1/webhooks/{webhook_id}/rotate-secret", responses=refuses(ScopeMissing, WebhookNotFound, WebhookChanged, RotationUnderWay))
-async def rotate_secret(world: TheWorld, operator: Writes, webhook_id: UUID, body: RotateIn | None = None) -> WebhookMade:
-    """A new secret, shown this once. For `overlap` (a day unless said) everything carries a signature by each of the two; meanwhile there
-    is no third, but with `overlap` null one secret alone is good from now on."""
+async def rotate_secret(world: TheWorld, operator: Writer, webhook_id: UUID, body: RotateIn | None = None) -> WebhookWithSecret:
+    """Create a new secret, which is returned only once.
+
+    For `overlap` (one day by default) requests are signed with both secrets; until then only a rotation with `overlap` null is accepted,
+    which leaves the new secret alone.
+    """
     row, secret = await service.rotate_secret(world, operator.actor, webhook_id, (body or RotateIn()).overlap)
-    return WebhookMade.told(row, secret=secret)
+    return WebhookWithSecret.from_row(row, secret=secret)
 
 
 @router.post("/v1/webhooks/{webhook_id}/test", status_code=202, responses=refuses(ScopeMissing, WebhookNotFound, WebhookDisabled))
-async def test(world: TheWorld, operator: Writes, webhook_id: UUID) -> DeliveryOut:
-    """Send it a `webhook.test`, once; look at the delivery to see how it went."""
-    return DeliveryOut.told(await deliveries.test(world, operator.actor, webhook_id))
+async def test_webhook(world: TheWorld, operator: Writer, webhook_id: UUID) -> DeliveryOut:
+    """Send a `webhook.test` event, once. Get the delivery afterwards to see the result."""
+    return DeliveryOut.from_row(await deliveries.send_test(world, operator.actor, webhook_id))
 
 
 @router.post("/v1/webhooks/{webhook_id}/replay", status_code=202, responses=refuses(ScopeMissing, WebhookNotFound, WebhookDisabled))
-async def replay(world: TheWorld, operator: Writes, webhook_id: UUID, body: ReplayIn) -> ReplayOut:
-    """Deliver past events again, and those it never got: a thousand in one call, the oldest first."""
-    count, last = await deliveries.replay(world, operator.actor, webhook_id, Past(**body.model_dump()))
+async def replay_events(world: TheWorld, operator: Writer, webhook_id: UUID, body: ReplayIn) -> ReplayOut:
+    """Deliver past events again, and those that were never delivered: up to 1000 in one call, oldest first."""
+    count, last = await deliveries.replay(world, operator.actor, webhook_id, EventRange(**body.model_dump()))
     return ReplayOut(replayed=count, next_since=last.at if last else None, next_after=last.id if last else None)
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries", responses=refuses(ScopeMissing, WebhookNotFound))
 async def list_deliveries(
-    world: TheWorld, operator: Reads, webhook_id: UUID, wanted: Wanted, state: Annotated[StateName | None, Query()] = None
+    world: TheWorld, operator: Reader, webhook_id: UUID, window: Window, state: Annotated[StateName | None, Query()] = None
 ) -> Page[DeliveryOut]:
-    rows, cursor = await deliveries.deliveries(world, webhook_id, wanted, State(state) if state else None)
-    return Page(data=[DeliveryOut.told(row) for row in rows], next_cursor=cursor)
+    """List deliveries, newest events first."""
+    rows, cursor = await deliveries.list_deliveries(world, webhook_id, window, State(state) if state else None)
+    return Page(data=[DeliveryOut.from_row(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}", responses=refuses(ScopeMissing, WebhookNotFound, DeliveryNotFound))
-async def get_delivery(world: TheWorld, operator: Reads, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
-    return DeliveryOut.told(await deliveries.delivery(world, webhook_id, delivery_id))
+async def get_delivery(world: TheWorld, operator: Reader, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
+    """Get a delivery with the result of its latest attempt."""
+    return DeliveryOut.from_row(await deliveries.get_delivery(world, webhook_id, delivery_id))
 
 
 @router.post(
@@ -102,6 +122,6 @@ async def get_delivery(world: TheWorld, operator: Reads, webhook_id: UUID, deliv
     status_code=202,
     responses=refuses(ScopeMissing, WebhookNotFound, DeliveryNotFound, WebhookDisabled),
 )
-async def replay_one(world: TheWorld, operator: Writes, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
-    """Make one delivery again, whatever became of it; one that waits for its next try has it now."""
-    return DeliveryOut.told(await deliveries.again(world, operator.actor, webhook_id, delivery_id))
+async def replay_delivery(world: TheWorld, operator: Writer, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
+    """Make one delivery again, whatever its state. One that waits for its next try is tried now."""
+    return DeliveryOut.from_row(await deliveries.replay_delivery(world, operator.actor, webhook_id, delivery_id))

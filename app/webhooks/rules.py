@@ -1,4 +1,4 @@
-"""Where events may be sent, when to try again, and what an answer means. Pure."""
+"""Pure rules of webhooks: allowed URLs, waits between tries, and what a response means."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -6,73 +6,65 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from app.webhooks.networks import Network, reachable
+from app.background.outbox import Backoff
+from app.webhooks.networks import Network, is_reachable
 
-ENDPOINTS = 50
+MAX_ENDPOINTS = 50
 GONE = 410
-BEHIND = datetime(9999, 12, 31, tzinfo=UTC)
-"""When those are due that wait behind another of their line: whoever settles that one says when."""
-WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, *[24 * 3600] * 3))
-"""After the first miss, the second, …: eleven tries in some four days, before an endpoint that fails for five is disabled."""
-SURE = 3
-"""Misses that a delivery itself must have had before its endpoint is disabled for failing: days ago it may be we who were away."""
-JITTER = 0.2
-"""How much of a wait may be added to it by chance, so that what failed together does not come back together."""
-LONGEST_PAUSE = timedelta(hours=24)
-"""However long a receiver asks to be left alone."""
-
-
-LONGEST_OVERLAP = timedelta(days=30)
-REPLAYED = 1000
+NOT_FIRST = datetime(9999, 12, 31, tzinfo=UTC)
+"""`due_at` of deliveries behind another one with the same ordering key; they become due when that one is settled."""
+BACKOFF = Backoff([timedelta(seconds=seconds) for seconds in (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, *[24 * 3600] * 3)], jitter=0.2)
+"""Eleven tries in about four days; an endpoint that fails for five days is disabled."""
+MIN_FAILURES = 3
+"""Failures of one delivery before its endpoint is disabled for failing: after a long downtime, the failure may have been ours."""
+MAX_PAUSE = timedelta(hours=24)
+"""The longest `Retry-After` that is obeyed."""
+MAX_OVERLAP = timedelta(days=30)
+MAX_REPLAY = 1000
 """Events that one call replays at most."""
 
 
-def next_try(tries: int, chance: float, now: datetime) -> datetime | None:
-    """When to try again after this many tries; None when it is time to give up. `chance` is from 0 to 1."""
-    return now + WAITS[tries - 1] * (1 + JITTER * chance) if tries <= len(WAITS) else None
-
-
-def pause(status: int, retry_after: str | None, now: datetime) -> datetime | None:
-    """Until when the receiver wants to be left alone: Retry-After of a 429 or 503, in seconds or as a date (RFC 9110 section 10.2.3)."""
+def pause_until(status: int, retry_after: str | None, now: datetime) -> datetime | None:
+    """Parse the `Retry-After` of a 429 or 503, in seconds or as a date (RFC 9110 section 10.2.3); None if there is no valid one."""
     if status not in {429, 503} or retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
-        return now + min(timedelta(seconds=int(retry_after[:9])), LONGEST_PAUSE)
+        return now + min(timedelta(seconds=int(retry_after[:9])), MAX_PAUSE)
     try:
         until = parsedate_to_datetime(retry_after)
-    except (ValueError, OverflowError):  # the latter for a zone that lies beyond any day
+    except (ValueError, OverflowError):  # OverflowError: an impossible time zone
         return None
-    return None if until.tzinfo is None else min(max(until, now), now + LONGEST_PAUSE)
+    return None if until.tzinfo is None else min(max(until, now), now + MAX_PAUSE)
 
 
-def fault(url: str, allowed: Sequence[Network], *, insecure: bool) -> str | None:
-    """What is wrong with the address of a receiver as far as it can be told without asking for its name; None if nothing is.
+def find_url_fault(url: str, allowed: Sequence[Network], *, insecure: bool) -> str | None:
+    """Return what is wrong with a receiver's URL, without resolving its name; None if nothing is.
 
-    `insecure`: whether `http` will do.
+    `insecure`: whether `http` is allowed.
     """
     try:
         parts, host = urlsplit(url), urlsplit(url).hostname or ""
         port = parts.port
     except ValueError:
-        return "wants an absolute address"
-    return _form_fault(url, parts, port, insecure=insecure) or _host_fault(host, allowed)
+        return "must be an absolute URL"
+    return _find_syntax_fault(url, parts, port, insecure=insecure) or _find_host_fault(host, allowed)
 
 
-def _form_fault(url: str, parts: SplitResult, port: int | None, *, insecure: bool) -> str | None:
+def _find_syntax_fault(url: str, parts: SplitResult, port: int | None, *, insecure: bool) -> str | None:
     if parts.scheme != "https" and not (insecure and parts.scheme == "http"):
-        return "wants an https address"
-    if not url.isascii() or any(sign in url for sign in ' \\"<>^`{|}'):
-        return "wants an address in its ASCII form"
+        return "must be an https URL"
+    if not url.isascii() or any(character in url for character in ' \\"<>^`{|}'):
+        return "must be percent-encoded ASCII"
     if "@" in parts.netloc:
-        return "wants an address without user and password"
-    return "wants an address without a fragment, and a port above 0" if "#" in url or port == 0 else None
+        return "must not contain a user name or password"
+    return "must not have a fragment or port 0" if "#" in url or port == 0 else None
 
 
-def _host_fault(host: str, allowed: Sequence[Network]) -> str | None:
-    """A name is judged when it is resolved, at each delivery; an address and what every resolver takes for one is judged here too."""
+def _find_host_fault(host: str, allowed: Sequence[Network]) -> str | None:
+    """Check an IP address, and anything that a resolver would read as one. A name is checked when it is resolved, at each delivery."""
     last = host.rstrip(".").rpartition(".")[2]
     if not last:
-        return "wants an absolute address"
+        return "must be an absolute URL"
     if last == "localhost":
         host = "127.0.0.1"
     elif ":" not in host and not last[0].isdigit():
@@ -80,5 +72,5 @@ def _host_fault(host: str, allowed: Sequence[Network]) -> str | None:
     try:
         canonical = str(ip_address(host))
     except ValueError:
-        return "wants a name, or an IP address in its usual form"
-    return None if reachable(canonical, allowed) else "leads into a network that is not allowed"
+        return "must have a host name, or an IP address in its canonical form"
+    return None if is_reachable(canonical, allowed) else "must not lead into a private network"

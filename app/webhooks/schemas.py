@@ -1,4 +1,4 @@
-"""Wire shapes of webhooks and their deliveries."""
+"""Wire models of webhooks and their deliveries."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -7,12 +7,10 @@ from pydantic import AfterValidator, Field
 
 from app.db.types import AnyRow
 from app.web.fields import DurationText, EventType, Flag, Instant, InstantIn, Line, WireModel, clean_text, omittable
-from app.webhooks.rules import BEHIND
+from app.webhooks.rules import NOT_FIRST
 
 StateName = Literal["pending", "delivered", "failed"]
 TargetUrl = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(clean_text)]
-
-
 EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=100)]
 
 
@@ -30,10 +28,12 @@ class WebhookPatch(WireModel):
 
 
 class WebhookOut(WireModel):
-    """`disabled_reason`: `operator`, `gone` (it answered 410) or `failing` (for days). `failing_since`: since when nothing succeeded.
+    """A webhook.
 
-    `resume_at`: until when the receiver wants to be left alone (`Retry-After`); a replay or a test ends that.
-    `previous_until`: until when the secret before this one signs too."""
+    `disabled_reason`: `operator`, `gone` (the receiver answered 410) or `failing` (for days). `failing_since`: the first failure since the
+    last success. `resume_at`: the end of the pause that the receiver asked for (`Retry-After`); a replay or a test ends it.
+    `previous_until`: until when requests are also signed with the previous secret.
+    """
 
     id: UUID
     url: str
@@ -48,30 +48,32 @@ class WebhookOut(WireModel):
     created_at: Instant
 
     @classmethod
-    def told(cls, row: AnyRow, **more: Any) -> "WebhookOut":
-        shown = {name: getattr(row, name) for name in WebhookOut.model_fields if name != "enabled"}
-        return cls(**shown, enabled=row.disabled_at is None, **more)
+    def from_row(cls, row: AnyRow, **more: Any) -> "WebhookOut":
+        values = {name: getattr(row, name) for name in WebhookOut.model_fields if name != "enabled"}
+        return cls(**values, enabled=row.disabled_at is None, **more)
 
 
-class WebhookMade(WebhookOut):
-    """`secret` (`whsec_…`) is shown this once; it goes into the verifier of any Standard Webhooks library as it is."""
+class WebhookWithSecret(WebhookOut):
+    """A webhook with its new `secret` (`whsec_…`), which is returned only once. Any Standard Webhooks library accepts it as it is."""
 
     secret: str
 
     @classmethod
-    def told(cls, row: AnyRow, **more: Any) -> "WebhookMade":
-        return cls(**WebhookOut.told(row).model_dump(), **more)
+    def from_row(cls, row: AnyRow, **more: Any) -> "WebhookWithSecret":
+        return cls(**WebhookOut.from_row(row).model_dump(), **more)
 
 
 class RotateIn(WireModel):
-    """`overlap`: for how long the secret of before signs beside the new one, 30 days at most; null: not at all (it leaked)."""
+    """`overlap`: for how long requests are also signed with the previous secret, 30 days at most; null: not at all (it leaked)."""
 
     overlap: DurationText | None = "PT24H"
 
 
 class DeliveryOut(WireModel):
-    """`id` is the event's, and the `webhook-id` that the receiver saw. `next_attempt_at` is null while another of its subject is before it.
-    `last_*`: how the latest attempt went."""
+    """A delivery. `id` is the event's id, which the receiver gets as `webhook-id`.
+
+    `next_attempt_at` is null while an earlier delivery of the same subject is pending. `last_*` describe the latest attempt.
+    """
 
     id: UUID
     type: str
@@ -87,14 +89,17 @@ class DeliveryOut(WireModel):
     last_excerpt: str | None
 
     @classmethod
-    def told(cls, row: AnyRow) -> "DeliveryOut":
-        renamed = {"id": row.event_id, "next_attempt_at": row.due_at if row.state == "pending" and row.due_at < BEHIND else None}
+    def from_row(cls, row: AnyRow) -> "DeliveryOut":
+        is_next = row.state == "pending" and row.due_at < NOT_FIRST
+        renamed = {"id": row.event_id, "next_attempt_at": row.due_at if is_next else None}
         return cls(**renamed, **{name: getattr(row, name) for name in cls.model_fields if name not in renamed})
 
 
 class ReplayIn(WireModel):
-    """`since <= at < until`; without `until`, until now; without `types`, all that the webhook listens to. `after`: the `next_after` of
-    the call before."""
+    """The events to replay: `since <= at < until`.
+
+    Without `until`, until now; without `types`, all types of the webhook. `after`: the `next_after` of the previous call.
+    """
 
     since: InstantIn
     until: InstantIn | None = None
@@ -103,7 +108,7 @@ class ReplayIn(WireModel):
 
 
 class ReplayOut(WireModel):
-    """`next_since` and `next_after`: the `since` and `after` to go on with, where there were more than one call replays."""
+    """`replayed` counts the events. `next_since` and `next_after` are the `since` and `after` of the next call, if there are more events."""
 
     replayed: int
     next_since: Instant | None

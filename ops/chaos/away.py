@@ -16,7 +16,7 @@ from app.licenses.models import License
 from ops.chaos.report import Line
 from ops.chaos.stage import Looks, Stage, folder, on_postgres, on_sqlite, own_postgres, stage
 from tests.faults.bursts import Burst, Scene, Size
-from tests.faults.peaks import served, strain
+from tests.faults.peaks import load_factor, read_response_times
 from tests.postgres import Server
 
 SIZE = Size().times(5)
@@ -43,7 +43,7 @@ async def freezes() -> AsyncIterator[Line]:
             yield await _burst(on, f"PostgreSQL frozen for {FROZEN:.0f} s", partial(_frozen, database), bound=BOUND)
             frozen = [it for it in ready.seen if it.status == 503]
             assert frozen, "nobody saw it"
-            assert ready.slowest < READY * strain(), ready.slowest
+            assert ready.slowest < READY * load_factor(), ready.slowest
             yield Line("  /readyz meanwhile", len(ready.seen), len(ready.seen) - len(frozen), len(frozen), 0, ready.slowest)
 
 
@@ -95,10 +95,10 @@ async def _burst(
         async with Looks(on.servers[0].base) as looks:
             await burst.play(disrupted, AFTER)
         health = looks.slowest
-        assert health < healthy * strain(), health
+        assert health < healthy * load_factor(), health
     await burst.check(on.given)
-    slowest = max(seconds for each in on.servers for seconds in served(each.log))
-    assert bound is None or slowest < bound * strain(), slowest
+    slowest = max(seconds for each in on.servers for seconds in read_response_times(each.log))
+    assert bound is None or slowest < bound * load_factor(), slowest
     back = min((at for at in burst.ended if at > over), default=over) - over
     refused = {code.removeprefix("503 "): times for code, times in sorted(burst.told.items()) if code.startswith("503")}
     note = ", ".join(f"{code} {times}" for code, times in refused.items())

@@ -13,8 +13,8 @@ from ops.chaos.away import sound
 from ops.chaos.cage import Cage, caged
 from ops.chaos.report import Line
 from ops.chaos.stage import Looks, Stage, folder, on_postgres, on_sqlite, own_postgres, stage
-from tests.concurrency.seat_races import said
-from tests.faults.peaks import peak, resident, served, strain
+from tests.concurrency.seat_races import describe_outcome
+from tests.faults.peaks import load_factor, peak_memory, read_response_times, resident_memory
 from tests.given import PASSWORD
 
 LOGINS, ROUNDS = 200, 4
@@ -41,15 +41,17 @@ async def logins() -> AsyncIterator[Line]:
 
 
 def _logged_in(on: Stage, answers: Sequence[httpx.Response], looks: Looks, cage: Cage | None) -> Line:
-    told = Counter(said(answer) for answer in answers)
+    told = Counter(describe_outcome(answer) for answer in answers)
     assert told.keys() <= {"200", "503 busy"}, told
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
-    assert looks.slowest < HEALTHY * strain(), looks.slowest
+    assert looks.slowest < HEALTHY * load_factor(), looks.slowest
     running = on.servers[0]
-    most = cage.most() if cage else peak(running.process.pid)
+    most = cage.most() if cage else peak_memory(running.process.pid)
     assert most < MEMORY, most
     note = f"{ROUNDS} times {LOGINS} at once, in {f'a control group of {MEMORY} MiB' if cage else 'no control group: resident'}"
-    return Line("logins", len(answers), told["200"], told["503 busy"], 0, max(served(running.log)), None, looks.slowest, most, note)
+    return Line(
+        "logins", len(answers), told["200"], told["503 busy"], 0, max(read_response_times(running.log)), None, looks.slowest, most, note
+    )
 
 
 async def clients() -> AsyncIterator[Line]:
@@ -57,19 +59,19 @@ async def clients() -> AsyncIterator[Line]:
     with folder() as home:
         async with stage(home, await on_sqlite(home), 1, LICENTIA_BODY_TIMEOUT=str(BODY_TIMEOUT)) as on:
             running = on.servers[0]
-            before = resident(running.process.pid)
+            before = resident_memory(running.process.pid)
             async with Looks(running.base) as looks:
                 told = await asyncio.gather(*(_half_open(running.port, number) for number in range(HALF_OPEN)))
             assert Counter(told) == {"": HALF_OPEN // 2, "408": HALF_OPEN // 2}, Counter(told)
-            assert looks.slowest < HEALTHY * strain()
-            grown = f"resident {before:.0f} MiB before, {resident(running.process.pid):.0f} after"
+            assert looks.slowest < HEALTHY * load_factor()
+            grown = f"resident {before:.0f} MiB before, {resident_memory(running.process.pid):.0f} after"
             note = f"408 or cut off within {BODY_TIMEOUT} s; {grown}"
             yield Line(f"{HALF_OPEN} half-open heads and bodies", HALF_OPEN, HALF_OPEN, 0, 0, None, None, looks.slowest, None, note)
-            before = peak(running.process.pid)
+            before = peak_memory(running.process.pid)
             async with Looks(running.base) as looks:
                 told = await asyncio.gather(*(_large(running.port) for _ in range(LARGE)))
             assert Counter(told) == {"413": LARGE}, Counter(told)
-            most = peak(running.process.pid)
+            most = peak_memory(running.process.pid)
             assert most - before < 32, (before, most)
             note = f"413 each; at most {before:.0f} MiB before, {most:.0f} after"
             yield Line(f"{LARGE} bodies of 64 MiB at once", LARGE, LARGE, 0, 0, None, None, looks.slowest, most, note)
@@ -117,7 +119,7 @@ async def disk() -> AsyncIterator[Line]:
             assert after.keys() == {"201"}, after
             used = on.given.expect(await on.clients[0].get(f"/v1/licenses/{license_['id']}", headers=on.given.root))["seats"]["used"]
             assert used == before["201"] + after["201"], (used, before, after)
-            slowest, done = max(served(on.servers[0].log)), before["201"] + after["201"]
+            slowest, done = max(read_response_times(on.servers[0].log)), before["201"] + after["201"]
         sound(home / "small" / "chaos.db")
         note = f"{before['201']} seats taken before it was full, all {used} there in the end"
         yield Line("SQLite, disk full", before.total() + after.total(), done, before["503 unavailable"], 0, slowest, note=note)
@@ -125,7 +127,7 @@ async def disk() -> AsyncIterator[Line]:
 
 async def _taken(on: Stage, key: str, name: str) -> Counter[str]:
     bodies = [{"license_key": key, "device": {"fingerprint": f"{name}-{n}" + "x" * 400}} for n in range(TAKERS)]
-    return Counter([said(await on.clients[0].post("/v1/activations", json=body)) for body in bodies])
+    return Counter([describe_outcome(await on.clients[0].post("/v1/activations", json=body)) for body in bodies])
 
 
 def mount(options: str, where: Path) -> bool:

@@ -15,8 +15,8 @@ import httpx
 from app.config.settings import Settings
 from app.world import World
 from tests import databases, postgres
-from tests.concurrency.workers import RealClock, root_of, server
-from tests.faults.peaks import Look, look
+from tests.concurrency.workers import RealClock, create_root_key, start_server
+from tests.faults.peaks import Probe, probe
 from tests.given import Given
 from tests.random_keys import SECRETS
 from tests.servers import Running
@@ -78,7 +78,7 @@ async def stage(
     world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url}))
     try:
         async with AsyncExitStack() as stack:
-            servers = [server(home, url, **settings) for _ in range(workers)]
+            servers = [start_server(home, url, **settings) for _ in range(workers)]
             for each in servers:
                 place = each.command.index("app")
                 each.command = [*before, *each.command[:place], *program, *each.command[place + 1 :]]
@@ -86,7 +86,7 @@ async def stage(
             clients = [
                 await stack.enter_async_context(httpx.AsyncClient(base_url=each.base, timeout=60, limits=LIMITS)) for each in servers
             ]
-            given = Given(clients[0], world, RealClock(), await root_of(world))
+            given = Given(clients[0], world, RealClock(), await create_root_key(world))
             yield Stage(home, url, given, servers, clients, stack)
     finally:
         await world.db.close()
@@ -98,7 +98,7 @@ class Looks:
 
     base: str
     path: str = "/healthz"
-    seen: list[Look] = field(default_factory=list)
+    seen: list[Probe] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
         self.apart = ProcessPoolExecutor(1, get_context("spawn"))
@@ -112,7 +112,7 @@ class Looks:
 
     async def _watch(self) -> None:
         while True:
-            self.seen.append(await asyncio.get_running_loop().run_in_executor(self.apart, look, self.base, self.path))
+            self.seen.append(await asyncio.get_running_loop().run_in_executor(self.apart, probe, self.base, self.path))
             await asyncio.sleep(0.1)
 
     @property

@@ -1,4 +1,4 @@
-"""AccessFacts of every kind for the decision by value: of an end user, a license and agreements, each as it stands at any moment."""
+"""Hypothesis strategies for the facts of an access decision: session, license and agreements at any time."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from app.licenses.rules import LicenseFacts, Seat, UseRequest
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR
-LASTING = 24 * HOUR
+FACTOR_LIFETIME = 24 * HOUR
 SESSION = SessionFacts(
     alive=True, active=True, email_verified=True, has_second_factor=True, second_factor_at=NOW, expires_at=NOW + 30 * DAY,
     has_passkey=True, passkey_at=NOW,
@@ -27,21 +27,21 @@ LICENSE = LicenseFacts(
 )  # fmt: skip
 ALL = [item.value for item in Requirement]
 FIRST = Version(UUID(int=4), 1, ChangeClass.MATERIAL, NOW - HOUR, None)
-DUTY = Obligation(UUID(int=3), 1, 0, (), since=NOW - HOUR)
+OBLIGATION = Obligation(UUID(int=3), 1, 0, (), since=NOW - HOUR)
 
 
 @dataclass(frozen=True)
-class Story:
-    """What the rows say, from which the facts of any moment follow."""
+class Scenario:
+    """Stored data from which the facts at any time follow."""
 
     facts: AccessFacts
-    duties: tuple[Obligation, ...]
+    obligations: tuple[Obligation, ...]
 
     def at(self, now: datetime) -> AccessFacts:
         return replace(self.facts, agreements=self.agreements(now))
 
     def agreements(self, now: datetime) -> Compliance:
-        return assess_compliance(self.duties, now)
+        return assess_compliance(self.obligations, now)
 
 
 PAST = st.sampled_from([None, NOW, NOW - HOUR, NOW - 23 * HOUR, NOW - 25 * HOUR])
@@ -54,10 +54,12 @@ SESSIONS = st.builds(
 SEATS = st.builds(Seat, st.just(UUID(int=2)), st.sampled_from(["laptop", "phone"]), st.none() | AHEAD | PAST, st.sampled_from([None, NOW]))
 
 
-def _license(starts: timedelta, lasting: timedelta | None, grace: timedelta | None, lease: str | None, given: LicenseFacts) -> LicenseFacts:
+def _license(
+    starts: timedelta, lasting: timedelta | None, grace: timedelta | None, lease: str | None, license_: LicenseFacts
+) -> LicenseFacts:
     start = NOW + starts
     end = start + lasting if lasting else None
-    return replace(given, starts_at=start, expires_at=end, grace_until=end + grace if end and grace else None, lease=lease)
+    return replace(license_, starts_at=start, expires_at=end, grace_until=end + grace if end and grace else None, lease=lease)
 
 
 LICENSES = st.builds(
@@ -72,22 +74,22 @@ LICENSES = st.builds(
 )  # fmt: skip
 VERSIONS = st.tuples(
     st.sampled_from([NOW - HOUR, NOW, NOW + HOUR]), st.sampled_from(sorted(ChangeClass)), st.sampled_from([None, 2 * HOUR, 15 * DAY])
-).map(lambda it: Version(UUID(int=5), 2, it[1], it[0], it[0] + it[2] if it[2] else None))
-DUTIES = st.builds(
+).map(lambda version: Version(UUID(int=5), 2, version[1], version[0], version[0] + version[2] if version[2] else None))
+OBLIGATIONS = st.builds(
     lambda accepted, declined, first, later, kind: Obligation(
-        UUID(int=3), accepted, declined, tuple(it for it in (first, later) if it is not None and it.ordinal > accepted), 0, False, kind,
-        since=NOW - HOUR,
+        UUID(int=3), accepted, declined, tuple(each for each in (first, later) if each is not None and each.ordinal > accepted), 0, False,
+        kind, since=NOW - HOUR,
     ),
     st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2]), st.just(FIRST), st.none() | VERSIONS, st.sampled_from(sorted(Kind)),
 )  # fmt: skip
-STORIES = st.builds(
-    Story,
+SCENARIOS = st.builds(
+    Scenario,
     st.builds(
         AccessFacts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
-        second_factor_lifetime=st.just(LASTING), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
-        asked=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
+        second_factor_lifetime=st.just(FACTOR_LIFETIME), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
+        use=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
         agreements=st.just(assess_compliance((), NOW)),
     ),
-    st.sampled_from([(), (DUTY,)]) | DUTIES.map(lambda it: (it,)),
+    st.sampled_from([(), (OBLIGATION,)]) | OBLIGATIONS.map(lambda obligation: (obligation,)),
 )  # fmt: skip
-"""A third or so end in an allow."""
+"""About a third of the scenarios allow access."""

@@ -1,4 +1,4 @@
-"""Which statements the database is sent, whichever way they take."""
+"""Record the statements that are sent to the database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,25 +12,25 @@ from app.db.fast_reads import FastReads
 
 
 @contextmanager
-def seen(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The text of every statement within the block: those of the fast lane, and those of SQLAlchemy's own way."""
-    texts: list[str] = []
-    found = FastReads._fetch
+def record_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Record the text of every statement within the block, both those of fast reads and those of SQLAlchemy."""
+    statements: list[str] = []
+    fetch = FastReads._fetch
 
-    async def told(lane: FastReads, kept: Any, statement: Any, parameters: Any) -> Any:
-        texts.append(str(statement))
-        return await found(lane, kept, statement, parameters)
+    async def record_fast(reads: FastReads, pinned: Any, statement: Any, parameters: Any) -> Any:
+        statements.append(str(statement))
+        return await fetch(reads, pinned, statement, parameters)
 
-    def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        texts.append(statement)
+    def record_other(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
 
     engines = {database.reader.sync_engine, database.writer.sync_engine}
     with monkeypatch.context() as patched:
-        patched.setattr(FastReads, "_fetch", told)
+        patched.setattr(FastReads, "_fetch", record_fast)
         for engine in engines:
-            event.listen(engine, "before_cursor_execute", executed)
+            event.listen(engine, "before_cursor_execute", record_other)
         try:
-            yield texts
+            yield statements
         finally:
             for engine in engines:
-                event.remove(engine, "before_cursor_execute", executed)
+                event.remove(engine, "before_cursor_execute", record_other)

@@ -1,4 +1,4 @@
-"""Every combination of requirements: from nothing to an allow by the answers alone, and never a step before."""
+"""Every combination of requirements: the responses alone lead from nothing to access, and never earlier."""
 
 from itertools import combinations
 from typing import Any
@@ -14,89 +14,91 @@ from tests.assertions import problem
 from tests.given import Given
 
 REQUIREMENTS = ["license", "activation", "login", "second_factor", "passkey", "eula"]
-EVERY = [list(some) for size in range(len(REQUIREMENTS) + 1) for some in combinations(REQUIREMENTS, size)]
-MEANING = [list(some) for some in sorted({tuple(add_implied(requires)) for requires in EVERY})]
-"""Combinations that mean the same are one."""
+EVERY = [list(names) for size in range(len(REQUIREMENTS) + 1) for names in combinations(REQUIREMENTS, size)]
+DISTINCT = [list(names) for names in sorted({tuple(add_implied(requires)) for requires in EVERY})]
+"""The combinations that differ after implied requirements are added."""
 STEPS = {
     "login": ["log_in"], "second_factor": ["enroll_totp", "step_up"], "passkey": ["enroll_passkey", "step_up"], "license": ["enter_key"],
     "activation": ["name_device", "activate"], "eula": ["accept_agreement"],
 }  # fmt: skip
 BY_ANOTHER_STEP = {"second_factor": "log_in", "passkey": "log_in", "activation": "enter_key"}
-"""Where the login is told what it is for, it sets up what that wants; and an activation code takes the seat that it names."""
+"""Steps that another step includes: a login for a product sets up its factors, and an activation code takes the seat."""
 
 
-def test_there_are_sixty_four() -> None:
-    assert (len(EVERY), len({tuple(it) for it in EVERY}), len(MEANING)) == (64, 64, 27)
+def test_there_are_sixty_four_combinations() -> None:
+    assert (len(EVERY), len({tuple(requires) for requires in EVERY}), len(DISTINCT)) == (64, 64, 27)
 
 
 @pytest.fixture
 async def sold(given: Given, app: FastAPI) -> dict[str, Any]:
-    """A license for whoever holds its key or its code, of a product with an agreement in force that wants nothing yet."""
+    """A license by key or code, of a product with an agreement in force and no requirements yet."""
     given.taking_passkeys(app)
     terms = await making.create_in_force(given)
     license_ = await given.license(await given.policy({"code": terms["product"]}, seat_by="device", max_seats="unlimited"))
     return {**license_, "code": await given.code(license_, max_uses=100)}
 
 
-async def wanting(given: Given, sold: dict[str, Any], requires: list[str]) -> None:
+async def set_requirements(given: Given, sold: dict[str, Any], requires: list[str]) -> None:
     path = f"/v1/products/{sold['product']}"
-    told = given.expect(await given.client.patch(path, json={"requires": requires}, headers=given.root))
-    assert told["requires"] == add_implied(requires)
+    product = given.expect(await given.client.patch(path, json={"requires": requires}, headers=given.root))
+    assert product["requires"] == add_implied(requires)
 
 
-async def walked(given: Given, sold: dict[str, Any], *, hasty: bool) -> Walker:
-    """Somebody of whom nothing is known walks to the allow; what they then hold is what the product wants, and no less."""
+async def walk_to_access(given: Given, sold: dict[str, Any], *, hasty: bool) -> Walker:
+    """Walk from an unknown person to access, and check that the grant proves what the product requires."""
     walker = Walker(given, await given.person(), sold["product"], sold["key"], sold["code"] if hasty else None, hasty)
-    told = await walker.walk()
-    assert told["code"] == "ok"
-    claims = jwt.decode(told["grant"], options={"verify_signature": False})
-    wanted = told["requires"]
-    assert ("sub" in claims, claims.get("acr") == "aal2") == ("login" in wanted, bool({"second_factor", "passkey"} & {*wanted}))
-    assert ("user" in told["session"]["amr"] if told["session"] else False) == ("passkey" in wanted)
-    assert ("lic" in claims, "agreements" in claims) == ("license" in wanted, "eula" in wanted)
+    decision = await walker.walk()
+    assert decision["code"] == "ok"
+    claims = jwt.decode(decision["grant"], options={"verify_signature": False})
+    required = decision["requires"]
+    assert ("sub" in claims, claims.get("acr") == "aal2") == ("login" in required, bool({"second_factor", "passkey"} & {*required}))
+    assert ("user" in decision["session"]["amr"] if decision["session"] else False) == ("passkey" in required)
+    assert ("lic" in claims, "agreements" in claims) == ("license" in required, "eula" in required)
     return walker
 
 
-def steps(requires: list[str], *, hasty: bool) -> list[str]:
-    """What such a walk is made of."""
-    return sorted(step for it in add_implied(requires) for step in STEPS[it] if not (hasty and it in BY_ANOTHER_STEP))
+def expected_steps(requires: list[str], *, hasty: bool) -> list[str]:
+    """Return the actions that such a walk takes, sorted."""
+    return sorted(
+        step for requirement in add_implied(requires) for step in STEPS[requirement] if not (hasty and requirement in BY_ANOTHER_STEP)
+    )
 
 
-async def less(walker: Walker, requires: list[str]) -> list[dict[str, Any]]:
-    """The question by somebody who has all but one of the things: another device, no login, neither key nor seat."""
+async def ask_with_less(walker: Walker, requires: list[str]) -> list[dict[str, Any]]:
+    """Request access with one thing missing each time: another device, no login, neither key nor seat."""
     answers = [await walker.ask(device={"fingerprint": "another"})] if "activation" in requires else []
     token, seat = walker.token, walker.seat
     if token:
         walker.token = None
         answers.append(await walker.ask())
         walker.token = token
-    if "license" in add_implied(requires) and (token is None or walker.code is None):  # by a code, the license became the user's own
+    if "license" in add_implied(requires) and (token is None or walker.code is None):  # a redeemed code assigned the license to the user
         walker.seat = None
         answers.append(await walker.ask(license_key=None))
         walker.seat = seat
     return answers
 
 
-async def each(given: Given, sold: dict[str, Any], some: list[list[str]], *, hasty: bool) -> None:
-    for requires in some:
-        await wanting(given, sold, requires)
-        walker = await walked(given, sold, hasty=hasty)
-        assert sorted(walker.done) == steps(requires, hasty=hasty), requires
-        for answer in await less(walker, requires):
+async def walk_all(given: Given, sold: dict[str, Any], choices: list[list[str]], *, hasty: bool) -> None:
+    for requires in choices:
+        await set_requirements(given, sold, requires)
+        walker = await walk_to_access(given, sold, hasty=hasty)
+        assert sorted(walker.done) == expected_steps(requires, hasty=hasty), requires
+        for answer in await ask_with_less(walker, requires):
             assert (answer["allow"], answer["grant"]) == (False, None), requires
 
 
-async def test_every_combination_is_walked_from_nothing_to_an_allow(given: Given, sold: dict[str, Any]) -> None:
-    """Each walk asks after every step, so that a step too early would end it."""
-    await each(given, sold, EVERY, hasty=False)
+async def test_the_responses_lead_to_access_for_every_combination(given: Given, sold: dict[str, Any]) -> None:
+    """Each walk requests access after every step, so access that comes too early ends it and fails."""
+    await walk_all(given, sold, EVERY, hasty=False)
 
 
-async def test_the_last_reason_first_by_code_and_with_a_login_that_knows_what_it_is_for(given: Given, sold: dict[str, Any]) -> None:
-    """The steps in another order; combinations that mean the same are walked once."""
-    await each(given, sold, MEANING, hasty=True)
+async def test_acting_on_the_last_reason_first_leads_to_access_too(given: Given, sold: dict[str, Any]) -> None:
+    """With an activation code and a login that names the product; equal combinations are walked once."""
+    await walk_all(given, sold, DISTINCT, hasty=True)
 
 
-async def test_where_no_passkeys_are_taken_none_can_be_wanted(given: Given) -> None:
+async def test_passkeys_cannot_be_required_where_they_are_disabled(given: Given) -> None:
     for number, requires in enumerate(requires for requires in EVERY if "passkey" in requires):
         body = {"code": f"never-{number}", "name": "Never", "requires": requires}
         problem(await given.client.post("/v1/products", json=body, headers=given.root), 422, "requirement_impossible")

@@ -1,30 +1,30 @@
-"""Faults of the decision that were found by attacking it, each once more."""
+"""Faults of the access decision that reviews found, one test per fault."""
 
 from datetime import timedelta
 from typing import Any
 
 from app.base.durations import instant_text
-from tests.access.test_decision import HERE, codes
+from tests.access.scenarios import HERE, read_codes
 from tests.given import Given
 
 
-async def test_of_several_licenses_each_may_change_the_answer(given: Given) -> None:
-    """The one that answers best now may not be the one that answers best next."""
+async def test_check_again_at_considers_every_license(given: Given) -> None:
+    """The best license now may not be the best one later."""
     product = await given.product(requires=["login"])
     person = await given.logged_in()
     await given.license(await given.policy(product), users=[person.id])
     starts = instant_text(given.clock.now() + timedelta(minutes=4))
     await given.license(await given.policy(product, features={"b": True}), users=[person.id], starts_at=starts)
-    told = await given.access(product["code"], person, features=["b"])
-    assert (codes(told), told["check_again_at"]) == (["feature_missing"], starts)
+    decision = await given.access(product["code"], person, features=["b"])
+    assert (read_codes(decision), decision["check_again_at"]) == (["feature_missing"], starts)
     given.clock.forward(minutes=4)
     assert (await given.access(product["code"], person, features=["b"]))["allow"]
 
 
-async def test_identity_comes_alone_also_where_only_the_license_asks_for_it(given: Given) -> None:
+async def test_login_reasons_come_alone_even_where_only_the_license_requires_a_login(given: Given) -> None:
     license_ = await given.license(await given.policy(seat_by="user", max_seats=1, requires=["activation"]))
     await given.post(f"/v1/licenses/{license_['id']}/suspend")
-    ask: dict[str, Any] = {"license_key": license_["key"], "features": ["none"], **HERE}
-    assert codes(await given.access(license_["product"], **ask)) == ["login_required"]
-    told = await given.access(license_["product"], await given.logged_in(), **ask)
-    assert codes(told)[0] == "license_suspended"
+    request: dict[str, Any] = {"license_key": license_["key"], "features": ["none"], **HERE}
+    assert read_codes(await given.access(license_["product"], **request)) == ["login_required"]
+    decision = await given.access(license_["product"], await given.logged_in(), **request)
+    assert read_codes(decision)[0] == "license_suspended"

@@ -75,7 +75,7 @@ async def test_r25_a_showing_stays_whose_legal_hold_is_being_set(given: Given) -
     """Agreements R25: a sweep that begins before the hold stands passes the showing by."""
     user, world = await old_showing(given), given.world
     async with world.db.hold_commit() as open_:
-        await evidence.set_legal_hold(world, Actor.system(), user, held=True)
+        await evidence.set_legal_hold(world, Actor.system(), user, active=True)
         sweep = await apart(data_lifecycle.prune_presentations(world))
         async with world.db.commit_with(open_):
             pass
@@ -87,7 +87,7 @@ async def test_r25_no_showing_goes_after_its_legal_hold_was_answered(given: Give
     user, world = await old_showing(given), given.world
     async with world.db.hold_commit() as open_:
         assert await data_lifecycle.prune_presentations(world) == 1
-        hold_ = await apart(evidence.set_legal_hold(world, Actor.system(), user, held=True))
+        hold_ = await apart(evidence.set_legal_hold(world, Actor.system(), user, active=True))
         answered = hold_.done()
         async with world.db.commit_with(open_):
             pass

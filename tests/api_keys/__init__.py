@@ -1,1 +1,1 @@
-"""Tests of web."""
+"""Tests of the api_keys package."""

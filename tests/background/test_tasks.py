@@ -8,9 +8,7 @@ from time import perf_counter
 import pytest
 from fastapi import FastAPI
 
-from app import housekeeping
-from app.agreements.ledger import runner as sealing
-from app.background import tasks
+from app.background import tasks, worker
 from app.webhooks.delivery import runner as webhooks
 
 GRACE = 0.4
@@ -18,8 +16,7 @@ GRACE = 0.4
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (tasks, webhooks):
-        monkeypatch.setattr(module, "GRACE", GRACE)
+    monkeypatch.setattr(tasks, "GRACE", GRACE)
 
 
 async def stubborn(*_: object) -> None:
@@ -28,8 +25,8 @@ async def stubborn(*_: object) -> None:
 
 
 async def test_the_application_ends_its_slow_works_within_one_grace(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, work in ((webhooks, "_carry"), (sealing, "_watch"), (housekeeping, "_keep_house")):
-        monkeypatch.setattr(module, work, stubborn)
+    for module in (webhooks, worker):  # the loop of each background worker
+        monkeypatch.setattr(module, "run_rounds", stubborn)
     async with app.router.lifespan_context(app):
         start = perf_counter()
     assert GRACE <= perf_counter() - start < 2 * GRACE

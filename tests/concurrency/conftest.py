@@ -1,4 +1,4 @@
-"""Where assertions stand beside the tests."""
+"""Enables assertion rewriting in the race modules, which are not named `test_*`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Races for seats and codes of a license: the same calls whether the clients reach one process or two. Exactly as many get one."""
+"""Races for seats and activation codes of a license, against one process or two."""
 
 import asyncio
 from collections import Counter
@@ -16,19 +16,19 @@ from tests.given import Given, Person
 Clients = Sequence[httpx.AsyncClient]
 Body = dict[str, Any]
 AT_ONCE = 16
-INSTEAD = "seat_limit_reached"
+SEAT_LIMIT = "seat_limit_reached"
 
 
-async def at_once(calls: Sequence[Awaitable[httpx.Response]]) -> list[httpx.Response]:
+async def run_at_once(calls: Sequence[Awaitable[httpx.Response]]) -> list[httpx.Response]:
     return list(await asyncio.gather(*calls))
 
 
-def told(answers: Sequence[httpx.Response]) -> Counter[str]:
-    """How often each status came, and with which code."""
-    return Counter(said(answer) for answer in answers)
+def count_outcomes(answers: Sequence[httpx.Response]) -> Counter[str]:
+    """Count the responses by status and problem code."""
+    return Counter(describe_outcome(answer) for answer in answers)
 
 
-def said(answer: httpx.Response) -> str:
+def describe_outcome(answer: httpx.Response) -> str:
     return str(answer.status_code) if answer.is_success else f"{answer.status_code} {answer.json()['code']}"
 
 
@@ -40,11 +40,11 @@ def by_key(license_: Body, fingerprint: str) -> Body:
     return {"license_key": license_["key"], "device": {"fingerprint": fingerprint}}
 
 
-async def shown(given: Given, license_: Body) -> dict[str, Any]:
+async def get_license(given: Given, license_: Body) -> dict[str, Any]:
     return given.expect(await given.client.get(f"/v1/licenses/{license_['id']}", headers=given.root))
 
 
-async def live(given: Given, license_: Body) -> list[dict[str, Any]]:
+async def list_live_activations(given: Given, license_: Body) -> list[dict[str, Any]]:
     path = f"/v1/licenses/{license_['id']}/activations?live=true&limit=100"
     rows: list[dict[str, Any]] = given.expect(await given.client.get(path, headers=given.root))["data"]
     return rows
@@ -54,88 +54,95 @@ async def last_seat(given: Given, clients: Clients) -> None:
     license_ = await given.seats(3)
     for n in range(2):
         await given.activation(license_, f"old-{n}")
-    answers = await at_once([activate(clients, n, by_key(license_, f"device-{n}")) for n in range(AT_ONCE)])
-    assert told(answers) == {"201": 1, f"409 {INSTEAD}": AT_ONCE - 1}
-    assert len(await live(given, license_)) == 3
+    answers = await run_at_once([activate(clients, n, by_key(license_, f"device-{n}")) for n in range(AT_ONCE)])
+    assert count_outcomes(answers) == {"201": 1, f"409 {SEAT_LIMIT}": AT_ONCE - 1}
+    assert len(await list_live_activations(given, license_)) == 3
 
 
 async def same_device(given: Given, clients: Clients) -> None:
     license_ = await given.seats(1)
-    answers = await at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
-    assert told(answers) == {"201": 1, "200": AT_ONCE - 1}
+    answers = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
+    assert count_outcomes(answers) == {"201": 1, "200": AT_ONCE - 1}
     assert len({answer.json()["token"] for answer in answers}) == 1
-    assert len(await live(given, license_)) == 1
+    assert len(await list_live_activations(given, license_)) == 1
 
 
 async def seats_of_each_user(given: Given, clients: Clients) -> None:
-    """One user's crowd takes that user's seats and no other's."""
+    """Many devices of one user take only that user's seats."""
     license_ = await given.license(await given.policy(seat_by="device_per_user", max_seats=2))
     crowd, other = await given.logged_in(), await given.logged_in()
     calls = [activate(clients, n, by_key(license_, f"device-{n}"), crowd) for n in range(AT_ONCE - 2)]
     calls += [activate(clients, n, by_key(license_, f"device-{n}"), other) for n in range(2)]
-    answers = await at_once(calls)
-    assert told(answers[:-2]) == {"201": 2, f"409 {INSTEAD}": AT_ONCE - 4}
-    assert told(answers[-2:]) == {"201": 2}
-    assert Counter(row["user_id"] for row in await live(given, license_)) == {crowd.id: 2, other.id: 2}
+    answers = await run_at_once(calls)
+    assert count_outcomes(answers[:-2]) == {"201": 2, f"409 {SEAT_LIMIT}": AT_ONCE - 4}
+    assert count_outcomes(answers[-2:]) == {"201": 2}
+    assert Counter(row["user_id"] for row in await list_live_activations(given, license_)) == {crowd.id: 2, other.id: 2}
 
 
 async def seats_by_user(given: Given, clients: Clients) -> None:
-    """A user in takes one seat with however many devices, a user out none."""
+    """A user with a seat may use it on any number of devices; the others get no seat."""
     license_ = await given.license(await given.policy(seat_by="user", max_seats=3))
     people = [await given.logged_in() for _ in range(5)]
-    asked = [(person, n) for n in range(3) for person in people]
-    answers = await at_once([activate(clients, n, by_key(license_, f"device-{n}"), person) for person, n in asked])
-    each = {person.id: told([it for it, (who, _) in zip(answers, asked, strict=True) if who is person]) for person in people}
-    assert sorted(each.values(), key=repr) == sorted([Counter({"200": 2, "201": 1})] * 3 + [Counter({f"409 {INSTEAD}": 3})] * 2, key=repr)
-    assert {row["user_id"] for row in await live(given, license_)} == {person for person, got in each.items() if got["201"]}
+    calls = [(person, n) for n in range(3) for person in people]
+    answers = await run_at_once([activate(clients, n, by_key(license_, f"device-{n}"), person) for person, n in calls])
+    each = {
+        person.id: count_outcomes([answer for answer, (owner, _) in zip(answers, calls, strict=True) if owner is person])
+        for person in people
+    }
+    assert sorted(each.values(), key=repr) == sorted(
+        [Counter({"200": 2, "201": 1})] * 3 + [Counter({f"409 {SEAT_LIMIT}": 3})] * 2, key=repr
+    )
+    assert {row["user_id"] for row in await list_live_activations(given, license_)} == {
+        person for person, got in each.items() if got["201"]
+    }
 
 
 async def seats_of_processes(given: Given, clients: Clients) -> None:
     license_ = await given.license(await given.policy(seat_by="session", max_seats=3, lease="PT30M"))
-    answers = await at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
-    assert told(answers) == {"201": 3, f"409 {INSTEAD}": AT_ONCE - 3}
+    answers = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
+    assert count_outcomes(answers) == {"201": 3, f"409 {SEAT_LIMIT}": AT_ONCE - 3}
     assert len({answer.json()["activation"]["id"] for answer in answers if answer.is_success}) == 3
-    assert len(await live(given, license_)) == 3
+    assert len(await list_live_activations(given, license_)) == 3
 
 
-async def uses(given: Given, license_: Body) -> list[int]:
+async def list_code_uses(given: Given, license_: Body) -> list[int]:
     path = f"/v1/licenses/{license_['id']}/activation-codes"
     return [row["uses"] for row in given.expect(await given.client.get(path, headers=given.root))["data"]]
 
 
-async def redeemed(given: Given, clients: Clients, license_: Body, max_uses: int, devices: int) -> Counter[str]:
+async def redeem_code(given: Given, clients: Clients, license_: Body, max_uses: int, devices: int) -> Counter[str]:
     code = await given.code(license_, max_uses=max_uses)
     bodies = [{"activation_code": code, "device": {"fingerprint": f"device-{n % devices}"}} for n in range(AT_ONCE)]
-    return told(await at_once([activate(clients, n, body) for n, body in enumerate(bodies)]))
+    return count_outcomes(await run_at_once([activate(clients, n, body) for n, body in enumerate(bodies)]))
 
 
 async def code_uses(given: Given, clients: Clients) -> None:
     license_ = await given.seats("unlimited")
-    spent = await redeemed(given, clients, license_, 3, AT_ONCE)
+    spent = await redeem_code(given, clients, license_, 3, AT_ONCE)
     assert spent == {"201": 3, "410 activation_code_spent": AT_ONCE - 3}
-    assert await uses(given, license_) == [3]
+    assert await list_code_uses(given, license_) == [3]
 
 
 async def code_without_seat(given: Given, clients: Clients) -> None:
-    """A code that found no seat is not spent on it (licensing R38)."""
+    """A code is not spent if there is no free seat (licensing R38)."""
     license_ = await given.seats(2)
-    spent = await redeemed(given, clients, license_, 10, AT_ONCE)
-    assert spent == {"201": 2, f"409 {INSTEAD}": AT_ONCE - 2}
-    assert await uses(given, license_) == [2]
+    spent = await redeem_code(given, clients, license_, 10, AT_ONCE)
+    assert spent == {"201": 2, f"409 {SEAT_LIMIT}": AT_ONCE - 2}
+    assert await list_code_uses(given, license_) == [2]
 
 
 async def code_of_one_device(given: Given, clients: Clients) -> None:
     license_ = await given.seats(2)
-    assert await redeemed(given, clients, license_, 10, 1) == {"201": 1, "200": AT_ONCE - 1}
-    assert await uses(given, license_) == [1]
+    assert await redeem_code(given, clients, license_, 10, 1) == {"201": 1, "200": AT_ONCE - 1}
+    assert await list_code_uses(given, license_) == [1]
 
 
 async def lapse(given: Given, clients: Clients, lease: str, near: Callable[[datetime], Awaitable[None]]) -> None:
-    """At the moment when the only seat's lease ends, its holder renews while others want the seat. `near` waits until just before."""
+    """The lease of the only seat ends while its holder renews and others want the seat. `near` waits until just before."""
     license_ = await given.seats(1, lease=lease)
-    held = await given.activation(license_, "holder")
-    ends = datetime.fromisoformat(held["activation"]["lease_expires_at"])
-    auth, path = {"Authorization": f"Bearer {held['token']}"}, f"/v1/activations/{held['activation']['id']}/heartbeat"
+    holder = await given.activation(license_, "holder")
+    ends = datetime.fromisoformat(holder["activation"]["lease_expires_at"])
+    auth, path = {"Authorization": f"Bearer {holder['token']}"}, f"/v1/activations/{holder['activation']['id']}/heartbeat"
     takers = [by_key(license_, f"taker-{n}") for n in range(AT_ONCE // 2)]
 
     async def after(number: int, call: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
@@ -151,12 +158,12 @@ async def lapse(given: Given, clients: Clients, lease: str, near: Callable[[date
     await near(ends)
     calls = [after(n, beat(clients[(n + 1) % len(clients)])) for n in range(len(takers))]
     calls += [after(n, take(n, body)) for n, body in enumerate(takers)]
-    answers = await at_once(calls)
-    assert set(told(answers)) <= {"200", "201", f"409 {INSTEAD}"}
-    assert await living_past(given, license_, ends) == 1
+    answers = await run_at_once(calls)
+    assert set(count_outcomes(answers)) <= {"200", "201", f"409 {SEAT_LIMIT}"}
+    assert await count_activations_past(given, license_, ends) == 1
 
 
-async def living_past(given: Given, license_: Body, moment: datetime) -> int:
+async def count_activations_past(given: Given, license_: Body, moment: datetime) -> int:
     c = Activation
     seats = select(func.count()).where(c.license_id == UUID(license_["id"]), c.released_at.is_(None), c.lease_expires_at > moment)
     async with given.world.db.query() as tx:

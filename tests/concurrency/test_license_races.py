@@ -1,4 +1,4 @@
-"""Licenses under sixteen hands at once, in one process, on both databases."""
+"""Concurrent license calls in one process, on both databases."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ RACES: tuple[Race, ...] = (
 
 
 class TickingClock(TurnedClock):
-    """Goes on a millisecond whenever it is looked at, so that no two looks agree by chance."""
+    """A clock that advances a millisecond at every reading, so that no two readings are equal."""
 
     def now(self) -> datetime:
         return self.forward(milliseconds=1)
@@ -46,38 +46,38 @@ def clock() -> TurnedClock:
 
 
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
-async def test_r34_exactly_as_many_get_it_as_there_is_of_it(given: Given, race: Race) -> None:
+async def test_r34_limits_hold_under_concurrent_calls(given: Given, race: Race) -> None:
     await race(given, [given.client])
 
 
 @pytest.mark.parametrize("left", range(2, 26, 2))
-async def test_r23_a_lapsing_seat_is_renewed_or_taken_over_and_never_both(given: Given, left: int) -> None:
+async def test_r23_an_expiring_seat_is_either_renewed_or_taken_over(given: Given, left: int) -> None:
     async def near(ends: datetime) -> None:
         given.clock.moment = ends - timedelta(milliseconds=left)
 
     await seat_races.lapse(given, [given.client], "PT30M", near)
 
 
-async def happened(given: Given, license_: Body) -> list[str]:
-    """What happened to the license, in the order of its lock: identifiers of one process rise strictly."""
-    about = or_(Event.subject_id == UUID(license_["id"]), Event.data["license"].as_string() == license_["id"])
+async def list_event_types(given: Given, license_: Body) -> list[str]:
+    """List the license's event types in the order of its lock; identifiers of one process are strictly increasing."""
+    condition = or_(Event.subject_id == UUID(license_["id"]), Event.data["license"].as_string() == license_["id"])
     async with given.world.db.query() as tx:
-        return [row.type for row in await tx.execute(select(Event.type).where(about).order_by(Event.id))]
+        return [row.type for row in await tx.execute(select(Event.type).where(condition).order_by(Event.id))]
 
 
-async def test_r50_nobody_gets_in_by_the_old_key_after_its_rotation(given: Given) -> None:
-    told = await happened(given, await term_races.rotated(given, [given.client]))
-    assert "activation.taken" not in told[told.index("license.key_rotated") :]
+async def test_r50_the_old_key_activates_nothing_after_its_rotation(given: Given) -> None:
+    types = await list_event_types(given, await term_races.rotated(given, [given.client]))
+    assert "activation.taken" not in types[types.index("license.key_rotated") :]
 
 
-async def test_r2_nobody_gets_in_after_the_suspension(given: Given) -> None:
-    told = await happened(given, await term_races.suspended(given, [given.client]))
-    assert "activation.taken" not in told[told.index("license.suspended") :]
+async def test_r2_no_activation_follows_a_suspension(given: Given) -> None:
+    types = await list_event_types(given, await term_races.suspended(given, [given.client]))
+    assert "activation.taken" not in types[types.index("license.suspended") :]
 
 
-async def test_r28_nobody_gets_in_beyond_the_smaller_policy(given: Given) -> None:
-    told = await happened(given, await term_races.smaller_policy(given, [given.client]))
-    change = told.index("license.policy_changed")
-    before, after = (part.count("activation.taken") for part in (told[:change], told[change:]))
+async def test_r28_no_activation_exceeds_the_smaller_policy(given: Given) -> None:
+    types = await list_event_types(given, await term_races.smaller_policy(given, [given.client]))
+    change = types.index("license.policy_changed")
+    before, after = (part.count("activation.taken") for part in (types[:change], types[change:]))
     assert before <= 12
     assert after <= max(0, 3 - before)

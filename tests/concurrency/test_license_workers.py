@@ -1,4 +1,4 @@
-"""Licenses under sixteen hands at once, spread over two real servers on one database. Both databases."""
+"""Concurrent license calls spread over two real servers on one database, on both databases."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from app.base.clock import Clock
 from app.world import World
 from tests.concurrency import seat_races, term_races
 from tests.concurrency.seat_races import Clients
-from tests.concurrency.workers import two
+from tests.concurrency.workers import run_two_servers
 from tests.given import Given
 
 Race = Callable[[Given, Clients], Awaitable[object]]
@@ -35,9 +35,9 @@ RACES: tuple[Race, ...] = (
 LEASE, LAPSES = "PT4S", 6
 
 
-async def test_r34_two_workers_share_nothing_but_the_database(shared_url: str, second_world: World, tmp_path: Path) -> None:
-    """One pair of servers for all of them, since it is their start that costs."""
-    async with two(tmp_path, shared_url, second_world) as (given, both):
+async def test_r34_limits_hold_across_two_servers(shared_url: str, second_world: World, tmp_path: Path) -> None:
+    """One pair of servers runs all races, because starting them is slow."""
+    async with run_two_servers(tmp_path, shared_url, second_world) as (given, both):
         for race in (*RACES, lapses):
             await race(given, both)
 
@@ -47,5 +47,5 @@ async def near(ends: datetime) -> None:
 
 
 async def lapses(given: Given, clients: Clients) -> None:
-    """Licensing R23: a lapsing seat is renewed or taken over and never both. Several licenses at a time, so that they are waited for together."""
+    """An expiring seat is either renewed or taken over (licensing R23). Several licenses run at a time, to wait for them together."""
     await asyncio.gather(*(seat_races.lapse(given, clients, LEASE, near) for _ in range(LAPSES)))

@@ -1,4 +1,4 @@
-"""Two real servers over loopback on one database, and one that leaves. Both databases; kills are in tests/faults."""
+"""Two real servers on one database, and the shutdown of one. Kills are in tests/faults."""
 
 import asyncio
 from collections import Counter
@@ -10,35 +10,35 @@ from app.world import World
 from tests.agreements import making
 from tests.concurrency import login_races
 from tests.concurrency.seat_races import Clients
-from tests.concurrency.workers import two
+from tests.concurrency.workers import run_two_servers
 from tests.given import Given
 from tests.random_keys import SECRETS
 from tests.servers import Running
 
-ROOM = "16"
-"""Hashes at a time, in each of two servers: with thirty-two that wait besides them, all of a race come to the counters at once."""
+HASH_SLOTS = "16"
+"""Concurrent hashes per server; with the thirty-two that wait, all calls of a race reach the counters at once."""
 
 
-async def test_two_workers_share_nothing_but_the_database(shared_url: str, second_world: World, tmp_path: Path) -> None:
-    """Logins and decisions; licenses have workers of their own (test_license_workers.py)."""
-    async with two(tmp_path, shared_url, second_world, LICENTIA_HASH_SLOTS=ROOM) as (given, both):
+async def test_limits_hold_across_two_servers(shared_url: str, second_world: World, tmp_path: Path) -> None:
+    """Logins and decisions; licenses have their own test (test_license_workers.py)."""
+    async with run_two_servers(tmp_path, shared_url, second_world, LICENTIA_HASH_SLOTS=HASH_SLOTS) as (given, both):
         for race in (*login_races.RACES, one_presentation):
             await race(given, both)
 
 
 async def one_presentation(given: Given, both: Clients) -> None:
-    found = await making.create_in_force(given)
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
-    shown = await making.present(given, person, found)
-    body = {"decision": "accept", "text_sha256": shown["text"]["sha256"]}
-    path = f"/v1/me/presentations/{shown['id']}/decision"
+    presentation = await making.present(given, person, agreement)
+    body = {"decision": "accept", "text_sha256": presentation["text"]["sha256"]}
+    path = f"/v1/me/presentations/{presentation['id']}/decision"
     answers = await asyncio.gather(*(both[n % 2].post(path, json=body, headers=person.auth) for n in range(50)))
     assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 49}
     assert len({answer.json()["event"] for answer in answers}) == 1
 
 
-async def test_a_server_leaves_politely(shared_url: str, tmp_path: Path) -> None:
-    """A request that runs is finished, the listener closes, and the process ends by the signal."""
+async def test_a_server_finishes_requests_before_it_stops(shared_url: str, tmp_path: Path) -> None:
+    """A running request is finished, the listener closes, and the process ends by the signal."""
     running = Running(
         tmp_path,
         **SECRETS,

@@ -1,4 +1,4 @@
-"""Real servers over loopback on one database, and what tests against them need."""
+"""Real servers on one database, and helpers for tests against them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,25 +19,25 @@ from tests.servers import Running
 
 
 class RealClock(TurnedClock):
-    """For builders that look at the clock while the server has a real one."""
+    """The real clock, for builders of test data while the server uses the real time."""
 
     def now(self) -> datetime:
         return Clock().now()
 
 
-def server(home: Path, url: str, **more: str) -> Running:
+def start_server(home: Path, url: str, **more: str) -> Running:
     secrets = {"LICENTIA_PUBLIC_URL": "http://licentia.test", "LICENTIA_ENV": "production"}
     return Running(home, **SECRETS, **LIMITS, **secrets, **more, LICENTIA_DATABASE_URL=url)
 
 
-async def root_of(world: World) -> dict[str, str]:
+async def create_root_key(world: World) -> dict[str, str]:
     _, key = await api_keys.create_key(world, None, "root", ["*"])
     return {"Authorization": f"Bearer {key}"}
 
 
 @asynccontextmanager
-async def two(home: Path, url: str, world: World, **more: str) -> AsyncIterator[tuple[Given, Clients]]:
-    """Two servers on the database, a client of each, and builders over the first. `more` are settings of both."""
-    with server(home, url, **more) as one, server(home, url, **more) as other:
+async def run_two_servers(home: Path, url: str, world: World, **more: str) -> AsyncIterator[tuple[Given, Clients]]:
+    """Run two servers on the database; yield test data builders on the first, and a client of each. `more` are settings of both."""
+    with start_server(home, url, **more) as one, start_server(home, url, **more) as other:
         async with httpx.AsyncClient(base_url=one.base, timeout=30) as first, httpx.AsyncClient(base_url=other.base, timeout=30) as second:
-            yield Given(first, world, RealClock(), await root_of(world)), (first, second)
+            yield Given(first, world, RealClock(), await create_root_key(world)), (first, second)

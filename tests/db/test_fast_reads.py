@@ -41,7 +41,7 @@ async def test_the_rows_are_those_of_the_ordinary_way(given: Given) -> None:
 async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None:
     person = await given.strong()
     holder = await tokens.read_end_user(given.world, str(person.token))
-    [row] = await ordinary(given.world.db, sessions._session, dict(sessions._named(holder)))
+    [row] = await ordinary(given.world.db, sessions._session, dict(sessions._parameters(holder)))
     assert await sessions.load_session(given.world, holder) == row
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from app.agreements.models import AgreementEvent
 from app.login.models import RefreshToken, SessionRow
 from tests.agreements import making
-from tests.concurrency.seat_races import Clients, live, said, shown, uses
+from tests.concurrency.seat_races import Clients, describe_outcome, get_license, list_code_uses, list_live_activations
 from tests.given import Given, Person
 
 PAUSE = 0.4
@@ -154,7 +154,7 @@ class Burst:
             return None
         finally:
             self.slowest = max(self.slowest, perf_counter() - start)
-        self.told[said(answer)] += 1
+        self.told[describe_outcome(answer)] += 1
         if answer.status_code == 503:
             assert answer.headers["content-type"] == "application/problem+json"
             assert int(answer.headers["retry-after"]) >= 1
@@ -172,16 +172,16 @@ class Burst:
     async def _seats(self, given: Given) -> None:
         scene, size = self.scene, self.scene.size
         for license_, kind, limit in ((scene.seats, "seat", size.seats), (scene.coded, "code", size.uses)):
-            held = {row["fingerprint"] for row in await live(given, license_)}
+            held = {row["fingerprint"] for row in await list_live_activations(given, license_)}
             assert {told["device"]["fingerprint"] for told in self.granted[kind]} == held
             assert len(held) == limit
-        assert await uses(given, scene.coded) == [size.uses]
+        assert await list_code_uses(given, scene.coded) == [size.uses]
 
     async def _usage(self, given: Given) -> None:
         """Each key was counted once, whatever became of its first answers."""
         size = self.scene.size
         assert sorted(told["used"] for told in self.granted["usage"]) == list(range(1, size.metered + 1))
-        assert (await shown(given, self.scene.metered))["usage"]["calls"]["used"] == size.metered
+        assert (await get_license(given, self.scene.metered))["usage"]["calls"]["used"] == size.metered
 
     async def _decisions(self, given: Given) -> None:
         """Both answers about a presentation name one event, and it is there, once, in a chain that verifies."""

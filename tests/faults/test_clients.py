@@ -1,4 +1,4 @@
-"""Clients that dawdle, stop in the middle, send too much or never read; and more logins than there is memory for. Against a real server."""
+"""Clients that are slow, stop in the middle, send too much or never read; and more logins than there is memory for. Against a real server."""
 
 import asyncio
 import json
@@ -14,186 +14,201 @@ import httpx
 import pytest
 
 from tests import databases
-from tests.concurrency.seat_races import said
-from tests.concurrency.workers import server
-from tests.faults.peaks import look, peak, resident, strain
+from tests.concurrency.seat_races import describe_outcome
+from tests.concurrency.workers import start_server
+from tests.faults.peaks import load_factor, peak_memory, probe, resident_memory
 from tests.given import PASSWORD
 from tests.servers import Running
 
-TIME = 1.0
-LATE = TIME + 1.5 * strain()
+TIMEOUT = 1.0
+LATEST = TIMEOUT + 1.5 * load_factor()
 MIB = 1024 * 1024
 LOGINS = 100
-"""At once; `chaos/` has two hundred, in a control group of that size."""
-HEAD = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\n"
+"""Concurrent; `ops/chaos` has two hundred, in a control group of that size."""
+POST = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\n"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def running(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("clients")
     url = databases.copy_template(sqlite_template, home / "clients.db")
-    with server(home, url, LICENTIA_BODY_TIMEOUT=str(TIME), LICENTIA_HASH_SLOTS="2") as started:
+    with start_server(home, url, LICENTIA_BODY_TIMEOUT=str(TIMEOUT), LICENTIA_HASH_SLOTS="2") as started:
         yield started
 
 
-async def opened(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", running.port, limit=4 * MIB)
 
 
-async def until_closed(reader: asyncio.StreamReader) -> tuple[float, bytes]:
-    """(seconds until the server hung up, what it said before)."""
+async def read_until_closed(reader: asyncio.StreamReader) -> tuple[float, bytes]:
+    """Return (seconds until the server closed the connection, what it sent before)."""
     start = perf_counter()
     try:
-        answer = await asyncio.wait_for(reader.read(), 10)
+        received = await asyncio.wait_for(reader.read(), 10)
     except ConnectionError:
-        answer = b""
-    return perf_counter() - start, answer
+        received = b""
+    return perf_counter() - start, received
 
 
-def told(answer: bytes) -> tuple[int, str]:
-    head, _, body = answer.partition(b"\r\n\r\n")
+def status_and_code(response: bytes) -> tuple[int, str]:
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
     return int(head.split()[1]), json.loads(body)["code"]
 
 
-async def dawdled(running: Running, at_once: bytes, slowly: bytes = b"") -> tuple[float, bytes]:
-    """Send something, then octet by octet, ten of them a second, until the server hangs up."""
-    reader, writer = await opened(running)
+async def send_slowly(running: Running, at_once: bytes, slowly: bytes = b"") -> tuple[float, bytes]:
+    """Send something, then ten bytes a second, until the server closes the connection."""
+    reader, writer = await connect(running)
     writer.write(at_once)
-
-    trickling = asyncio.create_task(trickled(writer, slowly))
+    sending = asyncio.create_task(send_bytewise(writer, slowly))
     try:
-        return await until_closed(reader)
+        return await read_until_closed(reader)
     finally:
-        trickling.cancel()
+        sending.cancel()
         writer.close()
 
 
-async def trickled(writer: asyncio.StreamWriter, slowly: bytes) -> None:
-    for octet in slowly:
-        writer.write(bytes([octet]))
+async def send_bytewise(writer: asyncio.StreamWriter, data: bytes) -> None:
+    for value in data:
+        writer.write(bytes([value]))
         await asyncio.sleep(0.1)
 
 
-async def test_who_dawdles_is_told_so_or_cut_off(running: Running) -> None:
-    """All at once: silence, half a head, a head octet by octet; a head without its body, and a body octet by octet."""
-    length = HEAD + b"Content-Length: 400\r\n\r\n"
+async def test_a_slow_client_gets_a_408_or_is_disconnected(running: Running) -> None:
+    """Concurrently: silence, half a head, a head byte by byte; a head without its body, and a body byte by byte."""
+    with_length = POST + b"Content-Length: 400\r\n\r\n"
     silent, half, slow_head, no_body, slow_body = await asyncio.gather(
-        dawdled(running, b""),
-        dawdled(running, HEAD),
-        dawdled(running, HEAD, b"X-Slow: " + b"a" * 400),
-        dawdled(running, length),
-        dawdled(running, length, b"{" + b" " * 400),
+        send_slowly(running, b""),
+        send_slowly(running, POST),
+        send_slowly(running, POST, b"X-Slow: " + b"a" * 400),
+        send_slowly(running, with_length),
+        send_slowly(running, with_length, b"{" + b" " * 400),
     )
-    for seconds, answer in (silent, half, slow_head):
-        assert seconds < LATE
-        assert answer == b""
-    for seconds, answer in (no_body, slow_body):
-        assert TIME * 0.9 < seconds < LATE
-        assert told(answer) == (408, "body_too_slow")
+    for seconds, response in (silent, half, slow_head):
+        assert seconds < LATEST
+        assert response == b""
+    for seconds, response in (no_body, slow_body):
+        assert TIMEOUT * 0.9 < seconds < LATEST
+        assert status_and_code(response) == (408, "body_too_slow")
 
 
-async def test_a_head_without_end_is_refused(running: Running) -> None:
-    reader, writer = await opened(running)
-    writer.write(HEAD)
-    sending = asyncio.create_task(headers_for_ever(writer))
-    assert told(await asyncio.wait_for(reader.readuntil(b"}\n"), LATE)) == (431, "head_too_large")
-    with pytest.raises(ConnectionError):
-        await asyncio.wait_for(sending, LATE)
+async def test_a_second_head_has_a_deadline_too(running: Running) -> None:
+    reader, writer = await connect(running)
+    writer.write(HEALTH)
+    await asyncio.wait_for(reader.readuntil(b"}\n"), 5)
+    sending = asyncio.create_task(send_bytewise(writer, POST + b"X-Slow: " + b"a" * 400))
+    seconds, response = await read_until_closed(reader)
+    assert seconds < LATEST
+    assert response == b""
+    sending.cancel()
     writer.close()
 
 
-async def headers_for_ever(writer: asyncio.StreamWriter) -> None:
-    for n in count():
-        writer.write(b"X-%d: " % n + b"a" * 4096 + b"\r\n")
+async def test_an_idle_connection_is_kept_for_longer_than_a_head_may_take(running: Running) -> None:
+    reader, writer = await connect(running)
+    for _ in range(2):
+        writer.write(HEALTH)
+        assert (await asyncio.wait_for(reader.readuntil(b"}\n"), 5)).startswith(b"HTTP/1.1 200 ")
+        await asyncio.sleep(TIMEOUT * 1.5)
+    writer.close()
+
+
+async def test_a_head_without_end_is_refused(running: Running) -> None:
+    reader, writer = await connect(running)
+    writer.write(POST)
+    sending = asyncio.create_task(send_headers_without_end(writer))
+    assert status_and_code(await asyncio.wait_for(reader.readuntil(b"}\n"), LATEST)) == (431, "head_too_large")
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(sending, LATEST)
+    writer.close()
+
+
+async def send_headers_without_end(writer: asyncio.StreamWriter) -> None:
+    for number in count():
+        writer.write(b"X-%d: " % number + b"a" * 4096 + b"\r\n")
         await writer.drain()
         await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(
-    ("sent", "answer"),
+    ("request_", "expected"),
     [
-        (HEAD + b"X-Long: " + b"a" * 66_000 + b"\r\n\r\n", (431, "head_too_large")),
-        (HEAD + b"X-Long: " + b"a" * 240_000 + b"\r\n\r\n", (431, "head_too_large")),
+        (POST + b"X-Long: " + b"a" * 66_000 + b"\r\n\r\n", (431, "head_too_large")),
+        (POST + b"X-Long: " + b"a" * 240_000 + b"\r\n\r\n", (431, "head_too_large")),
         (b"GET /" + b"a" * 66_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (431, "head_too_large")),
-        (HEAD + b"X-Many: a\r\n" * 9000 + b"\r\n", (431, "head_too_large")),
+        (POST + b"X-Many: a\r\n" * 9000 + b"\r\n", (431, "head_too_large")),
         (b"\x16\x03\x01 this is TLS", (400, "not_http")),
-        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", (400, "not_http")),
-        (HEAD + b"No colon\r\n\r\n", (400, "not_http")),
+        (POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", (400, "not_http")),
+        (POST + b"No colon\r\n\r\n", (400, "not_http")),
     ],
 )
-async def test_what_cannot_be_read_is_told_so(running: Running, sent: bytes, answer: tuple[int, str]) -> None:
-    reader, writer = await opened(running)
-    writer.write(sent)
-    seconds, said_ = await until_closed(reader)
-    assert told(said_) == answer
-    assert seconds < TIME * 0.9
+async def test_a_broken_head_is_answered_with_a_problem(running: Running, request_: bytes, expected: tuple[int, str]) -> None:
+    reader, writer = await connect(running)
+    writer.write(request_)
+    seconds, response = await read_until_closed(reader)
+    assert status_and_code(response) == expected
+    assert seconds < TIMEOUT * 0.9
     writer.close()
 
 
-async def test_a_head_that_just_fits_is_read(running: Running) -> None:
-    reader, writer = await opened(running)
+async def test_a_head_just_below_the_limit_is_read(running: Running) -> None:
+    reader, writer = await connect(running)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 65_000 + b"\r\nConnection: close\r\n\r\n")
-    _, answer = await until_closed(reader)
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    _, response = await read_until_closed(reader)
+    assert response.startswith(b"HTTP/1.1 200 ")
     writer.close()
 
 
 @pytest.mark.parametrize(
-    "begun",
+    "request_",
     [
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-        HEAD + b"Content-Length: 67108864\r\n\r\n",  # answered before its body, of which nothing comes
-        HEAD + b"Content-Length: 1048577\r\n\r\n" + b" " * 1048577,  # and of which all comes, afterwards
+        HEALTH,
+        POST + b"Content-Length: 67108864\r\n\r\n",  # answered before its body, of which nothing follows
+        POST + b"Content-Length: 1048577\r\n\r\n" + b" " * 1048577,  # and of which all follows
     ],
 )
-async def test_line_ends_after_an_answer_keep_no_connection(running: Running, begun: bytes) -> None:
-    """A line end begins no request, but it stops uvicorn's own clock for idle connections; one is enough, and many are no more."""
-    for line_ends in (b"\r\n", b"\r\n" * 200):
-        reader, writer = await opened(running)
-        writer.write(begun)
+async def test_empty_lines_after_a_response_keep_no_connection_open(running: Running, request_: bytes) -> None:
+    """An empty line begins no request, but it stops uvicorn's timer of idle connections."""
+    for empty_lines in (b"\r\n", b"\r\n" * 200):
+        reader, writer = await connect(running)
+        writer.write(request_)
         await asyncio.wait_for(reader.readuntil(b"}\n"), 5)
-        trickling = asyncio.create_task(trickled(writer, line_ends))
-        seconds, answer = await until_closed(reader)
-        assert seconds < LATE
-        assert answer == b""
-        trickling.cancel()
+        sending = asyncio.create_task(send_bytewise(writer, empty_lines))
+        seconds, response = await read_until_closed(reader)
+        assert seconds < LATEST
+        assert response == b""
+        sending.cancel()
         writer.close()
 
 
-async def test_requests_that_are_sent_ahead_are_answered_in_turn(running: Running) -> None:
-    """Each with its own answer, in order, bodies too; however they are cut."""
-    told_ = json.dumps({"identifier": "nobody", "password": ""}).encode()
-    post = b"POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(told_), told_)
-    asked = (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + post + b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n") * 100
-    reader, writer = await opened(running)
-    for at in range(0, len(asked), 1000):
-        writer.write(asked[at : at + 1000])
-        await asyncio.sleep(0)
-    statuses = []
-    for _ in range(300):
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-        statuses.append(int(head.split()[1]))
-        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
-    assert statuses == [200, 422, 404] * 100
+async def test_pipelined_requests_are_not_answered(running: Running) -> None:
+    """RFC 9112 section 9.3.2: the client sends them again over a new connection."""
+    reader, writer = await connect(running)
+    writer.write(HEALTH * 3)
+    seconds, responses = await read_until_closed(reader)
+    assert seconds < TIMEOUT * 0.9
+    assert responses.count(b"HTTP/1.1 200 ") == 1
+    assert responses.endswith(b"}\n")
     writer.close()
 
 
-async def test_requests_without_end_are_not_all_kept(running: Running) -> None:
-    """Ten MiB of them in one connection that reads nothing, and /healthz has its answer meanwhile."""
-    before = resident(running.process.pid)
+async def test_a_flood_of_pipelined_requests_is_disconnected(running: Running) -> None:
+    """Ten MiB of requests in a connection that reads nothing: memory does not grow, and /healthz is answered meanwhile."""
+    before = resident_memory(running.process.pid)
     with closing(socket.create_connection(("127.0.0.1", running.port))) as flood:
         flood.settimeout(0.2)
-        with suppress(TimeoutError, ConnectionError):
+        with pytest.raises(ConnectionError):
             flood.sendall(b"GET /x HTTP/1.1\r\n\r\n" * (10 * MIB // 19))
-        looked = await asyncio.to_thread(look, running.base, "/healthz")
-        assert looked.seconds < 1.0 * strain()
-        assert resident(running.process.pid) - before < 16
+        health = await asyncio.to_thread(probe, running.base, "/healthz")
+        assert health.seconds < 1.0 * load_factor()
+        assert resident_memory(running.process.pid) - before < 16
 
 
-async def test_who_sends_ahead_and_leaves_is_no_error_of_ours(running: Running) -> None:
+async def test_a_client_that_disconnects_with_pipelined_requests_causes_no_error(running: Running) -> None:
     body = json.dumps({"identifier": "nobody@example.com", "password": PASSWORD}).encode()
     for _ in range(3):
-        _, writer = await opened(running)
+        _, writer = await connect(running)
         writer.write(b"POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body) * 2)
         await writer.drain()
         await asyncio.sleep(0.01)
@@ -204,104 +219,109 @@ async def test_who_sends_ahead_and_leaves_is_no_error_of_ours(running: Running) 
     assert '"status": 500' not in log
 
 
-async def test_a_body_that_is_no_http_is_told_so(running: Running) -> None:
-    reader, writer = await opened(running)
-    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
-    _, answer = await until_closed(reader)
-    assert told(answer) == (400, "not_http")
+async def test_a_broken_chunk_of_a_body_closes_the_connection(running: Running) -> None:
+    reader, writer = await connect(running)
+    writer.write(POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+    seconds, response = await read_until_closed(reader)
+    assert seconds < TIMEOUT * 0.9
+    assert response == b""
     writer.close()
 
 
-async def figures(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[float, float]:
-    """(connections of clients, those that were turned away), as /metrics tells within this connection."""
+async def read_connection_metrics(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[float, float]:
+    """Return (open connections, refused connections) from /metrics, over this connection."""
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     head = await reader.readuntil(b"\r\n\r\n")
-    told_ = (await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))).decode()
+    text = (await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))).decode()
     names = ("licentia_client_connections", "licentia_connections_turned_away_total")
-    open_, away = (float(told_.partition(f"\n{name} ")[2].split()[0]) for name in names)
-    return open_, away
+    clients, refused = (float(text.partition(f"\n{name} ")[2].split()[0]) for name in names)
+    return clients, refused
 
 
-async def test_as_many_clients_as_there_are_descriptors_for(sqlite_template: Path, tmp_path: Path) -> None:
-    """More are turned away at once and in the log; those inside, the database and the probes of those inside go on."""
+async def test_connections_beyond_the_descriptor_limit_are_refused(sqlite_template: Path, tmp_path: Path) -> None:
+    """More connections are closed at once and logged; the open ones, the database and probes continue to work."""
     url = databases.copy_template(sqlite_template, tmp_path / "full.db")
-    narrow = server(tmp_path, url)
-    narrow.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *narrow.command]
-    with narrow as started:
-        inside = await opened(started)
-        others = [await opened(started) for _ in range(90)]
-        reader, writer = inside
+    limited = start_server(tmp_path, url)
+    limited.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *limited.command]
+    with limited as started:
+        first = await connect(started)
+        others = [await connect(started) for _ in range(90)]
+        reader, writer = first
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await asyncio.wait_for(reader.readuntil(b"}\n"), 5)).startswith(b"HTTP/1.1 200 ")
         async with asyncio.timeout(10):
-            while await figures(reader, writer) != (64.0, 27.0):  # noqa: ASYNC110  91 came; the kernel hands them over one by one
+            while await read_connection_metrics(reader, writer) != (64.0, 27.0):  # noqa: ASYNC110  the kernel hands over all 91 one by one
                 await asyncio.sleep(0.05)
-        for _, other in [inside, *others]:
+        for _, other in [first, *others]:
             other.close()
     assert started.log.read_text().count("connections_full") == 1
 
 
-async def test_a_line_end_before_a_request_is_overlooked(running: Running) -> None:
-    """RFC 9112 section 2.2: some clients send one behind a body."""
-    reader, writer = await opened(running)
-    ask = b"\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+async def test_an_empty_line_before_a_request_is_ignored(running: Running) -> None:
+    """RFC 9112 section 2.2: some clients send one after a body."""
+    reader, writer = await connect(running)
     for _ in range(3):
-        writer.write(ask)
+        writer.write(b"\r\n" + HEALTH)
         assert (await asyncio.wait_for(reader.readuntil(b"}\n"), 5)).startswith(b"HTTP/1.1 200 ")
-        await asyncio.sleep(TIME / 2)
+        await asyncio.sleep(TIMEOUT / 2)
     writer.close()
 
 
-async def test_64_mib_are_refused_early_and_kept_nowhere(running: Running) -> None:
-    """With its length: before it is sent. Without: as soon as it is too long. What still comes is thrown away, and not waited for."""
+async def test_a_body_of_64_mib_is_refused_early_and_not_stored(running: Running) -> None:
+    """With Content-Length: before it is sent. Chunked: as soon as it is too long. The rest is discarded."""
     async with httpx.AsyncClient(base_url=running.base) as client:
         await client.get("/healthz")
-    before = resident(running.process.pid)
+    before = resident_memory(running.process.pid)
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
     for opening, part in ((b"Content-Length: 67108864\r\n\r\n", b" " * 65536), (b"Transfer-Encoding: chunked\r\n\r\n", chunk)):
-        reader, writer = await opened(running)
-        writer.write(HEAD + opening)
-        answer = asyncio.create_task(reader.readuntil(b"}\n"))
+        reader, writer = await connect(running)
+        writer.write(POST + opening)
+        response = asyncio.create_task(reader.readuntil(b"}\n"))
         for _ in range(1024):
             writer.write(part)
             await writer.drain()
-        assert told(await asyncio.wait_for(answer, 5)) == (413, "body_too_large")
+        assert status_and_code(await asyncio.wait_for(response, 5)) == (413, "body_too_large")
         writer.close()
-    assert resident(running.process.pid) - before < 16
+    assert resident_memory(running.process.pid) - before < 16
 
 
-async def test_who_reads_nothing_is_cut_off(running: Running) -> None:
-    """Documents are asked for and none is read: more than the kernel keeps for us."""
+async def test_a_client_that_never_reads_is_disconnected(running: Running) -> None:
+    """It requests one document after another, until the buffers of both kernels are full."""
     async with httpx.AsyncClient(base_url=running.base) as client:
-        whole = len((await client.get("/openapi.json")).content)
+        size = len((await client.get("/openapi.json")).content)
     with closing(socket.create_connection(("127.0.0.1", running.port))) as deaf:
-        deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 40)
-        await asyncio.sleep(LATE)
+        with suppress(ConnectionError):
+            for _ in range(40):
+                deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(LATEST)
         deaf.settimeout(5)
-        assert await asyncio.to_thread(left, deaf) < 40 * whole
+        assert await asyncio.to_thread(count_remaining_bytes, deaf) < 40 * size
 
 
-def left(deaf: socket.socket) -> int:
-    """How much still comes until the end."""
-    read = 0
+def count_remaining_bytes(connection: socket.socket) -> int:
+    """Read until the end of the connection."""
+    total = 0
     with suppress(ConnectionError):
-        while piece := deaf.recv(MIB):
-            read += len(piece)
-    return read
+        while data := connection.recv(MIB):
+            total += len(data)
+    return total
 
 
-async def test_logins_beyond_all_room_stay_within_512_mib(running: Running) -> None:
-    """Those that there is room for are judged, the others told to come again, and /healthz answers all the while. Of nobody we know, so
-    that no account's own limit speaks first: it is the same hash."""
+async def test_too_many_concurrent_logins_stay_within_512_mib(running: Running) -> None:
+    """Those within the hash slots are checked, the others get 503, and /healthz is answered all the time.
+
+    Of unknown users, so that no account's own limit is reached first: the hash is the same.
+    """
     waits: list[float] = []
-    bodies = [{"identifier": f"nobody-{n}@example.com", "password": PASSWORD} for n in range(LOGINS)]
+    bodies = [{"identifier": f"nobody-{number}@example.com", "password": PASSWORD} for number in range(LOGINS)]
     async with httpx.AsyncClient(base_url=running.base, timeout=60, limits=httpx.Limits(max_connections=None)) as client:
-        asked = asyncio.gather(*(client.post("/v1/login", json=body) for body in bodies))
-        while not asked.done():
-            waits.append((await asyncio.to_thread(look, running.base, "/healthz")).seconds)
+        logins = asyncio.gather(*(client.post("/v1/login", json=body) for body in bodies))
+        while not logins.done():
+            waits.append((await asyncio.to_thread(probe, running.base, "/healthz")).seconds)
             await asyncio.sleep(0.02)
-        answers = await asked
-    assert Counter(said(answer) for answer in answers).keys() == {"401 invalid_credentials", "503 busy"}
-    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
-    assert max(waits) < 1.0 * strain()
-    assert peak(running.process.pid) < 512
+        responses = await logins
+    assert Counter(describe_outcome(response) for response in responses).keys() == {"401 invalid_credentials", "503 busy"}
+    assert all(int(response.headers["retry-after"]) >= 1 for response in responses if response.status_code == 503)
+    assert max(waits) < 1.0 * load_factor()
+    assert peak_memory(running.process.pid) < 512

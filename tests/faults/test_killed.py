@@ -8,18 +8,18 @@ from pathlib import Path
 import httpx
 
 from app.world import World
-from tests.concurrency.workers import RealClock, root_of, server
+from tests.concurrency.workers import RealClock, create_root_key, start_server
 from tests.faults.bursts import Burst, Scene, Size
 from tests.given import Given
 
 
 async def test_what_was_answered_outlives_a_kill(shared_url: str, second_world: World, kind: str, tmp_path: Path) -> None:
     """One server comes back, and answers what the others have left."""
-    servers = [server(tmp_path, shared_url) for _ in range(1 if kind == "sqlite" else 2)]
+    servers = [start_server(tmp_path, shared_url) for _ in range(1 if kind == "sqlite" else 2)]
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(asyncio.to_thread(stack.enter_context, each) for each in servers))
         clients = [await stack.enter_async_context(httpx.AsyncClient(base_url=each.base, timeout=30)) for each in servers]
-        given = Given(clients[0], second_world, RealClock(), await root_of(second_world))
+        given = Given(clients[0], second_world, RealClock(), await create_root_key(second_world))
         burst = Burst(clients, await Scene.made(given, Size()))
 
         async def kill() -> None:

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from app.web.probes import metrics
 from app.world import World
-from tests.concurrency.workers import RealClock, root_of, server
+from tests.concurrency.workers import RealClock, create_root_key, start_server
 from tests.faults.bursts import Burst, Scene, Size
-from tests.faults.peaks import Look, look, served, strain
+from tests.faults.peaks import Probe, load_factor, probe, read_response_times
 from tests.given import Given
 from tests.operations.figures import figure, figures
 from tests.postgres import Server
@@ -28,12 +28,12 @@ BOUND = 5.0
 
 
 async def test_postgresql_restarts_and_freezes_under_load(own_postgres: Server, own: World, tmp_path: Path) -> None:
-    with server(tmp_path, own_postgres.url("faults"), **SHORT) as running:
+    with start_server(tmp_path, own_postgres.url("faults"), **SHORT) as running:
         async with httpx.AsyncClient(base_url=running.base, timeout=30, limits=LIMITS) as client:
-            given = Given(client, own, RealClock(), await root_of(own))
+            given = Given(client, own, RealClock(), await create_root_key(own))
             await restarts(given, own_postgres)
             await freezes(given, own_postgres)
-        assert max(served(running.log)) < BOUND * strain()
+        assert max(read_response_times(running.log)) < BOUND * load_factor()
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
@@ -50,7 +50,7 @@ async def test_the_figures_do_not_wait_for_a_frozen_database(
         took = perf_counter() - start
     finally:
         own_postgres.thaw()
-    assert took < (metrics.PATIENCE + 0.5) * strain()
+    assert took < (metrics.PATIENCE + 0.5) * load_factor()
     assert math.isnan(figure(told, AGE, outbox="mail"))
     assert figure(told, "licentia_database_connections", state="most") > 0
     await asyncio.sleep(0.1)
@@ -67,13 +67,13 @@ async def restarts(given: Given, database: Server) -> None:
 
 async def freezes(given: Given, database: Server) -> None:
     burst = Burst((given.client,), await Scene.made(given, Size()))
-    looks: list[Look] = []
+    looks: list[Probe] = []
 
     async def freeze() -> None:
         database.freeze()
         try:
             for _ in range(2):
-                seen = asyncio.gather(*(asyncio.to_thread(look, str(given.client.base_url), path) for path in ("/healthz", "/readyz")))
+                seen = asyncio.gather(*(asyncio.to_thread(probe, str(given.client.base_url), path) for path in ("/healthz", "/readyz")))
                 await asyncio.sleep(FROZEN / 2)
                 looks.extend(await seen)
         finally:
@@ -82,7 +82,7 @@ async def freezes(given: Given, database: Server) -> None:
     await burst.play(freeze, after=25)
     healthy, ready = looks[::2], looks[1::2]
     assert {it.status for it in healthy} == {200}
-    assert max(it.seconds for it in healthy) < 0.5 * strain()
+    assert max(it.seconds for it in healthy) < 0.5 * load_factor()
     assert {it.status for it in ready} == {503}
     assert max(it.seconds for it in ready) < 2.0
     assert {it.body["faults"][0] for it in ready} == {"the database does not answer (TimeoutError)"}

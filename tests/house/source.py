@@ -8,18 +8,18 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-KITS = ("background", "base", "cli", "config", "db", "observability", "security", "server", "web")
-"""Packages that are no rooms: their files are named after what they hold."""
-BY_THING = ("routes", "schemas")
-"""Duties that may have a file for each thing of a big room: `me_routes.py`."""
-UNSHIPPED = {".git", ".venv", "var", "__pycache__", ".hypothesis", ".schemathesis"}
+SHARED_PACKAGES = ("background", "base", "cli", "config", "db", "observability", "security", "server", "web")
+"""Packages without a domain of their own: their files are named after what they contain."""
+SUFFIXES = ("routes", "schemas")
+"""Kinds that may have several files in a large package, such as `me_routes.py`."""
+NOT_SHIPPED = {".git", ".venv", "var", "__pycache__", ".hypothesis", ".schemathesis"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file: its path from the root, with slashes, and its tree."""
+    """One file: its path relative to the root, with slashes, its text and its syntax tree."""
 
     path: str
     text: str
@@ -31,14 +31,14 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """What the file is by its name: `models`, `rules`, `routes`, …; `me_routes` is `routes` too."""
+        """The kind of file, from its name: `models`, `rules`, `routes`, …; `me_routes` is `routes` too."""
         stem = Path(self.path).stem
-        duty = stem.rpartition("_")[2]
-        return duty if duty in BY_THING else stem
+        suffix = stem.rpartition("_")[2]
+        return suffix if suffix in SUFFIXES else stem
 
     @property
-    def room(self) -> str:
-        """The package below `app`; empty for the files of the top floor."""
+    def package(self) -> str:
+        """The package below `app`; empty for files directly in `app`."""
         parts = Path(self.path).parts
         return parts[1] if parts[0] == "app" and len(parts) > 2 else ""
 
@@ -46,7 +46,7 @@ class Source:
         return (node for node in ast.walk(self.tree) if isinstance(node, Function))
 
     def imports(self) -> Iterator[tuple[str, int]]:
-        """Every imported name in full, `sqlalchemy.select` for `from sqlalchemy import select`, with its line."""
+        """Yield every imported name with its module, as in `sqlalchemy.select`, and its line."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((alias.name, node.lineno) for alias in node.names)
@@ -56,21 +56,21 @@ class Source:
 
 @cache
 def program() -> Sequence[Source]:
-    """Every file under `app`, and Alembic's entry."""
+    """Return every file under `app`, and migrations/env.py."""
     files = [*sorted((ROOT / "app").rglob("*.py")), ROOT / "migrations" / "env.py"]
     return [Source.of(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")) for file in files]
 
 
 @cache
 def tree() -> Sequence[Path]:
-    """Every file that is shipped, whether or not git is at hand."""
-    found: list[Path] = []
+    """Return every file that is shipped. Works without git."""
+    paths: list[Path] = []
     for folder, inner, names in os.walk(ROOT):
-        inner[:] = sorted(name for name in inner if name not in UNSHIPPED and not name.endswith("_cache"))
-        found += [Path(folder, name) for name in sorted(names) if name not in UNSHIPPED]
-    return found
+        inner[:] = sorted(name for name in inner if name not in NOT_SHIPPED and not name.endswith("_cache"))
+        paths += [Path(folder, name) for name in sorted(names) if name not in NOT_SHIPPED]
+    return paths
 
 
-def within(name: str, *packages: str) -> bool:
-    """Whether a dotted name is one of the packages or lies in one."""
+def is_within(name: str, *packages: str) -> bool:
+    """Tell whether a dotted name is one of the packages or is inside one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)

@@ -1,4 +1,4 @@
-"""The two commands and CI: they parse, they check before they test, and they run nothing that is not locked."""
+"""The Makefile and the CI script: they parse, check before they test, and run only locked tools."""
 
 import re
 import shutil
@@ -16,14 +16,14 @@ UNSET = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 
 
 def recipe(target: str) -> list[str]:
-    """The lines of a target."""
-    found = re.search(rf"^{re.escape(target)}:.*\n((?:\t.*\n)*)", MAKEFILE, re.MULTILINE)
-    assert found is not None, f"no target {target}"
-    return found.group(1).splitlines()
+    """Return the lines of a target."""
+    match = re.search(rf"^{re.escape(target)}:.*\n((?:\t.*\n)*)", MAKEFILE, re.MULTILINE)
+    assert match is not None, f"no target {target}"
+    return match.group(1).splitlines()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_parses_stops_at_the_first_fault_and_may_run(script: object) -> None:
+def test_a_script_parses_stops_at_the_first_error_and_is_executable(script: object) -> None:
     path = ROOT / str(script)
     assert subprocess.run(["bash", "-n", str(path)], check=False).returncode == 0
     assert "set -euo pipefail" in path.read_text(encoding="utf-8")
@@ -31,13 +31,13 @@ def test_a_script_parses_stops_at_the_first_fault_and_may_run(script: object) ->
 
 
 def test_ci_checks_and_then_tests() -> None:
-    """The suite comes last, so that its summary closes the output; image and browser are tried in between, with an end to patience."""
+    """The suite runs last, so that its summary ends the output. Image and browser checks run before it, with a time limit."""
     lines = [line for line in CI.read_text(encoding="utf-8").splitlines() if line and not line.startswith(("#", "set ", "cd "))]
     assert lines == ["make check", "timeout 1200 deploy/image-check.sh --if-possible", "timeout 1200 .ci/browser", "make test"]
 
 
-def test_what_a_machine_lacks_is_no_fault_of_the_image(tmp_path: Path) -> None:
-    """Without root, without tools: said in CI, a fault for whoever asks for the check itself."""
+def test_the_image_check_is_skipped_where_tools_are_missing(tmp_path: Path) -> None:
+    """Without root or tools CI only reports it; a direct call of the check fails."""
     script = str(ROOT / "deploy" / "image-check.sh")
     environ = {"PATH": str(tmp_path), "IMAGE_CHECK_DIR": f"{tmp_path}/work"}
     for program in ("bash", "dirname", "id", "mkdir"):
@@ -54,7 +54,7 @@ def test_signals_reach_the_process(target: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNSET)
-def test_the_callers_python_does_not_leak_in(name: str) -> None:
+def test_python_variables_of_the_caller_are_unset(name: str) -> None:
     assert f"unexport {name}\n" in MAKEFILE
 
 
@@ -75,8 +75,8 @@ def test_check_is_complete(tool: str) -> None:
     assert any(tool in line for line in recipe("check"))
 
 
-def test_nothing_unlocked_is_ever_run() -> None:
-    """Every install asks for hashes, and every tool comes out of the prepared environment."""
+def test_only_locked_packages_are_installed() -> None:
+    """Every install requires hashes, and every tool comes from the prepared environment."""
     installs = [line for line in MAKEFILE.splitlines() if " install " in line or " pip sync" in line]
     assert installs
     assert [line for line in installs if "--require-hashes" not in line] == []

@@ -1,4 +1,4 @@
-"""Small functions and small files (house.md section 5): half of the functions fit eight lines, none passes fifty."""
+"""Small functions and small files: half of the functions have at most eight lines, none has more than fifty."""
 
 import ast
 from statistics import median, quantiles
@@ -8,16 +8,16 @@ from tests.house.source import Function, Source, program
 MEDIAN, NINETIETH, MOST, FILE = 8, 25, 50, 300
 
 
-def lines(function: Function) -> int:
-    """From `def` to the last line, without decorators and docstring."""
-    whole = (function.end_lineno or function.lineno) - function.lineno + 1
+def count_lines(function: Function) -> int:
+    """Count the lines from `def` to the end, without decorators and docstring."""
+    count = (function.end_lineno or function.lineno) - function.lineno + 1
     opening = function.body[0]
     if len(function.body) > 1 and ast.get_docstring(function, clean=False) is not None:
-        whole -= (opening.end_lineno or opening.lineno) - opening.lineno + 1
-    return whole
+        count -= (opening.end_lineno or opening.lineno) - opening.lineno + 1
+    return count
 
 
-SIZES = {f"{source.path}:{each.name}": lines(each) for source in program() for each in source.functions()}
+SIZES = {f"{source.path}:{each.name}": count_lines(each) for source in program() for each in source.functions()}
 
 
 def test_no_function_is_long() -> None:
@@ -34,7 +34,6 @@ def test_no_file_is_long() -> None:
     assert {source.path: size for source in program() if (size := len(source.text.splitlines())) > FILE} == {}
 
 
-def test_lines_are_counted_as_meant() -> None:
-    """Decorators and docstrings are free; signature and body count."""
+def test_decorators_and_docstrings_are_not_counted() -> None:
     tree = Source.of("app/x.py", '@once\ndef add(\n    a: int,\n) -> int:\n    """Say\n    so."""\n    return a\n').tree
-    assert [lines(node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] == [4]
+    assert [count_lines(node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] == [4]

@@ -1,24 +1,24 @@
-"""A use case owns its transaction, a step never ends one, and nothing slow happens while SQLite's one writer is held."""
+"""A use case owns its transaction, a step never ends one, and nothing slow happens while SQLite's only writer is held."""
 
 import pytest
 
-from tests.house.source import KITS, Source, program
+from tests.house.source import SHARED_PACKAGES, Source, program
 from tests.house.transactions import faults
 
-APART = {"__init__", "models", "rules", "problems", "schemas", "fields", "routes", "guard", "egress"}
-SERVICES = [source for source in program() if source.room and source.room not in KITS and source.kind not in APART]
+NOT_SERVICES = {"__init__", "models", "rules", "problems", "schemas", "fields", "routes", "guard", "egress"}
+SERVICES = [source for source in program() if source.package and source.package not in SHARED_PACKAGES and source.kind not in NOT_SERVICES]
 
 
 def test_use_cases_and_steps_keep_to_their_transactions() -> None:
-    """Every service-like file of every room."""
+    """All rules, over every file of the domain packages that contains use cases or steps."""
     assert SERVICES
     assert [fault for source in SERVICES for fault in faults(source)] == []
 
 
 @pytest.mark.parametrize("kind", ["routes", "rules", "guard", "schemas"])
-def test_nobody_else_opens_a_transaction(kind: str) -> None:
-    """`world.db` is named in service-like files only."""
-    others = [source for source in program() if source.room not in KITS and source.kind == kind]
+def test_no_other_file_opens_a_transaction(kind: str) -> None:
+    """Only files with use cases or steps name `world.db`."""
+    others = [source for source in program() if source.package not in SHARED_PACKAGES and source.kind == kind]
     assert [source.path for source in others if "world.db" in source.text] == []
 
 
@@ -35,7 +35,7 @@ def test_nobody_else_opens_a_transaction(kind: str) -> None:
         "async def both(world):\n    async with world.db.write() as tx:\n        async with world.db.write() as other: ...",
     ],
 )
-def test_a_broken_rule_is_seen(text: str) -> None:
+def test_a_broken_rule_is_found(text: str) -> None:
     """Each rule can fail."""
     assert faults(Source.of("app/licenses/issuing/service.py", text))
 

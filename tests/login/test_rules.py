@@ -1,4 +1,4 @@
-"""TOTP and assurance, by value, with the vectors of RFC 6238 appendix B."""
+"""TOTP steps and assurance levels as pure functions, with the test vectors of RFC 6238 appendix B."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -30,21 +30,21 @@ def test_the_vectors_of_rfc_6238(seconds: int, code: str) -> None:
 @pytest.mark.parametrize(
     ("offset", "skew", "fits"), [(0, 1, True), (30, 1, True), (-30, 1, True), (60, 1, False), (-60, 1, False), (30, 0, False)]
 )
-def test_r14_one_step_of_skew_and_no_more(offset: int, skew: int, fits: bool) -> None:
+def test_r14_a_code_may_be_one_step_early_or_late(offset: int, skew: int, fits: bool) -> None:
     now = datetime.fromtimestamp(1111111111 + offset, UTC)
     assert (rules.find_time_step(SECRET, "050471", now, skew) is not None) is fits
 
 
 @pytest.mark.parametrize("code", ["", "05047", "0504711", "０５０４７１", "٠٥٠٤٧١", "05047a", "050471\n", "-50471", "\ud800", "05 04 7"])
-def test_r17_only_six_ascii_digits_are_a_code(code: str) -> None:
+def test_r17_a_code_is_exactly_six_ascii_digits(code: str) -> None:
     assert rules.find_time_step(SECRET, code, datetime.fromtimestamp(1111111111, UTC), 1) is None
 
 
-def test_r17_spaces_as_apps_show_them_are_forgiven() -> None:
+def test_r17_spaces_in_a_code_are_ignored() -> None:
     assert rules.find_time_step(SECRET, "050 471", datetime.fromtimestamp(1111111111, UTC), 0) is not None
 
 
-def test_r56_assurance_decays_and_the_session_lives_on() -> None:
+def test_r56_assurance_expires_while_the_session_continues() -> None:
     now, day = datetime(2026, 1, 1, tzinfo=UTC), timedelta(hours=24)
     assert rules.compute_acr(Proofs(now, None), now, day) == "aal1"
     assert rules.compute_acr(Proofs(now, now), now + day - timedelta(milliseconds=1), day) == "aal2"

@@ -1,4 +1,4 @@
-"""The words and the headers: every letter in every language, with nothing in it that somebody else could forge."""
+"""The words and the headers: every letter in every choose_letter_language, with nothing in it that somebody else could forge."""
 
 import json
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ import pytest
 
 from app.config.smtp_url import parse_sender
 from app.mail import letters
-from app.mail.letters import FOLDER, Letter, Unfit, composed, source, vocabulary, written
+from app.mail.letters import FOLDER, Letter, Unfit, compose, load_template, load_vocabulary, render
 from app.mail.models import Template
-from app.mail.rules import DEFAULT, FACTS, LANGUAGES, language, plain
+from app.mail.rules import DEFAULT_LANGUAGE, FACTS, LANGUAGES, choose_letter_language, to_plain_line
 
 AT = datetime(2026, 3, 9, 7, 5, tzinfo=UTC)
 SENDER = Address("Licentia", addr_spec="no-reply@licentia.example")
@@ -34,7 +34,7 @@ each_letter = pytest.mark.parametrize("template", Template)
 
 def letter(template: Template, tag: str = "en", pages: str | None = None, **facts: Any) -> Letter:
     told = {name: SAMPLE[name] for name in FACTS[template]} | facts
-    return written(template, tag, told, service="Studio", pages=pages)
+    return render(template, tag, told, service="Studio", pages=pages)
 
 
 def placeholders(text: str) -> set[str]:
@@ -44,17 +44,17 @@ def placeholders(text: str) -> set[str]:
 @each_language
 @each_letter
 def test_every_letter_is_there_in_every_language_with_the_same_facts(tag: str, template: Template) -> None:
-    subject, paragraphs = source(tag, template)
+    subject, paragraphs = load_template(tag, template)
     used = placeholders("\n".join(paragraphs))
     facts = (used - {"service", "proof"}) | ({"token"} if letters.PROOF in paragraphs else set())
     assert facts == FACTS[template]
-    assert placeholders(subject) == placeholders(source(DEFAULT, template)[0]) == {"service"}
-    assert len(paragraphs) == len(source(DEFAULT, template)[1])
+    assert placeholders(subject) == placeholders(load_template(DEFAULT_LANGUAGE, template)[0]) == {"service"}
+    assert len(paragraphs) == len(load_template(DEFAULT_LANGUAGE, template)[1])
 
 
 @each_language
 def test_a_language_has_all_its_words(tag: str) -> None:
-    words, reference = vocabulary(tag), vocabulary(DEFAULT)
+    words, reference = load_vocabulary(tag), load_vocabulary(DEFAULT_LANGUAGE)
     assert set(words) == set(reference)
     assert set(words["kinds"]) == set(reference["kinds"])
     assert len(words["months"]) == 12
@@ -112,7 +112,7 @@ def test_an_instant_is_told_in_the_languages_own_way(tag: str, told: str) -> Non
     ],
 )
 def test_a_locale_falls_back_but_never_to_another_script(locale: str | None, tag: str) -> None:
-    assert language(locale) == tag
+    assert choose_letter_language(locale) == tag
 
 
 def test_a_link_keeps_its_token_behind_the_hash() -> None:
@@ -143,18 +143,18 @@ def test_what_is_not_known_is_said_to_be_so() -> None:
 
 @pytest.mark.parametrize("text", ["a\r\nb", "a\u2028b", "a\0b", "a\x1b[31mb", " a   b "])
 def test_plain_text_is_one_line(text: str) -> None:
-    assert plain(text).isprintable()
-    assert "\n" not in plain(text)
+    assert to_plain_line(text).isprintable()
+    assert "\n" not in to_plain_line(text)
 
 
 def test_plain_text_has_an_end() -> None:
-    assert len(plain("x" * 10_000)) == 200
+    assert len(to_plain_line("x" * 10_000)) == 200
 
 
 def reread(**more: Any) -> Any:
     """The message as a reader of mail takes it from the wire."""
     facts: dict[str, Any] = {"sender": SENDER, "to": "ola@example.com", "name": None, "message_id": "m1", "now": AT}
-    made = composed(letter(Template.VERIFY_EMAIL, "ru"), **(facts | more))
+    made = compose(letter(Template.VERIFY_EMAIL, "ru"), **(facts | more))
     return message_from_bytes(made.as_bytes(), policy=default)
 
 
@@ -222,8 +222,8 @@ def test_an_encoded_word_in_a_name_stays_a_name(name: str) -> None:
 
 
 def test_an_encoded_word_in_the_name_of_the_service_stays_in_the_subject() -> None:
-    made = written(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=ENCODED, pages=None)
-    told = composed(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    made = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=ENCODED, pages=None)
+    told = compose(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
     assert message_from_bytes(told.as_bytes(), policy=default).keys() == reread().keys()
 
 
@@ -245,8 +245,8 @@ def test_a_domain_is_written_as_servers_know_it() -> None:
 
 @pytest.mark.parametrize("service", ["Studio\r\nBcc: thief@example.com", "Studio\nX-Evil: 1"])
 def test_the_name_of_the_service_cannot_add_a_header(service: str) -> None:
-    made = written(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=service, pages=None)
-    told = composed(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    made = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=service, pages=None)
+    told = compose(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
     assert message_from_bytes(told.as_bytes(), policy=default)["Bcc"] is None
 
 
@@ -258,8 +258,8 @@ def test_a_sender_is_an_address(text: str) -> None:
 
 def test_words_are_in_their_own_script() -> None:
     """A file that was never translated would be seen."""
-    texts = {tag: "".join(source(tag, template)[1][1] for template in Template) for tag in LANGUAGES}
+    texts = {tag: "".join(load_template(tag, template)[1][1] for template in Template) for tag in LANGUAGES}
     assert any("а" <= sign <= "я" for sign in texts["ru"])
     assert any("\u4e00" <= sign <= "\u9fff" for sign in texts["zh-Hans"])
     assert len(set(texts.values())) == len(LANGUAGES)
-    assert json.dumps(vocabulary("nb")) != json.dumps(vocabulary("en"))
+    assert json.dumps(load_vocabulary("nb")) != json.dumps(load_vocabulary("en"))

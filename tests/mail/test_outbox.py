@@ -19,7 +19,7 @@ from app.events.models import Event
 from app.mail import data_lifecycle, outbox, rules
 from app.mail.models import Message, Template
 from app.mail.service import Facts, Recipient, enqueue_letter
-from app.mail.transports import Folder, Smtp, Transport, transport_of
+from app.mail.transports import Folder, Smtp, Transport, create_transport
 from app.world import World
 from tests.clock import TurnedClock
 from tests.postbox import Postbox, Received
@@ -53,7 +53,7 @@ async def row(world: World) -> Any:
 
 
 def smtp(world: World) -> Transport:
-    made = transport_of(world.settings)
+    made = create_transport(world.settings)
     assert isinstance(made, Smtp)
     return made
 
@@ -119,7 +119,7 @@ async def test_a_letter_of_a_transaction_that_fails_was_never_written(mailing: W
 
 
 async def test_wrong_facts_are_told_to_the_programmer(mailing: World) -> None:
-    with pytest.raises(ValueError, match="wants the facts"):
+    with pytest.raises(ValueError, match="needs the facts"):
         async with mailing.db.write() as tx:
             await enqueue_letter(tx, mailing, OLA, Template.PASSWORD_CHANGED, {})
 
@@ -135,7 +135,7 @@ async def test_r50_a_letter_to_nobody_is_the_same_work_and_no_letter(mailing: Wo
 async def test_without_a_mailer_nothing_is_written(world: World) -> None:
     mute = replace(world, settings=Settings.load(production_environment()))
     assert not mute.settings.mail_configured
-    assert transport_of(mute.settings) is None
+    assert create_transport(mute.settings) is None
     await noticed(mute)
     assert await rows(mute) == []
 
@@ -147,7 +147,7 @@ async def test_a_server_that_refuses_for_now_is_asked_again_later_and_later(
     postbox.refuse_letter = "451 4.7.1 greylisted, ola@example.com"
     await noticed(mailing)
     waits = []
-    for attempt in range(1, rules.TRIES):
+    for attempt in range(1, rules.BACKOFF.tries):
         assert await postbox.collected(mailing) == []
         late = await row(mailing)
         assert (late.attempts, late.last_error, late.failed_at) == (attempt, "SMTPDataError 451", None)
@@ -219,7 +219,7 @@ async def test_whoever_dies_with_a_letter_loses_it_after_the_claim(mailing: Worl
     clock.forward(seconds=1)
     assert len(await postbox.collected(mailing)) == 1
     assert (await row(mailing)).attempts == 2
-    await outbox._missed(mailing, dead, OSError())
+    await outbox.record_result(mailing, dead, OSError())
     over = await row(mailing)
     assert (over.last_error, over.sent_at) == (None, clock.now())
 
@@ -229,15 +229,15 @@ async def test_a_late_word_of_the_dead_changes_nothing(mailing: World, postbox: 
     (dead,) = await outbox.claim(mailing)
     clock.forward(minutes=5)
     (living,) = await outbox.claim(mailing)
-    await outbox._sent(mailing, dead)
+    await outbox.record_result(mailing, dead, None)
     assert (await row(mailing)).sent_at is None
-    await outbox._sent(mailing, living)
+    await outbox.record_result(mailing, living, None)
     assert (await row(mailing)).sent_at is not None
 
 
 async def test_a_letter_that_kills_whoever_sends_it_is_given_up(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     await noticed(mailing)
-    for _ in range(rules.TRIES):
+    for _ in range(rules.BACKOFF.tries):
         assert len(await outbox.claim(mailing)) == 1
         clock.forward(minutes=5)
     assert await postbox.collected(mailing) == []
@@ -278,7 +278,7 @@ async def test_sent_letters_are_forgotten_after_a_week(mailing: World, postbox: 
 
 async def test_development_writes_files_for_the_owner_alone(world: World, tmp_path: Path) -> None:
     home = replace(world, settings=world.settings.model_copy(update={"var": tmp_path / "var"}))
-    transport = transport_of(home.settings)
+    transport = create_transport(home.settings)
     assert isinstance(transport, Folder)
     await posted(home)
     assert await outbox.deliver_due(home, transport) == 1

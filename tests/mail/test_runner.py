@@ -49,7 +49,7 @@ async def test_the_application_carries_letters_while_it_lives(mailing: World, po
 
 async def test_what_is_being_sent_is_finished_before_the_end(mailing: World, postbox: Postbox) -> None:
     postbox.gate = asyncio.Event()
-    async with runner.running(mailing):
+    async with runner.run(mailing):
         await noticed(mailing)
         await asyncio.wait_for(postbox.arrived.wait(), PATIENCE)
         asyncio.get_running_loop().call_later(0.3, postbox.gate.set)
@@ -60,7 +60,7 @@ async def test_what_is_being_sent_is_finished_before_the_end(mailing: World, pos
 
 async def test_a_slow_server_does_not_slow_a_request(mailing: World, postbox: Postbox, client: httpx.AsyncClient, app: object) -> None:
     postbox.gate = asyncio.Event()
-    async with runner.running(mailing):
+    async with runner.run(mailing):
         await noticed(mailing)
         await asyncio.wait_for(postbox.arrived.wait(), PATIENCE)
         async with asyncio.timeout(1):
@@ -73,7 +73,7 @@ async def test_a_slow_server_does_not_slow_a_request(mailing: World, postbox: Po
 async def test_a_database_that_is_away_does_not_stop_it(mailing: World, postbox: Postbox, tmp_path: Path) -> None:
     """It complains and looks again."""
     gone = replace(mailing, db=Database.open(databases.sqlite_url(tmp_path / "nowhere" / "gone.db")))
-    async with runner.running(gone):
+    async with runner.run(gone):
         await asyncio.sleep(0.3)
         (tmp_path / "nowhere").mkdir()
         await databases.migrate(gone.db.url)

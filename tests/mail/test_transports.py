@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from app.base.clock import Clock
 from app.config.settings import Settings, SettingsInvalid
 from app.config.smtp_url import SmtpAddress
-from app.mail.transports import Smtp, hopeless, named
+from app.mail.transports import Smtp, describe_error, is_permanent
 from tests.house.source import ROOT
 from tests.postbox import Postbox, open_postbox
 from tests.random_keys import production_environment
@@ -71,7 +71,7 @@ async def test_a_certificate_nobody_vouches_for_is_refused_before_the_login(serv
     async with open_postbox(server_side) as postbox:
         with pytest.raises(Exception) as caught:  # noqa: PT011  whatever it is, it is put off
             await Smtp(address(postbox, "robot:pw@"), "x.test")(message())
-        assert not hopeless(caught.value)
+        assert not is_permanent(caught.value)
         assert (postbox.logins, postbox.received) == ([], [])
 
 
@@ -80,7 +80,7 @@ async def test_a_server_without_starttls_gets_nothing() -> None:
     async with open_postbox() as postbox:
         with pytest.raises(Exception) as caught:  # noqa: PT011  see above
             await Smtp(address(postbox), "x.test")(message())
-        assert named(caught.value) == "SMTPException"
+        assert describe_error(caught.value) == "SMTPException"
         assert postbox.received == []
 
 

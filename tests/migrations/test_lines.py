@@ -9,7 +9,7 @@ from app.db import revision
 from app.db.base import table
 from app.events.models import Event
 from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
-from app.webhooks.rules import BEHIND
+from app.webhooks.rules import NOT_FIRST
 from tests.migrations import trees
 
 AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def waiting(connection: Connection) -> None:
 def found(connection: Connection) -> list[tuple[UUID, bool]]:
     """(whose line it stands in, whether it is due), in order."""
     rows = connection.execute(select(WebhookDelivery.subject_id, WebhookDelivery.due_at).order_by(WebhookDelivery.event_id))
-    return [(row.subject_id, row.due_at < BEHIND) for row in rows]
+    return [(row.subject_id, row.due_at < NOT_FIRST) for row in rows]
 
 
 async def test_what_waits_is_put_into_lines_and_back(empty: str) -> None:

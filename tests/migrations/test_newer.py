@@ -12,7 +12,7 @@ from app.config.settings import Settings
 from app.db import dialect, revision
 from app.world import World
 from tests import databases
-from tests.agreements.ledger.test_seals import eventually
+from tests.assertions import wait_until
 from tests.conftest import NewPostgres
 from tests.migrations import trees
 from tests.random_keys import SECRETS
@@ -57,13 +57,13 @@ async def test_a_migration_that_waits_too_long_gives_up_and_changes_nothing(
     new_postgres: NewPostgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Behind one long transaction a queue of everybody else would form."""
-    monkeypatch.setattr(dialect, "MIGRATION_PATIENCE", "SET LOCAL lock_timeout = '100ms'")
+    monkeypatch.setattr(dialect, "SET_MIGRATION_LOCK_TIMEOUT", "SET LOCAL lock_timeout = '100ms'")
     url, first = await new_postgres.empty(), trees.revisions()[0]
     await databases.migrate(url, first)
     before = await trees.described(url)
     names = ", ".join(name for (name,) in await trees.rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
     held = asyncio.create_task(databases.execute(url, f"BEGIN; LOCK TABLE {names} IN ACCESS SHARE MODE; SELECT pg_sleep(30)"))
-    await eventually(lambda: trees.rows(url, "SELECT 1 FROM pg_locks WHERE relation = 'users'::regclass"))
+    await wait_until(lambda: trees.rows(url, "SELECT 1 FROM pg_locks WHERE relation = 'users'::regclass"))
     with pytest.raises(SystemExit):
         await asyncio.to_thread(maintenance.migrate_database, settings(url))
     assert "nothing was changed" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from app.agreements.models import AgreementLedger
 from tests.agreements import making
-from tests.agreements.ledger.test_receipts import opened
+from tests.agreements.ledger.receipt_claims import read_claims
 from tests.given import Given, Person
 from tests.postbox import Postbox
 from tests.secrets.test_rest import everything
@@ -95,7 +95,7 @@ async def hold(given: Given, person: Person, *, held: bool) -> None:
 
 async def verifies(given: Given, life: Life) -> None:
     """The receipt is still signed by us, and of this id."""
-    claims = await opened(given, life.receipt)
+    claims = await read_claims(given, life.receipt)
     assert (claims["sub"], claims["seq"]) == (life.person.id, 1)
 
 

@@ -27,7 +27,7 @@ from app.web.models import AttemptCounter, FailureCount, StoredAnswer
 from app.webhooks.models import WebhookDelivery
 from app.world import World
 from tests.agreements import making
-from tests.agreements.ledger.test_seals import eventually
+from tests.assertions import wait_until
 from tests.given import Given, Person
 from tests.house.source import program
 
@@ -93,7 +93,7 @@ async def test_whatever_is_past_its_time_goes_and_nothing_else(given: Given, app
     assert await count(given.world, Activation) == 3
     assert await count(given.world, Factor, Factor.user_id == UUID(person.id)) > 2
     assert await count(given.world, AgreementEvent) == acts
-    assert await types(given.world) == told - set(events.OF_LOGINS) - set(events.OF_USE)
+    assert await types(given.world) == told - set(events.LOGIN_EVENTS) - set(events.USAGE_EVENTS)
     assert (await given.post("/v1/ledger/verify"))["valid"] is True
     assert (await given.logged_in(person)).token
     assert await housekeeping.delete_expired(given.world) == {}
@@ -159,12 +159,12 @@ async def test_the_runner_tidies_beside_the_application(given: Given) -> None:
     async def gone() -> bool:
         return await count(given.world, Login) == 0
 
-    async with housekeeping.running(given.world):
-        await eventually(gone)
+    async with housekeeping.run(given.world):
+        await wait_until(gone)
     assert 'licentia_pruned_rows_total{what="logins"}' in (await given.client.get("/metrics")).text
 
 
 def test_every_type_that_goes_is_one_that_somebody_records() -> None:
     """A name with a typo would keep its rows for ever."""
     text = "\n".join(source.text for source in program() if "retention" not in source.path)
-    assert [name for name in (*events.OF_LOGINS, *events.OF_USE) if f'"{name}"' not in text] == []
+    assert [name for name in (*events.LOGIN_EVENTS, *events.USAGE_EVENTS) if f'"{name}"' not in text] == []

@@ -11,13 +11,13 @@ from app.api_keys import service as api_keys
 from app.config.settings import Settings
 from app.events.service import Actor
 from app.licenses.credentials import LicenseCredential
-from app.licenses.issuing import service as licenses
+from app.licenses.issuing.details import find_by_key
 from app.licenses.issuing.schemas import LicenseIn
 from app.licenses.keys import generate_code, generate_key
 from app.licenses.seats import activations
 from app.licenses.seats import service as seats
+from app.licenses.seats.rows import DeviceInfo
 from app.licenses.seats.schemas import ActivationIn
-from app.licenses.seats.service import DeviceInfo
 from app.login.factors import service as factors
 from app.login.fields import CodeIn
 from app.login.me_schemas import IntrospectIn, PasswordIn
@@ -81,7 +81,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     held = await seats.activate(world, None, None, credential=LicenseCredential(license_["key"]), code=None, device=DeviceInfo("laptop"))
     question = AccessRequest(product["code"], license_["key"], "laptop", [], None, dry_run=False)
     answer = await access.decide(world, None, None, None, question)
-    shown = await licenses.find_by_key(world, license_["key"])
+    shown = await find_by_key(world, license_["key"])
     device = await activations.read_device(world, held.token)
     operator = await api_keys.authenticate(world, given.root["Authorization"].removeprefix("Bearer "))
     assert answer.grant

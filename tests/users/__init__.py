@@ -1,1 +1,1 @@
-"""Tests of users."""
+"""Tests of the users package."""

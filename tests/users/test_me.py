@@ -1,4 +1,4 @@
-"""One's own profile, and the fields that an operator and the user share."""
+"""Tests of a user's own profile, and of the fields that operators and users share."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ PROFILE = {
 
 async def test_a_user_reads_and_changes_their_own_profile(given: Given) -> None:
     person = await given.logged_in()
-    told = given.expect(await given.client.patch("/v1/me", json=PROFILE, headers=person.auth))["user"]
-    assert {name: told[name] for name in PROFILE} == {
+    result = given.expect(await given.client.patch("/v1/me", json=PROFILE, headers=person.auth))["user"]
+    assert {name: result[name] for name in PROFILE} == {
         **PROFILE,
         "region": "NO",
         "preferences": {"agreement_format": "large_print", "reduced_motion": True, "screen_reader": None},
     }
-    assert given.expect(await given.client.get("/v1/me", headers=person.auth))["user"] == told
-    assert given.expect(await given.client.get(f"/v1/users/{person.id}", headers=given.root)) == told
+    assert given.expect(await given.client.get("/v1/me", headers=person.auth))["user"] == result
+    assert given.expect(await given.client.get(f"/v1/users/{person.id}", headers=given.root)) == result
     cleared = given.expect(await given.client.patch("/v1/me", json={"region": None, "preferences": {}}, headers=person.auth))["user"]
     assert (cleared["region"], cleared["preferences"]["reduced_motion"], cleared["timezone"]) == (None, None, "Europe/Oslo")
 
@@ -43,21 +43,21 @@ async def test_a_user_reads_and_changes_their_own_profile(given: Given) -> None:
         {"preferences": {"colour": "red"}},
     ],
 )
-async def test_what_does_not_fit_a_profile_is_refused(given: Given, body: dict[str, Any]) -> None:
+async def test_invalid_profile_fields_are_refused(given: Given, body: dict[str, Any]) -> None:
     person = await given.logged_in()
     problem(await given.client.patch("/v1/me", json=body, headers=person.auth), 422, "malformed")
     if None not in body.values():
-        made = {"email": "kari@example.com", **body}
-        problem(await given.client.post("/v1/users", json=made, headers=given.root), 422, "malformed")
+        created = {"email": "kari@example.com", **body}
+        problem(await given.client.post("/v1/users", json=created, headers=given.root), 422, "malformed")
 
 
 @pytest.mark.parametrize("field", ["email", "email_verified", "external_id", "metadata", "status", "user_id", "auth_epoch"])
-async def test_r81_r82_what_is_not_ones_own_to_change_is_refused(given: Given, field: str) -> None:
+async def test_r81_r82_users_cannot_change_fields_of_the_operator(given: Given, field: str) -> None:
     person = await given.logged_in()
     problem(await given.client.patch("/v1/me", json={field: "x"}, headers=person.auth), 422, "malformed")
 
 
-async def test_an_age_band_goes_up_only_but_for_staff(given: Given) -> None:
+async def test_users_change_their_age_band_only_upwards(given: Given) -> None:
     person = await given.logged_in()
     for band, status in (("minor", 200), ("minor", 200), ("adult", 200), ("minor", 403), ("unknown", 403)):
         answer = await given.client.patch("/v1/me", json={"age_band": band}, headers=person.auth)
@@ -67,15 +67,15 @@ async def test_an_age_band_goes_up_only_but_for_staff(given: Given) -> None:
     assert given.expect(await given.client.patch(path, json={"age_band": "minor"}, headers=given.root))["age_band"] == "minor"
 
 
-async def test_a_profile_is_complete_from_the_start(given: Given) -> None:
-    made = await given.post("/v1/users", {"email": "kari@example.com", **PROFILE, "age_band": "adult"})
-    assert (made["region"], made["timezone"], made["age_band"]) == ("NO", "Europe/Oslo", "adult")
+async def test_a_user_can_be_created_with_a_full_profile(given: Given) -> None:
+    user = await given.post("/v1/users", {"email": "kari@example.com", **PROFILE, "age_band": "adult"})
+    assert (user["region"], user["timezone"], user["age_band"]) == ("NO", "Europe/Oslo", "adult")
     bare = await given.post("/v1/users", {"email": "ola@example.com"})
     assert (bare["region"], bare["timezone"], bare["age_band"]) == (None, None, "unknown")
     assert set(bare["preferences"].values()) == {None}
 
 
-async def test_a_suspended_user_reads_nothing(given: Given) -> None:
+async def test_a_suspended_user_cannot_read_or_change_the_profile(given: Given) -> None:
     person = await given.logged_in()
     await given.post(f"/v1/users/{person.id}/suspend")
     for answer in (await given.client.get("/v1/me", headers=person.auth), await given.client.patch("/v1/me", json={}, headers=person.auth)):

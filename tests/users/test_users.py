@@ -1,12 +1,14 @@
-"""End users, as an operator sees them."""
+"""Tests of end users, managed by an operator."""
 
 import pytest
+from sqlalchemy import func, select
 
+from app.events.models import Event
 from tests.assertions import problem
 from tests.given import Given
 
 
-async def test_a_profile_is_kept_and_changed(given: Given) -> None:
+async def test_a_profile_is_stored_and_changed(given: Given) -> None:
     body = {
         "email": "Kari@Example.com",
         "display_name": "Кари 凯莉",
@@ -14,19 +16,19 @@ async def test_a_profile_is_kept_and_changed(given: Given) -> None:
         "external_id": "crm-1",
         "metadata": {"vip": True},
     }
-    made = await given.post("/v1/users", body)
-    assert (made["email"], made["display_name"], made["locale"], made["email_verified"]) == (
+    user = await given.post("/v1/users", body)
+    assert (user["email"], user["display_name"], user["locale"], user["email_verified"]) == (
         "Kari@example.com",
         "Кари 凯莉",
         "zh-Hans",
         False,
     )
-    path = f"/v1/users/{made['id']}"
+    path = f"/v1/users/{user['id']}"
     changed = given.expect(await given.client.patch(path, json={"display_name": None, "email_verified": True}, headers=given.root))
     assert (changed["display_name"], changed["email_verified"], changed["metadata"]) == (None, True, {"vip": True})
     assert given.expect(await given.client.get(path, headers=given.root)) == changed
-    found = given.expect(await given.client.get("/v1/users?email=KARI@example.com", headers=given.root))
-    assert [row["id"] for row in found["data"]] == [made["id"]]
+    page = given.expect(await given.client.get("/v1/users?email=KARI@example.com", headers=given.root))
+    assert [row["id"] for row in page["data"]] == [user["id"]]
 
 
 async def test_r75_addresses_and_external_ids_are_unique(given: Given) -> None:
@@ -42,28 +44,24 @@ async def test_r75_addresses_and_external_ids_are_unique(given: Given) -> None:
     "email",
     ["", "kari", "kari@", "@example.com", "kari@example", "a\u0000@example.com", "kari\uff20example.com", "k" * 250 + "@example.com", 7],
 )
-async def test_r76_what_is_no_address_is_refused(given: Given, email: object) -> None:
-    told = problem(await given.client.post("/v1/users", json={"email": email}, headers=given.root), 422, "malformed")
-    assert told["errors"][0]["pointer"] == "/email"
+async def test_r76_an_invalid_address_is_refused(given: Given, email: object) -> None:
+    error = problem(await given.client.post("/v1/users", json={"email": email}, headers=given.root), 422, "malformed")
+    assert error["errors"][0]["pointer"] == "/email"
 
 
-async def test_r81_fields_that_are_not_taken_are_refused(given: Given) -> None:
+async def test_r81_unknown_fields_are_refused(given: Given) -> None:
     for name in ("status", "id", "created_at", "email_verified_at"):
         answer = await given.client.post("/v1/users", json={"email": "a@example.com", name: "active"}, headers=given.root)
         problem(answer, 422, "malformed")
 
 
-async def test_null_where_a_value_must_be_is_refused(given: Given) -> None:
+async def test_null_for_a_required_value_is_refused(given: Given) -> None:
     person = await given.person()
     answer = await given.client.patch(f"/v1/users/{person.id}", json={"metadata": None}, headers=given.root)
     problem(answer, 422, "malformed")
 
 
-async def test_suspending_twice_tells_once(given: Given) -> None:
-    from sqlalchemy import func, select  # noqa: PLC0415  beside its only use
-
-    from app.events.models import Event  # noqa: PLC0415  the same
-
+async def test_suspending_twice_records_one_event(given: Given) -> None:
     person = await given.person()
     for _ in range(2):
         assert (await given.post(f"/v1/users/{person.id}/suspend"))["status"] == "suspended"

@@ -52,7 +52,7 @@ async def test_a_type_that_is_none_is_refused(given: Given, types: list[str]) ->
 
 async def test_there_are_so_many_at_most_also_when_several_come_at_once(given: Given) -> None:
     """Whoever loses the race for the last place is told to come again, or that it is full."""
-    for _ in range(rules.ENDPOINTS - 1):
+    for _ in range(rules.MAX_ENDPOINTS - 1):
         await given.post("/v1/webhooks", {"url": URL, "types": ["*"]})
     body = {"url": URL, "types": ["license.*"]}
     answers = await asyncio.gather(*(given.client.post("/v1/webhooks", json=body, headers=given.root) for _ in range(4)))
@@ -60,7 +60,7 @@ async def test_there_are_so_many_at_most_also_when_several_come_at_once(given: G
     assert {answer.json().get("code") for answer in answers} <= {None, "webhook_limit_reached", "busy"}
     problem(await given.client.post("/v1/webhooks", json=body, headers=given.root), 409, "webhook_limit_reached")
     listed = given.expect(await given.client.get("/v1/webhooks?limit=200", headers=given.root))
-    assert len(listed["data"]) == rules.ENDPOINTS
+    assert len(listed["data"]) == rules.MAX_ENDPOINTS
 
 
 async def test_both_secrets_sign_until_the_old_one_runs_out(hooks: Hooks, receiver: Receiver) -> None:
@@ -154,7 +154,7 @@ async def test_the_past_is_replayed_also_what_was_never_told(hooks: Hooks, recei
     await hooks.told()
     clock.forward(minutes=1)
     path = f"/v1/webhooks/{made['id']}/replay"
-    monkeypatch.setattr(rules, "REPLAYED", 2)
+    monkeypatch.setattr(rules, "MAX_REPLAY", 2)
     body = {"since": instant_text(begun), "types": ["license.issued"]}
     told = await hooks.given.post(path, body)
     assert told["replayed"] == 2

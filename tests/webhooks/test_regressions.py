@@ -13,6 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import housekeeping
+from app.background import outbox as background_outbox
 from app.base.clock import Clock
 from app.base.durations import instant_text
 from app.events.models import Event
@@ -35,7 +36,7 @@ async def test_an_address_is_printable(given: Given, url: str) -> None:
 
 @pytest.mark.parametrize("said", ["Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "soon", "", "-5"])
 def test_a_receiver_that_says_nonsense_is_tried_as_if_it_said_nothing(said: str) -> None:
-    assert rules.pause(503, said, datetime(2026, 11, 28, tzinfo=UTC)) is None
+    assert rules.pause_until(503, said, datetime(2026, 11, 28, tzinfo=UTC)) is None
 
 
 async def held_up(hooks: Hooks, receiver: Receiver, answer: bytes) -> tuple[asyncio.Task[int], asyncio.Event]:
@@ -173,19 +174,19 @@ async def test_one_that_cannot_be_marked_takes_nobody_with_it(hooks: Hooks, rece
     hook = await hooks.made("license.*")
     for subject in (1, 2):
         await happened(hooks, "license.issued", subject)
-    whole, tried = outcomes._marked, 0
+    whole, tried = outcomes.record_outcome, 0
 
-    async def broken(*arguments: Any) -> str:
+    async def broken(*arguments: Any) -> None:
         nonlocal tried
         tried += 1
         if tried == 1:
             raise KeyError("a fault of ours")
         if tried == 2:
             raise PoolTimeout  # tried again
-        return await whole(*arguments)
+        await whole(*arguments)
 
-    monkeypatch.setattr(outcomes, "_marked", broken)
-    monkeypatch.setattr(outcomes, "MARK_WAITS", (0.0,))
+    monkeypatch.setattr(outcomes, "record_outcome", broken)
+    monkeypatch.setattr(background_outbox, "RECORD_DELAYS", (0.0,))
     assert await hooks.told() == 2
     assert tried == 3
     assert sorted(each["state"] for each in await hooks.listed(hook)) == ["delivered", "pending"]
@@ -195,7 +196,7 @@ async def test_a_replay_goes_on_within_one_instant(hooks: Hooks, receiver: Recei
     await hooks.made("license.*")
     events = [await happened(hooks, "license.issued", subject) for subject in range(5)]
     hook = await hooks.made("license.*", url=f"http://127.0.0.1:{receiver.port}/later")
-    monkeypatch.setattr(rules, "REPLAYED", 2)
+    monkeypatch.setattr(rules, "MAX_REPLAY", 2)
     body, counts = {"since": instant_text(hooks.given.clock.now()), "until": "2100-01-01T00:00:00Z"}, []
     while body.get("since"):
         told = await hooks.given.post(f"/v1/webhooks/{hook['id']}/replay", body)
@@ -252,7 +253,7 @@ async def test_names_that_take_long_are_asked_for_once_and_hold_up_no_other(monk
     go.set()
     assert await asyncio.gather(*waiting[1:]) == [["192.0.2.1"]] * 59
     assert sorted(asked) == sorted(["quick.example", *(f"slow{n}.example" for n in range(20))])
-    assert resolver.asked == {}
+    assert resolver.lookups == {}
 
 
 async def test_an_address_that_is_silent_leaves_time_for_the_next(hooks: Hooks, receiver: Receiver) -> None:

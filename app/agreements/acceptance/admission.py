@@ -1,4 +1,4 @@
-"""Whether a decision may be taken of what was shown: each rule with its own code. Pure: no I/O, no clock."""
+"""The rules that allow or refuse a decision on a presented text, each with its own problem code. Pure: no I/O, no clock."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -15,60 +15,61 @@ from app.users.models import AgeBand
 
 @dataclass(frozen=True)
 class DecisionFacts:
-    """What is said of what was shown (a row of `presentations.SHOWN`), by an end user who stands like this with the document.
+    """A decision on a presented text, and what the rules need to know about it.
 
-    `locales`: all languages in which this end user was ever shown this version; nobody has to know them unless some are required.
+    `presentation`: a row of `PRESENTATION_DETAILS`. `locales`: all languages in which this end user has seen this version; they are only
+    loaded if the document requires some.
     """
 
     type: EventType
-    shown: AnyRow
-    duty: Obligation
+    presentation: AnyRow
+    obligation: Obligation
     now: datetime
     locales: Collection[str]
 
 
-def find_refusal(case: DecisionFacts) -> Problem | None:
-    """The first reason to refuse, if there is one. Declining is refused only where there is nothing to decide."""
-    checks = _ACCEPTING if case.type is EventType.ACCEPTED else _DECLINING
-    return next((problem for check in checks if (problem := check(case)) is not None), None)
+def find_refusal(decision: DecisionFacts) -> Problem | None:
+    """The first reason to refuse, if there is one. Declining is refused only for a notice."""
+    checks = _ACCEPTING if decision.type is EventType.ACCEPTED else _DECLINING
+    return next((problem for check in checks if (problem := check(decision)) is not None), None)
 
 
 def check_age(age_band: str, minors: str) -> Problem | None:
-    """What a document says to an end user of this age band (agreements R13), whoever tells of the acceptance."""
+    """The problem that an end user of this age band may not accept (agreements R13), by decision or by import."""
     if age_band != AgeBand.MINOR or minors == Minors.ALLOW:
         return None
     return GuardianRequired() if minors == Minors.REQUIRE_GUARDIAN else MinorsDenied()
 
 
-def check_languages(wanted: Sequence[str], locales: Collection[str]) -> Problem | None:
-    """Whether one of these languages is one that the law demands; none is as good as any where nothing is demanded (agreements R18)."""
-    if not wanted or any(covers(wanted, locale) for locale in locales):
+def check_languages(required: Sequence[str], locales: Collection[str]) -> Problem | None:
+    """The problem that none of these languages is a required one; None if nothing is required (agreements R18)."""
+    if not required or any(covers(required, locale) for locale in locales):
         return None
-    listed: list[Fact] = [*wanted]
-    return RequiredLocaleNotPresented(facts={"locales": listed})
+    names: list[Fact] = [*required]
+    return RequiredLocaleNotPresented(facts={"locales": names})
 
 
-def _decidable(case: DecisionFacts) -> Problem | None:
-    return NotDecidable() if case.shown.kind == Kind.NOTICE else None
+def _check_decidable(decision: DecisionFacts) -> Problem | None:
+    return NotDecidable() if decision.presentation.kind == Kind.NOTICE else None
 
 
-def _of_age(case: DecisionFacts) -> Problem | None:
-    """Agreements R13. Who has not told an age is taken for an adult; the receipt says `unknown`."""
-    return check_age(case.shown.age_band, case.shown.minors)
+def _check_age(decision: DecisionFacts) -> Problem | None:
+    """Agreements R13. An end user of unknown age counts as an adult; the receipt says `unknown`."""
+    return check_age(decision.presentation.age_band, decision.presentation.minors)
 
 
-def _current_first(case: DecisionFacts) -> Problem | None:
-    """Agreements R10: a scheduled version is accepted early only by who owes nothing, so that the one ordinal stays true."""
-    if case.shown.effective_at <= case.now or not case.duty.list_owed(case.now):
+def _check_current_first(decision: DecisionFacts) -> Problem | None:
+    """Agreements R10: a scheduled version can be accepted early only if nothing is owed now, because one ordinal covers all versions."""
+    if decision.presentation.effective_at <= decision.now or not decision.obligation.list_owed(decision.now):
         return None
-    return AcceptCurrentFirst(facts={"required": case.duty.required_ordinal(case.now)})
+    return AcceptCurrentFirst(facts={"required": decision.obligation.required_ordinal(decision.now)})
 
 
-def _in_a_required_language(case: DecisionFacts) -> Problem | None:
-    """Agreements R18: any of the languages that the law demands, in whichever presentation of this version."""
-    return check_languages(case.shown.required_locales, case.locales)
+def _check_required_language(decision: DecisionFacts) -> Problem | None:
+    """Agreements R18: one of the required languages, in any presentation of this version."""
+    return check_languages(decision.presentation.required_locales, decision.locales)
 
 
 Check = Callable[[DecisionFacts], Problem | None]
-_DECLINING: tuple[Check, ...] = (_decidable,)
-_ACCEPTING: tuple[Check, ...] = (_decidable, _of_age, _current_first, _in_a_required_language)
+_DECLINING: tuple[Check, ...] = (_check_decidable,)
+_ACCEPTING: tuple[Check, ...] = (_check_decidable, _check_age, _check_current_first, _check_required_language)

@@ -1,4 +1,7 @@
-"""Accepting and declining: one transaction under the end user's ledger, one event for each presentation, whatever races (agreements R14 to R21)."""
+"""Accepting and declining: one transaction under the lock of the end user's ledger, one event for each presentation.
+
+Races are decided by that lock (agreements R14 to R21).
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,7 +30,7 @@ from app.world import World
 
 Result = Literal["created", "replayed", "already_accepted"]
 
-_spend = (
+_mark_decided = (
     update(AgreementPresentation)
     .where(
         AgreementPresentation.id == bindparam("presentation"),
@@ -68,7 +71,7 @@ _locales = (
 
 @dataclass(frozen=True)
 class Decision:
-    """What the end user says of the text with this hash, with what the client claims of how it came about."""
+    """The end user's decision on the text with this hash, and the client's unproven claims about it."""
 
     type: EventType
     text_sha256: str
@@ -77,7 +80,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The event that stands, how it came to this answer, and where the end user stands with the product's agreements now."""
+    """The event that counts, whether this request created it, and the compliance with the product's agreements afterwards."""
 
     event: RecordedEvent
     result: Result
@@ -85,85 +88,89 @@ class Outcome:
 
 
 async def decide(world: World, subject: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
-    """Accept or decline what a presentation showed. Saying the same again answers with the same event, also after it expired.
+    """Accept or decline a presented text. Repeating the same decision returns the same event, even after the presentation expired.
 
     Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
-    and what `admission.refusal` finds; then nothing is stored.
+    and the problems of `admission.find_refusal`; then nothing is stored.
     """
     keys = await load_signer(world)
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id)
         now = world.clock.now()
-        place = {"presentation": presentation_id, "whose": subject.id}
-        spent = (await tx.execute(_spend, {**place, "now": now})).rowcount == 1
-        shown = (await tx.execute(PRESENTATION_DETAILS, place)).one_or_none()
-        if shown is None:
+        key = {"presentation": presentation_id, "whose": subject.id}
+        is_first = (await tx.execute(_mark_decided, {**key, "now": now})).rowcount == 1
+        presentation = (await tx.execute(PRESENTATION_DETAILS, key)).one_or_none()
+        if presentation is None:
             raise PresentationNotFound
-        if shown.session_id not in {None, subject.session_id}:  # None: of a release before
+        if presentation.session_id not in {None, subject.session_id}:  # None: stored by an earlier release
             raise PresentationElsewhere
-        if shown.sha256 != decision.text_sha256:
+        if presentation.sha256 != decision.text_sha256:
             raise TextMismatch
-        if not spent and shown.decided_at is None:
+        if not is_first and presentation.decided_at is None:
             raise PresentationExpired
-        found = await load_obligations(tx, world, subject.id, shown.product_id)
-        duty = found.for_document(shown.document_id)
-        earlier = await _accepted_before(tx, shown, duty) if decision.type is EventType.ACCEPTED else None
-        if not spent:
-            return Outcome(*await _again(tx, shown, decision.type, earlier), found.compliance(now))
+        user_obligations = await load_obligations(tx, world, subject.id, presentation.product_id)
+        obligation = user_obligations.for_document(presentation.document_id)
+        earlier = await _find_acceptance(tx, presentation, obligation) if decision.type is EventType.ACCEPTED else None
+        if not is_first:
+            return Outcome(*await _replay(tx, presentation, decision.type, earlier), user_obligations.compliance(now))
         if earlier is not None:
-            return Outcome(earlier, "already_accepted", found.compliance(now))
-        await ensure_published(tx, shown, now)
-        case = DecisionFacts(decision.type, shown, duty, now, await _languages(tx, shown))
-        if (problem := admission.find_refusal(case)) is not None:
+            return Outcome(earlier, "already_accepted", user_obligations.compliance(now))
+        await ensure_published(tx, presentation, now)
+        facts = DecisionFacts(decision.type, presentation, obligation, now, await _list_locales(tx, presentation))
+        if (problem := admission.find_refusal(facts)) is not None:
             raise problem
-        hand, claims = SessionContext(subject, origin), _claims(shown, decision.claims)
-        act = NewEvent(subject.id, decision.type, now, shown, subject.actor, hand, shown, claims, describe_capacity(shown))
-        return await _take(tx, world, keys, head, act, found)
+        session, claims = SessionContext(subject, origin), _merge_claims(presentation, decision.claims)
+        capacity = describe_capacity(presentation)
+        event = NewEvent(subject.id, decision.type, now, presentation, subject.actor, session, presentation, claims, capacity)
+        return await _store(tx, world, keys, head, event, user_obligations)
 
 
-async def _again(tx: Transaction, shown: AnyRow, wanted: EventType, earlier: RecordedEvent | None) -> tuple[RecordedEvent, Result]:
-    """What a spent presentation answers to the word that spent it; without an event of its own, that was an acceptance which
-    stood already (agreements R19). Raises AlreadyDecided for the other word."""
-    own = (await tx.execute(_decided, {"presentation": shown.id})).one_or_none()
-    if own is not None and own.type == wanted:
-        return read_event(own), "replayed"
-    if own is None and earlier is not None:
+async def _replay(tx: Transaction, presentation: AnyRow, type_: EventType, earlier: RecordedEvent | None) -> tuple[RecordedEvent, Result]:
+    """Answer a decision on a presentation that is already decided. Raises AlreadyDecided if the decisions differ.
+
+    A decided presentation without its own event was an acceptance of a version that was already accepted (agreements R19).
+    """
+    row = (await tx.execute(_decided, {"presentation": presentation.id})).one_or_none()
+    if row is not None and row.type == type_:
+        return read_event(row), "replayed"
+    if row is None and earlier is not None:
         return earlier, "already_accepted"
     raise AlreadyDecided
 
 
-async def _accepted_before(tx: Transaction, shown: AnyRow, duty: Obligation) -> RecordedEvent | None:
-    """The acceptance of the very version that is shown, in whatever language and on whatever device it was given; unless it was
-    withdrawn since (agreements R22)."""
-    if duty.accepted < shown.ordinal:
+async def _find_acceptance(tx: Transaction, presentation: AnyRow, obligation: Obligation) -> RecordedEvent | None:
+    """The acceptance of exactly this version, in any language and on any device, unless it was withdrawn since (agreements R22)."""
+    if obligation.accepted < presentation.ordinal:
         return None
-    row = (await tx.execute(_accepted, {"whose": shown.user_id, "version": shown.version_id})).one_or_none()
+    row = (await tx.execute(_accepted, {"whose": presentation.user_id, "version": presentation.version_id})).one_or_none()
     return read_event(row) if row is not None else None
 
 
-async def _languages(tx: Transaction, shown: AnyRow) -> Collection[str]:
-    """Those that the version was ever presented in, where it matters (agreements R18)."""
-    if not shown.required_locales:
+async def _list_locales(tx: Transaction, presentation: AnyRow) -> Collection[str]:
+    """All languages in which the user has seen the version; empty if the document requires none (agreements R18)."""
+    if not presentation.required_locales:
         return ()
-    return (await tx.scalars(_locales, {"whose": shown.user_id, "version": shown.version_id})).all()
+    return (await tx.scalars(_locales, {"whose": presentation.user_id, "version": presentation.version_id})).all()
 
 
 def read_event(row: AnyRow) -> RecordedEvent:
-    """An event that was stored before."""
+    """The stored event of a row of `SELECT_EVENT`."""
     return RecordedEvent(row.id, row.type, row.at, row.ordinal, row.receipt)
 
 
-def _claims(shown: AnyRow, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the client claimed while the text was shown, overruled by what it claims with the decision."""
-    before = {"scrolled_to_end": shown.scrolled_to_end, "dwell_ms": shown.dwell_ms}
-    return {name: value for name, value in {**before, **given}.items() if value is not None}
+def _merge_claims(presentation: AnyRow, claims: Mapping[str, Any]) -> dict[str, Any]:
+    """The client's claims while the text was shown, overridden by its claims with the decision."""
+    earlier = {"scrolled_to_end": presentation.scrolled_to_end, "dwell_ms": presentation.dwell_ms}
+    return {name: value for name, value in {**earlier, **claims}.items() if value is not None}
 
 
-async def _take(tx: Transaction, world: World, keys: Signer, head: ChainHead, act: NewEvent, found: UserObligations) -> Outcome:
-    """Store the decision for the version that was shown, outdated or not (agreements R17), and tell where that leaves its end user."""
-    about = act.about
-    event = await chain.append(tx, world, keys, head, act)
-    after = await chain.update_state(tx, found.for_document(about.document_id), act, event)
-    facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(event.id)}
-    await record(tx, world, f"agreement.{act.type}", act.actor, ("agreement", about.document_id), act.user_id, **facts)
-    return Outcome(event, "created", found.with_changed(after).compliance(act.at))
+async def _store(
+    tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent, user_obligations: UserObligations
+) -> Outcome:
+    """Store the decision on the presented version, even if a newer one is in effect (agreements R17)."""
+    about = event.about
+    recorded = await chain.append(tx, world, keys, head, event)
+    changed = await chain.update_state(tx, user_obligations.for_document(about.document_id), event, recorded)
+    facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(recorded.id)}
+    await record(tx, world, f"agreement.{event.type}", event.actor, ("agreement", about.document_id), event.user_id, **facts)
+    return Outcome(recorded, "created", user_obligations.with_changed(changed).compliance(event.at))

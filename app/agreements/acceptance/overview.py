@@ -1,4 +1,4 @@
-"""What an end user sees: the agreements of a product, and for each the version and the text that they would be shown now."""
+"""The end user's list of agreements of a product, with the version and the text that would be shown now."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ _languages = select(AgreementText.id, AgreementText.version_id, AgreementText.lo
 
 @dataclass(frozen=True)
 class LanguageRequest:
-    """The languages that a call asks for: its `locale` parameter, and its `Accept-Language` header as it came."""
+    """The languages that a request prefers: its `locale` parameter, and the raw value of its `Accept-Language` header."""
 
     locale: str | None
     header: str | None
@@ -55,7 +55,7 @@ class LanguageRequest:
 
 @dataclass(frozen=True)
 class TextSelection:
-    """The version that an end user would be shown now, which of its texts, and why that one."""
+    """The version and the text to show to an end user now, and how the language was chosen."""
 
     version: Version
     text: AnyRow
@@ -64,57 +64,64 @@ class TextSelection:
 
 @dataclass(frozen=True)
 class UserAgreement:
-    """One agreement as its end user sees it. `document` is a row with its name and with what was accepted, if anything was."""
+    """One agreement as its end user sees it. `document`: a row with its name and the accepted event, if there is one."""
 
     document: AnyRow
-    duty: Obligation
-    shown: TextSelection
+    obligation: Obligation
+    selection: TextSelection
     now: datetime
 
 
-async def list_agreements(world: World, user_id: UUID, product_code: str, wish: LanguageRequest) -> tuple[Compliance, list[UserAgreement]]:
-    """The published agreements of a product that are for this end user's region, as the user stands with them. Raises ProductNotFound."""
+async def list_agreements(
+    world: World, user_id: UUID, product_code: str, languages: LanguageRequest
+) -> tuple[Compliance, list[UserAgreement]]:
+    """List the published agreements of a product for this end user's region, with the user's state. Raises ProductNotFound."""
     now = world.clock.now()
     async with world.db.read() as tx:
         product_id = await tx.scalar(_product, {"code": product_code})
         if product_id is None:
             raise ProductNotFound
-        mine_of, chosen = await _applicable(tx, world, user_id, product_id, now)
-        texts = await _texts(tx, [version.id for _, duty in chosen if (version := obligations.choose_version(duty, now)) is not None])
-    items = [
-        UserAgreement(row, duty, _chosen(version, texts[version.id], row, wish), now)
-        for row, duty in chosen
-        if (version := obligations.choose_version(duty, now)) is not None
+        user_obligations, applicable = await _load_applicable(tx, world, user_id, product_id, now)
+        versions = [(row, each, obligations.choose_version(each, now)) for row, each in applicable]
+        texts = await _load_texts(tx, [version.id for _, _, version in versions if version is not None])
+    agreements = [
+        UserAgreement(row, each, _select_text(version, texts[version.id], row, languages), now)
+        for row, each, version in versions
+        if version is not None
     ]
-    return mine_of.compliance(now), items
+    return user_obligations.compliance(now), agreements
 
 
 async def load_document(tx: Transaction, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Obligation] | None:
-    """One document with all its published versions, for one end user; None when it has none, or is for other regions (agreements R12)."""
+    """Load a document's row and the end user's obligation with all published versions.
+
+    None if no version is published, or the document is for other regions (agreements R12).
+    """
     product_id = await tx.scalar(_owner, {"document": document_id})
     if product_id is None:
         return None
-    _, chosen = await _applicable(tx, world, user_id, product_id, now)
-    return next((found for found in chosen if found[1].document_id == document_id), None)
+    _, applicable = await _load_applicable(tx, world, user_id, product_id, now)
+    return next((pair for pair in applicable if pair[1].document_id == document_id), None)
 
 
-async def select_text(tx: Transaction, document: AnyRow, version: Version, wish: LanguageRequest) -> TextSelection:
-    """The text of a published version in the best language there is."""
-    texts = await _texts(tx, [version.id])
-    return _chosen(version, texts[version.id], document, wish)
+async def select_text(tx: Transaction, document: AnyRow, version: Version, languages: LanguageRequest) -> TextSelection:
+    """Select the text of a published version in the best available language."""
+    texts = await _load_texts(tx, [version.id])
+    return _select_text(version, texts[version.id], document, languages)
 
 
-async def _applicable(
+async def _load_applicable(
     tx: Transaction, world: World, user_id: UUID, product_id: UUID, now: datetime
 ) -> tuple[UserObligations, list[tuple[AnyRow, Obligation]]]:
-    """All duties to a product's agreements; and of the documents, with their rows, those that are for this end user's region."""
-    found = list(group_by_document((await tx.execute(_documents, {"user": user_id, "product": product_id})).all()))
-    all_of_it = UserObligations(tuple(duty for _, duty in found), list_user_regions(world, found[0][0].user_region if found else None))
-    chosen = obligations.select_applicable(all_of_it.obligations, all_of_it.regions, now)
-    return all_of_it, [(row, duty) for row, duty in found if duty in chosen]
+    """Load all obligations for a product; and those that apply in the end user's region, with the rows of their documents."""
+    pairs = list(group_by_document((await tx.execute(_documents, {"user": user_id, "product": product_id})).all()))
+    regions = list_user_regions(world, pairs[0][0].user_region if pairs else None)
+    user_obligations = UserObligations(tuple(each for _, each in pairs), regions)
+    applicable = obligations.select_applicable(user_obligations.obligations, user_obligations.regions, now)
+    return user_obligations, [(row, each) for row, each in pairs if each in applicable]
 
 
-async def _texts(tx: Transaction, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[AnyRow]]:
+async def _load_texts(tx: Transaction, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[AnyRow]]:
     rows = await tx.execute(_languages.where(AgreementText.version_id.in_(version_ids)).order_by(AgreementText.id))
     texts: dict[UUID, list[AnyRow]] = {}
     for row in rows:
@@ -122,8 +129,8 @@ async def _texts(tx: Transaction, version_ids: Sequence[UUID]) -> Mapping[UUID, 
     return texts
 
 
-def _chosen(version: Version, texts: Sequence[AnyRow], document: AnyRow, wish: LanguageRequest) -> TextSelection:
+def _select_text(version: Version, texts: Sequence[AnyRow], document: AnyRow, languages: LanguageRequest) -> TextSelection:
     by_locale = {text.locale: text for text in texts}
-    wishes = order_preferences(wish.locale, document.user_locale, wish.header)
-    choice = choose_language(list(by_locale), wishes, (document.product_locale, document.default_locale))
+    preferences = order_preferences(languages.locale, document.user_locale, languages.header)
+    choice = choose_language(list(by_locale), preferences, (document.product_locale, document.default_locale))
     return TextSelection(version, by_locale[choice.served], choice)

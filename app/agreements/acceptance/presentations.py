@@ -1,6 +1,6 @@
-"""Showing a text to an end user: one row for each showing, bound to user, text, format and client, spent by the first decision (agreements R14).
+"""Shows a text to an end user. Each presentation is one row, bound to user, text, format and client, for one decision (agreements R14).
 
-Showing what only informs is an act of its own, once for each version (agreements R11).
+Showing news that needs no decision is recorded as an event, once for each version (agreements R11).
 """
 
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ from app.world import World
 Values = dict[str, Any]
 FormatName = Literal["md", "html", "text"]
 CLOCK_TOLERANCE = timedelta(seconds=2)
-"""By how much the clocks of two replicas may differ before somebody is called (agreements R23)."""
+"""The largest accepted difference between the clocks of two replicas (agreements R23)."""
 CAPACITY: Mapping[str, str] = {AgeBand.ADULT: "adult", AgeBand.MINOR: "minor_self", AgeBand.UNKNOWN: "unknown"}
-"""In which capacity an end user acts for himself, by age band (rules/agreements section 2.2)."""
+"""The capacity in which an end user acts, by age band (agreements section 2.2)."""
 
 _text = select(
     AgreementText.title,
@@ -61,8 +61,8 @@ _text = select(
     AgreementText.plain,
 )
 _FORMATS: Mapping[str, tuple[str, str]] = {"md": ("body", "sha256"), "html": ("html", "html_sha256"), "text": ("plain", "plain_sha256")}
-"""The frozen words of each format, and their hash."""
-_one = select(*table(AgreementPresentation).columns).where(
+"""The columns of each format: text and hash."""
+_presentation = select(*table(AgreementPresentation).columns).where(
     AgreementPresentation.id == bindparam("presentation"), AgreementPresentation.user_id == bindparam("whose")
 )
 PRESENTATION_DETAILS = (
@@ -81,8 +81,8 @@ PRESENTATION_DETAILS = (
     .join(User, User.id == AgreementPresentation.user_id)
     .where(AgreementPresentation.id == bindparam("presentation"), AgreementPresentation.user_id == bindparam("whose"))
 )
-"""A presentation with all that it is about, and whether its end user is of age."""
-_claim = (
+"""A presentation with its text, version, document and product, and the end user's age band."""
+_record_reading = (
     update(AgreementPresentation)
     .where(
         AgreementPresentation.id == bindparam("presentation"),
@@ -95,140 +95,145 @@ _claim = (
         dwell_ms=func.coalesce(bindparam("dwell", type_=Integer), AgreementPresentation.dwell_ms),
     )
 )
-_take_turns = update(AgreementDocument).where(AgreementDocument.id == bindparam("document")).values(rev=AgreementDocument.rev + 1)
+_lock_document = update(AgreementDocument).where(AgreementDocument.id == bindparam("document")).values(rev=AgreementDocument.rev + 1)
 _status = select(AgreementVersion.status).where(AgreementVersion.id == bindparam("version"))
 
 
 @dataclass(frozen=True)
 class Presentation:
-    """What is on the screen: which presentation, until when it can be decided, and the words: `body` in the format asked for."""
+    """A started presentation. `expires_at`: until when it can be decided. `text`: title, statement, labels. `body`: in `format`."""
 
     id: UUID
     expires_at: datetime
-    shown: TextSelection
-    words: AnyRow
+    selection: TextSelection
+    text: AnyRow
     format: FormatName
     body: str
     served_sha256: str
 
 
 async def present(
-    world: World, subject: Subject, origin: Origin, document_id: UUID, version_id: UUID | None, wish: LanguageRequest, screen: Values
+    world: World,
+    subject: Subject,
+    origin: Origin,
+    document_id: UUID,
+    version_id: UUID | None,
+    languages: LanguageRequest,
+    screen: Values,
 ) -> Presentation:
-    """Show the version in effect (to whoever owes nothing, the coming one) in the best language, and note that it was shown.
+    """Present a text in the best language and store that it was shown.
 
-    `version_id` names the version in effect or the coming one instead. `screen`: format, client, app_version, platform, ui_ref.
-    Raises AgreementNotFound, AgreementVersionNotFound, FormatNotAvailable.
+    `version_id`: the version in effect or the upcoming one; None: chosen by `choose_version`. `screen`: format, client, app_version,
+    platform, ui_ref. Raises AgreementNotFound, AgreementVersionNotFound, AgreementVersionCancelled, FormatNotAvailable.
     """
     now = world.clock.now()
     async with world.db.read() as tx:
-        found = await overview.load_document(tx, world, subject.id, document_id, now)
-        if found is None:
+        pair = await overview.load_document(tx, world, subject.id, document_id, now)
+        if pair is None:
             raise AgreementNotFound
-        document, duty = found
-        shown = await overview.select_text(tx, document, _version(duty, version_id, now), wish)
-        words = (await tx.execute(_text.where(AgreementText.id == shown.text.id))).one()
-    body, served_sha256 = (words._mapping[name] for name in _FORMATS[screen["format"]])
+        document, obligation = pair
+        selection = await overview.select_text(tx, document, _find_version(obligation, version_id, now), languages)
+        text = (await tx.execute(_text.where(AgreementText.id == selection.text.id))).one()
+    body, served_sha256 = (text._mapping[name] for name in _FORMATS[screen["format"]])
     if body is None:
         raise FormatNotAvailable(facts={"format": screen["format"]})
     values = {
         **screen,
         "id": world.entropy.identifier(),
         "user_id": subject.id,
-        "text_id": shown.text.id,
-        "locale_requested": shown.choice.requested,
-        "fallback": shown.choice.fallback,
+        "text_id": selection.text.id,
+        "locale_requested": selection.choice.requested,
+        "fallback": selection.choice.fallback,
         "presented_at": now,
         "expires_at": now + world.settings.presentation_lifetime,
         "served_sha256": served_sha256,
         "session_id": subject.session_id,
     }
-    keys = await load_signer(world) if duty.must_record_showing(shown.version, now) else None
+    keys = await load_signer(world) if obligation.must_record_showing(selection.version, now) else None
     async with world.db.write() as tx:
-        head = await chain.lock_ledger(tx, subject.id) if keys is not None else None  # before the user, as everywhere
+        head = await chain.lock_ledger(tx, subject.id) if keys is not None else None  # the ledger is locked before the user
         if not await lock_unless_erased(tx, subject.id):
             raise TokenInvalid("The account was erased.")
-        if keys is None or head is None:
-            await tx.execute(insert(AgreementPresentation).values(values))
-        else:
-            await _told(tx, world, (keys, head), SessionContext(subject, origin), shown.version, values)
-        facts = {"presentation": str(values["id"]), "ordinal": shown.version.ordinal, "locale": shown.choice.served}
+        await tx.execute(insert(AgreementPresentation).values(values))
+        if keys is not None and head is not None:
+            await _record_showing(tx, world, (keys, head), SessionContext(subject, origin), selection.version, values)
+        facts = {"presentation": str(values["id"]), "ordinal": selection.version.ordinal, "locale": selection.choice.served}
         await record(tx, world, "agreement.presented", subject.actor, ("agreement", document_id), subject.id, **facts)
-        return Presentation(values["id"], values["expires_at"], shown, words, screen["format"], body, served_sha256)
+        return Presentation(values["id"], values["expires_at"], selection, text, screen["format"], body, served_sha256)
 
 
-def _version(duty: Obligation, version_id: UUID | None, now: datetime) -> Version:
-    """The version to show: by rule, or the one named if it is in effect or coming; older ones are history."""
+def _find_version(obligation: Obligation, version_id: UUID | None, now: datetime) -> Version:
+    """The version to show: by rule, or the requested one if it is in effect or upcoming. Older versions cannot be shown."""
     if version_id is None:
-        wanted = obligations.choose_version(duty, now)
-        if wanted is None:
+        version = obligations.choose_version(obligation, now)
+        if version is None:
             raise AgreementNotFound
-        return wanted
-    for candidate in (obligations.find_current(duty.versions, now), obligations.find_scheduled(duty.versions, now)):
+        return version
+    for candidate in (obligations.find_current(obligation.versions, now), obligations.find_scheduled(obligation.versions, now)):
         if candidate is not None and candidate.id == version_id:
             return candidate
     raise AgreementVersionNotFound
 
 
-async def _told(
-    tx: Transaction, world: World, pen: tuple[Signer, ChainHead], hand: SessionContext, version: Version, values: Values
+async def _record_showing(
+    tx: Transaction, world: World, signing: tuple[Signer, ChainHead], session: SessionContext, version: Version, values: Values
 ) -> None:
-    """Note the showing of news; in the ledger too, unless that was done meanwhile (agreements R11)."""
-    keys, head = pen
-    await tx.execute(insert(AgreementPresentation).values(values))
-    shown = (await tx.execute(PRESENTATION_DETAILS, {"presentation": values["id"], "whose": hand.subject.id})).one()
-    await ensure_published(tx, shown, values["presented_at"])
-    before = (await load_obligations(tx, world, hand.subject.id, shown.product_id)).for_document(shown.document_id)
-    if not before.must_record_showing(version, values["presented_at"]):
+    """Record in the ledger that news was shown, unless another request did so in the meantime (agreements R11)."""
+    keys, head = signing
+    subject, now = session.subject, values["presented_at"]
+    presentation = (await tx.execute(PRESENTATION_DETAILS, {"presentation": values["id"], "whose": subject.id})).one()
+    await ensure_published(tx, presentation, now)
+    obligation = (await load_obligations(tx, world, subject.id, presentation.product_id)).for_document(presentation.document_id)
+    if not obligation.must_record_showing(version, now):
         return
-    act = NewEvent(
-        hand.subject.id,
+    event = NewEvent(
+        subject.id,
         EventType.NOTICE_SHOWN,
-        values["presented_at"],
-        shown,
-        hand.subject.actor,
-        hand,
-        shown,
-        facts=describe_capacity(shown),
+        now,
+        presentation,
+        subject.actor,
+        session,
+        presentation,
+        facts=describe_capacity(presentation),
     )
-    event = await chain.append(tx, world, keys, head, act)
-    await chain.update_state(tx, before, act, event)
-    facts = {"ordinal": version.ordinal, "presentation": str(values["id"]), "receipt": str(event.id)}
-    await record(tx, world, "agreement.notice_shown", act.actor, ("agreement", shown.document_id), act.user_id, **facts)
+    recorded = await chain.append(tx, world, keys, head, event)
+    await chain.update_state(tx, obligation, event, recorded)
+    facts = {"ordinal": version.ordinal, "presentation": str(values["id"]), "receipt": str(recorded.id)}
+    await record(tx, world, "agreement.notice_shown", event.actor, ("agreement", presentation.document_id), event.user_id, **facts)
 
 
 async def ensure_published(tx: Transaction, about: AnyRow, now: datetime) -> None:
-    """See that the version is published still, and if its time has not come, that it stays so until this transaction ends (agreements R5).
+    """Check that the version is published, and keep a scheduled one from being cancelled until this transaction ends (agreements R5).
 
-    Raises AgreementVersionCancelled. What is in effect can no longer be cancelled, so nobody has to wait for anybody there.
+    A version in effect cannot be cancelled, so it needs no lock. Raises AgreementVersionCancelled.
     """
     status = about.status
     if now < about.effective_at + CLOCK_TOLERANCE:
-        await tx.execute(_take_turns, {"document": about.document_id})
+        await tx.execute(_lock_document, {"document": about.document_id})
         status = await tx.scalar(_status, {"version": about.version_id})
     if status != VersionStatus.PUBLISHED:
         raise AgreementVersionCancelled
 
 
 def describe_capacity(about: AnyRow) -> Mapping[str, str]:
-    """The receipt's claim of who acted: the end user, of this age band."""
+    """The receipt's claim about the person who acted: the end user, of this age band."""
     return {"capacity": CAPACITY[about.age_band]}
 
 
 async def record_reading(
     world: World, subject: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None
 ) -> AnyRow:
-    """Note what the client claims while the text is on the screen; None leaves what was claimed before.
+    """Store what the client claims while the text is on the screen. None keeps the earlier value.
 
     Raises PresentationNotFound, AlreadyDecided, PresentationExpired.
     """
-    place = {"presentation": presentation_id, "whose": subject.id}
+    key = {"presentation": presentation_id, "whose": subject.id}
     async with world.db.write() as tx:
-        given = {"now": world.clock.now(), "scrolled": scrolled_to_end, "dwell": dwell_ms}
-        taken = (await tx.execute(_claim, {**place, **given})).rowcount == 1
-        row = (await tx.execute(_one, place)).one_or_none()
+        values = {"now": world.clock.now(), "scrolled": scrolled_to_end, "dwell": dwell_ms}
+        updated = (await tx.execute(_record_reading, {**key, **values})).rowcount == 1
+        row = (await tx.execute(_presentation, key)).one_or_none()
         if row is None:
             raise PresentationNotFound
-        if not taken:
+        if not updated:
             raise AlreadyDecided if row.decided_at is not None else PresentationExpired
         return row

@@ -1,4 +1,4 @@
-"""`/v1/me/agreements`, `/v1/me/presentations`: only with the end user's own token (agreements R16)."""
+"""`/v1/me/agreements`, `/v1/me/presentations`: with the end user's own token only (agreements R16)."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import Header, Query, Response
 
+from app.agreements import problems
 from app.agreements.acceptance import decisions, overview, presentations, withdrawal
 from app.agreements.acceptance.decisions import Decision
 from app.agreements.acceptance.overview import LanguageRequest
@@ -20,24 +21,6 @@ from app.agreements.acceptance.schemas import (
     WithdrawalOut,
 )
 from app.agreements.models import EventType
-from app.agreements.problems import (
-    AcceptCurrentFirst,
-    AgreementNotFound,
-    AgreementVersionCancelled,
-    AgreementVersionNotFound,
-    AlreadyDecided,
-    FormatNotAvailable,
-    GuardianRequired,
-    MinorsDenied,
-    NotDecidable,
-    NothingToWithdraw,
-    NotWithdrawable,
-    PresentationElsewhere,
-    PresentationExpired,
-    PresentationNotFound,
-    RequiredLocaleNotPresented,
-    TextMismatch,
-)
 from app.catalog.problems import ProductNotFound
 from app.web.callers import TheOrigin, TheSubject, TheWorld
 from app.web.fields import Locale, Slug
@@ -47,7 +30,7 @@ from app.web.routing import router as new_router
 
 router = new_router("agreements")
 AcceptLanguage = Annotated[str | None, Header()]
-WORDS: Mapping[str, EventType] = {"accept": EventType.ACCEPTED, "decline": EventType.DECLINED}
+EVENT_TYPES: Mapping[str, EventType] = {"accept": EventType.ACCEPTED, "decline": EventType.DECLINED}
 STATUS: Mapping[str, int] = {"created": 201, "replayed": 200, "already_accepted": 200}
 
 
@@ -59,30 +42,40 @@ async def my_agreements(
     locale: Annotated[Locale | None, Query()] = None,
     accept_language: AcceptLanguage = None,
 ) -> MyAgreements:
-    """What a product asks you to agree to, where you stand with it, and the text in your language."""
-    return MyAgreements.of(*await overview.list_agreements(world, subject.id, product, LanguageRequest(locale, accept_language)))
+    """List the agreements of a product with your status and the text in your language."""
+    return MyAgreements.from_agreements(
+        *await overview.list_agreements(world, subject.id, product, LanguageRequest(locale, accept_language))
+    )
 
 
 @router.post(
     "/v1/me/agreements/{document_id}/presentations",
     status_code=201,
-    responses=refuses(SubjectTokenRequired, AgreementNotFound, AgreementVersionNotFound, AgreementVersionCancelled, FormatNotAvailable),
+    responses=refuses(
+        SubjectTokenRequired,
+        problems.AgreementNotFound,
+        problems.AgreementVersionNotFound,
+        problems.AgreementVersionCancelled,
+        problems.FormatNotAvailable,
+    ),
 )
 async def present(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
 ) -> PresentationOut:
-    """Have the text shown, once: the decision must name this presentation while it lives. News is noted as shown by this."""
-    wish = LanguageRequest(body.locale, accept_language)
+    """Start a presentation of the text. The decision must refer to it before it expires. News counts as shown."""
+    languages = LanguageRequest(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
-    return PresentationOut.of(await presentations.present(world, subject, origin, document_id, body.version, wish, screen))
+    return PresentationOut.from_presentation(
+        await presentations.present(world, subject, origin, document_id, body.version, languages, screen)
+    )
 
 
 @router.patch(
     "/v1/me/presentations/{presentation_id}",
-    responses=refuses(SubjectTokenRequired, PresentationNotFound, AlreadyDecided, PresentationExpired),
+    responses=refuses(SubjectTokenRequired, problems.PresentationNotFound, problems.AlreadyDecided, problems.PresentationExpired),
 )
-async def claim(world: TheWorld, subject: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
-    """Note how the text is being read. A claim of the client, kept as such."""
+async def update_presentation(world: TheWorld, subject: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
+    """Report how the text is being read. The server stores it as the client's claim."""
     return PresentationState.model_validate(
         await presentations.record_reading(world, subject, presentation_id, body.scrolled_to_end, body.dwell_ms)
     )
@@ -92,43 +85,43 @@ async def claim(world: TheWorld, subject: TheSubject, presentation_id: UUID, bod
     "/v1/me/presentations/{presentation_id}/decision",
     status_code=201,
     responses={
-        200: {"model": DecisionOut, "description": "`replayed` or `already_accepted`: the earlier event stands"},
+        200: {"model": DecisionOut, "description": "`replayed` or `already_accepted`: the earlier event counts"},
         **refuses(
             SubjectTokenRequired,
-            GuardianRequired,
-            MinorsDenied,
-            PresentationNotFound,
-            TextMismatch,
-            AlreadyDecided,
-            PresentationElsewhere,
-            PresentationExpired,
-            AgreementVersionCancelled,
-            NotDecidable,
-            AcceptCurrentFirst,
-            RequiredLocaleNotPresented,
+            problems.GuardianRequired,
+            problems.MinorsDenied,
+            problems.PresentationNotFound,
+            problems.TextMismatch,
+            problems.AlreadyDecided,
+            problems.PresentationElsewhere,
+            problems.PresentationExpired,
+            problems.AgreementVersionCancelled,
+            problems.NotDecidable,
+            problems.AcceptCurrentFirst,
+            problems.RequiredLocaleNotPresented,
         ),
     },
 )
 async def decide(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, presentation_id: UUID, body: DecisionIn, response: Response
 ) -> DecisionOut:
-    """Accept or decline what was shown. The receipt is signed, and chained to the one before it."""
-    decision = Decision(WORDS[body.decision], body.text_sha256, body.claims.told())
+    """Accept or decline the presented text. The receipt is signed and chained to the previous one."""
+    decision = Decision(EVENT_TYPES[body.decision], body.text_sha256, body.claims.as_claims())
     outcome = await decisions.decide(world, subject, origin, presentation_id, decision)
     response.status_code = STATUS[outcome.result]
-    return DecisionOut.of(outcome)
+    return DecisionOut.from_outcome(outcome)
 
 
 @router.post(
     "/v1/me/agreements/{document_id}/withdrawal",
     status_code=201,
     responses={
-        200: {"model": WithdrawalOut, "description": "`replayed`: it was withdrawn before, and not accepted since"},
-        **refuses(SubjectTokenRequired, AgreementNotFound, NotWithdrawable, NothingToWithdraw),
+        200: {"model": WithdrawalOut, "description": "`replayed`: it was already withdrawn and not accepted since"},
+        **refuses(SubjectTokenRequired, problems.AgreementNotFound, problems.NotWithdrawable, problems.NothingToWithdraw),
     },
 )
 async def withdraw(world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, response: Response) -> WithdrawalOut:
-    """End the agreement from now on. What was agreed until now stays on record; it can be accepted again."""
+    """Withdraw from the agreement from now on. Earlier acceptances stay on record; you can accept it again."""
     outcome = await withdrawal.withdraw(world, subject, origin, document_id)
     response.status_code = STATUS[outcome.result]
-    return WithdrawalOut.of(outcome)
+    return WithdrawalOut.from_outcome(outcome)

@@ -1,4 +1,4 @@
-"""Wire shapes of the end user's side: their agreements, presentations, decisions and receipts."""
+"""Wire models for end users: their agreements, presentations, decisions and withdrawals."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -20,17 +20,19 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class OutstandingOut(WireModel):
-    """A document whose version of this ordinal, or a later one, has to be accepted."""
+    """A document of which the version with this ordinal, or a later one, must be accepted."""
 
     document: UUID
     ordinal: int
 
 
-def _outstanding(found: Compliance) -> list[OutstandingOut]:
-    return [OutstandingOut(document=it.document_id, ordinal=it.ordinal) for it in found.outstanding]
+def _list_outstanding(compliance: Compliance) -> list[OutstandingOut]:
+    return [OutstandingOut(document=each.document_id, ordinal=each.ordinal) for each in compliance.outstanding]
 
 
 class VersionRef(WireModel):
+    """A published version."""
+
     version: UUID
     ordinal: int
     label: str | None
@@ -39,15 +41,15 @@ class VersionRef(WireModel):
     grace_until: Instant | None
 
     @classmethod
-    def of(cls, it: Version | None) -> Self | None:
-        if it is None:
+    def from_version(cls, version: Version | None) -> Self | None:
+        if version is None:
             return None
-        fields = {"label": it.label, "effective_at": it.effective_at, "grace_until": it.grace_until}
-        return cls(version=it.id, ordinal=it.ordinal, change_class=it.change_class, **fields)  # type: ignore[arg-type]
+        fields = {"label": version.label, "effective_at": version.effective_at, "grace_until": version.grace_until}
+        return cls(version=version.id, ordinal=version.ordinal, change_class=version.change_class, **fields)  # type: ignore[arg-type]
 
 
 class AcceptedRef(WireModel):
-    """The latest version accepted. `event` names the receipt."""
+    """The latest accepted version. `event`: the id of the event and of its receipt."""
 
     ordinal: int
     event: UUID
@@ -55,7 +57,7 @@ class AcceptedRef(WireModel):
 
 
 class TextRef(WireModel):
-    """The text that a presentation would show now. `requested` is the language wished for most, null if none was."""
+    """The text that a presentation would show now. `requested`: the most preferred language, or null."""
 
     id: UUID
     requested: str | None
@@ -65,17 +67,17 @@ class TextRef(WireModel):
     summary: str | None
 
     @classmethod
-    def of(cls, it: TextSelection) -> Self:
-        return cls(summary=it.text.summary, **_text(it))
+    def from_selection(cls, selection: TextSelection) -> Self:
+        return cls(summary=selection.text.summary, **_text_fields(selection))
 
 
-def _text(it: TextSelection) -> dict[str, Any]:
-    choice = {"requested": it.choice.requested, "locale": it.choice.served, "fallback": it.choice.fallback}
-    return {"id": it.text.id, "sha256": it.text.sha256, **choice}
+def _text_fields(selection: TextSelection) -> dict[str, Any]:
+    text, choice = selection.text, selection.choice
+    return {"id": text.id, "sha256": text.sha256, "requested": choice.requested, "locale": choice.served, "fallback": choice.fallback}
 
 
 class MyAgreement(WireModel):
-    """`document` is the id that a presentation is asked for by. `in_grace`: a newer version must be accepted before `grace_until`."""
+    """An agreement and its status. `document`: the id for presentations. `in_grace`: accept the newer version before `grace_until`."""
 
     document: UUID
     kind: str
@@ -89,42 +91,43 @@ class MyAgreement(WireModel):
     text: TextRef
 
     @classmethod
-    def of(cls, it: UserAgreement) -> Self:
-        row, duty = it.document, it.duty
+    def from_agreement(cls, agreement: UserAgreement) -> Self:
+        row, obligation, now = agreement.document, agreement.obligation, agreement.now
         return cls(
-            document=duty.document_id,
+            document=obligation.document_id,
             kind=row.kind,
             region=row.region,
             name=row.name,
-            status=duty.status(it.now),
-            grace_until=duty.grace_end(it.now),
-            current=VersionRef.of(obligations.find_current(duty.versions, it.now)),
-            accepted=_accepted(row),
-            upcoming=VersionRef.of(obligations.find_scheduled(duty.versions, it.now)),
-            text=TextRef.of(it.shown),
+            status=obligation.status(now),
+            grace_until=obligation.grace_end(now),
+            current=VersionRef.from_version(obligations.find_current(obligation.versions, now)),
+            accepted=_read_accepted(row),
+            upcoming=VersionRef.from_version(obligations.find_scheduled(obligation.versions, now)),
+            text=TextRef.from_selection(agreement.selection),
         )
 
 
-def _accepted(row: AnyRow) -> AcceptedRef | None:
+def _read_accepted(row: AnyRow) -> AcceptedRef | None:
     if row.accepted_event_id is None:
         return None
     return AcceptedRef(ordinal=row.accepted, event=row.accepted_event_id, at=row.accepted_at)
 
 
 class MyAgreements(WireModel):
-    """`compliant`: everything in force is accepted. `valid_until`: when that could change by itself."""
+    """The end user's agreements. `compliant`: everything in force is accepted. `valid_until`: when time alone can change that."""
 
     compliant: bool
     items: list[MyAgreement]
     valid_until: Instant | None
 
     @classmethod
-    def of(cls, found: Compliance, items: list[UserAgreement]) -> Self:
-        return cls(compliant=not found.outstanding, items=[MyAgreement.of(it) for it in items], valid_until=found.valid_until)
+    def from_agreements(cls, compliance: Compliance, agreements: list[UserAgreement]) -> Self:
+        items = [MyAgreement.from_agreement(agreement) for agreement in agreements]
+        return cls(compliant=not compliance.outstanding, items=items, valid_until=compliance.valid_until)
 
 
 class PresentationIn(WireModel):
-    """How and on which screen the text is shown. `version` absent: the one in effect, or the coming one if nothing is owed."""
+    """How and where the text is shown. `version` absent: the one in effect, or the upcoming one if nothing is due now."""
 
     locale: Locale | None = None
     format: FormatName = "md"
@@ -136,8 +139,10 @@ class PresentationIn(WireModel):
 
 
 class PresentedText(WireModel):
-    """`body` in the format asked for: Markdown, a fragment of sanitised HTML, or plain text, `served_sha256` over its UTF-8 bytes.
-    `sha256` is that of the Markdown, whatever was served."""
+    """The text to show. `body` is in the requested format: Markdown, a fragment of sanitised HTML, or plain text.
+
+    `served_sha256`: of the UTF-8 bytes of `body`. `sha256`: of the Markdown source, for every format.
+    """
 
     id: UUID
     requested: str | None
@@ -151,7 +156,7 @@ class PresentedText(WireModel):
 
 
 class PresentationOut(WireModel):
-    """Show `body`, then `statement` beside two buttons with these labels; repeat `text.sha256` with the decision."""
+    """Show `body`, then `statement` and two buttons with these labels. Send `text.sha256` with the decision."""
 
     id: UUID
     expires_at: Instant
@@ -163,26 +168,37 @@ class PresentationOut(WireModel):
     decline_label: str
 
     @classmethod
-    def of(cls, it: Presentation) -> Self:
-        words, version = it.words, it.shown.version
+    def from_presentation(cls, presentation: Presentation) -> Self:
+        selection, text = presentation.selection, presentation.text
+        presented = PresentedText(
+            format=presentation.format,
+            title=text.title,
+            body=presentation.body,
+            served_sha256=presentation.served_sha256,
+            **_text_fields(selection),
+        )
         return cls(
-            id=it.id,
-            expires_at=it.expires_at,
-            version=version.id,
-            ordinal=version.ordinal,
-            text=PresentedText(format=it.format, title=words.title, body=it.body, served_sha256=it.served_sha256, **_text(it.shown)),
-            statement=words.statement,
-            accept_label=words.accept_label,
-            decline_label=words.decline_label,
+            id=presentation.id,
+            expires_at=presentation.expires_at,
+            version=selection.version.id,
+            ordinal=selection.version.ordinal,
+            text=presented,
+            statement=text.statement,
+            accept_label=text.accept_label,
+            decline_label=text.decline_label,
         )
 
 
 class ClaimsIn(WireModel):
+    """What the client reports about reading; the server cannot check it."""
+
     scrolled_to_end: Flag = omittable()
     dwell_ms: Count = omittable()
 
 
 class PresentationState(WireModel):
+    """A presentation with the client's reports about reading."""
+
     id: UUID
     expires_at: Instant
     scrolled_to_end: bool | None
@@ -190,29 +206,33 @@ class PresentationState(WireModel):
 
 
 class DecisionClaims(ClaimsIn):
-    """What the client asserts and the server cannot check. A click made offline keeps its own time here, never in `at`."""
+    """What the client reports; the server cannot check it. `client_time`: the time of a click made offline; `at` is the server's time."""
 
     client_time: InstantIn = omittable()
 
-    def told(self) -> dict[str, Any]:
-        """The claims that were made, as they go into the receipt."""
-        given = self.model_dump(exclude_unset=True)
-        return {name: instant_text(value) if name == "client_time" else value for name, value in given.items()}
+    def as_claims(self) -> dict[str, Any]:
+        """The reported values, as they go into the receipt."""
+        fields = self.model_dump(exclude_unset=True)
+        return {name: instant_text(value) if name == "client_time" else value for name, value in fields.items()}
 
 
 class DecisionIn(WireModel):
+    """A decision. `text_sha256`: the `text.sha256` of the presentation."""
+
     decision: Literal["accept", "decline"]
     text_sha256: Sha256
     claims: DecisionClaims = DecisionClaims()
 
 
 class ReceiptRef(WireModel):
+    """The signed receipt, and the URL to read it again."""
+
     jws: str
     url: str
 
 
 class DecisionOut(WireModel):
-    """`compliant` and `outstanding` are about the product's agreements after this decision."""
+    """The stored decision. `compliant` and `outstanding`: the product's agreements after it."""
 
     event: UUID
     type: Literal["accepted", "declined"]
@@ -224,12 +244,12 @@ class DecisionOut(WireModel):
     receipt: ReceiptRef
 
     @classmethod
-    def of(cls, it: Outcome) -> Self:
-        return cls(result=it.result, **_happened(it))
+    def from_outcome(cls, outcome: Outcome) -> Self:
+        return cls(result=outcome.result, **_outcome_fields(outcome))
 
 
 class WithdrawalOut(WireModel):
-    """`ordinal` is that of the version which was accepted; `compliant` and `outstanding` as after a decision."""
+    """The withdrawal. `ordinal`: of the version that was accepted. `compliant` and `outstanding`: the product's agreements after it."""
 
     event: UUID
     type: Literal["withdrawn"]
@@ -241,18 +261,18 @@ class WithdrawalOut(WireModel):
     receipt: ReceiptRef
 
     @classmethod
-    def of(cls, it: Outcome) -> Self:
-        return cls(result=it.result, **_happened(it))  # type: ignore[arg-type]  # nothing is accepted by it
+    def from_outcome(cls, outcome: Outcome) -> Self:
+        return cls(result=outcome.result, **_outcome_fields(outcome))  # type: ignore[arg-type]  # never `already_accepted`
 
 
-def _happened(it: Outcome) -> dict[str, Any]:
-    event = it.event
+def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    event = outcome.event
     return {
         "event": event.id,
         "type": event.type,
         "at": event.at,
         "ordinal": event.ordinal,
-        "compliant": not it.compliance.outstanding,
-        "outstanding": _outstanding(it.compliance),
+        "compliant": not outcome.compliance.outstanding,
+        "outstanding": _list_outstanding(outcome.compliance),
         "receipt": ReceiptRef(jws=event.receipt, url=f"/v1/me/receipts/{event.id}"),
     }

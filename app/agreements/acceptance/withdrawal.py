@@ -1,4 +1,4 @@
-"""Ending an agreement from now on: the time before stays evidenced, and accepting again later is a new event (agreements R22)."""
+"""Withdrawing from an agreement. Earlier acceptances stay on record; accepting again later creates a new event (agreements R22)."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from app.agreements.facts import load_obligations
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import TEXT_QUERY, ChainHead, NewEvent, SessionContext
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, EventType, Kind
-from app.agreements.obligations import UserObligations
+from app.agreements.obligations import Obligation
 from app.agreements.problems import AgreementNotFound, NothingToWithdraw, NotWithdrawable
 from app.db.database import Transaction
 from app.events.service import record
@@ -40,7 +40,7 @@ _last = (
 
 
 async def withdraw(world: World, subject: Subject, origin: Origin, document_id: UUID) -> Outcome:
-    """Withdraw from the agreement, whatever region it is for; doing so again answers with the same event until it is accepted anew.
+    """Withdraw from an agreement of any region. Repeating it returns the same event, until the agreement is accepted again.
 
     Raises AgreementNotFound, NotWithdrawable, NothingToWithdraw.
     """
@@ -50,29 +50,29 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
         document = (await tx.execute(_document, {"document": document_id})).one_or_none()
         if document is None:
             raise AgreementNotFound
-        found = await load_obligations(tx, world, subject.id, document.product_id)
-        duty = found.for_document(document_id)
-        if duty.since is None:
+        user_obligations = await load_obligations(tx, world, subject.id, document.product_id)
+        obligation = user_obligations.for_document(document_id)
+        if obligation.since is None:
             raise AgreementNotFound
         if document.kind == Kind.NOTICE:
             raise NotWithdrawable
-        if duty.accepted:
-            return await _take(tx, world, keys, head, SessionContext(subject, origin), document_id, found)
-        if not duty.withdrawn:
+        if obligation.accepted:
+            return await _store(tx, world, keys, head, SessionContext(subject, origin), obligation)
+        if not obligation.withdrawn:
             raise NothingToWithdraw
         event = read_event((await tx.execute(_last, {"whose": subject.id, "document": document_id})).one())
-        return Outcome(event, "replayed", found.compliance(world.clock.now()))
+        return Outcome(event, "replayed", user_obligations.compliance(world.clock.now()))
 
 
-async def _take(
-    tx: Transaction, world: World, keys: Signer, head: ChainHead, hand: SessionContext, document_id: UUID, found: UserObligations
-) -> Outcome:
-    """The event is about the text that was accepted last; nothing is on the screen (agreements R14)."""
-    about = (await tx.execute(_accepted, {"whose": hand.subject.id, "document": document_id})).one()
-    act = NewEvent(hand.subject.id, EventType.WITHDRAWN, world.clock.now(), about, hand.subject.actor, hand, facts=describe_capacity(about))
-    event = await chain.append(tx, world, keys, head, act)
-    await chain.update_state(tx, found.for_document(document_id), act, event)
-    facts = {"ordinal": about.ordinal, "receipt": str(event.id)}
-    await record(tx, world, "agreement.withdrawn", act.actor, ("agreement", document_id), act.user_id, **facts)
-    after = await load_obligations(tx, world, hand.subject.id, about.product_id)  # anew: `found` lacks the versions that were met until now
-    return Outcome(event, "created", after.compliance(act.at))
+async def _store(tx: Transaction, world: World, keys: Signer, head: ChainHead, session: SessionContext, obligation: Obligation) -> Outcome:
+    """Store the withdrawal. It refers to the text that was accepted last and has no presentation (agreements R14)."""
+    subject, document_id = session.subject, obligation.document_id
+    about = (await tx.execute(_accepted, {"whose": subject.id, "document": document_id})).one()
+    event = NewEvent(subject.id, EventType.WITHDRAWN, world.clock.now(), about, subject.actor, session, facts=describe_capacity(about))
+    recorded = await chain.append(tx, world, keys, head, event)
+    await chain.update_state(tx, obligation, event, recorded)
+    facts = {"ordinal": about.ordinal, "receipt": str(recorded.id)}
+    await record(tx, world, "agreement.withdrawn", event.actor, ("agreement", document_id), event.user_id, **facts)
+    # Loaded again: the earlier obligations leave out the versions that were accepted until now.
+    user_obligations = await load_obligations(tx, world, subject.id, about.product_id)
+    return Outcome(recorded, "created", user_obligations.compliance(event.at))

@@ -1,1 +1,1 @@
-"""The hash chain of agreement events, its receipts and its seals."""
+"""The chain of agreement events for each end user: signed receipts, and seals over all of them."""

@@ -1,4 +1,4 @@
-"""The ledger: what each end user did, signed and chained to what came before it. Only ever added to; a correction is a new event (agreements R24)."""
+"""The ledger: one chain of signed receipts for each end user. Events are only appended; a correction is a new event (agreements R24)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,7 @@ from app.world import World
 SALT_BYTES = 32
 DECISIONS = frozenset({EventType.ACCEPTED, EventType.DECLINED})
 
-_hold = (
+_lock = (
     update(AgreementLedger)
     .where(AgreementLedger.user_id == bindparam("whose"))
     .values(seq=AgreementLedger.seq)
@@ -50,7 +50,7 @@ _extend = (
     .values(seq=bindparam("next"), head=bindparam("receipt"))
 )
 _last = select(AgreementEvent.at).where(AgreementEvent.user_id == bindparam("whose"), AgreementEvent.seq == bindparam("last"))
-_event, _context = insert(table(AgreementEvent)), insert(table(AgreementEventContext))
+_insert_event, _insert_context = insert(table(AgreementEvent)), insert(table(AgreementEventContext))
 TEXT_COLUMNS = (
     AgreementText.id.label("text_id"),
     AgreementText.version_id,
@@ -66,7 +66,7 @@ TEXT_COLUMNS = (
     AgreementDocument.region,
     Product.code.label("product"),
 )
-"""What an event is about, from a text up to its product; `WHOLE` joins them."""
+"""A text with its version, document and product: what an event is about. `TEXT_QUERY` joins their tables."""
 TEXT_QUERY = (
     select(*TEXT_COLUMNS)
     .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
@@ -77,7 +77,7 @@ TEXT_QUERY = (
 
 @dataclass(frozen=True)
 class ChainHead:
-    """The end of one end user's chain: how many receipts it has, the SHA-256 of the last one (None: there is none), and its time."""
+    """The last receipt of one user's chain: its number (0: the chain is empty), its SHA-256 and its time."""
 
     seq: int
     sha256: str | None
@@ -86,7 +86,7 @@ class ChainHead:
 
 @dataclass(frozen=True)
 class SessionContext:
-    """The end user's own hand: which session acted, and from where."""
+    """The end user's session that acted, and the network address and user agent of its request."""
 
     subject: Subject
     origin: Origin
@@ -94,11 +94,11 @@ class SessionContext:
 
 @dataclass(frozen=True)
 class NewEvent:
-    """What was done about a text, to which end user's account, at what server time.
+    """An event to append: what one end user did with one text, at which server time.
 
-    `about` is a row of `ABOUT`. `hand` is the end user's own; None where an operator brought the event here, who is then `actor`.
-    `shown` is the presentation's row, if one was on the screen. `claims` is what the client or operator asserts and nobody can check;
-    `facts` are further claims of the receipt itself.
+    `about` is a row of `TEXT_COLUMNS`. `session` is None for an operator's event; `actor` is then the operator.
+    `presentation` is the row of the presentation that was on the screen, if there was one. `claims` holds what the client or the
+    operator asserts without proof; `facts` holds further claims of the receipt.
     """
 
     user_id: UUID
@@ -114,7 +114,7 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class RecordedEvent:
-    """An event as its end user is told of it."""
+    """An event of the ledger, with its signed receipt and its number in the user's chain."""
 
     id: UUID
     type: str
@@ -125,92 +125,94 @@ class RecordedEvent:
 
 
 async def lock_ledger(tx: Transaction, user_id: UUID) -> ChainHead:
-    """Take the end user's ledger for this transaction: whatever else is recorded for the same user waits here."""
-    row = (await tx.execute(_hold, {"whose": user_id})).one_or_none()
+    """Lock the user's ledger until the transaction ends, and return the head of the chain."""
+    row = (await tx.execute(_lock, {"whose": user_id})).one_or_none()
     if row is None:
         await dialect.insert_once(tx, AgreementLedger, {"user_id": user_id, "seq": 0, "head": None}, unless=["user_id"])
-        row = (await tx.execute(_hold, {"whose": user_id})).one()
-    # A statement of its own: one that waited for the lock would look with the eyes of before it waited.
+        row = (await tx.execute(_lock, {"whose": user_id})).one()
+    # Must be a separate statement: under READ COMMITTED, a statement that waited for the lock still uses its old snapshot.
     last = await tx.scalar(_last, {"whose": user_id, "last": row.seq}) if row.seq else None
     return ChainHead(row.seq, row.head, last)
 
 
-async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, act: NewEvent) -> RecordedEvent:
-    """Sign what was done and add it to the chain whose `head` this transaction holds.
+async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent) -> RecordedEvent:
+    """Sign the event and append it to the chain. The transaction must hold the lock that returned `head`.
 
-    Its time is the act's or, where a replica's clock is behind that of the chain's last event, that event's (agreements R23).
-    Raises TokenInvalid or, where an operator acts, UserErased: nothing is added to the chain of who was erased.
+    An event is never older than the chain's last event: where this replica's clock is behind, it takes that event's time
+    (agreements R23). Raises TokenInvalid for an erased user or, where an operator acts, UserErased.
     """
-    act = act if head.at is None else replace(act, at=max(act.at, head.at))
+    event = event if head.at is None else replace(event, at=max(event.at, head.at))
     event_id, salt = world.entropy.identifier(), world.entropy.random_bytes(SALT_BYTES)
     seq = head.seq + 1
-    whole = {**_matter(act), **_screen(act), **_hand(act, salt), **act.facts, "claims": dict(act.claims) or None}
-    chain = {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
-    receipt = keys.sign(RECEIPT, {name: value for name, value in {**whole, **chain}.items() if value is not None or name == "prev"})
-    event = _columns(act) | {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": digest(receipt), "prev_sha256": head.sha256}
-    await tx.execute(_event, event)
-    if not await lock_unless_erased(tx, act.user_id):
-        raise UserErased if act.session is None else TokenInvalid("The account was erased.")
-    if act.session is not None:
-        origin = act.session.origin
+    claims = {**_subject_claims(event), **_screen_claims(event), **_actor_claims(event, salt), **event.facts}
+    claims |= {"claims": dict(event.claims) or None}
+    claims |= {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
+    receipt = keys.sign(RECEIPT, {name: value for name, value in claims.items() if value is not None or name == "prev"})
+    receipt_sha256 = digest(receipt)
+    columns = {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": receipt_sha256, "prev_sha256": head.sha256}
+    await tx.execute(_insert_event, _columns(event) | columns)
+    if not await lock_unless_erased(tx, event.user_id):
+        raise UserErased if event.session is None else TokenInvalid("The account was erased.")
+    if event.session is not None:
+        origin = event.session.origin
         context = {"event_id": event_id, "ip": origin.ip, "user_agent": origin.user_agent, "salt": salt}
-        await tx.execute(_context, {**context, "session_id": act.session.subject.session_id})
-    step = {"whose": act.user_id, "last": head.seq, "next": seq, "receipt": event["receipt_sha256"]}
+        await tx.execute(_insert_context, {**context, "session_id": event.session.subject.session_id})
+    step = {"whose": event.user_id, "last": head.seq, "next": seq, "receipt": receipt_sha256}
     if (await tx.execute(_extend, step)).rowcount != 1:
-        raise RuntimeError("the ledger moved under the transaction that holds it")
-    return RecordedEvent(event_id, act.type, act.at, act.about.ordinal, receipt, seq)
+        raise RuntimeError("the ledger changed although this transaction holds its lock")
+    return RecordedEvent(event_id, event.type, event.at, event.about.ordinal, receipt, seq)
 
 
-async def update_state(tx: Transaction, before: Obligation, act: NewEvent, event: RecordedEvent) -> Obligation:
-    """Move the state that follows from the events, and return the duty as it is now. Only for whoever holds the ledger."""
-    after = apply_event(before, act.type, act.about.ordinal)
+async def update_state(tx: Transaction, before: Obligation, event: NewEvent, recorded: RecordedEvent) -> Obligation:
+    """Store the state that follows from the event, and return the new obligation. The caller must hold the ledger's lock."""
+    after = apply_event(before, event.type, event.about.ordinal)
     if after == before:
         return after
     values: dict[str, Any] = {
         "accepted_ordinal": after.accepted,
         "declined_ordinal": after.declined,
         "notified_ordinal": after.notified,
-        "updated_at": event.at,
+        "updated_at": recorded.at,
     }
     if after.withdrawn != before.withdrawn:
-        values["withdrawn_at"] = event.at if after.withdrawn else None
+        values["withdrawn_at"] = recorded.at if after.withdrawn else None
     if after.accepted != before.accepted:
-        values["accepted_event_id"] = event.id if after.accepted else None
-    key: dict[str, Any] = {"user_id": act.user_id, "document_id": before.document_id}
-    # The ledger's lock makes this the only writer; that what was accepted only rises is checked all the same.
-    rises = (AgreementState.accepted_ordinal <= after.accepted) | (act.type == EventType.WITHDRAWN)
+        values["accepted_event_id"] = recorded.id if after.accepted else None
+    key: dict[str, Any] = {"user_id": event.user_id, "document_id": before.document_id}
+    # The ledger's lock makes this the only writer. That the accepted ordinal only rises is checked all the same.
+    rises = (AgreementState.accepted_ordinal <= after.accepted) | (event.type == EventType.WITHDRAWN)
     if not await dialect.upsert(tx, AgreementState, {**key, **values}, on=list(key), change=values, where=rises):
-        raise RuntimeError("the state moved under the transaction that holds its ledger")
+        raise RuntimeError("the state changed although this transaction holds the ledger's lock")
     return after
 
 
-def _columns(act: NewEvent) -> dict[str, Any]:
-    """The index of the receipt that the event's other columns are."""
-    about, shown = act.about, act.presentation
+def _columns(event: NewEvent) -> dict[str, Any]:
+    """Return the event's columns that index claims of its receipt."""
+    about, presentation = event.about, event.presentation
     return {
-        "user_id": act.user_id,
-        "type": act.type,
+        "user_id": event.user_id,
+        "type": event.type,
         "document_id": about.document_id,
         "version_id": about.version_id,
         "ordinal": about.ordinal,
         "text_id": about.text_id,
-        "presentation_id": shown.id if shown is not None and act.type in DECISIONS else None,
-        "at": act.at,
-        "actor_type": act.actor.type,
-        "actor_id": act.actor.id,
-        "amr": " ".join(act.session.subject.amr) if act.session is not None else None,
-        "fallback": shown.fallback if shown is not None else None,
+        "presentation_id": presentation.id if presentation is not None and event.type in DECISIONS else None,
+        "at": event.at,
+        "actor_type": event.actor.type,
+        "actor_id": event.actor.id,
+        "amr": " ".join(event.session.subject.amr) if event.session is not None else None,
+        "fallback": presentation.fallback if presentation is not None else None,
     }
 
 
-def _matter(act: NewEvent) -> dict[str, Any]:
-    """What was done, to whom, about which words (rules/agreements section 2.2). No name and no address of anybody."""
-    about = act.about
+def _subject_claims(event: NewEvent) -> dict[str, Any]:
+    """Return the claims about the user and the text (rules/agreements section 2.2). They contain no name and no address."""
+    about = event.about
     return {
-        "sub": str(act.user_id),
-        "event": act.type.value,
-        "iat": int(act.at.timestamp()),
-        "at": instant_text(act.at),
+        "sub": str(event.user_id),
+        "event": event.type.value,
+        "iat": int(event.at.timestamp()),
+        "at": instant_text(event.at),
         "doc": str(about.document_id),
         "ver": str(about.version_id),
         "ord": about.ordinal,
@@ -225,33 +227,34 @@ def _matter(act: NewEvent) -> dict[str, Any]:
     }
 
 
-def _screen(act: NewEvent) -> dict[str, Any]:
-    """What was on the screen, and in which client."""
-    shown = act.presentation
-    if shown is None:
+def _screen_claims(event: NewEvent) -> dict[str, Any]:
+    """Return the claims about what was on the screen, and about the client that showed it."""
+    presentation = event.presentation
+    if presentation is None:
         return {}
     return {
-        "locale_requested": shown.locale_requested,
-        "fallback": shown.fallback,
-        "format": shown.format,
-        "served_sha256": shown.served_sha256 or act.about.sha256,  # of before formats: Markdown as it is stored
-        "prs": str(shown.id),
-        "presented_at": instant_text(shown.presented_at),
-        "client": shown.client,
-        "app_version": shown.app_version,
-        "platform": shown.platform,
-        "ui_ref": shown.ui_ref,
+        "locale_requested": presentation.locale_requested,
+        "fallback": presentation.fallback,
+        "format": presentation.format,
+        # Presentations made before there were formats have no hash of their own: they served the stored Markdown.
+        "served_sha256": presentation.served_sha256 or event.about.sha256,
+        "prs": str(presentation.id),
+        "presented_at": instant_text(presentation.presented_at),
+        "client": presentation.client,
+        "app_version": presentation.app_version,
+        "platform": presentation.platform,
+        "ui_ref": presentation.ui_ref,
     }
 
 
-def _hand(act: NewEvent, salt: bytes) -> dict[str, Any]:
-    """Whose hand it was: the session's factors, and commitments to what may be erased; or the operator who brought it."""
-    if act.session is None:
-        return {"act": {"type": act.actor.type, "id": str(act.actor.id) if act.actor.id else None}}
-    by, origin = act.session.subject, act.session.origin
+def _actor_claims(event: NewEvent, salt: bytes) -> dict[str, Any]:
+    """Return the session's factors and commitments to its erasable data; for an operator's event, the operator."""
+    if event.session is None:
+        return {"act": {"type": event.actor.type, "id": str(event.actor.id) if event.actor.id else None}}
+    subject, origin = event.session.subject, event.session.origin
     return {
-        "amr": list(by.amr),
-        "auth_time": int(by.auth_time.timestamp()),
-        "sid_h": commit_to_session(salt, by.session_id),
+        "amr": list(subject.amr),
+        "auth_time": int(subject.auth_time.timestamp()),
+        "sid_h": commit_to_session(salt, subject.session_id),
         "ctx": commit_to_context(salt, origin.ip, origin.user_agent),
     }

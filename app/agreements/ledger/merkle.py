@@ -1,5 +1,7 @@
-"""Merkle trees as RFC 9162 section 2.1 has them: a root over leaves in order, and the short proof that one leaf is among them.
-Pure; leaves are hashed with a zero octet before them and nodes with a one, so that neither passes for the other."""
+"""Merkle trees of RFC 9162 section 2.1: a root over ordered leaves, and a short proof that the tree contains a leaf.
+
+Pure functions. A leaf is hashed with the prefix byte 0 and a node with the prefix byte 1, so neither can pass for the other.
+"""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -10,36 +12,38 @@ def leaf_hash(data: bytes) -> bytes:
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """MTH of section 2.1.1, over the hashes of the leaves; of none, the hash of the empty string."""
+    """Compute the root over the leaf hashes (MTH, section 2.1.1). Without leaves it is the hash of the empty string."""
     return _levels(leaves)[-1][0] if leaves else sha256().digest()
 
 
 def path(leaves: Sequence[bytes], place: int) -> list[bytes]:
-    """PATH of section 2.1.3.1: what has to be known beside the leaf at `place` to come to the root, from the leaf upwards."""
+    """Return the sibling hashes from the leaf at `place` up to the root (PATH, section 2.1.3.1). Raises ValueError."""
     if not 0 <= place < len(leaves):
         raise ValueError("no such leaf")
-    found = []
+    siblings = []
     for level in _levels(leaves)[:-1]:
-        if (beside := place ^ 1) < len(level):
-            found.append(level[beside])
+        if (sibling := place ^ 1) < len(level):
+            siblings.append(level[sibling])
         place >>= 1
-    return found
+    return siblings
 
 
-def leads_to(leaf: bytes, place: int, count: int, way: Sequence[bytes]) -> bytes | None:
-    """The root that the leaf at `place` of `count` and its path come to (section 2.1.3.2); None when the path has another length
-    than that place in that tree asks for."""
+def root_from_path(leaf: bytes, place: int, count: int, siblings: Sequence[bytes]) -> bytes | None:
+    """Compute the root from the leaf at `place` of `count` and its path (section 2.1.3.2).
+
+    None when the path is longer or shorter than it must be for that place.
+    """
     if not 0 <= place < count:
         return None
-    here, last, rest = leaf, count - 1, list(way)
+    node, last, rest = leaf, count - 1, list(siblings)
     while last:
         if place & 1 or place < last:
             if not rest:
                 return None
-            beside = rest.pop(0)
-            here = _node(beside, here) if place & 1 else _node(here, beside)
+            sibling = rest.pop(0)
+            node = _node(sibling, node) if place & 1 else _node(node, sibling)
         place, last = place >> 1, last >> 1
-    return None if rest else here
+    return None if rest else node
 
 
 def _node(left: bytes, right: bytes) -> bytes:
@@ -47,8 +51,10 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def _levels(leaves: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """From the leaves up to the root. A last node without a neighbour goes up as it is, which makes the tree of the RFC: the left
-    part of each is the largest full one."""
+    """Return all levels of the tree, from the leaves to the root.
+
+    A last node without a sibling moves up unchanged. The tree is the same as that of the RFC, which splits at the largest power of two.
+    """
     levels: list[Sequence[bytes]] = [leaves]
     while len(levels[-1]) > 1:
         below = levels[-1]

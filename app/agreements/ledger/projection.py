@@ -1,4 +1,4 @@
-"""Where end users stand, as it follows from their events: `agreement_states` can be compared with it, and be made anew of it."""
+"""The agreement states that follow from the events: compare the stored states with them, or write them again."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,70 +18,71 @@ from app.world import World
 
 BATCH = 200
 COLUMNS = ("accepted_ordinal", "declined_ordinal", "notified_ordinal", "withdrawn_at", "accepted_event_id")
-NOTHING: Mapping[str, Any] = {**dict.fromkeys(COLUMNS), **dict.fromkeys(COLUMNS[:3], 0)}
+INITIAL_STATE: Mapping[str, Any] = {**dict.fromkeys(COLUMNS), **dict.fromkeys(COLUMNS[:3], 0)}
 _events = select(AgreementEvent.id, AgreementEvent.document_id, AgreementEvent.type, AgreementEvent.ordinal, AgreementEvent.at)
 _users = select(AgreementLedger.user_id).order_by(AgreementLedger.user_id).limit(BATCH)
 
 
 @dataclass
 class Replay:
-    """What the events seen so far of one end user make of their states, by document."""
+    """The states of one end user after the events applied so far, by document."""
 
     states: dict[UUID, dict[str, Any]] = field(default_factory=dict)
 
-    def take(self, event: AnyRow) -> None:
-        """The next event in order; `event` has id, document_id, type, ordinal and at."""
-        before = self.states.get(event.document_id, NOTHING)
-        withdrawn = before["withdrawn_at"] is not None
-        was = Obligation(
-            event.document_id, before["accepted_ordinal"], before["declined_ordinal"], (), before["notified_ordinal"], withdrawn
+    def apply(self, event: AnyRow) -> None:
+        """Apply the next event in order. `event` has id, document_id, type, ordinal and at."""
+        state = self.states.get(event.document_id, INITIAL_STATE)
+        withdrawn = state["withdrawn_at"] is not None
+        before = Obligation(
+            event.document_id, state["accepted_ordinal"], state["declined_ordinal"], (), state["notified_ordinal"], withdrawn
         )
-        now = apply_event(was, EventType(event.type), event.ordinal)
-        if now == was:
+        after = apply_event(before, EventType(event.type), event.ordinal)
+        if after == before:
             return
-        after = {**before, "accepted_ordinal": now.accepted, "declined_ordinal": now.declined, "notified_ordinal": now.notified}
-        if now.withdrawn != was.withdrawn:
-            after["withdrawn_at"] = event.at if now.withdrawn else None
-        if now.accepted != was.accepted:
-            after["accepted_event_id"] = event.id if now.accepted else None
-        self.states[event.document_id] = {**after, "updated_at": event.at}
+        ordinals = {"accepted_ordinal": after.accepted, "declined_ordinal": after.declined, "notified_ordinal": after.notified}
+        changed = {**state, **ordinals, "updated_at": event.at}
+        if after.withdrawn != before.withdrawn:
+            changed["withdrawn_at"] = event.at if after.withdrawn else None
+        if after.accepted != before.accepted:
+            changed["accepted_event_id"] = event.id if after.accepted else None
+        self.states[event.document_id] = changed
 
-    def misfit(self, stored: Iterable[AnyRow]) -> UUID | None:
-        """A document whose stored state is another, or is missing, or follows from nothing."""
-        found: Mapping[UUID, AnyRow] = {row.document_id: row for row in stored}
-        for document_id in sorted(found.keys() | self.states.keys()):
-            row, made = found.get(document_id), self.states.get(document_id)
-            if row is None or made is None or any(getattr(row, name) != made[name] for name in COLUMNS):
+    def find_mismatch(self, rows: Iterable[AnyRow]) -> UUID | None:
+        """Return a document whose stored state is wrong or missing, or follows from no event."""
+        stored: Mapping[UUID, AnyRow] = {row.document_id: row for row in rows}
+        for document_id in sorted(stored.keys() | self.states.keys()):
+            row, state = stored.get(document_id), self.states.get(document_id)
+            if row is None or state is None or any(getattr(row, name) != state[name] for name in COLUMNS):
                 return document_id
         return None
 
 
 async def rebuild(world: World) -> int:
-    """Make the states of everybody who has a ledger anew of the events, one end user at a time; how many were wrong."""
+    """Write the states of all end users again from their events, one user at a time. Returns how many users had a wrong state."""
     mended, after = 0, UUID(int=0)
-    while users := await _some(world, after):
+    while users := await _next_users(world, after):
         for user_id in users:
             async with world.db.write() as tx:
-                mended += await _mend(tx, world, user_id)
+                mended += await _rebuild_user(tx, world, user_id)
         after = users[-1]
     return mended
 
 
-async def _some(world: World, after: UUID) -> list[UUID]:
+async def _next_users(world: World, after: UUID) -> list[UUID]:
     async with world.db.query() as tx:
         return list((await tx.scalars(_users.where(AgreementLedger.user_id > after))).all())
 
 
-async def _mend(tx: Transaction, world: World, user_id: UUID) -> bool:
-    """Whether the end user's states had to be written anew. Holds the ledger, so that nothing is decided meanwhile."""
+async def _rebuild_user(tx: Transaction, world: World, user_id: UUID) -> bool:
+    """Write the user's states again if they are wrong; True if they were. Locks the ledger, so that no decision changes them meanwhile."""
     await chain.lock_ledger(tx, user_id)
     replay = Replay()
     for event in await tx.execute(_events.where(AgreementEvent.user_id == user_id).order_by(AgreementEvent.seq)):
-        replay.take(event)
-    mine = AgreementState.user_id == user_id
-    if replay.misfit((await tx.execute(select(*table(AgreementState).columns).where(mine))).all()) is None:
+        replay.apply(event)
+    of_user = AgreementState.user_id == user_id
+    if replay.find_mismatch((await tx.execute(select(*table(AgreementState).columns).where(of_user))).all()) is None:
         return False
-    await tx.execute(delete(table(AgreementState)).where(mine))
+    await tx.execute(delete(table(AgreementState)).where(of_user))
     if replay.states:
         rows = [{"user_id": user_id, "document_id": document_id, **state} for document_id, state in replay.states.items()]
         await tx.execute(insert(table(AgreementState)), rows)

@@ -1,5 +1,7 @@
-"""A receipt to print or to keep: the signed record alone, or a render in the language of the text (English where we have no words in it).
-The render repeats what the receipt says; it proves nothing without it."""
+"""Receipts to print or to save: the signed JWS alone, or a text or HTML page in the language of the agreement's text.
+
+The page is in English where we have no translation. It repeats the receipt's claims and proves nothing without the JWS.
+"""
 
 import json
 from base64 import b64encode
@@ -16,6 +18,7 @@ from typing import Any
 from app.agreements.ledger.receipts import Receipt
 from app.base.durations import instant_text
 from app.base.languages import choose_language
+from app.security.signing import Claims
 
 FOLDER = Path(__file__).parent / "templates"
 LANGUAGES = ("en", "nb", "ru", "zh-Hans")
@@ -36,7 +39,7 @@ POLICY = (
 
 @dataclass(frozen=True)
 class RenderedReceipt:
-    """`language` is that of the page's own words; the headers are those that its form needs."""
+    """A receipt in one form. `language` is the language of the page's own words; `headers` are the response headers it needs."""
 
     language: str
     body: str
@@ -45,7 +48,7 @@ class RenderedReceipt:
 
 @dataclass(frozen=True)
 class PageLine:
-    """A line of the render. `locale`: of a value that is the text's own words; `code`: of one for machines."""
+    """One line of the page. `locale`: the language of a value that is quoted from the text; `code`: the value is for machines."""
 
     name: str
     value: str
@@ -53,33 +56,33 @@ class PageLine:
     code: bool = False
 
 
-def render(form: str, it: Receipt) -> RenderedReceipt:
-    """The receipt in one of `FORMS`."""
-    language = choose_language(LANGUAGES, (it.row.locale,), (DEFAULT,)).served
+def render(form: str, receipt: Receipt) -> RenderedReceipt:
+    """Render the receipt in one of `FORMS`."""
+    row = receipt.row
+    language = choose_language(LANGUAGES, (row.locale,), (DEFAULT,)).served
     if form == JWT:
-        return RenderedReceipt(language, it.row.jws, {})
-    words = _words(language)
-    lines = list(_lines(words, it))
+        return RenderedReceipt(language, row.jws, {})
+    words = _load_words(language)
+    lines = list(_lines(words, receipt))
     if form == TEXT:
-        return RenderedReceipt(language, _text(words, lines, it.row.jws), {})
-    return RenderedReceipt(
-        language, _html(language, words, lines, it.row.jws), {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-    )
+        return RenderedReceipt(language, _text(words, lines, row.jws), {})
+    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    return RenderedReceipt(language, _html(language, words, lines, row.jws), headers)
 
 
 @cache
-def _words(language: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8"))
-    return told
+def _load_words(language: str) -> dict[str, Any]:
+    words: dict[str, Any] = json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8"))
+    return words
 
 
 @cache
-def _frame() -> Template:
+def _load_template() -> Template:
     return Template((FOLDER / "receipt.html").read_text(encoding="utf-8"))
 
 
-def _lines(words: Mapping[str, Any], it: Receipt) -> Iterator[PageLine]:
-    row, claims, names = it.row, it.claims, words["names"]
+def _lines(words: Mapping[str, Any], receipt: Receipt) -> Iterator[PageLine]:
+    row, claims, names = receipt.row, receipt.claims, words["names"]
     locale = row.locale
     yield PageLine(names["event"], words["events"][row.type])
     yield PageLine(names["when"], instant_text(row.at))
@@ -88,12 +91,11 @@ def _lines(words: Mapping[str, Any], it: Receipt) -> Iterator[PageLine]:
     yield PageLine(names["title"], row.title, locale)
     yield PageLine(names["language"], locale)
     if row.fallback not in {None, "none"}:
-        asked = claims.get("locale_requested") or words["nothing"]
-        yield PageLine(names["requested"], asked)
+        yield PageLine(names["requested"], claims.get("locale_requested") or words["nothing"])
     yield PageLine(names["statement"], row.statement, locale)
     yield PageLine(names["accept_label"], row.accept_label, locale)
     yield PageLine(names["decline_label"], row.decline_label, locale)
-    yield from _who(words, it)
+    yield from _actor_lines(words, claims)
     if (reason := claims.get("reason")) is not None:
         yield PageLine(names["reason"], reason)
     for claim, name in (("text_sha256", "text_hash"), ("stmt_sha256", "statement_hash"), ("served_sha256", "served_hash")):
@@ -104,9 +106,9 @@ def _lines(words: Mapping[str, Any], it: Receipt) -> Iterator[PageLine]:
     yield PageLine(names["account"], claims["sub"], code=True)
 
 
-def _who(words: Mapping[str, Any], it: Receipt) -> Iterator[PageLine]:
-    """How it was known who acted."""
-    claims, names = it.claims, words["names"]
+def _actor_lines(words: Mapping[str, Any], claims: Claims) -> Iterator[PageLine]:
+    """Yield the operator who acted, or how and when the end user had logged in."""
+    names = words["names"]
     if (act := claims.get("act")) is not None:
         yield PageLine(names["by"], f"{act['type']} {act['id'] or ''}".strip())
         return
@@ -116,19 +118,20 @@ def _who(words: Mapping[str, Any], it: Receipt) -> Iterator[PageLine]:
 
 
 def _text(words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
-    told = [words["title"], "=" * len(words["title"]), "", *(f"{line.name}: {_indented(line.value)}" for line in lines)]
-    return "\n".join([*told, "", words["lead"], "", jws, ""])
+    heading = [words["title"], "=" * len(words["title"]), ""]
+    return "\n".join([*heading, *(f"{line.name}: {_indent(line.value)}" for line in lines), "", words["lead"], "", jws, ""])
 
 
-def _indented(value: str) -> str:
-    """A value whose further lines stand in, so that none of them passes for a line of the render (`str.splitlines` knows every line end)."""
-    return "\n    ".join(value.splitlines())
+def _indent(value: str) -> str:
+    """Indent all but the first line of a value, so that none of them can pass for a line of the page."""
+    return "\n    ".join(value.splitlines())  # `splitlines` knows every line end of Unicode
 
 
 def _html(language: str, words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
     body = "\n".join(f"<dt>{escape(line.name)}</dt>\n<dd>{_value(line)}</dd>" for line in lines)
-    facts = {"title": words["title"], "lead": words["lead"], "jws": jws}
-    return _frame().substitute(language=language, style=STYLE, body=body, **{name: escape(value) for name, value in facts.items()})
+    texts = {"title": words["title"], "lead": words["lead"], "jws": jws}
+    escaped = {name: escape(value) for name, value in texts.items()}
+    return _load_template().substitute(language=language, style=STYLE, body=body, **escaped)
 
 
 def _value(line: PageLine) -> str:

@@ -1,4 +1,4 @@
-"""`/v1/me/receipts`, `/v1/receipts/verify`, `/v1/agreement-events/{id}`: reading what was recorded, and asking whether it is ours."""
+"""`/v1/me/receipts`, `/v1/receipts/verify`, `/v1/agreement-events/{id}`: read and verify receipts, and annotate events."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -32,13 +32,13 @@ Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 JSON = "application/json"
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The receipt, in the form that Accept asks for", "content": dict.fromkeys(receipt_pages.FORMS, _TEXT)}
+    200: {"description": "The receipt, in the form named by the `Accept` header", "content": dict.fromkeys(receipt_pages.FORMS, _TEXT)}
 }
 
 
 @router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
 async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[ReceiptOut]:
-    """Everything you accepted, declined, withdrew or were shown, the latest first."""
+    """List the receipts of everything that the end user accepted, declined, withdrew from or was shown, newest first."""
     rows, cursor = await receipts.list_receipts(world, subject, wanted)
     return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
 
@@ -49,38 +49,39 @@ async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[Pa
     responses={**FORMS, **refuses(SubjectTokenRequired, ReceiptNotFound, NotAcceptable)},
 )
 async def my_receipt(world: TheWorld, subject: TheSubject, event_id: UUID, accept: Accept) -> ReceiptDetails | Response:
-    """One receipt: with its words as JSON, the signed record alone as `application/jwt`, or a page to print as text or HTML."""
+    """Return one receipt: as JSON with its text, as the JWS alone (`application/jwt`), or as a text or HTML page to print."""
     form = choose_form(accept, (JSON, *receipt_pages.FORMS))
-    found = await receipts.receipt(world, subject, event_id)
-    return ReceiptDetails.of(found) if form == JSON else _page(form, found)
+    receipt = await receipts.get_receipt(world, subject, event_id)
+    return ReceiptDetails.of(receipt) if form == JSON else _page_response(form, receipt)
 
 
-def _page(form: str, found: receipts.Receipt) -> Response:
-    made = receipt_pages.render(form, found)
-    headers = {"Content-Language": made.language, "Vary": "Accept", **made.headers}
-    return Response(made.body, media_type=form, headers=headers)
+def _page_response(form: str, receipt: receipts.Receipt) -> Response:
+    rendered = receipt_pages.render(form, receipt)
+    headers = {"Content-Language": rendered.language, "Vary": "Accept", **rendered.headers}
+    return Response(rendered.body, media_type=form, headers=headers)
 
 
 @router.get("/v1/me/receipts/{event_id}/inclusion", responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, SealBroken))
 async def my_inclusion(world: TheWorld, subject: TheSubject, event_id: UUID) -> InclusionOut:
-    """The proof that a seal holds the receipt: it was there when the seal was made, in just these words."""
+    """Return the proof that a seal includes the receipt: it existed, unchanged, when the seal was signed."""
     return InclusionOut.of(await seals.prove_own_inclusion(world, subject, event_id))
 
 
 @router.post("/v1/receipts/verify", openapi_extra=VERDICT)
 async def verify_receipt(world: TheWorld, body: ReceiptIn) -> ReceiptVerdict:
-    """Whether a receipt is ours, for anybody who was shown one. Whatever is sent, the answer is a verdict."""
+    """Verify a receipt; no credential is needed. Every input gets a verdict, never a problem about its content."""
     return ReceiptVerdict.of(await receipts.verify(world, body.receipt))
 
 
 @router.get("/v1/agreement-events/{event_id}", responses=refuses(ScopeMissing, AgreementEventNotFound))
 async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> EventOut:
-    """An event with all there is about it. Who is shown the address and user agent of it is recorded."""
-    return EventOut.filed(await receipts.event(world, operator.actor, event_id))
+    """Return an event with its context and annotations. Reading the IP address and user agent is recorded."""
+    return EventOut.of_record(await receipts.get_event(world, operator.actor, event_id))
 
 
 @router.get("/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, SealBroken))
 async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> InclusionOut:
+    """Return the proof that a seal includes the receipt of an event."""
     return InclusionOut.of(await seals.prove_inclusion(world, event_id))
 
 
@@ -88,5 +89,5 @@ async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> Inc
     "/v1/agreement-events/{event_id}/annotations", status_code=201, responses=refuses(ScopeMissing, AgreementEventNotFound, UserErased)
 )
 async def annotate(world: TheWorld, operator: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
-    """Correct the record without touching it: a signed note in the same chain, which changes no state."""
+    """Add a correction to an event: a signed note in the same chain, which changes no state."""
     return AnnotationOut.of(await receipts.annotate(world, operator.actor, event_id, body.reason))

@@ -1,4 +1,4 @@
-"""Wire shapes of receipts, events, annotations, and of the question whether a receipt is ours."""
+"""Wire models of receipts, ledger events and annotations."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -16,7 +16,10 @@ EventTypeName = Literal["accepted", "declined", "withdrawn", "notice_shown", "im
 
 
 class ReceiptOut(WireModel):
-    """`jws` is the record (`typ: acceptance-receipt+jwt`); the rest is an index of it. `seq` is its place in the user's chain."""
+    """A receipt. `jws` is the record (`typ: acceptance-receipt+jwt`), the other fields repeat its claims.
+
+    `seq` is its number in the user's chain.
+    """
 
     id: UUID
     type: EventTypeName
@@ -32,7 +35,7 @@ class ReceiptOut(WireModel):
 
 
 class ReceiptDetails(ReceiptOut):
-    """With the words that it names, and the evidence grade: null for a note. `label` is the version's."""
+    """A receipt with the text that it names, and the evidence grade (null for an annotation). `label` is the version's label."""
 
     name: str
     label: str | None
@@ -51,21 +54,23 @@ class ReceiptDetails(ReceiptOut):
     auth_time: int | None
 
     @classmethod
-    def of(cls, it: Receipt) -> Self:
-        return cls(**_whole(it))
+    def of(cls, receipt: Receipt) -> Self:
+        return cls(**_details(receipt))
 
 
-def _whole(it: Receipt) -> dict[str, Any]:
-    row, claims = it.row, it.claims
+def _details(receipt: Receipt) -> dict[str, Any]:
+    row, claims = receipt.row, receipt.claims
     amr = row.amr.split() if row.amr else []
     fields = {name: value for name, value in row._mapping.items() if name in ReceiptDetails.model_fields}
-    told = {name: claims.get(name) for name in ("locale_requested", "format", "served_sha256", "auth_time", "text_sha256")}
-    grade = grades.grade_event(row.type, amr, row.fallback)
-    return {**fields, **told, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grade}
+    fields |= {name: claims.get(name) for name in ("locale_requested", "format", "served_sha256", "auth_time", "text_sha256")}
+    return {**fields, "statement_sha256": claims["stmt_sha256"], "amr": amr, "grade": grades.grade_event(row.type, amr, row.fallback)}
 
 
 class ContextOut(WireModel):
-    """Where an act came from; erasable. `salt` (hexadecimal) opens the commitments `ctx` and `sid_h` of the receipt."""
+    """The network address, user agent and session of an event; erasable.
+
+    With `salt` (hexadecimal) the commitments `ctx` and `sid_h` of the receipt can be checked.
+    """
 
     ip: str | None
     user_agent: str | None
@@ -74,13 +79,13 @@ class ContextOut(WireModel):
 
 
 class AnnotationIn(WireModel):
-    """`reason` is signed and never erased: name nobody in it."""
+    """`reason` becomes part of a signed receipt and is never erased: write no names into it."""
 
     reason: Annotated[Prose, Field(max_length=2000)]
 
 
 class AnnotationOut(WireModel):
-    """A correction; `id` is that of its own event. `by` is the operator's key."""
+    """A correction of an event. `id` is the id of the annotation's own event, `by` the operator's API key."""
 
     id: UUID
     at: Instant
@@ -88,12 +93,12 @@ class AnnotationOut(WireModel):
     reason: str
 
     @classmethod
-    def of(cls, it: Annotation) -> Self:
-        return cls(id=it.id, at=it.at, by=it.by, reason=it.reason)
+    def of(cls, annotation: Annotation) -> Self:
+        return cls(id=annotation.id, at=annotation.at, by=annotation.by, reason=annotation.reason)
 
 
 class EventOut(ReceiptDetails):
-    """An event as it is filed. `context` is null once it was erased, and for what no hand of the end user did."""
+    """An event of the ledger. `context` is null when it was erased, and for events of operators, which have none."""
 
     user: UUID
     actor: dict[str, Any] | None
@@ -102,27 +107,34 @@ class EventOut(ReceiptDetails):
     annotations: list[AnnotationOut]
 
     @classmethod
-    def filed(cls, it: EventRecord) -> Self:
-        row, found = it.whole.row, it.context
+    def of_record(cls, record: EventRecord) -> Self:
+        claims, row = record.receipt.claims, record.context
         context = None
-        if found is not None:
-            context = ContextOut(ip=found.ip, user_agent=found.user_agent, session_id=found.session_id, salt=found.salt.hex())
-        notes = [AnnotationOut.of(note) for note in it.notes]
-        claims = it.whole.claims
-        return cls(**_whole(it.whole), user=row.user, actor=claims.get("act"), claims=claims, context=context, annotations=notes)
+        if row is not None:
+            context = ContextOut(ip=row.ip, user_agent=row.user_agent, session_id=row.session_id, salt=row.salt.hex())
+        annotations = [AnnotationOut.of(each) for each in record.annotations]
+        return cls(
+            **_details(record.receipt),
+            user=record.receipt.row.user,
+            actor=claims.get("act"),
+            claims=claims,
+            context=context,
+            annotations=annotations,
+        )
 
 
 class ReceiptIn(WireModel):
-    """Whatever is said to be a receipt: one compact JWS."""
+    """The receipt to verify: one compact JWS."""
 
     receipt: Annotated[str, Field(max_length=65_536)]
 
 
 class ReceiptVerdict(WireModel):
-    """`valid`: one of our keys signed it, retired or not, and the ledger holds exactly this. `code` is `ok` or the reason why not.
+    """`valid`: one of our keys signed the receipt, and the ledger contains exactly it. A retired key counts as ours.
 
-    The warning `signing_key_revoked` has `vouched_by`: `seal` (one that a key in good standing signed holds the receipt: `seal`,
-    `sealed_at`), `ledger` (which holds it, and no such seal does), or `nothing`.
+    `code` is `ok` or the reason why the receipt is not valid. The warning `signing_key_revoked` has `vouched_by`: `seal` if a seal
+    that another key signed includes the receipt (then also `seal` and `sealed_at`), else `ledger` if the ledger contains it, else
+    `nothing`.
     """
 
     valid: bool
@@ -132,13 +144,17 @@ class ReceiptVerdict(WireModel):
     claims: dict[str, Any] | None
 
     @classmethod
-    def of(cls, it: ReceiptCheck) -> Self:
-        warnings = [WarningOut(**each.to_dict()) for each in it.warnings]
-        return cls(valid=it.code == "ok", code=it.code, in_ledger=it.in_ledger, warnings=warnings, claims=it.claims)
+    def of(cls, check: ReceiptCheck) -> Self:
+        warnings = [WarningOut(**each.to_dict()) for each in check.warnings]
+        return cls(valid=check.code == "ok", code=check.code, in_ledger=check.in_ledger, warnings=warnings, claims=check.claims)
 
 
 class InclusionOut(WireModel):
-    """The receipt (its text, as one leaf with a zero octet before it) and `path` come to the `root` in `seal`: RFC 9162 section 2.1.3.2."""
+    """The proof that a seal includes a receipt.
+
+    Hash the receipt's text as a leaf (with the prefix byte 0), then combine it with `path`: the result is the `root` in `seal`
+    (RFC 9162 section 2.1.3.2).
+    """
 
     seal: str
     n: int
@@ -147,5 +163,5 @@ class InclusionOut(WireModel):
     path: list[str]
 
     @classmethod
-    def of(cls, it: InclusionProof) -> Self:
-        return cls(seal=it.seal, n=it.n, leaf=it.leaf, count=it.count, path=list(it.path))
+    def of(cls, proof: InclusionProof) -> Self:
+        return cls(seal=proof.seal, n=proof.n, leaf=proof.leaf, count=proof.count, path=list(proof.path))

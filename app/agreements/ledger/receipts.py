@@ -1,4 +1,4 @@
-"""Receipts as they are read: by their end user, by an operator, and by anybody who holds one and asks whether it is ours."""
+"""Receipts: read them, annotate events, and verify a receipt that anyone presents."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from app.agreements.ledger import chain
-from app.agreements.ledger.chain import TEXT_QUERY, NewEvent, RecordedEvent
+from app.agreements.ledger.chain import TEXT_QUERY, NewEvent
 from app.agreements.ledger.proofs import MAX_RECEIPT, RECEIPT
 from app.agreements.models import (
     AgreementDocument,
@@ -37,9 +37,13 @@ from app.web.callers import Subject
 from app.web.paging import PageWindow, read_page
 from app.world import World
 
-NOT_GENUINE = declare_advisory("receipt_not_genuine", "It is no receipt that one of our keys signed, or it was changed since.")
-NOT_IN_LEDGER = declare_advisory("receipt_not_in_ledger", "Our key signed it, and the ledger does not hold exactly this receipt.")
-REVOKED = declare_advisory("signing_key_revoked", "The key that signed it was put out of use; what still vouches for it stands beside.")
+NOT_GENUINE = declare_advisory("receipt_not_genuine", "None of our keys signed this receipt, or it was changed afterwards.")
+NOT_IN_LEDGER = declare_advisory(
+    "receipt_not_in_ledger", "One of our keys signed it, but the ledger does not contain exactly this receipt."
+)
+REVOKED = declare_advisory(
+    "signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still vouches for it."
+)
 Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
 
 _COLUMNS = (
@@ -55,7 +59,7 @@ _COLUMNS = (
     AgreementEvent.seq,
     AgreementEvent.receipt.label("jws"),
 )
-_WHOLE = (
+_DETAIL_COLUMNS = (
     *_COLUMNS,
     AgreementEvent.user_id.label("user"),
     AgreementEvent.amr,
@@ -69,7 +73,7 @@ _WHOLE = (
 )
 
 
-def _joined(*columns: Any) -> AnySelect:
+def _join_texts(*columns: Any) -> AnySelect:
     return (
         select(*columns)
         .join_from(AgreementEvent, AgreementText, AgreementText.id == AgreementEvent.text_id)
@@ -79,8 +83,8 @@ def _joined(*columns: Any) -> AnySelect:
     )
 
 
-_receipts, _receipt = _joined(*_COLUMNS), _joined(*_WHOLE)
-_notes = (
+_receipts, _receipt = _join_texts(*_COLUMNS), _join_texts(*_DETAIL_COLUMNS)
+_annotations = (
     select(AgreementEvent.id, AgreementEvent.at, AgreementEvent.actor_id, AgreementEvent.receipt)
     .where(
         AgreementEvent.user_id == bindparam("whose"), AgreementEvent.type == EventType.ANNOTATED, AgreementEvent.seq > bindparam("after")
@@ -88,19 +92,19 @@ _notes = (
     .order_by(AgreementEvent.seq)
 )
 _context = select(*AgreementEventContext.__table__.columns).where(AgreementEventContext.event_id == bindparam("event"))
-_held = select(AgreementEvent.receipt).where(AgreementEvent.id == bindparam("event"))
-_sealed = (
+_stored_receipt = select(AgreementEvent.receipt).where(AgreementEvent.id == bindparam("event"))
+_seal = (
     select(AgreementSeal.n, AgreementSeal.sealed_at, AgreementSeal.seal)
     .where(AgreementSeal.n >= select(AgreementSealItem.seal_n).where(AgreementSealItem.event_id == bindparam("event")).scalar_subquery())
     .limit(1)
 )
-_seals = (_sealed.order_by(AgreementSeal.n), _sealed.order_by(AgreementSeal.n.desc()))
-"""The seal that holds an event, and the newest, which by its chain holds that one."""
+_seals = (_seal.order_by(AgreementSeal.n), _seal.order_by(AgreementSeal.n.desc()))
+"""The seal that contains an event, and the newest seal, whose chain includes it."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """A receipt with what it says, and the words that it names."""
+    """A receipt: its row with the text it names, and its claims."""
 
     row: AnyRow
     claims: Claims
@@ -108,27 +112,30 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Annotation:
-    """A correction: who made it, when, and why (agreements R24)."""
+    """A correction of an event: by which operator key, when, and why (agreements R24)."""
 
     id: UUID
-    at: Any
+    at: datetime
     by: UUID | None
     reason: str
 
 
 @dataclass(frozen=True)
 class EventRecord:
-    """An event as an operator reads it. `context` is None once it was erased, and for what no hand of the end user did."""
+    """An event as an operator reads it. `context` is None when it was erased, and for operators' events, which have none."""
 
-    whole: Receipt
+    receipt: Receipt
     context: AnyRow | None
-    notes: tuple[Annotation, ...]
+    annotations: tuple[Annotation, ...]
 
 
 @dataclass(frozen=True)
 class ReceiptCheck:
-    """What became of a text that is said to be a receipt. `claims` only when one of our keys signed them; a warning when that key was
-    revoked since, with what still vouches for the receipt."""
+    """The result of verifying a receipt.
+
+    `claims` is set only when one of our keys signed them. If that key was revoked later, a warning says what still vouches for
+    the receipt.
+    """
 
     code: Verdict
     claims: Claims | None
@@ -140,10 +147,10 @@ class ReceiptCheck:
 
 
 def decode_claims(receipt: str) -> Claims:
-    """What a stored receipt says. Whether it is genuine is for the verifying calls to tell."""
+    """Decode the claims of a stored receipt, without verifying its signature."""
     payload = receipt.split(".")[1]
-    told: Claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return told
+    claims: Claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
 
 
 async def list_receipts(world: World, subject: Subject, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
@@ -151,64 +158,65 @@ async def list_receipts(world: World, subject: Subject, window: PageWindow) -> t
         return await read_page(tx, _receipts.where(AgreementEvent.user_id == subject.id), AgreementEvent.id, window)
 
 
-async def receipt(world: World, subject: Subject, event_id: UUID) -> Receipt:
-    """One of the end user's own receipts. Raises ReceiptNotFound."""
+async def get_receipt(world: World, subject: Subject, event_id: UUID) -> Receipt:
+    """Return one of the end user's own receipts. Raises ReceiptNotFound."""
     async with world.db.query() as tx:
-        wanted = _receipt.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id)
-        row = (await tx.execute(wanted)).one_or_none()
+        query = _receipt.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id)
+        row = (await tx.execute(query)).one_or_none()
     if row is None:
         raise ReceiptNotFound
     return Receipt(row, decode_claims(row.jws))
 
 
-async def event(world: World, actor: Actor, event_id: UUID) -> EventRecord:
-    """Any event, with its context and its annotations. Who is shown where an end user was leaves a trace that the end user can see (agreements P4).
+async def get_event(world: World, actor: Actor, event_id: UUID) -> EventRecord:
+    """Return any event with its context and annotations. Raises AgreementEventNotFound.
 
-    Raises AgreementEventNotFound.
+    Reading a context is recorded as an event of the end user, who can see it (agreements P4).
     """
     async with world.db.read() as tx:
         row = (await tx.execute(_receipt.where(AgreementEvent.id == event_id))).one_or_none()
         if row is None:
             raise AgreementEventNotFound
         context = (await tx.execute(_context, {"event": event_id})).one_or_none()
-        later = (await tx.execute(_notes, {"whose": row.user, "after": row.seq})).all()
+        later = (await tx.execute(_annotations, {"whose": row.user, "after": row.seq})).all()
     if context is not None:
         async with world.db.write() as tx:
             await record(tx, world, "evidence.context_read", actor, ("user", row.user), row.user, event=str(event_id))
-    told = [(note, decode_claims(note.receipt)) for note in later]
-    notes = [
-        Annotation(note.id, note.at, note.actor_id, claims["reason"]) for note, claims in told if claims.get("annotates") == str(event_id)
-    ]
-    return EventRecord(Receipt(row, decode_claims(row.jws)), context, tuple(notes))
+    decoded = [(each, decode_claims(each.receipt)) for each in later]
+    annotations = (
+        Annotation(each.id, each.at, each.actor_id, claims["reason"])
+        for each, claims in decoded
+        if claims.get("annotates") == str(event_id)
+    )
+    return EventRecord(Receipt(row, decode_claims(row.jws)), context, tuple(annotations))
 
 
 async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> Annotation:
-    """Add a correction to an event: an event of its own in the same chain, which changes no state (agreements R24).
+    """Append a correction of an event to the same chain. It changes no state (agreements R24).
 
     Raises AgreementEventNotFound, UserErased.
     """
     keys = await load_signer(world)
-    whose = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
+    query = select(AgreementEvent.user_id, AgreementEvent.text_id).where(AgreementEvent.id == event_id)
     async with world.db.write() as tx:
-        found = (await tx.execute(whose)).one_or_none()
-        if found is None:
+        row = (await tx.execute(query)).one_or_none()
+        if row is None:
             raise AgreementEventNotFound
-        head = await chain.lock_ledger(tx, found.user_id)
-        about = (await tx.execute(TEXT_QUERY.where(AgreementText.id == found.text_id))).one()
+        head = await chain.lock_ledger(tx, row.user_id)
+        about = (await tx.execute(TEXT_QUERY.where(AgreementText.id == row.text_id))).one()
         facts = {"annotates": str(event_id), "reason": reason}
-        act = NewEvent(found.user_id, EventType.ANNOTATED, world.clock.now(), about, actor, facts=facts)
-        made = await chain.append(tx, world, keys, head, act)
-        await _told(tx, world, act, made, event_id)
-    return Annotation(made.id, made.at, actor.id, reason)
-
-
-async def _told(tx: Transaction, world: World, act: NewEvent, made: RecordedEvent, event_id: UUID) -> None:
-    facts = {"event": str(event_id), "receipt": str(made.id)}
-    await record(tx, world, "agreement.annotated", act.actor, ("agreement", act.about.document_id), act.user_id, **facts)
+        event = NewEvent(row.user_id, EventType.ANNOTATED, world.clock.now(), about, actor, facts=facts)
+        recorded = await chain.append(tx, world, keys, head, event)
+        data = {"event": str(event_id), "receipt": str(recorded.id)}
+        await record(tx, world, "agreement.annotated", actor, ("agreement", about.document_id), row.user_id, **data)
+    return Annotation(recorded.id, recorded.at, actor.id, reason)
 
 
 async def verify(world: World, text: str) -> ReceiptCheck:
-    """Whether a text is a receipt that a key of ours signed, retired or not, and whether the ledger holds exactly it. Never raises."""
+    """Check whether a text is a receipt that one of our keys signed, and whether the ledger contains exactly that text.
+
+    A retired key counts as ours. Raises nothing: every input has a result.
+    """
     async with world.db.query() as tx:
         keys = await read_signer(tx, world)
         try:
@@ -216,18 +224,20 @@ async def verify(world: World, text: str) -> ReceiptCheck:
             event_id = UUID(str(claims.get("jti")))
         except (InvalidToken, ValueError):
             return ReceiptCheck("receipt_not_genuine", None)
-        held = await tx.scalar(_held, {"event": event_id}) == text
+        in_ledger = await tx.scalar(_stored_receipt, {"event": event_id}) == text
         since = keys.revoked.get(read_kid(text) or "")
-        warnings = () if since is None else (await _vouched(tx, keys, event_id, since, held=held),)
-    return ReceiptCheck("ok" if held else "receipt_not_in_ledger", claims, warnings)
+        warnings = () if since is None else (await _warn_of_revoked_key(tx, keys, event_id, since, in_ledger=in_ledger),)
+    return ReceiptCheck("ok" if in_ledger else "receipt_not_in_ledger", claims, warnings)
 
 
-async def _vouched(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, held: bool) -> Notice:
-    """What a receipt by a key that leaked is worth still: whoever has the key could have made it, but not put it into the ledger, and
-    not under a seal that another key signed."""
-    facts: dict[str, Fact] = {"revoked_at": instant_text(since), "vouched_by": "ledger" if held else "nothing"}
-    for wanted in _seals if held else ():
-        seal = (await tx.execute(wanted, {"event": event_id})).one_or_none()
+async def _warn_of_revoked_key(tx: Transaction, keys: Signer, event_id: UUID, since: datetime, *, in_ledger: bool) -> Notice:
+    """Return a warning with what still vouches for a receipt whose key leaked.
+
+    A thief of the key can sign a receipt, but cannot add it to the ledger or to a seal that another key signed.
+    """
+    facts: dict[str, Fact] = {"revoked_at": instant_text(since), "vouched_by": "ledger" if in_ledger else "nothing"}
+    for query in _seals if in_ledger else ():
+        seal = (await tx.execute(query, {"event": event_id})).one_or_none()
         if seal is not None and read_kid(seal.seal) not in keys.revoked:
             facts |= {"vouched_by": "seal", "seal": seal.n, "sealed_at": instant_text(seal.sealed_at)}
             break

@@ -1,5 +1,7 @@
-"""Seals: every so often all events that no seal holds yet become the leaves of a Merkle tree, whose root is signed and chained to the
-seal before it. So a chain that lost its end, and an end user who was wiped out, leave a gap that can be seen."""
+"""Seals: at intervals, all unsealed events become the leaves of a Merkle tree, whose root is signed and chained to the previous seal.
+
+A deleted end of a chain, or a deleted end user, then leaves a visible gap.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +28,13 @@ from app.world import World
 
 BATCH = 4096
 LATE = 10 * 60 * 1000
-"""Milliseconds by which an event may be committed after one with a later id, and still be found without a sweep."""
+"""Milliseconds. An event that is committed this much later than events with higher ids is still found without a sweep."""
 
 OVERDUE = timedelta(days=1)
-"""No event waits that long for a seal, unless nobody seals."""
+"""An event that is unsealed for longer means that no process seals."""
 
 _DIGITS = 9
-"""Of a seal's number; at one a second they last for thirty years."""
+"""Digits of a seal's number: enough for thirty years at one seal a second."""
 
 _unsealed: AnySelect = select(AgreementEvent.id, AgreementEvent.user_id, AgreementEvent.receipt).where(
     ~exists().where(AgreementSealItem.event_id == AgreementEvent.id)
@@ -66,28 +68,28 @@ class InclusionProof:
 
 
 async def seal_events(world: World, *, sweep: bool = False) -> int:
-    """Seal at most `BATCH` events that no seal holds, the oldest first; how many. 0 also when another replica was faster.
+    """Seal at most `BATCH` unsealed events, oldest first. Returns how many; 0 also when another replica was faster.
 
-    What is unsealed is asked of the rows, never of the time: transactions commit in another order than they began. So that this
-    need not read all there is, only ids from ten minutes before the newest sealed one are looked at; a `sweep` looks at all, and
-    finds what was committed later still. The insert of seal n is the guard between replicas: what was seen unsealed in one snapshot
-    with seal n - 1 is unsealed for whoever inserts seal n.
+    Transactions commit in another order than they began, so unsealed events are found by their missing seal, not by time. To avoid
+    reading all events each time, only ids from ten minutes before the newest sealed one are searched. A `sweep` searches all, and
+    finds events that were committed even later. The insert of seal n decides between replicas: events that were unsealed in a
+    snapshot with seal n - 1 are still unsealed for the replica that inserts seal n.
     """
     keys, now = await load_signer(world), world.clock.now()
     async with world.db.read() as tx:
         last = (await tx.execute(_last)).one_or_none()
-        found = _unsealed if sweep else await _recent(tx)
-        events = (await tx.execute(found.order_by(AgreementEvent.id).limit(BATCH))).all()
+        query = _unsealed if sweep else await _recent_unsealed(tx)
+        events = (await tx.execute(query.order_by(AgreementEvent.id).limit(BATCH))).all()
     if not events:
         return 0
     n, prev = (last.n + 1, last.seal_sha256) if last is not None else (1, None)
     leaves = [merkle.leaf_hash(row.receipt.encode()) for row in events]
     root = merkle.root(leaves).hex()
     claims = {"iss": world.settings.public_url, "n": n, "count": len(events), "root": root, "prev": prev}
-    sealed = keys.sign(SEAL, {**claims, "iat": int(now.timestamp()), "at": instant_text(now)})
-    row = {"n": n, "count": len(events), "root": root, "prev_sha256": prev, "sealed_at": now, "seal": sealed}
+    seal = keys.sign(SEAL, {**claims, "iat": int(now.timestamp()), "at": instant_text(now)})
+    row = {"n": n, "count": len(events), "root": root, "prev_sha256": prev, "sealed_at": now, "seal": seal}
     async with world.db.write() as tx:
-        if not await dialect.insert_once(tx, AgreementSeal, {**row, "seal_sha256": digest(sealed)}, unless=["n"]):
+        if not await dialect.insert_once(tx, AgreementSeal, {**row, "seal_sha256": digest(seal)}, unless=["n"]):
             return 0
         items = [
             {"event_id": event.id, "seal_n": n, "leaf": place, "leaf_sha256": leaves[place].hex(), "user_id": event.user_id}
@@ -98,9 +100,9 @@ async def seal_events(world: World, *, sweep: bool = False) -> int:
 
 
 async def is_newest_missing(world: World) -> bool:
-    """Whether the newest seal was removed: there is none, and the first event is older than a day; or its leaves are there still.
+    """Tell whether the newest seal was deleted: its leaves still exist, or there is no seal although an event is older than a day.
 
-    For the start alone: from then on the place of what was removed is taken.
+    Useful only at the start of a process: the next seal takes the number of the deleted one.
     """
     async with world.db.read() as tx:
         last = (await tx.execute(_last)).one_or_none()
@@ -111,51 +113,51 @@ async def is_newest_missing(world: World) -> bool:
     return leaf is not None and leaf > last.n
 
 
-async def _recent(tx: Transaction) -> AnySelect:
+async def _recent_unsealed(tx: Transaction) -> AnySelect:
     newest = await tx.scalar(_newest)
-    return _unsealed if newest is None else _unsealed.where(AgreementEvent.id >= _earlier(newest))
+    return _unsealed if newest is None else _unsealed.where(AgreementEvent.id >= _lowest_recent_id(newest))
 
 
-def _earlier(event_id: UUID) -> UUID:
-    """The least UUIDv7 of `LATE` before this one (RFC 9562 section 5.7: 48 bits of milliseconds come first)."""
+def _lowest_recent_id(event_id: UUID) -> UUID:
+    """Return the lowest UUIDv7 of `LATE` earlier (RFC 9562 section 5.7: the first 48 bits are milliseconds)."""
     return UUID(int=max(0, (event_id.int >> 80) - LATE) << 80)
 
 
-async def list_seals(world: World, wanted: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
-    """The seals of the window, the latest first. The cursor is the number of the last one shown. Raises Malformed."""
-    statement = select(*table(AgreementSeal).columns).order_by(AgreementSeal.n.desc()).limit(wanted.limit + 1)
-    if wanted.cursor is not None:
-        statement = statement.where(AgreementSeal.n < _number(wanted.cursor))
+async def list_seals(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+    """Return the seals of the window, newest first. The cursor is the number of the last one returned. Raises Malformed."""
+    statement = select(*table(AgreementSeal).columns).order_by(AgreementSeal.n.desc()).limit(window.limit + 1)
+    if window.cursor is not None:
+        statement = statement.where(AgreementSeal.n < _parse_cursor(window.cursor))
     async with world.db.query() as tx:
         rows = (await tx.execute(statement)).all()
-    return rows[: wanted.limit], str(rows[wanted.limit - 1].n) if len(rows) > wanted.limit else None
+    return rows[: window.limit], str(rows[window.limit - 1].n) if len(rows) > window.limit else None
 
 
-def _number(cursor: str) -> int:
+def _parse_cursor(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _DIGITS):
         raise Malformed([("query:cursor", "invalid_cursor", "is not a cursor of this list")])
     return int(cursor)
 
 
 async def prove_own_inclusion(world: World, subject: Subject, event_id: UUID) -> InclusionProof:
-    """The proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, SealBroken."""
+    """Return the proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, SealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id))).one_or_none()
         if row is None:
             raise ReceiptNotFound
-        return await _included(tx, row)
+        return await _prove(tx, row)
 
 
 async def prove_inclusion(world: World, event_id: UUID) -> InclusionProof:
-    """The proof for any event. Raises AgreementEventNotFound, NotSealedYet, SealBroken."""
+    """Return the proof for any event. Raises AgreementEventNotFound, NotSealedYet, SealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id))).one_or_none()
         if row is None:
             raise AgreementEventNotFound
-        return await _included(tx, row)
+        return await _prove(tx, row)
 
 
-async def _included(tx: Transaction, row: AnyRow) -> InclusionProof:
+async def _prove(tx: Transaction, row: AnyRow) -> InclusionProof:
     if row.seal is None:
         raise NotSealedYet
     leaves = await read_leaves(tx, row.seal_n)
@@ -165,29 +167,31 @@ async def _included(tx: Transaction, row: AnyRow) -> InclusionProof:
 
 
 def build_proof(row: AnyRow, leaves: Sequence[bytes]) -> InclusionProof:
-    """`row` has `seal`, `seal_n` and `leaf`, which is one of the leaves."""
+    """Build the proof of one leaf. `row` has `seal`, `seal_n` and `leaf`, the place of the leaf among `leaves`."""
     path = merkle.path(leaves, row.leaf)
     return InclusionProof(row.seal, row.seal_n, row.leaf, len(leaves), tuple(each.hex() for each in path))
 
 
 async def read_leaves(tx: Transaction, n: int) -> list[bytes]:
-    """The hashes of a seal's leaves, in order, that come to its root: as they were kept when it was made, whatever became of the
-    receipts since; and those of the receipts, where the kept ones were altered. Raises SealBroken when neither come to it."""
+    """Return the leaf hashes that give the root of seal n, in order. Raises SealBroken.
+
+    These are the stored hashes, even if receipts were changed later; or, if the stored hashes were changed, those of the receipts.
+    """
     root = await tx.scalar(_root.where(AgreementSeal.n == n))
     rows = (await tx.execute(_leaves.where(AgreementSealItem.seal_n == n))).all()
-    for made in (_kept, _made_anew):
-        leaves = made(rows)
+    for hashes in (_decode_stored_hashes, _hash_receipts):
+        leaves = hashes(rows)
         if leaves and merkle.root(leaves).hex() == root:
             return leaves
     raise SealBroken(facts={"seal": n})
 
 
-def _kept(rows: Sequence[AnyRow]) -> list[bytes]:
+def _decode_stored_hashes(rows: Sequence[AnyRow]) -> list[bytes]:
     try:
         return [bytes.fromhex(row.leaf_sha256) for row in rows]
     except ValueError:
         return []
 
 
-def _made_anew(rows: Sequence[AnyRow]) -> list[bytes]:
+def _hash_receipts(rows: Sequence[AnyRow]) -> list[bytes]:
     return [merkle.leaf_hash(row.receipt.encode()) for row in rows if row.receipt is not None]

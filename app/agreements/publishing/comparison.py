@@ -1,4 +1,4 @@
-"""How a version's words in one language differ from another version's: for whoever must decide of what class a change is."""
+"""Compares two versions in one language, so that the operator can decide the change class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from sqlalchemy import select
 from app.agreements import rules
 from app.agreements.models import AgreementDocument
 from app.agreements.problems import AgreementTextNotFound, AgreementVersionFirst
-from app.agreements.publishing.differences import Differences, differences
+from app.agreements.publishing.differences import Differences, compare_texts
 from app.agreements.publishing.documents import AgreementDetails, load_version
 from app.db.types import AnyRow
 from app.world import World
 
 FIELDS = ("title", "summary", "changes", "statement", "accept_label", "decline_label")
-"""What a text says beside its body; shown, and some of it signed."""
+"""The fields of a text other than its body."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions with their texts in one language. `fields`: name, before and after, of those that differ."""
+    """Two versions with their texts in one language. `fields`: name, old and new value of each field that differs."""
 
     before: tuple[AgreementDetails, AnyRow]
     after: tuple[AgreementDetails, AnyRow]
@@ -30,7 +30,7 @@ class Comparison:
 
 
 async def compare(world: World, version_id: UUID, against: UUID | None, locale: str | None) -> Comparison:
-    """What changed in a version, a draft or not, since `against` (None: the published version before it, of the same document).
+    """Compare a version, also a draft, with `against` (None: the previous published version of the same document).
 
     `locale` None: the default language of the version's document. Raises AgreementVersionNotFound, AgreementVersionFirst,
     AgreementTextNotFound.
@@ -48,12 +48,12 @@ async def compare(world: World, version_id: UUID, against: UUID | None, locale: 
             locale = await tx.scalar(select(AgreementDocument.default_locale).where(AgreementDocument.id == after.row.document_id))
     old, new = _text(before, locale), _text(after, locale)
     fields = [(name, old._mapping[name], new._mapping[name]) for name in FIELDS if old._mapping[name] != new._mapping[name]]
-    body = await to_thread.run_sync(differences, old.body, new.body)
+    body = await to_thread.run_sync(compare_texts, old.body, new.body)
     return Comparison((before, old), (after, new), fields, body)
 
 
-def _text(whole: AgreementDetails, locale: str | None) -> AnyRow:
-    found = next((text for text in whole.texts if text.locale == locale), None)
-    if found is None:
-        raise AgreementTextNotFound(facts={"version": str(whole.row.id), "locale": locale})
-    return found
+def _text(details: AgreementDetails, locale: str | None) -> AnyRow:
+    text = next((text for text in details.texts if text.locale == locale), None)
+    if text is None:
+        raise AgreementTextNotFound(facts={"version": str(details.row.id), "locale": locale})
+    return text

@@ -1,4 +1,4 @@
-"""Wire shapes of a comparison of two versions."""
+"""Wire models of a comparison of two versions."""
 
 from typing import Self
 from uuid import UUID
@@ -12,7 +12,7 @@ from app.web.fields import WireModel
 
 
 class SideOut(WireModel):
-    """One side: which version, and the hash of its text."""
+    """One side of the comparison: the version, and the hash of its text."""
 
     version: UUID
     document: UUID
@@ -23,21 +23,21 @@ class SideOut(WireModel):
     sha256: str
 
     @classmethod
-    def of(cls, whole: AgreementDetails, text: AnyRow) -> Self:
-        row = whole.row
+    def from_text(cls, details: AgreementDetails, text: AnyRow) -> Self:
+        row = details.row
         return cls(
             version=row.id,
             document=row.document_id,
             ordinal=row.ordinal,
             label=row.label,
-            state=whole.state(row),
+            state=details.state(row),
             text=text.id,
             sha256=text.sha256,
         )
 
 
 class PieceOut(WireModel):
-    """`before` is null in an insertion, `after` in a deletion. Joined, either side is its text again."""
+    """A passage. `before` is null in an insertion, `after` in a deletion. All pieces of one side, joined, are its text."""
 
     op: Op
     before: str | None
@@ -45,18 +45,18 @@ class PieceOut(WireModel):
 
 
 class BlockOut(PieceOut):
-    """Whole lines. `words`: the pieces of a replaced passage, else empty."""
+    """A passage of whole lines. `words`: the pieces of a replaced passage, otherwise empty."""
 
     words: list[PieceOut]
 
     @classmethod
-    def of(cls, block: Block) -> Self:
-        words = [PieceOut(op=it.op, before=it.before, after=it.after) for it in block.words]
+    def from_block(cls, block: Block) -> Self:
+        words = [PieceOut(op=word.op, before=word.before, after=word.after) for word in block.words]
         return cls(op=block.op, before=block.before, after=block.after, words=words)
 
 
 class FieldOut(WireModel):
-    """Something beside the body that differs, by the name that it has in a text."""
+    """A field other than the body that differs."""
 
     field: str
     before: str | None
@@ -64,7 +64,7 @@ class FieldOut(WireModel):
 
 
 class DiffOut(WireModel):
-    """`same`: neither the body nor anything beside it differs. `unified` is the body's difference as `diff -u` tells it."""
+    """The differences of two versions. `same`: body and fields are equal. `unified`: the body's differences in the format of `diff -u`."""
 
     locale: str
     before: SideOut
@@ -75,15 +75,15 @@ class DiffOut(WireModel):
     unified: str
 
     @classmethod
-    def of(cls, found: Comparison) -> Self:
-        before, after = SideOut.of(*found.before), SideOut.of(*found.after)
-        names = f"--- {before.version}\n+++ {after.version}\n" if found.body.unified else ""
+    def from_comparison(cls, comparison: Comparison) -> Self:
+        before, after = SideOut.from_text(*comparison.before), SideOut.from_text(*comparison.after)
+        names = f"--- {before.version}\n+++ {after.version}\n" if comparison.body.unified else ""
         return cls(
-            locale=found.after[1].locale,
+            locale=comparison.after[1].locale,
             before=before,
             after=after,
-            same=before.sha256 == after.sha256 and not found.fields,
-            fields=[FieldOut(field=name, before=old, after=new) for name, old, new in found.fields],
-            body=[BlockOut.of(block) for block in found.body.blocks],
-            unified=names + found.body.unified,
+            same=before.sha256 == after.sha256 and not comparison.fields,
+            fields=[FieldOut(field=name, before=old, after=new) for name, old, new in comparison.fields],
+            body=[BlockOut.from_block(block) for block in comparison.body.blocks],
+            unified=names + comparison.body.unified,
         )

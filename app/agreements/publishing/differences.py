@@ -1,31 +1,28 @@
-"""What changed between two texts, line by line, and word by word within a changed passage. Pure; made for people who compare terms.
+"""Compares two texts line by line, and word by word within changed lines, for people who compare terms. Pure.
 
-Lines that either text has once are matched first (patience), so that a text of any length is compared in a moment; only short
-passages without such lines are left to difflib, and what is longer is told as replaced in one piece.
+difflib does the work. Its time grows with the square of the length in bad cases, so each comparison has a limit: when that is used up,
+the passages that are not compared yet count as replaced.
 """
 
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
+from difflib import Match, SequenceMatcher
+from itertools import accumulate, groupby, pairwise
 from typing import Literal
 
 Op = Literal["equal", "insert", "delete", "replace"]
-CONTEXT = 3
-_SMALL = 4096
+WORK_LIMIT = 5_000_000
+"""Steps of difflib's inner loop for one comparison: about one second."""
 _WIDE = "\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _WORD = re.compile(rf"\s+|[{_WIDE}][\ufe00-\ufe0f\U000e0100-\U000e01ef]*|[^\s{_WIDE}]+")
-"""White space, one Chinese or Japanese character, or whatever stands between: no combining mark is torn from its letter."""
+"""White space, one Chinese or Japanese character with its variation selectors, or a word with its combining marks."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A passage: the same in both texts, or what stands in only one of them, or what stands instead of it in the other.
-
-    `words` are the blocks within a replaced passage.
-    """
+    """A passage of both texts, or of only one of them; the missing side is None. `words`: the differences within a replaced passage."""
 
     op: Op
     before: str | None
@@ -34,153 +31,99 @@ class Block:
 
 
 @dataclass(frozen=True)
-class _Span:
-    """`before[i:k]` against `after[j:m]`."""
-
-    i: int
-    k: int
-    j: int
-    m: int
-
-    @property
-    def op(self) -> Op:
-        return "delete" if self.j == self.m else "insert" if self.i == self.k else "replace"
-
-
-@dataclass(frozen=True)
 class Differences:
-    """`blocks`, joined, are either text again. `unified` is the same as `diff -u` tells it, without its two lines of names."""
+    """`blocks`: joined, either side is its text again. `unified`: the output of `diff -u` without its two lines of names."""
 
     blocks: tuple[Block, ...]
     unified: str
 
 
-def differences(before: str, after: str) -> Differences:
-    """Of two texts that end with a line end."""
-    old, new = _lines(before), _lines(after)
-    spans = list(_spans(old, new))
-    return Differences(tuple(_blocks(old, new, spans, deep=True)), "".join(_unified(old, new, spans)))
+@dataclass
+class _Budget:
+    """The steps that are left for one comparison."""
+
+    steps: int = WORK_LIMIT
 
 
-def _lines(text: str) -> list[str]:
-    """Only LF ends a line, as agreements R1 stores it; the separators of Unicode are text."""
+class _Matcher(SequenceMatcher[str]):
+    """Matches what both ends have in common, then the longest run, while the budget lasts.
+
+    difflib sees white space together with the part before it: alone it is so frequent that looking for it takes most of the time.
+    """
+
+    def __init__(self, before: Sequence[str], after: Sequence[str], budget: _Budget) -> None:
+        keys, new_keys = _join_space(before), _join_space(after)
+        super().__init__(None, keys, new_keys, autojunk=False)
+        counts = Counter(new_keys)
+        self._before, self._after, self._budget = before, after, budget
+        self._costs = list(accumulate((1 + counts[key] for key in keys), initial=0))
+
+    def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
+        ahi, bhi = len(self._before) if ahi is None else ahi, len(self._after) if bhi is None else bhi
+        old, new = self._before[alo:ahi], self._after[blo:bhi]
+        if prefix := _count_equal(old, new):
+            return Match(alo, blo, prefix)
+        if suffix := _count_equal(old[::-1], new[::-1]):
+            return Match(ahi - suffix, bhi - suffix, suffix)
+        self._budget.steps -= self._costs[ahi] - self._costs[alo]
+        return Match(alo, blo, 0) if self._budget.steps < 0 else super().find_longest_match(alo, ahi, blo, bhi)
+
+
+def _join_space(parts: Sequence[str]) -> list[str]:
+    return [previous + part if part.isspace() else part for previous, part in pairwise(["", *parts])]
+
+
+def _count_equal(old: Sequence[str], new: Sequence[str]) -> int:
+    """The number of parts that both begin with."""
+    return next((index for index, (part, other) in enumerate(zip(old, new, strict=False)) if part != other), min(len(old), len(new)))
+
+
+def compare_texts(before: str, after: str) -> Differences:
+    """Compare two texts that end with a line end."""
+    budget = _Budget()
+    old, new = _split_lines(before), _split_lines(after)
+    matcher = _Matcher(old, new, budget)
+    blocks = tuple(
+        _block(op, old[i:k], new[j:m], _compare_words(old[i:k], new[j:m], budget) if op == "replace" else ())
+        for op, i, k, j, m in matcher.get_opcodes()
+    )
+    return Differences(blocks, "".join(_format_unified(matcher, old, new)))
+
+
+def _split_lines(text: str) -> list[str]:
+    """Only LF ends a line, as agreements R1 stores it; Unicode's other separators are text."""
     return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 
-def _blocks(old: Sequence[str], new: Sequence[str], spans: Sequence[_Span], *, deep: bool) -> Iterator[Block]:
-    i = 0
-    for span in [*spans, _Span(len(old), len(old), len(new), len(new))]:
-        if i < span.i:
-            same = "".join(old[i : span.i])
-            yield Block("equal", same, same)
-        gone, come = "".join(old[span.i : span.k]), "".join(new[span.j : span.m])
-        if gone or come:
-            yield Block(span.op, gone or None, come or None, _words(gone, come) if deep and span.op == "replace" else ())
-        i = span.k
+def _block(op: Op, old: Sequence[str], new: Sequence[str], words: tuple[Block, ...] = ()) -> Block:
+    return Block(op, "".join(old) or None, "".join(new) or None, words)
 
 
-def _words(gone: str, come: str) -> tuple[Block, ...]:
-    old, new = _WORD.findall(gone), _WORD.findall(come)
-    return tuple(_blocks(old, new, list(_spans(old, new)), deep=False))
+def _compare_words(old: Sequence[str], new: Sequence[str], budget: _Budget) -> tuple[Block, ...]:
+    """Compare the words of a replaced passage: line by line where both sides have the same number of lines, else as a whole."""
+    pairs = zip(old, new, strict=True) if len(old) == len(new) else [("".join(old), "".join(new))]
+    pieces: list[Block] = []
+    for before, after in pairs:
+        words, new_words = _WORD.findall(before), _WORD.findall(after)
+        opcodes = _Matcher(words, new_words, budget).get_opcodes()
+        pieces += (_block(op, words[i:k], new_words[j:m]) for op, i, k, j, m in opcodes)
+    grouped = [list(group) for _, group in groupby(pieces, key=lambda piece: piece.op)]
+    return tuple(_block(group[0].op, [each.before or "" for each in group], [each.after or "" for each in group]) for group in grouped)
 
 
-def _spans(old: Sequence[str], new: Sequence[str]) -> Iterator[_Span]:
-    """What differs, from the top down."""
-    i = j = 0
-    for k, m in [*sorted(_matches(old, new)), (len(old), len(new))]:
-        if i < k or j < m:
-            yield _Span(i, k, j, m)
-        i, j = k + 1, m + 1
+def _format_unified(matcher: _Matcher, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    """Hunks with three lines of context, as GNU diff numbers them."""
+    for hunk in matcher.get_grouped_opcodes():
+        (_, i, _, j, _), (_, _, k, _, m) = hunk[0], hunk[-1]
+        yield f"@@ -{_format_range(i, k)} +{_format_range(j, m)} @@\n"
+        for op, start, stop, new_start, new_stop in hunk:
+            if op == "equal":
+                yield from (" " + line for line in old[start:stop])
+            else:
+                yield from ("-" + line for line in old[start:stop])
+                yield from ("+" + line for line in new[new_start:new_stop])
 
 
-def _matches(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs of places that hold the same, rising together."""
-    waiting = [_Span(0, len(old), 0, len(new))]
-    while waiting:
-        span = waiting.pop()
-        inner = _inner(old, new, span)
-        yield from zip(range(span.i, inner.i), range(span.j, inner.j), strict=True)
-        yield from zip(range(inner.k, span.k), range(inner.m, span.m), strict=True)
-        if inner.op != "replace":
-            continue
-        anchors = _anchors(old, new, inner)
-        if anchors:
-            yield from anchors
-            waiting += _between(inner, anchors)
-        elif (inner.k - inner.i) * (inner.m - inner.j) <= _SMALL:
-            found = SequenceMatcher(None, old[inner.i : inner.k], new[inner.j : inner.m], autojunk=False).get_matching_blocks()
-            yield from ((inner.i + it.a + n, inner.j + it.b + n) for it in found for n in range(it.size))
-
-
-def _inner(old: Sequence[str], new: Sequence[str], span: _Span) -> _Span:
-    """The span without what both sides begin with and end with."""
-    i, k, j, m = span.i, span.k, span.j, span.m
-    while i < k and j < m and old[i] == new[j]:
-        i, j = i + 1, j + 1
-    while i < k and j < m and old[k - 1] == new[m - 1]:
-        k, m = k - 1, m - 1
-    return _Span(i, k, j, m)
-
-
-def _anchors(old: Sequence[str], new: Sequence[str], span: _Span) -> list[tuple[int, int]]:
-    """The longest rising run of what stands exactly once on either side."""
-    counts, others = Counter(old[span.i : span.k]), Counter(new[span.j : span.m])
-    places = {text: place for place, text in enumerate(new[span.j : span.m], span.j) if others[text] == 1 and counts[text] == 1}
-    return _rising([(place, places[text]) for place, text in enumerate(old[span.i : span.k], span.i) if text in places])
-
-
-def _rising(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest subsequence whose second members rise too, by patience sorting."""
-    tops: list[int] = []
-    ends: list[int] = []
-    below: list[int] = []
-    for number, (_, place) in enumerate(pairs):
-        pile = bisect_left(tops, place)
-        below.append(ends[pile - 1] if pile else -1)
-        tops[pile : pile + 1] = [place]
-        ends[pile : pile + 1] = [number]
-    run: list[tuple[int, int]] = []
-    number = ends[-1] if ends else -1
-    while number >= 0:
-        run.append(pairs[number])
-        number = below[number]
-    return run[::-1]
-
-
-def _between(span: _Span, anchors: Sequence[tuple[int, int]]) -> Iterator[_Span]:
-    i, j = span.i, span.j
-    for k, m in [*anchors, (span.k, span.m)]:
-        if i < k and j < m:
-            yield _Span(i, k, j, m)
-        i, j = k + 1, m + 1
-
-
-def _unified(old: Sequence[str], new: Sequence[str], spans: Sequence[_Span]) -> Iterator[str]:
-    """Hunks with three lines around, as GNU diff numbers them."""
-    for hunk in _hunks(spans):
-        first, last = hunk[0], hunk[-1]
-        head = min(CONTEXT, first.i)
-        tail = min(CONTEXT, len(old) - last.k)
-        i, j = first.i - head, first.j - head
-        yield f"@@ -{_range(i, last.k + tail)} +{_range(j, last.m + tail)} @@\n"
-        for span in hunk:
-            yield from (" " + line for line in old[i : span.i])
-            yield from ("-" + line for line in old[span.i : span.k])
-            yield from ("+" + line for line in new[span.j : span.m])
-            i = span.k
-        yield from (" " + line for line in old[i : i + tail])
-
-
-def _hunks(spans: Sequence[_Span]) -> list[list[_Span]]:
-    hunks: list[list[_Span]] = []
-    for span in spans:
-        if hunks and span.i - hunks[-1][-1].k <= 2 * CONTEXT:
-            hunks[-1].append(span)
-        else:
-            hunks.append([span])
-    return hunks
-
-
-def _range(start: int, stop: int) -> str:
+def _format_range(start: int, stop: int) -> str:
     length = stop - start
     return f"{start + 1}" if length == 1 else f"{start + 1 if length else start},{length}"

@@ -1,4 +1,4 @@
-"""What the operator declares: which agreement a product has, where, and for whom. Versions, texts and publishing build on its row."""
+"""The operator's agreement documents: for which product, in which region. Versions and texts belong to a document."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _product = select(Product.id, Product.default_locale)
 
 @dataclass(frozen=True)
 class AgreementDetails:
-    """A row and what hangs on it: a document with all of its versions, or one version with its siblings and its texts."""
+    """A document with all its versions, or one version (`row`) with all versions of its document and its texts."""
 
     row: AnyRow
     versions: Sequence[AnyRow]
@@ -45,16 +45,16 @@ class AgreementDetails:
     now: datetime
 
     def published(self) -> tuple[Version, ...]:
-        """Those that count; a cancelled one never did."""
+        """The published versions; a cancelled one does not count."""
         return tuple(read_version(row) for row in self.versions if row.status == VersionStatus.PUBLISHED)
 
     def state(self, row: AnyRow) -> rules.VersionState:
-        """What one of the versions is by the time (agreements R7)."""
+        """The state of one of the versions at this time (agreements R7)."""
         return "cancelled" if row.status == VersionStatus.CANCELLED else rules.find_state(row.id, self.published(), self.now)
 
 
 async def create(world: World, actor: Actor, values: Values) -> AgreementDetails:
-    """Declare what a product asks of its end users. `default_locale` None: the product's.
+    """Create an agreement for a product. `default_locale` None: the product's.
 
     Raises AgreementRegionUnknown, AgreementMinorsImpossible, ProductNotFound, AgreementExists.
     """
@@ -91,53 +91,56 @@ async def get_document(world: World, document_id: UUID) -> AgreementDetails:
 
 
 async def change(world: World, actor: Actor, document_id: UUID, changes: Values) -> AgreementDetails:
-    """Change what is not frozen: name, required languages, the word about minors; the default language while nothing is published.
+    """Change the name, the required languages or the rule for minors; the default language only before anything is published.
 
     Raises AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing.
     """
     async with world.db.write() as tx:
         await lock_document(tx, document_id)
-        found = await load_document(tx, document_id, world.clock.now())
-        was = found.row._mapping
-        changes = {name: value for name, value in changes.items() if was[name] != value}
-        await _fits(tx, found, {**was, **changes})
+        details = await load_document(tx, document_id, world.clock.now())
+        old = details.row._mapping
+        changes = {name: value for name, value in changes.items() if old[name] != value}
+        await _check_change(tx, details, {**old, **changes})
         if changes:
             await tx.execute(update(AgreementDocument).where(AgreementDocument.id == document_id).values(changes))
             await record(tx, world, "agreement.changed", actor, ("agreement", document_id), fields=sorted(changes))
-        return await load_document(tx, document_id, found.now)
+        return await load_document(tx, document_id, details.now)
 
 
-async def _fits(tx: Transaction, found: AgreementDetails, wanted: Values) -> None:
-    """Whether the document may become this; what is required must be there in every version that can be shown from now on."""
-    published = found.published()
+async def _check_change(tx: Transaction, details: AgreementDetails, new: Values) -> None:
+    """Raise the problem if the document may not change so. Required languages must exist in the current and the scheduled version."""
+    published = details.published()
     problems = [
-        rules.check_declaration(wanted["kind"], obligations.WORLD_REGION, wanted["minors"], ()),
-        rules.check_default_locale(found.row.default_locale, wanted["default_locale"], published),
+        rules.check_declaration(new["kind"], obligations.WORLD_REGION, new["minors"], ()),
+        rules.check_default_locale(details.row.default_locale, new["default_locale"], published),
     ]
-    for version in (obligations.find_current(published, found.now), obligations.find_scheduled(published, found.now)):
-        if version is not None and wanted["required_locales"] != found.row.required_locales:
+    for version in (obligations.find_current(published, details.now), obligations.find_scheduled(published, details.now)):
+        if version is not None and new["required_locales"] != details.row.required_locales:
             locales = (await tx.scalars(select(AgreementText.locale).where(AgreementText.version_id == version.id))).all()
-            problems.append(rules.check_required_texts(wanted["required_locales"], locales))
+            problems.append(rules.check_required_texts(new["required_locales"], locales))
     for problem in problems:
         if problem is not None:
             raise problem
 
 
 async def lock_document(tx: Transaction, document_id: UUID) -> None:
-    """Bump the document's row, so that whatever follows in this transaction is alone with its versions. Raises AgreementNotFound."""
+    """Lock the document's row by an update, so this transaction alone changes its versions. Raises AgreementNotFound."""
     bumped = update(AgreementDocument).where(AgreementDocument.id == document_id).values(rev=AgreementDocument.rev + 1)
     if (await tx.execute(bumped)).rowcount != 1:
         raise AgreementNotFound
 
 
 async def lock_version(tx: Transaction, version_id: UUID) -> AnyRow:
-    """The version with what its document says of it, held as `hold` does. Raises AgreementVersionNotFound."""
-    owning = select(AgreementVersion.document_id).where(AgreementVersion.id == version_id).scalar_subquery()
-    await tx.execute(update(AgreementDocument).where(AgreementDocument.id == owning).values(rev=AgreementDocument.rev + 1))
-    wanted = select(
+    """Lock the version's document as `lock_document` does; return the version with columns of its document.
+
+    Raises AgreementVersionNotFound.
+    """
+    document_id = select(AgreementVersion.document_id).where(AgreementVersion.id == version_id).scalar_subquery()
+    await tx.execute(update(AgreementDocument).where(AgreementDocument.id == document_id).values(rev=AgreementDocument.rev + 1))
+    statement = select(
         *table(AgreementVersion).columns, AgreementDocument.default_locale, AgreementDocument.required_locales, AgreementDocument.kind
     ).join(AgreementDocument, AgreementDocument.id == AgreementVersion.document_id)
-    row = (await tx.execute(wanted.where(AgreementVersion.id == version_id))).one_or_none()
+    row = (await tx.execute(statement.where(AgreementVersion.id == version_id))).one_or_none()
     if row is None:
         raise AgreementVersionNotFound
     return row
@@ -147,7 +150,7 @@ async def load_document(tx: Transaction, document_id: UUID, now: datetime) -> Ag
     row = (await tx.execute(_documents.where(AgreementDocument.id == document_id))).one_or_none()
     if row is None:
         raise AgreementNotFound
-    return AgreementDetails(row, await _of(tx, document_id), (), now)
+    return AgreementDetails(row, await _list_versions(tx, document_id), (), now)
 
 
 async def load_version(tx: Transaction, version_id: UUID, now: datetime) -> AgreementDetails:
@@ -155,10 +158,10 @@ async def load_version(tx: Transaction, version_id: UUID, now: datetime) -> Agre
     if row is None:
         raise AgreementVersionNotFound
     texts = (await tx.execute(_texts.where(AgreementText.version_id == version_id).order_by(AgreementText.locale))).all()
-    return AgreementDetails(row, await _of(tx, row.document_id), texts, now)
+    return AgreementDetails(row, await _list_versions(tx, row.document_id), texts, now)
 
 
-async def _of(tx: Transaction, document_id: UUID) -> Sequence[AnyRow]:
-    """All versions of a document, the latest first."""
-    wanted = _versions.where(AgreementVersion.document_id == document_id).order_by(AgreementVersion.id.desc())
-    return (await tx.execute(wanted)).all()
+async def _list_versions(tx: Transaction, document_id: UUID) -> Sequence[AnyRow]:
+    """All versions of a document, latest first."""
+    statement = _versions.where(AgreementVersion.document_id == document_id).order_by(AgreementVersion.id.desc())
+    return (await tx.execute(statement)).all()

@@ -1,38 +1,18 @@
-"""`/v1/agreements`, `/v1/agreement-versions`, `/v1/agreement-texts`: what the operator publishes, and the public texts."""
+"""`/v1/agreements`, `/v1/agreement-versions`, `/v1/agreement-texts`: publishing by operators, and the public texts."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from app.agreements.problems import (
-    AgreementAlreadyScheduled,
-    AgreementChangesMissing,
-    AgreementDatesImpossible,
-    AgreementDefaultLocaleFixed,
-    AgreementDefaultTextMissing,
-    AgreementExists,
-    AgreementFirstNotMaterial,
-    AgreementMinorsImpossible,
-    AgreementNotFound,
-    AgreementRegionUnknown,
-    AgreementRequiredTextMissing,
-    AgreementTextFrozen,
-    AgreementTextNotFound,
-    AgreementVersionCancelled,
-    AgreementVersionDecided,
-    AgreementVersionFirst,
-    AgreementVersionNotFound,
-    AgreementVersionNotScheduled,
-    AgreementVersionPublished,
-)
+from app.agreements import problems
 from app.agreements.publishing import comparison, documents, texts, versions
 from app.agreements.publishing.comparison_schemas import DiffOut
 from app.agreements.publishing.schemas import (
     AgreementIn,
     AgreementOut,
     AgreementPatch,
-    AgreementWhole,
+    AgreementWithVersions,
     PublishIn,
     TextIn,
     TextOut,
@@ -53,15 +33,15 @@ from app.web.routing import router as new_router
 router: APIRouter = new_router("agreements")
 Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
-FOR_EVER = "public, max-age=31536000, immutable"
-INERT = "default-src 'none'; base-uri 'none'; form-action 'none'; sandbox"
-"""The policy of a text as HTML: should the sanitiser ever miss something, no browser runs or loads it."""
-AT_ONCE = PublishIn()
-DRAFT = (ScopeMissing, AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled)
-TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {form: {"schema": {"type": "string"}} for form in texts.MEDIA_TYPES}},
-    304: {"description": "The text that you have is this one"},
-    **refuses(AgreementTextNotFound, NotAcceptable),
+CACHE_PERMANENTLY = "public, max-age=31536000, immutable"
+SANDBOX_POLICY = "default-src 'none'; base-uri 'none'; media_type-action 'none'; sandbox"
+"""Content-Security-Policy of HTML texts: browsers run and load nothing, even if the sanitiser misses something."""
+PUBLISH_NOW = PublishIn()
+DRAFT_PROBLEMS = (ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionPublished, problems.AgreementVersionCancelled)
+TEXT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in texts.MEDIA_TYPES}},
+    304: {"description": "The text has not changed"},
+    **refuses(problems.AgreementTextNotFound, NotAcceptable),
 }
 
 
@@ -72,102 +52,121 @@ class Markdown(Response):
 @router.post(
     "/v1/agreements",
     status_code=201,
-    responses=refuses(ScopeMissing, ProductNotFound, AgreementExists, AgreementRegionUnknown, AgreementMinorsImpossible),
+    responses=refuses(
+        ScopeMissing, ProductNotFound, problems.AgreementExists, problems.AgreementRegionUnknown, problems.AgreementMinorsImpossible
+    ),
 )
-async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn, response: Response) -> AgreementWhole:
-    """Declare what a product asks its end users to agree to. It asks for nothing until a version is published."""
-    made = await documents.create(world, operator.actor, body.model_dump())
-    response.headers["Location"] = f"/v1/agreements/{made.row.id}"
-    return AgreementWhole.whole(made)
+async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn, response: Response) -> AgreementWithVersions:
+    """Create an agreement for a product. It has no effect until a version is published."""
+    details = await documents.create(world, operator.actor, body.model_dump())
+    response.headers["Location"] = f"/v1/agreements/{details.row.id}"
+    return AgreementWithVersions.from_details(details)
 
 
 @router.get("/v1/agreements", responses=refuses(ScopeMissing))
 async def list_agreements(
-    world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)], product: Annotated[Slug | None, Query()] = None
+    world: TheWorld,
+    operator: Reads,
+    requested: Annotated[PageWindow, Depends(page_window)],
+    product: Annotated[Slug | None, Query()] = None,
 ) -> Page[AgreementOut]:
-    rows, cursor = await documents.list_documents(world, wanted, product)
+    rows, cursor = await documents.list_documents(world, requested, product)
     return Page(data=[AgreementOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
-@router.get("/v1/agreements/{document_id}", responses=refuses(ScopeMissing, AgreementNotFound))
-async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> AgreementWhole:
-    return AgreementWhole.whole(await documents.get_document(world, document_id))
+@router.get("/v1/agreements/{document_id}", responses=refuses(ScopeMissing, problems.AgreementNotFound))
+async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> AgreementWithVersions:
+    return AgreementWithVersions.from_details(await documents.get_document(world, document_id))
 
 
 @router.patch(
     "/v1/agreements/{document_id}",
     responses=refuses(
-        ScopeMissing, AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing
+        ScopeMissing,
+        problems.AgreementNotFound,
+        problems.AgreementMinorsImpossible,
+        problems.AgreementDefaultLocaleFixed,
+        problems.AgreementRequiredTextMissing,
     ),
 )
-async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID, body: AgreementPatch) -> AgreementWhole:
-    """Change what is no part of any version. A language that becomes required must be there in every version that can be shown."""
-    return AgreementWhole.whole(await documents.change(world, operator.actor, document_id, body.model_dump(exclude_unset=True)))
+async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID, body: AgreementPatch) -> AgreementWithVersions:
+    """Change properties of an agreement. The current and the scheduled version must have every language that becomes required."""
+    return AgreementWithVersions.from_details(
+        await documents.change(world, operator.actor, document_id, body.model_dump(exclude_unset=True))
+    )
 
 
-@router.post("/v1/agreements/{document_id}/versions", status_code=201, responses=refuses(ScopeMissing, AgreementNotFound))
+@router.post("/v1/agreements/{document_id}/versions", status_code=201, responses=refuses(ScopeMissing, problems.AgreementNotFound))
 async def create_version(world: TheWorld, operator: Writes, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
-    """Draft a version. `material` asks everyone again, `notice` informs, `editorial` does neither."""
-    made = await versions.create_draft(world, operator.actor, document_id, body.model_dump())
-    response.headers["Location"] = f"/v1/agreement-versions/{made.row.id}"
-    return VersionOut.whole(made)
+    """Create a draft. `material` requires a new acceptance, `notice` only showing, `editorial` nothing."""
+    details = await versions.create_draft(world, operator.actor, document_id, body.model_dump())
+    response.headers["Location"] = f"/v1/agreement-versions/{details.row.id}"
+    return VersionOut.from_details(details)
 
 
-@router.get("/v1/agreement-versions/{version_id}", responses=refuses(ScopeMissing, AgreementVersionNotFound))
+@router.get("/v1/agreement-versions/{version_id}", responses=refuses(ScopeMissing, problems.AgreementVersionNotFound))
 async def get_version(world: TheWorld, operator: Reads, version_id: UUID) -> VersionOut:
-    return VersionOut.whole(await versions.get_version(world, version_id))
+    return VersionOut.from_details(await versions.get_version(world, version_id))
 
 
-@router.patch("/v1/agreement-versions/{version_id}", responses=refuses(*DRAFT))
+@router.patch("/v1/agreement-versions/{version_id}", responses=refuses(*DRAFT_PROBLEMS))
 async def change_version(world: TheWorld, operator: Writes, version_id: UUID, body: VersionPatch) -> VersionOut:
     """Change the class or the label of a draft."""
-    return VersionOut.whole(await versions.change(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
+    return VersionOut.from_details(await versions.change(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
 
 
-@router.delete("/v1/agreement-versions/{version_id}", status_code=204, responses=refuses(*DRAFT))
+@router.delete("/v1/agreement-versions/{version_id}", status_code=204, responses=refuses(*DRAFT_PROBLEMS))
 async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) -> None:
-    """Delete a draft with its texts. What was ever published stays."""
+    """Delete a draft with its texts. A published version cannot be deleted."""
     await versions.discard(world, operator.actor, version_id)
 
 
 @router.put(
     "/v1/agreement-versions/{version_id}/texts/{locale}",
-    responses=refuses(ScopeMissing, AgreementVersionNotFound, AgreementTextFrozen, AgreementChangesMissing, AgreementVersionCancelled),
+    responses=refuses(
+        ScopeMissing,
+        problems.AgreementVersionNotFound,
+        problems.AgreementTextFrozen,
+        problems.AgreementChangesMissing,
+        problems.AgreementVersionCancelled,
+    ),
 )
 async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale, body: TextIn) -> TextOut:
-    """Write one language: freely in a draft; a published version only takes a language that it lacks."""
+    """Write the text in one language. A published version only accepts a new language."""
     return TextOut.model_validate(await texts.write(world, operator.actor, version_id, locale, body.model_dump()))
 
 
 @router.post(
     "/v1/agreement-versions/{version_id}/publish",
     responses=refuses(
-        *DRAFT,
-        AgreementFirstNotMaterial,
-        AgreementDefaultTextMissing,
-        AgreementRequiredTextMissing,
-        AgreementChangesMissing,
-        AgreementAlreadyScheduled,
-        AgreementDatesImpossible,
+        *DRAFT_PROBLEMS,
+        problems.AgreementFirstNotMaterial,
+        problems.AgreementDefaultTextMissing,
+        problems.AgreementRequiredTextMissing,
+        problems.AgreementChangesMissing,
+        problems.AgreementAlreadyScheduled,
+        problems.AgreementDatesImpossible,
     ),
 )
-async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, body: PublishIn = AT_ONCE) -> VersionOut:
-    """Freeze a version and its texts for ever, and put it in force now or at `effective_at`."""
-    return VersionOut.whole(await versions.publish(world, operator.actor, version_id, body.effective_at, body.grace_until))
+async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, body: PublishIn = PUBLISH_NOW) -> VersionOut:
+    """Freeze a version and its texts permanently. It takes effect now or at `effective_at`."""
+    return VersionOut.from_details(await versions.publish(world, operator.actor, version_id, body.effective_at, body.grace_until))
 
 
 @router.post(
     "/v1/agreement-versions/{version_id}/cancel",
-    responses=refuses(ScopeMissing, AgreementVersionNotFound, AgreementVersionNotScheduled, AgreementVersionDecided),
+    responses=refuses(
+        ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionNotScheduled, problems.AgreementVersionDecided
+    ),
 )
 async def cancel_version(world: TheWorld, operator: Writes, version_id: UUID) -> VersionOut:
-    """Take back a version that is not in effect yet and that nobody decided on. Doing it again changes nothing."""
-    return VersionOut.whole(await versions.cancel(world, operator.actor, version_id))
+    """Cancel a version that is not in effect yet and that no one has decided on. Repeating it changes nothing."""
+    return VersionOut.from_details(await versions.cancel(world, operator.actor, version_id))
 
 
 @router.get(
     "/v1/agreement-versions/{version_id}/diff",
-    responses=refuses(ScopeMissing, AgreementVersionNotFound, AgreementVersionFirst, AgreementTextNotFound),
+    responses=refuses(ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionFirst, problems.AgreementTextNotFound),
 )
 async def compare_versions(
     world: TheWorld,
@@ -176,30 +175,30 @@ async def compare_versions(
     against: Annotated[UUID | None, Query()] = None,
     locale: Annotated[Locale | None, Query()] = None,
 ) -> DiffOut:
-    """What changed since `against` (absent: the published version before this one) in one language (absent: the default one)."""
-    return DiffOut.of(await comparison.compare(world, version_id, against, locale))
+    """Compare a version with `against` (absent: the previous published version) in one language (absent: the default language)."""
+    return DiffOut.from_comparison(await comparison.compare(world, version_id, against, locale))
 
 
 @router.delete(
     "/v1/agreement-versions/{version_id}/texts/{locale}",
     status_code=204,
-    responses=refuses(ScopeMissing, AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen),
+    responses=refuses(ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementTextNotFound, problems.AgreementTextFrozen),
 )
 async def delete_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale) -> None:
     """Delete one language of a draft."""
     await texts.discard(world, operator.actor, version_id, locale)
 
 
-@router.get("/v1/agreement-texts/{text_id}", response_class=Markdown, responses=TEXT)
+@router.get("/v1/agreement-texts/{text_id}", response_class=Markdown, responses=TEXT_RESPONSES)
 async def get_text(world: TheWorld, text_id: UUID, accept: Accept, if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """A published text, byte for byte as its hash was taken: its Markdown source, or the HTML or plain text made of it at publish.
+    """Read a published text: its Markdown source, or the HTML or plain text rendered at publishing.
 
-    For everybody, without accepting anything; it never changes. `ETag` is the SHA-256 of the bytes of this form.
+    No login is needed, and the text never changes. `ETag` is the SHA-256 of the bytes in this format.
     """
-    form = negotiation.choose_form(accept, texts.MEDIA_TYPES)
-    text = await texts.get_published(world, text_id, form)
+    media_type = negotiation.choose_form(accept, texts.MEDIA_TYPES)
+    text = await texts.get_published(world, text_id, media_type)
     etag = f'"{text.sha256}"'
-    headers = {"ETag": etag, "Cache-Control": FOR_EVER, "Content-Language": text.locale, "Vary": "Accept"}
-    headers |= {"Content-Security-Policy": INERT} if form == "text/html" else {}
-    known = negotiation.matches_etag(if_none_match, etag)
-    return Response(status_code=304, headers=headers) if known else Response(text.body, headers=headers, media_type=form)
+    headers = {"ETag": etag, "Cache-Control": CACHE_PERMANENTLY, "Content-Language": text.locale, "Vary": "Accept"}
+    headers |= {"Content-Security-Policy": SANDBOX_POLICY} if media_type == "text/html" else {}
+    is_current = negotiation.matches_etag(if_none_match, etag)
+    return Response(status_code=304, headers=headers) if is_current else Response(text.body, headers=headers, media_type=media_type)

@@ -1,4 +1,4 @@
-"""Wire shapes of the operator's side: agreements, versions, texts. What an end user sees is in `me_schemas.py`."""
+"""Wire models for operators: agreements, versions, texts. Those for end users are in `acceptance/schemas.py`."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -13,27 +13,27 @@ from app.web.fields import Instant, InstantIn, Locale, Name, Prose, Slug, WireMo
 ChangeClassName = Literal["material", "notice", "editorial"]
 KindName = Literal["eula", "notice"]
 MinorsName = Literal["allow", "require_guardian", "deny"]
-Place = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9]{2,}(-[A-Za-z0-9]{1,3})?$"), AfterValidator(str.upper)]
+RegionCode = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9]{2,}(-[A-Za-z0-9]{1,3})?$"), AfterValidator(str.upper)]
 
 
-def _distinct(locales: list[str]) -> list[str]:
+def _refuse_duplicates(locales: list[str]) -> list[str]:
     if len(set(locales)) < len(locales):
-        raise ValueError("wants each language once")
+        raise ValueError("must contain each language once")
     return locales
 
 
-RequiredLocales = Annotated[list[Locale], Field(max_length=50), AfterValidator(_distinct)]
+RequiredLocales = Annotated[list[Locale], Field(max_length=50), AfterValidator(_refuse_duplicates)]
 
 
 class AgreementIn(WireModel):
-    """`product` is the product's code; `region` `001` is the world, `CA` a country, `CA-QC` a part of one, `EU` a configured group.
+    """A new agreement. `product` is the product's code. `region`: `001` (world), `CA` (country), `CA-QC` (subdivision), `EU` (group).
 
-    `default_locale` absent: the product's. `required_locales`: every version must have them. `minors`: what a minor may do.
+    `default_locale` absent: the product's. `required_locales`: every version must have these languages. `minors`: what a minor may do.
     """
 
     product: Slug
     kind: KindName = "eula"
-    region: Place = "001"
+    region: RegionCode = "001"
     name: Name
     default_locale: Locale | None = None
     required_locales: RequiredLocales = []
@@ -41,7 +41,7 @@ class AgreementIn(WireModel):
 
 
 class AgreementPatch(WireModel):
-    """`default_locale` can be changed while nothing is published; product, kind and region never."""
+    """Changes of an agreement. `default_locale` can change until a version is published; product, kind and region cannot."""
 
     name: Name = omittable()
     default_locale: Locale = omittable()
@@ -50,6 +50,8 @@ class AgreementPatch(WireModel):
 
 
 class AgreementOut(WireModel):
+    """An agreement without its versions."""
+
     id: UUID
     product: str
     kind: KindName
@@ -61,8 +63,8 @@ class AgreementOut(WireModel):
     created_at: Instant
 
 
-class VersionLine(WireModel):
-    """A version without its texts. `state` follows from the time, but for `draft` and `cancelled`."""
+class VersionSummary(WireModel):
+    """A version without its texts. `state` depends on the time, except `draft` and `cancelled`."""
 
     id: UUID
     document: UUID
@@ -78,36 +80,38 @@ class VersionLine(WireModel):
     created_at: Instant
 
     @classmethod
-    def told(cls, row: AnyRow, whole: AgreementDetails) -> dict[str, Any]:
-        fields = {name: value for name, value in row._mapping.items() if name in VersionLine.model_fields}
-        return {**fields, "document": row.document_id, "state": whole.state(row)}
+    def fields_of(cls, row: AnyRow, details: AgreementDetails) -> dict[str, Any]:
+        fields = {name: value for name, value in row._mapping.items() if name in VersionSummary.model_fields}
+        return {**fields, "document": row.document_id, "state": details.state(row)}
 
 
-class AgreementWhole(AgreementOut):
-    """`versions`: the latest first."""
+class AgreementWithVersions(AgreementOut):
+    """An agreement with its versions, latest first."""
 
-    versions: list[VersionLine]
+    versions: list[VersionSummary]
 
     @classmethod
-    def whole(cls, found: AgreementDetails) -> Self:
-        versions = [VersionLine(**VersionLine.told(row, found)) for row in found.versions]
-        return cls(**dict(AgreementOut.model_validate(found.row)), versions=versions)
+    def from_details(cls, details: AgreementDetails) -> Self:
+        versions = [VersionSummary(**VersionSummary.fields_of(row, details)) for row in details.versions]
+        return cls(**dict(AgreementOut.model_validate(details.row)), versions=versions)
 
 
 class VersionIn(WireModel):
+    """A new draft. `label` is free text."""
+
     change_class: ChangeClassName
     label: Name | None = None
 
 
 class VersionPatch(WireModel):
-    """Of a draft."""
+    """Changes of a draft."""
 
     change_class: ChangeClassName = omittable()
     label: Name | None = None
 
 
 class TextIn(WireModel):
-    """`body` is Markdown; it is stored in NFC with LF line ends and a final one. The labels are the words on the two buttons."""
+    """A text. `body` is Markdown; it is stored in NFC with LF line ends and a final line end. The labels are for the two buttons."""
 
     title: Name
     body: Prose
@@ -119,9 +123,9 @@ class TextIn(WireModel):
 
 
 class TextOut(WireModel):
-    """`sha256` is over the UTF-8 bytes of `body`; `statement_sha256` over statement, LF, accept label, LF, decline label.
+    """A stored text. `sha256`: of the UTF-8 bytes of `body`. `statement_sha256`: of statement, LF, accept label, LF, decline label.
 
-    `html_sha256` and `plain_sha256` are over the HTML and the plain text that were made of it at publish; null in a draft.
+    `html_sha256` and `plain_sha256`: of the HTML and the plain text that were rendered at publishing; null in a draft.
     """
 
     id: UUID
@@ -140,16 +144,18 @@ class TextOut(WireModel):
     created_at: Instant
 
 
-class VersionOut(VersionLine):
+class VersionOut(VersionSummary):
+    """A version with its texts."""
+
     texts: list[TextOut]
 
     @classmethod
-    def whole(cls, found: AgreementDetails) -> Self:
-        return cls(**VersionLine.told(found.row, found), texts=[TextOut.model_validate(text) for text in found.texts])
+    def from_details(cls, details: AgreementDetails) -> Self:
+        return cls(**VersionSummary.fields_of(details.row, details), texts=[TextOut.model_validate(text) for text in details.texts])
 
 
 class PublishIn(WireModel):
-    """`effective_at` absent: now. `grace_until`: until when those who accepted an earlier version may go on without this one."""
+    """When the version takes effect; absent: now. `grace_until`: until then an acceptance of an earlier version is enough."""
 
     effective_at: InstantIn | None = None
     grace_until: InstantIn | None = None

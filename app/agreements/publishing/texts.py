@@ -1,4 +1,4 @@
-"""The words of a version, one text for each language: written and deleted in a draft, added to a published version, read by everybody."""
+"""Texts of a version, one for each language: write, delete in a draft, add to a published version, read without a login."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from app.world import World
 
 Values = dict[str, Any]
 
-MOST_LINES = 10
+MAX_LINES = 10
 _text = select(*table(AgreementText).columns).where(
     AgreementText.version_id == bindparam("version"), AgreementText.locale == bindparam("locale")
 )
@@ -31,57 +31,57 @@ _COLUMNS = {
     "text/plain": (AgreementText.plain, AgreementText.plain_sha256),
 }
 MEDIA_TYPES = tuple(_COLUMNS)
-"""What a published text can be had as; the source, which its hash is of, is the first choice."""
+"""The formats of a published text, the Markdown source first."""
 _public: Mapping[str, AnySelect] = {
-    form: select(body.label("body"), sha256.label("sha256"), AgreementText.locale)
+    media_type: select(body.label("body"), sha256.label("sha256"), AgreementText.locale)
     .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
     .where(AgreementText.id == bindparam("text"), AgreementVersion.status != VersionStatus.DRAFT)
-    for form, (body, sha256) in _COLUMNS.items()
+    for media_type, (body, sha256) in _COLUMNS.items()
 }
 
 
 async def write(world: World, actor: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
-    """Write one language of a version: freely while it is a draft; once published only a language that it lacks (agreements R3).
+    """Write one language of a version: any in a draft, only a new one in a published version (agreements R3).
 
-    Writing the very same again changes nothing. Raises Malformed (words that a form would not show), AgreementTextFrozen,
+    Writing the same text again changes nothing. Raises Malformed (words that a format would omit), AgreementTextFrozen,
     AgreementChangesMissing, AgreementVersionNotFound, AgreementVersionCancelled.
     """
     body = rules.normalise(values["body"])
     statement = rules.digest_statement(values["statement"], values["accept_label"], values["decline_label"])
-    wanted = {**values, "body": body, "sha256": rules.digest(body), "statement_sha256": statement}
-    if lines := await to_thread.run_sync(rendering.lost, body):
-        told = ", ".join(str(number) for number in lines[:MOST_LINES])
-        raise Malformed([("/body", "words_not_shown", f"has words that HTML or plain text would leave out, in line {told}")])
-    made = await _rendered(world, version_id, body, locale)
+    columns = {**values, "body": body, "sha256": rules.digest(body), "statement_sha256": statement}
+    if lines := await to_thread.run_sync(rendering.find_lost_lines, body):
+        numbers = ", ".join(str(number) for number in lines[:MAX_LINES])
+        raise Malformed([("/body", "words_not_shown", f"has words that HTML or plain text would omit, in line {numbers}")])
+    rendered = await _render_if_published(world, version_id, body, locale)
     place = {"version": version_id, "locale": locale}
     async with world.db.write() as tx:
         owner = await lock_version(tx, version_id)
-        found = (await tx.execute(_text, place)).one_or_none()
-        if found is not None and all(found._mapping[name] == value for name, value in wanted.items()):
-            return found
+        text = (await tx.execute(_text, place)).one_or_none()
+        if text is not None and all(text._mapping[name] == value for name, value in columns.items()):
+            return text
         if owner.status != VersionStatus.DRAFT:
-            await _may_be_added(tx, owner, found, wanted)
-            wanted |= made or rules.freeze_text(body, locale)
-        if found is None:
-            fresh = {**wanted, "id": world.entropy.identifier(), "version_id": version_id, "locale": locale}
-            await tx.execute(insert(table(AgreementText)).values(**fresh, created_at=world.clock.now()))
+            await _check_addition(tx, owner, text, columns)
+            columns |= rendered or rules.freeze_text(body, locale)
+        if text is None:
+            key = {"id": world.entropy.identifier(), "version_id": version_id, "locale": locale}
+            await tx.execute(insert(table(AgreementText)).values(**columns, **key, created_at=world.clock.now()))
         else:
-            await tx.execute(update(AgreementText).where(AgreementText.id == found.id).values(wanted))
-        facts = {"version": str(version_id), "locale": locale, "sha256": wanted["sha256"]}
+            await tx.execute(update(AgreementText).where(AgreementText.id == text.id).values(columns))
+        facts = {"version": str(version_id), "locale": locale, "sha256": columns["sha256"]}
         await record(tx, world, "agreement.text_written", actor, ("agreement", owner.document_id), **facts)
         return (await tx.execute(_text, place)).one()
 
 
-async def _rendered(world: World, version_id: UUID, body: str, locale: str) -> Mapping[str, str]:
-    """What a language that comes late is kept as, made before the write block; nothing for a draft, which is rendered at publish."""
+async def _render_if_published(world: World, version_id: UUID, body: str, locale: str) -> Mapping[str, str]:
+    """Render a language that is added after publishing, before the write transaction. Empty for a draft, which publishing renders."""
     async with world.db.query() as tx:
         status = await tx.scalar(_status, {"version": version_id})
     return await to_thread.run_sync(rules.freeze_text, body, locale) if status == VersionStatus.PUBLISHED else {}
 
 
-async def _may_be_added(tx: Transaction, owner: AnyRow, found: AnyRow | None, wanted: Values) -> None:
-    """Whether a published version takes this text: only in a new language, and as complete as agreements R4 asked of the others."""
-    if found is not None:
+async def _check_addition(tx: Transaction, owner: AnyRow, existing: AnyRow | None, columns: Values) -> None:
+    """Raise unless a published version may get this text: in a new language, and as complete as publishing requires (agreements R4)."""
+    if existing is not None:
         raise AgreementTextFrozen
     if owner.status == VersionStatus.CANCELLED:
         raise AgreementVersionCancelled
@@ -90,8 +90,8 @@ async def _may_be_added(tx: Transaction, owner: AnyRow, found: AnyRow | None, wa
         AgreementVersion.status == VersionStatus.PUBLISHED,
         AgreementVersion.ordinal < owner.ordinal,
     )
-    follows = bool(await tx.scalar(select(earlier)))
-    if rules.needs_changes(owner.change_class, follows) and wanted["changes"] is None:
+    has_predecessor = bool(await tx.scalar(select(earlier)))
+    if rules.needs_changes(owner.change_class, has_predecessor) and columns["changes"] is None:
         raise AgreementChangesMissing("Give `changes`.")
 
 
@@ -99,23 +99,23 @@ async def discard(world: World, actor: Actor, version_id: UUID, locale: str) -> 
     """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
     async with world.db.write() as tx:
         owner = await lock_version(tx, version_id)
-        found = (await tx.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
-        if found is None:
+        text = (await tx.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
+        if text is None:
             raise AgreementTextNotFound(facts={"locale": locale})
         if owner.status != VersionStatus.DRAFT:
             raise AgreementTextFrozen
-        await tx.execute(delete(AgreementText).where(AgreementText.id == found.id))
+        await tx.execute(delete(AgreementText).where(AgreementText.id == text.id))
         about = ("agreement", owner.document_id)
         await record(tx, world, "agreement.text_deleted", actor, about, version=str(version_id), locale=locale)
 
 
-async def get_published(world: World, text_id: UUID, form: str) -> AnyRow:
-    """A text of a version that was published, cancelled or not, for everybody: its body and hash in one of the FORMS, its locale.
+async def get_published(world: World, text_id: UUID, media_type: str) -> AnyRow:
+    """A published text in one of the MEDIA_TYPES, without a login: body, hash, locale. Includes cancelled versions.
 
     Raises AgreementTextNotFound.
     """
     async with world.db.query() as tx:
-        row = (await tx.execute(_public[form], {"text": text_id})).one_or_none()
+        row = (await tx.execute(_public[media_type], {"text": text_id})).one_or_none()
     if row is None:
         raise AgreementTextNotFound
     return row

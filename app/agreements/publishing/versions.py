@@ -1,4 +1,4 @@
-"""A version's life: drafted, changed or deleted as a draft, published, cancelled while nobody could decide on it yet. Nothing else."""
+"""Versions: draft, change, delete, publish, and cancel before anyone decided on it. Nothing else changes a version."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,9 +26,9 @@ from app.world import World
 
 Values = dict[str, Any]
 Frozen = Mapping[tuple[UUID, str], Mapping[str, str]]
-"""What texts are kept as, by their ids and the hashes of the sources that it was made of."""
+"""The rendered formats of texts, by the text's id and the hash of its source."""
 
-_OVER: Mapping[str, type[Problem]] = {
+_NOT_A_DRAFT: Mapping[str, type[Problem]] = {
     VersionStatus.PUBLISHED: AgreementVersionPublished,
     VersionStatus.CANCELLED: AgreementVersionCancelled,
 }
@@ -47,7 +47,7 @@ _cancel = update(AgreementVersion).where(
 
 
 async def create_draft(world: World, actor: Actor, document_id: UUID, values: Values) -> AgreementDetails:
-    """A new version without texts; it counts for nothing until it is published. Raises AgreementNotFound."""
+    """Create a version without texts. It has no effect before it is published. Raises AgreementNotFound."""
     async with world.db.write() as tx:
         await lock_document(tx, document_id)
         now = world.clock.now()
@@ -65,7 +65,7 @@ async def get_version(world: World, version_id: UUID) -> AgreementDetails:
 async def change(world: World, actor: Actor, version_id: UUID, changes: Values) -> AgreementDetails:
     """Change the label or the class of a draft. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
     async with world.db.write() as tx:
-        owner = await _held_draft(tx, version_id)
+        owner = await _lock_draft(tx, version_id)
         changes = {name: value for name, value in changes.items() if owner._mapping[name] != value}
         if changes:
             await tx.execute(update(AgreementVersion).where(AgreementVersion.id == version_id).values(changes))
@@ -77,7 +77,7 @@ async def change(world: World, actor: Actor, version_id: UUID, changes: Values) 
 async def discard(world: World, actor: Actor, version_id: UUID) -> None:
     """Delete a draft with its texts. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
     async with world.db.write() as tx:
-        owner = await _held_draft(tx, version_id)
+        owner = await _lock_draft(tx, version_id)
         await tx.execute(delete(AgreementText).where(AgreementText.version_id == version_id))
         await tx.execute(delete(AgreementVersion).where(AgreementVersion.id == version_id))
         await record(tx, world, "agreement.draft_deleted", actor, ("agreement", owner.document_id), version=str(version_id))
@@ -86,27 +86,27 @@ async def discard(world: World, actor: Actor, version_id: UUID) -> None:
 async def publish(
     world: World, actor: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None
 ) -> AgreementDetails:
-    """Freeze a version and give it its ordinal, under the document's bumped `rev` (agreements R2, R4, R6). `effective_at` None: now.
+    """Freeze a version and set its ordinal, under the document's lock (agreements R2, R4, R6). `effective_at` None: now.
 
-    Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled, and what `rules.hindrance` finds.
+    Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled, and the problems of `rules.check_publication`.
     """
-    made = await _rendered(world, version_id)
+    rendered = await _render_texts(world, version_id)
     async with world.db.write() as tx:
-        owner = await _held_draft(tx, version_id)
+        owner = await _lock_draft(tx, version_id)
         now = world.clock.now()
-        whole = await load_version(tx, version_id, now)
-        wanted = _wanted(owner, whole, effective_at or now, grace_until)
-        if (problem := rules.check_publication(wanted, now)) is not None:
+        details = await load_version(tx, version_id, now)
+        publication = _build_publication(owner, details, effective_at or now, grace_until)
+        if (problem := rules.check_publication(publication, now)) is not None:
             raise problem
         values = {
             "status": VersionStatus.PUBLISHED,
-            "ordinal": max((row.ordinal or 0 for row in whole.versions), default=0) + 1,  # no ordinal comes twice, cancelled or not
-            "effective_at": wanted.effective_at,
+            "ordinal": max((row.ordinal or 0 for row in details.versions), default=0) + 1,  # cancelled versions keep their ordinals
+            "effective_at": publication.effective_at,
             "grace_until": grace_until,
             "published_at": now,
             "published_by": actor.id,
         }
-        await _freeze(tx, whole, made)
+        await _freeze_texts(tx, details, rendered)
         if (await tx.execute(_publish.values(values), {"version": version_id})).rowcount != 1:
             raise AgreementVersionPublished
         facts = {"version": str(version_id), "ordinal": values["ordinal"], "change_class": owner.change_class}
@@ -114,50 +114,53 @@ async def publish(
         return await load_version(tx, version_id, now)
 
 
-def _wanted(owner: AnyRow, whole: AgreementDetails, effective_at: datetime, grace_until: datetime | None) -> Publication:
-    changes = {text.locale: text.changes for text in whole.texts}
+def _build_publication(owner: AnyRow, details: AgreementDetails, effective_at: datetime, grace_until: datetime | None) -> Publication:
+    changes = {text.locale: text.changes for text in details.texts}
     required = tuple(owner.required_locales)
-    return Publication(owner.change_class, owner.default_locale, changes, whole.published(), effective_at, grace_until, required)
+    return Publication(owner.change_class, owner.default_locale, changes, details.published(), effective_at, grace_until, required)
 
 
-async def _rendered(world: World, version_id: UUID) -> Frozen:
-    """What a draft's texts will be kept as: made before the write block and beside the loop, for a long text takes its time."""
+async def _render_texts(world: World, version_id: UUID) -> Frozen:
+    """Render a draft's texts before the write transaction and in a thread, because a long text takes time."""
     async with world.db.read() as tx:
         texts = (await tx.execute(_bodies, {"version": version_id})).all()
     return await to_thread.run_sync(lambda: {(text.id, text.sha256): rules.freeze_text(text.body, text.locale) for text in texts})
 
 
-async def _freeze(tx: Transaction, whole: AgreementDetails, made: Frozen) -> None:
-    """Keep each text's HTML and plain text; one that was written after they were made is made now."""
-    for text in whole.texts:
-        kept = made.get((text.id, text.sha256)) or rules.freeze_text(text.body, text.locale)
-        await tx.execute(update(AgreementText).where(AgreementText.id == text.id).values(**kept))
+async def _freeze_texts(tx: Transaction, details: AgreementDetails, rendered: Frozen) -> None:
+    """Store each text's HTML and plain text; render here only a text that changed after `_render_texts` read it."""
+    for text in details.texts:
+        columns = rendered.get((text.id, text.sha256)) or rules.freeze_text(text.body, text.locale)
+        await tx.execute(update(AgreementText).where(AgreementText.id == text.id).values(**columns))
 
 
 async def cancel(world: World, actor: Actor, version_id: UUID) -> AgreementDetails:
-    """Take a scheduled version back before anybody decided on it (agreements R5). Doing it again changes nothing.
+    """Cancel a scheduled version that no one has decided on (agreements R5). Repeating it changes nothing.
 
-    Accepting takes the same turn: it bumps the document's row too, and looks after that. Raises AgreementVersionNotFound,
+    A decision on such a version locks the document too, and then checks the status. Raises AgreementVersionNotFound,
     AgreementVersionNotScheduled, AgreementVersionDecided.
     """
     async with world.db.write() as tx:
         owner = await lock_version(tx, version_id)
         now = world.clock.now()
-        done = _cancel.values(status=VersionStatus.CANCELLED, cancelled_at=now)
-        cancelled = (await tx.execute(done, {"version": version_id, "now": now})).rowcount == 1
-        whole = await load_version(tx, version_id, now)
+        statement = _cancel.values(status=VersionStatus.CANCELLED, cancelled_at=now)
+        cancelled = (await tx.execute(statement, {"version": version_id, "now": now})).rowcount == 1
+        details = await load_version(tx, version_id, now)
         if not cancelled and owner.status != VersionStatus.CANCELLED:
-            state = whole.state(whole.row)
+            state = details.state(details.row)
             raise AgreementVersionDecided if state == "scheduled" else AgreementVersionNotScheduled(facts={"state": state})
         if cancelled:
             facts = {"version": str(version_id), "ordinal": owner.ordinal}
             await record(tx, world, "agreement.cancelled", actor, ("agreement", owner.document_id), **facts)
-        return whole
+        return details
 
 
-async def _held_draft(tx: Transaction, version_id: UUID) -> AnyRow:
-    """The version, held, if it is a draft still. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
+async def _lock_draft(tx: Transaction, version_id: UUID) -> AnyRow:
+    """Lock the version's document and return the draft.
+
+    Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled.
+    """
     owner = await lock_version(tx, version_id)
-    if owner.status in _OVER:
-        raise _OVER[owner.status]
+    if owner.status in _NOT_A_DRAFT:
+        raise _NOT_A_DRAFT[owner.status]
     return owner

@@ -1,1 +1,1 @@
-"""Checks of the ledger, of receipts and of evidence bundles."""
+"""Verification of the ledger, and evidence bundles with their verification."""

@@ -1,5 +1,7 @@
-"""Following the chains row by row: each event against its own receipt, its neighbours, the words it names and the state that follows.
-No database in here; `verification.py` brings the rows."""
+"""Follows chains row by row: checks each event against its receipt, the rows and texts it names, and the state that follows.
+
+Works on rows that `service.py` reads; no database access here.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +23,10 @@ CONTEXT = ("salt", "ip", "user_agent", "session_id")
 
 @dataclass(frozen=True)
 class IntegrityFault:
-    """The first place that is not as it was written, and what of it: `missing`, `signature`, a column, a claim, a hash, or `state`."""
+    """The first place that differs from what was written.
+
+    `what` is `missing`, `signature`, `head`, `root`, `state`, or the column, claim or hash that differs.
+    """
 
     what: str
     user: UUID | None = None
@@ -35,64 +40,63 @@ class IntegrityFault:
 
 @dataclass
 class ChainVerifier:
-    """One pass over events in the order of (user, seq), in as many batches as it takes.
+    """Verifies all events in the order of (user, seq), in batches.
 
-    A row has the columns of its event, `head_seq` and `head` of its ledger, those that `neighbours.fault` wants, and those of `TEXT` and
-    `CONTEXT`, of which `salt` is None where the context was erased. `texts`: the ids of texts that are not as they were hashed, with
-    what is wrong.
+    A row has the columns of its event, `head_seq` and `head` of its ledger, the columns that `row_checks.find_fault` needs, and those
+    of `TEXT` and `CONTEXT`; `salt` is None where the context was erased. `texts` maps the ids of altered texts to the hash that differs.
     """
 
     keys: Signer
     texts: Mapping[UUID, str]
     users: int = 0
     events: int = 0
-    _tail: ChainPosition | None = None
+    _position: ChainPosition | None = None
     _last: AnyRow | None = None
     _replay: Replay = field(default_factory=Replay)
 
-    def take(self, rows: Iterable[AnyRow], states: Mapping[UUID, Sequence[AnyRow]]) -> IntegrityFault | None:
-        """The next batch; `states` are the stored ones of every user in it, and of the last user of the batch before."""
+    def verify_batch(self, rows: Iterable[AnyRow], states: Mapping[UUID, Sequence[AnyRow]]) -> IntegrityFault | None:
+        """Verify the next batch. `states` holds the stored states of its users, and of the last user of the previous batch."""
         for row in rows:
-            if (self._last is None or self._last.user_id != row.user_id) and (broken := self._turn(row, states)) is not None:
-                return broken
-            if (broken := self._event(row)) is not None:
-                return broken
+            if (self._last is None or self._last.user_id != row.user_id) and (fault := self._start_chain(row, states)) is not None:
+                return fault
+            if (fault := self._verify_event(row)) is not None:
+                return fault
         return None
 
-    def end(self, states: Mapping[UUID, Sequence[AnyRow]]) -> IntegrityFault | None:
-        """What is wrong at the end of the chain that was followed last: its head, or the states that follow from it."""
-        row, tail = self._last, self._tail
-        if row is None or tail is None:
+    def finish_chain(self, states: Mapping[UUID, Sequence[AnyRow]]) -> IntegrityFault | None:
+        """Verify the head of the current chain and the states that follow from it."""
+        row, position = self._last, self._position
+        if row is None or position is None:
             return None
-        if (row.head_seq, row.head) != (tail.seq, tail.sha256):
-            lost = row.head_seq is not None and row.head_seq > tail.seq
-            return IntegrityFault("missing" if lost else "head", user=row.user_id, seq=tail.seq + lost)
-        document_id = self._replay.misfit(states.get(row.user_id, ()))
+        if (row.head_seq, row.head) != (position.seq, position.sha256):
+            is_cut = row.head_seq is not None and row.head_seq > position.seq
+            return IntegrityFault("missing" if is_cut else "head", user=row.user_id, seq=position.seq + is_cut)
+        document_id = self._replay.find_mismatch(states.get(row.user_id, ()))
         return IntegrityFault("state", user=row.user_id, document=document_id) if document_id is not None else None
 
-    def _turn(self, row: AnyRow, states: Mapping[UUID, Sequence[AnyRow]]) -> IntegrityFault | None:
-        if (broken := self.end(states)) is not None:
-            return broken
+    def _start_chain(self, row: AnyRow, states: Mapping[UUID, Sequence[AnyRow]]) -> IntegrityFault | None:
+        if (fault := self.finish_chain(states)) is not None:
+            return fault
         self.users += 1
-        self._tail, self._replay = ChainPosition(str(row.user_id)), Replay()
+        self._position, self._replay = ChainPosition(str(row.user_id)), Replay()
         return None
 
-    def _event(self, row: AnyRow) -> IntegrityFault | None:
-        tail = self._tail or ChainPosition(str(row.user_id))
+    def _verify_event(self, row: AnyRow) -> IntegrityFault | None:
+        position = self._position or ChainPosition(str(row.user_id))
         self._last = row
-        if row.seq > tail.seq + 1:
-            return IntegrityFault("missing", user=row.user_id, seq=tail.seq + 1)
-        what, claims = _opened(row, self.keys)
-        what = what or tail.misfit(claims) or _column(row, claims) or self._words(row, claims)
-        what = what or row_checks.find_fault(row, claims) or _context(row, claims)
+        if row.seq > position.seq + 1:
+            return IntegrityFault("missing", user=row.user_id, seq=position.seq + 1)
+        what, claims = _read_receipt(row, self.keys)
+        what = what or position.find_mismatch(claims) or _find_column_mismatch(row, claims) or self._find_text_fault(row, claims)
+        what = what or row_checks.find_fault(row, claims) or _find_context_mismatch(row, claims)
         if what is not None:
             return IntegrityFault(what, user=row.user_id, seq=row.seq, event=row.id)
         self.events += 1
-        self._tail = tail.after(row.receipt, claims)
-        self._replay.take(row)
+        self._position = position.advance(row.receipt, claims)
+        self._replay.apply(row)
         return None
 
-    def _words(self, row: AnyRow, claims: Claims) -> str | None:
+    def _find_text_fault(self, row: AnyRow, claims: Claims) -> str | None:
         if row.text_id in self.texts:
             return self.texts[row.text_id]
         if row.there_text is None:
@@ -100,7 +104,8 @@ class ChainVerifier:
         return proofs.find_claim_mismatch(claims, {"id": row.text_id, **{name: getattr(row, f"text_{name}") for name in TEXT}})
 
 
-def _opened(row: AnyRow, keys: Signer) -> tuple[str | None, Claims]:
+def _read_receipt(row: AnyRow, keys: Signer) -> tuple[str | None, Claims]:
+    """Return a fault or None, and the receipt's claims."""
     if digest(row.receipt) != row.receipt_sha256:
         return "receipt_sha256", {}
     try:
@@ -109,12 +114,12 @@ def _opened(row: AnyRow, keys: Signer) -> tuple[str | None, Claims]:
         return "signature", {}
 
 
-def _context(row: AnyRow, claims: Claims) -> str | None:
+def _find_context_mismatch(row: AnyRow, claims: Claims) -> str | None:
     return proofs.find_context_mismatch(claims, {name: getattr(row, name) for name in CONTEXT}) if row.salt is not None else None
 
 
-def _column(row: AnyRow, claims: Claims) -> str | None:
-    """Which column of the event is not what its receipt says; they are an index of it."""
+def _find_column_mismatch(row: AnyRow, claims: Claims) -> str | None:
+    """Return the column of the event that does not match the receipt, which it indexes."""
     return next((name for name, value in _index(claims).items() if row_checks.to_claim(getattr(row, name)) != value), None)
 
 

@@ -1,5 +1,4 @@
-"""Everything that proves what one end user agreed to, as one signed document that stands without us; and the two things an operator
-may do to it: set_legal_hold it, or erase_contexts where the acts came from (agreements R25)."""
+"""Evidence of one end user's agreements: a signed bundle that anyone can verify offline, its legal hold, and erasure (agreements R25)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -35,12 +34,12 @@ from app.users.models import User
 from app.users.problems import UserNotFound
 from app.world import World
 
-Told = dict[str, Any]
+Json = dict[str, Any]
 
-_showings = (
+_lock_presentations = (
     select(AgreementPresentation.id)
     .where(AgreementPresentation.user_id == bindparam("whose"))
-    .with_for_update(read=True, key_share=True)  # in the way of a DELETE alone
+    .with_for_update(read=True, key_share=True)  # blocks only a DELETE
 )
 
 _TEXT = ("locale", "title", "body", "html", "plain", "summary", "changes", "statement", "accept_label", "decline_label")
@@ -73,108 +72,112 @@ _versions: AnySelect = (
 )
 
 
-async def build_bundle(world: World, actor: Actor, user_id: UUID) -> Told:
-    """The end user's evidence, signed as a whole. The reading of it is an event of its own. Raises UserNotFound."""
-    await load_signer(world)  # the first key, if there is none: the snapshot below has it then
+async def build_bundle(world: World, actor: Actor, user_id: UUID) -> Json:
+    """Return the end user's evidence, signed as a whole, and record that it was read. Raises UserNotFound."""
+    await load_signer(world)  # creates the first key if there is none, so that the snapshot below includes it
     now = world.clock.now()
     async with world.db.read() as tx:
-        await _known(tx, user_id)
-        whole, keys = await _gathered(tx, user_id), await read_signer(tx, world)
+        await _require_user(tx, user_id)
+        bundle, keys = await _collect(tx, user_id), await read_signer(tx, world)
         jwks = await list_public_keys(tx) + await list_revoked_keys(tx)
-    whole |= {"format": FORMAT, "issuer": world.settings.public_url, "user": str(user_id), "process": PROCESS}
-    whole |= {"made_at": instant_text(now), "made_by": str(actor.id) if actor.id else None, "keys": {"keys": jwks}}
-    claims = {"iss": world.settings.public_url, "sub": str(user_id), "iat": int(now.timestamp()), "sha256": digest_bundle(whole)}
+    bundle |= {"format": FORMAT, "issuer": world.settings.public_url, "user": str(user_id), "process": PROCESS}
+    bundle |= {"made_at": instant_text(now), "made_by": str(actor.id) if actor.id else None, "keys": {"keys": jwks}}
+    claims = {"iss": world.settings.public_url, "sub": str(user_id), "iat": int(now.timestamp()), "sha256": digest_bundle(bundle)}
     async with world.db.write() as tx:
-        await record(tx, world, "evidence.read", actor, ("user", user_id), user_id, receipts=len(whole["receipts"]))
-    return {**whole, "signature": keys.sign(BUNDLE, claims)}
+        await record(tx, world, "evidence.read", actor, ("user", user_id), user_id, receipts=len(bundle["receipts"]))
+    return {**bundle, "signature": keys.sign(BUNDLE, claims)}
 
 
-async def _known(tx: Transaction, user_id: UUID) -> None:
+async def _require_user(tx: Transaction, user_id: UUID) -> None:
     if await tx.scalar(select(User.id).where(User.id == user_id)) is None:
         raise UserNotFound
 
 
-async def _gathered(tx: Transaction, user_id: UUID) -> Told:
+async def _collect(tx: Transaction, user_id: UUID) -> Json:
     events = (await tx.execute(_events.where(AgreementEvent.user_id == user_id))).all()
-    held = await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id))
-    named = select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)
-    texts = await tx.execute(select(*table(AgreementText).columns).where(AgreementText.id.in_(named)).order_by(AgreementText.id))
-    named = select(AgreementEvent.version_id).where(AgreementEvent.user_id == user_id)
-    versions = await tx.execute(_versions.where(AgreementVersion.id.in_(named)))
-    receipts, broken = await _receipts(tx, events)
+    legal_hold = await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id))
+    text_ids = select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)
+    texts = await tx.execute(select(*table(AgreementText).columns).where(AgreementText.id.in_(text_ids)).order_by(AgreementText.id))
+    version_ids = select(AgreementEvent.version_id).where(AgreementEvent.user_id == user_id)
+    versions = await tx.execute(_versions.where(AgreementVersion.id.in_(version_ids)))
+    receipts, broken_seals = await _prove_receipts(tx, events)
     return {
-        "legal_hold": bool(held),
+        "legal_hold": bool(legal_hold),
         "receipts": receipts,
-        "broken_seals": broken,
-        "texts": [_part(row, _TEXT + _HASHES) | {"id": str(row.id), "version": str(row.version_id)} for row in texts],
-        "versions": [_part(row, _VERSION + _DOCUMENT) | {"id": str(row.id), "document": str(row.document_id)} for row in versions],
+        "broken_seals": broken_seals,
+        "texts": [_select(row, _TEXT + _HASHES) | {"id": str(row.id), "version": str(row.version_id)} for row in texts],
+        "versions": [_select(row, _VERSION + _DOCUMENT) | {"id": str(row.id), "document": str(row.document_id)} for row in versions],
         "seals": [seal for _, seal in sorted({row.seal_n: row.seal for row in events if row.seal_n is not None}.items())],
     }
 
 
-async def _receipts(tx: Transaction, events: Sequence[AnyRow]) -> tuple[list[Told], list[int]]:
-    """In order, each with the proof that a seal holds it; and the seals that no proof can be had of any more, which refuses nothing of
-    the rest. The leaves of one seal at a time are in memory."""
-    rows, proofs, broken = list(events), dict[UUID, Told](), list[int]()
-    for n in sorted({row.seal_n for row in rows if row.seal_n is not None}):
+async def _prove_receipts(tx: Transaction, events: Sequence[AnyRow]) -> tuple[list[Json], list[int]]:
+    """Return the receipts in order, each with its proof of inclusion, and the seals that no longer allow a proof.
+
+    A broken seal only costs its receipts their proofs. The leaves of one seal at a time are in memory.
+    """
+    proofs, broken_seals = dict[UUID, Json](), list[int]()
+    for n in sorted({row.seal_n for row in events if row.seal_n is not None}):
         try:
             leaves = await seals.read_leaves(tx, n)
         except SealBroken:
-            broken.append(n)
+            broken_seals.append(n)
             continue
-        for row in rows:
+        for row in events:
             if row.seal_n == n and row.leaf < len(leaves):
                 proof = seals.build_proof(row, leaves)
                 proofs[row.id] = {"n": n, "leaf": proof.leaf, "count": proof.count, "path": list(proof.path)}
-    return [_entry(row, proofs) for row in rows], broken
+    return [_entry(row, proofs) for row in events], broken_seals
 
 
-def _entry(row: AnyRow, proofs: Mapping[UUID, Told]) -> Told:
+def _entry(row: AnyRow, proofs: Mapping[UUID, Json]) -> Json:
     return {
         "jws": row.receipt,
         "sha256": row.receipt_sha256,
         "grade": grade_event(row.type, (row.amr or "").split(), row.fallback),
         "inclusion": proofs.get(row.id),
-        "context": _where_from(row),
+        "context": _context(row),
     }
 
 
-def _where_from(row: AnyRow) -> Told | None:
+def _context(row: AnyRow) -> Json | None:
     if row.salt is None:
         return None
     return {"salt": row.salt.hex(), "ip": row.ip, "user_agent": row.user_agent, "session_id": str(row.session_id)}
 
 
-def _part(row: AnyRow, names: Iterable[str]) -> Told:
-    found = row._mapping
-    return {name: instant_text(value) if isinstance(value := found[name], datetime) else value for name in names}
+def _select(row: AnyRow, names: Iterable[str]) -> Json:
+    columns = row._mapping
+    return {name: instant_text(value) if isinstance(value := columns[name], datetime) else value for name in names}
 
 
-async def set_legal_hold(world: World, actor: Actor, user_id: UUID, *, held: bool) -> None:
-    """Put the end user's evidence under legal set_legal_hold, or release it. Doing so twice changes nothing. Raises UserNotFound.
+async def set_legal_hold(world: World, actor: Actor, user_id: UUID, *, active: bool) -> None:
+    """Put the end user's evidence under legal hold, or release it. A repeated call changes nothing. Raises UserNotFound.
 
-    What is there when this ends stays: a sweep of old showings that has begun is waited for, one that begins passes them by.
+    What exists when this returns stays: it waits for a deletion of old presentations that has begun, and a later one skips them.
     """
     async with world.db.write() as tx:
-        await _known(tx, user_id)
+        await _require_user(tx, user_id)
         await chain.lock_ledger(tx, user_id)
-        other = (AgreementLedger.user_id == user_id, AgreementLedger.legal_hold.is_(not held))
-        if (await tx.execute(update(table(AgreementLedger)).where(*other).values(legal_hold=held))).rowcount:
-            await record(tx, world, "evidence.held" if held else "evidence.released", actor, ("user", user_id), user_id)
-        if held:
-            await tx.execute(_showings, {"whose": user_id})
+        other = (AgreementLedger.user_id == user_id, AgreementLedger.legal_hold.is_(not active))
+        if (await tx.execute(update(table(AgreementLedger)).where(*other).values(legal_hold=active))).rowcount:
+            await record(tx, world, "evidence.held" if active else "evidence.released", actor, ("user", user_id), user_id)
+        if active:
+            await tx.execute(_lock_presentations, {"whose": user_id})
 
 
 async def erase_contexts(world: World, actor: Actor, user_id: UUID) -> int:
-    """Erase where the end user's acts came from: addresses, agents, sessions, salts; how many rows. The chain verifies as before,
-    and the commitments in it can never be opened again. Raises UserNotFound, LegalHold."""
+    """Erase IP addresses, user agents, sessions and salts of the end user's events; returns how many rows. Raises UserNotFound, LegalHold.
+
+    The chain still verifies. Without the salts, the commitments in it can no longer be checked or guessed.
+    """
     async with world.db.write() as tx:
-        await _known(tx, user_id)
-        await chain.lock_ledger(tx, user_id)  # whoever puts it under set_legal_hold meanwhile waits, or was first
+        await _require_user(tx, user_id)
+        await chain.lock_ledger(tx, user_id)  # a concurrent legal hold either waits for this transaction, or is seen below
         if await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id)):
             raise LegalHold
-        theirs = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
-        erased = (await tx.execute(delete(table(AgreementEventContext)).where(theirs))).rowcount
+        of_user = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
+        erased = (await tx.execute(delete(table(AgreementEventContext)).where(of_user))).rowcount
         if erased:
             await record(tx, world, "evidence.context_erased", actor, ("user", user_id), user_id, contexts=erased)
         return erased

@@ -1,4 +1,4 @@
-"""`/v1/ledger` and `/v1/users/{id}/evidence`: whether the record is whole, and the proof of what one end user agreed to."""
+"""`/v1/ledger` and `/v1/users/{id}/evidence`: verify the ledger, list seals, and manage the evidence of one end user."""
 
 from typing import Annotated
 from uuid import UUID
@@ -26,41 +26,42 @@ EVERYTHING = LedgerIn()
 
 @router.post("/v1/ledger/verify", openapi_extra=VERDICT, responses=refuses(ScopeMissing, UserNotFound))
 async def verify_ledger(world: TheWorld, operator: Reads, body: LedgerIn = EVERYTHING) -> LedgerVerdict:
-    """Read every chain, text, state and seal with suspicion, and name the first place that is not as it was written.
+    """Verify every chain, text, state and seal, and report the first place that differs from what was written.
 
-    The answer comes when all is read: minutes for millions of events.
+    The response is sent when everything was read, which takes minutes for millions of events.
     """
     return LedgerVerdict.of(await verification.verify(world, body.user))
 
 
 @router.get("/v1/ledger/seals", responses=refuses(ScopeMissing))
 async def list_seals(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[SealOut]:
-    """The seals, the latest first. Whoever keeps one elsewhere can tell later whether anything before it was touched."""
+    """List the seals, newest first. A copy that is stored elsewhere shows later whether anything before it was changed."""
     rows, cursor = await seals.list_seals(world, wanted)
     return Page(data=[SealOut.of(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/users/{user_id}/evidence", responses=refuses(ScopeMissing, UserNotFound))
 async def get_evidence(world: TheWorld, operator: Reads, user_id: UUID, response: Response) -> EvidenceOut:
-    """Receipts, texts, proofs and keys in one signed document that can be checked without us. Who read it is recorded."""
+    """Return receipts, texts, proofs and keys in one signed document that can be verified offline. Reading it is recorded."""
     response.headers["Content-Disposition"] = f'attachment; filename="evidence-{user_id}.json"'
     return EvidenceOut.model_validate(await evidence.build_bundle(world, operator.actor, user_id))
 
 
 @router.delete("/v1/users/{user_id}/evidence/context", responses=refuses(ScopeMissing, UserNotFound, LegalHold))
 async def erase_context(world: TheWorld, operator: Writes, user_id: UUID) -> ErasedContextsOut:
-    """Erase for ever where the end user's acts came from: address, user agent, session. The receipts stay, and verify as before."""
+    """Erase IP address, user agent and session of the end user's events permanently. The receipts stay and still verify."""
     return ErasedContextsOut(erased=await evidence.erase_contexts(world, operator.actor, user_id))
 
 
 @router.put("/v1/users/{user_id}/evidence/legal-hold", responses=refuses(ScopeMissing, UserNotFound))
 async def put_hold(world: TheWorld, operator: Writes, user_id: UUID) -> LegalHoldOut:
-    """Let nothing of the end user's evidence be erased until the hold is released."""
-    await evidence.set_legal_hold(world, operator.actor, user_id, held=True)
+    """Put the end user's evidence under legal hold: none of it is erased until the hold is released."""
+    await evidence.set_legal_hold(world, operator.actor, user_id, active=True)
     return LegalHoldOut(user=user_id, legal_hold=True)
 
 
 @router.delete("/v1/users/{user_id}/evidence/legal-hold", responses=refuses(ScopeMissing, UserNotFound))
 async def release_hold(world: TheWorld, operator: Writes, user_id: UUID) -> LegalHoldOut:
-    await evidence.set_legal_hold(world, operator.actor, user_id, held=False)
+    """Release the legal hold on the end user's evidence."""
+    await evidence.set_legal_hold(world, operator.actor, user_id, active=False)
     return LegalHoldOut(user=user_id, legal_hold=False)

@@ -1,4 +1,4 @@
-"""The rows that an event's receipt speaks of: document, version, text, presentation and import, each against the claims of it. Pure."""
+"""Compares the rows a receipt refers to (document, version, text, presentation, import) with its claims. Pure functions."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _CLAIMS: Mapping[str, Mapping[str, str]] = {
     "version": {"version_document_id": "doc", "version_ordinal": "ord"},
     "text": {"text_version_id": "ver"},
 }
-_SHOWN = {
+_PRESENTATION = {
     "user_id": "sub",
     "text_id": "txt",
     "format": "format",
@@ -27,23 +27,21 @@ _SHOWN = {
     "platform": "platform",
     "ui_ref": "ui_ref",
 }
-
-
-PRESENTATION_COLUMNS = (*_SHOWN, "served_sha256")
-"""The columns of a presentation that a decision's receipt repeats."""
+PRESENTATION_COLUMNS = (*_PRESENTATION, "served_sha256")
+"""The columns of a presentation that the receipt of its decision repeats."""
 
 
 def to_claim(value: Any) -> Any:
-    """A column's value in the words of a receipt."""
+    """Convert a column's value to the form that claims have."""
     if isinstance(value, UUID):
         return str(value)
     return instant_text(value) if hasattr(value, "astimezone") else value
 
 
 def find_fault(row: AnyRow, claims: Claims) -> str | None:
-    """The first of these rows that is gone, by its name, or the column of it that is not as the receipt says, as `version.ordinal`.
+    """Return the first row that is missing, by its name, or its first wrong column, as in `version.ordinal`.
 
-    `row` has their columns by the names of `_CLAIMS`, `_SHOWN` with `presentation_` before them, and `external_ref`.
+    `row` has the columns named in `_CLAIMS`, those of `PRESENTATION_COLUMNS` with the prefix `presentation_`, and `external_ref`.
     """
     return next(_faults(row._asdict(), claims), None)
 
@@ -56,23 +54,23 @@ def _faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
             if to_claim(row[column]) != claims.get(claim):
                 yield f"{name}.{column.removeprefix(f'{name}_')}"
     if claims.get("event") in DECISIONS:
-        yield from _shown(row, claims)
-    yield from _brought(row, claims)
+        yield from _presentation_faults(row, claims)
+    yield from _import_faults(row, claims)
 
 
-def _shown(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
-    """A decision's presentation is kept as long as the event; a notice's is not."""
+def _presentation_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+    """Yield faults of a decision's presentation, which is kept as long as the event. A notice's presentation is not kept."""
     if row["there_presentation"] is None:
         yield "presentation"
-    for column, claim in _SHOWN.items():
+    for column, claim in _PRESENTATION.items():
         if to_claim(row[f"presentation_{column}"]) != claims.get(claim):
             yield f"presentation.{column}"
     served = row["presentation_served_sha256"]
-    if served is not None and served != claims.get("served_sha256"):  # of before formats there is none
+    if served is not None and served != claims.get("served_sha256"):  # presentations made before there were formats have none
         yield "presentation.served_sha256"
 
 
-def _brought(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+def _import_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
     ref = (claims.get("claims") or {}).get("external_ref") if claims.get("event") == EventType.IMPORTED else None
     if ref is not None and row["external_ref"] is None:
         yield "import"

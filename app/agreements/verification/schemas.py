@@ -1,4 +1,4 @@
-"""Wire shapes of the ledger as a whole: its seals, its verification, and an end user's evidence."""
+"""Wire models of the ledger's verification, its seals, and an end user's evidence."""
 
 from typing import Any, Self
 from uuid import UUID
@@ -10,16 +10,18 @@ from app.web.fields import Flag, Instant, WireModel
 
 
 class LedgerIn(WireModel):
-    """`user`: only what this end user's evidence stands on; absent: everything."""
+    """`user`: verify only what this end user's evidence depends on. Without it, verify everything."""
 
     user: UUID | None = None
 
 
 class IntegrityFaultOut(WireModel):
-    """The first place that is not as it was written. `what`: `missing`, `signature`, `head`, `state`, `root`, the column, claim or hash
-    that differs, or a row that the event rests on: `document`, `version`, `text`, `presentation`, `import` where it is gone, else with
-    the column that differs, as `version.ordinal`. A `seq` is a place in the user's chain, a `leaf` one in the seal; the event is null
-    when its row is gone."""
+    """The first place that differs from what was written.
+
+    `what` is `missing`, `signature`, `head`, `state`, `root`, or the column, claim or hash that differs. It is `document`, `version`,
+    `text`, `presentation` or `import` when a row the event depends on is missing, and for example `version.ordinal` when a column of
+    such a row differs. `seq` is a number in the user's chain, `leaf` a place in the seal. `event` is null when its row is missing.
+    """
 
     what: str
     user: UUID | None
@@ -32,7 +34,7 @@ class IntegrityFaultOut(WireModel):
 
 
 class LedgerVerdict(WireModel):
-    """How much was read until the end or the first fault. `unsealed`: events that no seal holds yet."""
+    """The counts say how much was read until the end or the first fault. `unsealed`: events that no seal includes yet."""
 
     valid: bool
     broken: IntegrityFaultOut | None
@@ -43,15 +45,24 @@ class LedgerVerdict(WireModel):
     unsealed: int
 
     @classmethod
-    def of(cls, it: LedgerReport) -> Self:
-        broken = IntegrityFaultOut.model_validate(it.broken) if it.broken is not None else None
-        counts = {"users": it.users, "events": it.events, "texts": it.texts, "seals": it.seals, "unsealed": it.unsealed}
-        return cls(valid=broken is None, broken=broken, **counts)
+    def of(cls, report: LedgerReport) -> Self:
+        broken = IntegrityFaultOut.model_validate(report.fault) if report.fault is not None else None
+        return cls(
+            valid=broken is None,
+            broken=broken,
+            users=report.users,
+            events=report.events,
+            texts=report.texts,
+            seals=report.seals,
+            unsealed=report.unsealed,
+        )
 
 
 class SealOut(WireModel):
-    """`seal` is the record (`typ: ledger-seal+jwt`), the rest an index of it. Keep `seal_sha256` where the operator has no hand in it:
-    it holds every seal before it in place."""
+    """A seal. `seal` is the record (`typ: ledger-seal+jwt`), the other fields repeat its claims.
+
+    Store `seal_sha256` where the operator cannot change it: it proves all earlier seals.
+    """
 
     n: int
     count: int
@@ -67,14 +78,14 @@ class SealOut(WireModel):
 
 
 class LegalHoldOut(WireModel):
-    """`legal_hold`: nothing of the evidence may be erased."""
+    """`legal_hold`: none of the evidence may be erased."""
 
     user: UUID
     legal_hold: Flag
 
 
 class ErasedContextsOut(WireModel):
-    """How many contexts were erased."""
+    """`erased`: how many contexts (IP address, user agent, session) were erased."""
 
     erased: int
 
@@ -106,9 +117,11 @@ class EvidenceKeys(WireModel):
 
 
 class EvidenceOut(WireModel):
-    """Everything that proves what an end user agreed to; `python -m app verify FILE` checks it without us. `signature` is a JWS
-    (`typ: evidence-bundle+jwt`) whose `sha256` is over the other members as RFC 8785 writes them. `broken_seals`: of these no path
-    can be given any more, so the receipts in them come without."""
+    """Everything that proves what an end user agreed to; `python -m app verify FILE` verifies it offline.
+
+    `signature` is a JWS (`typ: evidence-bundle+jwt`). Its claim `sha256` is the hash of the other members as RFC 8785 writes them.
+    `broken_seals`: seals that no longer allow a proof, so their receipts have no `inclusion`.
+    """
 
     format: str
     issuer: str

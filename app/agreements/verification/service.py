@@ -1,5 +1,7 @@
-"""Reading the ledger with suspicion: every text, every chain from its first receipt to its head, every state, every seal. What is found
-first is named; nothing is mended here. Batches of rows, judged off the event loop, keep memory and other requests as they are."""
+"""Verification of the whole ledger: every text, every chain up to its head, every state, every seal.
+
+Reports the first fault and repairs nothing. Rows are read in batches and checked off the event loop, to spare memory and other requests.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -85,9 +87,9 @@ _leaves: AnySelect = (
 
 @dataclass(frozen=True)
 class LedgerReport:
-    """What was read, and the first thing that is broken. `unsealed`: events that no seal holds yet, which only their chain protects."""
+    """The first fault, and how much was read. `unsealed`: events that no seal includes yet, so only their chain protects them."""
 
-    broken: IntegrityFault | None = None
+    fault: IntegrityFault | None = None
     users: int = 0
     events: int = 0
     texts: int = 0
@@ -96,7 +98,7 @@ class LedgerReport:
 
 
 async def verify(world: World, user_id: UUID | None) -> LedgerReport:
-    """Read everything, or what one end user's evidence stands on, in one snapshot. Raises UserNotFound."""
+    """Verify everything, or what one end user's evidence depends on, in one snapshot. Raises UserNotFound."""
     report = LedgerReport()
     async with world.db.read() as tx:
         if user_id is not None and await tx.scalar(select(User.id).where(User.id == user_id)) is None:
@@ -104,28 +106,28 @@ async def verify(world: World, user_id: UUID | None) -> LedgerReport:
         keys = await read_signer(tx, world)
         for step in _STEPS:
             report = await step(tx, keys, user_id, report)
-            if report.broken is not None:
+            if report.fault is not None:
                 break
     return report
 
 
-async def _chains(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
-    texts, bad = await _read_texts(tx, user_id)
-    walk, broken, states = ChainVerifier(keys, bad), None, dict[UUID, Sequence[AnyRow]]()
+async def _verify_chains(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
+    count, altered = await _verify_texts(tx, user_id)
+    verifier, fault, states = ChainVerifier(keys, altered), None, dict[UUID, Sequence[AnyRow]]()
     last: AnyRow | None = None
-    while broken is None and (rows := await _batch(tx, user_id, last)):
-        # From the last user of the batch before, whose chain may have ended there.
-        states = await _stored(tx, (last or rows[0]).user_id, rows[-1].user_id)
-        broken = await asyncio.to_thread(walk.take, rows, states)
+    while fault is None and (rows := await _read_batch(tx, user_id, last)):
+        # Includes the last user of the previous batch, whose chain may have ended there.
+        states = await _read_states(tx, (last or rows[0]).user_id, rows[-1].user_id)
+        fault = await asyncio.to_thread(verifier.verify_batch, rows, states)
         last = rows[-1]
-    broken = broken or walk.end(states) or await _wiped(tx, user_id)
-    if broken is None and bad:
-        text, what = next(iter(bad.items()))
-        broken = IntegrityFault(what, text=text)
-    return replace(report, broken=broken, users=walk.users, events=walk.events, texts=texts)
+    fault = fault or verifier.finish_chain(states) or await _find_deleted_chain(tx, user_id)
+    if fault is None and altered:
+        text_id, what = next(iter(altered.items()))
+        fault = IntegrityFault(what, text=text_id)
+    return replace(report, fault=fault, users=verifier.users, events=verifier.events, texts=count)
 
 
-async def _batch(tx: Transaction, user_id: UUID | None, after: AnyRow | None) -> Sequence[AnyRow]:
+async def _read_batch(tx: Transaction, user_id: UUID | None, after: AnyRow | None) -> Sequence[AnyRow]:
     statement = _events
     if after is not None:
         statement = statement.where(tuple_(AgreementEvent.user_id, AgreementEvent.seq) > tuple_(after.user_id, after.seq))
@@ -134,96 +136,103 @@ async def _batch(tx: Transaction, user_id: UUID | None, after: AnyRow | None) ->
     return (await tx.execute(statement)).all()
 
 
-async def _stored(tx: Transaction, first: UUID, last: UUID) -> dict[UUID, Sequence[AnyRow]]:
-    """The states of the users from the first to the last."""
-    found: dict[UUID, list[AnyRow]] = {}
+async def _read_states(tx: Transaction, first: UUID, last: UUID) -> dict[UUID, Sequence[AnyRow]]:
+    """Return the states of the users from the first to the last."""
+    states: dict[UUID, list[AnyRow]] = {}
     for state in await tx.execute(_states.where(AgreementState.user_id.between(first, last))):
-        found.setdefault(state.user_id, []).append(state)
-    return dict(found)
+        states.setdefault(state.user_id, []).append(state)
+    return dict(states)
 
 
-async def _read_texts(tx: Transaction, user_id: UUID | None) -> tuple[int, dict[UUID, str]]:
-    """How many texts there are, and which are not as they were hashed."""
-    wanted, bad, count, last = _texts, dict[UUID, str](), 0, UUID(int=0)
+async def _verify_texts(tx: Transaction, user_id: UUID | None) -> tuple[int, dict[UUID, str]]:
+    """Return how many texts there are, and the altered ones with the hash that differs."""
+    query, altered, count, last = _texts, dict[UUID, str](), 0, UUID(int=0)
     if user_id is not None:
-        wanted = wanted.where(AgreementText.id.in_(select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)))
-    while rows := (await tx.execute(wanted.where(AgreementText.id > last))).all():
-        faults = await asyncio.to_thread(lambda rows=rows: [_text_fault(row) for row in rows])  # type: ignore[misc]
-        bad |= {row.id: fault for row, fault in zip(rows, faults, strict=True) if fault is not None}
+        query = query.where(AgreementText.id.in_(select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)))
+    while rows := (await tx.execute(query.where(AgreementText.id > last))).all():
+        faults = await asyncio.to_thread(_find_text_faults, rows)
+        altered |= faults
         count, last = count + len(rows), rows[-1].id
-    return count, bad
+    return count, altered
 
 
-def _text_fault(row: AnyRow) -> str | None:
-    """Which hash is not that of the words, or has none to be of: all forms are kept of what was published."""
-    lost = next((form for form in ("html", "plain") if row._mapping[form] is None), None)
-    if lost is not None and row.status not in {None, VersionStatus.DRAFT}:
-        return f"{lost}_sha256"
+def _find_text_faults(rows: Sequence[AnyRow]) -> dict[UUID, str]:
+    return {row.id: fault for row in rows if (fault := _find_text_fault(row)) is not None}
+
+
+def _find_text_fault(row: AnyRow) -> str | None:
+    """Return the hash that does not match, or whose form is missing: published texts keep all their forms."""
+    missing = next((form for form in ("html", "plain") if row._mapping[form] is None), None)
+    if missing is not None and row.status not in {None, VersionStatus.DRAFT}:
+        return f"{missing}_sha256"
     return proofs.find_text_mismatch(row._asdict())
 
 
-async def _wiped(tx: Transaction, user_id: UUID | None) -> IntegrityFault | None:
-    """An end user whose ledger or state tells of events, of which there is none."""
-    for model, known, what in ((AgreementLedger, AgreementLedger.seq > 0, "missing"), (AgreementState, None, "state")):
-        theirs = table(model).columns.user_id
-        wiped = select(theirs).where(~exists().where(AgreementEvent.user_id == theirs)).order_by(theirs).limit(1)
-        wiped = wiped if known is None else wiped.where(known)
-        wiped = wiped if user_id is None else wiped.where(theirs == user_id)
-        if (found := await tx.scalar(wiped)) is not None:
-            return IntegrityFault(what, user=found, seq=1 if what == "missing" else None)
+async def _find_deleted_chain(tx: Transaction, user_id: UUID | None) -> IntegrityFault | None:
+    """Return a fault for a user whose ledger or state requires events although there is none."""
+    for model, condition, what in ((AgreementLedger, AgreementLedger.seq > 0, "missing"), (AgreementState, None, "state")):
+        owner = table(model).columns.user_id
+        query = select(owner).where(~exists().where(AgreementEvent.user_id == owner)).order_by(owner).limit(1)
+        query = query if condition is None else query.where(condition)
+        query = query if user_id is None else query.where(owner == user_id)
+        if (deleted := await tx.scalar(query)) is not None:
+            return IntegrityFault(what, user=deleted, seq=1 if what == "missing" else None)
     return None
 
 
-async def _sealed(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
-    """Every seal in order, each over the leaves that were kept of it, and these against the receipts as they are now. Of one end user:
-    the seals that hold any of theirs, and of those only their receipts, for nobody else's breaks what theirs prove."""
-    wanted, n, prev, count = _seals, 0, None, 0
+async def _verify_seals(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
+    """Verify every seal in order over its stored leaves, and the leaves against the receipts as they are now.
+
+    For one end user: only the seals that include receipts of this user, and in them only these receipts; a fault of another user's
+    receipt does not affect what they prove.
+    """
+    query, n, prev, count = _seals, 0, None, 0
     if user_id is not None:
         items = select(AgreementSealItem.seal_n).outerjoin(AgreementEvent, AgreementEvent.id == AgreementSealItem.event_id)
-        theirs = or_(AgreementSealItem.user_id == user_id, AgreementEvent.user_id == user_id)
-        wanted = wanted.where(AgreementSeal.n.in_(items.where(theirs)))
-    while (row := (await tx.execute(wanted.where(AgreementSeal.n > n))).one_or_none()) is not None:
+        of_user = or_(AgreementSealItem.user_id == user_id, AgreementEvent.user_id == user_id)
+        query = query.where(AgreementSeal.n.in_(items.where(of_user)))
+    while (row := (await tx.execute(query.where(AgreementSeal.n > n))).one_or_none()) is not None:
         if user_id is None and row.n != n + 1:
-            return replace(report, broken=IntegrityFault("missing", seal=n + 1), seals=count)
+            return replace(report, fault=IntegrityFault("missing", seal=n + 1), seals=count)
         leaves = (await tx.execute(_leaves.where(AgreementSealItem.seal_n == row.n))).all()
         prev = prev if user_id is None else row.prev_sha256
-        broken = await asyncio.to_thread(lambda: _seal_fault(row, prev, keys) or _leaf_fault(row, leaves, user_id))  # noqa: B023  awaited
-        if broken is not None:
-            return replace(report, broken=broken, seals=count)
+        fault = await asyncio.to_thread(_find_seal_fault, row, prev, keys)
+        fault = fault or await asyncio.to_thread(_find_leaf_fault, row, leaves, user_id)
+        if fault is not None:
+            return replace(report, fault=fault, seals=count)
         n, prev, count = row.n, row.seal_sha256, count + 1
-    left = select(func.count()).select_from(AgreementEvent).where(~exists().where(AgreementSealItem.event_id == AgreementEvent.id))
-    left = left if user_id is None else left.where(AgreementEvent.user_id == user_id)
-    return replace(report, seals=count, unsealed=int(await tx.scalar(left) or 0))
+    unsealed = select(func.count()).select_from(AgreementEvent).where(~exists().where(AgreementSealItem.event_id == AgreementEvent.id))
+    unsealed = unsealed if user_id is None else unsealed.where(AgreementEvent.user_id == user_id)
+    return replace(report, seals=count, unsealed=int(await tx.scalar(unsealed) or 0))
 
 
-def _seal_fault(row: AnyRow, prev: str | None, keys: Signer) -> IntegrityFault | None:
+def _find_seal_fault(row: AnyRow, prev: str | None, keys: Signer) -> IntegrityFault | None:
     try:
         claims = keys.read(SEAL, row.seal)
     except InvalidToken:
         return IntegrityFault("signature", seal=row.n)
-    told = {"n": row.n, "count": row.leaves, "root": row.root, "prev": row.prev_sha256}
-    told["at"] = instant_text(row.sealed_at)
-    wrong = [name for name, value in told.items() if claims.get(name) != value]
+    columns = {"n": row.n, "count": row.leaves, "root": row.root, "prev": row.prev_sha256, "at": instant_text(row.sealed_at)}
+    wrong = ["sealed_at" if name == "at" else name for name, value in columns.items() if claims.get(name) != value]
     wrong += ["prev"] * (row.prev_sha256 != prev) + ["seal_sha256"] * (digest(row.seal) != row.seal_sha256)
-    wrong = ["sealed_at" if name == "at" else name for name in wrong]
     return IntegrityFault(wrong[0], seal=row.n) if wrong else None
 
 
-def _leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None) -> IntegrityFault | None:
+def _find_leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None) -> IntegrityFault | None:
     for place, leaf in enumerate(leaves):
         if leaf.leaf != place:
             return IntegrityFault("missing", seal=row.n, leaf=place)
-        if user_id in {None, leaf.user_id, leaf.of} and (what := _receipt_fault(leaf)) is not None:
+        if user_id in {None, leaf.user_id, leaf.of} and (what := _find_receipt_fault(leaf)) is not None:
             return IntegrityFault(what, seal=row.n, leaf=place, event=leaf.event_id)
     if len(leaves) != row.leaves:
         return IntegrityFault("missing", seal=row.n, leaf=len(leaves))
-    kept = merkle.root([_octets(leaf.leaf_sha256) for leaf in leaves]).hex()
-    anew = merkle.root([merkle.leaf_hash((leaf.receipt or "").encode()) for leaf in leaves]).hex()
-    return None if row.root == kept or (user_id is not None and row.root == anew) else IntegrityFault("root", seal=row.n)
+    stored = merkle.root([_decode_hash(leaf.leaf_sha256) for leaf in leaves]).hex()
+    computed = merkle.root([merkle.leaf_hash((leaf.receipt or "").encode()) for leaf in leaves]).hex()
+    is_sound = row.root == stored or (user_id is not None and row.root == computed)
+    return None if is_sound else IntegrityFault("root", seal=row.n)
 
 
-def _receipt_fault(leaf: AnyRow) -> str | None:
-    """What of a kept leaf is not that of the receipt as it is now."""
+def _find_receipt_fault(leaf: AnyRow) -> str | None:
+    """Return what of a stored leaf does not match the receipt as it is now."""
     if leaf.receipt is None:
         return "missing"
     if leaf.of != leaf.user_id:
@@ -231,12 +240,12 @@ def _receipt_fault(leaf: AnyRow) -> str | None:
     return "leaf_sha256" if merkle.leaf_hash(leaf.receipt.encode()).hex() != leaf.leaf_sha256 else None
 
 
-def _octets(text: str) -> bytes:
-    """Of a kept hash; whatever is none comes to no root."""
+def _decode_hash(text: str) -> bytes:
+    """Decode a stored hash. Text that is not a hash becomes empty, which gives a wrong root."""
     try:
         return bytes.fromhex(text)
     except ValueError:
         return b""
 
 
-_STEPS: Sequence[Callable[[Transaction, Signer, UUID | None, LedgerReport], Awaitable[LedgerReport]]] = (_chains, _sealed)
+_STEPS: Sequence[Callable[[Transaction, Signer, UUID | None, LedgerReport], Awaitable[LedgerReport]]] = (_verify_chains, _verify_seals)

@@ -1,1 +1,1 @@
-"""Issuing licenses and changing them: for operators."""
+"""Issue licenses, read and change them: for operators."""

@@ -6,17 +6,10 @@ from uuid import UUID
 from fastapi import Depends
 
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
+from app.licenses import problems
 from app.licenses.issuing import lifecycle
 from app.licenses.issuing.lifecycle import OperatorAction
 from app.licenses.issuing.schemas import IssuedLicense, LicenseOut, PolicyChangeIn, ReasonIn, RenewIn, TransferIn
-from app.licenses.problems import (
-    LicenseClockNotStarted,
-    LicenseDatesImpossible,
-    LicenseNotFound,
-    LicenseNotRenewable,
-    LicenseRevoked,
-    PolicyOfAnotherProduct,
-)
 from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.problems import ScopeMissing
 from app.web.routing import refuses
@@ -24,59 +17,67 @@ from app.web.routing import router as new_router
 
 router = new_router("licenses")
 Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
-REFUSED = (ScopeMissing, LicenseNotFound, LicenseRevoked)
+REFUSALS = (ScopeMissing, problems.LicenseNotFound, problems.LicenseRevoked)
 
 
-def _deed(operator: Operator, license_id: UUID, body: ReasonIn | None) -> OperatorAction:
+def _action(operator: Operator, license_id: UUID, body: ReasonIn | None) -> OperatorAction:
     return OperatorAction(operator.actor, license_id, body.reason if body else None)
 
 
-@router.post("/v1/licenses/{license_id}/suspend", responses=refuses(*REFUSED))
+@router.post("/v1/licenses/{license_id}/suspend", responses=refuses(*REFUSALS))
 async def suspend(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
-    """Refuse every use until reinstated. The clock does not stop."""
-    return LicenseOut.shown(await lifecycle.suspend(world, _deed(operator, license_id, body)), world.clock.now())
+    """Refuse every use until the license is reinstated. The expiry does not move."""
+    return LicenseOut.from_details(await lifecycle.suspend(world, _action(operator, license_id, body)), world.clock.now())
 
 
-@router.post("/v1/licenses/{license_id}/reinstate", responses=refuses(*REFUSED))
+@router.post("/v1/licenses/{license_id}/reinstate", responses=refuses(*REFUSALS))
 async def reinstate(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
-    """Take a suspension back."""
-    return LicenseOut.shown(await lifecycle.reinstate(world, _deed(operator, license_id, body)), world.clock.now())
+    """End a suspension."""
+    return LicenseOut.from_details(await lifecycle.reinstate(world, _action(operator, license_id, body)), world.clock.now())
 
 
-@router.post("/v1/licenses/{license_id}/revoke", responses=refuses(ScopeMissing, LicenseNotFound))
+@router.post("/v1/licenses/{license_id}/revoke", responses=refuses(ScopeMissing, problems.LicenseNotFound))
 async def revoke(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
-    """Refuse every use for ever."""
-    return LicenseOut.shown(await lifecycle.revoke(world, _deed(operator, license_id, body)), world.clock.now())
+    """Refuse every use permanently."""
+    return LicenseOut.from_details(await lifecycle.revoke(world, _action(operator, license_id, body)), world.clock.now())
 
 
 @router.post(
     "/v1/licenses/{license_id}/renew",
-    responses=refuses(*REFUSED, LicenseClockNotStarted, LicenseNotRenewable, LicenseDatesImpossible),
+    responses=refuses(*REFUSALS, problems.LicenseClockNotStarted, problems.LicenseNotRenewable, problems.LicenseDatesImpossible),
 )
 async def renew(world: TheWorld, operator: Writes, license_id: UUID, body: RenewIn | None = None) -> LicenseOut:
-    """One more duration of the policy, from expiry, or from now if the license has run out; or until `expires_at`."""
+    """Extend by one duration of the policy, from the expiry or, if the grace period is over, from now; or until `expires_at`."""
     until = body.expires_at if body else None
-    return LicenseOut.shown(await lifecycle.renew(world, _deed(operator, license_id, body), until), world.clock.now())
+    return LicenseOut.from_details(await lifecycle.renew(world, _action(operator, license_id, body), until), world.clock.now())
 
 
-@router.post("/v1/licenses/{license_id}/rotate-key", responses=refuses(*REFUSED))
+@router.post("/v1/licenses/{license_id}/rotate-key", responses=refuses(*REFUSALS))
 async def rotate_key(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> IssuedLicense:
-    """A new key, shown this once; the old one dies at once. Send an `Idempotency-Key`, and a retry answers with the same key."""
-    shown, key = await lifecycle.rotate_key(world, _deed(operator, license_id, body))
-    return IssuedLicense.shown(shown, world.clock.now(), key=key)
+    """Replace the key; the old one stops working immediately. The new key is shown only in this response.
+
+    With an `Idempotency-Key`, a retry returns the same key.
+    """
+    license, key = await lifecycle.rotate_key(world, _action(operator, license_id, body))
+    return IssuedLicense.from_details(license, world.clock.now(), key=key)
 
 
-@router.post("/v1/licenses/{license_id}/transfer", responses=refuses(*REFUSED, CustomerNotFound))
+@router.post("/v1/licenses/{license_id}/transfer", responses=refuses(*REFUSALS, CustomerNotFound))
 async def transfer(world: TheWorld, operator: Writes, license_id: UUID, body: TransferIn) -> LicenseOut:
-    """Another customer owns the license. Its users, seats, usage and dates stay."""
-    return LicenseOut.shown(await lifecycle.transfer(world, _deed(operator, license_id, body), body.customer_id), world.clock.now())
+    """Transfer the license to another customer, or to none. Its users, seats, usage and dates stay."""
+    return LicenseOut.from_details(
+        await lifecycle.transfer(world, _action(operator, license_id, body), body.customer_id), world.clock.now()
+    )
 
 
 @router.post(
     "/v1/licenses/{license_id}/change-policy",
-    responses=refuses(*REFUSED, PolicyNotFound, PolicyOfAnotherProduct, PolicyContradiction, RequirementImpossible, LicenseDatesImpossible),
-)
+    responses=refuses(
+        *REFUSALS, PolicyNotFound, problems.PolicyOfAnotherProduct, PolicyContradiction, RequirementImpossible,
+        problems.LicenseDatesImpossible,
+    ),
+)  # fmt: skip
 async def change_policy(world: TheWorld, operator: Writes, license_id: UUID, body: PolicyChangeIn) -> LicenseOut:
-    """Put the license under another policy of its product. Seats of another kind are released with the change."""
-    shown = await lifecycle.change_policy(world, _deed(operator, license_id, body), body.policy_id, body.expiry)
-    return LicenseOut.shown(shown, world.clock.now())
+    """Move the license to another policy of its product. If the new policy counts seats differently, all seats are released."""
+    license = await lifecycle.change_policy(world, _action(operator, license_id, body), body.policy_id, body.expiry)
+    return LicenseOut.from_details(license, world.clock.now())

@@ -1,4 +1,4 @@
-"""`/v1/licenses`, for operators: issue, find, change, and who may use them."""
+"""`/v1/licenses`, for operators: issue, find and change licenses, and assign users."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,18 +6,10 @@ from uuid import UUID
 from fastapi import Depends, Query, Response
 
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
-from app.licenses import members
-from app.licenses.issuing import lifecycle, search, service
+from app.licenses import members, problems
+from app.licenses.issuing import details, lifecycle, search, service
 from app.licenses.issuing.schemas import IssuedLicense, IssuedLicenses, KeyIn, LicenseIn, LicenseOut, LicensePatch
-from app.licenses.problems import (
-    LicenseClockNotStarted,
-    LicenseDatesImpossible,
-    LicenseExternalIdTaken,
-    LicenseKeyTaken,
-    LicenseNotFound,
-    LicenseRevoked,
-    UserLimitReached,
-)
+from app.licenses.problems import LicenseNotFound, UserLimitReached
 from app.licenses.schemas import Status
 from app.users.problems import UserErased, UserNotFound
 from app.web.callers import Operator, RequireScope, TheWorld
@@ -30,22 +22,22 @@ from app.web.routing import router as new_router
 router = new_router("licenses")
 Reads = Annotated[Operator, Depends(RequireScope("licenses:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
-Wanted = Annotated[PageWindow, Depends(page_window)]
+Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(
     "/v1/licenses",
     status_code=201,
     responses=refuses(
-        ScopeMissing, PolicyNotFound, CustomerNotFound, UserNotFound, UserErased, UserLimitReached, LicenseExternalIdTaken, LicenseKeyTaken,
-        LicenseDatesImpossible, PolicyContradiction, RequirementImpossible,
+        ScopeMissing, PolicyNotFound, CustomerNotFound, UserNotFound, UserErased, UserLimitReached, problems.LicenseExternalIdTaken,
+        problems.LicenseKeyTaken, problems.LicenseDatesImpossible, PolicyContradiction, RequirementImpossible,
     ),
 )  # fmt: skip
 async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Response) -> IssuedLicense | IssuedLicenses:
-    """Issue a license; with `count`, that many, all or none. The keys are shown this once."""
-    shown, keys = await service.issue_licenses(world, operator.actor, body.values())
+    """Issue a license, or `count` licenses, all or none. The keys are shown only in this response."""
+    licenses, keys = await service.issue_licenses(world, operator.actor, body.values())
     now = world.clock.now()
-    issued = [IssuedLicense.shown(each, now, key=key) for each, key in zip(shown, keys, strict=True)]
+    issued = [IssuedLicense.from_details(license, now, key=key) for license, key in zip(licenses, keys, strict=True)]
     if body.count is not None:
         return IssuedLicenses(data=issued)
     response.headers["Location"] = f"/v1/licenses/{issued[0].id}"
@@ -56,7 +48,7 @@ async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Re
 async def list_licenses(
     world: TheWorld,
     operator: Reads,
-    wanted: Wanted,
+    paging: Paging,
     product: Annotated[Slug | None, Query()] = None,
     policy: Annotated[UUID | None, Query()] = None,
     customer: Annotated[UUID | None, Query()] = None,
@@ -67,51 +59,53 @@ async def list_licenses(
     expires_before: Annotated[InstantIn | None, Query()] = None,
     q: Annotated[Line | None, Query(max_length=200)] = None,
 ) -> Page[LicenseOut]:
-    """Newest first. `q`: words in the external id, the customer's or a user's name or address; or the end of the key."""
+    """List licenses, newest first.
+
+    `q` searches the external id, the names and addresses of the customer and the assigned users, and the end of the key.
+    """
     filters = {
         "product": product, "policy": policy, "customer": customer, "user": user, "status": status, "key_last4": key_last4,
         "external_id": external_id, "expires_before": expires_before, "q": q,
     }  # fmt: skip
-    shown, cursor = await search.licenses(world, wanted, filters)
+    licenses, cursor = await search.find_licenses(world, paging, filters)
     now = world.clock.now()
-    return Page(data=[LicenseOut.shown(each, now) for each in shown], next_cursor=cursor)
+    return Page(data=[LicenseOut.from_details(license, now) for license in licenses], next_cursor=cursor)
 
 
 @router.post("/v1/licenses/lookup", responses=refuses(ScopeMissing, LicenseNotFound))
 async def lookup(world: TheWorld, operator: Reads, body: KeyIn) -> LicenseOut:
     """Find a license by its full key, for support."""
-    return LicenseOut.shown(await service.find_by_key(world, body.license_key), world.clock.now())
+    return LicenseOut.from_details(await details.find_by_key(world, body.license_key), world.clock.now())
 
 
 @router.get("/v1/licenses/{license_id}", responses=refuses(ScopeMissing, LicenseNotFound))
 async def get_license(world: TheWorld, operator: Reads, license_id: UUID) -> LicenseOut:
-    return LicenseOut.shown(await service.get_license(world, license_id), world.clock.now())
+    return LicenseOut.from_details(await details.get_license(world, license_id), world.clock.now())
 
 
 @router.patch(
     "/v1/licenses/{license_id}",
     responses=refuses(
-        ScopeMissing, LicenseNotFound, LicenseRevoked, LicenseExternalIdTaken, LicenseClockNotStarted, LicenseDatesImpossible,
-        PolicyContradiction,
-        RequirementImpossible,
+        ScopeMissing, LicenseNotFound, problems.LicenseRevoked, problems.LicenseExternalIdTaken, problems.LicenseClockNotStarted,
+        problems.LicenseDatesImpossible, PolicyContradiction, RequirementImpossible,
     ),
 )  # fmt: skip
 async def change_license(world: TheWorld, operator: Writes, license_id: UUID, body: LicensePatch) -> LicenseOut:
-    """Change the expiry, the overrides, the external id, the metadata. Absent fields stay."""
-    shown = await service.change_license(world, operator.actor, license_id, body.model_dump(exclude_unset=True))
-    return LicenseOut.shown(shown, world.clock.now())
+    """Change the expiry, the overrides, the external id or the metadata. Absent fields stay unchanged."""
+    license = await service.change_license(world, operator.actor, license_id, body.model_dump(exclude_unset=True))
+    return LicenseOut.from_details(license, world.clock.now())
 
 
 @router.put(
     "/v1/licenses/{license_id}/users/{user_id}",
-    responses=refuses(ScopeMissing, LicenseNotFound, LicenseRevoked, UserNotFound, UserErased, UserLimitReached),
+    responses=refuses(ScopeMissing, LicenseNotFound, problems.LicenseRevoked, UserNotFound, UserErased, UserLimitReached),
 )
 async def add_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> LicenseOut:
-    """Let an end user use the license without its key."""
-    return LicenseOut.shown(await lifecycle.add_user(world, operator.actor, license_id, user_id), world.clock.now())
+    """Assign an end user, who may then use the license without its key."""
+    return LicenseOut.from_details(await lifecycle.add_user(world, operator.actor, license_id, user_id), world.clock.now())
 
 
 @router.delete("/v1/licenses/{license_id}/users/{user_id}", status_code=204, responses=refuses(ScopeMissing, LicenseNotFound))
 async def remove_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> None:
-    """Take an end user off the license; that user's seats are released with it."""
+    """Remove an end user from the license and release that user's seats."""
     await members.remove(world, operator.actor, license_id, user_id)

@@ -1,4 +1,4 @@
-"""Wire models of issuing and changing licenses."""
+"""Wire models for issuing and changing licenses."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from app.catalog.schemas import Meter, Requires
-from app.licenses.issuing.service import LicenseDetails
+from app.licenses.issuing.details import LicenseDetails
 from app.licenses.keys import VENDOR_KEY_MAX, VENDOR_KEY_MIN, normalize_vendor_key
-from app.licenses.schemas import LicenseSummary, Usage, face
+from app.licenses.schemas import LicenseSummary, Usage, summarize
 from app.web.fields import (
     Count,
     ExternalId,
@@ -28,12 +28,12 @@ from app.web.fields import (
     omittable,
 )
 
-MOST_ASSIGNMENTS = 2_000
+MAX_ASSIGNMENTS = 2_000
 
 
 def _own_key(text: str) -> str:
     if len(normalize_vendor_key(clean_text(text))) < VENDOR_KEY_MIN:
-        raise ValueError(f"wants at least {VENDOR_KEY_MIN} letters or digits")
+        raise ValueError(f"must have at least {VENDOR_KEY_MIN} letters or digits")
     return text
 
 
@@ -41,8 +41,10 @@ OwnKey = Annotated[str, Field(min_length=VENDOR_KEY_MIN, max_length=VENDOR_KEY_M
 
 
 class Overrides(WireModel):
-    """What differs from the policy; absent is as the policy says. A feature or meter that is null is taken away. A meter without
-    `per` keeps the policy's period."""
+    """The fields that differ from the policy; absent fields follow the policy.
+
+    A feature or meter that is null is removed. A meter without `per` keeps the policy's period.
+    """
 
     max_seats: LimitIn = omittable()
     extra_seats: Count = omittable()
@@ -56,7 +58,7 @@ class Overrides(WireModel):
 
 
 class LicenseIn(WireModel):
-    """`count`: that many at once. `key`: the vendor's own, 6 to 255 characters, read without regard to case, spaces and dashes."""
+    """`count`: how many licenses to issue. `key`: a key of your own, 6 to 255 characters; case, spaces and dashes are ignored."""
 
     policy_id: UUID
     customer_id: UUID | None = None
@@ -70,11 +72,11 @@ class LicenseIn(WireModel):
     metadata: Metadata = {}
 
     @model_validator(mode="after")
-    def _together(self) -> Self:
+    def _check_combination(self) -> Self:
         if self.count is not None and (self.key is not None or self.external_id is not None):
-            raise ValueError("`count` does not go with `key` or `external_id`, of which each license has its own")
-        if (self.count or 1) * len(self.users) > MOST_ASSIGNMENTS:
-            raise ValueError(f"wants at most {MOST_ASSIGNMENTS} assignments at once (`count` times `users`)")
+            raise ValueError("`count` cannot be combined with `key` or `external_id`, which must be unique")
+        if (self.count or 1) * len(self.users) > MAX_ASSIGNMENTS:
+            raise ValueError(f"must assign at most {MAX_ASSIGNMENTS} users at once (`count` times `users`)")
         return self
 
     def values(self) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class LicenseIn(WireModel):
 
 
 class LicensePatch(WireModel):
-    """Absent fields stay. `expires_at` null: perpetual. `overrides` replaces the whole set."""
+    """Absent fields stay unchanged. `expires_at` null: perpetual. `overrides` replaces all overrides."""
 
     expires_at: InstantIn | None = None
     overrides: Overrides = omittable()
@@ -91,7 +93,7 @@ class LicensePatch(WireModel):
 
 
 class LicenseOut(LicenseSummary):
-    """A license as an operator sees it. The key is never among it."""
+    """A license as an operator sees it, without its key."""
 
     policy_id: UUID
     customer_id: UUID | None
@@ -105,15 +107,15 @@ class LicenseOut(LicenseSummary):
     created_at: Instant
 
     @classmethod
-    def shown(cls, shown: LicenseDetails, now: datetime, **more: Any) -> Self:
+    def from_details(cls, license: LicenseDetails, now: datetime, **more: Any) -> Self:
         names = ("policy_id", "customer_id", "external_id", "suspended_at", "revoked_at", "overrides", "metadata", "created_at")
-        told = {name: shown.row._mapping[name] for name in names}
-        used = {meter: Usage.model_validate(each) for meter, each in shown.usage.items()}
-        return cls(**face(shown.facts, now), **told, users=list(shown.users), usage=used, **more)
+        values = {name: license.row._mapping[name] for name in names}
+        usage = {meter: Usage.model_validate(used) for meter, used in license.usage.items()}
+        return cls(**summarize(license.facts, now), **values, users=list(license.users), usage=usage, **more)
 
 
 class IssuedLicense(LicenseOut):
-    """`key` is shown this once."""
+    """A new license; `key` is shown only here."""
 
     key: str
 
@@ -127,25 +129,25 @@ class KeyIn(WireModel):
 
 
 class ReasonIn(WireModel):
-    """Why, for the record."""
+    """The reason, for the audit log."""
 
     reason: Line | None = None
 
 
 class RenewIn(ReasonIn):
-    """`expires_at`: the new end, which makes a repetition harmless; absent: one more duration of the policy."""
+    """`expires_at`: the new end, which makes a retry harmless; absent: extend by one duration of the policy."""
 
     expires_at: InstantIn | None = None
 
 
 class TransferIn(ReasonIn):
-    """`customer_id` null: nobody in particular."""
+    """`customer_id` null: the license belongs to no customer."""
 
     customer_id: UUID | None
 
 
 class PolicyChangeIn(ReasonIn):
-    """`expiry`: `keep` leaves the dates, `reset` sets them as at issue, from now."""
+    """`expiry`: `keep` keeps the dates, `reset` computes them again from now, as at issue."""
 
     policy_id: UUID
     expiry: Literal["keep", "reset"] = "keep"

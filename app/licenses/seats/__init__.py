@@ -1,1 +1,1 @@
-"""Device seats: activation, release and activation codes."""
+"""Seats: activation, leases, release, and activation codes."""

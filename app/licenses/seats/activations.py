@@ -1,4 +1,4 @@
-"""Finding seats, telling whose a token is, and giving seats back: always allowed, in every state of the license (licensing R3)."""
+"""List seats, resolve activation tokens, and release seats, which is allowed in every status of the license (licensing R3)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,21 +14,21 @@ from app.licenses import guess_limits, locks, releases
 from app.licenses.keys import digest_key
 from app.licenses.models import Activation, License
 from app.licenses.problems import ActivationNotFound, LicenseNotFound
-from app.licenses.seats.service import SHOWN, live
+from app.licenses.seats.rows import SEATS, select_live_seats
 from app.security.sealing import token_digest
 from app.web.callers import ActivatedDevice, EndUser, Operator
 from app.web.paging import PageWindow, read_page
 from app.world import World
 
 _activations = table(Activation)
-_owner = (
+_seat_owner = (
     select(_activations.c.license_id, _activations.c.user_id, License.key_hash, License.overrides, Policy.self_service)
     .join(License, License.id == _activations.c.license_id)
     .join(Policy, Policy.id == License.policy_id)
     .where(_activations.c.id == bindparam("the_id"))
 )
-_license = select(_activations.c.license_id).where(_activations.c.id == bindparam("the_id"))
-_holder = select(_activations.c.id, _activations.c.license_id, _activations.c.released_at, _activations.c.activated_at).where(
+_license_of_seat = select(_activations.c.license_id).where(_activations.c.id == bindparam("the_id"))
+_seat_by_token = select(_activations.c.id, _activations.c.license_id, _activations.c.released_at, _activations.c.activated_at).where(
     _activations.c.token_hash == bindparam("the_token")
 )
 
@@ -36,18 +36,18 @@ _holder = select(_activations.c.id, _activations.c.license_id, _activations.c.re
 async def release(
     world: World, ip: str | None, caller: Operator | EndUser | ActivatedDevice | None, activation_id: UUID, key: str | None
 ) -> None:
-    """Give a seat back. Releasing again changes nothing. Raises ActivationNotFound, for strangers too."""
+    """Release a seat; releasing again changes nothing. Raises ActivationNotFound, also if the caller may not release the seat."""
     try:
         async with world.db.write() as tx:
-            license_id = await tx.scalar(_license, {"the_id": activation_id})
+            license_id = await tx.scalar(_license_of_seat, {"the_id": activation_id})
             if license_id is None:
                 raise ActivationNotFound
             await locks.lock_license(tx, license_id)
-            seat = (await tx.execute(_owner, {"the_id": activation_id})).one()
+            seat = (await tx.execute(_seat_owner, {"the_id": activation_id})).one()
             if not _may_release(world, caller, seat, activation_id, key):
                 raise ActivationNotFound
             actor = caller.actor if caller else Actor("anonymous")
-            await releases.release(tx, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
+            await releases.release_seats(tx, world, actor, f"by_{actor.type}", _activations.c.id == activation_id)
     except ActivationNotFound:
         if key is not None:
             await guess_limits.count_wrong_guess(world, ip, key)
@@ -69,8 +69,8 @@ def _may_release(
 
 
 async def read_device(world: World, token: str) -> ActivatedDevice | None:
-    """Whose activation token this is; `released` seats answer too, so that giving back twice is no error."""
-    row = await world.db.query_one(_holder, {"the_token": token_digest(token)})
+    """Resolve an activation token. Tokens of released seats resolve too, so that releasing twice is not an error."""
+    row = await world.db.query_one(_seat_by_token, {"the_token": token_digest(token)})
     return ActivatedDevice(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
 
 
@@ -83,12 +83,15 @@ async def list_activations(
     user_id: UUID | None = None,
     live_only: bool | None = None,
 ) -> tuple[Sequence[AnyRow], str | None]:
-    """Seats, newest first. Released ones are hidden (licensing R27) unless `live_only` is False, which asks for those that are not live."""
+    """List seats, newest first. Released ones are hidden (licensing R27), unless `live_only` is False, which lists those that are not live.
+
+    Raises LicenseNotFound.
+    """
     now = world.clock.now()
     c = _activations.c
-    statement: Any = live(now) if live_only else SHOWN.where(c.released_at.is_(None))
+    statement: Any = select_live_seats(now) if live_only else SEATS.where(c.released_at.is_(None))
     if live_only is False:
-        statement = SHOWN.where(or_(c.released_at.is_not(None), c.lease_expires_at <= now))
+        statement = SEATS.where(or_(c.released_at.is_not(None), c.lease_expires_at <= now))
     for column, value in ((c.license_id, license_id), (c.fingerprint, fingerprint), (c.user_id, user_id)):
         if value is not None:
             statement = statement.where(column == value)

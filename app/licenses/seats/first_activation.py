@@ -1,4 +1,4 @@
-"""What a first activation begins, in its own transaction: the clock of a license that waits for it, and a device's one trial."""
+"""Start what begins with a first activation, in its transaction: the license's clock and the device's trial."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -15,25 +15,25 @@ from app.licenses.rules import LicenseFacts
 from app.world import World
 
 
-async def try_out(tx: Transaction, world: World, it: LicenseFacts, fingerprint: str) -> None:
-    """One trial of a product for each device, ever: the first license keeps it. Raises TrialUsed."""
-    slot = world.keys.lookup.digest("trial", f"{it.product}\0{fingerprint}")
-    row = {"slot": slot, "license_id": it.license_id, "started_at": world.clock.now()}
+async def use_trial(tx: Transaction, world: World, license: LicenseFacts, fingerprint: str) -> None:
+    """Use the one trial that each device has of a product, for this license. Raises TrialUsed if another license used it."""
+    slot = world.keys.lookup.digest("trial", f"{license.product}\0{fingerprint}")
+    row = {"slot": slot, "license_id": license.license_id, "started_at": world.clock.now()}
     if await dialect.insert_once(tx, Trial, row, unless=["slot"]):
         return
-    if await tx.scalar(select(Trial.license_id).where(Trial.slot == slot)) != it.license_id:
+    if await tx.scalar(select(Trial.license_id).where(Trial.slot == slot)) != license.license_id:
         raise TrialUsed
 
 
-async def start_clock(tx: Transaction, world: World, it: LicenseFacts, now: datetime) -> LicenseFacts:
-    """The first activation sets the dates, in its own transaction; guarded, so that no second device moves them (licensing R12)."""
+async def start_clock(tx: Transaction, world: World, license: LicenseFacts, now: datetime) -> LicenseFacts:
+    """Set the dates from the frozen duration, once: a guarded update, so that a second device cannot move them (licensing R12)."""
     try:
-        expires = Duration.parse(it.duration).after(now) if it.duration else None
-        grace = Duration.parse(it.grace).after(expires) if it.grace and expires else None
-    except OverflowError as beyond:
-        raise LicenseDatesImpossible from beyond
-    unstarted = update(License).where(License.id == it.license_id, License.starts_at.is_(None))
+        expires = Duration.parse(license.duration).after(now) if license.duration else None
+        grace = Duration.parse(license.grace).after(expires) if license.grace and expires else None
+    except OverflowError as error:
+        raise LicenseDatesImpossible from error
+    unstarted = update(License).where(License.id == license.license_id, License.starts_at.is_(None))
     await tx.execute(unstarted.values(starts_at=now, expires_at=expires, grace_until=grace))
     ends = instant_text(expires) if expires else None
-    await record(tx, world, "license.started", Actor.system(), ("license", it.license_id), expires_at=ends)
-    return replace(it, starts_at=now, expires_at=expires, grace_until=grace)
+    await record(tx, world, "license.started", Actor.system(), ("license", license.license_id), expires_at=ends)
+    return replace(license, starts_at=now, expires_at=expires, grace_until=grace)

@@ -1,4 +1,4 @@
-"""Establishes which seat an activation token belongs to."""
+"""Reads activation tokens: the bearer tokens of seats."""
 
 from app.licenses.seats import activations
 from app.web.callers import ActivatedDevice
@@ -6,8 +6,9 @@ from app.web.problems import TokenInvalid
 from app.world import World
 
 
-async def device(world: World, token: str) -> ActivatedDevice:
-    found = await activations.read_device(world, token)
-    if found is None:
+async def read_activation_token(world: World, token: str) -> ActivatedDevice:
+    """Raises TokenInvalid."""
+    caller = await activations.read_device(world, token)
+    if caller is None:
         raise TokenInvalid
-    return found
+    return caller

@@ -1,4 +1,4 @@
-"""Wire shapes of activation codes and seats."""
+"""Wire models of activation codes and seats."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -8,19 +8,19 @@ from pydantic import Field, model_validator
 
 from app.licenses.credentials import LicenseCredential
 from app.licenses.schemas import LicenseSummary, Seats
-from app.licenses.seats.service import ActiveSeat, DeviceInfo
+from app.licenses.seats.rows import ActiveSeat, DeviceInfo
 from app.web.fields import Email, Instant, InstantIn, Line, Name, Secret, Slug, WireModel
 
 
 class DeviceIn(WireModel):
-    """`fingerprint`: 1 to 512 printable characters that the application chooses; compared exactly."""
+    """`fingerprint`: 1 to 512 printable characters, chosen by the application and compared exactly."""
 
     fingerprint: Line
     name: Name | None = None
     platform: Name | None = None
     app_version: Name | None = None
 
-    def facts(self) -> DeviceInfo:
+    def info(self) -> DeviceInfo:
         return DeviceInfo(**self.model_dump())
 
 
@@ -29,7 +29,7 @@ class FingerprintIn(WireModel):
 
 
 class CodesIn(WireModel):
-    """`email`: only the end user of that verified address, logged in, may use the codes."""
+    """`email`: only the end user with this verified address, logged in, can use the codes."""
 
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
     max_uses: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
@@ -38,7 +38,7 @@ class CodesIn(WireModel):
 
 
 class CreatedCode(WireModel):
-    """`code` is shown this once."""
+    """A new activation code; `code` is shown only here."""
 
     id: UUID
     code: str
@@ -63,9 +63,9 @@ class CodeOut(WireModel):
 
 
 class ActivationIn(WireModel):
-    """Exactly one of `license_key`, `activation_code`, and (for an end user it is assigned to) `license_id`.
+    """Exactly one of `license_key`, `activation_code` and `license_id` (of a license assigned to the end user).
 
-    `product`: the product's code; a key of another product is then an unknown one.
+    `product`: the product's code; a key of another product is then unknown.
     """
 
     license_key: Secret | None = None
@@ -75,9 +75,9 @@ class ActivationIn(WireModel):
     device: DeviceIn | None = None
 
     @model_validator(mode="after")
-    def _one_credential(self) -> Self:
+    def _check_one(self) -> Self:
         if [self.license_key, self.activation_code, self.license_id].count(None) != 2:
-            raise ValueError("wants exactly one of license_key, activation_code and license_id")
+            raise ValueError("must have exactly one of license_key, activation_code and license_id")
         return self
 
     def credential(self) -> LicenseCredential:
@@ -85,7 +85,7 @@ class ActivationIn(WireModel):
 
 
 class ActivationSummary(WireModel):
-    """`fingerprint` is null where the seat is its user's on any device."""
+    """A seat. `fingerprint` is null where the seat belongs to a user on any device."""
 
     id: UUID
     fingerprint: str | None
@@ -94,9 +94,9 @@ class ActivationSummary(WireModel):
     last_seen_at: Instant
 
     @classmethod
-    def seat(cls, row: Any) -> Self:
-        told = {name: row._mapping[name] for name in cls.model_fields}
-        return cls(**{**told, "fingerprint": row.fingerprint or None})
+    def of(cls, row: Any) -> Self:
+        values = {name: row._mapping[name] for name in cls.model_fields}
+        return cls(**{**values, "fingerprint": row.fingerprint or None})
 
 
 class ActivationOut(ActivationSummary):
@@ -121,7 +121,7 @@ class OwnActivation(ActivationSummary):
 
 
 class ActivationResult(WireModel):
-    """`token` speaks for this seat alone: heartbeat, release, access. It is no identity."""
+    """`token` authenticates this seat for heartbeat, release and access. It does not identify an end user."""
 
     activation: ActivationSummary
     token: str
@@ -129,9 +129,9 @@ class ActivationResult(WireModel):
     seats: Seats
 
     @classmethod
-    def of(cls, held: ActiveSeat, now: datetime) -> Self:
-        face = LicenseSummary.of(held.standing, now)
-        return cls(activation=ActivationSummary.seat(held.row), token=held.token, license=face, seats=face.seats)
+    def of(cls, seat: ActiveSeat, now: datetime) -> Self:
+        license = LicenseSummary.of(seat.license, now)
+        return cls(activation=ActivationSummary.of(seat.row), token=seat.token, license=license, seats=license.seats)
 
 
 class ReleaseIn(WireModel):

@@ -1,300 +1,191 @@
-"""Taking and keeping a seat. No limit is ever exceeded: every change first bumps the license's row."""
+"""Activate a device: take a seat, or return the seat that the device already has.
 
-from dataclasses import dataclass, field, replace
+No limit is ever exceeded, because every change first locks the license's row.
+"""
+
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import update
 
-from app.base.durations import instant_text
-from app.base.problems import Fact, Problem
 from app.catalog.models import SeatBy
 from app.catalog.rules import SEATED_BY_USER
 from app.db.base import table
 from app.db.database import Transaction, on_commit
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.licenses import credentials, data_lifecycle, guess_limits, locks, members, rules
-from app.licenses import facts as standing
+from app.licenses import credentials, facts, guess_limits, locks, members, rules
 from app.licenses.credentials import LicenseCredential
 from app.licenses.models import Activation
-from app.licenses.problems import (
-    ActivationCodeInvalid,
-    ActivationNotFound,
-    DeviceRequired,
-    LoginRequired,
-    SeatLimitReached,
-    SeatsNotUsed,
-)
-from app.licenses.rules import LicenseFacts, Seat
+from app.licenses.problems import ActivationCodeInvalid, DeviceRequired, LoginRequired, SeatsNotUsed
+from app.licenses.rules import LicenseFacts
 from app.licenses.seats import codes, first_activation
-from app.observability.counters import seat_refused, seat_taken
-from app.security.sealing import Place, token_digest
-from app.web.callers import ActivatedDevice, Subject
-from app.web.problems import TokenInvalid
+from app.licenses.seats.leases import renew_seat
+from app.licenses.seats.rows import (
+    INSERT_SEAT,
+    UPDATE_SEAT,
+    ActiveSeat,
+    DeviceInfo,
+    build_active_seat,
+    build_limit_problem,
+    place_of_token,
+)
+from app.observability.counters import seat_taken
+from app.security.sealing import token_digest
+from app.web.callers import Subject
 from app.world import World
 
-PREFIX = "act_"
-BURIED_AFTER = timedelta(days=1)
+SEAT_PREFIX = "act_"
+LAPSED_AFTER = timedelta(days=1)
 _activations = table(Activation)
-_COLUMNS = [
-    _activations.c[name]
-    for name in (
-        "id", "license_id", "user_id", "fingerprint", "name", "platform", "app_version", "lease_expires_at", "activated_at",
-        "last_seen_at", "released_at", "release_reason",
-    )
-]  # fmt: skip
-SHOWN = select(*_COLUMNS)
-_new_seat = insert(_activations).returning(*_COLUMNS)
-_same_seat = update(_activations).where(_activations.c.id == bindparam("the_id")).returning(*_COLUMNS, _activations.c.token_sealed)
-
-
-@dataclass(frozen=True)
-class DeviceInfo:
-    """The device as its application names it. Compared exactly, by `fingerprint` alone."""
-
-    fingerprint: str
-    name: str | None = None
-    platform: str | None = None
-    app_version: str | None = None
-
-
-@dataclass(frozen=True)
-class ActiveSeat:
-    """A live seat: its row, its token, the license's standing with this seat counted, and whether it was taken just now."""
-
-    row: AnyRow
-    token: str = field(repr=False)
-    standing: LicenseFacts
-    new: bool
 
 
 async def activate(
-    world: World, ip: str | None, subject: Subject | None, *, credential: LicenseCredential, code: str | None, device: DeviceInfo | None
+    world: World,
+    ip: str | None,
+    subject: Subject | None,
+    *,
+    credential: LicenseCredential,
+    code: str | None,
+    device: DeviceInfo | None,
 ) -> ActiveSeat:
-    """Take a seat by credential or by code, or find that this device already holds one (which costs nothing and always wins, licensing R25)."""
+    """Take a seat by a license credential or an activation code. A device that has a live seat keeps it at no cost (licensing R25).
+
+    Raises LicenseNotFound, ActivationCodeInvalid, ActivationCodeBound, ActivationCodeSpent, LoginRequired, DeviceRequired, SeatsNotUsed,
+    SeatLimitReached, UserLimitReached, TrialUsed and the license's refusals.
+    """
     async with guess_limits.counting_wrong_guesses(world, ip, credential.key, code), world.db.write() as tx:
-        return await _activated(tx, world, subject, credential, code, device)
+        return await _activate(tx, world, subject, credential, code, device)
 
 
-async def _activated(
+async def _activate(
     tx: Transaction, world: World, subject: Subject | None, credential: LicenseCredential, code: str | None, device: DeviceInfo | None
 ) -> ActiveSeat:
-    redeemed = await codes.find(tx, world, code) if code is not None else None
-    it, now = await _locked(tx, world, credential, redeemed, subject, device)
-    await data_lifecycle.present(tx, subject)
-    joins = redeemed is not None and subject is not None and not it.assigned
-    if joins:
-        it = replace(it, assigned=True)
-    _seatable(it, subject, device, now)
-    live = it.seat if it.seat is not None and it.seat.live(now) and it.seat_by != SeatBy.SESSION else None
-    if redeemed is not None:
-        await codes.bound(tx, redeemed, subject)
-        await _redeemed(tx, it, redeemed.id, now, free=live is not None and not joins)
-    if joins and subject is not None:
-        await members.assign(tx, world, subject.actor, it.license_id, subject.id, it.max_users)
+    code_row = await codes.find_code(tx, world, code) if code is not None else None
+    license, now = await _lock(tx, world, credential, code_row, subject, device)
+    await members.check_user_exists(tx, subject)
+    assigns = code_row is not None and subject is not None and not license.assigned
+    if assigns:
+        license = replace(license, assigned=True)
+    _check_can_seat(license, subject, device, now)
+    live = license.seat if license.seat is not None and license.seat.is_live(now) and license.seat_by != SeatBy.SESSION else None
+    if code_row is not None:
+        await codes.check_recipient(tx, code_row, subject)
+        await _redeem(tx, license, code_row.id, now, is_free=live is not None and not assigns)
+    if assigns and subject is not None:
+        await members.assign(tx, world, subject.actor, license.license_id, subject.id, license.max_users)
     if live is not None:
-        return await refreshed(tx, world, it, live, device, subject)
-    return await _take(tx, world, it, device, subject, redeemed.id if redeemed is not None else None)
+        return await renew_seat(tx, world, license, live, device, subject)
+    return await _take(tx, world, license, device, subject, code_row.id if code_row is not None else None)
 
 
-async def _redeemed(tx: Transaction, it: LicenseFacts, code_id: UUID, now: datetime, *, free: bool) -> None:
-    """Spend the code, unless this is no new use of it. The seat that it took is paid for, also when its lease ran out; a device
-    that is in costs nothing, but a code that is worth nothing opens nothing."""
-    seat = it.seat if it.seat_by != SeatBy.SESSION else None
-    paid = seat is not None and seat.released_at is None and seat.code_id == code_id
-    if not paid and not free:
+async def _redeem(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, is_free: bool) -> None:
+    """Spend the code, unless this is not a new use of it.
+
+    The seat that the code took stays paid for, even after its lease. An activated device (`is_free`) spends nothing, but its code must
+    still be valid.
+    """
+    seat = license.seat if license.seat_by != SeatBy.SESSION else None
+    is_paid = seat is not None and seat.released_at is None and seat.code_id == code_id
+    if not is_paid and not is_free:
         await codes.spend(tx, code_id, now)
-    elif not paid:
-        await codes.usable(tx, code_id, now)
+    elif not is_paid:
+        await codes.check_usable(tx, code_id, now)
 
 
-async def _locked(
+async def _lock(
     tx: Transaction,
     world: World,
     credential: LicenseCredential,
-    redeemed: AnyRow | None,
+    code: AnyRow | None,
     subject: Subject | None,
     device: DeviceInfo | None,
 ) -> tuple[LicenseFacts, datetime]:
     fingerprint = device.fingerprint if device else None
-    if redeemed is None:
+    if code is None:
         return await credentials.lock_by_credential(tx, world, credential, subject, fingerprint)
-    await locks.lock_license(tx, redeemed.license_id)
+    await locks.lock_license(tx, code.license_id)
     now = world.clock.now()
-    facts = standing.parameters(now, fingerprint=fingerprint, user_id=subject.id if subject else None, license_id=redeemed.license_id)
-    it = await standing.read_one(tx, standing.BY_LICENSE, facts)
-    if it is None or credential.product not in {None, it.product}:
-        raise ActivationCodeInvalid  # a code of another product is an unknown one (licensing R5)
-    return it, now
+    user_id = subject.id if subject else None
+    parameters = facts.parameters(now, fingerprint=fingerprint, user_id=user_id, license_id=code.license_id)
+    license = await facts.read_one(tx, facts.BY_LICENSE, parameters)
+    if license is None or credential.product not in {None, license.product}:
+        raise ActivationCodeInvalid  # a code of another product is unknown (licensing R5)
+    return license, now
 
 
-def _seatable(it: LicenseFacts, subject: Subject | None, device: DeviceInfo | None, now: datetime) -> None:
-    credentials.check_usable(it, subject, now)
-    if it.seat_by == SeatBy.NONE:
+def _check_can_seat(license: LicenseFacts, subject: Subject | None, device: DeviceInfo | None, now: datetime) -> None:
+    credentials.check_usable(license, subject, now)
+    if license.seat_by == SeatBy.NONE:
         raise SeatsNotUsed
-    if it.seat_by in SEATED_BY_USER and subject is None:
-        raise LoginRequired("The license seats its end users; log in and send the access token.")
-    if it.seat_by != SeatBy.USER and device is None:
+    if license.seat_by in SEATED_BY_USER and subject is None:
+        raise LoginRequired("The seats of this license belong to users; log in and send the access token.")
+    if license.seat_by != SeatBy.USER and device is None:
         raise DeviceRequired
 
 
-async def refreshed(
-    tx: Transaction, world: World, it: LicenseFacts, seat: Seat, device: DeviceInfo | None = None, subject: Subject | None = None
-) -> ActiveSeat:
-    """The seat with its lease renewed, with what the device says of itself and whose it is by now; its token stays."""
-    now = world.clock.now()
-    told: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
-    told.pop("fingerprint", None)
-    if subject is not None:
-        told["user_id"] = subject.id
-    values = {**told, "last_seen_at": now, "lease_expires_at": rules.compute_lease_end(it.lease, now)}
-    row = (await tx.execute(_same_seat, {"the_id": seat.id, **values})).one()
-    return _held(it, row, world.keys.sealer.open(row.token_sealed, _place(seat.id)).decode(), new=False)
-
-
 async def _take(
-    tx: Transaction, world: World, it: LicenseFacts, device: DeviceInfo | None, subject: Subject | None, code_id: UUID | None
+    tx: Transaction, world: World, license: LicenseFacts, device: DeviceInfo | None, subject: Subject | None, code_id: UUID | None
 ) -> ActiveSeat:
-    """Take a free seat, in this device's own row if it has been here before (licensing R24, R26)."""
-    if not rules.has_free_seat(it):
-        raise await full(tx, world, it, subject)
+    """Take a free seat, in this device's earlier row if there is one (licensing R24, R26)."""
+    if not rules.has_free_seat(license):
+        raise await build_limit_problem(tx, world, license, subject)
     now = world.clock.now()
-    if it.trial and device is not None:
-        await first_activation.try_out(tx, world, it, device.fingerprint)
-    if it.starts_at is None:
-        it = await first_activation.start_clock(tx, world, it, now)
-    if it.seat_by == SeatBy.SESSION:
-        await _bury_lapsed(tx, it.license_id, now)
-    again = it.seat is not None and it.seat_by != SeatBy.SESSION
-    seat_id = it.seat.id if it.seat is not None and again else world.entropy.identifier()
-    token = world.entropy.secret(PREFIX)
+    license = await _start(tx, world, license, device, now)
+    reuses_row = license.seat is not None and license.seat_by != SeatBy.SESSION
+    seat_id = license.seat.id if license.seat is not None and reuses_row else world.entropy.identifier()
+    token = world.entropy.secret(SEAT_PREFIX)
     values = {
-        **_facts(it, device),
+        **_device_values(license, device),
         "user_id": subject.id if subject else None,
         "activation_code_id": code_id,
         "token_hash": token_digest(token),
-        "token_sealed": world.keys.sealer.seal(token.encode(), _place(seat_id)),
-        "lease_expires_at": rules.compute_lease_end(it.lease, now),
+        "token_sealed": world.keys.sealer.seal(token.encode(), place_of_token(seat_id)),
+        "lease_expires_at": rules.compute_lease_end(license.lease, now),
         "activated_at": now,
         "last_seen_at": now,
         "released_at": None,
         "release_reason": None,
     }
-    if again:
-        row = (await tx.execute(_same_seat, {"the_id": seat_id, **values})).one()
+    if reuses_row:
+        row = (await tx.execute(UPDATE_SEAT, {"the_id": seat_id, **values})).one()
     else:
-        fresh = {"id": seat_id, "license_id": it.license_id, "user_key": _user_key(it, subject, seat_id), "created_at": now}
-        row = (await tx.execute(_new_seat, {**values, **fresh})).one()
+        user_key = _user_key(license, subject, seat_id)
+        values |= {"id": seat_id, "license_id": license.license_id, "user_key": user_key, "created_at": now}
+        row = (await tx.execute(INSERT_SEAT, values)).one()
     actor = subject.actor if subject else Actor("device", seat_id)
+    user_id = subject.id if subject else None
     on_commit(tx, seat_taken.inc)
-    await record(tx, world, "activation.taken", actor, ("activation", seat_id), subject.id if subject else None, license=str(it.license_id))
-    return _held(replace(it, seats_used=it.seats_used + 1), row, token, new=True)
+    await record(tx, world, "activation.taken", actor, ("activation", seat_id), user_id, license=str(license.license_id))
+    return build_active_seat(replace(license, seats_used=license.seats_used + 1), row, token, is_new=True)
 
 
-def _facts(it: LicenseFacts, device: DeviceInfo | None) -> dict[str, Any]:
-    told = vars(device or DeviceInfo(""))
-    return {**told, "fingerprint": ""} if it.seat_by == SeatBy.USER else dict(told)
+async def _start(tx: Transaction, world: World, license: LicenseFacts, device: DeviceInfo | None, now: datetime) -> LicenseFacts:
+    """Do what precedes a new seat: use the trial, start the clock, release lapsed seats of processes."""
+    if license.trial and device is not None:
+        await first_activation.use_trial(tx, world, license, device.fingerprint)
+    if license.starts_at is None:
+        license = await first_activation.start_clock(tx, world, license, now)
+    if license.seat_by == SeatBy.SESSION:
+        await _release_lapsed(tx, license.license_id, now)
+    return license
 
 
-def _user_key(it: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
-    if it.seat_by == SeatBy.SESSION:
+def _device_values(license: LicenseFacts, device: DeviceInfo | None) -> dict[str, Any]:
+    values = dict(vars(device or DeviceInfo("")))
+    return {**values, "fingerprint": ""} if license.seat_by == SeatBy.USER else values
+
+
+def _user_key(license: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
+    if license.seat_by == SeatBy.SESSION:
         return str(seat_id)
-    return str(subject.id) if subject is not None and it.seat_by in SEATED_BY_USER else ""
+    return str(subject.id) if subject is not None and license.seat_by in SEATED_BY_USER else ""
 
 
-async def _bury_lapsed(tx: Transaction, license_id: UUID, now: datetime) -> None:
-    """Processes die without a word and are never the same again: a day after its lease, a seat of theirs is past for good."""
+async def _release_lapsed(tx: Transaction, license_id: UUID, now: datetime) -> None:
+    """Release seats of processes whose lease ended a day ago: a process may end without a release, and its seat is never used again."""
     c = _activations.c
-    lapsed = update(_activations).where(c.license_id == license_id, c.released_at.is_(None), c.lease_expires_at <= now - BURIED_AFTER)
+    lapsed = update(_activations).where(c.license_id == license_id, c.released_at.is_(None), c.lease_expires_at <= now - LAPSED_AFTER)
     await tx.execute(lapsed.values(released_at=c.lease_expires_at, release_reason="lapsed"))
-
-
-def _held(it: LicenseFacts, row: AnyRow, token: str, *, new: bool) -> ActiveSeat:
-    return ActiveSeat(row, token, replace(it, seat=Seat(row.id, row.fingerprint, row.lease_expires_at, None)), new)
-
-
-async def full(tx: Transaction, world: World, it: LicenseFacts, subject: Subject | None) -> Problem:
-    """The refusal, with the seats that are in the way where the policy lets the holder give them back."""
-    seat_refused.inc()
-    facts: dict[str, Fact] = {"seats": {"used": it.seats_used, "limit": it.seat_limit}}
-    if it.self_service:
-        in_the_way = live(world.clock.now()).where(_activations.c.license_id == it.license_id)
-        if it.seat_by == SeatBy.DEVICE_PER_USER and subject is not None:
-            in_the_way = in_the_way.where(_activations.c.user_key == str(subject.id))
-        rows = await tx.execute(in_the_way.order_by(_activations.c.id.desc()).limit(200))
-        facts["activations"] = [
-            {
-                "id": str(row.id),
-                "fingerprint": row.fingerprint or None,
-                "name": row.name,
-                "platform": row.platform,
-                "last_seen_at": instant_text(row.last_seen_at),
-            }
-            for row in rows
-        ]
-    return SeatLimitReached("Release a device or buy more seats.", facts)
-
-
-def live(now: datetime) -> Any:
-    lease = _activations.c.lease_expires_at
-    return SHOWN.where(_activations.c.released_at.is_(None), or_(lease.is_(None), lease > now))
-
-
-def _place(seat_id: UUID) -> Place:
-    return Place("activations", "token_sealed", seat_id)
-
-
-async def heartbeat(world: World, by: ActivatedDevice | Subject, activation_id: UUID) -> ActiveSeat:
-    """Renew the lease; a lapsed device takes its seat again if one is free (licensing R23). Raises SeatLimitReached and the standing's own."""
-    async with world.db.write() as tx:
-        it, now = await _locked_seat(tx, world, by, activation_id)
-        seat = it.seat
-        if seat is None or seat.released_at is not None:
-            raise (
-                TokenInvalid("The seat was given back; activate the device again.")
-                if isinstance(by, ActivatedDevice)
-                else ActivationNotFound
-            )
-        user = by if isinstance(by, Subject) else None
-        credentials.check_usable(it, user, now)
-        if not seat.live(now):
-            if not rules.has_free_seat(it):
-                raise await full(tx, world, it, user)
-            it = replace(it, seats_used=it.seats_used + 1)
-            on_commit(tx, seat_taken.inc)
-            await record(tx, world, "activation.taken", by.actor, ("activation", activation_id), license=str(it.license_id))
-        held = await refreshed(tx, world, it, seat)
-        if isinstance(by, ActivatedDevice) and held.row.activated_at != by.since:
-            raise TokenInvalid("The seat was taken anew; use the token of that.")  # given back and taken between look and lock
-        return held
-
-
-async def _locked_seat(tx: Transaction, world: World, by: ActivatedDevice | Subject, activation_id: UUID) -> tuple[LicenseFacts, datetime]:
-    if isinstance(by, ActivatedDevice):
-        if by.activation_id != activation_id:
-            raise ActivationNotFound
-        license_id: UUID | None = by.license_id
-    else:
-        mine = select(_activations.c.license_id).where(_activations.c.id == activation_id, _activations.c.user_id == by.id)
-        license_id = await tx.scalar(mine)
-    if license_id is None:
-        raise ActivationNotFound
-    await locks.lock_license(tx, license_id)
-    now = world.clock.now()
-    it = await standing.read_one(tx, standing.BY_SEAT, standing.parameters(now, license_id=license_id, seat_id=activation_id))
-    if it is None:
-        raise ActivationNotFound
-    return it, now
-
-
-async def renew_live(tx: Transaction, world: World, license_id: UUID, seat: Seat, lease: str | None) -> Seat | None:
-    """A seat that is still live with its lease renewed, for the access decision; None when it was lost meanwhile."""
-    await locks.lock_license(tx, license_id)
-    now = world.clock.now()
-    still_live = or_(_activations.c.lease_expires_at.is_(None), _activations.c.lease_expires_at > now)
-    still = (_activations.c.id == seat.id, _activations.c.released_at.is_(None), still_live)
-    until = rules.compute_lease_end(lease, now)
-    renewed = await tx.execute(update(_activations).where(*still).values(last_seen_at=now, lease_expires_at=until))
-    return replace(seat, lease_expires_at=until) if renewed.rowcount else None

@@ -1,1 +1,1 @@
-"""Using a license: validation, usage and offline files."""
+"""Use a license: validation, usage and offline files."""

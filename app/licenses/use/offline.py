@@ -1,9 +1,10 @@
-"""Offline files: what the license allows this device, signed, for where there is no network. Asymmetric only (licensing R45).
+"""Issue offline files: signed statements of what the license allows on a device, verifiable without a network (licensing R45).
 
-The file's `typ` keeps it from passing for anything else (licensing R44); its `exp` is its own end and the license's, whichever comes first
-(licensing R46), and never later than the lease of the seat: what is free on the server may not be in use elsewhere.
+The header's `typ` separates it from other tokens (licensing R44). `exp` is the earliest of the requested lifetime, the license's end
+(licensing R46) and the seat's lease: a seat that is free on the server must not be in use elsewhere.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -15,72 +16,77 @@ from app.licenses import credentials, guess_limits, rules
 from app.licenses.credentials import LicenseCredential
 from app.licenses.problems import refusal
 from app.licenses.rules import LicenseFacts, UseRequest
-from app.licenses.seats import service as seats
+from app.licenses.seats.leases import renew_seat
 from app.signing_keys.service import load_signer
 from app.web.callers import Subject
 from app.world import World
 
 TYPE = "offline-license+jwt"
-USUAL_TTL = "P30D"
+DEFAULT_TTL = "P30D"
 
 
-async def issue(
-    world: World,
-    ip: str | None,
-    subject: Subject | None,
-    credential: LicenseCredential,
-    fingerprint: str | None,
-    ttl: str | None,
-    nonce: str | None,
-) -> str:
-    """A compact JWS bound to the device. Raises whatever stands against the license or the seat, by its own code."""
-    sign = await load_signer(world)
+@dataclass(frozen=True)
+class OfflineRequest:
+    """The content of a file as the client requests it; each is optional."""
+
+    fingerprint: str | None
+    ttl: str | None
+    nonce: str | None
+
+
+async def issue_file(world: World, ip: str | None, subject: Subject | None, credential: LicenseCredential, request: OfflineRequest) -> str:
+    """Issue a compact JWS bound to the device. Raises the problem of the first reason against the license or the seat."""
+    signer = await load_signer(world)
     async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
-        it, now = await credentials.lock_by_credential(tx, world, credential, subject, fingerprint)
-        for reason in rules.judge(it, UseRequest(fingerprint, (), subject is not None), now).reasons:
+        license, now = await credentials.lock_by_credential(tx, world, credential, subject, request.fingerprint)
+        for reason in rules.evaluate(license, UseRequest(request.fingerprint, (), subject is not None), now).reasons:
             raise refusal(reason)
-        if it.seat is not None and it.lease is not None:
-            it = (await seats.refreshed(tx, world, it, it.seat)).standing
-        device = it.seat.fingerprint if it.seat is not None and it.seat_by != SeatBy.USER else fingerprint
-        file = _file(world, it, subject, device, ttl, nonce, now)
+        if license.seat is not None and license.lease is not None:
+            license = (await renew_seat(tx, world, license, license.seat)).license
+        content = _build_content(world, license, subject, request, now)
         actor = subject.actor if subject else (credential.seat.actor if credential.seat else Actor("anonymous"))
-        told = {"file": file["jti"], "until": instant_text(_end(it, ttl, now))}
-        await record(tx, world, "offline_file.issued", actor, ("license", it.license_id), subject.id if subject else None, **told)
-        return sign.sign(TYPE, file)
+        data = {"file": content["jti"], "until": instant_text(_compute_end(license, request.ttl, now))}
+        user_id = subject.id if subject else None
+        await record(tx, world, "offline_file.issued", actor, ("license", license.license_id), user_id, **data)
+        return signer.sign(TYPE, content)
 
 
-def _end(it: LicenseFacts, ttl: str | None, now: datetime) -> datetime:
-    """`min(ttl, expiry + grace)`, and no later than the policy's longest and the seat's lease: what is signed is never called back."""
-    longest = Duration.parse(it.offline_ttl or USUAL_TTL).after(now)
-    asked = Duration.parse(ttl).after(now) if ttl else longest
-    lease = it.seat.lease_expires_at if it.seat is not None else None
-    return min(moment for moment in (asked, longest, it.grace_until or it.expires_at, lease) if moment is not None)
+def _compute_end(license: LicenseFacts, ttl: str | None, now: datetime) -> datetime:
+    """Return the earliest of the requested end, the policy's longest lifetime, the license's end and the lease: files cannot be revoked."""
+    longest = Duration.parse(license.offline_ttl or DEFAULT_TTL).after(now)
+    requested = Duration.parse(ttl).after(now) if ttl else longest
+    lease = license.seat.lease_expires_at if license.seat is not None else None
+    ends = (requested, longest, license.grace_until or license.expires_at, lease)
+    return min(end for end in ends if end is not None)
 
 
-def _file(
-    world: World, it: LicenseFacts, subject: Subject | None, device: str | None, ttl: str | None, nonce: str | None, now: datetime
-) -> dict[str, Any]:
-    again = rules.check_again_at(it, now)
-    claims_ = {
+def _find_fingerprint(license: LicenseFacts, request: OfflineRequest) -> str | None:
+    return license.seat.fingerprint if license.seat is not None and license.seat_by != SeatBy.USER else request.fingerprint
+
+
+def _build_content(world: World, license: LicenseFacts, subject: Subject | None, request: OfflineRequest, now: datetime) -> dict[str, Any]:
+    check_again_at = rules.find_next_change(license, now)
+    fingerprint = _find_fingerprint(license, request)
+    claims = {
         "iss": world.settings.public_url,
-        "aud": it.product,
+        "aud": license.product,
         "sub": str(subject.id) if subject is not None else None,
         "jti": str(world.entropy.identifier()),
         "iat": int(now.timestamp()),
-        "exp": int(_end(it, ttl, now).timestamp()),
-        "lic": str(it.license_id),
-        "act": str(it.seat.id) if it.seat is not None else None,
-        "dev": sha256(device.encode()).hexdigest() if device else None,
+        "exp": int(_compute_end(license, request.ttl, now).timestamp()),
+        "lic": str(license.license_id),
+        "act": str(license.seat.id) if license.seat is not None else None,
+        "dev": sha256(fingerprint.encode()).hexdigest() if fingerprint else None,
         "license": {
-            "key_last4": it.key_last4,
-            "status": it.status(now),
-            "starts_at": instant_text(it.starts_at) if it.starts_at else None,
-            "expires_at": instant_text(it.expires_at) if it.expires_at else None,
-            "grace_until": instant_text(it.grace_until) if it.grace_until else None,
+            "key_last4": license.key_last4,
+            "status": license.status(now),
+            "starts_at": instant_text(license.starts_at) if license.starts_at else None,
+            "expires_at": instant_text(license.expires_at) if license.expires_at else None,
+            "grace_until": instant_text(license.grace_until) if license.grace_until else None,
         },
-        "features": dict(it.features),
+        "features": dict(license.features),
         "issued_at": instant_text(now),
-        "check_again_at": instant_text(again) if again else None,
-        "nonce": nonce,
+        "check_again_at": instant_text(check_again_at) if check_again_at else None,
+        "nonce": request.nonce,
     }
-    return {name: value for name, value in claims_.items() if value is not None}
+    return {name: value for name, value in claims.items() if value is not None}

@@ -2,21 +2,12 @@
 
 from fastapi import Response
 
-from app.licenses import usage
-from app.licenses.issuing import service
-from app.licenses.problems import (
-    LICENSE_REFUSALS,
-    DeviceRequired,
-    LeaseExpired,
-    LicenseNotFound,
-    LoginRequired,
-    MeterNotFound,
-    NotActivated,
-    UsageLimitReached,
-)
+from app.licenses import problems
+from app.licenses.problems import LICENSE_REFUSALS, NotActivated
 from app.licenses.rules import UseRequest
 from app.licenses.schemas import Usage
-from app.licenses.use import offline
+from app.licenses.use import metering, offline, validation
+from app.licenses.use.offline import OfflineRequest
 from app.licenses.use.schemas import OfflineIn, UsageIn, ValidateIn, ValidationResult
 from app.web.callers import LicenseCaller, MaybeSubject, TheOrigin, TheWorld, as_device, as_subject
 from app.web.pipeline.fast_route import hot
@@ -25,7 +16,9 @@ from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 
 router = new_router("licenses")
-USE_REFUSALS = (LicenseNotFound, *LICENSE_REFUSALS, LeaseExpired, LoginRequired, SubjectTokenRequired, TooManyAttempts)
+USE_REFUSALS = (
+    problems.LicenseNotFound, *LICENSE_REFUSALS, problems.LeaseExpired, problems.LoginRequired, SubjectTokenRequired, TooManyAttempts,
+)  # fmt: skip
 
 
 class Jws(Response):
@@ -37,17 +30,21 @@ class Jws(Response):
 @router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts))
 @hot
 async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ValidateIn) -> ValidationResult:
-    """May this key be used, here, now? A verdict, also when it is no; a pure read. Wrong keys are counted."""
-    asked = UseRequest(body.device.fingerprint if body.device else None, body.features, caller is not None)
-    found, verdict = await service.validate(world, origin.ip, body.license_key, body.product, asked, caller.id if caller else None)
-    return ValidationResult.of(found, verdict, world.clock.now(), body.nonce)
+    """Check whether this key may be used on this device now. The response is a verdict in either case.
+
+    Validation takes no seat and starts no clock. Wrong keys are counted, and too many are refused.
+    """
+    use = UseRequest(body.device.fingerprint if body.device else None, body.features, caller is not None)
+    user_id = caller.id if caller else None
+    license, verdict = await validation.validate(world, origin.ip, body.license_key, body.product, use, user_id)
+    return ValidationResult.of(license, verdict, world.clock.now(), body.nonce)
 
 
-@router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, MeterNotFound, UsageLimitReached))
+@router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, problems.MeterNotFound, problems.UsageLimitReached))
 async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> Usage:
-    """Count usage, all of it or nothing. Send an `Idempotency-Key`, and a retry counts once."""
+    """Count usage, all of the amount or nothing. With an `Idempotency-Key`, a retry does not count again."""
     credential = body.credential(as_device(caller))
-    return Usage.model_validate(await usage.add(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
+    return Usage.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
 
 
 @router.post(
@@ -56,12 +53,15 @@ async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, b
     response_class=Jws,
     responses={
         201: {"description": "A compact JWS (`typ: offline-license+jwt`)"},
-        **refuses(*USE_REFUSALS, DeviceRequired, NotActivated),
+        **refuses(*USE_REFUSALS, problems.DeviceRequired, NotActivated),
     },
 )  # fmt: skip
 async def issue_offline_file(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: OfflineIn) -> Response:
-    """What the license allows this device, signed, for where there is no network. The public keys verify it."""
-    fingerprint = body.device.fingerprint if body.device else None
+    """Issue a signed file that states what the license allows on this device, for use without a network.
+
+    Verify it with the public keys (JWKS).
+    """
+    request = OfflineRequest(body.device.fingerprint if body.device else None, body.ttl, body.nonce)
     credential = body.credential(as_device(caller))
-    file = await offline.issue(world, origin.ip, as_subject(caller), credential, fingerprint, body.ttl, body.nonce)
+    file = await offline.issue_file(world, origin.ip, as_subject(caller), credential, request)
     return Jws(file + "\n", 201)

@@ -1,4 +1,4 @@
-"""Wire shapes of the check, of usage and of offline files."""
+"""Wire models of validation, usage and offline files."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -23,7 +23,7 @@ class ValidateIn(WireModel):
 
 
 class ValidationResult(WireModel):
-    """`code` is `ok`, or the first reason's. `check_again_at`: the earliest instant at which the answer can change by itself."""
+    """`code` is `ok`, or that of the first reason. `check_again_at`: the earliest time at which the verdict can change with time."""
 
     valid: bool
     code: str
@@ -34,44 +34,44 @@ class ValidationResult(WireModel):
     nonce: str | None
 
     @classmethod
-    def of(cls, it: LicenseFacts | None, verdict: Verdict, now: datetime, nonce: str | None) -> Self:
+    def of(cls, license: LicenseFacts | None, verdict: Verdict, now: datetime, nonce: str | None) -> Self:
         return cls(
             valid=not verdict.reasons,
             code=verdict.reasons[0].code if verdict.reasons else "ok",
             reasons=[ReasonOut(**reason.to_dict()) for reason in verdict.reasons],
-            warnings=[WarningOut(**warned.to_dict()) for warned in verdict.warnings],
-            license=LicenseSummary.of(it, now) if it else None,
+            warnings=[WarningOut(**warning.to_dict()) for warning in verdict.warnings],
+            license=LicenseSummary.of(license, now) if license else None,
             check_again_at=verdict.check_again_at,
             nonce=nonce,
         )
 
 
-class _Claims(WireModel):
-    """Names the license: `license_key`; or `license_id`, for an end user it is assigned to; or neither, with a seat's token."""
+class _CredentialIn(WireModel):
+    """The license: by `license_key`, by `license_id` (for an assigned end user), or by neither with an activation token."""
 
     license_key: Secret | None = None
     license_id: UUID | None = None
     product: Slug | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _check_one(self) -> Self:
         if self.license_key is not None and self.license_id is not None:
-            raise ValueError("wants one of license_key and license_id, not both")
+            raise ValueError("must have license_key or license_id, not both")
         return self
 
     def credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
         return LicenseCredential(self.license_key, self.license_id, self.product, seat)
 
 
-class UsageIn(_Claims):
-    """`add` 0 counts nothing and tells how the meter stands."""
+class UsageIn(_CredentialIn):
+    """`add` 0 counts nothing and only reads the meter."""
 
     meter: Slug
     add: Count = 1
 
 
-class OfflineIn(_Claims):
-    """`ttl`: how long the file is wanted for, an ISO 8601 duration; the policy, the expiry and the lease may end it sooner."""
+class OfflineIn(_CredentialIn):
+    """`ttl`: the requested lifetime, an ISO 8601 duration; the policy, the expiry and the lease may make it shorter."""
 
     device: FingerprintIn | None = None
     ttl: LeaseText | None = None

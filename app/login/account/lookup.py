@@ -1,4 +1,4 @@
-"""An account by its mailbox: finding it, telling its owner."""
+"""Find an account by its address or id, and send e-mail to its owner."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -24,45 +24,49 @@ _accounts = select(*table(User).columns, HAS_SECOND_FACTOR.label("has_second_fac
 
 
 async def find_by_address(tx: Transaction, address: str) -> AnyRow | None:
-    """Whoever has this address, proven or not, open or not."""
+    """Find the account with this address, verified or not, active or not."""
     return (await tx.execute(_accounts.where(User.email_folded == fold_identifier(address)))).one_or_none()
 
 
-async def find_with_product(world: World, who: AnySelect, parameters: Mapping[str, object], product: str | None) -> AnyRow | None:
-    """Whoever a login names, by a statement of the caller's, and at the same moment whether its product is one. Raises ProductNotFound."""
+async def find_with_product(world: World, statement: AnySelect, parameters: Mapping[str, object], product: str | None) -> AnyRow | None:
+    """Run the caller's account query, and in the same snapshot check that the product exists. Raises ProductNotFound."""
 
-    async def ask(tx: Transaction) -> tuple[AnyRow | None, bool]:
-        known = product is None or await tx.scalar(select(Product.id).where(Product.code == product)) is not None
-        return (await tx.execute(who, dict(parameters))).one_or_none(), known
+    async def find(tx: Transaction) -> tuple[AnyRow | None, bool]:
+        has_product = product is None or await tx.scalar(select(Product.id).where(Product.code == product)) is not None
+        return (await tx.execute(statement, dict(parameters))).one_or_none(), has_product
 
-    row, known = await world.db.find(ask)
-    if not known:
+    row, has_product = await world.db.find(find)
+    if not has_product:
         raise ProductNotFound
     return row
 
 
 async def find_by_id(tx: Transaction, user_id: UUID) -> AnyRow | None:
+    """Find an account by its id, active or not."""
     return (await tx.execute(_accounts.where(User.id == user_id))).one_or_none()
 
 
 def active_or_none(row: AnyRow | None) -> AnyRow | None:
-    """The account if it is there and open."""
+    """Return the account if it exists and is active, else None."""
     return row if row is not None and row.status == Status.ACTIVE else None
 
 
 async def mail_owner(tx: Transaction, world: World, row: AnyRow, template: Template, facts: Facts) -> None:
-    """A letter to the owner of the account. Only a proven address is greeted by a name: a squatter would have chosen it."""
+    """Send an e-mail to the owner of the account.
+
+    Unverified addresses are not greeted by name, because a squatter could have chosen that name.
+    """
     name = row.display_name if row.email_verified_at is not None else None
     await enqueue_letter(tx, world, Recipient(row.email, row.locale, name, row.id), template, facts)
 
 
 def require_mail(world: World) -> None:
-    """Raises MailNotConfigured."""
+    """Raise MailNotConfigured if this server cannot send e-mail."""
     if not world.settings.mail_configured:
         raise MailNotConfigured
 
 
 def mask_address(address: str) -> str:
-    """An address that its owner knows again and a stranger does not learn: `o…@example.com`."""
+    """Mask an address so that only its owner recognises it: `o…@example.com`."""
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}"

@@ -1,10 +1,11 @@
-"""Proving a mailbox: of a registration, of an account that was never proven, of an address that is to replace another (authentication R51).
+"""Verify e-mail addresses: of a registration, of an account with an unverified address, of an address change (authentication R51).
 
-The first proof of an address keeps nothing that somebody unproven has set (authentication R77). A password that comes with the token is set
-by the mailbox's owner, whoever registered. Without one, the password of the registration counts only if nobody but that one
-request ever touched the address: any second registration, and any letter that was asked for again, makes it disputed. What is
-left is the owner who opens the only letter, for a registration that was not theirs; an application that asks for the password
-on the page of the proof is safe from that too.
+The first verification of an address discards everything that an unverified person has set (authentication R77). A password sent with the
+token comes from the owner of the mailbox and always counts. Without one, the password of the registration counts only if that was
+the only request for the address: a second registration, or another e-mail requested for it, makes the address disputed.
+
+One risk remains: the owner opens the only e-mail of a registration that a stranger made. An application that asks for the password on
+its verification page avoids this risk too.
 """
 
 from dataclasses import dataclass
@@ -42,14 +43,17 @@ PURPOSES = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
 
 @dataclass(frozen=True)
 class VerifiedAddress:
-    """`password_dropped`: the address was disputed, so no password of before counts; set one by a reset."""
+    """`password_dropped`: the address was disputed, so the account has no password; set one by a password reset."""
 
     email: str
     password_dropped: bool = False
 
 
 async def verify(world: World, token: str, password: str | None = None) -> VerifiedAddress:
-    """Spend a mailed token; of a registration, set this password. Raises OneTimeTokenSpent, Malformed, EmailTaken."""
+    """Verify an address with a mailed token. Raises OneTimeTokenSpent, Malformed, EmailTaken.
+
+    `password`: only with the token of a registration; it replaces the password of the registration.
+    """
     async with world.db.query() as tx:
         row = await mailed_tokens.find_usable(tx, world, token, *PURPOSES)
     if row is None:
@@ -59,17 +63,20 @@ async def verify(world: World, token: str, password: str | None = None) -> Verif
         async with world.db.write() as tx:
             if not await _lock_account(tx, world, row) or await mailed_tokens.spend(tx, world, token, *PURPOSES) is None:
                 raise OneTimeTokenSpent
-            proven = await _apply(tx, world, row, hashed)
-            if proven is None:
+            result = await _apply(tx, world, row, hashed)
+            if result is None:
                 raise OneTimeTokenSpent
-            return proven
+            return result
     except IntegrityError as error:
         raise users.unique_violation(error) from error
 
 
 async def _lock_account(tx: Transaction, world: World, row: AnyRow) -> bool:
-    """Hold the account that the token is of, if it is still of the same epoch; and the session that asked to move the address, for
-    what a session wanted ends with it (authentication R59). Of a registration: the others of the same address, for one of them wins."""
+    """Lock the account of the token; False if its `auth_epoch` has changed since.
+
+    For an address change, also lock the session that requested it: the request ends with the session (authentication R59).
+    For a registration, lock all registrations of the same address, because only one of them can create the account.
+    """
     if row.user_id is None:
         await mailed_tokens.lock_registrations(tx, row)
         return True
@@ -80,9 +87,9 @@ async def _lock_account(tx: Transaction, world: World, row: AnyRow) -> bool:
 
 
 async def _hash_password(world: World, row: AnyRow, password: str) -> str:
-    """The hash of the password that comes with the proof of a registration. Whoever has an account has a reset for that."""
+    """Check and hash the password of a registration. Existing accounts use the password reset instead. Raises Malformed."""
     if row.purpose != Purpose.REGISTER:
-        raise Malformed([("/password", "invalid", "belongs to the proof of a registration alone")])
+        raise Malformed([("/password", "invalid", "is allowed only with the token of a registration")])
     return await passwords.check_and_hash(world, password, mailed_tokens.read_payload(world, row)["email"], "/password")
 
 
@@ -95,54 +102,58 @@ async def _apply(tx: Transaction, world: World, row: AnyRow, hashed: str | None)
 
 
 async def _create_account(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> VerifiedAddress | None:
-    """The account comes into being, with the password that came with the proof or else with that of an undisputed registration.
-    Of a disputed one nothing is kept but the address: nobody knows whose letter was opened (authentication R77)."""
+    """Create the account, with the password sent with the token, or else with that of an undisputed registration.
+
+    From a disputed registration only the address is used: we cannot tell whose e-mail was opened (authentication R77).
+    """
     if row.subject is None:
         return None
-    wish = mailed_tokens.read_payload(world, row)
-    others = [mailed_tokens.read_payload(world, other) for other in await mailed_tokens.list_registrations(tx, world, wish["email"])]
-    disputed = "password_hash" not in wish or any(other["attempt"] != wish["attempt"] for other in others)
-    profile = {"email": wish["email"]} if disputed else {name: wish[name] for name in ("email", "display_name", "locale")}
-    made = await users.insert_user(tx, world, lookup.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
-    kept = hashed or (None if disputed else wish["password_hash"])
-    if kept is not None:
-        await passwords.set_password(tx, world, lookup.ANONYMOUS, made.id, kept)
-    await mailed_tokens.void_registrations(tx, world, wish["email"])
-    return VerifiedAddress(made.email, kept is None)
+    request = mailed_tokens.read_payload(world, row)
+    others = [mailed_tokens.read_payload(world, other) for other in await mailed_tokens.list_registrations(tx, world, request["email"])]
+    disputed = "password_hash" not in request or any(other["attempt"] != request["attempt"] for other in others)
+    profile = {"email": request["email"]} if disputed else {name: request[name] for name in ("email", "display_name", "locale")}
+    user = await users.insert_user(tx, world, lookup.ANONYMOUS, {**profile, "email_verified": True, "metadata": {}})
+    password_hash = hashed or (None if disputed else request["password_hash"])
+    if password_hash is not None:
+        await passwords.set_password(tx, world, lookup.ANONYMOUS, user.id, password_hash)
+    await mailed_tokens.void_registrations(tx, world, request["email"])
+    return VerifiedAddress(user.email, password_hash is None)
 
 
 async def _verify_address(tx: Transaction, world: World, user_id: UUID) -> VerifiedAddress | None:
-    """The first proof of an address that the operator gave. Sessions and factors of before are nobody's (authentication R77); the password is
-    the operator's own and stays."""
+    """Mark an address that an operator entered as verified, for the first time.
+
+    End all sessions and remove all second factors, whose owner is unknown (authentication R77). The operator's password stays.
+    """
     unproven = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
-    proven = update(User).where(*unproven).values(email_verified_at=world.clock.now()).returning(User.email)
-    email = await tx.scalar(proven)
+    verification = update(User).where(*unproven).values(email_verified_at=world.clock.now()).returning(User.email)
+    email = await tx.scalar(verification)
     if email is None:
         return None
-    by = Actor("user", user_id)
-    await revocation.end_all(tx, world, by, user_id, "email_verified")
+    actor = Actor("user", user_id)
+    await revocation.end_all(tx, world, actor, user_id, "email_verified")
     await factors.drop_second_factors(tx, user_id)
-    await record(tx, world, "user.email_verified", by, ("user", user_id), user_id)
+    await record(tx, world, "user.email_verified", actor, ("user", user_id), user_id)
     return VerifiedAddress(email)
 
 
 async def _change_address(tx: Transaction, world: World, row: AnyRow) -> VerifiedAddress | None:
-    """The new address replaces the old one, whose owner is told; whoever else is logged in is out (authentication R59)."""
-    before = lookup.active_or_none(await lookup.find_by_id(tx, row.user_id)) if row.user_id is not None else None
-    if before is None:
+    """Replace the address, notify the old one, and end the user's other sessions (authentication R59)."""
+    user = lookup.active_or_none(await lookup.find_by_id(tx, row.user_id)) if row.user_id is not None else None
+    if user is None:
         return None
-    wish, now = mailed_tokens.read_payload(world, row), world.clock.now()
-    values = {"email": wish["email"], "email_folded": fold_identifier(wish["email"]), "email_verified_at": now}
-    await tx.execute(update(table(User)).where(User.id == before.id).values(values))
-    by = Actor("user", before.id)
-    await revocation.end_all(tx, world, by, before.id, "email_changed", session_id=UUID(wish["session_id"]))
-    await record(tx, world, "user.email_changed", by, ("user", before.id), before.id)
-    await lookup.mail_owner(tx, world, before, Template.EMAIL_CHANGED, {"address": lookup.mask_address(wish["email"]), "when": now})
-    return VerifiedAddress(wish["email"])
+    request, now = mailed_tokens.read_payload(world, row), world.clock.now()
+    values = {"email": request["email"], "email_folded": fold_identifier(request["email"]), "email_verified_at": now}
+    await tx.execute(update(table(User)).where(User.id == user.id).values(values))
+    actor = Actor("user", user.id)
+    await revocation.end_all(tx, world, actor, user.id, "email_changed", session_id=UUID(request["session_id"]))
+    await record(tx, world, "user.email_changed", actor, ("user", user.id), user.id)
+    await lookup.mail_owner(tx, world, user, Template.EMAIL_CHANGED, {"address": lookup.mask_address(request["email"]), "when": now})
+    return VerifiedAddress(request["email"])
 
 
 async def change(world: World, origin: Origin, subject: Subject, email: str) -> None:
-    """Ask to move the account to another address. The same answer whether that one is free or not (authentication R51).
+    """Request a change of the account's address. The response is the same whether the new address is free or not (authentication R51).
 
     Raises StepUpRequired, TooManyAttempts, MailNotConfigured, TokenInvalid.
     """
@@ -150,28 +161,28 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
     _require_recent_proof(world, subject, world.settings.fresh_password)
     admitted = await mail_limits.count_letter(world, origin, LetterPurpose.CHANGE, email)
     async with world.db.query() as tx:
-        mine, holder = await lookup.find_by_id(tx, subject.id), await lookup.find_by_address(tx, email)
-    taken = holder is not None and holder.id != subject.id
-    wish = {"email": email, "session_id": str(subject.session_id)}
+        account, addressee = await lookup.find_by_id(tx, subject.id), await lookup.find_by_address(tx, email)
+    is_taken = addressee is not None and addressee.id != subject.id
+    payload = {"email": email, "session_id": str(subject.session_id)}
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
         await record(tx, world, "user.email_change_asked", subject.actor, ("user", subject.id), subject.id)
-        owner, asker = None if taken or not admitted else mine, mailed_tokens.digest_session(world, subject.session_id)
-        made = await mailed_tokens.issue(tx, world, Purpose.CHANGE, owner=owner, subject=asker, **wish)
-        if admitted and taken and (other := lookup.active_or_none(holder)) is not None:
+        owner, session_digest = None if is_taken or not admitted else account, mailed_tokens.digest_session(world, subject.session_id)
+        issued = await mailed_tokens.issue(tx, world, Purpose.CHANGE, owner=owner, subject=session_digest, **payload)
+        if admitted and is_taken and (other := lookup.active_or_none(addressee)) is not None:
             await lookup.mail_owner(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
-            to = Recipient(email, mine.locale if mine else None, user_id=subject.id) if admitted and not taken else None
-            await enqueue_letter(tx, world, to, Template.EMAIL_CHANGE_VERIFY, {"token": made.token, "expires": made.expires_at})
-        if mine is not None and admitted:
+            recipient = Recipient(email, account.locale if account else None, user_id=subject.id) if admitted and not is_taken else None
+            await enqueue_letter(tx, world, recipient, Template.EMAIL_CHANGE_VERIFY, {"token": issued.token, "expires": issued.expires_at})
+        if account is not None and admitted:
             hint, now = lookup.mask_address(email), world.clock.now()
-            await lookup.mail_owner(tx, world, mine, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})
+            await lookup.mail_owner(tx, world, account, Template.EMAIL_CHANGE_NOTICE, {"address": hint, "when": now})
 
 
 def _require_recent_proof(world: World, subject: Subject, age: timedelta) -> None:
-    """Whoever moves an account away shows first that it is theirs; by a recovery code nobody does (authentication R28)."""
+    """Require a recent proof of the strongest factor; a recovery code does not count (authentication R28). Raises StepUpRequired."""
     factors.refuse_device_grant_session(subject)
     at = subject.second_factor_at if subject.has_second_factor else subject.password_at
     if "rc" in subject.amr or not is_fresh(at, world.clock.now(), age):
         level = "aal2" if subject.has_second_factor else "aal1"
-        raise StepUpRequired("Log in again, then ask at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
+        raise StepUpRequired("Log in again, then repeat this request promptly.", {"acr_values": level, "max_age": int(age.total_seconds())})

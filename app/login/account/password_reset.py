@@ -1,4 +1,4 @@
-"""A forgotten password: a letter to the mailbox, and a new password against its token. Logs nobody in, removes no factor (authentication R67)."""
+"""Reset a forgotten password with a mailed token. A reset opens no session and removes no second factor (authentication R67)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -28,19 +28,22 @@ from app.world import World
 
 
 async def request_reset(world: World, origin: Origin, identifier: str) -> None:
-    """Mail a token to whoever has this address; the same statements for nobody (authentication R50). Raises TooManyAttempts, MailNotConfigured."""
+    """Mail a reset token to the account with this address. Raises TooManyAttempts, MailNotConfigured.
+
+    An unknown address runs the same statements, so that the response time reveals nothing (authentication R50).
+    """
     lookup.require_mail(world)
     admitted = await mail_limits.count_letter(world, origin, LetterPurpose.FORGOT, identifier)
     async with world.db.query() as tx:
-        known = await lookup.find_by_address(tx, identifier)
+        account = await lookup.find_by_address(tx, identifier)
     async with world.db.write() as tx:
-        await mail_reset_token(tx, world, lookup.active_or_none(known) if admitted else None, Template.RESET_PASSWORD)
+        await mail_reset_token(tx, world, lookup.active_or_none(account) if admitted else None, Template.RESET_PASSWORD)
 
 
 async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, template: Template) -> None:
-    """A token for a new password in a letter: asked for, or offered when the password was locked. For nobody: the same work."""
-    made = await mailed_tokens.issue(tx, world, Purpose.RESET, owner=row)
-    facts: dict[str, str | int | datetime | None] = {"token": made.token, "expires": made.expires_at}
+    """Mail a token for a new password, on request or because the password was locked. Without an account: the same work, no e-mail."""
+    issued = await mailed_tokens.issue(tx, world, Purpose.RESET, owner=row)
+    facts: dict[str, str | int | datetime | None] = {"token": issued.token, "expires": issued.expires_at}
     if template is Template.ACCOUNT_LOCKED:
         facts["when"] = world.clock.now()
     if row is None:
@@ -50,19 +53,19 @@ async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, te
 
 
 NOTIFY_AT = frozenset({10, 100})
-"""On which wrong password in a row the owner is told: when the wait is at its longest, and when there is no waiting any more."""
+"""Numbers of consecutive wrong passwords at which the owner is notified: the longest wait begins; the password is locked until a reset."""
 
 
 async def notify_locked(world: World, identifier: str, key: bytes) -> None:
-    """Tell the owner of a name whose password was locked by wrong tries, with a way in; for nobody the same work (authentication R37, R49).
+    """Mail a reset token to the owner of an account whose password was locked by failed attempts (authentication R37, R49).
 
-    No two tries find the same count: those before had to wait for each other's lock.
+    Unknown names cause the same work. No two attempts see the same count, because each wrong attempt locks out others for some time.
     """
     if not world.settings.mail_configured or await counters.count_of(world, key) not in NOTIFY_AT:
         return
     async with world.db.query() as tx:
-        known = await lookup.find_by_address(tx, identifier)
-    owner = lookup.active_or_none(known)
+        account = await lookup.find_by_address(tx, identifier)
+    owner = lookup.active_or_none(account)
     async with world.db.write(commit_now=True) as tx:
         await mail_reset_token(
             tx, world, owner if owner is not None and owner.email_verified_at is not None else None, Template.ACCOUNT_LOCKED
@@ -71,14 +74,14 @@ async def notify_locked(world: World, identifier: str, key: bytes) -> None:
 
 @dataclass(frozen=True)
 class SecondFactorProof:
-    """The second factor as it came along: a code of an authenticator, or one from paper."""
+    """The second factor sent with a reset: a code of an authenticator app, or a recovery code."""
 
     totp: str | None = field(default=None, repr=False)
     recovery_code: str | None = field(default=None, repr=False)
 
 
 async def reset(world: World, origin: Origin, token: str, password: str, proof: SecondFactorProof) -> None:
-    """Set a new password. Asks for the second factor if there is one; ends every session and every other mailed token.
+    """Set a new password; end every session and void every other mailed token. A second factor, if the account has one, is required.
 
     Raises OneTimeTokenSpent, Malformed, TotpRequired, CodeRefused, TooManyAttempts.
     """
@@ -90,10 +93,10 @@ async def reset(world: World, origin: Origin, token: str, password: str, proof: 
     hashed = await passwords.check_and_hash(world, password, owner.email, "/new_password")
     spend = await _check_second_factor(world, origin, token, owner.id, proof) if _needs_second_factor(owner) else None
     async with world.db.write() as tx:
-        held = await lock_account(tx, owner.id, owner.auth_epoch)
-        if not held or await mailed_tokens.spend(tx, world, token, Purpose.RESET) is None:
+        locked = await lock_account(tx, owner.id, owner.auth_epoch)
+        if not locked or await mailed_tokens.spend(tx, world, token, Purpose.RESET) is None:
             raise OneTimeTokenSpent
-        owner = await lookup.find_by_id(tx, owner.id)  # as it is now: the address may have been proven since
+        owner = await lookup.find_by_id(tx, owner.id)  # read again: the address may have been verified meanwhile
         if owner is None:
             raise OneTimeTokenSpent
         if spend is None and _needs_second_factor(owner):
@@ -106,7 +109,7 @@ async def reset(world: World, origin: Origin, token: str, password: str, proof: 
 
 
 def _needs_second_factor(owner: AnyRow) -> bool:
-    """Whether a second factor is asked for. One that was set up before the mailbox was proven is nobody's, and falls (authentication R77)."""
+    """Whether a second factor is required. One added before the address was verified does not count and is removed (authentication R77)."""
     return bool(owner.has_second_factor) and owner.email_verified_at is not None
 
 
@@ -114,8 +117,11 @@ Spend = Callable[[Transaction], Awaitable[bool]]
 
 
 async def _check_second_factor(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondFactorProof) -> Spend:
-    """How to spend the proof, once it fits. The try is counted, with the address, the token and the account, before it is looked at
-    (authentication R43); a lock of the second factor holds here too (authentication R45)."""
+    """Check the second factor and return the function that spends it. Raises TotpRequired, OneTimeTokenSpent, CodeRefused, TooManyAttempts.
+
+    The attempt is counted for the network, the token and the account before the check (authentication R43). The attempt limit of
+    the second factor applies here too (authentication R45).
+    """
     if proof.totp is None and proof.recovery_code is None:
         raise TotpRequired
     kind = "totp" if proof.totp is not None else "recovery"
@@ -147,22 +153,22 @@ async def _by_totp(world: World, user_id: UUID, code: str) -> Spend | None:
 
 async def _by_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
     async with world.db.query() as tx:
-        bare, row = await recovery.find_candidate(tx, user_id, code)
-    fits = await attempts.run_counted(world, origin, key, world.hasher.verify_code(bare, row.hash if row is not None else None))
+        normalised_code, row = await recovery.find_candidate(tx, user_id, code)
+    fits = await attempts.run_counted(world, origin, key, world.hasher.verify_code(normalised_code, row.hash if row is not None else None))
     if row is None or not fits:
         return None
     return lambda tx: recovery.spend(tx, world, user_id, row.id, world.clock.now())
 
 
 async def _apply(tx: Transaction, world: World, owner: AnyRow, hashed: str) -> None:
-    """The new password, and the end of whatever rested on the old one. The mailbox is proven by it, too (authentication R67, R77)."""
-    by, now = Actor("user", owner.id), world.clock.now()
-    await revocation.end_all(tx, world, by, owner.id, "password_reset")
+    """Set the password and end everything that depended on the old one. The reset also verifies the address (authentication R67, R77)."""
+    actor, now = Actor("user", owner.id), world.clock.now()
+    await revocation.end_all(tx, world, actor, owner.id, "password_reset")
     if owner.email_verified_at is None:
         await tx.execute(update(User).where(User.id == owner.id, User.email_verified_at.is_(None)).values(email_verified_at=now))
         await factors.drop_second_factors(tx, owner.id)
-    await passwords.set_password(tx, world, by, owner.id, hashed)
-    await record(tx, world, "password.reset", by, ("user", owner.id), owner.id)
+    await passwords.set_password(tx, world, actor, owner.id, hashed)
+    await record(tx, world, "password.reset", actor, ("user", owner.id), owner.id)
     await lookup.mail_owner(tx, world, owner, Template.PASSWORD_CHANGED, {"when": now})
     keys = await attempts.password_keys(tx, world, owner.id, owner.email)
     await counters.reset(tx, *keys, *(attempts.second_factor_keys(world, owner.id) if _needs_second_factor(owner) else ()))

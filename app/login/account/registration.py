@@ -1,7 +1,7 @@
-"""Registering oneself: nothing but a sealed wish until the mailbox is proven, so that a squatter holds nothing (authentication R77, R78).
+"""Self-registration: only an encrypted request is stored until the address is verified, which prevents squatting (authentication R77, R78).
 
-Every address gets the same answer after the same statements; what is so is told by mail to whoever owns the mailbox (authentication R50). Each
-wish stands, also one that no letter is sent for any more: the proof finds that the address is disputed (see `mailbox`).
+Every address gets the same response after the same statements; only an e-mail to its owner says more (authentication R50). Each
+request is stored, even if the e-mail limit is exceeded: a second one makes the address disputed (see `mailbox`).
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from app.world import World
 
 @dataclass(frozen=True)
 class Registration:
-    """What somebody asks for who may be anybody."""
+    """A registration request of an unverified person."""
 
     email: str
     password: str = field(repr=False)
@@ -31,35 +31,35 @@ class Registration:
     locale: str | None
 
 
-async def register(world: World, origin: Origin, wish: Registration) -> None:
-    """Ask for an account. Raises RegistrationClosed, Malformed, TooManyAttempts; never tells whether there is one."""
+async def register(world: World, origin: Origin, request: Registration) -> None:
+    """Request an account; the outcome never reveals whether one exists. Raises RegistrationClosed, Malformed, TooManyAttempts."""
     if world.settings.registration != "open":
         raise RegistrationClosed
     await mail_limits.count_from_network(world, origin)
-    hashed = await passwords.check_and_hash(world, wish.password, wish.email, "/password")
-    admitted = await mail_limits.count_to_address(world, LetterPurpose.REGISTER, wish.email)
+    hashed = await passwords.check_and_hash(world, request.password, request.email, "/password")
+    admitted = await mail_limits.count_to_address(world, LetterPurpose.REGISTER, request.email)
     async with world.db.query() as tx:
-        known = await lookup.find_by_address(tx, wish.email)
+        account = await lookup.find_by_address(tx, request.email)
     async with world.db.write() as tx:
-        if known is None:
-            hung = {"email": wish.email, "display_name": wish.display_name, "locale": wish.locale, "password_hash": hashed}
-            await store_pending(tx, world, hung, mailed=admitted)
-        elif admitted and lookup.active_or_none(known) is not None:
-            await _mail_existing_owner(tx, world, known)
+        if account is None:
+            profile = {"email": request.email, "display_name": request.display_name, "locale": request.locale, "password_hash": hashed}
+            await store_pending(tx, world, profile, mailed=admitted)
+        elif admitted and lookup.active_or_none(account) is not None:
+            await _mail_existing_owner(tx, world, account)
         else:
             await _imitate(tx, world)
 
 
-async def store_pending(tx: Transaction, world: World, hung: dict[str, Any], *, mailed: bool) -> None:
-    """A registration that waits for its proof, and the letter with it if there is to be one: each with an `attempt` of its own."""
-    attempt, subject = world.entropy.identifier().hex, mailed_tokens.digest_address(world, hung["email"])
-    made = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**hung, "attempt": attempt})
-    to = Recipient(hung["email"], hung["locale"]) if mailed else None
-    await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+async def store_pending(tx: Transaction, world: World, profile: dict[str, Any], *, mailed: bool) -> None:
+    """Store a registration until its address is verified, and mail its token if `mailed`. Each has its own `attempt` id."""
+    attempt, subject = world.entropy.identifier().hex, mailed_tokens.digest_address(world, profile["email"])
+    issued = await mailed_tokens.issue(tx, world, Purpose.REGISTER, subject=subject, **{**profile, "attempt": attempt})
+    recipient = Recipient(profile["email"], profile["locale"]) if mailed else None
+    await enqueue_letter(tx, world, recipient, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
 
 
 async def _mail_existing_owner(tx: Transaction, world: World, row: AnyRow) -> None:
-    """There is an account: its owner is told so, or asked again for the proof that is still due. The new password counts for nothing."""
+    """Notify the owner of an existing account, or mail the verification that is still due. The new password is discarded."""
     if row.email_verified_at is None:
         await mail_verification(tx, world, row)
     else:
@@ -68,32 +68,32 @@ async def _mail_existing_owner(tx: Transaction, world: World, row: AnyRow) -> No
 
 
 async def mail_verification(tx: Transaction, world: World, row: AnyRow) -> None:
-    """A fresh token to the address of an account that was never proven."""
-    made = await mailed_tokens.issue(tx, world, Purpose.VERIFY, owner=row)
-    await lookup.mail_owner(tx, world, row, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    """Mail a verification token to the unverified address of an existing account."""
+    issued = await mailed_tokens.issue(tx, world, Purpose.VERIFY, owner=row)
+    await lookup.mail_owner(tx, world, row, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
 
 
 async def _imitate(tx: Transaction, world: World) -> None:
-    """The same work for nobody."""
-    made = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
-    await enqueue_letter(tx, world, None, Template.VERIFY_EMAIL, {"token": made.token, "expires": made.expires_at})
+    """Do the same work without sending an e-mail, so that the response time reveals nothing."""
+    issued = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
+    await enqueue_letter(tx, world, None, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
 
 
 async def resend(world: World, origin: Origin, identifier: str) -> None:
-    """Mail the proof of an address again, if one is due. Raises TooManyAttempts, MailNotConfigured.
+    """Mail the verification of an address again, if one is due. Raises TooManyAttempts, MailNotConfigured.
 
-    Anybody may ask for it, so the proof of a registration that comes of it carries no password, and lets none of before count.
+    Anyone may request it, so the new token of a registration carries no password and invalidates the earlier passwords.
     """
     lookup.require_mail(world)
     admitted = await mail_limits.count_letter(world, origin, LetterPurpose.RESEND, identifier)
     async with world.db.query() as tx:
-        known = await lookup.find_by_address(tx, identifier)
-        waits = await mailed_tokens.list_registrations(tx, world, identifier)
+        account = await lookup.find_by_address(tx, identifier)
+        pending = await mailed_tokens.list_registrations(tx, world, identifier)
     async with world.db.write() as tx:
-        if admitted and known is not None and lookup.active_or_none(known) and known.email_verified_at is None:
-            await mail_verification(tx, world, known)
-        elif admitted and known is None and waits:
-            newest = mailed_tokens.read_payload(world, waits[0])
+        if admitted and account is not None and lookup.active_or_none(account) and account.email_verified_at is None:
+            await mail_verification(tx, world, account)
+        elif admitted and account is None and pending:
+            newest = mailed_tokens.read_payload(world, pending[0])
             await store_pending(tx, world, {name: newest[name] for name in ("email", "display_name", "locale")}, mailed=True)
         else:
             await _imitate(tx, world)

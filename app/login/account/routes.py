@@ -22,34 +22,34 @@ router = new_router("account")
 
 @router.post("/v1/users/register", status_code=202, responses=refuses(RegistrationClosed, TooManyAttempts))
 async def register(world: TheWorld, origin: TheOrigin, body: RegisterIn) -> Accepted:
-    """Ask for an account. It comes into being when the mailed token is sent to `/v1/email/verify`."""
+    """Request an account. It is created when the mailed token is sent to `/v1/email/verify`."""
     await registration.register(world, origin, Registration(**body.model_dump()))
     return Accepted()
 
 
 @router.post("/v1/email/verify", responses=refuses(OneTimeTokenSpent, EmailTaken))
 async def verify(world: TheWorld, body: EmailVerifyIn) -> EmailVerified:
-    """Prove an address by what was mailed to it: of a registration, of an account, or of a change."""
+    """Verify an e-mail address with the mailed token of a registration, an existing account or an address change."""
     return EmailVerified(**vars(await mailbox.verify(world, body.token, body.password)))
 
 
 @router.post("/v1/email/verify/resend", status_code=202, responses=refuses(TooManyAttempts, MailNotConfigured))
 async def resend(world: TheWorld, origin: TheOrigin, body: IdentifierIn) -> Accepted:
-    """Mail the token once more, if one is due. The answer is the same for every address."""
+    """Mail the verification token again, if the address is still unverified. The response is the same for every address."""
     await registration.resend(world, origin, body.identifier)
     return Accepted()
 
 
 @router.post("/v1/password/forgot", status_code=202, responses=refuses(TooManyAttempts, MailNotConfigured))
 async def forgot(world: TheWorld, origin: TheOrigin, body: IdentifierIn) -> Accepted:
-    """Mail a token for a new password, if there is such an account. The answer is the same for every address."""
+    """Mail a token for a new password, if the account exists. The response is the same for every address."""
     await password_reset.request_reset(world, origin, body.identifier)
     return Accepted()
 
 
 @router.post("/v1/password/reset", status_code=204, responses=refuses(OneTimeTokenSpent, TotpRequired, CodeRefused, TooManyAttempts))
 async def reset(world: TheWorld, origin: TheOrigin, body: ResetIn) -> None:
-    """Set a new password with what was mailed. It logs nobody in, ends every session, and keeps the second factors."""
+    """Set a new password with the mailed token. This ends every session, opens none, and keeps the second factors."""
     await password_reset.reset(world, origin, body.token, body.new_password, body.proof())
 
 
@@ -59,6 +59,6 @@ async def reset(world: TheWorld, origin: TheOrigin, body: ResetIn) -> None:
     responses=refuses(SubjectTokenRequired, StepUpRequired, TooManyAttempts, MailNotConfigured),
 )
 async def change_email(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: EmailIn) -> Accepted:
-    """Ask to move the account to another address. It moves when that one is proven; the old one is told of both."""
+    """Request a change of the e-mail address. It takes effect when the new address is verified; the old one is notified of both steps."""
     await mailbox.change(world, origin, subject, body.email)
     return Accepted()

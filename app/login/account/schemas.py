@@ -1,4 +1,4 @@
-"""Wire shapes of registering, proving an address and setting a forgotten password."""
+"""Wire models of registration, address verification and password reset."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ Identifier = Annotated[Secret, Field(max_length=320)]
 
 
 class RegisterIn(WireModel):
-    """`locale` is the language of the letters, and of the account."""
+    """`locale`: the language of the e-mails and of the account."""
 
     email: Email
     password: Password
@@ -26,15 +26,15 @@ class IdentifierIn(WireModel):
 
 
 class EmailVerifyIn(WireModel):
-    """`password`, for the token of a registration: the account's, whatever was asked for before. Ask for it on the page of the proof,
-    and nobody gets in by a password that a stranger chose."""
+    """`password`: only with the token of a registration; it replaces the password of the registration request. Ask for it on your
+    verification page, so that no password chosen by a stranger can be used."""
 
     token: MailedToken
     password: Password | None = None
 
 
 class ResetIn(WireModel):
-    """`totp` or `recovery_code` is wanted if the account has a second factor; of both, the first is looked at."""
+    """`totp` or `recovery_code` is required if the account has a second factor. If both are sent, only `totp` is checked."""
 
     token: MailedToken
     new_password: Password
@@ -50,14 +50,14 @@ class EmailIn(WireModel):
 
 
 class Accepted(WireModel):
-    """Said to everybody, whether a letter follows or not."""
+    """The same response for every address, whether an e-mail is sent or not."""
 
     status: Literal["accepted"] = "accepted"
 
 
 class EmailVerified(WireModel):
-    """The address that is proven now. `password_dropped`: it was registered or asked for more than once, so no password
-    counts; set one by `/v1/password/forgot`."""
+    """The verified address. `password_dropped`: the address was registered, or its e-mail requested, more than once, so the account
+    has no password; set one with `/v1/password/forgot`."""
 
     status: Literal["verified"] = "verified"
     email: str

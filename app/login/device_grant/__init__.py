@@ -1,1 +1,1 @@
-"""Login of a device by a short code (RFC 8628)."""
+"""Device authorization grant: login on a machine without a browser by a short code (RFC 8628)."""

@@ -1,4 +1,4 @@
-"""The other half of a request by a short code: the session that opens it is shown who asks, and it alone decides (authentication R66)."""
+"""Device grant from the approving side: the session that opens a request sees who sent it and alone decides (authentication R66)."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from app.login.problems import DeviceCodeDecided, DeviceCodeNotFound, EmailNotVe
 from app.login.rules import AccountState, ApprovalLevel, RequiredStep
 from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails
-from app.login.signing_in import pending as unfinished
+from app.login.signing_in import pending as pending_logins
 from app.login.signing_in.pending import PendingLogin
 from app.users.data_lifecycle import lock_unless_erased
 from app.web import counters
@@ -31,22 +31,22 @@ from app.web.counters import WindowLimit
 from app.world import World
 
 WRONG_CODE_LIMIT = WindowLimit(timedelta(minutes=10), 5)
-"""User codes that lead nowhere, of one address (an IPv6 /64)."""
+"""Unknown user codes per address (an IPv6 /64)."""
 
 _row = select(*table(DeviceCode).columns)
 
 
 @dataclass(frozen=True)
 class ApprovalRequest:
-    """Who asks to be let in, as whoever decides is shown it. `wants`: the level of a session that may approve."""
+    """A request as shown to the deciding user. `required_level`: the level that a session needs to approve."""
 
     row: AnyRow = field(repr=False)
     product_name: str | None
-    wants: ApprovalLevel
+    required_level: ApprovalLevel
 
 
 async def open_request(world: World, origin: Origin, subject: Subject, user_code: str) -> ApprovalRequest:
-    """What is to be decided. From now on it is for this session alone to decide.
+    """Load the request to decide; from now on only this session may decide it.
 
     Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided.
     """
@@ -54,11 +54,11 @@ async def open_request(world: World, origin: Origin, subject: Subject, user_code
     if row.status != DeviceCodeStatus.PENDING:
         raise DeviceCodeDecided
 
-    async def ask(tx: Transaction) -> tuple[str | None, AccountState]:
+    async def load(tx: Transaction) -> tuple[str | None, AccountState]:
         name = await tx.scalar(select(Product.name).where(Product.code == row.product))
-        return name, await unfinished.load_account(tx, world, _as_login(subject, row))
+        return name, await pending_logins.load_account(tx, world, _as_login(subject, row))
 
-    name, account = await world.db.find(ask)
+    name, account = await world.db.find(load)
     return ApprovalRequest(row, name, rules.find_approval_level(account))
 
 
@@ -66,26 +66,30 @@ Lookup = Callable[[Transaction], Awaitable[AnyRow | None]]
 
 
 def _assign_to_session(world: World, subject: Subject, user_code: str) -> Lookup:
-    """Finds a request that nobody has opened, and takes it; or one of one's own."""
-    mine = _assigned_to_session(world, subject, user_code)
+    """Return a lookup that assigns an unopened request to the session, or finds one that the session already opened."""
+    find_assigned = _assigned_to_session(world, subject, user_code)
     pending = (DeviceCode.user_hash == hash_user_code(world, user_code), DeviceCode.status == DeviceCodeStatus.PENDING)
-    free = update(DeviceCode).where(*pending, DeviceCode.claimed_session_id.is_(None), DeviceCode.expires_at > world.clock.now())
+    unassigned = update(DeviceCode).where(*pending, DeviceCode.claimed_session_id.is_(None), DeviceCode.expires_at > world.clock.now())
 
-    async def take(tx: Transaction) -> AnyRow | None:
-        if not await lock_unless_erased(tx, subject.id):  # the user's row first, as whoever erases the user takes it
+    async def assign(tx: Transaction) -> AnyRow | None:
+        if not await lock_unless_erased(tx, subject.id):  # lock order: docs/architecture.md
             return None
-        taken = free.values(claimed_session_id=subject.session_id, user_id=subject.id).returning(*table(DeviceCode).columns)
-        return (await tx.execute(taken)).one_or_none() or await mine(tx)
+        assignment = unassigned.values(claimed_session_id=subject.session_id, user_id=subject.id).returning(*table(DeviceCode).columns)
+        return (await tx.execute(assignment)).one_or_none() or await find_assigned(tx)
 
-    return take
+    return assign
 
 
-async def _find_by_code(world: World, origin: Origin, look: Lookup) -> AnyRow:
-    """What a user code leads to; counted as a wrong one of its address before it is looked at, and given back if it was right (authentication R66)."""
+async def _find_by_code(world: World, origin: Origin, lookup: Lookup) -> AnyRow:
+    """Find the request of a user code.
+
+    The attempt counts as a wrong code of the address before the lookup and is refunded if the code is right (authentication R66).
+    Raises TooManyAttempts, DeviceCodeNotFound.
+    """
     key = attempts.network_key(world, "user_codes", origin)
     async with world.db.write(commit_now=True) as tx:
         refusal = await counters.count_in_window(tx, key, WRONG_CODE_LIMIT, world.clock.now())
-        row = await look(tx) if refusal is None else None
+        row = await lookup(tx) if refusal is None else None
         if row is not None:
             await counters.refund(tx, key)
     if refusal is not None:
@@ -96,60 +100,65 @@ async def _find_by_code(world: World, origin: Origin, look: Lookup) -> AnyRow:
 
 
 def _as_login(subject: Subject, row: AnyRow) -> PendingLogin:
-    """The approval as the login that it stands for: of this user, for this product, with what the session has shown."""
+    """Represent the approval as a login of this user for the product, with the session's proofs."""
     return PendingLogin(None, subject.id, None, subject.epoch, sessions.read_proofs(subject), ClientDetails(row.product))
 
 
 async def approve(world: World, origin: Origin, subject: Subject, user_code: str) -> None:
-    """Let the application in. Again changes nothing.
+    """Approve the request; repeating the call has no effect.
 
     Raises TooManyAttempts, DeviceCodeNotFound, EmailNotVerified, StepUpRequired, SecondFactorMissing, PasskeyMissing,
     DeviceCodeDecided, TokenInvalid.
     """
     row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
     await _check_assurance(world, subject, row)
-    shown: dict[str, Any] = {"amr": list(subject.amr), "password_at": subject.password_at, "second_factor_at": subject.second_factor_at}
-    shown |= {"passkey_at": subject.passkey_at, "auth_epoch": subject.epoch}
-    await _decide(world, subject, row.id, DeviceCodeStatus.APPROVED, shown)
+    proofs: dict[str, Any] = {"amr": list(subject.amr), "password_at": subject.password_at, "second_factor_at": subject.second_factor_at}
+    proofs |= {"passkey_at": subject.passkey_at, "auth_epoch": subject.epoch}
+    await _decide(world, subject, row.id, DeviceCodeStatus.APPROVED, proofs)
 
 
 async def deny(world: World, origin: Origin, subject: Subject, user_code: str) -> None:
-    """Turn the application away; wants no level. Again changes nothing. Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided."""
+    """Deny the request at any level; repeating the call has no effect.
+
+    Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided, TokenInvalid.
+    """
     row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
     await _decide(world, subject, row.id, DeviceCodeStatus.DENIED, {})
 
 
 def _assigned_to_session(world: World, subject: Subject, user_code: str) -> Lookup:
-    mine = (DeviceCode.user_hash == hash_user_code(world, user_code), DeviceCode.claimed_session_id == subject.session_id)
+    """Return a lookup of a request that the session has opened."""
+    assigned = (DeviceCode.user_hash == hash_user_code(world, user_code), DeviceCode.claimed_session_id == subject.session_id)
 
-    async def look(tx: Transaction) -> AnyRow | None:
-        return (await tx.execute(_row.where(*mine, DeviceCode.expires_at > world.clock.now()))).one_or_none()
+    async def find(tx: Transaction) -> AnyRow | None:
+        return (await tx.execute(_row.where(*assigned, DeviceCode.expires_at > world.clock.now()))).one_or_none()
 
-    return look
+    return find
 
 
 async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
-    """Whoever approves has shown all that a login for the product would want, and what the account has; no recovery code (authentication R28).
+    """Check that the session has proven all that a login for the product requires, without a recovery code (authentication R28).
 
-    A second factor that is locked vouches for no device either (authentication R45), though the session that it was shown in lives on (authentication R44).
+    A locked second factor cannot approve (authentication R45), although the session continues (authentication R44).
+    Raises EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired, TooManyAttempts.
     """
     if not subject.email_verified:
         raise EmailNotVerified
     factors.refuse_device_grant_session(subject)
     factors.refuse_recovery_code_session(subject)
     now, proofs = world.clock.now(), sessions.read_proofs(subject)
-    counting = rules.drop_expired(proofs, now, world.settings.second_factor_lifetime)
+    unexpired = rules.drop_expired(proofs, now, world.settings.second_factor_lifetime)
     async with world.db.query() as tx:
-        account = await unfinished.load_account(tx, world, _as_login(subject, row))
+        account = await pending_logins.load_account(tx, world, _as_login(subject, row))
         key = attempts.factor_key(world, "totp", subject.id)
-        by_code = counting.second_factor == "otp" and counting.passkey_at is None
-        locked = await counters.current_refusal(tx, key, attempts.SECOND_FACTOR, now) if by_code and account.has_totp else None
-    due = rules.find_approval_step(account, counting)
-    if due is RequiredStep.ENROLMENT and account.wants_passkey:
+        uses_totp = unexpired.second_factor == "otp" and unexpired.passkey_at is None
+        locked = await counters.current_refusal(tx, key, attempts.SECOND_FACTOR, now) if uses_totp and account.has_totp else None
+    step = rules.find_approval_step(account, unexpired)
+    if step is RequiredStep.ENROLMENT and account.needs_passkey:
         raise PasskeyMissing
-    if due is RequiredStep.ENROLMENT:
-        raise SecondFactorMissing("What is asked for wants a second factor; set one up first.")
-    if due is not None:
+    if step is RequiredStep.ENROLMENT:
+        raise SecondFactorMissing("The product requires a second factor; set one up first.")
+    if step is not None:
         raise StepUpRequired("Step up, then approve again.", {"acr_values": rules.find_approval_level(account)})
     if locked is not None:
         raise locked
@@ -159,7 +168,7 @@ _SAME_DECISION = {
     DeviceCodeStatus.APPROVED: (DeviceCodeStatus.APPROVED, DeviceCodeStatus.CONSUMED),
     DeviceCodeStatus.DENIED: (DeviceCodeStatus.DENIED,),
 }
-"""Where a request stands after a decision, so that it may be sent again."""
+"""Statuses that a request has after each decision; in these, repeating the decision has no effect."""
 
 
 _EVENT_TYPES = {
@@ -168,17 +177,17 @@ _EVENT_TYPES = {
 }
 
 
-async def _decide(world: World, subject: Subject, code_id: UUID, decision: DeviceCodeStatus, shown: Mapping[str, Any]) -> None:
-    """The first decision stands; a revoke that was answered is not outrun by it."""
+async def _decide(world: World, subject: Subject, code_id: UUID, decision: DeviceCodeStatus, proofs: Mapping[str, Any]) -> None:
+    """Store the first decision, unless the session was revoked meanwhile. Raises TokenInvalid, DeviceCodeNotFound, DeviceCodeDecided."""
     now, kind = world.clock.now(), _EVENT_TYPES[decision]
-    mine = (DeviceCode.id == code_id, DeviceCode.claimed_session_id == subject.session_id, DeviceCode.expires_at > now)
+    assigned = (DeviceCode.id == code_id, DeviceCode.claimed_session_id == subject.session_id, DeviceCode.expires_at > now)
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
-        pending = update(DeviceCode).where(*mine, DeviceCode.status == DeviceCodeStatus.PENDING)
-        if (await tx.execute(pending.values(status=decision, decided_at=now, **shown))).rowcount:
+        pending = update(DeviceCode).where(*assigned, DeviceCode.status == DeviceCodeStatus.PENDING)
+        if (await tx.execute(pending.values(status=decision, decided_at=now, **proofs))).rowcount:
             await record(tx, world, kind, subject.actor, ("device_code", code_id), subject.id)
             return
-        status = await tx.scalar(select(DeviceCode.status).where(*mine))
+        status = await tx.scalar(select(DeviceCode.status).where(*assigned))
     if status is None:
         raise DeviceCodeNotFound
     if status not in _SAME_DECISION[decision]:

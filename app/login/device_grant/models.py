@@ -1,4 +1,4 @@
-"""Requests of applications without a keyboard to be let in by a short code (RFC 8628): what is kept of them, and how a code is read."""
+"""Table of device grant requests (RFC 8628), and the format of user codes."""
 
 from enum import StrEnum
 from typing import Any
@@ -11,11 +11,13 @@ from app.db.base import Base
 from app.db.types import Digest, Identifier, Instant, Json, Reference, Word
 
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
-"""RFC 8628 section 6.1: consonants alone, so that no word comes of them and none looks like a digit."""
+"""Consonants only, so that codes spell no words and contain no digit look-alikes (RFC 8628 section 6.1)."""
 USER_CODE_LENGTH = 8
 
 
 class DeviceCodeStatus(StrEnum):
+    """Status of a device grant request."""
+
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
@@ -23,11 +25,11 @@ class DeviceCodeStatus(StrEnum):
 
 
 class DeviceCode(Base):
-    """A request, and what became of it. `ip`, `user_agent`, `product` and `device` are of the application that asks.
+    """A request and its outcome. `ip`, `user_agent`, `product` and `device` describe the requesting application.
 
-    `claimed_session_id` is the only session that may decide; `user_id` is whose it is. `amr` and the instants are what that session
-    had shown when it approved, `auth_epoch` the account's at that moment. `interval` is in seconds, `last_poll` in milliseconds
-    of the epoch, so that one statement can hold them against each other on both databases.
+    `claimed_session_id` is the only session that may decide, `user_id` its user. `amr` and the timestamps are that session's proofs when
+    it approved, `auth_epoch` the account's epoch then. `interval` is in seconds; `last_poll` is a Unix time in milliseconds, so that one
+    statement can compare them on both databases.
     """
 
     __tablename__ = "device_codes"
@@ -55,17 +57,17 @@ class DeviceCode(Base):
     decided_at: Mapped[Instant | None]
 
 
-def map_to_letters(octets: bytes) -> str:
-    """One letter for each even draw. The octets above the last whole round of the alphabet would favour some: they stand for none."""
-    rounds = 256 // len(LETTERS) * len(LETTERS)
-    return "".join(LETTERS[octet % len(LETTERS)] for octet in octets if octet < rounds)
+def map_to_letters(random_bytes: bytes) -> str:
+    """Map random bytes to letters. Bytes above the last whole multiple of the alphabet are skipped, because they would bias the result."""
+    limit = 256 // len(LETTERS) * len(LETTERS)
+    return "".join(LETTERS[byte % len(LETTERS)] for byte in random_bytes if byte < limit)
 
 
 def format_user_code(code: str) -> str:
-    """`WDJB-MJHT`: as it is read out and typed in."""
+    """Format a user code for display: `WDJB-MJHT`."""
     return f"{code[:4]}-{code[4:]}"
 
 
 def normalize_user_code(typed: str) -> str:
-    """A user code in its one form: case, dashes and spaces do not matter."""
+    """Return a typed user code in canonical form: upper case, without dashes and spaces."""
     return strip_separators(typed).upper()

@@ -1,4 +1,4 @@
-"""`/v1/device`: an application without a keyboard is let in by a short code (RFC 8628), approved by a session elsewhere."""
+"""`/v1/device`: device authorization grant (RFC 8628). Another session of the user approves by a short code."""
 
 from app.catalog.problems import ProductNotFound
 from app.login.device_grant import approval
@@ -29,9 +29,9 @@ DECIDES = (SubjectTokenRequired, DeviceCodeNotFound, DeviceCodeDecided, TooManyA
 
 @router.post("/v1/device/code", openapi_extra=NOT_REPLAYED, responses=refuses(ProductNotFound, TooManyAttempts))
 async def begin(world: TheWorld, origin: TheOrigin, body: DeviceCodeIn) -> DeviceCodeOut:
-    """Ask to be let in: show `user_code` and `verification_uri`, keep `device_code` and poll with it.
+    """Request a login for a device: show `user_code` and `verification_uri`, keep `device_code`, and poll with it.
 
-    Nothing tells two applications apart here, so `Idempotency-Key` is not for it: each call is a request of its own.
+    `Idempotency-Key` is not supported, because callers cannot be distinguished here: each call creates a request.
     """
     client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
     return DeviceCodeOut.of(await device_grant.begin(world, origin, client))
@@ -39,19 +39,19 @@ async def begin(world: TheWorld, origin: TheOrigin, body: DeviceCodeIn) -> Devic
 
 @router.post("/v1/device/token", responses=refuses(AuthorizationPending, SlowDown, AccessDenied, ExpiredToken))
 async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> LoginComplete:
-    """Poll, every `interval` seconds. Once somebody has approved it is answered like a login, one time.
+    """Poll every `interval` seconds. After approval one poll is answered like a login.
 
-    The codes are those of RFC 8628 section 3.5; its one status, 400, is spread over those that this API gives to such refusals.
-    409 `authorization_pending` and 429 `slow_down` say the interval, in `interval` and in Retry-After; 403 and 410 are final.
+    Codes are those of RFC 8628 section 3.5, but with this API's statuses instead of 400: 409 `authorization_pending` and 429 `slow_down`
+    give the interval in `interval` and Retry-After; 403 and 410 are final.
     """
     return LoginComplete.of(await device_grant.redeem(world, origin, body.device_code))
 
 
 @router.get("/v1/device", responses=refuses(*DECIDES))
 async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_code: UserCode) -> DeviceRequest:
-    """Who asks to be let in, and what it takes to approve. From now on only the session that has asked this may decide."""
+    """Show the request and the level needed to approve it. From now on only this session may decide."""
     request = await approval.open_request(world, origin, subject, user_code)
-    return DeviceRequest.of(request.row, request.product_name, request.wants)
+    return DeviceRequest.of(request.row, request.product_name, request.required_level)
 
 
 @router.post(
@@ -60,11 +60,14 @@ async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_co
     responses=refuses(*DECIDES, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
 )
 async def approve(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
-    """Let it in, as sure as this session is. Wants the level that `GET /v1/device` tells; a recovery code is not enough."""
+    """Approve the request; the new session gets this session's proofs. Requires the level that `GET /v1/device` returned.
+
+    A recovery code is not enough.
+    """
     await approval.approve(world, origin, subject, body.user_code)
 
 
 @router.post("/v1/device/deny", status_code=204, responses=refuses(*DECIDES))
 async def deny(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
-    """Turn it away. The first decision stands."""
+    """Deny the request. The first decision is final."""
     await approval.deny(world, origin, subject, body.user_code)

@@ -1,4 +1,4 @@
-"""Wire shapes of being let in by a short code (RFC 8628)."""
+"""Wire models of the device authorization grant (RFC 8628)."""
 
 from typing import Annotated, Any, Self
 
@@ -10,18 +10,18 @@ from app.login.rules import ApprovalLevel
 from app.web.fields import Instant, Secret, Slug, WireModel
 
 UserCode = Annotated[Secret, Field(max_length=32)]
-"""As it was read out: case, dashes and spaces do not matter."""
+"""The code as typed; case, dashes and spaces do not matter."""
 
 
 class DeviceCodeIn(WireModel):
-    """`product`: what the application is; `device`: what the user will recognise when asked."""
+    """`product`: the application; `device`: what the user will see when approving."""
 
     product: Slug | None = None
     device: LoginDeviceIn | None = None
 
 
 class DeviceCodeOut(WireModel):
-    """RFC 8628 section 3.2. `expires_in` and `interval` are in seconds; `device_code` stays with the application, the rest is shown."""
+    """RFC 8628 section 3.2. `expires_in` and `interval` are in seconds. Keep `device_code` secret; show the rest."""
 
     device_code: str
     user_code: str
@@ -31,25 +31,31 @@ class DeviceCodeOut(WireModel):
     interval: int
 
     @classmethod
-    def of(cls, it: DeviceAuthorization) -> Self:
-        return cls(**vars(it), verification_uri_complete=it.verification_uri_complete)
+    def of(cls, authorization: DeviceAuthorization) -> Self:
+        return cls(**vars(authorization), verification_uri_complete=authorization.verification_uri_complete)
 
 
 class DeviceTokenIn(WireModel):
+    """The device code to poll with."""
+
     device_code: Annotated[Secret, Field(max_length=128)]
 
 
 class UserCodeIn(WireModel):
+    """The user code to approve or deny."""
+
     user_code: UserCode
 
 
 class RequestedProduct(WireModel):
+    """The product that the application named."""
+
     code: str
     name: str | None
 
 
 class RequestingDevice(WireModel):
-    """As the application describes it; nothing of it is verified."""
+    """The device as the application describes it, unverified."""
 
     name: str | None
     platform: str | None
@@ -57,7 +63,7 @@ class RequestingDevice(WireModel):
 
 
 class DeviceRequest(WireModel):
-    """`ip` and `user_agent` are of the application that asks. `wants`: what the `acr` of a session that may approve must be."""
+    """`ip` and `user_agent` are those of the requesting application. `wants`: the `acr` that a session needs to approve."""
 
     product: RequestedProduct | None
     device: RequestingDevice | None
@@ -68,14 +74,14 @@ class DeviceRequest(WireModel):
     wants: ApprovalLevel
 
     @classmethod
-    def of(cls, row: Any, product_name: str | None, wants: ApprovalLevel) -> Self:
-        described = {name: row.device.get(name) for name in RequestingDevice.model_fields} if row.device is not None else None
+    def of(cls, row: Any, product_name: str | None, required_level: ApprovalLevel) -> Self:
+        description = {name: row.device.get(name) for name in RequestingDevice.model_fields} if row.device is not None else None
         return cls(
             product=RequestedProduct(code=row.product, name=product_name) if row.product is not None else None,
-            device=RequestingDevice(**described) if described is not None else None,
+            device=RequestingDevice(**description) if description is not None else None,
             ip=row.ip,
             user_agent=row.user_agent,
             requested_at=row.created_at,
             expires_at=row.expires_at,
-            wants=wants,
+            wants=required_level,
         )

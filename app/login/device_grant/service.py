@@ -1,6 +1,6 @@
-"""An application without keyboard or browser asks to be let in by a short code, polls, and is let in once (RFC 8628).
+"""Device grant from the application's side: request a short code, poll, and open a session once it is approved (RFC 8628).
 
-Nothing is proven here: the new session has what the approving one had shown, when it had shown it, and only while that one lives.
+The new session gets the proofs of the approving session with their timestamps, and only while that session is valid.
 """
 
 from dataclasses import dataclass, field
@@ -35,14 +35,16 @@ from app.world import World
 PREFIX = "dvc_"
 LIFETIME = timedelta(minutes=10)
 INTERVAL = 5
-"""Seconds between two polls at first, and how many more after each that came too soon (RFC 8628 section 3.5)."""
+"""Seconds between polls, and the increase after each early poll (RFC 8628 section 3.5)."""
 REQUEST_LIMIT = WindowLimit(timedelta(minutes=10), 30)
+"""Requests per network address."""
 MAX_DRAWS = 5
+"""How often a user code is drawn again after a collision."""
 
 
 @dataclass(frozen=True)
 class DeviceAuthorization:
-    """What the application shows, and what it polls with. Times in seconds."""
+    """A new request: what the application shows and what it polls with. Times in seconds."""
 
     device_code: str = field(repr=False)
     user_code: str = field(repr=False)
@@ -56,21 +58,18 @@ class DeviceAuthorization:
 
 
 def _verification_uri(world: World) -> str:
-    """The application's page, if it has pages; else our own call, which another application of the user makes."""
+    """Return the application's page if pages are configured, else the API path, for an application of the user to call."""
     settings = world.settings
     return f"{settings.pages_url}/device" if settings.pages_url is not None else f"{settings.public_url}/v1/device"
 
 
 def hash_user_code(world: World, typed: str) -> bytes:
-    """Under our key: the code is short."""
+    """Return the keyed digest of a user code; a plain hash of such a short code could be reversed."""
     return world.keys.lookup.digest("device.user_code", models.normalize_user_code(typed))
 
 
 async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAuthorization:
-    """A new request; an address has so many at once.
-
-    Raises ProductNotFound, TooManyAttempts.
-    """
+    """Create a request, limited per network address. Raises ProductNotFound, TooManyAttempts."""
     if client.product is not None:
         await catalog.get_product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
@@ -93,7 +92,7 @@ def _draw_user_code(world: World) -> str:
 
 
 async def _insert_request(tx: Transaction, world: World, origin: Origin, device_code: str, client: ClientDetails) -> str:
-    """Write the request down under a user code that nobody else has; the code."""
+    """Insert the request under an unused user code and return the code. Raises Busy after repeated collisions."""
     now, code_id = world.clock.now(), world.entropy.identifier()
     values = {
         "id": code_id,
@@ -111,36 +110,36 @@ async def _insert_request(tx: Transaction, world: World, origin: Origin, device_
     for _ in range(MAX_DRAWS):
         user_code = _draw_user_code(world)
         if await dialect.insert_once(tx, DeviceCode, {**values, "user_hash": hash_user_code(world, user_code)}, unless=["user_hash"]):
-            about = ("device_code", code_id)
-            await record(tx, world, "device.authorization_requested", Actor("anonymous"), about, product=client.product)
+            target = ("device_code", code_id)
+            await record(tx, world, "device.authorization_requested", Actor("anonymous"), target, product=client.product)
             return user_code
     raise Busy
 
 
 async def redeem(world: World, origin: Origin, device_code: str) -> IssuedTokens:
-    """A session, if somebody has approved; once. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
-    sign = await load_signer(world)
+    """Open the session once the request is approved, one time. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
+    token_signer = await load_signer(world)
     row = await _load_polled_request(world, token_digest(device_code))
     if row.status == DeviceCodeStatus.DENIED:
         raise AccessDenied
     if row.status == DeviceCodeStatus.PENDING:
         raise AuthorizationPending(facts={"interval": row.interval}, retry_after=row.interval)
     async with world.db.write() as tx:
-        return tokens.issue_tokens(world, sign, *await _open_session(tx, world, origin, row))
+        return tokens.issue_tokens(world, token_signer, *await _open_session(tx, world, origin, row))
 
 
 async def _load_polled_request(world: World, device_hash: bytes) -> AnyRow:
-    """The request, if the application has waited as long as it was told to. A code that leads nowhere costs a read."""
+    """Load the request and record the poll. An unknown code costs only a read. Raises SlowDown, ExpiredToken."""
     now = world.clock.now()
-    there = (DeviceCode.device_hash == device_hash, DeviceCode.status != DeviceCodeStatus.CONSUMED, DeviceCode.expires_at > now)
+    open_request = (DeviceCode.device_hash == device_hash, DeviceCode.status != DeviceCodeStatus.CONSUMED, DeviceCode.expires_at > now)
 
-    async def known(tx: Transaction) -> bool:
-        return await tx.scalar(select(DeviceCode.id).where(*there)) is not None
+    async def exists(tx: Transaction) -> bool:
+        return await tx.scalar(select(DeviceCode.id).where(*open_request)) is not None
 
-    if not await world.db.find(known):
+    if not await world.db.find(exists):
         raise ExpiredToken
     async with world.db.write(commit_now=True) as tx:
-        row, slower = await _record_poll(tx, update(DeviceCode).where(*there), now)
+        row, slower = await _record_poll(tx, update(DeviceCode).where(*open_request), now)
     if slower is not None:
         raise SlowDown(facts={"interval": slower}, retry_after=slower)
     if row is None:
@@ -148,20 +147,23 @@ async def _load_polled_request(world: World, device_hash: bytes) -> AnyRow:
     return row
 
 
-async def _record_poll(tx: Transaction, there: Any, now: datetime) -> tuple[AnyRow | None, int | None]:
-    """(the row, if the poll is in time; the interval from now on, if it is not). One statement each: a burst counts every poll."""
-    moment = int(now.timestamp() * 1000)
-    due = or_(DeviceCode.last_poll.is_(None), DeviceCode.last_poll + DeviceCode.interval * 1000 <= moment)
-    polled = there.where(due).values(last_poll=moment).returning(*table(DeviceCode).columns)
+async def _record_poll(tx: Transaction, open_request: Any, now: datetime) -> tuple[AnyRow | None, int | None]:
+    """Return (the row, None) if the poll is on time, else (None, the increased interval).
+
+    Each is one guarded statement, so every poll of a burst counts.
+    """
+    milliseconds = int(now.timestamp() * 1000)
+    due = or_(DeviceCode.last_poll.is_(None), DeviceCode.last_poll + DeviceCode.interval * 1000 <= milliseconds)
+    polled = open_request.where(due).values(last_poll=milliseconds).returning(*table(DeviceCode).columns)
     row = (await tx.execute(polled)).one_or_none()
     if row is not None:
         return row, None
-    slowed = there.values(interval=DeviceCode.interval + INTERVAL, last_poll=moment).returning(DeviceCode.interval)
+    slowed = open_request.values(interval=DeviceCode.interval + INTERVAL, last_poll=milliseconds).returning(DeviceCode.interval)
     return None, await tx.scalar(slowed)
 
 
 async def _open_session(tx: Transaction, world: World, origin: Origin, row: AnyRow) -> tuple[dict[str, Any], refresh.IssuedRefreshToken]:
-    """Spend the approval on a session, if the one that gave it lives and the account is as it was then (authentication R58, R59)."""
+    """Open a session and spend the approval, if the approving session and the account's epoch are still valid (authentication R58, R59)."""
     if not await lock_session(tx, world, row.user_id, row.claimed_session_id, row.auth_epoch):
         raise AccessDenied
     approved = (DeviceCode.id == row.id, DeviceCode.status == DeviceCodeStatus.APPROVED, DeviceCode.expires_at > world.clock.now())

@@ -1,4 +1,4 @@
-"""Challenges under way: each is bound to whoever it was given to, lives five minutes and is spent before anything is checked (authentication R29)."""
+"""Passkey challenges: each has one owner, is valid for five minutes and is spent before its answer is checked (authentication R29)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,15 +23,18 @@ LIFETIME = timedelta(minutes=5)
 
 
 class ChallengeKind(StrEnum):
-    """As WebAuthn calls the two ceremonies: `create` a credential, `get` an assertion by one."""
+    """The WebAuthn ceremony: `create` registers a credential, `get` requests an assertion."""
 
     CREATE = "create"
     GET = "get"
 
 
 class PasskeyCeremony(Base):
-    """A challenge, as its digest. Of a session that registers, of an unfinished login, or of nobody yet; then with what the application
-    said of itself. `session_id` and `login_id` outlive their rows, so they are no foreign keys."""
+    """A challenge, stored as a digest.
+
+    It belongs to a session that registers a passkey, to a pending login, or to no user yet; only then are the client's details stored.
+    `session_id` and `login_id` may outlive the rows that they name, so they are not foreign keys.
+    """
 
     __tablename__ = "passkey_ceremonies"
 
@@ -51,7 +54,7 @@ class PasskeyCeremony(Base):
 
 @dataclass(frozen=True)
 class ChallengeOwner:
-    """To whom a challenge is given: to a session of a user, to a login of one, or to whoever asks."""
+    """The owner of a challenge: a user's session, a user's pending login, or any client (all fields None)."""
 
     user_id: UUID | None = None
     session_id: UUID | None = None
@@ -60,30 +63,32 @@ class ChallengeOwner:
 
 @dataclass(frozen=True)
 class Challenge:
+    """A new challenge: 32 random bytes."""
+
     value: bytes = field(repr=False)
     expires_at: datetime
 
 
 @dataclass(frozen=True)
 class SpentChallenge:
-    """A challenge that was spent by an answer; `client` is what was said when it was asked for."""
+    """A challenge that an answer has spent. `client`: the client details given when the challenge was issued."""
 
     challenge: bytes = field(repr=False)
     client: ClientDetails
 
 
 async def issue(
-    tx: Transaction, world: World, kind: ChallengeKind, holder: ChallengeOwner, client: ClientDetails = UNKNOWN_CLIENT
+    tx: Transaction, world: World, kind: ChallengeKind, owner: ChallengeOwner, client: ClientDetails = UNKNOWN_CLIENT
 ) -> Challenge:
-    """A new challenge."""
-    now, octets = world.clock.now(), world.entropy.random_bytes(CHALLENGE_BYTES)
+    """Create and store a challenge."""
+    now, challenge = world.clock.now(), world.entropy.random_bytes(CHALLENGE_BYTES)
     values = {
         "id": world.entropy.identifier(),
         "kind": kind,
-        "challenge_hash": _digest(octets),
-        "user_id": holder.user_id,
-        "session_id": holder.session_id,
-        "login_id": holder.login_id,
+        "challenge_hash": _digest(challenge),
+        "user_id": owner.user_id,
+        "session_id": owner.session_id,
+        "login_id": owner.login_id,
         "product": client.product,
         "device": client.device,
         "device_digest": client.digest,
@@ -91,32 +96,32 @@ async def issue(
         "expires_at": now + LIFETIME,
     }
     await tx.execute(insert(PasskeyCeremony).values(values))
-    return Challenge(octets, now + LIFETIME)
+    return Challenge(challenge, now + LIFETIME)
 
 
-async def spend(world: World, kind: ChallengeKind, holder: ChallengeOwner, credential: Mapping[str, Any]) -> SpentChallenge:
-    """Spend the challenge that a credential says it answers, whatever then comes of it. Raises ChallengeSpent.
+async def spend(world: World, kind: ChallengeKind, owner: ChallengeOwner, credential: Mapping[str, Any]) -> SpentChallenge:
+    """Spend the challenge that a credential answers, before the credential is verified. Raises ChallengeSpent.
 
-    It has to be one that was given to this holder: another's is not even spent.
+    The challenge must belong to this owner; a challenge of another owner is left unspent.
     """
     try:
-        octets = challenge_of(dict(credential))
+        challenge = challenge_of(dict(credential))
     except InvalidCredential:
         raise ChallengeSpent from None
     now = world.clock.now()
-    bound = [getattr(PasskeyCeremony, name).is_not_distinct_from(value) for name, value in vars(holder).items()]
-    mine = (PasskeyCeremony.challenge_hash == _digest(octets), PasskeyCeremony.kind == kind, *bound)
-    unspent = update(PasskeyCeremony).where(*mine, PasskeyCeremony.used_at.is_(None), PasskeyCeremony.expires_at > now)
+    owned = [getattr(PasskeyCeremony, name).is_not_distinct_from(value) for name, value in vars(owner).items()]
+    matches = (PasskeyCeremony.challenge_hash == _digest(challenge), PasskeyCeremony.kind == kind, *owned)
+    unspent = update(PasskeyCeremony).where(*matches, PasskeyCeremony.used_at.is_(None), PasskeyCeremony.expires_at > now)
     async with world.db.write(commit_now=True) as tx:
         row = (await tx.execute(unspent.values(used_at=now).returning(*table(PasskeyCeremony).columns))).one_or_none()
     if row is None:
         raise ChallengeSpent
-    return SpentChallenge(octets, _client(row))
+    return SpentChallenge(challenge, _client(row))
 
 
 def _client(row: AnyRow) -> ClientDetails:
     return ClientDetails(row.product, row.device, row.device_digest)
 
 
-def _digest(octets: bytes) -> bytes:
-    return token_digest(octets.hex())
+def _digest(challenge: bytes) -> bytes:
+    return token_digest(challenge.hex())

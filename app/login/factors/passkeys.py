@@ -1,6 +1,6 @@
-"""Passkeys: registering one, showing one, and what becomes of one whose counter goes back (authentication R29 to R36).
+"""Register and verify passkeys, and suspend a passkey whose signature counter goes back (authentication R29 to R36).
 
-Fingerprint, face and PIN stay on the user's device; what we get is a signature, and a flag that says whether one of them was shown.
+Fingerprint, face and PIN stay on the user's device. We receive a signature and a flag: whether the user was verified by one of them.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ _by_credential = (
 
 @dataclass(frozen=True)
 class WebAuthnOptions:
-    """What `navigator.credentials` wants as its `publicKey`, in its JSON form."""
+    """The `publicKey` argument of `navigator.credentials`, in its JSON form."""
 
     public_key: Mapping[str, Any]
     expires_at: datetime
@@ -67,7 +67,7 @@ class WebAuthnOptions:
 
 @dataclass(frozen=True)
 class VerifiedPasskey:
-    """A passkey that was shown, before its counter is moved. `owner` is its user's row."""
+    """A passkey whose assertion was verified, before its counter is advanced. `owner`: the passkey's row with its user's columns."""
 
     factor_id: UUID
     owner: AnyRow = field(repr=False)
@@ -79,55 +79,69 @@ class VerifiedPasskey:
 
 
 def relying_party(world: World) -> RelyingParty:
-    """Raises PasskeysOff."""
-    it = RelyingParty.of(world.settings)
-    if it is None:
+    """Return the relying party from the settings. Raises PasskeysOff."""
+    party = RelyingParty.of(world.settings)
+    if party is None:
         raise PasskeysOff
-    return it
+    return party
 
 
 async def list_credentials(tx: Transaction, user_id: UUID | None) -> list[RegisteredCredential]:
-    """The live passkeys of a user."""
+    """List the active passkeys of a user."""
     return [RegisteredCredential(row.credential_id, row.transports or ()) for row in await tx.execute(_of_user, {"user": user_id})]
 
 
-async def creation_options(tx: Transaction, world: World, holder: ChallengeOwner) -> WebAuthnOptions:
-    """The options for one passkey more. The user is named to it by a handle of chance, made at the first one (authentication R35)."""
-    user_id = holder.user_id
-    fresh = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.random_bytes(HANDLE_BYTES))
-    await tx.execute(fresh)
+async def begin_registration(tx: Transaction, world: World, owner: ChallengeOwner) -> WebAuthnOptions:
+    """Create the options for registering another passkey.
+
+    The user is identified to it by a random handle, created with the first passkey (authentication R35).
+    """
+    user_id = owner.user_id
+    set_handle = update(User).where(User.id == user_id, User.handle.is_(None)).values(handle=world.entropy.random_bytes(HANDLE_BYTES))
+    await tx.execute(set_handle)
     user = (await tx.execute(select(User.handle, User.email, User.display_name).where(User.id == user_id))).one()
-    challenge = await passkey_challenges.issue(tx, world, ChallengeKind.CREATE, holder)
+    challenge = await passkey_challenges.issue(tx, world, ChallengeKind.CREATE, owner)
     existing = await list_credentials(tx, user_id)
-    named = user.display_name or user.email
-    made = relying_party(world).creation_options(challenge.value, user.handle, user.email, named, existing)
-    return WebAuthnOptions(made, challenge.expires_at)
+    display_name = user.display_name or user.email
+    options = relying_party(world).creation_options(challenge.value, user.handle, user.email, display_name, existing)
+    return WebAuthnOptions(options, challenge.expires_at)
 
 
-def request_options(world: World, challenge: Challenge, allowed: list[RegisteredCredential], *, verifying: bool) -> WebAuthnOptions:
-    """The options for showing one of these, or any."""
+def build_request_options(world: World, challenge: Challenge, allowed: list[RegisteredCredential], *, verifying: bool) -> WebAuthnOptions:
+    """Create the options for an assertion by one of these passkeys, or by any passkey if the list is empty."""
     return WebAuthnOptions(relying_party(world).request_options(challenge.value, allowed, verifying=verifying), challenge.expires_at)
 
 
-def verify_new(world: World, answered: SpentChallenge, credential: Mapping[str, Any]) -> NewCredential:
-    """The new passkey, if the answer is genuine and its user was verified. Raises PasskeyRefused."""
+def verify_new(world: World, spent: SpentChallenge, credential: Mapping[str, Any]) -> NewCredential:
+    """Verify a registration response, including user verification. Raises PasskeyRefused."""
     try:
-        return relying_party(world).registered(dict(credential), answered.challenge)
-    except InvalidCredential as wrong:
-        raise PasskeyRefused from wrong
+        return relying_party(world).verify_registration(dict(credential), spent.challenge)
+    except InvalidCredential as error:
+        raise PasskeyRefused from error
 
 
-async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: NewCredential, named: Mapping[str, Any]) -> UUID:
-    """Store it with its `name` and `transports`. The caller holds the account, so that the limit is kept.
+async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, credential: NewCredential, labels: Mapping[str, Any]) -> UUID:
+    """Store a passkey with its `name` and `transports`. Raises TooManyPasskeys, PasskeyTaken.
 
-    Raises TooManyPasskeys, PasskeyTaken.
+    The caller must have locked the account; otherwise concurrent requests could exceed the limit.
     """
     now, factor_id = world.clock.now(), world.entropy.identifier()
     if (await tx.execute(select(func.count()).where(Factor.user_id == user_id, _LIVE))).scalar_one() >= MAX_PASSKEYS:
         raise TooManyPasskeys
-    values = {**named, "id": factor_id, "user_id": user_id, "kind": FactorKind.PASSKEY, "state": FactorState.ACTIVE, "created_at": now}
-    values |= {"confirmed_at": now, "credential_id": it.id, "public_key": it.public_key, "sign_count": it.sign_count}
-    values |= {"synced": it.synced, "backed_up": it.backed_up}
+    values = {
+        **labels,
+        "id": factor_id,
+        "user_id": user_id,
+        "kind": FactorKind.PASSKEY,
+        "state": FactorState.ACTIVE,
+        "credential_id": credential.id,
+        "public_key": credential.public_key,
+        "sign_count": credential.sign_count,
+        "synced": credential.synced,
+        "backed_up": credential.backed_up,
+        "created_at": now,
+        "confirmed_at": now,
+    }
     try:
         await tx.execute(insert(Factor).values(values))
     except IntegrityError as error:
@@ -140,60 +154,69 @@ async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: Ne
 
 
 async def find(world: World, credential_id: bytes) -> AnyRow | None:
-    """The live passkey of an id, with its owner."""
-    return await world.db.find(lambda session: _one(session, credential_id))
+    """Find an active passkey and its owner by credential id."""
+    return await world.db.find(lambda tx: _find(tx, credential_id))
 
 
-async def _one(tx: Transaction, credential_id: bytes) -> AnyRow | None:
+async def _find(tx: Transaction, credential_id: bytes) -> AnyRow | None:
     return (await tx.execute(_by_credential, {"credential": credential_id})).one_or_none()
 
 
-def verify(
-    world: World, row: AnyRow | None, answered: SpentChallenge, credential: Mapping[str, Any], *, user_known: bool
-) -> VerifiedPasskey:
-    """The passkey of the row, if the credential is one of it. Raises PasskeyRefused.
+def verify(world: World, row: AnyRow | None, spent: SpentChallenge, credential: Mapping[str, Any], *, user_known: bool) -> VerifiedPasskey:
+    """Verify a credential against the stored passkey. Raises PasskeyRefused.
 
-    The authenticator says whose it is by the handle; it has to where nobody was `named` before it was asked (section 7.2 step 6).
+    The authenticator returns the user handle. It is required unless the user was known before (WebAuthn Level 3 section 7.2 step 6).
     """
     handle = credential["response"].get("userHandle")
-    if row is None or not _of_owner(row.handle, handle, user_known=user_known):
+    if row is None or not _is_owner(row.handle, handle, user_known=user_known):
         raise PasskeyRefused
     try:
-        shown = relying_party(world).asserted(dict(credential), answered.challenge, row.public_key)
-    except InvalidCredential as wrong:
-        raise PasskeyRefused from wrong
-    return VerifiedPasskey(row.id, row, shown)
+        assertion = relying_party(world).verify_assertion(dict(credential), spent.challenge, row.public_key)
+    except InvalidCredential as error:
+        raise PasskeyRefused from error
+    return VerifiedPasskey(row.id, row, assertion)
 
 
-def _of_owner(handle: bytes, told: str | None, *, user_known: bool) -> bool:
-    if told is None:
+def _is_owner(handle: bytes, presented: str | None, *, user_known: bool) -> bool:
+    if presented is None:
         return user_known
     try:
-        return decode_base64url(told) == handle
+        return decode_base64url(presented) == handle
     except ValueError:
         return False
 
 
-async def advance_counter(tx: Transaction, it: VerifiedPasskey, now: datetime) -> bool:
-    """Move the counter forward: one guarded statement. False when it would not; 0 after 0 is a passkey that does not count (authentication R32)."""
-    count = it.assertion.sign_count
-    values = {"sign_count": count, "backed_up": it.assertion.backed_up, "used_at": now}
-    forward = update(Factor).where(Factor.id == it.factor_id, _LIVE, _ahead(count)).values(values)
+async def advance_counter(tx: Transaction, passkey: VerifiedPasskey, now: datetime) -> bool:
+    """Advance the signature counter in one guarded statement; False if the counter did not grow (authentication R32).
+
+    An authenticator without a counter always sends 0, so 0 after 0 is accepted.
+    """
+    count = passkey.assertion.sign_count
+    values = {"sign_count": count, "backed_up": passkey.assertion.backed_up, "used_at": now}
+    forward = update(Factor).where(Factor.id == passkey.factor_id, _LIVE, _permits_count(count)).values(values)
     return (await tx.execute(forward)).rowcount == 1
 
 
-def _ahead(count: int) -> ColumnElement[bool]:
+def _permits_count(count: int) -> ColumnElement[bool]:
+    """Build the condition that the stored counter permits this count."""
     return Factor.sign_count < count if count else Factor.sign_count == 0
 
 
-async def mark_suspect(tx: Transaction, world: World, it: VerifiedPasskey) -> None:
-    """Put a passkey out of use whose counter did not go forward: somebody may have a copy, and may be in by it. Its owner is told (authentication R32)."""
-    if not await lock_unless_erased(tx, it.owner.user_id):  # the user's row first, as whoever ends sessions takes it
+async def mark_suspect(tx: Transaction, world: World, passkey: VerifiedPasskey) -> None:
+    """Suspend a passkey whose counter did not grow, because a copy of it may exist (authentication R32).
+
+    Sessions opened with a passkey end, and the owner is notified.
+    """
+    if not await lock_unless_erased(tx, passkey.owner.user_id):  # the user's row comes first in the lock order
         return
-    behind = update(Factor).where(Factor.id == it.factor_id, _LIVE, ~_ahead(it.assertion.sign_count)).values(state=FactorState.SUSPECT)
+    behind = (
+        update(Factor)
+        .where(Factor.id == passkey.factor_id, _LIVE, ~_permits_count(passkey.assertion.sign_count))
+        .values(state=FactorState.SUSPECT)
+    )
     if not (await tx.execute(behind)).rowcount:
         return
-    user_id, about = it.owner.user_id, ("factor", it.factor_id)
+    user_id, about = passkey.owner.user_id, ("factor", passkey.factor_id)
     await record(tx, world, "factor.suspected", Actor.system(), about, user_id, kind=FactorKind.PASSKEY)
     await revocation.end_passkey_sessions(tx, world, Actor.system(), user_id)
     await notices.notify(tx, world, user_id, Template.PASSKEY_SUSPECTED)

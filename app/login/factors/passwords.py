@@ -1,4 +1,4 @@
-"""Passwords: which are good enough, setting one, changing one's own, and bringing in hashes that another system made."""
+"""Check, set and change passwords, and accept password hashes that another system created."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,58 +29,64 @@ from app.web.callers import Origin, Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
-MOST_PRODUCTS = 200
+MAX_PRODUCTS = 200
 ACTIVE_PASSWORD = (Factor.kind == FactorKind.PASSWORD, Factor.state == FactorState.ACTIVE)
-"""The password that counts, of whichever user."""
-_mine = select(User.email, User.auth_epoch, Factor.id, Factor.hash, Factor.imported).outerjoin(
+"""Conditions for the password in use, of any user."""
+_user_password = select(User.email, User.auth_epoch, Factor.id, Factor.hash, Factor.imported).outerjoin(
     Factor, (Factor.user_id == User.id) & ACTIVE_PASSWORD[0] & ACTIVE_PASSWORD[1]
 )
 
 
 async def check_and_hash(world: World, password: str, email: str, pointer: str) -> str:
-    """The hash of a password that is good enough: long (authentication R1), not among the first guesses (authentication R3), in no known breach (authentication R4).
+    """Check a new password and return its hash. Every path that sets a password comes through here. Raises Malformed, Busy.
 
-    Nothing else is asked of it (authentication R2). Every path that sets a password comes through here. Raises Malformed, Busy.
+    It must be long enough, not easy to guess and in no known breach; there are no other rules (authentication R1 to R4).
     """
     if count_code_points(password) < world.settings.password_min:
-        raise Malformed([(pointer, "password_too_short", f"wants at least {world.settings.password_min} characters")])
-    if (why := find_fault(password, await _words(world, email))) is not None:
-        raise Malformed([(pointer, *why)])
+        raise Malformed([(pointer, "password_too_short", f"must have at least {world.settings.password_min} characters")])
+    if (reason := find_fault(password, await _list_context_words(world, email))) is not None:
+        raise Malformed([(pointer, *reason)])
     if world.settings.breach_lookup is not None and await is_breached(world.settings.breach_lookup, normalise(password)):
-        raise Malformed([(pointer, "password_breached", "is known from a breach elsewhere; choose another")])
+        raise Malformed([(pointer, "password_breached", "is known from a data breach; choose another one")])
     return await world.hasher.hash(password)
 
 
 async def check_and_hash_change(world: World, user_id: UUID, password: str, pointer: str, *, may_stay: bool) -> str:
-    """The same for a password that has to be changed: the one that is set now is no change, unless it may stay. Raises Malformed, Busy."""
+    """Check and hash the replacement of a password that must be changed. Raises Malformed, Busy.
 
-    async def ask(tx: Transaction) -> AnyRow:
-        return (await tx.execute(_mine.where(User.id == user_id))).one()
+    It must differ from the current one, unless `may_stay`.
+    """
 
-    row = await world.db.find(ask)
+    async def find_current(tx: Transaction) -> AnyRow:
+        return (await tx.execute(_user_password.where(User.id == user_id))).one()
+
+    row = await world.db.find(find_current)
     if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
-        raise Malformed([(pointer, "password_unchanged", "is the one that has to be changed; choose another")])
+        raise Malformed([(pointer, "password_unchanged", "is the password that must be changed; choose another one")])
     return await check_and_hash(world, password, row.email, pointer)
 
 
-async def _words(world: World, email: str) -> Sequence[str]:
-    """Names around the account: its own, the service's, and those of what is sold here."""
+async def _list_context_words(world: World, email: str) -> Sequence[str]:
+    """List words that an attacker would guess here: the account's address, the name of the service, and product names."""
     async with world.db.query() as tx:
-        rows = (await tx.execute(select(Product.code, Product.name).limit(MOST_PRODUCTS))).all()
+        rows = (await tx.execute(select(Product.code, Product.name).limit(MAX_PRODUCTS))).all()
     return [email, email.partition("@")[0], world.settings.totp_issuer, "licentia", *(word for row in rows for word in row)]
 
 
 def accept_imported_hash(world: World, hashed: str) -> str:
-    """A hash of another system in its ordinary form. Raises Malformed for a form that is not known, or that costs too much (authentication R9)."""
+    """Return a hash of another system in its canonical form (authentication R9). Raises Malformed for an unknown type or excessive cost."""
     stored = unwrap_django_hash(hashed)
     if not world.hasher.can_verify(stored):
-        told = "wants argon2, bcrypt, pbkdf2, scrypt, Django's or phpass, at a cost within bounds"
-        raise Malformed([("/password_hash", "password_hash_refused", told)])
+        detail = "must be a hash of argon2, bcrypt, pbkdf2, scrypt, Django or phpass, with a cost within the limits"
+        raise Malformed([("/password_hash", "password_hash_refused", detail)])
     return stored
 
 
 async def set_password(tx: Transaction, world: World, actor: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
-    """Set the password, in the place of the one before. A step: what it ends with it is for the caller to say."""
+    """Set the password and revoke the previous one. A step of a transaction: ending sessions is left to the caller.
+
+    `more`: further columns of the factor.
+    """
     now, factor_id = world.clock.now(), world.entropy.identifier()
     old = update(Factor).where(Factor.user_id == user_id, *ACTIVE_PASSWORD).values(state=FactorState.REVOKED, hash=None, form=None)
     replaced = (await tx.execute(old)).rowcount
@@ -100,7 +106,7 @@ async def set_password(tx: Transaction, world: World, actor: Actor, user_id: UUI
 
 
 async def rehash_if_outdated(world: World, password: str, stored: str, *, imported: bool) -> str | None:
-    """The hash that should take the place of an outdated one; None when there is no need, or no room in the pool just now (authentication R8)."""
+    """Hash the password again if its stored hash is outdated (authentication R8); None if it is not, or if the hashing pool is full."""
     if world.hasher.needs_rehash(stored, imported=imported):
         with suppress(Busy):
             return await world.hasher.hash(password)
@@ -108,47 +114,48 @@ async def rehash_if_outdated(world: World, password: str, stored: str, *, import
 
 
 async def store_rehash(tx: Transaction, user_id: UUID, stored: str, fresh: str) -> None:
-    """Put the fresh hash in the place of the one that was verified, unless the password was changed meanwhile."""
+    """Replace the verified hash by the new one, unless the password was changed meanwhile."""
     same = update(Factor).where(Factor.user_id == user_id, *ACTIVE_PASSWORD, Factor.hash == stored)
     await tx.execute(same.values(hash=fresh, imported=False, form=None))
 
 
 async def change(world: World, origin: Origin, subject: Subject, current: str, new: str) -> None:
-    """Change one's own password; every other session and login is over (authentication R59). The lock of the password holds here too (authentication R45).
+    """Change one's own password and end every other session and pending login (authentication R59).
 
-    Not for a session that a recovery code opened, whatever factors are left since (authentication R28).
+    The attempt limit of the password applies here too (authentication R45). A session opened with a recovery code is refused,
+    even if the account has no second factor any more (authentication R28).
 
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """
     now, lasting = world.clock.now(), world.settings.second_factor_lifetime
     if "rc" in subject.amr or not is_fully_authenticated(
-        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lasting=lasting
+        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lifetime=lasting
     ):
-        raise StepUpRequired("Show the second factor again.", {"acr_values": "aal2", "max_age": 300})
-    row = await _current(world, subject)
+        raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
+    row = await _find_current(world, subject)
     key = attempts.password_key(world, row.email)
     await attempts.count_attempt(world, origin, key)
     if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
         await attempts.record_failure(world, origin, "password", subject.id, "wrong")
         raise PasswordWrong
     async with world.db.write(commit_now=True) as tx:
-        await attempts.record_success(tx, world, origin, key)  # whatever becomes of the new one
+        await attempts.record_success(tx, world, origin, key)  # the current password was correct, whether the new one is accepted or not
     hashed = await check_and_hash(world, new, row.email, "/new")
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "password_changed", session_id=subject.session_id)
         same = update(Factor).where(Factor.id == row.id, *ACTIVE_PASSWORD, Factor.hash == row.hash).values(hash=row.hash)
         if not (await tx.execute(same)).rowcount:
-            raise PasswordWrong  # it was changed by another at the same moment
+            raise PasswordWrong  # another request changed it at the same moment
         await set_password(tx, world, subject.actor, subject.id, hashed)
         await notices.notify(tx, world, subject.id, Template.PASSWORD_CHANGED)
 
 
-async def _current(world: World, subject: Subject) -> AnyRow:
-    async def ask(tx: Transaction) -> AnyRow | None:
-        return (await tx.execute(_mine.where(User.id == subject.id))).one_or_none()
+async def _find_current(world: World, subject: Subject) -> AnyRow:
+    async def find(tx: Transaction) -> AnyRow | None:
+        return (await tx.execute(_user_password.where(User.id == subject.id))).one_or_none()
 
-    row = await world.db.find(ask)
+    row = await world.db.find(find)
     if row is None:
         raise TokenInvalid
     return row

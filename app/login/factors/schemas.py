@@ -9,7 +9,7 @@ from app.web.fields import Instant, Name, WireModel
 
 
 class FactorAdded(WireModel):
-    """`recovery_codes`: ten, shown this once, when it is the first second factor of the account."""
+    """`recovery_codes`: ten codes, returned only here, if this is the account's first second factor; otherwise null."""
 
     id: UUID
     kind: Literal["totp", "passkey"]
@@ -18,14 +18,14 @@ class FactorAdded(WireModel):
     recovery_codes: list[str] | None
 
     @classmethod
-    def of(cls, it: AddedFactor) -> Self:
-        return cls(id=it.id, kind=it.kind, confirmed_at=it.confirmed_at, recovery_codes=it.recovery_codes)
+    def of(cls, added: AddedFactor) -> Self:
+        return cls(id=added.id, kind=added.kind, confirmed_at=added.confirmed_at, recovery_codes=added.recovery_codes)
 
 
 class FactorOut(WireModel):
-    """`expires_at` is that of an enrolment that is not confirmed yet. `backed_up`: the passkey is kept elsewhere too, by its maker's cloud.
+    """`expires_at`: when an unconfirmed enrolment expires. `backed_up`: the passkey is also stored in its provider's cloud.
 
-    A `suspect` passkey is out of use: its counter went back, so there may be a copy of it. Remove it and register another.
+    A `suspect` passkey cannot be used: its counter went back, so a copy of it may exist. Remove it and register another one.
     """
 
     id: UUID
@@ -44,13 +44,13 @@ class FactorPatch(WireModel):
 
 
 class RecoveryCodesOut(WireModel):
-    """Ten codes, each good once, shown this once."""
+    """Ten codes, each usable once, returned only here."""
 
     recovery_codes: list[str]
 
 
 class RecoveryCodesStatus(WireModel):
-    """`low`: time to print new ones."""
+    """`low`: few codes remain; the user should generate a new set."""
 
     remaining: int
     total: int
@@ -58,5 +58,5 @@ class RecoveryCodesStatus(WireModel):
     created_at: Instant | None
 
     @classmethod
-    def of(cls, it: RemainingCodes) -> Self:
-        return cls(remaining=it.remaining, total=it.total, low=it.remaining <= LOW_COUNT, created_at=it.created_at)
+    def of(cls, codes: RemainingCodes) -> Self:
+        return cls(remaining=codes.remaining, total=codes.total, low=codes.remaining <= LOW_COUNT, created_at=codes.created_at)

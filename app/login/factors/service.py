@@ -1,4 +1,4 @@
-"""The factors of an account: listing, naming, adding and removing them, and the operator's reset when all are lost."""
+"""List, rename, add and remove the factors of an account; reset them for a user who lost all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ LISTED = (Factor.kind.in_([FactorKind.PASSWORD, *AUTHENTICATORS]), Factor.state 
 CLEARED: Mapping[str, Any] = {
     "state": FactorState.REVOKED, "hash": None, "secret_sealed": None, "selector": None, "credential_id": None, "public_key": None,
 }  # fmt: skip
-"""What is left of a factor that is no more: that there was one."""
+"""Values of a removed factor. The row stays, without secrets."""
 _factors = select(
     Factor.id,
     Factor.kind,
@@ -51,7 +51,7 @@ _factors = select(
 
 @dataclass(frozen=True)
 class AddedFactor:
-    """A device that counts from now on; `recovery_codes` are there when it is the account's first."""
+    """An authenticator that is active from now on. `recovery_codes`: set if it is the first one of the account."""
 
     id: UUID
     kind: Literal["totp", "passkey"]
@@ -60,92 +60,104 @@ class AddedFactor:
 
 
 def require_recent_proof(world: World, subject: Subject, age: timedelta | None = None) -> None:
-    """Whether all that the account has was shown lately (authentication R21, R22). Asked at both ends of an enrolment. Raises StepUpRequired."""
+    """Require a recent proof of every kind of factor that the account has (authentication R21, R22). Raises StepUpRequired.
+
+    Checked both when an enrolment begins and when it ends. `age`: how old the proof may be; default `fresh_password`.
+    """
     age = age or world.settings.fresh_password
     refuse_device_grant_session(subject)
     level = rules.find_level_to_prove(read_proofs(subject), has_second_factor=subject.has_second_factor, now=world.clock.now(), age=age)
     if level is not None:
-        raise StepUpRequired("Show it again, then do this at once.", {"acr_values": level, "max_age": int(age.total_seconds())})
+        raise StepUpRequired(
+            "Authenticate again, then repeat this request promptly.", {"acr_values": level, "max_age": int(age.total_seconds())}
+        )
 
 
 def _require_may_add(world: World, subject: Subject, age: timedelta | None = None) -> None:
-    """The same, and that the mailbox is proven (authentication R78). Raises EmailNotVerified, StepUpRequired."""
+    """Require a verified e-mail address (authentication R78) and a recent proof. Raises EmailNotVerified, StepUpRequired."""
     if not subject.email_verified:
         raise EmailNotVerified
     require_recent_proof(world, subject, age)
 
 
 def refuse_device_grant_session(subject: Subject) -> None:
-    """A session that was let in by a short code has shown nothing itself, and what another has shown does not manage an account (authentication R66).
+    """Refuse a session that was opened by a device grant (authentication R66). Raises StepUpRequired.
 
-    Raises StepUpRequired.
+    No factor was presented in such a session itself, and a proof from another session does not permit managing the account.
     """
     if subject.via_device_grant:
         level = "aal2" if subject.has_second_factor else "aal1"
-        raise StepUpRequired("Show the factors in this session, or do it where you logged in.", {"acr_values": level, "max_age": 300})
+        raise StepUpRequired("Authenticate in this session, or use the session that approved it.", {"acr_values": level, "max_age": 300})
 
 
 def refuse_recovery_code_session(subject: Subject) -> None:
-    """A recovery code manages a lost authenticator and nothing else (authentication R28). Raises StepUpRequired."""
+    """Refuse a session opened with a recovery code, which only permits replacing a lost authenticator (authentication R28).
+
+    Raises StepUpRequired.
+    """
     if "rc" in subject.amr:
-        raise StepUpRequired("Show an authenticator, not a recovery code.", {"acr_values": "aal2", "max_age": 300})
+        raise StepUpRequired("Authenticate with an authenticator instead of a recovery code.", {"acr_values": "aal2", "max_age": 300})
 
 
 async def enrol_totp(world: World, subject: Subject, name: str | None) -> Enrolment:
-    """Begin to add an authenticator app. Raises EmailNotVerified (authentication R78), StepUpRequired, EnrolmentUnderWay."""
+    """Begin to add an authenticator app. Raises EmailNotVerified, StepUpRequired, EnrolmentUnderWay."""
     _require_may_add(world, subject)
     return await totp.begin(world, subject.actor, subject.id, name)
 
 
 async def confirm_totp(world: World, origin: Origin, subject: Subject, factor_id: UUID, code: str) -> AddedFactor:
-    """Bring it to life with a code of it; other sessions are over, for they were proven by less (authentication R59).
+    """Activate an authenticator app with one of its codes, and end the user's other sessions (authentication R59).
+
+    Those sessions were opened without the new factor.
 
     Raises EmailNotVerified, StepUpRequired, TooManyAttempts, EnrolmentNotFound, CodeRefused.
     """
     _require_may_add(world, subject, world.settings.fresh_password + world.settings.totp_pending)
     await attempts.count_attempt(world, origin)
     confirmed = await totp.check_enrolment(world, origin, subject.id, factor_id, code)
-    paper = await generate_first_codes(world, subject.id)
+    codes = await generate_first_codes(world, subject.id)
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "factor_added", session_id=subject.session_id)
         await totp.activate(tx, world, subject.actor, subject.id, confirmed)
-        if paper is not None:
-            await recovery.replace(tx, world, subject.actor, subject.id, paper)
+        if codes is not None:
+            await recovery.replace(tx, world, subject.actor, subject.id, codes)
         await attempts.record_success(tx, world, origin)
-    return AddedFactor(factor_id, "totp", world.clock.now(), paper.codes if paper is not None else None)
+    return AddedFactor(factor_id, "totp", world.clock.now(), codes.codes if codes is not None else None)
 
 
-async def passkey_options(world: World, subject: Subject) -> WebAuthnOptions:
-    """Begin to register a passkey. Raises PasskeysOff, EmailNotVerified (authentication R78), StepUpRequired."""
+async def begin_passkey(world: World, subject: Subject) -> WebAuthnOptions:
+    """Begin to register a passkey. Raises PasskeysOff, EmailNotVerified, StepUpRequired."""
     passkeys.relying_party(world)
     _require_may_add(world, subject)
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
-        return await passkeys.creation_options(tx, world, ChallengeOwner(subject.id, subject.session_id))
+        return await passkeys.begin_registration(tx, world, ChallengeOwner(subject.id, subject.session_id))
 
 
-async def add_passkey(world: World, subject: Subject, credential: Mapping[str, Any], named: Mapping[str, Any]) -> AddedFactor:
-    """Register the passkey that the browser made, with its `name` and `transports`; other sessions are over (authentication R59).
+async def add_passkey(world: World, subject: Subject, credential: Mapping[str, Any], labels: Mapping[str, Any]) -> AddedFactor:
+    """Register the passkey that the browser created, and end the user's other sessions (authentication R59).
+
+    `labels`: its `name` and `transports`.
 
     Raises PasskeysOff, EmailNotVerified, StepUpRequired, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
     passkeys.relying_party(world)
     _require_may_add(world, subject, world.settings.fresh_password + passkey_challenges.LIFETIME)
-    answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, ChallengeOwner(subject.id, subject.session_id), credential)
-    made = passkeys.verify_new(world, answered, credential)
-    paper = await generate_first_codes(world, subject.id)
+    challenge = await passkey_challenges.spend(world, ChallengeKind.CREATE, ChallengeOwner(subject.id, subject.session_id), credential)
+    new_passkey = passkeys.verify_new(world, challenge, credential)
+    codes = await generate_first_codes(world, subject.id)
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "factor_added", session_id=subject.session_id)
-        factor_id = await passkeys.add(tx, world, subject.actor, subject.id, made, named)
-        if paper is not None:
-            await recovery.replace(tx, world, subject.actor, subject.id, paper)
-    return AddedFactor(factor_id, "passkey", world.clock.now(), paper.codes if paper is not None else None)
+        factor_id = await passkeys.add(tx, world, subject.actor, subject.id, new_passkey, labels)
+        if codes is not None:
+            await recovery.replace(tx, world, subject.actor, subject.id, codes)
+    return AddedFactor(factor_id, "passkey", world.clock.now(), codes.codes if codes is not None else None)
 
 
 async def generate_first_codes(world: World, user_id: UUID) -> RecoveryCodes | None:
-    """Fresh recovery codes for an account that has none, hashed before anything is written."""
+    """Generate recovery codes for an account that has none; None for any other. They are hashed outside of the write."""
 
     async def ask(tx: Transaction) -> RemainingCodes:
         return await recovery.count_remaining(tx, user_id)
@@ -154,7 +166,7 @@ async def generate_first_codes(world: World, user_id: UUID) -> RecoveryCodes | N
 
 
 async def renew_recovery_codes(world: World, subject: Subject) -> list[str]:
-    """A new set of recovery codes; the old ones are void. Not for who came in by one of them (authentication R27, R28).
+    """Replace the recovery codes (authentication R27). Refused in a session opened with one of them (authentication R28).
 
     Raises SecondFactorMissing, StepUpRequired.
     """
@@ -162,56 +174,58 @@ async def renew_recovery_codes(world: World, subject: Subject) -> list[str]:
         raise SecondFactorMissing
     refuse_recovery_code_session(subject)
     require_recent_proof(world, subject)
-    paper = await recovery.generate(world)
+    codes = await recovery.generate(world)
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
-        await recovery.replace(tx, world, subject.actor, subject.id, paper)
+        await recovery.replace(tx, world, subject.actor, subject.id, codes)
         await notices.notify(tx, world, subject.id, Template.RECOVERY_CODES_RENEWED)
-    return paper.codes
+    return codes.codes
 
 
 async def count_recovery_codes(world: World, subject: Subject) -> RemainingCodes:
+    """Count the recovery codes of the user."""
     async with world.db.query() as tx:
         return await recovery.count_remaining(tx, subject.id)
 
 
 async def list_factors(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
-    """What an account logs in with; recovery codes are counted elsewhere."""
+    """List the password and the authenticators of an account, without its recovery codes."""
     async with world.db.query() as tx:
         return await read_page(tx, _factors.where(Factor.user_id == user_id, *LISTED), Factor.id, window)
 
 
 async def list_factors_of_user(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
-    """The same for an operator. Raises UserNotFound."""
+    """List the factors of a user for an operator. Raises UserNotFound."""
     await get_user(world, user_id)
     return await list_factors(world, user_id, window)
 
 
 async def get_factor(world: World, subject: Subject, factor_id: UUID) -> AnyRow:
-    """Raises FactorNotFound."""
+    """Return one listed factor of the user. Raises FactorNotFound."""
     async with world.db.query() as tx:
         return await _get_factor(tx, subject.id, factor_id)
 
 
 async def rename_factor(world: World, subject: Subject, factor_id: UUID, name: str | None) -> AnyRow:
-    """Raises FactorNotFound."""
+    """Set or clear the name of a factor. Raises FactorNotFound."""
     async with world.db.write() as tx:
         await tx.execute(update(Factor).where(Factor.id == factor_id, Factor.user_id == subject.id, *LISTED).values(name=name))
         return await _get_factor(tx, subject.id, factor_id)
 
 
 async def _get_factor(tx: Transaction, user_id: UUID, factor_id: UUID) -> AnyRow:
-    found = await tx.execute(_factors.where(Factor.id == factor_id, Factor.user_id == user_id, *LISTED))
-    row = found.one_or_none()
+    result = await tx.execute(_factors.where(Factor.id == factor_id, Factor.user_id == user_id, *LISTED))
+    row = result.one_or_none()
     if row is None:
         raise FactorNotFound
     return row
 
 
 async def remove_factor(world: World, subject: Subject, factor_id: UUID) -> None:
-    """Remove a device, with a proof by it or by one that remains (authentication R22). With the last one go the recovery codes.
+    """Remove an authenticator, after a recent proof by it or by another one (authentication R22).
 
-    Other sessions are over (authentication R59). Raises FactorNotFound, FactorIndispensable, StepUpRequired.
+    Removing the last one discards the recovery codes. The user's other sessions end (authentication R59).
+    Raises FactorNotFound, FactorIndispensable, StepUpRequired.
     """
     kind = (await get_factor(world, subject, factor_id)).kind
     if kind == FactorKind.PASSWORD:
@@ -220,8 +234,13 @@ async def remove_factor(world: World, subject: Subject, factor_id: UUID) -> None
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
         await revocation.end_all(tx, world, subject.actor, subject.id, "factor_removed", session_id=subject.session_id)
-        alive = (Factor.id == factor_id, Factor.user_id == subject.id, Factor.kind.in_(AUTHENTICATORS), Factor.state != FactorState.REVOKED)
-        if not (await tx.execute(update(Factor).where(*alive).values(CLEARED))).rowcount:
+        removable = (
+            Factor.id == factor_id,
+            Factor.user_id == subject.id,
+            Factor.kind.in_(AUTHENTICATORS),
+            Factor.state != FactorState.REVOKED,
+        )
+        if not (await tx.execute(update(Factor).where(*removable).values(CLEARED))).rowcount:
             raise FactorNotFound
         if not await _has_authenticator(tx, subject.id):
             await recovery.discard(tx, subject.id)
@@ -234,7 +253,10 @@ async def _has_authenticator(tx: Transaction, user_id: UUID) -> bool:
 
 
 async def reset_factors(world: World, actor: Actor, user_id: UUID) -> None:
-    """The operator's way out when all is lost: every second factor and every session goes, the password stays. Raises UserNotFound."""
+    """Remove every second factor and end every session; the password stays. Raises UserNotFound.
+
+    For an operator, when the user has lost all second factors.
+    """
     await get_user(world, user_id)
     async with world.db.write() as tx:
         await revocation.end_all(tx, world, actor, user_id, "factors_reset")
@@ -245,18 +267,18 @@ async def reset_factors(world: World, actor: Actor, user_id: UUID) -> None:
 
 
 async def drop_second_factors(tx: Transaction, user_id: UUID) -> int:
-    """Every authenticator and passkey, also one that is pending or suspect, and every recovery code; how many of the former.
+    """Remove every authenticator, also pending and suspect ones, and every recovery code; return the number of authenticators.
 
-    A step, for other rooms too.
+    A step of a transaction, used by other packages too.
     """
-    devices: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind.in_(AUTHENTICATORS), Factor.state != FactorState.REVOKED)
-    dropped = await tx.execute(update(Factor).where(*devices).values(CLEARED))
+    authenticators: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind.in_(AUTHENTICATORS), Factor.state != FactorState.REVOKED)
+    result = await tx.execute(update(Factor).where(*authenticators).values(CLEARED))
     await recovery.discard(tx, user_id)
-    return dropped.rowcount
+    return result.rowcount
 
 
 async def unlock(world: World, actor: Actor, user_id: UUID) -> None:
-    """Clear what wrong tries have locked: the password, also on devices that were seen, and the second factors. Raises UserNotFound."""
+    """Clear the locks caused by failed attempts: password (also on known devices), login code, second factors. Raises UserNotFound."""
     email = (await get_user(world, user_id)).email
     async with world.db.write() as tx:
         await record(tx, world, "user.unlocked", actor, ("user", user_id), user_id)

@@ -1,4 +1,4 @@
-"""TOTP devices: enrolling, confirming, and spending a code once, forwards only (RFC 6238 section 5.2)."""
+"""Authenticator apps (TOTP): enrol, confirm, and spend each code once and in order (RFC 6238 section 5.2)."""
 
 import base64
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ from app.world import World
 SECRET_BYTES = 20
 TRIES_PER_ENROLMENT = 5
 
-_devices = select(Factor.id, Factor.secret_sealed).where(LIVE_TOTP)
+_authenticators = select(Factor.id, Factor.secret_sealed).where(LIVE_TOTP)
 
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What the user's authenticator app needs, shown this once."""
+    """The data that the user's authenticator app needs, returned only once."""
 
     id: UUID
     secret: str = field(repr=False)
@@ -50,7 +50,10 @@ def _secret(world: World, factor: AnyRow) -> str:
 
 
 async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> Enrolment:
-    """A pending device beside whatever is live (authentication R20). The caller knows that the user may. Raises EnrolmentUnderWay."""
+    """Create a pending authenticator; active ones stay as they are (authentication R20). Raises EnrolmentUnderWay.
+
+    It replaces an earlier pending one. The caller has checked that the user may add an authenticator.
+    """
     now = world.clock.now()
     secret = base64.b32encode(world.entropy.random_bytes(SECRET_BYTES)).decode()
     factor_id = world.entropy.identifier()
@@ -71,15 +74,15 @@ async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> 
             await tx.execute(insert(Factor).values(values))
             await record(tx, world, "factor.enrolment_begun", actor, ("factor", factor_id), user_id, kind=FactorKind.TOTP)
             email = await tx.scalar(select(User.email).where(User.id == user_id))
-    except IntegrityError as twin:  # one pending device for each user: another enrolment began at the same moment
-        raise EnrolmentUnderWay from twin
+    except IntegrityError as error:  # unique: one pending authenticator for each user; another enrolment began at the same moment
+        raise EnrolmentUnderWay from error
     uri = pyotp.TOTP(secret).provisioning_uri(name=str(email), issuer_name=world.settings.totp_issuer)
     return Enrolment(factor_id, secret, uri, segno.make(uri, error="m").svg_inline(scale=4), now + world.settings.totp_pending)
 
 
 @dataclass(frozen=True)
 class ConfirmedEnrolment:
-    """A pending device that showed a right code, and the step of that code."""
+    """A pending authenticator whose code was correct, and the time step of that code."""
 
     factor_id: UUID
     step: int
@@ -90,14 +93,14 @@ def _pending(user_id: UUID, now: datetime) -> tuple[Any, ...]:
 
 
 async def check_enrolment(world: World, origin: Origin, user_id: UUID, factor_id: UUID | None, code: str) -> ConfirmedEnrolment:
-    """Count a try on the pending device (the one, if none is named), then look at the code; a wrong one is noted (authentication R72).
+    """Count an attempt on the pending authenticator, then check the code; record a wrong one (authentication R72).
 
-    Raises EnrolmentNotFound (unknown, expired, out of tries), CodeRefused.
+    Without `factor_id`, the user's only pending authenticator. Raises EnrolmentNotFound (unknown, expired, no attempts left), CodeRefused.
     """
     now = world.clock.now()
-    which = (*_pending(user_id, now), Factor.id == factor_id) if factor_id is not None else _pending(user_id, now)
+    pending = (*_pending(user_id, now), Factor.id == factor_id) if factor_id is not None else _pending(user_id, now)
     async with world.db.write(commit_now=True) as tx:
-        attempt = update(Factor).where(*which, Factor.attempts < TRIES_PER_ENROLMENT).values(attempts=Factor.attempts + 1)
+        attempt = update(Factor).where(*pending, Factor.attempts < TRIES_PER_ENROLMENT).values(attempts=Factor.attempts + 1)
         factor = (await tx.execute(attempt.returning(Factor.id, Factor.secret_sealed))).one_or_none()
     if factor is None:
         raise EnrolmentNotFound
@@ -108,20 +111,27 @@ async def check_enrolment(world: World, origin: Origin, user_id: UUID, factor_id
     return ConfirmedEnrolment(factor.id, step)
 
 
-async def activate(tx: Transaction, world: World, actor: Actor, user_id: UUID, it: ConfirmedEnrolment) -> None:
-    """Bring the device to life; the step of its first code is spent with it (authentication R19). Raises EnrolmentNotFound."""
+async def activate(tx: Transaction, world: World, actor: Actor, user_id: UUID, enrolment: ConfirmedEnrolment) -> None:
+    """Activate the authenticator and spend the time step of its first code (authentication R19). Raises EnrolmentNotFound."""
     now = world.clock.now()
-    alive = {"state": FactorState.ACTIVE, "confirmed_at": now, "last_step": it.step, "attempts": 0, "expires_at": None, "used_at": now}
-    woken = update(Factor).where(*_pending(user_id, now), Factor.id == it.factor_id).values(alive)
-    if not (await tx.execute(woken)).rowcount:
+    values = {
+        "state": FactorState.ACTIVE,
+        "confirmed_at": now,
+        "last_step": enrolment.step,
+        "attempts": 0,
+        "expires_at": None,
+        "used_at": now,
+    }
+    activation = update(Factor).where(*_pending(user_id, now), Factor.id == enrolment.factor_id).values(values)
+    if not (await tx.execute(activation)).rowcount:
         raise EnrolmentNotFound
-    await record(tx, world, "factor.added", actor, ("factor", it.factor_id), user_id, kind=FactorKind.TOTP)
+    await record(tx, world, "factor.added", actor, ("factor", enrolment.factor_id), user_id, kind=FactorKind.TOTP)
     await notices.notify(tx, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.TOTP)
 
 
 async def match(tx: Transaction, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
-    """Which of the user's live devices shows this code, and for which step."""
-    rows = await tx.execute(_devices.where(Factor.user_id == user_id))
+    """Find the active authenticator that produces this code: (factor id, time step), or None."""
+    rows = await tx.execute(_authenticators.where(Factor.user_id == user_id))
     for row in rows:
         step = rules.find_time_step(_secret(world, row), code, now, world.settings.totp_skew)
         if step is not None:
@@ -130,7 +140,7 @@ async def match(tx: Transaction, world: World, user_id: UUID, code: str, now: da
 
 
 async def spend_step(tx: Transaction, factor_id: UUID, step: int, now: datetime) -> bool:
-    """Accept the step once and forwards only: one guarded statement whose row count is the answer (authentication R15)."""
+    """Spend a time step in one guarded statement; False unless it is later than the last one (authentication R15)."""
     unspent = (Factor.id == factor_id, Factor.state == FactorState.ACTIVE, or_(Factor.last_step.is_(None), Factor.last_step < step))
     spent = update(Factor).where(*unspent).values(last_step=step, used_at=now)
     return (await tx.execute(spent)).rowcount == 1

@@ -1,7 +1,7 @@
-"""The relying party's side of WebAuthn Level 3: the options that a browser is given, and what its answer must be to count.
+"""The relying party of WebAuthn Level 3: create options for the browser and verify its responses.
 
-Signatures and structures are `webauthn`'s to check. What it leaves to its caller is checked here: user verification, the user's
-handle, frames of other origins. The counter is for the row to judge, once, in the statement that moves it.
+The `webauthn` library verifies signatures and structures. This module adds checks that the library leaves to its caller: user verification
+and frames of other origins. The signature counter is checked by the statement that advances it (see `passkeys`).
 """
 
 import json
@@ -38,33 +38,33 @@ CHALLENGE_BYTES = 32
 HANDLE_BYTES = 64
 MAX_CREDENTIAL_ID = 1023
 ALGORITHMS = [COSEAlgorithmIdentifier.EDDSA, COSEAlgorithmIdentifier.ECDSA_SHA_256, COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256]
-_KNOWN_TRANSPORTS = {it.value for it in AuthenticatorTransport}
+_KNOWN_TRANSPORTS = {transport.value for transport in AuthenticatorTransport}
 _MALFORMED = (WebAuthnException, InvalidSignature, UnsupportedAlgorithm, CBORError, struct.error, ValueError, LookupError, TypeError,
               AttributeError, OverflowError, RecursionError)  # fmt: skip
-"""All that a credential somebody made up can bring about in the libraries that read it."""
+"""Every exception that a forged or malformed credential can raise in the libraries that read it."""
 
 Json: TypeAlias = dict[str, Any]
 
 
 class InvalidCredential(Exception):
-    """The answer is not one that counts; why is for the record, never for the caller."""
+    """The response is not valid. The reason is for logs only, never for the client."""
 
 
 @dataclass(frozen=True)
 class RegisteredCredential:
-    """A credential that was registered: its id, and how the browser may reach it."""
+    """A registered credential: its id and the transports by which the browser can reach it."""
 
     id: bytes
     transports: Sequence[str] = ()
 
     def descriptor(self) -> PublicKeyCredentialDescriptor:
-        reached = [AuthenticatorTransport(name) for name in self.transports if name in _KNOWN_TRANSPORTS]
-        return PublicKeyCredentialDescriptor(id=self.id, transports=reached or None)
+        transports = [AuthenticatorTransport(name) for name in self.transports if name in _KNOWN_TRANSPORTS]
+        return PublicKeyCredentialDescriptor(id=self.id, transports=transports or None)
 
 
 @dataclass(frozen=True)
 class NewCredential:
-    """A new credential. `synced`: it can leave its device (the flag BE); `backed_up`: it did (BS)."""
+    """A new credential. `synced`: it may be copied to other devices (flag BE). `backed_up`: it was (flag BS)."""
 
     id: bytes
     public_key: bytes
@@ -78,13 +78,13 @@ class NewCredential:
 
 
 def amr_value(*, synced: bool) -> str:
-    """RFC 8176: a key in hardware, or one that is carried from device to device."""
+    """Return the `amr` value of RFC 8176: `swk` for a key that is synced between devices, `hwk` for a key in hardware."""
     return "swk" if synced else "hwk"
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """A credential was shown. `verified`: its user was, by PIN, fingerprint or face (the flag UV); else it was only touched."""
+    """A verified assertion. `verified`: the user was verified by PIN, fingerprint or face (flag UV), not by a touch alone."""
 
     sign_count: int
     verified: bool
@@ -93,7 +93,7 @@ class Assertion:
 
 @dataclass(frozen=True)
 class RelyingParty:
-    """Whose passkeys these are, and from where they may be shown: configuration alone, never what a request says of itself (authentication R34)."""
+    """The owner of the passkeys and the origins that may use them, from the settings only, never from a request (authentication R34)."""
 
     id: str
     name: str
@@ -108,8 +108,8 @@ class RelyingParty:
     def creation_options(
         self, challenge: bytes, handle: bytes, email: str, display_name: str, existing: Sequence[RegisteredCredential]
     ) -> Json:
-        """`PublicKeyCredentialCreationOptionsJSON` (section 5.4): a credential that is found without a name, and verifies its user."""
-        made = generate_registration_options(
+        """Create `PublicKeyCredentialCreationOptionsJSON` (section 5.4) for a discoverable credential with user verification."""
+        options = generate_registration_options(
             rp_id=self.id,
             rp_name=self.name,
             user_id=handle,
@@ -121,28 +121,28 @@ class RelyingParty:
             authenticator_selection=AuthenticatorSelectionCriteria(
                 resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
             ),
-            exclude_credentials=[it.descriptor() for it in existing],
+            exclude_credentials=[credential.descriptor() for credential in existing],
             supported_pub_key_algs=ALGORITHMS,
         )
-        return options_to_json_dict(made)
+        return options_to_json_dict(options)
 
     def request_options(self, challenge: bytes, allowed: Sequence[RegisteredCredential], *, verifying: bool) -> Json:
-        """`PublicKeyCredentialRequestOptionsJSON` (section 5.5): any of these credentials, or whichever of ours the user picks."""
-        wanted = UserVerificationRequirement.REQUIRED if verifying else UserVerificationRequirement.PREFERRED
-        made = generate_authentication_options(
+        """Create `PublicKeyCredentialRequestOptionsJSON` (section 5.5) for these credentials, or for any of ours if the list is empty."""
+        verification = UserVerificationRequirement.REQUIRED if verifying else UserVerificationRequirement.PREFERRED
+        options = generate_authentication_options(
             rp_id=self.id,
             challenge=challenge,
             timeout=_TIMEOUT,
-            allow_credentials=[it.descriptor() for it in allowed],
-            user_verification=wanted,
+            allow_credentials=[credential.descriptor() for credential in allowed],
+            user_verification=verification,
         )
-        return options_to_json_dict(made)
+        return options_to_json_dict(options)
 
-    def registered(self, credential: Json, challenge: bytes) -> NewCredential:
-        """The new credential of an answer (section 7.1). Raises InvalidCredential."""
+    def verify_registration(self, credential: Json, challenge: bytes) -> NewCredential:
+        """Verify a registration response (section 7.1) and return its credential. Raises InvalidCredential."""
         try:
-            _own_frame(credential)
-            it = verify_registration_response(
+            _require_own_frame(credential)
+            verified = verify_registration_response(
                 credential=credential,
                 expected_challenge=challenge,
                 expected_rp_id=self.id,
@@ -150,20 +150,24 @@ class RelyingParty:
                 require_user_verification=True,
                 supported_pub_key_algs=ALGORITHMS,
             )
-            decoded_public_key_to_cryptography(decode_credential_public_key(it.credential_public_key))  # a key that can verify
-            named = decode_base64url(credential["id"])
-        except _MALFORMED as wrong:
-            raise InvalidCredential(type(wrong).__name__) from wrong
-        if len(it.credential_id) > MAX_CREDENTIAL_ID or it.credential_id != named:
-            raise InvalidCredential("another credential id, or one that is too long")
-        synced = it.credential_device_type is CredentialDeviceType.MULTI_DEVICE
-        return NewCredential(it.credential_id, it.credential_public_key, it.sign_count, synced, it.credential_backed_up)
+            decoded_public_key_to_cryptography(
+                decode_credential_public_key(verified.credential_public_key)
+            )  # raises for a key that cannot verify
+            claimed_id = decode_base64url(credential["id"])
+        except _MALFORMED as error:
+            raise InvalidCredential(type(error).__name__) from error
+        if len(verified.credential_id) > MAX_CREDENTIAL_ID or verified.credential_id != claimed_id:
+            raise InvalidCredential("the credential id differs or is too long")
+        synced = verified.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+        return NewCredential(
+            verified.credential_id, verified.credential_public_key, verified.sign_count, synced, verified.credential_backed_up
+        )
 
-    def asserted(self, credential: Json, challenge: bytes, public_key: bytes) -> Assertion:
-        """What an answer shows (section 7.2), its counter not yet judged. Raises InvalidCredential."""
+    def verify_assertion(self, credential: Json, challenge: bytes, public_key: bytes) -> Assertion:
+        """Verify an authentication response (section 7.2), except its signature counter. Raises InvalidCredential."""
         try:
-            _own_frame(credential)
-            it = verify_authentication_response(
+            _require_own_frame(credential)
+            verified = verify_authentication_response(
                 credential=credential,
                 expected_challenge=challenge,
                 expected_rp_id=self.id,
@@ -172,37 +176,37 @@ class RelyingParty:
                 credential_current_sign_count=_NO_COUNT,
                 require_user_verification=False,
             )
-        except _MALFORMED as wrong:
-            raise InvalidCredential(type(wrong).__name__) from wrong
-        return Assertion(it.new_sign_count, it.user_verified, it.credential_backed_up)
+        except _MALFORMED as error:
+            raise InvalidCredential(type(error).__name__) from error
+        return Assertion(verified.new_sign_count, verified.user_verified, verified.credential_backed_up)
 
 
-_TIMEOUT = 300_000  # milliseconds, as long as the challenge lives
-_NO_COUNT = -1  # the library compares with it; the row is what counts
+_TIMEOUT = 300_000  # milliseconds, the lifetime of a challenge
+_NO_COUNT = -1  # passes the library's comparison; the stored counter is compared when it is advanced
 
 
 def decode_base64url(text: str) -> bytes:
-    """Unpadded base64url (RFC 4648 section 5), as WebAuthn's JSON forms spell bytes. Raises ValueError."""
+    """Decode unpadded base64url (RFC 4648 section 5), the encoding of bytes in WebAuthn's JSON. Raises ValueError."""
     return base64url_to_bytes(text)
 
 
 def _client_data(credential: Json) -> Json:
-    told = json.loads(decode_base64url(credential["response"]["clientDataJSON"]))
-    if not isinstance(told, dict):
-        raise InvalidCredential("client data is no object")
-    return told
+    client_data = json.loads(decode_base64url(credential["response"]["clientDataJSON"]))
+    if not isinstance(client_data, dict):
+        raise InvalidCredential("the client data is not an object")
+    return client_data
 
 
-def _own_frame(credential: Json) -> None:
-    """Refuse what was made in a frame of another origin (section 5.8.1): nobody saw whose page it was."""
-    told = _client_data(credential)
-    if told.get("crossOrigin") not in (None, False) or "topOrigin" in told:
-        raise InvalidCredential("another origin's frame")
+def _require_own_frame(credential: Json) -> None:
+    """Refuse a response created in a frame of another origin, where the user could not see the site (section 5.8.1)."""
+    client_data = _client_data(credential)
+    if client_data.get("crossOrigin") not in (None, False) or "topOrigin" in client_data:
+        raise InvalidCredential("created in a frame of another origin")
 
 
 def challenge_of(credential: Json) -> bytes:
-    """The challenge that an answer says it answers. Raises InvalidCredential."""
+    """Read the challenge from a response's client data. Raises InvalidCredential."""
     try:
         return decode_base64url(_client_data(credential)["challenge"])
-    except _MALFORMED as wrong:
-        raise InvalidCredential("no challenge") from wrong
+    except _MALFORMED as error:
+        raise InvalidCredential("no challenge") from error

@@ -1,1 +1,1 @@
-"""Sessions, access tokens and refresh tokens."""
+"""Sessions of end users, their access tokens and refresh tokens."""

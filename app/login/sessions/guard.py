@@ -1,4 +1,4 @@
-"""Establishes which end user an access token speaks for, and passes unfinished logins on."""
+"""Authenticates requests by access token, and reads the handle of a pending login."""
 
 from app.login.sessions.service import load_subject
 from app.login.sessions.tokens import read_end_user
@@ -9,4 +9,5 @@ __all__ = ["load_subject", "read_end_user", "read_login_handle"]
 
 
 async def read_login_handle(_world: World, token: str) -> PendingLoginCaller:
+    """Wrap the handle of a pending login; the login package checks it later."""
     return PendingLoginCaller(token)

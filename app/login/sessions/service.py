@@ -1,4 +1,4 @@
-"""Sessions: who is in, how sure, since when. A token is for others to read; we always look at the row (authentication R60)."""
+"""Sessions of end users. Every request is checked against the row; token contents serve other services (authentication R60)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _columns = (
     HAS_SECOND_FACTOR.label("has_second_factor"),
 )
 SESSION_COLUMNS = (*_columns, HAS_PASSKEY.label("has_passkey"), User.email_verified_at, User.status, User.auth_epoch)
-"""All that tells whether a session is `alive`, whose account it is of and what was shown in it, for a statement over both tables."""
+"""Columns from which `is_alive`, the account's state and the proofs of a session are read, for a statement over both tables."""
 _session = (
     select(*table(User).columns, *_columns, SessionRow.created_at.label("opened_at"))
     .join(User, User.id == SessionRow.user_id)
@@ -48,32 +48,34 @@ _session = (
 
 @dataclass(frozen=True)
 class ClientDetails:
-    """What the application said about itself when it logged in. `digest` recognises the device again; `let_in_by` is the session that
-    approved its short code."""
+    """What the application reported about itself at login, unverified.
+
+    `digest` recognises the device later. `approved_by` is the session that approved a device grant.
+    """
 
     product: str | None = None
     device: Mapping[str, Any] | None = None
     digest: bytes | None = None
-    let_in_by: UUID | None = None
+    approved_by: UUID | None = None
 
 
 def describe_client(world: World, product: str | None, device: Mapping[str, Any] | None) -> ClientDetails:
-    """What is kept of what the application said; the device is found again by a digest under our key."""
+    """Build the client details to store; the device gets a keyed digest by which it is recognised."""
     if device is None:
         return ClientDetails(product)
     return ClientDetails(product, device, world.keys.lookup.digest("device", device["fingerprint"]))
 
 
 UNKNOWN_CLIENT = ClientDetails()
-"""An application that said nothing about itself."""
+"""An application that reported nothing about itself."""
 
 
 async def open_session(
     tx: Transaction, world: World, origin: Origin, user_id: UUID, epoch: int, proofs: Proofs, client: ClientDetails
 ) -> tuple[dict[str, Any], refresh.IssuedRefreshToken]:
-    """A new session for a login that is complete, and its first refresh token. The caller holds the account.
+    """Insert the session of a completed login and its first refresh token. The caller has locked the account.
 
-    Its time runs from when something was last shown: one session that lets in another gives it no more (authentication R56, R66).
+    Its lifetime starts at the latest proof, so a device grant does not extend it (authentication R56, R66).
     """
     now, session_id = world.clock.now(), world.entropy.identifier()
     row: dict[str, Any] = {
@@ -83,7 +85,7 @@ async def open_session(
         "password_at": proofs.password_at,
         "second_factor_at": proofs.second_factor_at,
         "passkey_at": proofs.passkey_at,
-        "let_in_by": client.let_in_by,
+        "let_in_by": client.approved_by,
         "ip": origin.ip,
         "user_agent": origin.user_agent,
         "auth_epoch": epoch,
@@ -106,15 +108,15 @@ async def open_session(
 async def raise_assurance(
     tx: Transaction, world: World, user_id: UUID, session_id: UUID, proofs: Proofs
 ) -> tuple[dict[str, Any], refresh.IssuedRefreshToken] | None:
-    """The same session with a second factor just shown, and new tokens (authentication R55); None if it was revoked meanwhile."""
+    """Store a new second factor in a session and replace its tokens (authentication R55); None if the session was revoked meanwhile."""
     now = world.clock.now()
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
-    shown = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at, "let_in_by": None}
-    raised = update(SessionRow).where(*live).values(shown).returning(*table(SessionRow).columns)
-    found = (await tx.execute(raised)).one_or_none()
-    if found is None:
+    values = {"amr": proofs.amr, "second_factor_at": now, "passkey_at": proofs.passkey_at, "let_in_by": None}
+    change = update(SessionRow).where(*live).values(values).returning(*table(SessionRow).columns)
+    result = (await tx.execute(change)).one_or_none()
+    if result is None:
         return None
-    row = dict(found._mapping)
+    row = dict(result._mapping)
     on_commit(tx, counters.login_stepped_up.inc)
     actor = EndUser(user_id, session_id).actor
     await record(tx, world, "session.stepped_up", actor, ("session", session_id), user_id, amr=proofs.amr)
@@ -122,27 +124,27 @@ async def raise_assurance(
 
 
 def read_proofs(row: AnyRow | Subject) -> Proofs:
-    """What was shown in a session, by its row or as the caller that it was looked up for."""
+    """Return the proofs of a session, from its row or from the caller that it identifies."""
     key = "swk" if "swk" in row.amr else "hwk"
     second = next((method for method in ("rc", "otp") if method in row.amr), key)
     return Proofs(row.password_at, row.second_factor_at, second, row.passkey_at, key)
 
 
 def compute_level(world: World, row: AnyRow) -> AssuranceLevel:
-    """How sure the session of a row is by now."""
+    """Return the present assurance level of a session row."""
     return compute_acr(read_proofs(row), world.clock.now(), world.settings.second_factor_lifetime)
 
 
-def _named(end_user: EndUser) -> Mapping[str, Any]:
+def _parameters(end_user: EndUser) -> Mapping[str, Any]:
     return {"session_id": end_user.session_id, "user_id": end_user.id}
 
 
 def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
-    """Whether the session is neither revoked nor over nor of an older epoch of the account, and the token not of before its last rise:
-    a step-up hands out new ones, and those before it are dead (authentication R55).
+    """Report whether the session and the access token are valid.
 
-    While an account is suspended its sessions can still be told apart from others, so that the caller hears why; once it is
-    restored they are dead (authentication R59).
+    Invalid are sessions that were revoked, expired or belong to an older epoch of the account, and tokens issued before the session's
+    latest step-up, which replaced them (authentication R55). Sessions of a suspended account count as alive, so that the caller learns
+    the reason; after it is restored they are invalid (authentication R59).
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
         return False
@@ -156,14 +158,15 @@ def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
 
 
 async def load_session(world: World, end_user: EndUser) -> AnyRow:
-    """The row of a session that lives, of an account that is open. One statement. Raises TokenInvalid."""
-    row = await world.db.query_one(_session, _named(end_user))
+    """Load a live session of an active account in one statement. Raises TokenInvalid."""
+    row = await world.db.query_one(_session, _parameters(end_user))
     if row is None or not is_alive(row, world.clock.now(), end_user) or row.status != Status.ACTIVE:
-        raise TokenInvalid("The session is over; log in again.")
+        raise TokenInvalid("The session has ended; log in again.")
     return row
 
 
 async def load_subject(world: World, end_user: EndUser) -> Subject:
+    """Load the calling end user. Raises TokenInvalid."""
     row = await load_session(world, end_user)
     return Subject(
         id=end_user.id,
@@ -180,19 +183,19 @@ async def load_subject(world: World, end_user: EndUser) -> Subject:
     )
 
 
-_listed = select(*table(SessionRow).columns).join(User, User.id == SessionRow.user_id)
+_of_users = select(*table(SessionRow).columns).join(User, User.id == SessionRow.user_id)
 
 
 async def list_sessions(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
-    """The sessions of a user that live: not revoked, not over, not idle for too long, of this epoch of the account."""
+    """List a user's live sessions: not revoked, expired or idle for too long, and of the account's present epoch."""
     now = world.clock.now()
-    awake = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
-    live = (SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, awake, SessionRow.auth_epoch == User.auth_epoch)
+    not_idle = func.coalesce(SessionRow.idle_expires_at, SessionRow.expires_at) > now
+    live = (SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, not_idle, SessionRow.auth_epoch == User.auth_epoch)
     async with world.db.query() as tx:
-        return await read_page(tx, _listed.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
+        return await read_page(tx, _of_users.where(SessionRow.user_id == user_id, *live), SessionRow.id, window)
 
 
 async def list_for_operator(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
-    """The same for an operator. Raises UserNotFound."""
+    """List a user's live sessions for an operator. Raises UserNotFound."""
     await get_user(world, user_id)
     return await list_sessions(world, user_id, window)

@@ -1,4 +1,4 @@
-"""Access tokens: what they say, whom they name, and what an operator may ask about one (RFC 9068, RFC 7662)."""
+"""Access tokens: issuing, reading and introspection (RFC 9068, RFC 7662), and the exchange of refresh tokens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ AUDIENCE = "licentia"
 
 @dataclass(frozen=True)
 class IssuedTokens:
-    """A session as it stands after a login, a step-up or a refresh, with fresh tokens for it."""
+    """A session after a login, a step-up or a refresh, with its new tokens. Lifetimes are in seconds."""
 
     id: UUID
     acr: AssuranceLevel
@@ -39,8 +39,8 @@ class IssuedTokens:
     recovery_codes: list[str] | None = field(default=None, repr=False)
 
 
-def issue_tokens(world: World, sign: Signer, row: Mapping[str, Any], fresh: refresh.IssuedRefreshToken) -> IssuedTokens:
-    """The session's row with a fresh access token (RFC 9068 section 2.2) beside its fresh refresh token."""
+def issue_tokens(world: World, token_signer: Signer, row: Mapping[str, Any], refresh_token: refresh.IssuedRefreshToken) -> IssuedTokens:
+    """Sign an access token (RFC 9068 section 2.2) for the session row and return it with the refresh token."""
     now = world.clock.now()
     proofs = Proofs(row["password_at"], row["second_factor_at"])
     acr = rules.compute_acr(proofs, now, world.settings.second_factor_lifetime)
@@ -58,70 +58,72 @@ def issue_tokens(world: World, sign: Signer, row: Mapping[str, Any], fresh: refr
         "acr": acr,
         "amr": row["amr"],
     }
-    token = sign.sign(TOKEN_TYPE, claims)
-    lasting = int(world.settings.access_lifetime.total_seconds()), int((fresh.expires_at - now).total_seconds())
-    return IssuedTokens(row["id"], acr, row["amr"], auth_time, row["expires_at"], token, lasting[0], fresh.token, lasting[1])
+    access_token = token_signer.sign(TOKEN_TYPE, claims)
+    lifetimes = int(world.settings.access_lifetime.total_seconds()), int((refresh_token.expires_at - now).total_seconds())
+    return IssuedTokens(
+        row["id"], acr, row["amr"], auth_time, row["expires_at"], access_token, lifetimes[0], refresh_token.token, lifetimes[1]
+    )
 
 
-def _read(world: World, sign: Signer, token: str) -> tuple[EndUser, Claims]:
-    """(whom a signed, unexpired access token of ours names, its claims) (RFC 9068 section 4). Raises TokenInvalid."""
+def _read(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Claims]:
+    """Verify a signed, unexpired access token (RFC 9068 section 4); return the end user and the claims. Raises TokenInvalid."""
     try:
-        claims = sign.read_current(TOKEN_TYPE, token)
-        good = (
+        claims = token_signer.read_current(TOKEN_TYPE, token)
+        is_valid = (
             claims["iss"] == world.settings.public_url
             and claims["aud"] == AUDIENCE
             and claims["iat"] <= claims["exp"]
             and world.clock.now().timestamp() < claims["exp"]
         )
-        if good:
+        if is_valid:
             return EndUser(UUID(claims["sub"]), UUID(claims["sid"]), token_issued_at=int(claims["iat"])), claims
     except (InvalidToken, KeyError, TypeError, ValueError, AttributeError):
         pass
-    raise TokenInvalid("Log in again, or send the newest access token.")
+    raise TokenInvalid("Log in again, or send the latest access token.")
 
 
 async def read_end_user(world: World, token: str) -> EndUser:
-    """Whom the token names. Raises TokenInvalid."""
+    """Return the end user and session that the token names. Raises TokenInvalid."""
     return _read(world, await load_signer_for(world, token), token)[0]
 
 
 async def exchange_refresh_token(world: World, token: str) -> IssuedTokens:
-    """Fresh tokens for a refresh token (authentication R57). Raises TokenInvalid, also for one that was used before; then the session is over."""
-    sign = await load_signer(world)
+    """Exchange a refresh token for new tokens (authentication R57). Raises TokenInvalid; if the token was used before, the session ends."""
+    token_signer = await load_signer(world)
     digest = token_digest(token)
     async with world.db.write() as tx:
         rotated = await refresh.rotate(tx, world, digest)
-        opened = issue_tokens(world, sign, *rotated) if rotated is not None else None
-    if opened is None:
+        issued = issue_tokens(world, token_signer, *rotated) if rotated is not None else None
+    if issued is None:
         raise TokenInvalid("The refresh token is spent, expired or revoked; log in again.")
-    return opened
+    return issued
 
 
 async def introspect(world: World, token: str) -> dict[str, Any]:
-    """What a token stands for at this moment, by the rows (RFC 7662 section 2.2); only `active: false` for any that is not good."""
+    """Report a token's present state from the database (RFC 7662 section 2.2); only `active: false` if it is invalid."""
     try:
-        return await (_refreshing if token.startswith(refresh.PREFIX) else _accessing)(world, token)
+        return await (_introspect_refresh_token if token.startswith(refresh.PREFIX) else _introspect_access_token)(world, token)
     except TokenInvalid:
         return {"active": False}
 
 
-async def _accessing(world: World, token: str) -> dict[str, Any]:
-    holder, claims = _read(world, await load_signer_for(world, token), token)
-    row = await sessions.load_session(world, holder)
-    told = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
-    return {**told, "active": True, "token_type": "Bearer", "acr": sessions.compute_level(world, row), "amr": row.amr}
+async def _introspect_access_token(world: World, token: str) -> dict[str, Any]:
+    end_user, claims = _read(world, await load_signer_for(world, token), token)
+    row = await sessions.load_session(world, end_user)
+    values = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
+    return {**values, "active": True, "token_type": "Bearer", "acr": sessions.compute_level(world, row), "amr": row.amr}
 
 
-async def _refreshing(world: World, token: str) -> dict[str, Any]:
+async def _introspect_refresh_token(world: World, token: str) -> dict[str, Any]:
     digest = token_digest(token)
 
-    async def ask(tx: Transaction) -> AnyRow | None:
+    async def find(tx: Transaction) -> AnyRow | None:
         return await refresh.find_unspent(tx, digest, world.clock.now())
 
-    link = await world.db.find(ask)
+    link = await world.db.find(find)
     if link is None:
         raise TokenInvalid
     row = await sessions.load_session(world, EndUser(link.user_id, link.session_id))
     times = {"iat": int(link.created_at.timestamp()), "exp": int(link.expires_at.timestamp())}
-    told = {"sub": str(link.user_id), "sid": str(link.session_id), "client_id": AUDIENCE, "iss": world.settings.public_url}
-    return {**told, **times, "active": True, "token_type": "refresh_token", "acr": sessions.compute_level(world, row), "amr": row.amr}
+    values = {"sub": str(link.user_id), "sid": str(link.session_id), "client_id": AUDIENCE, "iss": world.settings.public_url}
+    return {**values, **times, "active": True, "token_type": "refresh_token", "acr": sessions.compute_level(world, row), "amr": row.amr}

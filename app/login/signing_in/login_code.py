@@ -1,7 +1,6 @@
-"""A login by a mailed code in the place of a forgotten password: the operator starts it and never sees the code (authentication R79).
+"""Login by a mailed code instead of a forgotten password. An operator starts it and never sees the code (authentication R79).
 
-The code proves the mailbox and nothing else. What it opens is an unfinished login that wants the second factor, if there is one,
-and then a new password (`rules.need`); no session comes of it otherwise.
+The code proves only the mailbox. It opens a pending login that requires the second factor, if there is one, and then a new password.
 """
 
 import hmac
@@ -22,7 +21,7 @@ from app.login.mailed_tokens import MAX_ATTEMPTS, OneTimeToken, Purpose
 from app.login.problems import CodeRefused, LoginCodeImpossible
 from app.login.rules import Proofs
 from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
-from app.login.signing_in import pending as unfinished
+from app.login.signing_in import pending as pending_logins
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.users.models import Status, User
@@ -32,39 +31,39 @@ from app.web.callers import Origin
 from app.world import World
 
 LIFETIME = timedelta(minutes=10)
-SIGNS = 8
-NOBODY = UUID(int=0)
+CODE_LENGTH = 8
+NO_USER = UUID(int=0)
 
-_who = select(User.id, User.status, User.email_verified_at, User.auth_epoch).where(User.email_folded == bindparam("identifier"))
+_user_by_email = select(User.id, User.status, User.email_verified_at, User.auth_epoch).where(User.email_folded == bindparam("identifier"))
 
 
-def _digest(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
-    """What recognises the code of this account, and of this epoch of it: whatever ends its sessions ends its codes (authentication R59)."""
+def _hash_code(world: World, user_id: UUID, epoch: int, code: str) -> bytes:
+    """Return the keyed digest of a code for this account and epoch; a new epoch voids the code (authentication R59)."""
     return world.keys.lookup.digest("login_code", f"{user_id}\0{epoch}\0{code}")
 
 
 async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
-    """Mail a code to the user's proven address; until when it is good. An earlier one is dead.
+    """Mail a code to the user's verified address and return its expiry. An earlier code becomes invalid.
 
     Raises UserNotFound, LoginCodeImpossible.
     """
-    code = random_characters(world.entropy, SIGNS)
+    code = random_characters(world.entropy, CODE_LENGTH)
     async with world.db.write() as tx:
         row = await lookup.find_by_id(tx, user_id)
         if row is None:
             raise UserNotFound
-        if (because := _hindrance(world, row)) is not None or not await lock_account(tx, user_id, row.auth_epoch):
+        if (because := _find_obstacle(world, row)) is not None or not await lock_account(tx, user_id, row.auth_epoch):
             raise LoginCodeImpossible(facts={"because": because or "changed"})
         now = world.clock.now()
-        await _drop(tx, user_id, now)
-        await _put(tx, world, row, code, now)
+        await _void_codes(tx, user_id, now)
+        await _insert_code(tx, world, row, code, now)
         await record(tx, world, "login_code.mailed", actor, ("user", user_id), user_id)
-        shown = f"{code[:4]}-{code[4:]}"
-        await lookup.mail_owner(tx, world, row, Template.LOGIN_CODE, {"token": shown, "expires": now + LIFETIME})
+        formatted = f"{code[:4]}-{code[4:]}"
+        await lookup.mail_owner(tx, world, row, Template.LOGIN_CODE, {"token": formatted, "expires": now + LIFETIME})
     return now + LIFETIME
 
 
-def _hindrance(world: World, row: AnyRow) -> str | None:
+def _find_obstacle(world: World, row: AnyRow) -> str | None:
     if not world.settings.mail_configured:
         return "mail_not_configured"
     if row.status != Status.ACTIVE:
@@ -72,15 +71,15 @@ def _hindrance(world: World, row: AnyRow) -> str | None:
     return "unverified" if row.email_verified_at is None else None
 
 
-async def _drop(tx: Transaction, user_id: UUID, now: datetime) -> None:
-    mine = (OneTimeToken.user_id == user_id, OneTimeToken.purpose == Purpose.LOGIN_CODE, OneTimeToken.used_at.is_(None))
-    await tx.execute(update(OneTimeToken).where(*mine).values(used_at=now))
+async def _void_codes(tx: Transaction, user_id: UUID, now: datetime) -> None:
+    earlier = (OneTimeToken.user_id == user_id, OneTimeToken.purpose == Purpose.LOGIN_CODE, OneTimeToken.used_at.is_(None))
+    await tx.execute(update(OneTimeToken).where(*earlier).values(used_at=now))
 
 
-async def _put(tx: Transaction, world: World, row: AnyRow, code: str, now: datetime) -> None:
+async def _insert_code(tx: Transaction, world: World, row: AnyRow, code: str, now: datetime) -> None:
     values = {
         "id": world.entropy.identifier(),
-        "token_hash": _digest(world, row.id, row.auth_epoch, code),
+        "token_hash": _hash_code(world, row.id, row.auth_epoch, code),
         "purpose": Purpose.LOGIN_CODE,
         "user_id": row.id,
         "attempts": 0,
@@ -93,43 +92,44 @@ async def _put(tx: Transaction, world: World, row: AnyRow, code: str, now: datet
 async def begin_with_code(
     world: World, origin: Origin, identifier: str, code: str, client: ClientDetails = UNKNOWN_CLIENT
 ) -> LoginChallenge:
-    """Begin a login by the code. One answer, after the same statements, for unknown, suspended, unverified, wrong and spent (authentication R49).
+    """Begin a login by the code.
 
-    Counted before it is looked at: for the address, for the name, and five times for each code (authentication R40, R43, R56).
+    Unknown, suspended, unverified, wrong and spent codes take the same statements and get the same response (authentication R49).
+    Attempts are counted before the check: per address, per name, and five per code (authentication R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """
-    who = await lookup.find_with_product(world, _who, {"identifier": fold_identifier(identifier)}, client.product)
+    user = await lookup.find_with_product(world, _user_by_email, {"identifier": fold_identifier(identifier)}, client.product)
     key = attempts.login_code_key(world, identifier)
     await attempts.count_attempt(world, origin, key)
-    user_id, epoch = (who.id, who.auth_epoch) if who is not None else (NOBODY, 0)
-    found = await _tried(world, user_id)
-    stored = found.token_hash if found is not None else bytes(32)
-    fits = hmac.compare_digest(stored, _digest(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
+    user_id, epoch = (user.id, user.auth_epoch) if user is not None else (NO_USER, 0)
+    stored_code = await _count_attempt(world, user_id)
+    digest = stored_code.token_hash if stored_code is not None else bytes(32)
+    is_right = hmac.compare_digest(digest, _hash_code(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
-        if who is None or found is None or not fits or who.status != Status.ACTIVE or who.email_verified_at is None:
+        if user is None or stored_code is None or not is_right or user.status != Status.ACTIVE or user.email_verified_at is None:
             raise CodeRefused
-        return await _begin(world, origin, PendingLogin(None, user_id, None, epoch, Proofs(None, None), client), found.id, key)
+        return await _begin(world, origin, PendingLogin(None, user_id, None, epoch, Proofs(None, None), client), stored_code.id, key)
     except CodeRefused:
-        await attempts.record_failure(world, origin, "login_code", who.id if who is not None else None, "wrong")
+        await attempts.record_failure(world, origin, "login_code", user.id if user is not None else None, "wrong")
         raise
 
 
-async def _tried(world: World, user_id: UUID) -> AnyRow | None:
-    """Count one try on the account's code; None when there is none that is good, or it is out of tries."""
-    good = (
+async def _count_attempt(world: World, user_id: UUID) -> AnyRow | None:
+    """Count one attempt on the account's code; None if it has no usable code or no attempts left."""
+    usable = (
         OneTimeToken.user_id == user_id,
         OneTimeToken.purpose == Purpose.LOGIN_CODE,
         OneTimeToken.used_at.is_(None),
         OneTimeToken.expires_at > world.clock.now(),
         OneTimeToken.attempts < MAX_ATTEMPTS,
     )
-    counted = update(OneTimeToken).where(*good).values(attempts=OneTimeToken.attempts + 1)
+    count = update(OneTimeToken).where(*usable).values(attempts=OneTimeToken.attempts + 1)
     async with world.db.write(commit_now=True) as tx:
-        return (await tx.execute(counted.returning(OneTimeToken.id, OneTimeToken.token_hash))).one_or_none()
+        return (await tx.execute(count.returning(OneTimeToken.id, OneTimeToken.token_hash))).one_or_none()
 
 
 async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: UUID, key: bytes) -> LoginChallenge:
-    """Spend the code and hand out the unfinished login, in one transaction. Raises CodeRefused for whoever comes second."""
+    """Spend the code and create the pending login in one transaction. Raises CodeRefused if the code was already spent."""
     async with world.db.write() as tx:
         if not await lock_account(tx, pending.user_id, pending.epoch):
             raise CodeRefused
@@ -137,8 +137,8 @@ async def _begin(world: World, origin: Origin, pending: PendingLogin, code_id: U
         unused = (OneTimeToken.id == code_id, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
         if not (await tx.execute(update(OneTimeToken).where(*unused).values(used_at=now))).rowcount:
             raise CodeRefused
-        by = Actor("user", pending.user_id)
-        await record(tx, world, "login_code.used", by, ("user", pending.user_id), pending.user_id)
-        begun = await unfinished.begin(tx, world, pending)
+        actor = Actor("user", pending.user_id)
+        await record(tx, world, "login_code.used", actor, ("user", pending.user_id), pending.user_id)
+        challenge = await pending_logins.begin(tx, world, pending)
         await attempts.record_success(tx, world, origin, key)
-        return begun
+        return challenge

@@ -1,7 +1,7 @@
-"""Logging in by a passkey: by it alone, without a name or a password, or as the second factor of a login or a step-up.
+"""Login by passkey: alone, without name and password, or as the second factor of a login or step-up.
 
-A passkey that verified its user is two factors at once and opens a session by itself. One that was only touched is possession, no
-more than a password is knowledge: it goes on a login that a password began, and begins none (authentication R31).
+A passkey that verified its user counts as two factors and opens a session by itself. Without user verification it only proves
+possession: it can continue a login that began with a password, but not begin one (authentication R31).
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from app.login.sessions import service as sessions
 from app.login.sessions import tokens
 from app.login.sessions.service import ClientDetails
 from app.login.sessions.tokens import IssuedTokens
-from app.login.signing_in import pending as unfinished
+from app.login.signing_in import pending as pending_logins
 from app.login.signing_in import service
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.security.signing import Signer
@@ -38,7 +38,7 @@ Credential = Mapping[str, Any]
 
 
 async def create_options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: ClientDetails) -> WebAuthnOptions:
-    """What to ask the browser for: any passkey of ours, or with a login under way one of its user.
+    """Create the browser's request options: for any passkey, or for the user's passkeys if a login is pending.
 
     Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
     """
@@ -47,13 +47,13 @@ async def create_options(world: World, origin: Origin, handle: PendingLoginCalle
 
 
 async def _options_for_anyone(world: World, origin: Origin, client: ClientDetails) -> WebAuthnOptions:
-    """The options for a login by a passkey alone: the same for everybody, for nobody is named yet (authentication R52)."""
+    """Create options for a login by passkey alone. They are the same for everyone, because no user is known yet (authentication R52)."""
     if client.product is not None:
         await catalog.get_product(world, client.product)
     async with world.db.write(commit_now=True) as tx:
         refusal = await attempts.count_post(tx, world, origin)
         if refusal is None:
-            return passkeys.request_options(
+            return passkeys.build_request_options(
                 world, await passkey_challenges.issue(tx, world, ChallengeKind.GET, ChallengeOwner(), client), [], verifying=True
             )
     raise refusal
@@ -66,7 +66,7 @@ async def _options_for_user(world: World, handle: PendingLoginCaller) -> WebAuth
         if not allowed:
             raise PasskeyMissing
         challenge = await passkey_challenges.issue(tx, world, ChallengeKind.GET, _challenge_holder(pending))
-    return passkeys.request_options(world, challenge, allowed, verifying=_needs_user_verification(pending))
+    return passkeys.build_request_options(world, challenge, allowed, verifying=_needs_user_verification(pending))
 
 
 def _challenge_holder(pending: PendingLogin) -> ChallengeOwner:
@@ -74,124 +74,128 @@ def _challenge_holder(pending: PendingLogin) -> ChallengeOwner:
 
 
 def _needs_user_verification(pending: PendingLogin) -> bool:
-    """Whether a touch is not enough: for a passkey's own level, and where no password stands beside it (authentication R31)."""
+    """Report whether possession is not enough: for `aal2p`, and for logins without a password (authentication R31)."""
     return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
 async def sign_in(world: World, origin: Origin, handle: PendingLoginCaller | None, credential: Credential) -> IssuedTokens | LoginChallenge:
-    """Log in by a passkey alone, or go on with the login or step-up of a handle. Raises what `begin` and `go_on` raise."""
+    """Log in by passkey alone, or continue a login or step-up. Raises what `log_in` and `continue_login` raise."""
     return await (log_in(world, origin, credential) if handle is None else continue_login(world, origin, handle, credential))
 
 
 async def log_in(world: World, origin: Origin, credential: Credential) -> IssuedTokens:
-    """Log in by a passkey alone. One answer for all that does not fit: unknown, forged, suspended, unverified (authentication R49).
+    """Log in by passkey alone.
 
+    Unknown, forged, suspended and unverified get the same response (authentication R49).
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.relying_party(world)
-    sign = await load_signer(world)
+    token_signer = await load_signer(world)
     await attempts.count_attempt(world, origin)
     answered = await passkey_challenges.spend(world, ChallengeKind.GET, ChallengeOwner(), credential)
-    it = await _verify(world, origin, answered, credential, None, verifying=True)
+    proven = await _verify(world, origin, answered, credential, None, needs_verification=True)
     try:
-        return await _open_session(world, sign, origin, it, answered.client)
+        return await _open_session(world, token_signer, origin, proven, answered.client)
     except PasskeyRefused:
-        await _mark_suspect(world, it)
-        await attempts.record_failure(world, origin, "passkey", it.owner.user_id, "spent")
+        await _mark_suspect(world, proven)
+        await attempts.record_failure(world, origin, "passkey", proven.owner.user_id, "spent")
         raise
 
 
-async def _open_session(world: World, sign: Signer, origin: Origin, it: VerifiedPasskey, client: ClientDetails) -> IssuedTokens:
-    now, user_id, epoch = world.clock.now(), it.owner.user_id, it.owner.auth_epoch
+async def _open_session(world: World, token_signer: Signer, origin: Origin, proven: VerifiedPasskey, client: ClientDetails) -> IssuedTokens:
+    now, user_id, epoch = world.clock.now(), proven.owner.user_id, proven.owner.auth_epoch
     async with world.db.write() as tx:
-        if not await lock_account(tx, user_id, epoch) or not await passkeys.advance_counter(tx, it, now):
+        if not await lock_account(tx, user_id, epoch) or not await passkeys.advance_counter(tx, proven, now):
             raise PasskeyRefused
-        proofs = Proofs(None, now, it.method, now, it.method)
-        opened = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
+        proofs = Proofs(None, now, proven.method, now, proven.method)
+        session = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
         await attempts.record_success(tx, world, origin)
-        return tokens.issue_tokens(world, sign, *opened)
+        return tokens.issue_tokens(world, token_signer, *session)
 
 
 async def continue_login(world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential) -> IssuedTokens | LoginChallenge:
-    """Go on with a login or a step-up by a passkey of its user.
+    """Continue a login or step-up with a passkey of its user.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.relying_party(world)
-    sign = await load_signer(world)
+    token_signer = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     pending = await service.count_attempt(world, origin, handle)
     answered = await passkey_challenges.spend(world, ChallengeKind.GET, _challenge_holder(pending), credential)
-    it = await _verify(world, origin, answered, credential, pending.user_id, verifying=_needs_user_verification(pending))
+    proven = await _verify(world, origin, answered, credential, pending.user_id, needs_verification=_needs_user_verification(pending))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
-        return await passkeys.advance_counter(tx, it, now)
+        return await passkeys.advance_counter(tx, proven, now)
 
-    shown = unfinished.with_second_factor(pending, now, it.method, verified=it.assertion.verified)
+    advanced = pending_logins.with_second_factor(pending, now, proven.method, verified=proven.assertion.verified)
     try:
-        return await service.finish_step(world, sign, origin, shown, spend, (), PasskeyRefused)
+        return await service.finish_step(world, token_signer, origin, advanced, spend, (), PasskeyRefused)
     except PasskeyRefused:
-        await _mark_suspect(world, it)
+        await _mark_suspect(world, proven)
         raise
 
 
 async def begin_enrolment(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
-    """Register a passkey in the middle of a login that cannot end without a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
+    """Create options to register a passkey during a login that requires a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
     passkeys.relying_party(world)
     pending = await service.require_enrolment(world, handle)
     async with world.db.write() as tx:
-        return await passkeys.creation_options(tx, world, _challenge_holder(pending))
+        return await passkeys.begin_registration(tx, world, _challenge_holder(pending))
 
 
 async def confirm_enrolment(
-    world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential, named: Mapping[str, Any]
+    world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential, attributes: Mapping[str, Any]
 ) -> IssuedTokens | LoginChallenge:
-    """Store it and go on with the login, which it was shown in; the recovery codes come along, this once.
+    """Store the new passkey and continue the login; the result includes the recovery codes, once.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
     passkeys.relying_party(world)
-    sign = await load_signer(world)
+    token_signer = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await service.count_attempt(world, origin, handle)
     answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, _challenge_holder(pending), credential)
-    made = passkeys.verify_new(world, answered, credential)
+    new_passkey = passkeys.verify_new(world, answered, credential)
 
     async def add(tx: Transaction) -> None:
-        await passkeys.add(tx, world, Actor("user", pending.user_id), pending.user_id, made, named)
+        await passkeys.add(tx, world, Actor("user", pending.user_id), pending.user_id, new_passkey, attributes)
 
     return await service.finish_enrolment(
-        world, sign, origin, unfinished.with_second_factor(pending, world.clock.now(), made.method, verified=True), add
+        world, token_signer, origin, pending_logins.with_second_factor(pending, world.clock.now(), new_passkey.method, verified=True), add
     )
 
 
 async def _verify(
-    world: World, origin: Origin, answered: SpentChallenge, credential: Credential, user_id: UUID | None, *, verifying: bool
+    world: World, origin: Origin, answered: SpentChallenge, credential: Credential, user_id: UUID | None, *, needs_verification: bool
 ) -> VerifiedPasskey:
-    """The passkey, if it is genuine, of this user or of anybody who may log in, and verified where that is wanted. Else noted (authentication R72)."""
+    """Verify the passkey's response: genuine, of this user (or of any user who may log in), and with user verification if required.
+
+    A failure is recorded (authentication R72). Raises PasskeyRefused, UserVerificationRequired.
+    """
     row = await passkeys.find(world, decode_base64url(credential["id"]))
     try:
-        it = passkeys.verify(world, row, answered, credential, user_known=user_id is not None)
-        if not _is_usable(it.owner, user_id):
+        proven = passkeys.verify(world, row, answered, credential, user_known=user_id is not None)
+        if not _is_usable(proven.owner, user_id):
             raise PasskeyRefused
-        if verifying and not it.assertion.verified:
+        if needs_verification and not proven.assertion.verified:
             raise UserVerificationRequired
     except (PasskeyRefused, UserVerificationRequired) as refusal:
         await attempts.record_failure(world, origin, "passkey", row.user_id if row is not None else None, _refusal_reason(refusal))
         raise
-    return it
+    return proven
 
 
 def _is_usable(owner: AnyRow, user_id: UUID | None) -> bool:
-    mine = user_id is None or bool(owner.user_id == user_id)
-    return mine and owner.status == Status.ACTIVE and owner.email_verified_at is not None
+    is_owner = user_id is None or bool(owner.user_id == user_id)
+    return is_owner and owner.status == Status.ACTIVE and owner.email_verified_at is not None
 
 
 def _refusal_reason(refusal: Problem) -> str:
     return "unverified_user" if isinstance(refusal, UserVerificationRequired) else "wrong"
 
 
-async def _mark_suspect(world: World, it: VerifiedPasskey) -> None:
+async def _mark_suspect(world: World, proven: VerifiedPasskey) -> None:
     async with world.db.write(commit_now=True) as tx:
-        await passkeys.mark_suspect(tx, world, it)
+        await passkeys.mark_suspect(tx, world, proven)

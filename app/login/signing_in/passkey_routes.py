@@ -1,4 +1,4 @@
-"""Passkeys: registering one of one's own, and logging in by one."""
+"""Routes to register passkeys and to log in by passkey."""
 
 from typing import Any
 
@@ -33,14 +33,14 @@ from app.web.routing import router as new_router
 
 router = new_router("login")
 INCOMPLETE: dict[int | str, dict[str, Any]] = {
-    202: {"model": LoginIncomplete, "description": "That was right; `next` says what else is wanted"}
+    202: {"model": LoginIncomplete, "description": "The step succeeded; `next` lists what is still required"}
 }
 STEP = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts)
-MINE = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
+SUBJECT_ONLY = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
 
 
 def build_response(outcome: IssuedTokens | LoginChallenge, response: Response) -> LoginComplete | LoginIncomplete:
-    """200 with tokens, or 202 with what comes next."""
+    """Return 200 with tokens, or 202 with the next step."""
     if isinstance(outcome, LoginChallenge):
         response.status_code = 202
         return LoginIncomplete.of(outcome)
@@ -49,9 +49,9 @@ def build_response(outcome: IssuedTokens | LoginChallenge, response: Response) -
 
 @router.post("/v1/login/passkey/options", openapi_extra=NOT_REPLAYED, responses=refuses(*STEP, PasskeyMissing, ProductNotFound))
 async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyOptionsIn | None = None) -> PasskeyOptions:
-    """What to ask the browser for: any passkey of ours, or, with a login under way, one of its user."""
-    asked = body or PasskeyOptionsIn()
-    client = sessions.describe_client(world, asked.product, asked.device.model_dump() if asked.device else None)
+    """Create request options for the browser: for any passkey or, with a login handle, for the passkeys of that login's user."""
+    requested = body or PasskeyOptionsIn()
+    client = sessions.describe_client(world, requested.product, requested.device.model_dump() if requested.device else None)
     return PasskeyOptions.of(await passkey_login.create_options(world, origin, login, client))
 
 
@@ -59,8 +59,8 @@ async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, b
 async def log_in(
     world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: AssertionIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
-    """Log in by a passkey alone, or go on with a login or a step-up by one."""
-    return build_response(await passkey_login.sign_in(world, origin, login, body.credential.standard()), response)
+    """Log in by passkey alone, or continue a login or step-up with one."""
+    return build_response(await passkey_login.sign_in(world, origin, login, body.credential.as_browser_json()), response)
 
 
 ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
@@ -68,7 +68,7 @@ ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
 
 @router.post("/v1/login/passkey/enroll", openapi_extra=NOT_REPLAYED, responses=refuses(*ENROL))
 async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
-    """Register a passkey in the middle of a login that wants a second factor where there is none: what to ask the browser for."""
+    """Create options to register a passkey during a login that requires a second factor and has none."""
     return PasskeyOptions.of(await passkey_login.begin_enrolment(world, login))
 
 
@@ -79,17 +79,21 @@ async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
 async def confirm(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: RegistrationIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
-    """Store the passkey that the browser made, and go on with the login; the answer has the recovery codes, this once."""
-    return build_response(await passkey_login.confirm_enrolment(world, origin, login, body.credential.standard(), body.named()), response)
+    """Store the new passkey and continue the login. The response includes the recovery codes, once."""
+    return build_response(
+        await passkey_login.confirm_enrolment(world, origin, login, body.credential.as_browser_json(), body.attributes()), response
+    )
 
 
-@router.post("/v1/me/passkeys/options", openapi_extra=NOT_REPLAYED, responses=refuses(*MINE))
+@router.post("/v1/me/passkeys/options", openapi_extra=NOT_REPLAYED, responses=refuses(*SUBJECT_ONLY))
 async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyOptions:
-    """What to ask the browser for, to register one passkey more."""
-    return PasskeyOptions.of(await factors.passkey_options(world, subject))
+    """Create options to register another passkey."""
+    return PasskeyOptions.of(await factors.begin_passkey(world, subject))
 
 
-@router.post("/v1/me/passkeys", status_code=201, responses=refuses(*MINE, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys))
+@router.post(
+    "/v1/me/passkeys", status_code=201, responses=refuses(*SUBJECT_ONLY, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys)
+)
 async def register(world: TheWorld, subject: TheSubject, body: RegistrationIn) -> FactorAdded:
-    """Register the passkey that the browser made. The first second factor of an account brings recovery codes, shown this once."""
-    return FactorAdded.of(await factors.add_passkey(world, subject, body.credential.standard(), body.named()))
+    """Store the new passkey. The first second factor of an account comes with recovery codes, returned once."""
+    return FactorAdded.of(await factors.add_passkey(world, subject, body.credential.as_browser_json(), body.attributes()))

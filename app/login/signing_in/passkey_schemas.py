@@ -1,6 +1,6 @@
-"""Wire shapes of passkeys: the JSON forms that WebAuthn Level 3 section 5.1 gives to what a browser takes and answers.
+"""Wire models of passkeys, in the JSON forms of WebAuthn Level 3 section 5.1.
 
-They are the standard's, so members that we do not know are left aside, not refused.
+Unknown members are ignored, because the standard may add some.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ Base64Url = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=2), Aft
 """Unpadded base64url (RFC 4648 section 5)."""
 
 
-def _max_bytes(octets: int) -> Any:
-    return Field(max_length=(octets * 4 + 2) // 3)
+def _max_bytes(count: int) -> Any:
+    return Field(max_length=(count * 4 + 2) // 3)
 
 
 CredentialId = Annotated[Base64Url, _max_bytes(1023)]
@@ -32,16 +32,22 @@ ClientData = Annotated[Base64Url, _max_bytes(4096)]
 
 
 class BrowserJson(WireModel):
+    """Base of the models that a browser produces."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
 
 class AttestationResponse(BrowserJson):
+    """`AuthenticatorAttestationResponseJSON` of WebAuthn."""
+
     client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
     attestation_object: Annotated[Base64Url, _max_bytes(16_384), Field(alias="attestationObject")]
     transports: Annotated[list[Annotated[str, Field(pattern=r"^[!-~]{1,32}$")]], Field(max_length=10)] = []
 
 
 class AssertionResponse(BrowserJson):
+    """`AuthenticatorAssertionResponseJSON` of WebAuthn."""
+
     client_data_json: Annotated[ClientData, Field(alias="clientDataJSON")]
     authenticator_data: Annotated[Base64Url, _max_bytes(4096), Field(alias="authenticatorData")]
     signature: Annotated[Base64Url, _max_bytes(8192), Field(repr=False)]
@@ -49,44 +55,48 @@ class AssertionResponse(BrowserJson):
 
 
 class PasskeyCredential(BrowserJson):
+    """The members that registrations and assertions share."""
+
     id: CredentialId
     raw_id: Annotated[CredentialId, Field(alias="rawId")]
     type: Literal["public-key"]
 
-    def standard(self) -> Mapping[str, Any]:
-        """As the browser said it."""
+    def as_browser_json(self) -> Mapping[str, Any]:
+        """Return the credential as the browser sent it."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
 class Registration(PasskeyCredential):
-    """`RegistrationResponseJSON`: what `navigator.credentials.create()` gave, by its `toJSON()`."""
+    """`RegistrationResponseJSON`: the result of `navigator.credentials.create()`, by its `toJSON()`."""
 
     response: AttestationResponse
 
 
 class Assertion(PasskeyCredential):
-    """`AuthenticationResponseJSON`: what `navigator.credentials.get()` gave, by its `toJSON()`."""
+    """`AuthenticationResponseJSON`: the result of `navigator.credentials.get()`, by its `toJSON()`."""
 
     response: AssertionResponse
 
 
 class RegistrationIn(WireModel):
-    """`name`: what the user will recognise in the list of factors."""
+    """`name`: how the user will recognise the passkey in the list of factors."""
 
     credential: Registration
     name: Name | None = None
 
-    def named(self) -> Mapping[str, Any]:
-        """What is stored of it beside the key."""
+    def attributes(self) -> Mapping[str, Any]:
+        """Return what is stored in addition to the key."""
         return {"name": self.name, "transports": self.credential.response.transports}
 
 
 class AssertionIn(WireModel):
+    """The browser's response to the request options."""
+
     credential: Assertion
 
 
 class PasskeyOptionsIn(WireModel):
-    """For a login by a passkey alone: what it is for, and on which device. With a login under way both were said before."""
+    """Product and device of a login by passkey alone. A pending login already has both."""
 
     product: Slug | None = None
     device: LoginDeviceIn | None = None
@@ -95,12 +105,12 @@ class PasskeyOptionsIn(WireModel):
 class PasskeyOptions(WireModel):
     """`public_key` is for `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.
 
-    Good for one answer, until `expires_at`.
+    Valid for one response, until `expires_at`.
     """
 
     public_key: dict[str, Any]
     expires_at: Instant
 
     @classmethod
-    def of(cls, it: WebAuthnOptions) -> Self:
-        return cls(public_key=dict(it.public_key), expires_at=it.expires_at)
+    def of(cls, options: WebAuthnOptions) -> Self:
+        return cls(public_key=dict(options.public_key), expires_at=options.expires_at)

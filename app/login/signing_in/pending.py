@@ -1,4 +1,4 @@
-"""A login (or a step-up) between its first factor and its end: what was shown, what it still wants, and who may go on with it."""
+"""Pending logins and step-ups: what was proven, the next step, and the handle that continues them."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,12 +29,12 @@ from app.world import World
 
 PREFIX = "lgn_"
 IMPLIED = {"second_factor", "passkey"}
-"""Requirements of a product that no password alone will meet."""
+"""Product requirements that a password alone does not meet."""
 
 
 @dataclass(frozen=True)
 class PendingLogin:
-    """A login under way: by its row, or without one while a single request carries it to its end."""
+    """A login or step-up in progress. `login_id` is None while a single request completes it, without a row."""
 
     login_id: UUID | None
     user_id: UUID
@@ -45,27 +45,28 @@ class PendingLogin:
     level: str | None = None
 
     @property
-    def recovers(self) -> bool:
-        """Whether it began with a mailed code, and no new password was chosen yet."""
+    def is_recovery(self) -> bool:
+        """Report whether the login began with a mailed code and has no new password yet."""
         return self.session_id is None and self.proofs.password_at is None
 
     @property
     def done(self) -> tuple[str, ...]:
-        first = "session" if self.session_id else "login_code" if self.recovers else "password"
+        """The steps that were completed, first one first."""
+        first = "session" if self.session_id else "login_code" if self.is_recovery else "password"
         return (first, "second_factor") if self.proofs.second_factor_at is not None else (first,)
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """What a login wants next, and how that can be met: any one way will do."""
+    """The next step of a login and the actions that complete it; any one is enough."""
 
-    need: RequiredStep
-    ways: tuple[str, ...]
+    name: RequiredStep
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class LoginChallenge:
-    """A login that wants more. `token` is shown once, with the step that began it."""
+    """A login that requires another step. `token` is set only in the response that created the login."""
 
     token: str | None = field(repr=False)
     expires_at: datetime
@@ -100,41 +101,40 @@ def _from_row(row: AnyRow) -> PendingLogin:
 
 
 def _usable_handle(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
-    """The row of a handle that is still good: not finished, in time, and of the account's present epoch."""
+    """Return conditions for a handle's row: not finished, not expired, and of the account's present epoch."""
     epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == Status.ACTIVE).scalar_subquery()
     return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
 
 async def count_attempt(tx: Transaction, world: World, handle: PendingLoginCaller) -> PendingLogin | None:
-    """Count one try on the handle before anything is looked at; None when it is over (authentication R40, R43)."""
-    left = Login.attempts < world.settings.login_tries
-    attempt = update(Login).where(*_usable_handle(handle, world.clock.now()), left).values(attempts=Login.attempts + 1)
-    row = (await tx.execute(attempt.returning(*_columns))).one_or_none()
+    """Count one attempt on the handle before anything is checked; None if the login is over (authentication R40, R43)."""
+    attempts_left = Login.attempts < world.settings.login_tries
+    count = update(Login).where(*_usable_handle(handle, world.clock.now()), attempts_left).values(attempts=Login.attempts + 1)
+    row = (await tx.execute(count.returning(*_columns))).one_or_none()
     return _from_row(row) if row is not None else None
 
 
 async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[PendingLogin, NextStep, datetime]:
-    """(the login of a handle, what it wants, until when). Raises LoginOver."""
+    """Load (the login of a handle, its next step, its expiry). Raises LoginOver."""
     async with world.db.read() as tx:
         row = (await tx.execute(select(*_columns).where(*_usable_handle(handle, world.clock.now())))).one_or_none()
         if row is None:
             raise LoginOver
         pending = _from_row(row)
         step = await find_next_step(tx, world, pending)
-    guessed_out = row.attempts >= world.settings.login_tries and (
-        step is None or step.need is not RequiredStep.NEW_PASSWORD
-    )  # which takes no code
-    if step is None or guessed_out:
+    # The new password needs no code, so it may be chosen after the last attempt.
+    is_exhausted = row.attempts >= world.settings.login_tries and (step is None or step.name is not RequiredStep.NEW_PASSWORD)
+    if step is None or is_exhausted:
         raise LoginOver
     return pending, step, row.expires_at
 
 
 async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> AccountState:
-    """What the account has and what this login must have: by the installation's rule, or by the product it is for."""
-    changing = select(Factor.must_change).where(Factor.user_id == User.id, *ACTIVE_PASSWORD).scalar_subquery()
-    has = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "changing": changing}
-    asked = select(*(condition.label(name) for name, condition in has.items())).where(User.id == pending.user_id)
-    row = (await tx.execute(asked)).one()
+    """Load which factors the account has, and which the installation or the product requires."""
+    must_change = select(Factor.must_change).where(Factor.user_id == User.id, *ACTIVE_PASSWORD).scalar_subquery()
+    facts = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "must_change": must_change}
+    statement = select(*(condition.label(name) for name, condition in facts.items())).where(User.id == pending.user_id)
+    row = (await tx.execute(statement)).one()
     requires: set[str] = set()
     if pending.client.product is not None:
         requires = set(await tx.scalar(select(Product.requires).where(Product.code == pending.client.product)) or ())
@@ -142,42 +142,44 @@ async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> 
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
         has_passkey=bool(row.passkey) and world.settings.passkeys_enabled,
-        wants_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
-        wants_passkey="passkey" in requires,
-        takes_passkeys=world.settings.passkeys_enabled,
-        must_change_password=bool(row.changing),
+        needs_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
+        needs_passkey="passkey" in requires,
+        passkeys_enabled=world.settings.passkeys_enabled,
+        must_change_password=bool(row.must_change),
     )
 
 
 async def find_next_step(tx: Transaction, world: World, pending: PendingLogin) -> NextStep | None:
-    """What the login still wants; None when it is complete."""
+    """Load the account and return the login's next step; None if the login is complete."""
     return decide_next_step(await load_account(tx, world, pending), pending)
 
 
-def decide_next_step(whose: AccountState, pending: PendingLogin) -> NextStep | None:
-    """The same, of an account that was read already."""
-    need = rules.find_next_step(whose, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
-    return NextStep(need, rules.list_actions(whose, need)) if need is not None else None
+def decide_next_step(state: AccountState, pending: PendingLogin) -> NextStep | None:
+    """Return the login's next step for an account that is already loaded; None if the login is complete."""
+    step = rules.find_next_step(state, pending.proofs, step_up=pending.session_id is not None, level=pending.level)
+    return NextStep(step, rules.list_actions(state, step)) if step is not None else None
 
 
-async def conclude(tx: Transaction, world: World, sign: Signer, origin: Origin, pending: PendingLogin) -> IssuedTokens | LoginChallenge:
-    """Open (or raise) the session if nothing more is wanted; else hand out the unfinished login, or go on with it.
+async def conclude(
+    tx: Transaction, world: World, token_signer: Signer, origin: Origin, pending: PendingLogin
+) -> IssuedTokens | LoginChallenge:
+    """Open or raise the session if no step remains; else store the progress and return the next step.
 
-    The caller holds the account. Raises LoginOver.
+    The caller has locked the account. Raises LoginOver.
     """
     step = await find_next_step(tx, world, pending)
     if step is not None:
         return await _continue(tx, world, pending, step)
     if pending.session_id is None:
-        opened = await sessions.open_session(tx, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
+        outcome = await sessions.open_session(tx, world, origin, pending.user_id, pending.epoch, pending.proofs, pending.client)
     else:
         raised = await sessions.raise_assurance(tx, world, pending.user_id, pending.session_id, pending.proofs)
         if raised is None:
             raise LoginOver
-        opened = raised
+        outcome = raised
     if pending.login_id is not None and not await _finish(tx, world, pending.login_id):
         raise LoginOver
-    return tokens.issue_tokens(world, sign, *opened)
+    return tokens.issue_tokens(world, token_signer, *outcome)
 
 
 def _proof_columns(proofs: Proofs) -> dict[str, Any]:
@@ -191,17 +193,18 @@ def _proof_columns(proofs: Proofs) -> dict[str, Any]:
 
 
 async def _continue(tx: Transaction, world: World, pending: PendingLogin, step: NextStep) -> LoginChallenge:
+    """Store the progress of the login and return the next step. Raises LoginOver."""
     if pending.login_id is None:
         return await begin(tx, world, pending, step)
-    still = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_proof_columns(pending.proofs))
-    expires_at = await tx.scalar(still.returning(Login.expires_at))
+    progress = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_proof_columns(pending.proofs))
+    expires_at = await tx.scalar(progress.returning(Login.expires_at))
     if expires_at is None:
         raise LoginOver
     return LoginChallenge(None, expires_at, pending.done, step)
 
 
 async def begin(tx: Transaction, world: World, pending: PendingLogin, step: NextStep | None = None) -> LoginChallenge:
-    """A new handle: a bearer of nothing but the next step. Raises LoginOver if there is none."""
+    """Insert a pending login and return its handle, which allows only the next step. Raises LoginOver if no step remains."""
     now, token = world.clock.now(), world.entropy.secret(PREFIX)
     expires_at = now + world.settings.login_lifetime
     values = {
@@ -227,26 +230,26 @@ async def begin(tx: Transaction, world: World, pending: PendingLogin, step: Next
 
 
 async def _finish(tx: Transaction, world: World, login_id: UUID) -> bool:
-    """End the unfinished login once; whoever comes second finds it over."""
+    """Finish the login once; False for concurrent calls that come later."""
     unfinished = update(Login).where(Login.id == login_id, Login.finished_at.is_(None)).values(finished_at=world.clock.now())
     return (await tx.execute(unfinished)).rowcount == 1
 
 
 async def get_state(world: World, handle: PendingLoginCaller) -> LoginChallenge:
-    """Where an unfinished login stands. Raises LoginOver."""
+    """Return the state of a pending login. Raises LoginOver."""
     pending, step, expires_at = await load_pending(world, handle)
     return LoginChallenge(None, expires_at, pending.done, step)
 
 
 async def cancel(world: World, handle: PendingLoginCaller) -> None:
-    """Give the login up. Doing it again changes nothing."""
+    """Cancel the login; repeating the call has no effect."""
     now = world.clock.now()
     async with world.db.write() as tx:
-        same = (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None))
-        await tx.execute(update(Login).where(*same).values(finished_at=now))
+        open_login = (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None))
+        await tx.execute(update(Login).where(*open_login).values(finished_at=now))
 
 
 def with_second_factor(pending: PendingLogin, now: datetime, method: str, *, verified: bool = False) -> PendingLogin:
-    """The login with its second factor just shown; `verified`: by a passkey, which verified its user."""
+    """Return the login with its second factor used now. `verified`: by a passkey that verified its user."""
     proofs = replace(pending.proofs, second_factor_at=now, second_factor=method)
     return replace(pending, proofs=replace(proofs, passkey_at=now, key=method) if verified else proofs)

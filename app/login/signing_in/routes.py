@@ -1,4 +1,4 @@
-"""`/v1/login` and its steps, `/v1/step-up`, tokens, and creating end users."""
+"""Routes of `/v1/login` and its steps, step-up, tokens, logout, and the creation of end users."""
 
 from typing import Annotated
 
@@ -46,7 +46,7 @@ Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))
 async def create_user(world: TheWorld, operator: Writes, body: UserIn, response: Response) -> UserOut:
-    """Create an end user, with a password, with a hash of one, or without."""
+    """Create an end user with a password, with a password hash, or without either."""
     row = await creation.create_user(world, operator.actor, body.profile(), body.credential())
     response.headers["Location"] = f"/v1/users/{row.id}"
     return UserOut.of(row)
@@ -54,27 +54,27 @@ async def create_user(world: TheWorld, operator: Writes, body: UserIn, response:
 
 @router.post("/v1/login", responses={**INCOMPLETE, **refuses(InvalidCredentials, CodeRefused, LoginOver, TooManyAttempts, ProductNotFound)})
 async def begin(world: TheWorld, origin: TheOrigin, body: LoginIn, response: Response) -> LoginComplete | LoginIncomplete:
-    """Log in with password, and at once with a code if one is sent along."""
+    """Log in with a password and, optionally, a second factor code."""
     client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
     return build_response(await service.log_in(world, origin, body.identifier, body.password, body.totp, client), response)
 
 
 @router.post("/v1/login/code", status_code=202, responses=refuses(CodeRefused, TooManyAttempts, ProductNotFound))
 async def begin_by_code(world: TheWorld, origin: TheOrigin, body: LoginCodeIn) -> LoginIncomplete:
-    """Begin a login by a code that was mailed, in the place of a forgotten password. It goes on to a new password, never around it."""
+    """Begin a login with a mailed code instead of a forgotten password. The login then requires a new password."""
     client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
     return LoginIncomplete.of(await login_code.begin_with_code(world, origin, body.identifier, body.code, client))
 
 
 @router.get("/v1/login", responses=refuses(LoginOver, LoginHandleRequired))
 async def state(world: TheWorld, login: TheLogin) -> LoginIncomplete:
-    """Where an unfinished login stands."""
+    """Return the state of a pending login."""
     return LoginIncomplete.of(await pending.get_state(world, login))
 
 
 @router.delete("/v1/login", status_code=204, responses=refuses(LoginHandleRequired))
 async def cancel(world: TheWorld, login: TheLogin) -> None:
-    """Give an unfinished login up."""
+    """Cancel a pending login."""
     await pending.cancel(world, login)
 
 
@@ -85,7 +85,7 @@ STEP = (LoginOver, StepNotDue, LoginHandleRequired)
 async def verify_totp(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
-    """Go on with a login or a step-up by a code from the authenticator app. A code works once."""
+    """Continue a login or step-up with a code from the authenticator app. A code works once."""
     return build_response(await service.verify_totp(world, origin, login, body.code), response)
 
 
@@ -93,19 +93,19 @@ async def verify_totp(
 async def use_recovery_code(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
-    """Go on by a recovery code, spending it. For ten minutes the session may then mend its factors, and nothing else sensitive."""
+    """Continue with a recovery code and spend it. For ten minutes the session may then manage its factors, but nothing else sensitive."""
     return build_response(await service.use_recovery_code(world, origin, login, body.code), response)
 
 
 @router.post("/v1/login/totp/enroll", status_code=201, responses=refuses(*STEP, EnrolmentUnderWay))
 async def enroll(world: TheWorld, login: TheLogin, body: TotpIn | None = None) -> EnrolmentOut:
-    """Set an authenticator app up in the middle of a login that wants a second factor where there is none."""
+    """Begin to set up an authenticator app during a login that requires a second factor and has none."""
     return EnrolmentOut(**vars(await service.begin_enrolment(world, login, body.name if body else None)))
 
 
 @router.post("/v1/login/totp/confirm", responses={**INCOMPLETE, **refuses(*STEP, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
 async def confirm(world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response) -> LoginComplete | LoginIncomplete:
-    """Bring that authenticator app to life with a code of it; the answer has the recovery codes, this once."""
+    """Activate that authenticator app with one of its codes. The response includes the recovery codes, once."""
     return build_response(await service.confirm_enrolment(world, origin, login, body.code), response)
 
 
@@ -113,23 +113,26 @@ async def confirm(world: TheWorld, origin: TheOrigin, login: TheLogin, body: Cod
 async def change_password(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: NewPasswordIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
-    """Choose the new password that the login wants."""
+    """Choose the new password that the login requires."""
     return build_response(await service.change_password(world, origin, login, body.new), response)
 
 
 @router.post("/v1/step-up", status_code=202, responses=refuses(SubjectTokenRequired, SecondFactorMissing, PasskeyMissing))
 async def step_up(world: TheWorld, subject: TheSubject, body: StepUpIn | None = None) -> LoginIncomplete:
-    """Begin to raise the session to `aal2`, or by a passkey (`aal2p`): the same steps as a login, and new tokens for the same session."""
+    """Begin to raise the session to `aal2`, or to `aal2p` by a passkey.
+
+    The steps are those of a login; the session stays and gets new tokens.
+    """
     return LoginIncomplete.of(await service.step_up(world, subject, (body or StepUpIn()).acr))
 
 
 @router.post("/v1/token/refresh", responses=refuses(TokenInvalid))
 async def refresh(world: TheWorld, body: RefreshIn) -> LoginComplete:
-    """Fresh tokens for a refresh token, which is spent with it. One that comes back later ends the session."""
+    """Exchange a refresh token for new tokens. The token is spent; if it is used again later, the session ends."""
     return LoginComplete.of(await tokens.exchange_refresh_token(world, body.refresh_token))
 
 
 @router.post("/v1/logout", status_code=204, responses=refuses(SubjectTokenRequired))
 async def log_out(world: TheWorld, end_user: TheEndUser) -> None:
-    """End the session at once, with its refresh token."""
+    """End the session and its refresh token immediately."""
     await revocation.log_out(world, end_user)

@@ -1,4 +1,4 @@
-"""Wire shapes of logging in."""
+"""Wire models of login."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -15,9 +15,9 @@ from app.web.fields import Flag, Instant, Name, Secret, Slug, WireModel
 
 
 class UserIn(ProfileIn):
-    """`password`: at least 15 characters and not among the first guesses; nothing else is asked of it.
+    """`password`: at least 15 characters, not a common password, no other rules.
 
-    `password_hash` in its place: argon2, bcrypt, pbkdf2, scrypt, Django's or phpass; it is made anew at the next login.
+    `password_hash` instead: argon2, bcrypt, pbkdf2, scrypt, Django's formats or phpass; it is replaced by our own hash at the next login.
     """
 
     password: Password | None = None
@@ -25,21 +25,21 @@ class UserIn(ProfileIn):
     password_change_required: Flag = False
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
+    def _check_one_secret(self) -> Self:
         if self.password is not None and self.password_hash is not None:
-            raise ValueError("wants a password or a hash of one, not both")
+            raise ValueError("send a password or a password hash, not both")
         return self
 
     def profile(self) -> dict[str, Any]:
         values = self.model_dump(exclude={"password", "password_hash", "password_change_required"})
-        return values | {"preferences": self.preferences.stored()}
+        return values | {"preferences": self.preferences.dump()}
 
     def credential(self) -> InitialPassword:
         return InitialPassword(self.password, self.password_hash, self.password_change_required)
 
 
 class LoginIn(WireModel):
-    """`product`: what the login is for; if that wants a second factor and the user has none, the login goes on by setting one up."""
+    """`product`: what the login is for. If it requires a second factor and the user has none, the login continues by setting one up."""
 
     identifier: Annotated[Secret, Field(max_length=320)]
     password: Password
@@ -58,38 +58,46 @@ class LoginCodeIn(WireModel):
 
 
 class LoginCodeMailed(WireModel):
-    """To whom and when; never what."""
+    """A code was mailed; it is valid until `expires_at`."""
 
     status: Literal["mailed"] = "mailed"
     expires_at: Instant
 
 
 class NewPasswordIn(WireModel):
+    """The new password."""
+
     new: HiddenPassword
 
 
 class RefreshIn(WireModel):
+    """The refresh token to exchange."""
+
     refresh_token: Annotated[Secret, Field(max_length=128)]
 
 
 class StepUpIn(WireModel):
-    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470): always met, for a step-up asks for the factor anew."""
+    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470) is always met, because a step-up always asks for the factor."""
 
     acr: Literal["aal2", "aal2p"] = "aal2"
     max_age: Annotated[int, Field(strict=True, ge=0, le=86_400)] | None = None
 
 
 class TotpIn(WireModel):
+    """`name`: how the user will recognise the authenticator app in the list of factors."""
+
     name: Name | None = None
 
 
 class Action(WireModel):
+    """One way to complete a step, and where it begins."""
+
     action: str
     href: str
 
 
 class Step(WireModel):
-    """Any one of the actions meets the need."""
+    """A required step; any one of its actions completes it."""
 
     need: str
     any_of: list[Action]
@@ -103,22 +111,22 @@ HREFS = {
     "enroll_passkey": "/v1/login/passkey/enroll",
     "change_password": "/v1/login/password",
 }
-"""Where each way is begun. Told only after the first factor has passed, so that nothing can be probed with it (authentication R52)."""
+"""Where each action begins. Returned only after the first factor was proven, so that accounts cannot be probed (authentication R52)."""
 
 
 NEEDS = {RequiredStep.ENROLMENT: RequiredStep.SECOND_FACTOR}
-"""What is wanted, where it is told by another name: to set a second factor up is a way to have one."""
+"""Steps that have another name in responses: setting up a second factor is one way to provide it."""
 
 
 class Handle(WireModel):
-    """`token` is null when the state of a login is asked for: it was shown when it was made."""
+    """`token` is null unless this response created the login."""
 
     token: str | None
     expires_at: Instant
 
 
 class LoginIncomplete(WireModel):
-    """All entries of `next` must be met; any one action of an entry will do."""
+    """All steps in `next` must be completed; any one action of a step is enough."""
 
     status: Literal["incomplete"] = "incomplete"
     login: Handle
@@ -127,16 +135,17 @@ class LoginIncomplete(WireModel):
     recovery_codes: list[str] | None = None
 
     @classmethod
-    def of(cls, it: LoginChallenge) -> Self:
-        handle = Handle(token=it.token, expires_at=it.expires_at)
+    def of(cls, challenge: LoginChallenge) -> Self:
+        handle = Handle(token=challenge.token, expires_at=challenge.expires_at)
         step = Step(
-            need=NEEDS.get(it.next_step.need, it.next_step.need), any_of=[Action(action=way, href=HREFS[way]) for way in it.next_step.ways]
+            need=NEEDS.get(challenge.next_step.name, challenge.next_step.name),
+            any_of=[Action(action=action, href=HREFS[action]) for action in challenge.next_step.actions],
         )
-        return cls(login=handle, done=list(it.done), next=[step], recovery_codes=it.recovery_codes)
+        return cls(login=handle, done=list(challenge.done), next=[step], recovery_codes=challenge.recovery_codes)
 
 
 class LoginComplete(WireModel):
-    """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are shown once, when a login has set an authenticator up."""
+    """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are returned once, when the login set up an authenticator."""
 
     status: Literal["complete"] = "complete"
     session: SessionSummary
@@ -149,19 +158,19 @@ class LoginComplete(WireModel):
     recovery_codes: list[str] | None = None
 
     @classmethod
-    def of(cls, it: IssuedTokens) -> Self:
+    def of(cls, tokens: IssuedTokens) -> Self:
         return cls(
-            session=SessionSummary(id=it.id, acr=it.acr, amr=it.amr, auth_time=it.auth_time, expires_at=it.expires_at),
-            access_token=it.access_token,
-            expires_in=it.expires_in,
-            refresh_token=it.refresh_token,
-            refresh_expires_in=it.refresh_expires_in,
-            recovery_codes=it.recovery_codes,
+            session=SessionSummary(id=tokens.id, acr=tokens.acr, amr=tokens.amr, auth_time=tokens.auth_time, expires_at=tokens.expires_at),
+            access_token=tokens.access_token,
+            expires_in=tokens.expires_in,
+            refresh_token=tokens.refresh_token,
+            refresh_expires_in=tokens.refresh_expires_in,
+            recovery_codes=tokens.recovery_codes,
         )
 
 
 class EnrolmentOut(WireModel):
-    """`secret` is base32 and shown this once; `qr_svg` draws `otpauth_uri`."""
+    """`secret` is base32 and returned only once; `qr_svg` is a QR code of `otpauth_uri`."""
 
     id: UUID
     secret: str

@@ -8,14 +8,13 @@ from time import perf_counter
 from typing import NamedTuple
 
 import structlog
-from asgi_correlation_id import correlation_id
 from opentelemetry import trace
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.base.problems import Busy, Problem
 from app.config.settings import Settings
-from app.observability.logs import MASK, make_access_logger, mask
+from app.observability.logs import MASK, current_request_id, make_access_logger, mask
 from app.web.errors import log_unexpected, problem_response
 from app.web.probes import metrics
 from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
@@ -80,7 +79,7 @@ class EdgeMiddleware:
         start, status = perf_counter(), 500
         knock = _knock(scope, self.max_body, self.judged)
         request_id = knock.request_id or self.fresh()
-        correlation_id.set(request_id)
+        current_request_id.set(request_id)
 
         async def leave(message: Message) -> None:
             nonlocal status

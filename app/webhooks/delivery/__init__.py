@@ -1,1 +1,1 @@
-"""Delivery of webhook messages: outbox, HTTP egress and outcomes."""
+"""Delivery of webhooks: the outbox, the HTTP requests, and the outcomes."""

@@ -1,13 +1,14 @@
-"""Posting to addresses that a customer chose. Nothing is sent to the inside of a network, no redirect is followed, no proxy asked.
+"""HTTP requests to URLs that customers chose: never into a private network, without redirects and without a proxy.
 
-The name is resolved once for each post, every address it has is judged, and the connection goes to a judged address itself (with the
-name in Host and SNI), so that a name which answers differently a moment later leads nowhere else.
+The host name is resolved once for each request, every address is checked, and the connection goes to a checked address (with the name
+in Host and SNI). A name that resolves differently a moment later (DNS rebinding) reaches nothing else.
 """
 
 import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,36 +19,32 @@ from typing import Self, TypeAlias
 import httpx
 
 from app.config.settings import Settings
-from app.webhooks.networks import Network, networks, reachable
+from app.webhooks.networks import Network, is_reachable, parse_networks
 
-EXCERPT = 500
-"""Octets of an answer that are read; the rest is left where it is."""
-TRIED = 3
+MAX_EXCERPT = 500
+"""Bytes of a response body that are read."""
+EXCERPT_TIMEOUT = 1.0
+"""Seconds to wait for the body of an error; the status alone is a complete answer."""
+MAX_ADDRESSES = 3
 """Addresses of one name that are tried."""
-
-ASKED = 64
-"""Names that are asked for at once; more than there are webhooks."""
-EXCERPT_WITHIN = 1.0
-"""Seconds in which the words behind a status may come; the status is the answer."""
+MAX_LOOKUPS = 64
+"""Concurrent name lookups; more than there are webhooks."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses. Raises OSError."""
 
 
-Found: TypeAlias = Sequence[str] | OSError | UnicodeError
+class NoResponse(Exception):
+    """No response arrived. `reason`: `timeout`, `name_unknown`, `address_refused`, `not_connected` or `no_answer`."""
 
-
-class Unsent(Exception):
-    """Nothing was answered. `word` says why: `timeout`, `name_unknown`, `address_refused`, `not_connected`, `no_answer`."""
-
-    def __init__(self, word: str) -> None:
-        super().__init__(word)
-        self.word = word
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`excerpt` is the beginning of a body, read only when the status is no success."""
+class Response:
+    """A receiver's response. `excerpt` is the beginning of the body, read only if the status is not 2xx."""
 
     status: int
     retry_after: str | None
@@ -55,59 +52,52 @@ class Answer:
 
 
 class Resolver:
-    """The system's own. Each name is asked for in a thread of its own, once at a time however many wait for it: one that takes long
-    holds up nobody else, neither here nor in the loop's own pool, nor the end of the process. An address is itself."""
+    """The system's resolver, in one thread for each name that is being looked up.
+
+    A slow name server blocks neither other names, nor the event loop's thread pool, nor the end of the process: the threads are daemons,
+    which those of an executor are not. Concurrent calls for one name share a lookup.
+    """
 
     def __init__(self) -> None:
-        self.asked: dict[tuple[str, int], asyncio.Future[Sequence[str]]] = {}
+        self.lookups: dict[tuple[str, int], Future[Sequence[str]]] = {}
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
         with suppress(ValueError):
             return [str(ip_address(host))]
-        answer = self.asked.get((host, port)) or self._ask(host, port)
-        return await asyncio.shield(answer)
+        return await asyncio.wrap_future(self.lookups.get((host, port)) or self._start(host, port))
 
-    def _ask(self, host: str, port: int) -> "asyncio.Future[Sequence[str]]":
-        if len(self.asked) >= ASKED:
-            raise OSError("too many names are being asked for")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Sequence[str]] = loop.create_future()
+    def _start(self, host: str, port: int) -> Future[Sequence[str]]:
+        if len(self.lookups) >= MAX_LOOKUPS:
+            raise OSError("too many name lookups are running")
+        lookup: Future[Sequence[str]] = Future()
+        lookup.set_running_or_notify_cancel()  # from here on a caller that is cancelled cancels only its own wait
+        lookup.add_done_callback(lambda _: self.lookups.pop((host, port)))
+        self.lookups[host, port] = lookup
         try:
-            Thread(target=self._ask_system, args=(loop, host, port), daemon=True).start()
-        except RuntimeError as full:  # no more threads
-            raise OSError("nobody is there to ask for the name") from full
-        self.asked[host, port] = answer  # what the thread says is heard after this
-        return answer
+            Thread(target=_look_up, args=(lookup, host, port), daemon=True).start()
+        except RuntimeError:
+            lookup.set_exception(OSError("no thread is left for a name lookup"))
+        return lookup
 
-    def _ask_system(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
-        """In the thread."""
-        found: Found
-        try:
-            found = list(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as error:
-            found = error
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(self._told, (host, port), found)
 
-    def _told(self, name: tuple[str, int], found: Found) -> None:
-        answer = self.asked.pop(name)
-        if isinstance(found, Exception):
-            answer.set_exception(found)
-            answer.exception()  # seen, also where whoever asked has gone
-        else:
-            answer.set_result(found)
+def _look_up(lookup: Future[Sequence[str]], host: str, port: int) -> None:
+    try:
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        lookup.set_result(list(dict.fromkeys(str(address[0]) for *_, address in entries)))
+    except (OSError, UnicodeError) as error:
+        lookup.set_exception(error)
 
 
 @cache
-def _roots() -> ssl.SSLContext:
-    """The certificates that everybody trusts, read when they are first wanted: that takes longer than a start should."""
+def _public_roots() -> ssl.SSLContext:
+    """The public root certificates, loaded on first use, because that takes too long for a start."""
     return httpx.create_ssl_context()
 
 
 @dataclass(frozen=True)
 class Egress:
-    """`timeout` is seconds for everything together: name, connection, sending, status. `insecure`: whether `http` will do.
-    `trust`: None is what everybody trusts."""
+    """Sends requests. `timeout`: seconds for lookup, connection, request and status together. `insecure`: whether `http` is allowed.
+    `trust`: None trusts the public root certificates."""
 
     allowed: Sequence[Network]
     timeout: float
@@ -117,63 +107,64 @@ class Egress:
 
     @classmethod
     def of(cls, settings: Settings, resolve: Resolve | None = None) -> Self:
-        allowed, seconds = networks(settings.webhook_allowed_networks), settings.webhook_timeout.total_seconds()
+        allowed, seconds = parse_networks(settings.webhook_allowed_networks), settings.webhook_timeout.total_seconds()
         return cls(allowed, seconds, settings.env == "development", resolve or Resolver())
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Raises Unsent."""
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Send a POST request. Raises NoResponse."""
         try:
-            async with asyncio.timeout(self.timeout) as limit:
-                return await self._post(httpx.URL(url), body, headers, limit)
+            async with asyncio.timeout(self.timeout) as deadline:
+                return await self._post(httpx.URL(url), body, headers, deadline)
         except TimeoutError:
-            raise Unsent("timeout") from None
+            raise NoResponse("timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unsent("timeout" if isinstance(error, httpx.TimeoutException) else "no_answer") from error
+            raise NoResponse("timeout" if isinstance(error, httpx.TimeoutException) else "no_answer") from error
 
-    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], limit: asyncio.Timeout) -> Answer:
-        """To the first address that takes the connection; each has its share of the time, so that one that is silent is not all."""
-        found = await self._judged(url)
-        for address in found:
+    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout) -> Response:
+        """Try the addresses in turn; each gets an equal share of the time, so that a silent one leaves some for the next."""
+        addresses = await self._resolve_and_check(url)
+        for address in addresses:
             try:
-                return await self._exchanged(url, address, self.timeout / len(found), body, headers, limit)
+                return await self._exchange(url, address, self.timeout / len(addresses), body, headers, deadline)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
-        raise Unsent("not_connected")
+        raise NoResponse("not_connected")
 
-    async def _judged(self, url: httpx.URL) -> Sequence[str]:
-        """Where the name leads, if all of it may be sent to: one address inside is enough to refuse the name."""
+    async def _resolve_and_check(self, url: httpx.URL) -> Sequence[str]:
+        """Return the addresses of the URL's host if all of them are allowed; one private address refuses the name."""
         if url.scheme != "https" and not (self.insecure and url.scheme == "http"):
-            raise Unsent("address_refused")
+            raise NoResponse("address_refused")
         try:
-            found = await self.resolve(url.raw_host.decode(), url.port or (443 if url.scheme == "https" else 80))
+            addresses = await self.resolve(url.raw_host.decode(), url.port or (443 if url.scheme == "https" else 80))
         except (OSError, UnicodeError):
-            raise Unsent("name_unknown") from None
-        if not found or not all(reachable(address, self.allowed) for address in found):
-            raise Unsent("address_refused")
-        return found[:TRIED]
+            raise NoResponse("name_unknown") from None
+        if not addresses or not all(is_reachable(address, self.allowed) for address in addresses):
+            raise NoResponse("address_refused")
+        return addresses[:MAX_ADDRESSES]
 
-    async def _exchanged(
-        self, url: httpx.URL, address: str, connecting: float, body: bytes, headers: Mapping[str, str], limit: asyncio.Timeout
-    ) -> Answer:
-        """One client for each post: a connection that is kept was proven for one name and would serve another at the same address."""
-        named = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-        trust = (self.trust or _roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        timeout = httpx.Timeout(self.timeout, connect=connecting)
+    async def _exchange(
+        self, url: httpx.URL, address: str, connect_timeout: float, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout
+    ) -> Response:
+        """Send the request on a new connection: one that was verified for one name must not serve another name at the same address."""
+        complete = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
+        trust = (self.trust or _public_roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        timeout = httpx.Timeout(self.timeout, connect=connect_timeout)
         client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=timeout)
-        there, sni = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode()}
-        async with client, client.stream("POST", there, content=body, headers=named, extensions=sni) as answer:
-            limit.reschedule(None)  # it is answered
-            excerpt = "" if answer.is_success else await _beginning(answer)
-            return Answer(answer.status_code, answer.headers.get("retry-after"), excerpt)
+        target, sni = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode()}
+        async with client, client.stream("POST", target, content=body, headers=complete, extensions=sni) as response:
+            deadline.reschedule(None)  # the status is here
+            excerpt = "" if response.is_success else await _read_excerpt(response)
+            return Response(response.status_code, response.headers.get("retry-after"), excerpt)
 
 
-async def _beginning(answer: httpx.Response) -> str:
-    """As it came, undecoded: a small answer may unpack to a large one."""
-    read = b""
-    with suppress(httpx.HTTPError, TimeoutError):  # its words are a courtesy
-        async with asyncio.timeout(EXCERPT_WITHIN):
-            async for chunk in answer.aiter_raw():
-                read += chunk
-                if len(read) >= EXCERPT:
+async def _read_excerpt(response: httpx.Response) -> str:
+    """Read the beginning of the body without decompressing it, because a small body may expand to a large one."""
+    content = b""
+    with suppress(httpx.HTTPError, TimeoutError):  # the excerpt is optional
+        async with asyncio.timeout(EXCERPT_TIMEOUT):
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) >= MAX_EXCERPT:
                     break
-    return "".join(sign if sign.isprintable() else " " for sign in read[:EXCERPT].decode(errors="replace"))
+    text = content[:MAX_EXCERPT].decode(errors="replace")
+    return "".join(character if character.isprintable() else " " for character in text)

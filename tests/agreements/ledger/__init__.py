@@ -1,1 +1,1 @@
-"""Tests of the ledger of agreements."""
+"""Tests of the ledger of agreement events."""

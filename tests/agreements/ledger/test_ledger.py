@@ -1,4 +1,4 @@
-"""Verifying the ledger: whole it is found whole, and whatever is altered, removed or swapped behind the service's back is named."""
+"""Verification of the ledger: an unchanged ledger is valid, and anything altered, removed or swapped behind the service's back is named."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,42 +21,42 @@ from tests.agreements.verification import tampering
 from tests.conftest import PreparedWorld
 from tests.given import Given, Person
 
-Told = dict[str, Any]
+Json = dict[str, Any]
 
 
 @dataclass
 class Scene:
-    """Two end users, with five and three events, in the order of their chains; `person` is the one that is tampered with."""
+    """Two end users, with five and three events. `events` are those of `person`, whose rows the tests change."""
 
     given: Given
     person: Person
     other: Person
     events: list[UUID] = field(default_factory=list)
 
-    async def verify(self, **body: str) -> Told:
+    async def verify(self, **body: str) -> Json:
         return self.given.expect(await self.given.client.post("/v1/ledger/verify", json=body, headers=self.given.root))
 
-    async def broken(self, **body: str) -> Told:
-        """What the first fault is, without what it does not name."""
-        told = await self.verify(**body)
-        assert told["valid"] is False
-        return {name: value for name, value in told["broken"].items() if value is not None}
+    async def find_fault(self, **body: str) -> Json:
+        """Return the first fault, without its null members."""
+        report = await self.verify(**body)
+        assert report["valid"] is False
+        return {name: value for name, value in report["broken"].items() if value is not None}
 
-    async def sql(self, statement: str, **values: Any) -> None:
+    async def execute(self, statement: str, **values: Any) -> None:
         await tampering.execute(self.given, statement, **values)
 
-    def place(self, seq: int) -> Told:
+    def place(self, seq: int) -> Json:
         return {"user": self.person.id, "seq": seq, "event": str(self.events[seq - 1])}
 
 
-async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
+async def _build(given: Given) -> tuple[Person, Person, list[UUID]]:
     person, other, events = await given.strong(), await given.logged_in(), []
-    found = await making.create_in_force(given, "en", "nb")
+    agreement = await making.create_in_force(given, "en", "nb")
     second = await making.create_in_force(given)
     for one in (person, other):
-        for which, word in ((found, "decline"), (found, "accept"), (second, "accept")):
-            told = given.expect(await making.decide(given, one, await making.present(given, one, which), word))
-            events += [UUID(told["event"])] * (one is person)
+        for which, word in ((agreement, "decline"), (agreement, "accept"), (second, "accept")):
+            decision = given.expect(await making.decide(given, one, await making.present(given, one, which), word))
+            events += [UUID(decision["event"])] * (one is person)
     note = await given.post(f"/v1/agreement-events/{events[0]}/annotations", {"reason": "A note."})
     last = await making.decide(given, person, await making.present(given, person, second), "decline")
     return person, other, [*events, UUID(note["id"]), UUID(given.expect(last)["event"])]
@@ -64,30 +64,30 @@ async def _made(given: Given) -> tuple[Person, Person, list[UUID]]:
 
 @pytest.fixture
 async def scene(given: Given, prepared: PreparedWorld) -> Scene:
-    return Scene(given, *await prepared.restore("ledger", _made))
+    return Scene(given, *await prepared.restore("ledger", _build))
 
 
-async def test_a_whole_ledger_is_whole(scene: Scene) -> None:
-    """Also after a key was retired, with seals, and for one end user alone."""
+async def test_an_unchanged_ledger_is_valid(scene: Scene) -> None:
+    """With seals, after a key was retired, and for one end user only."""
     await seals.seal_events(scene.given.world)
     await rotation.rotate(scene.given.world, at_once=True)
     await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "By the new key."})
-    told = await scene.verify()
-    assert told == {"valid": True, "broken": None, "users": 2, "events": 9, "texts": 3, "seals": 1, "unsealed": 1}
+    report = await scene.verify()
+    assert report == {"valid": True, "broken": None, "users": 2, "events": 9, "texts": 3, "seals": 1, "unsealed": 1}
     mine = await scene.verify(user=scene.person.id)
     assert (mine["valid"], mine["users"], mine["events"], mine["texts"], mine["seals"]) == (True, 1, 6, 2, 1)
 
 
 async def test_every_batch_boundary_is_crossed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One row at a time, and one text: chains, heads and states are still those of their users."""
+    """With batches of one row and one text, chains, heads and states still belong to their users."""
     monkeypatch.setattr(verification, "_events", verification._events.limit(1))
     monkeypatch.setattr(verification, "_texts", verification._texts.limit(1))
     assert (await scene.verify())["valid"] is True
-    await scene.sql("UPDATE agreement_states SET accepted_ordinal = 7 WHERE user_id = :user", user=UUID(scene.other.id))
-    assert (await scene.broken())["what"] == "state"
+    await scene.execute("UPDATE agreement_states SET accepted_ordinal = 7 WHERE user_id = :user", user=UUID(scene.other.id))
+    assert (await scene.find_fault())["what"] == "state"
 
 
-async def test_verifying_wants_the_scope_and_a_user(given: Given) -> None:
+async def test_verifying_requires_the_scope_and_an_existing_user(given: Given) -> None:
     operator = await given.operator("licenses:read")
     assert status_and_code(await given.client.post("/v1/ledger/verify", headers=operator)) == (403, "scope_missing")
     answer = await given.client.post("/v1/ledger/verify", json={"user": str(UUID(int=1))}, headers=given.root)
@@ -115,57 +115,59 @@ ALTERED = [
 
 @pytest.mark.parametrize(("change", "what"), ALTERED)
 async def test_an_altered_column_is_named(scene: Scene, change: str, what: str) -> None:
-    """The receipt is the record; each column that says something else is found at its place."""
+    """The receipt is the record; each column that differs from it is reported with its place."""
     user = {"user": UUID(scene.person.id)} if ":user" in change else {}
-    await scene.sql(f"UPDATE agreement_events SET {change} WHERE id = :it", it=scene.events[1], **user)  # noqa: S608  our own words
-    assert await scene.broken() == {"what": what, **scene.place(2)}
-    assert await scene.broken(user=scene.person.id) == {"what": what, **scene.place(2)}
+    await scene.execute(f"UPDATE agreement_events SET {change} WHERE id = :id", id=scene.events[1], **user)  # noqa: S608  our own words
+    assert await scene.find_fault() == {"what": what, **scene.place(2)}
+    assert await scene.find_fault(user=scene.person.id) == {"what": what, **scene.place(2)}
     assert (await scene.verify(user=scene.other.id))["valid"] is True
 
 
 async def test_a_forged_receipt_is_named(scene: Scene) -> None:
-    """Altered with its hash: the signature does not fit. Signed anew with the stolen key: the next receipt does not follow it."""
-    (row,) = await rows(scene, scene.events[1])
+    """Altered with its hash: the signature is wrong. Signed again with a stolen key: the next receipt does not follow it."""
+    (row,) = await read_rows(scene, scene.events[1])
     head, _, signature = row["receipt"].split(".")
     forged = f"{head}.{row['receipt'].split('.')[1][:-2]}AA.{signature}"
     await replace(scene, 2, forged)
-    assert await scene.broken() == {"what": "signature", **scene.place(2)}
+    assert await scene.find_fault() == {"what": "signature", **scene.place(2)}
     again = (await load_signer(scene.given.world)).sign(
         "acceptance-receipt+jwt", {**decode_claims(row["receipt"]), "claims": {"dwell_ms": 7}}
     )
     await replace(scene, 2, again)
-    assert await scene.broken() == {"what": "prev", **scene.place(3)}
+    assert await scene.find_fault() == {"what": "prev", **scene.place(3)}
 
 
-async def rows(scene: Scene, *events: UUID) -> list[Told]:
+async def read_rows(scene: Scene, *events: UUID) -> list[Json]:
     async with scene.given.world.db.query() as tx:
         wanted = select(*table(AgreementEvent).columns).where(AgreementEvent.id.in_(events)).order_by(AgreementEvent.seq)
         return [dict(row._mapping) for row in await tx.execute(wanted)]
 
 
 async def replace(scene: Scene, seq: int, receipt: str) -> None:
-    change = "UPDATE agreement_events SET receipt = :receipt, receipt_sha256 = :hash WHERE id = :it"
-    await scene.sql(change, receipt=receipt, hash=digest(receipt), it=scene.events[seq - 1])
+    change = "UPDATE agreement_events SET receipt = :receipt, receipt_sha256 = :hash WHERE id = :id"
+    await scene.execute(change, receipt=receipt, hash=digest(receipt), id=scene.events[seq - 1])
 
 
-@pytest.mark.parametrize(("seq", "named"), [(1, 1), (3, 3), (5, 5)])
-async def test_a_removed_event_is_named(scene: Scene, seq: int, named: int) -> None:
-    """The first, one in between, and the last: the place where it stood."""
-    await scene.sql("DELETE FROM agreement_events WHERE id = :it", it=scene.events[seq - 1])
-    assert await scene.broken() == {"what": "missing", "user": scene.person.id, "seq": named}
+@pytest.mark.parametrize(("seq", "reported"), [(1, 1), (3, 3), (5, 5)])
+async def test_a_removed_event_is_named(scene: Scene, seq: int, reported: int) -> None:
+    """The first, a middle and the last event: the report has the place where it was."""
+    await scene.execute("DELETE FROM agreement_events WHERE id = :id", id=scene.events[seq - 1])
+    assert await scene.find_fault() == {"what": "missing", "user": scene.person.id, "seq": reported}
 
 
 async def test_swapped_events_are_named(scene: Scene) -> None:
-    """Two rows that changed their places in the chain: the first of the two is where it breaks."""
-    for it, seq in ((scene.events[1], 100), (scene.events[2], 2), (scene.events[1], 3)):
-        await scene.sql("UPDATE agreement_events SET seq = :seq WHERE id = :it", it=it, seq=seq)
-    assert await scene.broken() == {"what": "seq", "user": scene.person.id, "seq": 2, "event": str(scene.events[2])}
+    """Two rows that exchanged their places in the chain: the first of them is reported."""
+    for event_id, seq in ((scene.events[1], 100), (scene.events[2], 2), (scene.events[1], 3)):
+        await scene.execute("UPDATE agreement_events SET seq = :seq WHERE id = :id", id=event_id, seq=seq)
+    assert await scene.find_fault() == {"what": "seq", "user": scene.person.id, "seq": 2, "event": str(scene.events[2])}
 
 
 async def test_an_event_given_to_another_user_is_named(scene: Scene) -> None:
-    """As if somebody else had accepted."""
-    await scene.sql("UPDATE agreement_events SET user_id = :other, seq = 4 WHERE id = :it", other=UUID(scene.other.id), it=scene.events[4])
-    assert await scene.broken(user=scene.other.id) == {
+    """As if another user had accepted."""
+    await scene.execute(
+        "UPDATE agreement_events SET user_id = :other, seq = 4 WHERE id = :id", other=UUID(scene.other.id), id=scene.events[4]
+    )
+    assert await scene.find_fault(user=scene.other.id) == {
         "what": "sub", "user": scene.other.id, "seq": 4, "event": str(scene.events[4]),
     }  # fmt: skip
     assert (await scene.verify())["valid"] is False
@@ -181,82 +183,82 @@ async def test_an_event_given_to_another_user_is_named(scene: Scene) -> None:
         ("accept_label", "statement_sha256"),
     ],
 )
-async def test_r3_altered_words_are_named(scene: Scene, column: str, what: str) -> None:
-    """Agreements R3: the words themselves, at the first receipt that names them."""
-    named = "(SELECT text_id FROM agreement_events WHERE id = :it)"
-    change = f"UPDATE agreement_texts SET {column} = COALESCE({column}, '') || '!' WHERE id = {named}"  # noqa: S608  our own words
-    await scene.sql(change, it=scene.events[2])
-    assert await scene.broken(user=scene.person.id) == {"what": what, **scene.place(3)}
+async def test_r3_an_altered_text_is_named(scene: Scene, column: str, what: str) -> None:
+    """Agreements R3: an altered text is reported at the first receipt that names it."""
+    text_id = "(SELECT text_id FROM agreement_events WHERE id = :id)"
+    change = f"UPDATE agreement_texts SET {column} = COALESCE({column}, '') || '!' WHERE id = {text_id}"  # noqa: S608  our own words
+    await scene.execute(change, id=scene.events[2])
+    assert await scene.find_fault(user=scene.person.id) == {"what": what, **scene.place(3)}
 
 
-async def test_r3_words_altered_with_their_hash_are_named(scene: Scene) -> None:
-    """Agreements R3: the receipt has the hash of the words that were shown."""
-    change = "UPDATE agreement_texts SET body = :body, sha256 = :hash WHERE id = (SELECT text_id FROM agreement_events WHERE id = :it)"
-    await scene.sql(change, body="other words\n", hash=digest("other words\n"), it=scene.events[2])
-    assert await scene.broken(user=scene.person.id) == {"what": "text_sha256", **scene.place(3)}
+async def test_r3_a_text_altered_with_its_hash_is_named(scene: Scene) -> None:
+    """Agreements R3: the receipt contains the hash of the text that was shown."""
+    change = "UPDATE agreement_texts SET body = :body, sha256 = :hash WHERE id = (SELECT text_id FROM agreement_events WHERE id = :id)"
+    await scene.execute(change, body="other text\n", hash=digest("other text\n"), id=scene.events[2])
+    assert await scene.find_fault(user=scene.person.id) == {"what": "text_sha256", **scene.place(3)}
 
 
-async def test_an_altered_text_that_nobody_accepted_is_named(scene: Scene) -> None:
+async def test_an_altered_text_without_acceptances_is_named(scene: Scene) -> None:
     unread = "locale = 'nb' AND id NOT IN (SELECT text_id FROM agreement_events)"
-    await scene.sql(f"UPDATE agreement_texts SET body = 'x' WHERE {unread}")  # noqa: S608  our own words
-    broken = await scene.broken()
+    await scene.execute(f"UPDATE agreement_texts SET body = 'x' WHERE {unread}")  # noqa: S608  our own words
+    broken = await scene.find_fault()
     assert (broken["what"], set(broken)) == ("sha256", {"what", "text"})
 
 
 @pytest.mark.parametrize(("column", "what"), [("ip", "ctx"), ("user_agent", "ctx"), ("session_id", "sid_h"), ("salt", "ctx")])
 async def test_r25_an_altered_context_is_named(scene: Scene, column: str, what: str) -> None:
-    """Agreements R25: while the context is there, it must be the one that the receipt commits to."""
+    """Agreements R25: a context that was not erased must match the commitment of the receipt."""
     value: Any = UUID(int=1) if column == "session_id" else b"0" * 32 if column == "salt" else "192.0.2.1"
-    await scene.sql(f"UPDATE agreement_event_contexts SET {column} = :value WHERE event_id = :it", value=value, it=scene.events[2])  # noqa: S608  our own words
-    assert await scene.broken() == {"what": what, **scene.place(3)}
+    await scene.execute(f"UPDATE agreement_event_contexts SET {column} = :value WHERE event_id = :id", value=value, id=scene.events[2])  # noqa: S608  our own words
+    assert await scene.find_fault() == {"what": what, **scene.place(3)}
 
 
 async def test_an_altered_head_is_named(scene: Scene) -> None:
-    await scene.sql("UPDATE agreement_ledgers SET head = :zero WHERE user_id = :user", zero="0" * 64, user=UUID(scene.person.id))
-    assert await scene.broken() == {"what": "head", "user": scene.person.id, "seq": 5}
+    await scene.execute("UPDATE agreement_ledgers SET head = :zero WHERE user_id = :user", zero="0" * 64, user=UUID(scene.person.id))
+    assert await scene.find_fault() == {"what": "head", "user": scene.person.id, "seq": 5}
 
 
 async def test_a_user_without_events_is_named(scene: Scene) -> None:
-    """All events of one end user are gone, and the head of the chain still tells of them."""
-    await scene.sql("DELETE FROM agreement_events WHERE user_id = :user", user=UUID(scene.person.id))
-    assert await scene.broken() == {"what": "missing", "user": scene.person.id, "seq": 1}
+    """All events of one end user are deleted, but the head of the chain still counts them."""
+    await scene.execute("DELETE FROM agreement_events WHERE user_id = :user", user=UUID(scene.person.id))
+    assert await scene.find_fault() == {"what": "missing", "user": scene.person.id, "seq": 1}
 
 
-async def cut(scene: Scene) -> None:
-    """The last event gone, with its context, and head and states as if it had never been."""
-    (_, last) = await rows(scene, *scene.events[3:])
-    await scene.sql("DELETE FROM agreement_events WHERE id = :it", it=scene.events[4])
-    await scene.sql("DELETE FROM agreement_event_contexts WHERE event_id = :it", it=scene.events[4])
+async def cut_last_event(scene: Scene) -> None:
+    """Delete the last event with its context, and change head and states to match."""
+    (_, last) = await read_rows(scene, *scene.events[3:])
+    await scene.execute("DELETE FROM agreement_events WHERE id = :id", id=scene.events[4])
+    await scene.execute("DELETE FROM agreement_event_contexts WHERE event_id = :id", id=scene.events[4])
     change = "UPDATE agreement_ledgers SET seq = 4, head = :head WHERE user_id = :user"
-    await scene.sql(change, head=last["prev_sha256"], user=UUID(scene.person.id))
+    await scene.execute(change, head=last["prev_sha256"], user=UUID(scene.person.id))
     assert await projection.rebuild(scene.given.world) == 1
 
 
-async def wipe(scene: Scene) -> None:
-    """Nothing of the end user is left."""
+async def delete_user_rows(scene: Scene) -> None:
+    """Delete all rows of the end user."""
     mine = "(SELECT id FROM agreement_events WHERE user_id = :user)"
-    await scene.sql(f"DELETE FROM agreement_event_contexts WHERE event_id IN {mine}", user=UUID(scene.person.id))  # noqa: S608  our own words
+    await scene.execute(f"DELETE FROM agreement_event_contexts WHERE event_id IN {mine}", user=UUID(scene.person.id))  # noqa: S608  our own words
     for name in ("agreement_events", "agreement_states", "agreement_ledgers", "agreement_presentations"):
-        await scene.sql(f"DELETE FROM {name} WHERE user_id = :user", user=UUID(scene.person.id))  # noqa: S608  our own words
+        await scene.execute(f"DELETE FROM {name} WHERE user_id = :user", user=UUID(scene.person.id))  # noqa: S608  our own words
 
 
-async def test_a_cut_off_tail_is_seen_by_its_seal_alone(scene: Scene) -> None:
-    """Section 4.2: the chain alone cannot tell; the seal can."""
+async def test_a_deleted_chain_end_is_found_by_its_seal(scene: Scene) -> None:
+    """Section 4.2: the chain alone cannot show it, the seal can."""
     await seals.seal_events(scene.given.world)
-    await cut(scene)
-    assert (await scene.broken()) == {"what": "missing", "seal": 1, "leaf": 7, "event": str(scene.events[4])}
+    await cut_last_event(scene)
+    assert (await scene.find_fault()) == {"what": "missing", "seal": 1, "leaf": 7, "event": str(scene.events[4])}
 
 
-async def test_a_cut_off_tail_that_was_never_sealed_is_not_seen(scene: Scene) -> None:
-    """What the README says it cannot: with the database in hand, what no seal holds can be undone."""
-    await cut(scene)
+async def test_a_deleted_chain_end_that_was_never_sealed_is_not_found(scene: Scene) -> None:
+    """A documented limit: anyone who can write to the database can undo events that no seal includes."""
+    await cut_last_event(scene)
     assert (await scene.verify())["valid"] is True
 
 
-async def test_a_wholly_deleted_user_is_seen_by_the_seal(scene: Scene) -> None:
+async def test_a_deleted_user_is_found_by_the_seal(scene: Scene) -> None:
     await seals.seal_events(scene.given.world)
-    await wipe(scene)
-    assert (await scene.broken()) == {"what": "missing", "seal": 1, "leaf": 0, "event": str(scene.events[0])}
+    await delete_user_rows(scene)
+    assert (await scene.find_fault()) == {"what": "missing", "seal": 1, "leaf": 0, "event": str(scene.events[0])}
 
 
 SEALS = [
@@ -274,7 +276,7 @@ SEALS = [
 
 
 @pytest.mark.parametrize(("change", "wanted"), SEALS)
-async def test_a_seal_that_was_touched_is_named(scene: Scene, change: str, wanted: Told) -> None:
+async def test_a_seal_that_was_touched_is_named(scene: Scene, change: str, wanted: Json) -> None:
     """Altered, removed, or with other leaves; three seals, of eight, three and one events."""
     for count in (3, 1):
         await seals.seal_events(scene.given.world)
@@ -282,29 +284,29 @@ async def test_a_seal_that_was_touched_is_named(scene: Scene, change: str, wante
             await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
     await seals.seal_events(scene.given.world)
     assert (await scene.verify())["seals"] == 3
-    await scene.sql(change)
-    assert await scene.broken() == wanted
+    await scene.execute(change)
+    assert await scene.find_fault() == wanted
 
 
 async def test_swapped_leaves_are_named(scene: Scene) -> None:
-    """Two events that changed their places in the tree."""
+    """Two events that exchanged their places in the tree."""
     await seals.seal_events(scene.given.world)
     for was, becomes in ((0, 100), (1, 0), (100, 1)):
-        await scene.sql("UPDATE agreement_seal_items SET leaf = :becomes WHERE leaf = :was", was=was, becomes=becomes)
-    assert await scene.broken() == {"what": "root", "seal": 1}
-    assert await scene.broken(user=scene.person.id) == {"what": "root", "seal": 1}
+        await scene.execute("UPDATE agreement_seal_items SET leaf = :becomes WHERE leaf = :was", was=was, becomes=becomes)
+    assert await scene.find_fault() == {"what": "root", "seal": 1}
+    assert await scene.find_fault(user=scene.person.id) == {"what": "root", "seal": 1}
 
 
 async def test_a_seal_of_another_chain_is_named(scene: Scene) -> None:
-    """Signed by our key over what is there, but not following the seal before it."""
+    """Signed by our key over the present events, but not chained to the previous seal."""
     await seals.seal_events(scene.given.world)
     await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "More."})
     await seals.seal_events(scene.given.world)
     listed = scene.given.expect(await scene.given.client.get("/v1/ledger/seals", headers=scene.given.root))
     forged = (await load_signer(scene.given.world)).sign("ledger-seal+jwt", {**decode_claims(listed["data"][0]["seal"]), "prev": "0" * 64})
     change = "UPDATE agreement_seals SET seal = :seal, seal_sha256 = :hash, prev_sha256 = :prev WHERE n = 2"
-    await scene.sql(change, seal=forged, hash=digest(forged), prev="0" * 64)
-    assert await scene.broken() == {"what": "prev", "seal": 2}
+    await scene.execute(change, seal=forged, hash=digest(forged), prev="0" * 64)
+    assert await scene.find_fault() == {"what": "prev", "seal": 2}
 
 
 @pytest.mark.parametrize(
@@ -318,10 +320,10 @@ async def test_a_seal_of_another_chain_is_named(scene: Scene) -> None:
         "DELETE FROM agreement_states WHERE user_id = :user",
     ],
 )
-async def test_a_state_that_does_not_follow_is_named_and_mended(scene: Scene, change: str) -> None:
-    """The trap of a flag that drifts from the records: compared with the events, and made anew of them."""
-    await scene.sql(change, user=UUID(scene.person.id))
-    broken = await scene.broken()
+async def test_a_wrong_state_is_named_and_rebuilt(scene: Scene, change: str) -> None:
+    """A state that differs from its events is found, and written again from them."""
+    await scene.execute(change, user=UUID(scene.person.id))
+    broken = await scene.find_fault()
     assert (broken["what"], broken["user"], set(broken)) == ("state", scene.person.id, {"what", "user", "document"})
     assert await projection.rebuild(scene.given.world) == 1
     assert (await scene.verify())["valid"] is True
@@ -329,13 +331,13 @@ async def test_a_state_that_does_not_follow_is_named_and_mended(scene: Scene, ch
 
 
 async def test_a_state_without_any_event_is_named(scene: Scene) -> None:
-    """Somebody wrote an acceptance that never was."""
+    """An acceptance that never happened was written into the states."""
     stranger = await scene.given.person()
     copied = "SELECT :stranger, document_id, 1, 0, 0, NULL, NULL, updated_at FROM agreement_states WHERE user_id = :user"
     columns = "user_id, document_id, accepted_ordinal, declined_ordinal, notified_ordinal, withdrawn_at, accepted_event_id, updated_at"
     given = {"stranger": UUID(stranger.id), "user": UUID(scene.person.id)}
-    await scene.sql(f"INSERT INTO agreement_states ({columns}) {copied.replace(':stranger', _as_uuid(scene))}", **given)
-    assert await scene.broken() == {"what": "state", "user": stranger.id}
+    await scene.execute(f"INSERT INTO agreement_states ({columns}) {copied.replace(':stranger', _as_uuid(scene))}", **given)
+    assert await scene.find_fault() == {"what": "state", "user": stranger.id}
 
 
 def _as_uuid(scene: Scene) -> str:

@@ -1,4 +1,4 @@
-"""Verifying the ledger: the rows that a receipt speaks of, altered or removed behind the service's back, are named beside its own."""
+"""Verification of the ledger: altered or removed rows that a receipt refers to are named."""
 
 from typing import Any
 from uuid import UUID
@@ -10,24 +10,24 @@ from tests.agreements import making
 from tests.agreements.verification import tampering
 from tests.given import Given
 
-Told = dict[str, Any]
-_OF = "(SELECT {column} FROM agreement_events WHERE id = :it)"
+Json = dict[str, Any]
+_OF = "(SELECT {column} FROM agreement_events WHERE id = :id)"
 
 
-async def _accepted(given: Given) -> Told:
-    """An acceptance, by a client that says what it is, and nothing else in the ledger."""
-    found = await making.create_in_force(given)
+async def _accept(given: Given) -> Json:
+    """Record one acceptance, by a client that identifies itself. The ledger contains nothing else."""
+    agreement = await making.create_in_force(given)
     screen = {"client": "desk", "app_version": "1", "platform": "x", "ui_ref": "s1", "format": "html"}
-    return await making.accept(given, await given.logged_in(), found, **screen)
+    return await making.accept(given, await given.logged_in(), agreement, **screen)
 
 
-async def _verify(given: Given) -> Told:
+async def _verify(given: Given) -> Json:
     return given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))
 
 
-async def _named(given: Given, change: str, event: str, what: str) -> None:
+async def _assert_named(given: Given, change: str, event: str, what: str) -> None:
     assert (await _verify(given))["valid"] is True
-    await tampering.execute(given, change, it=UUID(event))
+    await tampering.execute(given, change, id=UUID(event))
     broken = (await _verify(given))["broken"]
     assert (broken["what"], broken["event"], broken["seq"]) == (what, event, 1)
 
@@ -54,56 +54,56 @@ ALTERED = [
 
 @pytest.mark.parametrize(("name", "column", "change", "what"), ALTERED)
 async def test_an_altered_row_is_named(given: Given, name: str, column: str, change: str, what: str) -> None:
-    told = await _accepted(given)
-    await _named(given, f"UPDATE {name} SET {change} WHERE id = {_OF.format(column=column)}", told["event"], what)  # noqa: S608  our own words
+    decision = await _accept(given)
+    await _assert_named(given, f"UPDATE {name} SET {change} WHERE id = {_OF.format(column=column)}", decision["event"], what)  # noqa: S608  our own words
 
 
-async def test_a_product_of_another_code_is_named(given: Given) -> None:
-    told = await _accepted(given)
+async def test_an_altered_product_code_is_named(given: Given) -> None:
+    decision = await _accept(given)
     owner = f"(SELECT product_id FROM agreement_documents WHERE id = {_OF.format(column='document_id')})"  # noqa: S608  our own words
-    await _named(given, f"UPDATE products SET code = 'other' WHERE id = {owner}", told["event"], "document.product")  # noqa: S608  our own words
+    await _assert_named(given, f"UPDATE products SET code = 'other' WHERE id = {owner}", decision["event"], "document.product")  # noqa: S608  our own words
 
 
 @pytest.mark.parametrize("what", ["document", "version", "text", "presentation"])
 async def test_a_removed_row_is_named(given: Given, what: str) -> None:
-    told = await _accepted(given)
+    decision = await _accept(given)
     gone = f"DELETE FROM agreement_{what}s WHERE id = {_OF.format(column=f'{what}_id')}"  # noqa: S608  our own words
-    await _named(given, gone, told["event"], what)
+    await _assert_named(given, gone, decision["event"], what)
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ("DELETE FROM agreement_imports WHERE event_id = :it", "import"),
-        ("UPDATE agreement_imports SET external_ref = 'other' WHERE event_id = :it", "import.external_ref"),
+        ("DELETE FROM agreement_imports WHERE event_id = :id", "import"),
+        ("UPDATE agreement_imports SET external_ref = 'other' WHERE event_id = :id", "import.external_ref"),
     ],
 )
-async def test_an_import_that_was_touched_is_named(given: Given, change: str, what: str) -> None:
-    found, person = await making.create_in_force(given), await given.person()
+async def test_an_altered_import_is_named(given: Given, change: str, what: str) -> None:
+    agreement, person = await making.create_in_force(given), await given.person()
     item = {"user": person.id, "ordinal": 1, "accepted_at": making.days_from_now(given, 0), "external_ref": "paper-1"}
-    told = await given.client.post(f"/v1/agreements/{found['id']}/imports", json={"data": [item]}, headers=given.root)
-    await _named(given, change, given.expect(told)["data"][0]["event"], what)
+    decision = await given.client.post(f"/v1/agreements/{agreement['id']}/imports", json={"data": [item]}, headers=given.root)
+    await _assert_named(given, change, given.expect(decision)["data"][0]["event"], what)
 
 
-async def test_a_reference_that_no_import_made_is_named(given: Given) -> None:
-    """An acceptance by the end user's own hand came from nowhere else."""
-    told = await _accepted(given)
-    await _named(given, "INSERT INTO agreement_imports SELECT 'forged', id FROM agreement_events WHERE id = :it", told["event"],
+async def test_a_reference_without_an_import_is_named(given: Given) -> None:
+    """An acceptance by the end user has no external reference."""
+    decision = await _accept(given)
+    await _assert_named(given, "INSERT INTO agreement_imports SELECT 'forged', id FROM agreement_events WHERE id = :id", decision["event"],
                  "import.external_ref")  # fmt: skip
 
 
 @pytest.mark.parametrize("form", ["html", "plain"])
-async def test_a_form_that_was_emptied_with_its_hash_is_named(given: Given, form: str) -> None:
-    """Also of a text that nobody read in it; a draft has none yet."""
-    found = await making.create_in_force(given)
-    await making.create_version(given, found)
+async def test_a_form_deleted_with_its_hash_is_named(given: Given, form: str) -> None:
+    """Even if no receipt used this form. A draft has no forms yet."""
+    agreement = await making.create_in_force(given)
+    await making.create_version(given, agreement)
     assert (await _verify(given))["valid"] is True
     await tampering.execute(given, f"UPDATE agreement_texts SET {form} = NULL, {form}_sha256 = NULL WHERE {form} IS NOT NULL")  # noqa: S608  our own words
     assert (await _verify(given))["broken"]["what"] == f"{form}_sha256"
 
 
-async def test_a_seal_of_another_time_is_named(given: Given) -> None:
-    await _accepted(given)
+async def test_an_altered_time_of_a_seal_is_named(given: Given) -> None:
+    await _accept(given)
     await seals.seal_events(given.world)
     assert (await _verify(given))["valid"] is True
     await tampering.execute(given, "UPDATE agreement_seals SET sealed_at = '2020-01-01 00:00:00+00'")

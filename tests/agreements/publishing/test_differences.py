@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.agreements.publishing.differences import Block, differences
+from app.agreements.publishing.differences import Block, compare_texts
 
 SMALL = st.lists(st.sampled_from(["a", "b", "c", "", "a b c", "a x c", "条款", "條款。"]), min_size=1, max_size=14)
 PATIENCE = 20.0
@@ -26,7 +26,7 @@ def sides(blocks: Iterable[Block]) -> tuple[str, str]:
 
 
 def ops(before: str, after: str) -> list[str]:
-    return [it.op for it in differences(before, after).blocks]
+    return [it.op for it in compare_texts(before, after).blocks]
 
 
 @example(["a", "b"], ["b", "a"])
@@ -35,7 +35,7 @@ def ops(before: str, after: str) -> list[str]:
 def test_either_side_is_its_text_again(old: list[str], new: list[str]) -> None:
     """Also the words of a replaced passage; what is told as equal is, and what is told as changed is."""
     before, after = text(old), text(new)
-    found = differences(before, after)
+    found = compare_texts(before, after)
     assert sides(found.blocks) == (before, after)
     for block in found.blocks:
         assert (block.before == block.after) == (block.op == "equal")
@@ -63,12 +63,12 @@ def test_unified_is_what_diff_says(tmp_path: Path, before: str, after: str) -> N
     (tmp_path / "before").write_text(before, encoding="utf-8")
     (tmp_path / "after").write_text(after, encoding="utf-8")
     told = run(["diff", "-u", tmp_path / "before", tmp_path / "after"], capture_output=True, text=True, check=False).stdout
-    assert differences(before, after).unified == "".join(told.splitlines(keepends=True)[2:])
+    assert compare_texts(before, after).unified == "".join(told.splitlines(keepends=True)[2:])
 
 
 def test_words() -> None:
     """A changed line tells which words changed, not only that it did."""
-    (block,) = differences("You must be kind to all.\n", "You should be kind to all, always.\n").blocks
+    (block,) = compare_texts("You must be kind to all.\n", "You should be kind to all, always.\n").blocks
     assert [(it.op, it.before, it.after) for it in block.words] == [
         ("equal", "You ", "You "),
         ("replace", "must", "should"),
@@ -80,26 +80,26 @@ def test_words() -> None:
 
 def test_characters_where_no_space_parts_words() -> None:
     """Chinese is told apart by characters, with their variation selectors."""
-    (block,) = differences("用户必须善良。\n", "用户应当善良。\n").blocks
+    (block,) = compare_texts("用户必须善良。\n", "用户应当善良。\n").blocks
     assert [(it.op, it.before, it.after) for it in block.words] == [
         ("equal", "用户", "用户"),
         ("replace", "必须", "应当"),
         ("equal", "善良。\n", "善良。\n"),
     ]
-    (block,) = differences("葛\U000e0100城\n", "葛\U000e0101城\n").blocks
+    (block,) = compare_texts("葛\U000e0100城\n", "葛\U000e0101城\n").blocks
     assert block.words[0] == Block("replace", "葛\U000e0100", "葛\U000e0101")
 
 
 def test_no_mark_is_torn_from_its_letter() -> None:
     """Combining marks belong to the word that they stand in."""
-    (block,) = differences("be n\u0304 kind\n", "be n\u0301\u0304 kind\n").blocks
+    (block,) = compare_texts("be n\u0304 kind\n", "be n\u0301\u0304 kind\n").blocks
     assert block.words[1] == Block("replace", "n\u0304", "n\u0301\u0304")
 
 
 def test_separators_of_unicode_are_text() -> None:
     """Agreements R1 knows one line end: U+2028, U+0085 and form feeds part no lines here."""
     assert ops("a\u2028b\n", "a\u2028c\n") == ["replace"]
-    assert len(differences("a\u2028b\n", "a\u2028c\n").unified.split("\n")) == 4
+    assert len(compare_texts("a\u2028b\n", "a\u2028c\n").unified.split("\n")) == 4
 
 
 def test_what_moved_is_told_once() -> None:
@@ -122,5 +122,5 @@ def test_what_moved_is_told_once() -> None:
 def test_a_long_text_is_compared_in_a_moment(before: str, after: str) -> None:
     """As long as a text may be, however little the two have in common."""
     started = time.perf_counter()
-    assert sides(differences(before, after).blocks) == (before, after)
+    assert sides(compare_texts(before, after).blocks) == (before, after)
     assert time.perf_counter() - started < PATIENCE

@@ -1,4 +1,4 @@
-"""Going behind the service's back: the triggers that freeze the ledger are dropped, then whatever SQL says is done."""
+"""Changes rows behind the service's back, without the triggers that freeze the ledger."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,10 +14,10 @@ TABLES = ("agreement_events", "agreement_texts", "agreement_versions", "agreemen
 
 
 @asynccontextmanager
-async def behind(given: Given) -> AsyncIterator[Transaction]:
-    """A write with neither triggers nor foreign keys, for this transaction alone."""
-    async with _open(given.world.db) as session:
-        yield session
+async def open_unguarded(given: Given) -> AsyncIterator[Transaction]:
+    """Open a transaction without triggers and foreign keys."""
+    async with _open(given.world.db) as tx:
+        yield tx
 
 
 @asynccontextmanager
@@ -37,8 +37,8 @@ async def _open(database: Database) -> AsyncIterator[Transaction]:
 
 
 async def execute(given: Given, statement: str, **values: Any) -> None:
-    """One statement; a UUID goes in as the database keeps it."""
+    """Execute one statement, which must change a row. UUIDs are passed in the form the database stores."""
     plain = given.world.db.url.startswith("sqlite")
-    told = {name: value.hex if plain and isinstance(value, UUID) else value for name, value in values.items()}
-    async with behind(given) as session:
-        assert (await session.execute(text(statement), told)).rowcount >= 1, "nothing was tampered with"
+    parameters = {name: value.hex if plain and isinstance(value, UUID) else value for name, value in values.items()}
+    async with open_unguarded(given) as tx:
+        assert (await tx.execute(text(statement), parameters)).rowcount >= 1, "no row was changed"

@@ -1,4 +1,4 @@
-"""The evidence of one end user: complete, checked without us, every altered byte seen; held, and with its context erased."""
+"""Evidence of one end user: complete, verified offline, every altered byte found; legal hold, and erasure of the context."""
 
 import json
 import subprocess
@@ -27,20 +27,20 @@ from tests.conftest import PreparedWorld
 from tests.given import Given, Person
 from tests.house.source import ROOT
 
-Told = dict[str, Any]
+Json = dict[str, Any]
 
 
 async def _scene(given: Given) -> Person:
-    """Somebody who declined, then accepted in Norwegian by another key, with a note; all but the note sealed, in two seals."""
+    """Create a user who declined, then accepted in Norwegian under another key, with an annotation. Two seals include all but that."""
     person = await given.strong()
-    found = await making.create_in_force(given, "en", "nb")
-    given.expect(await making.decide(given, person, await making.present(given, person, found), "decline"))
+    agreement = await making.create_in_force(given, "en", "nb")
+    given.expect(await making.decide(given, person, await making.present(given, person, agreement), "decline"))
     await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
-    told = await making.accept(given, person, found, locale="nb")
-    await making.accept(given, await given.logged_in(), found)
+    decision = await making.accept(given, person, agreement, locale="nb")
+    await making.accept(given, await given.logged_in(), agreement)
     await seals.seal_events(given.world)
-    await given.post(f"/v1/agreement-events/{told['event']}/annotations", {"reason": "Ærlig talt: 好"})
+    await given.post(f"/v1/agreement-events/{decision['event']}/annotations", {"reason": "Ærlig talt: 好"})
     return person
 
 
@@ -60,31 +60,31 @@ def _faults(bundle: Any, keys: Any = None) -> list[tuple[str, str]]:
 
 
 async def test_the_bundle_is_complete(given: Given, person: Person) -> None:
-    """Everything that receipts name, in their order, with their proofs and every key; and the reading leaves a trace."""
-    told = json.loads(await _bundle(given, person))
-    assert [read_kid(it["jws"]) for it in told["receipts"]] != [read_kid(told["signature"])] * 3
-    assert [it["grade"] for it in told["receipts"]] == ["B", "A", None]
-    assert [it["inclusion"] and it["inclusion"]["n"] for it in told["receipts"]] == [1, 2, None]
-    assert [it["context"] is None for it in told["receipts"]] == [False, False, True]
-    assert {it["locale"] for it in told["texts"]} == {"en", "nb"}
-    assert [it["ordinal"] for it in told["versions"]] == [1]
-    assert (len(told["seals"]), told["legal_hold"], told["user"]) == (2, False, person.id)
+    """Everything that the receipts name, in their order, with their proofs and all keys. Reading it is recorded."""
+    bundle = json.loads(await _bundle(given, person))
+    assert [read_kid(each["jws"]) for each in bundle["receipts"]] != [read_kid(bundle["signature"])] * 3
+    assert [each["grade"] for each in bundle["receipts"]] == ["B", "A", None]
+    assert [each["inclusion"] and each["inclusion"]["n"] for each in bundle["receipts"]] == [1, 2, None]
+    assert [each["context"] is None for each in bundle["receipts"]] == [False, False, True]
+    assert {each["locale"] for each in bundle["texts"]} == {"en", "nb"}
+    assert [each["ordinal"] for each in bundle["versions"]] == [1]
+    assert (len(bundle["seals"]), bundle["legal_hold"], bundle["user"]) == (2, False, person.id)
     async with given.world.db.query() as tx:
         event = (await tx.execute(select(Event).where(Event.type == "evidence.read"))).one()
     assert (event.user_id, event.actor_type, event.data) == (UUID(person.id), "operator", {"receipts": 3})
 
 
-async def test_the_bundle_verifies_without_us(given: Given, person: Person, tmp_path: Path) -> None:
-    """By the command line alone: no database, no network, no configuration; also after keys were rotated, with or without a key set."""
+async def test_the_bundle_verifies_offline(given: Given, person: Person, tmp_path: Path) -> None:
+    """By the command line only: no database, network or configuration, after keys were rotated, with or without a key set."""
     file, keys = tmp_path / "bundle.json", tmp_path / "jwks.json"
     file.write_bytes(await _bundle(given, person))
     keys.write_bytes((await given.client.get("/.well-known/jwks.json")).content)
     for more in ([], ["--jwks", str(keys)]):
         done = _run(tmp_path, "verify", str(file), *more)
         assert (done.returncode, done.stderr) == (0, "")
-        said = json.loads(done.stdout)
-        assert (said["genuine"], said["receipts"], said["sealed"], said["texts"], said["contexts"]) == (True, 3, 2, 2, 2)
-        assert len(said["signed_by"]) == 2
+        report = json.loads(done.stdout)
+        assert (report["genuine"], report["receipts"], report["sealed"], report["texts"], report["contexts"]) == (True, 3, 2, 2, 2)
+        assert len(report["signed_by"]) == 2
     keys.write_text('{"keys": []}')
     done = _run(tmp_path, "verify", str(file), "--jwks", str(keys))
     assert (done.returncode, done.stdout) == (1, "")
@@ -92,25 +92,25 @@ async def test_the_bundle_verifies_without_us(given: Given, person: Person, tmp_
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Our own command line in an empty folder, with nothing in its environment, on an unreachable database."""
+    """Run our command line in an empty folder, with an almost empty environment and an unreachable database."""
     environment = {"PYTHONPATH": str(ROOT), "LICENTIA_DATABASE_URL": "nonsense", "LICENTIA_ENV": "production"}
     command = [sys.executable, "-m", "app", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-async def test_every_altered_byte_is_seen(given: Given, person: Person, tmp_path: Path) -> None:
-    """Any byte for any other: what still says the same is no alteration, everything else is seen."""
+async def test_every_altered_byte_is_found(given: Given, person: Person, tmp_path: Path) -> None:
+    """Change any byte to any other. Unless the JSON still has the same value, verification fails."""
     raw = await _bundle(given, person)
     file = tmp_path / "bundle.json"
-    same = json.loads(raw)
-    assert _faults(same) == []
+    original = json.loads(raw)
+    assert _faults(original) == []
 
     @settings(max_examples=150, deadline=None, database=None, derandomize=True)
     @drawn(st.integers(0, len(raw) - 1), st.integers(1, 255))
     def flip(place: int, by: int) -> None:
         altered = raw[:place] + bytes([raw[place] ^ by]) + raw[place + 1 :]
         try:
-            if json.loads(altered) == same:
+            if json.loads(altered) == original:
                 return
         except ValueError:
             pass
@@ -122,31 +122,31 @@ async def test_every_altered_byte_is_seen(given: Given, person: Person, tmp_path
 
 
 CHANGES: list[tuple[str, Any]] = [
-    ("texts", lambda it: it["texts"][0].update(title="Other")),
-    ("texts", lambda it: it["texts"][0].update(body="Other\n")),
-    ("receipts", lambda it: it["receipts"].pop(0)),
-    ("receipts", lambda it: it["receipts"].pop()),
-    ("receipts", lambda it: it["receipts"].reverse()),
-    ("receipts", lambda it: it["receipts"][0].update(grade="A")),
-    ("receipts", lambda it: it["receipts"][0]["context"].update(ip="192.0.2.7")),
-    ("receipts", lambda it: it["receipts"][0].update(inclusion=it["receipts"][1]["inclusion"])),
-    ("receipts", lambda it: it["receipts"][1]["inclusion"].update(leaf=1)),
-    ("versions", lambda it: it["versions"][0].update(ordinal=2)),
-    ("versions", lambda it: it.update(versions=[])),
-    ("seals", lambda it: it["seals"].reverse()),
-    ("seals", lambda it: it.update(seals=[])),
-    ("keys", lambda it: it["keys"]["keys"].pop()),
-    ("process", lambda it: it.update(process="It was so.")),
-    ("user", lambda it: it.update(user=str(UUID(int=1)))),
-    ("format", lambda it: it.update(format="licentia-evidence/2")),
-    ("signature", lambda it: it.pop("signature")),
-    ("signature", lambda it: it.update(signature=it["receipts"][0]["jws"])),
+    ("texts", lambda bundle: bundle["texts"][0].update(title="Other")),
+    ("texts", lambda bundle: bundle["texts"][0].update(body="Other\n")),
+    ("receipts", lambda bundle: bundle["receipts"].pop(0)),
+    ("receipts", lambda bundle: bundle["receipts"].pop()),
+    ("receipts", lambda bundle: bundle["receipts"].reverse()),
+    ("receipts", lambda bundle: bundle["receipts"][0].update(grade="A")),
+    ("receipts", lambda bundle: bundle["receipts"][0]["context"].update(ip="192.0.2.7")),
+    ("receipts", lambda bundle: bundle["receipts"][0].update(inclusion=bundle["receipts"][1]["inclusion"])),
+    ("receipts", lambda bundle: bundle["receipts"][1]["inclusion"].update(leaf=1)),
+    ("versions", lambda bundle: bundle["versions"][0].update(ordinal=2)),
+    ("versions", lambda bundle: bundle.update(versions=[])),
+    ("seals", lambda bundle: bundle["seals"].reverse()),
+    ("seals", lambda bundle: bundle.update(seals=[])),
+    ("keys", lambda bundle: bundle["keys"]["keys"].pop()),
+    ("process", lambda bundle: bundle.update(process="It was so.")),
+    ("user", lambda bundle: bundle.update(user=str(UUID(int=1)))),
+    ("format", lambda bundle: bundle.update(format="licentia-evidence/2")),
+    ("signature", lambda bundle: bundle.pop("signature")),
+    ("signature", lambda bundle: bundle.update(signature=bundle["receipts"][0]["jws"])),
 ]
 
 
 @pytest.mark.parametrize(("part", "change"), CHANGES)
-async def test_a_change_is_seen(given: Given, person: Person, part: str, change: Any) -> None:
-    """Whatever member is changed, left out or put elsewhere; mostly by more than the signature over the whole."""
+async def test_a_change_is_found(given: Given, person: Person, part: str, change: Any) -> None:
+    """Any member that is changed, removed or moved; mostly by more than the signature over the whole."""
     bundle = json.loads(await _bundle(given, person))
     change(bundle)
     places = {place.split("/")[0] for place, _ in _faults(bundle)}
@@ -154,8 +154,8 @@ async def test_a_change_is_seen(given: Given, person: Person, part: str, change:
     assert places
 
 
-async def test_a_bundle_signed_anew_by_a_stranger_is_seen_with_our_keys(given: Given, person: Person) -> None:
-    """Whoever makes a bundle of his own with keys of his own is believed by nobody who has ours."""
+async def test_a_bundle_signed_with_foreign_keys_fails_with_our_keys(given: Given, person: Person) -> None:
+    """A bundle that someone made with their own keys does not verify with ours."""
     bundle = json.loads(await _bundle(given, person))
     ours = bundle["keys"]
     stranger = SigningKey.generate()
@@ -165,16 +165,16 @@ async def test_a_bundle_signed_anew_by_a_stranger_is_seen_with_our_keys(given: G
 
 
 @pytest.mark.parametrize("bundle", [None, [], {}, {"format": bundles.FORMAT}, {"receipts": 1, "texts": 2, "seals": 3, "keys": 4}])
-def test_what_is_no_bundle_is_told(bundle: Any) -> None:
+def test_input_that_is_no_bundle_has_faults(bundle: Any) -> None:
     assert bundles.check_bundle(bundle).faults
 
 
-def test_a_name_twice_is_refused(tmp_path: Path) -> None:
-    """Of two members with one name, readers take the one or the other."""
+def test_a_repeated_name_is_refused(tmp_path: Path) -> None:
+    """Of two members with the same name, different readers use different ones."""
     file = tmp_path / "twice.json"
     file.write_text('{"user": 1, "user": 2}')
     with pytest.raises(NotVerified):
-        verify_file(file, None, None, lambda: pytest.fail("no time is asked for"))
+        verify_file(file, None, None, lambda: pytest.fail("the clock is not read"))
 
 
 async def _contexts(given: Given) -> int:
@@ -183,7 +183,7 @@ async def _contexts(given: Given) -> int:
 
 
 async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Person) -> None:
-    """Agreements R25: address, agent and session are gone, of this user alone; chain, seals and bundle verify as before."""
+    """Agreements R25: IP address, user agent and session of this user are erased; chain, seals and bundle still verify."""
     path = f"/v1/users/{person.id}/evidence"
     assert await _contexts(given) == 3
     erased = await given.client.delete(f"{path}/context", headers=given.root)
@@ -192,33 +192,33 @@ async def test_r25_erasing_the_context_leaves_the_proof(given: Given, person: Pe
     assert given.expect(await given.client.delete(f"{path}/context", headers=given.root)) == {"erased": 0}
     assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
     bundle = json.loads(await _bundle(given, person))
-    assert [it["context"] for it in bundle["receipts"]] == [None] * 3
+    assert [each["context"] for each in bundle["receipts"]] == [None] * 3
     assert _faults(bundle) == []
     first = decode_claims(bundle["receipts"][0]["jws"])["jti"]
     event = await given.client.get(f"/v1/agreement-events/{first}", headers=given.root)
     assert given.expect(event)["context"] is None
 
 
-async def test_p4_who_is_shown_where_an_act_came_from_leaves_a_trace(given: Given) -> None:
-    """P4: each reading of an event with its context is an event that the end user finds; without a context there is nothing to tell."""
-    found = await making.create_in_force(given)
+async def test_p4_reading_a_context_is_recorded(given: Given) -> None:
+    """P4: each read of an event with its context is recorded for the end user; without a context it is not."""
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
-    told = await making.accept(given, person, found)
-    path = f"/v1/agreement-events/{told['event']}"
+    decision = await making.accept(given, person, agreement)
+    path = f"/v1/agreement-events/{decision['event']}"
     assert given.expect(await given.client.get(path, headers=given.root))["context"] is not None
     given.expect(await given.client.delete(f"/v1/users/{person.id}/evidence/context", headers=given.root))
     assert given.expect(await given.client.get(path, headers=given.root))["context"] is None
     async with given.world.db.query() as tx:
         event = (await tx.execute(select(Event).where(Event.type == "evidence.context_read"))).one()
-    assert (str(event.user_id), event.actor_type, event.data) == (person.id, "operator", {"event": told["event"]})
+    assert (str(event.user_id), event.actor_type, event.data) == (person.id, "operator", {"event": decision["event"]})
 
 
 async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> None:
-    """Agreements R25: while it is held nothing is erased; both can be said twice, and are events."""
+    """Agreements R25: nothing is erased under a hold. Both calls may be repeated, and are recorded once."""
     path = f"/v1/users/{person.id}/evidence"
     for _ in range(2):
-        held = await given.client.put(f"{path}/legal-hold", headers=given.root)
-        assert given.expect(held) == {"user": person.id, "legal_hold": True}
+        response = await given.client.put(f"{path}/legal-hold", headers=given.root)
+        assert given.expect(response) == {"user": person.id, "legal_hold": True}
     assert status_and_code(await given.client.delete(f"{path}/context", headers=given.root)) == (409, "legal_hold")
     assert await _contexts(given) == 3
     assert json.loads(await _bundle(given, person))["legal_hold"] is True
@@ -227,12 +227,12 @@ async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> No
         assert given.expect(released) == {"user": person.id, "legal_hold": False}
     assert given.expect(await given.client.delete(f"{path}/context", headers=given.root)) == {"erased": 2}
     async with given.world.db.query() as tx:
-        told = (await tx.scalars(select(Event.type).where(Event.type.startswith("evidence.")).order_by(Event.id))).all()
-    assert list(told) == ["evidence.held", "evidence.read", "evidence.released", "evidence.context_erased"]
+        types = (await tx.scalars(select(Event.type).where(Event.type.startswith("evidence.")).order_by(Event.id))).all()
+    assert list(types) == ["evidence.held", "evidence.read", "evidence.released", "evidence.context_erased"]
 
 
-async def test_who_may_and_about_whom(given: Given) -> None:
-    """Reading wants agreements:read, the rest agreements:write; nobody's evidence is a 404; of who did nothing it is empty."""
+async def test_scopes_and_unknown_users(given: Given) -> None:
+    """Reading requires agreements:read, the rest agreements:write. An unknown user is a 404; a user without events has empty evidence."""
     reader, person = await given.operator("agreements:read"), await given.person()
     path, nobody = f"/v1/users/{person.id}/evidence", f"/v1/users/{UUID(int=1)}/evidence"
     for method, call in (("DELETE", "/context"), ("PUT", "/legal-hold"), ("DELETE", "/legal-hold")):

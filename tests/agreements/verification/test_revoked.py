@@ -1,4 +1,4 @@
-"""What a key signed that leaked and was revoked: still told from forgeries, and never without saying so."""
+"""What a leaked and revoked key signed: still distinguished from forgeries, and never without a warning."""
 
 import json
 from pathlib import Path
@@ -17,32 +17,32 @@ from app.signing_keys.service import load_signer
 from tests.agreements import making
 from tests.given import Given, Person
 
-Told = dict[str, Any]
+Json = dict[str, Any]
 
 
-async def _signed_by_a_leaked_key(given: Given, *, sealed_before: bool) -> tuple[Person, Told]:
-    """An acceptance by a key that was revoked since; sealed by that key or by none."""
+async def _signed_by_a_leaked_key(given: Given, *, sealed_before: bool) -> tuple[Person, Json]:
+    """Create an acceptance whose key was revoked later, sealed by that key or not at all."""
     person = await given.logged_in()
-    told = await making.accept(given, person, await making.create_in_force(given))
+    decision = await making.accept(given, person, await making.create_in_force(given))
     if sealed_before:
         await seals.seal_events(given.world)
     await rotation.rotate(given.world, at_once=True)
-    await rotation.revoke(given.world, str(read_kid(told["receipt"]["jws"])))
-    return person, told
+    await rotation.revoke(given.world, str(read_kid(decision["receipt"]["jws"])))
+    return person, decision
 
 
-async def _verdict(given: Given, receipt: str) -> Told:
+async def _verdict(given: Given, receipt: str) -> Json:
     return given.expect(await given.client.post("/v1/receipts/verify", json={"receipt": receipt}))
 
 
-async def _bundle(given: Given, person: Person) -> Told:
+async def _bundle(given: Given, person: Person) -> Json:
     return given.expect(await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root))
 
 
 async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given: Given) -> None:
-    """The ledger alone, then a seal by another key; a receipt that only has the leaked key's signature is not taken."""
-    _, told = await _signed_by_a_leaked_key(given, sealed_before=False)
-    jws, revoked_at = told["receipt"]["jws"], making.days_from_now(given, 0)
+    """First only the ledger, then a seal by another key. A receipt with nothing but the leaked key's signature is refused."""
+    _, decision = await _signed_by_a_leaked_key(given, sealed_before=False)
+    jws, revoked_at = decision["receipt"]["jws"], making.days_from_now(given, 0)
     first = await _verdict(given, jws)
     (warning,) = first["warnings"]
     assert (first["valid"], first["code"]) == (True, "ok")
@@ -58,11 +58,11 @@ async def test_a_verdict_says_what_vouches_for_a_receipt_by_a_revoked_key(given:
 
 
 async def test_a_seal_by_the_same_key_vouches_for_nothing_until_another_follows(given: Given) -> None:
-    _, told = await _signed_by_a_leaked_key(given, sealed_before=True)
-    assert (await _verdict(given, told["receipt"]["jws"]))["warnings"][0]["vouched_by"] == "ledger"
+    _, decision = await _signed_by_a_leaked_key(given, sealed_before=True)
+    assert (await _verdict(given, decision["receipt"]["jws"]))["warnings"][0]["vouched_by"] == "ledger"
     await making.accept(given, await given.logged_in(), await making.create_in_force(given))
     await seals.seal_events(given.world)
-    (warning,) = (await _verdict(given, told["receipt"]["jws"]))["warnings"]
+    (warning,) = (await _verdict(given, decision["receipt"]["jws"]))["warnings"]
     assert (warning["vouched_by"], warning["seal"]) == ("seal", 2)
     ledger = given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))
     assert ledger["valid"] is True
@@ -70,10 +70,10 @@ async def test_a_seal_by_the_same_key_vouches_for_nothing_until_another_follows(
 
 @pytest.mark.parametrize("sealed_before", [True, False])
 @pytest.mark.parametrize("published", [True, False])
-async def test_a_bundle_of_after_a_revocation_verifies_and_warns(
+async def test_a_bundle_made_after_a_revocation_verifies_and_warns(
     given: Given, tmp_path: Path, published: bool, sealed_before: bool
 ) -> None:
-    """By the bundle's own keys, and by the published set, which does not have the leaked one."""
+    """With the bundle's own keys, and with the published set, which lacks the leaked key."""
     person, _ = await _signed_by_a_leaked_key(given, sealed_before=sealed_before)
     await seals.seal_events(given.world)
     jwks = (await given.client.get("/.well-known/jwks.json")).json()
@@ -83,9 +83,9 @@ async def test_a_bundle_of_after_a_revocation_verifies_and_warns(
     file, keys = tmp_path / "bundle.json", tmp_path / "jwks.json"
     file.write_text(json.dumps(bundle))
     keys.write_text(json.dumps(jwks))
-    told = verify_file(file, keys if published else None, None, given.clock.now)
-    places = {line.split(":")[0] for line in told["warnings"]}
-    assert (told["genuine"], places) == (True, {"receipts/0", "seals/0"} if sealed_before else {"receipts/0"})
+    report = verify_file(file, keys if published else None, None, given.clock.now)
+    places = {line.split(":")[0] for line in report["warnings"]}
+    assert (report["genuine"], places) == (True, {"receipts/0", "seals/0"} if sealed_before else {"receipts/0"})
     file.write_text(bundle["receipts"][0]["jws"])
     keys.write_text(json.dumps(bundle["keys"]))
     with pytest.raises(NotVerified, match="revoked"):
@@ -93,11 +93,11 @@ async def test_a_bundle_of_after_a_revocation_verifies_and_warns(
 
 
 async def test_a_bundle_signed_by_a_revoked_key_is_a_forgery(given: Given) -> None:
-    """Also when it brings the key along, and says it of another one."""
-    person, told = await _signed_by_a_leaked_key(given, sealed_before=False)
+    """Even if the bundle contains that key and marks another one as revoked."""
+    person, decision = await _signed_by_a_leaked_key(given, sealed_before=False)
     bundle = await _bundle(given, person)
     keys = await load_signer(given.world)
-    leaked = keys.known[str(read_kid(told["receipt"]["jws"]))]
+    leaked = keys.known[str(read_kid(decision["receipt"]["jws"]))]
     claims = {**decode_claims(bundle["signature"]), "sha256": bundles.digest_bundle(bundle)}
     forged = {**bundle, "signature": type(keys)(leaked, keys.known).sign(BUNDLE, claims)}
     assert [place for place, _ in bundles.check_bundle(forged).faults] == ["signature"]

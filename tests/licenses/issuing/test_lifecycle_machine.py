@@ -1,4 +1,4 @@
-"""Licenses live through random lives over HTTP, and after each step they are as the plain model says. Both databases."""
+"""Random sequences of actions over HTTP; after each step every license must match the plain model. On both databases."""
 
 import asyncio
 import inspect
@@ -18,38 +18,38 @@ from app.web.fields import INT_MAX
 from app.world import World
 from tests.clock import START
 from tests.given import Given, Person
-from tests.licenses.issuing.model import SOLD, Grant, Seat, Terms
+from tests.licenses.issuing.model import POLICIES, LicenseModel, Seat, Terms
 
 EXAMPLES, STEPS = 9, 26
 LIMITS = (0, 1, 2, 3, "unlimited")
-SPANS = ({"minutes": 10}, {"minutes": 15}, {"minutes": 31}, {"hours": 25}, {"days": 9}, {"days": 24})
+STEPS_OF_TIME = ({"minutes": 10}, {"minutes": 15}, {"minutes": 31}, {"hours": 25}, {"days": 9}, {"days": 24})
 WEIGHTS = {
-    "activate": 18, "heartbeat": 7, "release": 4, "use": 6, "validate": 9, "time_passes": 7, "standing": 5, "revoke": 1, "renew": 4,
+    "activate": 18, "heartbeat": 7, "release": 4, "use": 6, "validate": 9, "time_passes": 7, "change_status": 5, "revoke": 1, "renew": 4,
     "change_limits": 4, "override": 4, "change_policy": 4,
 }  # fmt: skip
-DEEDS = [deed for deed, weight in WEIGHTS.items() for _ in range(weight)]
+ACTIONS = [action for action, weight in WEIGHTS.items() for _ in range(weight)]
 
 
-def some(chance: Any, whole: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in whole.items() if chance.random() < 0.6}
+def choose_some(chance: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if chance.random() < 0.6}
 
 
-DRAWN: Mapping[str, Callable[[Any], Any]] = {
+ARGUMENTS: Mapping[str, Callable[[Any], Any]] = {
     "which": lambda chance: chance.randrange(2),
     "number": lambda chance: chance.randrange(6),
     "fingerprint": lambda chance: chance.choice(["laptop", "phone", "server"]),
     "user": lambda chance: chance.choice([None, 0, 1]),
     "by_token": lambda chance: chance.choice([True, False]),
     "amount": lambda chance: chance.randrange(4),
-    "by": lambda chance: chance.choice(SPANS),
+    "by": lambda chance: chance.choice(STEPS_OF_TIME),
     "verb": lambda chance: chance.choice(["suspend", "reinstate", "reinstate", "rotate-key"]),
     "days": lambda chance: chance.choice([None, None, -40, 5]),
-    "terms": lambda chance: chance.choice(SOLD),
+    "terms": lambda chance: chance.choice(POLICIES),
     "expiry": lambda chance: chance.choice(["keep", "reset"]),
-    "changes": lambda chance: some(
+    "changes": lambda chance: choose_some(
         chance, {"max_seats": chance.choice(LIMITS), "extra_seats": chance.randrange(2), "lease": chance.choice([None, "PT30M", "PT2H"])}
     ),
-    "overrides": lambda chance: some(
+    "overrides": lambda chance: choose_some(
         chance,
         {
             "max_seats": chance.choice(LIMITS),
@@ -59,18 +59,18 @@ DRAWN: Mapping[str, Callable[[Any], Any]] = {
         },
     ),
 }
-Told = TypeVar("Told")
+Result = TypeVar("Result")
 
 
 @pytest.fixture
 def world(world: World) -> World:
-    """Old keys are tried on purpose, and often: the wall against guessing is not what is looked at here."""
-    patient = {"guesses_per_address": INT_MAX // 4096, "guesses_per_key": INT_MAX // 4096}
-    return replace(world, settings=world.settings.model_copy(update=patient))
+    """Raise the limits for wrong guesses: this test validates replaced keys on purpose."""
+    limits = {"guesses_per_address": INT_MAX // 4096, "guesses_per_key": INT_MAX // 4096}
+    return replace(world, settings=world.settings.model_copy(update=limits))
 
 
-class Lives(RuleBasedStateMachine):
-    """Rules are plain functions in a thread; what they ask runs on the loop of the test."""
+class LicenseMachine(RuleBasedStateMachine):
+    """The rules run as plain functions in a thread; their requests run on the event loop of the test."""
 
     given: Given
     loop: asyncio.AbstractEventLoop
@@ -81,14 +81,14 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.given.clock.moment = START
-        self.grants: list[tuple[Grant, dict[str, Any]]] = []
+        self.licenses: list[tuple[LicenseModel, dict[str, Any]]] = []
 
     @property
     def now(self) -> datetime:
         return self.given.clock.now()
 
-    def wait(self, asked: Coroutine[Any, Any, Told]) -> Told:
-        return asyncio.run_coroutine_threadsafe(asked, self.loop).result(60)
+    def wait(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
     def ask(self, method: str, path: str, body: object = None, auth: Mapping[str, str] | None = None) -> httpx.Response:
         headers = self.given.root if auth is None else auth
@@ -97,14 +97,14 @@ class Lives(RuleBasedStateMachine):
     def policy(self, terms: Terms) -> str:
         return str(self.wait(self.given.policy(self.product, **asdict(terms)))["id"])
 
-    def pick(self, which: int) -> tuple[Grant, dict[str, Any]]:
-        return self.grants[which]
+    def pick(self, which: int) -> tuple[LicenseModel, dict[str, Any]]:
+        return self.licenses[which]
 
-    def seats(self) -> list[tuple[Grant, Seat]]:
-        return [(grant, seat) for grant, _ in self.grants for seat in grant.seats]
+    def seats(self) -> list[tuple[LicenseModel, Seat]]:
+        return [(model, seat) for model, _ in self.licenses for seat in model.seats]
 
     def person(self, user: int | None) -> tuple[str | None, dict[str, str]]:
-        """The user's id and a token that lives. A clock that jumps has ended the old one's."""
+        """Return the user's id and headers with a valid token; log in again if the clock moved past the old token."""
         if user is None:
             return None, {}
         person = self.people[user]
@@ -117,53 +117,53 @@ class Lives(RuleBasedStateMachine):
     def begin(self, chance: Any) -> None:
         self.chance = chance
         for _ in range(2):
-            self.issue(chance.choice(SOLD))
+            self.issue(chance.choice(POLICIES))
 
     def issue(self, terms: Terms) -> None:
         policy = self.policy(terms)
-        made = self.wait(self.given.post("/v1/licenses", {"policy_id": policy}))
-        self.grants.append((Grant(terms, self.now), {"id": made["id"], "key": made["key"], "policy": policy, "old": None}))
+        license_ = self.wait(self.given.post("/v1/licenses", {"policy_id": policy}))
+        self.licenses.append((LicenseModel(terms, self.now), {"id": license_["id"], "key": license_["key"], "policy": policy, "old": None}))
 
     @rule()
     def step(self) -> None:
-        """One deed, drawn evenly from the seed of this life: left to itself, Hypothesis repeats few of them over and over."""
-        deed = getattr(self, self.chance.choice(DEEDS))
-        drawn = {name: DRAWN[name](self.chance) for name in inspect.signature(deed).parameters}
-        hypothesis.note(f"{deed.__name__}({drawn})")
-        deed(**drawn)
+        """Perform one action, chosen evenly by the seed of this run; Hypothesis alone would repeat a few of them too often."""
+        action = getattr(self, self.chance.choice(ACTIONS))
+        arguments = {name: ARGUMENTS[name](self.chance) for name in inspect.signature(action).parameters}
+        hypothesis.note(f"{action.__name__}({arguments})")
+        action(**arguments)
 
     def time_passes(self, by: dict[str, float]) -> None:
         self.given.clock.forward(**by)
 
     def activate(self, which: int, fingerprint: str, user: int | None) -> None:
-        grant, made = self.pick(which)
+        model, license_ = self.pick(which)
         user_id, auth = self.person(user)
-        body = {"license_key": made["key"], "device": {"fingerprint": fingerprint}}
+        body = {"license_key": license_["key"], "device": {"fingerprint": fingerprint}}
         answer = self.ask("POST", "/v1/activations", body, auth)
-        expected, seat = grant.activate(self.now, fingerprint, user_id)
-        assert said(answer) == expected
+        expected, seat = model.activate(self.now, fingerprint, user_id)
+        assert status_and_code(answer) == expected
         if seat is not None:
-            told = answer.json()
-            assert expected == "201" or (told["activation"]["id"], told["token"]) == (seat.id, seat.token)
-            assert seat.id in {"", told["activation"]["id"]}
-            assert told["token"] != seat.token or expected == "200"
-            seat.id, seat.token = told["activation"]["id"], told["token"]
-            assert told["activation"]["lease_expires_at"] == text(seat.ends)
-            assert told["seats"] == {"used": grant.used(self.now, user_id), "limit": grant.limit}
-            assert told["license"]["expires_at"] == text(grant.expires)
+            result = answer.json()
+            assert expected == "201" or (result["activation"]["id"], result["token"]) == (seat.id, seat.token)
+            assert seat.id in {"", result["activation"]["id"]}
+            assert result["token"] != seat.token or expected == "200"
+            seat.id, seat.token = result["activation"]["id"], result["token"]
+            assert result["activation"]["lease_expires_at"] == to_text(seat.ends)
+            assert result["seats"] == {"used": model.count_used(self.now, user_id), "limit": model.limit}
+            assert result["license"]["expires_at"] == to_text(model.expires)
 
     def heartbeat(self, number: int) -> None:
         seats = self.seats()
         if not seats:
             return
-        grant, seat = seats[number % len(seats)]
+        model, seat = seats[number % len(seats)]
         auth = {"Authorization": f"Bearer {seat.token}"}
         answer = self.ask("POST", f"/v1/activations/{seat.id}/heartbeat", auth=auth)
-        assert said(answer) == grant.heartbeat(self.now, seat)
+        assert status_and_code(answer) == model.heartbeat(self.now, seat)
         if answer.is_success:
-            told = answer.json()
-            assert (told["token"], told["activation"]["lease_expires_at"]) == (seat.token, text(seat.ends))
-            assert told["seats"] == {"used": grant.used(self.now, seat.own), "limit": grant.limit}
+            result = answer.json()
+            assert (result["token"], result["activation"]["lease_expires_at"]) == (seat.token, to_text(seat.ends))
+            assert result["seats"] == {"used": model.count_used(self.now, seat.own), "limit": model.limit}
 
     def release(self, number: int, by_token: bool) -> None:
         seats = self.seats()
@@ -171,102 +171,108 @@ class Lives(RuleBasedStateMachine):
             return
         _, seat = seats[number % len(seats)]
         auth = {"Authorization": f"Bearer {seat.token}"} if by_token else None
-        assert said(self.ask("DELETE", f"/v1/activations/{seat.id}", auth=auth)) == "204"
+        assert status_and_code(self.ask("DELETE", f"/v1/activations/{seat.id}", auth=auth)) == "204"
         seat.released = True
 
     def use(self, which: int, amount: int) -> None:
-        grant, made = self.pick(which)
-        answer = self.ask("POST", "/v1/usage", {"license_key": made["key"], "meter": "exports", "add": amount}, {})
-        assert said(answer) == grant.add(self.now, amount)
+        model, license_ = self.pick(which)
+        answer = self.ask("POST", "/v1/usage", {"license_key": license_["key"], "meter": "exports", "add": amount}, {})
+        assert status_and_code(answer) == model.add(self.now, amount)
 
     def validate(self, which: int, fingerprint: str, user: int | None) -> None:
-        grant, made = self.pick(which)
+        model, license_ = self.pick(which)
         user_id, auth = self.person(user)
-        body = {"license_key": made["key"], "product": self.product["code"], "device": {"fingerprint": fingerprint}}
-        told = self.ask("POST", "/v1/licenses/validate", body, auth).json()
-        reasons = grant.reasons(self.now, fingerprint, user_id)
-        assert [reason["code"] for reason in told["reasons"]] == reasons
-        assert (told["valid"], told["code"]) == (not reasons, reasons[0] if reasons else "ok")
-        assert [warned["code"] for warned in told["warnings"]] == grant.warnings(self.now, fingerprint, user_id)
-        assert told["license"]["seats"] == {"used": grant.used(self.now, user_id), "limit": grant.limit}
-        if made["old"]:
-            told = self.ask("POST", "/v1/licenses/validate", {**body, "license_key": made["old"]}, {}).json()
-            assert told["code"] == "license_not_found"
+        body = {"license_key": license_["key"], "product": self.product["code"], "device": {"fingerprint": fingerprint}}
+        result = self.ask("POST", "/v1/licenses/validate", body, auth).json()
+        reasons = model.reasons(self.now, fingerprint, user_id)
+        assert [reason["code"] for reason in result["reasons"]] == reasons
+        assert (result["valid"], result["code"]) == (not reasons, reasons[0] if reasons else "ok")
+        assert [warned["code"] for warned in result["warnings"]] == model.warnings(self.now, fingerprint, user_id)
+        assert result["license"]["seats"] == {"used": model.count_used(self.now, user_id), "limit": model.limit}
+        if license_["old"]:
+            result = self.ask("POST", "/v1/licenses/validate", {**body, "license_key": license_["old"]}, {}).json()
+            assert result["code"] == "license_not_found"
 
-    def standing(self, which: int, verb: str) -> None:
-        grant, made = self.pick(which)
-        answer = self.ask("POST", f"/v1/licenses/{made['id']}/{verb}")
-        assert said(answer) == ("403 license_revoked" if grant.revoked else "200")
+    def change_status(self, which: int, verb: str) -> None:
+        model, license_ = self.pick(which)
+        answer = self.ask("POST", f"/v1/licenses/{license_['id']}/{verb}")
+        assert status_and_code(answer) == ("403 license_revoked" if model.revoked else "200")
         if answer.is_success and verb == "rotate-key":
-            made["old"], made["key"] = made["key"], answer.json()["key"]
+            license_["old"], license_["key"] = license_["key"], answer.json()["key"]
         elif answer.is_success:
-            grant.suspended = verb == "suspend"
+            model.suspended = verb == "suspend"
 
     def revoke(self, which: int) -> None:
-        grant, made = self.pick(which)
-        assert said(self.ask("POST", f"/v1/licenses/{made['id']}/revoke")) == "200"
-        grant.revoked = True
+        model, license_ = self.pick(which)
+        assert status_and_code(self.ask("POST", f"/v1/licenses/{license_['id']}/revoke")) == "200"
+        model.revoked = True
 
     def renew(self, which: int, days: int | None) -> None:
-        grant, made = self.pick(which)
+        model, license_ = self.pick(which)
         until = self.now + timedelta(days=days) if days is not None else None
-        answer = self.ask("POST", f"/v1/licenses/{made['id']}/renew", {"expires_at": text(until)} if until else {})
-        assert said(answer) == grant.renew(self.now, until)
+        answer = self.ask("POST", f"/v1/licenses/{license_['id']}/renew", {"expires_at": to_text(until)} if until else {})
+        assert status_and_code(answer) == model.renew(self.now, until)
 
     def change_limits(self, which: int, changes: dict[str, Any]) -> None:
-        grant, made = self.pick(which)
-        refused = grant.terms.contradiction(changes)
-        answer = self.ask("PATCH", f"/v1/policies/{made['policy']}", changes)
-        assert said(answer) == ("422 policy_contradiction" if refused else "200")
-        grant.terms = grant.terms if refused else replace(grant.terms, **changes)
+        model, license_ = self.pick(which)
+        is_refused = model.terms.contradicts(changes)
+        answer = self.ask("PATCH", f"/v1/policies/{license_['policy']}", changes)
+        assert status_and_code(answer) == ("422 policy_contradiction" if is_refused else "200")
+        model.terms = model.terms if is_refused else replace(model.terms, **changes)
 
     def override(self, which: int, overrides: dict[str, Any]) -> None:
-        grant, made = self.pick(which)
-        refused = grant.revoked or grant.terms.contradiction(overrides)
-        answer = self.ask("PATCH", f"/v1/licenses/{made['id']}", {"overrides": overrides})
-        assert said(answer) == ("403 license_revoked" if grant.revoked else "422 policy_contradiction" if refused else "200")
-        grant.overrides = grant.overrides if refused else overrides
+        model, license_ = self.pick(which)
+        is_refused = model.revoked or model.terms.contradicts(overrides)
+        answer = self.ask("PATCH", f"/v1/licenses/{license_['id']}", {"overrides": overrides})
+        assert status_and_code(answer) == ("403 license_revoked" if model.revoked else "422 policy_contradiction" if is_refused else "200")
+        model.overrides = model.overrides if is_refused else overrides
 
     def change_policy(self, which: int, terms: Terms, expiry: str) -> None:
-        grant, made = self.pick(which)
+        model, license_ = self.pick(which)
         policy = self.policy(terms)
-        answer = self.ask("POST", f"/v1/licenses/{made['id']}/change-policy", {"policy_id": policy, "expiry": expiry})
-        assert said(answer) == grant.change_policy(self.now, terms, reset=expiry == "reset")
-        made["policy"] = policy if answer.is_success else made["policy"]
+        answer = self.ask("POST", f"/v1/licenses/{license_['id']}/change-policy", {"policy_id": policy, "expiry": expiry})
+        assert status_and_code(answer) == model.change_policy(self.now, terms, reset=expiry == "reset")
+        license_["policy"] = policy if answer.is_success else license_["policy"]
 
     @invariant()
-    def as_the_model_says(self) -> None:
-        for grant, made in self.grants:
-            told = self.ask("GET", f"/v1/licenses/{made['id']}").json()
-            assert told["status"] == grant.status(self.now)
-            assert [told[name] for name in ("starts_at", "expires_at", "grace_until")] == [
-                text(moment) for moment in (grant.starts, grant.expires, grant.graced)
+    def matches_the_model(self) -> None:
+        for model, license_ in self.licenses:
+            result = self.ask("GET", f"/v1/licenses/{license_['id']}").json()
+            assert result["status"] == model.status(self.now)
+            assert [result[name] for name in ("starts_at", "expires_at", "grace_until")] == [
+                to_text(moment) for moment in (model.starts, model.expires, model.grace_until)
             ]
-            assert told["seats"] == {"used": grant.used(self.now), "limit": grant.limit}
-            assert {meter: it["used"] for meter, it in told["usage"].items()} == self.meters(grant)
+            assert result["seats"] == {"used": model.count_used(self.now), "limit": model.limit}
+            assert {name: meter_usage["used"] for name, meter_usage in result["usage"].items()} == self.meters(model)
 
-    def meters(self, grant: Grant) -> dict[str, int]:
-        counting = grant.meter()
-        return {"exports": grant.counted_now(self.now, counting)} if counting is not None else {}
+    def meters(self, model: LicenseModel) -> dict[str, int]:
+        rule = model.meter()
+        return {"exports": model.used_now(self.now, rule)} if rule is not None else {}
 
     def teardown(self) -> None:
-        for grant, made in self.grants:
-            rows = self.ask("GET", f"/v1/licenses/{made['id']}/activations?live=true&limit=100").json()["data"]
-            assert {row["id"] for row in rows} == {seat.id for seat in grant.live(self.now)}
+        for model, license_ in self.licenses:
+            rows = self.ask("GET", f"/v1/licenses/{license_['id']}/activations?live=true&limit=100").json()["data"]
+            assert {row["id"] for row in rows} == {seat.id for seat in model.live_seats(self.now)}
 
 
-def said(answer: httpx.Response) -> str:
+def status_and_code(answer: httpx.Response) -> str:
     return str(answer.status_code) if answer.is_success else f"{answer.status_code} {answer.json()['code']}"
 
 
-def text(moment: datetime | None) -> str | None:
+def to_text(moment: datetime | None) -> str | None:
     return instant_text(moment) if moment is not None else None
 
 
-async def test_a_license_lives_as_the_model_says(given: Given) -> None:
+async def test_every_license_matches_the_model_after_random_actions(given: Given) -> None:
     people = [await given.logged_in() for _ in range(2)]
-    told = {"given": given, "loop": asyncio.get_running_loop(), "product": await given.product(), "people": people, "logged_in_at": {}}
-    machine: type[Lives] = type("Machine", (Lives,), told)
+    attributes = {
+        "given": given,
+        "loop": asyncio.get_running_loop(),
+        "product": await given.product(),
+        "people": people,
+        "logged_in_at": {},
+    }
+    machine: type[LicenseMachine] = type("Machine", (LicenseMachine,), attributes)
     settings = hypothesis.settings(
         max_examples=EXAMPLES, stateful_step_count=STEPS, derandomize=True, database=None, deadline=None,
         suppress_health_check=[*hypothesis.HealthCheck],

@@ -1,4 +1,4 @@
-"""OpenSSL by itself, as a C program would call it: the library is there wherever Python is, its command line is not."""
+"""OpenSSL called directly as a C library, which is installed wherever Python is; its command line may not be."""
 
 import ctypes
 from ctypes.util import find_library
@@ -7,7 +7,7 @@ ED25519 = 1087  # NID_ED25519
 
 
 def verifies(public: bytes, signed: bytes, signature: bytes) -> bool:
-    """Whether an Ed25519 `signature` over `signed` fits the raw 32-byte `public` key (RFC 8032)."""
+    """Check an Ed25519 `signature` of `signed` against the raw 32-byte `public` key (RFC 8032)."""
     crypto = ctypes.CDLL(find_library("crypto") or "libcrypto.so.3")
     crypto.EVP_PKEY_new_raw_public_key.restype = crypto.EVP_MD_CTX_new.restype = ctypes.c_void_p
     key = ctypes.c_void_p(crypto.EVP_PKEY_new_raw_public_key(ED25519, None, public, ctypes.c_size_t(len(public))))

@@ -1,4 +1,4 @@
-"""Proving a mailbox: registering, confirming an address, changing it. What anybody may ask answers everybody alike."""
+"""Tests of registering, verifying and changing an address. Anonymous requests get the same response for every address."""
 
 import asyncio
 from collections import Counter
@@ -19,55 +19,55 @@ NEW = "new password, long enough"
 
 @pytest.fixture
 def world(world: World, postbox: Postbox) -> World:
-    """The usual one, with a mailer, open for registration."""
+    """The usual world, with a mail server and open registration."""
     return replace(world, settings=postbox.settings(world.settings, registration="open"))
 
 
-async def ask(given: Given, path: str, body: dict[str, Any], auth: dict[str, str] | None = None) -> httpx.Response:
+async def send(given: Given, path: str, body: dict[str, Any], auth: dict[str, str] | None = None) -> httpx.Response:
     return await given.client.post(path, json=body, headers=auth or {})
 
 
-async def registered(given: Given, email: str = "ola@example.com", **more: Any) -> None:
-    answer = await ask(given, "/v1/users/register", {"email": email, "password": PASSWORD, **more})
+async def register(given: Given, email: str = "ola@example.com", **more: Any) -> None:
+    answer = await send(given, "/v1/users/register", {"email": email, "password": PASSWORD, **more})
     assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
 
 
-async def verified(given: Given, came: Received) -> dict[str, Any]:
-    return given.expect(await ask(given, "/v1/email/verify", {"token": came.token}))
+async def verify(given: Given, mail: Received) -> dict[str, Any]:
+    return given.expect(await send(given, "/v1/email/verify", {"token": mail.token}))
 
 
 async def can_log_in(given: Given, email: str, password: str = PASSWORD) -> bool:
-    return (await ask(given, "/v1/login", {"identifier": email, "password": password})).status_code == 200
+    return (await send(given, "/v1/login", {"identifier": email, "password": password})).status_code == 200
 
 
-def shape(answer: httpx.Response) -> tuple[Any, ...]:
-    """All of an answer that could tell something."""
+def visible_parts(answer: httpx.Response) -> tuple[Any, ...]:
+    """Everything in a response that could reveal something."""
     return answer.status_code, tuple(sorted(answer.headers)), answer.text.replace(answer.headers["x-request-id"], "")
 
 
-async def test_registering_by_mail(given: Given, postbox: Postbox) -> None:
-    """No account and no session before the proof; a login with the chosen password after it."""
-    await registered(given, display_name="Ola Nordmann", locale="nb")
+async def test_a_registration_creates_the_account_at_the_verification(given: Given, postbox: Postbox) -> None:
+    """No account and no session before the verification; afterwards a login with the chosen password."""
+    await register(given, display_name="Ola Nordmann", locale="nb")
     assert given.expect(await given.client.get("/v1/users", headers=given.root))["data"] == []
     assert not await can_log_in(given, "ola@example.com")
-    came = await postbox.letter(given.world)
-    assert came.to == ["ola@example.com"]
-    assert came.message["Content-Language"] == "nb"
-    assert await verified(given, came) == {"status": "verified", "email": "ola@example.com", "password_dropped": False}
+    mail = await postbox.letter(given.world)
+    assert mail.to == ["ola@example.com"]
+    assert mail.message["Content-Language"] == "nb"
+    assert await verify(given, mail) == {"status": "verified", "email": "ola@example.com", "password_dropped": False}
     assert await can_log_in(given, "ola@example.com")
     (user,) = given.expect(await given.client.get("/v1/users", headers=given.root))["data"]
     assert (user["email_verified"], user["display_name"], user["locale"]) == (True, "Ola Nordmann", "nb")
 
 
-async def test_a_registration_is_told_to_nobody_who_is_named_in_it(given: Given, postbox: Postbox) -> None:
-    """A stranger's words do not reach a mailbox: the name that was given is not in the letter."""
-    await registered(given, display_name="You have won, see evil.example")
+async def test_the_verification_mail_does_not_contain_the_registered_name(given: Given, postbox: Postbox) -> None:
+    """A stranger's text does not reach a mailbox: the registered name is not in the mail."""
+    await register(given, display_name="You have won, see evil.example")
     assert b"evil" not in (await postbox.letter(given.world)).wire
 
 
-async def test_nothing_of_a_registration_is_stored_in_clear(given: Given, postbox: Postbox) -> None:
-    """Neither the address nor the token nor the password's hash: a registration is sealed until it is proven."""
-    await registered(given, display_name="Ola Nordmann")
+async def test_no_part_of_a_registration_is_stored_in_plain_text(given: Given, postbox: Postbox) -> None:
+    """Neither the address nor the token nor the password's hash: a registration is encrypted until it is verified."""
+    await register(given, display_name="Ola Nordmann")
     stored = await everything(given)
     token = (await postbox.letter(given.world)).token
     assert {"one_time_tokens", "messages", "throttles"} <= set(stored)
@@ -76,44 +76,44 @@ async def test_nothing_of_a_registration_is_stored_in_clear(given: Given, postbo
 
 
 async def test_a_token_works_once(given: Given, postbox: Postbox) -> None:
-    await registered(given)
-    came = await postbox.letter(given.world)
-    answers = await asyncio.gather(*(ask(given, "/v1/email/verify", {"token": came.token}) for _ in range(8)))
+    await register(given)
+    mail = await postbox.letter(given.world)
+    answers = await asyncio.gather(*(send(given, "/v1/email/verify", {"token": mail.token}) for _ in range(8)))
     assert Counter(answer.status_code for answer in answers) == {200: 1, 410: 7}
-    problem(await ask(given, "/v1/email/verify", {"token": came.token}), 410, "one_time_token_spent")
+    problem(await send(given, "/v1/email/verify", {"token": mail.token}), 410, "one_time_token_spent")
 
 
 @pytest.mark.parametrize("token", ["vfy_nonsense", "x", "rst_" + "a" * 43])
-async def test_a_token_nobody_was_sent_is_refused(given: Given, token: str) -> None:
-    problem(await ask(given, "/v1/email/verify", {"token": token}), 410, "one_time_token_spent")
+async def test_an_unknown_token_is_refused(given: Given, token: str) -> None:
+    problem(await send(given, "/v1/email/verify", {"token": token}), 410, "one_time_token_spent")
 
 
-async def test_a_token_dies_after_24_hours(given: Given, postbox: Postbox) -> None:
-    await registered(given)
-    came = await postbox.letter(given.world)
+async def test_a_verification_token_expires_after_24_hours(given: Given, postbox: Postbox) -> None:
+    await register(given)
+    mail = await postbox.letter(given.world)
     given.clock.forward(hours=24)
-    problem(await ask(given, "/v1/email/verify", {"token": came.token}), 410, "one_time_token_spent")
+    problem(await send(given, "/v1/email/verify", {"token": mail.token}), 410, "one_time_token_spent")
 
 
-async def test_registration_is_closed_unless_it_is_opened(given: Given, app: Any) -> None:
+async def test_registration_can_be_closed(given: Given, app: Any) -> None:
     app.state.world = replace(given.world, settings=given.world.settings.model_copy(update={"registration": "closed"}))
     body = {"email": "ola@example.com", "password": PASSWORD}
-    problem(await ask(given, "/v1/users/register", body), 403, "registration_closed")
+    problem(await send(given, "/v1/users/register", body), 403, "registration_closed")
 
 
 async def test_r1_a_registered_password_has_at_least_15_characters(given: Given) -> None:
     body = {"email": "ola@example.com", "password": "short"}
-    problem(await ask(given, "/v1/users/register", body), 422, "malformed")
+    problem(await send(given, "/v1/users/register", body), 422, "malformed")
 
 
-async def test_r50_r51_r53_registering_answers_alike_for_every_address(given: Given, postbox: Postbox) -> None:
-    """Unknown, taken, suspended, waiting for its proof: the same answer, and the owner alone is told."""
+async def test_r50_r51_r53_registering_has_the_same_response_for_every_address(given: Given, postbox: Postbox) -> None:
+    """Unknown, taken, suspended, unverified: the response is the same, and only the owner gets a mail."""
     taken, suspended, unproven = await given.person(locale="ru"), await given.person(), await given.person(email_verified=False)
     await given.post(f"/v1/users/{suspended.id}/suspend")
     people = [taken.email, suspended.email, unproven.email, "nobody@example.com"]
-    answers = [await ask(given, "/v1/users/register", {"email": email, "password": NEW}) for email in people]
-    assert len({shape(answer) for answer in answers}) == 1
-    letters = {came.to[0]: came for came in await postbox.collected(given.world)}
+    answers = [await send(given, "/v1/users/register", {"email": email, "password": NEW}) for email in people]
+    assert len({visible_parts(answer) for answer in answers}) == 1
+    letters = {mail.to[0]: mail for mail in await postbox.collected(given.world)}
     assert set(letters) == {taken.email, unproven.email, "nobody@example.com"}
     assert letters[taken.email].message["Subject"] == "У вас уже есть учётная запись в Licentia"
     assert "vfy_" not in letters[taken.email].part("plain")
@@ -121,33 +121,33 @@ async def test_r50_r51_r53_registering_answers_alike_for_every_address(given: Gi
     assert not await can_log_in(given, taken.email, NEW)
 
 
-async def test_r77_what_an_unproven_squatter_has_set_is_dropped(given: Given, postbox: Postbox) -> None:
-    """Two have registered the same address. Whosever letter is opened: the mailbox is proven, no password of before counts."""
-    await ask(given, "/v1/users/register", {"email": "ola@example.com", "password": "the squatter's own password"})
-    await registered(given)
+async def test_r77_two_registrations_of_one_address_drop_both_passwords(given: Given, postbox: Postbox) -> None:
+    """Whichever mail is opened, the address is verified and neither password is used."""
+    await send(given, "/v1/users/register", {"email": "ola@example.com", "password": "the squatter's own password"})
+    await register(given)
     squatted, honest = await postbox.collected(given.world)
-    assert (await verified(given, squatted))["password_dropped"]
+    assert (await verify(given, squatted))["password_dropped"]
     assert not await can_log_in(given, "ola@example.com", "the squatter's own password")
     assert not await can_log_in(given, "ola@example.com")
-    problem(await ask(given, "/v1/email/verify", {"token": honest.token}), 410, "one_time_token_spent")
-    await ask(given, "/v1/password/forgot", {"identifier": "ola@example.com"})
-    came = await postbox.letter(given.world)
-    assert (await ask(given, "/v1/password/reset", {"token": came.token, "new_password": NEW})).status_code == 204
+    problem(await send(given, "/v1/email/verify", {"token": honest.token}), 410, "one_time_token_spent")
+    await send(given, "/v1/password/forgot", {"identifier": "ola@example.com"})
+    mail = await postbox.letter(given.world)
+    assert (await send(given, "/v1/password/reset", {"token": mail.token, "new_password": NEW})).status_code == 204
     assert await can_log_in(given, "ola@example.com", NEW)
 
 
-async def test_r77_a_wish_that_no_letter_is_sent_for_disputes_the_address_too(given: Given, postbox: Postbox) -> None:
-    """A squatter uses up the letters, then the owner registers and opens the newest one: nobody's password counts."""
+async def test_r77_a_registration_beyond_the_mail_limit_disputes_the_address_too(given: Given, postbox: Postbox) -> None:
+    """A squatter uses up the mail limit, then the owner registers and opens the newest mail: neither password is used."""
     squatters = "the squatter's own password"
     for _ in range(3):
-        await ask(given, "/v1/users/register", {"email": "ola@example.com", "password": squatters, "display_name": "Evil"})
+        await send(given, "/v1/users/register", {"email": "ola@example.com", "password": squatters, "display_name": "Evil"})
     await postbox.collected(given.world)
     given.clock.forward(minutes=50)
-    await ask(given, "/v1/email/verify/resend", {"identifier": "ola@example.com"})
+    await send(given, "/v1/email/verify/resend", {"identifier": "ola@example.com"})
     *_, newest = await postbox.collected(given.world)
-    await registered(given)
+    await register(given)
     assert await postbox.collected(given.world) == []
-    assert (await verified(given, newest))["password_dropped"]
+    assert (await verify(given, newest))["password_dropped"]
     assert not await can_log_in(given, "ola@example.com", squatters)
     assert not await can_log_in(given, "ola@example.com")
     (user,) = given.expect(await given.client.get("/v1/users", headers=given.root))["data"]
@@ -155,171 +155,170 @@ async def test_r77_a_wish_that_no_letter_is_sent_for_disputes_the_address_too(gi
 
 
 @pytest.mark.parametrize("opened", [0, -1])
-async def test_r77_a_lone_squatter_who_asks_for_more_letters_has_no_password(given: Given, postbox: Postbox, opened: int) -> None:
-    """Whichever letter the owner opens in the end."""
-    await registered(given)
+async def test_r77_a_repeated_verification_mail_drops_the_password(given: Given, postbox: Postbox, opened: int) -> None:
+    """Whichever mail the owner opens."""
+    await register(given)
     for _ in range(2):
-        await ask(given, "/v1/email/verify/resend", {"identifier": "ola@example.com"})
-    came = await postbox.collected(given.world)
-    assert len(came) == 3
-    assert (await verified(given, came[opened]))["password_dropped"]
+        await send(given, "/v1/email/verify/resend", {"identifier": "ola@example.com"})
+    mails = await postbox.collected(given.world)
+    assert len(mails) == 3
+    assert (await verify(given, mails[opened]))["password_dropped"]
     assert not await can_log_in(given, "ola@example.com")
 
 
-async def test_r77_the_password_that_comes_with_the_proof_is_the_one_that_counts(given: Given, postbox: Postbox) -> None:
-    """Whoever opened the mailbox has chosen it; that of a lone squatter is dropped."""
-    await registered(given)
+async def test_r77_the_password_sent_with_the_token_counts(given: Given, postbox: Postbox) -> None:
+    """The owner of the mailbox has chosen it; the password of the registration is discarded."""
+    await register(given)
     token = (await postbox.letter(given.world)).token
-    told = problem(await ask(given, "/v1/email/verify", {"token": token, "password": "short"}), 422, "malformed")
-    assert told["errors"][0]["pointer"] == "/password"
-    assert not given.expect(await ask(given, "/v1/email/verify", {"token": token, "password": NEW}))["password_dropped"]
+    error = problem(await send(given, "/v1/email/verify", {"token": token, "password": "short"}), 422, "malformed")
+    assert error["errors"][0]["pointer"] == "/password"
+    assert not given.expect(await send(given, "/v1/email/verify", {"token": token, "password": NEW}))["password_dropped"]
     assert await can_log_in(given, "ola@example.com", NEW)
     assert not await can_log_in(given, "ola@example.com")
 
 
-async def test_a_password_comes_with_the_proof_of_a_registration_alone(given: Given, postbox: Postbox) -> None:
+async def test_a_password_is_accepted_only_with_the_token_of_a_registration(given: Given, postbox: Postbox) -> None:
     person = await given.person(email_verified=False)
-    await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
-    came = await postbox.letter(given.world)
-    problem(await ask(given, "/v1/email/verify", {"token": came.token, "password": NEW}), 422, "malformed")
-    await verified(given, came)
+    await send(given, "/v1/email/verify/resend", {"identifier": person.email})
+    mail = await postbox.letter(given.world)
+    problem(await send(given, "/v1/email/verify", {"token": mail.token, "password": NEW}), 422, "malformed")
+    await verify(given, mail)
     assert await can_log_in(given, person.email)
 
 
-async def test_r77_a_squatter_has_nothing_when_the_operator_makes_the_account(given: Given, postbox: Postbox) -> None:
-    await registered(given)
-    came = await postbox.letter(given.world)
+async def test_r77_a_registration_ends_when_an_operator_creates_the_account(given: Given, postbox: Postbox) -> None:
+    await register(given)
+    mail = await postbox.letter(given.world)
     await given.post("/v1/users", {"email": "ola@example.com", "password": NEW, "email_verified": True})
-    problem(await ask(given, "/v1/email/verify", {"token": came.token}), 409, "email_taken")
+    problem(await send(given, "/v1/email/verify", {"token": mail.token}), 409, "email_taken")
     assert not await can_log_in(given, "ola@example.com")
 
 
-async def test_r78_there_is_nobody_to_give_a_factor_to_before_the_proof(given: Given, postbox: Postbox) -> None:
-    """No login, so no session, so no factor; and one of before a proof falls with it."""
-    await registered(given)
-    problem(await ask(given, "/v1/login", {"identifier": "ola@example.com", "password": PASSWORD}), 401, "invalid_credentials")
+async def test_r78_an_unverified_account_has_no_session_and_no_factor(given: Given, postbox: Postbox) -> None:
+    """A factor added before the verification is removed by it."""
+    await register(given)
+    problem(await send(given, "/v1/login", {"identifier": "ola@example.com", "password": PASSWORD}), 401, "invalid_credentials")
     person = await given.with_totp()
     await given.client.patch(f"/v1/users/{person.id}", json={"email_verified": False}, headers=given.root)
-    problem(await ask(given, "/v1/me/totp", {}, person.auth), 403, "email_not_verified")
+    problem(await send(given, "/v1/me/totp", {}, person.auth), 403, "email_not_verified")
     await postbox.collected(given.world)
-    await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
-    await verified(given, await postbox.letter(given.world))
+    await send(given, "/v1/email/verify/resend", {"identifier": person.email})
+    await verify(given, await postbox.letter(given.world))
     problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")
     assert await can_log_in(given, person.email)
 
 
-async def test_a_proof_is_mailed_again(given: Given, postbox: Postbox) -> None:
-    """Either token is good, and the first spends both. Anybody may have asked, so the password comes with the proof (authentication R77)."""
-    await registered(given)
-    await ask(given, "/v1/email/verify/resend", {"identifier": " OLA@example.com "})
+async def test_a_verification_is_mailed_again(given: Given, postbox: Postbox) -> None:
+    """Both tokens are valid until one is used. Anyone may have requested the second mail, so the password is sent with the token (R77)."""
+    await register(given)
+    await send(given, "/v1/email/verify/resend", {"identifier": " OLA@example.com "})
     first, again = await postbox.collected(given.world)
-    assert not given.expect(await ask(given, "/v1/email/verify", {"token": again.token, "password": PASSWORD}))["password_dropped"]
-    problem(await ask(given, "/v1/email/verify", {"token": first.token}), 410, "one_time_token_spent")
+    assert not given.expect(await send(given, "/v1/email/verify", {"token": again.token, "password": PASSWORD}))["password_dropped"]
+    problem(await send(given, "/v1/email/verify", {"token": first.token}), 410, "one_time_token_spent")
     assert await can_log_in(given, "ola@example.com")
 
 
-async def test_an_account_of_the_operators_proves_its_address_and_keeps_its_password(given: Given, postbox: Postbox) -> None:
+async def test_an_operators_account_keeps_its_password_at_the_verification(given: Given, postbox: Postbox) -> None:
     person = await given.person(email_verified=False)
     assert not await can_log_in(given, person.email)
-    await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
-    await verified(given, await postbox.letter(given.world))
+    await send(given, "/v1/email/verify/resend", {"identifier": person.email})
+    await verify(given, await postbox.letter(given.world))
     assert await can_log_in(given, person.email)
 
 
 @pytest.mark.parametrize("path", ["/v1/email/verify/resend", "/v1/password/forgot"])
-async def test_r50_asking_for_a_letter_answers_alike_for_every_address(given: Given, postbox: Postbox, path: str) -> None:
+async def test_r50_requesting_mail_has_the_same_response_for_every_address(given: Given, postbox: Postbox, path: str) -> None:
     proven, suspended = await given.person(), await given.person()
     await given.post(f"/v1/users/{suspended.id}/suspend")
     people = [proven.email, suspended.email, "nobody@example.com", "no address at all"]
-    answers = [await ask(given, path, {"identifier": name}) for name in people]
-    assert len({shape(answer) for answer in answers}) == 1
+    answers = [await send(given, path, {"identifier": name}) for name in people]
+    assert len({visible_parts(answer) for answer in answers}) == 1
     assert answers[0].status_code == 202
-    told = [came.to[0] for came in await postbox.collected(given.world)]
-    assert told == ([proven.email] if path.endswith("forgot") else [])
+    recipients = [mail.to[0] for mail in await postbox.collected(given.world)]
+    assert recipients == ([proven.email] if path.endswith("forgot") else [])
 
 
 @pytest.mark.parametrize("path", ["/v1/email/verify/resend", "/v1/password/forgot"])
-async def test_r40_three_letters_an_hour_to_one_address_and_nothing_is_said(given: Given, postbox: Postbox, path: str) -> None:
+async def test_r40_one_address_gets_three_mails_an_hour_and_the_response_stays_the_same(given: Given, postbox: Postbox, path: str) -> None:
     person = await given.person(email_verified="forgot" in path)
-    answers = [await ask(given, path, {"identifier": person.email}) for _ in range(5)]
-    assert len({shape(answer) for answer in answers}) == 1
+    answers = [await send(given, path, {"identifier": person.email}) for _ in range(5)]
+    assert len({visible_parts(answer) for answer in answers}) == 1
     assert len(await postbox.collected(given.world)) == 3
     given.clock.forward(hours=1)
-    await ask(given, path, {"identifier": person.email})
+    await send(given, path, {"identifier": person.email})
     assert len(await postbox.collected(given.world)) == 1
 
 
-async def test_r44_letters_that_strangers_ask_for_cost_the_owner_none_of_another_kind(given: Given, postbox: Postbox) -> None:
-    """Asking for the proof of a proven address sends nothing, and asking for the password of nobody neither: nor do they use up
-    what the owner needs."""
+async def test_r44_mails_requested_by_strangers_use_no_limit_of_another_purpose(given: Given, postbox: Postbox) -> None:
+    """A request that sends no mail, such as a verification of a verified address, does not use up the limit of another purpose."""
     person = await given.person()
     for _ in range(4):
-        await ask(given, "/v1/email/verify/resend", {"identifier": person.email})
-        await ask(given, "/v1/password/forgot", {"identifier": "ola@example.com"})
+        await send(given, "/v1/email/verify/resend", {"identifier": person.email})
+        await send(given, "/v1/password/forgot", {"identifier": "ola@example.com"})
     assert await postbox.collected(given.world) == []
-    await ask(given, "/v1/password/forgot", {"identifier": person.email})
+    await send(given, "/v1/password/forgot", {"identifier": person.email})
     assert (await postbox.letter(given.world)).to == [person.email]
-    await registered(given)
+    await register(given)
     assert (await postbox.letter(given.world)).to == ["ola@example.com"]
 
 
-async def test_r40_twenty_an_hour_from_one_network(given: Given) -> None:
+async def test_r40_one_network_requests_twenty_mails_an_hour(given: Given) -> None:
     for number in range(20):
-        assert (await ask(given, "/v1/password/forgot", {"identifier": f"{number}@example.com"})).status_code == 202
-    refused = await ask(given, "/v1/password/forgot", {"identifier": "one-more@example.com"})
+        assert (await send(given, "/v1/password/forgot", {"identifier": f"{number}@example.com"})).status_code == 202
+    refused = await send(given, "/v1/password/forgot", {"identifier": "one-more@example.com"})
     problem(refused, 429, "too_many_attempts")
     assert refused.headers["retry-after"] == "3600"
     given.clock.forward(hours=1)
-    assert (await ask(given, "/v1/password/forgot", {"identifier": "one-more@example.com"})).status_code == 202
+    assert (await send(given, "/v1/password/forgot", {"identifier": "one-more@example.com"})).status_code == 202
 
 
-async def test_a_repeated_request_sends_no_second_letter(given: Given, postbox: Postbox) -> None:
-    """`Idempotency-Key`: token and letter are written with the answer, once."""
+async def test_a_repeated_request_sends_no_second_mail(given: Given, postbox: Postbox) -> None:
+    """`Idempotency-Key`: token and mail are written once, together with the response."""
     body, once = {"email": "ola@example.com", "password": PASSWORD}, {"Idempotency-Key": "one"}
-    answers = [await ask(given, "/v1/users/register", body, once) for _ in range(2)]
+    answers = [await send(given, "/v1/users/register", body, once) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[1].headers["idempotency-replayed"] == "true"
-    assert not (await verified(given, await postbox.letter(given.world)))["password_dropped"]
+    assert not (await verify(given, await postbox.letter(given.world)))["password_dropped"]
 
 
-async def test_strangers_who_chose_the_same_key_do_not_meet(given: Given, postbox: Postbox) -> None:
-    """`Idempotency-Key` of callers who are nobody yet: kept by the address or the token that each of them presents."""
+async def test_idempotency_keys_of_anonymous_callers_are_separate(given: Given, postbox: Postbox) -> None:
+    """Responses to anonymous callers are stored by `Idempotency-Key` and by the address or token that they present."""
     once = {"Idempotency-Key": "one"}
     for email in ("ola@example.com", "kari@example.com"):
-        assert (await ask(given, "/v1/users/register", {"email": email, "password": PASSWORD}, once)).status_code == 202
-    for came in await postbox.collected(given.world):
-        answer = await ask(given, "/v1/email/verify", {"token": came.token}, once)
-        assert (answer.status_code, answer.json()["email"]) == (200, came.to[0])
+        assert (await send(given, "/v1/users/register", {"email": email, "password": PASSWORD}, once)).status_code == 202
+    for mail in await postbox.collected(given.world):
+        answer = await send(given, "/v1/email/verify", {"token": mail.token}, once)
+        assert (answer.status_code, answer.json()["email"]) == (200, mail.to[0])
     for name in ("ola@example.com", "kari@example.com"):
-        await ask(given, "/v1/password/forgot", {"identifier": name}, once)
-    for came in await postbox.collected(given.world):
-        assert (await ask(given, "/v1/password/reset", {"token": came.token, "new_password": NEW}, once)).status_code == 204
+        await send(given, "/v1/password/forgot", {"identifier": name}, once)
+    for mail in await postbox.collected(given.world):
+        assert (await send(given, "/v1/password/reset", {"token": mail.token, "new_password": NEW}, once)).status_code == 204
 
 
-async def test_r43_a_burst_gets_no_more_letters_than_its_share(given: Given, postbox: Postbox) -> None:
+async def test_r43_concurrent_requests_stay_within_the_limit(given: Given, postbox: Postbox) -> None:
     person = await given.person()
-    await asyncio.gather(*(ask(given, "/v1/password/forgot", {"identifier": person.email}) for _ in range(12)))
+    await asyncio.gather(*(send(given, "/v1/password/forgot", {"identifier": person.email}) for _ in range(12)))
     assert len(await postbox.collected(given.world)) == 3
 
 
-async def test_without_a_mailer_nothing_is_promised(given: Given, app: Any) -> None:
+async def test_without_a_mail_server_requests_for_mail_are_refused(given: Given, app: Any) -> None:
     mute = given.world.settings.model_copy(update={"smtp_url": None, "env": "production"})
     app.state.world = replace(given.world, settings=mute)
     for path in ("/v1/password/forgot", "/v1/email/verify/resend"):
-        problem(await ask(given, path, {"identifier": "ola@example.com"}), 403, "mail_not_configured")
+        problem(await send(given, path, {"identifier": "ola@example.com"}), 403, "mail_not_configured")
 
 
-async def test_r59_an_address_moves_when_the_new_one_is_proven(given: Given, postbox: Postbox) -> None:
-    """The old one is told twice; every other session ends, this one stays."""
+async def test_r59_an_address_changes_when_the_new_one_is_verified(given: Given, postbox: Postbox) -> None:
+    """The old address is notified twice; every other session ends, this one stays."""
     person, old = await given.logged_in(), await given.person()
     old.email = person.email
     elsewhere = await given.logged_in(Person(person.id, person.email))
-    assert (await ask(given, "/v1/me/email", {"email": "Moved@example.com"}, person.auth)).status_code == 202
-    letters = {came.to[0]: came for came in await postbox.collected(given.world)}
+    assert (await send(given, "/v1/me/email", {"email": "Moved@example.com"}, person.auth)).status_code == 202
+    letters = {mail.to[0]: mail for mail in await postbox.collected(given.world)}
     assert set(letters) == {"Moved@example.com", person.email}
     assert "M…@example.com" in letters[person.email].part("plain")
     assert await can_log_in(given, person.email)
-    await verified(given, letters["Moved@example.com"])
+    await verify(given, letters["Moved@example.com"])
     assert not await can_log_in(given, person.email)
     assert await can_log_in(given, "moved@EXAMPLE.com")
     assert given.expect(await given.client.get("/v1/me", headers=person.auth))["user"]["email"] == "Moved@example.com"
@@ -328,32 +327,32 @@ async def test_r59_an_address_moves_when_the_new_one_is_proven(given: Given, pos
     assert (notice.to, notice.message["Subject"]) == ([person.email], "The e-mail address of your account at Licentia was changed")
 
 
-async def test_r51_moving_to_a_taken_address_answers_alike(given: Given, postbox: Postbox) -> None:
-    """The forgotten oracle: its owner is told by mail, the one who asks learns nothing."""
+async def test_r51_changing_to_a_taken_address_has_the_same_response(given: Given, postbox: Postbox) -> None:
+    """Only the owner of the taken address is notified, by mail; the caller learns nothing."""
     person, other, suspended = await given.logged_in(), await given.person(), await given.person()
     await given.post(f"/v1/users/{suspended.id}/suspend")
     emails = [other.email, suspended.email, "free@example.com"]
-    answers = [await ask(given, "/v1/me/email", {"email": email}, person.auth) for email in emails]
-    assert len({shape(answer) for answer in answers}) == 1
-    told = Counter((came.to[0], str(came.message["Subject"]).partition(" ")[0]) for came in await postbox.collected(given.world))
-    assert told == {(person.email, "A"): 3, (other.email, "You"): 1, ("free@example.com", "Confirm"): 1}
+    answers = [await send(given, "/v1/me/email", {"email": email}, person.auth) for email in emails]
+    assert len({visible_parts(answer) for answer in answers}) == 1
+    mails = Counter((mail.to[0], str(mail.message["Subject"]).partition(" ")[0]) for mail in await postbox.collected(given.world))
+    assert mails == {(person.email, "A"): 3, (other.email, "You"): 1, ("free@example.com", "Confirm"): 1}
 
 
-async def test_an_address_that_was_taken_meanwhile_stays_taken(given: Given, postbox: Postbox) -> None:
+async def test_an_address_taken_before_the_verification_is_refused(given: Given, postbox: Postbox) -> None:
     person = await given.logged_in()
-    await ask(given, "/v1/me/email", {"email": "wanted@example.com"}, person.auth)
-    letters = {came.to[0]: came for came in await postbox.collected(given.world)}
+    await send(given, "/v1/me/email", {"email": "wanted@example.com"}, person.auth)
+    letters = {mail.to[0]: mail for mail in await postbox.collected(given.world)}
     await given.post("/v1/users", {"email": "wanted@example.com"})
-    problem(await ask(given, "/v1/email/verify", {"token": letters["wanted@example.com"].token}), 409, "email_taken")
+    problem(await send(given, "/v1/email/verify", {"token": letters["wanted@example.com"].token}), 409, "email_taken")
     assert await can_log_in(given, person.email)
 
 
-async def test_moving_an_address_wants_a_fresh_proof_of_all_there_is(given: Given) -> None:
+async def test_changing_the_address_requires_a_recent_proof(given: Given) -> None:
     person = await given.logged_in()
     given.clock.forward(minutes=5, seconds=1)
-    problem(await ask(given, "/v1/me/email", {"email": "x@example.com"}, person.auth), 401, "step_up_required")
+    problem(await send(given, "/v1/me/email", {"email": "x@example.com"}, person.auth), 401, "step_up_required")
     guarded = await given.with_totp()
-    told = problem(await ask(given, "/v1/me/email", {"email": "x@example.com"}, guarded.auth), 401, "step_up_required")
-    assert told["acr_values"] == "aal2"
+    error = problem(await send(given, "/v1/me/email", {"email": "x@example.com"}, guarded.auth), 401, "step_up_required")
+    assert error["acr_values"] == "aal2"
     strong = await given.strong()
-    assert (await ask(given, "/v1/me/email", {"email": "x@example.com"}, strong.auth)).status_code == 202
+    assert (await send(given, "/v1/me/email", {"email": "x@example.com"}, strong.auth)).status_code == 202

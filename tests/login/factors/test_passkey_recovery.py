@@ -1,4 +1,4 @@
-"""Passkeys beside lost passwords and lost devices, and what their owner is told by mail (authentication R21, R32, R67)."""
+"""Tests of passkeys with lost passwords and lost devices, and of the notices to their owner (authentication R21, R32, R67)."""
 
 from dataclasses import replace
 
@@ -7,9 +7,9 @@ import pytest
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given
-from tests.login.account.test_mailbox import NEW, ask
-from tests.login.factors.test_passkeys import options
-from tests.login.signing_in.test_login_code import CHANGE, handle, mailed, use
+from tests.login.account.test_mailbox import NEW, send
+from tests.login.factors.test_passkeys import login_options
+from tests.login.signing_in.login_codes import CHANGE, login_handle, request_code, use_code
 from tests.postbox import Postbox
 
 
@@ -21,20 +21,20 @@ def world(world: World, postbox: Postbox) -> World:
 pytestmark = pytest.mark.usefixtures("relying_party")
 
 
-async def test_a_mailed_code_wants_the_passkey_before_the_new_password(given: Given, postbox: Postbox) -> None:
-    """The code proves the mailbox, the passkey the person; and a passkey is no way round the new password."""
+async def test_a_login_code_requires_the_passkey_before_the_new_password(given: Given, postbox: Postbox) -> None:
+    """The code proves the mailbox, the passkey proves the person; with a passkey the new password is still required."""
     person = await given.with_passkey()
     assert (await postbox.letter(given.world)).message["Subject"].startswith("Something new can be used to log in")
-    login = handle(await use(given, person.email, await mailed(given, postbox, person)))
-    problem(await ask(given, "/v1/login/password", {"new": NEW}, login), 409, "login_step_not_due")
-    shown = person.authenticator.get(await options(given, login))
-    told = await given.post("/v1/login/passkey", {"credential": shown}, login)
-    assert (told["status"], told["done"], told["next"]) == ("incomplete", ["login_code", "second_factor"], CHANGE)
-    opened = given.expect(await ask(given, "/v1/login/password", {"new": NEW}, login))
+    login = login_handle(await use_code(given, person.email, await request_code(given, postbox, person)))
+    problem(await send(given, "/v1/login/password", {"new": NEW}, login), 409, "login_step_not_due")
+    assertion = person.authenticator.get(await login_options(given, login))
+    result = await given.post("/v1/login/passkey", {"credential": assertion}, login)
+    assert (result["status"], result["done"], result["next"]) == ("incomplete", ["login_code", "second_factor"], CHANGE)
+    opened = given.expect(await send(given, "/v1/login/password", {"new": NEW}, login))
     assert (opened["session"]["acr"], opened["session"]["amr"]) == ("aal2", ["pwd", "hwk", "user", "mfa"])
 
 
-async def test_a_reset_by_mail_wants_a_recovery_code_of_who_has_a_passkey_alone(given: Given, postbox: Postbox) -> None:
+async def test_a_password_reset_with_only_a_passkey_requires_a_recovery_code(given: Given, postbox: Postbox) -> None:
     person = await given.with_passkey()
     await postbox.letter(given.world)
     given.expect(await given.client.post("/v1/password/forgot", json={"identifier": person.email}))
@@ -45,26 +45,26 @@ async def test_a_reset_by_mail_wants_a_recovery_code_of_who_has_a_passkey_alone(
     assert (await given.by_passkey(person))["session"]["acr"] == "aal2"  # a reset removes no factor
 
 
-async def test_the_owner_is_told_of_a_copy(given: Given, postbox: Postbox) -> None:
+async def test_the_owner_is_notified_of_a_suspended_passkey(given: Given, postbox: Postbox) -> None:
     person = await given.with_passkey(await given.person(locale="nb"))
     await postbox.letter(given.world)
     await given.by_passkey(person)
     person.authenticator.passkeys[0].count = 0
-    shown = person.authenticator.get(await options(given))
-    problem(await given.client.post("/v1/login/passkey", json={"credential": shown}), 401, "passkey_refused")
+    assertion = person.authenticator.get(await login_options(given))
+    problem(await given.client.post("/v1/login/passkey", json={"credential": assertion}), 401, "passkey_refused")
     letter = await postbox.letter(given.world)
     assert letter.to == [person.email]
     assert letter.message["Subject"] == "En passnøkkel for kontoen din hos Licentia er satt ut av bruk"
 
 
-async def test_forgetting_a_person_forgets_their_passkeys(given: Given) -> None:
+async def test_erasing_a_user_erases_their_passkeys(given: Given) -> None:
     person = await given.with_passkey()
-    asked = await options(given)
+    options = await login_options(given)
     given.expect(await given.client.post(f"/v1/users/{person.id}/erase", headers=given.root))
-    shown = {"credential": person.authenticator.get(asked)}
-    problem(await given.client.post("/v1/login/passkey", json=shown), 401, "passkey_refused")
+    assertion = {"credential": person.authenticator.get(options)}
+    problem(await given.client.post("/v1/login/passkey", json=assertion), 401, "passkey_refused")
     again = await given.logged_in(await given.person())
-    asked = (await given.post("/v1/me/passkeys/options", {}, again.auth))["public_key"]
-    body = {"credential": again.authenticator.create(asked, fresh=person.authenticator.passkeys[0].id)}
-    assert (await given.post("/v1/me/passkeys", body, again.auth))["kind"] == "passkey"  # nothing remembers the old one
+    options = (await given.post("/v1/me/passkeys/options", {}, again.auth))["public_key"]
+    body = {"credential": again.authenticator.create(options, fresh=person.authenticator.passkeys[0].id)}
+    assert (await given.post("/v1/me/passkeys", body, again.auth))["kind"] == "passkey"  # the erased passkey left no trace
     assert again.password == PASSWORD

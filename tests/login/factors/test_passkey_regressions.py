@@ -1,4 +1,4 @@
-"""Faults that were found in passkeys and short codes by attacking them, each once more."""
+"""Regression tests of faults found by attacking passkeys and device grants."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import pytest
 from tests.assertions import problem
 from tests.authenticator import UP, b64
 from tests.given import Given, Person
-from tests.login.factors.test_factors import listed
-from tests.login.factors.test_passkeys import options, stepping_up
+from tests.login.factors.test_factors import list_factors
+from tests.login.factors.test_passkeys import begin_step_up, login_options
 
 LOGIN = "/v1/login/passkey"
 
@@ -16,32 +16,32 @@ LOGIN = "/v1/login/passkey"
 pytestmark = pytest.mark.usefixtures("relying_party")
 
 
-async def let_in(given: Given, person: Person) -> Person:
-    """An application that was let in by the person's session."""
-    begun = await given.post("/v1/device/code", {}, {})
-    given.expect(await given.client.get(f"/v1/device?user_code={begun['user_code']}", headers=person.auth))
-    given.expect(await given.client.post("/v1/device/approve", json={"user_code": begun["user_code"]}, headers=person.auth))
-    told = await given.post("/v1/device/token", {"device_code": begun["device_code"]}, {})
-    return Person(person.id, person.email, token=told["access_token"], authenticator=person.authenticator)
+async def log_in_by_device_grant(given: Given, person: Person) -> Person:
+    """Log an application in by a device grant that the person's session approves."""
+    grant = await given.post("/v1/device/code", {}, {})
+    given.expect(await given.client.get(f"/v1/device?user_code={grant['user_code']}", headers=person.auth))
+    given.expect(await given.client.post("/v1/device/approve", json={"user_code": grant["user_code"]}, headers=person.auth))
+    result = await given.post("/v1/device/token", {"device_code": grant["device_code"]}, {})
+    return Person(person.id, person.email, token=result["access_token"], authenticator=person.authenticator)
 
 
-async def test_r31_a_touch_raises_nothing_that_never_saw_a_password(given: Given) -> None:
+async def test_r31_without_a_password_a_step_up_requires_user_verification(given: Given) -> None:
     person = await given.with_passkey()
     await given.by_passkey(person)
     person.authenticator.flags = UP
-    handle = await stepping_up(given, person)
-    asked = await options(given, handle)
-    assert asked["userVerification"] == "required"
-    body = {"credential": person.authenticator.get(asked)}
+    handle = await begin_step_up(given, person)
+    options = await login_options(given, handle)
+    assert options["userVerification"] == "required"
+    body = {"credential": person.authenticator.get(options)}
     problem(await given.client.post(LOGIN, json=body, headers=handle), 401, "user_verification_required")
 
 
-async def test_r66_who_was_let_in_by_a_short_code_manages_nothing(given: Given) -> None:
-    """What the approving session had shown is not the application's own; a step-up of its own is."""
+async def test_r66_a_session_opened_by_a_device_grant_cannot_manage_the_account(given: Given) -> None:
+    """The proofs of the approving session do not count for the application's session; its own step-up does."""
     person = await given.with_passkey(await given.strong())
     await given.by_passkey(person)
-    tv = await let_in(given, person)
-    passkey = (await listed(given, person))[0]["id"]
+    tv = await log_in_by_device_grant(given, person)
+    passkey = (await list_factors(given, person))[0]["id"]
     for method, path, body in (
         ("POST", "/v1/me/passkeys/options", None),
         ("POST", "/v1/me/totp", {}),
@@ -51,52 +51,52 @@ async def test_r66_who_was_let_in_by_a_short_code_manages_nothing(given: Given) 
         ("DELETE", "/v1/me", None),
     ):
         problem(await given.client.request(method, path, json=body, headers=tv.auth), 401, "step_up_required")
-    begun = await given.post("/v1/device/code", {}, {})
-    given.expect(await given.client.get(f"/v1/device?user_code={begun['user_code']}", headers=tv.auth))
-    answer = await given.client.post("/v1/device/approve", json={"user_code": begun["user_code"]}, headers=tv.auth)
+    grant = await given.post("/v1/device/code", {}, {})
+    given.expect(await given.client.get(f"/v1/device?user_code={grant['user_code']}", headers=tv.auth))
+    answer = await given.client.post("/v1/device/approve", json={"user_code": grant["user_code"]}, headers=tv.auth)
     problem(answer, 401, "step_up_required")
-    handle = await stepping_up(given, tv)
-    shown = {"credential": tv.authenticator.get(await options(given, handle))}
-    tv.token = (await given.post(LOGIN, shown, handle))["access_token"]
+    handle = await begin_step_up(given, tv)
+    assertion = {"credential": tv.authenticator.get(await login_options(given, handle))}
+    tv.token = (await given.post(LOGIN, assertion, handle))["access_token"]
     given.expect(await given.client.post("/v1/me/passkeys/options", headers=tv.auth))
 
 
 @pytest.mark.parametrize("name", ["A", "AAAAA"])
-async def test_an_id_that_is_no_base64url_is_malformed(given: Given, name: str) -> None:
+async def test_an_id_that_is_not_base64url_is_malformed(given: Given, name: str) -> None:
     person = await given.with_passkey()
-    shown = person.authenticator.get(await options(given)) | {"id": name}
-    problem(await given.client.post(LOGIN, json={"credential": shown}), 422, "malformed")
+    assertion = person.authenticator.get(await login_options(given)) | {"id": name}
+    problem(await given.client.post(LOGIN, json={"credential": assertion}), 422, "malformed")
 
 
 @pytest.mark.parametrize("change", [{"transports": ["\0"]}, {"transports": [" "]}])
-async def test_transports_are_words(given: Given, change: dict[str, Any]) -> None:
+async def test_transports_with_other_characters_are_malformed(given: Given, change: dict[str, Any]) -> None:
     person = await given.logged_in()
-    made = person.authenticator.create((await given.post("/v1/me/passkeys/options", {}, person.auth))["public_key"])
-    made["response"] |= change
-    problem(await given.client.post("/v1/me/passkeys", json={"credential": made}, headers=person.auth), 422, "malformed")
+    credential = person.authenticator.create((await given.post("/v1/me/passkeys/options", {}, person.auth))["public_key"])
+    credential["response"] |= change
+    problem(await given.client.post("/v1/me/passkeys", json={"credential": credential}, headers=person.auth), 422, "malformed")
 
 
-async def test_what_could_never_log_in_is_not_registered(given: Given) -> None:
-    """Another id than the one attested: the account would have a second factor that nobody can show."""
+async def test_a_credential_whose_id_was_not_attested_is_not_registered(given: Given) -> None:
+    """The id differs from the attested one: the account would have a second factor that cannot be used."""
     person = await given.logged_in()
-    made = person.authenticator.create((await given.post("/v1/me/passkeys/options", {}, person.auth))["public_key"])
-    made |= {"id": b64(bytes(16)), "rawId": b64(bytes(16))}
-    problem(await given.client.post("/v1/me/passkeys", json={"credential": made}, headers=person.auth), 401, "passkey_refused")
+    credential = person.authenticator.create((await given.post("/v1/me/passkeys/options", {}, person.auth))["public_key"])
+    credential |= {"id": b64(bytes(16)), "rawId": b64(bytes(16))}
+    problem(await given.client.post("/v1/me/passkeys", json={"credential": credential}, headers=person.auth), 401, "passkey_refused")
 
 
-async def test_a_copy_that_is_found_out_is_out(given: Given) -> None:
-    """Whichever of the two was in by it: sessions that rest on a password stay."""
+async def test_sessions_opened_by_a_suspended_passkey_end(given: Given) -> None:
+    """Sessions opened with a password stay."""
     person = await given.with_passkey()
     thief = Person(person.id, person.email, authenticator=person.authenticator)
     await given.by_passkey(thief)
     person.authenticator.passkeys[0].count = 0
-    shown = person.authenticator.get(await options(given))
-    problem(await given.client.post(LOGIN, json={"credential": shown}), 401, "passkey_refused")
+    assertion = person.authenticator.get(await login_options(given))
+    problem(await given.client.post(LOGIN, json={"credential": assertion}), 401, "passkey_refused")
     problem(await given.client.get("/v1/me", headers=thief.auth), 401, "token_invalid")
     assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
 
 
-async def test_strangers_may_use_the_same_idempotency_key(given: Given) -> None:
+async def test_two_users_may_use_the_same_idempotency_key(given: Given) -> None:
     for person in (await given.with_passkey(), await given.with_passkey()):
-        shown = person.authenticator.get(await options(given))
-        given.expect(await given.client.post(LOGIN, json={"credential": shown}, headers={"Idempotency-Key": "1"}))
+        assertion = person.authenticator.get(await login_options(given))
+        given.expect(await given.client.post(LOGIN, json={"credential": assertion}, headers={"Idempotency-Key": "1"}))

@@ -1,4 +1,4 @@
-"""Passkeys: registered behind a fresh login, shown without a name, after a password, and for a step-up (rules/authentication 2d)."""
+"""Tests of passkeys: registration, login by passkey alone, as a second factor, and for a step-up (rules/authentication 2d)."""
 
 import asyncio
 from collections import Counter
@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from tests.assertions import problem
 from tests.authenticator import ANDROID, BE, BS, UP, UV, Authenticator, unb64
 from tests.given import PASSWORD, Given, Person
-from tests.login.factors.test_factors import listed
+from tests.login.factors.test_factors import list_factors
 
 ALONE = ["hwk", "user", "mfa"]
 
@@ -18,31 +18,31 @@ ALONE = ["hwk", "user", "mfa"]
 pytestmark = pytest.mark.usefixtures("relying_party")
 
 
-async def options(given: Given, auth: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    told: dict[str, Any] = (await given.post("/v1/login/passkey/options", more, auth or {}))["public_key"]
-    return told
+async def login_options(given: Given, auth: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    result: dict[str, Any] = (await given.post("/v1/login/passkey/options", more, auth or {}))["public_key"]
+    return result
 
 
-async def second(given: Given, person: Person, handle: dict[str, str]) -> dict[str, Any]:
-    """Go on with a login by the person's passkey."""
-    shown = person.authenticator.get(await options(given, handle))
-    return await given.post("/v1/login/passkey", {"credential": shown}, handle)
+async def log_in_with_second_factor(given: Given, person: Person, handle: dict[str, str]) -> dict[str, Any]:
+    """Continue a login with the person's passkey."""
+    assertion = person.authenticator.get(await login_options(given, handle))
+    return await given.post("/v1/login/passkey", {"credential": assertion}, handle)
 
 
-async def stepping_up(given: Given, person: Person, acr: str = "aal2") -> dict[str, str]:
-    begun = await given.post("/v1/step-up", {"acr": acr}, person.auth)
-    return {"Authorization": f"Login {begun['login']['token']}"}
+async def begin_step_up(given: Given, person: Person, acr: str = "aal2") -> dict[str, str]:
+    login = await given.post("/v1/step-up", {"acr": acr}, person.auth)
+    return {"Authorization": f"Login {login['login']['token']}"}
 
 
-async def test_registering_names_the_user_by_chance_and_wants_a_verified_user(given: Given) -> None:
-    """Authentication R33, R35: the handle is random and stays, the algorithms are ours, what is registered is excluded."""
+async def test_registration_options_have_a_random_user_handle_and_require_verification(given: Given) -> None:
+    """Authentication R33, R35: the handle is random and stable, the algorithms are ours, registered passkeys are excluded."""
     person = await given.logged_in()
     first, again = [(await given.post("/v1/me/passkeys/options", {}, person.auth))["public_key"] for _ in range(2)]
     assert first["rp"] == {"name": "Licentia", "id": "licentia.test"}
     assert first["user"]["id"] == again["user"]["id"]
     assert len(unb64(first["user"]["id"])) == 64
     assert (first["user"]["name"], first["excludeCredentials"]) == (person.email, [])
-    assert [it["alg"] for it in first["pubKeyCredParams"]] == [-8, -7, -257]
+    assert [algorithm["alg"] for algorithm in first["pubKeyCredParams"]] == [-8, -7, -257]
     assert first["authenticatorSelection"]["userVerification"] == first["authenticatorSelection"]["residentKey"] == "required"
     assert first["challenge"] != again["challenge"]
     assert len(unb64(first["challenge"])) == 32
@@ -52,10 +52,10 @@ async def test_registering_names_the_user_by_chance_and_wants_a_verified_user(gi
     assert len(after["excludeCredentials"]) == 1
 
 
-async def test_the_first_one_brings_recovery_codes_and_is_in_the_list(given: Given) -> None:
+async def test_the_first_passkey_comes_with_recovery_codes_and_is_listed(given: Given) -> None:
     person = await given.with_passkey()
     assert len(person.recovery) == 10
-    passkey, password = await listed(given, person)
+    passkey, password = await list_factors(given, person)
     assert (passkey["kind"], passkey["state"], passkey["backed_up"], password["kind"]) == ("passkey", "active", False, "password")
     path = f"/v1/me/factors/{passkey['id']}"
     assert given.expect(await given.client.patch(path, json={"name": "Phone"}, headers=person.auth))["name"] == "Phone"
@@ -63,20 +63,20 @@ async def test_the_first_one_brings_recovery_codes_and_is_in_the_list(given: Giv
 
 @pytest.mark.parametrize("kind", ["sqlite"])
 @pytest.mark.parametrize("ed25519", [False, True])
-async def test_a_login_without_a_name_is_two_factors_at_once(given: Given, *, ed25519: bool) -> None:
-    """Authentication R31: user verification makes it `aal2`; the options are the same for everybody (authentication R52)."""
+async def test_a_login_by_passkey_alone_counts_as_two_factors(given: Given, *, ed25519: bool) -> None:
+    """Authentication R31: user verification makes it `aal2`; the options are the same for every user (authentication R52)."""
     person = await given.person()
     person.authenticator = Authenticator(ed25519=ed25519)
     await given.with_passkey(await given.logged_in(person))
-    asked = await options(given, product=None)
-    assert (asked["allowCredentials"], asked["userVerification"], asked["rpId"]) == ([], "required", "licentia.test")
-    told = await given.by_passkey(person)
-    assert (told["status"], told["session"]["acr"], told["session"]["amr"]) == ("complete", "aal2", ALONE)
+    options = await login_options(given, product=None)
+    assert (options["allowCredentials"], options["userVerification"], options["rpId"]) == ([], "required", "licentia.test")
+    result = await given.by_passkey(person)
+    assert (result["status"], result["session"]["acr"], result["session"]["amr"]) == ("complete", "aal2", ALONE)
     me = given.expect(await given.client.get("/v1/me", headers=person.auth))
     assert (me["user"]["id"], me["session"]["acr"]) == (person.id, "aal2")
 
 
-async def test_it_says_what_it_is_for_and_where(given: Given) -> None:
+async def test_a_passkey_login_stores_product_and_device(given: Given) -> None:
     product = await given.product()
     person = await given.with_passkey()
     await given.by_passkey(person, product=product["code"], device={"fingerprint": "laptop", "name": "Laptop"})
@@ -85,62 +85,62 @@ async def test_it_says_what_it_is_for_and_where(given: Given) -> None:
     problem(await given.client.post("/v1/login/passkey/options", json={"product": "nothing"}), 404, "product_not_found")
 
 
-async def test_a_synced_passkey_is_a_key_in_software(given: Given) -> None:
+async def test_a_synced_passkey_is_reported_as_a_software_key(given: Given) -> None:
     person = await given.person()
     person.authenticator = Authenticator(flags=UP | UV | BE | BS, counts=False)
     await given.with_passkey(await given.logged_in(person))
-    assert (await listed(given, person))[0]["backed_up"] is True
-    for _ in range(2):  # 0 after 0 is a passkey that does not count (authentication R32)
+    assert (await list_factors(given, person))[0]["backed_up"] is True
+    for _ in range(2):  # 0 after 0: an authenticator without a counter (authentication R32)
         assert (await given.by_passkey(person))["session"]["amr"] == ["swk", "user", "mfa"]
 
 
-async def test_after_a_password_it_is_the_second_factor(given: Given) -> None:
+async def test_after_a_password_a_passkey_is_the_second_factor(given: Given) -> None:
     person = await given.with_passkey()
     handle = await given.begin(person)
     state = given.expect(await given.client.get("/v1/login", headers=handle))
     offered = [(way["action"], way["href"]) for way in state["next"][0]["any_of"]]
     assert offered == [("verify_passkey", "/v1/login/passkey/options"), ("use_recovery_code", "/v1/login/recovery-code")]
-    assert (await options(given, handle))["userVerification"] == "preferred"
-    told = await second(given, person, handle)
-    assert (told["session"]["acr"], told["session"]["amr"]) == ("aal2", ["pwd", "hwk", "user", "mfa"])
+    assert (await login_options(given, handle))["userVerification"] == "preferred"
+    result = await log_in_with_second_factor(given, person, handle)
+    assert (result["session"]["acr"], result["session"]["amr"]) == ("aal2", ["pwd", "hwk", "user", "mfa"])
 
 
-async def test_touched_alone_it_is_possession_and_no_more(given: Given) -> None:
-    """Authentication R31: enough after a password, nothing by itself, and no passkey in the sense of a product that wants one."""
+async def test_without_user_verification_a_passkey_only_counts_as_possession(given: Given) -> None:
+    """Authentication R31: accepted after a password, refused alone, and not enough for a product that requires a passkey."""
     product = await given.product(requires=["passkey"])
     person = await given.with_passkey()
     person.authenticator.flags = UP
-    shown = person.authenticator.get(await options(given))
-    problem(await given.client.post("/v1/login/passkey", json={"credential": shown}), 401, "user_verification_required")
-    told = await second(given, person, await given.begin(person))
-    assert (told["session"]["acr"], told["session"]["amr"]) == ("aal2", ["pwd", "hwk", "mfa"])
-    person.token = told["access_token"]
+    assertion = person.authenticator.get(await login_options(given))
+    problem(await given.client.post("/v1/login/passkey", json={"credential": assertion}), 401, "user_verification_required")
+    result = await log_in_with_second_factor(given, person, await given.begin(person))
+    assert (result["session"]["acr"], result["session"]["amr"]) == ("aal2", ["pwd", "hwk", "mfa"])
+    person.token = result["access_token"]
     answer = await given.access(product["code"], person)
-    assert [(it["code"], it["action"], it["acr"]) for it in answer["reasons"]] == [("passkey_required", "step_up", "aal2p")]
-    handle = await stepping_up(given, person, "aal2p")
-    asked = await options(given, handle)
-    assert asked["userVerification"] == "required"
-    wrong = await given.client.post("/v1/login/passkey", json={"credential": person.authenticator.get(asked)}, headers=handle)
+    assert [(reason["code"], reason["action"], reason["acr"]) for reason in answer["reasons"]] == [("passkey_required", "step_up", "aal2p")]
+    handle = await begin_step_up(given, person, "aal2p")
+    options = await login_options(given, handle)
+    assert options["userVerification"] == "required"
+    wrong = await given.client.post("/v1/login/passkey", json={"credential": person.authenticator.get(options)}, headers=handle)
     problem(wrong, 401, "user_verification_required")
 
 
-async def test_a_step_up_by_passkey_takes_nothing_else(given: Given) -> None:
+async def test_a_step_up_to_aal2p_accepts_only_a_passkey(given: Given) -> None:
     person = await given.with_passkey(await given.strong())
-    handle = await stepping_up(given, person, "aal2p")
+    handle = await begin_step_up(given, person, "aal2p")
     state = given.expect(await given.client.get("/v1/login", headers=handle))
     assert state["next"] == [{"need": "passkey", "any_of": [{"action": "verify_passkey", "href": "/v1/login/passkey/options"}]}]
     for path, code in (("totp", given.totp(person)), ("recovery-code", person.recovery[0])):
         problem(await given.client.post(f"/v1/login/{path}", json={"code": code}, headers=handle), 409, "login_step_not_due")
-    told = await second(given, person, handle)
-    assert told["session"]["amr"] == ["pwd", "hwk", "user", "mfa"]
-    assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200  # of the same second
+    result = await log_in_with_second_factor(given, person, handle)
+    assert result["session"]["amr"] == ["pwd", "hwk", "user", "mfa"]
+    assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200  # it was issued in the same second
     given.clock.forward(seconds=30)
-    person.token = told["access_token"]
-    again = await given.post("/v1/login/totp", {"code": given.totp(person)}, await stepping_up(given, person))
+    person.token = result["access_token"]
+    again = await given.post("/v1/login/totp", {"code": given.totp(person)}, await begin_step_up(given, person))
     assert again["session"]["amr"] == ["pwd", "hwk", "user", "otp", "mfa"]
 
 
-async def test_who_has_none_cannot_step_up_by_one(given: Given) -> None:
+async def test_a_user_without_a_passkey_cannot_step_up_with_one(given: Given) -> None:
     for person in (await given.logged_in(), await given.strong()):
         answer = await given.client.post("/v1/step-up", json={"acr": "aal2p"}, headers=person.auth)
         problem(answer, 409, "passkey_missing")
@@ -149,58 +149,58 @@ async def test_who_has_none_cannot_step_up_by_one(given: Given) -> None:
     problem(await given.client.post("/v1/login/passkey/options", headers=handle), 409, "passkey_missing")
 
 
-async def test_r21_registering_wants_what_the_account_has_shown_lately(given: Given) -> None:
+async def test_r21_registering_requires_a_recent_proof(given: Given) -> None:
     person = await given.with_totp()
     problem(await given.client.post("/v1/me/passkeys/options", headers=person.auth), 401, "step_up_required")
     person = await given.strong(person)
-    asked = await given.post("/v1/me/passkeys/options", {}, person.auth)
+    options = await given.post("/v1/me/passkeys/options", {}, person.auth)
     given.clock.forward(minutes=4, seconds=59)
-    made = await given.post("/v1/me/passkeys", {"credential": person.authenticator.create(asked["public_key"])}, person.auth)
-    assert (made["kind"], made["recovery_codes"]) == ("passkey", None)
+    credential = await given.post("/v1/me/passkeys", {"credential": person.authenticator.create(options["public_key"])}, person.auth)
+    assert (credential["kind"], credential["recovery_codes"]) == ("passkey", None)
 
 
-async def test_r22_removing_one_wants_a_proof_and_ends_other_sessions(given: Given) -> None:
+async def test_r22_removing_a_passkey_requires_a_proof_and_ends_other_sessions(given: Given) -> None:
     person = await given.with_passkey()
-    passkey = (await listed(given, person))[0]["id"]
+    passkey = (await list_factors(given, person))[0]["id"]
     problem(await given.client.delete(f"/v1/me/factors/{passkey}", headers=person.auth), 401, "step_up_required")
     other = Person(person.id, person.email, authenticator=person.authenticator)
     await given.by_passkey(other)
     await given.by_passkey(person)
     assert (await given.client.delete(f"/v1/me/factors/{passkey}", headers=person.auth)).status_code == 204
     problem(await given.client.get("/v1/me", headers=other.auth), 401, "token_invalid")
-    shown = person.authenticator.get(await options(given))
-    problem(await given.client.post("/v1/login/passkey", json={"credential": shown}), 401, "passkey_refused")
+    assertion = person.authenticator.get(await login_options(given))
+    problem(await given.client.post("/v1/login/passkey", json={"credential": assertion}), 401, "passkey_refused")
     assert (await given.post("/v1/login", {"identifier": person.email, "password": PASSWORD}, {}))["session"]["acr"] == "aal1"
     again = await given.logged_in(person)
-    asked = (await given.post("/v1/me/passkeys/options", {}, again.auth))["public_key"]
-    body = {"credential": again.authenticator.create(asked, fresh=again.authenticator.passkeys[0].id)}
+    options = (await given.post("/v1/me/passkeys/options", {}, again.auth))["public_key"]
+    body = {"credential": again.authenticator.create(options, fresh=again.authenticator.passkeys[0].id)}
     assert len((await given.post("/v1/me/passkeys", body, again.auth))["recovery_codes"]) == 10  # the same device may come back
 
 
 async def test_an_operator_resets_passkeys_too(given: Given) -> None:
     person = await given.with_passkey()
     given.expect(await given.client.post(f"/v1/users/{person.id}/reset-factors", headers=given.root))
-    shown = person.authenticator.get(await options(given))
-    problem(await given.client.post("/v1/login/passkey", json={"credential": shown}), 401, "passkey_refused")
+    assertion = person.authenticator.get(await login_options(given))
+    problem(await given.client.post("/v1/login/passkey", json={"credential": assertion}), 401, "passkey_refused")
 
 
-async def test_a_login_that_must_have_a_second_factor_goes_on_by_registering_one(given: Given, app: FastAPI) -> None:
+async def test_a_login_that_requires_a_passkey_continues_by_registering_one(given: Given, app: FastAPI) -> None:
     product = await given.product(requires=["passkey"])
     person = await given.person()
     handle = await given.begin(person, product=product["code"])
     state = given.expect(await given.client.get("/v1/login", headers=handle))
     assert state["next"][0]["any_of"] == [{"action": "enroll_passkey", "href": "/v1/login/passkey/enroll"}]
-    asked = await given.post("/v1/login/passkey/enroll", {}, handle)
-    told = await given.post("/v1/login/passkey/confirm", {"credential": person.authenticator.create(asked["public_key"])}, handle)
-    assert (told["session"]["amr"], len(told["recovery_codes"])) == (["pwd", "hwk", "user", "mfa"], 10)
-    person.token = told["access_token"]
+    options = await given.post("/v1/login/passkey/enroll", {}, handle)
+    result = await given.post("/v1/login/passkey/confirm", {"credential": person.authenticator.create(options["public_key"])}, handle)
+    assert (result["session"]["amr"], len(result["recovery_codes"])) == (["pwd", "hwk", "user", "mfa"], 10)
+    person.token = result["access_token"]
     assert (await given.access(product["code"], person))["allow"]
     given.configured(app, mfa="required")
     state = given.expect(await given.client.get("/v1/login", headers=await given.begin(await given.person())))
     assert [way["action"] for way in state["next"][0]["any_of"]] == ["enroll_totp", "enroll_passkey"]
 
 
-async def test_r44_guesses_at_the_password_do_not_lock_it_out(given: Given) -> None:
+async def test_r44_wrong_passwords_do_not_lock_the_passkey(given: Given) -> None:
     person = await given.with_passkey()
     body = {"identifier": person.email, "password": "wrong all the time"}
     codes = [(await given.client.post("/v1/login", json=body)).status_code for _ in range(8)]
@@ -208,36 +208,36 @@ async def test_r44_guesses_at_the_password_do_not_lock_it_out(given: Given) -> N
     assert (await given.by_passkey(person))["session"]["acr"] == "aal2"
 
 
-async def test_a_native_application_has_an_origin_of_its_own(given: Given) -> None:
+async def test_a_native_application_has_its_own_origin(given: Given) -> None:
     person = await given.person()
     person.authenticator = Authenticator(origin=ANDROID)
     await given.with_passkey(await given.logged_in(person))
     assert (await given.by_passkey(person))["session"]["amr"] == ALONE
 
 
-async def test_no_more_than_twenty(given: Given) -> None:
+async def test_an_account_has_at_most_twenty_passkeys(given: Given) -> None:
     person = await given.logged_in()
     for _ in range(20):
         await given.with_passkey(person)
         if len(person.authenticator.passkeys) == 1:
             await given.by_passkey(person)
-    asked = await given.post("/v1/me/passkeys/options", {}, person.auth)
-    body = {"credential": person.authenticator.create(asked["public_key"])}
+    options = await given.post("/v1/me/passkeys/options", {}, person.auth)
+    body = {"credential": person.authenticator.create(options["public_key"])}
     problem(await given.client.post("/v1/me/passkeys", json=body, headers=person.auth), 409, "too_many_passkeys")
 
 
-async def test_one_answer_at_the_same_time_opens_one_session(given: Given) -> None:
-    """Authentication R29, as two of them at the same millisecond: alone, and as a second factor."""
+async def test_concurrent_uses_of_one_assertion_open_one_session(given: Given) -> None:
+    """Authentication R29, with five requests at once: as a login by passkey alone, and as a second factor."""
     person = await given.with_passkey()
     handle = await given.begin(person)
     for auth in ({}, handle):
-        body = {"credential": person.authenticator.get(await options(given, auth))}
+        body = {"credential": person.authenticator.get(await login_options(given, auth))}
         answers = await asyncio.gather(*(given.client.post("/v1/login/passkey", json=body, headers=auth) for _ in range(5)))
         assert Counter(answer.status_code for answer in answers)[200] == 1
         assert {answer.json()["code"] for answer in answers if answer.status_code != 200} <= {"challenge_spent", "login_over"}
 
 
-async def test_where_none_are_taken(given: Given, app: FastAPI) -> None:
+async def test_without_a_relying_party_passkeys_are_off(given: Given, app: FastAPI) -> None:
     person = await given.with_passkey()
     given.configured(app, webauthn_rp_id=None, webauthn_origins=[])
     for path, auth in (("/v1/me/passkeys/options", person.auth), ("/v1/login/passkey/options", {})):

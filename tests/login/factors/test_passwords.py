@@ -1,11 +1,11 @@
-"""Passwords: how long, which not, how hashed, and what other systems left (authentication R1 to R11)."""
+"""Tests of passwords: length, block list, hashing, and hashes imported from other systems (authentication R1 to R11)."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha1
 from typing import Any
 
-import passlib.hash  # noqa: TID251  what other systems have made is made here with their own recipes
+import passlib.hash  # noqa: TID251  creates the hashes of other systems
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
@@ -32,7 +32,7 @@ LEGACY = {
     "django_bcrypt": "bcrypt$$2b$04$8aboUX8Wz5njIf2JlZifLODVeRwceCaz0wuKhdZEnJPSFIVatzovq",
     "django_bcrypt_sha256": "bcrypt_sha256$$2b$04$P8P06r81p/svMzTBwJxez.XyAkGD5QMhUdJ1A4/lNvjxEhHdtLg2O",
 }
-TOO_DEAR = [
+TOO_EXPENSIVE = [
     "$argon2id$v=19$m=131073,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
     "$argon2id$v=19$m=19456,t=11,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
     "$argon2id$v=19$m=19456,t=2,p=17$c2FsdHNhbHQ$aGFzaGhhc2g",
@@ -45,26 +45,26 @@ TOO_DEAR = [
 
 
 @pytest.fixture(autouse=True)
-def a_pace_of_its_own(hasher: PasswordHasher) -> None:
-    """The slow hashes of one test are not the pace of the next."""
+def reset_padding(hasher: PasswordHasher) -> None:
+    """Reset the padding, so that slow hashes of one test do not slow down the next."""
     hasher.padding.seen.clear()
     hasher.padding.stored.clear()
     hasher.padding.due = 0.0
 
 
-async def refused(given: Given, password: str, **more: Any) -> str:
-    """The code with which a password is refused when a user is made with it."""
+async def expect_refused(given: Given, password: str, **more: Any) -> str:
+    """Return the error code with which a password is refused when a user is created."""
     body = {"email": "kari.nordmann@example.com", "password": password, **more}
-    told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
-    assert password not in str(told)
-    return str(told["errors"][0]["code"])
+    error = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+    assert password not in str(error)
+    return str(error["errors"][0]["code"])
 
 
-async def imported(given: Given, hashed: str) -> Person:
+async def create_with_hash(given: Given, hashed: str) -> Person:
     return await given.person(password=None, password_hash=hashed)
 
 
-async def stored(given: Given, person: Person) -> str:
+async def read_stored_hash(given: Given, person: Person) -> str:
     async with given.world.db.query() as tx:
         wanted = select(Factor.hash).where(Factor.kind == "password", Factor.state == "active")
         return str(await tx.scalar(wanted.order_by(Factor.created_at.desc())))
@@ -92,22 +92,22 @@ def test_r3_the_list_has_three_thousand_of_each_allowed_length() -> None:
         ("Norskstudio 12345", "password_context"),
     ],
 )
-async def test_r3_first_guesses_and_names_around_the_account_are_refused(given: Given, password: str, code: str) -> None:
+async def test_r3_common_passwords_and_names_around_the_account_are_refused(given: Given, password: str, code: str) -> None:
     await given.product(code="norskstudio")
-    assert await refused(given, password) == code
+    assert await expect_refused(given, password) == code
 
 
 @pytest.mark.parametrize(
     "password", ["correct horse battery staple", "all lower case no digits", "              一二三", "þrjátíu og þrír hestar"]
 )
-def test_r2_nothing_else_is_asked_of_a_password(password: str) -> None:
+def test_r2_there_are_no_other_rules_for_a_password(password: str) -> None:
     assert find_fault(password, ["kari.nordmann", "Licentia"]) is None
 
 
-async def test_r3_every_path_that_sets_a_password_asks_the_list(given: Given) -> None:
-    """Made by an operator, changed by its owner, changed because it has to be; the mailed paths come through the same door."""
+async def test_r3_every_path_that_sets_a_password_checks_the_list(given: Given) -> None:
+    """Set by an operator, changed by its owner, changed at a forced change; the paths with mailed tokens use the same function."""
     bad = "passwordpassword"
-    assert await refused(given, bad) == "password_common"
+    assert await expect_refused(given, bad) == "password_common"
     person = await given.logged_in()
     answer = await given.client.post("/v1/me/password", json={"current": PASSWORD, "new": bad}, headers=person.auth)
     assert problem(answer, 422, "malformed")["errors"][0] == {
@@ -120,14 +120,14 @@ async def test_r3_every_path_that_sets_a_password_asks_the_list(given: Given) ->
     assert problem(answer, 422, "malformed")["errors"][0]["code"] == "password_common"
 
 
-async def test_r1_eight_are_enough_where_a_second_factor_is_always_asked(given: Given, app: FastAPI) -> None:
+async def test_r1_eight_characters_are_enough_if_a_second_factor_is_always_required(given: Given, app: FastAPI) -> None:
     given.configured(app, mfa="required", password_min=8)
-    assert await refused(given, "seven77") == "password_too_short"
+    assert await expect_refused(given, "seven77") == "password_too_short"
     assert (await given.person(password="kjøtt9då")).id
 
 
 class RangeService:
-    """A breach list on loopback that knows one password. `broken` answers 500."""
+    """A breach list on loopback that contains one password. `broken`: it responds with 500."""
 
     def __init__(self, password: str, *, broken: bool = False) -> None:
         self.digest = sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
@@ -145,7 +145,7 @@ class RangeService:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Any]:
+async def serve_breach_list() -> AsyncIterator[Any]:
     servers: list[asyncio.Server] = []
 
     async def serve(service: RangeService) -> str:
@@ -159,24 +159,26 @@ async def served() -> AsyncIterator[Any]:
         await server.wait_closed()
 
 
-async def test_r4_a_breached_password_is_refused_and_only_five_signs_leave_the_house(given: Given, app: FastAPI, served: Any) -> None:
+async def test_r4_a_breached_password_is_refused_and_only_five_characters_are_sent(
+    given: Given, app: FastAPI, serve_breach_list: Any
+) -> None:
     service = RangeService(NEW)
-    given.configured(app, breach_lookup=await served(service))
-    assert await refused(given, NEW) == "password_breached"
+    given.configured(app, breach_lookup=await serve_breach_list(service))
+    assert await expect_refused(given, NEW) == "password_breached"
     assert f"GET /range/{service.digest[:5]} " in service.asked[0]
     assert "add-padding: true" in service.asked[0].lower()
     assert service.digest[5:] not in service.asked[0]
     assert (await given.person(password=PASSWORD)).id
 
 
-async def test_r4_a_lookup_that_fails_is_open(given: Given, app: FastAPI, served: Any) -> None:
-    for url in (await served(RangeService(NEW, broken=True)), "http://127.0.0.1:1/range"):
+async def test_r4_a_failed_lookup_accepts_the_password(given: Given, app: FastAPI, serve_breach_list: Any) -> None:
+    for url in (await serve_breach_list(RangeService(NEW, broken=True)), "http://127.0.0.1:1/range"):
         given.configured(app, breach_lookup=url)
         assert (await given.person(password=NEW)).id
-        assert await refused(given, "passwordpassword") == "password_common"  # the local list is asked all the same
+        assert await expect_refused(given, "passwordpassword") == "password_common"  # the local list is still checked
 
 
-async def test_a_password_is_changed_by_its_owner(given: Given) -> None:
+async def test_an_owner_changes_their_password(given: Given) -> None:
     person = await given.logged_in()
     wrong = {"current": "not this one at all", "new": NEW}
     problem(await given.client.post("/v1/me/password", json=wrong, headers=person.auth), 403, "password_wrong")
@@ -186,59 +188,59 @@ async def test_a_password_is_changed_by_its_owner(given: Given) -> None:
     assert (await given.logged_in(person)).token
 
 
-async def test_r6_argon2id_at_the_floor_or_above(given: Given) -> None:
-    assert (await stored(given, await given.person())).startswith("$argon2id$v=19$m=256,t=1,p=1$")
+async def test_r6_a_hash_is_argon2id_with_the_configured_cost(given: Given) -> None:
+    assert (await read_stored_hash(given, await given.person())).startswith("$argon2id$v=19$m=256,t=1,p=1$")
 
 
 @pytest.mark.parametrize("scheme", LEGACY)
-async def test_r8_an_imported_hash_logs_in_and_is_made_anew(given: Given, scheme: str) -> None:
-    person = await imported(given, LEGACY[scheme])
-    assert await stored(given, person) == unwrap_django_hash(LEGACY[scheme])
+async def test_r8_an_imported_hash_is_replaced_at_the_first_login(given: Given, scheme: str) -> None:
+    person = await create_with_hash(given, LEGACY[scheme])
+    assert await read_stored_hash(given, person) == unwrap_django_hash(LEGACY[scheme])
     wrong = {"identifier": person.email, "password": "not this one at all"}
     problem(await given.client.post("/v1/login", json=wrong), 401, "invalid_credentials")
     for _ in range(2):
         assert (await given.logged_in(person)).token
-        assert (await stored(given, person)).startswith("$argon2id$v=19$m=256,t=1,p=1$")
+        assert (await read_stored_hash(given, person)).startswith("$argon2id$v=19$m=256,t=1,p=1$")
 
 
-async def test_r5_an_imported_hash_is_of_the_bytes_as_they_were_typed(given: Given) -> None:
+async def test_r5_an_imported_hash_is_checked_against_the_bytes_as_typed(given: Given) -> None:
     decomposed = "pa\u030ass pa\u030a norsk, takk"
     for typed in (decomposed, "påss på norsk, takk"):
-        person = await imported(given, RECIPES.pbkdf2_sha256.using(rounds=1000).hash(typed))
+        person = await create_with_hash(given, RECIPES.pbkdf2_sha256.using(rounds=1000).hash(typed))
         person.password = decomposed
         assert (await given.logged_in(person)).token
-        person.password = "påss på norsk, takk"  # from now on it is in its one form
+        person.password = "påss på norsk, takk"  # the new hash is of the normalised form
         assert (await given.logged_in(person)).token
 
 
 @pytest.mark.parametrize(
-    "hashed", [*TOO_DEAR, "x", "$1$abc$def", "5f4dcc3b5aa765d61d8327deb882cf99", "$argon2id$v=19$m=8192,t=1,p=1$short"]
+    "hashed", [*TOO_EXPENSIVE, "x", "$1$abc$def", "5f4dcc3b5aa765d61d8327deb882cf99", "$argon2id$v=19$m=8192,t=1,p=1$short"]
 )
-async def test_r9_what_costs_too_much_or_is_not_known_is_not_taken(given: Given, hashed: str) -> None:
+async def test_r9_a_hash_of_unknown_type_or_excessive_cost_is_refused(given: Given, hashed: str) -> None:
     body = {"email": "kari@example.com", "password_hash": hashed}
-    told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
-    assert told["errors"][0]["code"] == "password_hash_refused"
+    error = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+    assert error["errors"][0]["code"] == "password_hash_refused"
 
 
-@pytest.mark.parametrize("hashed", TOO_DEAR)
-async def test_r9_nor_is_it_ever_computed(hasher: PasswordHasher, hashed: str) -> None:
-    """A row that came in by another way is judged again at each check."""
+@pytest.mark.parametrize("hashed", TOO_EXPENSIVE)
+async def test_r9_a_stored_hash_of_excessive_cost_is_never_computed(hasher: PasswordHasher, hashed: str) -> None:
+    """The cost of a stored hash is checked again at every verification."""
     assert not is_affordable(hashed)
     assert not await hasher.verify(PASSWORD, hashed, imported=True)
 
 
-async def test_a_password_and_a_hash_of_one_are_not_both_taken(given: Given) -> None:
+async def test_a_password_and_a_hash_together_are_refused(given: Given) -> None:
     body = {"email": "kari@example.com", "password": PASSWORD, "password_hash": LEGACY["phpass"]}
     problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
 
 
-async def test_r10_beyond_72_bytes_bcrypt_is_a_wrong_password_and_no_error(hasher: PasswordHasher) -> None:
+async def test_r10_more_than_72_bytes_for_bcrypt_is_a_wrong_password(hasher: PasswordHasher) -> None:
     hashed = "$2b$04$CCCCCCCCCCCCCCCCCCCCC.uE2Hhl9sNXfCMDZbYDd8OnGWF0v2pBa"
     for password in ("x" * 72, "x" * 73, "å" * 40, "x" * 256):
         assert not await hasher.verify(password, hashed, imported=True)
 
 
-def test_r11_while_imported_hashes_are_about_every_answer_takes_as_long() -> None:
+def test_r11_after_an_imported_hash_every_check_is_padded() -> None:
     pace = ResponsePadding()
     assert pace.floor(0.02, legacy=False) == 0
     assert pace.floor(0.1, legacy=True) == pytest.approx(0.15)
@@ -248,9 +250,9 @@ def test_r11_while_imported_hashes_are_about_every_answer_takes_as_long() -> Non
     assert last == 0
 
 
-async def test_r11_the_first_try_at_an_imported_hash_is_not_slower_than_others(given: Given, hasher: PasswordHasher) -> None:
-    """The pace is known before anybody logs in, outlives any number of quick answers, and is let go when the last one is upgraded."""
-    person = await imported(given, LEGACY["bcrypt"])
+async def test_r11_padding_starts_before_the_first_login_and_ends_after_the_last_upgrade(given: Given, hasher: PasswordHasher) -> None:
+    """Padding is measured before the first login, lasts for any number of quick checks, and ends when the last hash is upgraded."""
+    person = await create_with_hash(given, LEGACY["bcrypt"])
     hasher.padding.due = 0.0
     await refresh_timing(given.world)
     assert list(hasher.padding.stored) == ["$2b$04$"]
@@ -263,12 +265,12 @@ async def test_r11_the_first_try_at_an_imported_hash_is_not_slower_than_others(g
     assert hasher.padding.stored == {}
 
 
-async def test_a_forced_change_is_a_change(given: Given) -> None:
-    """The password that has to be changed is not taken for the new one."""
-    made = await given.post(
+async def test_a_forced_change_requires_a_different_password(given: Given) -> None:
+    """The password that must be changed is refused as the new one."""
+    user = await given.post(
         "/v1/users", {"email": "new@example.com", "password": PASSWORD, "email_verified": True, "password_change_required": True}
     )
-    handle = await given.begin(Person(made["id"], made["email"]))
-    told = problem(await given.client.post("/v1/login/password", json={"new": PASSWORD}, headers=handle), 422, "malformed")
-    assert told["errors"][0]["code"] == "password_unchanged"
+    handle = await given.begin(Person(user["id"], user["email"]))
+    error = problem(await given.client.post("/v1/login/password", json={"new": PASSWORD}, headers=handle), 422, "malformed")
+    assert error["errors"][0]["code"] == "password_unchanged"
     assert (await given.post("/v1/login/password", {"new": "a wholly different staple"}, handle))["status"] == "complete"

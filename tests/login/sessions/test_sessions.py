@@ -1,4 +1,4 @@
-"""Sessions: what a token says, and that the row is asked all the same."""
+"""Sessions: the content of access tokens, and that the database row is checked as well."""
 
 import jwt
 import pytest
@@ -21,7 +21,7 @@ async def test_r62_the_access_token_is_typed_and_complete(given: Given) -> None:
     assert {"jti", "sid", "auth_time", "acr", "amr", "client_id"} <= set(claims)
 
 
-async def test_a_token_dies_on_time(given: Given) -> None:
+async def test_an_access_token_expires(given: Given) -> None:
     person = await given.logged_in()
     given.clock.forward(minutes=9, seconds=59)
     assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
@@ -29,19 +29,19 @@ async def test_a_token_dies_on_time(given: Given) -> None:
     problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")
 
 
-async def test_r60_logging_out_ends_the_session_at_once(given: Given) -> None:
+async def test_r60_logging_out_ends_the_session_immediately(given: Given) -> None:
     person = await given.logged_in()
     for _ in range(2):
         assert (await given.client.post("/v1/logout", headers=person.auth)).status_code == 204
     problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")
 
 
-async def test_r60_a_suspended_user_is_out_at_once(given: Given) -> None:
+async def test_r60_suspending_a_user_ends_the_session_immediately(given: Given) -> None:
     person = await given.logged_in()
     await given.post(f"/v1/users/{person.id}/suspend")
     problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")
     await given.post(f"/v1/users/{person.id}/restore")
-    problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")  # authentication R59: what was open stays shut
+    problem(await given.client.get("/v1/me", headers=person.auth), 401, "token_invalid")  # authentication R59: old sessions stay invalid
 
 
 @pytest.mark.parametrize(
@@ -50,44 +50,44 @@ async def test_r60_a_suspended_user_is_out_at_once(given: Given) -> None:
 )
 async def test_r62_every_claim_is_checked(given: Given, change: dict[str, object]) -> None:
     person = await given.logged_in()
-    sign = await load_signer(given.world)
-    claims = sign.read("at+jwt", str(person.token))
-    forged = sign.sign("at+jwt", {name: value for name, value in {**claims, **change}.items() if value is not None})
+    signer = await load_signer(given.world)
+    claims = signer.read("at+jwt", str(person.token))
+    forged = signer.sign("at+jwt", {name: value for name, value in {**claims, **change}.items() if value is not None})
     problem(await given.client.get("/v1/me", headers={"Authorization": f"Bearer {forged}"}), 401, "token_invalid")
 
 
-async def test_a_grant_is_no_access_token(given: Given) -> None:
+async def test_an_access_grant_is_refused_as_access_token(given: Given) -> None:
     person = await given.logged_in()
     product = await given.product(requires=["login"])
     grant = (await given.access(product["code"], person))["grant"]
     problem(await given.client.get("/v1/me", headers={"Authorization": f"Bearer {grant}"}), 401, "token_invalid")
 
 
-async def test_me_tells_how_sure_the_session_is_by_now(given: Given) -> None:
+async def test_me_returns_the_assurance_level(given: Given) -> None:
     person = await given.strong()
-    told = given.expect(await given.client.get("/v1/me", headers=person.auth))
-    assert (told["user"]["email"], told["session"]["acr"]) == (person.email, "aal2")
+    body = given.expect(await given.client.get("/v1/me", headers=person.auth))
+    assert (body["user"]["email"], body["session"]["acr"]) == (person.email, "aal2")
 
 
-async def test_a_step_up_raises_the_same_session(given: Given) -> None:
+async def test_a_step_up_keeps_the_session(given: Given) -> None:
     person = await given.with_totp()
-    begun = await given.client.post("/v1/step-up", json={"acr": "aal2", "max_age": 300}, headers=person.auth)
-    assert begun.status_code == 202
-    assert begun.json()["done"] == ["session"]
+    login = await given.client.post("/v1/step-up", json={"acr": "aal2", "max_age": 300}, headers=person.auth)
+    assert login.status_code == 202
+    assert login.json()["done"] == ["session"]
     before = given.expect(await given.client.get("/v1/me", headers=person.auth))["session"]
-    handle = {"Authorization": f"Login {begun.json()['login']['token']}"}
+    handle = {"Authorization": f"Login {login.json()['login']['token']}"}
     raised = given.expect(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle))
     assert (before["acr"], raised["session"]["acr"], raised["session"]["id"]) == ("aal1", "aal2", before["id"])
 
 
-async def test_a_step_up_cannot_outrun_a_log_out(given: Given) -> None:
+async def test_a_step_up_after_logout_is_refused(given: Given) -> None:
     person = await given.with_totp()
-    begun = await given.post("/v1/step-up", {}, person.auth)
+    login = await given.post("/v1/step-up", {}, person.auth)
     await given.client.post("/v1/logout", headers=person.auth)
-    handle = {"Authorization": f"Login {begun['login']['token']}"}
+    handle = {"Authorization": f"Login {login['login']['token']}"}
     problem(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle), 401, "login_over")
 
 
-async def test_a_step_up_wants_a_second_factor_to_step_up_with(given: Given) -> None:
+async def test_a_step_up_requires_a_second_factor(given: Given) -> None:
     person = await given.logged_in()
     problem(await given.client.post("/v1/step-up", headers=person.auth), 409, "second_factor_missing")

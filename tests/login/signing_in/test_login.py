@@ -1,4 +1,4 @@
-"""Logging in: the 200/202 algebra, and silence about who exists."""
+"""Login by password: 200 or 202, and equal responses for known and unknown users."""
 
 from typing import Any
 
@@ -16,18 +16,18 @@ async def begin(given: Given, person: Person, **more: Any) -> httpx.Response:
     return await given.client.post("/v1/login", json={"identifier": person.email, "password": person.password, **more})
 
 
-async def test_a_password_alone_completes_where_there_is_no_second_factor(given: Given) -> None:
-    told = given.expect(await begin(given, await given.person()))
-    assert (told["status"], told["next"], told["token_type"], told["expires_in"]) == ("complete", [], "Bearer", 600)
-    assert (told["session"]["acr"], told["session"]["amr"]) == ("aal1", ["pwd"])
+async def test_a_password_completes_the_login_of_an_account_without_second_factor(given: Given) -> None:
+    body = given.expect(await begin(given, await given.person()))
+    assert (body["status"], body["next"], body["token_type"], body["expires_in"]) == ("complete", [], "Bearer", 600)
+    assert (body["session"]["acr"], body["session"]["amr"]) == ("aal1", ["pwd"])
 
 
-async def test_with_a_second_factor_the_login_is_incomplete_and_says_what_is_next(given: Given) -> None:
+async def test_with_a_second_factor_the_login_is_incomplete_and_lists_the_next_step(given: Given) -> None:
     answer = await begin(given, await given.with_totp())
     assert answer.status_code == 202
-    told = answer.json()
-    assert (told["status"], told["done"]) == ("incomplete", ["password"])
-    assert told["next"] == [
+    body = answer.json()
+    assert (body["status"], body["done"]) == ("incomplete", ["password"])
+    assert body["next"] == [
         {
             "need": "second_factor",
             "any_of": [
@@ -36,10 +36,10 @@ async def test_with_a_second_factor_the_login_is_incomplete_and_says_what_is_nex
             ],
         }
     ]
-    assert "access_token" not in told
+    assert "access_token" not in body
 
 
-async def test_a_code_completes_it_once(given: Given) -> None:
+async def test_a_code_completes_the_login_once(given: Given) -> None:
     person = await given.with_totp()
     handle = {"Authorization": f"Login {(await begin(given, person)).json()['login']['token']}"}
     assert given.expect(await given.client.get("/v1/login", headers=handle))["login"]["token"] is None
@@ -50,17 +50,17 @@ async def test_a_code_completes_it_once(given: Given) -> None:
     problem(await given.client.get("/v1/login", headers=handle), 401, "login_over")
 
 
-async def test_the_command_line_sends_password_and_code_at_once(given: Given) -> None:
+async def test_password_and_code_can_be_sent_together(given: Given) -> None:
     person = await given.with_totp()
     assert given.expect(await begin(given, person, totp=given.totp(person)))["session"]["acr"] == "aal2"
 
 
-async def test_r49_one_answer_for_unknown_wrong_suspended_unverified_and_password_less(given: Given) -> None:
+async def test_r49_unknown_wrong_suspended_unverified_and_password_less_get_the_same_response(given: Given) -> None:
     suspended, unverified, bare = await given.person(), await given.person(email_verified=False), await given.person(password=None)
     await given.post(f"/v1/users/{suspended.id}/suspend")
     wrong = await given.person()
     wrong.password = PASSWORD + "?"
-    answers = [await begin(given, who) for who in (Person("", "nobody@example.com"), suspended, unverified, bare, wrong)]
+    answers = [await begin(given, person) for person in (Person("", "nobody@example.com"), suspended, unverified, bare, wrong)]
     for answer in answers:
         problem(answer, 401, "invalid_credentials")
     shapes = {(tuple(sorted(answer.headers.keys())), answer.text.replace(answer.headers["x-request-id"], "")) for answer in answers}
@@ -68,7 +68,7 @@ async def test_r49_one_answer_for_unknown_wrong_suspended_unverified_and_passwor
 
 
 @pytest.mark.parametrize("typed", ["{}", " {} ", "UPPER", "ＦＵＬＬ"])
-async def test_r38_a_name_is_found_however_it_is_typed(given: Given, typed: str) -> None:
+async def test_r38_case_width_and_spaces_of_the_identifier_do_not_matter(given: Given, typed: str) -> None:
     person = await given.person()
     email = {"UPPER": person.email.upper(), "ＦＵＬＬ": person.email.replace("person", "ｐｅｒｓｏｎ")}.get(
         typed, typed.format(person.email)
@@ -77,14 +77,14 @@ async def test_r38_a_name_is_found_however_it_is_typed(given: Given, typed: str)
     assert answer.status_code == 200
 
 
-async def test_r5_a_password_typed_on_another_keyboard_is_the_same(given: Given) -> None:
+async def test_r5_composed_and_decomposed_characters_are_the_same_password(given: Given) -> None:
     person = await given.person(password="pa\u030ass p\u00e5 norsk, takk")
     answer = await given.client.post("/v1/login", json={"identifier": person.email, "password": "p\u00e5ss pa\u030a norsk, takk"})
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("password", ["x" * 257, "\ufdfa" * 256, "\u4e00" * 256 + "x", "\U0001f600" * 257, "a\0" * 10])
-async def test_r1_r69_passwords_beyond_the_bounds_are_refused_before_any_hashing(given: Given, password: str) -> None:
+async def test_r1_r69_too_long_passwords_are_refused_before_hashing(given: Given, password: str) -> None:
     for body in (
         {"identifier": "nobody@example.com", "password": password},
         {"identifier": (await given.person()).email, "password": password},
@@ -94,8 +94,8 @@ async def test_r1_r69_passwords_beyond_the_bounds_are_refused_before_any_hashing
 
 async def test_r1_a_password_has_at_least_15_characters(given: Given) -> None:
     body = {"email": "a@example.com", "password": "\u4e00" * 14}
-    told = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
-    assert told["errors"][0] == {"pointer": "/password", "code": "password_too_short", "detail": "wants at least 15 characters"}
+    details = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
+    assert details["errors"][0] == {"pointer": "/password", "code": "password_too_short", "detail": "wants at least 15 characters"}
     one = {**body, "password": "\ufdfa"}
     problem(await given.client.post("/v1/users", json=one, headers=given.root), 422, "malformed")
     assert (
@@ -103,14 +103,14 @@ async def test_r1_a_password_has_at_least_15_characters(given: Given) -> None:
     ).status_code == 201
 
 
-async def test_a_login_handle_dies_on_time(given: Given) -> None:
+async def test_a_login_handle_expires(given: Given) -> None:
     person = await given.with_totp()
     handle = {"Authorization": f"Login {(await begin(given, person)).json()['login']['token']}"}
     given.clock.forward(minutes=10)
     problem(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle), 401, "login_over")
 
 
-async def test_a_login_handle_dies_of_five_wrong_codes(given: Given) -> None:
+async def test_five_wrong_codes_end_the_login(given: Given) -> None:
     person = await given.with_totp()
     handle = {"Authorization": f"Login {(await begin(given, person)).json()['login']['token']}"}
     for _ in range(5):
@@ -118,7 +118,7 @@ async def test_a_login_handle_dies_of_five_wrong_codes(given: Given) -> None:
     problem(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle), 401, "login_over")
 
 
-async def test_a_login_can_be_given_up(given: Given) -> None:
+async def test_a_login_can_be_cancelled(given: Given) -> None:
     person = await given.with_totp()
     handle = {"Authorization": f"Login {(await begin(given, person)).json()['login']['token']}"}
     for _ in range(2):
@@ -126,7 +126,7 @@ async def test_a_login_can_be_given_up(given: Given) -> None:
     problem(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle), 401, "login_over")
 
 
-async def test_r41_r43_ten_wrong_codes_lock_the_factor_whatever_the_login(given: Given) -> None:
+async def test_r41_r43_ten_wrong_codes_lock_the_factor_for_all_logins(given: Given) -> None:
     person = await given.with_totp()
     for _ in range(10):
         problem(await begin(given, person, totp="000000"), 401, "code_refused")
@@ -148,7 +148,7 @@ async def test_r42_success_resets_the_counter(given: Given) -> None:
         given.clock.forward(seconds=30)
 
 
-async def test_logins_that_were_never_finished_are_forgotten(given: Given) -> None:
+async def test_expired_logins_are_deleted(given: Given) -> None:
     person = await given.with_totp()
     old = await given.begin(person)
     given.clock.forward(minutes=11)

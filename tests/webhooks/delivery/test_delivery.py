@@ -14,7 +14,7 @@ from app.events.models import Event
 from app.events.service import Actor, record
 from app.webhooks import rules
 from app.webhooks.delivery import outbox, outcomes
-from app.webhooks.delivery.outcomes import Claim, Outcome
+from app.webhooks.delivery.outcomes import Attempt, Outcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.webhooks.conftest import Hooks, egress_of
 from tests.webhooks.delivery.receiver import Received, Receiver, status
@@ -128,7 +128,7 @@ async def test_whatever_goes_wrong_is_tried_again_and_those_behind_wait(hooks: H
         assert "hunter2" not in first["last_excerpt"]
     assert await hooks.told() == 0
     receiver.answer = None
-    hooks.given.clock.forward(seconds=5 * (1 + rules.JITTER))
+    hooks.given.clock.forward(seconds=5 * (1 + rules.BACKOFF.jitter))
     await hooks.told()
     assert receiver.types[2:] == ["license.issued", "license.suspended", "license.revoked"]
     assert len({came.headers["webhook-id"] for came in receiver.received if came.told["type"] == "license.issued"}) == 1
@@ -145,7 +145,7 @@ async def test_a_delivery_is_given_up_at_last_and_those_behind_go_on(hooks: Hook
         hooks.given.clock.moment = datetime.fromisoformat(first["next_attempt_at"]) + timedelta(milliseconds=1)
         receiver.received.clear()
         tries += await hooks.told()
-    assert (first["state"], first["attempts"]) == ("failed", len(rules.WAITS) + 1)
+    assert (first["state"], first["attempts"]) == ("failed", rules.BACKOFF.tries)
     assert timedelta(days=3) < hooks.given.clock.now() - begun < hooks.world.settings.webhook_disable_after
     assert receiver.types == ["license.issued", "license.revoked"]
     assert tries == first["attempts"] + 1
@@ -181,7 +181,7 @@ async def test_whoever_dies_before_the_mark_repeats_and_loses_nothing(hooks: Hoo
     hooks.given.clock.moment = row.claimed_until
     assert await hooks.told() == 1
     assert receiver.types == ["before the end", "license.issued"]
-    await outcomes.marked(hooks.world, Claim(row, receiver.url, "license.issued"), Outcome("timeout"))
+    await outcomes.record_outcome(hooks.world, Attempt(row, receiver.url, "license.issued"), Outcome("timeout"))
     (delivery,) = await hooks.listed(hook)
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
 
@@ -199,7 +199,7 @@ async def test_a_receiver_says_when_it_wants_to_be_asked_again(hooks: Hooks, rec
     heeded = (code, value) not in {(503, "soon"), (500, "600")}
     hooks.given.clock.forward(seconds=6)
     assert await hooks.told() == (0 if heeded else 2)
-    hooks.given.clock.moment = later if value != "999999999999" else later + rules.LONGEST_PAUSE
+    hooks.given.clock.moment = later if value != "999999999999" else later + rules.MAX_PAUSE
     assert await hooks.told() == (2 if heeded else 0)
 
 

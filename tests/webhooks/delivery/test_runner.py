@@ -48,7 +48,7 @@ async def test_what_is_being_told_is_finished_before_the_end(hooks: Hooks, recei
     receiver.answer = slowly
     hook = await hooks.made("license.*")
     await hooks.given.license()
-    async with runner.running(hooks.world, egress_of(hooks.world)):
+    async with runner.run(hooks.world, egress_of(hooks.world)):
         await asyncio.wait_for(arrived.wait(), PATIENCE)
     assert [each["state"] for each in await hooks.listed(hook)] == ["delivered"]
 
@@ -56,11 +56,11 @@ async def test_what_is_being_told_is_finished_before_the_end(hooks: Hooks, recei
 async def test_a_database_that_is_away_does_not_stop_it(hooks: Hooks, receiver: Receiver, tmp_path: Path) -> None:
     """It complains and looks again."""
     gone = replace(hooks.world, db=Database.open(databases.sqlite_url(tmp_path / "nowhere" / "gone.db")))
-    async with runner.running(gone, egress_of(gone)):
+    async with runner.run(gone, egress_of(gone)):
         await asyncio.sleep(0.2)
         (tmp_path / "nowhere").mkdir()
         await databases.migrate(gone.db.url)
         hook, _ = await service.create(gone, Actor.system(), {"url": receiver.url, "types": ["*"], "description": None})
-        await deliveries.test(gone, Actor.system(), hook.id)
+        await deliveries.send_test(gone, Actor.system(), hook.id)
         await until(lambda: bool(receiver.received))
     await gone.db.close()

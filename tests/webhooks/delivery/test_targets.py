@@ -18,8 +18,8 @@ from fastapi import FastAPI
 
 from app.base.clock import Clock
 from app.webhooks import rules
-from app.webhooks.delivery.egress import Egress, Unsent
-from app.webhooks.networks import networks, reachable
+from app.webhooks.delivery.egress import Egress, NoResponse
+from app.webhooks.networks import is_reachable, parse_networks
 from tests.assertions import problem
 from tests.given import Given
 from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of
@@ -46,34 +46,34 @@ def forms(inner: Any) -> dict[str, str]:
 @pytest.mark.parametrize("network", INSIDE)
 def test_an_address_inside_is_not_reachable_in_any_form(network: str) -> None:
     for inner in (ip_network(network)[0], ip_network(network)[-1]):
-        assert [name for name, form in (forms(inner) | {"compatible": f"::{inner}"}).items() if reachable(form, ())] == []
+        assert [name for name, form in (forms(inner) | {"compatible": f"::{inner}"}).items() if is_reachable(form, ())] == []
 
 
 @pytest.mark.parametrize("network", INSIDE_6)
 def test_an_address_inside_of_ipv6_is_not_reachable(network: str) -> None:
-    assert not any(reachable(str(each), ()) for each in (ip_network(network)[0], ip_network(network)[-1]))
+    assert not any(is_reachable(str(each), ()) for each in (ip_network(network)[0], ip_network(network)[-1]))
 
 
 @pytest.mark.parametrize(
     "text", ["2606:4700::1%eth0", "localhost", "", "1", "0x7f.1", "127.1", "8.8.8.8 ", "8.8.8.8/32", "::ffff:0:127.0.0.1"]
 )
 def test_what_is_no_plain_address_is_not_reachable(text: str) -> None:
-    assert not reachable(text, ())
+    assert not is_reachable(text, ())
 
 
 @pytest.mark.parametrize("text", ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1"])
 def test_a_global_address_is_reachable_in_every_form(text: str) -> None:
-    assert [name for name, form in forms(IPv4Address(text)).items() if not reachable(form, ())] == []
-    assert reachable("2606:4700:4700::1111", ())
+    assert [name for name, form in forms(IPv4Address(text)).items() if not is_reachable(form, ())] == []
+    assert is_reachable("2606:4700:4700::1111", ())
 
 
 def test_an_allowed_network_is_allowed_in_every_form() -> None:
     """And no other; what allows all of IPv6 allows no IPv4 address that hides in it."""
-    allowed = networks(["10.1.0.0/16"])
-    assert {name: reachable(form, allowed) for name, form in forms(OTHER).items()} == dict.fromkeys(forms(OTHER), True)
-    assert not any(reachable(form, allowed) for form in forms(TEN).values())
-    assert not reachable(forms(TEN)["mapped"], networks(["::/0"]))
-    assert (reachable("::1", networks(["127.0.0.0/8"])), reachable("::1", networks(["::1"]))) == (False, True)
+    allowed = parse_networks(["10.1.0.0/16"])
+    assert {name: is_reachable(form, allowed) for name, form in forms(OTHER).items()} == dict.fromkeys(forms(OTHER), True)
+    assert not any(is_reachable(form, allowed) for form in forms(TEN).values())
+    assert not is_reachable(forms(TEN)["mapped"], parse_networks(["::/0"]))
+    assert (is_reachable("::1", parse_networks(["127.0.0.0/8"])), is_reachable("::1", parse_networks(["::1"]))) == (False, True)
 
 
 REFUSED = [
@@ -89,12 +89,12 @@ REFUSED = [
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_an_address_that_is_wrong_by_its_looks_is_refused(url: str) -> None:
-    assert rules.fault(url, (), insecure=False) is not None
+    assert rules.find_url_fault(url, (), insecure=False) is not None
 
 
 @pytest.mark.parametrize("url", ["https://example.com/hook?a=b", "https://8.8.8.8:8443/", "https://[2606:4700::1]/", "https://0x.example/"])
 def test_an_address_that_may_be_right_is_taken(url: str) -> None:
-    assert rules.fault(url, (), insecure=False) is None
+    assert rules.find_url_fault(url, (), insecure=False) is None
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://user@example.com/", "https://[::1]/"])
@@ -120,7 +120,7 @@ async def test_production_wants_tls(given: Given, app: FastAPI) -> None:
 @pytest.mark.parametrize("scheme", ["http", "ftp", "file"])
 async def test_production_wants_tls_also_from_what_was_declared_before(hooks: Hooks, receiver: Receiver, scheme: str) -> None:
     it = replace(egress_of(hooks.world), insecure=False)
-    with pytest.raises(Unsent, match="address_refused"):
+    with pytest.raises(NoResponse, match="address_refused"):
         await it.post(f"{scheme}://127.0.0.1:{receiver.port}/", b"{}", {})
     assert receiver.received == []
 
@@ -155,14 +155,14 @@ async def test_a_name_that_changes_its_mind_is_asked_once(hooks: Hooks, receiver
     await egress_of(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
     assert resolver.asked == [("hooks.example", receiver.port)]
     assert len(receiver.received) == 1
-    with pytest.raises(Unsent, match="address_refused"):
+    with pytest.raises(NoResponse, match="address_refused"):
         await egress_of(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
     assert len(receiver.received) == 1
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1", str(TEN)], ["8.8.8.8", "127.0.0.1", "::1"], ["2606:4700::1%1"], []])
 async def test_one_address_inside_refuses_the_whole_name(hooks: Hooks, receiver: Receiver, addresses: list[str]) -> None:
-    with pytest.raises(Unsent, match="address_refused"):
+    with pytest.raises(NoResponse, match="address_refused"):
         await egress_of(hooks.world, Resolver(addresses)).post(receiver.url, b"{}", {})
     assert receiver.received == []
 
@@ -170,7 +170,7 @@ async def test_one_address_inside_refuses_the_whole_name(hooks: Hooks, receiver:
 async def test_the_systems_resolver_is_fooled_by_no_spelling(given: Given, receiver: Receiver) -> None:
     """Whatever passed when it was declared: forms that a resolver takes for loopback are refused when they are used."""
     for host in ("127.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
-        with pytest.raises(Unsent, match="address_refused"):
+        with pytest.raises(NoResponse, match="address_refused"):
             await egress_of(given.world).post(f"http://{host}:{receiver.port}/", b"{}", {})
     assert receiver.received == []
 
@@ -185,7 +185,7 @@ async def test_a_name_that_nobody_knows_and_a_door_that_is_shut(hooks: Hooks) ->
 
     hasty = hooks.world.settings.model_copy(update={"webhook_timeout": timedelta(milliseconds=100)})
     for resolve, word in ((unknown, "name_unknown"), (never, "timeout"), (Resolver(["127.0.0.1"]), "not_connected")):
-        with pytest.raises(Unsent, match=word):
+        with pytest.raises(NoResponse, match=word):
             await egress_of(replace(hooks.world, settings=hasty), resolve).post("http://hooks.example:1/", b"{}", {})
 
 
@@ -210,9 +210,9 @@ async def test_tls_proves_the_name_and_not_the_address(tmp_path: Path) -> None:
     server.load_cert_chain(cert, key)
     knows = ssl.create_default_context(cafile=cert)
     async with open_receiver(server) as receiver:
-        it = Egress(networks(LOOPBACK), 5.0, insecure=False, resolve=Resolver(["127.0.0.1"]), trust=knows)
+        it = Egress(parse_networks(LOOPBACK), 5.0, insecure=False, resolve=Resolver(["127.0.0.1"]), trust=knows)
         assert (await it.post(f"https://hooks.example:{receiver.port}/", b"{}", {})).status == 204
         for wrong, name in ((it, "other.example"), (replace(it, trust=None), "hooks.example")):
-            with pytest.raises(Unsent, match="not_connected"):
+            with pytest.raises(NoResponse, match="not_connected"):
                 await wrong.post(f"https://{name}:{receiver.port}/", b"{}", {})
         assert len(receiver.received) == 1

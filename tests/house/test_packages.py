@@ -1,62 +1,51 @@
-"""A newcomer who knows one room knows them all: the same file names, each with the same prohibitions."""
+"""Every package has the same file names, and each kind of file the same rules."""
 
-import ast
 from pathlib import Path
 
 import pytest
 
-from tests.house.prohibitions import faults
-from tests.house.source import KITS, ROOT, Source, program
+from tests.house.package_rules import faults
+from tests.house.source import SHARED_PACKAGES, Source, program
 
-NEVER = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "misc", "shared", "lib", "core"}
+EMPTY_WORDS = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "misc", "shared", "lib", "core"}
 LAYERS = {"repository", "repositories", "dao", "crud", "controller", "controllers", "handler", "handlers", "view", "views", "serializers"}
-SPLIT = {"models", "rules", "problems", "service", "services", "schemas", "routes", "guard"}
+KINDS = {"models", "rules", "problems", "service", "services", "schemas", "routes", "guard"}
 
-ROOMS = [source for source in program() if source.room and source.room not in KITS]
+DOMAIN = [source for source in program() if source.package and source.package not in SHARED_PACKAGES]
 
 
-def misnamed(stem: str) -> bool:
-    """Whether a file is named after a layer, or after nothing. A room splits by the thing it is about."""
-    if stem in SPLIT - {"services"} or stem == "__init__":
+def is_misnamed(stem: str) -> bool:
+    """Tell whether a file is named after a layer, or says nothing. A package is split by subject."""
+    if stem in KINDS - {"services"} or stem == "__init__":
         return False
     words = set(stem.removesuffix("_routes").removesuffix("_schemas").split("_"))
-    return bool(words & (NEVER | LAYERS | SPLIT))
+    return bool(words & (EMPTY_WORDS | LAYERS | KINDS))
 
 
-def test_a_file_is_named_after_its_duty_or_its_thing() -> None:
+def test_a_file_is_named_after_its_kind_or_its_subject() -> None:
     """No `utils`, no `login_service`, no `repository`."""
-    assert [source.path for source in program() if misnamed(Path(source.path).stem)] == []
+    assert [source.path for source in program() if is_misnamed(Path(source.path).stem)] == []
 
 
 @pytest.mark.parametrize("stem", ["utils", "date_helpers", "key_manager", "totp_service", "license_models", "repository", "services"])
-def test_a_bad_name_is_seen(stem: str) -> None:
-    assert misnamed(stem)
+def test_a_bad_file_name_is_found(stem: str) -> None:
+    assert is_misnamed(stem)
 
 
-def test_a_package_says_what_it_is_for() -> None:
-    """Every package of the program has a module docstring, and no folder is a package by accident."""
-    folders = {path.parent for path in (ROOT / "app").rglob("*.py")}
-    silent = [folder for folder in folders if not ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))]
-    assert silent == []
+def test_files_of_domain_packages_keep_their_rules() -> None:
+    """All rules, over every file of every domain package."""
+    assert [fault for source in DOMAIN for fault in faults(source)] == []
 
 
-def test_a_room_keeps_its_files_apart() -> None:
-    """The table of prohibitions, over every file of every room."""
-    assert [fault for source in ROOMS for fault in faults(source)] == []
-
-
-def test_a_kit_keeps_its_files_apart() -> None:
-    """A kit's tables and refusals obey the same table as a room's."""
-    kept = [source for source in program() if source.room in {"web", "base"} and source.kind in {"models", "problems"}]
-    assert [fault for source in kept for fault in faults(source)] == []
+def test_models_and_problems_of_shared_packages_keep_their_rules() -> None:
+    sources = [source for source in program() if source.package in {"web", "base"} and source.kind in {"models", "problems"}]
+    assert [fault for source in sources for fault in faults(source)] == []
 
 
 BAD = {
     "models.py": [
         "from fastapi import Request",
         "from app.users.models import User",
-        "from sqlalchemy.orm import relationship",
-        "x = relationship('User')",
         "x = ForeignKey(User.id)",
     ],
     "rules.py": [
@@ -84,8 +73,8 @@ BAD = {
 
 
 @pytest.mark.parametrize(("file", "text"), [(file, text) for file, texts in BAD.items() for text in texts])
-def test_a_broken_prohibition_is_seen(file: str, text: str) -> None:
-    """Each prohibition of the table can fail."""
+def test_a_broken_rule_is_found(file: str, text: str) -> None:
+    """Each rule can fail."""
     assert faults(Source.of(f"app/licenses/{file}", text))
 
 
@@ -99,5 +88,5 @@ def test_a_broken_prohibition_is_seen(file: str, text: str) -> None:
         ("routes.py", "@router.get('/')\nasync def show():\n    if isinstance(x, Y): ...\n    return await a()"),
     ],
 )
-def test_what_is_allowed_passes(file: str, text: str) -> None:
+def test_allowed_code_passes(file: str, text: str) -> None:
     assert faults(Source.of(f"app/licenses/{file}", text)) == []

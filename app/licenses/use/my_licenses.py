@@ -1,4 +1,4 @@
-"""What an end user sees of the licenses that are assigned to them."""
+"""List the licenses that are assigned to an end user."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,19 @@ from app.web.paging import PageWindow, read_page
 from app.world import World
 
 
-async def licenses(world: World, me: EndUser, window: PageWindow, product: str | None) -> tuple[Sequence[LicenseFacts], str | None]:
-    """Newest first, each with the seats of this user where every user has seats of their own."""
+async def list_licenses(world: World, user: EndUser, window: PageWindow, product: str | None) -> tuple[Sequence[LicenseFacts], str | None]:
+    """List the user's licenses, newest first; where the seat limit is per user, each counts this user's seats."""
     assigned = (
         select(License.id)
         .join(LicenseUser, LicenseUser.license_id == License.id)
         .join(Policy, Policy.id == License.policy_id)
         .join(Product, Product.id == Policy.product_id)
-        .where(LicenseUser.user_id == me.id)
+        .where(LicenseUser.user_id == user.id)
     )
     if product is not None:
         assigned = assigned.where(Product.code == product)
     async with world.db.read() as tx:
         rows, cursor = await read_page(tx, assigned, License.id, window)
-        parameters = {**facts.parameters(world.clock.now(), user_id=me.id), "license_ids": [row.id for row in rows]}
-        found = {row.id: facts.from_row(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
-        return [found[row.id] for row in rows], cursor
+        parameters = {**facts.parameters(world.clock.now(), user_id=user.id), "license_ids": [row.id for row in rows]}
+        licenses = {row.id: facts.from_row(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
+        return [licenses[row.id] for row in rows], cursor

@@ -1,4 +1,4 @@
-"""The README's table of variables, made of `app/config/variables.py`: name, default, bounds, and the line below the field."""
+"""The table of settings, made from `app/config/variables.py`: name, default, bounds, and the docstring of the field."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,17 +8,15 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from app.config.settings import Settings
-from tests.readme.replay import README
 
-BEGIN, END = "<!-- variables: made by `make openapi` -->\n", "<!-- end of variables -->\n"
-TOLD = {
+DEFAULTS = {
     "encryption_keys": "made in development",
     "lookup_key": "made in development",
     "public_url": "`http://127.0.0.1:PORT` in development",
     "hash_slots": "the CPUs, as far as a quarter of the memory goes",
     "region_groups": "the EU",
 }
-"""Defaults that are no text, or too long a one."""
+"""Defaults that are described instead of printed."""
 
 
 def table() -> str:
@@ -26,7 +24,7 @@ def table() -> str:
         f"| `{name.upper()}` | {default(name, field)} | {bounds(field)} | {' '.join((field.description or '').split())} |\n"
         for name, field in fields()
     )
-    return f"| `LICENTIA_…` | default | takes | |\n|---|---|---|---|\n{rows}"
+    return f"| `LICENTIA_…` | Default | Values | Meaning |\n|---|---|---|---|\n{rows}"
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
@@ -34,7 +32,7 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
 
 
 def default(name: str, field: FieldInfo) -> str:
-    return TOLD.get(name) or (f"`{text(field.default)}`" if field.default not in (None, []) else "none")
+    return DEFAULTS.get(name) or (f"`{text(field.default)}`" if field.default not in (None, []) else "none")
 
 
 def text(value: Any) -> str:
@@ -60,14 +58,3 @@ def bounds(field: FieldInfo) -> str:
     if not most:
         return ""
     return f"{f'`{text(max(least))}`' if least else 'more than 0' if above else ''} to `{text(min(most))}`".strip()
-
-
-def current() -> str:
-    """What stands between the marks now."""
-    return README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
-
-
-def write() -> None:
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(before + BEGIN + table() + END + after, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Checks of the documents: links, prose, commands, generated reference pages."""
