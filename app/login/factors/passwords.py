@@ -9,7 +9,6 @@ from sqlalchemy import insert, select, update
 
 from app.base.problems import Busy, Malformed
 from app.catalog.models import Product
-from app.config.password_blocklist import find_fault
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -23,6 +22,7 @@ from app.login.sessions.service import read_proofs
 from app.mail.models import Template
 from app.security.breach_lookup import is_breached
 from app.security.foreign_hashes import unwrap_django_hash
+from app.security.password_blocklist import find_fault
 from app.security.passwords import count_code_points, normalise
 from app.users.models import User
 from app.web.callers import Origin, Subject
