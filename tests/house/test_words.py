@@ -23,10 +23,13 @@ CLEAN: tuple[str, ...] = (
     "app/privacy",
     "app/users",
     "examples",
+    "migrations",
     "tests/access",
     "tests/agreements/ledger",
     "tests/agreements/verification",
     "tests/api_keys",
+    "tests/audit",
+    "tests/backup",
     "tests/browser",
     "tests/catalog",
     "tests/cli",
@@ -39,6 +42,8 @@ CLEAN: tuple[str, ...] = (
     "tests/login/factors",
     "tests/login/sessions",
     "tests/login/signing_in",
+    "tests/migrations",
+    "tests/privacy",
     "tests/users",
 )
 """Folders and files without a refused word."""
