@@ -110,31 +110,17 @@ async def assert_usable(given: Given, holdings: Holdings, receipt: str) -> None:
     assert (await given.post("/v1/receipts/verify", {"receipt": receipt}, {}))["code"] == "ok"
     assert (await given.post("/v1/ledger/verify"))["valid"] is True
     await sealing_keys.check_sealed(given.world, METADATA)
-<<<<<<< HEAD
-    assert {it.unreadable for it in (await rewrap_all(with_keys(given.world, t2=NEW, t1=OLD))).values()} == {0}
-
-
-async def test_a_copy_is_brought_up_in_a_fresh_place(given: Given, app: FastAPI, tmp_path: Path, new_postgres: NewPostgres) -> None:
-    held, found = await create_every_kind(given), await making.create_in_force(given)
-    await making.accept(given, held.person, found)
-    (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=held.person.auth))["data"]
-    before = await customers(given.world)
-    async with being_written(given):
-        copy = await backed_up(given.world.db.url, tmp_path)
-    assert await customers(given.world) > before
-=======
-    assert {each.unreadable for each in (await rewrapped(sealed_with(given.world, t2=NEW, t1=OLD))).values()} == {0}
+    assert {each.unreadable for each in (await rewrap_all(with_keys(given.world, t2=NEW, t1=OLD))).values()} == {0}
 
 
 async def test_a_copy_works_in_a_new_place(given: Given, app: FastAPI, tmp_path: Path, new_postgres: NewPostgres) -> None:
-    holdings, agreement = await every_kind(given), await making.create_in_force(given)
+    holdings, agreement = await create_every_kind(given), await making.create_in_force(given)
     await making.accept(given, holdings.person, agreement)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=holdings.person.auth))["data"]
     before = await count_customers(given.world)
     async with concurrent_writes(given):
         copy = await back_up(given.world.db.url, tmp_path)
     assert await count_customers(given.world) > before
->>>>>>> main
     assert stat.S_IMODE(copy.stat().st_mode) & 0o077 == 0 or copy.suffix == ".dump"
     keys = replace(given.world.keys, signing=SignerCache())
     async with open_database(await restore(copy, tmp_path, new_postgres)) as database:
@@ -144,15 +130,9 @@ async def test_a_copy_works_in_a_new_place(given: Given, app: FastAPI, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY"])
-<<<<<<< HEAD
-async def test_a_copy_without_its_keys_is_not_started(given: Given, tmp_path: Path, new_postgres: NewPostgres, name: str) -> None:
-    await create_every_kind(given)
-    url = await restored(await backed_up(given.world.db.url, tmp_path), tmp_path, new_postgres)
-=======
 async def test_a_copy_does_not_start_with_other_keys(given: Given, tmp_path: Path, new_postgres: NewPostgres, name: str) -> None:
-    await every_kind(given)
+    await create_every_kind(given)
     url = await restore(await back_up(given.world.db.url, tmp_path), tmp_path, new_postgres)
->>>>>>> main
     other = b64encode(NEW).decode()
     code, output = await run_command(url, "serve", **{name: f"t1:{other}" if name.endswith("KEYS") else other})
     assert (code, output.splitlines()[-1].partition(":")[0]) == (78, name)
