@@ -49,8 +49,11 @@ from app.models import METADATA
 from app.observability import logs
 from app.signing_keys.sealing_keys import check_sealed
 from app.signing_keys.service import KeysMismatch, load_signer
-from app.web import errors, health, metrics, middleware, openapi, routing
+from app.web import errors, routing
 from app.web.callers import CallerRegistry
+from app.web.contract import openapi
+from app.web.pipeline import middleware
+from app.web.probes import health, metrics
 from app.webhooks.delivery import runner as webhooks
 from app.world import World
 

@@ -113,10 +113,10 @@ async def rehash_if_outdated(world: World, password: str, stored: str, *, import
     return None
 
 
-async def store_rehash(tx: Transaction, user_id: UUID, stored: str, fresh: str) -> None:
+async def store_rehash(tx: Transaction, user_id: UUID, stored: str, new_hash: str) -> None:
     """Replace the verified hash by the new one, unless the password was changed meanwhile."""
     same = update(Factor).where(Factor.user_id == user_id, *ACTIVE_PASSWORD, Factor.hash == stored)
-    await tx.execute(same.values(hash=fresh, imported=False, form=None))
+    await tx.execute(same.values(hash=new_hash, imported=False, form=None))
 
 
 async def change(world: World, origin: Origin, subject: Subject, current: str, new: str) -> None:
@@ -127,9 +127,9 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
 
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """
-    now, lasting = world.clock.now(), world.settings.second_factor_lifetime
+    now, lifetime = world.clock.now(), world.settings.second_factor_lifetime
     if "rc" in subject.amr or not is_fully_authenticated(
-        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lifetime=lasting
+        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lifetime=lifetime
     ):
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)
