@@ -25,6 +25,7 @@ CLEAN: tuple[str, ...] = (
     "deploy",
     "examples",
     "migrations",
+    "ops",
     "tests/access",
     "tests/agreements/ledger",
     "tests/agreements/verification",
