@@ -6,8 +6,7 @@ from tests.house.words import REFUSED, check, faults, pieces
 
 CLEAN: tuple[str, ...] = (
     "app/access",
-    "app/agreements/ledger",
-    "app/agreements/verification",
+    "app/agreements",
     "app/api_keys",
     "app/audit",
     "app/catalog",
@@ -24,8 +23,7 @@ CLEAN: tuple[str, ...] = (
     "app/users",
     "examples",
     "tests/access",
-    "tests/agreements/ledger",
-    "tests/agreements/verification",
+    "tests/agreements",
     "tests/api_keys",
     "tests/browser",
     "tests/catalog",
