@@ -91,9 +91,9 @@ def test_r24_a_note_changes_nothing() -> None:
         (duty(1, version(1), version(2), accepted=1), 2, False),
     ],
 )
-def test_r11_which_showing_is_recorded(each: Obligation, ordinal: int, tells: bool) -> None:
+def test_r11_which_showing_is_recorded(obligation: Obligation, ordinal: int, is_recorded: bool) -> None:
     """Agreements R11: news once; an upcoming version only if no current one is pending."""
-    assert each.must_record_showing(each.versions[ordinal - 1], NOW) is tells
+    assert obligation.must_record_showing(obligation.versions[ordinal - 1], NOW) is is_recorded
 
 
 @st.composite
