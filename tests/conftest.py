@@ -179,11 +179,6 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-async def given(client: httpx.AsyncClient, world: World, clock: TurnedClock) -> Given:
-    return await Given.with_root_key(client, world, clock)
-
-
 @dataclass
 class PreparedWorld:
     """The starting rows of many tests. The first test builds them over HTTP; later tests restore them from a copy, row by row."""
@@ -212,14 +207,28 @@ def prepared_states() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def prepared(
+async def given(
     kind: str,
-    given: Given,
+    client: httpx.AsyncClient,
+    world: World,
+    clock: TurnedClock,
+    settings: Settings,
     sqlite_database: databases.SqliteStore,
     postgres_database: tuple[Database, databases.PostgresStore],
     prepared_states: dict[str, dict[str, Any]],
-) -> PreparedWorld:
-    return PreparedWorld(given, sqlite_database if kind == "sqlite" else postgres_database[1], prepared_states[kind])
+) -> Given:
+    given = await Given.with_root_key(client, world, clock)
+    client.event_hooks["request"].append(given.count_request)
+    if world.settings is settings:
+        store = sqlite_database if kind == "sqlite" else postgres_database[1]
+        given.states = PreparedWorld(given, store, prepared_states[kind])
+    return given
+
+
+@pytest.fixture
+def prepared(given: Given) -> PreparedWorld:
+    assert isinstance(given.states, PreparedWorld)
+    return given.states
 
 
 @pytest.fixture
