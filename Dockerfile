@@ -1,5 +1,5 @@
-# One process, one user without rights, one folder that it may write: /data. Everything else may be read-only.
-# The base is an argument, so that CI can build over a stand-in (`make image-check`); both stages use the same one.
+# One process, one unprivileged user, one writable folder: /data. The rest of the file system may be read-only.
+# The base is an argument, so that `make image-check` can replace it; both stages use the same one.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
@@ -11,7 +11,7 @@ WORKDIR /build
 COPY tools/uv.txt ./
 RUN python3 -m venv uv \
  && uv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r uv.txt
-# The dependencies come before the source: a change of the source rebuilds the last layers only.
+# Dependencies before the source: a change of the source rebuilds only the last layers.
 COPY requirements/app.txt ./
 RUN python3 -m venv --without-pip /opt/venv \
  && uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r app.txt
@@ -19,7 +19,7 @@ WORKDIR /srv/licentia
 COPY alembic.ini ./
 COPY migrations ./migrations
 COPY app ./app
-# Bytecode is made here, since nothing can be written at run time; it is trusted whatever the times of the files.
+# Compile bytecode here, because the program cannot write it at run time. `unchecked-hash` ignores the times of the files.
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app migrations
 
 FROM ${PYTHON_IMAGE}
@@ -34,7 +34,7 @@ RUN groupadd --gid 10001 licentia \
  && install --directory --owner=10001 --group=10001 --mode=0700 /data
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv/licentia /srv/licentia
-# Secrets never stand here: name their files at run time by LICENTIA_ENCRYPTION_KEYS_FILE and LICENTIA_LOOKUP_KEY_FILE.
+# No secrets here: name their files at run time with LICENTIA_ENCRYPTION_KEYS_FILE and LICENTIA_LOOKUP_KEY_FILE.
 ENV PATH="/opt/venv/bin:${PATH}" \
     HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -49,6 +49,6 @@ VOLUME ["/data"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["/opt/venv/bin/python", "-m", "app", "health"]
-# `serve --migrate` for a single container; with replicas, `migrate` is a job of its own that runs before them.
+# `serve --migrate` for a single container; with replicas, run `migrate` as a separate job before them.
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "app"]
 CMD ["serve"]

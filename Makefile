@@ -1,4 +1,4 @@
-# Two commands matter: `make run` and `make test`. Both prepare .venv from the hashed lock first.
+# The two main commands are `make run` and `make test`. Both first create .venv from the hashed lock file.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,15 +12,15 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run test test-browser check format lock openapi codes bench soak chaos image-check clean
 
 help:
-	@echo "make run     serve on http://127.0.0.1:8000 with an embedded SQLite database and a demo"
-	@echo "make test    the whole suite, on SQLite and on a real PostgreSQL started for the run"
-	@echo "make check   lint, types, floors, lock guard, migration drift, OpenAPI snapshot, Dockerfile, manifests"
-	@echo "make test-browser  passkeys in a real Chromium (Debian: chromium and chromium-driver)"
-	@echo "make bench   requests per second beside a floor measured in the same run (PostgreSQL)"
+	@echo "make run     serve on http://127.0.0.1:8000 with a SQLite database and demo data"
+	@echo "make test    run all tests, on SQLite and on a PostgreSQL server started for them"
+	@echo "make check   lint, types, import layers, lock files, migrations, OpenAPI snapshot, Dockerfile, manifests"
+	@echo "make test-browser  passkey tests in a real Chromium (Debian: chromium and chromium-driver)"
+	@echo "make bench   requests per second, compared with a minimal application in the same run (PostgreSQL)"
 	@echo "make soak    mixed traffic for ten minutes: two servers, PostgreSQL; latency, memory, errors"
-	@echo "make chaos   databases that leave, servers that are killed, crowds: what is asked, lost, refused"
-	@echo "make format  rewrite the code in house style      make lock     renew the lock files"
-	@echo "make openapi renew the frozen OpenAPI, codes and the README's table of variables"
+	@echo "make chaos   stopped databases, killed servers and overload: requests sent, lost and refused"
+	@echo "make format  format the code                      make lock     renew the lock files"
+	@echo "make openapi renew the snapshots of OpenAPI, problem codes and settings"
 	@echo "make clean   remove .venv and caches               make image-check  build and run the image (root, apt)"
 
 $(VENV)/.ready: requirements/dev.txt tools/uv.txt

@@ -18,7 +18,7 @@ from app.licenses import data_lifecycle as licenses
 from app.login import data_lifecycle as login
 from app.mail import data_lifecycle as mail
 from app.web import counters
-from app.web import idempotency as web
+from app.web.pipeline import idempotency as web
 from app.webhooks import data_lifecycle as webhooks
 from app.world import World
 

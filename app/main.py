@@ -49,8 +49,11 @@ from app.models import METADATA
 from app.observability import logs
 from app.signing_keys.sealing_keys import check_sealed
 from app.signing_keys.service import KeysMismatch, load_signer
-from app.web import errors, health, metrics, middleware, openapi, routing
+from app.web import errors, routing
 from app.web.callers import CallerRegistry
+from app.web.contract import openapi
+from app.web.pipeline import middleware
+from app.web.probes import health, metrics
 from app.webhooks.delivery import runner as webhooks
 from app.world import World
 
@@ -87,7 +90,7 @@ ROUTERS = (
 CALLERS = CallerRegistry(
     readers={
         "op_": app.api_keys.guard.authenticate_operator,
-        "act_": app.licenses.seats.guard.device,
+        "act_": app.licenses.seats.guard.read_activation_token,
         "lgn_": app.login.sessions.guard.read_login_handle,
         "eyJ": app.login.sessions.guard.read_end_user,
     },

@@ -43,7 +43,7 @@ class World:
             clock=clock or Clock(),
             entropy=entropy,
             settings=settings,
-            keys=Keys(Sealer(settings.encryption_ring(), entropy), LookupKey(settings.lookup()), SignerCache()),
+            keys=Keys(Sealer(settings.encryption_ring(), entropy), LookupKey(settings.lookup_key_bytes()), SignerCache()),
             hasher=PasswordHasher.of(settings),
         )
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Proves the image without a daemon: buildah builds it over a debootstrapped stand-in for the official base, runc runs it as
-# uid 10001 with a read-only root and no capabilities; it migrates, serves, answers the curl stories, finishes a request
-# that runs while it is told to stop, reports its health and leaves politely.
+# Builds and tests the image without a daemon. buildah builds it on a debootstrapped replacement of the official base; runc runs it as
+# uid 10001 with a read-only root and no capabilities. The container must migrate, serve, answer the documented curl commands, report its
+# health, and on SIGTERM finish a running request and stop.
 #
-# Wants root, and once: apt-get install --no-install-recommends buildah debootstrap runc
-# With --if-possible it installs them itself, and where the machine cannot do it (no root, no apt, no network, no containers) it
-# says so and ends well; an image that could be tried and is broken fails in either case.
-# Everything is kept below IMAGE_CHECK_DIR, so that the second run is faster; delete that folder to start afresh.
+# Needs root, and once: apt-get install --no-install-recommends buildah debootstrap runc
+# With --if-possible it installs them itself; a machine that cannot run the check (no root, apt, network or containers) skips it with
+# exit code 0. An image that was built and does not work always fails.
+# Files stay below IMAGE_CHECK_DIR, so that the second run is faster; delete that folder to start from scratch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work="${IMAGE_CHECK_DIR:-/var/tmp/licentia-image-check}"
@@ -24,7 +24,7 @@ if_possible=""
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
-# What the machine lacks is no fault of the image.
+# The machine cannot run the check: a failure, or with --if-possible a skip.
 cannot() {
     [ "$if_possible" ] || fail "$*"
     printf 'image-check: not run here: %s\n' "$*"
@@ -32,35 +32,35 @@ cannot() {
 }
 b() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver "${IMAGE_CHECK_DRIVER:-overlay}" "$@"; }
 
-tidy() {
+clean_up() {
     runc delete --force "$name" >/dev/null 2>&1 || true
     if [ -n "$container" ]; then b rm "$container" >/dev/null 2>&1 || true; fi
 }
-trap tidy EXIT
+trap clean_up EXIT
 
-tools() {
+has_tools() {
     local tool
     for tool in buildah debootstrap runc openssl; do command -v "$tool" >/dev/null || return 1; done
 }
 
-prepared() {
-    [ "$(id -u)" = 0 ] || cannot "it wants root"
+check_machine() {
+    [ "$(id -u)" = 0 ] || cannot "it needs root"
     mkdir -p "$work"
-    if ! tools && [ "$if_possible" ]; then
-        command -v apt-get >/dev/null || cannot "there is no apt-get to install buildah, debootstrap and runc with"
+    if ! has_tools && [ "$if_possible" ]; then
+        command -v apt-get >/dev/null || cannot "apt-get, which would install buildah, debootstrap and runc, is missing"
         { timeout 120 apt-get -qq update && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends \
             buildah debootstrap runc openssl; } >"$work/apt.log" 2>&1 || cannot "buildah, debootstrap and runc cannot be installed; see $work/apt.log"
     fi
-    tools || cannot "buildah, debootstrap and runc are missing"
-    [ -e "$work/base.done" ] || bootstrap || cannot "no base can be made; see $work/debootstrap.log"
+    has_tools || cannot "buildah, debootstrap and runc are missing"
+    [ -e "$work/base.done" ] || bootstrap || cannot "the base cannot be created; see $work/debootstrap.log"
     [ "$(b images --quiet "$base" 2>/dev/null)" ] || commit_base || cannot "buildah does not work here"
     chroot "$work/base" /usr/bin/env -u PIP_CONFIG_FILE PATH=$paths SSL_CERT_FILE=$certificates PIP_CERT=$certificates \
-        timeout 60 python3 -m pip --quiet index versions uv >/dev/null 2>&1 || cannot "the package index does not answer from inside of the base"
-    starts || cannot "runc starts no container here; see $work/start.log"
+        timeout 60 python3 -m pip --quiet index versions uv >/dev/null 2>&1 || cannot "the package index is not reachable from the base"
+    can_start_container || cannot "runc cannot start a container; see $work/start.log"
 }
 
-# Whether anything at all starts: the base itself, with a command that does nothing.
-starts() {
+# Whether runc can start a container at all: the base itself with /bin/true.
+can_start_container() {
     container="$(b from --pull-never "$base")"
     mount="$(b mount "$container")"
     mkdir -p "$work/bundle" "$work/nothing"
@@ -71,7 +71,7 @@ starts() {
     container=""
 }
 
-# The stand-in carries this machine's certificates, so that the Dockerfile needs no line about them.
+# The base contains this machine's certificates, so that the Dockerfile needs no line for them.
 bootstrap() {
     rm -rf "$work/base"
     timeout 600 debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip "$suite" "$work/base" \
@@ -92,10 +92,10 @@ commit_base() {
 
 build() {
     b bud --isolation chroot --format docker --layers=false --build-arg "PYTHON_IMAGE=$base" --tag "$image" . >"$work/build.log" 2>&1 \
-        || { tail -40 "$work/build.log"; fail "the build; see $work/build.log"; }
+        || { tail -40 "$work/build.log"; fail "the build failed; see $work/build.log"; }
 }
 
-# Writes the bundle for a command; the image's own configuration says the rest.
+# Write the OCI bundle for a command; everything else comes from the image's configuration.
 prepare() { # data folder, secrets folder or nothing, command…
     local data="$1" secrets="$2"
     shift 2
@@ -106,10 +106,10 @@ prepare() { # data folder, secrets folder or nothing, command…
 }
 
 run() { runc run --bundle "$work/bundle" "$name"; }
-healthy() { runc exec "$name" /opt/venv/bin/python -m app health >/dev/null 2>&1; }
+is_healthy() { runc exec "$name" /opt/venv/bin/python -m app health >/dev/null 2>&1; }
 status() { awk -v key="$1:" '$1 == key {print $2}' "/proc/$(runc state "$name" | awk -F'[:,]' '/"pid"/ {print $2+0}')/status"; }
 
-gone_within() { # most seconds
+stops_within() { # most seconds
     local code=0 started=$SECONDS
     wait "$server" || code=$?
     [ $((SECONDS - started)) -le "$1" ] || fail "it took $((SECONDS - started)) s to stop"
@@ -118,13 +118,13 @@ gone_within() { # most seconds
 }
 
 say "base"
-prepared
+check_machine
 say "build"
 build
 container="$(b from --pull-never "$image")"
 mount="$(b mount "$container")"
 echo "image $(du -sm "$mount" | cut -f1) MB, packages $(du -sm "$mount/opt/venv" | cut -f1) MB, source $(du -sm "$mount/srv" | cut -f1) MB"
-[ "$(find "$mount/srv/licentia" "$mount/opt/venv" -writable -uid 10001 | wc -l)" = 0 ] || fail "the user owns files of the program"
+[ "$(find "$mount/srv/licentia" "$mount/opt/venv" -writable -uid 10001 | wc -l)" = 0 ] || fail "the user can write files of the program"
 unexpected="$(find "$mount/srv/licentia" -mindepth 1 -maxdepth 1 -printf '%f ' | tr ' ' '\n' | grep -vxE 'alembic.ini|app|migrations|' || true)"
 [ -z "$unexpected" ] || fail "unexpected in the image: $unexpected"
 
@@ -133,12 +133,12 @@ install -d -o 10001 -g 10001 -m 0700 "$work/data"
 deploy/make-secrets.sh "$work/secrets" >/dev/null
 chmod 0755 "$work/secrets"
 
-say "without secrets it refuses to start, and says which"
+say "without secrets it exits with 78 and names the missing setting"
 prepare "$work/data" "" serve
 code=0
 run >"$work/refused.log" 2>&1 || code=$?
 [ "$code" = 78 ] || fail "exit code $code instead of 78"
-grep -q LICENTIA_LOOKUP_KEY "$work/refused.log" || fail "the missing name is not told"
+grep -q LICENTIA_LOOKUP_KEY "$work/refused.log" || fail "the missing setting is not named"
 
 say "migrate"
 prepare "$work/data" "$work/secrets" migrate
@@ -149,35 +149,35 @@ prepare "$work/data" "$work/secrets"
 run >"$work/serve.log" 2>&1 &
 server=$!
 for _ in $(seq 100); do
-    healthy && break
-    kill -0 "$server" 2>/dev/null || { cat "$work/serve.log"; fail "the server is gone"; }
+    is_healthy && break
+    kill -0 "$server" 2>/dev/null || { cat "$work/serve.log"; fail "the server has stopped"; }
     sleep 0.2
 done
-healthy || fail "not healthy"
+is_healthy || fail "not healthy"
 [ "$(status Uid)" = 10001 ] || fail "uid $(status Uid)"
 [ "$(status CapEff)" = 0000000000000000 ] || fail "capabilities $(status CapEff)"
-[ "$(status NoNewPrivs)" = 1 ] || fail "new privileges are possible"
-! runc exec "$name" /opt/venv/bin/python -c 'open("/srv/licentia/x", "w")' 2>/dev/null || fail "the root can be written"
-[ "$(stat -c %u "$work/data/licentia.db")" = 10001 ] || fail "the database is not where it belongs"
+[ "$(status NoNewPrivs)" = 1 ] || fail "NoNewPrivs is not set"
+! runc exec "$name" /opt/venv/bin/python -c 'open("/srv/licentia/x", "w")' 2>/dev/null || fail "the root file system is writable"
+[ "$(stat -c %u "$work/data/licentia.db")" = 10001 ] || fail "the database is not in /data, or has the wrong owner"
 
-say "the curl stories"
+say "the documented curl commands"
 python=.venv/bin/python
-[ -x "$python" ] || fail "the session wants .venv; run make image-check"
+[ -x "$python" ] || fail "the replay needs .venv; run make image-check"
 rm -rf "$work/session"
 mkdir -p "$work/session/var"
 runc exec "$name" /opt/venv/bin/python -m app api-keys create root --scope '*' >"$work/session/var/operator.key"
-"$python" -m tests.docs.replay "http://127.0.0.1:$port" "$work/session" || fail "the session; its answers are in $work/session"
+"$python" -m tests.docs.replay "http://127.0.0.1:$port" "$work/session" || fail "the replay failed; its responses are in $work/session"
 
-say "SIGTERM with a request in flight"
-python3 deploy/in_flight.py "$port" "$work/session/var/operator.key" runc kill "$name" TERM || fail "the request was cut off"
-gone_within 8
+say "SIGTERM during a request"
+python3 deploy/in_flight.py "$port" "$work/session/var/operator.key" runc kill "$name" TERM || fail "the request was aborted"
+stops_within 8
 
-say "SIGTERM while starting"
+say "SIGTERM during the start"
 run >"$work/start.log" 2>&1 &
 server=$!
 until runc state "$name" 2>/dev/null | grep -q '"running"'; do sleep 0.02; done
 sleep 0.2
 runc kill "$name" TERM
-gone_within 4
+stops_within 4
 b rmi --prune >/dev/null 2>&1 || true
-say "the image is good"
+say "the image passed"

@@ -1,9 +1,9 @@
-"""A request that runs while the service is told to stop: it must be answered, while nobody new is let in.
+"""Check that a request which runs during a shutdown is answered, while new connections are refused.
 
     python3 deploy/in_flight.py PORT OPERATOR_KEY_FILE COMMAND…
 
-Sends half of a request, runs the command (which ends the service politely), waits until the door is closed to others, sends the
-other half, and ends with 0 if the answer is the one that was due.
+Sends half of a request, runs the command (which stops the service gracefully), waits until new connections are refused, and sends the
+other half. The exit code is 0 if the expected response arrives.
 """
 
 import json
@@ -13,13 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-PATIENCE = 5.0
+TIMEOUT = 5.0
 
 
-def closed(port: int) -> bool:
-    """Whether nobody new is let in any more, before the patience ends."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+def wait_until_refused(port: int) -> bool:
+    """Wait until the port refuses connections; return whether it did within the timeout."""
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
@@ -29,17 +29,17 @@ def closed(port: int) -> bool:
 
 
 def main(port: int, key: str, stop: list[str]) -> int:
-    body = json.dumps({"code": "in-flight", "name": "Written while leaving"}).encode()
+    body = json.dumps({"code": "in-flight", "name": "Written during the shutdown"}).encode()
     head = f"POST /v1/products HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
-        line.sendall(head.encode() + body[:10])
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
+        connection.sendall(head.encode() + body[:10])
         time.sleep(0.5)
-        subprocess.run(stop, check=True)  # noqa: S603  the command that was given
-        shut = closed(port)
-        line.sendall(body[10:])
-        answer = line.makefile("rb").readline().decode()
-    sys.stdout.write(f"in flight: {answer.strip()}; {'nobody new was let in' if shut else 'others were still let in'}\n")
-    return 0 if shut and " 201 " in answer else 1
+        subprocess.run(stop, check=True)  # noqa: S603  the command of the caller
+        refused = wait_until_refused(port)
+        connection.sendall(body[10:])
+        status_line = connection.makefile("rb").readline().decode()
+    sys.stdout.write(f"in flight: {status_line.strip()}; new connections were {'refused' if refused else 'still accepted'}\n")
+    return 0 if refused and " 201 " in status_line else 1
 
 
 if __name__ == "__main__":

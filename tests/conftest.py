@@ -156,7 +156,7 @@ async def postbox() -> AsyncIterator[Postbox]:
 @pytest.fixture
 def world(database: Database, clock: TurnedClock, settings: Settings, hasher: PasswordHasher) -> World:
     entropy = Entropy()
-    keys = Keys(Sealer(settings.encryption_ring(), entropy), LookupKey(settings.lookup()), SignerCache())
+    keys = Keys(Sealer(settings.encryption_ring(), entropy), LookupKey(settings.lookup_key_bytes()), SignerCache())
     return World(database, clock, entropy, settings, keys, hasher)
 
 

@@ -4,6 +4,7 @@ from app.access import service
 from app.access.schemas import AccessIn, AccessOut
 from app.catalog.problems import ProductNotFound
 from app.web.callers import ActivatedDevice, DecisionCaller, EndUser, TheOrigin, TheWorld
+from app.web.pipeline.fast_route import hot
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
@@ -12,6 +13,7 @@ router = new_router("access")
 
 
 @router.post("/v1/access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound, TooManyAttempts))
+@hot
 async def decide(world: TheWorld, caller: DecisionCaller, origin: TheOrigin, body: AccessIn) -> AccessOut:
     """Decide whether this person may use this product on this device now.
 

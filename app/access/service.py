@@ -39,7 +39,7 @@ async def decide(
     world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
 ) -> AccessResult:
     """Decide whether access is allowed. An internal failure raises and never allows. Raises ProductNotFound, TooManyAttempts."""
-    sign = await load_signer(world)
+    signer = await load_signer(world)
     now = world.clock.now()
     inputs = await loading.load(world, end_user, device, request, now)
     if request.license_key is not None and not inputs.candidates:
@@ -54,7 +54,7 @@ async def decide(
     result = AccessResult(decision, facts, level, inputs.amr, None, now)
     if not decision.allow or request.dry_run:
         return result
-    return replace(result, grant=_sign_grant(world, sign, inputs.end_user, request, result, now))
+    return replace(result, grant=_sign_grant(world, signer, inputs.end_user, request, result, now))
 
 
 async def _renew_lease(world: World, license: LicenseFacts) -> LicenseFacts:
@@ -65,8 +65,8 @@ async def _renew_lease(world: World, license: LicenseFacts) -> LicenseFacts:
         return replace(license, seat=await renew_live_seat(tx, world, license.license_id, license.seat, license.lease))
 
 
-def _sign_grant(world: World, sign: Signer, end_user: EndUser | None, request: AccessRequest, result: AccessResult, now: datetime) -> str:
-    """Sign the decision as an EdDSA JWT that the application can verify offline. It expires before any of its facts can change.
+def _sign_grant(world: World, signer: Signer, end_user: EndUser | None, request: AccessRequest, result: AccessResult, now: datetime) -> str:
+    """Sign the decision as an EdDSA JWT that the application can verify offline. It expires no later than its facts can change.
 
     `dev` is the SHA-256 of the fingerprint of the seat, which may differ from the device in the request.
     """
@@ -90,4 +90,4 @@ def _sign_grant(world: World, sign: Signer, end_user: EndUser | None, request: A
         "agreements": {str(document): ordinal for document, ordinal in result.facts.agreements.accepted} or None,
         "nonce": request.nonce,
     }
-    return sign.sign(GRANT_TYPE, {name: value for name, value in claims.items() if value is not None})
+    return signer.sign(GRANT_TYPE, {name: value for name, value in claims.items() if value is not None})

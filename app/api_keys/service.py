@@ -50,6 +50,7 @@ async def create_key(
 
 
 def _require_within_own(operator: Operator | None, scopes: Sequence[str], expires_at: datetime | None) -> None:
+    """Raise ScopeBeyondOwn for scopes or an expiry beyond those of the operator's own key."""
     if operator is not None and not all(operator.may(scope) for scope in scopes):
         raise ScopeBeyondOwn
     if operator is not None and operator.expires_at is not None and (expires_at is None or expires_at > operator.expires_at):
@@ -97,6 +98,7 @@ async def revoke_key(world: World, operator: Operator | None, key_id: UUID) -> N
 
 
 async def list_keys(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
+    """List the keys; returns the rows and the next cursor."""
     async with world.db.query() as tx:
         return await read_page(tx, _keys, ApiKey.id, window)
 

@@ -88,6 +88,7 @@ async def _lock_product(tx: Transaction, condition: ColumnElement[bool]) -> AnyR
 
 
 async def _check_every_policy(tx: Transaction, product_id: UUID, requires: list[str], *, passkeys: bool) -> None:
+    """Check that the product's requirements can be met under every policy. Raises RequirementImpossible."""
     rows = await tx.execute(select(Policy.requires, Policy.seat_by).where(Policy.product_id == product_id))
     for row in rows:
         require_possible([*requires, *row.requires], row.seat_by, passkeys=passkeys)
@@ -153,7 +154,7 @@ async def create_customer(world: World, actor: Actor, values: Values) -> AnyRow:
             await record(tx, world, "customer.created", actor, ("customer", values["id"]))
             return await _get_row(tx, _customers.where(Customer.id == values["id"]), CustomerNotFound)
     except IntegrityError as error:
-        raise _unique_violation(error) from error
+        raise _translate_unique_violation(error) from error
 
 
 async def get_customer(world: World, customer_id: UUID) -> AnyRow:
@@ -172,10 +173,10 @@ async def change_customer(world: World, actor: Actor, customer_id: UUID, changes
                 await record(tx, world, "customer.changed", actor, ("customer", customer_id), fields=sorted(changes))
             return await _get_row(tx, _customers.where(Customer.id == customer_id), CustomerNotFound)
     except IntegrityError as error:
-        raise _unique_violation(error) from error
+        raise _translate_unique_violation(error) from error
 
 
-def _unique_violation(error: IntegrityError) -> Exception:
+def _translate_unique_violation(error: IntegrityError) -> Exception:
     return ExternalIdTaken() if dialect.violates_unique(error, table(Customer), "external_id") else error
 
 

@@ -1,1 +1,1 @@
-"""Settings: reading the environment, checking every value, and reporting all faults at once."""
+"""Settings: the environment variables, their checks, and the resources of the machine."""

@@ -1,4 +1,4 @@
-"""The secrets that development makes for itself, once, and that production refuses: they carry a mark."""
+"""Keys that the development environment generates once. Production refuses them: they begin with a mark."""
 
 import base64
 import os
@@ -9,16 +9,16 @@ from app.base.entropy import Entropy
 from app.config.keys import DEVELOPMENT_MARK, KEY_BYTES
 
 KID = "dev1"
-_MADE = {"encryption_keys": f"{KID}:", "lookup_key": ""}
+_PREFIXES = {"encryption_keys": f"{KID}:", "lookup_key": ""}
 
 
-def add_missing_secrets(given: dict[str, Any], var: Path) -> dict[str, Any]:
-    """What was given, with what is missing from `var`, where it is made if it is not there. Raises OSError."""
-    return {name: prefix + _kept(var / f"{name}.key") for name, prefix in _MADE.items() if name not in given} | given
+def add_missing_secrets(values: dict[str, Any], var: Path) -> dict[str, Any]:
+    """Return the values plus the missing keys, read from files in `var` that are created if needed. Raises OSError."""
+    return {name: prefix + _read_or_create(var / f"{name}.key") for name, prefix in _PREFIXES.items() if name not in values} | values
 
 
-def _kept(path: Path) -> str:
-    """A secret made once and kept for the owner alone; two first starts at once agree on one."""
+def _read_or_create(path: Path) -> str:
+    """Return the key in the file. Two processes that start at the same time agree on one key; only the owner can read the file."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""What the environment says: `LICENTIA_*` for each setting, or `LICENTIA_*_FILE` that names a file with it."""
+"""Read the environment: `LICENTIA_*` for each setting, or `LICENTIA_*_FILE` with the name of a file that holds the value."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 PREFIX = "LICENTIA_"
 
 Fault = tuple[str, str]
-"""(variable, sentence): what is wrong, by name and never by value."""
+"""(variable, sentence). The sentence never repeats the value."""
 
 
 def read_environment(environ: Mapping[str, str], fields: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
-    """(texts by field, faults). A name that is no setting is a fault: a misspelt limit would be no limit."""
-    given: dict[str, Any] = {}
+    """Return (texts by field, faults). An unknown `LICENTIA_` name is a fault: a misspelt limit would be no limit."""
+    values: dict[str, Any] = {}
     faults: list[Fault] = []
     for variable in sorted(name for name in environ if name.upper().startswith(PREFIX)):
         name = variable.upper().removeprefix(PREFIX).lower()
@@ -26,9 +26,9 @@ def read_environment(environ: Mapping[str, str], fields: Collection[str]) -> tup
                 faults.append((variable, "names a file that cannot be read"))
                 continue
         else:
-            faults.append((variable, "is not a setting; see the README for the list"))
+            faults.append((variable, "is not a setting; the README lists all settings"))
             continue
-        if field in given:
-            faults.append((variable, "is given twice, directly and as a file"))
-        given[field] = value
-    return given, faults
+        if field in values:
+            faults.append((variable, "is set twice, directly and as a file"))
+        values[field] = value
+    return values, faults

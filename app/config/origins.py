@@ -1,51 +1,52 @@
-"""From where a passkey may be shown, and which pages may call: web origins (RFC 6454), and for passkeys those of native applications,
-under one domain (WebAuthn Level 3)."""
+"""Origins (RFC 6454) that may use passkeys and those that may call the API, and the domain of passkeys (WebAuthn Level 3)."""
 
 import re
 from urllib.parse import urlsplit
 
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_NATIVE = re.compile(r"(?:android:apk-key-hash:[A-Za-z0-9_-]{20,}|ios:bundle-id:[A-Za-z0-9.-]+)")
-_CALLER = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
-"""As a browser writes it: lower case, and no path. Some applications have schemes of their own."""
-_LEFT_OUT = {("http", "80"), ("https", "443")}
-"""The ports that a browser does not write."""
-LAST_PORT = 65_535
+_NATIVE_APP = re.compile(r"(?:android:apk-key-hash:[A-Za-z0-9_-]{20,}|ios:bundle-id:[A-Za-z0-9.-]+)")
+_CORS_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+"""An origin as browsers send it: lower case, without a path. Some applications have their own schemes."""
+_DEFAULT_PORTS = {("http", "80"), ("https", "443")}
+"""Ports that browsers leave out of an origin."""
+MAX_PORT = 65_535
 LOCAL = "localhost"
 
 
 def check_domain(text: str) -> str:
-    """A relying party's id: a domain name in lower case, without scheme, port or final dot."""
+    """Return a relying party id: a domain name in lower case, without scheme, port or final dot. Raises ValueError."""
     if not _DOMAIN.fullmatch(text) or text.replace(".", "").isdigit():
-        raise ValueError("wants a domain name such as example.com")
+        raise ValueError("must be a domain name such as example.com")
     return text
 
 
-def check_passkey_origins(listed: list[str]) -> list[str]:
-    for item in listed:
-        if not _NATIVE.fullmatch(item) and not _web(item):
-            raise ValueError("wants origins such as https://login.example.com or android:apk-key-hash:…, with commas between")
-    return listed
+def check_passkey_origins(origins: list[str]) -> list[str]:
+    """Return the origins. Raises ValueError if one is neither an https origin nor that of a native application."""
+    for origin in origins:
+        if not _NATIVE_APP.fullmatch(origin) and not _is_web_origin(origin):
+            raise ValueError("must be origins such as https://login.example.com or android:apk-key-hash:…, separated by commas")
+    return origins
 
 
-def check_cors_origins(listed: list[str]) -> list[str]:
-    """Origins of pages, or `*` for all. One that no browser ever sends would let nobody in, and `null` whoever hides."""
-    for item in listed:
-        found = _CALLER.fullmatch(item)
-        if item != "*" and (found is None or found.groups() in _LEFT_OUT or int(found[2] or 0) > LAST_PORT):
-            raise ValueError("wants `*`, or origins such as https://app.example.com without a path, with commas between")
-    return listed
+def check_cors_origins(origins: list[str]) -> list[str]:
+    """Return the origins, or `*` for all. Raises ValueError for one that no browser sends, and for `null`, which any page can send."""
+    for origin in origins:
+        match = _CORS_ORIGIN.fullmatch(origin)
+        if origin != "*" and (match is None or match.groups() in _DEFAULT_PORTS or int(match[2] or 0) > MAX_PORT):
+            raise ValueError("must be `*`, or origins such as https://app.example.com without a path, separated by commas")
+    return origins
 
 
-def _web(origin: str) -> bool:
-    """`https://host[:port]` as a browser says it; `http` for this machine alone."""
-    it = urlsplit(origin)
+def _is_web_origin(origin: str) -> bool:
+    """`https://host[:port]` as a browser sends it; `http` only for localhost."""
+    url = urlsplit(origin)
     try:
-        port = "" if it.port is None else f":{it.port}"
+        port = "" if url.port is None else f":{url.port}"
     except ValueError:
         return False
-    plain = f"{it.scheme}://{it.hostname}{port}" == origin
-    return plain and (it.scheme == "https" or (it.scheme == "http" and it.hostname == LOCAL)) and bool(_DOMAIN.fullmatch(it.hostname or ""))
+    if f"{url.scheme}://{url.hostname}{port}" != origin or not _DOMAIN.fullmatch(url.hostname or ""):
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and url.hostname == LOCAL)
 
 
 def any_plain_http(origins: list[str]) -> bool:
@@ -53,17 +54,17 @@ def any_plain_http(origins: list[str]) -> bool:
 
 
 def find_relying_party_faults(rp_id: str | None, origins: list[str]) -> list[tuple[str, str]]:
-    """(variable, sentence) of what does not go together: passkeys are off without both, and no browser shows ours to other domains."""
+    """Return (variable, sentence) of settings that contradict each other. Passkeys need both, and every origin must match the domain."""
     if rp_id is None and origins:
-        return [("WEBAUTHN_RP_ID", "is required where passkeys are taken")]
+        return [("WEBAUTHN_RP_ID", "is required for passkeys")]
     if rp_id is not None and not origins:
-        return [("WEBAUTHN_ORIGINS", "is required where passkeys are taken")]
-    if rp_id is not None and not all(_covers(rp_id, origin) for origin in origins):
-        return [("WEBAUTHN_ORIGINS", "wants origins of LICENTIA_WEBAUTHN_RP_ID or of names below it")]
+        return [("WEBAUTHN_ORIGINS", "is required for passkeys")]
+    if rp_id is not None and not all(_matches_domain(rp_id, origin) for origin in origins):
+        return [("WEBAUTHN_ORIGINS", "must be origins of LICENTIA_WEBAUTHN_RP_ID or of its subdomains")]
     return []
 
 
-def _covers(rp_id: str, origin: str) -> bool:
-    """Whether a browser lets a page of this origin ask for passkeys of ours; a native application is vouched for by a file there."""
+def _matches_domain(rp_id: str, origin: str) -> bool:
+    """Whether a browser lets a page of this origin use the domain's passkeys. Native applications are verified by a file of the domain."""
     host = urlsplit(origin).hostname or ""
-    return bool(_NATIVE.fullmatch(origin)) or host == rp_id or host.endswith(f".{rp_id}")
+    return bool(_NATIVE_APP.fullmatch(origin)) or host == rp_id or host.endswith(f".{rp_id}")

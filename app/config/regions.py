@@ -1,4 +1,4 @@
-"""Groups of countries that share an agreement. Told by the configuration; where a call comes from is never asked."""
+"""Groups of countries that share an agreement. They come from the settings; the caller's location is never determined."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -9,18 +9,18 @@ COUNTRY_LETTERS = 2
 
 @cache
 def parse_region_groups(text: str) -> Mapping[str, frozenset[str]]:
-    """`EU=AT BE …, EEA=AT … NO` to countries (ISO 3166-1, two letters) by the name of their group. Raises ValueError."""
+    """Return the countries (ISO 3166-1 alpha-2) of `EU=AT BE …, EEA=AT … NO` by group name. Raises ValueError."""
     groups: dict[str, frozenset[str]] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, members = item.partition("=")
         codes = frozenset(members.upper().split())
         if not equals or not name.strip().isalnum() or not codes or any(len(code) != COUNTRY_LETTERS for code in codes):
-            raise ValueError("wants NAME=AT BE … groups of two-letter country codes, with commas between")
+            raise ValueError("must be NAME=AT BE … groups of two-letter country codes, separated by commas")
         groups[name.strip().upper()] = codes
     return groups
 
 
 def check_region_groups(text: str) -> str:
-    """The text itself, if `region_groups` can read it. Raises ValueError."""
+    """Return the text. Raises ValueError if `parse_region_groups` cannot read it."""
     parse_region_groups(text)
     return text

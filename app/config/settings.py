@@ -1,4 +1,4 @@
-"""Configuration, from the environment alone. Typed, read once, told by name and never by value when it is wrong."""
+"""Settings, read once from the environment. Faults are reported all at once, by variable name and never by value."""
 
 import os
 from collections.abc import Mapping
@@ -10,24 +10,22 @@ from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from app.config import development_secrets, resources
-from app.config.addresses import everybody, is_public_host
+from app.config.addresses import include_everyone, is_public_host
 from app.config.environment import PREFIX, Fault, read_environment
-from app.config.keys import KEY_EXPECTED, decode_key, decode_ring, is_development_key
+from app.config.keys import decode_key, decode_ring, is_development_key
 from app.config.origins import any_plain_http, find_relying_party_faults
 from app.config.smtp_url import SmtpAddress
 from app.config.variables import PASSWORD_ONLY_MIN, Variables
-from app.config.weak_secrets import guessable, guessable_in, guessable_key
 
 EX_CONFIG = 78  # sysexits.h
 REQUIRED = "is required in production"
-FOR_DEVELOPMENT = "was made for development; draw another with `openssl rand -base64 32`"
-FIRST_GUESSED = "has a password that is among the first to be guessed"
-SOFTEST = 1000
+FOR_DEVELOPMENT = "was generated for development; generate another with `openssl rand -base64 32`"
+MAX_ATTEMPTS = 1000
 LISTS = ("trusted_proxies", "cors_origins", "webauthn_origins", "webhook_allowed_networks")
 
 
 class SettingsInvalid(Exception):
-    """The configuration cannot be used. `faults` are (variable name, sentence), all of them at once."""
+    """The settings cannot be used. `faults` has all faults as (variable name, sentence)."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("; ".join(f"{name}: {sentence}" for name, sentence in faults))
@@ -39,12 +37,12 @@ def _comma_separated(text: object) -> object:
 
 
 class Settings(Variables):
-    """The variables as they were read, and what is wrong with them together."""
+    """The variables, the checks that need several of them, and values computed from them."""
 
     @model_validator(mode="after")
-    def _safe_together(self) -> Self:
+    def _check_password_length(self) -> Self:
         if self.password_min < PASSWORD_ONLY_MIN and self.mfa == "optional":
-            raise ValueError(f"{PREFIX}PASSWORD_MIN below {PASSWORD_ONLY_MIN} wants {PREFIX}MFA=required")
+            raise ValueError(f"{PREFIX}PASSWORD_MIN below {PASSWORD_ONLY_MIN} requires {PREFIX}MFA=required")
         return self
 
     @classmethod
@@ -56,105 +54,94 @@ class Settings(Variables):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The environment is handed over by `load`, so that a test never has to touch the process's own.
+        # `load` passes the environment in, so that a test never changes that of the process.
         return (init_settings,)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read `LICENTIA_*` and `LICENTIA_*_FILE`. Raises SettingsInvalid with every fault at once."""
-        given, faults = read_environment(os.environ if environ is None else environ, cls.model_fields)
-        if given.get("env") != "production":
+        """Read `LICENTIA_*` and `LICENTIA_*_FILE`. Raises SettingsInvalid with all faults."""
+        values, faults = read_environment(os.environ if environ is None else environ, cls.model_fields)
+        if values.get("env") != "production":
             try:
-                given = development_secrets.add_missing_secrets(given, Path(given.get("var", "var")))
+                values = development_secrets.add_missing_secrets(values, Path(values.get("var", "var")))
             except OSError:
                 faults.append((f"{PREFIX}VAR", "names a folder that cannot be written"))
-            given.setdefault("public_url", f"http://127.0.0.1:{given.get('port', 8000)}")
-        elif "public_url" not in given:
+            values.setdefault("public_url", f"http://127.0.0.1:{values.get('port', 8000)}")
+        elif "public_url" not in values:
             faults.append((f"{PREFIX}PUBLIC_URL", REQUIRED))
-        listed: dict[str, Any] = {name: _comma_separated(given[name]) for name in LISTS if name in given}
+        lists: dict[str, Any] = {name: _comma_separated(values[name]) for name in LISTS if name in values}
         try:
-            settings = cls(**(given | listed))
+            settings = cls(**(values | lists))
         except ValidationError as invalid:
             faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
         else:
-            faults += settings._mail_faults()
-            faults += [
-                (PREFIX + name, told) for name, told in find_relying_party_faults(settings.webauthn_rp_id, settings.webauthn_origins)
-            ]
-            faults += settings._production_faults() if settings.env == "production" else []
+            faults += settings._mail_faults() + settings._passkey_faults() + settings._production_faults()
         if faults:
             raise SettingsInvalid(sorted(set(faults)))
         return settings
 
     def _mail_faults(self) -> list[Fault]:
-        told = []
+        faults = []
         if self.smtp_url is not None and "mail_from" not in self.model_fields_set:
-            told.append((f"{PREFIX}MAIL_FROM", "is required where mail is sent"))
+            faults.append((f"{PREFIX}MAIL_FROM", f"is required with {PREFIX}SMTP_URL"))
         if self.registration == "open" and not self.mail_configured:
-            told.append((f"{PREFIX}REGISTRATION", f"cannot be open without mail: set {PREFIX}SMTP_URL"))
-        return told
+            faults.append((f"{PREFIX}REGISTRATION", f"cannot be open without mail: set {PREFIX}SMTP_URL"))
+        return faults
+
+    def _passkey_faults(self) -> list[Fault]:
+        return [(PREFIX + name, sentence) for name, sentence in find_relying_party_faults(self.webauthn_rp_id, self.webauthn_origins)]
 
     def _production_faults(self) -> list[Fault]:
-        """What is as good as no key, no password, no limit or no proxy."""
-        ring = self.encryption_ring()
-        keys = ring.values()
+        """Development keys, one key for two uses, and limits that would not limit."""
+        if self.env != "production":
+            return []
+        ring, lookup = self.encryption_ring(), self.lookup_key_bytes()
         limits = ("login_posts_per_minute", "login_failures_per_ip", "guesses_per_address", "guesses_per_key")
-        token, smtp = self.metrics_token, self.smtp()
-        told = [
-            (guessable_key(self.lookup()), "lookup_key", KEY_EXPECTED),
-            (any(guessable_key(key) for key in keys), "encryption_keys", KEY_EXPECTED),
-            (is_development_key(self.lookup()), "lookup_key", FOR_DEVELOPMENT),
-            (development_secrets.KID in ring or any(is_development_key(key) for key in keys), "encryption_keys", FOR_DEVELOPMENT),
-            (guessable_in(self.database_url), "database_url", FIRST_GUESSED),
-            (token is not None and guessable(token.get_secret_value()), "metrics_token", "is among the first to be guessed; draw one"),
-            (smtp is not None and smtp.guessable, "smtp_url", FIRST_GUESSED),
-            (self.lookup() in keys, "lookup_key", "is one of the encryption keys too; each wants a key of its own"),
-            (everybody(self.trusted_proxies), "trusted_proxies", "trusts everybody: each caller could choose its own address"),
-            (any_plain_http(self.webauthn_origins), "webauthn_origins", "wants https in production"),
-            *((getattr(self, name) > SOFTEST, name, f"is {SOFTEST} at most in production") for name in limits),
+        checks = [
+            (is_development_key(lookup), "lookup_key", FOR_DEVELOPMENT),
+            (development_secrets.KID in ring or any(map(is_development_key, ring.values())), "encryption_keys", FOR_DEVELOPMENT),
+            (lookup in ring.values(), "lookup_key", "is also an encryption key; each needs its own key"),
+            (include_everyone(self.trusted_proxies), "trusted_proxies", "trusts every address: each caller could choose its own address"),
+            (any_plain_http(self.webauthn_origins), "webauthn_origins", "must be https in production"),
+            *((getattr(self, name) > MAX_ATTEMPTS, name, f"must be at most {MAX_ATTEMPTS} in production") for name in limits),
         ]
-        return [(f"{PREFIX}{name}".upper(), sentence) for wrong, name, sentence in told if wrong]
+        return [(f"{PREFIX}{name}".upper(), sentence) for is_wrong, name, sentence in checks if is_wrong]
 
     def warnings(self) -> list[Fault]:
-        """What works and is seldom meant, by name."""
-        told = [
+        """Settings that work but are rarely intended, as (variable name, sentence)."""
+        is_plain_http = self.public_url.startswith("http://") and is_public_host(urlsplit(self.public_url).hostname or "")
+        checks = [
             (
                 self.database_url.startswith("sqlite") and is_public_host(self.host),
                 "database_url",
-                "is SQLite, and the port is not for this machine alone: good for one process on one disk, not for replicas",
+                "is SQLite, and other machines can reach the port: SQLite is for one process on one disk, not for replicas",
             ),
-            (
-                self.env == "production"
-                and self.public_url.startswith("http://")
-                and is_public_host(urlsplit(self.public_url).hostname or ""),
-                "public_url",
-                "is not https: tokens would travel in clear",
-            ),
+            (self.env == "production" and is_plain_http, "public_url", "is not https: tokens would travel unencrypted"),
         ]
-        return [(f"{PREFIX}{name}".upper(), sentence) for wrong, name, sentence in told if wrong]
+        return [(f"{PREFIX}{name}".upper(), sentence) for is_wrong, name, sentence in checks if is_wrong]
 
     @property
     def passkeys_enabled(self) -> bool:
-        """Whether there is a relying party, so that a passkey can be registered and shown."""
+        """Whether a relying party is configured, so that passkeys can be registered and used."""
         return self.webauthn_rp_id is not None
 
     @property
     def mail_configured(self) -> bool:
-        """Whether mail goes anywhere: by SMTP, or in development into a folder."""
+        """Whether mail can be sent: by SMTP, or in development into a folder."""
         return self.smtp_url is not None or self.env == "development"
 
-    def smtp(self) -> SmtpAddress | None:
+    def smtp_address(self) -> SmtpAddress | None:
         return SmtpAddress.parse(self.smtp_url.get_secret_value()) if self.smtp_url is not None else None
 
     @property
     def hashes_at_once(self) -> int:
-        """As set, or what the machine has room for."""
+        """Concurrent password hashes: as set, or computed from CPUs and memory."""
         return self.hash_slots or resources.count_hash_slots(self.argon2_memory_kib, resources.count_cpus(), resources.read_memory_limit())
 
     def encryption_ring(self) -> dict[str, bytes]:
         return decode_ring(self.encryption_keys.get_secret_value())
 
-    def lookup(self) -> bytes:
+    def lookup_key_bytes(self) -> bytes:
         return decode_key(self.lookup_key.get_secret_value())
 
 

@@ -1,4 +1,4 @@
-"""Where mail is handed over and from whom it is, as configured. Opens no connection and repeats no part of what is wrong."""
+"""The mail server's URL and the sender's address, as settings write them. Errors never repeat the value."""
 
 from dataclasses import dataclass, field
 from email.errors import MessageError
@@ -7,15 +7,13 @@ from email.utils import parseaddr
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from app.config.weak_secrets import guessable
-
 TLS_PORT, STARTTLS_PORT = 465, 587
-_FORM = "wants smtp://user:password@host (STARTTLS), smtps://… (TLS), or smtp://host?tls=off without a password"
+_EXPECTED = "must be smtp://user:password@host (STARTTLS), smtps://… (TLS), or smtp://host?tls=off without a password"
 
 
 @dataclass(frozen=True)
 class SmtpAddress:
-    """`smtps` is TLS from the first byte; `smtp` insists on STARTTLS, for a merely possible one can be stripped off."""
+    """`smtps` uses TLS from the first byte. `smtp` requires STARTTLS: an optional STARTTLS could be removed by an attacker."""
 
     host: str
     port: int
@@ -26,16 +24,16 @@ class SmtpAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError without repeating the text."""
+        """Raises ValueError, which never repeats the text."""
         try:
             url = urlsplit(text)
             port = url.port
         except ValueError:
-            raise ValueError(_FORM) from None
+            raise ValueError(_EXPECTED) from None
         plain = url.query == "tls=off"
-        known = url.scheme in {"smtp", "smtps"} and url.path in {"", "/"} and not url.fragment and (plain or not parse_qs(url.query))
-        if not known or not url.hostname or (plain and (url.scheme == "smtps" or url.password is not None)):
-            raise ValueError(_FORM)
+        is_valid = url.scheme in {"smtp", "smtps"} and url.path in {"", "/"} and not url.fragment and (plain or not parse_qs(url.query))
+        if not is_valid or not url.hostname or (plain and (url.scheme == "smtps" or url.password is not None)):
+            raise ValueError(_EXPECTED)
         return cls(
             host=url.hostname,
             port=port or (TLS_PORT if url.scheme == "smtps" else STARTTLS_PORT),
@@ -45,18 +43,14 @@ class SmtpAddress:
             password=unquote(url.password) if url.password else None,
         )
 
-    @property
-    def guessable(self) -> bool:
-        return self.password is not None and guessable(self.password, [self.username or ""])
-
 
 def parse_sender(text: str) -> Address:
-    """`Name <someone@example.com>` or the address alone. Raises ValueError without repeating the text."""
-    name, address = parseaddr(text)
+    """Read `Name <someone@example.com>` or the address alone. Raises ValueError, which never repeats the text."""
+    name, spec = parseaddr(text)
     try:
-        made = Address(name, addr_spec=address)
+        address = Address(name, addr_spec=spec)
     except (ValueError, IndexError, MessageError):
-        made = Address()
-    if not made.domain or not made.username or not address.isascii() or not text.isprintable():
-        raise ValueError("wants Name <someone@example.com>")
-    return made
+        address = Address()
+    if not address.domain or not address.username or not spec.isascii() or not text.isprintable():
+        raise ValueError("must be Name <someone@example.com>")
+    return address

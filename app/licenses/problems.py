@@ -1,4 +1,4 @@
-"""Problems of licensing. `refusal` raises the problem with the same code as a verdict's reason."""
+"""Problems of licensing. `refusal` returns the problem with the same code as a verdict's reason."""
 
 from app.base.problems import Kind, Problem, field_error
 from app.base.verdicts import Reason

@@ -22,7 +22,7 @@ class Seats(WireModel):
 
 
 class LicenseSummary(WireModel):
-    """A license as its user sees license. `starts_at` is null until the first activation starts the clock."""
+    """A license as its user sees it. `starts_at` is null until the first activation starts the clock."""
 
     id: UUID
     product: str

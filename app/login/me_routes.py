@@ -31,6 +31,7 @@ from app.users.schemas import MePatch
 from app.web.callers import TheEndUser, TheOrigin, TheSubject, TheWorld
 from app.web.fields import Page
 from app.web.paging import PageWindow, page_window
+from app.web.pipeline.fast_route import hot
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import refuses
 from app.web.routing import router as new_router
@@ -41,6 +42,7 @@ SUBJECT_ONLY = (SubjectTokenRequired,)
 
 
 @router.get("/v1/me", responses=refuses(*SUBJECT_ONLY))
+@hot
 async def me(world: TheWorld, end_user: TheEndUser) -> Me:
     """Return the end user's profile and the current session with its assurance level."""
     row = await creation.get_me(world, end_user)

@@ -70,7 +70,7 @@ class Folder:
 
 def create_transport(settings: Settings) -> Transport | None:
     """Create the configured transport; None if mail is not configured."""
-    if (address := settings.smtp()) is not None:
+    if (address := settings.smtp_address()) is not None:
         return Smtp(address, parse_sender(settings.mail_from).domain)
     return Folder(settings.var / "mail") if settings.mail_configured else None
 

@@ -16,7 +16,7 @@ PLACEHOLDER = "erased.invalid"
 """A domain that can never exist (RFC 6761 section 6.4), so it receives no mail and nobody can register an address in it."""
 
 _columns = select(*table(User).columns)
-_there = (
+_lock_statement = (
     select(User.id)
     .where(User.id == bindparam("the_id"), User.status != Status.ERASED)
     .with_for_update(read=True, key_share=True)  # PostgreSQL: blocks only changes of a key column, such as `erase_user` makes
@@ -28,7 +28,7 @@ async def lock_unless_erased(tx: Transaction, user_id: UUID) -> bool:
 
     Call it before adding rows that an erasure removes. Lock the license or the ledger first, in the order in which an erasure locks them.
     """
-    return (await tx.execute(_there, {"the_id": user_id})).one_or_none() is not None
+    return (await tx.execute(_lock_statement, {"the_id": user_id})).one_or_none() is not None
 
 
 async def lock_user(tx: Transaction, user_id: UUID) -> AnyRow:

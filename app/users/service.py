@@ -24,7 +24,7 @@ _users = select(*table(User).columns)
 
 
 async def insert_user(tx: Transaction, world: World, actor: Actor, values: Values) -> AnyRow:
-    """Insert an end user. Raises IntegrityError for a taken address or external id; see `unique_violation`."""
+    """Insert an end user. Raises IntegrityError for a taken address or external id; see `translate_unique_violation`."""
     now = world.clock.now()
     row = {
         **values,
@@ -40,7 +40,7 @@ async def insert_user(tx: Transaction, world: World, actor: Actor, values: Value
     return (await tx.execute(_users.where(User.id == row["id"]))).one()
 
 
-def unique_violation(error: IntegrityError) -> Exception:
+def translate_unique_violation(error: IntegrityError) -> Exception:
     """Translate a violated unique constraint into its problem; return any other error as it is."""
     if dialect.violates_unique(error, table(User), "email_folded"):
         return EmailTaken()
@@ -52,10 +52,11 @@ def unique_violation(error: IntegrityError) -> Exception:
 async def get_user(world: World, user_id: UUID) -> AnyRow:
     """Return an end user. Raises UserNotFound."""
     async with world.db.query() as tx:
-        return await _one(tx, user_id)
+        return await _get_row(tx, user_id)
 
 
 async def list_users(world: World, window: PageWindow, email: str | None, external_id: str | None) -> tuple[Sequence[AnyRow], str | None]:
+    """List end users, optionally by address or external id; returns the rows and the next cursor."""
     query = _users
     if email is not None:
         query = query.where(User.email_folded == fold_identifier(email))
@@ -72,7 +73,7 @@ async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values
     """
     try:
         async with world.db.write() as tx:
-            user = await _one(tx, user_id)
+            user = await _get_row(tx, user_id)
             values = dict(changes)
             if actor.type == "user" and not may_change_age_band(user.age_band, values.get("age_band", user.age_band)):
                 raise AgeBandFixed
@@ -83,9 +84,9 @@ async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values
                 if not (await tx.execute(current.values(values))).rowcount:
                     raise UserErased
                 await record(tx, world, "user.changed", actor, ("user", user_id), user_id, fields=sorted(changes))
-            return await _one(tx, user_id)
+            return await _get_row(tx, user_id)
     except IntegrityError as error:
-        raise unique_violation(error) from error
+        raise translate_unique_violation(error) from error
 
 
 async def set_status(world: World, actor: Actor, user_id: UUID, status: Status) -> AnyRow:
@@ -94,7 +95,7 @@ async def set_status(world: World, actor: Actor, user_id: UUID, status: Status) 
     Suspending increments `auth_epoch`: sessions opened before stay ended when the account is restored (authentication R59).
     """
     async with world.db.write() as tx:
-        if (await _one(tx, user_id)).status == Status.ERASED:
+        if (await _get_row(tx, user_id)).status == Status.ERASED:
             raise UserErased
         epoch = User.auth_epoch + 1 if status is Status.SUSPENDED else User.auth_epoch
         statement = (
@@ -103,10 +104,10 @@ async def set_status(world: World, actor: Actor, user_id: UUID, status: Status) 
         if (await tx.execute(statement)).rowcount:
             event = "user.suspended" if status is Status.SUSPENDED else "user.restored"
             await record(tx, world, event, actor, ("user", user_id), user_id)
-        return await _one(tx, user_id)
+        return await _get_row(tx, user_id)
 
 
-async def _one(tx: Transaction, user_id: UUID) -> AnyRow:
+async def _get_row(tx: Transaction, user_id: UUID) -> AnyRow:
     row = (await tx.execute(_users.where(User.id == user_id))).one_or_none()
     if row is None:
         raise UserNotFound

@@ -65,9 +65,6 @@ _SENTENCES: Mapping[str, str] = {
     "uuid_type": "wants an id (a UUID)",
     "uuid_parsing": "wants an id (a UUID)",
     "json_invalid": "is not JSON",
-    "duplicate_name": "has a name twice in an object",
-    "too_many_names": "has an object of more than {most} names",
-    "too_many_errors": "has more than {most} errors",
 }
 
 

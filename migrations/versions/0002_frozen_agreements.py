@@ -1,7 +1,7 @@
-"""published agreements are frozen, and events only ever inserted, by the database itself (agreements R3)
+"""published agreements are frozen and events are insert-only, enforced by the database itself (agreements R3)
 
-On SQLite a table rebuild (batch mode) loses the table's triggers, and fails while another table's trigger names it: a later
-migration of these tables drops them before and creates them after. On PostgreSQL they are ordinary triggers.
+On SQLite a table rebuild (batch mode) loses the table's triggers, and fails if another table's trigger names the table. A later
+migration of these tables must drop the triggers first and create them afterwards. On PostgreSQL they are ordinary triggers.
 """
 
 from alembic import op

@@ -1,6 +1,6 @@
-"""every policy, usage meters, trials, overrides, codes bound to an address, counted failures
+"""all policies, usage meters, trials, overrides, codes bound to an address, failure counts
 
-Columns that older replicas do not know have a default in the database, so that both run side by side while they are replaced.
+Columns that older replicas do not know have a default in the database, so that old and new replicas can run at the same time.
 """
 
 import sqlalchemy as sa
@@ -49,8 +49,8 @@ def upgrade() -> None:
         codes.add_column(sa.Column("email_folded", sa.String(length=512), nullable=True))
     with op.batch_alter_table("activations") as activations:
         activations.add_column(sa.Column("release_reason", sa.String(length=32), nullable=True))
-    # Seats that are held, and nothing that was given back: the count reads it alone, and it is no rival to the unique index, by
-    # which a device's own seat is found (with both in question the planner took the wrong one on a license of 5,000 seats).
+    # Only live seats: the count reads just this index, and the planner cannot prefer it to the unique index that finds a device's
+    # seat (with both possible, it chose the wrong one for a license of 5,000 seats).
     op.execute(f"-- squawk-ignore require-concurrent-index-creation\n{HELD}")
     op.execute("-- squawk-ignore require-concurrent-index-deletion\nDROP INDEX ix_activations_live")
     with op.batch_alter_table("policies") as policies:

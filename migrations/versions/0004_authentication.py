@@ -1,7 +1,7 @@
-"""refresh tokens, throttles, recovery codes, keys that are next, epochs of an account, the rest of a profile
+"""refresh tokens, throttles, recovery codes, next keys, account epochs, the rest of the profile
 
-Columns that older replicas do not know have a default in the database, so that both run side by side while they are replaced.
-No table is rebuilt: SQLite adds and drops these columns in place, and a rebuild would not come back to the same text.
+Columns that older replicas do not know have a default in the database, so that old and new replicas can run at the same time.
+No table is rebuilt: SQLite adds and drops these columns in place, and a rebuild would change the stored text of the table.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ depends_on = None
 
 
 def added() -> dict[str, tuple[sa.Column[Any], ...]]:
-    """Columns by table, made anew each time: a column belongs to one table."""
+    """Columns by table, created on each call: a column belongs to one table."""
     return {
         "factors": (
             sa.Column("selector", sa.String(length=8), nullable=True),

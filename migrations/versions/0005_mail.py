@@ -1,4 +1,4 @@
-"""mail: its outbox, and one-time tokens that are mailed"""
+"""the mail outbox, and one-time tokens sent by mail"""
 
 import sqlalchemy as sa
 from alembic import op

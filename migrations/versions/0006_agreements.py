@@ -1,7 +1,7 @@
 """agreements: cancelled versions, frozen HTML and plain text, regions, withdrawals and notices, imports, seals over the ledger
 
-The triggers of 0002 stand in the way of what is filled in here, and know no cancelled version: they are dropped first, and made anew
-at the end. Events and texts of before are given what their receipts and bodies say.
+The triggers of 0002 would refuse the data changes below and do not know cancelled versions: they are dropped first and created again
+at the end. Existing events and texts get the values that their receipts and bodies contain.
 """
 
 import base64
@@ -39,10 +39,10 @@ BEFORE, AFTER = "status = 'published'", "status <> 'draft'"
 
 
 def _may_be_cancelled(same: str) -> str:
-    """The one change of a published version: cancelled, with nothing else altered and nobody having decided on it (authentication R5)."""
-    kept = " AND ".join(f"NEW.{name} {same} OLD.{name}" for name in _KEPT_COLUMNS)
+    """The only allowed change of a published version: cancel it, with no other change and before any decision on it (agreements R5)."""
+    unchanged = " AND ".join(f"NEW.{name} {same} OLD.{name}" for name in _KEPT_COLUMNS)
     unused = "NOT EXISTS (SELECT 1 FROM agreement_events WHERE version_id = OLD.id)"
-    return f"OLD.status = 'published' AND NEW.status = 'cancelled' AND {kept} AND {unused}"
+    return f"OLD.status = 'published' AND NEW.status = 'cancelled' AND {unchanged} AND {unused}"
 
 
 def _sqlite(name: str, event: str, table: str, when: str = "") -> str:
@@ -77,7 +77,7 @@ _HELD_VERSION = f"SELECT 1 FROM agreement_versions WHERE ({_SAME_VERSION}) AND s
 _HELD_EVENT = f"SELECT 1 FROM agreement_events WHERE {_SAME_EVENT}"  # noqa: S608  our own words
 _HELD_TEXT = f"SELECT 1 FROM {_OF_HELD}"  # noqa: S608  our own words
 _SQLITE_REPLACED = (
-    # `INSERT OR REPLACE` deletes without asking a trigger for deletions, unless the connection wants it to.
+    # `INSERT OR REPLACE` deletes without running delete triggers, unless the connection enables recursive triggers.
     ("agreement_texts_not_replaced", "agreement_texts", f"EXISTS ({_HELD_TEXT}) OR {_TO_CANCELLED}"),
     ("agreement_versions_not_replaced", "agreement_versions", f"EXISTS ({_HELD_VERSION})"),
     ("agreement_events_not_replaced", "agreement_events", f"EXISTS ({_HELD_EVENT})"),
@@ -169,7 +169,7 @@ def _freeze_as_before() -> None:
 
 
 def added() -> dict[str, tuple[sa.Column[Any], ...]]:
-    """Columns by table, made anew each time: a column belongs to one table."""
+    """Columns by table, created on each call: a column belongs to one table."""
     return {
         "agreement_documents": (
             sa.Column("required_locales", types.Json, server_default="[]", nullable=False),

@@ -1,4 +1,4 @@
-"""the kinds of imported password hashes, so that answers take as long as the slowest that is stored"""
+"""the kinds of imported password hashes, so that each check takes as long as the slowest stored kind"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ INDEX = "CREATE INDEX ix_factors_form ON factors (form) WHERE form IS NOT NULL"
 def upgrade() -> None:
     with op.batch_alter_table("factors", recreate="never") as factors:
         factors.add_column(sa.Column("form", sa.String(length=64), nullable=True))
-    # Imported hashes are counted here for the first time: the index is empty while it is made.
+    # Imported hashes are counted for the first time here, so the index is empty when it is created.
     op.execute(f"-- squawk-ignore require-concurrent-index-creation\n{INDEX}")
     if not op.get_context().as_sql:
         _fill(op.get_bind())

@@ -1,4 +1,4 @@
-"""turns that are taken in the ledger, and an index of the presentations that were never decided"""
+"""turns of the ledger, and an index of undecided presentations"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_agreement_turns")),
     )
-    # Whoever shows a text waits until it is made: seconds for millions of rows, for nothing is ever deleted before this revision.
+    # Presentations wait until the index exists: seconds for millions of rows. No row was deleted before this revision.
     op.execute(f"-- squawk-ignore require-concurrent-index-creation\n{INDEX}")
 
 

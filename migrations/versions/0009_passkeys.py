@@ -1,4 +1,4 @@
-"""passkeys: credentials among the factors, what users are called by them, when one was shown, and the challenges under way"""
+"""passkeys: credentials of factors, user handles, the time of the last use, and pending challenges"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,7 @@ ADDED = {
     "sessions": (("passkey_at", types.UtcDateTime()),),
     "logins": (("passkey_at", types.UtcDateTime()), ("passkey", sa.String(length=8)), ("level", sa.String(length=8))),
 }
-# A column that was just added is null in every row: the index is made as fast as the table is read once.
+# A new column is null in every row: creating the index takes one read of the table.
 UNIQUE = {"factors": "credential_id", "users": "handle"}
 
 

@@ -1,4 +1,4 @@
-"""requests of devices to be let in by a short code"""
+"""device grants: approval of an application by a short code (RFC 8628)"""
 
 import sqlalchemy as sa
 from alembic import op

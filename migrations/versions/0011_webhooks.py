@@ -1,8 +1,8 @@
-"""webhooks: endpoints and their deliveries, which the database itself makes from each event; and two indexes for the audit list
+"""webhooks: endpoints and their deliveries, which a trigger creates from each event; and two indexes for the audit list
 
-The trigger stands in the transaction that records the event, so what is rolled back is never told and what commits late is told all
-the same; it costs that transaction no round trip, and holds for whoever writes events, also a replica of an earlier release. On SQLite
-a rebuild of `events` (batch mode) loses it: a later migration of that table creates it again.
+The trigger runs in the transaction that records the event: a rolled-back event is never delivered, and a late commit still is. It costs
+no round trip and works for every writer of events, including replicas of earlier releases. On SQLite a rebuild of `events` (batch mode)
+loses it: a later migration of that table must create it again.
 """
 
 import sqlalchemy as sa
@@ -30,7 +30,7 @@ POSTGRESQL = (
     f"CREATE FUNCTION event_fanned_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_IN_POSTGRESQL} RETURN NULL; END $$",
     f"{_TRIGGER} EXECUTE FUNCTION event_fanned_out()",
 )
-# Whoever records an event waits until they are made: seconds for millions of events, once.
+# Writers of events wait until the indexes exist: seconds for millions of events, once.
 INDEXES = ("CREATE INDEX ix_events_at ON events (at)", "CREATE INDEX ix_events_type ON events (type, id)")
 
 

@@ -1,4 +1,4 @@
-"""what housekeeping looks for, what says that a migration took something away, and operator keys that are replaced without a gap"""
+"""indexes for housekeeping, declarations of contracting migrations, and operator keys that are replaced without a gap"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,8 +28,8 @@ def upgrade() -> None:
         keys.add_column(sa.Column("replaced_by", sa.Uuid(), nullable=True))
         keys.add_column(sa.Column("last_used_at", types.UtcDateTime(), nullable=True))
     for name, what in INDEXES.items():
-        # Writers wait while they are made: some seconds for each million rows, and outside of one transaction a migration that
-        # fails half way would leave half of itself behind.
+        # Writers wait while the indexes are created: some seconds for each million rows. Without one transaction for all of it, a
+        # migration that fails half way would leave a part of its changes.
         op.execute(f"-- squawk-ignore require-concurrent-index-creation\nCREATE INDEX {name} ON {what}")
 
 

@@ -1,8 +1,8 @@
-"""webhooks: deliveries stand in lines, of which the first alone is due; and an end user's agreements are a line of their own
+"""webhooks: deliveries are queued by subject and only the first of a queue is due; an end user's agreements have their own queue
 
-Whatever is claimed is found by when it is due, so a line of many thousand costs no more than one of one. Those behind the first are due
-at the end of time, and whoever settles the first says when the next is due. The trigger holds the first (FOR SHARE), so that of a settling
-and a recording at the same moment one sees the other. Programs of before settle and claim as well by these rows.
+Claims find deliveries by their due time, so a queue of many thousands costs no more than one of a single delivery. Deliveries behind
+the first are due at the end of time; when the first is finished, the next becomes due. The trigger locks the first (FOR SHARE), so that
+a delivery that finishes and an event that is recorded at the same time see each other. Earlier releases also work with these rows.
 """
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ _INTO = "INSERT INTO webhook_deliveries (endpoint_id, event_id, subject_id, stat
 
 
 def _line(event: str) -> str:
-    """Whose line it is: a refusal of what one end user accepted must hold up no other's."""
+    """SQL for the subject of the queue: a failed delivery about one end user's agreement must not delay other users."""
     return f"CASE WHEN {event}.subject_type = 'agreement' AND {event}.user_id IS NOT NULL THEN {event}.user_id ELSE {event}.subject_id END"
 
 

@@ -1,4 +1,4 @@
-"""AccessFacts of every kind for the decision by value: of an end user, a license and agreements, each as it stands at any moment."""
+"""Hypothesis strategies for the facts of an access decision: session, license and agreements at any time."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta

@@ -128,8 +128,8 @@ async def test_the_second_factor_expires_at_check_again_at(given: Given) -> None
 
 async def refresh_token(given: Given, person: Person) -> str:
     """Refresh the session and return the new access token."""
-    tokens = await given.post("/v1/token/refresh", {"rerefresh_token": person.refresh}, {})
-    person.refresh = tokens["rerefresh_token"]
+    tokens = await given.post("/v1/token/refresh", {"refresh_token": person.refresh}, {})
+    person.refresh = tokens["refresh_token"]
     return str(tokens["access_token"])
 
 

@@ -1,1 +1,1 @@
-"""Tests of the list of events."""
+"""Tests of the audit list."""

@@ -1,4 +1,4 @@
-"""The audit list: everything that happened, newest first, found by kind, user, subject, actor and time."""
+"""The audit list: all events, newest first, filtered by type, user, subject, actor and time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,15 @@ from tests.assertions import problem
 from tests.given import Given
 
 
-async def listed(given: Given, query: str = "") -> Sequence[dict[str, Any]]:
-    found: list[dict[str, Any]] = given.expect(await given.client.get(f"/v1/events?{query}", headers=given.root))["data"]
-    return found
+async def list_events(given: Given, query: str = "") -> Sequence[dict[str, Any]]:
+    events: list[dict[str, Any]] = given.expect(await given.client.get(f"/v1/events?{query}", headers=given.root))["data"]
+    return events
 
 
 async def test_what_happened_is_listed_newest_first(given: Given) -> None:
     license_ = await given.license()
     await given.post(f"/v1/licenses/{license_['id']}/suspend", {"reason": "unpaid"})
-    events = await listed(given)
+    events = await list_events(given)
     assert [event["type"] for event in events[:4]] == ["license.suspended", "license.issued", "policy.created", "product.created"]
     newest = events[0]
     assert newest["data"] == {"reason": "unpaid"}
@@ -29,15 +29,15 @@ async def test_what_happened_is_listed_newest_first(given: Given) -> None:
     problem(await given.client.get(f"/v1/events/{UUID(int=1)}", headers=given.root), 404, "event_not_found")
 
 
-async def test_each_filter_finds_its_own(given: Given) -> None:
-    """Alone and together; `from` is in, `to` is out."""
+async def test_each_filter_finds_its_events(given: Given) -> None:
+    """Single and combined; `from` is inclusive, `to` is exclusive."""
     person = await given.person()
     given.clock.forward(hours=1)
     at = given.clock.now()
     license_ = await given.license()
     await given.logged_in(person)
     keys = given.expect(await given.client.get("/v1/api-keys", headers=given.root))["data"]
-    by = {
+    expected = {
         "type=license.issued": {"license.issued"},
         "type=license.*": {"license.issued"},
         f"user={person.id}": {"user.created", "factor.added", "session.opened"},
@@ -51,17 +51,17 @@ async def test_each_filter_finds_its_own(given: Given) -> None:
         f"to={instant_text(at)}&type=license.*": set(),
         f"to={instant_text(at)}&type=user.*": {"user.created"},
     }
-    assert {query: {event["type"] for event in await listed(given, query)} for query in by} == by
+    assert {query: {event["type"] for event in await list_events(given, query)} for query in expected} == expected
 
 
 @pytest.mark.parametrize("query", ["type=nonsense", "user=me", "actor_type=A", "from=yesterday", "kind=license.issued"])
-async def test_a_filter_that_is_none_is_refused(given: Given, query: str) -> None:
+async def test_an_invalid_filter_is_refused(given: Given, query: str) -> None:
     problem(await given.client.get(f"/v1/events?{query}", headers=given.root), 422, "malformed")
 
 
-async def test_the_address_of_a_failed_login_stays_inside(given: Given) -> None:
+async def test_the_ip_address_of_a_failed_login_is_not_listed(given: Given) -> None:
     person = await given.person()
     await given.client.post("/v1/login", json={"identifier": person.email, "password": "not the password at all"})
-    (event,) = await listed(given, "type=login.failed")
+    (event,) = await list_events(given, "type=login.failed")
     assert event["user_id"] == person.id
     assert set(event["data"]) == {"factor", "reason"}

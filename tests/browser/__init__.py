@@ -1,1 +1,1 @@
-"""A real browser in front of a real server. Not part of `make test`, for it wants Chromium: `make test-browser`."""
+"""Tests with a real browser and a real server. They require Chromium, so only `make test-browser` runs them."""

@@ -1,4 +1,4 @@
-"""Headless Chromium by the W3C WebDriver protocol, with a virtual authenticator (WebAuthn Level 3 section 11): two dozen lines of HTTP."""
+"""Headless Chromium, driven by the W3C WebDriver protocol, with a virtual authenticator (WebAuthn Level 3 section 11)."""
 
 import base64
 import json
@@ -22,13 +22,14 @@ INSTALL = "apt-get install chromium chromium-driver"
 
 
 def find_program(*names: str) -> str:
-    found = next((path for path in map(shutil.which, names) if path), None)
-    assert found, f"{' or '.join(names)} is not on this machine; on Debian: {INSTALL}"
-    return found
+    """Return the path of the first program that is installed."""
+    program = next((path for path in map(shutil.which, names) if path), None)
+    assert program, f"{' or '.join(names)} is not installed; on Debian: {INSTALL}"
+    return program
 
 
 class Browser:
-    """A browser with an empty profile, at a page."""
+    """A browser with an empty profile."""
 
     def __init__(self, profile: Path) -> None:
         port = free_port()
@@ -44,12 +45,20 @@ class Browser:
         self.process = subprocess.Popen(self.driver, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._ready():
-            assert time.monotonic() < deadline, "the driver did not come up"
+            assert time.monotonic() < deadline, "the driver did not start"
             time.sleep(0.1)
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self.options}}}
-        self.session = "/session/" + self.call("POST", "/session", wanted)["sessionId"]
-        like = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True}
-        self.authenticator = f"{self.session}/webauthn/authenticator/{self.call('POST', f'{self.session}/webauthn/authenticator', like)}"
+        capabilities = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self.options}}}
+        self.session = "/session/" + self.call("POST", "/session", capabilities)["sessionId"]
+        properties = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+        }
+        self.authenticator = (
+            f"{self.session}/webauthn/authenticator/{self.call('POST', f'{self.session}/webauthn/authenticator', properties)}"
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -74,29 +83,29 @@ class Browser:
         self.call("POST", f"{self.session}/url", {"url": url})
 
     def _element(self, selector: str) -> str:
-        found = self.call("POST", f"{self.session}/element", {"using": "css selector", "value": selector})
-        return f"{self.session}/element/{found[ELEMENT]}"
+        element = self.call("POST", f"{self.session}/element", {"using": "css selector", "value": selector})
+        return f"{self.session}/element/{element[ELEMENT]}"
 
     def write(self, selector: str, text: str) -> None:
         self.call("POST", f"{self._element(selector)}/value", {"text": text})
 
     def click(self, selector: str) -> Any:
-        """Press a button and wait for what the page then says."""
+        """Click a button and return the result that the page displays."""
         self.call("POST", f"{self._element(selector)}/click")
         deadline = time.monotonic() + START_TIMEOUT
-        while not (said := self.call("GET", f"{self._element('#told')}/text")):
-            assert time.monotonic() < deadline, f"nothing came of {selector}"
+        while not (text := self.call("GET", f"{self._element('#result')}/text")):
+            assert time.monotonic() < deadline, f"no result after clicking {selector}"
             time.sleep(0.05)
-        return json.loads(said)
+        return json.loads(text)
 
-    def user_verified(self, *, verified: bool) -> None:
-        """Whether finger, face or PIN are shown from now on."""
+    def set_user_verified(self, *, verified: bool) -> None:
+        """Set whether the authenticator verifies the user from now on."""
         self.call("POST", f"{self.authenticator}/uv", {"isUserVerified": verified})
 
     def credentials(self) -> list[dict[str, Any]]:
-        """What the authenticator keeps."""
-        kept: list[dict[str, Any]] = self.call("GET", f"{self.authenticator}/credentials")
-        return kept
+        """Return the credentials that the authenticator stores."""
+        credentials: list[dict[str, Any]] = self.call("GET", f"{self.authenticator}/credentials")
+        return credentials
 
-    def picture(self, path: Path) -> None:
+    def save_screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("GET", f"{self.session}/screenshot")))

@@ -1,4 +1,4 @@
-"""Passkeys in headless Chromium with a virtual authenticator, on a page of another origin than the API's: `make test-browser`."""
+"""Tests of passkeys in headless Chromium, on a page whose origin differs from the API's: `make test-browser`."""
 
 import functools
 import http.server
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Scene:
-    """A person's browser at the page, and the back office of the API."""
+    """A user's browser at the page, and a client with an operator key."""
 
     browser: Browser
     back_office: httpx.Client
@@ -29,15 +29,15 @@ class Scene:
         return self.browser.click("#log-in")
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name it has there
-        """Nobody reads it."""
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name in the base class
+        """Log nothing."""
 
 
 @pytest.fixture
 def page() -> Iterator[str]:
     """The origin that the page is served from."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HERE))) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(HERE))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://localhost:{server.server_address[1]}"
         server.shutdown()
@@ -60,29 +60,29 @@ def scene(page: str, tmp_path: Path) -> Iterator[Scene]:
 
 
 def test_a_passkey_from_registration_to_the_decision(scene: Scene, tmp_path: Path) -> None:
-    """Registered after a password, then shown alone, then after a password: what the real browser sends is what we take."""
+    """Register after a password login, then log in with the passkey alone, then after a password: we accept what a real browser sends."""
     assert scene.log_in()["amr"] == ["pwd"]
-    refused = scene.browser.click("#ask")
-    assert [(it["code"], it["action"]) for it in refused["reasons"]] == [("passkey_required", "enroll_passkey")]
-    made = scene.browser.click("#register")
-    assert (made["kind"], made["state"], len(made["recovery_codes"])) == ("passkey", "active", 10)
+    denied = scene.browser.click("#ask")
+    assert [(reason["code"], reason["action"]) for reason in denied["reasons"]] == [("passkey_required", "enroll_passkey")]
+    factor = scene.browser.click("#register")
+    assert (factor["kind"], factor["state"], len(factor["recovery_codes"])) == ("passkey", "active", 10)
     assert scene.browser.click("#step-up")["amr"] == ["pwd", "hwk", "user", "mfa"]
     assert scene.browser.click("#ask")["allow"] is True
     assert scene.browser.click("#passkey")["amr"] == ["hwk", "user", "mfa"]
     assert scene.browser.click("#ask")["allow"] is True
     assert scene.log_in()["amr"] == ["pwd", "hwk", "user", "mfa"]
     assert scene.browser.credentials()[0]["signCount"] >= 4
-    scene.browser.picture(tmp_path / "page.png")
+    scene.browser.save_screenshot(tmp_path / "page.png")
 
 
 def test_without_user_verification_the_browser_refuses(scene: Scene) -> None:
-    """The browser itself shows nothing that was not unlocked; and nothing is lost by it."""
+    """The browser does not use a locked passkey; the passkey works again later."""
     scene.log_in()
     scene.browser.click("#register")
-    scene.browser.user_verified(verified=False)
+    scene.browser.set_user_verified(verified=False)
     for button in ("#passkey", "#log-in"):
         assert scene.browser.click(button)["error"].startswith("NotAllowedError")
-    scene.browser.user_verified(verified=True)
+    scene.browser.set_user_verified(verified=True)
     assert scene.browser.click("#passkey")["amr"] == ["hwk", "user", "mfa"]
 
 

@@ -1,4 +1,4 @@
-"""The command line of api.md section 9, as far as its parts exist. On SQLite; the use cases behind it run on both elsewhere."""
+"""Tests of the command line, on SQLite only; other tests run its use cases on both databases."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli.commands import app
 from app.cli.healthcheck import health
+from app.security.signing import Signer, SigningKey
 from tests import databases
 from tests.random_keys import SECRETS
 from tests.servers import Running
@@ -24,23 +25,25 @@ def run(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 class Run:
+    """Run a command and return the lines of its output; fail on another exit code."""
+
     def __call__(self, *arguments: str, code: int = 0, typed: str = "") -> list[str]:
-        done = CliRunner().invoke(app, list(arguments), input=typed)
-        assert done.exit_code == code, done.output
-        return done.output.splitlines()
+        result = CliRunner().invoke(app, list(arguments), input=typed)
+        assert result.exit_code == code, result.output
+        return result.output.splitlines()
 
 
 def test_operator_keys(run: Run) -> None:
     (key,) = run("api-keys", "create", "ci", "--scope", "licenses:read")
     assert key.startswith("op_")
     (line,) = run("api-keys", "list")
-    listed = json.loads(line)
-    assert (listed["name"], listed["scopes"], listed["revoked"]) == ("ci", ["licenses:read"], False)
-    (fresh,) = run("api-keys", "rotate", listed["id"], "--overlap", "PT1H")
+    row = json.loads(line)
+    assert (row["name"], row["scopes"], row["revoked"]) == ("ci", ["licenses:read"], False)
+    (fresh,) = run("api-keys", "rotate", row["id"], "--overlap", "PT1H")
     assert fresh.startswith("op_")
-    assert "api_key_over" in run("api-keys", "rotate", listed["id"], code=1)[0]
-    run("api-keys", "rotate", listed["id"], "--overlap", "P1Y", code=2)
-    run("api-keys", "revoke", listed["id"])
+    assert "api_key_over" in run("api-keys", "rotate", row["id"], code=1)[0]
+    run("api-keys", "rotate", row["id"], "--overlap", "P1Y", code=2)
+    run("api-keys", "revoke", row["id"])
     assert [json.loads(line)["revoked"] for line in run("api-keys", "list")] == [False, True]
     assert run("api-keys", "revoke", str(UUID(int=1)), code=1) == ["api_key_not_found: There is no such operator key."]
 
@@ -62,8 +65,8 @@ def test_demo_then_licenses(run: Run) -> None:
     assert first == run("demo")
     assert sum(line.startswith("curl ") for line in first) == 5
     license_id = [line for line in first if line][-1].partition("/v1/licenses/")[2].partition("/")[0]
-    (shown,) = run("licenses", "show", license_id)
-    policy = json.loads(shown)["policy_id"]
+    (line,) = run("licenses", "show", license_id)
+    policy = json.loads(line)["policy_id"]
     (issued,) = run("licenses", "issue", policy)
     assert json.loads(issued)["key"].startswith("STUDIO-")
     assert run("licenses", "activations", license_id) == []
@@ -78,15 +81,13 @@ def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert run("migrate")[-1].startswith("migrated to ")
     assert run("migrate")[-1].startswith("migrated to ")
     assert json.loads(run("migrate", "--status")[0])["ready"] is True
-    monkeypatch.setenv("LICENTIA_HOST", "0.0.0.0")  # noqa: S104  what is warned of
+    monkeypatch.setenv("LICENTIA_HOST", "0.0.0.0")  # noqa: S104  the address that causes the warning
     assert any(line.startswith("warning: LICENTIA_DATABASE_URL: ") for line in run("check"))
     monkeypatch.setenv("LICENTIA_PORT", "http")
     run("check", code=78)
 
 
 def test_verify_explains_in_one_line_why_a_file_fails(run: Run, tmp_path: Path) -> None:
-    from app.security.signing import Signer, SigningKey  # noqa: PLC0415  beside its only use
-
     key, stranger = SigningKey.generate(), SigningKey.generate()
     sign = Signer(key, {key.kid: key}).sign
     keys, file = tmp_path / "jwks.json", tmp_path / "grant.jws"
@@ -107,7 +108,7 @@ def test_verify_explains_in_one_line_why_a_file_fails(run: Run, tmp_path: Path) 
 
 
 def test_health_checks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one it is told of, or the one that the environment says, in whichever way."""
+    """The address comes from the argument, from the port file or from the port setting."""
     with Running(tmp_path, "--migrate") as server:
         assert health([server.base]) == 0
         (tmp_path / "port").write_text(f"{server.port}\n", encoding="ascii")
@@ -148,20 +149,20 @@ def test_r63_signing_keys_rotate_a_day_after_their_publication(run: Run) -> None
 
 
 def test_r23_a_sealing_key_can_be_removed_once_it_is_unused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new key second everywhere, then first, then sealing anew, then the old one can go; at no point without what it reads."""
+    """The new key is added second, moved first, all values are sealed again, then the old key is removed; all stay readable."""
 
-    def rows() -> dict[str, int]:
-        found = [json.loads(line) for line in run("keys", "list")]
-        return {line["sealing_key"]: sum(line["rows"].values()) for line in found if "sealing_key" in line}
+    def count_rows() -> dict[str, int]:
+        lines = [json.loads(line) for line in run("keys", "list")]
+        return {line["sealing_key"]: sum(line["rows"].values()) for line in lines if "sealing_key" in line}
 
     run("keys", "rotate")
     old, new = SECRETS["LICENTIA_ENCRYPTION_KEYS"], "t2:" + "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
     monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", f"{old},{new}")
-    assert rows() == {"t1": 2, "t2": 0}
+    assert count_rows() == {"t1": 2, "t2": 0}
     monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", f"{new},{old}")
-    told = [json.loads(line) for line in run("keys", "rewrap")]
-    assert {line["name"]: line["resealed"] for line in told if line["resealed"]} == {"signing_keys.private_sealed": 2}
+    lines = [json.loads(line) for line in run("keys", "rewrap")]
+    assert {line["name"]: line["resealed"] for line in lines if line["resealed"]} == {"signing_keys.private_sealed": 2}
     monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", new)
-    assert rows() == {"t2": 2}
+    assert count_rows() == {"t2": 2}
     monkeypatch.setenv("LICENTIA_ENCRYPTION_KEYS", old)
     assert run("keys", "rewrap", code=78)[0].startswith("LICENTIA_ENCRYPTION_KEYS")

@@ -1,4 +1,4 @@
-"""From where passkeys may be shown: what a relying party can be called, and what its origins are (authentication R34)."""
+"""Origins that may use passkeys or call the API, and the domain of passkeys (authentication R34)."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ PARTY = {"LICENTIA_WEBAUTHN_RP_ID": "example.com", "LICENTIA_WEBAUTHN_ORIGINS": 
         ("localhost", "http://localhost:8000"),
     ],
 )
-def test_a_relying_party(rp_id: str, origins: str, tmp_path: Path) -> None:
-    given = {"LICENTIA_VAR": str(tmp_path), "LICENTIA_WEBAUTHN_RP_ID": rp_id, "LICENTIA_WEBAUTHN_ORIGINS": origins}
-    settings = Settings.load(given)
+def test_a_valid_relying_party(rp_id: str, origins: str, tmp_path: Path) -> None:
+    environ = {"LICENTIA_VAR": str(tmp_path), "LICENTIA_WEBAUTHN_RP_ID": rp_id, "LICENTIA_WEBAUTHN_ORIGINS": origins}
+    settings = Settings.load(environ)
     assert (settings.passkeys_enabled, settings.webauthn_origins) == (True, [item.strip() for item in origins.split(",")])
 
 
@@ -44,22 +44,22 @@ def test_a_relying_party(rp_id: str, origins: str, tmp_path: Path) -> None:
         ("ORIGINS", "android:apk-key-hash:"),
     ],
 )
-def test_what_is_none_is_named(name: str, value: str, tmp_path: Path) -> None:
-    told = faults({"LICENTIA_VAR": str(tmp_path), **PARTY, f"LICENTIA_WEBAUTHN_{name}": value})
-    assert set(told) == {f"LICENTIA_WEBAUTHN_{name}"}
+def test_an_invalid_relying_party_is_a_fault(name: str, value: str, tmp_path: Path) -> None:
+    reported = faults({"LICENTIA_VAR": str(tmp_path), **PARTY, f"LICENTIA_WEBAUTHN_{name}": value})
+    assert set(reported) == {f"LICENTIA_WEBAUTHN_{name}"}
 
 
 @pytest.mark.parametrize(
-    "listed",
+    "origins",
     ["*", "https://app.example.com,http://localhost:3000", "https://192.0.2.1:8443", "http://[::1]:3000", "app://my_app", "http://a"],
 )
-def test_pages_that_may_call(listed: str, tmp_path: Path) -> None:
-    given = {"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": listed}
-    assert Settings.load(given).cors_origins == listed.split(",")
+def test_valid_cors_origins(origins: str, tmp_path: Path) -> None:
+    environ = {"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": origins}
+    assert Settings.load(environ).cors_origins == origins.split(",")
 
 
 @pytest.mark.parametrize(
-    "listed",
+    "origins",
     [
         "null",
         "javascript:x",
@@ -78,17 +78,17 @@ def test_pages_that_may_call(listed: str, tmp_path: Path) -> None:
         "https://a.example?x",
     ],
 )
-def test_an_origin_that_no_browser_sends_is_refused(listed: str, tmp_path: Path) -> None:
-    assert set(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": listed})) == {"LICENTIA_CORS_ORIGINS"}
+def test_a_cors_origin_that_no_browser_sends_is_refused(origins: str, tmp_path: Path) -> None:
+    assert set(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": origins})) == {"LICENTIA_CORS_ORIGINS"}
 
 
 @pytest.mark.parametrize("missing", list(PARTY))
-def test_one_without_the_other_does_not_start(missing: str, tmp_path: Path) -> None:
-    given = {name: value for name, value in PARTY.items() if name != missing}
-    assert set(faults({"LICENTIA_VAR": str(tmp_path), **given})) == {missing}
+def test_a_domain_without_origins_and_origins_without_a_domain_are_faults(missing: str, tmp_path: Path) -> None:
+    environ = {name: value for name, value in PARTY.items() if name != missing}
+    assert set(faults({"LICENTIA_VAR": str(tmp_path), **environ})) == {missing}
 
 
-def test_without_both_passkeys_are_off_and_production_wants_tls(tmp_path: Path) -> None:
+def test_without_both_passkeys_are_off_and_production_requires_https(tmp_path: Path) -> None:
     assert not Settings.load({"LICENTIA_VAR": str(tmp_path)}).passkeys_enabled
     local = {"LICENTIA_WEBAUTHN_RP_ID": "localhost", "LICENTIA_WEBAUTHN_ORIGINS": "http://localhost:8000"}
     assert set(faults(GOOD | local)) == {"LICENTIA_WEBAUTHN_ORIGINS"}

@@ -11,7 +11,7 @@ from schemathesis import openapi
 
 from app.base.problems import DECLARED
 from app.web.errors import PROBLEM_JSON, STATUS
-from app.web.fast_route import MAX_NAMES
+from app.web.pipeline.bodies import MAX_NAMES
 from tests import snapshots
 
 DOCUMENT = snapshots.document()

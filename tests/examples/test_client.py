@@ -1,4 +1,4 @@
-"""The example application against a real server: it does what it is asked to, works on without the server, says why it stops."""
+"""Tests of the example client against a real server: it performs the actions, runs offline, and says why it stops."""
 
 import json
 import os
@@ -19,19 +19,19 @@ from tests.authenticator import ORIGIN, RP_ID, Authenticator
 from tests.servers import ROOT, Running
 
 TIMEOUT = 30.0
-GRANT = 8
-"""Seconds that a grant lasts here."""
+GRANT_LIFETIME = 8
+"""Lifetime of a grant in these tests, in seconds."""
 
 
 class RunningClient:
-    """The application in front of a person: `answer` waits for a question and types."""
+    """The client as a process with a user: `answer` waits for a prompt and types."""
 
-    def __init__(self, memory: Path, server: Running, seconds: float, *more: str, product: str = "studio") -> None:
+    def __init__(self, state_file: Path, server: Running, seconds: float, *more: str, product: str = "studio") -> None:
         script = str(ROOT / "examples" / "client.py")
-        command = [sys.executable, "-u", script, product, "--server", server.base, "--memory", str(memory), "--seconds", str(seconds)]
+        command = [sys.executable, "-u", script, product, "--server", server.base, "--memory", str(state_file), "--seconds", str(seconds)]
         command += more
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.said = ""
+        self.output = ""
 
     def __enter__(self) -> Self:
         return self
@@ -40,55 +40,55 @@ class RunningClient:
         self.process.kill()
         self.process.communicate()
 
-    def hear(self, words: str) -> str:
-        """All that was said since the last time, up to these words."""
+    def read_until(self, text: str) -> str:
+        """Read the output up to this text, and return what came before it."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + TIMEOUT
-        while words not in self.said:
-            heard = os.read(self.process.stdout.fileno(), 4096).decode()
-            assert heard, f"it ended with: {self.said}"
-            assert time.monotonic() < deadline, self.said
-            self.said += heard
-        before, _, self.said = self.said.partition(words)
+        while text not in self.output:
+            chunk = os.read(self.process.stdout.fileno(), 4096).decode()
+            assert chunk, f"it ended with: {self.output}"
+            assert time.monotonic() < deadline, self.output
+            self.output += chunk
+        before, _, self.output = self.output.partition(text)
         return before
 
     def answer(self, question: str, text: str) -> str:
-        """Type when the question comes; what was said before it."""
-        before = self.hear(f"{question}: ")
+        """Wait for a prompt and type; return the output before it."""
+        before = self.read_until(f"{question}: ")
         assert self.process.stdin is not None
         self.process.stdin.write(f"{text}\n".encode())
         self.process.stdin.flush()
         return before
 
     def end(self) -> tuple[int, str]:
-        """(exit code, last words)."""
+        """Wait for the end; return the exit code and the remaining output."""
         rest, _ = self.process.communicate(timeout=TIMEOUT)
-        return self.process.returncode, self.said + rest.decode()
+        return self.process.returncode, self.output + rest.decode()
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Running]:
-    with Running(tmp_path, "--migrate", "--demo", LICENTIA_GRANT_LIFETIME=f"PT{GRANT}S") as running:
+    with Running(tmp_path, "--migrate", "--demo", LICENTIA_GRANT_LIFETIME=f"PT{GRANT_LIFETIME}S") as running:
         yield running
 
 
 def read_demo(server: Running) -> dict[str, str]:
-    """The password, key and activation code of the demo, as its paper says them."""
-    paper = (server.home / "var" / "demo.txt").read_text()
-    return {name: re.findall(rf'"{name}": "([^"]+)"', paper)[0] for name in ("password", "license_key", "activation_code", "identifier")}
+    """Read the credentials of the demo from `demo.txt`."""
+    text = (server.home / "var" / "demo.txt").read_text()
+    return {name: re.findall(rf'"{name}": "([^"]+)"', text)[0] for name in ("password", "license_key", "activation_code", "identifier")}
 
 
-def start(tx: RunningClient, known: dict[str, str], sold: str) -> None:
-    """From nothing to running: a login that sets the authenticator up, what was bought, and the agreement."""
-    tx.answer("E-mail address", known["identifier"])
-    tx.answer("Password", known["password"])
-    secret = re.findall(r"secret=([A-Z2-7]+)", tx.hear("\n"))[0]
-    tx.answer("Code of the authenticator", "000000")  # a slip; it asks again
-    tx.answer("Code of the authenticator", pyotp.TOTP(secret).now())
-    tx.answer("License key or activation code", sold)
-    shown = tx.answer("Godta (yes/no)", "yes")  # in the person's language
-    assert "Studio" in shown
-    tx.hear("studio runs, online.")
+def start(client: RunningClient, demo: dict[str, str], license_credential: str) -> None:
+    """Log in with a new authenticator, enter the license credential and accept the agreement."""
+    client.answer("E-mail address", demo["identifier"])
+    client.answer("Password", demo["password"])
+    secret = re.findall(r"secret=([A-Z2-7]+)", client.read_until("\n"))[0]
+    client.answer("Code of the authenticator", "000000")  # a wrong code is prompted for again
+    client.answer("Code of the authenticator", pyotp.TOTP(secret).now())
+    client.answer("License key or activation code", license_credential)
+    text = client.answer("Godta (yes/no)", "yes")  # in the user's language
+    assert "Studio" in text
+    client.read_until("studio runs, online.")
 
 
 def operator(server: Running, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -97,55 +97,55 @@ def operator(server: Running, path: str, body: dict[str, Any] | None = None) -> 
         "POST" if body is not None else "GET", f"{server.base}{path}", json=body, headers={"Authorization": f"Bearer {key}"}
     )
     assert answer.is_success, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 def test_the_client_runs_online_then_offline_and_says_why_it_stops(server: Running, tmp_path: Path) -> None:
-    memory, known = tmp_path / "client.json", read_demo(server)
-    with RunningClient(memory, server, 0.5) as session:
-        start(session, known, known["license_key"])
-        assert session.end()[0] == 0
-    assert memory.stat().st_mode & 0o777 == 0o600
-    assert known["password"] not in memory.read_text()
-    with RunningClient(memory, server, 60) as session:
-        session.hear("studio runs, online.")  # nothing is asked twice
+    state_file, demo = tmp_path / "client.json", read_demo(server)
+    with RunningClient(state_file, server, 0.5) as client:
+        start(client, demo, demo["license_key"])
+        assert client.end()[0] == 0
+    assert state_file.stat().st_mode & 0o777 == 0o600
+    assert demo["password"] not in state_file.read_text()
+    with RunningClient(state_file, server, 60) as client:
+        client.read_until("studio runs, online.")  # without any prompt
         server.kill()
-        session.hear("studio runs, offline.")
-        code, last = session.end()
+        client.read_until("studio runs, offline.")
+        code, last = client.end()
     assert (code, "studio stops: Licentia cannot be reached" in last) == (1, True)
-    with RunningClient(memory, server, 60) as session:
-        code, last = session.end()
-    assert (code, "there is no grant to go on with" in last, "runs" in last) == (1, True, False)
+    with RunningClient(state_file, server, 60) as client:
+        code, last = client.end()
+    assert (code, "there is no valid grant" in last, "runs" in last) == (1, True, False)
 
 
 def test_a_refusal_ends_the_grant_and_an_activation_code_works_like_a_key(server: Running, tmp_path: Path) -> None:
-    memory, known = tmp_path / "client.json", read_demo(server)
-    with RunningClient(memory, server, 60) as session:
-        start(session, known, known["activation_code"])
+    state_file, demo = tmp_path / "client.json", read_demo(server)
+    with RunningClient(state_file, server, 60) as client:
+        start(client, demo, demo["activation_code"])
         [license_] = operator(server, "/v1/licenses?product=studio")["data"]
         operator(server, f"/v1/licenses/{license_['id']}/suspend", {})
-        code, last = session.end()
+        code, last = client.end()
     assert (code, "studio stops: The license is suspended; ask the seller." in last) == (1, True)
     server.kill()
-    with RunningClient(memory, server, 60) as session:
-        assert session.end()[0] == 1
-    assert json.loads(memory.read_text())["grant"] is None
+    with RunningClient(state_file, server, 60) as client:
+        assert client.end()[0] == 1
+    assert json.loads(state_file.read_text())["grant"] is None
 
 
 def test_declining_the_agreement_stops_the_client(server: Running, tmp_path: Path) -> None:
-    known = read_demo(server)
-    with RunningClient(tmp_path / "client.json", server, 60) as session:
-        session.answer("E-mail address", known["identifier"])
-        session.answer("Password", "not it")
-        session.answer("E-mail address", known["identifier"])
-        session.answer("Password", known["password"])
-        secret = re.findall(r"secret=([A-Z2-7]+)", session.hear("\n"))[0]
-        session.answer("Code of the authenticator", pyotp.TOTP(secret).now())
-        session.answer("License key or activation code", "nonsense")
-        session.answer("License key or activation code", known["license_key"])
-        session.answer("Godta (yes/no)", "no")
-        code, last = session.end()
+    demo = read_demo(server)
+    with RunningClient(tmp_path / "client.json", server, 60) as client:
+        client.answer("E-mail address", demo["identifier"])
+        client.answer("Password", "not it")
+        client.answer("E-mail address", demo["identifier"])
+        client.answer("Password", demo["password"])
+        secret = re.findall(r"secret=([A-Z2-7]+)", client.read_until("\n"))[0]
+        client.answer("Code of the authenticator", pyotp.TOTP(secret).now())
+        client.answer("License key or activation code", "nonsense")
+        client.answer("License key or activation code", demo["license_key"])
+        client.answer("Godta (yes/no)", "no")
+        code, last = client.end()
     assert (code, last.strip()) == (1, "studio stops: the agreement was not accepted")
 
 
@@ -153,41 +153,41 @@ def call(server: Running, path: str, body: dict[str, Any] | None = None, auth: s
     method = "GET" if body is None else "POST"
     answer = httpx.request(method, f"{server.base}{path}", json=body, headers={"Authorization": auth} if auth else {})
     assert answer.is_success, answer.text
-    told: dict[str, Any] = answer.json() if answer.content else {}
-    return told
+    result: dict[str, Any] = answer.json() if answer.content else {}
+    return result
 
 
 def test_without_a_keyboard_the_client_logs_in_by_device_grant(server: Running, tmp_path: Path) -> None:
-    known = read_demo(server)
-    who = {name: known[name] for name in ("identifier", "password")}
-    login = f"Login {call(server, '/v1/login', {**who, 'product': 'studio'})['login']['token']}"
+    demo = read_demo(server)
+    credentials = {name: demo[name] for name in ("identifier", "password")}
+    login = f"Login {call(server, '/v1/login', {**credentials, 'product': 'studio'})['login']['token']}"
     secret = call(server, "/v1/login/totp/enroll", {}, login)["secret"]
     person = f"Bearer {call(server, '/v1/login/totp/confirm', {'code': pyotp.TOTP(secret).now()}, login)['access_token']}"
-    with RunningClient(tmp_path / "client.json", server, 60, "--code") as session:
-        session.hear("and enter ")
-        code = session.hear("\n")
+    with RunningClient(tmp_path / "client.json", server, 60, "--code") as client:
+        client.read_until("and enter ")
+        code = client.read_until("\n")
         assert call(server, f"/v1/device?user_code={code}", auth=person)["product"]["code"] == "studio"
         call(server, "/v1/device/approve", {"user_code": code}, person)
-        session.hear("License key or activation code: ")  # which only who is logged in is asked for
+        client.read_until("License key or activation code: ")  # prompted for only after the login
     assert json.loads((tmp_path / "client.json").read_text())["access_token"]
 
 
 def test_a_required_passkey_is_used_in_a_browser_on_another_device(tmp_path: Path) -> None:
-    """The application has none: whoever showed their passkey where they could lets it in."""
+    """The client has no passkey: its login is approved in a session that has one."""
     key = Authenticator()
     party = {"LICENTIA_WEBAUTHN_RP_ID": RP_ID, "LICENTIA_WEBAUTHN_ORIGINS": ORIGIN}
-    with Running(tmp_path, "--migrate", "--demo", LICENTIA_GRANT_LIFETIME=f"PT{GRANT}S", **party) as server:
-        known = read_demo(server)
+    with Running(tmp_path, "--migrate", "--demo", LICENTIA_GRANT_LIFETIME=f"PT{GRANT_LIFETIME}S", **party) as server:
+        demo = read_demo(server)
         operator(server, "/v1/products", {"code": "vault", "name": "Vault", "requires": ["passkey"]})
-        who = {name: known[name] for name in ("identifier", "password")}
-        login = f"Login {call(server, '/v1/login', {**who, 'product': 'vault'})['login']['token']}"
-        made = {"credential": key.create(call(server, "/v1/login/passkey/enroll", {}, login)["public_key"])}
-        person = f"Bearer {call(server, '/v1/login/passkey/confirm', made, login)['access_token']}"
-        with RunningClient(tmp_path / "client.json", server, 0.5, product="vault") as session:
-            session.answer("E-mail address", known["identifier"])
-            session.answer("Password", known["password"])
-            session.hear("and enter ")
-            code = session.hear("\n")
+        credentials = {name: demo[name] for name in ("identifier", "password")}
+        login = f"Login {call(server, '/v1/login', {**credentials, 'product': 'vault'})['login']['token']}"
+        registration = {"credential": key.create(call(server, "/v1/login/passkey/enroll", {}, login)["public_key"])}
+        person = f"Bearer {call(server, '/v1/login/passkey/confirm', registration, login)['access_token']}"
+        with RunningClient(tmp_path / "client.json", server, 0.5, product="vault") as client:
+            client.answer("E-mail address", demo["identifier"])
+            client.answer("Password", demo["password"])
+            client.read_until("and enter ")
+            code = client.read_until("\n")
             call(server, f"/v1/device?user_code={code}", auth=person)
             call(server, "/v1/device/approve", {"user_code": code}, person)
-            session.hear("vault runs, online.")
+            client.read_until("vault runs, online.")

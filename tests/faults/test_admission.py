@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.config import resources
-from app.web.middleware import BODIES, EdgeMiddleware
+from app.web.pipeline.middleware import BODIES, EdgeMiddleware
 from tests.assertions import problem
 
 MOST = 16

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.web import metrics
+from app.web.probes import metrics
 from app.world import World
 from tests.concurrency.workers import RealClock, create_root_key, start_server
 from tests.faults.bursts import Burst, Scene, Size

@@ -9,7 +9,7 @@ from tests.house.source import ROOT, Source, is_within
 
 HTTP = ("fastapi", "starlette", "httpx")
 DATABASE = ("sqlalchemy", "app.db.base", "app.db.database", "app.db.dialect", "app.db.revision")
-WIRE = ("app.web.fields", "app.web.routing", "app.web.errors", "app.web.openapi")
+WIRE = ("app.web.fields", "app.web.routing", "app.web.errors", "app.web.contract.openapi")
 WORLD = ("app.world", "app.base.clock", "app.base.entropy", "app.config.settings")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app import __version__
 from app.background.tasks import GRACE
 from app.config.settings import Settings
 from app.main import ROUTERS
@@ -65,6 +66,13 @@ def test_a_pod_is_confined(name: str) -> None:
 def test_services_add_no_variables_to_a_pod(name: str) -> None:
     """Kubernetes adds variables for each Service: ours would add `LICENTIA_PORT=tcp://…`, and later pods would exit with 78."""
     assert PODS[name]["enableServiceLinks"] is False
+
+
+def test_manifests_name_the_version_of_the_image() -> None:
+    """Without a tag, or with one that moves, a restarted pod could run another release."""
+    containers = [container for pod in PODS.values() for container in pod["containers"]]
+    assert {container["image"] for container in containers} == {f"licentia:{__version__}"} == {COMPOSE["services"]["licentia"]["image"]}
+    assert {container["imagePullPolicy"] for container in containers} == {"IfNotPresent"}
 
 
 def variables() -> Iterator[str]:

@@ -36,7 +36,7 @@ def waits(answer: httpx.Response) -> int:
 
 
 def at(app: FastAPI, host: str) -> httpx.AsyncClient:
-    """A client at another parse_address."""
+    """A client at another address."""
     transport = httpx.ASGITransport(app, client=(host, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://licentia.test")
 
@@ -352,7 +352,7 @@ async def test_right_and_wrong_tries_at_once_never_wait_in_a_circle(given: Given
 
 
 async def test_r42_a_lock_of_one_name_is_not_paid_by_its_whole_network(given: Given, app: FastAPI) -> None:
-    """What is not looked at is no failure of the parse_address it came from."""
+    """What is not looked at is no failure of the address it came from."""
     given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
     person, neighbour = await given.person(), await given.person()
     async with at(app, "203.0.113.9") as stranger:

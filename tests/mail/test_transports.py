@@ -122,7 +122,7 @@ def test_what_an_address_means(url: str, port: int, *, tls: bool, starttls: bool
 def test_the_password_of_the_mailer_is_in_no_repr(tmp_path: Path) -> None:
     environ = {"LICENTIA_SMTP_URL": "smtp://u:hunter2@host", "LICENTIA_MAIL_FROM": "a@example.com", "LICENTIA_VAR": str(tmp_path)}
     settings = Settings.load(environ)
-    assert "hunter2" not in repr([settings, settings.smtp(), Smtp(SmtpAddress.parse("smtp://u:hunter2@host"), "x")])
+    assert "hunter2" not in repr([settings, settings.smtp_address(), Smtp(SmtpAddress.parse("smtp://u:hunter2@host"), "x")])
 
 
 PRODUCTION = production_environment()

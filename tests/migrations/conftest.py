@@ -1,4 +1,4 @@
-"""Empty databases for the migrations' tests: each test migrates one of its own."""
+"""Empty databases for the tests of migrations: each test migrates its own."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ from tests.conftest import NewPostgres
 
 @pytest.fixture
 async def empty(kind: str, tmp_path: Path, new_postgres: NewPostgres) -> str:
-    """The address of a database with nothing in it."""
+    """Return the URL of an empty database."""
     return databases.sqlite_url(tmp_path / "empty.db") if kind == "sqlite" else await new_postgres.empty()

@@ -1,4 +1,4 @@
-"""What waits for receivers when 0013 comes: it is put into lines, and back."""
+"""Migration 0013 puts pending deliveries into queues, and its downgrade restores them."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -24,8 +24,8 @@ EVENTS = [  # (subject's type, subject, end user)
 ]
 
 
-def waiting(connection: Connection) -> None:
-    """As programs of before left them: each due, in the line of its subject."""
+def insert_pending(connection: Connection) -> None:
+    """Insert deliveries as earlier releases stored them: each due, in the queue of its subject."""
     endpoint = {"id": ENDPOINT, "slot": 1, "url": "https://hooks.example", "types": [], "secret_sealed": "x", "created_at": AT}
     connection.execute(insert(table(WebhookEndpoint)).values(endpoint))
     for number, (kind, subject, user) in enumerate(EVENTS):
@@ -35,18 +35,18 @@ def waiting(connection: Connection) -> None:
         connection.execute(insert(table(WebhookDelivery)).values(delivery | {"attempts": 0, "tries": 0, "created_at": AT, "due_at": AT}))
 
 
-def found(connection: Connection) -> list[tuple[UUID, bool]]:
-    """(whose line it stands in, whether it is due), in order."""
+def read_queues(connection: Connection) -> list[tuple[UUID, bool]]:
+    """Return for each delivery, in order, the subject of its queue and whether it is due."""
     rows = connection.execute(select(WebhookDelivery.subject_id, WebhookDelivery.due_at).order_by(WebhookDelivery.event_id))
     return [(row.subject_id, row.due_at < NOT_FIRST) for row in rows]
 
 
-async def test_what_waits_is_put_into_lines_and_back(empty: str) -> None:
+async def test_pending_deliveries_are_queued_and_restored(empty: str) -> None:
     config = revision.alembic_config(empty)
     await trees.up(config, "0012")
-    await trees.asked(empty, waiting, commit=True)
+    await trees.query(empty, insert_pending, commit=True)
     await trees.up(config, "0013")
-    lines = [(LICENSE, True), (OLA, True), (KARI, True), (LICENSE, False), (AGREEMENT, True), (OLA, False)]
-    assert await trees.asked(empty, found) == lines
+    queues = [(LICENSE, True), (OLA, True), (KARI, True), (LICENSE, False), (AGREEMENT, True), (OLA, False)]
+    assert await trees.query(empty, read_queues) == queues
     await trees.down(config, "0012")
-    assert [due for _, due in await trees.asked(empty, found)] == [True] * len(EVENTS)
+    assert [due for _, due in await trees.query(empty, read_queues)] == [True] * len(EVENTS)

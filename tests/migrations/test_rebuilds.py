@@ -32,59 +32,59 @@ op.execute("DELETE FROM parents WHERE id = 2")
 
 
 async def test_children_survive_the_rebuild_of_their_parent(empty: str, tmp_path: Path) -> None:
-    """And the foreign key still holds afterwards, cascade and all."""
-    config = trees.scratch(tmp_path, empty, FAMILY, REBUILD)
+    """The foreign key and its cascade still work afterwards."""
+    config = trees.extend(tmp_path, empty, FAMILY, REBUILD)
     await trees.up(config)
     assert await trees.rows(empty, "SELECT id, parent_id FROM children ORDER BY id") == [(10, 1), (11, 1), (12, 2)]
     assert await trees.rows(empty, "SELECT id, name FROM parents ORDER BY id") == [(1, "Ada"), (2, "Bo")]
-    await trees.run(empty, *on(empty), "DELETE FROM parents WHERE id = 1")
+    await trees.run(empty, *foreign_keys_on(empty), "DELETE FROM parents WHERE id = 1")
     assert await trees.rows(empty, "SELECT id FROM children") == [(12,)]
     with pytest.raises(IntegrityError):
-        await trees.run(empty, *on(empty), "INSERT INTO children VALUES (13, 99)")
+        await trees.run(empty, *foreign_keys_on(empty), "INSERT INTO children VALUES (13, 99)")
 
 
-def on(url: str) -> tuple[str, ...]:
+def foreign_keys_on(url: str) -> tuple[str, ...]:
     return ("PRAGMA foreign_keys=ON",) if url.startswith("sqlite") else ()
 
 
-async def test_without_the_care_every_child_would_be_gone(tmp_path: Path) -> None:
-    """The danger is real: the same four statements with foreign keys on. If this ever fails, the care can go."""
+async def test_a_rebuild_with_foreign_keys_on_deletes_every_child(tmp_path: Path) -> None:
+    """Shows that the precaution is needed: the same four statements with foreign keys on. If this fails, remove it."""
     url = databases.sqlite_url(tmp_path / "careless.db")
-    await trees.up(trees.scratch(tmp_path, url, FAMILY))
+    await trees.up(trees.extend(tmp_path, url, FAMILY))
     copy = ("CREATE TABLE copy (id INTEGER PRIMARY KEY, name VARCHAR(50))", "INSERT INTO copy SELECT * FROM parents")
-    await trees.run(url, *on(url), *copy, "DROP TABLE parents", "ALTER TABLE copy RENAME TO parents")
+    await trees.run(url, *foreign_keys_on(url), *copy, "DROP TABLE parents", "ALTER TABLE copy RENAME TO parents")
     assert await trees.rows(url, "SELECT id FROM children") == []
 
 
 async def test_a_migration_that_orphans_rows_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    """With foreign keys off only the check at the end stands between a wrong migration and a broken database."""
+    """With foreign keys off, only the check at the end prevents a broken database."""
     url = databases.sqlite_url(tmp_path / "orphans.db")
-    config = trees.scratch(tmp_path, url, FAMILY, ORPHAN)
+    config = trees.extend(tmp_path, url, FAMILY, ORPHAN)
     await trees.up(config, "x1")
-    before = await trees.described(url)
+    before = await trees.describe(url)
     with pytest.raises(RuntimeError, match="without their parents"):
         await trees.up(config)
-    assert await trees.described(url) == before
+    assert await trees.describe(url) == before
     assert await trees.rows(url, "SELECT id FROM parents ORDER BY id") == [(1,), (2,)]
     assert await trees.rows(url, "SELECT version_num FROM alembic_version") == [("x1",)]
 
 
 async def test_a_migration_that_fails_half_way_changes_nothing(empty: str, tmp_path: Path) -> None:
-    """The program's own schema after a crash in a migration is that of the last good revision, on both databases."""
-    config = trees.scratch(tmp_path, empty, 'op.create_table("half", sa.Column("id", sa.Integer))\nraise LookupError("half way")')
+    """After a crash in a migration the schema is that of the last good revision, on both databases."""
+    config = trees.extend(tmp_path, empty, 'op.create_table("half", sa.Column("id", sa.Integer))\nraise LookupError("half way")')
     await trees.up(config, revision.program_revision())
-    before = await trees.described(empty)
+    before = await trees.describe(empty)
     with pytest.raises(LookupError):
         await trees.up(config)
-    assert await trees.described(empty) == before
+    assert await trees.describe(empty) == before
     assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [(revision.program_revision(),)]
 
 
 async def test_the_programs_own_parents_can_be_rebuilt(tmp_path: Path) -> None:
-    """Rows of `licenses` and `users` hold up half of the tables; a later migration of theirs must not cost a seat."""
+    """Half of the tables refer to `licenses` and `users`; a later migration of these must not lose a seat."""
     rebuild = 'with op.batch_alter_table("products", recreate="always") as products:\n    products.add_column(sa.Column("x", sa.Integer))'
     url = databases.sqlite_url(tmp_path / "own.db")
-    config = trees.scratch(tmp_path, url, rebuild)
+    config = trees.extend(tmp_path, url, rebuild)
     await trees.up(config, revision.program_revision())
     product = "INSERT INTO products VALUES ('a', 'studio', 'Studio', '[]', 'en', 0, '{}', '2026-11-22 12:00:00')"
     document = (

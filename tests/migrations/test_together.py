@@ -1,4 +1,4 @@
-"""Every replica may migrate when it starts: several `migrate` at once leave one good schema and no error."""
+"""Every replica may migrate when it starts: several `migrate` at once leave a correct schema and no error."""
 
 import asyncio
 import sys
@@ -8,22 +8,22 @@ from tests.house.source import ROOT
 from tests.migrations import trees
 from tests.random_keys import SECRETS
 
-TOGETHER = {"sqlite": 2, "postgresql": 4}
+PROCESSES = {"sqlite": 2, "postgresql": 4}
 
 
 async def migrate(url: str) -> tuple[int | None, str]:
-    """The program's own command, in a process of its own: exit code and what it says."""
+    """Run our command in its own process; returns exit code and output."""
     environment = {**SECRETS, "LICENTIA_DATABASE_URL": url}
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", "migrate", cwd=ROOT, env=environment, stdout=pipe, stderr=asyncio.subprocess.STDOUT
     )
-    told, _ = await process.communicate()
-    return process.returncode, told.decode()
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
 
 
-async def test_several_at_once_on_a_fresh_database(kind: str, empty: str) -> None:
-    """All succeed: one does the work, the others wait for it and find it done."""
-    told = await asyncio.gather(*(migrate(empty) for _ in range(TOGETHER[kind])))
-    assert told == [(0, f"migrated to {revision.program_revision()}\n")] * TOGETHER[kind]
+async def test_several_processes_migrate_a_new_database_at_once(kind: str, empty: str) -> None:
+    """All succeed: one migrates, the others wait and find it done."""
+    results = await asyncio.gather(*(migrate(empty) for _ in range(PROCESSES[kind])))
+    assert results == [(0, f"migrated to {revision.program_revision()}\n")] * PROCESSES[kind]
     assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [(revision.program_revision(),)]

@@ -1,4 +1,4 @@
-"""Running the migrations, of the program or of a scratch tree that continues it, and telling what a database looks like."""
+"""Runs the migrations of the program, or of a copy that continues them, and describes the schema of a database."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db import revision as schema
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 SCRIPT = """
 import sqlalchemy as sa
 from alembic import op
@@ -33,13 +33,13 @@ def downgrade() -> None:
 
 
 def revisions() -> list[str]:
-    """Every revision of the program's tree, the first one first."""
+    """Return every revision of the program, the first one first."""
     scripts = ScriptDirectory(str(schema.ROOT / "migrations")).walk_revisions()
     return [script.revision for script in scripts][::-1]
 
 
-def scratch(folder: Path, url: str, *bodies: str) -> Config:
-    """A copy of the program's tree, env.py and all, that goes on with these upgrades: `x1`, `x2`, …"""
+def extend(folder: Path, url: str, *bodies: str) -> Config:
+    """Copy the program's migrations with env.py, and append these upgrades as `x1`, `x2`, …"""
     tree = folder / "migrations"
     shutil.copytree(schema.ROOT / "migrations", tree, ignore=shutil.ignore_patterns("__pycache__"))
     after = schema.program_revision()
@@ -60,15 +60,15 @@ async def down(config: Config, revision: str = "base") -> None:
     await asyncio.to_thread(command.downgrade, config, revision)
 
 
-async def asked(url: str, ask: Callable[[Connection], Found], *, commit: bool = False) -> Found:
-    """What `ask` finds over a plain connection, past our own engines."""
+async def query(url: str, work: Callable[[Connection], Result], *, commit: bool = False) -> Result:
+    """Return the result of `work` over a plain connection, without our own engines."""
     engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
-            found = await connection.run_sync(ask)
+            result = await connection.run_sync(work)
             if commit:
                 await connection.commit()
-            return found
+            return result
     finally:
         await engine.dispose()
 
@@ -80,11 +80,11 @@ async def run(url: str, *statements: str) -> None:
         for statement in statements:
             connection.execute(text(statement))
 
-    await asked(url, work, commit=True)
+    await query(url, work, commit=True)
 
 
-async def rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    return await asked(url, lambda connection: [tuple(row) for row in connection.execute(text(query))])
+async def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
+    return await query(url, lambda connection: [tuple(row) for row in connection.execute(text(statement))])
 
 
 _SQLITE = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name"
@@ -102,13 +102,13 @@ ORDER BY 1, 2, 3
 """
 
 
-async def described(url: str) -> list[tuple[Any, ...]]:
-    """Every table, column, index, constraint, trigger and function, in a form that compares. Alembic's own table is left out.
+async def describe(url: str) -> list[tuple[Any, ...]]:
+    """Return every table, column, index, constraint, trigger and function, in a comparable form, without Alembic's own table.
 
-    SQLite keeps the text of each statement; its quotes, spaces and order tell whether a table was rebuilt, not what it is.
+    SQLite stores the text of each statement. Its quotes, spaces and order are normalised: a rebuild changes them, but not the table.
     """
-    found = await rows(url, _SQLITE if url.startswith("sqlite") else _POSTGRESQL)
-    return [tuple(_plain(part) for part in row) for row in found if "alembic_version" not in str(row[1])]
+    schema = await rows(url, _SQLITE if url.startswith("sqlite") else _POSTGRESQL)
+    return [tuple(_plain(part) for part in row) for row in schema if "alembic_version" not in str(row[1])]
 
 
 def _plain(part: Any) -> Any:

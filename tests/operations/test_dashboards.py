@@ -99,3 +99,12 @@ def test_panels_stand_apart_and_alerts_say_what_to_do() -> None:
     rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
     assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] in {"page", "ticket"} for rule in rules)
     assert len({rule["alert"] for rule in rules}) == len(rules)
+
+
+def test_every_alert_names_its_section_of_the_runbook() -> None:
+    text = (ROOT / "docs" / "operations" / "troubleshooting.md").read_text(encoding="utf-8")
+    headings = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", text, re.MULTILINE)}
+    for rule in (rule for group in ALERTS["groups"] for rule in group["rules"]):
+        page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert (page, anchor) == ("docs/operations/troubleshooting.md", rule["alert"].lower())
+        assert anchor in headings

@@ -1,4 +1,4 @@
-"""Mail, and a caller whose address is not the server's own."""
+"""A world with mail, and a client whose IP address differs from the server's."""
 
 from collections.abc import AsyncIterator
 
@@ -8,12 +8,12 @@ from fastapi import FastAPI
 
 from app.world import World
 from tests.postbox import Postbox
-from tests.privacy.life import IP, mailing
+from tests.privacy.histories import IP, with_mail
 
 
 @pytest.fixture
 def world(world: World, postbox: Postbox) -> World:
-    configured: World = mailing(world, postbox)
+    configured: World = with_mail(world, postbox)
     return configured
 
 

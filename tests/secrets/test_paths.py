@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from app.base.problems import ADVISORIES, DECLARED
 from app.observability.logs import MASK
-from app.web.middleware import mask_path
+from app.web.pipeline.middleware import mask_path
 from tests.secrets.test_masked import CODE, KEY, TOKEN
 
 HEX = "0123456789abcdef" * 4

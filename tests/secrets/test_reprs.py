@@ -46,7 +46,7 @@ async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
     shown = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
     for secret in (*of_the_settings().values(), private, "hunter2-marker"):
         assert secret not in shown
-    assert all(repr(octets) not in shown for octets in (*settings.encryption_ring().values(), settings.lookup()))
+    assert all(repr(octets) not in shown for octets in (*settings.encryption_ring().values(), settings.lookup_key_bytes()))
 
 
 async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:

@@ -6,8 +6,8 @@ import httpx
 from sqlalchemy import func, select
 
 from app.licenses.models import License
-from app.web import idempotency
 from app.web.models import StoredAnswer
+from app.web.pipeline import idempotency
 from tests.assertions import problem
 from tests.given import Given
 

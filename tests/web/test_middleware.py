@@ -5,7 +5,7 @@ import pytest
 from starlette.responses import Response
 
 from app.config.settings import Settings
-from app.web.middleware import EdgeMiddleware
+from app.web.pipeline.middleware import EdgeMiddleware
 
 FORWARDED = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")]
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.base.clock import Clock
 from app.base.problems import DECLARED, MAX_ERRORS
-from app.web.fast_route import MAX_NAMES
+from app.web.pipeline.bodies import MAX_NAMES
 from tests.assertions import problem
 from tests.given import Given
 
@@ -114,7 +114,7 @@ async def test_more_faults_than_are_worth_words(given: Given) -> None:
     path = f"/v1/agreements/{given.world.entropy.identifier()}/imports"
     body = {"data": [{f"n{n}": 1 for n in range(90)} for _ in range(1000)]}
     told = problem(await given.client.post(path, json=body, headers=given.root), 422, "malformed")
-    assert [fault["code"] for fault in told["errors"]] == ["too_many_errors"]
+    assert [fault["code"] for fault in told["errors"]] == ["too_many_names"]
     few = {"data": [{f"n{n}": 1 for n in range(10)} for _ in range(1000)]}
     told = problem(await given.client.post(path, json=few, headers=given.root), 422, "malformed")
     assert len(told["errors"]) == MAX_ERRORS

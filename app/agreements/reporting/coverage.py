@@ -1,7 +1,8 @@
-"""Who stood where with an agreement at an instant: replayed by the database from the events up to then, whatever the projection says.
+"""Counts and lists end users by their status for an agreement at a moment, replayed by the database from the events up to then.
 
-Imported acceptances count from when they were brought here, not from when they are said to have been given (agreements R23). Who was only ever
-shown a text counts by that showing: erased with its end user, or gone after its time (agreements R26), it is missing from the past counts too."""
+The stored projection is not used. Imported acceptances count from their import, not from the claimed date (agreements R23). A user who has
+only presentations is counted by them; presentations that were erased or pruned (agreements R26) are missing from past counts too.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -55,8 +56,11 @@ _versions = (
 
 @dataclass(frozen=True)
 class StatusThresholds:
-    """Where the lines between the statuses ran at an instant: who accepted `required` or more owes nothing (0: nothing was asked
-    for), who accepted `grace_from` or more was still within grace; of a notice, who was shown `news` or more has seen it."""
+    """The ordinals that separate the statuses at a moment.
+
+    A user who accepted `required` or more owes nothing (0: nothing is required); one who accepted `grace_from` or more is within grace; for
+    a notice, one who was shown `news` or more has seen it.
+    """
 
     kind: str
     required: int
@@ -65,35 +69,39 @@ class StatusThresholds:
 
     @classmethod
     def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "StatusThresholds":
-        """Asked of the very rules that the gate goes by: what is owed only shrinks as the accepted ordinal rises."""
-        fresh = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
-        required = fresh.required_ordinal(at)
-        lenient = (it for it in range(1, required) if Obligation(document_id, it, 0, tuple(versions), kind=kind).grace_end(at) is not None)
-        news = fresh.pending_notice(at)
-        return cls(kind, required, next(lenient, max(required, 1)), news.ordinal if news is not None else 0)
+        """Compute them with the rules of the access decision: a higher accepted ordinal never owes more."""
+        unaccepted = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
+        required = unaccepted.required_ordinal(at)
+        in_grace = (
+            ordinal
+            for ordinal in range(1, required)
+            if Obligation(document_id, ordinal, 0, tuple(versions), kind=kind).grace_end(at) is not None
+        )
+        news = unaccepted.pending_notice(at)
+        return cls(kind, required, next(in_grace, max(required, 1)), news.ordinal if news is not None else 0)
 
-    def status(self, heard: "UserOrdinals") -> ColumnElement[str]:
-        """`Duty.status` as SQL."""
+    def status(self, user: "UserOrdinals") -> ColumnElement[str]:
+        """`Obligation.status` as SQL, so that the database counts and filters millions of users."""
         if self.kind == Kind.NOTICE:
-            seen = (heard.accepted >= self.news) | (heard.notified >= self.news)
-            return case((~seen, _word("to_be_shown")), (heard.notified > 0, _word("notified")), else_=_word("not_required"))
+            has_seen = (user.accepted >= self.news) | (user.notified >= self.news)
+            return case((~has_seen, _literal("to_be_shown")), (user.notified > 0, _literal("notified")), else_=_literal("not_required"))
         return case(
-            (heard.accepted >= max(self.required, 1), _word("accepted")),
-            (literal(self.required) == 0, _word("not_required")),
-            (heard.accepted >= self.grace_from, _word("in_grace")),
-            (heard.withdrawn & (heard.accepted == 0), _word("withdrawn")),
-            (heard.declined >= self.required, _word("declined")),
-            else_=_word("required"),
+            (user.accepted >= max(self.required, 1), _literal("accepted")),
+            (literal(self.required) == 0, _literal("not_required")),
+            (user.accepted >= self.grace_from, _literal("in_grace")),
+            (user.withdrawn & (user.accepted == 0), _literal("withdrawn")),
+            (user.declined >= self.required, _literal("declined")),
+            else_=_literal("required"),
         )
 
 
-def _word(status: Status) -> ColumnElement[str]:
+def _literal(status: Status) -> ColumnElement[str]:
     return literal(status)
 
 
 @dataclass(frozen=True)
 class UserOrdinals:
-    """What the ledger said of each end user: columns of `_everybody`, for those without any event too."""
+    """The highest ordinals of each end user as columns of `_all_users`, also for users without an event."""
 
     accepted: ColumnElement[int]
     declined: ColumnElement[int]
@@ -103,8 +111,7 @@ class UserOrdinals:
 
 @dataclass(frozen=True)
 class Coverage:
-    """`statuses`, `accepted`, `notified`, `grades`: end users by status, by the ordinal they accepted, by the ordinal of the news
-    they were shown, and by the best evidence there is of the acceptance that counts."""
+    """Numbers of end users: by status, by accepted ordinal, by ordinal of the news shown, and by the best grade of evidence."""
 
     document: AnyRow
     as_of: datetime
@@ -116,89 +123,88 @@ class Coverage:
     grades: Mapping[str, int]
 
 
-def _left() -> CTE:
-    """The last withdrawal of each end user: what was accepted before it counts no more (agreements R22)."""
+def _withdrawals() -> CTE:
+    """The last withdrawal of each end user. Earlier acceptances do not count (agreements R22)."""
     last = func.max(AgreementEvent.seq).label("seq")
-    mine = select(AgreementEvent.user_id, last).where(_UP_TO, AgreementEvent.type == EventType.WITHDRAWN)
-    return mine.group_by(AgreementEvent.user_id).cte("went")
+    statement = select(AgreementEvent.user_id, last).where(_UP_TO, AgreementEvent.type == EventType.WITHDRAWN)
+    return statement.group_by(AgreementEvent.user_id).cte("withdrawals")
 
 
-def _heard(went: CTE) -> CTE:
-    """The highest ordinals of each end user with an event, as `duties.moved` would arrive at them one by one."""
-    stands = or_(went.c.seq.is_(None), AgreementEvent.seq > went.c.seq)
+def _ordinals(withdrawals: CTE) -> CTE:
+    """The highest ordinals of each end user with an event: the result of `apply_event` for every event."""
+    is_after = or_(withdrawals.c.seq.is_(None), AgreementEvent.seq > withdrawals.c.seq)
 
-    def highest(name: str, *which: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.max(case((and_(*which), AgreementEvent.ordinal), else_=0)).label(name)
+    def highest(name: str, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.max(case((and_(*conditions), AgreementEvent.ordinal), else_=0)).label(name)
 
     return (
         select(
             AgreementEvent.user_id,
-            highest("accepted", AgreementEvent.type.in_(ASSENTS), stands),
+            highest("accepted", AgreementEvent.type.in_(ASSENTS), is_after),
             highest("declined", AgreementEvent.type == EventType.DECLINED),
             highest("notified", AgreementEvent.type == EventType.NOTICE_SHOWN),
-            func.max(went.c.seq).label("withdrawn_seq"),
+            func.max(withdrawals.c.seq).label("withdrawn_seq"),
             func.max(AgreementEvent.at, type_=UtcDateTime()).label("last_at"),
         )
-        .outerjoin(went, went.c.user_id == AgreementEvent.user_id)
+        .outerjoin(withdrawals, withdrawals.c.user_id == AgreementEvent.user_id)
         .where(_UP_TO)
         .group_by(AgreementEvent.user_id)
-        .cte("heard")
+        .cte("ordinals")
     )
 
 
-def _evidence(heard: CTE) -> CTE:
-    """The best grade among the events that say what each end user accepted."""
-    counted = and_(AgreementEvent.type.in_(ASSENTS), AgreementEvent.ordinal == heard.c.accepted)
-    since = AgreementEvent.seq > func.coalesce(heard.c.withdrawn_seq, 0)
-    mine = select(AgreementEvent.user_id, func.min(GRADE).label("grade")).join(heard, heard.c.user_id == AgreementEvent.user_id)
-    return mine.where(_UP_TO, counted, since).group_by(AgreementEvent.user_id).cte("evidence")
+def _evidence(ordinals: CTE) -> CTE:
+    """The best grade of the events with each end user's accepted ordinal."""
+    is_current = and_(AgreementEvent.type.in_(ASSENTS), AgreementEvent.ordinal == ordinals.c.accepted)
+    since = AgreementEvent.seq > func.coalesce(ordinals.c.withdrawn_seq, 0)
+    statement = select(AgreementEvent.user_id, func.min(GRADE).label("grade")).join(ordinals, ordinals.c.user_id == AgreementEvent.user_id)
+    return statement.where(_UP_TO, is_current, since).group_by(AgreementEvent.user_id).cte("evidence")
 
 
-def _everybody(marks: StatusThresholds) -> CTE:
-    """One row for each end user who had been shown a text of the document, or had an event about it."""
-    heard = _heard(_left())
-    evidence = _evidence(heard)
-    shown = (
+def _all_users(thresholds: StatusThresholds) -> CTE:
+    """One row for each end user with a presentation or an event of the document."""
+    ordinals = _ordinals(_withdrawals())
+    evidence = _evidence(ordinals)
+    presented = (
         select(AgreementPresentation.user_id)
         .join(AgreementText, AgreementText.id == AgreementPresentation.text_id)
         .join(AgreementVersion, AgreementVersion.id == AgreementText.version_id)
         .where(AgreementVersion.document_id == bindparam("document"), AgreementPresentation.presented_at <= bindparam("as_of"))
     )
-    met = union(select(heard.c.user_id), shown).cte("met")
-    accepted, declined, notified = (func.coalesce(heard.c[name], 0) for name in ("accepted", "declined", "notified"))
+    all_ids = union(select(ordinals.c.user_id), presented).cte("user_ids")
+    accepted, declined, notified = (func.coalesce(ordinals.c[name], 0) for name in ("accepted", "declined", "notified"))
     return (
         select(
-            met.c.user_id,
+            all_ids.c.user_id,
             accepted.label("accepted"),
             declined.label("declined"),
             notified.label("notified"),
-            marks.status(UserOrdinals(accepted, declined, notified, heard.c.withdrawn_seq.is_not(None))).label("status"),
+            thresholds.status(UserOrdinals(accepted, declined, notified, ordinals.c.withdrawn_seq.is_not(None))).label("status"),
             evidence.c.grade,
-            heard.c.last_at,
+            ordinals.c.last_at,
         )
-        .outerjoin(heard, heard.c.user_id == met.c.user_id)
-        .outerjoin(evidence, evidence.c.user_id == met.c.user_id)
-        .cte("everybody")
+        .outerjoin(ordinals, ordinals.c.user_id == all_ids.c.user_id)
+        .outerjoin(evidence, evidence.c.user_id == all_ids.c.user_id)
+        .cte("all_users")
     )
 
 
 async def count_users(world: World, document_id: UUID, as_of: datetime | None) -> Coverage:
-    """How many end users stood where at `as_of` (None: now). Counted by the database; nobody is loaded.
+    """Count end users by status at `as_of` (None: now). The database counts; no user is loaded.
 
-    They are those who had been shown a text of the document (presentations are kept as long as retention says) or had an event
-    about it; others are not known to have met it. Raises AgreementNotFound.
+    Only users with a presentation (kept for the retention time) or an event of the document are counted. Raises AgreementNotFound.
     """
     at = as_of or world.clock.now()
     async with world.db.read() as tx:
-        document, marks = await _marked(tx, document_id, at)
-        each = _everybody(marks).c
-        kinds = (each.status, each.accepted, each.notified, each.grade)
-        wanted = select(*kinds, func.count().label("users")).group_by(*kinds)
-        rows = (await tx.execute(wanted, {"document": document_id, "as_of": at})).all()
+        document, thresholds = await _load_thresholds(tx, document_id, at)
+        users = _all_users(thresholds).c
+        columns = (users.status, users.accepted, users.notified, users.grade)
+        statement = select(*columns, func.count().label("users")).group_by(*columns)
+        rows = (await tx.execute(statement, {"document": document_id, "as_of": at})).all()
     return Coverage(
         document,
         at,
-        marks.required,
+        thresholds.required,
         sum(row.users for row in rows),
         _sums(rows, "status"),
         _sums(rows, "accepted"),
@@ -208,30 +214,30 @@ async def count_users(world: World, document_id: UUID, as_of: datetime | None) -
 
 
 def _sums(rows: Sequence[AnyRow], name: str) -> Mapping[Any, int]:
-    """End users by this column; those who have nothing there are left out."""
-    told: Counter[Any] = Counter()
+    """Sum the users by the values of a column, without empty values."""
+    sums: Counter[Any] = Counter()
     for row in rows:
         if value := getattr(row, name):
-            told[value] += row.users
-    return told
+            sums[value] += row.users
+    return sums
 
 
 async def list_users(
     world: World, document_id: UUID, window: PageWindow, status: str | None, as_of: datetime | None
 ) -> tuple[Sequence[AnyRow], str | None]:
-    """The end users that `coverage` counts, those who joined last first. Raises AgreementNotFound."""
+    """List the end users that `count_users` counts, the newest accounts first. Raises AgreementNotFound."""
     at = as_of or world.clock.now()
     async with world.db.read() as tx:
-        _, marks = await _marked(tx, document_id, at)
-        each = _everybody(marks).c
-        wanted: AnySelect = select(User.id, each.status, each.accepted, each.declined, each.notified, each.grade, each.last_at).join_from(
-            User, each.user_id.table, each.user_id == User.id
-        )
-        wanted = wanted.where(each.status == status) if status is not None else wanted
-        return await read_page(tx, wanted.params(document=document_id, as_of=at), User.id, window)
+        _, thresholds = await _load_thresholds(tx, document_id, at)
+        users = _all_users(thresholds).c
+        statement: AnySelect = select(
+            User.id, users.status, users.accepted, users.declined, users.notified, users.grade, users.last_at
+        ).join_from(User, users.user_id.table, users.user_id == User.id)
+        statement = statement.where(users.status == status) if status is not None else statement
+        return await read_page(tx, statement.params(document=document_id, as_of=at), User.id, window)
 
 
-async def _marked(tx: Transaction, document_id: UUID, at: datetime) -> tuple[AnyRow, StatusThresholds]:
+async def _load_thresholds(tx: Transaction, document_id: UUID, at: datetime) -> tuple[AnyRow, StatusThresholds]:
     document = (await tx.execute(_document, {"document": document_id})).one_or_none()
     if document is None:
         raise AgreementNotFound

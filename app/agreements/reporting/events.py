@@ -1,4 +1,4 @@
-"""The ledger's events as operators look for them: newest first, by what they are about."""
+"""Lists the ledger's events for operators, newest first, with filters."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -18,7 +18,7 @@ from app.web.paging import PageWindow, read_page
 from app.world import World
 
 IMPORT_CLAIMS = ("accepted_at", "external_ref", "source")
-"""What is claimed of an import, and cannot be checked."""
+"""The operator's unproven claims about an imported acceptance."""
 _events = (
     select(
         AgreementEvent.id,
@@ -50,7 +50,7 @@ _events = (
 
 @dataclass(frozen=True)
 class EventFilters:
-    """Which events are wanted; None: whichever. `since <= at < until`."""
+    """Filters of events; None: any. `since <= at < until`."""
 
     product: str | None = None
     agreement: UUID | None = None
@@ -60,18 +60,18 @@ class EventFilters:
     since: datetime | None = None
     until: datetime | None = None
 
-    def wanted(self) -> AnySelect:
+    def select_events(self) -> AnySelect:
         return _events.where(*self._conditions())
 
     def _conditions(self) -> Iterator[ColumnElement[bool]]:
-        named = (
+        equalities = (
             (Product.code, self.product),
             (AgreementEvent.document_id, self.agreement),
             (AgreementEvent.user_id, self.user),
             (AgreementEvent.type, self.type),
             (AgreementEvent.ordinal, self.ordinal),
         )
-        for column, value in named:
+        for column, value in equalities:
             if value is not None:
                 yield column == value
         if self.since is not None:
@@ -82,13 +82,13 @@ class EventFilters:
 
 async def list_events(world: World, filters: EventFilters, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     async with world.db.query() as tx:
-        return await read_page(tx, filters.wanted(), AgreementEvent.id, window)
+        return await read_page(tx, filters.select_events(), AgreementEvent.id, window)
 
 
 def read_import_claims(type_: str, receipt: str) -> Mapping[str, str]:
-    """What the operator claimed of an imported acceptance: `accepted_at`, `external_ref`, `source`; nothing of any other event.
+    """The operator's claims about an imported acceptance: `accepted_at`, `external_ref`, `source`. Empty for other events.
 
-    A receipt that was tampered with says nothing either: lists and exports are wanted then most of all.
+    A receipt that was tampered with gives an empty result: lists and exports must work especially then.
     """
     if type_ != EventType.IMPORTED:
         return {}
@@ -100,7 +100,7 @@ def read_import_claims(type_: str, receipt: str) -> Mapping[str, str]:
 
 
 def decode_payload(receipt: str) -> dict[str, Any]:
-    """The payload of a receipt out of the ledger. Whether its signature fits is for those to ask who verify."""
+    """Decode the payload of a receipt from the ledger. The signature is not verified."""
     payload = receipt.split(".")[1]
     claims: dict[str, Any] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims

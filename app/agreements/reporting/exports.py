@@ -1,5 +1,7 @@
-"""All events that fit, as a stream: oldest first, in batches that each have their own short read. A client that reads slowly holds
-no connection, and however many events there are, one batch of them is in memory."""
+"""Exports all matching events as a stream, oldest first.
+
+Each batch has its own short read. A slow client holds no connection, and only one batch is in memory.
+"""
 
 import csv
 import json
@@ -22,11 +24,11 @@ from app.world import World
 
 BATCH = 1000
 TICK = timedelta(microseconds=1)
-FORMULA = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula."""
+FORMULA_STARTS = ("=", "+", "-", "@")
+"""Characters with which a spreadsheet starts a formula."""
 _SEPARATORS = re.compile("(?<=[;\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029])")
-_UNSEEN = frozenset("ZCM")
-"""Unicode categories, by their first letter, of what may stand before a formula without being seen: spaces, controls, marks."""
+_INVISIBLE = frozenset("ZCM")
+"""First letters of the Unicode categories that may precede a formula invisibly: spaces, controls, marks."""
 COLUMNS = (
     "id", "type", "at", "product", "agreement", "version", "ordinal", "text", "locale", "user", "seq", "grade", "actor_type", "actor_id",
     "amr", "fallback", "presentation", "receipt_sha256", "prev_sha256",
@@ -38,41 +40,41 @@ Write = Callable[[Sequence[AnyRow]], bytes]
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What was asked for: the form, and whether addresses and user agents come with it, as far as they are not erased."""
+    """The format, the filters, and whether to include addresses and user agents that are not erased."""
 
-    form: ExportFormat
+    format: ExportFormat
     filters: EventFilters
     context: bool
 
-    def wanted(self, now: datetime) -> AnySelect:
-        """Whatever happens after `now` is no part of it, so that it ends."""
+    def select_events(self, now: datetime) -> AnySelect:
+        """The statement of one batch. Events after `now` are excluded, so that the export ends."""
         until = min(filter(None, (self.filters.until, now + TICK)))
-        statement = self.filters.wanted().where(AgreementEvent.at < until).order_by(AgreementEvent.id).limit(BATCH)
+        statement = self.filters.select_events().where(AgreementEvent.at < until).order_by(AgreementEvent.id).limit(BATCH)
         if not self.context:
             return statement
         joined = statement.outerjoin(AgreementEventContext, AgreementEventContext.event_id == AgreementEvent.id)
         return joined.add_columns(AgreementEventContext.ip, AgreementEventContext.user_agent)
 
     def facts(self) -> dict[str, Any]:
-        asked = {name: _plain(value) for name, value in vars(self.filters).items() if value is not None}
-        return {"form": self.form, "context": self.context, "filters": asked}
+        filters = {name: _to_json(value) for name, value in vars(self.filters).items() if value is not None}
+        return {"form": self.format, "context": self.context, "filters": filters}
 
 
-async def export(world: World, actor: Actor, wanted: ExportRequest) -> AsyncIterator[bytes]:
-    """The export, whose first batch has been read. Who took what is recorded before anything leaves."""
-    statement = wanted.wanted(world.clock.now())
+async def export(world: World, actor: Actor, request: ExportRequest) -> AsyncIterator[bytes]:
+    """Read the first batch, record the export, then return the stream."""
+    statement = request.select_events(world.clock.now())
     async with world.db.query() as tx:
         first = (await tx.execute(statement)).all()
-    subject = ("agreement", wanted.filters.agreement) if wanted.filters.agreement is not None else ("api_key", actor.id or UUID(int=0))
+    subject = ("agreement", request.filters.agreement) if request.filters.agreement is not None else ("api_key", actor.id or UUID(int=0))
     async with world.db.write() as tx:
-        await record(tx, world, "agreement_events.exported", actor, subject, wanted.filters.user, **wanted.facts())
-    columns = (*COLUMNS, *IMPORT_CLAIMS, *(CONTEXT if wanted.context else ()))
-    write = _ndjson(wanted.context) if wanted.form == "ndjson" else _csv(columns)
-    head = b"" if wanted.form == "ndjson" else _line(columns).encode()
-    return _batches(world, statement, first, write, head + write(first))
+        await record(tx, world, "agreement_events.exported", actor, subject, request.filters.user, **request.facts())
+    columns = (*COLUMNS, *IMPORT_CLAIMS, *(CONTEXT if request.context else ()))
+    write = _ndjson_writer(request.context) if request.format == "ndjson" else _csv_writer(columns)
+    head = b"" if request.format == "ndjson" else _csv_line(columns).encode()
+    return _stream(world, statement, first, write, head + write(first))
 
 
-async def _batches(world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes) -> AsyncIterator[bytes]:
+async def _stream(world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes) -> AsyncIterator[bytes]:
     batch = first
     yield opening
     while len(batch) == BATCH:
@@ -81,50 +83,52 @@ async def _batches(world: World, statement: AnySelect, first: Sequence[AnyRow], 
         yield write(batch)
 
 
-def _ndjson(context: bool) -> Write:
+def _ndjson_writer(context: bool) -> Write:
     def line(row: AnyRow) -> bytes:
-        told = {name: _plain(getattr(row, name)) for name in (*COLUMNS, "jws")}
-        told["amr"] = row.amr.split() if row.amr is not None else None
-        told["imported"] = read_import_claims(row.type, row.jws) or None
+        values = {name: _to_json(getattr(row, name)) for name in (*COLUMNS, "jws")}
+        values["amr"] = row.amr.split() if row.amr is not None else None
+        values["imported"] = read_import_claims(row.type, row.jws) or None
         if context:
-            told["context"] = {name: getattr(row, name) for name in CONTEXT}
-        return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            values["context"] = {name: getattr(row, name) for name in CONTEXT}
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
     return lambda rows: b"".join(line(row) for row in rows)
 
 
-def _csv(columns: Sequence[str]) -> Write:
+def _csv_writer(columns: Sequence[str]) -> Write:
     def line(row: AnyRow) -> str:
-        told = {**row._mapping, **read_import_claims(row.type, row.jws)}
-        return _line([_safe(_plain(told.get(name))) for name in columns])
+        values = {**row._mapping, **read_import_claims(row.type, row.jws)}
+        return _csv_line([_neutralise(_to_json(values.get(name))) for name in columns])
 
     return lambda rows: "".join(line(row) for row in rows).encode()
 
 
-def _line(cells: Sequence[Any]) -> str:
-    """RFC 4180: commas, CRLF, quotes where they are needed."""
+def _csv_line(cells: Sequence[Any]) -> str:
+    """One line after RFC 4180: commas, CRLF, quotes where needed."""
     out = StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()
 
 
-def _plain(value: Any) -> Any:
-    """A value of the database as JSON has it."""
+def _to_json(value: Any) -> Any:
+    """A database value as a JSON value."""
     if isinstance(value, datetime):
         return instant_text(value)
     return str(value) if isinstance(value, UUID) else value
 
 
-def _safe(cell: Any) -> Any:
-    """A cell in which no spreadsheet finds a formula, also one that takes semicolons, tabs or line ends inside of it for its own
-    separators: an apostrophe goes before each that it could. Nothing is an empty cell."""
+def _neutralise(cell: Any) -> Any:
+    """A cell that no spreadsheet evaluates: an apostrophe precedes every possible formula. None stays an empty cell.
+
+    Some spreadsheets split cells at semicolons, tabs or line ends, so a formula may also start after those.
+    """
     if not isinstance(cell, str):
         return cell
-    told = "".join(f"'{part}" if _runs(part) else part for part in _SEPARATORS.split(cell))
-    return f"'{told}" if told.startswith(("\t", "\r", "\n")) else told
+    safe = "".join(f"'{part}" if _starts_formula(part) else part for part in _SEPARATORS.split(cell))
+    return f"'{safe}" if safe.startswith(("\t", "\r", "\n")) else safe
 
 
-def _runs(part: str) -> bool:
-    """Whether it begins a formula once it was folded as a spreadsheet may do, and what is not seen, and quotes, are left out."""
-    seen = dropwhile(lambda sign: sign in "\"'" or category(sign)[0] in _UNSEEN, normalize("NFKC", part))
-    return next(seen, "") in FORMULA
+def _starts_formula(part: str) -> bool:
+    """Whether a formula starts here after Unicode folding, without invisible characters and quotes."""
+    visible = dropwhile(lambda character: character in "\"'" or category(character)[0] in _INVISIBLE, normalize("NFKC", part))
+    return next(visible, "") in FORMULA_STARTS

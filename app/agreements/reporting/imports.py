@@ -1,5 +1,7 @@
-"""Acceptances that were given elsewhere, brought here by an operator: the only ones that are not the end user's own act, marked as such
-for ever (`imported`, grade C), each brought once by the operator's own reference (agreements R16)."""
+"""Imports acceptances that were given elsewhere. Only these are not the end user's own act.
+
+They stay marked (`imported`, grade C), and each external reference is imported once (agreements R16).
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,8 +51,8 @@ from app.users.models import Status, User
 from app.users.problems import UserErased, UserNotFound
 from app.world import World
 
-TURN = {"name": "imports", "turn": 1}
-"""Of every import, whatever it is of: two that bring the same references could otherwise wait for each other."""
+IMPORT_LOCK = {"name": "imports", "turn": 1}
+"""The lock of all imports: two imports with the same references could otherwise deadlock."""
 _known = select(
     AgreementImport.external_ref,
     AgreementEvent.id,
@@ -67,7 +69,7 @@ _document = select(
     AgreementDocument.minors,
 )
 _users = select(User.id, User.age_band, User.status)
-_left = select(AgreementEvent.user_id, func.max(AgreementEvent.at, type_=UtcDateTime()).label("at")).group_by(AgreementEvent.user_id)
+_withdrawals = select(AgreementEvent.user_id, func.max(AgreementEvent.at, type_=UtcDateTime()).label("at")).group_by(AgreementEvent.user_id)
 _states = select(
     AgreementState.user_id,
     AgreementState.accepted_ordinal,
@@ -79,7 +81,7 @@ _states = select(
 
 @dataclass(frozen=True)
 class ImportedAcceptance:
-    """What the operator says: this end user accepted that version then, and where it can be looked up. `locale` None: the default."""
+    """An acceptance as the operator reports it. `locale` None: the document's default. `source`: where it can be looked up."""
 
     user: UUID
     ordinal: int
@@ -89,13 +91,13 @@ class ImportedAcceptance:
     source: str | None
 
     def claims(self) -> dict[str, Any]:
-        told = {"accepted_at": instant_text(self.accepted_at), "external_ref": self.external_ref, "source": self.source}
-        return {name: value for name, value in told.items() if value is not None}
+        values = {"accepted_at": instant_text(self.accepted_at), "external_ref": self.external_ref, "source": self.source}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class ImportFault:
-    """Why one of them was not taken, and which of its fields is to blame."""
+    """Why an acceptance was refused, and the name of the field at fault."""
 
     name: str
     problem: Problem
@@ -103,7 +105,7 @@ class ImportFault:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of one of them. `event` is that of the first time, also when it was brought again."""
+    """The result for one acceptance. `event`: of the first import, also for a repeated one."""
 
     external_ref: str
     result: Literal["created", "replayed", "refused"]
@@ -112,12 +114,12 @@ class ImportResult:
 
 
 Content = tuple[UUID, UUID | None, Mapping[str, Any]]
-"""Whose acceptance of which text, and what was claimed of it: what the same reference must mean each time."""
+"""User, text and claims. The same reference must have the same content each time."""
 
 
 @dataclass
 class ImportBatch:
-    """What all of them are judged by, and what moves while they are taken one after the other."""
+    """The facts by which the acceptances are judged, and the state that changes while they are stored one by one."""
 
     document: AnyRow
     now: datetime
@@ -125,123 +127,124 @@ class ImportBatch:
     users: Mapping[UUID, AnyRow]
     refs: dict[str, tuple[UUID, Content]]
     heads: dict[UUID, ChainHead] = field(default_factory=dict)
-    left: Mapping[UUID, datetime] = field(default_factory=dict)
-    duties: dict[UUID, Obligation] = field(default_factory=dict)
+    withdrawn: Mapping[UUID, datetime] = field(default_factory=dict)
+    obligations: dict[UUID, Obligation] = field(default_factory=dict)
 
-    def text(self, it: ImportedAcceptance) -> AnyRow | None:
-        return self.texts.get((it.ordinal, it.locale or self.document.default_locale))
+    def text(self, item: ImportedAcceptance) -> AnyRow | None:
+        return self.texts.get((item.ordinal, item.locale or self.document.default_locale))
 
-    def content(self, it: ImportedAcceptance) -> Content:
-        text = self.text(it)
-        return it.user, None if text is None else text.text_id, it.claims()
+    def content(self, item: ImportedAcceptance) -> Content:
+        text = self.text(item)
+        return item.user, None if text is None else text.text_id, item.claims()
 
-    def settled(self, it: ImportedAcceptance) -> ImportResult | None:
-        """The answer to what needs no ledger any more: a reference of before, or one that is not to be taken."""
-        if it.external_ref in self.refs:
-            event_id, content = self.refs[it.external_ref]
-            if content == self.content(it):
-                return ImportResult(it.external_ref, "replayed", event_id)
-            return ImportResult(it.external_ref, "refused", fault=ImportFault("external_ref", ImportConflict()))
-        fault = next(self._faults(it), None)
-        return None if fault is None else ImportResult(it.external_ref, "refused", fault=fault)
+    def decide(self, item: ImportedAcceptance) -> ImportResult | None:
+        """The result for an acceptance with a known reference or a fault; None: it must be stored."""
+        if item.external_ref in self.refs:
+            event_id, content = self.refs[item.external_ref]
+            if content == self.content(item):
+                return ImportResult(item.external_ref, "replayed", event_id)
+            return ImportResult(item.external_ref, "refused", fault=ImportFault("external_ref", ImportConflict()))
+        fault = next(self._list_faults(item), None)
+        return None if fault is None else ImportResult(item.external_ref, "refused", fault=fault)
 
-    def _faults(self, it: ImportedAcceptance) -> Iterator[ImportFault]:
-        if (problem := self._not_theirs(self.users.get(it.user))) is not None:
+    def _list_faults(self, item: ImportedAcceptance) -> Iterator[ImportFault]:
+        if (problem := self._check_user(self.users.get(item.user))) is not None:
             yield ImportFault("user", problem)
-        if it.ordinal not in {ordinal for ordinal, _ in self.texts}:
+        if item.ordinal not in {ordinal for ordinal, _ in self.texts}:
             yield ImportFault("ordinal", AgreementVersionNotFound())
-        elif (text := self.text(it)) is None:
+        elif (text := self.text(item)) is None:
             yield ImportFault("locale", AgreementTextNotFound())
         elif (problem := check_languages(self.document.required_locales, (text.locale,))) is not None:
             yield ImportFault("locale", problem)
         elif self.now < text.effective_at:
             yield ImportFault("ordinal", ImportBeforeEffect())
-        if it.accepted_at > self.now:
+        if item.accepted_at > self.now:
             yield ImportFault("accepted_at", ImportInFuture())
-        if (left := self.left.get(it.user)) is not None and it.accepted_at <= left:
+        if (withdrawn := self.withdrawn.get(item.user)) is not None and item.accepted_at <= withdrawn:
             yield ImportFault("accepted_at", ImportBeforeWithdrawal())
 
-    def _not_theirs(self, user: AnyRow | None) -> Problem | None:
-        """Why this end user accepts nothing here, wherever they are said to have done so (agreements R13, R25)."""
+    def _check_user(self, user: AnyRow | None) -> Problem | None:
+        """The reason why this end user cannot accept, if there is one (agreements R13, R25)."""
         if user is None:
             return UserNotFound()
         return UserErased() if user.status == Status.ERASED else check_age(user.age_band, self.document.minors)
 
 
 async def import_acceptances(world: World, actor: Actor, document_id: UUID, items: Sequence[ImportedAcceptance]) -> list[ImportResult]:
-    """Record each of them or say why not; those that are good are taken whatever the others are. The same reference again is
-    answered with the same event.
+    """Import each acceptance or report its fault, independently of the others. A repeated reference returns the same event.
 
-    Nobody waits in a circle: imports take turns by a row that nobody else takes, then hold the ledgers in the order of their users,
-    then the document, as whoever decides holds a ledger first; users are looked at last, as `support.erasure` does.
-
-    Raises AgreementNotFound, AgreementIsNotice.
+    Lock order, to avoid deadlocks: the import lock, the ledgers in the order of their users, the document (a decision also locks a ledger
+    first), and the users last, as the erasure does. Raises AgreementNotFound, AgreementIsNotice.
     """
     keys = await load_signer(world)
     async with world.db.write() as tx:
-        await dialect.upsert(tx, AgreementTurn, TURN, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
-        ground = await _ground(tx, world, document_id, items)
-        settled = [ground.settled(it) for it in items]
-        chosen = sorted({it.user for it, told in zip(items, settled, strict=True) if told is None})
-        for user_id in chosen:
-            ground.heads[user_id] = await chain.lock_ledger(tx, user_id)
+        await dialect.upsert(tx, AgreementTurn, IMPORT_LOCK, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
+        batch = await _load_batch(tx, world, document_id, items)
+        results = [batch.decide(item) for item in items]
+        user_ids = sorted({item.user for item, result in zip(items, results, strict=True) if result is None})
+        for user_id in user_ids:
+            batch.heads[user_id] = await chain.lock_ledger(tx, user_id)
         await lock_document(tx, document_id)
-        await _stand(tx, ground, chosen, items)
-        both = zip(items, settled, strict=True)
-        return [told or ground.settled(it) or await _take(tx, world, keys, actor, (ground, it)) for it, told in both]
+        await _load_states(tx, batch, user_ids, items)
+        pairs = zip(items, results, strict=True)
+        return [result or batch.decide(item) or await _store(tx, world, keys, actor, (batch, item)) for item, result in pairs]
 
 
-async def _ground(tx: Transaction, world: World, document_id: UUID, items: Sequence[ImportedAcceptance]) -> ImportBatch:
+async def _load_batch(tx: Transaction, world: World, document_id: UUID, items: Sequence[ImportedAcceptance]) -> ImportBatch:
     document = (await tx.execute(_document.where(AgreementDocument.id == document_id))).one_or_none()
     if document is None:
         raise AgreementNotFound
     if document.kind == Kind.NOTICE:
         raise AgreementIsNotice
-    users = (await tx.execute(_users.where(User.id.in_({it.user for it in items})))).all()
-    refs = (await tx.execute(_known.where(AgreementImport.external_ref.in_({it.external_ref for it in items})))).all()
+    users = (await tx.execute(_users.where(User.id.in_({item.user for item in items})))).all()
+    refs = (await tx.execute(_known.where(AgreementImport.external_ref.in_({item.external_ref for item in items})))).all()
     return ImportBatch(
         document,
         world.clock.now(),
-        await _texts(tx, document_id, items),
+        await _load_texts(tx, document_id, items),
         {user.id: user for user in users},
         {row.external_ref: (row.id, (row.user_id, row.text_id, read_import_claims(row.type, row.receipt))) for row in refs},
     )
 
 
-async def _texts(tx: Transaction, document_id: UUID, items: Sequence[ImportedAcceptance]) -> Mapping[tuple[int, str], AnyRow]:
-    mine = chain.TEXT_QUERY.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
-    texts = (await tx.execute(mine.where(AgreementVersion.ordinal.in_({it.ordinal for it in items})))).all()
+async def _load_texts(tx: Transaction, document_id: UUID, items: Sequence[ImportedAcceptance]) -> Mapping[tuple[int, str], AnyRow]:
+    published = chain.TEXT_QUERY.where(AgreementVersion.document_id == document_id, AgreementVersion.status == VersionStatus.PUBLISHED)
+    texts = (await tx.execute(published.where(AgreementVersion.ordinal.in_({item.ordinal for item in items})))).all()
     return {(text.ordinal, text.locale): text for text in texts}
 
 
-async def _stand(tx: Transaction, ground: ImportBatch, users: Sequence[UUID], items: Sequence[ImportedAcceptance]) -> None:
-    """Where the users stand with the document, and when they last withdrew: asked under their ledgers. Texts and users are asked
-    for anew: while this waited, a version may have been cancelled and a user erased."""
-    document_id = ground.document.id
-    ground.texts = await _texts(tx, document_id, items)
-    there = (await tx.execute(_users.where(User.id.in_(users)).with_for_update(read=True, key_share=True))).all()
-    ground.users = {**ground.users, **{user.id: user for user in there}}
-    about = (AgreementEvent.document_id == document_id, AgreementEvent.type == EventType.WITHDRAWN, AgreementEvent.user_id.in_(users))
-    ground.left = {row.user_id: row.at for row in (await tx.execute(_left.where(*about))).all()}
-    ground.duties = {user_id: Obligation(document_id, 0, 0, ()) for user_id in users}
-    mine = _states.where(AgreementState.document_id == document_id, AgreementState.user_id.in_(users))
-    for row in (await tx.execute(mine)).all():
+async def _load_states(tx: Transaction, batch: ImportBatch, user_ids: Sequence[UUID], items: Sequence[ImportedAcceptance]) -> None:
+    """Load the users' states and last withdrawals under their locks.
+
+    Texts and users are loaded again: a version may have been cancelled or a user erased before the locks were taken.
+    """
+    document_id = batch.document.id
+    batch.texts = await _load_texts(tx, document_id, items)
+    users = (await tx.execute(_users.where(User.id.in_(user_ids)).with_for_update(read=True, key_share=True))).all()
+    batch.users = {**batch.users, **{user.id: user for user in users}}
+    is_withdrawal = (AgreementEvent.document_id == document_id, AgreementEvent.type == EventType.WITHDRAWN)
+    withdrawals = (await tx.execute(_withdrawals.where(*is_withdrawal, AgreementEvent.user_id.in_(user_ids)))).all()
+    batch.withdrawn = {row.user_id: row.at for row in withdrawals}
+    batch.obligations = {user_id: Obligation(document_id, 0, 0, ()) for user_id in user_ids}
+    states = _states.where(AgreementState.document_id == document_id, AgreementState.user_id.in_(user_ids))
+    for row in (await tx.execute(states)).all():
         ordinals = (row.accepted_ordinal, row.declined_ordinal)
-        duty = Obligation(document_id, *ordinals, (), row.notified_ordinal, row.withdrawn_at is not None)
-        ground.duties[row.user_id] = duty
+        obligation = Obligation(document_id, *ordinals, (), row.notified_ordinal, row.withdrawn_at is not None)
+        batch.obligations[row.user_id] = obligation
 
 
-async def _take(tx: Transaction, world: World, keys: Signer, actor: Actor, one: tuple[ImportBatch, ImportedAcceptance]) -> ImportResult:
-    """Add it to its end user's chain."""
-    ground, it = one
-    about = ground.texts[it.ordinal, it.locale or ground.document.default_locale]
-    act = NewEvent(it.user, EventType.IMPORTED, ground.now, about, actor, claims=it.claims())
-    event = await chain.append(tx, world, keys, ground.heads[it.user], act)
-    if not await dialect.insert_once(tx, AgreementImport, {"external_ref": it.external_ref, "event_id": event.id}, unless=["external_ref"]):
-        raise RuntimeError("a reference came in past the queue of imports")
-    ground.heads[it.user] = replace(ground.heads[it.user], seq=event.seq, sha256=digest(event.receipt))
-    ground.duties[it.user] = await chain.update_state(tx, ground.duties[it.user], act, event)
-    ground.refs[it.external_ref] = event.id, ground.content(it)
-    facts = {"ordinal": it.ordinal, "receipt": str(event.id)}
-    await record(tx, world, "agreement.imported", actor, ("agreement", ground.document.id), it.user, **facts)
-    return ImportResult(it.external_ref, "created", event.id)
+async def _store(tx: Transaction, world: World, keys: Signer, actor: Actor, entry: tuple[ImportBatch, ImportedAcceptance]) -> ImportResult:
+    """Append the acceptance to its end user's chain."""
+    batch, item = entry
+    about = batch.texts[item.ordinal, item.locale or batch.document.default_locale]
+    event = NewEvent(item.user, EventType.IMPORTED, batch.now, about, actor, claims=item.claims())
+    recorded = await chain.append(tx, world, keys, batch.heads[item.user], event)
+    reference = {"external_ref": item.external_ref, "event_id": recorded.id}
+    if not await dialect.insert_once(tx, AgreementImport, reference, unless=["external_ref"]):
+        raise RuntimeError("a reference was imported without the import lock")
+    batch.heads[item.user] = replace(batch.heads[item.user], seq=recorded.seq, sha256=digest(recorded.receipt))
+    batch.obligations[item.user] = await chain.update_state(tx, batch.obligations[item.user], event, recorded)
+    batch.refs[item.external_ref] = recorded.id, batch.content(item)
+    facts = {"ordinal": item.ordinal, "receipt": str(recorded.id)}
+    await record(tx, world, "agreement.imported", actor, ("agreement", batch.document.id), item.user, **facts)
+    return ImportResult(item.external_ref, "created", recorded.id)

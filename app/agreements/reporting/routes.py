@@ -1,4 +1,4 @@
-"""`/v1/agreements/{id}/coverage|users|imports`, `/v1/agreement-events` and its exports: acceptances by the many, for operators."""
+"""`/v1/agreements/{id}/coverage|users|imports`, `/v1/agreement-events` and its exports, for operators."""
 
 from typing import Annotated
 from uuid import UUID
@@ -11,7 +11,7 @@ from app.agreements.problems import AgreementIsNotice, AgreementNotFound
 from app.agreements.reporting import coverage, events, exports, imports
 from app.agreements.reporting.events import EventFilters
 from app.agreements.reporting.exports import ExportRequest
-from app.agreements.reporting.schemas import AgreementEventOut, CoverageOut, CoveredOut, ImportsIn, ImportsOut, StatusName
+from app.agreements.reporting.schemas import AgreementEventOut, CoverageOut, ImportsIn, ImportsOut, StatusName, UserStatusOut
 from app.base.durations import instant_text
 from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import INT_MAX, InstantIn, Page, Slug
@@ -24,7 +24,7 @@ from app.world import World
 router: APIRouter = new_router("agreements")
 Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
-Wanted = Annotated[PageWindow, Depends(page_window)]
+RequestedPage = Annotated[PageWindow, Depends(page_window)]
 AsOf = Annotated[InstantIn | None, Query()]
 
 
@@ -36,7 +36,7 @@ class Csv(StreamingResponse):
     media_type = "text/csv"
 
 
-async def filters(
+async def read_filters(
     product: Annotated[Slug | None, Query()] = None,
     agreement: Annotated[UUID | None, Query()] = None,
     user: Annotated[UUID | None, Query()] = None,
@@ -45,19 +45,21 @@ async def filters(
     since: Annotated[InstantIn | None, Query(alias="from")] = None,
     until: Annotated[InstantIn | None, Query(alias="to")] = None,
 ) -> EventFilters:
-    """`from` <= `at` < `to`."""
+    """The filters of a request: `from` <= `at` < `to`."""
     return EventFilters(product, agreement, user, type, ordinal, since, until)
 
 
-Filtered = Annotated[EventFilters, Depends(filters)]
-WithContext = Annotated[bool, Query(description="With address and user agent, as far as they are not erased.")]
+Filtered = Annotated[EventFilters, Depends(read_filters)]
+WithContext = Annotated[bool, Query(description="Include address and user agent, if they are not erased.")]
 
 
 @router.get("/v1/agreements/{document_id}/coverage", responses=refuses(ScopeMissing, AgreementNotFound))
 async def get_coverage(world: TheWorld, operator: Reads, document_id: UUID, as_of: AsOf = None) -> CoverageOut:
-    """How many end users stood where at an instant (absent: now), replayed from the ledger. They are those who had been shown a text
-    of the agreement or had an event about it. An imported acceptance counts from its import on."""
-    return CoverageOut.told(await coverage.count_users(world, document_id, as_of))
+    """Count end users by status at a moment (absent: now), replayed from the ledger.
+
+    Only end users with a presentation or an event of the agreement are counted. An imported acceptance counts from its import.
+    """
+    return CoverageOut.from_coverage(await coverage.count_users(world, document_id, as_of))
 
 
 @router.get("/v1/agreements/{document_id}/users", responses=refuses(ScopeMissing, AgreementNotFound))
@@ -65,47 +67,56 @@ async def list_users(
     world: TheWorld,
     operator: Reads,
     document_id: UUID,
-    wanted: Wanted,
+    requested: RequestedPage,
     status: Annotated[StatusName | None, Query()] = None,
     as_of: AsOf = None,
-) -> Page[CoveredOut]:
-    """The end users that the coverage counts, those who were created last first. Give every page the same `as_of`."""
-    rows, cursor = await coverage.list_users(world, document_id, wanted, status, as_of)
-    return Page(data=[CoveredOut.told(row) for row in rows], next_cursor=cursor)
+) -> Page[UserStatusOut]:
+    """List the end users that the coverage counts, the newest accounts first. Use the same `as_of` for every page."""
+    rows, cursor = await coverage.list_users(world, document_id, requested, status, as_of)
+    return Page(data=[UserStatusOut.from_row(row) for row in rows], next_cursor=cursor)
 
 
 @router.post("/v1/agreements/{document_id}/imports", responses=refuses(ScopeMissing, AgreementNotFound, AgreementIsNotice))
 async def import_acceptances(world: TheWorld, operator: Writes, document_id: UUID, body: ImportsIn) -> ImportsOut:
-    """Bring acceptances that were given elsewhere. Each stands or falls by itself; the same `external_ref` again is the same event.
+    """Import acceptances that were given elsewhere, each independently. The same `external_ref` again returns the same event.
 
-    They count in the access decision, are marked `imported` for ever, and are the weakest evidence (grade C).
+    They count in the access decision, stay marked `imported`, and are the weakest evidence (grade C).
     """
-    return ImportsOut.told(await imports.import_acceptances(world, operator.actor, document_id, [it.value() for it in body.data]))
+    return ImportsOut.from_results(
+        await imports.import_acceptances(world, operator.actor, document_id, [item.to_value() for item in body.data])
+    )
 
 
 @router.get("/v1/agreement-events", responses=refuses(ScopeMissing))
-async def list_events(world: TheWorld, operator: Reads, wanted: Wanted, which: Filtered) -> Page[AgreementEventOut]:
-    """What the ledger holds, newest first. `from` <= `at` < `to`."""
-    rows, cursor = await events.list_events(world, which, wanted)
-    return Page(data=[AgreementEventOut.told(row) for row in rows], next_cursor=cursor)
+async def list_events(world: TheWorld, operator: Reads, requested: RequestedPage, filters: Filtered) -> Page[AgreementEventOut]:
+    """List the events of the ledger, newest first. `from` <= `at` < `to`."""
+    rows, cursor = await events.list_events(world, filters, requested)
+    return Page(data=[AgreementEventOut.from_row(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/agreement-events.ndjson", response_class=NdJson, responses=refuses(ScopeMissing))
-async def export_ndjson(world: TheWorld, operator: Reads, which: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
-    """All events that fit, oldest first, one JSON object a line, each with its signed receipt (`jws`). The export is itself recorded.
+async def export_ndjson(world: TheWorld, operator: Reads, filters: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
+    """Export all matching events, oldest first, one JSON object per line with its signed receipt (`jws`). The export is recorded.
 
-    An answer that breaks off has failed; a whole one ends with a line end.
+    A complete response ends with a line end; otherwise the export failed.
     """
-    return NdJson(await exports.export(world, operator.actor, ExportRequest("ndjson", which, context)), headers=_named(world, "ndjson"))
+    return NdJson(
+        await exports.export(world, operator.actor, ExportRequest("ndjson", filters, context)), headers=_attachment_headers(world, "ndjson")
+    )
 
 
 @router.get("/v1/agreement-events.csv", response_class=Csv, responses=refuses(ScopeMissing))
-async def export_csv(world: TheWorld, operator: Reads, which: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  the same
-    """The same as a table (RFC 4180, UTF-8, with a header), without the receipts. Whatever a spreadsheet could take for a formula, at
-    the beginning of a cell or behind a semicolon, tab or line end in it, has an apostrophe before it that is not part of the value."""
-    return Csv(await exports.export(world, operator.actor, ExportRequest("csv", which, context)), headers=_named(world, "csv"))
+async def export_csv(world: TheWorld, operator: Reads, filters: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
+    """Export the same events as a table (RFC 4180, UTF-8, with a header), without the receipts.
+
+    Where a spreadsheet could evaluate a formula (at the start of a cell, or after a semicolon, tab or line end in it), the export inserts
+    an apostrophe that is not part of the value.
+    """
+    return Csv(
+        await exports.export(world, operator.actor, ExportRequest("csv", filters, context)), headers=_attachment_headers(world, "csv")
+    )
 
 
-def _named(world: World, ending: str) -> dict[str, str]:
+def _attachment_headers(world: World, extension: str) -> dict[str, str]:
     day = instant_text(world.clock.now())[:10]
-    return {"Content-Disposition": f'attachment; filename="agreement-events-{day}.{ending}"'}
+    return {"Content-Disposition": f'attachment; filename="agreement-events-{day}.{extension}"'}

@@ -1,5 +1,6 @@
-"""Wire shapes of what operators do with many acceptances at once: coverage, lists of events, imports."""
+"""Wire models for operators who work with many acceptances: coverage, lists of events, imports."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -16,12 +17,15 @@ from app.web.fields import INT_MAX, ExternalId, Instant, InstantIn, Locale, Name
 StatusName = Literal["accepted", "in_grace", "declined", "withdrawn", "required", "not_required", "notified", "to_be_shown"]
 GradeName = Literal["A", "B", "C"]
 Ordinal = Annotated[int, Field(strict=True, ge=1, le=INT_MAX)]
-MOST = 1000
+MAX_IMPORTS = 1000
 
 
 class Statuses(WireModel):
-    """`required`: shown, and the version in force was never decided. `not_required`: nothing was in force. Of a notice only
-    `notified`, `to_be_shown` (a later one) and `not_required` occur; nobody accepts it (agreements R11)."""
+    """Numbers of end users by status.
+
+    `required`: the version in force was shown and not decided. `not_required`: nothing was in force. For a notice only `notified`,
+    `to_be_shown` (a later version) and `not_required` occur.
+    """
 
     accepted: int = 0
     in_grace: int = 0
@@ -34,7 +38,7 @@ class Statuses(WireModel):
 
 
 class OrdinalCount(WireModel):
-    """End users whose acceptance that counts is of this ordinal, and those to whom it was last shown as news."""
+    """End users whose current acceptance has this ordinal, and those to whom it was last shown as news."""
 
     ordinal: int
     accepted: int
@@ -42,8 +46,10 @@ class OrdinalCount(WireModel):
 
 
 class GradeCounts(WireModel):
-    """The best evidence of the acceptance that counts. A: two factors, in a language asked for. B: one factor, or another language.
-    C: imported, or by a license key alone."""
+    """End users by the best evidence of their current acceptance.
+
+    A: two factors and a requested language. B: one factor, or another language. C: imported, or a license key alone.
+    """
 
     A: int = 0
     B: int = 0
@@ -51,8 +57,11 @@ class GradeCounts(WireModel):
 
 
 class CoverageOut(WireModel):
-    """`users`: who had been shown the agreement or has an event about it; `statuses` adds up to them. `ordinals` and `grades` also
-    count acceptances of a version that no longer suffices."""
+    """How many end users had which status.
+
+    `users`: those with a presentation or an event; `statuses` adds up to this number. `ordinals` and `grades` also count acceptances of
+    versions that are no longer enough.
+    """
 
     agreement: UUID
     product: str
@@ -66,27 +75,27 @@ class CoverageOut(WireModel):
     grades: GradeCounts
 
     @classmethod
-    def told(cls, it: Coverage) -> Self:
+    def from_coverage(cls, coverage: Coverage) -> Self:
         ordinals = [
-            OrdinalCount(ordinal=number, accepted=it.accepted.get(number, 0), notified=it.notified.get(number, 0))
-            for number in sorted({*it.accepted, *it.notified})
+            OrdinalCount(ordinal=number, accepted=coverage.accepted.get(number, 0), notified=coverage.notified.get(number, 0))
+            for number in sorted({*coverage.accepted, *coverage.notified})
         ]
         return cls(
-            agreement=it.document.id,
-            product=it.document.product,
-            kind=it.document.kind,
-            region=it.document.region,
-            as_of=it.as_of,
-            required_ordinal=it.required or None,
-            users=it.users,
-            statuses=Statuses(**it.statuses),
+            agreement=coverage.document.id,
+            product=coverage.document.product,
+            kind=coverage.document.kind,
+            region=coverage.document.region,
+            as_of=coverage.as_of,
+            required_ordinal=coverage.required or None,
+            users=coverage.users,
+            statuses=Statuses(**coverage.statuses),
             ordinals=ordinals,
-            grades=GradeCounts(**it.grades),
+            grades=GradeCounts(**coverage.grades),
         )
 
 
-class CoveredOut(WireModel):
-    """Where one end user stood. Ordinals are null where there was none; `grade` is that of the acceptance which counts."""
+class UserStatusOut(WireModel):
+    """One end user's status. Ordinals are null if there is none; `grade`: of the current acceptance."""
 
     user: UUID
     status: StatusName
@@ -97,13 +106,13 @@ class CoveredOut(WireModel):
     last_event_at: Instant | None
 
     @classmethod
-    def told(cls, row: AnyRow) -> Self:
+    def from_row(cls, row: AnyRow) -> Self:
         ordinals = {f"{name}_ordinal": getattr(row, name) or None for name in ("accepted", "declined", "notified")}
         return cls(user=row.id, status=row.status, grade=row.grade, last_event_at=row.last_at, **ordinals)
 
 
-class BroughtOut(WireModel):
-    """What the operator claimed of an imported acceptance; null where the receipt cannot be read any more."""
+class ImportClaimsOut(WireModel):
+    """The operator's claims about an imported acceptance; null if the receipt is unreadable."""
 
     accepted_at: str | None = None
     external_ref: str | None = None
@@ -111,7 +120,7 @@ class BroughtOut(WireModel):
 
 
 class AgreementEventOut(WireModel):
-    """An event of the ledger. `imported` is null for whatever the end user did; the grade of a note is null, for it proves nothing."""
+    """An event of the ledger. `imported` is null for the end user's own events; `grade` is null for a note, which proves nothing."""
 
     id: UUID
     type: str
@@ -130,20 +139,22 @@ class AgreementEventOut(WireModel):
     amr: list[str] | None
     fallback: str | None
     presentation: UUID | None
-    imported: BroughtOut | None
+    imported: ImportClaimsOut | None
     receipt_sha256: str
     prev_sha256: str | None
 
     @classmethod
-    def told(cls, row: AnyRow) -> Self:
+    def from_row(cls, row: AnyRow) -> Self:
         fields = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        claimed = BroughtOut(**read_import_claims(row.type, row.jws)) if row.type == EventType.IMPORTED else None
-        return cls(**{**fields, "amr": row.amr.split() if row.amr is not None else None, "imported": claimed})
+        import_claims = ImportClaimsOut(**read_import_claims(row.type, row.jws)) if row.type == EventType.IMPORTED else None
+        return cls(**{**fields, "amr": row.amr.split() if row.amr is not None else None, "imported": import_claims})
 
 
 class ImportIn(WireModel):
-    """An acceptance given elsewhere. `accepted_at` is a claim, kept as one; `external_ref` is the operator's own name of it, brought
-    once; `source` says where it can be looked up. `locale` absent: the agreement's default."""
+    """An acceptance given elsewhere. `external_ref`: the operator's own reference, imported once.
+
+    `accepted_at` is stored as a claim. `source`: where it can be looked up. `locale` absent: the agreement's default.
+    """
 
     user: UUID
     ordinal: Ordinal
@@ -152,22 +163,26 @@ class ImportIn(WireModel):
     external_ref: ExternalId
     source: Name | None = None
 
-    def value(self) -> ImportedAcceptance:
+    def to_value(self) -> ImportedAcceptance:
         return ImportedAcceptance(self.user, self.ordinal, self.locale, self.accepted_at, self.external_ref, self.source)
 
 
 class ImportsIn(WireModel):
-    data: Annotated[list[ImportIn], Field(min_length=1, max_length=MOST)]
+    """Acceptances to import, in order."""
+
+    data: Annotated[list[ImportIn], Field(min_length=1, max_length=MAX_IMPORTS)]
 
 
 class FaultOut(WireModel):
+    """Why an acceptance was refused. `pointer`: the field at fault (JSON Pointer)."""
+
     pointer: str
     code: str
     detail: str
 
 
 class ImportedOut(WireModel):
-    """`created`, `replayed` (brought before, the same event), or `refused` with the reason."""
+    """The result for one acceptance: `created`, `replayed` (imported before, same event), or `refused` with `error`."""
 
     external_ref: str
     result: Literal["created", "replayed", "refused"]
@@ -176,7 +191,7 @@ class ImportedOut(WireModel):
 
 
 class ImportsOut(WireModel):
-    """One result for each of `data`, in its order."""
+    """One result for each imported acceptance, in the same order."""
 
     created: int
     replayed: int
@@ -184,13 +199,13 @@ class ImportsOut(WireModel):
     data: list[ImportedOut]
 
     @classmethod
-    def told(cls, results: Sequence[ImportResult]) -> Self:
-        said = [it.result for it in results]
-        data = [_imported(place, it) for place, it in enumerate(results)]
-        return cls(created=said.count("created"), replayed=said.count("replayed"), refused=said.count("refused"), data=data)
+    def from_results(cls, results: Sequence[ImportResult]) -> Self:
+        counts = Counter(each.result for each in results)
+        data = [_from_result(index, each) for index, each in enumerate(results)]
+        return cls(created=counts["created"], replayed=counts["replayed"], refused=counts["refused"], data=data)
 
 
-def _imported(place: int, it: ImportResult) -> ImportedOut:
-    fault = it.fault
-    error = FaultOut(pointer=f"/data/{place}/{fault.name}", code=fault.problem.code, detail=fault.problem.detail) if fault else None
-    return ImportedOut(external_ref=it.external_ref, result=it.result, event=it.event, error=error)
+def _from_result(index: int, result: ImportResult) -> ImportedOut:
+    fault = result.fault
+    error = FaultOut(pointer=f"/data/{index}/{fault.name}", code=fault.problem.code, detail=fault.problem.detail) if fault else None
+    return ImportedOut(external_ref=result.external_ref, result=result.result, event=result.event, error=error)

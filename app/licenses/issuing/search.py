@@ -59,7 +59,7 @@ async def find_licenses(world: World, window: PageWindow, values: Mapping[str, A
         "status": lambda status: _has_status(status, now),
         "key_last4": lambda last4: License.key_last4.in_(list_last4_forms(last4)),
         "external_id": License.external_id.__eq__,
-        "expires_before": lambda moment: License.expires_at < moment,
+        "expires_before": lambda time: License.expires_at < time,
         "q": _contains_text,
     }
     statement = LICENSES.where(*(filters[name](value) for name, value in values.items() if value is not None))

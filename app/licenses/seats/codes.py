@@ -1,4 +1,4 @@
-"""Activation codes: short secrets that a client exchanges for a seat, so that the license key stays with the seller."""
+"""Activation codes: short secrets that a client exchanges for a seat, so that users need not handle the license key."""
 
 from collections.abc import Sequence
 from datetime import datetime

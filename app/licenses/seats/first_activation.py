@@ -16,7 +16,7 @@ from app.world import World
 
 
 async def use_trial(tx: Transaction, world: World, license: LicenseFacts, fingerprint: str) -> None:
-    """Use the one trial that each device has of a product, for this license. Raises TrialUsed if another license used license."""
+    """Use the one trial that each device has of a product, for this license. Raises TrialUsed if another license used it."""
     slot = world.keys.lookup.digest("trial", f"{license.product}\0{fingerprint}")
     row = {"slot": slot, "license_id": license.license_id, "started_at": world.clock.now()}
     if await dialect.insert_once(tx, Trial, row, unless=["slot"]):

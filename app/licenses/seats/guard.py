@@ -6,7 +6,7 @@ from app.web.problems import TokenInvalid
 from app.world import World
 
 
-async def device(world: World, token: str) -> ActivatedDevice:
+async def read_activation_token(world: World, token: str) -> ActivatedDevice:
     """Raises TokenInvalid."""
     caller = await activations.read_device(world, token)
     if caller is None:

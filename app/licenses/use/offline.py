@@ -36,7 +36,7 @@ class OfflineRequest:
 
 async def issue_file(world: World, ip: str | None, subject: Subject | None, credential: LicenseCredential, request: OfflineRequest) -> str:
     """Issue a compact JWS bound to the device. Raises the problem of the first reason against the license or the seat."""
-    sign = await load_signer(world)
+    signer = await load_signer(world)
     async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
         license, now = await credentials.lock_by_credential(tx, world, credential, subject, request.fingerprint)
         for reason in rules.evaluate(license, UseRequest(request.fingerprint, (), subject is not None), now).reasons:
@@ -48,7 +48,7 @@ async def issue_file(world: World, ip: str | None, subject: Subject | None, cred
         data = {"file": content["jti"], "until": instant_text(_compute_end(license, request.ttl, now))}
         user_id = subject.id if subject else None
         await record(tx, world, "offline_file.issued", actor, ("license", license.license_id), user_id, **data)
-        return sign.sign(TYPE, content)
+        return signer.sign(TYPE, content)
 
 
 def _compute_end(license: LicenseFacts, ttl: str | None, now: datetime) -> datetime:

@@ -10,6 +10,7 @@ from app.licenses.use import metering, offline, validation
 from app.licenses.use.offline import OfflineRequest
 from app.licenses.use.schemas import OfflineIn, UsageIn, ValidateIn, ValidationResult
 from app.web.callers import LicenseCaller, MaybeSubject, TheOrigin, TheWorld, as_device, as_subject
+from app.web.pipeline.fast_route import hot
 from app.web.problems import SubjectTokenRequired, TooManyAttempts
 from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
@@ -27,6 +28,7 @@ class Jws(Response):
 
 
 @router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts))
+@hot
 async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ValidateIn) -> ValidationResult:
     """Check whether this key may be used on this device now. The response is a verdict in either case.
 

@@ -41,7 +41,7 @@ async def create_user(world: World, actor: Actor, values: dict[str, Any], initia
                     details |= {"imported": True, "form": read_cost(hashed)}
                 await passwords.set_password(tx, world, actor, row.id, hashed, **details)
     except IntegrityError as error:
-        raise users.unique_violation(error) from error
+        raise users.translate_unique_violation(error) from error
     if password.imported_hash is not None:
         world.hasher.padding.due = 0.0  # measure again: this may be the first hash of its type
     return row

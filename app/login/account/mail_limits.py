@@ -1,7 +1,7 @@
 """Limits for requested letters: three an hour to one address for one purpose, twenty an hour from one network (authentication R40).
 
-Known and unknown addresses are limited alike. Each purpose has its own counter: whoever uses up the limit of a stranger for one
-purpose takes no other letter from them (authentication R44).
+Known and unknown addresses are limited alike. Each purpose has its own counter, so that using up
+a stranger's limit for one purpose does not stop their letters for another (authentication R44).
 """
 
 from datetime import timedelta

@@ -68,7 +68,7 @@ async def verify(world: World, token: str, password: str | None = None) -> Verif
                 raise OneTimeTokenSpent
             return result
     except IntegrityError as error:
-        raise users.unique_violation(error) from error
+        raise users.translate_unique_violation(error) from error
 
 
 async def _lock_account(tx: Transaction, world: World, row: AnyRow) -> bool:
@@ -94,6 +94,7 @@ async def _hash_password(world: World, row: AnyRow, password: str) -> str:
 
 
 async def _apply(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> VerifiedAddress | None:
+    """Apply the verification by the token's purpose; None if it no longer applies to an active account."""
     if row.purpose == Purpose.REGISTER:
         return await _create_account(tx, world, row, hashed)
     if row.purpose == Purpose.VERIFY:
@@ -125,8 +126,8 @@ async def _verify_address(tx: Transaction, world: World, user_id: UUID) -> Verif
 
     End all sessions and remove all second factors, whose owner is unknown (authentication R77). The operator's password stays.
     """
-    unproven = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
-    verification = update(User).where(*unproven).values(email_verified_at=world.clock.now()).returning(User.email)
+    unverified = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
+    verification = update(User).where(*unverified).values(email_verified_at=world.clock.now()).returning(User.email)
     email = await tx.scalar(verification)
     if email is None:
         return None

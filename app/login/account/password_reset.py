@@ -133,16 +133,16 @@ async def _check_second_factor(world: World, origin: Origin, token: str, user_id
         raise OneTimeTokenSpent
     await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     if proof.totp is not None:
-        spend = await _by_totp(world, user_id, proof.totp)
+        spend = await _check_totp(world, user_id, proof.totp)
     else:
-        spend = await _by_recovery_code(world, origin, key, user_id, proof.recovery_code or "")
+        spend = await _check_recovery_code(world, origin, key, user_id, proof.recovery_code or "")
     if spend is None:
         await attempts.record_failure(world, origin, "otp" if kind == "totp" else "rc", user_id, "wrong")
         raise CodeRefused
     return spend
 
 
-async def _by_totp(world: World, user_id: UUID, code: str) -> Spend | None:
+async def _check_totp(world: World, user_id: UUID, code: str) -> Spend | None:
     now = world.clock.now()
     async with world.db.query() as tx:
         matched = await totp.match(tx, world, user_id, code, now)
@@ -151,7 +151,7 @@ async def _by_totp(world: World, user_id: UUID, code: str) -> Spend | None:
     return lambda tx: totp.spend_step(tx, *matched, now)
 
 
-async def _by_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
+async def _check_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
     async with world.db.query() as tx:
         normalised_code, row = await recovery.find_candidate(tx, user_id, code)
     fits = await attempts.run_counted(world, origin, key, world.hasher.verify_code(normalised_code, row.hash if row is not None else None))

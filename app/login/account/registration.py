@@ -47,7 +47,7 @@ async def register(world: World, origin: Origin, request: Registration) -> None:
         elif admitted and lookup.active_or_none(account) is not None:
             await _mail_existing_owner(tx, world, account)
         else:
-            await _imitate(tx, world)
+            await _do_equal_work(tx, world)
 
 
 async def store_pending(tx: Transaction, world: World, profile: dict[str, Any], *, mailed: bool) -> None:
@@ -73,7 +73,7 @@ async def mail_verification(tx: Transaction, world: World, row: AnyRow) -> None:
     await lookup.mail_owner(tx, world, row, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
 
 
-async def _imitate(tx: Transaction, world: World) -> None:
+async def _do_equal_work(tx: Transaction, world: World) -> None:
     """Do the same work without sending an e-mail, so that the response time reveals nothing."""
     issued = await mailed_tokens.issue(tx, world, Purpose.REGISTER)
     await enqueue_letter(tx, world, None, Template.VERIFY_EMAIL, {"token": issued.token, "expires": issued.expires_at})
@@ -96,4 +96,4 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
             newest = mailed_tokens.read_payload(world, pending[0])
             await store_pending(tx, world, {name: newest[name] for name in ("email", "display_name", "locale")}, mailed=True)
         else:
-            await _imitate(tx, world)
+            await _do_equal_work(tx, world)

@@ -9,7 +9,6 @@ from sqlalchemy import insert, select, update
 
 from app.base.problems import Busy, Malformed
 from app.catalog.models import Product
-from app.config.password_blocklist import find_fault
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
@@ -23,6 +22,7 @@ from app.login.sessions.service import read_proofs
 from app.mail.models import Template
 from app.security.breach_lookup import is_breached
 from app.security.foreign_hashes import unwrap_django_hash
+from app.security.password_blocklist import find_fault
 from app.security.passwords import count_code_points, normalise
 from app.users.models import User
 from app.web.callers import Origin, Subject
@@ -113,10 +113,10 @@ async def rehash_if_outdated(world: World, password: str, stored: str, *, import
     return None
 
 
-async def store_rehash(tx: Transaction, user_id: UUID, stored: str, fresh: str) -> None:
+async def store_rehash(tx: Transaction, user_id: UUID, stored: str, new_hash: str) -> None:
     """Replace the verified hash by the new one, unless the password was changed meanwhile."""
     same = update(Factor).where(Factor.user_id == user_id, *ACTIVE_PASSWORD, Factor.hash == stored)
-    await tx.execute(same.values(hash=fresh, imported=False, form=None))
+    await tx.execute(same.values(hash=new_hash, imported=False, form=None))
 
 
 async def change(world: World, origin: Origin, subject: Subject, current: str, new: str) -> None:
@@ -127,9 +127,9 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
 
     Raises StepUpRequired, TooManyAttempts, PasswordWrong, Malformed.
     """
-    now, lasting = world.clock.now(), world.settings.second_factor_lifetime
+    now, lifetime = world.clock.now(), world.settings.second_factor_lifetime
     if "rc" in subject.amr or not is_fully_authenticated(
-        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lifetime=lasting
+        read_proofs(subject), has_second_factor=subject.has_second_factor, now=now, lifetime=lifetime
     ):
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)

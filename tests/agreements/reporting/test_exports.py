@@ -178,7 +178,7 @@ async def test_formulas_are_defused(given: Given) -> None:
     assert told[:4] == ['\'=HYPERLINK("http://x")', "'+1+1", "'-2", "'@SUM(A1)"]
     assert told[4] == "x;'=cmd|calc!A1"
     assert told[5] == 'plain, "quoted"'
-    assert not [cell for cell in told if cell.startswith((*exports.FORMULA, "\t", "\r"))]
+    assert not [cell for cell in told if cell.startswith((*exports.FORMULA_STARTS, "\t", "\r"))]
     plain = [line["context"]["user_agent"] for line in await lines(given, context=True)]
     assert plain[0] == agents[0]
 
@@ -189,12 +189,12 @@ async def test_formulas_are_defused(given: Given) -> None:
 )
 def test_every_beginning_of_a_formula_is_seen(cell: str) -> None:
     """Behind what is not seen, in a wide form, and behind whatever another spreadsheet takes for the end of a cell."""
-    defused = exports._safe(cell)
+    defused = exports._neutralise(cell)
     assert defused.replace("'", "") == cell
     assert "'" in defused
-    assert exports._safe(f"a{cell.strip()}") == f"a{cell.strip()}" or "\u2028" in cell
+    assert exports._neutralise(f"a{cell.strip()}") == f"a{cell.strip()}" or "\u2028" in cell
     for mark in (";", "\t", "\r", "\n", "\r\n", ";; "):
-        told = exports._safe(f"x{mark}{cell};y")
+        told = exports._neutralise(f"x{mark}{cell};y")
         assert told.replace("'", "") == f"x{mark}{cell};y"
         assert told.count("'") == 1
         assert told.index("'") < told.index(cell[-2])
@@ -202,12 +202,12 @@ def test_every_beginning_of_a_formula_is_seen(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", ["\tx", "\rx", "\nx"])
 def test_a_cell_begins_with_no_separator(cell: str) -> None:
-    assert exports._safe(cell) == f"'{cell}"
+    assert exports._neutralise(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize("cell", ["", "a=1", "Mozilla/5.0 (X11; Linux) x-y", "a;b=c", "'", 7, None])
 def test_all_else_is_left_alone(cell: object) -> None:
-    assert exports._safe(cell) == cell
+    assert exports._neutralise(cell) == cell
 
 
 async def test_how_it_is_served(given: Given) -> None:

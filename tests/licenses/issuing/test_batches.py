@@ -70,14 +70,14 @@ async def test_every_filter_finds_the_matching_licenses(given: Given) -> None:
     customer = await given.post("/v1/customers", {"name": "Ødegård Ærlig AS", "email": "post@odegard.example"})
     person = await given.person(display_name="Жанна")
     policy = await given.policy()
-    wanted = await given.license(policy, customer_id=customer["id"], users=[person.id], external_id="order-77%", key="foil-foil")
+    match = await given.license(policy, customer_id=customer["id"], users=[person.id], external_id="order-77%", key="foil-foil")
     other = await given.license(expires_at="2027-01-01T00:00:00Z")
     for query in (
-        f"product={wanted['product']}", f"policy={policy['id']}", f"customer={customer['id']}", f"user={person.id}",
+        f"product={match['product']}", f"policy={policy['id']}", f"customer={customer['id']}", f"user={person.id}",
         "external_id=order-77%25",
         "key_last4=foil", "key_last4=FOIL", "q=ødegård", "q=ÆRLIG", "q=ODEGARD.example", "q=жанна", "q=ORDER-77%25", "q=foil",
     ):  # fmt: skip
-        assert await find_ids(given, query) == [wanted["id"]], query
+        assert await find_ids(given, query) == [match["id"]], query
     assert await find_ids(given, "expires_before=2027-01-02T00:00:00Z") == [other["id"]]
     assert await find_ids(given, "q=_") == []
     assert await find_ids(given, f"q={other['key_last4'].lower()}") == [other["id"]]

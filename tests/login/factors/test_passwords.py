@@ -10,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from app.config.password_blocklist import COMMON, find_fault
 from app.login.factors.timing import refresh_timing
 from app.login.models import Factor
 from app.security.foreign_hashes import is_affordable, unwrap_django_hash
+from app.security.password_blocklist import COMMON, find_fault
 from app.security.passwords import SAMPLES, PasswordHasher, ResponsePadding
 from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.base.problems import Busy, Problem
 from app.config.settings import Settings
 from app.observability.logs import MASK, current_request_id, make_access_logger, mask
-from app.web import metrics
 from app.web.errors import log_unexpected, problem_response
+from app.web.probes import metrics
 from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
 
 log = structlog.get_logger("licentia.door")
