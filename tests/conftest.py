@@ -18,6 +18,7 @@ from app.config.settings import Settings
 from app.db.database import Database
 from app.main import build_app
 from app.observability import logs
+from app.security import passwords
 from app.security.passwords import PasswordHasher
 from app.security.sealing import LookupKey, Sealer
 from app.security.signing import SignerCache
@@ -68,7 +69,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def hasher(settings: Settings) -> PasswordHasher:
     """Cheaper than the settings allow: thousands of logins would take most of the run. Real servers in tests keep the minimum."""
-    return PasswordHasher.of(settings.model_copy(update={"argon2_memory_kib": 256, "argon2_time": 1}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "CODE_MEMORY_KIB", 256)  # of recovery codes and mailed codes
+        return PasswordHasher.of(settings.model_copy(update={"argon2_memory_kib": 256, "argon2_time": 1}))
 
 
 @pytest.fixture(scope="session")
