@@ -1,4 +1,4 @@
-"""Everything a use case may reach for, frozen and handed around: database, clock, entropy, settings, keys, hasher."""
+"""The frozen dependencies of every use case: database, clock, entropy, settings, keys, hasher."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -16,7 +16,7 @@ from app.security.signing import SignerCache
 
 @dataclass(frozen=True)
 class Keys:
-    """What seals, what recognises, what signs."""
+    """Keys for encryption, for lookup digests and for signatures."""
 
     sealer: Sealer
     lookup: LookupKey
@@ -36,10 +36,10 @@ class World:
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Self:
-        """The world that the settings describe. Opens no connection yet."""
+        """Create the world from the settings. Opens no connection yet."""
         entropy = entropy or Entropy()
         return cls(
-            db=Database.open(settings.database_url, settings.database_pool, _patience(settings)),
+            db=Database.open(settings.database_url, settings.database_pool, _timeouts(settings)),
             clock=clock or Clock(),
             entropy=entropy,
             settings=settings,
@@ -48,5 +48,5 @@ class World:
         )
 
 
-def _patience(settings: Settings) -> Timeouts:
+def _timeouts(settings: Settings) -> Timeouts:
     return Timeouts(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)
