@@ -6,8 +6,7 @@ from tests.house.words import REFUSED, check, faults, pieces
 
 CLEAN: tuple[str, ...] = (
     "app/access",
-    "app/agreements/ledger",
-    "app/agreements/verification",
+    "app/agreements",
     "app/api_keys",
     "app/audit",
     "app/background",
@@ -27,8 +26,7 @@ CLEAN: tuple[str, ...] = (
     "migrations",
     "ops",
     "tests/access",
-    "tests/agreements/ledger",
-    "tests/agreements/verification",
+    "tests/agreements",
     "tests/api_keys",
     "tests/audit",
     "tests/backup",
