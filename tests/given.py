@@ -1,9 +1,11 @@
 """One builder for each noun. Everything is made over HTTP, as an operator or an end user would."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from itertools import count
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import pyotp
@@ -16,6 +18,8 @@ from tests.clock import TurnedClock
 
 PASSWORD = "correct horse battery staple"
 _numbers = count(1)
+Result = TypeVar("Result")
+Builder = Callable[["Given"], Awaitable[Result]]
 
 
 @dataclass
@@ -36,12 +40,37 @@ class Person:
         return {"Authorization": f"Bearer {self.token}"}
 
 
+class States(Protocol):
+    """Stores what a builder made as rows, and restores them for later tests (`PreparedWorld` in conftest.py)."""
+
+    async def restore(self, name: str, build: Builder[Result]) -> Result: ...
+
+
 @dataclass
 class Given:
     client: httpx.AsyncClient
     world: World
     clock: TurnedClock
     root: dict[str, str] = field(default_factory=dict)
+    states: States | None = None
+    requests: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.started_at = self.clock.moment
+
+    async def start(self, name: str, build: Builder[Result]) -> Result:
+        """What `build` returns. As the first step of a test its rows are restored from a copy instead of built again."""
+        if self.states is None or self.requests or self.clock.moment != self.started_at:
+            return await build(self)
+        settings = sha256(repr(sorted(self.changes.items())).encode()).hexdigest()[:8]
+        result = await self.states.restore(f"{name}_{settings}", build)
+        self.requests += 1
+        return result
+
+    async def count_request(self, _: httpx.Request) -> None:
+        """An event hook of the client: after the first request the world is the test's own."""
+        self.requests += 1
 
     @classmethod
     async def with_root_key(cls, client: httpx.AsyncClient, world: World, clock: TurnedClock) -> "Given":
@@ -54,6 +83,7 @@ class Given:
 
     def configured(self, app: FastAPI, **settings: Any) -> None:
         """Go on under other settings, until the end of the test."""
+        self.changes |= settings
         self.world = app.state.world = replace(self.world, settings=self.world.settings.model_copy(update=settings))
 
     def taking_passkeys(self, app: FastAPI) -> None:
@@ -108,6 +138,11 @@ class Given:
 
     async def logged_in(self, person: Person | None = None, **more: Any) -> Person:
         """The person (or a new one) with a session: by password, and by code if they have an authenticator."""
+        if person is None and not more:
+            return await self.start("logged_in", lambda given: given._log_in(None))
+        return await self._log_in(person, **more)
+
+    async def _log_in(self, person: Person | None, **more: Any) -> Person:
         person = person or await self.person(**more)
         body = {"identifier": person.email, "password": person.password}
         if person.secret is not None:
@@ -118,6 +153,11 @@ class Given:
 
     async def with_totp(self, person: Person | None = None, **more: Any) -> Person:
         """The person (or a new one) with a confirmed authenticator and a session by password; the clock moves on a step."""
+        if person is None and not more:
+            return await self.start("with_totp", lambda given: given._add_totp(None))
+        return await self._add_totp(person, **more)
+
+    async def _add_totp(self, person: Person | None, **more: Any) -> Person:
         person = await self.logged_in(person, **more)
         created = await self.post("/v1/me/totp", {}, person.auth)
         person.secret = created["secret"]
@@ -128,6 +168,11 @@ class Given:
 
     async def with_passkey(self, person: Person | None = None, **more: Any) -> Person:
         """The person (or a new one) with a passkey more in their authenticator; the session is the one they had."""
+        if person is None and not more:
+            return await self.start("with_passkey", lambda given: given._add_passkey(None))
+        return await self._add_passkey(person, **more)
+
+    async def _add_passkey(self, person: Person | None, **more: Any) -> Person:
         person = person if person is not None and person.token is not None else await self.logged_in(person, **more)
         options = await self.post("/v1/me/passkeys/options", {}, person.auth)
         credential = person.authenticator.create(options["public_key"])
@@ -144,8 +189,12 @@ class Given:
 
     async def strong(self, person: Person | None = None, **more: Any) -> Person:
         """A person logged in with password and code."""
-        person = await self.with_totp(person, **more)
-        return await self.logged_in(person)
+        if person is None and not more:
+            return await self.start("strong", lambda given: given._log_in_strongly(None))
+        return await self._log_in_strongly(person, **more)
+
+    async def _log_in_strongly(self, person: Person | None, **more: Any) -> Person:
+        return await self._log_in(await self.with_totp(person, **more))
 
     def totp(self, person: Person, at: datetime | None = None) -> str:
         """What the person's authenticator shows now."""
