@@ -100,10 +100,19 @@ async def _burst(
     slowest = max(seconds for each in on.servers for seconds in read_response_times(each.log))
     assert bound is None or slowest < bound * load_factor(), slowest
     back = min((at for at in burst.ended if at > over), default=over) - over
-    refused = {code.removeprefix("503 "): times for code, times in sorted(burst.told.items()) if code.startswith("503")}
+    refused = {code.removeprefix("503 "): times for code, times in sorted(burst.outcomes.items()) if code.startswith("503")}
     note = ", ".join(f"{code} {times}" for code, times in refused.items())
     return Line(
-        name, burst.told.total(), len(burst.ended), sum(refused.values()), burst.told["no answer"], slowest, back, health, None, note
+        name,
+        burst.outcomes.total(),
+        len(burst.ended),
+        sum(refused.values()),
+        burst.outcomes["no answer"],
+        slowest,
+        back,
+        health,
+        None,
+        note,
     )
 
 
