@@ -100,12 +100,12 @@ class Given:
     @staticmethod
     def expect(answer: httpx.Response) -> dict[str, Any]:
         assert answer.is_success, f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}"
-        told: dict[str, Any] = answer.json() if answer.content else {}
-        return told
+        result: dict[str, Any] = answer.json() if answer.content else {}
+        return result
 
     async def operator(self, *scopes: str) -> dict[str, str]:
-        made = await self.post("/v1/api-keys", {"name": "some", "scopes": list(scopes)})
-        return {"Authorization": f"Bearer {made['key']}"}
+        created = await self.post("/v1/api-keys", {"name": "some", "scopes": list(scopes)})
+        return {"Authorization": f"Bearer {created['key']}"}
 
     async def product(self, **more: Any) -> dict[str, Any]:
         return await self.post("/v1/products", {"code": f"product-{next(_numbers)}", "name": "Studio", **more})
@@ -123,8 +123,8 @@ class Given:
         return await self.license(await self.policy(seat_by="device", max_seats=limit, **more))
 
     async def code(self, license_: dict[str, Any], **more: Any) -> str:
-        made = await self.post(f"/v1/licenses/{license_['id']}/activation-codes", more)
-        return str(made["data"][0]["code"])
+        created = await self.post(f"/v1/licenses/{license_['id']}/activation-codes", more)
+        return str(created["data"][0]["code"])
 
     async def activation(self, license_: dict[str, Any], fingerprint: str = "laptop", **more: Any) -> dict[str, Any]:
         body = {"license_key": license_["key"], "device": {"fingerprint": fingerprint, **more}}
@@ -133,8 +133,8 @@ class Given:
     async def person(self, **more: Any) -> Person:
         """An end user with a verified address and a password."""
         email = f"person-{next(_numbers)}@example.com"
-        made = await self.post("/v1/users", {"email": email, "password": PASSWORD, "email_verified": True, **more})
-        return Person(made["id"], made["email"])
+        created = await self.post("/v1/users", {"email": email, "password": PASSWORD, "email_verified": True, **more})
+        return Person(created["id"], created["email"])
 
     async def logged_in(self, person: Person | None = None, **more: Any) -> Person:
         """The person (or a new one) with a session: by password, and by code if they have an authenticator."""
@@ -147,8 +147,8 @@ class Given:
         body = {"identifier": person.email, "password": person.password}
         if person.secret is not None:
             body["totp"] = self.totp(person)
-        told = await self.post("/v1/login", body, {})
-        person.token, person.refresh = told["access_token"], told["refresh_token"]
+        result = await self.post("/v1/login", body, {})
+        person.token, person.refresh = result["access_token"], result["refresh_token"]
         return person
 
     async def with_totp(self, person: Person | None = None, **more: Any) -> Person:
@@ -159,10 +159,10 @@ class Given:
 
     async def _add_totp(self, person: Person | None, **more: Any) -> Person:
         person = await self.logged_in(person, **more)
-        made = await self.post("/v1/me/totp", {}, person.auth)
-        person.secret = made["secret"]
-        told = await self.post(f"/v1/me/totp/{made['id']}/confirm", {"code": self.totp(person)}, person.auth)
-        person.recovery = told["recovery_codes"] or person.recovery
+        created = await self.post("/v1/me/totp", {}, person.auth)
+        person.secret = created["secret"]
+        result = await self.post(f"/v1/me/totp/{created['id']}/confirm", {"code": self.totp(person)}, person.auth)
+        person.recovery = result["recovery_codes"] or person.recovery
         self.clock.forward(seconds=30)
         return person
 
@@ -176,16 +176,16 @@ class Given:
         person = person if person is not None and person.token is not None else await self.logged_in(person, **more)
         options = await self.post("/v1/me/passkeys/options", {}, person.auth)
         credential = person.authenticator.create(options["public_key"])
-        told = await self.post("/v1/me/passkeys", {"credential": credential}, person.auth)
-        person.recovery = told["recovery_codes"] or person.recovery
+        result = await self.post("/v1/me/passkeys", {"credential": credential}, person.auth)
+        person.recovery = result["recovery_codes"] or person.recovery
         return person
 
     async def by_passkey(self, person: Person, **more: Any) -> dict[str, Any]:
         """Log in by the passkey alone; what the answer tells."""
         options = await self.post("/v1/login/passkey/options", more, {})
-        told = await self.post("/v1/login/passkey", {"credential": person.authenticator.get(options["public_key"])}, {})
-        person.token, person.refresh = told["access_token"], told["refresh_token"]
-        return told
+        result = await self.post("/v1/login/passkey", {"credential": person.authenticator.get(options["public_key"])}, {})
+        person.token, person.refresh = result["access_token"], result["refresh_token"]
+        return result
 
     async def strong(self, person: Person | None = None, **more: Any) -> Person:
         """A person logged in with password and code."""

@@ -24,6 +24,7 @@ CLEAN: tuple[str, ...] = (
     "deploy",
     "examples",
     "migrations",
+    "ops",
     "tests/access",
     "tests/agreements",
     "tests/api_keys",
