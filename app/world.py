@@ -1,13 +1,13 @@
 """Everything a use case may reach for, frozen and handed around: database, clock, entropy, settings, keys, hasher."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from app.background.wakeup import Wakeup
 from app.base.clock import Clock
 from app.base.entropy import Entropy
 from app.config.settings import Settings
-from app.db.database import Database
+from app.db.database import Database, PendingWrite
 from app.db.dialect import Timeouts
 from app.security.passwords import PasswordHasher
 from app.security.sealing import LookupKey, Sealer
@@ -39,7 +39,7 @@ class World:
         """The world that the settings describe. Opens no connection yet."""
         entropy = entropy or Entropy()
         return cls(
-            db=Database.open(settings.database_url, settings.database_pool, _patience(settings)),
+            db=Database.open(settings.database_url, settings.database_pool, _timeouts(settings)),
             clock=clock or Clock(),
             entropy=entropy,
             settings=settings,
@@ -47,6 +47,10 @@ class World:
             hasher=PasswordHasher.of(settings),
         )
 
+    def for_request(self, pending: PendingWrite) -> Self:
+        """The same world for one request, whose write is committed together with its stored response."""
+        return replace(self, db=replace(self.db, pending=pending))
 
-def _patience(settings: Settings) -> Timeouts:
+
+def _timeouts(settings: Settings) -> Timeouts:
     return Timeouts(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)

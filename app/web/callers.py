@@ -22,6 +22,9 @@ from app.web.problems import (
 from app.world import World
 
 
+_REQUEST_WORLD = "licentia.world"
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a call came from, for the record: the socket's peer (behind trusted proxies, theirs) and its user agent."""
@@ -135,8 +138,18 @@ class CallerRegistry:
 
 
 async def get_world(request: Request) -> World:
-    world: World = request.app.state.world
+    """The world of this request if it has one (see `use_world`), else the application's."""
+    return world_of(request)
+
+
+def world_of(request: Request) -> World:
+    world: World = request.scope.get(_REQUEST_WORLD) or request.app.state.world
     return world
+
+
+def use_world(request: Request, world: World) -> None:
+    """Give the request a world of its own: its use case and the readers of its credential get it instead of the application's."""
+    request.scope[_REQUEST_WORLD] = world
 
 
 async def get_origin(request: Request) -> Origin:
@@ -173,7 +186,7 @@ async def get_caller(request: Request) -> Caller | None:
     registry: CallerRegistry = request.app.state.caller_registry
     for prefix, reader in registry.readers.items():
         if token.startswith(prefix) and scheme.lower() == ("login" if prefix == "lgn_" else "bearer"):
-            return await reader(request.app.state.world, token)
+            return await reader(world_of(request), token)
     raise TokenInvalid
 
 
@@ -209,7 +222,7 @@ async def token_holder(caller: OptionalCaller) -> EndUser:
 async def subject(request: Request, holder: Annotated[EndUser, Depends(token_holder)]) -> Subject:
     """The end user with a session that lives and an account that is open, by the rows of this moment."""
     registry: CallerRegistry = request.app.state.caller_registry
-    return await registry.subject(request.app.state.world, holder)
+    return await registry.subject(world_of(request), holder)
 
 
 async def verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:
