@@ -1,4 +1,4 @@
-"""The composition root: settings to world to application. The only place that knows every room."""
+"""Build the application from the world and the settings. The only module that imports every package."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -97,7 +97,7 @@ CALLERS = CallerRegistry(
     subject=app.login.sessions.guard.load_subject,
 )
 MEASURES = (metrics.measure_pools, outbox.measure_age)
-"""What is looked at when the figures are asked for, rather than counted as it happens."""
+"""Metrics that are measured when `/metrics` is requested."""
 ABOUT = "May this person use this product on this device, now? Licenses, seats, login, agreements, and the decision that joins them."
 
 
@@ -117,12 +117,12 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
     async with run_together(mail.run(world), webhooks.run(world), sealing.run(world), housekeeping.run(world)):
         yield
     if (tracing := api.state.tracer_provider) is not None:
-        await tracing.ended()
+        await tracing.flush_and_stop()
     await world.db.close()
 
 
 def build_app(world: World) -> FastAPI:
-    """The application over this world."""
+    """Build the application over this world."""
     settings = world.settings
     telemetry = _telemetry(settings)
     api = FastAPI(
@@ -156,14 +156,14 @@ def _fresh_id(world: World) -> str:
 
 
 def _telemetry(settings: Settings) -> TelemetryConfig:
-    """A span for each request where that is configured; else nothing, whatever else the environment says."""
-    told: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+    """Configure a span for each request if traces are on; otherwise nothing, whatever the OTEL variables say."""
+    options: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
     if settings.traces == "off":
-        return {**told, "tracing": False}
+        return {**options, "tracing": False}
     from app.observability import tracing as spans  # noqa: PLC0415  an extra, and not cheap
 
     return {
-        **told,
+        **options,
         "tracing": True,
         "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.mask_path),
         "exclude": middleware.is_probe,
@@ -179,7 +179,7 @@ def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middlew
 
 
 def create_app() -> FastAPI:
-    """For an ASGI server's factory option: settings from the environment."""
+    """Build the application with the settings of the environment, for the factory option of ASGI servers."""
     settings = Settings.load()
     logs.configure(settings)
     return build_app(World.of(settings))

@@ -1,4 +1,4 @@
-"""Every room's tables in one place, for migrations and for what is asked of all of them."""
+"""The tables of all packages in one place, for migrations and for code that handles every table."""
 
 import app.agreements.models
 import app.api_keys.models

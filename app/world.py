@@ -1,4 +1,4 @@
-"""Everything a use case may reach for, frozen and handed around: database, clock, entropy, settings, keys, hasher."""
+"""The frozen dependencies of every use case: database, clock, entropy, settings, keys, hasher."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -16,7 +16,7 @@ from app.security.signing import SignerCache
 
 @dataclass(frozen=True)
 class Keys:
-    """What seals, what recognises, what signs."""
+    """Keys for encryption, for lookup digests and for signatures."""
 
     sealer: Sealer
     lookup: LookupKey
@@ -36,7 +36,7 @@ class World:
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Self:
-        """The world that the settings describe. Opens no connection yet."""
+        """Create the world from the settings. Opens no connection yet."""
         entropy = entropy or Entropy()
         return cls(
             db=Database.open(settings.database_url, settings.database_pool, _timeouts(settings)),

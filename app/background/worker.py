@@ -20,7 +20,7 @@ log = structlog.get_logger("licentia.background")
 
 
 async def run_rounds(name: str, run_round: Round, wait: Wait, stopping: asyncio.Event) -> None:
-    """Run rounds until the stop event is set. An error, such as an unreachable database, is logged; the next round follows after the wait."""
+    """Run rounds until the stop event is set. Errors, such as an unreachable database, are logged and followed by the wait."""
     while not stopping.is_set():
         try:
             more = await run_round(stopping)

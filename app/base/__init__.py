@@ -1,1 +1,1 @@
-"""Floor 0: time, chance, secrets, settings and refusals. Knows no database, no HTTP and no product word."""
+"""The lowest layer: time, randomness, problems, durations and languages. Knows no database and no HTTP."""

@@ -1,10 +1,10 @@
-"""The only source of time. Everything else is handed `now`; nothing else may ask the system."""
+"""The only code that reads the system time. Everything else is passed `now`."""
 
 from datetime import UTC, datetime
 
 
 class Clock:
-    """The system's clock, UTC, cut to the milliseconds that the wire and both databases keep."""
+    """The system clock in UTC, truncated to milliseconds, the precision of responses and of both databases."""
 
     def now(self) -> datetime:
         moment = datetime.now(UTC)

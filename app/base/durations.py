@@ -1,4 +1,4 @@
-"""Instants and ISO 8601 durations as text, with calendar arithmetic: Jan 31 + P1M is the last of February."""
+"""Format instants and parse ISO 8601 durations, with calendar arithmetic: Jan 31 + P1M is the last day of February."""
 
 import re
 from calendar import monthrange
@@ -17,18 +17,18 @@ LAST_YEAR = 9999
 
 
 def instant_text(moment: datetime) -> str:
-    """RFC 3339, UTC, milliseconds, `Z`."""
+    """Format as RFC 3339 in UTC with milliseconds and `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def parse_seconds(given: object) -> object:
-    """Plain digits as seconds; everything else as it came, for whoever reads ISO 8601."""
-    return timedelta(seconds=float(given)) if isinstance(given, str) and _SECONDS.fullmatch(given) else given
+def parse_seconds(value: object) -> object:
+    """Return plain digits as seconds, and any other value unchanged, for the ISO 8601 parser that follows."""
+    return timedelta(seconds=float(value)) if isinstance(value, str) and _SECONDS.fullmatch(value) else value
 
 
 @dataclass(frozen=True)
 class Duration:
-    """Calendar months, then exact time. `text` is the duration as it was written."""
+    """A number of calendar months, then an exact time. `text` is the duration as it was written."""
 
     text: str
     months: int
@@ -37,21 +37,21 @@ class Duration:
     @classmethod
     @lru_cache(maxsize=256)
     def parse(cls, text: str) -> Self:
-        """Read an ISO 8601 duration such as `P1Y`, `P1M`, `PT30M`. Raises ValueError for anything else, and for zero."""
-        found = _SHAPE.fullmatch(text)
-        if found is None:
+        """Parse an ISO 8601 duration such as `P1Y`, `P1M`, `PT30M`. Raises ValueError for anything else, and for zero."""
+        match = _SHAPE.fullmatch(text)
+        if match is None:
             raise ValueError("not an ISO 8601 duration")
-        part = {name: int(value or 0) for name, value in found.groupdict().items()}
+        part = {name: int(value or 0) for name, value in match.groupdict().items()}
         exact = timedelta(**{unit: part[unit] for unit in ("weeks", "days", "hours", "minutes", "seconds")})
         months = part["years"] * 12 + part["months"]
         if not months and not exact:
-            raise ValueError("a duration of nothing")
+            raise ValueError("a duration of zero")
         if months + exact.days // 31 >= LAST_YEAR * 12:
             raise ValueError("a duration beyond the calendar")
         return cls(text, months, exact)
 
     def after(self, start: datetime) -> datetime:
-        """The instant this much after `start`. Raises OverflowError past the year 9999."""
+        """Return the instant this long after `start`. Raises OverflowError past the year 9999."""
         month = start.month - 1 + self.months
         year, month = start.year + month // 12, month % 12 + 1
         if year > LAST_YEAR:

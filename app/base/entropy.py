@@ -1,4 +1,4 @@
-"""The only source of chance: secrets and identifiers. Tests seed it; nothing else may draw."""
+"""The only source of randomness, for secrets and identifiers. Tests can replace it."""
 
 import secrets
 from base64 import urlsafe_b64encode
@@ -8,16 +8,16 @@ from uuid_utils.compat import uuid7
 
 
 class Entropy:
-    """The operating system's generator, and time-ordered identifiers (UUIDv7, RFC 9562 section 5.7)."""
+    """The random generator of the operating system, and time-ordered identifiers (UUIDv7, RFC 9562 section 5.7)."""
 
     def random_bytes(self, count: int) -> bytes:
-        """`count` random bytes."""
+        """Return `count` random bytes."""
         return secrets.token_bytes(count)
 
     def secret(self, prefix: str) -> str:
-        """A bearer secret of 256 random bits: `prefix`, then 43 characters of unpadded base64url."""
+        """Return a bearer secret of 256 random bits: `prefix`, then 43 characters of unpadded base64url."""
         return prefix + urlsafe_b64encode(self.random_bytes(32)).rstrip(b"=").decode()
 
     def identifier(self) -> UUID:
-        """A new UUIDv7. Identifiers made by one process rise strictly."""
+        """Return a new UUIDv7. The identifiers of one process increase strictly."""
         return uuid7()

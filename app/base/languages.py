@@ -1,4 +1,4 @@
-"""Which language to serve: RFC 4647 lookup over what the end user wishes for. Pure; never crosses scripts."""
+"""Choose the language to serve: RFC 4647 lookup over the end user's preferences. Pure; never crosses scripts."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ MAX_TAG = 35
 _RANGE = re.compile(r"([a-z]{1,8}(?:-[a-z0-9]{1,8})*)(?:[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?", re.ASCII | re.IGNORECASE)
 _TRADITIONAL = {"tw", "hk", "mo"}
 _SCRIPT_LETTERS = 4
-_OWN_SCRIPT = {
+_DEFAULT_SCRIPT = {
     language: script
     for script, languages in {
         "latn": "cs da de en es et fi fr hr hu id is it lt lv ms nb nl nn pl pt ro sk sl sq sv tr vi",
@@ -25,85 +25,89 @@ _OWN_SCRIPT = {
     }.items()
     for language in languages.split()
 }
-"""The script that goes without saying (`Suppress-Script` of the IANA language subtag registry), for common languages."""
+"""The default script of common languages (`Suppress-Script` of the IANA language subtag registry)."""
 
 Fallback = Literal["none", "language", "default"]
 
 
 @dataclass(frozen=True)
 class LanguageChoice:
-    """The language served for the one wished for most. `fallback`: `none` it is that one, `language` a broader form of it or
-    a later wish, `default` nobody wished for it. `requested` is None when nobody wished for anything."""
+    """The language to serve. `requested`: the first preference, or None without preferences.
+
+    `fallback`: `none` for exactly the first preference, `language` for a broader form of it or a later one, `default` for no match.
+    """
 
     requested: str | None
     served: str
     fallback: Fallback
 
 
-def choose_language(available: Sequence[str], wishes: Sequence[str], defaults: Sequence[str]) -> LanguageChoice:
-    """The language to serve, by RFC 4647 section 3.4 lookup for each wish in turn, then for each default.
+def choose_language(available: Sequence[str], preferences: Sequence[str], defaults: Sequence[str]) -> LanguageChoice:
+    """Choose by RFC 4647 section 3.4 lookup for each preference, then for each default.
 
-    `available` are the tags of the texts; `wishes` as `wishes_of` orders them; `defaults` the product's, then the document's.
-    Raises LookupError when not even a default is available, which no published version allows.
+    `available`: the tags of the texts; `preferences`: as `order_preferences` returns them; `defaults`: the product's, then the document's.
+    Raises LookupError if no default is available, which publishing prevents.
     """
-    requested = wishes[0] if wishes else None
-    for place, wish in enumerate(wishes):
-        if (found := _lookup(available, wish)) is not None:
-            exact = place == 0 and _canonical(found) == _canonical(wish)
-            return LanguageChoice(requested, found, "none" if exact else "language")
+    requested = preferences[0] if preferences else None
+    for place, preference in enumerate(preferences):
+        if (match := _lookup(available, preference)) is not None:
+            exact = place == 0 and _canonical(match) == _canonical(preference)
+            return LanguageChoice(requested, match, "none" if exact else "language")
     for default in defaults:
-        if (found := _lookup(available, default)) is not None:
-            return LanguageChoice(requested, found, "default")
+        if (match := _lookup(available, default)) is not None:
+            return LanguageChoice(requested, match, "default")
     raise LookupError("no text in a default language")
 
 
 def order_preferences(parameter: str | None, profile: str | None, header: str | None) -> tuple[str, ...]:
-    """What the end user wants, best first: the call's own parameter, the profile, then `Accept-Language` by its weights."""
-    return tuple(wish for wish in (parameter, profile, *_ranges(header or "")) if wish is not None)
+    """Return the end user's languages, best first: the request parameter, the profile, then `Accept-Language` by weight."""
+    return tuple(tag for tag in (parameter, profile, *_ranges(header or "")) if tag is not None)
 
 
-def covers(wanted: Sequence[str], shown: str) -> bool:
-    """Whether a text in this language is one in any of those: the same, or a narrower form (`fr-CA` for `fr`); never another script."""
-    forms = set(_broader(_canonical(shown)))
+def covers(wanted: Sequence[str], language: str) -> bool:
+    """Whether `language` equals a wanted language or is a narrower form (`fr-CA` for `fr`). Never crosses scripts."""
+    forms = set(_broader(_canonical(language)))
     return any(_canonical(tag) in forms for tag in wanted)
 
 
 def _ranges(header: str) -> list[str]:
-    """The tags of at most ten ranges (RFC 9110 section 12.5.4), heaviest first; what is malformed, `*` or refused is skipped."""
-    weighed = []
+    """Return the tags of at most ten ranges (RFC 9110 section 12.5.4), heaviest first, without malformed ones, `*` and weight 0."""
+    weighted = []
     for item in header.split(",", MAX_RANGES)[:MAX_RANGES]:
-        found = _RANGE.fullmatch(item.strip(" \t"))
-        if found and len(found[1]) <= MAX_TAG and float(found[2] or 1) > 0:
-            weighed.append((float(found[2] or 1), found[1]))
-    return [tag for _, tag in sorted(weighed, key=lambda pair: -pair[0])]
+        match = _RANGE.fullmatch(item.strip(" \t"))
+        if match and len(match[1]) <= MAX_TAG and float(match[2] or 1) > 0:
+            weighted.append((float(match[2] or 1), match[1]))
+    return [tag for _, tag in sorted(weighted, key=lambda pair: -pair[0])]
 
 
-def _lookup(available: Sequence[str], wish: str) -> str | None:
+def _lookup(available: Sequence[str], preference: str) -> str | None:
     by_tag = {tag.lower(): tag for tag in available}
-    if wish.lower() in by_tag:
-        return by_tag[wish.lower()]
+    if preference.lower() in by_tag:
+        return by_tag[preference.lower()]
     known = {_canonical(tag): tag for tag in reversed(available)}
     for tag in available:
         if tag.lower().startswith("zh-"):
             known.setdefault("-".join(_canonical(tag).split("-")[:2]), tag)
-    return next((known[tag] for tag in _broader(_canonical(wish)) if tag in known), None)
+    return next((known[tag] for tag in _broader(_canonical(preference)) if tag in known), None)
 
 
 def _canonical(tag: str) -> str:
-    """Lower case, `no` as `nb`, without a script that goes without saying, and Chinese always with its script: traditional in Taiwan,
-    Hong Kong and Macau, else simplified."""
+    """Return the tag in lower case, with `nb` for `no`, without a default script, and Chinese always with its script.
+
+    Chinese is traditional in Taiwan, Hong Kong and Macau, otherwise simplified.
+    """
     language, *rest = tag.lower().split("-")
     if language == "no":
         language = "nb"
     if language == "zh" and not any(_is_script(part) for part in rest):
         rest.insert(0, "hant" if _TRADITIONAL & set(rest) else "hans")
-    if rest[:1] == [_OWN_SCRIPT.get(language)]:
+    if rest[:1] == [_DEFAULT_SCRIPT.get(language)]:
         del rest[0]
     return "-".join((language, *rest))
 
 
 def _broader(tag: str) -> Iterator[str]:
-    """The tag, then without its last subtags one by one; never without its script, since that may be another script's text."""
+    """Yield the tag, then shorter forms without the last subtag. The script is never removed: the text may be in another one."""
     parts = tag.split("-")
     while parts:
         yield "-".join(parts)

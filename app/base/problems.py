@@ -1,4 +1,4 @@
-"""Refusals. A problem has a kind, a declared code, a title and typed facts; it knows no status number and no URL."""
+"""Problems (RFC 9457) without HTTP: a kind, a declared code, a title and typed facts, but no status and no URL."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -6,7 +6,7 @@ from typing import ClassVar, TypeAlias
 
 
 class Kind(Enum):
-    """What sort of no it is. `web/errors.py` alone turns a kind into an HTTP status."""
+    """The category of a problem. Only `web/errors.py` maps it to an HTTP status."""
 
     NOT_HTTP = auto()
     INVALID = auto()
@@ -30,7 +30,7 @@ Fact: TypeAlias = "str | int | bool | list[Fact] | dict[str, Fact] | None"
 
 
 class Problem(Exception):
-    """A refused command. Subclasses declare `kind`, `code` and `title`; the code is unique in the whole program.
+    """A refused request. Subclasses declare `kind`, `code` and `title`; the code is unique in the program.
 
     `detail` says in one sentence what the caller can do, `retry_after` is in whole seconds, facts are JSON values.
     """
@@ -54,14 +54,14 @@ class Problem(Exception):
 
 
 DECLARED: dict[str, type[Problem]] = {}
-"""Every refusal of the program by its code, filled as the rooms are imported."""
+"""Every problem class by its code, filled as the packages are imported."""
 
 ADVISORIES: dict[str, str] = {}
-"""Codes that only appear inside a verdict (reasons that no command refuses with, and warnings), with their titles."""
+"""Codes that only appear inside a decision, as reasons or warnings, with their titles."""
 
 
 def declare_advisory(code: str, title: str) -> str:
-    """Declare a code that only ever appears inside a verdict, and return it."""
+    """Declare a code that only appears inside a decision, and return it."""
     if code in ADVISORIES:
         raise TypeError(f"the code {code} is declared twice")
     ADVISORIES[code] = title
@@ -69,26 +69,25 @@ def declare_advisory(code: str, title: str) -> str:
 
 
 MAX_ERRORS = 20
-"""How many errors an answer lists at most: whoever sends a hundred thousand does not have to be told each of them."""
+"""How many errors a response lists at most."""
 
 
 class Malformed(Problem):
-    """Input that cannot be read. `errors` lists `{pointer, code, detail}`, the first `LISTED` of them; the input itself is never
-    repeated."""
+    """Invalid input. `errors` lists the first `MAX_ERRORS` faults as `{pointer, code, detail}`; the input is never repeated."""
 
     kind = Kind.INVALID
     code = "malformed"
-    title = "The request does not fit the contract."
+    title = "The request is not valid."
 
     def __init__(self, errors: list[tuple[str, str, str]]) -> None:
         """`errors`: (JSON pointer, code, sentence), one for each fault."""
         listed: list[Fact] = [{"pointer": pointer, "code": code, "detail": text} for pointer, code, text in errors[:MAX_ERRORS]]
         which = "`errors`" if len(errors) <= MAX_ERRORS else f"`errors` (the first {MAX_ERRORS} of more)"
-        super().__init__(f"Mend the fields listed in {which} and send the request again.", {"errors": listed})
+        super().__init__(f"Correct the fields listed in {which} and send the request again.", {"errors": listed})
 
 
 def field_error(pointer: str, code: str, sentence: str) -> Mapping[str, Fact]:
-    """The facts of a refusal of one field, in the form of every 422."""
+    """Return the facts of a problem with one field, in the form of every 422."""
     return {"errors": [{"pointer": pointer, "code": code, "detail": sentence}]}
 
 
@@ -104,18 +103,20 @@ class Busy(Problem):
 class Unavailable(Problem):
     kind = Kind.UNAVAILABLE
     code = "unavailable"
-    title = "The service cannot reach its database, or the database cannot store; nothing was changed."
+    title = "The database cannot be reached or cannot store data; nothing was changed."
 
     def __init__(self) -> None:
         super().__init__("Send the same request again after the time in Retry-After.", retry_after=5)
 
 
 class OutcomeUnknown(Problem):
-    """The database was lost between COMMIT and its answer."""
+    """The connection to the database was lost between COMMIT and its confirmation."""
 
     kind = Kind.UNAVAILABLE
     code = "outcome_unknown"
-    title = "The database went away while the change was being committed; it may stand, or not."
+    title = "The database connection was lost during the commit; the change may or may not have been made."
 
     def __init__(self) -> None:
-        super().__init__("Look first, or send it again with the Idempotency-Key it had: then it is done once.", retry_after=5)
+        super().__init__(
+            "Read the current state first, or repeat the request with its Idempotency-Key, which makes the change only once.", retry_after=5
+        )

@@ -1,4 +1,4 @@
-"""What a verdict is made of. A verdict is a value: reasons against, in order, and warnings beside them."""
+"""The parts of a verdict: reasons to refuse, in order, and notices that do not refuse."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from app.base.problems import Fact
 
 @dataclass(frozen=True)
 class Reason:
-    """One thing that is missing, the requirement it belongs to, and what the application can do next."""
+    """A requirement that is not met, and what the application can do next."""
 
     code: str
     requirement: str
@@ -18,13 +18,13 @@ class Reason:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat, as it goes on the wire."""
+        """Return the fields as one flat JSON object."""
         return {"code": self.code, "requirement": self.requirement, "action": self.action, "detail": self.detail, **self.facts}
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that does not stand in the way yet."""
+    """A warning: something that will lead to a refusal later."""
 
     code: str
     detail: str

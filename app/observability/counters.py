@@ -1,7 +1,7 @@
-"""The domain's own counters, declared in one place so that rooms, dashboards and alerts speak of the same names.
+"""Metrics of the domain, declared in one place so that packages, dashboards and alerts use the same names.
 
-Labels are words of the program, never of a caller, so that their number is bounded; and no counter tells apart whether an account
-exists. What is written in a transaction is counted once that stands: `app.db.database.on_commit`.
+Label values are constants of the program, so their number is bounded. No metric reveals whether an account exists. Changes of a
+transaction are counted after its commit (`app.db.database.on_commit`).
 """
 
 from functools import cache
@@ -10,27 +10,25 @@ from prometheus_client import Counter, Gauge
 
 LOGINS = Counter(
     "licentia_logins_total",
-    "Logins and steps of them: opened, stepped_up, unfinished (more is wanted), refused (whatever was shown did not fit), throttled",
+    "Logins and their steps: opened, stepped_up, unfinished (another step is needed), refused (wrong credential), throttled",
     ["result"],
 )
 DECISIONS = Counter(
     "licentia_decisions_total",
-    "Answers of the decision (call=access) and of validating a key (call=validate): allowed, or the code of the first reason against it",
+    "Decisions (call=access) and license validations (call=validate): allowed, or the code of the first reason to refuse",
     ["call", "code"],
 )
-SEATS = Counter("licentia_seats_total", "Device seats: taken, released, refused because none was free", ["change"])
-LOCKOUTS = Counter("licentia_lockouts_total", "Waits that began because of wrong tries in a row, by what was tried", ["factor"])
-OUTBOX_AGE = Gauge(
-    "licentia_outbox_age_seconds", "Age of the oldest message that still waits; 0 when none does, NaN when unknown", ["outbox"]
-)
-HASHES = Gauge("licentia_hashes", "Password hashes of this process: running, waiting, and the most that may be either", ["state"])
-CONNECTIONS = Gauge("licentia_database_connections", "Database connections of this process: in use, and the most there may be", ["state"])
+SEATS = Counter("licentia_seats_total", "Device seats: taken, released, refused because all were taken", ["change"])
+LOCKOUTS = Counter("licentia_lockouts_total", "Lockouts after consecutive wrong attempts, by factor", ["factor"])
+OUTBOX_AGE = Gauge("licentia_outbox_age_seconds", "Age of the oldest unsent message; 0 if there is none, NaN if unknown", ["outbox"])
+HASHES = Gauge("licentia_hashes", "Password hashes of this process: running, waiting, and the maximum", ["state"])
+CONNECTIONS = Gauge("licentia_database_connections", "Database connections of this process: in use, and the maximum", ["state"])
 BUILD = Gauge("licentia_build_info", "The running version", ["version"])
 
 
 @cache
 def decision_counter(call: str, code: str) -> Counter:
-    """The counter of one answer; found once, for it is on the hot path."""
+    """Return the counter of one result. Cached, because it is on the hot path."""
     return DECISIONS.labels(call, code)
 
 

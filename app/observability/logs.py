@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines or text on stdout, with the request's id, and with secrets masked wherever they turn up."""
+"""Structured logs: JSON lines or text on stdout, with the request id, and with secrets masked at any depth."""
 
 import logging
 import re
@@ -17,8 +17,8 @@ from app.config.settings import Settings
 MASK = "[masked]"
 current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the current request; None outside requests."""
-_TALKERS = ("alembic", "httpx", "httpcore", "aiosqlite", "asyncpg", "passlib")
-"""Libraries that are held at warnings: at `debug` they tell addresses, headers, and every statement with what it stores."""
+_VERBOSE_LIBRARIES = ("alembic", "httpx", "httpcore", "aiosqlite", "asyncpg", "passlib")
+"""Libraries that only log warnings: at `debug` they log addresses, headers, and statements with their parameters."""
 _SECRET_NAMES = re.compile(
     r"password|secret|token|authorization|license_key|activation_code|otpauth|credential|^code$|recovery|^key$|^totp$|qr_svg|device_code|user_code|uri_complete"
 )
@@ -32,7 +32,7 @@ _SECRET_TEXTS = re.compile(
 
 
 def mask(value: object) -> Any:
-    """The value with everything that looks like a secret replaced, at any depth."""
+    """Replace everything in the value that looks like a secret, at any depth."""
     if isinstance(value, str):
         return _SECRET_TEXTS.sub(MASK, value)
     if isinstance(value, Mapping):
@@ -58,7 +58,7 @@ def _add_request_id(_logger: object, _name: str, event: structlog.typing.EventDi
 
 
 def make_access_logger(settings: Settings) -> Callable[[dict[str, Any]], None]:
-    """What writes the line of each request: the same form as every other line, without the pipe's cost on the hot path."""
+    """Return the function that writes the line of each request, in the usual format but without structlog, for the hot path."""
     if settings.log_level not in {"debug", "info"}:
         return lambda _fields: None
 
@@ -66,33 +66,33 @@ def make_access_logger(settings: Settings) -> Callable[[dict[str, Any]], None]:
     as_json = settings.log_format == "json"
 
     def write(fields: dict[str, Any]) -> None:
-        told = {"event": "request", "level": "info", "logger": "licentia.access", "timestamp": instant_text(clock.now()), **fields}
-        text = _flat_json(told) if as_json else " ".join(f"{k}={v}" for k, v in told.items())
+        line = {"event": "request", "level": "info", "logger": "licentia.access", "timestamp": instant_text(clock.now()), **fields}
+        text = _flat_json(line) if as_json else " ".join(f"{k}={v}" for k, v in line.items())
         sys.stdout.write(text + "\n")
 
     return write
 
 
 def _flat_json(fields: Mapping[str, str | float | None]) -> str:
-    """An object of texts, numbers and nothing: what `json.dumps` writes, without the encoder that it makes anew each time."""
-    told = (encode_basestring(value) if isinstance(value, str) else "null" if value is None else str(value) for value in fields.values())
-    return "{" + ", ".join(f'"{name}": {value}' for name, value in zip(fields, told, strict=True)) + "}"
+    """Format a flat object like `json.dumps`, which would build an encoder for each call."""
+    values = (encode_basestring(value) if isinstance(value, str) else "null" if value is None else str(value) for value in fields.values())
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in zip(fields, values, strict=True)) + "}"
 
 
 class _Stdout(logging.Handler):
-    """Writes to whatever standard output is at that moment."""
+    """Writes to the current `sys.stdout`, which tests replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stdout.write(self.format(record) + "\n")
 
 
-def _plain(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    event.pop("color_message", None)  # uvicorn's twin of the message, with terminal codes
+def _drop_color_message(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event.pop("color_message", None)  # uvicorn's message again, with terminal codes
     return event
 
 
 def configure(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers through one pipe to stdout."""
+    """Format the lines of structlog and of the standard library's loggers alike, and write them to stdout."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -116,7 +116,7 @@ def configure(settings: Settings) -> None:
     handler = _Stdout()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _plain, *shared],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _drop_color_message, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
         )
     )
@@ -126,5 +126,5 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    for name in _TALKERS:
+    for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel("WARNING")

@@ -1,7 +1,7 @@
-"""Password hashes that other systems made: which forms are taken, and how dear each may be (authentication R9).
+"""Imported password hashes: the accepted formats and their cost limits (authentication R9).
 
-A stored hash says how much memory and time its check takes, so an import could be a denial of service: it is judged when it comes
-in, and again before each check.
+A hash states how much memory and time its check takes, so an import could be a denial of service. The cost is checked at import
+and again before each verification.
 """
 
 import re
@@ -19,7 +19,7 @@ CostCheck: TypeAlias = Callable[[Sequence[str]], bool]
 
 @dataclass(frozen=True)
 class HashFormat:
-    """How a hash of a scheme begins, and whether the costs that it names are within bounds."""
+    """How a hash of a scheme begins, and whether its costs are within the limits."""
 
     scheme: str
     start: re.Pattern[str]
@@ -64,29 +64,29 @@ FORMATS: tuple[HashFormat, ...] = (
     _form("scrypt", r"\$scrypt\$ln=(\d{1,3}),r=(\d{1,6}),p=(\d{1,6})\$", _scrypt),
     _form("phpass", r"\$[PH]\$([./0-9A-Za-z])", _phpass),
 )
-SCHEMES = [form.scheme for form in FORMATS]
+SCHEMES = [hash_format.scheme for hash_format in FORMATS]
 
 
 def unwrap_django_hash(stored: str) -> str:
-    """Django's wrapping of Argon2 and bcrypt taken off: what is inside is the ordinary hash."""
+    """Remove Django's prefix of Argon2 and bcrypt hashes; the rest is an ordinary hash."""
     if stored.startswith("argon2$argon2"):
         return "$" + stored.removeprefix("argon2$")
     return stored.removeprefix("bcrypt$") if stored.startswith("bcrypt$$2") else stored
 
 
 def find_format(stored: str) -> HashFormat | None:
-    return next((form for form in FORMATS if form.start.match(stored)), None)
+    return next((hash_format for hash_format in FORMATS if hash_format.start.match(stored)), None)
 
 
 def read_cost(stored: str) -> str | None:
-    """The scheme and the costs that a hash names, as it names them (`$2b$12$`): hashes with the same take the same time."""
-    form = find_format(stored)
-    found = form.start.match(stored) if form is not None else None
-    return found[0] if found is not None else None
+    """Return the scheme and costs of a hash as written (`$2b$12$`). Hashes with equal costs take the same time."""
+    hash_format = find_format(stored)
+    match = hash_format.start.match(stored) if hash_format is not None else None
+    return match[0] if match is not None else None
 
 
 def is_affordable(stored: str) -> bool:
-    """Whether checking it costs no more than we are ready to pay. False for a form that is not known."""
-    form = find_format(stored)
-    found = form.start.match(stored) if form is not None else None
-    return form is not None and found is not None and form.is_affordable(found.groups())
+    """Whether a check of the hash is within the cost limits. False for an unknown format."""
+    hash_format = find_format(stored)
+    match = hash_format.start.match(stored) if hash_format is not None else None
+    return hash_format is not None and match is not None and hash_format.is_affordable(match.groups())

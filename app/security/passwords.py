@@ -1,4 +1,4 @@
-"""Password hashing: Argon2id through passlib, in a bounded pool of threads, never on the event loop. Knows no user."""
+"""Hash passwords with Argon2id (passlib) in a bounded thread pool, never on the event loop. Knows no users."""
 
 import asyncio
 import unicodedata
@@ -20,31 +20,31 @@ MAX_CODE_POINTS = 256
 MAX_BYTES = 1024
 CODE_MEMORY_KIB = 4096
 SAMPLES = 64
-"""How many answers the pace remembers."""
+"""Recent checks that the padding considers."""
 
 
 def normalise(password: str) -> str:
-    """NFKC, once, at the edge (NIST SP 800-63B-4 section 3.1.1.2): the same password typed on another keyboard is the same."""
+    """Apply NFKC (NIST SP 800-63B-4 section 3.1.1.2), so that a password typed on another keyboard is the same."""
     return unicodedata.normalize("NFKC", password)
 
 
 def count_code_points(password: str) -> int:
-    """Code points, as typed or as normalised, whichever is fewer: one sign that NFKC spells out is still one sign."""
+    """Count code points as typed or as normalised, whichever is fewer: NFKC may expand one character to several."""
     return min(len(password), len(normalise(password)))
 
 
 def is_too_long(password: str) -> bool:
-    """Whether it passes the ceilings, as typed or as normalised (NFKC can make eighteen signs of one)."""
+    """Whether the password exceeds the limits as typed or as normalised (NFKC can expand one character to eighteen)."""
     forms = (password, normalise(password))
     return any(len(form) > MAX_CODE_POINTS or len(form.encode()) > MAX_BYTES for form in forms)
 
 
 @dataclass
 class ResponsePadding:
-    """How long answers take while imported hashes are about: as long as the slowest of them and half again, for everybody (authentication R11).
+    """Pads every password check to 1.5 times the slowest stored hash type, so that time reveals no imported hash (authentication R11).
 
-    `stored`: how long a hash of each kind that is stored took when it was tried out, in seconds; whoever knows the accounts keeps it
-    up to date, the next time when the event loop's clock is past `due`. `seen`: how long the latest took, on a busier machine perhaps.
+    `stored`: the measured seconds for each stored hash type; `login/factors/timing.py` renews it when the event loop's clock is past
+    `due`. `seen`: the seconds of recent checks, which may be longer on a busy machine.
     """
 
     stored: dict[str, float] = field(default_factory=dict)
@@ -53,16 +53,16 @@ class ResponsePadding:
     seen: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def floor(self, seconds: float, *, legacy: bool) -> float:
-        """How long this answer should take; notes how long an imported hash took."""
+        """Record a check and return how many seconds it should take in total. `legacy`: the hash was imported."""
         self.seen.append(seconds if legacy else 0.0)
         return 1.5 * max(*self.seen, *self.stored.values()) if self.stored else 1.5 * max(self.seen)
 
 
 @dataclass(frozen=True)
 class PasswordHasher:
-    """Argon2id with at most `slots` hashes running and twice as many waiting; beyond that it refuses with Busy.
+    """Argon2id with at most `slots` hashes running and twice as many waiting; more raise Busy.
 
-    `codes` is Argon2id at a low cost, for secrets of 80 random bits; `legacy` only ever verifies what other systems made.
+    `codes` is Argon2id at a low cost, for secrets of 80 random bits. `legacy` only verifies imported hashes.
     """
 
     context: Any
@@ -86,45 +86,45 @@ class PasswordHasher:
             argon2__parallelism=settings.argon2_lanes,
         )
         codes = make(schemes=["argon2"], argon2__type="ID", argon2__memory_cost=CODE_MEMORY_KIB, argon2__time_cost=1, argon2__parallelism=1)
-        slots, nobody = settings.hashes_at_once, "nobody has this password"
-        dummies = context.hash(nobody), codes.hash(nobody)
+        slots, unused = settings.hashes_at_once, "nobody has this password"
+        dummies = context.hash(unused), codes.hash(unused)
         return cls(context, codes, make(schemes=SCHEMES), *dummies, CapacityLimiter(slots), 2 * slots)
 
     async def hash(self, password: str) -> str:
-        """The encoded Argon2id hash. Raises Busy when the pool is full."""
+        """Return the encoded Argon2id hash. Raises Busy when the pool is full."""
         return str(await self._run(partial(self.context.hash, normalise(password))))
 
     async def verify(self, password: str, stored: str | None, *, imported: bool = False) -> bool:
-        """Whether the password fits. With nothing stored, a real verify against a fixed hash takes the same time (authentication R11).
+        """Whether the password matches. Without a stored hash, a check of a dummy hash takes the same time (authentication R11).
 
-        An imported hash is of the bytes as they were typed, so those are tried before their normal form (authentication R5). Raises Busy.
+        An imported hash is of the password as typed, so that form is tried before the normalised one (authentication R5). Raises Busy.
         """
         clock = asyncio.get_running_loop().time
         start = clock()
         if imported and stored is not None:
-            fits = bool(await self._run(partial(self._imported, password, stored)))
+            matches = bool(await self._run(partial(self._verify_imported, password, stored)))
         else:
-            fits = bool(await self._run(partial(self.context.verify, normalise(password), stored or self.dummy)))
-        took = clock() - start
-        await asyncio.sleep(max(0.0, self.padding.floor(took, legacy=imported and stored is not None) - took))
-        return fits and stored is not None
+            matches = bool(await self._run(partial(self.context.verify, normalise(password), stored or self.dummy)))
+        seconds = clock() - start
+        await asyncio.sleep(max(0.0, self.padding.floor(seconds, legacy=imported and stored is not None) - seconds))
+        return matches and stored is not None
 
     async def measure_check(self, stored: str) -> float:
-        """How long a check of an imported hash takes, in seconds: the better of two."""
+        """Return how many seconds a check of an imported hash takes: the faster of two."""
         clock = asyncio.get_running_loop().time
-        took = []
+        seconds = []
         for _ in range(2):
             start = clock()
-            await to_thread.run_sync(partial(self._imported, "", stored), limiter=self.limiter)
-            took.append(clock() - start)
-        return min(took)
+            await to_thread.run_sync(partial(self._verify_imported, "", stored), limiter=self.limiter)
+            seconds.append(clock() - start)
+        return min(seconds)
 
     def needs_rehash(self, stored: str, *, imported: bool) -> bool:
-        """Whether another hash should take its place at the next chance (authentication R8): another scheme, or any other parameter."""
+        """Whether to hash again at the next login (authentication R8): another scheme, or any other parameter."""
         return imported or bool(self.context.needs_update(stored))
 
     def can_verify(self, stored: str) -> bool:
-        """Whether a hash of another system can be verified here: a known form, whole, its costs within bounds (authentication R9)."""
+        """Whether an imported hash can be verified: a known format, complete, with costs within the limits (authentication R9)."""
         form = find_format(stored)
         if form is None or not is_affordable(stored):
             return False
@@ -136,39 +136,39 @@ class PasswordHasher:
             return False
 
     async def hash_codes(self, codes: Sequence[str]) -> list[str]:
-        """Each code hashed with a salt of its own, in one job. Raises Busy."""
+        """Hash each code with its own salt, in one thread job. Raises Busy."""
         hashed: Any = await self._run(lambda: [str(self.codes.hash(code)) for code in codes])
         return list(hashed)
 
     async def verify_code(self, code: str, stored: str | None) -> bool:
-        """Whether the code fits; the same time with nothing stored. Raises Busy."""
-        fits = await self._run(partial(self.codes.verify, code, stored or self.dummy_code))
-        return bool(fits) and stored is not None
+        """Whether the code matches. Takes the same time without a stored hash. Raises Busy."""
+        matches = await self._run(partial(self.codes.verify, code, stored or self.dummy_code))
+        return bool(matches) and stored is not None
 
-    def _imported(self, password: str, stored: str) -> bool:
+    def _verify_imported(self, password: str, stored: str) -> bool:
         if not is_affordable(stored):
             self.context.verify(password, self.dummy)
             return False
         forms = dict.fromkeys((password, normalise(password)))
-        return any([self._legacy(form, stored) for form in forms])  # noqa: C419  all of them, whichever fits
+        return any([self._verify_legacy(form, stored) for form in forms])  # noqa: C419  all are checked, whichever matches
 
-    def _legacy(self, password: str, stored: str) -> bool:
-        """Bcrypt knows 72 bytes and no more: what is longer never fits, after the same work (authentication R10)."""
-        octets, over = password.encode(), False
+    def _verify_legacy(self, password: str, stored: str) -> bool:
+        """Verify one form. bcrypt only uses 72 bytes: a longer password never matches, after the same work (authentication R10)."""
+        data, truncated = password.encode(), False
         if stored.startswith("$2"):
-            octets, over = octets[:BCRYPT_MAX_BYTES], len(octets) > BCRYPT_MAX_BYTES
+            data, truncated = data[:BCRYPT_MAX_BYTES], len(data) > BCRYPT_MAX_BYTES
         try:
-            return bool(self.legacy.verify(octets, stored)) and not over
+            return bool(self.legacy.verify(data, stored)) and not truncated
         except (ValueError, TypeError, PasswordSizeError, MissingBackendError):
             return False
 
     def require_capacity(self) -> None:
-        """Raises Busy at once where a hash would. Keeps no place: those who are only turned away later must not take one from others."""
+        """Raise Busy if the pool is full. Reserves nothing: a request that fails before it hashes must not take capacity."""
         if len(self.inside) >= self.waiting + self.limiter.total_tokens:
             raise Busy
 
     async def _run(self, work: Callable[[], object]) -> object:
-        # Counted here and at once: a task shows among the limiter's waiting ones only when it has come to wait, too late for a burst.
+        # Count here: the limiter counts a task only when it starts to wait, which is too late for a burst.
         self.require_capacity()
         mark = object()
         self.inside.add(mark)

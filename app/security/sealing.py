@@ -1,4 +1,4 @@
-"""Secrets at rest: AES-256-GCM for what must be read back, keyed and plain digests for what must only be recognised."""
+"""Secrets at rest: AES-256-GCM for values that are read back, keyed and plain digests for values that are only compared."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -16,12 +16,12 @@ NONCE_BYTES = 12
 
 
 class SealBroken(Exception):
-    """A sealed value does not open: altered, moved to another place, or its key is not in the ring."""
+    """A sealed value cannot be opened: it was altered or moved, or its key is not configured."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sealed value lives. It is authenticated with the value, so a copy into another row does not open."""
+    """Where a sealed value is stored. It is authenticated with the value, so a copy in another row cannot be opened."""
 
     table: str
     column: str
@@ -33,7 +33,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Sealer:
-    """A ring of AES-256 keys by id. The first writes, all read. Sealed text is `kid:` + base64url(nonce + ciphertext)."""
+    """AES-256 keys by id. The first encrypts, all decrypt. Sealed text is `kid:` + base64url(nonce + ciphertext)."""
 
     ring: Mapping[str, bytes] = field(repr=False)
     entropy: Entropy
@@ -45,13 +45,13 @@ class Sealer:
         return f"{kid}:{urlsafe_b64encode(box).decode()}"
 
     def open(self, sealed: str, place: Place) -> bytes:
-        """The secret that `seal` took. Raises SealBroken."""
+        """Return the secret that was sealed. Raises SealBroken."""
         kid, _, text = sealed.partition(":")
         try:
             box = urlsafe_b64decode(text)
             return AESGCM(self.ring[kid]).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], place.associated_data())
         except (KeyError, ValueError, InvalidTag) as broken:
-            raise SealBroken(f"{place.table}.{place.column} does not open with the key {kid[:32]!r}") from broken
+            raise SealBroken(f"{place.table}.{place.column} cannot be opened with the key {kid[:32]!r}") from broken
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class LookupKey:
     key: bytes = field(repr=False)
 
     def digest(self, kind: str, value: str) -> bytes:
-        """32 bytes. `kind` separates uses: the same text of another kind gives another digest."""
+        """Return 32 bytes. `kind` separates uses: the same text of another kind has another digest."""
         return hmac.digest(self.key, f"{kind}\0{value}".encode(), "sha256")
 
 
 def token_digest(token: str) -> bytes:
-    """SHA-256 of a 256-bit bearer secret; guessing is hopeless, so no key is needed (authentication R54)."""
+    """Return the SHA-256 of a 256-bit bearer secret. It cannot be guessed, so no key is needed (authentication R54)."""
     return sha256(token.encode()).digest()

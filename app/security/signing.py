@@ -1,4 +1,4 @@
-"""Compact JWS (RFC 7515) with Ed25519 (RFC 8037). One algorithm, pinned; `typ` tells token kinds apart and is always checked."""
+"""Compact JWS (RFC 7515) with Ed25519 (RFC 8037). One pinned algorithm; `typ` separates the kinds of tokens and is always checked."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ Claims: TypeAlias = dict[str, Any]
 
 
 class InvalidToken(Exception):
-    """A token that we did not sign, of another kind, or damaged. Carries no part of it."""
+    """A token that is damaged, of another kind, or not signed by our keys. The message has no part of the token."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class SigningKey:
         return cls(key.thumbprint(), key)
 
     @classmethod
-    def from_private(cls, octets: bytes) -> Self:
-        """Read what `private` wrote: the private JWK as JSON."""
-        return cls.of(OKPKey.import_key(json.loads(octets)))
+    def from_private(cls, data: bytes) -> Self:
+        """Read the private JWK as JSON, as `private` returns it."""
+        return cls.of(OKPKey.import_key(json.loads(data)))
 
     def private(self) -> bytes:
         return json.dumps(self.key.as_dict(private=True)).encode()
@@ -61,10 +61,12 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class Signer:
-    """The keys of the moment: `active` signs, every known key verifies what has to last. `current`: the `kid`s that may still vouch
-    for what lives for minutes; None is all of them. `revoked`: when each known key that leaked was put out of use; what it signed still
-    reads, and what that is worth is for the reader to judge. `verified`: what tokens for minutes said whose signature was checked, by
-    their digest; an application shows the same one for ten minutes, and checking is dear."""
+    """The current keys. `active` signs; every known key verifies long-lived documents.
+
+    `current`: the `kid`s that verify short-lived tokens; None for all. `revoked`: when each leaked key was revoked; its signatures still
+    verify, and the caller decides what they are worth. `verified`: a cache of verified short-lived tokens by digest, because an
+    application sends the same token for ten minutes and a check is expensive.
+    """
 
     active: SigningKey
     known: Mapping[str, SigningKey]
@@ -73,42 +75,42 @@ class Signer:
     verified: dict[bytes, tuple[str, Claims]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sign(self, typ: str, claims: Claims) -> str:
-        """A compact JWS over `claims` as JSON, with `typ` and `kid` in its header."""
+        """Return a compact JWS over `claims` as JSON, with `typ` and `kid` in its header."""
         header = {"alg": ALGORITHM, "typ": typ, "kid": self.active.kid}
         payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
         return jws.serialize_compact(header, payload, self.active.key, algorithms=ACCEPTED)
 
     def read_current(self, typ: str, token: str) -> Claims:
-        """The same as `read`, of a token that lives for minutes: a key that was retired long ago makes none of those. Raises NotOurs."""
+        """Like `read`, for a short-lived token: only a current key may have signed it. Raises InvalidToken."""
         digest = sha256(f"{typ} {token}".encode(errors="surrogatepass")).digest()
-        found = self.verified.get(digest)
-        if found is None:
+        verified = self.verified.get(digest)
+        if verified is None:
             if len(self.verified) >= MAX_VERIFIED:
                 self.verified.clear()
-            found = self.verified[digest] = self._read(typ, token, MAX_TOKEN)
-        kid, claims = found
+            verified = self.verified[digest] = self._read(typ, token, MAX_TOKEN)
+        kid, claims = verified
         if self.current is not None and kid not in self.current:
             raise InvalidToken
         return claims
 
     def read(self, typ: str, token: str, most: int = MAX_TOKEN) -> Claims:
-        """The claims of a token of this `typ` that one of our keys signed. Times are not judged here. Raises NotOurs."""
+        """Return the claims of a token of this `typ` signed by one of our keys. Does not check times. Raises InvalidToken."""
         return self._read(typ, token, most)[1]
 
     def _read(self, typ: str, token: str, most: int) -> tuple[str, Claims]:
-        """(`kid`, claims). Raises NotOurs."""
+        """Return (`kid`, claims). Raises InvalidToken."""
         if len(token) > most or not 0 < token.find(".") <= MAX_HEADER:
             raise InvalidToken
         try:
-            opened = jws.extract_compact(token.encode("ascii"))
-            kid = opened.headers().get("kid")
-            if opened.headers().get("typ") != typ or not isinstance(kid, str) or kid not in self.known:
+            parsed = jws.extract_compact(token.encode("ascii"))
+            kid = parsed.headers().get("kid")
+            if parsed.headers().get("typ") != typ or not isinstance(kid, str) or kid not in self.known:
                 raise InvalidToken
-            if not jws.validate_compact(opened, self.known[kid].key, algorithms=ACCEPTED):
+            if not jws.validate_compact(parsed, self.known[kid].key, algorithms=ACCEPTED):
                 raise InvalidToken
-            claims = json.loads(opened.payload)
-        except (JoseError, ValueError, UnicodeError) as unread:
-            raise InvalidToken from unread
+            claims = json.loads(parsed.payload)
+        except (JoseError, ValueError, UnicodeError) as error:
+            raise InvalidToken from error
         if not isinstance(claims, dict):
             raise InvalidToken
         return kid, claims
@@ -116,17 +118,17 @@ class Signer:
 
 @dataclass
 class SignerCache:
-    """The signer that this process read from the database, and when; `signing_keys` fills it, and anew now and then."""
+    """The signer that this process read from the database, and when. `signing_keys` fills and renews it."""
 
     signer: Signer | None = None
     read_at: datetime | None = None
     missed_at: datetime | None = None
-    """When an unknown `kid` last made the keys be read anew."""
+    """When an unknown `kid` last caused another read."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
 
 def read_kid(token: str) -> str | None:
-    """Which key a compact JWS says it was signed by, whether that is true or not; None for what cannot be read."""
+    """Return the `kid` in the header of a compact JWS, unverified; None if it cannot be read."""
     if not 0 < token.find(".") <= MAX_HEADER:
         return None
     try:
@@ -137,7 +139,7 @@ def read_kid(token: str) -> str | None:
 
 
 def read_revocations(key_set: Any) -> dict[str, str]:
-    """By their thumbprints, the keys of a set that say when they were revoked, and when."""
+    """Return `revoked_at` of the revoked keys in a key set, by thumbprint."""
     try:
         return {SigningKey.of(OKPKey.import_key(jwk)).kid: str(jwk["revoked_at"]) for jwk in key_set["keys"] if "revoked_at" in jwk}
     except (JoseError, AttributeError, KeyError, TypeError, ValueError):
@@ -145,26 +147,26 @@ def read_revocations(key_set: Any) -> dict[str, str]:
 
 
 def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:
-    """(`typ`, claims) of a compact JWS that one of the keys of a published JWK set signed. Raises NotOurs, which says why."""
+    """Return (`typ`, claims) of a compact JWS signed by a key of a published JWK set. Raises InvalidToken with the reason."""
     try:
         ours = [jwk for jwk in key_set["keys"] if jwk.get("kty") == "OKP" and jwk.get("crv") == "Ed25519" and "kid" in jwk]
         imported = [SigningKey.of(OKPKey.import_key(jwk)) for jwk in ours]  # others are ignored: RFC 7517 section 5
-        keys = {key.kid: key for key in imported}  # by what they are, whatever the set calls them
+        keys = {key.kid: key for key in imported}  # by thumbprint, not by the `kid` in the set
         header = jws.extract_compact(token.encode("ascii")).headers()
-    except (JoseError, AttributeError, KeyError, TypeError, ValueError) as unread:
-        raise InvalidToken("the file is not a compact JWS, or the key set is not a JWK set") from unread
+    except (JoseError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidToken("the file is not a compact JWS, or the key set is not a JWK set") from error
     if str(header.get("kid")) not in keys:
         raise InvalidToken("it was signed by a key that is not in the key set")
     typ = str(header.get("typ"))
     try:
-        _one_spelling(token.rpartition(".")[2])
+        _check_canonical(token.rpartition(".")[2])
         return typ, Signer(keys[str(header["kid"])], keys).read(typ, token, MAX_FILE)
     except InvalidToken:
-        raise InvalidToken("the signature does not fit; the file was changed") from None
+        raise InvalidToken("the signature does not match; the file was changed") from None
 
 
-def _one_spelling(signature: str) -> None:
-    """The last sign of 64 bytes in base64url has four bits that say nothing: with them altered it would still verify. Raises NotOurs."""
-    octets = urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
-    if urlsafe_b64encode(octets).rstrip(b"=") != signature.encode():
+def _check_canonical(signature: str) -> None:
+    """Raise InvalidToken unless the base64url is canonical: four unused bits of its last character could differ and still verify."""
+    data = urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+    if urlsafe_b64encode(data).rstrip(b"=") != signature.encode():
         raise InvalidToken

@@ -108,7 +108,7 @@ class ReplayIn(WireModel):
 
 
 class ReplayOut(WireModel):
-    """`replayed` counts the events. `next_since` and `next_after` are the `since` and `after` of the next call, if there are more events."""
+    """`replayed` counts the events. `next_since` and `next_after` are for the next call, if there are more events."""
 
     replayed: int
     next_since: Instant | None

@@ -1,4 +1,4 @@
-"""Agreements of any kind and region, their frozen formats, and what end users do with them, for the tests of the act and the gate."""
+"""Builds agreements of any kind and region, and acts as end users, for tests."""
 
 from typing import Any
 from uuid import UUID
@@ -14,50 +14,50 @@ from tests.given import Given, Person
 
 
 async def create_agreement(given: Given, product: str, **more: Any) -> Json:
-    """A document of any kind, region, required languages and word about minors."""
+    """An agreement with any kind, region, required languages and rule for minors."""
     return await given.post("/v1/agreements", {"product": product, "name": "Terms", **more})
 
 
 async def create_in_force(given: Given, *locales: str, product: str | None = None, **columns: Any) -> Json:
-    """Such a document with one version in force."""
-    found = await create_agreement(given, product or (await given.product(requires=["login", "eula"]))["code"], **columns)
-    await making.create_published(given, found, *locales)
-    return found
+    """An agreement as above with one version in force."""
+    agreement = await create_agreement(given, product or (await given.product(requires=["login", "eula"]))["code"], **columns)
+    await making.create_published(given, agreement, *locales)
+    return agreement
 
 
 async def cancel(given: Given, version: Json) -> bool:
-    """Whether it was done; not once somebody has decided on it."""
+    """Whether the version was cancelled; that is refused once someone has decided on it."""
     return (await making.cancel(given, version)).is_success
 
 
-async def try_to_present(given: Given, person: Person, found: Json, **body: Any) -> httpx.Response:
-    return await given.client.post(f"/v1/me/agreements/{found['id']}/presentations", json=body, headers=person.auth)
+async def try_to_present(given: Given, person: Person, agreement: Json, **body: Any) -> httpx.Response:
+    return await given.client.post(f"/v1/me/agreements/{agreement['id']}/presentations", json=body, headers=person.auth)
 
 
-async def withdraw(given: Given, person: Person, found: Json) -> httpx.Response:
-    return await given.client.post(f"/v1/me/agreements/{found['id']}/withdrawal", headers=person.auth)
+async def withdraw(given: Given, person: Person, agreement: Json) -> httpx.Response:
+    return await given.client.post(f"/v1/me/agreements/{agreement['id']}/withdrawal", headers=person.auth)
 
 
-async def find_item(given: Given, person: Person, found: Json) -> Json:
-    """The document's place in the list of its product's agreements."""
-    listed = (await making.list_agreements(given, person, found))["items"]
-    return next(it for it in listed if it["document"] == found["id"])
+async def find_item(given: Given, person: Person, agreement: Json) -> Json:
+    """The agreement's item in the list of its product."""
+    listed = (await making.list_agreements(given, person, agreement))["items"]
+    return next(each for each in listed if each["document"] == agreement["id"])
 
 
 async def set_region(given: Given, person: Person, wanted: str | None) -> None:
-    """The end user moves: what is stored, for a call's address says nothing."""
+    """Change the end user's stored region; the address of a request does not count."""
     given.expect(await given.client.patch("/v1/me", json={"region": wanted}, headers=person.auth))
 
 
 async def list_events(given: Given, person: Person) -> list[str]:
-    """What the end user did, in the order of the chain."""
+    """The types of the end user's events, in the order of the chain."""
     async with given.world.db.query() as tx:
         wanted = select(AgreementEvent.type).where(AgreementEvent.user_id == UUID(person.id)).order_by(AgreementEvent.seq)
         return [str(word) for word in (await tx.scalars(wanted)).all()]
 
 
 async def count_events(given: Given) -> int:
-    """All events of everybody."""
+    """The number of all events."""
     async with given.world.db.query() as tx:
         return int(await tx.scalar(select(func.count()).select_from(AgreementEvent)) or 0)
 
@@ -69,5 +69,5 @@ async def read_last_claims(given: Given, person: Person) -> Json:
     return claims
 
 
-def list_warnings(told: Json) -> list[str]:
-    return [warned["code"] for warned in told["warnings"]]
+def list_warnings(result: Json) -> list[str]:
+    return [warned["code"] for warned in result["warnings"]]

@@ -1,4 +1,4 @@
-"""The gate by value: regions, notices and withdrawals, over whole products, drawn (agreements R8, R9, R11, R12, R20, R22)."""
+"""Compliance by value: regions, notices and withdrawals, over generated products (agreements R8, R9, R11, R12, R20, R22)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ def version(ordinal: int, change_class: str = "material", at: float = -100, grac
 
 
 def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula", region: str = "001", notified: int = 0) -> Obligation:
-    since = min((it.effective_at for it in versions), default=None)
+    since = min((each.effective_at for each in versions), default=None)
     return Obligation(UUID(int=number), accepted, 0, versions, notified, withdrawn=False, kind=kind, region=region, since=since)
 
 
@@ -43,13 +43,13 @@ def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula",
         ("150", ("150", "001")),
     ],
 )
-def test_r12_how_far_a_region_reaches(region: str | None, places: tuple[str, ...]) -> None:
+def test_r12_which_regions_apply(region: str | None, places: tuple[str, ...]) -> None:
     """Agreements R12: exact, country, group, world."""
     assert list_regions(region, GROUPS) == places
 
 
 def test_r12_nothing_applies_from_elsewhere() -> None:
-    """Agreements R12: where no agreement is for the user's region, nothing is asked."""
+    """Agreements R12: where no agreement applies to the user's region, nothing is required."""
     assert select_applicable([duty(1, version(1), region="FR")], list_regions("NO", GROUPS), NOW) == ()
 
 
@@ -60,22 +60,22 @@ def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
     assert not UserObligations((drafts, world), list_regions("CA", GROUPS)).compliance(NOW).compliant
 
 
-def test_r22_withdrawn_and_owed_is_told_as_such() -> None:
-    """Agreements R22: not as declined; and only while something is owed."""
-    it = obligations.apply_event(obligations.apply_event(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
-    found = obligations.assess_compliance([it], NOW)
-    assert (it.status(NOW), it.accepted, found.compliant, found.declined) == ("withdrawn", 0, False, False)
-    assert replace(it, versions=(version(1, at=5),)).status(NOW) == "not_required"
-    assert obligations.apply_event(it, EventType.IMPORTED, 1).status(NOW) == "accepted"
+def test_r22_an_owed_version_after_withdrawal_is_reported_as_withdrawn() -> None:
+    """Agreements R22: not as declined, and only while something is owed."""
+    each = obligations.apply_event(obligations.apply_event(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
+    agreement = obligations.assess_compliance([each], NOW)
+    assert (each.status(NOW), each.accepted, agreement.compliant, agreement.declined) == ("withdrawn", 0, False, False)
+    assert replace(each, versions=(version(1, at=5),)).status(NOW) == "not_required"
+    assert obligations.apply_event(each, EventType.IMPORTED, 1).status(NOW) == "accepted"
 
 
 def test_r24_a_note_changes_nothing() -> None:
-    it = duty(1, version(1), accepted=1)
-    assert obligations.apply_event(it, EventType.ANNOTATED, 7) == it
+    each = duty(1, version(1), accepted=1)
+    assert obligations.apply_event(each, EventType.ANNOTATED, 7) == each
 
 
 @pytest.mark.parametrize(
-    ("it", "shown", "tells"),
+    ("obligation", "ordinal", "is_recorded"),
     [
         (duty(1, version(1), kind="notice"), 1, True),
         (duty(1, version(1), kind="notice", notified=1), 1, False),
@@ -91,9 +91,9 @@ def test_r24_a_note_changes_nothing() -> None:
         (duty(1, version(1), version(2), accepted=1), 2, False),
     ],
 )
-def test_r11_which_showing_is_recorded(it: Obligation, shown: int, tells: bool) -> None:
-    """Agreements R11: news, once; what lies ahead only when nothing in force is passed over."""
-    assert it.must_record_showing(it.versions[shown - 1], NOW) is tells
+def test_r11_which_showing_is_recorded(each: Obligation, ordinal: int, tells: bool) -> None:
+    """Agreements R11: news once; an upcoming version only if no current one is pending."""
+    assert each.must_record_showing(each.versions[ordinal - 1], NOW) is tells
 
 
 @st.composite
@@ -109,25 +109,25 @@ def histories(draw: st.DrawFn) -> tuple[Version, ...]:
 
 @st.composite
 def products(draw: st.DrawFn) -> UserObligations:
-    """All agreements of a product, at most one for each kind and region, with an end user who did this and that."""
+    """All agreements of a product, at most one for each kind and region, with a random history of one end user."""
     places = draw(st.lists(st.tuples(st.sampled_from([*Kind]), st.sampled_from(REGIONS)), unique=True, max_size=5))
-    made: list[Obligation] = []
+    draft: list[Obligation] = []
     for number, (kind, region) in enumerate(places, 1):
-        it = duty(number, *draw(histories() | st.just(())), kind=kind, region=region)
-        last = len(it.versions)
+        each = duty(number, *draw(histories() | st.just(())), kind=kind, region=region)
+        last = len(each.versions)
         if kind is Kind.EULA and last:
             accepted, declined = draw(st.integers(0, last)), draw(st.integers(0, last))
-            it = replace(it, accepted=accepted, declined=declined, withdrawn=not accepted and draw(st.booleans()))
-        made.append(replace(it, notified=draw(st.integers(0, last))))
-    return UserObligations(tuple(made), list_regions(draw(st.sampled_from([None, "CA-QC", "CA", "US"])), GROUPS))
+            each = replace(each, accepted=accepted, declined=declined, withdrawn=not accepted and draw(st.booleans()))
+        draft.append(replace(each, notified=draw(st.integers(0, last))))
+    return UserObligations(tuple(draft), list_regions(draw(st.sampled_from([None, "CA-QC", "CA", "US"])), GROUPS))
 
 
 AT = st.integers(-40, 40)
 
 
-def until(found: Compliance) -> Sequence[datetime]:
+def until(agreement: Compliance) -> Sequence[datetime]:
     """Moments up to the boundary, the last one just before it."""
-    end = found.valid_until or day(END)
+    end = agreement.valid_until or day(END)
     return [*(day(number) for number in range(-40, END) if day(number) < end), end - timedelta(milliseconds=1)]
 
 
@@ -136,17 +136,17 @@ def until(found: Compliance) -> Sequence[datetime]:
     UserObligations((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), list_regions("CA", GROUPS)), 0
 )
 def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: int) -> None:
-    """Agreements R20: whatever it says, warnings and ordinals included; and the boundary lies ahead."""
-    found = product.compliance(day(at))
-    assert found.valid_until is None or found.valid_until > day(at)
-    for moment in until(found):
+    """Agreements R20: the whole answer, with warnings and ordinals; the boundary is in the future."""
+    agreement = product.compliance(day(at))
+    assert agreement.valid_until is None or agreement.valid_until > day(at)
+    for moment in until(agreement):
         if moment > day(at):
-            assert product.compliance(moment) == found
+            assert product.compliance(moment) == agreement
 
 
 @given(products(), AT)
 def test_r20_without_a_boundary_nothing_ever_changes(product: UserObligations, at: int) -> None:
-    """Agreements R20: and following boundary after boundary, one reaches the end of all of it."""
+    """Agreements R20: following the boundaries reaches the last one."""
     moment, steps = day(at), 0
     while (ahead := product.compliance(moment).valid_until) is not None:
         moment, steps = ahead, steps + 1
@@ -156,15 +156,15 @@ def test_r20_without_a_boundary_nothing_ever_changes(product: UserObligations, a
 
 @given(products(), AT, st.data())
 def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int, data: st.DataObject) -> None:
-    """Agreements R8, R12: an acceptance more, of whichever version and region, only helps; and so does having seen a notice."""
+    """Agreements R8, R12: one more acceptance of any version and region only helps; so does seeing a notice."""
     now = day(at)
     before = product.compliance(now)
     word = data.draw(st.sampled_from([EventType.ACCEPTED, EventType.IMPORTED, EventType.NOTICE_SHOWN]))
-    for it in product.obligations:
-        for ordinal in range(1, len(it.versions) + 1):
-            if it.kind == Kind.NOTICE and word is not EventType.NOTICE_SHOWN:
+    for each in product.obligations:
+        for ordinal in range(1, len(each.versions) + 1):
+            if each.kind == Kind.NOTICE and word is not EventType.NOTICE_SHOWN:
                 continue
-            after = product.with_changed(obligations.apply_event(it, word, ordinal)).compliance(now)
+            after = product.with_changed(obligations.apply_event(each, word, ordinal)).compliance(now)
             assert after.compliant or not before.compliant
             assert {place.document_id for place in after.outstanding} <= {place.document_id for place in before.outstanding}
 
@@ -173,49 +173,51 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
 def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserObligations, at: int) -> None:
     """Agreements R21, R22."""
     now = day(at)
-    for it in product.obligations:
+    for each in product.obligations:
         for word in (EventType.DECLINED, EventType.WITHDRAWN):
-            if not product.compliance(now).compliant and it.kind == Kind.EULA and it.versions:
-                assert not product.with_changed(obligations.apply_event(it, word, len(it.versions))).compliance(now).compliant
+            if not product.compliance(now).compliant and each.kind == Kind.EULA and each.versions:
+                assert not product.with_changed(obligations.apply_event(each, word, len(each.versions))).compliance(now).compliant
 
 
 @given(products(), AT)
 def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> None:
-    """Agreements R12: of each kind at most one that is in force, and nothing nearer to the user is."""
+    """Agreements R12: at most one document of each kind is in force, and it is the nearest."""
     now = day(at)
     chosen = select_applicable(product.obligations, product.regions, now)
     for kind in Kind:
-        holding = [it for it in chosen if it.kind == kind and it.is_in_force(now)]
+        holding = [each for each in chosen if each.kind == kind and each.is_in_force(now)]
         assert len(holding) <= 1
-        near = [it for it in product.obligations if it.kind == kind and it.region in product.regions and it.is_in_force(now)]
-        nearest = min(near, key=lambda it: product.regions.index(it.region), default=None)
+        near = [each for each in product.obligations if each.kind == kind and each.region in product.regions and each.is_in_force(now)]
+        nearest = min(near, key=lambda each: product.regions.index(each.region), default=None)
         assert holding == ([nearest] if nearest is not None else [])
 
 
 @given(products(), AT)
-def test_r11_a_notice_stands_in_nobodys_way(product: UserObligations, at: int) -> None:
-    """Agreements R11: the verdict is the same as if there were no notices at all."""
-    only = replace(product, obligations=tuple(it for it in product.obligations if it.kind != Kind.NOTICE))
-    found, without = product.compliance(day(at)), only.compliance(day(at))
-    assert (found.compliant, found.declined, found.outstanding) == (without.compliant, without.declined, without.outstanding)
+def test_r11_a_notice_never_blocks_access(product: UserObligations, at: int) -> None:
+    """Agreements R11: the answer is the same as without notices."""
+    only = replace(product, obligations=tuple(each for each in product.obligations if each.kind != Kind.NOTICE))
+    agreement, without = product.compliance(day(at)), only.compliance(day(at))
+    assert (agreement.compliant, agreement.declined, agreement.outstanding) == (without.compliant, without.declined, without.outstanding)
 
 
 @given(products(), AT)
-def test_the_versions_that_were_met_do_not_matter(product: UserObligations, at: int) -> None:
-    """Agreements R8: so that the statement may leave them out."""
+def test_accepted_versions_do_not_matter(product: UserObligations, at: int) -> None:
+    """Agreements R8: so the SQL statement may leave them out."""
     thin = replace(
         product,
-        obligations=tuple(replace(it, versions=tuple(v for v in it.versions if v.ordinal > it.accepted)) for it in product.obligations),
+        obligations=tuple(
+            replace(each, versions=tuple(v for v in each.versions if v.ordinal > each.accepted)) for each in product.obligations
+        ),
     )
     assert thin.compliance(day(at)) == product.compliance(day(at))
 
 
 @given(products(), AT)
 def test_r11_after_it_was_shown_nothing_is_news(product: UserObligations, at: int) -> None:
-    """Agreements R11: showing what would be shown by rule ends the advisory, and is recorded exactly where there was one."""
+    """Agreements R11: showing the chosen version ends the warning, and is recorded exactly if there was a warning."""
     now = day(at)
-    for it in product.obligations:
-        wanted = obligations.choose_version(it, now)
-        if wanted is not None and it.pending_notice(now) is not None:
-            assert it.must_record_showing(wanted, now)
-            assert obligations.apply_event(it, EventType.NOTICE_SHOWN, wanted.ordinal).pending_notice(now) is None
+    for each in product.obligations:
+        wanted = obligations.choose_version(each, now)
+        if wanted is not None and each.pending_notice(now) is not None:
+            assert each.must_record_showing(wanted, now)
+            assert obligations.apply_event(each, EventType.NOTICE_SHOWN, wanted.ordinal).pending_notice(now) is None

@@ -1,4 +1,4 @@
-"""The evidence grade: by the table of rules/agreements section 2.2, and the same by value and by SQL."""
+"""The evidence grade (agreements section 2.2): by value and by SQL, with equal results."""
 
 from itertools import product
 
@@ -34,20 +34,20 @@ def test_the_grade_by_the_rule(type_: str, amr: tuple[str, ...], fallback: str |
     assert grade_event(type_, amr, fallback) == wanted
 
 
-async def test_the_database_grades_alike(given: Given) -> None:
+async def test_sql_and_python_give_the_same_grade(given: Given) -> None:
     """Every type with every combination of factors and fallback, as rows and as values."""
-    found = await making.create_in_force(given)
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
-    await making.accept(given, person, found)
+    await making.accept(given, person, agreement)
     cases = list(product(EventType, (*AMR, None), FALLBACKS))
     async with given.world.db.write() as tx:
-        made = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
+        draft = (await tx.execute(select(*table(AgreementEvent).columns))).one()._mapping
         rows = [
-            {**made, "id": given.world.entropy.identifier(), "seq": 2 + place, "presentation_id": None, "type": type_}
+            {**draft, "id": given.world.entropy.identifier(), "seq": 2 + place, "presentation_id": None, "type": type_}
             | {"amr": None if amr is None else " ".join(amr), "fallback": fallback}
             for place, (type_, amr, fallback) in enumerate(cases)
         ]
         await tx.execute(insert(table(AgreementEvent)), rows)
     async with given.world.db.query() as tx:
-        told = (await tx.scalars(select(GRADE).where(AgreementEvent.seq > 1).order_by(AgreementEvent.seq))).all()
-    assert list(told) == [grade_event(type_, amr or (), fallback) for type_, amr, fallback in cases]
+        result = (await tx.scalars(select(GRADE).where(AgreementEvent.seq > 1).order_by(AgreementEvent.seq))).all()
+    assert list(result) == [grade_event(type_, amr or (), fallback) for type_, amr, fallback in cases]

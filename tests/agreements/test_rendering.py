@@ -1,4 +1,4 @@
-"""Markdown as HTML and as plain text: nothing that runs, loads or lies comes out, and no word of it is lost."""
+"""Markdown as HTML and as plain text: no active content comes out, and no word is lost."""
 
 import re
 from html.parser import HTMLParser
@@ -71,7 +71,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("body", HOSTILE)
 def test_r2_nothing_that_runs_or_loads(body: str) -> None:
-    """Agreements R2: scripts, handlers, images, styles, frames, forms and foreign schemes are words at most."""
+    """Agreements R2: scripts, handlers, images, styles, frames, forms and other schemes become text or disappear."""
     html = rendering.html(f"Before.\n\n{body}\n\nAfter.\n", "en")
     assert_inert(html)
     assert "<p>Before.</p>" in html
@@ -80,7 +80,7 @@ def test_r2_nothing_that_runs_or_loads(body: str) -> None:
 
 @given(st.text(st.sampled_from(printable + "<>[]()!`*_|\\&:\"'é漢"), max_size=120))
 def test_r2_whatever_is_written(body: str) -> None:
-    """Agreements R2: any text at all comes out inert, whole within its article, and the same each time."""
+    """Agreements R2: any text gives inert HTML inside one article, and the same result each time."""
     html = rendering.html(rules.normalise(body), "en")
     assert_inert(html)
     assert html.startswith('<article lang="en" dir="ltr">\n')
@@ -90,7 +90,7 @@ def test_r2_whatever_is_written(body: str) -> None:
 
 
 def test_links_that_are_links() -> None:
-    """Web and mail addresses stay, without a way back to the page that they are on."""
+    """Web and mail links are kept, with `noopener noreferrer`."""
     html = rendering.html("[site](https://a.example/?a=1&b=2 'Title') <mailto:legal@a.example>", "en")
     links = [attributes for tag, attributes in Elements(html).found if tag == "a"]
     assert [link["href"] for link in links] == ["https://a.example/?a=1&b=2", "mailto:legal@a.example"]
@@ -137,12 +137,12 @@ https://a.example
 
 
 def test_plain_text() -> None:
-    """For screens and printers without markup: list marks, quotations, cells, addresses behind their words."""
+    """List marks, quotations, cells, and addresses after their links."""
     assert rendering.plain(MARKUP) == PLAIN
 
 
 def test_the_same_words_in_every_form() -> None:
-    """Nothing that the source says is missing from what people read."""
+    """Every word of the source is in every format."""
     html = rendering.html(MARKUP, "en")
     for word in re.findall(r"[A-Za-z]+", PLAIN):
         assert word in html
@@ -168,7 +168,7 @@ def test_the_same_words_in_every_form() -> None:
     ],
 )
 def test_direction(locale: str, direction: str) -> None:
-    """By the script that a tag names, or else the usual one of its language; told with the language on the text itself."""
+    """By the script in the tag, or else the language's usual one; the article has both attributes."""
     assert rendering.direction(locale) == direction
     assert f'<article lang="{locale}" dir="{direction}">' in rendering.html("x", locale)
 
@@ -188,7 +188,7 @@ def test_direction(locale: str, direction: str) -> None:
     ],
 )
 def test_r2_words_that_a_form_would_leave_out_are_found(body: str, lines: list[int]) -> None:
-    """Agreements R2, R14: whoever is shown HTML or plain text accepts all of the source, so nothing of it may be hidden there."""
+    """Agreements R2, R14: an end user who sees HTML or plain text accepts the whole source, so no word may be hidden."""
     assert rendering.find_lost_lines(body) == lines
     if not lines:
         assert "level 24" in rendering.html(body, "en") or "level" not in body

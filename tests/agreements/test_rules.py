@@ -36,7 +36,7 @@ def codes(*several: Obligation, now: datetime = NOW) -> list[str]:
 
 @given(st.text())
 def test_r1_a_text_is_normalised_once(body: str) -> None:
-    """Agreements R1: NFC, LF, a final line end; doing it again changes nothing, so the hash of what is read back is the stored one."""
+    """Agreements R1: NFC, LF, a final line end; repeating it changes nothing, so hashes stay equal."""
     text = rules.normalise(body)
     assert text.endswith("\n")
     assert "\r" not in text
@@ -51,7 +51,7 @@ def test_r1_hashes() -> None:
 
 
 def test_r8_the_latest_material_version_in_effect_is_required() -> None:
-    """Agreements R8: notice and editorial versions carry an acceptance forward; a scheduled one asks for nothing yet."""
+    """Agreements R8: notice and editorial versions keep an acceptance valid; a scheduled one requires nothing yet."""
     versions = (version(1), version(2, "editorial"), version(3), version(4, "notice"), version(5, at=10))
     assert duty(0, *versions).required_ordinal(NOW) == 3
     assert duty(2, *versions).required_ordinal(NOW) == 3
@@ -60,13 +60,13 @@ def test_r8_the_latest_material_version_in_effect_is_required() -> None:
 
 
 def test_r9_scheduled_effective_grace_over() -> None:
-    """Agreements R9, R20: the clock turned through one material version with grace, for somebody who accepted the first."""
-    it = duty(1, version(1), version(2, at=10, grace=20))
-    told = [
-        (found.compliant, len(found.outstanding), [advice.code for advice in found.warnings], found.valid_until)
-        for found in (obligations.assess_compliance([it], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
+    """Agreements R9, R20: one material version with grace over time, for a user who accepted the first."""
+    each = duty(1, version(1), version(2, at=10, grace=20))
+    result = [
+        (agreement.compliant, len(agreement.outstanding), [advice.code for advice in agreement.warnings], agreement.valid_until)
+        for agreement in (obligations.assess_compliance([each], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
     ]
-    assert told == [
+    assert result == [
         (True, 0, [obligations.UPCOMING], day(10)),
         (True, 0, [obligations.UPCOMING], day(10)),
         (True, 1, [obligations.IN_GRACE], day(20)),
@@ -74,35 +74,35 @@ def test_r9_scheduled_effective_grace_over() -> None:
         (False, 1, [], None),
         (False, 1, [], None),
     ]
-    assert [it.status(day(number)) for number in (0, 10, 20)] == ["accepted", "in_grace", "required"]
+    assert [each.status(day(number)) for number in (0, 10, 20)] == ["accepted", "in_grace", "required"]
 
 
 def test_r9_no_grace_without_an_acceptance() -> None:
-    """Agreements R9: who accepted nothing gets no grace."""
-    found = obligations.assess_compliance([duty(0, version(1), version(2, grace=30))], NOW)
-    assert not found.compliant
-    assert found.outstanding == ((DOCUMENT, 2),)
-    assert found.valid_until is None
+    """Agreements R9: a user without an acceptance gets no grace."""
+    agreement = obligations.assess_compliance([duty(0, version(1), version(2, grace=30))], NOW)
+    assert not agreement.compliant
+    assert agreement.outstanding == ((DOCUMENT, 2),)
+    assert agreement.valid_until is None
 
 
 def test_r9_grace_is_not_borrowed() -> None:
-    """Agreements R9: the deadline is the earliest of all that is owed; ignoring one version does not borrow the next one's grace."""
-    it = duty(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
-    assert it.grace_end(NOW) == day(5)
-    assert not obligations.assess_compliance([it], day(5)).compliant
+    """Agreements R9: the deadline is the earliest of all owed versions; the next version's grace does not extend it."""
+    each = duty(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
+    assert each.grace_end(NOW) == day(5)
+    assert not obligations.assess_compliance([each], day(5)).compliant
     without = duty(1, version(2, at=-50), version(3, at=-1, grace=60))
     assert not obligations.assess_compliance([without], NOW).compliant
 
 
 def test_r9_grace_ends_as_it_says() -> None:
-    """Half open: at `grace_until` itself it is over."""
-    it = duty(1, version(2, at=-1, grace=5))
-    assert obligations.assess_compliance([it], day(5) - timedelta(milliseconds=1)).compliant
-    assert not obligations.assess_compliance([it], day(5)).compliant
+    """At `grace_until` exactly, grace is over."""
+    each = duty(1, version(2, at=-1, grace=5))
+    assert obligations.assess_compliance([each], day(5) - timedelta(milliseconds=1)).compliant
+    assert not obligations.assess_compliance([each], day(5)).compliant
 
 
 def test_r11_a_notice_only_informs() -> None:
-    """Agreements R11: allowed, with an advisory, for those who accepted before; an editorial version says nothing at all."""
+    """Agreements R11: allowed with a warning for users with an acceptance; an editorial version has no warning."""
     assert codes(duty(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.NOTICE]
     assert codes(duty(2, version(3, "editorial", -1))) == []
     assert codes(duty(0, version(1), version(2, "notice", -1))) == []
@@ -112,18 +112,18 @@ def test_r11_a_notice_only_informs() -> None:
 
 
 def test_r11_facts() -> None:
-    found = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
+    agreement = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
     document = str(DOCUMENT)
     expected: list[tuple[str, dict[str, Fact]]] = [
         (obligations.IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
         (obligations.UPCOMING, {"document": document, "ordinal": 3, "effective_at": "2026-05-05T12:00:00.000Z"}),
     ]
-    assert [tuple(advice) for advice in found.warnings] == expected
-    assert found.valid_until == day(4.5)
+    assert [tuple(advice) for advice in agreement.warnings] == expected
+    assert agreement.valid_until == day(4.5)
 
 
 @pytest.mark.parametrize(
-    ("it", "declined", "status"),
+    ("each", "declined", "status"),
     [
         (duty(0, version(1), declined=1), True, "declined"),
         (duty(0, version(1), version(2, at=-1), declined=1), False, "required"),
@@ -133,19 +133,19 @@ def test_r11_facts() -> None:
         (duty(0, version(1, at=1), declined=1), False, "not_required"),
     ],
 )
-def test_r21_a_decline_counts_while_it_stands_in_the_way(it: Obligation, declined: bool, status: str) -> None:
-    """Agreements R21: it undoes no acceptance; it is told where nothing else allows, and only of the version that is required."""
-    assert obligations.assess_compliance([it], NOW).declined is declined
-    assert it.status(NOW) == status
+def test_r21_a_decline_counts_while_it_stands_in_the_way(each: Obligation, declined: bool, status: str) -> None:
+    """Agreements R21: it removes no acceptance; it is reported only if access is denied and for the required version."""
+    assert obligations.assess_compliance([each], NOW).declined is declined
+    assert each.status(NOW) == status
 
 
 def test_several_documents() -> None:
-    """All of a product's agreements must be met; what one of them allows, another may not."""
+    """All agreements of a product must be accepted."""
     other = Obligation(UUID(int=2), 0, 0, (version(7, at=-1),))
-    found = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
-    assert not found.compliant
-    assert found.outstanding == ((DOCUMENT, 2), (UUID(int=2), 7))
-    assert found.accepted == ((DOCUMENT, 1),)
+    agreement = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
+    assert not agreement.compliant
+    assert agreement.outstanding == ((DOCUMENT, 2), (UUID(int=2), 7))
+    assert agreement.accepted == ((DOCUMENT, 1),)
     nothing = obligations.assess_compliance([], NOW)
     assert (nothing.compliant, nothing.outstanding, nothing.valid_until) == (True, (), None)
 
@@ -155,21 +155,21 @@ def histories(draw: st.DrawFn) -> Sequence[Version]:
     """Published versions as agreements R4 lets them be: rising together, the first material."""
     count = draw(st.integers(1, 6))
     starts = sorted(draw(st.lists(st.integers(-50, 50), min_size=count, max_size=count)))
-    made = []
+    draft = []
     for ordinal, start in enumerate(starts, 1):
         kind = "material" if ordinal == 1 else draw(st.sampled_from(["material", "notice", "editorial"]))
         grace = draw(st.none() | st.integers(start, start + 40))
-        made.append(version(ordinal, kind, start, grace))
-    return made
+        draft.append(version(ordinal, kind, start, grace))
+    return draft
 
 
 @given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 60))
 def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
-    """Agreements R8: compliant iff `accepted >= required`; versions up to `accepted` never matter, so the statement may leave them out."""
+    """Agreements R8: compliant iff `accepted >= required`; versions up to `accepted` never matter, so SQL may leave them out."""
     now = day(at)
-    required = max((it.ordinal for it in versions if it.change_class == "material" and it.effective_at <= now), default=0)
+    required = max((each.ordinal for each in versions if each.change_class == "material" and each.effective_at <= now), default=0)
     whole = duty(accepted, *versions, declined=declined)
-    thin = duty(accepted, *(it for it in versions if it.ordinal > accepted), declined=declined)
+    thin = duty(accepted, *(each for each in versions if each.ordinal > accepted), declined=declined)
     assert (not whole.list_owed(now)) == (accepted >= required)
     assert obligations.assess_compliance([whole], now) == obligations.assess_compliance([thin], now)
 
@@ -177,12 +177,12 @@ def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, decl
 @given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 59))
 def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
     """Agreements R20: until `valid_until` the answer stays what it is."""
-    it = duty(accepted, *versions, declined=declined)
-    before = obligations.assess_compliance([it], day(at))
+    each = duty(accepted, *versions, declined=declined)
+    before = obligations.assess_compliance([each], day(at))
     for later in range(at + 1, 100):
         if before.valid_until is not None and day(later) >= before.valid_until:
             break
-        after = obligations.assess_compliance([it], day(later))
+        after = obligations.assess_compliance([each], day(later))
         assert after == before
 
 
@@ -197,7 +197,7 @@ def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, or
 
 
 def test_r10_what_is_shown() -> None:
-    """Agreements R10: the version in effect; the coming material one to whoever owes nothing; nothing before anything is published."""
+    """Agreements R10: the version in effect; the upcoming material one if nothing is owed; none before publishing."""
     first, patch, coming = version(1), version(2, "editorial"), version(3, at=5)
     assert obligations.choose_version(duty(0, first, patch, coming), NOW) == patch
     assert obligations.choose_version(duty(1, first, patch, coming), NOW) == coming
@@ -208,10 +208,10 @@ def test_r10_what_is_shown() -> None:
 
 
 def test_r7_states_follow_from_the_time() -> None:
-    """Agreements R7: no job flips anything."""
+    """Agreements R7: no background job changes states."""
     versions = (version(1, at=0), version(2, at=10))
     for at, states in ((-1, ["scheduled", "scheduled"]), (0, ["effective", "scheduled"]), (10, ["superseded", "effective"])):
-        assert [rules.find_state(it.id, versions, day(at)) for it in versions] == states
+        assert [rules.find_state(each.id, versions, day(at)) for each in versions] == states
     assert rules.find_state(UUID(int=9), versions, NOW) == "draft"
 
 
@@ -236,6 +236,6 @@ NEXT = Publication("material", "en", {"en": "more", "ru": "other"}, (version(1),
     ],
 )
 def test_r4_publishing(draft: Publication, code: str | None) -> None:
-    """Agreements R4: each thing that keeps a version from being published."""
+    """Agreements R4: each reason that prevents publishing."""
     problem = rules.check_publication(draft, NOW)
     assert (problem.code if problem else None) == code

@@ -29,7 +29,7 @@ from tests.agreements import making
 from tests.conftest import NewPostgres
 from tests.given import Given
 from tests.random_keys import SECRETS
-from tests.signing_keys.rings import NEW, OLD, Holdings, every_kind, rewrapped, sealed_with
+from tests.signing_keys.rings import NEW, OLD, Holdings, create_every_kind, rewrap_all, with_keys
 
 
 async def back_up(url: str, folder: Path) -> Path:
@@ -110,11 +110,11 @@ async def assert_usable(given: Given, holdings: Holdings, receipt: str) -> None:
     assert (await given.post("/v1/receipts/verify", {"receipt": receipt}, {}))["code"] == "ok"
     assert (await given.post("/v1/ledger/verify"))["valid"] is True
     await sealing_keys.check_sealed(given.world, METADATA)
-    assert {each.unreadable for each in (await rewrapped(sealed_with(given.world, t2=NEW, t1=OLD))).values()} == {0}
+    assert {each.unreadable for each in (await rewrap_all(with_keys(given.world, t2=NEW, t1=OLD))).values()} == {0}
 
 
 async def test_a_copy_works_in_a_new_place(given: Given, app: FastAPI, tmp_path: Path, new_postgres: NewPostgres) -> None:
-    holdings, agreement = await every_kind(given), await making.create_in_force(given)
+    holdings, agreement = await create_every_kind(given), await making.create_in_force(given)
     await making.accept(given, holdings.person, agreement)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=holdings.person.auth))["data"]
     before = await count_customers(given.world)
@@ -131,7 +131,7 @@ async def test_a_copy_works_in_a_new_place(given: Given, app: FastAPI, tmp_path:
 
 @pytest.mark.parametrize("name", ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY"])
 async def test_a_copy_does_not_start_with_other_keys(given: Given, tmp_path: Path, new_postgres: NewPostgres, name: str) -> None:
-    await every_kind(given)
+    await create_every_kind(given)
     url = await restore(await back_up(given.world.db.url, tmp_path), tmp_path, new_postgres)
     other = b64encode(NEW).decode()
     code, output = await run_command(url, "serve", **{name: f"t1:{other}" if name.endswith("KEYS") else other})

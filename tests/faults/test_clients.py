@@ -1,4 +1,4 @@
-"""Clients that are slow, stop in the middle, send too much or never read; and more logins than there is memory for. Against a real server."""
+"""Clients that are slow, stop midway, send too much or never read; and more logins than there is memory for. Against a real server."""
 
 import asyncio
 import json

@@ -55,7 +55,7 @@ def check_step(function: Function) -> Iterator[str]:
 
 def check_commit(function: Function) -> Iterator[str]:
     """`write()` commits at its end; no code commits explicitly."""
-    yield from (f"{line}: `write()` commits by itself" for name, line in _calls(function) if name.endswith((".commit", ".rollback")))
+    yield from (f"{line}: `write()` commits at its end" for name, line in _calls(function) if name.endswith((".commit", ".rollback")))
 
 
 def check_opening(function: Function) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Letters: their words, their headers, and the outbox they leave from, through a real SMTP server."""
+"""Tests of letters, their headers, and the outbox, through a real SMTP server."""

@@ -1,4 +1,4 @@
-"""A world whose mailer is a real SMTP server on loopback."""
+"""Fixture: a world whose mail server is a real SMTP server on loopback."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a stranger writes into an account never becomes a header, a recipient or a line of a letter: as an SMTP server receives it."""
+"""Text that a stranger controls never becomes a header, a recipient or a line of a letter, as received by an SMTP server."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -53,8 +53,8 @@ async def test_r76_an_encoded_word_is_no_address(given: Given, postbox: Postbox,
     assert await postbox.collected(given.world) == []
 
 
-async def test_a_letter_to_an_address_of_before_is_given_up_at_once(given: Given, postbox: Postbox) -> None:
-    """An address that was stored before such were refused: nothing leaves, and nobody tries for a day."""
+async def test_a_letter_to_an_old_invalid_address_is_given_up_at_once(given: Given, postbox: Postbox) -> None:
+    """The address was stored before such addresses were refused: nothing is sent, and there is no retry."""
     person = await given.person()
     async with given.world.db.write() as tx:
         forged = "=?utf-8?q?=0D=0ABcc=3Av=40x.no?=@example.com"

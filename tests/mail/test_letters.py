@@ -1,4 +1,4 @@
-"""The words and the headers: every letter in every choose_letter_language, with nothing in it that somebody else could forge."""
+"""Text and headers of every letter in every language; no input can forge a header or a line."""
 
 import json
 from datetime import UTC, datetime
@@ -33,8 +33,8 @@ each_letter = pytest.mark.parametrize("template", Template)
 
 
 def letter(template: Template, tag: str = "en", pages: str | None = None, **facts: Any) -> Letter:
-    told = {name: SAMPLE[name] for name in FACTS[template]} | facts
-    return render(template, tag, told, service="Studio", pages=pages)
+    values = {name: SAMPLE[name] for name in FACTS[template]} | facts
+    return render(template, tag, values, service="Studio", pages=pages)
 
 
 def placeholders(text: str) -> set[str]:
@@ -61,23 +61,23 @@ def test_a_language_has_all_its_words(tag: str) -> None:
     assert placeholders(words["moment"]) == {"day", "month", "year", "time"}
 
 
-def test_no_file_is_left_over() -> None:
-    """A letter that nobody can be sent would rot."""
+def test_there_are_no_unused_template_files() -> None:
+    """Every file belongs to a template."""
     wanted = {f"{tag}/{template}.txt" for tag in LANGUAGES for template in Template} | {f"{tag}/words.json" for tag in LANGUAGES}
     assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.*")} == wanted | {"frame.html"}
 
 
 @each_language
 @each_letter
-def test_every_letter_can_be_written(tag: str, template: Template) -> None:
-    made = letter(template, tag)
-    assert "$" not in made.subject + made.text + made.html
-    assert f'<html lang="{tag}">' in made.html
-    assert "\n" not in made.subject
+def test_every_letter_can_be_rendered(tag: str, template: Template) -> None:
+    rendered = letter(template, tag)
+    assert "$" not in rendered.subject + rendered.text + rendered.html
+    assert f'<html lang="{tag}">' in rendered.html
+    assert "\n" not in rendered.subject
 
 
 @pytest.mark.parametrize(
-    ("tag", "told"),
+    ("tag", "text"),
     [
         ("en", "9 March 2026, 07:05 UTC"),
         ("nb", "9. mars 2026 kl. 07:05 UTC"),
@@ -85,8 +85,8 @@ def test_every_letter_can_be_written(tag: str, template: Template) -> None:
         ("zh-Hans", "2026年3月9日 07:05（UTC）"),
     ],
 )
-def test_an_instant_is_told_in_the_languages_own_way(tag: str, told: str) -> None:
-    assert told in letter(Template.PASSWORD_CHANGED, tag).text
+def test_a_time_is_formatted_as_in_the_language(tag: str, text: str) -> None:
+    assert text in letter(Template.PASSWORD_CHANGED, tag).text
 
 
 @pytest.mark.parametrize(
@@ -117,27 +117,27 @@ def test_a_locale_falls_back_but_never_to_another_script(locale: str | None, tag
 
 def test_a_link_keeps_its_token_behind_the_hash() -> None:
     """Authentication R70: what is behind the `#` is not sent to the server of the page, so it is in none of its logs."""
-    made = letter(Template.RESET_PASSWORD, pages="https://studio.example/account")
-    assert "https://studio.example/account/reset-password#token=vfy_abc" in made.text.splitlines()
-    assert '<a href="https://studio.example/account/reset-password#token=vfy_abc">' in made.html
+    rendered = letter(Template.RESET_PASSWORD, pages="https://studio.example/account")
+    assert "https://studio.example/account/reset-password#token=vfy_abc" in rendered.text.splitlines()
+    assert '<a href="https://studio.example/account/reset-password#token=vfy_abc">' in rendered.html
 
 
 def test_without_pages_the_token_stands_on_a_line_of_its_own() -> None:
-    made = letter(Template.VERIFY_EMAIL)
-    assert "vfy_abc" in made.text.splitlines()
-    assert "<code>vfy_abc</code>" in made.html
-    assert "href" not in made.html
+    rendered = letter(Template.VERIFY_EMAIL)
+    assert "vfy_abc" in rendered.text.splitlines()
+    assert "<code>vfy_abc</code>" in rendered.html
+    assert "href" not in rendered.html
 
 
 def test_facts_are_escaped_in_html_and_stay_on_their_line() -> None:
     agent = '<script>alert("1")</script>\r\nFrom: $token ${x}\u202eevil'
-    made = letter(Template.NEW_LOGIN, agent=agent)
-    assert "<script>" not in made.html
-    assert "&lt;script&gt;" in made.html
-    assert 'With: <script>alert("1")</script> From: $token ${x}evil' in made.text.splitlines()
+    rendered = letter(Template.NEW_LOGIN, agent=agent)
+    assert "<script>" not in rendered.html
+    assert "&lt;script&gt;" in rendered.html
+    assert 'With: <script>alert("1")</script> From: $token ${x}evil' in rendered.text.splitlines()
 
 
-def test_what_is_not_known_is_said_to_be_so() -> None:
+def test_a_missing_fact_is_named_unknown() -> None:
     assert "From: unknown" in letter(Template.NEW_LOGIN, ip=None).text
 
 
@@ -147,15 +147,15 @@ def test_plain_text_is_one_line(text: str) -> None:
     assert "\n" not in to_plain_line(text)
 
 
-def test_plain_text_has_an_end() -> None:
+def test_plain_text_has_a_maximum_length() -> None:
     assert len(to_plain_line("x" * 10_000)) == 200
 
 
 def reread(**more: Any) -> Any:
-    """The message as a reader of mail takes it from the wire."""
+    """Compose a message and parse it as a mail reader does."""
     facts: dict[str, Any] = {"sender": SENDER, "to": "ola@example.com", "name": None, "message_id": "m1", "now": AT}
-    made = compose(letter(Template.VERIFY_EMAIL, "ru"), **(facts | more))
-    return message_from_bytes(made.as_bytes(), policy=default)
+    message = compose(letter(Template.VERIFY_EMAIL, "ru"), **(facts | more))
+    return message_from_bytes(message.as_bytes(), policy=default)
 
 
 def test_headers_say_who_when_and_that_it_is_a_machine() -> None:
@@ -222,9 +222,9 @@ def test_an_encoded_word_in_a_name_stays_a_name(name: str) -> None:
 
 
 def test_an_encoded_word_in_the_name_of_the_service_stays_in_the_subject() -> None:
-    made = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=ENCODED, pages=None)
-    told = compose(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
-    assert message_from_bytes(told.as_bytes(), policy=default).keys() == reread().keys()
+    rendered = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=ENCODED, pages=None)
+    message = compose(rendered, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    assert message_from_bytes(message.as_bytes(), policy=default).keys() == reread().keys()
 
 
 @pytest.mark.parametrize("to", [f"{ENCODED}@example.com", "=?utf-8?q?v=40x.no=2C?=@example.com", "=?utf-8?q?v=40x.no=3E=2C?=@example.com"])
@@ -233,21 +233,21 @@ def test_an_encoded_word_is_no_address(to: str) -> None:
         reread(to=to)
 
 
-def test_a_header_that_was_not_set_is_refused_whatever_let_it_in() -> None:
-    """The last look is at what goes out; here the one who lets it in is the sender of a careless configuration."""
+def test_a_header_that_was_not_set_is_refused() -> None:
+    """The final check is on the serialised message; here the forged header comes from the configured sender."""
     with pytest.raises(Unfit, match="not these headers"):
         reread(sender=Address("=?utf-8?q?x=0D=0ABcc=3A_thief=40example.com?=", addr_spec="no-reply@licentia.example"))
 
 
-def test_a_domain_is_written_as_servers_know_it() -> None:
+def test_a_domain_is_converted_to_ascii() -> None:
     assert reread(to="ola@blåbær.example.com")["To"].addresses[0].addr_spec == "ola@xn--blbr-roah.example.com"
 
 
 @pytest.mark.parametrize("service", ["Studio\r\nBcc: thief@example.com", "Studio\nX-Evil: 1"])
 def test_the_name_of_the_service_cannot_add_a_header(service: str) -> None:
-    made = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=service, pages=None)
-    told = compose(made, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
-    assert message_from_bytes(told.as_bytes(), policy=default)["Bcc"] is None
+    rendered = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=service, pages=None)
+    message = compose(rendered, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    assert message_from_bytes(message.as_bytes(), policy=default)["Bcc"] is None
 
 
 @pytest.mark.parametrize("text", ["nobody", "a@b\r\nBcc: c@d", "", "Licentia <>", "Lïcentia <ø@example.com>", "@example.com"])
@@ -256,8 +256,8 @@ def test_a_sender_is_an_address(text: str) -> None:
         parse_sender(text)
 
 
-def test_words_are_in_their_own_script() -> None:
-    """A file that was never translated would be seen."""
+def test_texts_are_in_the_script_of_their_language() -> None:
+    """A file that was not translated would fail."""
     texts = {tag: "".join(load_template(tag, template)[1][1] for template in Template) for tag in LANGUAGES}
     assert any("а" <= sign <= "я" for sign in texts["ru"])
     assert any("\u4e00" <= sign <= "\u9fff" for sign in texts["zh-Hans"])

@@ -1,4 +1,4 @@
-"""The outbox: written with what it tells of, sent once, put off when it cannot be sent, and forgotten."""
+"""The outbox: written with its cause, sent once, retried after failures, and pruned."""
 
 import asyncio
 import stat
@@ -29,15 +29,15 @@ OLA = Recipient("ola@example.com", "nb", "Ola Nordmann", UUID(int=7))
 TOKEN = "vfy_JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
 
 
-async def posted(world: World, to: Recipient | None = OLA, **facts: str) -> None:
-    """One letter in the outbox."""
-    told: Facts = {"token": TOKEN, "expires": world.clock.now() + timedelta(hours=24), **facts}
+async def enqueue_verification(world: World, to: Recipient | None = OLA, **facts: str) -> None:
+    """Put a letter with a token into the outbox."""
+    values: Facts = {"token": TOKEN, "expires": world.clock.now() + timedelta(hours=24), **facts}
     async with world.db.write() as tx:
-        await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, told)
+        await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, values)
 
 
-async def noticed(world: World, to: Recipient = OLA) -> None:
-    """One letter that never runs out."""
+async def enqueue_notice(world: World, to: Recipient = OLA) -> None:
+    """Put a letter that does not expire into the outbox."""
     async with world.db.write() as tx:
         await enqueue_letter(tx, world, to, Template.PASSWORD_CHANGED, {"when": world.clock.now()})
 
@@ -53,13 +53,13 @@ async def row(world: World) -> Any:
 
 
 def smtp(world: World) -> Transport:
-    made = create_transport(world.settings)
-    assert isinstance(made, Smtp)
-    return made
+    transport = create_transport(world.settings)
+    assert isinstance(transport, Smtp)
+    return transport
 
 
-async def test_a_letter_leaves_by_smtp_and_only_then_it_is_sent(mailing: World, postbox: Postbox) -> None:
-    await posted(mailing)
+async def test_a_letter_is_sent_by_smtp_after_the_commit(mailing: World, postbox: Postbox) -> None:
+    await enqueue_verification(mailing)
     assert postbox.received == []
     came = await postbox.letter(mailing)
     assert came.to == ["ola@example.com"]
@@ -71,22 +71,22 @@ async def test_a_letter_leaves_by_smtp_and_only_then_it_is_sent(mailing: World, 
 
 
 @pytest.mark.parametrize(("locale", "name"), [("ru", "Иван Петров"), ("zh-Hans", "王小明")])
-async def test_names_and_words_of_other_scripts_arrive(mailing: World, postbox: Postbox, locale: str, name: str) -> None:
-    await posted(mailing, Recipient("user@example.com", locale, name))
+async def test_names_and_texts_in_other_scripts_arrive(mailing: World, postbox: Postbox, locale: str, name: str) -> None:
+    await enqueue_verification(mailing, Recipient("user@example.com", locale, name))
     came = await postbox.letter(mailing)
     assert came.message["To"].addresses[0].display_name == name
     assert came.message["Content-Language"] == locale
     assert came.wire.isascii()
 
 
-async def test_an_address_beyond_ascii_arrives(mailing: World, postbox: Postbox) -> None:
-    """RFC 6531, where the server knows it."""
-    await posted(mailing, Recipient("иван@example.com"))
+async def test_a_letter_to_a_non_ascii_address_arrives(mailing: World, postbox: Postbox) -> None:
+    """RFC 6531, if the server supports it."""
+    await enqueue_verification(mailing, Recipient("иван@example.com"))
     assert (await postbox.letter(mailing)).to == ["иван@example.com"]
 
 
-async def test_what_is_stored_is_sealed_and_wiped_when_it_is_sent(mailing: World, postbox: Postbox) -> None:
-    await posted(mailing)
+async def test_address_and_facts_are_sealed_and_deleted_after_sending(mailing: World, postbox: Postbox) -> None:
+    await enqueue_verification(mailing)
     stored = str(await rows(mailing))
     assert "ola@example.com" not in stored
     assert "Nordmann" not in stored
@@ -97,9 +97,9 @@ async def test_what_is_stored_is_sealed_and_wiped_when_it_is_sent(mailing: World
 
 
 async def test_a_sealed_letter_opens_only_in_its_own_row(mailing: World, postbox: Postbox) -> None:
-    """A thief who can write cannot have somebody else's token sent to himself."""
-    await posted(mailing)
-    await posted(mailing, Recipient("thief@example.com"), token="vfy_of-the-thief")
+    """An attacker with write access cannot get another user's token sent to themselves."""
+    await enqueue_verification(mailing)
+    await enqueue_verification(mailing, Recipient("thief@example.com"), token="vfy_of-the-thief")
     hers, his = await rows(mailing)
     async with mailing.db.write() as tx:
         await tx.execute(update(Message).where(Message.id == his.id).values(facts_sealed=hers.facts_sealed))
@@ -118,34 +118,34 @@ async def test_a_letter_of_a_transaction_that_fails_was_never_written(mailing: W
     assert await postbox.collected(mailing) == []
 
 
-async def test_wrong_facts_are_told_to_the_programmer(mailing: World) -> None:
+async def test_wrong_facts_raise(mailing: World) -> None:
     with pytest.raises(ValueError, match="needs the facts"):
         async with mailing.db.write() as tx:
             await enqueue_letter(tx, mailing, OLA, Template.PASSWORD_CHANGED, {})
 
 
-async def test_r50_a_letter_to_nobody_is_the_same_work_and_no_letter(mailing: World, postbox: Postbox) -> None:
-    await posted(mailing, None)
+async def test_r50_without_a_recipient_the_work_is_the_same_and_nothing_is_sent(mailing: World, postbox: Postbox) -> None:
+    await enqueue_verification(mailing, None)
     over = await row(mailing)
     assert over.sent_at is not None
     assert over.facts_sealed is None
     assert await postbox.collected(mailing) == []
 
 
-async def test_without_a_mailer_nothing_is_written(world: World) -> None:
+async def test_without_a_mail_server_nothing_is_written(world: World) -> None:
     mute = replace(world, settings=Settings.load(production_environment()))
     assert not mute.settings.mail_configured
     assert create_transport(mute.settings) is None
-    await noticed(mute)
+    await enqueue_notice(mute)
     assert await rows(mute) == []
 
 
-async def test_a_server_that_refuses_for_now_is_asked_again_later_and_later(
+async def test_temporary_errors_are_retried_with_growing_waits(
     mailing: World, postbox: Postbox, clock: TurnedClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """1, 4, 16, 64, 256 minutes and twice 6 hours; then it is given up, and an event says so."""
+    """1, 4, 16, 64, 256 minutes and twice 6 hours; then the letter is given up, with an event."""
     postbox.refuse_letter = "451 4.7.1 greylisted, ola@example.com"
-    await noticed(mailing)
+    await enqueue_notice(mailing)
     waits = []
     for attempt in range(1, rules.BACKOFF.tries):
         assert await postbox.collected(mailing) == []
@@ -159,20 +159,20 @@ async def test_a_server_that_refuses_for_now_is_asked_again_later_and_later(
     assert await postbox.collected(mailing) == []
     over = await row(mailing)
     assert (over.attempts, over.failed_at, over.facts_sealed, over.recipient_sealed) == (8, clock.now(), None, None)
-    event = await failed(mailing)
+    event = await read_failed_event(mailing)
     assert (event.user_id, event.subject_id, event.data["cause"]) == (UUID(int=7), over.id, "SMTPDataError 451")
     assert "ola@example.com" not in str(event) + str(over) + capsys.readouterr().out
 
 
-async def failed(world: World) -> Any:
-    """The event of a letter that was given up."""
+async def read_failed_event(world: World) -> Any:
+    """Read the event of the letter that was given up."""
     async with world.db.query() as tx:
         return (await tx.execute(select(*table(Event).columns).where(Event.type == "mail.failed"))).one()
 
 
-async def test_a_letter_that_was_put_off_arrives_when_the_server_is_back(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+async def test_a_postponed_letter_arrives_when_the_server_is_back(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     away = replace(mailing, settings=mailing.settings.model_copy(update={"smtp_url": None}))
-    await noticed(mailing)
+    await enqueue_notice(mailing)
     assert await outbox.deliver_due(away, Smtp(SmtpAddress.parse("smtp://127.0.0.1:1?tls=off"), "x.test")) == 1
     assert (await row(mailing)).last_error == "SMTPConnectError"
     clock.forward(minutes=1)
@@ -181,38 +181,38 @@ async def test_a_letter_that_was_put_off_arrives_when_the_server_is_back(mailing
 
 
 @pytest.mark.parametrize("answer", ["550 5.1.1 no such mailbox", "552 full", "553 bad name"])
-async def test_a_mailbox_that_is_not_there_is_not_asked_again(mailing: World, postbox: Postbox, answer: str) -> None:
+async def test_a_permanent_error_is_not_retried(mailing: World, postbox: Postbox, answer: str) -> None:
     postbox.refuse_recipient = answer
-    await noticed(mailing)
+    await enqueue_notice(mailing)
     assert await postbox.collected(mailing) == []
     assert (await row(mailing)).failed_at is not None
-    assert (await failed(mailing)).data["cause"] == f"SMTPRecipientsRefused {answer[:3]}"
+    assert (await read_failed_event(mailing)).data["cause"] == f"SMTPRecipientsRefused {answer[:3]}"
 
 
-async def test_what_the_server_took_is_sent_however_it_says_goodbye(mailing: World, postbox: Postbox) -> None:
+async def test_an_accepted_letter_is_sent_even_if_quit_fails(mailing: World, postbox: Postbox) -> None:
     postbox.rude = True
-    await noticed(mailing)
+    await enqueue_notice(mailing)
     await postbox.letter(mailing)
     assert (await row(mailing)).sent_at is not None
 
 
-async def test_a_mailbox_that_is_busy_is_asked_again(mailing: World, postbox: Postbox) -> None:
+async def test_a_busy_mailbox_is_retried(mailing: World, postbox: Postbox) -> None:
     postbox.refuse_recipient = "450 4.2.1 busy"
-    await noticed(mailing)
+    await enqueue_notice(mailing)
     assert await postbox.collected(mailing) == []
     assert (await row(mailing)).failed_at is None
 
 
-async def test_a_letter_whose_offer_ran_out_is_not_sent(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
-    await posted(mailing)
+async def test_a_letter_with_an_expired_token_is_not_sent(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await enqueue_verification(mailing)
     clock.forward(hours=24)
     assert await postbox.collected(mailing) == []
-    assert (await failed(mailing)).data["cause"] == "Outdated"
+    assert (await read_failed_event(mailing)).data["cause"] == "Outdated"
 
 
-async def test_whoever_dies_with_a_letter_loses_it_after_the_claim(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
-    """Kill -9 between claim and mark: nobody sends it while the claim lives, another one does after it."""
-    await noticed(mailing)
+async def test_a_letter_of_a_dead_process_is_sent_by_another_after_the_claim(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    """Kill -9 between claim and result: no process sends it during the claim, another one afterwards."""
+    await enqueue_notice(mailing)
     (dead,) = await outbox.claim(mailing)
     clock.forward(minutes=4, seconds=59)
     assert await postbox.collected(mailing) == []
@@ -224,8 +224,8 @@ async def test_whoever_dies_with_a_letter_loses_it_after_the_claim(mailing: Worl
     assert (over.last_error, over.sent_at) == (None, clock.now())
 
 
-async def test_a_late_word_of_the_dead_changes_nothing(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
-    await noticed(mailing)
+async def test_a_result_after_a_later_claim_changes_nothing(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await enqueue_notice(mailing)
     (dead,) = await outbox.claim(mailing)
     clock.forward(minutes=5)
     (living,) = await outbox.claim(mailing)
@@ -235,39 +235,39 @@ async def test_a_late_word_of_the_dead_changes_nothing(mailing: World, postbox: 
     assert (await row(mailing)).sent_at is not None
 
 
-async def test_a_letter_that_kills_whoever_sends_it_is_given_up(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
-    await noticed(mailing)
+async def test_a_letter_that_kills_its_process_is_given_up(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await enqueue_notice(mailing)
     for _ in range(rules.BACKOFF.tries):
         assert len(await outbox.claim(mailing)) == 1
         clock.forward(minutes=5)
     assert await postbox.collected(mailing) == []
-    assert (await failed(mailing)).data["cause"] == "Abandoned"
+    assert (await read_failed_event(mailing)).data["cause"] == "Abandoned"
 
 
-async def test_two_who_carry_at_once_deliver_each_letter_exactly_once(mailing: World, postbox: Postbox) -> None:
-    """Replicas: each with connections of its own over the same database."""
+async def test_concurrent_workers_send_each_letter_once(mailing: World, postbox: Postbox) -> None:
+    """Replicas with separate connections to one database."""
     for number in range(23):
-        await noticed(mailing, Recipient(f"user-{number}@example.com"))
+        await enqueue_notice(mailing, Recipient(f"user-{number}@example.com"))
     other = World.of(mailing.settings.model_copy(update={"database_url": mailing.db.url}), clock=mailing.clock)
 
-    async def carry(world: World) -> int:
+    async def deliver_all(world: World) -> int:
         taken = 0
         while count := await outbox.deliver_due(world, smtp(mailing)):
             taken += count
         return taken
 
-    taken = await asyncio.gather(*(carry(world) for world in (mailing, other, mailing, other)))
+    taken = await asyncio.gather(*(deliver_all(world) for world in (mailing, other, mailing, other)))
     await other.db.close()
     assert sum(taken) == 23
     assert Counter(came.to[0] for came in postbox.received) == {f"user-{number}@example.com": 1 for number in range(23)}
     assert {each.attempts for each in await rows(mailing)} == {1}
 
 
-async def test_sent_letters_are_forgotten_after_a_week(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
-    await noticed(mailing)
+async def test_sent_letters_are_pruned_after_a_week(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
+    await enqueue_notice(mailing)
     await postbox.letter(mailing)
     clock.forward(days=6, hours=23)
-    await noticed(mailing)
+    await enqueue_notice(mailing)
     assert await data_lifecycle.prune_letters(mailing) == 0
     clock.forward(hours=1)
     assert await data_lifecycle.prune_letters(mailing) == 1
@@ -276,11 +276,11 @@ async def test_sent_letters_are_forgotten_after_a_week(mailing: World, postbox: 
     assert len(await rows(mailing)) == 1
 
 
-async def test_development_writes_files_for_the_owner_alone(world: World, tmp_path: Path) -> None:
+async def test_development_writes_files_that_only_the_owner_can_read(world: World, tmp_path: Path) -> None:
     home = replace(world, settings=world.settings.model_copy(update={"var": tmp_path / "var"}))
     transport = create_transport(home.settings)
     assert isinstance(transport, Folder)
-    await posted(home)
+    await enqueue_verification(home)
     assert await outbox.deliver_due(home, transport) == 1
     (file,) = (tmp_path / "var" / "mail").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -288,8 +288,8 @@ async def test_development_writes_files_for_the_owner_alone(world: World, tmp_pa
     assert Received.read([], file.read_bytes()).token == TOKEN
 
 
-async def test_a_row_of_a_letter_that_is_no_more_is_put_off(mailing: World, postbox: Postbox) -> None:
-    """An older release's row after an upgrade: it waits, and is given up in the end."""
+async def test_a_letter_with_an_unknown_template_is_postponed(mailing: World, postbox: Postbox) -> None:
+    """A row of an older release after an upgrade: it is retried, and given up in the end."""
     now = mailing.clock.now()
     values = {"id": UUID(int=1), "template": "gone", "locale": "en", "created_at": now, "due_at": now, "attempts": 0}
     async with mailing.db.write() as tx:

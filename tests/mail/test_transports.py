@@ -1,4 +1,4 @@
-"""How letters leave: TLS that cannot be talked away, a login only inside of it, and a file in development."""
+"""Transports: TLS that cannot be stripped, a login only inside it, and files in development."""
 
 import os
 import ssl
@@ -26,10 +26,10 @@ from tests.random_keys import production_environment
 
 
 def certificate(folder: Path) -> Path:
-    """A certificate of 127.0.0.1 with its key, signed by nobody but itself."""
+    """Create a self-signed certificate of 127.0.0.1 with its key in one file."""
     key, now = generate_private_key(SECP256R1()), Clock().now()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    made = (
+    result = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -37,7 +37,7 @@ def certificate(folder: Path) -> Path:
     )
     path = folder / "server.pem"
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(made.public_bytes(Encoding.PEM) + private)
+    path.write_bytes(result.public_bytes(Encoding.PEM) + private)
     return path
 
 
@@ -49,10 +49,10 @@ def server_side(tmp_path: Path) -> ssl.SSLContext:
 
 
 def message() -> EmailMessage:
-    made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = "a@example.com", "b@example.com", "S"
-    made.set_content("x")
-    return made
+    result = EmailMessage()
+    result["From"], result["To"], result["Subject"] = "a@example.com", "b@example.com", "S"
+    result.set_content("x")
+    return result
 
 
 def address(postbox: Postbox, credentials: str = "", query: str = "") -> SmtpAddress:
@@ -67,7 +67,7 @@ async def test_starttls_and_a_login(server_side: ssl.SSLContext, tmp_path: Path)
         assert len(postbox.received) == 1
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused_before_the_login(server_side: ssl.SSLContext) -> None:
+async def test_an_untrusted_certificate_is_refused_before_the_login(server_side: ssl.SSLContext) -> None:
     async with open_postbox(server_side) as postbox:
         with pytest.raises(Exception) as caught:  # noqa: PT011  whatever it is, it is put off
             await Smtp(address(postbox, "robot:pw@"), "x.test")(message())
@@ -76,7 +76,7 @@ async def test_a_certificate_nobody_vouches_for_is_refused_before_the_login(serv
 
 
 async def test_a_server_without_starttls_gets_nothing() -> None:
-    """Else whoever sits in between could take the offer of TLS out of the server's answer."""
+    """Otherwise a man in the middle could remove STARTTLS from the server's response."""
     async with open_postbox() as postbox:
         with pytest.raises(Exception) as caught:  # noqa: PT011  see above
             await Smtp(address(postbox), "x.test")(message())
@@ -114,12 +114,12 @@ def test_a_bad_address_is_named_and_never_repeated(url: str, tmp_path: Path) -> 
         ("smtp://[::1]:2525", 2525, False, True),
     ],
 )
-def test_what_an_address_means(url: str, port: int, *, tls: bool, starttls: bool) -> None:
-    made = SmtpAddress.parse(url)
-    assert (made.port, made.tls, made.starttls) == (port, tls, starttls)
+def test_a_mail_url_is_parsed(url: str, port: int, *, tls: bool, starttls: bool) -> None:
+    result = SmtpAddress.parse(url)
+    assert (result.port, result.tls, result.starttls) == (port, tls, starttls)
 
 
-def test_the_password_of_the_mailer_is_in_no_repr(tmp_path: Path) -> None:
+def test_the_password_of_the_mail_server_is_in_no_repr(tmp_path: Path) -> None:
     environ = {"LICENTIA_SMTP_URL": "smtp://u:hunter2@host", "LICENTIA_MAIL_FROM": "a@example.com", "LICENTIA_VAR": str(tmp_path)}
     settings = Settings.load(environ)
     assert "hunter2" not in repr([settings, settings.smtp_address(), Smtp(SmtpAddress.parse("smtp://u:hunter2@host"), "x")])
@@ -135,20 +135,20 @@ def faults(environ: dict[str, str]) -> list[str]:
 
 
 def test_r53_registration_without_mail_is_refused_at_the_start() -> None:
-    """The command line ends with 78 for every fault of this kind."""
+    """The command line exits with 78 for every configuration fault."""
     assert faults({**PRODUCTION, "LICENTIA_REGISTRATION": "open"}) == ["LICENTIA_REGISTRATION"]
     mailer = {"LICENTIA_SMTP_URL": "smtp://host", "LICENTIA_MAIL_FROM": "a@example.com"}
     assert Settings.load({**PRODUCTION, **mailer, "LICENTIA_REGISTRATION": "open"}).mail_configured
     assert Settings.load(PRODUCTION).registration == "closed"
 
 
-def test_r53_the_command_line_ends_with_78() -> None:
+def test_r53_the_command_line_exits_with_78() -> None:
     environ = {**PRODUCTION, "LICENTIA_REGISTRATION": "open", "PATH": os.environ["PATH"]}  # noqa: TID251  for a child
     done = subprocess.run([sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.partition(":")[0]) == (78, "LICENTIA_REGISTRATION")
 
 
-def test_whoever_sends_mail_says_from_whom() -> None:
+def test_sending_mail_requires_a_sender() -> None:
     assert faults({**PRODUCTION, "LICENTIA_SMTP_URL": "smtp://host"}) == ["LICENTIA_MAIL_FROM"]
 
 

@@ -16,7 +16,7 @@ from app.observability import counters
 from app.world import World
 from tests.assertions import problem
 from tests.given import Given
-from tests.mail.test_outbox import posted
+from tests.mail.test_outbox import enqueue_verification
 from tests.operations.figures import figure, figures, since
 from tests.random_keys import SECRETS
 
@@ -98,9 +98,9 @@ async def test_decisions_are_counted_by_their_first_reason(given: Given) -> None
 
 async def test_the_age_of_the_outbox_is_that_of_its_oldest_letter(given: Given) -> None:
     assert figure(await figures(given.client), AGE, outbox="mail") == 0
-    await posted(given.world)
+    await enqueue_verification(given.world)
     given.clock.forward(seconds=90)
-    await posted(given.world)
+    await enqueue_verification(given.world)
     assert figure(await figures(given.client), AGE, outbox="mail") == pytest.approx(90, abs=1)
 
 

@@ -1,4 +1,4 @@
-"""What one replica signs by keys that another has not read yet is not taken for a forgery there (authentication R63)."""
+"""A replica accepts signatures of keys that another replica created and that it has not read yet (authentication R63)."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -17,13 +17,13 @@ from tests.given import Given
 
 
 def _replica(world: World) -> World:
-    """Another process over the same database, with a shelf of its own."""
+    """Return another process with the same database and an empty cache of signing keys."""
     return replace(world, keys=replace(world.keys, signing=SignerCache()))
 
 
 @pytest.fixture
 async def turned(given: Given) -> World:
-    """Another replica, which turned the keys over twice, so that nothing of what it signs was ever published to this one."""
+    """Another replica that rotated three times, so that this one has never read its active key."""
     await load_signer(given.world)
     other = _replica(given.world)
     for _ in range(3):
@@ -32,7 +32,7 @@ async def turned(given: Given) -> World:
     return other
 
 
-async def test_r63_tokens_by_an_unheard_of_key_are_taken_at_once(given: Given) -> None:
+async def test_r63_tokens_of_an_unknown_key_are_accepted_at_once(given: Given) -> None:
     person, other = await given.logged_in(), _replica(given.world)
     for _ in range(3):
         await rotation.rotate(other, at_once=True)
@@ -42,8 +42,8 @@ async def test_r63_tokens_by_an_unheard_of_key_are_taken_at_once(given: Given) -
     assert (await given.client.get("/v1/me", headers=fresh)).status_code == 200
 
 
-async def test_r63_made_up_keys_are_looked_up_once_in_five_seconds(given: Given) -> None:
-    """Whatever comes with a `kid` of its own, the rows are asked no more often than that; and then a good token is taken."""
+async def test_r63_unknown_key_ids_cause_one_reload_in_five_seconds(given: Given) -> None:
+    """Invented `kid`s cause no more reloads; afterwards a valid token is accepted."""
     person, other = await given.logged_in(), _replica(given.world)
     claims = (await load_signer(given.world)).read("at+jwt", str(person.token))
     shelf = given.world.keys.signing
@@ -67,11 +67,11 @@ async def test_r63_made_up_keys_are_looked_up_once_in_five_seconds(given: Given)
     assert await sent(await load_signer(other)) == 200
 
 
-async def test_r63_the_record_is_judged_by_the_keys_of_the_moment(given: Given, turned: World) -> None:
-    """Receipts, seals and evidence of the other replica, read here before this one read its keys anew."""
+async def test_r63_the_record_is_verified_with_the_keys_in_the_database(given: Given, turned: World) -> None:
+    """Receipts, seals and evidence of the other replica verify before this one reloads the keys."""
     person = await given.logged_in()
-    told = await making.accept(given, person, await making.create_in_force(given))
-    note = await receipts.annotate(turned, Actor.system(), UUID(told["event"]), "By the other replica.")
+    accepted = await making.accept(given, person, await making.create_in_force(given))
+    note = await receipts.annotate(turned, Actor.system(), UUID(accepted["event"]), "By the other replica.")
     assert await seals.seal_events(turned) == 2
     assert (await load_signer(turned)).active.kid not in (await load_signer(given.world)).known
     ledger = given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))

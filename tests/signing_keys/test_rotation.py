@@ -1,4 +1,4 @@
-"""Signing keys turn over without a moment in which a token does not verify (authentication R63)."""
+"""Rotation of signing keys: at every moment all valid tokens verify (authentication R63)."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ from tests.given import Given
 NEW_KEY = bytes(range(32, 64))
 
 
-async def published(given: Given) -> list[str]:
+async def list_published(given: Given) -> list[str]:
     answer = await given.client.get("/.well-known/jwks.json")
     assert answer.headers["cache-control"] == "public, max-age=300"
     return [key["kid"] for key in answer.json()["keys"]]
@@ -33,7 +33,7 @@ def signed_by(token: str | None) -> Any:
 
 async def test_r63_a_key_is_published_a_day_before_it_signs(given: Given) -> None:
     first = await rotation.rotate(given.world)
-    assert set(await published(given)) == {first.active, first.next}
+    assert set(await list_published(given)) == {first.active, first.next}
     assert signed_by((await given.logged_in()).token) == first.active
     given.clock.forward(hours=23, minutes=59)
     with pytest.raises(KeyTooYoung):
@@ -42,7 +42,7 @@ async def test_r63_a_key_is_published_a_day_before_it_signs(given: Given) -> Non
     old = await given.logged_in()
     second = await rotation.rotate(given.world)
     assert second.active == first.next
-    assert set(await published(given)) == {first.active, second.active, second.next}
+    assert set(await list_published(given)) == {first.active, second.active, second.next}
     assert signed_by((await given.logged_in()).token) == second.active
     assert (await given.client.get("/v1/me", headers=old.auth)).status_code == 200  # signed by the retired key
 
@@ -67,30 +67,30 @@ async def test_r63_another_replica_signs_with_the_new_key_within_minutes(given: 
     assert signed_by((await given.logged_in()).token) == turned.active
 
 
-async def by_state(given: Given) -> dict[str, list[str]]:
+async def list_by_state(given: Given) -> dict[str, list[str]]:
     async with given.world.db.query() as tx:
         rows = (await tx.execute(select(SigningKeyRow.state, SigningKeyRow.kid))).all()
     return {state: [row.kid for row in rows if row.state == state] for state in {row.state for row in rows}}
 
 
-async def test_rotations_at_once_take_turns(given: Given) -> None:
-    """One turns the keys over; the others find its next key too young, and say so."""
+async def test_concurrent_rotations_run_one_after_the_other(given: Given) -> None:
+    """The first one rotates; the others find the new next key too young."""
     await rotation.rotate(given.world)
     given.clock.forward(hours=24)
-    told = await asyncio.gather(*(rotation.rotate(given.world) for _ in range(4)), return_exceptions=True)
-    assert Counter(type(it) for it in told) == {Rotation: 1, KeyTooYoung: 3}
-    assert {state: len(kids) for state, kids in (await by_state(given)).items()} == {"active": 1, "next": 1, "retired": 1}
+    results = await asyncio.gather(*(rotation.rotate(given.world) for _ in range(4)), return_exceptions=True)
+    assert Counter(type(result) for result in results) == {Rotation: 1, KeyTooYoung: 3}
+    assert {state: len(kids) for state, kids in (await list_by_state(given)).items()} == {"active": 1, "next": 1, "retired": 1}
 
 
-async def test_rotations_of_leaked_keys_at_once_each_have_an_effect(given: Given) -> None:
-    told = await asyncio.gather(*(rotation.rotate(given.world, at_once=True) for _ in range(4)))
-    assert len({it.active for it in told}) == 4
-    assert {state: len(kids) for state, kids in (await by_state(given)).items()} == {"active": 1, "next": 1, "retired": 4}
+async def test_concurrent_rotations_of_leaked_keys_each_take_effect(given: Given) -> None:
+    results = await asyncio.gather(*(rotation.rotate(given.world, at_once=True) for _ in range(4)))
+    assert len({result.active for result in results}) == 4
+    assert {state: len(kids) for state, kids in (await list_by_state(given)).items()} == {"active": 1, "next": 1, "retired": 4}
 
 
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_r63_a_rotation_does_not_undo_a_revocation(given: Given, at_once: bool) -> None:
-    """The next key leaked; whoever revokes it, even a program that takes no turns, has not committed yet when the rotation begins."""
+    """The next key leaked; its revocation, even by a release without the lock, is not committed yet when the rotation begins."""
     first = await rotation.rotate(given.world)
     given.clock.forward(hours=24)
     begun = asyncio.Event()
@@ -106,12 +106,12 @@ async def test_r63_a_rotation_does_not_undo_a_revocation(given: Given, at_once: 
         assert not (await asyncio.wait({task}, timeout=0.3))[0]
     second = await task
     assert (second.active == first.active) is not at_once
-    kept = {"active": [second.active], "next": [second.next], "revoked": [first.next]}
-    assert await by_state(given) == (kept | {"retired": [first.active]} if at_once else kept)
+    by_state_after = {"active": [second.active], "next": [second.next], "revoked": [first.next]}
+    assert await list_by_state(given) == (by_state_after | {"retired": [first.active]} if at_once else by_state_after)
 
 
 async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
-    """The key that signs until a rotation under way commits can be revoked right after it."""
+    """The key that is active until the current rotation commits can be revoked right after it."""
     first, begun = await rotation.rotate(given.world), asyncio.Event()
 
     async def revoked() -> None:
@@ -126,11 +126,11 @@ async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
         begun.set()
         assert not (await asyncio.wait({task}, timeout=0.3))[0]
     await task
-    assert await by_state(given) == {"active": [first.next], "revoked": [first.active]}
+    assert await list_by_state(given) == {"active": [first.next], "revoked": [first.active]}
 
 
-async def test_r63_a_retired_key_makes_no_access_tokens_once_the_last_has_run_out(given: Given) -> None:
-    """Whoever has kept its private half could go on for ever."""
+async def test_r63_access_tokens_of_a_retired_key_are_refused_after_the_last_has_expired(given: Given) -> None:
+    """Otherwise a stolen private key would stay useful permanently."""
     person = await given.logged_in()
     sign = await load_signer(given.world)
     claims = sign.read("at+jwt", str(person.token))
@@ -154,5 +154,5 @@ async def test_r63_a_key_that_leaked_is_revoked(given: Given) -> None:
     assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
     for _ in range(2):
         await rotation.revoke(given.world, leaked)
-    assert leaked not in await published(given)
+    assert leaked not in await list_published(given)
     assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 401

@@ -1,4 +1,4 @@
-"""Faults of webhooks that were found by attacking them, each once more."""
+"""Regression tests of faults of webhooks."""
 
 import asyncio
 import socket
@@ -23,24 +23,24 @@ from app.webhooks.delivery.egress import Resolver
 from app.webhooks.models import WebhookDelivery
 from tests.assertions import problem
 from tests.given import Given
-from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of
+from tests.webhooks.conftest import LOOPBACK, Hooks, make_egress
 from tests.webhooks.delivery.receiver import Received, Receiver, status
-from tests.webhooks.delivery.test_delivery import happened
+from tests.webhooks.delivery.test_delivery import record_event
 
 
 @pytest.mark.parametrize("url", ["https://hooks.example.com/\0", "https://exa\tmple.com/", "https://hooks.example.com/\ud800"])
-async def test_an_address_is_printable(given: Given, url: str) -> None:
+async def test_a_url_must_be_printable(given: Given, url: str) -> None:
     body = f'{{"url": "{url.encode("unicode_escape").decode().replace(chr(92) + "x00", chr(92) + "u0000")}", "types": ["*"]}}'
     problem(await given.client.post("/v1/webhooks", content=body, headers=given.root), 422, "malformed")
 
 
 @pytest.mark.parametrize("said", ["Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "soon", "", "-5"])
-def test_a_receiver_that_says_nonsense_is_tried_as_if_it_said_nothing(said: str) -> None:
+def test_an_invalid_retry_after_is_ignored(said: str) -> None:
     assert rules.pause_until(503, said, datetime(2026, 11, 28, tzinfo=UTC)) is None
 
 
-async def held_up(hooks: Hooks, receiver: Receiver, answer: bytes) -> tuple[asyncio.Task[int], asyncio.Event]:
-    """A round whose delivery is under way, and what lets the receiver answer it."""
+async def start_delivery(hooks: Hooks, receiver: Receiver, answer: bytes) -> tuple[asyncio.Task[int], asyncio.Event]:
+    """Start a round; return its task, and the event that lets the receiver answer."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
     async def slowly(came: Received) -> bytes:
@@ -51,129 +51,131 @@ async def held_up(hooks: Hooks, receiver: Receiver, answer: bytes) -> tuple[asyn
         return answer
 
     receiver.answer = slowly
-    task = asyncio.create_task(hooks.told())
+    task = asyncio.create_task(hooks.deliver())
     await asyncio.wait_for(arrived.wait(), 5)
     return task, go
 
 
 @pytest.mark.parametrize("answer", [status(410), status(429, Retry_After="3600"), status(200), status(500)])
-async def test_what_the_old_address_answers_is_no_answer_of_the_new_one(hooks: Hooks, receiver: Receiver, answer: bytes) -> None:
-    hook = await hooks.made("license.*")
-    event = await happened(hooks, "license.issued")
-    task, go = await held_up(hooks, receiver, answer)
-    await hooks.changed(hook, url=f"http://127.0.0.1:{receiver.port}/new")
+async def test_a_response_of_the_old_url_does_not_count_for_the_new_one(hooks: Hooks, receiver: Receiver, answer: bytes) -> None:
+    hook = await hooks.create("license.*")
+    event = await record_event(hooks, "license.issued")
+    task, go = await start_delivery(hooks, receiver, answer)
+    await hooks.change(hook, url=f"http://127.0.0.1:{receiver.port}/new")
     go.set()
     await task
-    shown = await hooks.shown(hook)
-    assert (shown["enabled"], shown["failing_since"], shown["resume_at"]) == (True, None, None)
-    await hooks.told()
+    webhook = await hooks.get_webhook(hook)
+    assert (webhook["enabled"], webhook["failing_since"], webhook["resume_at"]) == (True, None, None)
+    await hooks.deliver()
     assert [came.headers["webhook-id"] for came in receiver.received if came.path == "/new"] == [event]
-    assert [each["state"] for each in await hooks.listed(hook)] == ["delivered"]
+    assert [each["state"] for each in await hooks.list_deliveries(hook)] == ["delivered"]
 
 
 @pytest.mark.parametrize("how", ["replay_one", "replay", "enable"])
-async def test_what_is_asked_for_while_it_is_under_way_is_done(hooks: Hooks, receiver: Receiver, how: str) -> None:
-    """Whatever becomes of the attempt that was out."""
-    hook = await hooks.made("license.*")
-    event = await happened(hooks, "license.issued")
+async def test_a_replay_during_an_attempt_is_carried_out(hooks: Hooks, receiver: Receiver, how: str) -> None:
+    """Whatever the outcome of the attempt that is under way."""
+    hook = await hooks.create("license.*")
+    event = await record_event(hooks, "license.issued")
     hooks.given.clock.forward(seconds=1)
-    task, go = await held_up(hooks, receiver, status(200))
+    task, go = await start_delivery(hooks, receiver, status(200))
     if how == "enable":
-        await hooks.changed(hook, enabled=False)
-        await hooks.changed(hook, enabled=True)
+        await hooks.change(hook, enabled=False)
+        await hooks.change(hook, enabled=True)
     else:
         path, body = (f"/deliveries/{event}/replay", None) if how == "replay_one" else ("/replay", {"since": "2020-01-01T00:00:00Z"})
         await hooks.given.post(f"/v1/webhooks/{hook['id']}{path}", body)
-    assert [each["state"] for each in await hooks.listed(hook)] == ["pending"]
+    assert [each["state"] for each in await hooks.list_deliveries(hook)] == ["pending"]
     go.set()
     await task
-    await hooks.told()
+    await hooks.deliver()
     assert [came.headers["webhook-id"] for came in receiver.received] == [event, event]
-    assert [each["state"] for each in await hooks.listed(hook)] == ["delivered"]
+    assert [each["state"] for each in await hooks.list_deliveries(hook)] == ["delivered"]
 
 
-async def test_a_replay_and_a_test_do_not_wait_for_the_receivers_pause(hooks: Hooks, receiver: Receiver) -> None:
-    hook = await hooks.made("license.*")
-    event = await happened(hooks, "license.issued")
+async def test_a_replay_and_a_test_end_the_receivers_pause(hooks: Hooks, receiver: Receiver) -> None:
+    hook = await hooks.create("license.*")
+    event = await record_event(hooks, "license.issued")
     hooks.given.clock.forward(seconds=1)
-    receiver.always(status(503, Retry_After="3600"))
+    receiver.always_answer(status(503, Retry_After="3600"))
     for path in ("/test", f"/deliveries/{event}/replay", "/replay"):
-        await hooks.told()
-        assert (await hooks.shown(hook))["resume_at"] == instant_text(hooks.given.clock.now() + timedelta(hours=1))
+        await hooks.deliver()
+        assert (await hooks.get_webhook(hook))["resume_at"] == instant_text(hooks.given.clock.now() + timedelta(hours=1))
         receiver.received.clear()
-        assert await hooks.told() == 0
+        assert await hooks.deliver() == 0
         await hooks.given.post(f"/v1/webhooks/{hook['id']}{path}", {"since": "2020-01-01T00:00:00Z"} if path == "/replay" else None)
-        assert (await hooks.shown(hook))["resume_at"] is None
-    await hooks.told()
+        assert (await hooks.get_webhook(hook))["resume_at"] is None
+    await hooks.deliver()
     assert len(receiver.received) == 1
     receiver.answer = None
     await hooks.given.post(f"/v1/webhooks/{hook['id']}/test")
-    await hooks.told()
-    shown = await hooks.shown(hook)
-    assert (shown["resume_at"], shown["failing_since"]) == (None, None)
+    await hooks.deliver()
+    webhook = await hooks.get_webhook(hook)
+    assert (webhook["resume_at"], webhook["failing_since"]) == (None, None)
 
 
-async def test_tests_that_fail_disable_nothing(hooks: Hooks, receiver: Receiver) -> None:
-    """Nothing comes after one that could succeed; days later they would have been nothing but failures."""
-    hook = await hooks.made("license.*")
+async def test_failed_tests_do_not_disable_a_webhook(hooks: Hooks, receiver: Receiver) -> None:
+    """No regular delivery follows that could succeed, so days of failed tests prove nothing."""
+    hook = await hooks.create("license.*")
     for _ in range(4):
-        receiver.always(status(500))
+        receiver.always_answer(status(500))
         await hooks.given.post(f"/v1/webhooks/{hook['id']}/test")
-        await hooks.told()
+        await hooks.deliver()
         hooks.given.clock.moment += hooks.world.settings.webhook_disable_after
-    shown = await hooks.shown(hook)
-    assert (shown["enabled"], shown["failing_since"]) == (True, None)
-    receiver.always(status(410))
+    webhook = await hooks.get_webhook(hook)
+    assert (webhook["enabled"], webhook["failing_since"]) == (True, None)
+    receiver.always_answer(status(410))
     await hooks.given.post(f"/v1/webhooks/{hook['id']}/test")
-    await hooks.told()
-    assert (await hooks.shown(hook))["disabled_reason"] == "gone"
+    await hooks.deliver()
+    assert (await hooks.get_webhook(hook))["disabled_reason"] == "gone"
 
 
-async def test_days_in_which_we_were_away_are_no_failures_of_the_receiver(hooks: Hooks, receiver: Receiver) -> None:
-    hook = await hooks.made("license.*")
-    await happened(hooks, "license.issued")
-    receiver.always(status(500))
-    await hooks.told()
+async def test_our_own_downtime_does_not_count_as_failure_of_the_receiver(hooks: Hooks, receiver: Receiver) -> None:
+    hook = await hooks.create("license.*")
+    await record_event(hooks, "license.issued")
+    receiver.always_answer(status(500))
+    await hooks.deliver()
     hooks.given.clock.forward(days=30)
-    await hooks.told()
-    assert (await hooks.shown(hook))["enabled"]
+    await hooks.deliver()
+    assert (await hooks.get_webhook(hook))["enabled"]
     receiver.answer = None
     hooks.given.clock.forward(minutes=1)
-    await hooks.told()
-    assert (await hooks.shown(hook))["failing_since"] is None
+    await hooks.deliver()
+    assert (await hooks.get_webhook(hook))["failing_since"] is None
 
 
-async def test_events_that_are_waited_for_are_kept(hooks: Hooks, receiver: Receiver, app: FastAPI) -> None:
+async def test_events_with_pending_deliveries_are_not_pruned(hooks: Hooks, receiver: Receiver, app: FastAPI) -> None:
     hooks.given.configured(app, login_retention=timedelta(days=1), webhook_allowed_networks=LOOPBACK)
-    hook = await hooks.made("login.failed")
-    await happened(hooks, "login.failed")
-    receiver.always(status(500))
-    await hooks.told()
+    hook = await hooks.create("login.failed")
+    await record_event(hooks, "login.failed")
+    receiver.always_answer(status(500))
+    await hooks.deliver()
     hooks.given.clock.forward(days=2)
     assert await housekeeping.delete_expired(hooks.world) == {}
     receiver.answer = None
-    assert await hooks.told() == 1
-    assert [each["state"] for each in await hooks.listed(hook)] == ["delivered"]
+    assert await hooks.deliver() == 1
+    assert [each["state"] for each in await hooks.list_deliveries(hook)] == ["delivered"]
     assert await housekeeping.delete_expired(hooks.world) == {"login_events": 1}
 
 
-async def test_a_delivery_whose_event_is_gone_is_in_nobodys_way(hooks: Hooks, receiver: Receiver) -> None:
-    """A replay and retention at the same moment may leave one."""
-    hook = await hooks.made("license.*")
-    lost, kept = await happened(hooks, "license.issued"), await happened(hooks, "license.revoked", 2)
+async def test_a_delivery_without_its_event_is_deleted_and_blocks_no_other(hooks: Hooks, receiver: Receiver) -> None:
+    """A replay and retention at the same moment can leave one."""
+    hook = await hooks.create("license.*")
+    lost, remaining = await record_event(hooks, "license.issued"), await record_event(hooks, "license.revoked", 2)
     async with hooks.world.db.write() as tx:
         await tx.execute(delete(Event).where(Event.id == UUID(lost)))
-    await hooks.told()
-    assert [came.headers["webhook-id"] for came in receiver.received] == [kept]
+    await hooks.deliver()
+    assert [came.headers["webhook-id"] for came in receiver.received] == [remaining]
     async with hooks.world.db.query() as tx:
-        assert (await tx.scalars(select(WebhookDelivery.event_id))).all() == [UUID(kept)]
-    assert [each["state"] for each in await hooks.listed(hook)] == ["delivered"]
+        assert (await tx.scalars(select(WebhookDelivery.event_id))).all() == [UUID(remaining)]
+    assert [each["state"] for each in await hooks.list_deliveries(hook)] == ["delivered"]
 
 
-async def test_one_that_cannot_be_marked_takes_nobody_with_it(hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    hook = await hooks.made("license.*")
+async def test_an_outcome_that_cannot_be_recorded_does_not_affect_other_deliveries(
+    hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = await hooks.create("license.*")
     for subject in (1, 2):
-        await happened(hooks, "license.issued", subject)
+        await record_event(hooks, "license.issued", subject)
     whole, tried = outcomes.record_outcome, 0
 
     async def broken(*arguments: Any) -> None:
@@ -187,53 +189,53 @@ async def test_one_that_cannot_be_marked_takes_nobody_with_it(hooks: Hooks, rece
 
     monkeypatch.setattr(outcomes, "record_outcome", broken)
     monkeypatch.setattr(background_outbox, "RECORD_DELAYS", (0.0,))
-    assert await hooks.told() == 2
+    assert await hooks.deliver() == 2
     assert tried == 3
-    assert sorted(each["state"] for each in await hooks.listed(hook)) == ["delivered", "pending"]
+    assert sorted(each["state"] for each in await hooks.list_deliveries(hook)) == ["delivered", "pending"]
 
 
-async def test_a_replay_goes_on_within_one_instant(hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    await hooks.made("license.*")
-    events = [await happened(hooks, "license.issued", subject) for subject in range(5)]
-    hook = await hooks.made("license.*", url=f"http://127.0.0.1:{receiver.port}/later")
+async def test_a_replay_continues_among_events_of_one_time(hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    await hooks.create("license.*")
+    events = [await record_event(hooks, "license.issued", subject) for subject in range(5)]
+    hook = await hooks.create("license.*", url=f"http://127.0.0.1:{receiver.port}/later")
     monkeypatch.setattr(rules, "MAX_REPLAY", 2)
     body, counts = {"since": instant_text(hooks.given.clock.now()), "until": "2100-01-01T00:00:00Z"}, []
     while body.get("since"):
-        told = await hooks.given.post(f"/v1/webhooks/{hook['id']}/replay", body)
-        counts.append(told["replayed"])
-        body |= {"since": told["next_since"], "after": told["next_after"]}
+        result = await hooks.given.post(f"/v1/webhooks/{hook['id']}/replay", body)
+        counts.append(result["replayed"])
+        body |= {"since": result["next_since"], "after": result["next_after"]}
     assert counts == [2, 2, 1]
-    assert [each["id"] for each in await hooks.listed(hook)] == events
+    assert [each["id"] for each in await hooks.list_deliveries(hook)] == events
 
 
-async def test_a_second_rotation_waits_for_the_promise_of_the_first(hooks: Hooks) -> None:
+async def test_a_second_rotation_is_refused_during_the_overlap_of_the_first(hooks: Hooks) -> None:
     hooks.given.clock.moment = Clock().now()
-    hook = await hooks.made("license.*")
+    hook = await hooks.create("license.*")
     path = f"/v1/webhooks/{hook['id']}/rotate-secret"
     first = await hooks.given.post(path, {"overlap": "PT1H"})
-    told = problem(await hooks.given.client.post(path, headers=hooks.given.root), 409, "webhook_rotation_under_way")
-    assert told["previous_until"] == first["previous_until"]
+    body = problem(await hooks.given.client.post(path, headers=hooks.given.root), 409, "webhook_rotation_under_way")
+    assert body["previous_until"] == first["previous_until"]
     hooks.given.clock.forward(hours=1)
     second = await hooks.given.post(path, {"overlap": "PT1H"})
     assert (await hooks.given.post(path, {"overlap": None}))["secret"] != second["secret"]
 
 
-async def test_a_status_counts_though_its_words_never_end(hooks: Hooks, receiver: Receiver) -> None:
-    """One that drips its body says 410 all the same."""
+async def test_a_status_counts_although_the_body_never_ends(hooks: Hooks, receiver: Receiver) -> None:
+    """The receiver sends 410 and then only a part of the body."""
 
     async def dripping(_came: Received) -> bytes:
         return b"HTTP/1.1 410 Gone\r\nContent-Length: 400\r\n\r\nfar"
 
-    hook = await hooks.made("license.*")
+    hook = await hooks.create("license.*")
     receiver.answer, receiver.lingers = dripping, 3.0
-    await happened(hooks, "license.issued")
-    await hooks.told()
-    assert (await hooks.shown(hook))["disabled_reason"] == "gone"
-    assert [(each["last_status"], each["last_excerpt"]) for each in await hooks.listed(hook)] == [(410, "far")]
+    await record_event(hooks, "license.issued")
+    await hooks.deliver()
+    assert (await hooks.get_webhook(hook))["disabled_reason"] == "gone"
+    assert [(each["last_status"], each["last_excerpt"]) for each in await hooks.list_deliveries(hook)] == [(410, "far")]
 
 
-async def test_names_that_take_long_are_asked_for_once_and_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither an address, nor another name, nor the pool of threads that everybody shares."""
+async def test_slow_name_lookups_are_shared_and_block_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They block neither IP addresses, nor other names, nor the event loop's thread pool."""
     asked, go = list[str](), Signal()
 
     def slow(host: str, _port: int, **_more: Any) -> list[Any]:
@@ -256,8 +258,8 @@ async def test_names_that_take_long_are_asked_for_once_and_hold_up_no_other(monk
     assert resolver.lookups == {}
 
 
-async def test_an_address_that_is_silent_leaves_time_for_the_next(hooks: Hooks, receiver: Receiver) -> None:
-    """Its connection is never taken; the name has another."""
+async def test_a_silent_address_leaves_time_for_the_next_one(hooks: Hooks, receiver: Receiver) -> None:
+    """The first address never accepts the connection; the name has a second one."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.2", receiver.port))
         deaf.listen(0)
@@ -266,24 +268,24 @@ async def test_an_address_that_is_silent_leaves_time_for_the_next(hooks: Hooks, 
             async def both(_host: str, _port: int) -> list[str]:
                 return ["127.0.0.2", "127.0.0.1"]
 
-            answer = await egress_of(hooks.world, both).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
+            answer = await make_egress(hooks.world, both).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
     assert answer.status == 204
 
 
-async def test_what_webhooks_are_like_is_counted(hooks: Hooks, receiver: Receiver) -> None:
-    well, off, gone = [await hooks.made("license.*", url=f"http://127.0.0.1:{receiver.port}/{n}") for n in range(3)]
+async def test_webhooks_are_counted_by_state(hooks: Hooks, receiver: Receiver) -> None:
+    well, off, gone = [await hooks.create("license.*", url=f"http://127.0.0.1:{receiver.port}/{n}") for n in range(3)]
 
     async def one_gone(came: Received) -> bytes:
         return status(410 if came.path == "/2" else 500 if came.path == "/0" else 200)
 
     receiver.answer = one_gone
-    await hooks.changed(off, enabled=False)
-    await happened(hooks, "license.issued")
-    await hooks.told()
-    await hooks.told()
+    await hooks.change(off, enabled=False)
+    await record_event(hooks, "license.issued")
+    await hooks.deliver()
+    await hooks.deliver()
     figures = (await hooks.given.client.get("/metrics")).text
-    told = {
+    matches = {
         state: f'licentia_webhooks{{state="{state}"}} {number}.0' in figures
         for state, number in (("well", 0), ("failing", 1), ("disabled", 1), ("switched_off", 1))
     }
-    assert all(told.values()), (told, well, gone)
+    assert all(matches.values()), (matches, well, gone)

@@ -179,7 +179,7 @@ async def update_state(tx: Transaction, before: Obligation, event: NewEvent, rec
     if after.accepted != before.accepted:
         values["accepted_event_id"] = recorded.id if after.accepted else None
     key: dict[str, Any] = {"user_id": event.user_id, "document_id": before.document_id}
-    # The ledger's lock makes this the only writer. That the accepted ordinal only rises is checked all the same.
+    # The ledger's lock makes this the only writer. The condition only guards against a bug: an accepted ordinal must not fall.
     rises = (AgreementState.accepted_ordinal <= after.accepted) | (event.type == EventType.WITHDRAWN)
     if not await dialect.upsert(tx, AgreementState, {**key, **values}, on=list(key), change=values, where=rises):
         raise RuntimeError("the state changed although this transaction holds the ledger's lock")

@@ -59,13 +59,13 @@ class Replay:
 
 async def rebuild(world: World) -> int:
     """Write the states of all end users again from their events, one user at a time. Returns how many users had a wrong state."""
-    mended, after = 0, UUID(int=0)
+    rebuilt, after = 0, UUID(int=0)
     while users := await _next_users(world, after):
         for user_id in users:
             async with world.db.write() as tx:
-                mended += await _rebuild_user(tx, world, user_id)
+                rebuilt += await _rebuild_user(tx, world, user_id)
         after = users[-1]
-    return mended
+    return rebuilt
 
 
 async def _next_users(world: World, after: UUID) -> list[UUID]:

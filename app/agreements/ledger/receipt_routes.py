@@ -37,9 +37,9 @@ FORMS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
-async def my_receipts(world: TheWorld, subject: TheSubject, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[ReceiptOut]:
+async def my_receipts(world: TheWorld, subject: TheSubject, window: Annotated[PageWindow, Depends(page_window)]) -> Page[ReceiptOut]:
     """List the receipts of everything that the end user accepted, declined, withdrew from or was shown, newest first."""
-    rows, cursor = await receipts.list_receipts(world, subject, wanted)
+    rows, cursor = await receipts.list_receipts(world, subject, window)
     return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 

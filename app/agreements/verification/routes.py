@@ -34,9 +34,9 @@ async def verify_ledger(world: TheWorld, operator: Reads, body: LedgerIn = EVERY
 
 
 @router.get("/v1/ledger/seals", responses=refuses(ScopeMissing))
-async def list_seals(world: TheWorld, operator: Reads, wanted: Annotated[PageWindow, Depends(page_window)]) -> Page[SealOut]:
+async def list_seals(world: TheWorld, operator: Reads, window: Annotated[PageWindow, Depends(page_window)]) -> Page[SealOut]:
     """List the seals, newest first. A copy that is stored elsewhere shows later whether anything before it was changed."""
-    rows, cursor = await seals.list_seals(world, wanted)
+    rows, cursor = await seals.list_seals(world, window)
     return Page(data=[SealOut.of(row) for row in rows], next_cursor=cursor)
 
 

@@ -11,8 +11,8 @@ async def test_r11_a_notice_is_shown_and_that_is_all(given: Given) -> None:
     notice = await acting.create_in_force(given, product=eula["product"], kind="notice")
     person = await given.logged_in()
     await making.accept(given, person, eula)
-    told = await given.access(eula["product"], person)
-    assert (told["allow"], acting.list_warnings(told), told["agreements"]["outstanding"]) == (True, ["agreement_notice"], [])
+    result = await given.access(eula["product"], person)
+    assert (result["allow"], acting.list_warnings(result), result["agreements"]["outstanding"]) == (True, ["agreement_notice"], [])
     assert (await acting.find_item(given, person, notice))["status"] == "to_be_shown"
     for _ in range(2):
         await making.present(given, person, notice, format="text", ui_ref="banner")
@@ -34,16 +34,16 @@ async def test_r11_a_notice_is_decided_by_nobody(given: Given) -> None:
     """Agreements R11, R22: neither accepted nor declined nor withdrawn, each with its own code; nothing is stored but that it was shown."""
     notice = await acting.create_in_force(given, kind="notice")
     person = await given.logged_in()
-    shown = await making.present(given, person, notice)
+    presentation = await making.present(given, person, notice)
     for word in ("accept", "decline"):
-        assert status_and_code(await making.decide(given, person, shown, word)) == (409, "not_decidable")
+        assert status_and_code(await making.decide(given, person, presentation, word)) == (409, "not_decidable")
     assert status_and_code(await acting.withdraw(given, person, notice)) == (409, "not_withdrawable")
     assert await acting.list_events(given, person) == ["notice_shown"]
     assert (await given.access(notice["product"], person))["allow"] is True
 
 
 async def test_r11_every_version_of_a_notice_is_news_but_a_correction(given: Given) -> None:
-    """Agreements R11: material or of class notice, it is told again; an editorial one corrects what was shown."""
+    """Agreements R11: a material version or one of class `notice` is news; an editorial one is a correction."""
     notice = await acting.create_in_force(given, kind="notice")
     person = await given.logged_in()
     await making.present(given, person, notice)
@@ -60,17 +60,17 @@ async def test_r11_every_version_of_a_notice_is_news_but_a_correction(given: Giv
 
 async def test_r11_a_notice_version_of_a_eula(given: Given) -> None:
     """Agreements R11: shown to those who agreed to an earlier one; it may be accepted all the same, and is not owed."""
-    found = await acting.create_in_force(given)
+    agreement = await acting.create_in_force(given)
     person, fresh = await given.logged_in(), await given.logged_in()
-    await making.accept(given, person, found)
-    await making.create_published(given, found, change_class="notice")
-    assert acting.list_warnings(await given.access(found["product"], person)) == ["agreement_notice"]
-    shown = await making.present(given, person, found)
-    assert (shown["ordinal"], acting.list_warnings(await given.access(found["product"], person))) == (2, [])
-    await making.present(given, fresh, found)
+    await making.accept(given, person, agreement)
+    await making.create_published(given, agreement, change_class="notice")
+    assert acting.list_warnings(await given.access(agreement["product"], person)) == ["agreement_notice"]
+    presentation = await making.present(given, person, agreement)
+    assert (presentation["ordinal"], acting.list_warnings(await given.access(agreement["product"], person))) == (2, [])
+    await making.present(given, fresh, agreement)
     assert await acting.list_events(given, fresh) == []
-    told = given.expect(await making.decide(given, person, shown))
-    assert (told["result"], told["ordinal"]) == ("created", 2)
+    result = given.expect(await making.decide(given, person, presentation))
+    assert (result["result"], result["ordinal"]) == ("created", 2)
     assert await acting.list_events(given, person) == ["accepted", "notice_shown", "accepted"]
 
 
@@ -92,11 +92,11 @@ async def test_r11_a_coming_notice_does_not_hide_the_one_in_force(given: Given) 
 
 async def test_r11_the_gate_tells_when_a_notice_comes(given: Given) -> None:
     """Agreements R11, R20: before its time nothing is said of it, but the answer does not outlive that time."""
-    found = await acting.create_in_force(given)
+    agreement = await acting.create_in_force(given)
     person = await given.logged_in()
-    await making.accept(given, person, found)
-    await making.create_published(given, found, change_class="notice", effective_at=making.days_from_now(given, 1 / 288))
-    told = await given.access(found["product"], person)
-    assert (acting.list_warnings(told), told["check_again_at"]) == ([], making.days_from_now(given, 1 / 288))
+    await making.accept(given, person, agreement)
+    await making.create_published(given, agreement, change_class="notice", effective_at=making.days_from_now(given, 1 / 288))
+    result = await given.access(agreement["product"], person)
+    assert (acting.list_warnings(result), result["check_again_at"]) == ([], making.days_from_now(given, 1 / 288))
     given.clock.forward(minutes=5)
-    assert acting.list_warnings(await given.access(found["product"], person)) == ["agreement_notice"]
+    assert acting.list_warnings(await given.access(agreement["product"], person)) == ["agreement_notice"]

@@ -150,8 +150,8 @@ async def test_inclusion(given: Given) -> None:
     assert root is not None
     assert (proof["n"], proof["count"], root.hex()) == (claims["n"], claims["count"], claims["root"])
     assert status_and_code(await given.client.get(url, headers=other.auth)) == (404, "receipt_not_found")
-    nobody = f"/v1/agreement-events/{UUID(int=1)}/inclusion"
-    assert status_and_code(await given.client.get(nobody, headers=given.root)) == (404, "agreement_event_not_found")
+    unknown = f"/v1/agreement-events/{UUID(int=1)}/inclusion"
+    assert status_and_code(await given.client.get(unknown, headers=given.root)) == (404, "agreement_event_not_found")
 
 
 BROKEN = [

@@ -1,4 +1,4 @@
-"""What differs between two texts, by value: either text can be put together again, and long ones are compared in a moment."""
+"""Differences of two texts: the blocks join to either text, and hostile texts are compared in bounded time."""
 
 import time
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.agreements.publishing.differences import Block, compare_texts
 
 SMALL = st.lists(st.sampled_from(["a", "b", "c", "", "a b c", "a x c", "条款", "條款。"]), min_size=1, max_size=14)
-PATIENCE = 20.0
+TIME_LIMIT = 20.0
 """Seconds; a comparison that grows with the square of a long text takes minutes."""
 
 
@@ -21,29 +21,29 @@ def text(lines: Iterable[str]) -> str:
 
 
 def sides(blocks: Iterable[Block]) -> tuple[str, str]:
-    found = list(blocks)
-    return "".join(it.before or "" for it in found), "".join(it.after or "" for it in found)
+    agreement = list(blocks)
+    return "".join(each.before or "" for each in agreement), "".join(each.after or "" for each in agreement)
 
 
 def ops(before: str, after: str) -> list[str]:
-    return [it.op for it in compare_texts(before, after).blocks]
+    return [each.op for each in compare_texts(before, after).blocks]
 
 
 @example(["a", "b"], ["b", "a"])
 @example(["a", "", "b", ""], ["", "a", "", "b"])
 @given(SMALL, SMALL)
 def test_either_side_is_its_text_again(old: list[str], new: list[str]) -> None:
-    """Also the words of a replaced passage; what is told as equal is, and what is told as changed is."""
+    """Also for the words of a replaced passage; equal blocks are equal, and changed blocks differ."""
     before, after = text(old), text(new)
-    found = compare_texts(before, after)
-    assert sides(found.blocks) == (before, after)
-    for block in found.blocks:
+    agreement = compare_texts(before, after)
+    assert sides(agreement.blocks) == (before, after)
+    for block in agreement.blocks:
         assert (block.before == block.after) == (block.op == "equal")
         assert (block.before is None, block.after is None) == (block.op == "insert", block.op == "delete")
         if block.words:
             assert sides(block.words) == (block.before, block.after)
         assert bool(block.words) == (block.op == "replace")
-    assert [it.op for it in found.blocks] == ["equal"] if old == new else True
+    assert [each.op for each in agreement.blocks] == ["equal"] if old == new else True
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_unified_is_what_diff_says(tmp_path: Path, before: str, after: str) -> N
     """GNU diff itself on the same texts."""
     (tmp_path / "before").write_text(before, encoding="utf-8")
     (tmp_path / "after").write_text(after, encoding="utf-8")
-    told = run(["diff", "-u", tmp_path / "before", tmp_path / "after"], capture_output=True, text=True, check=False).stdout
-    assert compare_texts(before, after).unified == "".join(told.splitlines(keepends=True)[2:])
+    result = run(["diff", "-u", tmp_path / "before", tmp_path / "after"], capture_output=True, text=True, check=False).stdout
+    assert compare_texts(before, after).unified == "".join(result.splitlines(keepends=True)[2:])
 
 
 def test_words() -> None:
-    """A changed line tells which words changed, not only that it did."""
+    """A replaced line lists the words that changed."""
     (block,) = compare_texts("You must be kind to all.\n", "You should be kind to all, always.\n").blocks
-    assert [(it.op, it.before, it.after) for it in block.words] == [
+    assert [(each.op, each.before, each.after) for each in block.words] == [
         ("equal", "You ", "You "),
         ("replace", "must", "should"),
         ("equal", " be kind to ", " be kind to "),
@@ -79,9 +79,9 @@ def test_words() -> None:
 
 
 def test_characters_where_no_space_parts_words() -> None:
-    """Chinese is told apart by characters, with their variation selectors."""
+    """Chinese is compared character by character, with variation selectors."""
     (block,) = compare_texts("用户必须善良。\n", "用户应当善良。\n").blocks
-    assert [(it.op, it.before, it.after) for it in block.words] == [
+    assert [(each.op, each.before, each.after) for each in block.words] == [
         ("equal", "用户", "用户"),
         ("replace", "必须", "应当"),
         ("equal", "善良。\n", "善良。\n"),
@@ -91,18 +91,18 @@ def test_characters_where_no_space_parts_words() -> None:
 
 
 def test_no_mark_is_torn_from_its_letter() -> None:
-    """Combining marks belong to the word that they stand in."""
+    """Combining marks stay with their word."""
     (block,) = compare_texts("be n\u0304 kind\n", "be n\u0301\u0304 kind\n").blocks
     assert block.words[1] == Block("replace", "n\u0304", "n\u0301\u0304")
 
 
 def test_separators_of_unicode_are_text() -> None:
-    """Agreements R1 knows one line end: U+2028, U+0085 and form feeds part no lines here."""
+    """Agreements R1 knows one line end: U+2028, U+0085 and form feeds do not end a line."""
     assert ops("a\u2028b\n", "a\u2028c\n") == ["replace"]
     assert len(compare_texts("a\u2028b\n", "a\u2028c\n").unified.split("\n")) == 4
 
 
-def test_what_moved_is_told_once() -> None:
+def test_moved_lines_give_one_deletion_and_one_insertion() -> None:
     assert ops("a\nb\nc\nd\n", "b\nc\nd\na\n") == ["delete", "equal", "insert"]
     assert ops("a\nb\n", "a\nb\n") == ["equal"]
 
@@ -119,8 +119,8 @@ def test_what_moved_is_told_once() -> None:
     ],
     ids=["blanks", "repeated", "reversed", "all changed", "one line", "one line of many words"],
 )
-def test_a_long_text_is_compared_in_a_moment(before: str, after: str) -> None:
-    """As long as a text may be, however little the two have in common."""
+def test_the_time_for_long_texts_is_bounded(before: str, after: str) -> None:
+    """Texts of the maximum length with little in common."""
     started = time.perf_counter()
     assert sides(compare_texts(before, after).blocks) == (before, after)
-    assert time.perf_counter() - started < PATIENCE
+    assert time.perf_counter() - started < TIME_LIMIT

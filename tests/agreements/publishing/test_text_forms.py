@@ -1,4 +1,4 @@
-"""A published text over HTTP: byte for byte in every script (agreements R1), as Markdown, HTML or plain text, each with its own hash (agreements R2)."""
+"""A published text over HTTP: exact bytes in every script (agreements R1), in each format with its hash (agreements R2)."""
 
 from hashlib import sha256
 from typing import Any
@@ -20,21 +20,21 @@ TEXTS = {
     "vi": "# Điều khoản\n\nNgười dùng phải tử tế: ễ ợ ữ.\n",
     "th": "# ข้อกำหนด\n\nผู้ใช้ต้องมีน้ำใจ 👩\u200d🚀 🏴󠁧󠁢󠁥󠁮󠁧󠁿\n",
 }
-"""With astral planes, variation selectors, marks in either order, joiners and direction marks."""
+"""With supplementary planes, variation selectors, marks in either order, joiners and direction marks."""
 
 
 async def get(given: Given, text: dict[str, Any], **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await given.client.get(f"/v1/agreement-texts/{text['id']}", headers=named)
+    chosen = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await given.client.get(f"/v1/agreement-texts/{text['id']}", headers=chosen)
 
 
 async def in_all(given: Given, body: str | None = None) -> dict[str, dict[str, Any]]:
     """The texts of one published version, by language."""
-    found = await making.create_agreement(given, default_locale="nb")
-    made = await making.create_version(given, found, "nb")
+    agreement = await making.create_agreement(given, default_locale="nb")
+    draft = await making.create_version(given, agreement, "nb")
     for locale, text in TEXTS.items():
-        given.expect(await making.put_text(given, made, locale, {**TEXT, "body": body or text, "statement": text}))
-    return {text["locale"]: text for text in given.expect(await making.publish(given, made))["texts"]}
+        given.expect(await making.put_text(given, draft, locale, {**TEXT, "body": body or text, "statement": text}))
+    return {text["locale"]: text for text in given.expect(await making.publish(given, draft))["texts"]}
 
 
 async def test_r1_every_script_byte_for_byte(given: Given) -> None:
@@ -50,10 +50,10 @@ async def test_r1_every_script_byte_for_byte(given: Given) -> None:
 
 async def test_r1_what_looks_the_same_is_the_same(given: Given) -> None:
     """Agreements R1: composed, decomposed, and with its marks in the other order: one hash."""
-    made = await making.create_version(given, await making.create_agreement(given))
+    draft = await making.create_version(given, await making.create_agreement(given))
     hashes = set()
     for body in ("Cafe\u0301 zo\u0302\u0323ns", "Caf\u00e9 zo\u0323\u0302ns\n", "Caf\u00e9 z\u1ed9ns\r\n"):
-        hashes.add(given.expect(await making.put_text(given, made, "en", {**TEXT, "body": body}))["sha256"])
+        hashes.add(given.expect(await making.put_text(given, draft, "en", {**TEXT, "body": body}))["sha256"])
     assert hashes == {sha256("Café zộns\n".encode()).hexdigest()}
 
 
@@ -68,7 +68,7 @@ async def test_r1_what_looks_the_same_is_the_same(given: Given) -> None:
     ],
 )
 async def test_r2_in_the_form_that_is_asked_for(given: Given, accept: str | None, form: str) -> None:
-    """Agreements R2, RFC 9110 section 12.5.1: the frozen bytes of each form, under their own hash, for whatever stands between to tell apart."""
+    """Agreements R2, RFC 9110 section 12.5.1: the stored bytes of each format with their hash as `ETag`, so that caches keep them apart."""
     for locale, text in (await in_all(given)).items():
         answer = await get(given, text, **({"accept": accept} if accept else {"accept": ""}))
         column = {"text/markdown": "sha256", "text/html": "html_sha256", "text/plain": "plain_sha256"}[form]
@@ -80,7 +80,7 @@ async def test_r2_in_the_form_that_is_asked_for(given: Given, accept: str | None
 
 
 async def test_html_is_inert_in_a_browser(given: Given) -> None:
-    """Should anything ever pass the sanitiser, the policy keeps it from running; nobody guesses at the type."""
+    """Content-Security-Policy stops active content that passes the sanitiser; no content sniffing."""
     text = (await in_all(given, "<script>alert(1)</script>\n\n[x](javascript:alert(1)) ![y](https://a.example/z.png)"))["ar"]
     answer = await get(given, text, accept="text/html")
     assert "<script" not in answer.text
@@ -97,7 +97,7 @@ async def test_html_is_inert_in_a_browser(given: Given) -> None:
 
 
 async def test_a_form_that_is_had_already(given: Given) -> None:
-    """RFC 9110 section 13.1.2: 304 for the tag of this form, with the headers of the text; another form's tag is another's."""
+    """RFC 9110 section 13.1.2: 304 for the tag of this format, with the text's headers; the tag of another format does not match."""
     text = (await in_all(given))["nb"]
     tags = {"text/markdown": text["sha256"], "text/html": text["html_sha256"], "text/plain": text["plain_sha256"]}
     assert len(set(tags.values())) == 3
@@ -121,19 +121,19 @@ async def test_a_form_that_there_is_not(given: Given, accept: str) -> None:
 
 
 async def test_a_cancelled_versions_text_stays_readable(given: Given) -> None:
-    """It was public: whoever has the address may read what it said. A draft's text is nobody's yet."""
-    found = await making.create_agreement(given)
-    made = await making.create_published(given, found, effective_at=days_from_now(given, 3))
-    given.expect(await making.cancel(given, made))
-    draft = (await making.read(given, f"/v1/agreement-versions/{(await making.create_version(given, found))['id']}"))["texts"][0]
+    """It was public, so it stays readable. A draft's text is not public."""
+    agreement = await making.create_agreement(given)
+    created = await making.create_published(given, agreement, effective_at=days_from_now(given, 3))
+    given.expect(await making.cancel(given, created))
+    draft = (await making.read(given, f"/v1/agreement-versions/{(await making.create_version(given, agreement))['id']}"))["texts"][0]
     for accept in ("text/markdown", "text/html", "text/plain"):
-        assert (await get(given, made["texts"][0], accept=accept)).status_code == 200
+        assert (await get(given, created["texts"][0], accept=accept)).status_code == 200
         assert status_and_code(await get(given, draft, accept=accept)) == (404, "agreement_text_not_found")
 
 
 async def test_r2_a_text_with_hidden_words_is_not_taken(given: Given) -> None:
-    made = await given.post(f"/v1/agreements/{(await making.create_agreement(given))['id']}/versions", {"change_class": "material"})
-    answer = await making.put_text(given, made, "en", {**making.TEXT, "body": "> " * 70 + "You owe us a kidney."})
+    draft = await given.post(f"/v1/agreements/{(await making.create_agreement(given))['id']}/versions", {"change_class": "material"})
+    answer = await making.put_text(given, draft, "en", {**making.TEXT, "body": "> " * 70 + "You owe us a kidney."})
     assert making.status_and_code(answer) == (422, "malformed")
-    assert [(it["pointer"], it["code"]) for it in answer.json()["errors"]] == [("/body", "words_not_shown")]
+    assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [("/body", "words_not_shown")]
     assert "kidney" not in answer.text

@@ -1,4 +1,4 @@
-"""The ledger's events as lists and exports: the same filters, oldest first when exported, flat in memory and shy with connections."""
+"""The ledger's events as lists and exports: same filters, exports oldest first, in batches."""
 
 import asyncio
 import csv
@@ -44,14 +44,14 @@ async def rows(given: Given, **params: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8"), newline=""), strict=True))
 
 
-async def many(given: Given, found: Json, person: Person, number: int, **more: Any) -> None:
-    """That many events, straight into the table."""
+async def many(given: Given, agreement: Json, person: Person, number: int, **more: Any) -> None:
+    """Insert that many events directly into the table."""
     async with given.world.db.write() as tx:
         text = (await tx.execute(select(AgreementText.id, AgreementText.version_id).limit(1))).one()
         values = [
             {
                 "id": given.world.entropy.identifier(), "user_id": UUID(person.id), "seq": seq, "type": "declined",
-                "document_id": UUID(found["id"]), "version_id": text.version_id, "ordinal": 1, "text_id": text.id,
+                "document_id": UUID(agreement["id"]), "version_id": text.version_id, "ordinal": 1, "text_id": text.id,
                 "at": given.clock.now(), "actor_type": "user", "amr": "pwd", "receipt": f"e30.e30.{seq}", "receipt_sha256": "0" * 64,
                 **more,
             }
@@ -61,17 +61,17 @@ async def many(given: Given, found: Json, person: Person, number: int, **more: A
 
 
 async def test_one_event_in_every_form(given: Given) -> None:
-    """The index, the grade and the receipt of an acceptance; no address unless it is asked for."""
-    found = await making.create_in_force(given)
+    """The index, the grade and the receipt of an acceptance; addresses only on request."""
+    agreement = await making.create_in_force(given)
     person = await given.strong()
-    shown = await making.present(given, person, found, locale="en")
-    told = given.expect(await making.decide(given, person, shown))
+    presentation = await making.present(given, person, agreement, locale="en")
+    result = given.expect(await making.decide(given, person, presentation))
     [event] = await listed(given)
-    assert (event["id"], event["type"], event["user"], event["seq"], event["grade"]) == (told["event"], "accepted", person.id, 1, "A")
-    assert (event["agreement"], event["product"], event["ordinal"], event["locale"]) == (found["id"], found["product"], 1, "en")
-    assert (event["presentation"], event["amr"], event["imported"]) == (shown["id"], ["pwd", "otp", "mfa"], None)
+    assert (event["id"], event["type"], event["user"], event["seq"], event["grade"]) == (result["event"], "accepted", person.id, 1, "A")
+    assert (event["agreement"], event["product"], event["ordinal"], event["locale"]) == (agreement["id"], agreement["product"], 1, "en")
+    assert (event["presentation"], event["amr"], event["imported"]) == (presentation["id"], ["pwd", "otp", "mfa"], None)
     [line] = await lines(given)
-    assert line == {**event, "jws": told["receipt"]["jws"]}
+    assert line == {**event, "jws": result["receipt"]["jws"]}
     [cells] = await rows(given)
     assert (cells["id"], cells["grade"], cells["amr"], cells["actor_id"]) == (event["id"], "A", "pwd otp mfa", person.id)
     assert "ip" not in cells
@@ -112,42 +112,42 @@ async def test_the_filters(given: Given) -> None:
 
 async def test_the_order(given: Given) -> None:
     """The list has the newest first, page by page; an export the oldest."""
-    found = await making.create_in_force(given)
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
-    await many(given, found, person, 5)
+    await many(given, agreement, person, 5)
     page = given.expect(await given.client.get(LIST, params={"limit": 2}, headers=given.root))
-    seen = [it["seq"] for it in page["data"]]
+    seen = [each["seq"] for each in page["data"]]
     while page["next_cursor"]:
         params = {"limit": 2, "cursor": page["next_cursor"]}
         page = given.expect(await given.client.get(LIST, params=params, headers=given.root))
-        seen += [it["seq"] for it in page["data"]]
+        seen += [each["seq"] for each in page["data"]]
     assert seen == [5, 4, 3, 2, 1]
-    assert [it["seq"] for it in await lines(given)] == [1, 2, 3, 4, 5]
+    assert [each["seq"] for each in await lines(given)] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("number", [0, 999, 1000, 1001, 2500])
 async def test_batches_neither_lose_nor_repeat(given: Given, number: int) -> None:
-    """At the edges of a batch too, every event comes once."""
-    found = await making.create_in_force(given)
+    """Every event is exported once, also at the edges of a batch."""
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
-    await many(given, found, person, number) if number else None
-    assert [it["seq"] for it in await lines(given)] == list(range(1, number + 1))
-    assert [int(it["seq"]) for it in await rows(given)] == list(range(1, number + 1))
+    await many(given, agreement, person, number) if number else None
+    assert [each["seq"] for each in await lines(given)] == list(range(1, number + 1))
+    assert [int(each["seq"]) for each in await rows(given)] == list(range(1, number + 1))
 
 
 async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
-    """Between two batches nothing is checked out of the pool, and writers go on; what they add is no part of the export."""
-    found = await making.create_in_force(given)
+    """Between batches no connection is in use, and writers continue; new events are not exported."""
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
-    await many(given, found, person, 2500)
+    await many(given, agreement, person, 2500)
     stream = await exports.export(given.world, Actor("operator"), ExportRequest("ndjson", EventFilters(), context=False))
     first = await anext(stream)
     given.clock.forward(seconds=1)
-    held = given.world.db.reader.sync_engine.pool.checkedout()  # type: ignore[attr-defined]
-    assert held == len(given.world.db.fast_reads.idle)
+    is_held = given.world.db.reader.sync_engine.pool.checkedout()  # type: ignore[attr-defined]
+    assert is_held == len(given.world.db.fast_reads.idle)
     async with asyncio.timeout(5):
         other = await given.logged_in()
-        await making.accept(given, other, found)
+        await making.accept(given, other, agreement)
     rest = [batch async for batch in stream]
     assert len((first + b"".join(rest)).splitlines()) == 2500
     assert [len(batch.splitlines()) for batch in rest] == [1000, 500]
@@ -155,30 +155,30 @@ async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
 
 @pytest.mark.parametrize("receipt", ["nonsense", "e30.e30.x", "e30.W10.x", "e30.!.x", "e30.eyJjbGFpbXMiOjF9.x"])
 async def test_a_broken_receipt_is_exported_as_it_is(given: Given, receipt: str) -> None:
-    """Whoever looks into tampering needs the rows most of all; the ledger's verification says what is wrong with them."""
-    found = await making.create_in_force(given)
+    """Rows with a broken receipt are needed to investigate tampering; verification explains the fault."""
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
-    await many(given, found, person, 1, type="imported", receipt=receipt)
-    assert [(it["jws"], it["imported"]) for it in await lines(given)] == [(receipt, None)]
-    assert [it["external_ref"] for it in await rows(given)] == [""]
-    assert [it["imported"]["external_ref"] for it in await listed(given)] == [None]
+    await many(given, agreement, person, 1, type="imported", receipt=receipt)
+    assert [(each["jws"], each["imported"]) for each in await lines(given)] == [(receipt, None)]
+    assert [each["external_ref"] for each in await rows(given)] == [""]
+    assert [each["imported"]["external_ref"] for each in await listed(given)] == [None]
 
 
 async def test_formulas_are_defused(given: Given) -> None:
     """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and line ends are RFC 4180's."""
-    found = await making.create_in_force(given)
+    agreement = await making.create_in_force(given)
     agents = ['=HYPERLINK("http://x")', "+1+1", "-2", "@SUM(A1)", "x;=cmd|calc!A1", 'plain, "quoted"', "Ødegård/1.0"]
     person = await given.logged_in()
     for agent in agents:
-        shown = await making.present(given, person, found)
+        presentation = await making.present(given, person, agreement)
         headers = {**person.auth, "User-Agent": agent.encode().decode("latin-1")} if agent != "Ødegård/1.0" else {**person.auth}
-        words = {"decision": "decline", "text_sha256": shown["text"]["sha256"]}
-        given.expect(await given.client.post(f"/v1/me/presentations/{shown['id']}/decision", json=words, headers=headers))
-    told = [row["user_agent"] for row in await rows(given, context=True)]
-    assert told[:4] == ['\'=HYPERLINK("http://x")', "'+1+1", "'-2", "'@SUM(A1)"]
-    assert told[4] == "x;'=cmd|calc!A1"
-    assert told[5] == 'plain, "quoted"'
-    assert not [cell for cell in told if cell.startswith((*exports.FORMULA_STARTS, "\t", "\r"))]
+        words = {"decision": "decline", "text_sha256": presentation["text"]["sha256"]}
+        given.expect(await given.client.post(f"/v1/me/presentations/{presentation['id']}/decision", json=words, headers=headers))
+    result = [row["user_agent"] for row in await rows(given, context=True)]
+    assert result[:4] == ['\'=HYPERLINK("http://x")', "'+1+1", "'-2", "'@SUM(A1)"]
+    assert result[4] == "x;'=cmd|calc!A1"
+    assert result[5] == 'plain, "quoted"'
+    assert not [cell for cell in result if cell.startswith((*exports.FORMULA_STARTS, "\t", "\r"))]
     plain = [line["context"]["user_agent"] for line in await lines(given, context=True)]
     assert plain[0] == agents[0]
 
@@ -187,17 +187,17 @@ async def test_formulas_are_defused(given: Given) -> None:
     "cell",
     ["=1", "+1", "-1", "@x", " =1", "\u00a0=1", "\u200b=1", "\ufeff+1", "\u2028@x", "\x00-1", "＝1", "﹢1", "＠x", '"=1', "\ufe0f=1"],
 )
-def test_every_beginning_of_a_formula_is_seen(cell: str) -> None:
-    """Behind what is not seen, in a wide form, and behind whatever another spreadsheet takes for the end of a cell."""
+def test_every_start_of_a_formula_is_neutralised(cell: str) -> None:
+    """After invisible characters, in a full-width form, and after any cell separator of another spreadsheet."""
     defused = exports._neutralise(cell)
     assert defused.replace("'", "") == cell
     assert "'" in defused
     assert exports._neutralise(f"a{cell.strip()}") == f"a{cell.strip()}" or "\u2028" in cell
     for mark in (";", "\t", "\r", "\n", "\r\n", ";; "):
-        told = exports._neutralise(f"x{mark}{cell};y")
-        assert told.replace("'", "") == f"x{mark}{cell};y"
-        assert told.count("'") == 1
-        assert told.index("'") < told.index(cell[-2])
+        result = exports._neutralise(f"x{mark}{cell};y")
+        assert result.replace("'", "") == f"x{mark}{cell};y"
+        assert result.count("'") == 1
+        assert result.index("'") < result.index(cell[-2])
 
 
 @pytest.mark.parametrize("cell", ["\tx", "\rx", "\nx"])
@@ -211,7 +211,7 @@ def test_all_else_is_left_alone(cell: object) -> None:
 
 
 async def test_how_it_is_served(given: Given) -> None:
-    """A file by name and type, not to be cached; the table has its header also when it is empty."""
+    """A named file with its type, without caching; an empty table has its header."""
     for path, kind, ending in ((NDJSON, "application/x-ndjson", "ndjson"), (CSV, "text/csv; charset=utf-8", "csv")):
         answer = await given.client.get(path, headers=given.root)
         assert answer.headers["content-type"] == kind
@@ -223,7 +223,7 @@ async def test_how_it_is_served(given: Given) -> None:
 
 
 async def test_refused_before_the_first_byte(given: Given) -> None:
-    """A problem is a problem: nothing half begun, and nothing is recorded of what was refused."""
+    """A refused export returns a problem and records no event."""
     for path in (LIST, NDJSON, CSV):
         assert status_and_code(await given.client.get(path)) == (401, "unauthenticated")
         assert status_and_code(await given.client.get(path, headers=await given.operator("users:read"))) == (403, "scope_missing")
@@ -240,19 +240,19 @@ async def exported(given: Given) -> list[Any]:
         return list((await tx.execute(wanted.where(Event.type == "agreement_events.exported").order_by(Event.id))).all())
 
 
-async def test_who_took_what_is_recorded(given: Given) -> None:
-    """An export is an event: by whom, in which form, with which filters; that of one person stands in that person's history."""
-    found = await making.create_in_force(given)
+async def test_exports_are_recorded(given: Given) -> None:
+    """The event has the operator, format and filters; an export about one user is in that user's history."""
+    agreement = await making.create_in_force(given)
     person = await given.logged_in()
     moment = instant_text(given.clock.now() - timedelta(days=1))
-    await rows(given, agreement=found["id"], type="accepted", **{"from": moment})
+    await rows(given, agreement=agreement["id"], type="accepted", **{"from": moment})
     await lines(given, user=person.id, context="true")
     first, second = await exported(given)
-    assert (first.actor_type, first.subject_type, first.subject_id) == ("operator", "agreement", UUID(found["id"]))
+    assert (first.actor_type, first.subject_type, first.subject_id) == ("operator", "agreement", UUID(agreement["id"]))
     assert first.data == {
         "form": "csv",
         "context": False,
-        "filters": {"agreement": found["id"], "type": "accepted", "since": moment},
+        "filters": {"agreement": agreement["id"], "type": "accepted", "since": moment},
     }
     assert (second.subject_type, second.user_id) == ("api_key", UUID(person.id))
     assert second.data == {"form": "ndjson", "context": True, "filters": {"user": person.id}}

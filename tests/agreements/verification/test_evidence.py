@@ -234,11 +234,11 @@ async def test_r25_legal_hold_blocks_erasure(given: Given, person: Person) -> No
 async def test_scopes_and_unknown_users(given: Given) -> None:
     """Reading requires agreements:read, the rest agreements:write. An unknown user is a 404; a user without events has empty evidence."""
     reader, person = await given.operator("agreements:read"), await given.person()
-    path, nobody = f"/v1/users/{person.id}/evidence", f"/v1/users/{UUID(int=1)}/evidence"
+    path, unknown = f"/v1/users/{person.id}/evidence", f"/v1/users/{UUID(int=1)}/evidence"
     for method, call in (("DELETE", "/context"), ("PUT", "/legal-hold"), ("DELETE", "/legal-hold")):
         assert status_and_code(await given.client.request(method, path + call, headers=reader)) == (403, "scope_missing")
-        assert status_and_code(await given.client.request(method, nobody + call, headers=given.root)) == (404, "user_not_found")
-    assert status_and_code(await given.client.get(nobody, headers=reader)) == (404, "user_not_found")
+        assert status_and_code(await given.client.request(method, unknown + call, headers=given.root)) == (404, "user_not_found")
+    assert status_and_code(await given.client.get(unknown, headers=reader)) == (404, "user_not_found")
     empty = given.expect(await given.client.get(path, headers=reader))
     assert (empty["receipts"], _faults(empty)) == ([], [])
     assert given.expect(await given.client.put(f"{path}/legal-hold", headers=given.root))["legal_hold"] is True

@@ -232,3 +232,10 @@ async def test_r44_the_owner_of_a_locked_password_is_mailed_a_reset_token(given:
     async with given.world.db.query() as tx:
         result = (await tx.scalars(select(Message.user_id).where(Message.template == Template.ACCOUNT_LOCKED).order_by(Message.id))).all()
     assert result == [None, UUID(person.id)]  # None: a message that is never sent
+
+
+async def test_without_a_mail_server_requests_for_mail_are_refused(given: Given, app: Any) -> None:
+    mute = given.world.settings.model_copy(update={"smtp_url": None, "env": "production"})
+    app.state.world = replace(given.world, settings=mute)
+    for path in ("/v1/password/forgot", "/v1/email/verify/resend"):
+        problem(await send(given, path, {"identifier": "ola@example.com"}), 403, "mail_not_configured")

@@ -26,8 +26,6 @@ from tests.login.factors.test_passkeys import begin_step_up, login_options
 
 Json = dict[str, Any]
 LOGIN = "/v1/login/passkey"
-
-
 pytestmark = pytest.mark.usefixtures("relying_party")
 
 

@@ -1,4 +1,4 @@
-"""A real receiver on loopback that takes what it is sent, or fails, hangs, redirects and dawdles as it is told to."""
+"""A real HTTP receiver on loopback that accepts requests, or fails, hangs, redirects or answers slowly."""
 
 import asyncio
 import json
@@ -13,16 +13,16 @@ TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came."""
+    """One received request."""
 
     path: str
     headers: dict[str, str]
     body: str
 
     @property
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.body)
-        return told
+    def payload(self) -> dict[str, Any]:
+        payload: dict[str, Any] = json.loads(self.body)
+        return payload
 
 
 Answer = Callable[[Received], Awaitable[bytes]]
@@ -35,14 +35,16 @@ def status(code: int, body: str = "", **headers: str) -> bytes:
 
 @dataclass
 class Receiver:
-    """`answer` is asked for each request; `received` has them all, `held` is how many are being answered. `lingers`: for how many seconds a
-    connection stays open after the answer."""
+    """`answer` returns the response to a request; `received` are all requests, `active` counts those being answered.
+
+    `lingers`: seconds that a connection stays open after the response.
+    """
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
     answer: Answer | None = None
-    held: int = 0
-    most_held: int = 0
+    active: int = 0
+    max_active: int = 0
     lingers: float = 0.0
 
     @property
@@ -51,9 +53,9 @@ class Receiver:
 
     @property
     def types(self) -> list[str]:
-        return [came.told["type"] for came in self.received]
+        return [came.payload["type"] for came in self.received]
 
-    def always(self, answer: bytes) -> None:
+    def always_answer(self, answer: bytes) -> None:
         async def give(_came: Received) -> bytes:
             return answer
 
@@ -63,7 +65,7 @@ class Receiver:
         try:
             await self._exchange(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
-            pass  # whoever called has gone
+            pass  # the client has disconnected
         finally:
             writer.close()
 
@@ -73,14 +75,14 @@ class Receiver:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         came = Received(first.split()[1], headers, body.decode())
         self.received.append(came)
-        self.held += 1
-        self.most_held = max(self.held, self.most_held)
+        self.active += 1
+        self.max_active = max(self.active, self.max_active)
         try:
             writer.write(await self.answer(came) if self.answer else TAKEN)
             await writer.drain()
             await asyncio.sleep(self.lingers)
         finally:
-            self.held -= 1
+            self.active -= 1
 
 
 @asynccontextmanager

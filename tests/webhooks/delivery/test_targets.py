@@ -1,4 +1,4 @@
-"""Nothing is sent to the inside of a network: not by an address, not by a name, not by a name that changes its mind, not by a redirect."""
+"""No request reaches a private network: not by address, by name, by a name that changes (DNS rebinding), or by redirect."""
 
 import asyncio
 import ssl
@@ -22,7 +22,7 @@ from app.webhooks.delivery.egress import Egress, NoResponse
 from app.webhooks.networks import is_reachable, parse_networks
 from tests.assertions import problem
 from tests.given import Given
-from tests.webhooks.conftest import LOOPBACK, Hooks, egress_of
+from tests.webhooks.conftest import LOOPBACK, Hooks, make_egress
 from tests.webhooks.delivery.receiver import Receiver, open_receiver
 
 INSIDE = (
@@ -37,27 +37,27 @@ TEN, OTHER, CLOUD = ip_network("10.0.0.0/8")[1], ip_network("10.1.0.0/16")[515],
 
 
 def forms(inner: Any) -> dict[str, str]:
-    """An IPv4 address as it is and in every form that IPv6 has for it."""
+    """Return an IPv4 address in itself and in every form that IPv6 has for it."""
     low = int(inner)
     hidden = {"mapped": (0xFFFF << 32) | low, "NAT64": (0x64FF9B << 96) | low, "6to4": (0x2002 << 112) | (low << 80) | 1}
     return {"itself": str(inner)} | {name: str(IPv6Address(number)) for name, number in hidden.items()}
 
 
 @pytest.mark.parametrize("network", INSIDE)
-def test_an_address_inside_is_not_reachable_in_any_form(network: str) -> None:
+def test_a_private_address_is_not_reachable_in_any_form(network: str) -> None:
     for inner in (ip_network(network)[0], ip_network(network)[-1]):
         assert [name for name, form in (forms(inner) | {"compatible": f"::{inner}"}).items() if is_reachable(form, ())] == []
 
 
 @pytest.mark.parametrize("network", INSIDE_6)
-def test_an_address_inside_of_ipv6_is_not_reachable(network: str) -> None:
+def test_a_private_ipv6_address_is_not_reachable(network: str) -> None:
     assert not any(is_reachable(str(each), ()) for each in (ip_network(network)[0], ip_network(network)[-1]))
 
 
 @pytest.mark.parametrize(
     "text", ["2606:4700::1%eth0", "localhost", "", "1", "0x7f.1", "127.1", "8.8.8.8 ", "8.8.8.8/32", "::ffff:0:127.0.0.1"]
 )
-def test_what_is_no_plain_address_is_not_reachable(text: str) -> None:
+def test_text_that_is_not_a_plain_address_is_not_reachable(text: str) -> None:
     assert not is_reachable(text, ())
 
 
@@ -68,7 +68,7 @@ def test_a_global_address_is_reachable_in_every_form(text: str) -> None:
 
 
 def test_an_allowed_network_is_allowed_in_every_form() -> None:
-    """And no other; what allows all of IPv6 allows no IPv4 address that hides in it."""
+    """And no other network: allowing all of IPv6 does not allow an embedded IPv4 address."""
     allowed = parse_networks(["10.1.0.0/16"])
     assert {name: is_reachable(form, allowed) for name, form in forms(OTHER).items()} == dict.fromkeys(forms(OTHER), True)
     assert not any(is_reachable(form, allowed) for form in forms(TEN).values())
@@ -88,29 +88,29 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_an_address_that_is_wrong_by_its_looks_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     assert rules.find_url_fault(url, (), insecure=False) is not None
 
 
 @pytest.mark.parametrize("url", ["https://example.com/hook?a=b", "https://8.8.8.8:8443/", "https://[2606:4700::1]/", "https://0x.example/"])
-def test_an_address_that_may_be_right_is_taken(url: str) -> None:
+def test_a_valid_url_is_accepted(url: str) -> None:
     assert rules.find_url_fault(url, (), insecure=False) is None
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://user@example.com/", "https://[::1]/"])
 async def test_a_refused_target_is_a_problem_and_changes_nothing(given: Given, url: str) -> None:
-    """When it is declared, and when it is changed."""
+    """When a webhook is created, and when it is changed."""
     hook = await given.post("/v1/webhooks", {"url": "http://example.com/", "types": ["*"]})
-    told = problem(
+    body = problem(
         await given.client.post("/v1/webhooks", json={"url": url, "types": ["*"]}, headers=given.root), 422, "webhook_target_refused"
     )
-    assert [(error["pointer"], error["code"]) for error in told["errors"]] == [("/url", "webhook_target_refused")]
+    assert [(error["pointer"], error["code"]) for error in body["errors"]] == [("/url", "webhook_target_refused")]
     answer = await given.client.patch(f"/v1/webhooks/{hook['id']}", json={"url": url}, headers=given.root)
     problem(answer, 422, "webhook_target_refused")
     assert url not in answer.text
 
 
-async def test_production_wants_tls(given: Given, app: FastAPI) -> None:
+async def test_production_requires_tls(given: Given, app: FastAPI) -> None:
     given.configured(app, env="production")
     answer = await given.client.post("/v1/webhooks", json={"url": "http://example.com/", "types": ["*"]}, headers=given.root)
     problem(answer, 422, "webhook_target_refused")
@@ -118,15 +118,15 @@ async def test_production_wants_tls(given: Given, app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "ftp", "file"])
-async def test_production_wants_tls_also_from_what_was_declared_before(hooks: Hooks, receiver: Receiver, scheme: str) -> None:
-    it = replace(egress_of(hooks.world), insecure=False)
+async def test_production_requires_tls_also_of_existing_webhooks(hooks: Hooks, receiver: Receiver, scheme: str) -> None:
+    egress = replace(make_egress(hooks.world), insecure=False)
     with pytest.raises(NoResponse, match="address_refused"):
-        await it.post(f"{scheme}://127.0.0.1:{receiver.port}/", b"{}", {})
+        await egress.post(f"{scheme}://127.0.0.1:{receiver.port}/", b"{}", {})
     assert receiver.received == []
 
 
 class Resolver:
-    """A name that answers as it likes, once after the other; the last answer stays."""
+    """A resolver that returns the given answers one after the other, and then the last one again."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.answers = list(answers)
@@ -137,45 +137,45 @@ class Resolver:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-async def test_a_name_is_judged_anew_at_each_delivery(hooks: Hooks, receiver: Receiver) -> None:
-    """It led outside when it was declared, or yesterday; today it leads inside."""
-    hook = await hooks.made("license.*", url=f"http://hooks.example:{receiver.port}/hook")
+async def test_a_name_is_checked_at_each_delivery(hooks: Hooks, receiver: Receiver) -> None:
+    """The name was public when the webhook was created; now it is private."""
+    hook = await hooks.create("license.*", url=f"http://hooks.example:{receiver.port}/hook")
     await hooks.given.license()
-    await hooks.told(Resolver([str(TEN)]))
-    (delivery,) = await hooks.listed(hook)
+    await hooks.deliver(Resolver([str(TEN)]))
+    (delivery,) = await hooks.list_deliveries(hook)
     assert (delivery["last_error"], receiver.received) == ("address_refused", [])
     hooks.given.clock.forward(seconds=10)
-    await hooks.told(Resolver(["127.0.0.1"]))
+    await hooks.deliver(Resolver(["127.0.0.1"]))
     assert receiver.received[0].headers["host"] == f"hooks.example:{receiver.port}"
 
 
-async def test_a_name_that_changes_its_mind_is_asked_once(hooks: Hooks, receiver: Receiver) -> None:
-    """What was judged is what is connected to: a second answer, however soon, leads nowhere (DNS rebinding)."""
+async def test_a_name_is_resolved_once_for_each_request(hooks: Hooks, receiver: Receiver) -> None:
+    """The connection goes to the checked address; a second answer is never used (DNS rebinding)."""
     resolver = Resolver(["127.0.0.1"], [str(TEN)])
-    await egress_of(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
+    await make_egress(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
     assert resolver.asked == [("hooks.example", receiver.port)]
     assert len(receiver.received) == 1
     with pytest.raises(NoResponse, match="address_refused"):
-        await egress_of(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
+        await make_egress(hooks.world, resolver).post(f"http://hooks.example:{receiver.port}/hook", b"{}", {})
     assert len(receiver.received) == 1
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1", str(TEN)], ["8.8.8.8", "127.0.0.1", "::1"], ["2606:4700::1%1"], []])
-async def test_one_address_inside_refuses_the_whole_name(hooks: Hooks, receiver: Receiver, addresses: list[str]) -> None:
+async def test_one_private_address_refuses_the_whole_name(hooks: Hooks, receiver: Receiver, addresses: list[str]) -> None:
     with pytest.raises(NoResponse, match="address_refused"):
-        await egress_of(hooks.world, Resolver(addresses)).post(receiver.url, b"{}", {})
+        await make_egress(hooks.world, Resolver(addresses)).post(receiver.url, b"{}", {})
     assert receiver.received == []
 
 
-async def test_the_systems_resolver_is_fooled_by_no_spelling(given: Given, receiver: Receiver) -> None:
-    """Whatever passed when it was declared: forms that a resolver takes for loopback are refused when they are used."""
+async def test_every_spelling_of_loopback_is_refused(given: Given, receiver: Receiver) -> None:
+    """Even if the URL was accepted: what the system resolves to loopback is refused at delivery."""
     for host in ("127.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
         with pytest.raises(NoResponse, match="address_refused"):
-            await egress_of(given.world).post(f"http://{host}:{receiver.port}/", b"{}", {})
+            await make_egress(given.world).post(f"http://{host}:{receiver.port}/", b"{}", {})
     assert receiver.received == []
 
 
-async def test_a_name_that_nobody_knows_and_a_door_that_is_shut(hooks: Hooks) -> None:
+async def test_an_unknown_name_a_slow_lookup_and_a_closed_port(hooks: Hooks) -> None:
     async def unknown(_host: str, _port: int) -> Sequence[str]:
         raise OSError
 
@@ -186,33 +186,33 @@ async def test_a_name_that_nobody_knows_and_a_door_that_is_shut(hooks: Hooks) ->
     hasty = hooks.world.settings.model_copy(update={"webhook_timeout": timedelta(milliseconds=100)})
     for resolve, word in ((unknown, "name_unknown"), (never, "timeout"), (Resolver(["127.0.0.1"]), "not_connected")):
         with pytest.raises(NoResponse, match=word):
-            await egress_of(replace(hooks.world, settings=hasty), resolve).post("http://hooks.example:1/", b"{}", {})
+            await make_egress(replace(hooks.world, settings=hasty), resolve).post("http://hooks.example:1/", b"{}", {})
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """(certificate, key) of a name, signed by itself."""
+    """Create a self-signed certificate of a name; return the files of certificate and key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now, alternative = Clock().now(), x509.SubjectAlternativeName([x509.DNSName(name)])
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    made = builder.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
+    signed = builder.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     (folder / "key.pem").write_bytes(private)
     return folder / "cert.pem", folder / "key.pem"
 
 
-async def test_tls_proves_the_name_and_not_the_address(tmp_path: Path) -> None:
-    """Connected is the address that was judged; shown and wanted is the certificate of the name."""
+async def test_tls_verifies_the_name_and_not_the_address(tmp_path: Path) -> None:
+    """The connection goes to the checked address; the certificate is verified for the name."""
     cert, key = certificate(tmp_path, "hooks.example")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
     knows = ssl.create_default_context(cafile=cert)
     async with open_receiver(server) as receiver:
-        it = Egress(parse_networks(LOOPBACK), 5.0, insecure=False, resolve=Resolver(["127.0.0.1"]), trust=knows)
-        assert (await it.post(f"https://hooks.example:{receiver.port}/", b"{}", {})).status == 204
-        for wrong, name in ((it, "other.example"), (replace(it, trust=None), "hooks.example")):
+        egress = Egress(parse_networks(LOOPBACK), 5.0, insecure=False, resolve=Resolver(["127.0.0.1"]), trust=knows)
+        assert (await egress.post(f"https://hooks.example:{receiver.port}/", b"{}", {})).status == 204
+        for wrong, name in ((egress, "other.example"), (replace(egress, trust=None), "hooks.example")):
             with pytest.raises(NoResponse, match="not_connected"):
                 await wrong.post(f"https://{name}:{receiver.port}/", b"{}", {})
         assert len(receiver.received) == 1

@@ -1,4 +1,4 @@
-"""What a signing key signed verifies for ever, whatever became of the key but a leak (authentication R63)."""
+"""Signatures verify permanently, after any number of rotations, unless the key leaked (authentication R63)."""
 
 import json
 from datetime import timedelta
@@ -16,21 +16,21 @@ TWELVE_YEARS = timedelta(days=4383)
 
 
 async def signed(given: Given) -> dict[str, str]:
-    """A receipt, an offline file, a grant and an evidence bundle, by the key of the moment."""
-    person, found = await given.logged_in(), await making.create_in_force(given)
-    await making.accept(given, person, found)
+    """Return a receipt, an offline file, a grant and an evidence bundle, signed by the active key."""
+    person, agreement = await given.logged_in(), await making.create_in_force(given)
+    await making.accept(given, person, agreement)
     (receipt,) = given.expect(await given.client.get("/v1/me/receipts", headers=person.auth))["data"]
-    license_ = await given.license(await given.policy({"code": found["product"]}, seat_by="device", max_seats=1))
+    license_ = await given.license(await given.policy({"code": agreement["product"]}, seat_by="device", max_seats=1))
     await given.activation(license_)
     holder: dict[str, Any] = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
-    granted = await given.access(found["product"], person, **holder)
+    granted = await given.access(agreement["product"], person, **holder)
     offline = await given.client.post("/v1/offline-files", json={**holder, "ttl": "P1Y"})
     evidence = await given.client.get(f"/v1/users/{person.id}/evidence", headers=given.root)
     return {"receipt": receipt["jws"], "grant": granted["grant"], "offline": offline.text, "evidence": evidence.text}
 
 
-async def test_r63_what_was_signed_before_verifies_after_any_number_of_rotations(given: Given, tmp_path: Path) -> None:
-    """By the service, and by the command with the key set of today, on a computer that knows nothing else."""
+async def test_r63_old_signatures_verify_after_any_number_of_rotations(given: Given, tmp_path: Path) -> None:
+    """By the service, and offline by the command with the current key set."""
     old = await signed(given)
     for _ in range(3):
         await rotation.rotate(given.world, at_once=True)
