@@ -26,7 +26,7 @@ Transaction: TypeAlias = AsyncConnection
 Result = TypeVar("Result")
 _ON_COMMIT = "on_commit"
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
-"""Only a guard against a write inside a write. The two may get different `World` objects, so nothing but the task's context can see both."""
+"""Only a guard against a write inside a write. They may have different worlds; only the context sees both."""
 
 
 @dataclass

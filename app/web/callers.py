@@ -21,7 +21,6 @@ from app.web.problems import (
 )
 from app.world import World
 
-
 _REQUEST_WORLD = "licentia.world"
 
 

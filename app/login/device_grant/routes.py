@@ -1,5 +1,9 @@
 """`/v1/device`: device authorization grant (RFC 8628). Another session of the user approves by a short code."""
 
+from typing import Annotated
+
+from fastapi import Query
+
 from app.catalog.problems import ProductNotFound
 from app.login.device_grant import approval
 from app.login.device_grant import service as device_grant
@@ -48,7 +52,7 @@ async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> Log
 
 
 @router.get("/v1/device", responses=refuses(*DECIDES))
-async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_code: UserCode) -> DeviceRequest:
+async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_code: Annotated[UserCode, Query()]) -> DeviceRequest:
     """Show the request and the level needed to approve it. From now on only this session may decide."""
     request = await approval.open_request(world, origin, subject, user_code)
     return DeviceRequest.of(request.row, request.product_name, request.required_level)
