@@ -8,16 +8,16 @@ import httpx
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    told: dict[str, Any] = answer.json()
+    body: dict[str, Any] = answer.json()
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert told["code"] == code
-    assert told["status"] == status
-    assert told["type"] == f"/problems/{code}"
-    assert told["request_id"] == answer.headers["x-request-id"]
+    assert body["code"] == code
+    assert body["status"] == status
+    assert body["type"] == f"/problems/{code}"
+    assert body["request_id"] == answer.headers["x-request-id"]
     assert answer.text.endswith("}\n")
     assert answer.headers["cache-control"] == "no-store"
-    return told
+    return body
 
 
 async def wait_until(condition: Callable[[], Awaitable[Any]], seconds: float = 10) -> None:

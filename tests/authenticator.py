@@ -1,4 +1,4 @@
-"""An authenticator made of software: it keeps passkeys, answers as a browser would, and cheats in any way it is told to.
+"""An authenticator made of software: it keeps passkeys, answers as a browser would, and can cheat in several ways.
 
 Attestation objects, authenticator data and client data are put together by hand, after WebAuthn Level 3 sections 5.8.1, 6.1 and 6.5.
 """
@@ -22,8 +22,8 @@ UP, UV, BE, BS, AT = 0x01, 0x04, 0x08, 0x10, 0x40
 Json = dict[str, Any]
 
 
-def b64(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).rstrip(b"=").decode()
+def b64(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def unb64(text: str) -> bytes:
@@ -46,10 +46,10 @@ class Passkey:
         numbers = self.key.public_key().public_numbers()
         return cbor2.dumps({1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32), -3: numbers.y.to_bytes(32)})
 
-    def sign(self, octets: bytes) -> bytes:
+    def sign(self, data: bytes) -> bytes:
         if isinstance(self.key, ed25519.Ed25519PrivateKey):
-            return self.key.sign(octets)
-        return self.key.sign(octets, ec.ECDSA(hashes.SHA256()))
+            return self.key.sign(data)
+        return self.key.sign(data, ec.ECDSA(hashes.SHA256()))
 
 
 @dataclass
@@ -67,13 +67,13 @@ class Authenticator:
         return hashlib.sha256(self.rp_id.encode()).digest() + bytes([flags]) + passkey.count.to_bytes(4) + attested
 
     def _client_data(self, kind: str, options: Json, more: Json) -> bytes:
-        told = {"type": f"webauthn.{kind}", "challenge": options["challenge"], "origin": self.origin, "crossOrigin": False}
-        return json.dumps(told | more).encode()
+        fields = {"type": f"webauthn.{kind}", "challenge": options["challenge"], "origin": self.origin, "crossOrigin": False}
+        return json.dumps(fields | more).encode()
 
     def _answer(self, passkey: Passkey, response: Json) -> Json:
-        named = b64(passkey.id)
+        credential_id = b64(passkey.id)
         about = {"authenticatorAttachment": "platform", "clientExtensionResults": {"credProps": {"rk": True}}}
-        return {"id": named, "rawId": named, "type": "public-key", "response": response, **about}
+        return {"id": credential_id, "rawId": credential_id, "type": "public-key", "response": response, **about}
 
     def create(self, options: Json, *, fresh: bytes | None = None, **more: Any) -> Json:
         """`RegistrationResponseJSON` for these options; `more` changes the client data."""
@@ -82,14 +82,14 @@ class Authenticator:
         self.passkeys.append(passkey)
         attested = bytes(16) + len(passkey.id).to_bytes(2) + passkey.id + passkey.cose()
         data = self._data(passkey, self.flags | AT, attested)
-        told = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
-        response = {"clientDataJSON": b64(self._client_data("create", options, more)), "attestationObject": b64(told)}
+        fields = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
+        response = {"clientDataJSON": b64(self._client_data("create", options, more)), "attestationObject": b64(fields)}
         return self._answer(passkey, response | {"transports": ["internal", "hybrid"], "publicKeyAlgorithm": -7})
 
     def get(self, options: Json, passkey: Passkey | None = None, **more: Any) -> Json:
         """`AuthenticationResponseJSON` by the passkey, or by one of those that are allowed; `more` changes the client data."""
-        allowed = {it["id"] for it in options.get("allowCredentials", [])}
-        passkey = passkey or next(it for it in self.passkeys if not allowed or b64(it.id) in allowed)
+        allowed = {each["id"] for each in options.get("allowCredentials", [])}
+        passkey = passkey or next(each for each in self.passkeys if not allowed or b64(each.id) in allowed)
         passkey.count += self.counts
         client_data, data = self._client_data("get", options, more), self._data(passkey, self.flags)
         signature = passkey.sign(data + hashlib.sha256(client_data).digest())

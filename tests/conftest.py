@@ -18,6 +18,7 @@ from app.config.settings import Settings
 from app.db.database import Database
 from app.main import build_app
 from app.observability import logs
+from app.security import passwords
 from app.security.passwords import PasswordHasher
 from app.security.sealing import LookupKey, Sealer
 from app.security.signing import SignerCache
@@ -68,7 +69,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def hasher(settings: Settings) -> PasswordHasher:
     """Cheaper than the settings allow: thousands of logins would take most of the run. Real servers in tests keep the minimum."""
-    return PasswordHasher.of(settings.model_copy(update={"argon2_memory_kib": 256, "argon2_time": 1}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "CODE_MEMORY_KIB", 256)  # of recovery codes and mailed codes
+        return PasswordHasher.of(settings.model_copy(update={"argon2_memory_kib": 256, "argon2_time": 1}))
 
 
 @pytest.fixture(scope="session")
@@ -179,11 +182,6 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-async def given(client: httpx.AsyncClient, world: World, clock: TurnedClock) -> Given:
-    return await Given.with_root_key(client, world, clock)
-
-
 @dataclass
 class PreparedWorld:
     """The starting rows of many tests. The first test builds them over HTTP; later tests restore them from a copy, row by row."""
@@ -212,14 +210,28 @@ def prepared_states() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def prepared(
+async def given(
     kind: str,
-    given: Given,
+    client: httpx.AsyncClient,
+    world: World,
+    clock: TurnedClock,
+    settings: Settings,
     sqlite_database: databases.SqliteStore,
     postgres_database: tuple[Database, databases.PostgresStore],
     prepared_states: dict[str, dict[str, Any]],
-) -> PreparedWorld:
-    return PreparedWorld(given, sqlite_database if kind == "sqlite" else postgres_database[1], prepared_states[kind])
+) -> Given:
+    given = await Given.with_root_key(client, world, clock)
+    client.event_hooks["request"].append(given.count_request)
+    if world.settings is settings:
+        store = sqlite_database if kind == "sqlite" else postgres_database[1]
+        given.states = PreparedWorld(given, store, prepared_states[kind])
+    return given
+
+
+@pytest.fixture
+def prepared(given: Given) -> PreparedWorld:
+    assert isinstance(given.states, PreparedWorld)
+    return given.states
 
 
 @pytest.fixture

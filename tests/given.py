@@ -1,9 +1,11 @@
 """One builder for each noun. Everything is made over HTTP, as an operator or an end user would."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from itertools import count
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import pyotp
@@ -16,6 +18,8 @@ from tests.clock import TurnedClock
 
 PASSWORD = "correct horse battery staple"
 _numbers = count(1)
+Result = TypeVar("Result")
+Builder = Callable[["Given"], Awaitable[Result]]
 
 
 @dataclass
@@ -36,12 +40,37 @@ class Person:
         return {"Authorization": f"Bearer {self.token}"}
 
 
+class States(Protocol):
+    """Stores what a builder made as rows, and restores them for later tests (`PreparedWorld` in conftest.py)."""
+
+    async def restore(self, name: str, build: Builder[Result]) -> Result: ...
+
+
 @dataclass
 class Given:
     client: httpx.AsyncClient
     world: World
     clock: TurnedClock
     root: dict[str, str] = field(default_factory=dict)
+    states: States | None = None
+    requests: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.started_at = self.clock.moment
+
+    async def start(self, name: str, build: Builder[Result]) -> Result:
+        """What `build` returns. As the first step of a test its rows are restored from a copy instead of built again."""
+        if self.states is None or self.requests or self.clock.moment != self.started_at:
+            return await build(self)
+        settings = sha256(repr(sorted(self.changes.items())).encode()).hexdigest()[:8]
+        result = await self.states.restore(f"{name}_{settings}", build)
+        self.requests += 1
+        return result
+
+    async def count_request(self, _: httpx.Request) -> None:
+        """An event hook of the client: after the first request the world is the test's own."""
+        self.requests += 1
 
     @classmethod
     async def with_root_key(cls, client: httpx.AsyncClient, world: World, clock: TurnedClock) -> "Given":
@@ -54,6 +83,7 @@ class Given:
 
     def configured(self, app: FastAPI, **settings: Any) -> None:
         """Go on under other settings, until the end of the test."""
+        self.changes |= settings
         self.world = app.state.world = replace(self.world, settings=self.world.settings.model_copy(update=settings))
 
     def taking_passkeys(self, app: FastAPI) -> None:
@@ -70,12 +100,12 @@ class Given:
     @staticmethod
     def expect(answer: httpx.Response) -> dict[str, Any]:
         assert answer.is_success, f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}"
-        told: dict[str, Any] = answer.json() if answer.content else {}
-        return told
+        result: dict[str, Any] = answer.json() if answer.content else {}
+        return result
 
     async def operator(self, *scopes: str) -> dict[str, str]:
-        made = await self.post("/v1/api-keys", {"name": "some", "scopes": list(scopes)})
-        return {"Authorization": f"Bearer {made['key']}"}
+        created = await self.post("/v1/api-keys", {"name": "some", "scopes": list(scopes)})
+        return {"Authorization": f"Bearer {created['key']}"}
 
     async def product(self, **more: Any) -> dict[str, Any]:
         return await self.post("/v1/products", {"code": f"product-{next(_numbers)}", "name": "Studio", **more})
@@ -93,8 +123,8 @@ class Given:
         return await self.license(await self.policy(seat_by="device", max_seats=limit, **more))
 
     async def code(self, license_: dict[str, Any], **more: Any) -> str:
-        made = await self.post(f"/v1/licenses/{license_['id']}/activation-codes", more)
-        return str(made["data"][0]["code"])
+        created = await self.post(f"/v1/licenses/{license_['id']}/activation-codes", more)
+        return str(created["data"][0]["code"])
 
     async def activation(self, license_: dict[str, Any], fingerprint: str = "laptop", **more: Any) -> dict[str, Any]:
         body = {"license_key": license_["key"], "device": {"fingerprint": fingerprint, **more}}
@@ -103,49 +133,68 @@ class Given:
     async def person(self, **more: Any) -> Person:
         """An end user with a verified address and a password."""
         email = f"person-{next(_numbers)}@example.com"
-        made = await self.post("/v1/users", {"email": email, "password": PASSWORD, "email_verified": True, **more})
-        return Person(made["id"], made["email"])
+        created = await self.post("/v1/users", {"email": email, "password": PASSWORD, "email_verified": True, **more})
+        return Person(created["id"], created["email"])
 
     async def logged_in(self, person: Person | None = None, **more: Any) -> Person:
         """The person (or a new one) with a session: by password, and by code if they have an authenticator."""
+        if person is None and not more:
+            return await self.start("logged_in", lambda given: given._log_in(None))
+        return await self._log_in(person, **more)
+
+    async def _log_in(self, person: Person | None, **more: Any) -> Person:
         person = person or await self.person(**more)
         body = {"identifier": person.email, "password": person.password}
         if person.secret is not None:
             body["totp"] = self.totp(person)
-        told = await self.post("/v1/login", body, {})
-        person.token, person.refresh = told["access_token"], told["refresh_token"]
+        result = await self.post("/v1/login", body, {})
+        person.token, person.refresh = result["access_token"], result["refresh_token"]
         return person
 
     async def with_totp(self, person: Person | None = None, **more: Any) -> Person:
         """The person (or a new one) with a confirmed authenticator and a session by password; the clock moves on a step."""
+        if person is None and not more:
+            return await self.start("with_totp", lambda given: given._add_totp(None))
+        return await self._add_totp(person, **more)
+
+    async def _add_totp(self, person: Person | None, **more: Any) -> Person:
         person = await self.logged_in(person, **more)
-        made = await self.post("/v1/me/totp", {}, person.auth)
-        person.secret = made["secret"]
-        told = await self.post(f"/v1/me/totp/{made['id']}/confirm", {"code": self.totp(person)}, person.auth)
-        person.recovery = told["recovery_codes"] or person.recovery
+        created = await self.post("/v1/me/totp", {}, person.auth)
+        person.secret = created["secret"]
+        result = await self.post(f"/v1/me/totp/{created['id']}/confirm", {"code": self.totp(person)}, person.auth)
+        person.recovery = result["recovery_codes"] or person.recovery
         self.clock.forward(seconds=30)
         return person
 
     async def with_passkey(self, person: Person | None = None, **more: Any) -> Person:
         """The person (or a new one) with a passkey more in their authenticator; the session is the one they had."""
+        if person is None and not more:
+            return await self.start("with_passkey", lambda given: given._add_passkey(None))
+        return await self._add_passkey(person, **more)
+
+    async def _add_passkey(self, person: Person | None, **more: Any) -> Person:
         person = person if person is not None and person.token is not None else await self.logged_in(person, **more)
         options = await self.post("/v1/me/passkeys/options", {}, person.auth)
         credential = person.authenticator.create(options["public_key"])
-        told = await self.post("/v1/me/passkeys", {"credential": credential}, person.auth)
-        person.recovery = told["recovery_codes"] or person.recovery
+        result = await self.post("/v1/me/passkeys", {"credential": credential}, person.auth)
+        person.recovery = result["recovery_codes"] or person.recovery
         return person
 
     async def by_passkey(self, person: Person, **more: Any) -> dict[str, Any]:
         """Log in by the passkey alone; what the answer tells."""
         options = await self.post("/v1/login/passkey/options", more, {})
-        told = await self.post("/v1/login/passkey", {"credential": person.authenticator.get(options["public_key"])}, {})
-        person.token, person.refresh = told["access_token"], told["refresh_token"]
-        return told
+        result = await self.post("/v1/login/passkey", {"credential": person.authenticator.get(options["public_key"])}, {})
+        person.token, person.refresh = result["access_token"], result["refresh_token"]
+        return result
 
     async def strong(self, person: Person | None = None, **more: Any) -> Person:
         """A person logged in with password and code."""
-        person = await self.with_totp(person, **more)
-        return await self.logged_in(person)
+        if person is None and not more:
+            return await self.start("strong", lambda given: given._log_in_strongly(None))
+        return await self._log_in_strongly(person, **more)
+
+    async def _log_in_strongly(self, person: Person | None, **more: Any) -> Person:
+        return await self._log_in(await self.with_totp(person, **more))
 
     def totp(self, person: Person, at: datetime | None = None) -> str:
         """What the person's authenticator shows now."""

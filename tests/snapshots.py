@@ -36,8 +36,8 @@ def application() -> FastAPI:
 
 def document() -> dict[str, Any]:
     """The OpenAPI document, without the number of the release."""
-    told = application().openapi()
-    return {**told, "info": {**told["info"], "version": "0"}}
+    document_ = application().openapi()
+    return {**document_, "info": {**document_["info"], "version": "0"}}
 
 
 def openapi_text() -> str:
@@ -46,10 +46,10 @@ def openapi_text() -> str:
 
 def codes_text() -> str:
     """One line for each code: the status that it is refused with, or `-` where it only appears inside a verdict."""
-    application()  # the rooms declare their codes as they are imported
+    application()  # packages declare their codes when they are imported
     refusals = {code: str(STATUS[problem.kind]) for code, problem in DECLARED.items() if problem.__module__.startswith("app.")}
-    told = refusals | dict.fromkeys(ADVISORIES, "-")
-    return "".join(f"{code} {told[code]}\n" for code in sorted(told))
+    document_ = refusals | dict.fromkeys(ADVISORIES, "-")
+    return "".join(f"{code} {document_[code]}\n" for code in sorted(document_))
 
 
 SNAPSHOTS: Mapping[str, Callable[[], str]] = {"openapi.json": openapi_text, "codes.txt": codes_text}

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from opentelemetry import trace
 from starlette.routing import BaseRoute, Match
@@ -47,7 +48,7 @@ class Route(APIRoute):
             if has_body and await request.body():
                 await request.json()  # here, because FastAPI would turn the parser's own errors into a 400
             response = await handler(request)
-            if response.media_type == "application/json" and response.body:
+            if response.media_type == "application/json" and not isinstance(response, StreamingResponse) and response.body:
                 response.body = bytes(response.body) + b"\n"
                 response.headers["content-length"] = str(len(response.body))
             return response

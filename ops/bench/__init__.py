@@ -1,1 +1,1 @@
-"""Requests per second of the hot paths, beside a floor measured in the same run. It judges no figure: only ratios travel."""
+"""Measures requests per second of the hot paths and compares them with a minimal application in the same run. Compare only ratios."""

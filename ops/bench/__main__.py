@@ -1,4 +1,4 @@
-"""`python -m ops.bench`: everything is started for the run, measured on the loopback, printed once, and gone afterwards.
+"""`python -m ops.bench`: start everything, measure on the loopback, print the results, and stop everything.
 
 After the table come failed logins side by side (ops/bench/silence.py); `--silence` plays those alone. `--million`, `--export` and
 `--soak` play another piece instead (ops/bench/million.py, ops/bench/exporting.py, ops/bench/soak.py); `make bench` plays all but the soak.
@@ -18,16 +18,18 @@ from ops.bench.seed import seed
 from ops.bench.stage import Stage, stage
 
 LONGEST = 30.0
-"""Seconds of one path over all rounds: access tokens live ten minutes, and a run must end within them."""
+"""Seconds of one path over all rounds: a run must end before access tokens expire after ten minutes."""
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each path in each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="paths whose name begins like this, beside floor and ceiling")
+    parser.add_argument("--only", default="", help="paths whose name begins with this, in addition to floor and ceiling")
     parser.add_argument("--silence", action="store_true", help="only this: failed logins of unknown, known and suspended users (a minute)")
-    parser.add_argument("--million", action="store_true", help="only this: validate among 1,000,000 licenses beside 10,000 (two minutes)")
+    parser.add_argument(
+        "--million", action="store_true", help="only this: validate among 1,000,000 licenses compared with 10,000 (two minutes)"
+    )
     parser.add_argument("--export", action="store_true", help="only this: export 1,000,000 agreement events (three minutes)")
     parser.add_argument("--soak", action="store_true", help="only this: two workers under mixed traffic")
     parser.add_argument("--minutes", type=float, default=10.0, help="of the soak")

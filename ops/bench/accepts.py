@@ -1,4 +1,4 @@
-"""What the chain costs: accepts per second with it, beside the same without it, in one process on the run's own database.
+"""The cost of the hash chain: acceptances per second with and without it, in one process and database.
 
 An accept is here what it writes: one transaction with one signature, an event, its context, the state and the audit entry. With the
 chain it also takes the end user's ledger, and moves its head. HTTP and the reads around a decision are left out of both.
@@ -40,7 +40,7 @@ Accept = Callable[[NewEvent], Awaitable[None]]
 
 
 class Accepts:
-    """Both ways of writing the same accept, for users who are at no other thing."""
+    """Both ways of writing the same acceptance, for users without other requests."""
 
     def __init__(self, world: World, keys: Signer, about: AnyRow, users: Sequence[UUID]) -> None:
         self.world, self.keys, self.about, self.users = world, keys, about, users
@@ -94,7 +94,7 @@ class Accepts:
 
 
 async def compared(on: Stage, rounds: int, seconds: float) -> str:
-    """The two in turn, round after round; the ratio is the median of the rounds' own."""
+    """Measure both in turn, round after round; the ratio is the median of the ratios of the rounds."""
     world = World.of(on.settings)
     try:
         accepts = await _ready(world, on)
@@ -108,22 +108,22 @@ async def compared(on: Stage, rounds: int, seconds: float) -> str:
         await world.db.close()
     ratios = [one / other for one, other in zip(rates["chained"], rates["unchained"], strict=True)]
     spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {rounds} rounds"
-    shown = " beside ".join(f"{median(told):.0f}/s {name}" for name, told in rates.items())
-    return f"accepts, {WRITERS} writers: {shown}; the chain keeps {median(ratios):.2f} ({spread}; wanted >= {WANTED:.2f})"
+    summary = " compared with ".join(f"{median(rates_of_kind):.0f}/s {name}" for name, rates_of_kind in rates.items())
+    return f"accepts, {WRITERS} writers: {summary}; the chain keeps {median(ratios):.2f} ({spread}; wanted >= {WANTED:.2f})"
 
 
 async def _ready(world: World, on: Stage) -> Accepts:
-    """An agreement in force, users with a ledger each, and the claims that a real receipt has."""
+    """Create an agreement in force, users with a ledger each, and the claims of a real receipt."""
     async with httpx.AsyncClient(base_url=f"http://{HOST}:{on.settings.port}", timeout=30) as client:
         given = await Given.with_root_key(client, world, TurnedClock(world.clock.now()))
-        found = await making.create_in_force(given)
+        agreement = await making.create_in_force(given)
     now = world.clock.now()
     users = [world.entropy.identifier() for _ in range(USERS)]
     same = {"status": Status.ACTIVE, "metadata": {}, "created_at": now}
-    rows = [{**same, "id": it, "email": f"{it}@example.com", "email_folded": f"{it}@example.com"} for it in users]
+    rows = [{**same, "id": user_id, "email": f"{user_id}@example.com", "email_folded": f"{user_id}@example.com"} for user_id in users]
     async with world.db.write() as tx:
         await tx.execute(insert(table(User)), rows)
-        about = (await tx.execute(chain.TEXT_QUERY.where(AgreementVersion.document_id == UUID(found["id"])))).one()
+        about = (await tx.execute(chain.TEXT_QUERY.where(AgreementVersion.document_id == UUID(agreement["id"])))).one()
     accepts = Accepts(world, await load_signer(world), about, users)
     for _, act in zip(users, accepts.acts(), strict=False):
         await accepts.chained(act)

@@ -1,4 +1,4 @@
-"""Very many licenses with a seat each, by COPY: half a minute for a million. Only some of them have a key that anybody knows."""
+"""Inserts a million licenses with a seat each by COPY, in half a minute. The keys of some of them are known."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ Record = tuple[Any, ...]
 
 
 async def licenses(world: World, policy_id: UUID, size: int) -> Sequence[Licensed]:
-    """That many licenses of the policy; those whose key is known, in the order of the table and spread over the whole of it."""
+    """Insert licenses of the policy; return those with a known key, spread over the whole table in its order."""
     known: list[Licensed] = []
     now = world.clock.now()
     async with world.db.query() as tx:
@@ -48,7 +48,7 @@ async def _copy(driver: Any, model: type[Base], columns: Sequence[str], records:
 def _pairs(
     world: World, policy_id: UUID, now: datetime, numbers: range, stride: int, known: list[Licensed]
 ) -> Iterator[tuple[Record, Record]]:
-    """A license and its seat. Nobody will ask for those that are not `known`: any 32 octets are as good as a key's digest."""
+    """Yield a license and its seat. Those that are not `known` are never requested, so any 32 bytes serve as the digest of a key."""
     for number in numbers:
         license_id, seat_id, fingerprint = world.entropy.identifier(), world.entropy.identifier(), f"device-{number}"
         if number % stride:

@@ -1,4 +1,4 @@
-"""What there must be many of, by bulk insert: licenses with a seat each, and end users with an authenticator each."""
+"""Bulk inserts: licenses with a seat each, and end users with an authenticator each."""
 
 import base64
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ LEASE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Licensed:
-    """A license by its key, and the one device that holds a seat of it."""
+    """A license key, and the device that has a seat of it."""
 
     key: str
     digest: bytes
@@ -33,31 +33,31 @@ class Licensed:
 
 @dataclass(frozen=True)
 class Member:
-    """An end user who knows PASSWORD and holds an authenticator with this base32 secret."""
+    """An end user with PASSWORD and an authenticator with this base32 secret."""
 
     email: str
     secret: str
 
 
 async def licenses(world: World, policy_id: UUID, count: int) -> list[Licensed]:
-    """Licenses of this policy, each with one live seat."""
-    made: list[Licensed] = []
+    """Insert licenses of this policy, each with one active seat."""
+    created: list[Licensed] = []
     grants: list[dict[str, Any]] = []
     seats: list[dict[str, Any]] = []
     for number in range(count):
         minted, license_id = generate_key(world.entropy, world.keys.lookup, "BENCH"), world.entropy.identifier()
-        made.append(Licensed(minted.text, minted.digest, f"device-{number}"))
+        created.append(Licensed(minted.text, minted.digest, f"device-{number}"))
         grants.append(_grant(world, license_id, policy_id, minted.digest, minted.last4))
         seats.append(_seat(world, license_id, f"device-{number}"))
     await _put(world, License, grants)
     await _put(world, Activation, seats)
-    return made
+    return created
 
 
 def _grant(world: World, license_id: UUID, policy_id: UUID, digest: bytes, last4: str) -> dict[str, Any]:
     now = world.clock.now()
-    named = {"id": license_id, "policy_id": policy_id, "key_hash": digest, "key_last4": last4}
-    return {**named, "starts_at": now, "metadata": {}, "rev": 0, "created_at": now}
+    columns = {"id": license_id, "policy_id": policy_id, "key_hash": digest, "key_last4": last4}
+    return {**columns, "starts_at": now, "metadata": {}, "rev": 0, "created_at": now}
 
 
 def _seat(world: World, license_id: UUID, fingerprint: str) -> dict[str, Any]:
@@ -77,16 +77,16 @@ def _seat(world: World, license_id: UUID, fingerprint: str) -> dict[str, Any]:
 
 
 async def members(world: World, count: int) -> list[Member]:
-    """End users with password and authenticator. One hash serves them all: to check it costs the same."""
+    """Insert end users with password and authenticator. All share one hash, which costs the same to check."""
     hashed = await world.hasher.hash(PASSWORD)
-    made = [Member(f"member-{number}@example.com", _secret(world)) for number in range(count)]
-    ids = await people(world, [member.email for member in made], hashed)
-    await _put(world, Factor, [_device(world, user_id, member) for user_id, member in zip(ids, made, strict=True)])
-    return made
+    created = [Member(f"member-{number}@example.com", _secret(world)) for number in range(count)]
+    ids = await people(world, [member.email for member in created], hashed)
+    await _put(world, Factor, [_device(world, user_id, member) for user_id, member in zip(ids, created, strict=True)])
+    return created
 
 
 async def people(world: World, emails: Sequence[str], hashed: str | None, *, imported: bool = False, **more: Any) -> list[UUID]:
-    """End users with this hash of a password, or without one. `more` is special about their rows."""
+    """Insert end users with this password hash, or without one. `more`: further column values."""
     ids = [world.entropy.identifier() for _ in emails]
     await _put(world, User, [{**_user(world, user_id, email), **more} for user_id, email in zip(ids, emails, strict=True)])
     if hashed is not None:
@@ -101,8 +101,8 @@ def _secret(world: World) -> str:
 
 def _user(world: World, user_id: UUID, email: str) -> dict[str, Any]:
     now = world.clock.now()
-    named = {"id": user_id, "email": email, "email_folded": email, "email_verified_at": now}
-    return {**named, "status": Status.ACTIVE, "metadata": {}, "created_at": now}
+    columns = {"id": user_id, "email": email, "email_folded": email, "email_verified_at": now}
+    return {**columns, "status": Status.ACTIVE, "metadata": {}, "created_at": now}
 
 
 def _device(world: World, user_id: UUID, member: Member) -> dict[str, Any]:

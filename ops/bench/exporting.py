@@ -33,7 +33,7 @@ SIZE, EACH, PART = 1_000_000, 5, 50_000
 BLOCK = 1 << 18
 END = b"\r\n0\r\n\r\n"
 MARKS = {"ndjson": b'"type":"declined"', "csv": b",declined,"}
-"""What stands once in each line."""
+"""A text that occurs once in each line."""
 EVENT = (
     "id", "user_id", "seq", "type", "document_id", "version_id", "ordinal", "text_id", "at", "actor_type", "actor_id", "amr", "fallback",
     "receipt", "receipt_sha256", "prev_sha256",
@@ -43,17 +43,17 @@ USER = ("id", "email", "email_folded", "status", "metadata", "created_at")
 
 @dataclass(frozen=True)
 class Taken:
-    """One export: its lines, its bytes with the chunks' own, how long it took, and the server's memory before and at its peak."""
+    """One export: its lines, its bytes including chunk headers, its duration, and the server's memory before and at its peak."""
 
     name: str
     lines: int
-    octets: int
+    byte_count: int
     seconds: float
     before: float
     peak: float
 
     def __str__(self) -> str:
-        size, rate = self.octets / 2**20, self.lines / self.seconds
+        size, rate = self.byte_count / 2**20, self.lines / self.seconds
         return (
             f"{self.name:10}{self.lines:>10,} lines {size:>7.0f} MB in {self.seconds:>5.1f} s ({rate:,.0f}/s), "
             f"server {self.before:.0f} MB before, {self.peak:.0f} MB at its peak"
@@ -61,7 +61,7 @@ class Taken:
 
 
 def show() -> None:
-    """Print each export as it is done: one of each form, and one more for what the first may have left in memory."""
+    """Print the result of each export: one of each format, and a second one that shows whether memory was freed."""
     with stage() as on:
         key = uvloop.run(_filled(World.of(on.settings), on.app.port))
         for number, name in enumerate(("ndjson", "csv", "ndjson"), 1):
@@ -69,7 +69,7 @@ def show() -> None:
 
 
 async def _filled(world: World, port: int) -> str:
-    """The million, and the key of an operator who may take them."""
+    """Insert the events; return the API key of an operator who may export them."""
     try:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=30) as client:
             given = await Given.with_root_key(client, world, TurnedClock(world.clock.now()))
@@ -92,7 +92,7 @@ async def _filled(world: World, port: int) -> str:
 async def _copy(driver: Any, world: World, keys: Signer, part: tuple[int, UUID, AnyRow, datetime]) -> None:
     start, document, text, now = part
     users = [world.entropy.identifier() for _ in range(PART // EACH)]
-    people = [(it, f"{it}@example.com", f"{it}@example.com", Status.ACTIVE, "{}", now) for it in users]
+    people = [(user_id, f"{user_id}@example.com", f"{user_id}@example.com", Status.ACTIVE, "{}", now) for user_id in users]
     await driver.copy_records_to_table(table(User).name, records=people, columns=USER)
     events = list(_events(world, keys, users, (document, text, now)))
     assert start + len(events) <= SIZE
@@ -114,19 +114,19 @@ def _events(world: World, keys: Signer, users: list[UUID], about: tuple[UUID, An
 def _take(server: Server, key: str, name: str, number: int) -> Taken:
     """Read one export to its end, and count; nothing of it is kept. Chunks end where lines do, so no mark is cut by one."""
     before, mark = server.megabytes(), MARKS[name]
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5", encoding="ascii")  # proc(5): the peak starts anew
-    lines, octets, block, start = 0, 0, b"", perf_counter()
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5", encoding="ascii")  # proc(5): the peak is reset
+    lines, byte_count, block, start = 0, 0, b"", perf_counter()
     with socket.create_connection((HOST, server.port)) as line:
         line.sendall(request("GET", f"/v1/agreement-events.{name}", token=key))
         while not block.endswith(END):
-            kept, fresh = block[1 - len(mark) :], line.recv(BLOCK)
+            tail, fresh = block[1 - len(mark) :], line.recv(BLOCK)
             assert fresh, "the export broke off"
-            block, octets = kept + fresh, octets + len(fresh)
+            block, byte_count = tail + fresh, byte_count + len(fresh)
             lines += block.count(mark)
     assert lines == SIZE, f"{lines} lines"
-    return Taken(f"{number}. {name}", lines, octets, perf_counter() - start, before, _peak(server))
+    return Taken(f"{number}. {name}", lines, byte_count, perf_counter() - start, before, _peak(server))
 
 
 def _peak(server: Server) -> float:
-    told = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
-    return int(told.partition("VmHWM:")[2].split()[0]) / 1024
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 HOST = "127.0.0.1"
 MOST = 200_000
-PATIENCE = 20.0
+TIMEOUT = 20.0
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
@@ -52,17 +52,17 @@ class Tally:
 
 def request(method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None) -> bytes:
     """One HTTP/1.1 request, ready to be sent as often as one likes."""
-    told = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+    content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
     lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}"]
     if token is not None:
         lines.append(f"Authorization: Bearer {token}")
     if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(told)}"]
-    return "\r\n".join([*lines, "", ""]).encode() + told
+        lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + content
 
 
 class Client(asyncio.Protocol):
-    """One client: sends, waits for the whole answer, checks it, sends the next one until time, requests or patience end."""
+    """One client: sends a request, waits for the whole response, checks it, and continues until time or requests end, or a timeout."""
 
     def __init__(self, work: Work, tally: Tally) -> None:
         self.work, self.tally = work, tally
@@ -117,8 +117,8 @@ def whole(answer: bytes) -> bool:
     head, gap, body = answer.partition(b"\r\n\r\n")
     if not gap:
         return False
-    found = _LENGTH.search(head)
-    return found is None or len(body) >= int(found.group(1))
+    match = _LENGTH.search(head)
+    return match is None or len(body) >= int(match.group(1))
 
 
 async def drive(work: Work, seconds: float) -> Tally:
@@ -130,7 +130,7 @@ async def drive(work: Work, seconds: float) -> Tally:
         start = perf_counter()
         for _, client in pairs:
             client.begin(start + seconds)
-        async with asyncio.timeout(seconds + PATIENCE):
+        async with asyncio.timeout(seconds + TIMEOUT):
             await asyncio.gather(*(client.over for _, client in pairs))
         tally.seconds = perf_counter() - start
     finally:

@@ -46,8 +46,8 @@ class Table:
     product: str
 
     def bodies(self) -> Iterator[dict[str, Any]]:
-        for it in self.checked:
-            yield {"product": self.product, "license_key": it.key, "device": {"fingerprint": it.fingerprint}}
+        for entry in self.checked:
+            yield {"product": self.product, "license_key": entry.key, "device": {"fingerprint": entry.fingerprint}}
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,19 @@ def compared(rounds: int, seconds: float) -> str:
 
 async def _compared(stages: dict[int, Stage], rounds: int, seconds: float) -> str:
     tables = [await _filled(size, on) for size, on in stages.items()]
-    works = {(it.size, *what): work for it in tables for what, work in _works(it).items()}
+    works = {(entry.size, *what): work for entry in tables for what, work in _works(entry).items()}
     for work in works.values():
         await drive(work, WARM_UP)
     rates: Rates = {key: [] for key in works}
-    before = {it.size: await _next_transaction(it.stage.settings) for it in tables}
+    before = {entry.size: await _next_transaction(entry.stage.settings) for entry in tables}
     checks = dict.fromkeys(stages, 0)
     for _ in range(rounds):
         for key, work in works.items():
             tally = await drive(work, seconds)
             rates[key].append(tally.rate)
             checks[key[0]] += len(tally.waits) if key[1] == "validate" else 0
-    after = {it.size: await _next_transaction(it.stage.settings) for it in tables}
-    asked = {it.size: Asked(await _statements(it), after[it.size] - before[it.size], checks[it.size]) for it in tables}
+    after = {entry.size: await _next_transaction(entry.stage.settings) for entry in tables}
+    asked = {entry.size: Asked(await _statements(entry), after[entry.size] - before[entry.size], checks[entry.size]) for entry in tables}
     return "\n".join([*_table(rates), "", *_sentences(rates, asked)])
 
 
@@ -98,10 +98,10 @@ async def _filled(size: int, on: Stage) -> Table:
         await world.db.close()
 
 
-def _works(it: Table) -> dict[tuple[str, int], Work]:
-    checks = strided([request("POST", "/v1/licenses/validate", body) for body in it.bodies()])
-    rows = strided([request("GET", f"/row/{each.digest.hex()}") for each in it.checked])
-    on = it.stage
+def _works(table: Table) -> dict[tuple[str, int], Work]:
+    checks = strided([request("POST", "/v1/licenses/validate", body) for body in table.bodies()])
+    rows = strided([request("GET", f"/row/{each.digest.hex()}") for each in table.checked])
+    on = table.stage
     works: dict[tuple[str, int], Work] = {}
     for clients in CLIENTS:
         works["floor", clients] = Work(on.floor.port, clients, rows, tells=b'"key_last4":"')
@@ -111,19 +111,19 @@ def _works(it: Table) -> dict[tuple[str, int], Work]:
 
 
 async def _next_transaction(settings: Settings) -> int:
-    """The next transaction's number. Only one that writes takes a number, so the difference tells how many wrote, whoever they were."""
+    """Return the next transaction number. Only writing transactions take one, so the difference counts all that wrote."""
     db = Database.open(settings.database_url, 1)
     try:
         async with db.query() as tx:
-            told = await tx.exec_driver_sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-            return int(told.scalar_one())
+            values = await tx.exec_driver_sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+            return int(values.scalar_one())
     finally:
         await db.close()
 
 
-async def _statements(it: Table) -> float:
+async def _statements(table: Table) -> float:
     """Statements of one check, by the whole application in this process on the same database."""
-    settings = it.stage.settings.model_copy(update={"log_level": "error"})
+    settings = table.stage.settings.model_copy(update={"log_level": "error"})
     logs.configure(settings)
     world = World.of(settings)
     seen: list[str] = []
@@ -137,13 +137,13 @@ async def _statements(it: Table) -> float:
         seen.append(str(statement))
         return await fast(statement, parameters)
 
-    bodies = [body for body, _ in zip(it.bodies(), range(COUNTED + 1), strict=False)]
+    bodies = [body for body, _ in zip(table.bodies(), range(COUNTED + 1), strict=False)]
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(build_app(world)), base_url=f"http://{HOST}") as client:
             await _valid(client, bodies[0])  # what a first connection asks is no check's doing
             for engine in {world.db.reader, world.db.writer}:
                 event.listen(engine.sync_engine, "before_cursor_execute", count)
-            world.db.fast_reads.rows = counted  # type: ignore[method-assign]  # the fast lane goes past SQLAlchemy's events
+            world.db.fast_reads.rows = counted  # type: ignore[method-assign]  # fast reads bypass the events of SQLAlchemy
             for body in bodies[1:]:
                 await _valid(client, body)
     finally:
@@ -159,21 +159,21 @@ async def _valid(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
 
 def _table(rates: Rates) -> Iterator[str]:
     yield f"{'licenses':>10}{'asked':>10}{'clients':>9}{'requests/s':>12}{'of floor':>10}{'of ceiling':>12}"
-    for (size, name, clients), told in rates.items():
-        ratios = [_ratio(told, rates[size, yardstick, clients]) for yardstick in ("floor", "ceiling")]
-        yield f"{size:>10,}{name:>10}{clients:>9}{median(told):>12.0f}{ratios[0]:>10.2f}{ratios[1]:>12.2f}"
+    for (size, name, clients), values in rates.items():
+        ratios = [_ratio(values, rates[size, yardstick, clients]) for yardstick in ("floor", "ceiling")]
+        yield f"{size:>10,}{name:>10}{clients:>9}{median(values):>12.0f}{ratios[0]:>10.2f}{ratios[1]:>12.2f}"
 
 
 def _ratio(these: Sequence[float], those: Sequence[float]) -> float:
-    return median(it / by for it, by in zip(these, those, strict=True))
+    return median(entry / by for entry, by in zip(these, those, strict=True))
 
 
 def _sentences(rates: Rates, asked: dict[int, Asked]) -> Iterator[str]:
     small, large = SIZES
     for clients in CLIENTS:
-        kept = {name: _ratio(rates[large, name, clients], rates[small, name, clients]) for name in ("validate", "floor")}
-        told = f"validate keeps {kept['validate']:.2f} of its rate, the floor {kept['floor']:.2f}"
-        yield f"among {large:,} licenses instead of {small:,}, {clients} clients: {told}"
-    for size, it in asked.items():
-        told = f"{it.statements:.2f} statements for each check; {it.writing} transactions wrote during {it.checks:,} checks"
-        yield f"among {size:,}: {told}"
+        remaining = {name: _ratio(rates[large, name, clients], rates[small, name, clients]) for name in ("validate", "floor")}
+        values = f"validate keeps {remaining['validate']:.2f} of its rate, the floor {remaining['floor']:.2f}"
+        yield f"among {large:,} licenses instead of {small:,}, {clients} clients: {values}"
+    for size, entry in asked.items():
+        values = f"{entry.statements:.2f} statements for each check; {entry.writing} transactions wrote during {entry.checks:,} checks"
+        yield f"among {size:,}: {values}"

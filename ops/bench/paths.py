@@ -27,13 +27,13 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Path:
-    """One line of the table. `work` is asked anew for each round; what runs `beside` it is not measured. `server`: whose CPU."""
+    """One line of the table. `work` is called again for each round; what runs as `load` is not measured. `server`: whose CPU."""
 
     name: str
     clients: int
     server: str
     work: Callable[[], Work]
-    beside: Callable[[], Work] | None = None
+    load: Callable[[], Work] | None = None
 
     @property
     def key(self) -> str:
@@ -42,7 +42,7 @@ class Path:
 
 @dataclass
 class Codes:
-    """Logins with a code, for each member at most one in a time step: the code of this step, then that of the next one."""
+    """Logins with a code, at most one for each member and time step: the code of this step, then of the next one."""
 
     queue: deque[tuple[int, Member]]
 
@@ -59,8 +59,8 @@ class Codes:
 
 
 def paths(stage: Stage, seeded: Seeded) -> list[Path]:
-    """In the order in which a round plays them: floors first, the quiet ones before those that hash."""
-    bodies = [_wish(seeded, it.key, it.fingerprint) for it in seeded.checked]
+    """The paths in the order of a round: floors first, paths without hashing before those with it."""
+    bodies = [_access_body(seeded, each.key, each.fingerprint) for each in seeded.checked]
     requests = strided([request("POST", "/v1/licenses/validate", body) for body in bodies])
 
     def validate(clients: int) -> Callable[[], Work]:
@@ -77,7 +77,7 @@ def paths(stage: Stage, seeded: Seeded) -> list[Path]:
 
 
 def _floors(stage: Stage, seeded: Seeded) -> list[Path]:
-    rows = strided([request("GET", f"/row/{it.digest.hex()}") for it in seeded.checked])
+    rows = strided([request("GET", f"/row/{each.digest.hex()}") for each in seeded.checked])
     ports = {"floor": stage.floor.port, "ceiling": stage.ceiling.port}
 
     def path(name: str, clients: int) -> Path:
@@ -88,20 +88,20 @@ def _floors(stage: Stage, seeded: Seeded) -> list[Path]:
 
 def _people(stage: Stage, seeded: Seeded) -> list[Path]:
     port = stage.app.port
-    grants = cycle([request("POST", "/v1/access", _wish(seeded, it.key, it.fingerprint), it.token) for it in seeded.holders])
-    sessions = cycle([request("GET", "/v1/me", token=it.token) for it in seeded.holders])
+    grants = cycle([request("POST", "/v1/access", _access_body(seeded, each.key, each.fingerprint), each.token) for each in seeded.holders])
+    sessions = cycle([request("GET", "/v1/me", token=each.token) for each in seeded.holders])
     return [
         Path("access", 16, "app", lambda: Work(port, 16, grants, tells=b'"grant":"eyJ')),
         Path("me", 16, "app", lambda: Work(port, 16, sessions, tells=b'"acr":"aal2"')),
     ]
 
 
-def _wish(seeded: Seeded, key: str, fingerprint: str) -> dict[str, Any]:
+def _access_body(seeded: Seeded, key: str, fingerprint: str) -> dict[str, Any]:
     return {"product": seeded.product, "license_key": key, "device": {"fingerprint": fingerprint}}
 
 
 def _activations(stage: Stage, seeded: Seeded) -> list[Path]:
-    """New seats on many licenses, and on one: the one is a fresh license in each round, and counts its seats each time."""
+    """New seats on many licenses, and on one: a new license in each round, which counts its seats each time."""
     new, turns = count(), cycle(seeded.activated)
 
     def spread() -> Work:
@@ -114,7 +114,7 @@ def _activations(stage: Stage, seeded: Seeded) -> list[Path]:
 
 
 def _seats(stage: Stage, new: Iterator[int], licenses: Iterator[Licensed]) -> Work:
-    bodies = ({"license_key": it.key, "device": {"fingerprint": f"new-{next(new)}"}} for it in licenses)
+    bodies = ({"license_key": each.key, "device": {"fingerprint": f"new-{next(new)}"}} for each in licenses)
     return Work(stage.app.port, 16, (request("POST", "/v1/activations", body) for body in bodies), 201, b'"token":"act_')
 
 
@@ -131,11 +131,11 @@ def _logins(stage: Stage, seeded: Seeded, validate: Callable[[], Work]) -> list[
     return [
         Path("log in, password", LOGINS, "app", by_password),
         Path("log in, with TOTP", LOGINS, "app", lambda: Work(port, LOGINS, iter(codes), tells=b'"acr":"aal2"')),
-        Path("healthz, beside logins", 1, "app", health, by_password),
-        Path("validate, beside logins", 16, "app", validate, by_password),
+        Path("healthz during logins", 1, "app", health, by_password),
+        Path("validate during logins", 16, "app", validate, by_password),
     ]
 
 
 def strided(items: Sequence[Item]) -> Iterator[Item]:
-    """The items for ever, STRIDE apart."""
+    """Yield the items without end, STRIDE apart."""
     return (items[number * STRIDE % len(items)] for number in count())

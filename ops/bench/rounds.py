@@ -1,4 +1,4 @@
-"""Playing the rounds: every path in turn, again and again, so that what slows the machine for a while slows all of them."""
+"""Plays the rounds: every path in turn, repeatedly, so that a slow moment of the machine affects all of them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ Results = dict[str, list[Played]]
 
 
 async def play(stage: Stage, paths: Sequence[Path], rounds: int, seconds: float) -> Results:
-    """Every path's figures by its key, one for each round; a short round before them is thrown away."""
+    """Return the results of every path by its key, one for each round; a short first round is discarded."""
     await _round(stage, paths, WARM_UP)
     results: Results = {}
     for _ in range(rounds):
@@ -52,18 +52,18 @@ async def _round(stage: Stage, paths: Sequence[Path], seconds: float) -> dict[st
 
 async def _play(stage: Stage, path: Path, seconds: float) -> Played:
     server = stage.server(path.server)
-    works = [path.work(), *([path.beside()] if path.beside else [])]
+    works = [path.work(), *([path.load()] if path.load else [])]
     before = server.cpu()
     try:
         tally = (await together(works, seconds))[0]
     except WrongAnswer as wrong:
         raise WrongAnswer(f"{path.name}, {path.clients} clients: {wrong}") from None
     cpu = (server.cpu() - before) * 1000 / max(len(tally.waits), 1)
-    return Played(tally.rate, tally.percentile(50), tally.percentile(99), None if path.beside else cpu)
+    return Played(tally.rate, tally.percentile(50), tally.percentile(99), None if path.load else cpu)
 
 
 def hashing(settings: Settings, seconds: float) -> float:
-    """Password checks per second in as many threads as the service uses, with its own hasher, and nothing around them."""
+    """Password checks per second in as many threads as the service uses, with its own hasher and nothing else."""
     hasher = PasswordHasher.of(settings)
     stored = hasher.context.hash(PASSWORD)
     slots, start = settings.hashes_at_once, perf_counter()

@@ -1,4 +1,4 @@
-"""What a run finds in the database: one product that wants everything, people who fulfil it, and a crowd of licenses and users."""
+"""The data of a run: a product with all requirements, people who meet them, and many licenses and users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ CHECKED, ACTIVATED, MEMBERS, PEOPLE = 10_000, 2_000, 2_000, 16
 
 @dataclass(frozen=True)
 class Holder:
-    """Someone whom the product lets in: logged in by a passkey, terms accepted, on a device with a seat."""
+    """A person with access to the product: logged in by a passkey, terms accepted, on a device with a seat."""
 
     token: str
     key: str
@@ -44,7 +44,7 @@ class Seeded:
 
 
 async def seed(settings: Settings, **policy: Any) -> Seeded:
-    """Fill the empty database: people over HTTP as they would come, the crowd in bulk. `policy` is added to the licenses' terms."""
+    """Fill the empty database: people over HTTP, the rest in bulk. `policy` is added to the licenses' terms."""
     world = World.of(settings)
     try:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{settings.port}", timeout=30) as client:
@@ -70,7 +70,7 @@ async def _seeded(world: World, given: Given, more: dict[str, Any]) -> Seeded:
 
 
 async def _holder(given: Given, policy: dict[str, Any], terms: dict[str, Any]) -> Holder:
-    """The clock of the code goes on one step for the second code, which the server accepts; so each person has a fresh one."""
+    """The second code is of the next time step, which the server accepts; so each person has a fresh code."""
     own = replace(given, clock=TurnedClock(Clock().now()))
     person: Person = await own.with_passkey(await own.strong())
     await own.by_passkey(person)

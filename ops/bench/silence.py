@@ -1,4 +1,4 @@
-"""How long a failed login takes, side by side for everybody whom it must not tell apart (authentication R11, R49).
+"""Response times of failed logins for all kinds of users that must not be distinguishable by them (authentication R11, R49).
 
 One client asks for each kind in turn, so that what slows the machine for a while slows all of them; each name is tried once,
 so that no lock comes in between. A second lot of unknown names is the yardstick: what tells it from the first is noise.
@@ -19,8 +19,8 @@ from ops.bench.stage import Stage
 from tests.given import PASSWORD
 
 WARM_UP, SAMPLES = 5, 5
-"""Turns before those that count; first tries at an imported hash."""
-PATIENCE = 300.0
+"""Turns before the measurement; first tries at an imported hash."""
+TIMEOUT = 300.0
 UNKNOWN, AGAIN = "unknown", "unknown, again"
 NATIVE: Mapping[str, Mapping[str, Any] | None] = {
     UNKNOWN: None,
@@ -35,7 +35,7 @@ LEGACY: Mapping[str, Mapping[str, Any]] = {
     "bcrypt": {"hashed": "$2b$10$yzu.hJEaV2MRcXSz2gCO4ecTZdB9tzevbcxAxW5mZZCwo4y3zj1jW"},
     "pbkdf2": {"hashed": "$pbkdf2-sha256$100000$G2PMOcd4rxUixBjDWGttzQ$knSibrZdwJM8c4e0ruZcyDgvdeZQ4rPF3dh9llD/5fQ"},
 }
-"""Of other systems, at costs that one meets there: 2^10 and 100,000 rounds."""
+"""Hashes of other systems, at their usual costs: 2^10 and 100,000 rounds."""
 Waits = Mapping[str, Sequence[float]]
 """Milliseconds of each try, by kind, in the order of the turns."""
 
@@ -57,8 +57,8 @@ async def compared(on: Stage) -> str:
             Piece("a failed login, while no imported hash is about", NATIVE, 60),
             Piece("the same among tries at imported hashes", {**NATIVE, **LEGACY}, 30),
         ]
-        told = [line for piece in pieces for line in _table(piece, await _played(on, world, piece))]
-        return "\n".join([*told, *await _first_tries(on, world)])
+        samples = [line for piece in pieces for line in _table(piece, await _played(on, world, piece))]
+        return "\n".join([*samples, *await _first_tries(on, world)])
     finally:
         await world.db.close()
 
@@ -66,7 +66,7 @@ async def compared(on: Stage) -> str:
 async def _played(on: Stage, world: World, piece: Piece) -> Waits:
     names = {kind: await _names(world, special, piece.turns + WARM_UP) for kind, special in piece.kinds.items()}
     order = [(kind, turn) for turn in range(piece.turns + WARM_UP) for kind in _rotated(list(names), turn)]
-    tally = await drive(_work(on, iter([names[kind][turn] for kind, turn in order])), PATIENCE)
+    tally = await drive(_work(on, iter([names[kind][turn] for kind, turn in order])), TIMEOUT)
     waits: dict[str, list[float]] = {kind: [] for kind in names}
     for (kind, turn), wait in zip(order, tally.waits, strict=True):
         if turn >= WARM_UP:
@@ -75,7 +75,7 @@ async def _played(on: Stage, world: World, piece: Piece) -> Waits:
 
 
 def _rotated(kinds: Sequence[str], turn: int) -> Sequence[str]:
-    """Each kind comes after each other one as often."""
+    """Rotate the kinds, so that each follows each other one equally often."""
     start = turn % len(kinds)
     return [*kinds[start:], *kinds[:start]]
 
@@ -97,32 +97,32 @@ def _work(on: Stage, requests: Iterator[bytes], clients: int = 1) -> Work:
 
 def _table(piece: Piece, waits: Waits) -> Iterator[str]:
     yield f"\n{piece.title}, {piece.turns} tries of each kind"
-    yield f"{'kind':16}{'p10 ms':>9}{'median':>9}{'p90 ms':>9}{'beside unknown':>22}"
-    for kind, told in waits.items():
-        tenths = quantiles(told, n=10)
-        differs = [mine - theirs for mine, theirs in zip(told, waits[UNKNOWN], strict=True)]
-        beside = "" if kind == UNKNOWN else f"{median(differs):+.2f} +- {_doubt(differs):.2f}"
-        yield f"{kind:16}{tenths[0]:>9.2f}{median(told):>9.2f}{tenths[-1]:>9.2f}{beside:>22}"
-    medians = {kind: median(told) for kind, told in waits.items()}
+    yield f"{'kind':16}{'p10 ms':>9}{'median':>9}{'p90 ms':>9}{'minus unknown':>22}"
+    for kind, samples in waits.items():
+        tenths = quantiles(samples, n=10)
+        differs = [mine - other for mine, other in zip(samples, waits[UNKNOWN], strict=True)]
+        difference = "" if kind == UNKNOWN else f"{median(differs):+.2f} +- {_doubt(differs):.2f}"
+        yield f"{kind:16}{tenths[0]:>9.2f}{median(samples):>9.2f}{tenths[-1]:>9.2f}{difference:>22}"
+    medians = {kind: median(samples) for kind, samples in waits.items()}
     spread = max(medians.values()) - min(medians.values())
     noise = abs(medians[AGAIN] - medians[UNKNOWN])
     yield f"the medians lie within {spread:.2f} ms; two lots of unknown names are {noise:.2f} ms apart"
 
 
 def _doubt(differs: Sequence[float]) -> float:
-    """Half of the 95 % interval of the median, as if the middle half lay as a normal one does."""
+    """Half of the 95 % interval of the median, estimated from the middle half of a normal distribution."""
     quarters = quantiles(differs, n=4)
     return float(1.96 * 1.2533 * (quarters[2] - quarters[0]) / 1.349 / len(differs) ** 0.5)
 
 
 async def _first_tries(on: Stage, world: World) -> list[str]:
     """A first try at an imported hash after as many others as the service remembers, and at an unknown name just before it."""
-    told: dict[str, list[float]] = {UNKNOWN: [], "bcrypt": []}
+    samples: dict[str, list[float]] = {UNKNOWN: [], "bcrypt": []}
     for _ in range(SAMPLES):
         others = await _names(world, None, PADDING_SAMPLES)
-        await drive(_work(on, iter(others), LOGINS), PATIENCE)
+        await drive(_work(on, iter(others), LOGINS), TIMEOUT)
         for kind, special in ((UNKNOWN, None), ("bcrypt", LEGACY["bcrypt"])):
-            tally = await drive(_work(on, iter(await _names(world, special, 1))), PATIENCE)
-            told[kind].append(tally.waits[0] * 1000)
-    shown = ", ".join(f"{kind} {median(waits):.1f} ms ({min(waits):.1f} to {max(waits):.1f})" for kind, waits in told.items())
-    return ["", f"a first try after {PADDING_SAMPLES} at unknown names, {SAMPLES} times: {shown}"]
+            tally = await drive(_work(on, iter(await _names(world, special, 1))), TIMEOUT)
+            samples[kind].append(tally.waits[0] * 1000)
+    summary = ", ".join(f"{kind} {median(waits):.1f} ms ({min(waits):.1f} to {max(waits):.1f})" for kind, waits in samples.items())
+    return ["", f"a first try after {PADDING_SAMPLES} at unknown names, {SAMPLES} times: {summary}"]

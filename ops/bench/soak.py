@@ -1,4 +1,4 @@
-"""The soak: two workers on PostgreSQL under mixed traffic for minutes. Looks for what grows: waits, memory, errors.
+"""The soak: two workers on PostgreSQL under mixed traffic for minutes. Shows growing response times, memory and errors.
 
 Every figure has its spread over the windows of the run, and the last window's ratio to the first one's.
 """
@@ -30,7 +30,7 @@ HEAD = ("path", "answers", "errors", "per s", "p50 ms", "min..max", "last/first"
 
 @dataclass
 class Session:
-    """Somebody whom the product lets in, whose tokens are renewed while the run lasts."""
+    """A person with access to the product, whose tokens are renewed during the run."""
 
     holder: Holder
     token: str
@@ -39,7 +39,7 @@ class Session:
 
 @dataclass
 class Kind:
-    """One sort of traffic: so many clients, each with a `pause` in seconds after every answer; good ones have this `status`."""
+    """One kind of traffic: its clients, the `pause` in seconds after each response, and the expected `status`."""
 
     name: str
     clients: int
@@ -92,13 +92,13 @@ class Soak:
         while perf_counter() < self.start + self.seconds:
             sent = perf_counter()
             try:
-                status, told = await exchanged(reader, writer, kind.following())
+                status, content = await exchanged(reader, writer, kind.following())
             except (OSError, asyncio.IncompleteReadError):
                 kind.errors["no answer"] += 1
                 raise
             window = self._window()
             if status != kind.status:
-                kind.errors[f"{status} {told.get('code')}"] += 1
+                kind.errors[f"{status} {content.get('code')}"] += 1
             elif window is not None:
                 kind.waits[window].append(perf_counter() - sent)
             await asyncio.sleep(kind.pause)
@@ -110,9 +110,9 @@ class Soak:
             reader, writer = await asyncio.open_connection(HOST, self.servers[turn % len(self.servers)].port)
             for session in self.sessions:
                 asked = request("POST", "/v1/token/refresh", {"refresh_token": session.refresh})
-                status, told = await exchanged(reader, writer, asked)
+                status, content = await exchanged(reader, writer, asked)
                 if status == 200:
-                    session.token, session.refresh = told["access_token"], told["refresh_token"]
+                    session.token, session.refresh = content["access_token"], content["refresh_token"]
             writer.close()
 
 
@@ -131,16 +131,16 @@ def kinds(seeded: Seeded, sessions: Sequence[Session]) -> list[Kind]:
     each, them = cycle(sessions), cycle(sessions)
     login = request("POST", "/v1/login", {"identifier": seeded.plain, "password": PASSWORD})
 
-    def wish(key: str, fingerprint: str) -> dict[str, Any]:
+    def access_body(key: str, fingerprint: str) -> dict[str, Any]:
         return {"product": seeded.product, "license_key": key, "device": {"fingerprint": fingerprint}}
 
     def validate() -> bytes:
-        it = next(checked)
-        return request("POST", "/v1/licenses/validate", wish(it.key, it.fingerprint))
+        license = next(checked)
+        return request("POST", "/v1/licenses/validate", access_body(license.key, license.fingerprint))
 
     def access() -> bytes:
-        it = next(each)
-        return request("POST", "/v1/access", wish(it.holder.key, it.holder.fingerprint), it.token)
+        session = next(each)
+        return request("POST", "/v1/access", access_body(session.holder.key, session.holder.fingerprint), session.token)
 
     def activate() -> bytes:
         return request("POST", "/v1/activations", {"license_key": next(activated).key, "device": {"fingerprint": f"soak-{next(new)}"}})
@@ -194,7 +194,7 @@ async def _played(servers: Sequence[Server], seeded: Seeded, seconds: float) -> 
 
 
 def soaked(run: Callable[..., Any], minutes: float) -> str:
-    """Seed, play, tell. `run` runs a coroutine."""
+    """Seed the database, play the traffic, and return the report. `run` runs a coroutine."""
     with pair() as (settings, servers):
         seeded = run(seed(settings, meters={"calls": {"limit": "unlimited", "per": "hour"}}))
         return str(run(_played(servers, seeded, minutes * 60)))

@@ -24,7 +24,7 @@ from ops.bench.load import HOST
 from tests.authenticator import ORIGIN, RP_ID
 
 DATABASE = "bench"
-PATIENCE = 30.0
+TIMEOUT = 30.0
 TICKS = os.sysconf("SC_CLK_TCK")
 Environ = dict[str, str]
 
@@ -44,13 +44,13 @@ class Server:
 
     def megabytes(self) -> float:
         """Resident memory."""
-        told = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        return int(told.partition("VmRSS:")[2].split()[0]) / 1024
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a run plays on. `idle` is the real server's memory before its first request, in MB."""
+    """The processes of a run. `idle` is the real server's memory before its first request, in MB."""
 
     settings: Settings
     app: Server
@@ -64,7 +64,7 @@ class Stage:
 
 @contextmanager
 def stage() -> Iterator[Stage]:
-    """Start everything on a migrated, empty database; stop and delete it at the end, whatever the end is."""
+    """Start everything on a migrated, empty database; always stop and delete it at the end."""
     home = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         with _postgres() as where:
@@ -123,7 +123,7 @@ async def _created(home: str, user: str) -> None:
 
 
 def _environ(url: str, port: int, home: Path) -> Environ:
-    """As the container runs it: real secrets, unbuffered JSON logs; nothing of the caller's own environment."""
+    """The environment as in the container: real secrets, unbuffered JSON logs, and no variable of the caller."""
     entropy = Entropy()
     return {
         "PYTHONUNBUFFERED": "1",
@@ -158,7 +158,7 @@ def _floor(kind: str, where: Sequence[str], home: Path) -> Iterator[Server]:
 
 @contextmanager
 def _served(name: str, port: int, module: Sequence[str], environ: Environ, home: Path) -> Iterator[Server]:
-    """A server in a process group of its own, so that Ctrl-C reaches it through us alone. Its output goes to a file."""
+    """Start a server in its own process group, so that Ctrl-C does not reach it directly. Its output goes to a file."""
     with (home / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *module], cwd=revision.ROOT, env=environ, stdout=log, stderr=log, start_new_session=True
@@ -177,7 +177,7 @@ def _served(name: str, port: int, module: Sequence[str], environ: Environ, home:
 
 def _await(server: Server, home: Path) -> None:
     """Wait until it listens. Raises RuntimeError with the end of its output."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline and server.process.poll() is None:
         with suppress(OSError), socket.create_connection((HOST, server.port), 1):
             return

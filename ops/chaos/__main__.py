@@ -1,4 +1,4 @@
-"""`python -m ops.chaos`: every scenario in turn, a line of the table as soon as it is known. `--only` plays those whose name begins so."""
+"""`python -m ops.chaos`: run every scenario and print its line. `--only` runs those whose name begins with the argument."""
 
 import argparse
 import asyncio

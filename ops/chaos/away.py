@@ -41,7 +41,7 @@ async def freezes() -> AsyncIterator[Line]:
     with folder() as home, own_postgres() as database:
         async with stage(home, await on_postgres(database), 2) as on, Looks(on.servers[0].base, "/readyz") as ready:
             yield await _burst(on, f"PostgreSQL frozen for {FROZEN:.0f} s", partial(_frozen, database), bound=BOUND)
-            frozen = [it for it in ready.seen if it.status == 503]
+            frozen = [look for look in ready.seen if look.status == 503]
             assert frozen, "nobody saw it"
             assert ready.slowest < READY * load_factor(), ready.slowest
             yield Line("  /readyz meanwhile", len(ready.seen), len(ready.seen) - len(frozen), len(frozen), 0, ready.slowest)
@@ -60,7 +60,7 @@ async def kills() -> AsyncIterator[Line]:
 
 
 async def clocks() -> AsyncIterator[Line]:
-    """What is of an hour ahead goes on: sessions, kept answers, showings. What is sold in that hour has not begun, so it is older."""
+    """The clock is set back an hour: sessions, stored responses and presentations continue. Licenses of that hour have not begun."""
     with folder() as home, own_postgres() as database:
         for url in (await on_postgres(database), await on_sqlite(home)):
             off = home / "off"
@@ -79,7 +79,7 @@ async def _set_back(on: Stage, off: Path) -> None:
 async def _burst(
     on: Stage, name: str, disrupt: Callable[[], Awaitable[None]], *, bound: float | None = None, healthy: float | None = HEALTHY
 ) -> Line:
-    """Play it, check the database, and tell."""
+    """Play the burst, check the database, and return the result."""
     burst = Burst(on.clients, await Scene.made(on.given, SIZE))
     over = 0.0
 
@@ -100,10 +100,19 @@ async def _burst(
     slowest = max(seconds for each in on.servers for seconds in read_response_times(each.log))
     assert bound is None or slowest < bound * load_factor(), slowest
     back = min((at for at in burst.ended if at > over), default=over) - over
-    refused = {code.removeprefix("503 "): times for code, times in sorted(burst.told.items()) if code.startswith("503")}
+    refused = {code.removeprefix("503 "): times for code, times in sorted(burst.outcomes.items()) if code.startswith("503")}
     note = ", ".join(f"{code} {times}" for code, times in refused.items())
     return Line(
-        name, burst.told.total(), len(burst.ended), sum(refused.values()), burst.told["no answer"], slowest, back, health, None, note
+        name,
+        burst.outcomes.total(),
+        len(burst.ended),
+        sum(refused.values()),
+        burst.outcomes["no answer"],
+        slowest,
+        back,
+        health,
+        None,
+        note,
     )
 
 

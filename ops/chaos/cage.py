@@ -1,4 +1,4 @@
-"""A control group with a limit of memory (first or second version), where the system lets us make one: mostly for root alone."""
+"""A control group with a limit of memory (first or second version), if the system allows one, usually only for root."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Cage:
-    """`enter` goes before a command line; `most` is the most that was ever taken, in MiB, page cache and all."""
+    """`enter` goes before a command line; `most` is the peak of used memory in MiB, page cache included."""
 
     path: Path
     counter: str
@@ -30,16 +30,16 @@ class Cage:
 
 @contextmanager
 def caged(megabytes: int) -> Iterator[Cage | None]:
-    """None where there is no such group to be had."""
-    made = _made(megabytes)
+    """Yield None if no such group can be created."""
+    cage = _create(megabytes)
     try:
-        yield made
+        yield cage
     finally:
-        if made is not None:
-            made.path.rmdir()
+        if cage is not None:
+            cage.path.rmdir()
 
 
-def _made(megabytes: int) -> Cage | None:
+def _create(megabytes: int) -> Cage | None:
     for root, limit, counter in ROOTS:
         path = root / f"chaos-{os.getpid()}"
         try:

@@ -1,4 +1,4 @@
-"""More than there is room for: logins in 512 MiB, clients that dawdle by the hundreds, and a disk that is full."""
+"""Overload: logins in 512 MiB, hundreds of slow clients, and a full disk."""
 
 import asyncio
 import subprocess
@@ -28,7 +28,7 @@ TAKERS = 400
 
 
 async def logins() -> AsyncIterator[Line]:
-    """Two hundred at once, several times over, of people that there are, in a control group of 512 MiB where one can be had."""
+    """Two hundred concurrent logins of existing users, several times, in a control group of 512 MiB if one can be created."""
     with folder() as home, own_postgres() as database, caged(MEMORY) as cage:
         async with stage(home, await on_postgres(database), 1, before=cage.enter if cage else ()) as on:
             people = [await on.given.person() for _ in range(LOGINS)]
@@ -41,8 +41,8 @@ async def logins() -> AsyncIterator[Line]:
 
 
 def _logged_in(on: Stage, answers: Sequence[httpx.Response], looks: Looks, cage: Cage | None) -> Line:
-    told = Counter(describe_outcome(answer) for answer in answers)
-    assert told.keys() <= {"200", "503 busy"}, told
+    outcomes = Counter(describe_outcome(answer) for answer in answers)
+    assert outcomes.keys() <= {"200", "503 busy"}, outcomes
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
     assert looks.slowest < HEALTHY * load_factor(), looks.slowest
     running = on.servers[0]
@@ -50,27 +50,36 @@ def _logged_in(on: Stage, answers: Sequence[httpx.Response], looks: Looks, cage:
     assert most < MEMORY, most
     note = f"{ROUNDS} times {LOGINS} at once, in {f'a control group of {MEMORY} MiB' if cage else 'no control group: resident'}"
     return Line(
-        "logins", len(answers), told["200"], told["503 busy"], 0, max(read_response_times(running.log)), None, looks.slowest, most, note
+        "logins",
+        len(answers),
+        outcomes["200"],
+        outcomes["503 busy"],
+        0,
+        max(read_response_times(running.log)),
+        None,
+        looks.slowest,
+        most,
+        note,
     )
 
 
 async def clients() -> AsyncIterator[Line]:
-    """Half of a head, half of a body, 64 MiB: hundreds of the first two, all at once; then it is as if they had never been."""
+    """Half of a head, half of a body, 64 MiB: hundreds of the first two at once; afterwards the server is as before."""
     with folder() as home:
         async with stage(home, await on_sqlite(home), 1, LICENTIA_BODY_TIMEOUT=str(BODY_TIMEOUT)) as on:
             running = on.servers[0]
             before = resident_memory(running.process.pid)
             async with Looks(running.base) as looks:
-                told = await asyncio.gather(*(_half_open(running.port, number) for number in range(HALF_OPEN)))
-            assert Counter(told) == {"": HALF_OPEN // 2, "408": HALF_OPEN // 2}, Counter(told)
+                outcomes = await asyncio.gather(*(_half_open(running.port, number) for number in range(HALF_OPEN)))
+            assert Counter(outcomes) == {"": HALF_OPEN // 2, "408": HALF_OPEN // 2}, Counter(outcomes)
             assert looks.slowest < HEALTHY * load_factor()
             grown = f"resident {before:.0f} MiB before, {resident_memory(running.process.pid):.0f} after"
             note = f"408 or cut off within {BODY_TIMEOUT} s; {grown}"
             yield Line(f"{HALF_OPEN} half-open heads and bodies", HALF_OPEN, HALF_OPEN, 0, 0, None, None, looks.slowest, None, note)
             before = peak_memory(running.process.pid)
             async with Looks(running.base) as looks:
-                told = await asyncio.gather(*(_large(running.port) for _ in range(LARGE)))
-            assert Counter(told) == {"413": LARGE}, Counter(told)
+                outcomes = await asyncio.gather(*(_large(running.port) for _ in range(LARGE)))
+            assert Counter(outcomes) == {"413": LARGE}, Counter(outcomes)
             most = peak_memory(running.process.pid)
             assert most - before < 32, (before, most)
             note = f"413 each; at most {before:.0f} MiB before, {most:.0f} after"
@@ -78,13 +87,13 @@ async def clients() -> AsyncIterator[Line]:
 
 
 async def _half_open(port: int, number: int) -> str:
-    """The status of what the server said before it hung up."""
+    """Return the status that the server sent before it closed the connection."""
     head = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\n"
     return await _talk(port, head if number % 2 else head + b"Content-Length: 900\r\n\r\n{", b"", 0)
 
 
 async def _large(port: int) -> str:
-    """Without its length, so that the server has to find out; all of it is sent, whatever the server says."""
+    """Send a large body without its length, to the end, whatever the server responds."""
     head = b"POST /v1/licenses/validate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     return await _talk(port, head, b"10000\r\n" + b" " * 65536 + b"\r\n", PARTS)
 
@@ -105,7 +114,7 @@ async def _talk(port: int, opening: bytes, part: bytes, times: int) -> str:
 
 
 async def disk() -> AsyncIterator[Line]:
-    """SQLite on a file system of three megabytes: full, then with room again."""
+    """SQLite on a file system of three megabytes: full, then with free space again."""
     with folder() as home, small(home) as mounted:
         if not mounted:
             yield Line("SQLite, disk full", 0, 0, 0, note="left out: only root may mount a small file system")
@@ -131,14 +140,14 @@ async def _taken(on: Stage, key: str, name: str) -> Counter[str]:
 
 
 def mount(options: str, where: Path) -> bool:
-    """Whether it worked."""
+    """Mount; return whether it worked."""
     command = ["/usr/bin/mount", "-t", "tmpfs", "-o", options, "chaos", str(where)]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 @contextmanager
 def small(home: Path) -> Iterator[bool]:
-    """`home/small` is a file system of DISK octets; whether it could be made."""
+    """`home/small` is a file system of DISK bytes; yields whether it could be created."""
     (home / "small").mkdir()
     mounted = mount(f"size={DISK}", home / "small")
     try:

@@ -25,7 +25,7 @@ class Line:
     def cells(self) -> Sequence[str]:
         numbers = (self.asked, self.done, self.refused, self.lost)
         health = None if self.health is None else self.health * 1000
-        return (self.name, *map(str, numbers), _told(self.slowest), _told(self.back), _told(health), _told(self.peak), self.note)
+        return (self.name, *map(str, numbers), _format(self.slowest), _format(self.back), _format(health), _format(self.peak), self.note)
 
 
 def show(cells: Sequence[str]) -> str:
@@ -33,5 +33,5 @@ def show(cells: Sequence[str]) -> str:
     return first.ljust(FIRST) + "".join(cell.rjust(11) for cell in numbers) + f"  {note}"
 
 
-def _told(number: float | None) -> str:
+def _format(number: float | None) -> str:
     return "" if number is None else f"{number:.2f}" if number < 100 else f"{number:.0f}"

@@ -1,4 +1,4 @@
-"""What a scenario plays on: databases of the run's own, real servers, a client and builders."""
+"""The processes of a scenario: its databases, real servers, a client and builders."""
 
 import asyncio
 import tempfile
@@ -47,7 +47,7 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def own_postgres() -> Iterator[postgres.Server]:
-    """What it has committed outlives its own end."""
+    """A server whose committed data survives a crash."""
     database = postgres.start(synchronous_commit="on")
     try:
         yield database
@@ -74,7 +74,7 @@ async def stage(
     home: Path, url: str, workers: int, before: Sequence[str] = (), program: Sequence[str] = ("app",), **settings: str
 ) -> AsyncIterator[Stage]:
     """So many servers on the database, with what they start with, but for `settings`; `before` goes before their command line, in which
-    `program` is the module that is run, and what it is told first."""
+    `program` is the module that is run, with its first arguments."""
     world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url}))
     try:
         async with AsyncExitStack() as stack:
@@ -94,7 +94,7 @@ async def stage(
 
 @dataclass
 class Looks:
-    """Somebody who asks `/healthz` (or another path) ten times a second, from a process of their own: what they measure is the server."""
+    """Requests `/healthz` (or another path) ten times a second from a separate process, so that only the server is measured."""
 
     base: str
     path: str = "/healthz"
@@ -117,4 +117,4 @@ class Looks:
 
     @property
     def slowest(self) -> float:
-        return max((it.seconds for it in self.seen), default=0)
+        return max((look.seconds for look in self.seen), default=0)

@@ -1,4 +1,4 @@
-"""`python -m ops.chaos.turned FILE …`: the command line of Licentia, with its clock off by the number of seconds that the file holds."""
+"""`python -m ops.chaos.turned FILE …`: the command line of Licentia, with a clock that differs by the number of seconds in the file."""
 
 import sys
 from datetime import datetime, timedelta

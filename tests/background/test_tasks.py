@@ -1,4 +1,4 @@
-"""Work beside the application ends with it, and all of it within one grace."""
+"""Background tasks end with the application, all within one grace period."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,11 +20,11 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def stubborn(*_: object) -> None:
-    """Work that does not leave when it is told to."""
+    """A task that ignores the stop event."""
     await asyncio.Event().wait()
 
 
-async def test_the_application_ends_its_slow_works_within_one_grace(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_application_stops_its_slow_tasks_within_one_grace_period(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (webhooks, worker):  # the loop of each background worker
         monkeypatch.setattr(module, "run_rounds", stubborn)
     async with app.router.lifespan_context(app):
@@ -32,25 +32,25 @@ async def test_the_application_ends_its_slow_works_within_one_grace(app: FastAPI
     assert GRACE <= perf_counter() - start < 2 * GRACE
 
 
-async def test_works_are_told_to_leave_at_the_same_time_and_may_finish() -> None:
+async def test_tasks_are_stopped_at_the_same_time_and_may_finish() -> None:
     finished = []
 
-    async def slow(leaving: asyncio.Event) -> None:
-        await leaving.wait()
+    async def slow(stopping: asyncio.Event) -> None:
+        await stopping.wait()
         await asyncio.sleep(GRACE / 2)
         finished.append(perf_counter())
 
     async with tasks.run_together(tasks.background_task(slow), tasks.background_task(stubborn), tasks.background_task(slow)):
         start = perf_counter()
-    assert [GRACE / 2 <= it - start < GRACE for it in finished] == [True, True]
+    assert [GRACE / 2 <= moment - start < GRACE for moment in finished] == [True, True]
 
 
-async def test_where_one_cannot_begin_those_before_it_end() -> None:
-    told = []
+async def test_if_a_task_cannot_start_the_earlier_ones_are_stopped() -> None:
+    events = []
 
-    async def obliging(leaving: asyncio.Event) -> None:
-        await leaving.wait()
-        told.append("left")
+    async def obliging(stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        events.append("left")
 
     @asynccontextmanager
     async def broken(*, able: bool = False) -> AsyncIterator[None]:
@@ -61,4 +61,4 @@ async def test_where_one_cannot_begin_those_before_it_end() -> None:
     with pytest.raises(RuntimeError, match="cannot begin"):
         async with tasks.run_together(tasks.background_task(obliging), broken(), tasks.background_task(obliging)):
             pass
-    assert told == ["left"]
+    assert events == ["left"]

@@ -10,7 +10,7 @@ TEXTS = ("en", "nb", "ru", "zh-Hans")
 
 
 @pytest.mark.parametrize(
-    ("wish", "served", "fallback"),
+    ("preference", "served", "fallback"),
     [
         ("en", "en", "none"),
         ("EN", "en", "none"),
@@ -32,13 +32,13 @@ TEXTS = ("en", "nb", "ru", "zh-Hans")
         ("fr", "en", "default"),
     ],
 )
-def test_one_wish(wish: str, served: str, fallback: str) -> None:
+def test_one_preference(preference: str, served: str, fallback: str) -> None:
     """Exact tag, then without subtags from the right, never into another script; then the default."""
-    assert choose_language(TEXTS, [wish], ["en"]) == LanguageChoice(wish, served, fallback)  # type: ignore[arg-type]
+    assert choose_language(TEXTS, [preference], ["en"]) == LanguageChoice(preference, served, fallback)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("texts", "wish", "served", "fallback"),
+    ("texts", "preference", "served", "fallback"),
     [
         (("en", "no"), "nb", "no", "none"),
         (("en", "no", "nb"), "no", "no", "none"),
@@ -56,19 +56,19 @@ def test_one_wish(wish: str, served: str, fallback: str) -> None:
         (("en", "de"), "de-x-dialect", "de", "language"),
     ],
 )
-def test_other_texts(texts: tuple[str, ...], wish: str, served: str, fallback: str) -> None:
-    """`no` and `nb` are one; Chinese is told apart by script, whatever the region names it by."""
-    assert choose_language(texts, [wish], ["en"]) == LanguageChoice(wish, served, fallback)  # type: ignore[arg-type]
+def test_other_texts(texts: tuple[str, ...], preference: str, served: str, fallback: str) -> None:
+    """`no` and `nb` are the same; Chinese is distinguished by script, even if the tag only has a region."""
+    assert choose_language(texts, [preference], ["en"]) == LanguageChoice(preference, served, fallback)  # type: ignore[arg-type]
 
 
-def test_wishes_come_in_order() -> None:
-    """Parameter, profile, header by weight; a later wish that is met is a fallback of language, not a default."""
+def test_preferences_are_tried_in_order() -> None:
+    """Parameter, profile, header by weight; a match of a later preference is the fallback `language`, not `default`."""
     assert order_preferences("fr", "ru", "de;q=0.5, en;q=0.9") == ("fr", "ru", "en", "de")
     assert choose_language(TEXTS, ("fr", "ru", "en"), ["en"]) == LanguageChoice("fr", "ru", "language")
 
 
-def test_defaults_come_in_order() -> None:
-    """Product's default, then the document's; nothing wished for is told as such."""
+def test_defaults_are_tried_in_order() -> None:
+    """The product's default, then the document's; without preferences `requested` is None."""
     assert choose_language(TEXTS, (), ["ru", "en"]) == LanguageChoice(None, "ru", "default")
     assert choose_language(TEXTS, ["fr"], ["de", "en"]) == LanguageChoice("fr", "en", "default")
     with pytest.raises(LookupError):
@@ -76,7 +76,7 @@ def test_defaults_come_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "wishes"),
+    ("header", "preferences"),
     [
         ("", ()),
         ("*", ()),
@@ -90,26 +90,26 @@ def test_defaults_come_in_order() -> None:
         ("a" * 9 + ", " + "-".join(["abcdefgh"] * 5), ()),
     ],
 )
-def test_the_header_is_read_kindly(header: str, wishes: tuple[str, ...]) -> None:
+def test_malformed_parts_of_the_header_are_skipped(header: str, preferences: tuple[str, ...]) -> None:
     """At most ten ranges, heaviest first and otherwise as written; what is malformed or refused is skipped."""
-    assert order_preferences(None, None, header) == wishes
+    assert order_preferences(None, None, header) == preferences
 
 
 @pytest.mark.parametrize(
-    ("wanted", "shown", "met"),
+    ("wanted", "language", "expected"),
     [
         (["fr"], "fr", True), (["fr"], "fr-CA", True), (["fr-CA"], "fr", False), (["de", "fr"], "FR-ca", True), ([], "fr", False),
         (["nb"], "no", True), (["nn"], "no", False), (["zh"], "zh-CN", True), (["zh"], "zh-TW", False), (["zh-Hant"], "zh-HK", True),
         (["zh-Hant-HK"], "zh-TW", False), (["sr"], "sr-Latn", False), (["de-Latn"], "de-AT", True),
     ],
 )  # fmt: skip
-def test_a_demanded_language_is_met_by_its_narrower_forms(wanted: list[str], shown: str, met: bool) -> None:
+def test_a_demanded_language_is_met_by_its_narrower_forms(wanted: list[str], language: str, expected: bool) -> None:
     """A wider form is not enough, and no other script is."""
-    assert covers(wanted, shown) is met
+    assert covers(wanted, language) is expected
 
 
 @given(st.text(max_size=300))
-def test_any_header_is_survived(header: str) -> None:
+def test_any_header_is_accepted(header: str) -> None:
     assert len(order_preferences(None, None, header)) <= 10
 
 
@@ -117,8 +117,8 @@ def test_any_header_is_survived(header: str) -> None:
     st.lists(st.sampled_from(["zh", "zh-CN", "zh-Hans", "zh-Hans-SG"]), unique=True, max_size=3),
     st.sampled_from(["zh-TW", "zh-HK", "zh-MO", "zh-Hant", "zh-Hant-TW"]),
 )
-def test_scripts_are_never_crossed(simplified: list[str], wish: str) -> None:
-    """Whoever reads traditional Chinese never gets simplified, and the other way round."""
-    assert choose_language(["en", *simplified], [wish], ["en"]).served == "en"
+def test_scripts_are_never_crossed(simplified: list[str], preference: str) -> None:
+    """A reader of traditional Chinese never gets simplified Chinese, nor the reverse."""
+    assert choose_language(["en", *simplified], [preference], ["en"]).served == "en"
     for other in simplified:
         assert choose_language(["en", "zh-Hant", "zh-TW"], [other], ["en"]).served == "en"

@@ -1,5 +1,5 @@
-"""A burst of every kind of guarded write over HTTP, from clients that try again as careful ones do; afterwards, that the database holds
-each answer that was given, and no more than the limits allow."""
+"""A burst of every kind of guarded write over HTTP, from clients that retry. Afterwards the database must match every
+response, and no limit may be exceeded."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ from tests.given import Given, Person
 
 PAUSE = 0.4
 """Seconds before another try: a second, as Retry-After asks for, would only be a longer test."""
-PATIENCE = 90.0
-Told = dict[str, Any]
+CALL_TIMEOUT = 90.0
+Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many want what: more takers than seats, than uses of a code, than a meter has left."""
+    """The number of calls: more than there are seats, uses of a code, and units of a meter."""
 
     seats: int = 10
     takers: int = 24
@@ -49,15 +49,15 @@ class Size:
 
 @dataclass
 class Scene:
-    """What the burst is about: made before it, over HTTP."""
+    """The rows that the burst needs, created before it over HTTP."""
 
     size: Size
-    seats: Told
-    coded: Told
+    seats: Body
+    coded: Body
     code: str
-    metered: Told
+    metered: Body
     people: list[Person]
-    shown: list[tuple[Person, Told]]
+    presentations: list[tuple[Person, Body]]
 
     @classmethod
     async def made(cls, given: Given, size: Size) -> "Scene":
@@ -72,18 +72,18 @@ class Scene:
             await given.code(coded, max_uses=size.uses),
             await given.license(await given.policy(meters=meters)),
             people,
-            [(person, await making.present(given, person, found)) for person in people for found in terms],
+            [(person, await making.present(given, person, agreement)) for person in people for agreement in terms],
         )
 
 
 @dataclass
 class Burst:
-    """Everybody at once. `told` counts the answers, `granted` keeps those that gave something, by what they were asked for."""
+    """All calls at once. `outcomes` counts the responses, `granted` has the successful ones by kind of call."""
 
     clients: Clients
     scene: Scene
-    told: Counter[str] = field(default_factory=Counter)
-    granted: dict[str, list[Told]] = field(default_factory=dict)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    granted: dict[str, list[Body]] = field(default_factory=dict)
     slowest: float = 0
     """Seconds; also of an answer that was a 503."""
     after: int = 0
@@ -96,10 +96,10 @@ class Burst:
         self.after = after
         calls = asyncio.gather(*self._calls())
         await self.reached.wait()
-        begun = perf_counter()
+        started = perf_counter()
         await disrupt()
         await calls
-        return begun
+        return started
 
     def _calls(self) -> list[Awaitable[None]]:
         scene, size = self.scene, self.scene.size
@@ -110,28 +110,28 @@ class Burst:
             [self._call("seat", n, "/v1/activations", body) for n, body in enumerate(devices)],
             [self._call("code", n, "/v1/activations", body) for n, body in enumerate(coded)],
             [self._call("usage", n, "/v1/usage", add, {"Idempotency-Key": f"add-{n}"}) for n in range(size.adds)],
-            [self._decide(n // 2, n) for n in range(2 * len(scene.shown))],
+            [self._decide(n // 2, n) for n in range(2 * len(scene.presentations))],
             [self._refresh(person) for person in scene.people],
         )
 
     async def _decide(self, which: int, number: int) -> None:
         """Each presentation is answered twice at once."""
-        person, shown_ = self.scene.shown[which]
-        body = {"decision": "accept", "text_sha256": shown_["text"]["sha256"]}
-        await self._call(f"accept {which}", number, f"/v1/me/presentations/{shown_['id']}/decision", body, person.auth)
+        person, presentation = self.scene.presentations[which]
+        body = {"decision": "accept", "text_sha256": presentation["text"]["sha256"]}
+        await self._call(f"accept {which}", number, f"/v1/me/presentations/{presentation['id']}/decision", body, person.auth)
 
     async def _refresh(self, person: Person) -> None:
         """One after the other, each time with the newest token; a retry has the same `Idempotency-Key`, so that none looks like a thief."""
         for n in range(self.scene.size.refreshes):
             body = {"refresh_token": person.refresh}
-            told = await self._call("refresh", n, "/v1/token/refresh", body, {"Idempotency-Key": f"{person.id}-{n}"})
-            person.refresh, person.token = told["refresh_token"], told["access_token"]
+            result = await self._call("refresh", n, "/v1/token/refresh", body, {"Idempotency-Key": f"{person.id}-{n}"})
+            person.refresh, person.token = result["refresh_token"], result["access_token"]
 
-    async def _call(self, kind: str, number: int, path: str, body: Told, headers: dict[str, str] | None = None) -> Told:
+    async def _call(self, kind: str, number: int, path: str, body: Body, headers: dict[str, str] | None = None) -> Body:
         """Until there is an answer that is not 503, by one server after the other. A refusal by a limit is an answer."""
-        until = perf_counter() + PATIENCE
+        until = perf_counter() + CALL_TIMEOUT
         for turn in range(number, 10_000):
-            assert perf_counter() < until, f"{kind}: no answer but {self.told}"
+            assert perf_counter() < until, f"{kind}: no answer but {self.outcomes}"
             answer = await self._sent(turn, path, body, headers)
             if answer is not None and answer.status_code != 503:
                 break
@@ -140,21 +140,21 @@ class Burst:
         self.ended.append(perf_counter())
         if len(self.ended) == self.after:
             self.reached.set()
-        told: Told = answer.json()
+        result: Body = answer.json()
         if answer.is_success:
-            self.granted.setdefault(kind, []).append(body | told)
-        return told
+            self.granted.setdefault(kind, []).append(body | result)
+        return result
 
-    async def _sent(self, turn: int, path: str, body: Told, headers: dict[str, str] | None) -> httpx.Response | None:
+    async def _sent(self, turn: int, path: str, body: Body, headers: dict[str, str] | None) -> httpx.Response | None:
         start = perf_counter()
         try:
             answer = await self.clients[turn % len(self.clients)].post(path, content=json.dumps(body), headers=headers)
         except httpx.HTTPError:
-            self.told["no answer"] += 1
+            self.outcomes["no answer"] += 1
             return None
         finally:
             self.slowest = max(self.slowest, perf_counter() - start)
-        self.told[describe_outcome(answer)] += 1
+        self.outcomes[describe_outcome(answer)] += 1
         if answer.status_code == 503:
             assert answer.headers["content-type"] == "application/problem+json"
             assert int(answer.headers["retry-after"]) >= 1
@@ -162,8 +162,8 @@ class Burst:
 
     async def check(self, given: Given) -> None:
         """Every answer that was given is in the database, and no limit is exceeded."""
-        unexpected = self.told.keys() - EXPECTED
-        assert not unexpected, self.told
+        unexpected = self.outcomes.keys() - EXPECTED
+        assert not unexpected, self.outcomes
         await self._seats(given)
         await self._usage(given)
         await self._decisions(given)
@@ -172,24 +172,24 @@ class Burst:
     async def _seats(self, given: Given) -> None:
         scene, size = self.scene, self.scene.size
         for license_, kind, limit in ((scene.seats, "seat", size.seats), (scene.coded, "code", size.uses)):
-            held = {row["fingerprint"] for row in await list_live_activations(given, license_)}
-            assert {told["device"]["fingerprint"] for told in self.granted[kind]} == held
-            assert len(held) == limit
+            fingerprints = {row["fingerprint"] for row in await list_live_activations(given, license_)}
+            assert {result["device"]["fingerprint"] for result in self.granted[kind]} == fingerprints
+            assert len(fingerprints) == limit
         assert await list_code_uses(given, scene.coded) == [size.uses]
 
     async def _usage(self, given: Given) -> None:
         """Each key was counted once, whatever became of its first answers."""
         size = self.scene.size
-        assert sorted(told["used"] for told in self.granted["usage"]) == list(range(1, size.metered + 1))
+        assert sorted(result["used"] for result in self.granted["usage"]) == list(range(1, size.metered + 1))
         assert (await get_license(given, self.scene.metered))["usage"]["calls"]["used"] == size.metered
 
     async def _decisions(self, given: Given) -> None:
         """Both answers about a presentation name one event, and it is there, once, in a chain that verifies."""
-        events = [{told["event"] for told in self.granted[f"accept {n}"]} for n in range(len(self.scene.shown))]
+        events = [{result["event"] for result in self.granted[f"accept {n}"]} for n in range(len(self.scene.presentations))]
         assert {len(each) for each in events} == {1}
         async with given.world.db.read() as tx:
-            kept = (await tx.scalars(select(AgreementEvent.id).where(AgreementEvent.user_id.in_(self._people)))).all()
-        assert {str(each) for each in kept} == set().union(*events)
+            stored = (await tx.scalars(select(AgreementEvent.id).where(AgreementEvent.user_id.in_(self._people)))).all()
+        assert {str(each) for each in stored} == set().union(*events)
         assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
 
     async def _chains(self, given: Given) -> None:

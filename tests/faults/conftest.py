@@ -27,6 +27,6 @@ async def own(own_postgres: postgres.Server) -> AsyncIterator[World]:
     await databases.execute(url, "DROP DATABASE IF EXISTS faults WITH (FORCE)")
     await databases.execute(url, "CREATE DATABASE faults")
     await databases.migrate(own_postgres.url("faults"))
-    made = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": own_postgres.url("faults")}))
-    yield made
-    await made.db.close()
+    world_ = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": own_postgres.url("faults")}))
+    yield world_
+    await world_.db.close()

@@ -12,8 +12,8 @@ from typing import Any
 
 def resident_memory(pid: int, what: str = "VmRSS") -> float:
     """Resident memory in MiB; `VmHWM` is the most that it ever was (proc(5))."""
-    told = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(told.partition(f"{what}:")[2].split()[0]) / 1024
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(text.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 def load_factor() -> float:

@@ -1,4 +1,4 @@
-"""The door's own bounds, and how many hashes a machine has room for."""
+"""The limits of the outermost middleware, and how many hashes fit into the memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ MOST = 16
 
 @pytest.fixture
 async def narrow(app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> tuple[httpx.AsyncClient, EdgeMiddleware]:
-    """The application, its door letting few in and waiting a tenth of a second for a body."""
+    """The application, with few concurrent requests and a tenth of a second for a body."""
     await client.get("/healthz")  # the first request builds the layers
     door: Any = app.middleware_stack
     while not isinstance(door, EdgeMiddleware):
@@ -33,8 +33,8 @@ async def never() -> AsyncIterator[bytes]:
     await asyncio.sleep(5)
 
 
-async def many(octets: int) -> AsyncIterator[bytes]:
-    for _ in range(octets // 4096):
+async def send_spaces(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 4096):
         yield b" " * 4096
     await asyncio.sleep(0.03)
 
@@ -47,7 +47,7 @@ async def test_a_body_that_does_not_come_is_given_up_and_the_connection_closed(n
     assert (door.inside, door.body_bytes) == (0, 0)
 
 
-async def test_more_than_there_is_room_for_come_again_and_the_probes_still_get_in(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
+async def test_too_many_requests_get_503_and_probes_are_still_answered(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
     client, _ = narrow
     waiting = [asyncio.create_task(client.post("/v1/licenses/validate", content=never())) for _ in range(MOST)]
     await asyncio.sleep(0.03)
@@ -62,7 +62,7 @@ async def test_more_than_there_is_room_for_come_again_and_the_probes_still_get_i
 async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
     client, door = narrow
     door.body_bytes = (BODIES - 1) * door.max_body
-    answers = await asyncio.gather(*(client.post("/v1/licenses/validate", content=many(40_960)) for _ in range(3)))
+    answers = await asyncio.gather(*(client.post("/v1/licenses/validate", content=send_spaces(40_960)) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [422, 503, 503]
     assert door.body_bytes == (BODIES - 1) * door.max_body
 

@@ -24,31 +24,33 @@ async def refreshed(given: Given, token: str | None) -> httpx.Response:
 
 async def test_an_end_user_goes_on_and_the_decision_stands(given: Given) -> None:
     """Their token is from the future, their session too; a lease, a meter and the ledger do not run backwards."""
-    found = await making.create_in_force(given)
+    agreement = await making.create_in_force(given)
     meters = {"calls": {"limit": 2, "per": "day"}}
     terms = {"seat_by": "device", "max_seats": 1, "lease": "PT30M", "meters": meters, "requires": ["activation", "second_factor", "eula"]}
-    license_ = await given.license(await given.policy({"code": found["product"]}, **terms))
+    license_ = await given.license(await given.policy({"code": agreement["product"]}, **terms))
     given.clock.forward(hours=2)
     person = await given.strong()
-    first = await making.accept(given, person, found)
-    held = await given.activation(license_)
+    first = await making.accept(given, person, agreement)
+    activation = await given.activation(license_)
     add: dict[str, Any] = {"license_key": license_["key"], "meter": "calls", "add": 1}
     once = {"Idempotency-Key": "one"}
     given.expect(await given.client.post("/v1/usage", json=add, headers=once))
     back(given)
     asked = {"license_key": license_["key"], "device": {"fingerprint": "laptop"}}
-    told = await given.access(found["product"], person, **asked)
-    assert (told["allow"], told["session"]["acr"]) == (True, "aal2")
-    assert told["grant"] is not None
-    beaten = await given.post(f"/v1/activations/{held['activation']['id']}/heartbeat", {}, {"Authorization": f"Bearer {held['token']}"})
+    result = await given.access(agreement["product"], person, **asked)
+    assert (result["allow"], result["session"]["acr"]) == (True, "aal2")
+    assert result["grant"] is not None
+    beaten = await given.post(
+        f"/v1/activations/{activation['activation']['id']}/heartbeat", {}, {"Authorization": f"Bearer {activation['token']}"}
+    )
     assert beaten["activation"]["lease_expires_at"] is not None
     other = {"license_key": license_["key"], "device": {"fingerprint": "phone"}}
     problem(await given.client.post("/v1/activations", json=other), 409, "seat_limit_reached")
     assert (await given.client.post("/v1/usage", json=add, headers=once)).headers["idempotency-replayed"] == "true"
     assert (await given.post("/v1/usage", add, {}))["remaining"] == 0
     problem(await given.client.post("/v1/usage", json=add), 409, "usage_limit_reached")
-    await making.create_published(given, found)
-    second = await making.accept(given, person, found)
+    await making.create_published(given, agreement)
+    second = await making.accept(given, person, agreement)
     assert second["at"] >= first["at"]
     assert (await given.post("/v1/ledger/verify"))["valid"] is True
 
@@ -62,8 +64,8 @@ async def test_a_code_of_an_authenticator_works_once_and_a_recovery_code_helps(g
         body = {"identifier": person.email, "password": person.password, "totp": code}
         assert not (await given.client.post("/v1/login", json=body)).is_success
     handle = await given.begin(person)
-    told = await given.post("/v1/login/recovery-code", {"code": person.recovery[0]}, handle)
-    assert told["session"]["acr"] == "aal2"
+    result = await given.post("/v1/login/recovery-code", {"code": person.recovery[0]}, handle)
+    assert result["session"]["acr"] == "aal2"
     given.clock.forward(seconds=BACK.total_seconds() + 30)
     assert (await given.logged_in(person)).token
 
@@ -81,12 +83,12 @@ async def test_a_spent_refresh_token_has_no_second_grace(given: Given) -> None:
     fresh = given.expect(await refreshed(given, person.refresh))
     back(given)
     problem(await refreshed(given, person.refresh), 401, "token_invalid")
-    problem(await refreshed(given, fresh["refresh_token"]), 401, "token_invalid")  # the chain is over: somebody held a copy
+    problem(await refreshed(given, fresh["refresh_token"]), 401, "token_invalid")  # the chain is over: someone has a copy
     assert GRACE_PERIOD < BACK
 
 
 async def test_a_key_that_was_revoked_elsewhere_is_not_trusted_for_an_hour_more(given: Given) -> None:
-    """What this process has read in the future is read anew."""
+    """Keys that were read in the future are read again."""
     person = await given.logged_in()
     shelf = given.world.keys.signing
     signed_by = shelf.signer

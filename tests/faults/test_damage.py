@@ -1,4 +1,4 @@
-"""The file of SQLite is damaged: everybody is told that the service cannot answer, and the log what is wrong."""
+"""The file of SQLite is damaged: every request gets 503, and the log has the cause."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +31,7 @@ def damaged(template: Path, damage: Callable[[bytes], bytes], target: Path) -> s
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("damage", [no_database, contradiction])
-async def test_a_damaged_file_is_unavailable_and_told_in_the_log(
+async def test_a_damaged_file_is_unavailable_and_logged(
     given: Given, app: FastAPI, sqlite_template: Path, tmp_path: Path, damage: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = damaged(sqlite_template, damage, tmp_path / "damaged.db")

@@ -1,4 +1,4 @@
-"""SQLite has no room left: what was answered stays and is read, writes are refused by name, and go on when there is room again.
+"""SQLite has no space left: stored data is still read, writes get 503, and continue when there is space again.
 
 SQLite itself says SQLITE_FULL here, at a limit of pages; `chaos/` fills a real disk.
 """
@@ -19,26 +19,26 @@ from tests.assertions import problem
 from tests.clock import TurnedClock
 from tests.given import Given
 
-ROOM, ALL = 3, 2**31 - 2
+SPARE, ALL = 3, 2**31 - 2
 """Pages: of 4 KiB, beyond those that there are; and as many as SQLite can count."""
 
 
 @pytest.fixture
 async def small(app: FastAPI, world: World, sqlite_template: Path, tmp_path: Path) -> AsyncIterator[World]:
     """A world on a database file of its own."""
-    kept = app.state.world
-    made = replace(world, db=Database.open(databases.copy_template(sqlite_template, tmp_path / "small.db"), 4))
-    app.state.world = made
-    yield made
-    app.state.world = kept
-    await made.db.close()
+    previous = app.state.world
+    small_world = replace(world, db=Database.open(databases.copy_template(sqlite_template, tmp_path / "small.db"), 4))
+    app.state.world = small_world
+    yield small_world
+    app.state.world = previous
+    await small_world.db.close()
 
 
 async def limit(world: World, pages: int | None) -> None:
     """SQLite keeps it for the connection, and there is one writer."""
     async with world.db.writer.connect() as tx:
         there = (await tx.exec_driver_sql("PRAGMA page_count")).scalar_one()
-        await tx.exec_driver_sql(f"PRAGMA max_page_count={there + ROOM if pages is None else pages}")
+        await tx.exec_driver_sql(f"PRAGMA max_page_count={there + SPARE if pages is None else pages}")
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)

@@ -28,7 +28,7 @@ async def test_what_was_answered_outlives_a_kill(shared_url: str, second_world: 
             await asyncio.to_thread(stack.enter_context, servers[0])
 
         await burst.play(kill, after=25)
-        assert burst.told["no answer"] > 0
+        assert burst.outcomes["no answer"] > 0
         await burst.check(given)
     if kind == "sqlite":
         checked = sqlite3.connect(shared_url.partition(":///")[2])

@@ -40,19 +40,19 @@ async def test_postgresql_restarts_and_freezes_under_load(own_postgres: Server, 
 async def test_the_figures_do_not_wait_for_a_frozen_database(
     app: FastAPI, client: httpx.AsyncClient, own_postgres: Server, own: World
 ) -> None:
-    """What could not be measured is unknown, not what it was; all else is told as ever."""
+    """What could not be measured is unknown, not what it was; everything else is reported as usual."""
     app.state.world = own
     assert figure(await figures(client), AGE, outbox="mail") == 0
     own_postgres.freeze()
     try:
         start = perf_counter()
-        told = await figures(client)
+        samples = await figures(client)
         took = perf_counter() - start
     finally:
         own_postgres.thaw()
     assert took < (metrics.PATIENCE + 0.5) * load_factor()
-    assert math.isnan(figure(told, AGE, outbox="mail"))
-    assert figure(told, "licentia_database_connections", state="most") > 0
+    assert math.isnan(figure(samples, AGE, outbox="mail"))
+    assert figure(samples, "licentia_database_connections", state="most") > 0
     await asyncio.sleep(0.1)
     assert figure(await figures(client), AGE, outbox="mail") == 0
 
@@ -60,8 +60,8 @@ async def test_the_figures_do_not_wait_for_a_frozen_database(
 async def restarts(given: Given, database: Server) -> None:
     burst = Burst((given.client,), await Scene.made(given, Size()))
     await burst.play(lambda: asyncio.to_thread(database.restart), after=25)
-    assert burst.told["503 unavailable"] > 0
-    assert burst.told["no answer"] == 0
+    assert burst.outcomes["503 unavailable"] > 0
+    assert burst.outcomes["no answer"] == 0
     await burst.check(given)
 
 
@@ -81,12 +81,12 @@ async def freezes(given: Given, database: Server) -> None:
 
     await burst.play(freeze, after=25)
     healthy, ready = looks[::2], looks[1::2]
-    assert {it.status for it in healthy} == {200}
-    assert max(it.seconds for it in healthy) < 0.5 * load_factor()
-    assert {it.status for it in ready} == {503}
-    assert max(it.seconds for it in ready) < 2.0
-    assert {it.body["faults"][0] for it in ready} == {"the database does not answer (TimeoutError)"}
-    assert burst.told["503 busy"] + burst.told["503 unavailable"] + burst.told["503 outcome_unknown"] > 0
-    assert burst.told["no answer"] == 0
+    assert {each.status for each in healthy} == {200}
+    assert max(each.seconds for each in healthy) < 0.5 * load_factor()
+    assert {each.status for each in ready} == {503}
+    assert max(each.seconds for each in ready) < 2.0
+    assert {each.body["faults"][0] for each in ready} == {"the database does not answer (TimeoutError)"}
+    assert burst.outcomes["503 busy"] + burst.outcomes["503 unavailable"] + burst.outcomes["503 outcome_unknown"] > 0
+    assert burst.outcomes["no answer"] == 0
     await burst.check(given)
     assert (await given.client.get("/readyz")).status_code == 200

@@ -14,12 +14,12 @@ async def figures(client: httpx.AsyncClient) -> Figures:
     answer = await client.get("/metrics")
     assert answer.status_code == 200
     families = text_string_to_metric_families(answer.text)
-    return {(it.name, frozenset(it.labels.items())): it.value for family in families for it in family.samples}
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for family in families for sample in family.samples}
 
 
-def figure(told: Figures, name: str, **labels: str) -> float:
+def figure(samples: Figures, name: str, **labels: str) -> float:
     """One sample; 0 when it was never counted."""
-    return told.get((name, frozenset(labels.items())), 0.0)
+    return samples.get((name, frozenset(labels.items())), 0.0)
 
 
 class Since:

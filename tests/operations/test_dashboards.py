@@ -23,13 +23,13 @@ GIVEN_BY_PROMETHEUS = {"job", "instance"}
 
 def exposed() -> Mapping[str, set[str]]:
     """What /metrics can say: the labels by the name of each sample."""
-    told: dict[str, set[str]] = {}
+    samples: dict[str, set[str]] = {}
     for collector in set(REGISTRY._collector_to_names):
         labels = set(getattr(collector, "_labelnames", ()))
         family = getattr(collector, "_name", None) if getattr(collector, "_type", None) in {"counter", "histogram"} else None
         for name in set(REGISTRY._collector_to_names[collector]) - {family}:  # whose samples have endings
-            told[name] = labels | ({"le"} if name.endswith("_bucket") else set())
-    return told
+            samples[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    return samples
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -47,15 +47,15 @@ def queries() -> Iterator[tuple[str, str]]:
 
 def faults(expression: str) -> list[str]:
     """What the expression asks for and /metrics does not have."""
-    told, known = exposed(), set[str]()
+    samples, known = exposed(), set[str]()
     wrong = [] if NAME.search(expression) else ["asks for nothing of ours"]
     for name, selector in NAME.findall(expression):
-        if name not in told:
+        if name not in samples:
             wrong.append(f"there is no {name}")
             continue
-        known |= told[name] | GIVEN_BY_PROMETHEUS
+        known |= samples[name] | GIVEN_BY_PROMETHEUS
         wrong += [
-            f"{name} has no label {label}" for label, _, _ in LABEL.findall(selector) if label not in told[name] | GIVEN_BY_PROMETHEUS
+            f"{name} has no label {label}" for label, _, _ in LABEL.findall(selector) if label not in samples[name] | GIVEN_BY_PROMETHEUS
         ]
     grouped = {label.strip() for inner in GROUPING.findall(expression) for label in inner.split(",") if label.strip()}
     return wrong + [f"nothing has the label {label}" for label in grouped - known]
@@ -75,11 +75,11 @@ def test_a_query_for_what_is_not_there_is_seen(expression: str) -> None:
 
 
 def test_every_figure_of_ours_has_a_panel() -> None:
-    shown = {name for _, expression in queries() for name, _ in NAME.findall(expression)}
+    displayed = {name for _, expression in queries() for name, _ in NAME.findall(expression)}
     ours = {name for name in exposed() if name.startswith("licentia_")}
     stems = {re.sub(r"_(?:bucket|sum|count|created|total)$", "", name) for name in ours}
     assert {
-        stem for stem in stems if not any(name == stem or name.removesuffix("_total").removesuffix("_bucket") == stem for name in shown)
+        stem for stem in stems if not any(name == stem or name.removesuffix("_total").removesuffix("_bucket") == stem for name in displayed)
     } == set()
 
 
@@ -88,8 +88,8 @@ def test_legends_name_labels_that_are_left() -> None:
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
-            kept = {label.strip() for inner in GROUPING.findall(target["expr"]) for label in inner.split(",")}
-            assert wanted <= (kept or GIVEN_BY_PROMETHEUS), panel["title"]
+            grouped = {label.strip() for inner in GROUPING.findall(target["expr"]) for label in inner.split(",")}
+            assert wanted <= (grouped or GIVEN_BY_PROMETHEUS), panel["title"]
 
 
 def test_panels_stand_apart_and_alerts_say_what_to_do() -> None:

@@ -1,4 +1,4 @@
-"""What the domain counts of itself: once it stands, by words that are ours, and nothing that tells who has an account."""
+"""Metrics of the domain: counted after the commit, with label values of the program, and without revealing accounts."""
 
 import math
 import re
@@ -39,25 +39,25 @@ async def test_logins_are_counted_by_what_came_of_them(given: Given) -> None:
     assert await counted.more(LOGINS, "result") == {"unfinished": 1, "refused": 1, "opened": 2}
 
 
-async def test_a_name_that_nobody_has_is_counted_like_one_that_somebody_has(given: Given) -> None:
-    """Whoever reads the figures beside their own guesses learns nothing about accounts."""
+async def test_unknown_and_known_users_are_counted_alike(given: Given) -> None:
+    """A reader of the metrics who also guesses names learns nothing about accounts."""
     person = await given.person()
-    told = []
+    samples = []
     for email in (person.email, "nobody@example.com"):
         counted = await since(given.client)
         assert await guess(given, email, 6) == [401] * 5 + [429]
-        told.append((await counted.more(LOGINS, "result"), await counted.more("licentia_lockouts_total", "factor")))
-    assert told == [({"refused": 5, "throttled": 1}, {"password": 1})] * 2
+        samples.append((await counted.more(LOGINS, "result"), await counted.more("licentia_lockouts_total", "factor")))
+    assert samples == [({"refused": 5, "throttled": 1}, {"password": 1})] * 2
 
 
 async def test_seats_are_counted_when_they_are_taken_given_back_and_refused(given: Given) -> None:
     license_ = await given.seats(1)
     counted = await since(given.client)
-    held = await given.activation(license_)
+    activation = await given.activation(license_)
     await given.activation(license_)  # costs nothing
     body = {"license_key": license_["key"], "device": {"fingerprint": "phone"}}
     problem(await given.client.post("/v1/activations", json=body), 409, "seat_limit_reached")
-    await given.client.delete(f"/v1/activations/{held['activation']['id']}", headers=given.root)
+    await given.client.delete(f"/v1/activations/{activation['activation']['id']}", headers=given.root)
     assert await counted.more(SEATS, "change") == {"taken": 1, "released": 1, "refused": 1}
 
 
@@ -70,7 +70,7 @@ async def test_a_retry_by_idempotency_key_counts_once(given: Given) -> None:
     assert await counted.more(SEATS, "change") == {"taken": 1}
 
 
-async def test_what_does_not_stand_is_not_counted(world: World) -> None:
+async def test_a_rolled_back_change_is_not_counted(world: World) -> None:
     done: list[str] = []
     with suppress(LookupError):
         async with world.db.write() as tx:
@@ -96,7 +96,7 @@ async def test_decisions_are_counted_by_their_first_reason(given: Given) -> None
     assert validated == {"license_not_found": 1, "allowed": 1}
 
 
-async def test_the_age_of_the_outbox_is_that_of_its_oldest_letter(given: Given) -> None:
+async def test_the_age_of_the_outbox_is_that_of_its_oldest_message(given: Given) -> None:
     assert figure(await figures(given.client), AGE, outbox="mail") == 0
     await enqueue_verification(given.world)
     given.clock.forward(seconds=90)
@@ -105,33 +105,33 @@ async def test_the_age_of_the_outbox_is_that_of_its_oldest_letter(given: Given) 
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
-async def test_a_database_that_is_away_takes_no_other_figure_with_it(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_an_unreachable_database_affects_no_other_metric(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:
     url = f"postgresql+asyncpg://nobody@/nothing?host={tmp_path}"
     app.state.world = away = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": url, "LICENTIA_VAR": str(tmp_path)}))
-    told = await figures(client)
+    samples = await figures(client)
     await away.db.close()
-    assert math.isnan(figure(told, AGE, outbox="mail"))
-    assert figure(told, "licentia_hashes", state="most") > 0
+    assert math.isnan(figure(samples, AGE, outbox="mail"))
+    assert figure(samples, "licentia_hashes", state="most") > 0
 
 
-async def test_pools_are_told_as_they_are(given: Given) -> None:
+async def test_pools_are_measured_now(given: Given) -> None:
     async with given.world.db.read():
-        told = await figures(given.client)
-    assert figure(told, "licentia_database_connections", state="in_use") == 1
-    assert figure(told, "licentia_database_connections", state="most") >= 10
-    assert (figure(told, "licentia_hashes", state="running"), figure(told, "licentia_hashes", state="waiting")) == (0, 0)
+        samples = await figures(given.client)
+    assert figure(samples, "licentia_database_connections", state="in_use") == 1
+    assert figure(samples, "licentia_database_connections", state="most") >= 10
+    assert (figure(samples, "licentia_hashes", state="running"), figure(samples, "licentia_hashes", state="waiting")) == (0, 0)
 
 
-async def test_the_figures_can_ask_for_a_token(given: Given, app: FastAPI) -> None:
+async def test_the_metrics_can_require_a_token(given: Given, app: FastAPI) -> None:
     given.configured(app, metrics_token=SecretStr("a token for the scraper"))
-    for shown in ({}, {"Authorization": "Bearer something else"}, {"Authorization": "Basic a token for the scraper"}, given.root):
-        problem(await given.client.get("/metrics", headers=shown), 401, "token_invalid")
+    for headers in ({}, {"Authorization": "Bearer something else"}, {"Authorization": "Basic a token for the scraper"}, given.root):
+        problem(await given.client.get("/metrics", headers=headers), 401, "token_invalid")
     answer = await given.client.get("/metrics", headers={"Authorization": "Bearer a token for the scraper"})
     assert answer.status_code == 200
 
 
 async def test_no_caller_can_write_a_label(given: Given) -> None:
-    """Label values are words of the program: whatever is asked for, their number is bounded."""
+    """Label values are constants of the program, so their number is bounded."""
     strange = "8f14e45fceea167a"
     await given.client.request(strange.upper(), f"/{strange}")
     await given.client.get(f"/problems/{strange}")
@@ -146,7 +146,7 @@ async def test_no_caller_can_write_a_label(given: Given) -> None:
 
 def test_every_counter_says_what_its_labels_mean() -> None:
     """The words that the program counts stand in the help of the counter."""
-    told = {meter: [labels for (labels,) in meter._metrics] for meter in (counters.LOGINS, counters.SEATS)}
-    for meter, words in told.items():
+    samples = {meter: [labels for (labels,) in meter._metrics] for meter in (counters.LOGINS, counters.SEATS)}
+    for meter, words in samples.items():
         assert words
         assert [word for word in words if word not in meter._documentation] == []

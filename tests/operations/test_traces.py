@@ -31,13 +31,15 @@ class Collector:
 
     def spans(self) -> list[Any]:
         requests = [ExportTraceServiceRequest.FromString(body) for body in self.bodies]
-        return [span for it in requests for resource in it.resource_spans for scope in resource.scope_spans for span in scope.spans]
+        return [
+            span for request in requests for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans
+        ]
 
     def names(self) -> set[str]:
         return {span.name for span in self.spans()}
 
     def attributes(self) -> list[tuple[str, str]]:
-        return [(it.key, str(it.value.string_value or it.value.int_value)) for span in self.spans() for it in span.attributes]
+        return [(each.key, str(each.value.string_value or each.value.int_value)) for span in self.spans() for each in span.attributes]
 
 
 @pytest.fixture
@@ -90,11 +92,11 @@ async def test_no_span_carries_a_secret(given: Given, traced: FastAPI, collector
         await given.client.get("/healthz", headers={"host": value.replace("/", "_"), "user-agent": value})
         await given.client.get("/v1/products", headers={"host": value.replace("/", "_"), "user-agent": value, "x-request-id": value})
     sent(traced)
-    told = b"".join(collector.bodies).decode("latin-1")
+    text = b"".join(collector.bodies).decode("latin-1")
     assert {"POST /v1/access", "POST /v1/login", "GET /v1/licenses/{license_id}"} <= collector.names()
-    assert secrets.found_in(told) == []
-    assert [name for name, value in secrets.private.items() if value.lower() in told.lower()] == []
-    assert BEARERS.findall(told) == []
+    assert secrets.found_in(text) == []
+    assert [name for name, value in secrets.private.items() if value.lower() in text.lower()] == []
+    assert BEARERS.findall(text) == []
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
@@ -102,8 +104,8 @@ async def test_a_span_says_what_is_on_the_list(given: Given, traced: FastAPI, co
     await given.client.get("/v1/products?limit=1&q=hunter2", headers=given.root)
     await given.client.request("HUNTER2", "/hunter2/Hunter2?a=hunter2")
     sent(traced)
-    told = [pair for pair in collector.attributes() if "hunter2" in pair[1].lower()]
-    assert told == []
+    text = [pair for pair in collector.attributes() if "hunter2" in pair[1].lower()]
+    assert text == []
     assert ("url.query", "[masked]") in collector.attributes()
     assert {"http.route", "http.response.status_code", "url.path"} <= {name for name, _ in collector.attributes()}
     assert {"GET /v1/products"} <= collector.names()

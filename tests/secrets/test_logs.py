@@ -129,8 +129,8 @@ async def test_an_error_of_the_database_itself_hides_what_it_was_given(
 
 async def test_a_driver_does_not_tell_whom_it_stores(given: Given, talkative: None, capsys: pytest.CaptureFixture[str]) -> None:
     """An address is no secret, but nobody who debugs asked for those of all users; SQLAlchemy's rows are shown on demand alone."""
-    made = await given.post("/v1/users", {"email": "ada.marker@example.com"})
-    assert (await given.client.get(f"/v1/users/{made['id']}", headers=given.root)).status_code == 200
+    user = await given.post("/v1/users", {"email": "ada.marker@example.com"})
+    assert (await given.client.get(f"/v1/users/{user['id']}", headers=given.root)).status_code == 200
     lines = [line for line in heard(capsys).splitlines() if '"logger": "sqlalchemy' not in line]
     assert any('"path": "/v1/users"' in line for line in lines)
     assert [line for line in lines if "ada.marker" in line] == []
@@ -139,6 +139,6 @@ async def test_a_driver_does_not_tell_whom_it_stores(given: Given, talkative: No
 @both_formats
 @pytest.mark.parametrize("name", ["password", "Authorization", "client_secret", "license_key", "access_token"])
 async def test_a_careless_line_is_masked(settings: Settings, talkative: None, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """The last net: a secret that somebody logs by its name, in whatever it is wrapped."""
+    """The last safeguard: a secret that code logs under its name, at any depth."""
     structlog.get_logger("careless").warning("event", **{name: "hunter2-marker", "deep": {"list": [{name: "hunter2-marker"}]}})
     assert "hunter2" not in heard(capsys)

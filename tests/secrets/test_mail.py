@@ -1,4 +1,4 @@
-"""Mail holds addresses and one-time tokens: they are in the letter, and in no log line, event or row beside it."""
+"""Mail holds addresses and one-time tokens: they are in the e-mail, and in no log line, event or other row."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ NOBODY = "ola.nordmann@example.com"
 async def test_mail_is_logged_without_tokens_and_addresses(
     given: Given, app: object, talkative: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Registering, forgetting, resetting; sent, refused for now, and refused for good by a server that repeats what it was told."""
+    """Registering, forgetting, resetting; sent, refused for now, and refused permanently by a server that repeats its input."""
     async with open_postbox() as postbox:
         world = replace(given.world, settings=postbox.settings(given.world.settings, registration="open"))
         given.client._transport.app.state.world = given.world = world  # type: ignore[attr-defined]

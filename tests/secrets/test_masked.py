@@ -46,9 +46,9 @@ WRAPPINGS = [
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 @pytest.mark.parametrize("secret", SECRET_TEXTS, ids=lambda text: text[:12])
 def test_a_secret_is_known_by_its_look_wherever_it_stands(secret: str, wrapping: str) -> None:
-    told = str(mask(wrapping.format(secret)))
-    assert secret not in told
-    assert MASK in told
+    masked_text = str(mask(wrapping.format(secret)))
+    assert secret not in masked_text
+    assert MASK in masked_text
 
 
 def test_the_rest_of_the_text_stays() -> None:

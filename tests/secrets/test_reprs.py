@@ -43,29 +43,29 @@ async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
     private = str(key.key.as_dict(private=True)["d"])
     address = {"LICENTIA_DATABASE_URL": "postgresql://licentia:hunter2-marker@db.example.com/licentia"}
     settings = Settings.load({**SECRETS, **address})
-    shown = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
+    text = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
     for secret in (*of_the_settings().values(), private, "hunter2-marker"):
-        assert secret not in shown
-    assert all(repr(octets) not in shown for octets in (*settings.encryption_ring().values(), settings.lookup_key_bytes()))
+        assert secret not in text
+    assert all(repr(key_bytes) not in text for key_bytes in (*settings.encryption_ring().values(), settings.lookup_key_bytes()))
 
 
 async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
     """Enrolment, unfinished login, open session, and the caller that each of them makes."""
     world, person = given.world, await given.logged_in()
-    found = await sessions.load_session(world, EndUser(UUID(person.id), await _session_of(given, person.auth)))
+    session = await sessions.load_session(world, EndUser(UUID(person.id), await _session_of(given, person.auth)))
     opened = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(opened, tokens.IssuedTokens)
-    who = await sessions.load_subject(world, EndUser(UUID(person.id), opened.id))
-    enrolment = await factors.enrol_totp(world, who, None)
+    subject = await sessions.load_subject(world, EndUser(UUID(person.id), opened.id))
+    enrolment = await factors.enrol_totp(world, subject, None)
     person.secret = enrolment.secret
-    added = await factors.confirm_totp(world, ORIGIN, who, enrolment.id, given.totp(person))
+    added = await factors.confirm_totp(world, ORIGIN, subject, enrolment.id, given.totp(person))
     assert added.recovery_codes is not None
     unfinished = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
     assert isinstance(unfinished, LoginChallenge)
     assert unfinished.token
     caller = PendingLoginCaller(unfinished.token)
     for secret in (opened.access_token, opened.refresh_token, enrolment.secret, unfinished.token, PASSWORD, *added.recovery_codes):
-        assert secret not in repr([found, opened, who, enrolment, added, unfinished, caller])
+        assert secret not in repr([session, opened, subject, enrolment, added, unfinished, caller])
 
 
 async def _session_of(given: Given, auth: dict[str, str]) -> UUID:
@@ -78,15 +78,15 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     product = await given.product(requires=["activation"])
     license_ = await given.license(await given.policy(product, seat_by="device", max_seats=3))
     minted = [generate_key(world.entropy, world.keys.lookup, "X"), generate_code(world.entropy, world.keys.lookup)]
-    held = await seats.activate(world, None, None, credential=LicenseCredential(license_["key"]), code=None, device=DeviceInfo("laptop"))
+    seat = await seats.activate(world, None, None, credential=LicenseCredential(license_["key"]), code=None, device=DeviceInfo("laptop"))
     question = AccessRequest(product["code"], license_["key"], "laptop", [], None, dry_run=False)
     answer = await access.decide(world, None, None, None, question)
-    shown = await find_by_key(world, license_["key"])
-    device = await activations.read_device(world, held.token)
+    license_summary = await find_by_key(world, license_["key"])
+    device = await activations.read_device(world, seat.token)
     operator = await api_keys.authenticate(world, given.root["Authorization"].removeprefix("Bearer "))
     assert answer.grant
-    text = repr([minted, held, question, answer, shown, device, operator])
-    for secret in (*(each.text for each in minted), license_["key"], held.token, answer.grant):
+    text = repr([minted, seat, question, answer, license_summary, device, operator])
+    for secret in (*(each.text for each in minted), license_["key"], seat.token, answer.grant):
         assert secret not in text
 
 

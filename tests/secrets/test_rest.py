@@ -1,4 +1,4 @@
-"""What is stored and what is told later holds no secret: events, every table, and every answer after the first."""
+"""Stored rows and later responses have no secret: events, every table, and every answer after the first."""
 
 import json
 from typing import Any
@@ -18,28 +18,28 @@ async def test_events_hold_facts_only(given: Given) -> None:
     secrets = await walked(given)
     async with given.world.db.read() as tx:
         rows = (await tx.execute(select(Event))).mappings().all()
-    told = [json.dumps({name: str(value) if name != "data" else value for name, value in row.items()}) for row in rows]
+    lines = [json.dumps({name: str(value) if name != "data" else value for name, value in row.items()}) for row in rows]
     assert {"api_key.created", "license.issued", "activation.taken", "session.opened", "factor.added"} <= {row["type"] for row in rows}
-    for line in told:
+    for line in lines:
         assert secrets.found_in(line) == []
         assert BEARERS.findall(line) == []
         assert [name for name, value in secrets.private.items() if value in line] == []
 
 
 async def test_nothing_is_stored_in_clear(given: Given) -> None:
-    """Whoever steals the database can log in nowhere: digests, hashes and sealed values, kept answers among them."""
+    """A thief of the database can log in nowhere: it has digests, hashes and sealed values, also of stored responses."""
     secrets = await walked(given)
     stored = await everything(given)
     assert "kept_answers" in stored
-    assert {name: found for name, rows in stored.items() if (found := secrets.found_in(rows))} == {}
+    assert {name: secrets_found for name, rows in stored.items() if (secrets_found := secrets.found_in(rows))} == {}
     assert "Kari Nordmann" in stored["customers"]
 
 
 async def everything(given: Given) -> dict[str, str]:
-    """Each table that has rows, as one text; octets as characters, so that a secret in them would be seen."""
+    """Each table that has rows, as one text; bytes as characters, so that a secret in them would be seen."""
     async with given.world.db.read() as tx:
-        found = {table.name: (await tx.execute(select(table))).all() for table in METADATA.sorted_tables}
-    return {name: "\n".join(_plain(value) for row in rows for value in row) for name, rows in found.items() if rows}
+        tables = {table.name: (await tx.execute(select(table))).all() for table in METADATA.sorted_tables}
+    return {name: "\n".join(_plain(value) for row in rows for value in row) for name, rows in tables.items() if rows}
 
 
 def _plain(value: Any) -> str:

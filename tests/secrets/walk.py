@@ -47,7 +47,7 @@ async def walked(given: Given) -> Secrets:
     secrets.private = {"customer": "Kari Nordmann", "address": "kari.nordmann@example.com"}
     hook = await given.post("/v1/webhooks", {"url": "https://hooks.example/", "types": ["*"]})
     rotated = await given.post(f"/v1/webhooks/{hook['id']}/rotate-secret")
-    secrets.known |= {"webhook secret": rotated["secret"], "webhook secret of before": hook["secret"]}
+    secrets.known |= {"webhook secret": rotated["secret"], "earlier webhook secret": hook["secret"]}
     await _seats(given, secrets)
     await _login(given, secrets, agreed)
     return secrets
@@ -58,12 +58,12 @@ def _token(headers: dict[str, str]) -> str:
 
 
 async def _seats(given: Given, secrets: Secrets) -> None:
-    """One seat by the key and one by the code, each told twice by an Idempotency-Key."""
+    """One seat by the key and one by the code, each repeated with an Idempotency-Key."""
     key, code = secrets.known["license key"], secrets.known["activation code"]
     for name, body in (("key", {"license_key": key}), ("code", {"activation_code": code})):
         for _ in range(2):
-            made = await given.post("/v1/activations", {**body, "device": {"fingerprint": name}}, {"Idempotency-Key": name})
-            secrets.known[f"seat by {name}"] = made["token"]
+            created = await given.post("/v1/activations", {**body, "device": {"fingerprint": name}}, {"Idempotency-Key": name})
+            secrets.known[f"seat by {name}"] = created["token"]
 
 
 async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None:
@@ -78,16 +78,16 @@ async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None
     secrets.known["login handle"] = handle
     code, auth = given.totp(person), {"Authorization": f"Login {handle}"}
     await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=auth)
-    told = await given.post("/v1/login/totp", {"code": code}, auth)
-    person.token, person.refresh = told["access_token"], told["refresh_token"]
+    result = await given.post("/v1/login/totp", {"code": code}, auth)
+    person.token, person.refresh = result["access_token"], result["refresh_token"]
     secrets.known["access token"] = person.token
     await _tokens(given, secrets, person)
     await _device(given, secrets, person)
     await making.accept(given, person, agreed)
     key = secrets.known["license key"]
-    told = await given.access(agreed["product"], person, license_key=key, device={"fingerprint": "key"})
-    assert told["allow"], told
-    secrets.known["grant"] = told["grant"]
+    result = await given.access(agreed["product"], person, license_key=key, device={"fingerprint": "key"})
+    assert result["allow"], result
+    secrets.known["grant"] = result["grant"]
 
 
 async def _tokens(given: Given, secrets: Secrets, person: Person) -> None:
@@ -111,13 +111,13 @@ async def _device(given: Given, secrets: Secrets, person: Person) -> None:
     code = {"user_code": asked["user_code"]}
     given.expect(await given.client.get("/v1/device", params=code, headers=person.auth))
     await given.post("/v1/device/approve", code, person.auth)
-    told = await given.post("/v1/device/token", {"device_code": asked["device_code"]}, {"Idempotency-Key": "device"})
+    result = await given.post("/v1/device/token", {"device_code": asked["device_code"]}, {"Idempotency-Key": "device"})
     await given.client.post("/v1/device/token", json={"device_code": idle["device_code"]})
     secrets.known |= {"device code": asked["device_code"], "idle device code": idle["device_code"]}
     secrets.known |= {
         "user code": asked["user_code"],
-        "device's token": told["access_token"],
-        "device's refresh token": told["refresh_token"],
+        "device's token": result["access_token"],
+        "device's refresh token": result["refresh_token"],
     }
 
 

@@ -22,7 +22,7 @@ def test_a_third_party_library_verifies_what_we_sign() -> None:
 def test_the_key_id_is_the_rfc_7638_thumbprint() -> None:
     public = KEY.public()
     canonical = json.dumps({name: public[name] for name in ("crv", "kty", "x")}, separators=(",", ":"), sort_keys=True)
-    from hashlib import sha256  # noqa: PLC0415  beside its only use
+    from hashlib import sha256  # noqa: PLC0415  next to its only use
 
     assert KEY.kid == base64.urlsafe_b64encode(sha256(canonical.encode()).digest()).rstrip(b"=").decode()
 

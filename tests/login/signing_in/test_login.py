@@ -95,7 +95,7 @@ async def test_r1_r69_too_long_passwords_are_refused_before_hashing(given: Given
 async def test_r1_a_password_has_at_least_15_characters(given: Given) -> None:
     body = {"email": "a@example.com", "password": "\u4e00" * 14}
     details = problem(await given.client.post("/v1/users", json=body, headers=given.root), 422, "malformed")
-    assert details["errors"][0] == {"pointer": "/password", "code": "password_too_short", "detail": "wants at least 15 characters"}
+    assert details["errors"][0] == {"pointer": "/password", "code": "password_too_short", "detail": "must have at least 15 characters"}
     one = {**body, "password": "\ufdfa"}
     problem(await given.client.post("/v1/users", json=one, headers=given.root), 422, "malformed")
     assert (
