@@ -23,7 +23,7 @@ async def narrow(app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.Mo
     door: Any = app.middleware_stack
     while not isinstance(door, EdgeMiddleware):
         door = door.app
-    for name, value in {"max_requests": MOST, "body_timeout": 0.1, "max_body": 65_536, "octets": 0}.items():
+    for name, value in {"max_requests": MOST, "body_timeout": 0.1, "max_body": 65_536, "body_bytes": 0}.items():
         monkeypatch.setattr(door, name, value)
     return client, door
 

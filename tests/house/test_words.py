@@ -15,6 +15,7 @@ CLEAN: tuple[str, ...] = (
     "app/catalog",
     "app/cli",
     "app/config",
+    "app/db",
     "app/events",
     "app/housekeeping.py",
     "app/licenses",
