@@ -9,7 +9,7 @@ unexport PYTHONHOME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser check format lock openapi codes bench soak chaos image-check clean
+.PHONY: help run test test-all test-browser check format lock openapi codes bench soak chaos image-check clean
 
 help:
 	@echo "make run     serve on http://127.0.0.1:8000 with a SQLite database and demo data"
@@ -34,7 +34,10 @@ run: $(VENV)/.ready
 	@exec $(BIN)/python -m app serve --migrate --demo
 
 test: $(VENV)/.ready
-	@exec $(BIN)/python -m pytest -n 2 --dist worksteal
+	@exec $(BIN)/python -m pytest -n 3 --dist worksteal
+
+test-all: $(VENV)/.ready
+	@exec $(BIN)/python -m pytest -n 3 --dist worksteal --all
 
 test-browser: $(VENV)/.ready
 	@exec $(BIN)/python -m pytest -q tests/browser/passkeys.py

@@ -165,7 +165,7 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
     return {
         **options,
         "tracing": True,
-        "tracer_provider": spans.MaskedTracerProvider(__version__, middleware.mask_path),
+        "tracer_provider": spans.MaskedTracerProvider(__version__, lambda _path: logs.MASK),
         "exclude": middleware.is_probe,
     }
 

@@ -1,13 +1,13 @@
 """The frozen dependencies of every use case: database, clock, entropy, settings, keys, hasher."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from app.background.wakeup import Wakeup
 from app.base.clock import Clock
 from app.base.entropy import Entropy
 from app.config.settings import Settings
-from app.db.database import Database
+from app.db.database import Database, PendingWrite
 from app.db.dialect import Timeouts
 from app.security.passwords import PasswordHasher
 from app.security.sealing import LookupKey, Sealer
@@ -46,6 +46,10 @@ class World:
             keys=Keys(Sealer(settings.encryption_ring(), entropy), LookupKey(settings.lookup_key_bytes()), SignerCache()),
             hasher=PasswordHasher.of(settings),
         )
+
+    def for_request(self, pending: PendingWrite) -> Self:
+        """The same world for one request, whose write is committed together with its stored response."""
+        return replace(self, db=replace(self.db, pending=pending))
 
 
 def _timeouts(settings: Settings) -> Timeouts:

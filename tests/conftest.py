@@ -36,6 +36,19 @@ LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PE
 """All tests call from one address. Tests of the limits themselves lower them again (authentication R48)."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run the tests marked slow, and every case of the contract test")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests to `make test-all`, unless a file or test is named on the command line."""
+    if config.getoption("all") or any(Path(name.partition("::")[0]).suffix for name in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start PostgreSQL once, in the controller; workers inherit its address. Collecting tests creates no garbage: no collection now."""
     gc.disable()

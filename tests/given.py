@@ -1,5 +1,6 @@
 """One builder for each noun. Everything is made over HTTP, as an operator or an end user would."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -58,15 +59,24 @@ class Given:
 
     def __post_init__(self) -> None:
         self.started_at = self.clock.moment
+        self._starter: asyncio.Task[Any] | None = None
+        self._started = asyncio.Event()
 
     async def start(self, name: str, build: Builder[Result]) -> Result:
         """What `build` returns. As the first step of a test its rows are restored from a copy instead of built again."""
         if self.states is None or self.requests or self.clock.moment != self.started_at:
+            await self._wait_for_start()
             return await build(self)
+        self.requests, self._starter = 1, asyncio.current_task()
         settings = sha256(repr(sorted(self.changes.items())).encode()).hexdigest()[:8]
         result = await self.states.restore(f"{name}_{settings}", build)
-        self.requests += 1
+        self._started.set()
         return result
+
+    async def _wait_for_start(self) -> None:
+        """Builders that run at the same time as the first one wait for its rows; those that it calls do not."""
+        if self._starter is not None and self._starter is not asyncio.current_task():
+            await self._started.wait()
 
     async def count_request(self, _: httpx.Request) -> None:
         """An event hook of the client: after the first request the world is the test's own."""

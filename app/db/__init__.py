@@ -1,1 +1,1 @@
-"""Floor 0½: the two databases as one. Only `dialect.py` knows which one it is."""
+"""Both databases behind one interface. Only `dialect.py` knows which one is used."""

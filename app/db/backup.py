@@ -1,4 +1,4 @@
-"""A copy of a SQLite database that is being written: one snapshot, in one file, of a name that was free (sqlite.org/lang_vacuum.html)."""
+"""Copies a SQLite database that is in use: one consistent snapshot in a new file (sqlite.org/lang_vacuum.html)."""
 
 import errno
 import os
@@ -7,52 +7,51 @@ import tempfile
 from pathlib import Path
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
-"""What file systems say that know no second name of a file, such as those of many network shares (link(2))."""
+"""Errors of file systems without hard links, such as many network shares (link(2))."""
 
 
 class CopyFailed(Exception):
-    """There is no copy, and the sentence says why."""
+    """The database was not copied; the message says why."""
 
 
 def database_file(url: str) -> Path:
-    """Where the database of a `sqlite+aiosqlite:///` address is."""
+    """The file of a `sqlite+aiosqlite:///` URL."""
     return Path(url.partition(":///")[2])
 
 
 def copy_database(url: str, target: Path) -> int:
-    """Copy the database of a `sqlite+aiosqlite:///` address; how many octets. The copy is looked through before it gets its name,
-    and its name is on the disk when this ends.
+    """Copy the database of a `sqlite+aiosqlite:///` URL, and return the number of bytes.
 
-    Readers and writers go on meanwhile. Raises CopyFailed.
+    The copy is checked before it gets its name, and synced to the disk. Readers and writers continue meanwhile. Raises CopyFailed.
     """
     source = database_file(url)
     if target.exists():
-        raise CopyFailed(f"{target} is there already")
+        raise CopyFailed(f"{target} exists already")
     if not source.exists():
         raise CopyFailed("there is no database yet")
     try:
-        _made(source, target)
+        _copy(source, target)
     except FileExistsError:
-        raise CopyFailed(f"{target} is there by now") from None
+        raise CopyFailed(f"{target} exists by now") from None
     except (OSError, sqlite3.Error) as error:
         raise CopyFailed(f"the copy failed: {error}") from error
     return target.stat().st_size
 
 
-def _made(source: Path, target: Path) -> None:
-    opened, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # its owner's alone, of a name that nobody else has
+def _copy(source: Path, target: Path) -> None:
+    opened, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # readable by its owner only
     os.close(opened)
     draft = Path(name)
     try:
-        _vacuumed(source, draft)
-        _named(draft, target)
+        _vacuum(source, draft)
+        _publish(draft, target)
     finally:
         draft.unlink(missing_ok=True)
-    _synced(target.parent)
+    _sync(target.parent)
 
 
-def _named(draft: Path, target: Path) -> None:
-    """Never in the place of another file, as a rename alone would be. Raises FileExistsError."""
+def _publish(draft: Path, target: Path) -> None:
+    """Give the copy its name, without replacing another file as a rename would. Raises FileExistsError."""
     try:
         os.link(draft, target)
     except OSError as error:
@@ -62,8 +61,8 @@ def _named(draft: Path, target: Path) -> None:
         draft.replace(target)
 
 
-def _vacuumed(source: Path, draft: Path) -> None:
-    """Into an empty file, which SQLite takes as it is."""
+def _vacuum(source: Path, draft: Path) -> None:
+    """Copy into an empty file, which SQLite accepts, and check the copy."""
     live = sqlite3.connect(source, timeout=10)
     try:
         live.execute("VACUUM INTO ?", (str(draft),))
@@ -71,16 +70,16 @@ def _vacuumed(source: Path, draft: Path) -> None:
         live.close()
     copy = sqlite3.connect(draft)
     try:
-        (told,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        (result,) = copy.execute("PRAGMA quick_check(1)").fetchone()
     finally:
         copy.close()
-    if told != "ok":
-        raise CopyFailed(f"the database is damaged: {told}")
-    _synced(draft)
+    if result != "ok":
+        raise CopyFailed(f"the database is damaged: {result}")
+    _sync(draft)
 
 
-def _synced(path: Path) -> None:
-    """A file's content, or a folder's names, is on the disk."""
+def _sync(path: Path) -> None:
+    """Write a file's content, or a folder's names, to the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -1,4 +1,4 @@
-"""The declarative base that every room's `models.py` builds on. Constraint names are fixed, so that they can be told apart."""
+"""The declarative base of every `models.py`. Constraint names follow a fixed convention, so that errors can be recognised by them."""
 
 from typing import cast
 
@@ -19,5 +19,5 @@ class Base(DeclarativeBase):
 
 
 def table(model: type[Base]) -> Table:
-    """The table of a model, for statements that name all of its columns."""
+    """The declarative base of every `models.py`. Constraint names follow a fixed convention, so that errors can be recognised by them."""
     return cast(Table, model.__table__)

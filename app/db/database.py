@@ -1,5 +1,7 @@
-"""The only ways into the database: `read()`, `write()`, `query()` and, for one prepared statement, `query_one()` and `query_many()`.
-Core statements; no identity map, nothing lazy."""
+"""The five ways into the database: `read()`, `query()`, `query_one()`/`query_many()`, `snapshot()` and `write()`.
+
+SQLAlchemy Core only: no identity map, no lazy loading.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -7,7 +9,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
 
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -20,47 +21,47 @@ from app.db.fast_reads import FastReadFailed, FastReads, Rows
 from app.db.types import AnyRow, AnySelect
 
 Transaction: TypeAlias = AsyncConnection
-"""What a step is handed: a connection inside a transaction that its use case owns."""
+"""A connection inside a transaction that its use case owns. Steps get it as their first parameter."""
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
+_ON_COMMIT = "on_commit"
+_writing: ContextVar[bool] = ContextVar("writing", default=False)
+"""Only a guard against a write inside a write. They may have different worlds; only the context sees both."""
 
 
 @dataclass
 class PendingWrite:
-    """A write whose commit waits until the answer can be stored with it (`web/idempotency.py`)."""
+    """A write whose commit waits until the response can be stored with it (`web/pipeline/idempotency.py`).
+
+    `tx` is None until the use case has written.
+    """
 
     stack: AsyncExitStack
     tx: Transaction | None = None
 
 
-_afterwards: WeakKeyDictionary[Transaction, list[Callable[[], None]]] = WeakKeyDictionary()
-_writing: ContextVar[bool] = ContextVar("writing", default=False)
-_held: ContextVar[PendingWrite | None] = ContextVar("held", default=None)
+def on_commit(tx: Transaction, action: Callable[[], None]) -> None:
+    """Run an action after the transaction has committed; never after a rollback. It must neither wait nor raise (it counts)."""
+    tx.info.setdefault(_ON_COMMIT, []).append(action)
 
 
-def on_commit(tx: Transaction, act: Callable[[], None]) -> None:
-    """Do this at once after the transaction stands, and not at all if it does not. For counting: it must neither wait nor fail."""
-    _afterwards.setdefault(tx, []).append(act)
+async def _begin(tx: Transaction) -> None:
+    await dialect.begin_write(tx)
+    tx.info.pop(_ON_COMMIT, None)  # `info` outlives the transaction: actions of one that was rolled back are dropped
 
 
 async def _commit(tx: Transaction) -> None:
-    """Raises OutcomeUnknown when nobody can tell whether it was committed: the connection was lost between the word and its answer."""
+    """Raises OutcomeUnknown if the connection was lost after the commit was sent and before its answer came."""
     try:
         await tx.commit()
-    except PoolTimeout as late:
-        raise OutcomeUnknown from late
+    except PoolTimeout as error:
+        raise OutcomeUnknown from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown from error
         raise
-    for act in _afterwards.pop(tx, ()):
-        act()
-
-
-def _own_write() -> Transaction | None:
-    """The held write of this use case, once it has written."""
-    held = _held.get()
-    return None if held is None else held.tx
+    for action in tx.info.pop(_ON_COMMIT, ()):
+        action()
 
 
 async def _rows(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
@@ -69,22 +70,20 @@ async def _rows(tx: Transaction, statement: AnySelect, parameters: Mapping[str, 
 
 @dataclass(frozen=True)
 class Database:
-    """`read()` sees one snapshot, `write()` commits at its end, `query()` runs single statements without a transaction.
-
-    `query_one()` and `query_many()` run a single statement that was built once, at module level, in a third of a lookup's time.
-    """
+    """`pending`: the write of this request that waits for its response; reads see it, and `write()` becomes it."""
 
     url: str = field(repr=False)
     reader: AsyncEngine = field(repr=False)
     writer: AsyncEngine = field(repr=False)
     fast_reads: FastReads = field(repr=False)
+    pending: PendingWrite | None = field(default=None, repr=False)
 
     @classmethod
-    def open(cls, url: str, pool: int = 10, patience: Timeouts = Timeouts(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
-        """`pool` connections at most; half of them are for the fast lane once it was used. Not `lasting`: a power cut may take
-        back what SQLite has committed, which nobody but a test wants."""
-        reader, writer = dialect.create_engines(url, pool, patience, lasting=lasting)
-        return cls(url, reader, writer, FastReads(reader, pool // 2, patience.pool))
+    def open(cls, url: str, pool: int = 10, timeouts: Timeouts = Timeouts(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
+        """`pool`: the maximum number of connections; FastReads takes up to half of them. `lasting=False` is for tests only: after a
+        power cut SQLite may have lost what it committed."""
+        reader, writer = dialect.create_engines(url, pool, timeouts, lasting=lasting)
+        return cls(url, reader, writer, FastReads(reader, pool // 2, timeouts.pool))
 
     async def close(self) -> None:
         await self.fast_reads.close()
@@ -92,15 +91,20 @@ class Database:
         await self.writer.dispose()
 
     def connections(self) -> tuple[int, int]:
-        """(in use, most) of this process; a connection that waits in the fast lane is not in use."""
+        """(in use, maximum) of this process; an idle connection of FastReads is not in use."""
         pools: list[Any] = [engine.pool for engine in {self.reader, self.writer}]
         return sum(pool.checkedout() for pool in pools) - len(self.fast_reads.idle), sum(pool.size() for pool in pools)
 
+    @property
+    def _pending_tx(self) -> Transaction | None:
+        """The pending write, once the use case has written."""
+        return None if self.pending is None else self.pending.tx
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
-        """A read-only transaction over one snapshot; inside a held write it sees that write."""
-        if (own := _own_write()) is not None:
-            yield own
+        """A read-only transaction over one snapshot; after a pending write, that write's own transaction."""
+        if (pending_tx := self._pending_tx) is not None:
+            yield pending_tx
             return
         async with self.reader.connect() as tx:
             await dialect.begin_read(tx)
@@ -108,104 +112,104 @@ class Database:
 
     @asynccontextmanager
     async def query(self) -> AsyncIterator[Transaction]:
-        """An autocommit connection for hot reads: each statement is consistent by itself."""
+        """An autocommit connection for single statements; each is consistent by itself."""
         async with self.reader.connect() as tx:
             await dialect.use_autocommit(tx)
             yield tx
 
-    async def find(self, ask: Callable[[Transaction], Awaitable[Found]]) -> Found:
-        """Run one read-only `ask` by `query()`, once more if the pooled connection turns out to be dead."""
-        return await self._found(self.query, ask)
+    async def find(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
+        """Run a read-only action by `query()`, and once more if the pooled connection was dead."""
+        return await self._retry_lost(self.query, action)
 
-    async def _found(
-        self, way: Callable[[], AbstractAsyncContextManager[Transaction]], ask: Callable[[Transaction], Awaitable[Found]]
-    ) -> Found:
+    async def _retry_lost(
+        self, connect: Callable[[], AbstractAsyncContextManager[Transaction]], action: Callable[[Transaction], Awaitable[Result]]
+    ) -> Result:
+        """Run a read, and run it once more if the pooled connection was dead."""
         try:
-            async with way() as session:
-                return await ask(session)
+            async with connect() as tx:
+                return await action(tx)
         except DBAPIError as error:
-            if not error.connection_invalidated or _own_write() is not None:  # a lost write is not done again by reading
+            if not error.connection_invalidated or self._pending_tx is not None:  # a lost write cannot be repeated by reading
                 raise
-        async with way() as session:
-            return await ask(session)
+        async with connect() as tx:
+            return await action(tx)
 
     async def query_one(self, statement: AnySelect, parameters: Mapping[str, Any]) -> AnyRow | None:
         """The only row of a hot read, or None. Raises MultipleResultsFound."""
-        found = await self.query_many(statement, parameters)
-        if len(found) > 1:
-            raise MultipleResultsFound("a statement for one row found more")
-        return found[0] if found else None
+        rows = await self.query_many(statement, parameters)
+        if len(rows) > 1:
+            raise MultipleResultsFound("a statement for one row returned more")
+        return rows[0] if rows else None
 
     async def query_many(self, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
-        """Every row of a hot read; after a held write, of what that wrote too.
+        """Every row of a hot read, by a statement that was built once, at module level. Sees the pending write.
 
-        Where a connection or the driver fails in the fast lane, the ordinary way has its say. A database that is busy, or does
-        not answer in time, is not asked again: whoever waits has waited enough.
+        If a connection or the driver fails in FastReads, SQLAlchemy runs the statement. A database that is busy or does not answer in
+        time is not asked again.
         """
-        if self.fast_reads.size and _own_write() is None:
+        if self.fast_reads.size and self._pending_tx is None:
             try:
                 return await self.fast_reads.rows(statement, parameters)
-            except FastReadFailed:  # the same statement by SQLAlchemy works, or tells it in our words
+            except FastReadFailed:  # SQLAlchemy succeeds, or raises an error that callers know
                 pass
-        way = self.query if _own_write() is None else self.read
-        return await self._found(way, lambda session: _rows(session, statement, parameters))
+        connect = self.query if self._pending_tx is None else self.read
+        return await self._retry_lost(connect, lambda tx: _rows(tx, statement, parameters))
 
-    async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
-        """What `ask` finds by hot reads that all see one moment (REPEATABLE READ), as `query_many` does. Raises whatever `ask` raises;
-        it is asked again only where a connection or the driver failed."""
-        if self.fast_reads.size and _own_write() is None:
+    async def snapshot(self, action: Callable[[Rows], Awaitable[Result]]) -> Result:
+        """The result of an action whose hot reads all see one moment (REPEATABLE READ). Raises what the action raises.
+
+        The action runs again only if a connection or the driver failed.
+        """
+        if self.fast_reads.size and self._pending_tx is None:
             try:
-                return await self.fast_reads.snapshot(ask)
+                return await self.fast_reads.snapshot(action)
             except FastReadFailed:
                 pass
-        return await self._found(self.read, lambda session: ask(partial(_rows, session)))
+        return await self._retry_lost(self.read, lambda tx: action(partial(_rows, tx)))
 
     @asynccontextmanager
     async def write(self, *, commit_now: bool = False) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block and rolls back on any exception.
 
-        `commit_now`: commit at once even under an `Idempotency-Key`, for what must last whatever the answer will be (a spent
-        attempt). A use case has at most one write that does not stand, and it comes last.
+        `commit_now`: commit immediately even if the request has an Idempotency-Key; for attempts that must be counted whatever the
+        outcome. A use case has at most one write without it, and that write is its last.
         """
-        held = _held.get()
-        if _writing.get() or (held is not None and held.tx is not None):
-            raise RuntimeError("a write inside or after a write: the use case has one too many")
-        mark = _writing.set(True)
+        if _writing.get() or self._pending_tx is not None:
+            raise RuntimeError("a write inside a write, or after a pending one")
+        token = _writing.set(True)
         try:
-            if held is None or commit_now:
+            if self.pending is None or commit_now:
                 async with self.writer.connect() as tx:
-                    await dialect.begin_write(tx)
+                    await _begin(tx)
                     yield tx
                     await _commit(tx)
             else:
-                tx = await held.stack.enter_async_context(self.writer.connect())
-                await dialect.begin_write(tx)
+                tx = await self._open(self.pending)
                 try:
                     yield tx
                 except BaseException:
                     await tx.rollback()
-                    await held.stack.aclose()
+                    await self.pending.stack.aclose()
                     raise
-                held.tx = tx
+                self.pending.tx = tx
         finally:
-            _writing.reset(mark)
+            _writing.reset(token)
+
+    async def _open(self, pending: PendingWrite) -> Transaction:
+        tx = await pending.stack.enter_async_context(self.writer.connect())
+        await _begin(tx)
+        return tx
 
     @asynccontextmanager
     async def hold_commit(self) -> AsyncIterator[PendingWrite]:
-        """Within this block, the use case's write stays open for `commit_with`; leaving without it rolls back."""
+        """A write to pass to a use case by `world.for_request`. It is rolled back at the end of the block without `commit_with`."""
         async with AsyncExitStack() as stack:
-            held = PendingWrite(stack)
-            mark = _held.set(held)
-            try:
-                yield held
-            finally:
-                _held.reset(mark)
+            yield PendingWrite(stack)
 
     @asynccontextmanager
-    async def commit_with(self, held: PendingWrite) -> AsyncIterator[Transaction]:
-        """The held write, or a fresh one if the use case wrote nothing; commits at the end of the block."""
-        if held.tx is None:
-            held.tx = await held.stack.enter_async_context(self.writer.connect())
-            await dialect.begin_write(held.tx)
-        yield held.tx
-        await _commit(held.tx)
+    async def commit_with(self, pending: PendingWrite) -> AsyncIterator[Transaction]:
+        """Add to the pending write, or to a new one if the use case wrote nothing; commit at the end of the block."""
+        if pending.tx is None:
+            pending.tx = await self._open(pending)
+        yield pending.tx
+        await _commit(pending.tx)

@@ -1,4 +1,4 @@
-"""The one file that knows which database it is: how transactions open, how a row is inserted once, what an error means."""
+"""The only file that knows which database is used: how transactions begin, upserts, and what an error means."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ SET_MIGRATION_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'"
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds: until PostgreSQL has taken a connection, until one of the pool is free, until a statement is answered (0: for ever)."""
+    """Seconds to wait for a connection to PostgreSQL, for a free connection of the pool, and for a statement (0: without limit)."""
 
     connect: float = 3
     pool: float = 5
@@ -40,56 +40,58 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def create_engines(url: str, pool: int, patience: Timeouts, *, lasting: bool) -> tuple[AsyncEngine, AsyncEngine]:
+def create_engines(url: str, pool: int, timeouts: Timeouts, *, lasting: bool) -> tuple[AsyncEngine, AsyncEngine]:
     """(reader, writer). PostgreSQL has one pool for both; SQLite has one writer, in turn, and readers that cannot write.
 
     `lasting`: SQLite has what it commits on the disk before it says so. PostgreSQL does so, or not, by its own configuration.
     """
     if not is_sqlite(url):
-        engine = _postgresql(url, pool, patience)
+        engine = _postgresql(url, pool, timeouts)
         return engine, engine
-    queue_timeout = 6 * patience.pool  # a queue before one writer is no outage
+    queue_timeout = 6 * timeouts.pool  # a queue before one writer is no outage
     reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=queue_timeout, hide_parameters=True)
     writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=queue_timeout, hide_parameters=True)
     event.listen(reader.sync_engine, "connect", _read_only)
-    event.listen(writer.sync_engine, "connect", _lasting if lasting else _prepared)
+    event.listen(writer.sync_engine, "connect", _set_durable if lasting else _prepare)
     return reader, writer
 
 
-def _postgresql(url: str, pool: int, patience: Timeouts) -> AsyncEngine:
+def _postgresql(url: str, pool: int, timeouts: Timeouts) -> AsyncEngine:
     """The server ends a statement that is too long; one that does not even do that (frozen, cut off) loses the connection."""
-    told: dict[str, Any] = {"timeout": patience.connect}
-    if patience.statement:
-        told |= {
-            "server_settings": {"statement_timeout": str(round(patience.statement * 1000))},
-            "command_timeout": patience.statement + BACKSTOP,
+    arguments: dict[str, Any] = {"timeout": timeouts.connect}
+    if timeouts.statement:
+        arguments |= {
+            "server_settings": {"statement_timeout": str(round(timeouts.statement * 1000))},
+            "command_timeout": timeouts.statement + BACKSTOP,
         }
-    engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=patience.pool, hide_parameters=True, connect_args=told)
-    Watchdog.over(engine.sync_engine, patience.statement)
+    engine = create_async_engine(
+        url, pool_size=pool, max_overflow=0, pool_timeout=timeouts.pool, hide_parameters=True, connect_args=arguments
+    )
+    Watchdog.over(engine.sync_engine, timeouts.statement)
     return engine
 
 
-def _prepared(connection: Any, _record: object) -> None:
+def _prepare(connection: Any, _record: object) -> None:
     # The driver's own transactions open none for a leading SELECT; ours are explicit.
     connection.isolation_level = None
     # SQLite's own lower() knows ASCII alone; a search for Ødegård should find ødegård on both databases.
     connection.create_function("lower", 1, lambda text: text.lower() if isinstance(text, str) else text)
     wait = f"busy_timeout={SQLITE_WAIT_MS}"
-    _told(connection, wait, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON")
+    _set_pragmas(connection, wait, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON")
 
 
 def _read_only(connection: Any, record: object) -> None:
-    _prepared(connection, record)
-    _told(connection, "query_only=ON")
+    _prepare(connection, record)
+    _set_pragmas(connection, "query_only=ON")
 
 
-def _lasting(connection: Any, record: object) -> None:
+def _set_durable(connection: Any, record: object) -> None:
     """With a write-ahead log, NORMAL syncs at checkpoints alone: a power cut takes back what was answered since."""
-    _prepared(connection, record)
-    _told(connection, "synchronous=FULL")
+    _prepare(connection, record)
+    _set_pragmas(connection, "synchronous=FULL")
 
 
-def _told(connection: Any, *pragmas: str) -> None:
+def _set_pragmas(connection: Any, *pragmas: str) -> None:
     cursor = connection.cursor()
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
@@ -111,7 +113,7 @@ async def begin_write(connection: AsyncConnection) -> None:
 
 
 async def lock_by_name(connection: AsyncConnection, name: str) -> None:
-    """Wait here until no other transaction is in this turn; it ends with this one. On SQLite the only writer has it already."""
+    """Wait until no other transaction holds the lock of this name, and hold it until the transaction ends. SQLite has one writer anyway."""
     if connection.dialect.name != "sqlite":
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))  # 32 bits: never MIGRATION_LOCK
 
@@ -125,7 +127,7 @@ async def use_autocommit(connection: AsyncConnection) -> None:
 async def insert_once(connection: AsyncConnection, model: type[DeclarativeBase], values: dict[str, Any], *, unless: Sequence[str]) -> bool:
     """Insert a row unless one with the same `unless` columns is there. True when this call inserted it.
 
-    Under concurrency PostgreSQL waits here for a twin that is still inserting, and answers by what it committed.
+    Under concurrency PostgreSQL waits here for another insert of the same row that has not committed yet, and returns by its outcome.
     """
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = insert(model).values(values).on_conflict_do_nothing(index_elements=list(unless))
@@ -161,8 +163,8 @@ def json_without(connection: AsyncConnection, column: Column[Any], name: str) ->
 
 def text_before(connection: AsyncConnection, column: Column[Any], mark: str) -> ColumnElement[str]:
     """The text before the first `mark`; empty where there is none."""
-    found = func.instr(column, mark) if connection.dialect.name == "sqlite" else func.strpos(column, mark)
-    return func.substr(column, 1, case((found > 0, found - 1), else_=0))
+    position = func.instr(column, mark) if connection.dialect.name == "sqlite" else func.strpos(column, mark)
+    return func.substr(column, 1, case((position > 0, position - 1), else_=0))
 
 
 def broken_constraint(error: IntegrityError) -> str:
@@ -174,8 +176,8 @@ def broken_constraint(error: IntegrityError) -> str:
 
 def violates_unique(error: IntegrityError, table: Table, *columns: str) -> bool:
     """Whether the error is the uniqueness of these columns of this table."""
-    told = broken_constraint(error)
-    return told in {f"uq_{table.name}_{'_'.join(columns)}", ", ".join(f"{table.name}.{column}" for column in columns)}
+    constraint = broken_constraint(error)
+    return constraint in {f"uq_{table.name}_{'_'.join(columns)}", ", ".join(f"{table.name}.{column}" for column in columns)}
 
 
 def is_busy(error: Exception) -> bool:
@@ -201,9 +203,9 @@ def is_damaged(error: Exception) -> bool:
 
 def _state(error: Exception) -> str | int | None:
     """PostgreSQL's SQLSTATE, or SQLite's primary result code."""
-    said: Any = getattr(error, "orig", None) or error
-    code: int | None = getattr(getattr(error, "driver_exception", None) or said, "sqlite_errorcode", None)
-    return code & 0xFF if code is not None else getattr(said, "sqlstate", None)
+    cause: Any = getattr(error, "orig", None) or error
+    code: int | None = getattr(getattr(error, "driver_exception", None) or cause, "sqlite_errorcode", None)
+    return code & 0xFF if code is not None else getattr(cause, "sqlstate", None)
 
 
 def begin_migration(connection: Connection) -> None:

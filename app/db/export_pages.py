@@ -1,4 +1,4 @@
-"""All there is of one end user in a table, however much: read by key, page by page, so that memory stays flat."""
+"""Reads all rows of one end user from a table, page by page in key order, so that memory use stays constant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from app.db.types import AnyRow, AnySelect
 
 PAGE_SIZE = 200
 EXPORTED_USER = bindparam("whose", type_=Uuid)
-"""The end user, in the statement of a section."""
+"""The parameter for the end user in the statement of a section."""
 
 
 @dataclass(frozen=True)
 class ExportSection:
-    """A part of the export. `statement` reads columns that may be told, never a secret, of the user `WHOSE`; `key` is one of them."""
+    """A part of the export. `statement` selects columns without secrets of the user `EXPORTED_USER`; `key` is one of the columns."""
 
     name: str
     statement: AnySelect
@@ -25,7 +25,7 @@ class ExportSection:
 
 
 async def read_page(tx: AsyncConnection, section: ExportSection, user_id: UUID, after: UUID | None) -> tuple[Sequence[AnyRow], UUID | None]:
-    """The next rows by rising key, and the key to go on after; None when these were the last."""
-    wanted = section.statement if after is None else section.statement.where(section.key > after)
-    rows = (await tx.execute(wanted.order_by(section.key).limit(PAGE_SIZE), {"whose": user_id})).all()
+    """Return the next rows in key order, and the key to continue after; None if these were the last."""
+    statement = section.statement if after is None else section.statement.where(section.key > after)
+    rows = (await tx.execute(statement.order_by(section.key).limit(PAGE_SIZE), {"whose": user_id})).all()
     return rows, getattr(rows[-1], section.key.key) if len(rows) == PAGE_SIZE else None

@@ -1,7 +1,7 @@
-"""The fast lane: one prepared statement straight through the driver, on connections that are kept for nothing else.
+"""Prepared hot reads straight through the driver, on pinned connections of the pool.
 
-Core still writes the SQL and converts values both ways; what is left out is what a single read does not need: a transaction (but for
-`snapshot`), a cursor, a turn of the pool, a reset. It refuses statements that are not complete when they are compiled (`IN` over a list).
+SQLAlchemy still compiles the SQL and converts values both ways. A single read does without a transaction (except in `snapshot`), a
+cursor, a pool checkout and a reset. Statements that are incomplete after compilation (`IN` over a list) are refused.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from app.db.types import AnyRow, AnySelect
 from app.db.watchdog import Watchdog
 
 Convert = Callable[[Any], Any]
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 Rows: TypeAlias = Callable[[AnySelect, Mapping[str, Any]], Awaitable[Sequence[AnyRow]]]
 """Every row of a statement that was built once."""
 
 
 class FastReadFailed(Exception):
-    """A connection or a statement failed in the driver, whose own words are the cause. Whoever asked is not to blame."""
+    """The driver failed; its error is the cause. SQLAlchemy should run the statement instead."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A statement in the words of one database: its text, how its parameters go in, and how its rows come out."""
+    """A statement compiled for one database: its text, and the converters of its parameters and rows."""
 
     text: str
     given: Mapping[str, Any]
@@ -46,23 +46,25 @@ class Prepared:
     row: Callable[[Sequence[Any]], AnyRow]
 
     @classmethod
-    def of(cls, statement: AnySelect, spoken: Dialect) -> "Prepared":
-        compiled = statement.compile(dialect=spoken)
+    def of(cls, statement: AnySelect, sql_dialect: Dialect) -> "Prepared":
+        compiled = statement.compile(dialect=sql_dialect)
         if compiled.post_compile_params or compiled.literal_execute_params:
-            raise TypeError("the fast lane takes statements that are complete when they are compiled")
+            raise TypeError("FastReads takes statements that are complete when they are compiled")
         columns = statement.selected_columns
-        readers = [_kind(column.type, spoken).result_processor(spoken, None) for column in columns]
+        readers = [_kind(column.type, sql_dialect).result_processor(sql_dialect, None) for column in columns]
         return cls(
             text=compiled.string,
             given={name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required},
-            binds=[(name, _kind(compiled.binds[name].type, spoken).bind_processor(spoken)) for name in compiled.positiontup or ()],
+            binds=[
+                (name, _kind(compiled.binds[name].type, sql_dialect).bind_processor(sql_dialect)) for name in compiled.positiontup or ()
+            ],
             columns=[(place, reader) for place, reader in enumerate(readers) if reader is not None],
             row=result_tuple(columns.keys()),
         )
 
     def values(self, parameters: Mapping[str, Any]) -> list[Any]:
-        told = {**self.given, **parameters}
-        return [told[name] if convert is None else convert(told[name]) for name, convert in self.binds]
+        given = {**self.given, **parameters}
+        return [given[name] if convert is None else convert(given[name]) for name, convert in self.binds]
 
     def rows(self, raw: Sequence[Any]) -> list[AnyRow]:
         return [self.row(self._read(list(each))) for each in raw]
@@ -73,17 +75,17 @@ class Prepared:
         return tuple(values)
 
 
-def _kind(type_: TypeEngine[Any], spoken: Dialect) -> TypeEngine[Any]:
-    return type_.dialect_impl(spoken)
+def _kind(type_: TypeEngine[Any], sql_dialect: Dialect) -> TypeEngine[Any]:
+    return type_.dialect_impl(sql_dialect)
 
 
 class PinnedConnection:
-    """A connection of the lane, and what its driver has prepared on it."""
+    """A connection that FastReads keeps, and the statements prepared on it."""
 
-    def __init__(self, connection: PoolProxiedConnection, spoken: Dialect) -> None:
+    def __init__(self, connection: PoolProxiedConnection, sql_dialect: Dialect) -> None:
         self.connection = connection
         self.driver: Any = connection.driver_connection
-        if spoken.name == "sqlite":
+        if sql_dialect.name == "sqlite":
             self.fetch, self.run = self._of_sqlite, self._run_in_sqlite
         else:
             self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watchdog.of(connection)
@@ -97,25 +99,25 @@ class PinnedConnection:
 
     async def _in_sqlite(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
         try:
-            found: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one hop to the driver's thread and back
+            rows: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one hop to the driver's thread and back
         except Exception as error:
             raise _translate(error) from error
-        return found
+        return rows
 
     async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
-        with self._watched():
+        with self._watch():
             statement = self.statements.get(prepared)
             if statement is None:
                 statement = self.statements[prepared] = await self.driver.prepare(prepared.text)
-            found: Sequence[Any] = await statement.fetch(*values)
-        return found
+            rows: Sequence[Any] = await statement.fetch(*values)
+        return rows
 
     async def _run_in_postgresql(self, text: str) -> None:
-        with self._watched():
+        with self._watch():
             await self.driver.execute(text)
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watch(self) -> Iterator[None]:
         self.watch.start()
         try:
             yield
@@ -126,16 +128,16 @@ class PinnedConnection:
 
 
 def _translate(error: Exception) -> Exception:
-    """What the driver raised, for those who wait: that nothing came in time is final, with anything else there is another way."""
+    """Translate a driver error. A timeout is final; after any other error SQLAlchemy may try."""
     if isinstance(error, PoolTimeout | TimeoutError):
         return error
     return PoolTimeout("the database refused for now") if dialect.is_busy(error) else FastReadFailed()
 
 
 class FastReads:
-    """At most `width` connections of the engine's pool, taken when they are first needed and kept until `close`.
+    """At most `size` connections of the pool, taken when first needed and pinned until `close`.
 
-    A read waits `patience` seconds for its turn before the service calls itself busy.
+    A read waits `timeout` seconds for a free one.
     """
 
     def __init__(self, engine: AsyncEngine, size: int, timeout: float) -> None:
@@ -163,39 +165,39 @@ class FastReads:
             async with asyncio.timeout(self.timeout):
                 await self.slots.acquire()
         except TimeoutError as late:
-            raise PoolTimeout("every connection of the fast lane is busy") from late
+            raise PoolTimeout("every connection of FastReads is busy") from late
 
     async def _rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
-        async with self._connection() as kept:
-            return await self._fetch(kept, statement, parameters)
+        async with self._connection() as pinned:
+            return await self._fetch(pinned, statement, parameters)
 
-    async def snapshot(self, ask: Callable[[Rows], Awaitable[Found]]) -> Found:
-        """What `ask` finds by statements that all see one moment. Raises as `rows` does, and whatever `ask` refuses."""
+    async def snapshot(self, action: Callable[[Rows], Awaitable[Result]]) -> Result:
+        """The result of an action whose reads all see one moment. Raises as `rows` does, and any Problem of the action."""
         await self._acquire_slot()
         try:
-            async with self._connection() as kept:
-                await kept.run(self.begin)
+            async with self._connection() as pinned:
+                await pinned.run(self.begin)
                 refusal: Problem | None = None
                 try:
-                    found = await ask(partial(self._fetch, kept))
+                    rows = await action(partial(self._fetch, pinned))
                 except Problem as problem:  # a refusal is no fault of the connection
                     refusal = problem
-                await kept.run("COMMIT")
+                await pinned.run("COMMIT")
         finally:
             self.slots.release()
         if refusal is not None:
             raise refusal
-        return found
+        return rows
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PinnedConnection]:
-        kept = self.idle.pop() if self.idle else await self._new()
+        pinned = self.idle.pop() if self.idle else await self._new()
         try:
-            yield kept
+            yield pinned
         except BaseException:  # also a caller who went away: nobody knows what the connection is in the middle of
-            await greenlet_spawn(kept.connection.invalidate)
+            await greenlet_spawn(pinned.connection.invalidate)
             raise
-        self.idle.append(kept)
+        self.idle.append(pinned)
 
     async def _new(self) -> PinnedConnection:
         try:
@@ -203,11 +205,11 @@ class FastReads:
         except Exception as error:
             raise _translate(error) from error
 
-    async def _fetch(self, kept: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
+    async def _fetch(self, pinned: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         prepared = self.prepared.get(statement)
         if prepared is None:
             prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)
-        return prepared.rows(await kept.fetch(prepared, prepared.values(parameters)))
+        return prepared.rows(await pinned.fetch(prepared, prepared.values(parameters)))
 
     async def close(self) -> None:
         """Give the idle connections back to the pool, so that its end is theirs."""

@@ -1,7 +1,7 @@
-"""Which migration the database is at, which one this program wants, and whether the two fit. Refuses to guess: it names both.
+"""Which migration the database is at, which one this program needs, and whether the two fit together.
 
-A migration expands: it adds, and programs of before go on over it. One that takes away what they use is a contraction and says so
-in `schema_contractions`, in its own transaction; a program that does not know it is not ready any more.
+Most migrations only add, so the previous program keeps working. A migration that removes something the previous program uses records
+itself in `schema_contractions`; a program that does not know it reports that it is not ready.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from sqlalchemy import Connection, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.db.database import Database, Transaction
+from app.db.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Contraction(Base):
-    """A migration that took away what programs of before it use. Inserted by that migration and by nobody else."""
+    """A migration that removed something the previous program uses. Only that migration inserts the row."""
 
     __tablename__ = "schema_contractions"
 
@@ -30,8 +30,8 @@ class Contraction(Base):
 
 @dataclass(frozen=True)
 class RevisionStatus:
-    """The revision that the database is at (None: never migrated) and the one that the program wants; `fault` says why they do not
-    fit. `newer`: the database has been migrated by a later program."""
+    """`database`: its revision, None if it was never migrated. `program`: the revision this program needs. `fault`: why they do not fit.
+    `newer`: a later program has migrated the database."""
 
     database: str | None
     program: str
@@ -56,28 +56,25 @@ def program_revision() -> str:
 
 
 @cache
-def known_revisions() -> frozenset[str]:
+def list_revisions() -> frozenset[str]:
     """Every revision in the migration tree."""
     return frozenset(script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
 
 
 def compare_revision(present: str | None) -> RevisionStatus:
-    """How a database stands that is at a revision of this program's own tree, or was never migrated."""
+    """The status of a database at a revision of this program's own migrations, or never migrated."""
     behind = f"the database is at migration {present or 'none'}, this program wants {program_revision()}"
     return RevisionStatus(present, program_revision(), newer=False, fault=behind if present != program_revision() else None)
 
 
 async def check_revision(database: Database) -> RevisionStatus:
-    """Whether this program can serve over the database as it is now."""
-
-    async def ask(tx: Transaction) -> RevisionStatus:
+    """Whether this program can serve with the database as it is now."""
+    async with database.query() as tx:
         present = await tx.run_sync(_present)
-        if present is None or present in known_revisions():
+        if present is None or present in list_revisions():
             return compare_revision(present)
         contracted = set(await tx.scalars(select(Contraction.revision)))
-        return RevisionStatus(present, program_revision(), newer=True, fault=_beyond(present, contracted - known_revisions()))
-
-    return await database.find(ask)
+        return RevisionStatus(present, program_revision(), newer=True, fault=_beyond(present, contracted - list_revisions()))
 
 
 def _present(connection: Connection) -> str | None:
@@ -89,5 +86,5 @@ def _beyond(present: str, contracted: set[str]) -> str | None:
         return None
     return (
         f"the database is at migration {present}, and {', '.join(sorted(contracted))} took away what this program, of {program_revision()}, "
-        "uses: it wants a later program"
+        "uses: a later program is needed"
     )

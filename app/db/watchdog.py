@@ -1,4 +1,4 @@
-"""The watch over each connection to PostgreSQL: who does not answer in time is cut off, so that nobody hangs on a frozen server."""
+"""Closes a PostgreSQL connection whose answer is overdue, so that callers are freed even if the server is frozen."""
 
 import asyncio
 from typing import Any, Self
@@ -6,17 +6,17 @@ from typing import Any, Self
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.exc import TimeoutError as TooLate
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, PoolResetState
 
 NAME = "watch"
 GRACE = 1.0
-"""Seconds beyond the statement's limit: the server itself should have spoken by then."""
+"""Seconds after the statement limit, by which the server itself should have cancelled the statement."""
 
 
 class Watchdog:
-    """One timer for one connection. `until`: when whoever waits on it has waited enough. `expired`: it was cut, because its answer did not
-    come within `seconds` (0: it may take for ever)."""
+    """A timer for one connection. `until`: when the current answer is overdue. `expired`: the connection was closed, because an answer
+    did not come within `seconds` (0: no limit)."""
 
     def __init__(self, driver: Any, seconds: float) -> None:
         self.driver = driver
@@ -27,27 +27,27 @@ class Watchdog:
 
     @classmethod
     def over(cls, engine: Engine, limit: float) -> None:
-        """Watch every connection of the engine: each statement, each commit, and the rollback with which it comes back to the pool."""
+        """Watch every connection of the engine: statements, commits, and the rollback on return to the pool."""
 
         def connected(connection: Any, record: Any) -> None:
             record.info[NAME] = cls(connection.driver_connection, limit + GRACE if limit else 0)
 
         event.listen(engine, "connect", connected)
-        event.listen(engine, "checkout", _living)
+        event.listen(engine, "checkout", _check_open)
         event.listen(engine, "before_cursor_execute", lambda connection, *_: cls.of(connection.connection).start())
         event.listen(engine, "after_cursor_execute", lambda connection, *_: cls.of(connection.connection).stop())
         event.listen(engine, "commit", lambda connection: cls.of(connection.connection).start())
         event.listen(engine, "reset", _resetting)
         event.listen(engine, "checkin", _returned)
-        event.listen(engine, "handle_error", _told)
+        event.listen(engine, "handle_error", _translate_error)
 
     @classmethod
     def of(cls, connection: PoolProxiedConnection) -> Self:
-        found: Self = connection.info[NAME]
-        return found
+        watchdog: Self = connection.info[NAME]
+        return watchdog
 
     def start(self) -> None:
-        """From now on. The timer is set anew only when it has run down: to set one costs more than all the rest of this."""
+        """Begin to wait for an answer. The timer is reused until it runs out, because creating one costs more than everything else here."""
         if self.seconds:
             loop = asyncio.get_running_loop()
             self.until = loop.time() + self.seconds
@@ -64,16 +64,16 @@ class Watchdog:
         if loop.time() < self.until:
             self.timer = loop.call_at(self.until, self._look, loop)
         else:
-            self._cut()
+            self._terminate()
 
-    def _cut(self) -> None:
-        """Whoever waits on the connection hears at once that it is lost."""
+    def _terminate(self) -> None:
+        """Close the connection; whatever waits for it gets an error immediately."""
         self.expired = True
         self.driver.terminate()
 
 
-def _living(connection: Any, _record: object, _proxy: object) -> None:
-    """What the server has closed meanwhile is known without asking it; the pool takes another, or opens one."""
+def _check_open(connection: Any, _record: object, _proxy: object) -> None:
+    """Refuse a connection that the server has closed; the pool then takes another one."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError("closed by the server")
 
@@ -88,9 +88,9 @@ def _returned(_connection: object, record: Any) -> None:
         watch.stop()
 
 
-def _told(context: ExceptionContext) -> Exception | None:
-    """A cut is told as what it is: too late, and not to be tried again at once."""
+def _translate_error(context: ExceptionContext) -> Exception | None:
+    """Report an expired connection as a timeout, so that the statement is not retried."""
     connection = context.connection
     if connection is None or connection.closed or connection.invalidated:
         return None
-    return TooLate("the database did not answer in time") if Watchdog.of(connection.connection).expired else None
+    return PoolTimeout("the database did not answer in time") if Watchdog.of(connection.connection).expired else None

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from app.licenses.keys import digest_code, digest_key
 from app.licenses.problems import ActivationCodeInvalid, LicenseNotFound
 from app.web import counters
-from app.web.callers import network_group
+from app.web.addresses import network_group
 from app.web.counters import WindowLimit
 from app.world import World
 

@@ -17,7 +17,8 @@ from app.observability import counters as metrics
 from app.users.data_lifecycle import lock_unless_erased
 from app.users.rules import fold_identifier
 from app.web import counters
-from app.web.callers import Origin, network_group
+from app.web.addresses import network_group
+from app.web.callers import Origin
 from app.web.counters import LockoutSchedule, WindowLimit
 from app.web.problems import TooManyAttempts
 from app.world import World

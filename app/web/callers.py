@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
 from fastapi import Depends, Request
 
 from app.events.service import Actor
+from app.web.addresses import parse_address
 from app.web.problems import (
     ActivationTokenRequired,
     LoginHandleRequired,
@@ -20,6 +20,8 @@ from app.web.problems import (
     Unauthenticated,
 )
 from app.world import World
+
+_REQUEST_WORLD = "licentia.world"
 
 
 @dataclass(frozen=True)
@@ -135,32 +137,23 @@ class CallerRegistry:
 
 
 async def get_world(request: Request) -> World:
-    world: World = request.app.state.world
+    """The world of this request if it has one (see `use_world`), else the application's."""
+    return world_of(request)
+
+
+def world_of(request: Request) -> World:
+    world: World = request.scope.get(_REQUEST_WORLD) or request.app.state.world
     return world
+
+
+def use_world(request: Request, world: World) -> None:
+    """Give the request a world of its own: its use case and the readers of its credential get it instead of the application's."""
+    request.scope[_REQUEST_WORLD] = world
 
 
 async def get_origin(request: Request) -> Origin:
     agent = request.headers.get("user-agent")
     return Origin(parse_address(request.client.host) if request.client else None, agent[:512] if agent else None)
-
-
-def parse_address(text: str) -> str | None:
-    """An IP address in its one form, or None: behind a proxy, `X-Forwarded-For` may carry anything (authentication R46)."""
-    try:
-        return str(ip_address(text.partition("%")[0]))  # a zone (RFC 4007 section 11) is of the sender's machine, not of ours
-    except ValueError:
-        return None
-
-
-def network_group(ip: str | None) -> str:
-    """Whose failures are counted together: an address, or an IPv6 /64, for that is what one customer has; `-` for all without one
-    (authentication R40, R46)."""
-    if ip is None:
-        return "-"
-    it = ip_address(ip)
-    if it.version == 6 and it.ipv4_mapped is not None:
-        return str(it.ipv4_mapped)
-    return str(ip_network((it, 64), strict=False)) if it.version == 6 else str(it)
 
 
 async def get_caller(request: Request) -> Caller | None:
@@ -173,7 +166,7 @@ async def get_caller(request: Request) -> Caller | None:
     registry: CallerRegistry = request.app.state.caller_registry
     for prefix, reader in registry.readers.items():
         if token.startswith(prefix) and scheme.lower() == ("login" if prefix == "lgn_" else "bearer"):
-            return await reader(request.app.state.world, token)
+            return await reader(world_of(request), token)
     raise TokenInvalid
 
 
@@ -209,7 +202,7 @@ async def token_holder(caller: OptionalCaller) -> EndUser:
 async def subject(request: Request, holder: Annotated[EndUser, Depends(token_holder)]) -> Subject:
     """The end user with a session that lives and an account that is open, by the rows of this moment."""
     registry: CallerRegistry = request.app.state.caller_registry
-    return await registry.subject(request.app.state.world, holder)
+    return await registry.subject(world_of(request), holder)
 
 
 async def verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:

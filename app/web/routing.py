@@ -1,4 +1,4 @@
-"""The route class of every package: strict query strings and JSON bodies, `Idempotency-Key` on any POST, JSON that ends with a line feed."""
+"""The route class of every package: strict query strings and JSON bodies, `Idempotency-Key` on any POST, JSON with a final line feed."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any

@@ -5,6 +5,7 @@ from inspect import signature
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 from fastapi import params
+from pydantic import BaseModel
 
 Function: TypeAlias = Callable[..., Any]
 Marker = TypeVar("Marker")
@@ -30,10 +31,11 @@ def dependencies(function: Function) -> Iterator[Function]:
 
 
 def query_names(function: Function) -> set[str]:
-    """The query parameters of an endpoint and of its dependencies; each is declared as `Annotated[…, Query()]`."""
-    names = {
-        str(marker.alias or name)
-        for name, annotation in annotations(function).items()
-        if (marker := find_marker(annotation, params.Query)) is not None
-    }
+    """The query parameters of an endpoint and of its dependencies: `Annotated[…, Query()]`, of one value or of a model of several."""
+    names: set[str] = set()
+    for name, annotation in annotations(function).items():
+        if (marker := find_marker(annotation, params.Query)) is not None:
+            model = get_args(annotation)[0]
+            is_model = isinstance(model, type) and issubclass(model, BaseModel)
+            names |= set(model.model_fields) if is_model else {str(marker.alias or name)}
     return names.union(*(query_names(dependency) for dependency in dependencies(function)))

@@ -27,7 +27,9 @@ def version(ordinal: int, change_class: str = "material", at: float = -100, grac
     return Version(UUID(int=ordinal), ordinal, change_class, day(at), None if grace is None else day(grace))
 
 
-def duty(number: int, *versions: Version, accepted: int = 0, kind: str = "eula", region: str = "001", notified: int = 0) -> Obligation:
+def make_obligation(
+    number: int, *versions: Version, accepted: int = 0, kind: str = "eula", region: str = "001", notified: int = 0
+) -> Obligation:
     since = min((each.effective_at for each in versions), default=None)
     return Obligation(UUID(int=number), accepted, 0, versions, notified, withdrawn=False, kind=kind, region=region, since=since)
 
@@ -50,19 +52,19 @@ def test_r12_which_regions_apply(region: str | None, places: tuple[str, ...]) ->
 
 def test_r12_nothing_applies_from_elsewhere() -> None:
     """Agreements R12: where no agreement applies to the user's region, nothing is required."""
-    assert select_applicable([duty(1, version(1), region="FR")], list_regions("NO", GROUPS), NOW) == ()
+    assert select_applicable([make_obligation(1, version(1), region="FR")], list_regions("NO", GROUPS), NOW) == ()
 
 
 def test_r12_a_nearer_one_without_a_published_version_hides_nothing() -> None:
-    drafts = duty(1, region="CA")
-    world = duty(2, version(1))
+    drafts = make_obligation(1, region="CA")
+    world = make_obligation(2, version(1))
     assert world in select_applicable([drafts, world], list_regions("CA", GROUPS), NOW)
     assert not UserObligations((drafts, world), list_regions("CA", GROUPS)).compliance(NOW).compliant
 
 
 def test_r22_an_owed_version_after_withdrawal_is_reported_as_withdrawn() -> None:
     """Agreements R22: not as declined, and only while something is owed."""
-    each = obligations.apply_event(obligations.apply_event(duty(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
+    each = obligations.apply_event(obligations.apply_event(make_obligation(1, version(1)), EventType.ACCEPTED, 1), EventType.WITHDRAWN, 1)
     agreement = obligations.assess_compliance([each], NOW)
     assert (each.status(NOW), each.accepted, agreement.compliant, agreement.declined) == ("withdrawn", 0, False, False)
     assert replace(each, versions=(version(1, at=5),)).status(NOW) == "not_required"
@@ -70,25 +72,25 @@ def test_r22_an_owed_version_after_withdrawal_is_reported_as_withdrawn() -> None
 
 
 def test_r24_a_note_changes_nothing() -> None:
-    each = duty(1, version(1), accepted=1)
+    each = make_obligation(1, version(1), accepted=1)
     assert obligations.apply_event(each, EventType.ANNOTATED, 7) == each
 
 
 @pytest.mark.parametrize(
     ("obligation", "ordinal", "is_recorded"),
     [
-        (duty(1, version(1), kind="notice"), 1, True),
-        (duty(1, version(1), kind="notice", notified=1), 1, False),
-        (duty(1, version(1), version(2, "editorial"), kind="notice"), 2, True),
-        (duty(1, version(1), version(2, "editorial"), kind="notice", notified=1), 2, False),
-        (duty(1, version(1), version(2, at=5), kind="notice"), 2, False),
-        (duty(1, version(1), version(2, at=5), kind="notice", notified=1), 2, True),
-        (duty(1, version(1)), 1, False),
-        (duty(1, version(1), version(2, "notice")), 2, False),
-        (duty(1, version(1), version(2, "notice"), accepted=1), 2, True),
-        (duty(1, version(1), version(2, "notice"), version(3, "editorial"), accepted=1), 3, True),
-        (duty(1, version(1), version(2, "notice"), version(3), accepted=1), 3, False),
-        (duty(1, version(1), version(2), accepted=1), 2, False),
+        (make_obligation(1, version(1), kind="notice"), 1, True),
+        (make_obligation(1, version(1), kind="notice", notified=1), 1, False),
+        (make_obligation(1, version(1), version(2, "editorial"), kind="notice"), 2, True),
+        (make_obligation(1, version(1), version(2, "editorial"), kind="notice", notified=1), 2, False),
+        (make_obligation(1, version(1), version(2, at=5), kind="notice"), 2, False),
+        (make_obligation(1, version(1), version(2, at=5), kind="notice", notified=1), 2, True),
+        (make_obligation(1, version(1)), 1, False),
+        (make_obligation(1, version(1), version(2, "notice")), 2, False),
+        (make_obligation(1, version(1), version(2, "notice"), accepted=1), 2, True),
+        (make_obligation(1, version(1), version(2, "notice"), version(3, "editorial"), accepted=1), 3, True),
+        (make_obligation(1, version(1), version(2, "notice"), version(3), accepted=1), 3, False),
+        (make_obligation(1, version(1), version(2), accepted=1), 2, False),
     ],
 )
 def test_r11_which_showing_is_recorded(obligation: Obligation, ordinal: int, is_recorded: bool) -> None:
@@ -113,7 +115,7 @@ def products(draw: st.DrawFn) -> UserObligations:
     places = draw(st.lists(st.tuples(st.sampled_from([*Kind]), st.sampled_from(REGIONS)), unique=True, max_size=5))
     draft: list[Obligation] = []
     for number, (kind, region) in enumerate(places, 1):
-        each = duty(number, *draw(histories() | st.just(())), kind=kind, region=region)
+        each = make_obligation(number, *draw(histories() | st.just(())), kind=kind, region=region)
         last = len(each.versions)
         if kind is Kind.EULA and last:
             accepted, declined = draw(st.integers(0, last)), draw(st.integers(0, last))
@@ -133,7 +135,11 @@ def until(agreement: Compliance) -> Sequence[datetime]:
 
 @given(products(), AT)
 @example(
-    UserObligations((duty(1, version(1), accepted=1), duty(2, version(1, at=5), region="CA", accepted=1)), list_regions("CA", GROUPS)), 0
+    UserObligations(
+        (make_obligation(1, version(1), accepted=1), make_obligation(2, version(1, at=5), region="CA", accepted=1)),
+        list_regions("CA", GROUPS),
+    ),
+    0,
 )
 def test_r20_the_answer_stays_until_its_boundary(product: UserObligations, at: int) -> None:
     """Agreements R20: the whole answer, with warnings and ordinals; the boundary is in the future."""

@@ -13,7 +13,7 @@ from tests.given import Given, Person
 NEARNESS = ("CA-QC", "CA", "NA", "001")
 
 
-async def offered(given: Given, person: Person, agreement: Json) -> list[str]:
+async def list_offered_regions(given: Given, person: Person, agreement: Json) -> list[str]:
     """The regions of the agreements that apply to this end user."""
     return [each["region"] for each in (await making.list_agreements(given, person, agreement))["items"]]
 
@@ -32,7 +32,7 @@ async def test_r12_exact_then_country_then_group_then_world(given: Given, app: F
     for place in NEARNESS[:-1]:
         await acting.create_in_force(given, product=agreement["product"], region=place)
     person = await given.logged_in(region=region)
-    assert await offered(given, person, agreement) == [served]
+    assert await list_offered_regions(given, person, agreement) == [served]
     result = await given.access(agreement["product"], person)
     assert len(result["agreements"]["outstanding"]) == 1
 
@@ -110,6 +110,6 @@ async def test_r20_a_nearer_agreement_that_is_yet_to_come(given: Given) -> None:
         assert ({each["region"] for each in mine["items"]}, mine["valid_until"]) == ({"001", "NO"}, making.days_from_now(given, 1 / 288))
     assert (await making.accept(given, ready, norway))["compliant"] is True
     given.clock.forward(minutes=5)
-    assert await offered(given, ready, world) == ["NO"]
+    assert await list_offered_regions(given, ready, world) == ["NO"]
     assert (await given.access(world["product"], ready))["allow"] is True
     assert (await given.access(world["product"], other))["code"] == "agreement_required"

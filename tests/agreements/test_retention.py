@@ -74,10 +74,10 @@ async def old_showing(given: Given) -> UUID:
 async def test_r25_a_showing_stays_whose_legal_hold_is_being_set(given: Given) -> None:
     """Agreements R25: a deletion that starts before the hold is committed skips the presentation."""
     user, world = await old_showing(given), given.world
-    async with world.db.hold_commit() as open_:
-        await evidence.set_legal_hold(world, Actor.system(), user, active=True)
+    async with world.db.hold_commit() as pending:
+        await evidence.set_legal_hold(world.for_request(pending), Actor.system(), user, active=True)
         sweep = await apart(data_lifecycle.prune_presentations(world))
-        async with world.db.commit_with(open_):
+        async with world.db.commit_with(pending):
             pass
     assert (await sweep, await count(given, AgreementPresentation)) == (0, 1)
 
@@ -85,11 +85,11 @@ async def test_r25_a_showing_stays_whose_legal_hold_is_being_set(given: Given) -
 async def test_r25_no_showing_goes_after_its_legal_hold_was_answered(given: Given) -> None:
     """Agreements R25: a hold set during a deletion waits for it, so everything left after it is kept."""
     user, world = await old_showing(given), given.world
-    async with world.db.hold_commit() as open_:
-        assert await data_lifecycle.prune_presentations(world) == 1
+    async with world.db.hold_commit() as pending:
+        assert await data_lifecycle.prune_presentations(world.for_request(pending)) == 1
         hold_ = await apart(evidence.set_legal_hold(world, Actor.system(), user, active=True))
         answered = hold_.done()
-        async with world.db.commit_with(open_):
+        async with world.db.commit_with(pending):
             pass
     await hold_
     assert not answered

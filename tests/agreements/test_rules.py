@@ -26,7 +26,7 @@ def version(ordinal: int, change_class: str = "material", at: float = -100, grac
     return Version(UUID(int=ordinal), ordinal, change_class, day(at), None if grace is None else day(grace))
 
 
-def duty(accepted: int, *versions: Version, declined: int = 0) -> Obligation:
+def make_obligation(accepted: int, *versions: Version, declined: int = 0) -> Obligation:
     return Obligation(DOCUMENT, accepted, declined, versions)
 
 
@@ -53,15 +53,15 @@ def test_r1_hashes() -> None:
 def test_r8_the_latest_material_version_in_effect_is_required() -> None:
     """Agreements R8: notice and editorial versions keep an acceptance valid; a scheduled one requires nothing yet."""
     versions = (version(1), version(2, "editorial"), version(3), version(4, "notice"), version(5, at=10))
-    assert duty(0, *versions).required_ordinal(NOW) == 3
-    assert duty(2, *versions).required_ordinal(NOW) == 3
-    assert duty(3, *versions).required_ordinal(NOW) == 0
-    assert duty(3, *versions).required_ordinal(day(10)) == 5
+    assert make_obligation(0, *versions).required_ordinal(NOW) == 3
+    assert make_obligation(2, *versions).required_ordinal(NOW) == 3
+    assert make_obligation(3, *versions).required_ordinal(NOW) == 0
+    assert make_obligation(3, *versions).required_ordinal(day(10)) == 5
 
 
 def test_r9_scheduled_effective_grace_over() -> None:
     """Agreements R9, R20: one material version with grace over time, for a user who accepted the first."""
-    each = duty(1, version(1), version(2, at=10, grace=20))
+    each = make_obligation(1, version(1), version(2, at=10, grace=20))
     result = [
         (agreement.compliant, len(agreement.outstanding), [advice.code for advice in agreement.warnings], agreement.valid_until)
         for agreement in (obligations.assess_compliance([each], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
@@ -79,7 +79,7 @@ def test_r9_scheduled_effective_grace_over() -> None:
 
 def test_r9_no_grace_without_an_acceptance() -> None:
     """Agreements R9: a user without an acceptance gets no grace."""
-    agreement = obligations.assess_compliance([duty(0, version(1), version(2, grace=30))], NOW)
+    agreement = obligations.assess_compliance([make_obligation(0, version(1), version(2, grace=30))], NOW)
     assert not agreement.compliant
     assert agreement.outstanding == ((DOCUMENT, 2),)
     assert agreement.valid_until is None
@@ -87,32 +87,32 @@ def test_r9_no_grace_without_an_acceptance() -> None:
 
 def test_r9_grace_is_not_borrowed() -> None:
     """Agreements R9: the deadline is the earliest of all owed versions; the next version's grace does not extend it."""
-    each = duty(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
+    each = make_obligation(1, version(1), version(2, at=-50, grace=5), version(3, at=-1, grace=60))
     assert each.grace_end(NOW) == day(5)
     assert not obligations.assess_compliance([each], day(5)).compliant
-    without = duty(1, version(2, at=-50), version(3, at=-1, grace=60))
+    without = make_obligation(1, version(2, at=-50), version(3, at=-1, grace=60))
     assert not obligations.assess_compliance([without], NOW).compliant
 
 
 def test_r9_grace_ends_as_it_says() -> None:
     """At `grace_until` exactly, grace is over."""
-    each = duty(1, version(2, at=-1, grace=5))
+    each = make_obligation(1, version(2, at=-1, grace=5))
     assert obligations.assess_compliance([each], day(5) - timedelta(milliseconds=1)).compliant
     assert not obligations.assess_compliance([each], day(5)).compliant
 
 
 def test_r11_a_notice_only_informs() -> None:
     """Agreements R11: allowed with a warning for users with an acceptance; an editorial version has no warning."""
-    assert codes(duty(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.NOTICE]
-    assert codes(duty(2, version(3, "editorial", -1))) == []
-    assert codes(duty(0, version(1), version(2, "notice", -1))) == []
-    scheduled = obligations.assess_compliance([duty(1, version(2, "notice", 3))], NOW)
+    assert codes(make_obligation(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.NOTICE]
+    assert codes(make_obligation(2, version(3, "editorial", -1))) == []
+    assert codes(make_obligation(0, version(1), version(2, "notice", -1))) == []
+    scheduled = obligations.assess_compliance([make_obligation(1, version(2, "notice", 3))], NOW)
     assert (scheduled.warnings, scheduled.valid_until) == ((), day(3))
-    assert obligations.assess_compliance([duty(1, version(2, "editorial", 3))], NOW).valid_until is None
+    assert obligations.assess_compliance([make_obligation(1, version(2, "editorial", 3))], NOW).valid_until is None
 
 
 def test_r11_facts() -> None:
-    agreement = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
+    agreement = obligations.assess_compliance([make_obligation(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
     document = str(DOCUMENT)
     expected: list[tuple[str, dict[str, Fact]]] = [
         (obligations.IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
@@ -125,12 +125,12 @@ def test_r11_facts() -> None:
 @pytest.mark.parametrize(
     ("each", "declined", "status"),
     [
-        (duty(0, version(1), declined=1), True, "declined"),
-        (duty(0, version(1), version(2, at=-1), declined=1), False, "required"),
-        (duty(1, version(2, at=-1), declined=2), True, "declined"),
-        (duty(1, version(2, at=-1, grace=9), declined=2), False, "in_grace"),
-        (duty(2, version(1), version(2), declined=2), False, "accepted"),
-        (duty(0, version(1, at=1), declined=1), False, "not_required"),
+        (make_obligation(0, version(1), declined=1), True, "declined"),
+        (make_obligation(0, version(1), version(2, at=-1), declined=1), False, "required"),
+        (make_obligation(1, version(2, at=-1), declined=2), True, "declined"),
+        (make_obligation(1, version(2, at=-1, grace=9), declined=2), False, "in_grace"),
+        (make_obligation(2, version(1), version(2), declined=2), False, "accepted"),
+        (make_obligation(0, version(1, at=1), declined=1), False, "not_required"),
     ],
 )
 def test_r21_a_decline_counts_while_it_stands_in_the_way(each: Obligation, declined: bool, status: str) -> None:
@@ -142,7 +142,7 @@ def test_r21_a_decline_counts_while_it_stands_in_the_way(each: Obligation, decli
 def test_several_documents() -> None:
     """All agreements of a product must be accepted."""
     other = Obligation(UUID(int=2), 0, 0, (version(7, at=-1),))
-    agreement = obligations.assess_compliance([duty(1, version(2, at=-1, grace=5)), other], NOW)
+    agreement = obligations.assess_compliance([make_obligation(1, version(2, at=-1, grace=5)), other], NOW)
     assert not agreement.compliant
     assert agreement.outstanding == ((DOCUMENT, 2), (UUID(int=2), 7))
     assert agreement.accepted == ((DOCUMENT, 1),)
@@ -168,8 +168,8 @@ def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, decl
     """Agreements R8: compliant iff `accepted >= required`; versions up to `accepted` never matter, so SQL may leave them out."""
     now = day(at)
     required = max((each.ordinal for each in versions if each.change_class == "material" and each.effective_at <= now), default=0)
-    whole = duty(accepted, *versions, declined=declined)
-    thin = duty(accepted, *(each for each in versions if each.ordinal > accepted), declined=declined)
+    whole = make_obligation(accepted, *versions, declined=declined)
+    thin = make_obligation(accepted, *(each for each in versions if each.ordinal > accepted), declined=declined)
     assert (not whole.list_owed(now)) == (accepted >= required)
     assert obligations.assess_compliance([whole], now) == obligations.assess_compliance([thin], now)
 
@@ -177,7 +177,7 @@ def test_r8_one_integer_compare(versions: Sequence[Version], accepted: int, decl
 @given(histories(), st.integers(0, 6), st.integers(0, 6), st.integers(-60, 59))
 def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], accepted: int, declined: int, at: int) -> None:
     """Agreements R20: until `valid_until` the answer stays what it is."""
-    each = duty(accepted, *versions, declined=declined)
+    each = make_obligation(accepted, *versions, declined=declined)
     before = obligations.assess_compliance([each], day(at))
     for later in range(at + 1, 100):
         if before.valid_until is not None and day(later) >= before.valid_until:
@@ -189,7 +189,7 @@ def test_r20_nothing_changes_before_valid_until(versions: Sequence[Version], acc
 @given(histories(), st.integers(0, 6), st.integers(1, 6), st.integers(-60, 60))
 def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, ordinal: int, at: int) -> None:
     """The ordinal only rises, so accepting an old version never takes anything away."""
-    before = duty(accepted, *versions)
+    before = make_obligation(accepted, *versions)
     after = obligations.apply_event(before, EventType.ACCEPTED, ordinal)
     assert after.accepted == max(accepted, ordinal)
     assert len(after.list_owed(day(at))) <= len(before.list_owed(day(at)))
@@ -199,12 +199,12 @@ def test_an_acceptance_only_helps(versions: Sequence[Version], accepted: int, or
 def test_r10_what_is_shown() -> None:
     """Agreements R10: the version in effect; the upcoming material one if nothing is owed; none before publishing."""
     first, patch, coming = version(1), version(2, "editorial"), version(3, at=5)
-    assert obligations.choose_version(duty(0, first, patch, coming), NOW) == patch
-    assert obligations.choose_version(duty(1, first, patch, coming), NOW) == coming
-    assert obligations.choose_version(duty(3, first, patch, coming), NOW) == patch
-    assert obligations.choose_version(duty(1, first, version(2, "notice", 5)), NOW) == first
-    assert obligations.choose_version(duty(0, version(1, at=5)), NOW) == version(1, at=5)
-    assert obligations.choose_version(duty(0), NOW) is None
+    assert obligations.choose_version(make_obligation(0, first, patch, coming), NOW) == patch
+    assert obligations.choose_version(make_obligation(1, first, patch, coming), NOW) == coming
+    assert obligations.choose_version(make_obligation(3, first, patch, coming), NOW) == patch
+    assert obligations.choose_version(make_obligation(1, first, version(2, "notice", 5)), NOW) == first
+    assert obligations.choose_version(make_obligation(0, version(1, at=5)), NOW) == version(1, at=5)
+    assert obligations.choose_version(make_obligation(0), NOW) is None
 
 
 def test_r7_states_follow_from_the_time() -> None:

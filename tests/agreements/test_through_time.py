@@ -17,7 +17,7 @@ from tests.given import Given, Person
 MINUTE = 1 / 1440
 
 
-async def seen(given: Given, person: Person, product: str) -> tuple[bool, str, list[str], str | None, str | None]:
+async def decide_access(given: Given, person: Person, product: str) -> tuple[bool, str, list[str], str | None, str | None]:
     """(allow, code, warnings, check again at, how long the grant lasts) from the access decision now."""
     await given.logged_in(person)
     result = await given.access(product, person)
@@ -33,25 +33,25 @@ async def test_r9_r20_scheduled_effective_grace_over(given: Given) -> None:
     await making.accept(given, person, agreement)
     takes_effect, grace_ends = making.days_from_now(given, 10 * MINUTE), making.days_from_now(given, 20 * MINUTE)
     await making.create_published(given, agreement, effective_at=takes_effect, grace_until=grace_ends)
-    assert await seen(given, person, product) == (True, "ok", ["agreement_upcoming"], takes_effect, "600 s")
+    assert await decide_access(given, person, product) == (True, "ok", ["agreement_upcoming"], takes_effect, "600 s")
     item = await acting.find_item(given, person, agreement)
     assert (item["status"], item["current"]["ordinal"], item["upcoming"]["ordinal"]) == ("accepted", 1, 2)
     given.clock.forward(minutes=9, seconds=59.999)
-    assert (await seen(given, person, product))[2:4] == (["agreement_upcoming"], takes_effect)
+    assert (await decide_access(given, person, product))[2:4] == (["agreement_upcoming"], takes_effect)
     given.clock.forward(seconds=0.001)
-    assert await seen(given, person, product) == (True, "ok", ["agreement_in_grace"], grace_ends, "600 s")
+    assert await decide_access(given, person, product) == (True, "ok", ["agreement_in_grace"], grace_ends, "600 s")
     mine = await making.list_agreements(given, person, agreement)
     assert (mine["compliant"], mine["valid_until"], mine["items"][0]["grace_until"]) == (False, grace_ends, grace_ends)
     assert (mine["items"][0]["status"], mine["items"][0]["upcoming"]) == ("in_grace", None)
     given.clock.forward(minutes=9, seconds=59.999)
-    assert (await seen(given, person, product))[:4] == (True, "ok", ["agreement_in_grace"], grace_ends)
+    assert (await decide_access(given, person, product))[:4] == (True, "ok", ["agreement_in_grace"], grace_ends)
     given.clock.forward(seconds=0.001)
-    allow, code, warned, _, grant = await seen(given, person, product)
+    allow, code, warned, _, grant = await decide_access(given, person, product)
     assert (allow, code, warned, grant) == (False, "agreement_required", [], None)
     mine = await making.list_agreements(given, person, agreement)
     assert (mine["compliant"], mine["valid_until"], mine["items"][0]["status"]) == (False, None, "required")
     assert (await making.accept(given, person, agreement))["compliant"] is True
-    assert (await seen(given, person, product))[:3] == (True, "ok", [])
+    assert (await decide_access(given, person, product))[:3] == (True, "ok", [])
 
 
 async def test_r9_who_accepted_nothing_has_no_grace(given: Given) -> None:
@@ -59,7 +59,7 @@ async def test_r9_who_accepted_nothing_has_no_grace(given: Given) -> None:
     agreement = await acting.create_in_force(given)
     await making.create_published(given, agreement, grace_until=making.days_from_now(given, 7))
     person = await given.logged_in()
-    assert (await seen(given, person, agreement["product"]))[:2] == (False, "agreement_required")
+    assert (await decide_access(given, person, agreement["product"]))[:2] == (False, "agreement_required")
 
 
 async def test_r9_no_version_borrows_anothers_grace(given: Given) -> None:
@@ -71,9 +71,9 @@ async def test_r9_no_version_borrows_anothers_grace(given: Given) -> None:
     await making.create_published(given, agreement, grace_until=first)
     given.clock.forward(minutes=1)
     await making.create_published(given, agreement, grace_until=making.days_from_now(given, 30))
-    assert (await seen(given, person, agreement["product"]))[:4] == (True, "ok", ["agreement_in_grace"], first)
+    assert (await decide_access(given, person, agreement["product"]))[:4] == (True, "ok", ["agreement_in_grace"], first)
     given.clock.forward(minutes=9)
-    assert (await seen(given, person, agreement["product"]))[:2] == (False, "agreement_required")
+    assert (await decide_access(given, person, agreement["product"]))[:2] == (False, "agreement_required")
 
 
 async def test_r21_declined_in_grace_and_after_it(given: Given) -> None:
@@ -83,11 +83,11 @@ async def test_r21_declined_in_grace_and_after_it(given: Given) -> None:
     await making.accept(given, person, agreement)
     await making.create_published(given, agreement, grace_until=making.days_from_now(given, 10 * MINUTE))
     given.expect(await making.decide(given, person, await making.present(given, person, agreement), "decline"))
-    assert (await seen(given, person, agreement["product"]))[:2] == (True, "ok")
+    assert (await decide_access(given, person, agreement["product"]))[:2] == (True, "ok")
     given.clock.forward(minutes=10)
-    assert (await seen(given, person, agreement["product"]))[:2] == (False, "agreement_declined")
+    assert (await decide_access(given, person, agreement["product"]))[:2] == (False, "agreement_declined")
     assert (await making.accept(given, person, agreement))["result"] == "created"
-    assert (await seen(given, person, agreement["product"]))[:2] == (True, "ok")
+    assert (await decide_access(given, person, agreement["product"]))[:2] == (True, "ok")
 
 
 async def test_r10_accepted_before_its_time(given: Given) -> None:
@@ -97,9 +97,9 @@ async def test_r10_accepted_before_its_time(given: Given) -> None:
     await making.accept(given, person, agreement)
     await making.create_published(given, agreement, effective_at=making.days_from_now(given, MINUTE))
     assert (await making.accept(given, person, agreement))["ordinal"] == 2
-    assert (await seen(given, person, agreement["product"]))[2] == []
+    assert (await decide_access(given, person, agreement["product"]))[2] == []
     given.clock.forward(minutes=1)
-    assert (await seen(given, person, agreement["product"]))[:3] == (True, "ok", [])
+    assert (await decide_access(given, person, agreement["product"]))[:3] == (True, "ok", [])
 
 
 @pytest.fixture

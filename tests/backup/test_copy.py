@@ -40,8 +40,8 @@ def test_a_file_that_appears_during_the_copy_stays(url: str, tmp_path: Path, mon
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     target = tmp_path / "monday.db"
-    monkeypatch.setattr(backup, "_vacuumed", run_after(backup._vacuumed, lambda: target.write_bytes(b"kept")))
-    with pytest.raises(backup.CopyFailed, match="by now"):
+    monkeypatch.setattr(backup, "_vacuum", run_after(backup._vacuum, lambda: target.write_bytes(b"kept")))
+    with pytest.raises(backup.CopyFailed, match="exists by now"):
         backup.copy_database(url, target)
     assert target.read_bytes() == b"kept"
     assert list_files(tmp_path) == {"monday.db"}

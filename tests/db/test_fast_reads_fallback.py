@@ -137,10 +137,11 @@ async def test_a_use_case_sees_what_it_has_written(given: Given) -> None:
     """Under an Idempotency-Key the write stays open until the answer is there: hot reads after it go through the same connection."""
     database = given.world.db
     assert (await database.query_many(CUSTOMERS, {}))[0].many == 0
-    async with database.hold_commit() as held:
-        async with database.write() as tx:
+    async with database.hold_commit() as pending:
+        own = given.world.for_request(pending).db
+        async with own.write() as tx:
             await wrote(given, tx)
-        assert held.tx is not None
-        assert (await database.query_many(CUSTOMERS, {}))[0].many == 1
-        assert (await database.snapshot(lambda rows: rows(CUSTOMERS, {})))[0].many == 1
+        assert pending.tx is not None
+        assert (await own.query_many(CUSTOMERS, {}))[0].many == 1
+        assert (await own.snapshot(lambda rows: rows(CUSTOMERS, {})))[0].many == 1
     assert (await database.query_many(CUSTOMERS, {}))[0].many == 0

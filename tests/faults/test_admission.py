@@ -23,7 +23,7 @@ async def narrow(app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.Mo
     door: Any = app.middleware_stack
     while not isinstance(door, EdgeMiddleware):
         door = door.app
-    for name, value in {"max_requests": MOST, "body_timeout": 0.1, "max_body": 65_536, "octets": 0}.items():
+    for name, value in {"max_requests": MOST, "body_timeout": 0.1, "max_body": 65_536, "body_bytes": 0}.items():
         monkeypatch.setattr(door, name, value)
     return client, door
 
@@ -44,7 +44,7 @@ async def test_a_body_that_does_not_come_is_given_up_and_the_connection_closed(n
     answer = await client.post("/v1/licenses/validate", content=never())
     problem(answer, 408, "body_too_slow")
     assert answer.headers["connection"] == "close"
-    assert (door.inside, door.octets) == (0, 0)
+    assert (door.inside, door.body_bytes) == (0, 0)
 
 
 async def test_too_many_requests_get_503_and_probes_are_still_answered(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
@@ -61,10 +61,10 @@ async def test_too_many_requests_get_503_and_probes_are_still_answered(narrow: t
 
 async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
     client, door = narrow
-    door.octets = (BODIES - 1) * door.max_body
+    door.body_bytes = (BODIES - 1) * door.max_body
     answers = await asyncio.gather(*(client.post("/v1/licenses/validate", content=send_spaces(40_960)) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [422, 503, 503]
-    assert door.octets == (BODIES - 1) * door.max_body
+    assert door.body_bytes == (BODIES - 1) * door.max_body
 
 
 def test_hashes_have_a_quarter_of_a_containers_memory(tmp_path: Path) -> None:

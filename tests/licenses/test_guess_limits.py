@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.web.callers import network_group
+from app.web.addresses import network_group
 from tests.assertions import problem
 from tests.given import Given
 

@@ -12,7 +12,7 @@ from app.events.models import Event
 from app.login import attempts
 from app.login.models import Factor
 from app.web import counters
-from app.web.callers import network_group, parse_address
+from app.web.addresses import network_group, parse_address
 from app.web.models import AttemptCounter
 from app.web.problems import TooManyAttempts
 from tests.assertions import problem

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.web.callers import parse_address
+from app.web.addresses import parse_address
 from tests.assertions import problem
 from tests.given import Given
 

@@ -17,7 +17,7 @@ _SMALL = 4 * MAX_TOTAL_NAMES
 
 
 class StrictRequest(Request):
-    """A request whose `json()` is strict. FastAPI reads bodies through it (see "Custom Request and APIRoute class" in its documentation)."""
+    """A request whose `json()` is strict. FastAPI reads bodies through it (its documentation: "Custom Request and APIRoute class")."""
 
     async def json(self) -> Any:
         """The body as JSON, parsed once. Raises Malformed."""

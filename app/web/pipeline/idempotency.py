@@ -19,7 +19,7 @@ from app.db import dialect
 from app.db.database import PendingWrite, Transaction
 from app.db.pruning import prune
 from app.security.sealing import Place
-from app.web.callers import Caller, EndUser, get_caller, identify, subject
+from app.web.callers import Caller, EndUser, get_caller, identify, subject, use_world, world_of
 from app.web.errors import STATUS, problem_response
 from app.web.models import StoredAnswer
 from app.web.problems import IdempotencyInProgress, IdempotencyKeyReused
@@ -52,7 +52,7 @@ class Slot:
 
 async def answer_once(request: Request, answer: Answer) -> Response:
     """Answer the request, or repeat the first answer that was given to the same key."""
-    world: World = request.app.state.world
+    world = world_of(request)
     caller = await get_caller(request)  # a credential that died since is refused, not answered from the store
     slot = await _slot(world, request, caller)
     async with world.db.query() as tx:
@@ -61,26 +61,27 @@ async def answer_once(request: Request, answer: Answer) -> Response:
         if isinstance(caller, EndUser) and bytes(kept.body).strip():
             await subject(request, caller)
         return kept
-    async with world.db.hold_commit() as held:
+    async with world.db.hold_commit() as pending:
+        use_world(request, world.for_request(pending))
         try:
             response = await answer(request)
         except Problem as problem:
             response = problem_response(problem)
             lasting = response.status_code in _LASTING and problem.retry_after is None  # what may be otherwise soon is not kept
-            if not lasting and held.tx is None:
+            if not lasting and pending.tx is None:
                 raise
-        return await _settle(world, held, slot, response)
+        return await _settle(world, pending, slot, response)
 
 
-async def _settle(world: World, held: PendingWrite, slot: Slot, response: Response) -> Response:
-    if held.tx is None and response.status_code >= 300 and response.status_code not in _LASTING:
+async def _settle(world: World, pending: PendingWrite, slot: Slot, response: Response) -> Response:
+    if pending.tx is None and response.status_code >= 300 and response.status_code not in _LASTING:
         return response
     try:
-        async with world.db.commit_with(held) as tx:
+        async with world.db.commit_with(pending) as tx:
             if not await _keep(world, tx, slot, response):
                 raise _Twin
     except _Twin:
-        await held.stack.aclose()
+        await pending.stack.aclose()
         async with world.db.query() as tx:
             first = await _kept(world, tx, slot)
         if first is None:

@@ -1,5 +1,5 @@
-"""The outermost ASGI layer: one pass in and out. Bodies become JSON whatever their label, every answer is counted, logged
-and not cached unless it says so, and an exception nobody foresaw becomes a 500 problem."""
+"""The outermost ASGI middleware. It labels bodies as JSON, counts and logs every response, marks responses as not cacheable unless they
+say otherwise, and turns an unexpected exception into a 500 problem."""
 
 import asyncio
 import re
@@ -14,39 +14,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.base.problems import Busy, Problem
 from app.config.settings import Settings
-from app.observability.logs import MASK, current_request_id, make_access_logger, mask
+from app.observability.logs import current_request_id, make_access_logger, mask
 from app.web.errors import log_unexpected, problem_response
 from app.web.probes import metrics
 from app.web.problems import BodyTooLarge, BodyTooSlow, UnsupportedEncoding
 
-log = structlog.get_logger("licentia.door")
+log = structlog.get_logger("licentia.http")
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-_PIECE = "(?:[a-z]{1,15}|[0-9]{1,10}|[a-z0-9]{1,8})(?![a-z0-9])"
-_PLAIN = re.compile(rf"[a-z]{{0,15}}|v[0-9]|{_UUID}", re.ASCII)
-"""A word or an id, which no secret looks like."""
-_SLUG = re.compile(rf"(?=.{{1,48}}\Z)\.?{_PIECE}(?:[._-]{_PIECE})*", re.ASCII)
-"""Short words with marks between them: codes, most slugs, files of ours. What was drawn by chance has longer pieces."""
+_ID = re.compile(_UUID, re.ASCII)
 _IDENTIFIER = re.compile(rf"{_UUID}|[0-9a-f]{{32}}", re.ASCII)
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UTF_8 = {b"utf-8", b"utf8", b"us-ascii"}
 _QUIET = ("/healthz", "/readyz", "/metrics")
 _BODY = {b"content-length", b"transfer-encoding"}
 _JSON = (b"content-type", b"application/json")
-_UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_DEFAULT_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 GONE = 499
-"""In the log and the counters, nginx's word for a client that left before the end of its own body."""
+"""Status in the log and the counters for a client that disconnected before the end of its own body; nginx uses the same."""
 BODIES = 64
-"""So many bodies of the largest size may be in memory at once; most are a few hundred octets."""
+"""How many bodies of the maximum size may be in memory at once; most bodies have a few hundred bytes."""
+UNMATCHED = "unmatched"
+"""The logged path of a request that no route matches."""
 
 
-Judgement = Callable[[bytes, int], Problem | None]
-"""(a header's value, the largest body) to why the request cannot be taken."""
+HeaderCheck = Callable[[bytes, int], Problem | None]
+"""(value of a header, maximum body size) to the problem that refuses the request, or None."""
 
 
 class RequestHeaders(NamedTuple):
-    """What the headers of a request say to the door."""
+    """What the middleware takes from the headers of a request. `body`: whether a body follows."""
 
     request_id: str | None
     refused: Problem | None
@@ -54,11 +52,10 @@ class RequestHeaders(NamedTuple):
 
 
 class EdgeMiddleware:
-    """Every request has an id: the caller's `X-Request-Id` if sane and no secret by its look, else a fresh one.
+    """Gives every request an id: the caller's `X-Request-Id` if it is safe to log, else a new one.
 
-    A body larger than the setting is refused before it is read (or, without Content-Length, while it is), one that does not arrive in
-    time is given up, and what comes on top of `max_requests`, or of BODIES in memory, is told to come again: memory has a bound
-    whatever comes.
+    Memory is bounded. A body above the size limit is refused, if possible before it is read; one that does not arrive in time is
+    refused; requests above `max_requests`, or above BODIES of the maximum size in memory, get a 503.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, fresh: Callable[[], str]) -> None:
@@ -67,8 +64,8 @@ class EdgeMiddleware:
         self.max_requests = settings.max_requests
         self.body_timeout = settings.body_timeout
         self.inside = 0
-        self.octets = 0
-        self.judged = _JUDGED if settings.trusted_proxies else {**_JUDGED, b"x-forwarded-for": self._unheeded}
+        self.body_bytes = 0
+        self.checks = _CHECKS if settings.trusted_proxies else {**_CHECKS, b"x-forwarded-for": self._warn_forwarded}
         self.write = make_access_logger(settings)
         self.fresh = fresh
 
@@ -77,48 +74,48 @@ class EdgeMiddleware:
             await self.app(scope, receive, send)
             return
         start, status = perf_counter(), 500
-        knock = _knock(scope, self.max_body, self.judged)
-        request_id = knock.request_id or self.fresh()
+        headers = _read_headers(scope, self.max_body, self.checks)
+        request_id = headers.request_id or self.fresh()
         current_request_id.set(request_id)
 
-        async def leave(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(message.get("headers", ()), request_id)
+                message["headers"] = _with_defaults(message.get("headers", ()), request_id)
             await send(message)
 
-        refused = knock.refused or (Busy() if self.inside >= self.max_requests and scope["path"] not in _QUIET else None)
+        refused = headers.refused or (Busy() if self.inside >= self.max_requests and scope["path"] not in _QUIET else None)
         body = Body(self, receive)
         self.inside += 1
         try:
             if refused is not None:
-                await problem_response(refused)(scope, receive, leave)
+                await problem_response(refused)(scope, receive, send_response)
             else:
-                await self.app(scope, body.receive if knock.body else receive, leave)
+                await self.app(scope, body.receive if headers.body else receive, send_response)
         except ClientDisconnect:
             status = GONE
         except Exception as error:  # noqa: BLE001  the last line of defence: a 500 that says nothing
-            await log_unexpected(error)(scope, receive, leave)
+            await log_unexpected(error)(scope, receive, send_response)
         finally:
             self.inside -= 1
-            self.octets -= body.octets
-            self._note(scope, request_id, status, perf_counter() - start)
+            self.body_bytes -= body.body_bytes
+            self._log(scope, request_id, status, perf_counter() - start)
 
-    def _unheeded(self, _value: bytes, _max_body: int) -> None:
-        """Told once: there is a proxy, nobody named it, and so all its callers have one address and one set of limits."""
-        if self.judged is not _JUDGED:  # one request may have the header twice
+    def _warn_forwarded(self, _value: bytes, _max_body: int) -> None:
+        """Warn once: X-Forwarded-For is present but TRUSTED_PROXIES is empty, so all clients share one address and one rate limit."""
+        if self.checks is not _CHECKS:  # one request may have the header twice
             log.warning("forwarded_for_unheeded", hint="callers behind a proxy share its address until LICENTIA_TRUSTED_PROXIES names it")
-        self.judged = _JUDGED
+        self.checks = _CHECKS
 
-    def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         metrics.observe(scope["method"], route, status, seconds)
         if route not in _QUIET:
-            path, client = scope["path"], scope.get("client")
+            client = scope.get("client")
             line = {
                 "method": scope["method"],
-                "path": path if path == route else mask_path(path),
+                "path": describe_path(scope),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client[0] if client else None,
@@ -130,77 +127,80 @@ class EdgeMiddleware:
 
 
 def is_probe(scope: Scope) -> bool:
-    """Whether a call is of probes and scrapers, and so neither logged nor traced."""
+    """Whether the request comes from a health check or a scraper; such requests are neither logged nor traced."""
     return scope.get("path") in _QUIET
 
 
 class Body:
-    """The body on its way in, with an end in size and in time."""
+    """The incoming body, limited in size and in time."""
 
-    def __init__(self, door: EdgeMiddleware, receive: Receive) -> None:
-        self.door = door
+    def __init__(self, edge: EdgeMiddleware, receive: Receive) -> None:
+        self.edge = edge
         self.inner = receive
-        self.octets = 0
-        self.whole = False
-        self.until: float | None = None
+        self.body_bytes = 0
+        self.complete = False
+        self.deadline: float | None = None
 
     async def receive(self) -> Message:
-        """The next part. Raises BodyTooLarge, BodyTooSlow, and Busy when there are too many bodies about."""
-        if self.whole:
+        """The next part. Raises BodyTooLarge, BodyTooSlow, and Busy if too many bodies are in memory."""
+        if self.complete:
             return await self.inner()
-        if self.until is None:
-            self.until = asyncio.get_running_loop().time() + self.door.body_timeout
+        if self.deadline is None:
+            self.deadline = asyncio.get_running_loop().time() + self.edge.body_timeout
         try:
-            async with asyncio.timeout_at(self.until):
+            async with asyncio.timeout_at(self.deadline):
                 message = await self.inner()
         except TimeoutError:
             raise BodyTooSlow from None
-        self.whole = not message.get("more_body", False)
+        self.complete = not message.get("more_body", False)
         self._count(len(message.get("body", b"")))
         return message
 
-    def _count(self, octets: int) -> None:
-        self.octets += octets
-        self.door.octets += octets
-        if self.octets > self.door.max_body:
+    def _count(self, size: int) -> None:
+        self.body_bytes += size
+        self.edge.body_bytes += size
+        if self.body_bytes > self.edge.max_body:
             raise BodyTooLarge
-        if self.door.octets > BODIES * self.door.max_body:
+        if self.edge.body_bytes > BODIES * self.edge.max_body:
             raise Busy
 
 
-def mask_path(path: str) -> str:
-    """The path for the log: ids, short slugs and words stay; anything else may be a secret that somebody pasted in."""
-    return "/".join(part if _PLAIN.fullmatch(part) else _doubtful(part) for part in path[:1024].split("/"))[:256]
+def describe_path(scope: Scope) -> str:
+    """The path for the log: the template of the route, with its ids filled in. Other text of the caller may be a secret."""
+    route = scope.get("route")
+    if route is None:
+        return UNMATCHED
+    path = str(route.path)
+    for name, value in scope.get("path_params", {}).items():
+        if _ID.fullmatch(str(value)):
+            path = path.replace(f"{{{name}}}", str(value))
+    return path
 
 
-def _doubtful(part: str) -> str:
-    return str(mask(part)) if _SLUG.fullmatch(part) else MASK
-
-
-def _knock(scope: Scope, max_body: int, judged: Mapping[bytes, Judgement]) -> RequestHeaders:
-    """The id, and why the body cannot be read as plain JSON. If it can, it is labelled so (no cookies anywhere, so this is safe)."""
+def _read_headers(scope: Scope, max_body: int, checks: Mapping[bytes, HeaderCheck]) -> RequestHeaders:
+    """Read the headers. A body that can be plain JSON is labelled as JSON; this is safe, because nothing here uses cookies."""
     sent: bytes | None = None
     refused: Problem | None = None
-    kept, body = [], False
+    others, body = [], False
     for header in scope["headers"]:
         name, value = header
         body = body or name in _BODY
         if name == b"x-request-id" and sent is None:
             sent = value
-        elif name in judged and refused is None:
-            refused = judged[name](value, max_body)
+        elif name in checks and refused is None:
+            refused = checks[name](value, max_body)
         if name != b"content-type":
-            kept.append(header)
+            others.append(header)
     if refused is None:
-        scope["headers"] = [*kept, _JSON]
-    return RequestHeaders(_sane(sent), refused, body)
+        scope["headers"] = [*others, _JSON]
+    return RequestHeaders(_safe_id(sent), refused, body)
 
 
-def _sane(sent: bytes | None) -> str | None:
+def _safe_id(sent: bytes | None) -> str | None:
     if not sent:
         return None
     text = sent.decode("latin-1")
-    if _IDENTIFIER.fullmatch(text) or (_SANE_ID.fullmatch(text) and mask(text) == text):  # it is written to every line as it is
+    if _IDENTIFIER.fullmatch(text) or (_SAFE_ID.fullmatch(text) and mask(text) == text):  # it is logged as it is
         return text
     log.warning("request_id_replaced")
     return None
@@ -219,12 +219,12 @@ def _length(value: bytes, max_body: int) -> Problem | None:
     return BodyTooLarge() if not value.isdigit() or int(value[:20]) > max_body else None
 
 
-_JUDGED: dict[bytes, Judgement] = {b"content-encoding": _encoding, b"content-type": _type, b"content-length": _length}
+_CHECKS: dict[bytes, HeaderCheck] = {b"content-encoding": _encoding, b"content-type": _type, b"content-length": _length}
 
 
-def _headers(said: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    headers = list(said)
+def _with_defaults(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    headers = list(headers)
     names = {name for name, _ in headers}
-    headers += [header for header in _UNLESS_SAID if header[0] not in names]
+    headers += [header for header in _DEFAULT_HEADERS if header[0] not in names]
     headers.append((b"x-request-id", request_id.encode("latin-1")))
     return headers

@@ -19,12 +19,12 @@ from tests.agreements.making import Json, status_and_code
 from tests.given import Given, Person
 
 
-async def covered(given: Given, agreement: Json, at: datetime | None = None) -> Json:
+async def read_coverage(given: Given, agreement: Json, at: datetime | None = None) -> Json:
     params = {"as_of": instant_text(at)} if at is not None else {}
     return given.expect(await given.client.get(f"/v1/agreements/{agreement['id']}/coverage", params=params, headers=given.root))
 
 
-async def listed(given: Given, agreement: Json, **params: Any) -> list[Json]:
+async def list_users(given: Given, agreement: Json, **params: Any) -> list[Json]:
     page = given.expect(await given.client.get(f"/v1/agreements/{agreement['id']}/users", params=params, headers=given.root))
     data: list[Json] = page["data"]
     while page["next_cursor"]:
@@ -34,7 +34,7 @@ async def listed(given: Given, agreement: Json, **params: Any) -> list[Json]:
     return data
 
 
-def counted(result: Json) -> dict[str, int]:
+def read_counts(result: Json) -> dict[str, int]:
     return {name: number for name, number in result["statuses"].items() if number}
 
 
@@ -50,14 +50,14 @@ async def test_users_are_counted_by_status(given: Given) -> None:
     given.expect(await making.decide(given, declining, await making.present(given, declining, agreement), "decline"))
     await making.accept(given, plain, agreement)
     given.expect(await making.decide(given, strong, await making.present(given, strong, agreement, locale="en")))
-    result = await covered(given, agreement)
+    result = await read_coverage(given, agreement)
     assert result["users"] == 4
-    assert counted(result) == {"required": 1, "declined": 1, "accepted": 2}
+    assert read_counts(result) == {"required": 1, "declined": 1, "accepted": 2}
     assert result["ordinals"] == [{"ordinal": 1, "accepted": 2, "notified": 0}]
     assert result["grades"] == {"A": 1, "B": 1, "C": 0}
     assert (result["required_ordinal"], result["product"], result["as_of"]) == (1, agreement["product"], instant_text(given.clock.now()))
-    assert [row["user"] for row in await listed(given, agreement, status="declined")] == [declining.id]
-    grades = {row["user"]: row["grade"] for row in await listed(given, agreement, limit=1)}
+    assert [row["user"] for row in await list_users(given, agreement, status="declined")] == [declining.id]
+    grades = {row["user"]: row["grade"] for row in await list_users(given, agreement, limit=1)}
     assert grades == {presentation.id: None, declining.id: None, plain.id: "B", strong.id: "A"}
 
 
@@ -84,10 +84,10 @@ async def test_the_clock_turned_back(given: Given) -> None:
         50: {"accepted": 1},
     }
     for days, status in wanted.items():
-        result = await covered(given, agreement, start + timedelta(days=days))
-        assert counted(result) == status, days
+        result = await read_coverage(given, agreement, start + timedelta(days=days))
+        assert read_counts(result) == status, days
         assert result["required_ordinal"] == (1 if days < 10 else 2)
-    assert [each["ordinal"] for each in (await covered(given, agreement))["ordinals"]] == [2]
+    assert [each["ordinal"] for each in (await read_coverage(given, agreement))["ordinals"]] == [2]
 
 
 async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
@@ -98,8 +98,8 @@ async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
     async with given.world.db.write() as tx:
         await tx.execute(update(AgreementDocument).values(kind=Kind.NOTICE))
     await making.present(given, person, agreement)
-    result = await covered(given, agreement)
-    assert counted(result) == {"notified": 1, "to_be_shown": 1}
+    result = await read_coverage(given, agreement)
+    assert read_counts(result) == {"notified": 1, "to_be_shown": 1}
     assert result["ordinals"] == [{"ordinal": 1, "accepted": 0, "notified": 1}]
     assert (result["grades"], result["required_ordinal"]) == ({"A": 0, "B": 0, "C": 0}, None)
 
@@ -154,7 +154,7 @@ async def test_sql_and_python_give_the_same_status(given: Given) -> None:
         await _put(given, agreement, person, chain)
     for days in (0, 10, 20):
         at = start + timedelta(days=days)
-        result = {row["user"]: row["status"] for row in await listed(given, agreement, as_of=instant_text(at), limit=200)}
+        result = {row["user"]: row["status"] for row in await list_users(given, agreement, as_of=instant_text(at), limit=200)}
         assert result == {person.id: _by_rule(agreement, versions, chain, at) for person, chain in zip(people, chains, strict=True)}
     assert len(set(result.values())) >= 4
 
@@ -190,6 +190,6 @@ def test_thresholds_with_several_grace_periods() -> None:
 async def test_an_agreement_not_yet_in_force(given: Given) -> None:
     """Nothing is required yet, and no user owes it."""
     agreement = await making.create_agreement(given)
-    result = await covered(given, agreement)
-    assert (result["users"], result["required_ordinal"], counted(result)) == (0, None, {})
+    result = await read_coverage(given, agreement)
+    assert (result["users"], result["required_ordinal"], read_counts(result)) == (0, None, {})
     assert coverage.ASSENTS == (EventType.ACCEPTED, EventType.IMPORTED)

@@ -26,7 +26,7 @@ from tests.given import Given, Person
 LIST, NDJSON, CSV = "/v1/agreement-events", "/v1/agreement-events.ndjson", "/v1/agreement-events.csv"
 
 
-async def listed(given: Given, **params: Any) -> list[Json]:
+async def list_events(given: Given, **params: Any) -> list[Json]:
     data: list[Json] = given.expect(await given.client.get(LIST, params=params, headers=given.root))["data"]
     return data
 
@@ -66,7 +66,7 @@ async def test_one_event_in_every_form(given: Given) -> None:
     person = await given.strong()
     presentation = await making.present(given, person, agreement, locale="en")
     result = given.expect(await making.decide(given, person, presentation))
-    [event] = await listed(given)
+    [event] = await list_events(given)
     assert (event["id"], event["type"], event["user"], event["seq"], event["grade"]) == (result["event"], "accepted", person.id, 1, "A")
     assert (event["agreement"], event["product"], event["ordinal"], event["locale"]) == (agreement["id"], agreement["product"], 1, "en")
     assert (event["presentation"], event["amr"], event["imported"]) == (presentation["id"], ["pwd", "otp", "mfa"], None)
@@ -105,7 +105,7 @@ async def test_the_filters(given: Given) -> None:
         ({"from": instant_text(before), "to": at, "user": ada.id}, 1),
     ]
     for params, number in cases:
-        assert len(await listed(given, **params)) == number, params
+        assert len(await list_events(given, **params)) == number, params
         assert len(await lines(given, **params)) == number, params
         assert len(await rows(given, **params)) == number, params
 
@@ -161,7 +161,7 @@ async def test_a_broken_receipt_is_exported_as_it_is(given: Given, receipt: str)
     await many(given, agreement, person, 1, type="imported", receipt=receipt)
     assert [(each["jws"], each["imported"]) for each in await lines(given)] == [(receipt, None)]
     assert [each["external_ref"] for each in await rows(given)] == [""]
-    assert [each["imported"]["external_ref"] for each in await listed(given)] == [None]
+    assert [each["imported"]["external_ref"] for each in await list_events(given)] == [None]
 
 
 async def test_formulas_are_defused(given: Given) -> None:
@@ -231,10 +231,10 @@ async def test_refused_before_the_first_byte(given: Given) -> None:
             answer = await given.client.get(path, params=query, headers=given.root)
             assert status_and_code(answer) == (422, "malformed")
     assert status_and_code(await given.client.get(LIST, params={"context": "true"}, headers=given.root)) == (422, "malformed")
-    assert await exported(given) == []
+    assert await list_export_events(given) == []
 
 
-async def exported(given: Given) -> list[Any]:
+async def list_export_events(given: Given) -> list[Any]:
     async with given.world.db.query() as tx:
         wanted = select(Event.actor_type, Event.subject_type, Event.subject_id, Event.user_id, Event.data)
         return list((await tx.execute(wanted.where(Event.type == "agreement_events.exported").order_by(Event.id))).all())
@@ -247,7 +247,7 @@ async def test_exports_are_recorded(given: Given) -> None:
     moment = instant_text(given.clock.now() - timedelta(days=1))
     await rows(given, agreement=agreement["id"], type="accepted", **{"from": moment})
     await lines(given, user=person.id, context="true")
-    first, second = await exported(given)
+    first, second = await list_export_events(given)
     assert (first.actor_type, first.subject_type, first.subject_id) == ("operator", "agreement", UUID(agreement["id"]))
     assert first.data == {
         "form": "csv",

@@ -27,11 +27,11 @@ async def bring(given: Given, agreement: Json, *items: Json) -> httpx.Response:
     return await given.client.post(f"/v1/agreements/{agreement['id']}/imports", json={"data": items}, headers=given.root)
 
 
-async def brought(given: Given, agreement: Json, *items: Json) -> Json:
+async def import_items(given: Given, agreement: Json, *items: Json) -> Json:
     return given.expect(await bring(given, agreement, *items))
 
 
-async def of_yesterday(given: Given, *locales: str) -> Json:
+async def create_in_force_since_yesterday(given: Given, *locales: str) -> Json:
     """An agreement with one version, in force for a day."""
     agreement = await making.create_in_force(given, *locales)
     given.clock.forward(days=1)
@@ -45,10 +45,10 @@ async def count(given: Given, model: Any = AgreementEvent) -> int:
 
 async def test_an_import_counts_and_shows(given: Given) -> None:
     """Agreements R16: it allows access and is visible as an import: type, grade C, operator and claims."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     person = await given.logged_in()
     one = item(given, person, source="CRM export of 2025")
-    body = await brought(given, agreement, one)
+    body = await import_items(given, agreement, one)
     assert (body["created"], body["replayed"], body["refused"]) == (1, 0, 0)
     [result] = body["data"]
     assert (result["result"], result["external_ref"], result["error"]) == ("created", one["external_ref"], None)
@@ -77,15 +77,15 @@ async def test_the_access_decision_lets_an_imported_acceptance_pass(given: Given
     given.clock.forward(days=1)
     person = await given.logged_in()
     assert (await given.access(product["code"], person))["code"] == "agreement_required"
-    await brought(given, agreement, item(given, person))
+    await import_items(given, agreement, item(given, person))
     assert (await given.access(product["code"], person))["allow"] is True
 
 
 async def test_coverage_counts_imports_apart(given: Given) -> None:
     """Accepted, by evidence of grade C; the user's own acceptance later is the better evidence."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     person, other = await given.logged_in(), await given.logged_in()
-    await brought(given, agreement, item(given, person), item(given, other))
+    await import_items(given, agreement, item(given, person), item(given, other))
     path = f"/v1/agreements/{agreement['id']}/coverage"
     result = given.expect(await given.client.get(path, headers=given.root))
     assert (result["statuses"]["accepted"], result["grades"]) == (2, {"A": 0, "B": 0, "C": 2})
@@ -96,36 +96,36 @@ async def test_coverage_counts_imports_apart(given: Given) -> None:
 
 async def test_brought_twice(given: Given) -> None:
     """The same reference is the same event; with another content it is refused, in one request as in two."""
-    agreement = await of_yesterday(given, "en", "nb")
+    agreement = await create_in_force_since_yesterday(given, "en", "nb")
     person, other = await given.logged_in(), await given.logged_in()
     one = item(given, person)
-    [first] = (await brought(given, agreement, one))["data"]
-    again = await brought(given, agreement, one, one)
+    [first] = (await import_items(given, agreement, one))["data"]
+    again = await import_items(given, agreement, one, one)
     assert [(each["result"], each["event"]) for each in again["data"]] == [("replayed", first["event"])] * 2
     earlier = instant_text(given.clock.now() - timedelta(hours=2))
     for change in ({"user": other.id}, {"accepted_at": earlier}, {"source": "elsewhere"}, {"locale": "nb"}):
-        [result] = (await brought(given, agreement, {**one, **change}))["data"]
+        [result] = (await import_items(given, agreement, {**one, **change}))["data"]
         assert (result["result"], result["error"]["code"], result["error"]["pointer"]) == (
             "refused",
             "import_conflict",
             "/data/0/external_ref",
         )
     fresh = item(given, other)
-    result = await brought(given, agreement, fresh, {**fresh, "source": "elsewhere"}, fresh)
+    result = await import_items(given, agreement, fresh, {**fresh, "source": "elsewhere"}, fresh)
     assert [each["result"] for each in result["data"]] == ["created", "refused", "replayed"]
     assert (await count(given), await count(given, AgreementImport)) == (2, 2)
 
 
 async def test_what_is_refused_and_what_is_not_harmed_by_it(given: Given) -> None:
     """Each item is judged alone and reported by pointer; a refused one stores nothing."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     await making.create_published(given, agreement, effective_at=instant_text(given.clock.now() + timedelta(days=7)))
     await making.create_version(given, agreement)
     good, *rest = [await given.person() for _ in range(7)]
     now = given.clock.now()
     old, future = instant_text(now - timedelta(days=1000)), instant_text(now + timedelta(milliseconds=1))
     unknown = Person("01900000-0000-7000-8000-000000000000", "nobody@example.com")
-    result = await brought(
+    result = await import_items(
         given,
         agreement,
         item(given, rest[1], accepted_at=future),
@@ -144,12 +144,12 @@ async def test_what_is_refused_and_what_is_not_harmed_by_it(given: Given) -> Non
     ]
     assert (result["created"], result["refused"], result["data"][-1]["result"]) == (1, 5, "created")
     assert [await count(given, model) for model in (AgreementEvent, AgreementImport, AgreementState, AgreementLedger)] == [1, 1, 1, 1]
-    assert (await brought(given, agreement, item(given, rest[0])))["created"] == 1
+    assert (await import_items(given, agreement, item(given, rest[0])))["created"] == 1
 
 
 async def test_r22_no_import_undoes_a_withdrawal(given: Given) -> None:
     """Agreements R16, R22: only an acceptance given after the withdrawal counts."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     person = await given.logged_in()
     await making.accept(given, person, agreement)
     async with given.world.db.write() as tx:  # as the service would record it, without a receipt worth its name
@@ -158,29 +158,29 @@ async def test_r22_no_import_undoes_a_withdrawal(given: Given) -> None:
         await tx.execute(insert(table(AgreementEvent)).values({**accepted, **more, "at": given.clock.now()}))
     given.clock.forward(hours=2)
     left = given.clock.now() - timedelta(hours=2)
-    [result] = (await brought(given, agreement, item(given, person, accepted_at=instant_text(left))))["data"]
+    [result] = (await import_items(given, agreement, item(given, person, accepted_at=instant_text(left))))["data"]
     assert result["error"]["code"] == "import_before_withdrawal"
-    [result] = (await brought(given, agreement, item(given, person, accepted_at=instant_text(left + timedelta(minutes=1)))))["data"]
+    [result] = (await import_items(given, agreement, item(given, person, accepted_at=instant_text(left + timedelta(minutes=1)))))["data"]
     assert result["result"] == "created"
 
 
 async def test_an_import_lowers_nothing(given: Given) -> None:
     """The projection only moves up: an old acceptance imported late is recorded and lowers nothing."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     await making.create_published(given, agreement)
     person = await given.logged_in()
     await making.accept(given, person, agreement)
-    await brought(given, agreement, item(given, person))
+    await import_items(given, agreement, item(given, person))
     mine = await making.list_agreements(given, person, agreement)
     assert (mine["compliant"], mine["items"][0]["accepted"]["ordinal"]) == (True, 2)
 
 
 async def test_a_chain_goes_on_through_imports(given: Given) -> None:
     """Several imports for one user in one request, before and after their own events: one unbroken chain."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     person = await given.logged_in()
     await making.accept(given, person, agreement)
-    result = await brought(given, agreement, *(item(given, person, external_ref=f"r-{number}") for number in range(3)))
+    result = await import_items(given, agreement, *(item(given, person, external_ref=f"r-{number}") for number in range(3)))
     assert result["created"] == 3
     given.expect(await making.decide(given, person, await making.present(given, person, agreement), "decline"))
     async with given.world.db.query() as tx:
@@ -193,7 +193,7 @@ async def test_a_chain_goes_on_through_imports(given: Given) -> None:
 async def test_imports_that_cross(given: Given) -> None:
     """Many at once with the same people and references in opposite orders, and accepts in between: each is brought once, no request
     waits in a circle."""
-    agreement, second = await of_yesterday(given), await making.create_in_force(given)
+    agreement, second = await create_in_force_since_yesterday(given), await making.create_in_force(given)
     given.clock.forward(days=1)
     people = [await given.logged_in() for _ in range(6)]
     items = [item(given, person) for person in people]
@@ -211,7 +211,7 @@ async def test_imports_that_cross(given: Given) -> None:
 
 async def test_r16_only_operators_who_may_write(given: Given) -> None:
     """Agreements R16: end users and read-only keys cannot import."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     person = await given.logged_in()
     body = {"data": [item(given, person)]}
     path = f"/v1/agreements/{agreement['id']}/imports"
@@ -229,7 +229,7 @@ async def test_r16_only_operators_who_may_write(given: Given) -> None:
 
 async def test_the_form_of_a_request(given: Given) -> None:
     """One to a thousand items, no unknown field; a malformed request imports nothing."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     person = await given.logged_in()
     good = item(given, person)
     for data in ([], [good] * 1001, [good, {**good, "ordinal": 0}], [{**good, "at": "now"}], [{**good, "accepted_at": "2026-11-22"}]):
@@ -241,7 +241,7 @@ async def test_the_form_of_a_request(given: Given) -> None:
 
 async def test_a_thousand_at_once(given: Given) -> None:
     """The maximum of one request, for many users and with an `Idempotency-Key`."""
-    agreement = await of_yesterday(given)
+    agreement = await create_in_force_since_yesterday(given)
     people = [await given.person() for _ in range(10)]
     items = [item(given, people[number % 10], external_ref=f"r-{number}") for number in range(1000)]
     path, headers = f"/v1/agreements/{agreement['id']}/imports", {**given.root, "Idempotency-Key": "one"}
