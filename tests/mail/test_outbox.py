@@ -4,7 +4,6 @@ import asyncio
 import stat
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,22 +17,13 @@ from app.db.base import table
 from app.events.models import Event
 from app.mail import data_lifecycle, outbox, rules
 from app.mail.models import Message, Template
-from app.mail.service import Facts, Recipient, enqueue_letter
+from app.mail.service import Recipient, enqueue_letter
 from app.mail.transports import Folder, Smtp, Transport, create_transport
 from app.world import World
 from tests.clock import TurnedClock
+from tests.mail.letters import OLA, TOKEN, enqueue_verification
 from tests.postbox import Postbox, Received
 from tests.random_keys import production_environment
-
-OLA = Recipient("ola@example.com", "nb", "Ola Nordmann", UUID(int=7))
-TOKEN = "vfy_JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
-
-
-async def enqueue_verification(world: World, to: Recipient | None = OLA, **facts: str) -> None:
-    """Put a letter with a token into the outbox."""
-    values: Facts = {"token": TOKEN, "expires": world.clock.now() + timedelta(hours=24), **facts}
-    async with world.db.write() as tx:
-        await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, values)
 
 
 async def enqueue_notice(world: World, to: Recipient = OLA) -> None:

@@ -16,8 +16,7 @@ from app.webhooks.rules import NOT_FIRST
 from tests.agreements import making
 from tests.webhooks.conftest import LOOPBACK, Hooks
 from tests.webhooks.delivery.receiver import Received, Receiver, status
-from tests.webhooks.delivery.test_delivery import record_event
-from tests.webhooks.test_regressions import start_delivery
+from tests.webhooks.rounds import record_event, start_delivery
 
 
 async def due(hooks: Hooks) -> list[bool]:

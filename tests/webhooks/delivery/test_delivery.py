@@ -18,12 +18,7 @@ from app.webhooks.delivery.outcomes import Attempt, DeliveryOutcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.webhooks.conftest import Hooks, make_egress
 from tests.webhooks.delivery.receiver import Received, Receiver, status
-
-
-async def record_event(hooks: Hooks, type_: str, subject: int = 1) -> str:
-    """Record an event of a license; return its id."""
-    async with hooks.world.db.write() as tx:
-        return str(await record(tx, hooks.world, type_, Actor.system(), ("license", UUID(int=subject)), note="ø"))
+from tests.webhooks.rounds import record_event
 
 
 async def test_a_request_has_the_event_as_in_the_audit_list(hooks: Hooks, receiver: Receiver) -> None:
