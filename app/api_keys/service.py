@@ -15,7 +15,7 @@ from app.base.problems import Malformed
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.web.callers import Operator
 from app.web.paging import PageWindow, read_page
 from app.world import World
@@ -60,7 +60,7 @@ def _require_within_own(operator: Operator | None, scopes: Sequence[str], expire
 async def _insert_key(
     tx: Transaction, world: World, key: str, key_id: UUID, name: str, scopes: Sequence[str], expires_at: datetime | None
 ) -> AnyRow:
-    values = {"id": key_id, "name": name, "key_hash": token_digest(key), "scopes": scopes, "expires_at": expires_at}
+    values = {"id": key_id, "name": name, "key_hash": digest_token(key), "scopes": scopes, "expires_at": expires_at}
     await tx.execute(insert(ApiKey).values(created_at=world.clock.now(), **values))
     return (await tx.execute(_keys.where(ApiKey.id == key_id))).one()
 
@@ -108,7 +108,7 @@ async def authenticate(world: World, key: str) -> Operator | None:
     now = world.clock.now()
 
     async def find(tx: Transaction) -> AnyRow | None:
-        live = (ApiKey.key_hash == token_digest(key), ApiKey.revoked_at.is_(None))
+        live = (ApiKey.key_hash == digest_token(key), ApiKey.revoked_at.is_(None))
         return (await tx.execute(_keys.where(*live))).one_or_none()
 
     row = await world.db.find(find)

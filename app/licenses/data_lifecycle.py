@@ -13,7 +13,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import locks, releases
 from app.licenses.models import Activation, ActivationCode, License, LicenseUser
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.world import World
 
 _activations = table(Activation)
@@ -52,7 +52,7 @@ def _build_erased_device(world: World, seat_id: UUID) -> dict[str, object]:
         "platform": None,
         "app_version": None,
         "fingerprint": f"erased:{seat_id}",
-        "token_hash": token_digest(world.entropy.secret("")),
+        "token_hash": digest_token(world.entropy.secret("")),
         "token_sealed": "",
     }
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db.base import Base, table
 from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Reference, Word
-from app.security.sealing import Place, token_digest
+from app.security.sealing import Place, digest_token
 from app.users.rules import fold_identifier
 from app.world import World
 
@@ -101,7 +101,7 @@ async def issue(
     content["epoch"] = owner.auth_epoch if owner is not None else 0
     values = {
         "id": token_id,
-        "token_hash": token_digest(token),
+        "token_hash": digest_token(token),
         "purpose": purpose,
         "user_id": owner.id if owner is not None else None,
         "subject": subject,
@@ -116,7 +116,7 @@ async def issue(
 
 def _build_usable_conditions(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[ColumnElement[bool], ...]:
     unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now, OneTimeToken.attempts < MAX_ATTEMPTS)
-    return (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes), *unused)
+    return (OneTimeToken.token_hash == digest_token(token), OneTimeToken.purpose.in_(purposes), *unused)
 
 
 async def find_usable(tx: Transaction, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
@@ -139,7 +139,7 @@ async def spend(tx: Transaction, world: World, token: str, *purposes: Purpose) -
     """Spend the token in one guarded statement; only one of several concurrent calls gets the row."""
     now = world.clock.now()
     unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
-    matching = (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes))
+    matching = (OneTimeToken.token_hash == digest_token(token), OneTimeToken.purpose.in_(purposes))
     spent = update(OneTimeToken).where(*matching, *unused).values(used_at=now).returning(*table(OneTimeToken).columns)
     return (await tx.execute(spent)).one_or_none()
 

@@ -35,7 +35,7 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
     """
     async with world.db.write() as tx:
         await licenses.lock_licenses(tx, user_id)
-        await agreements.lock(tx, user_id)
+        await agreements.lock_and_check_hold(tx, user_id)
         user = await users.lock_user(tx, user_id)
         first = user.status != UserStatus.ERASED
         if first:

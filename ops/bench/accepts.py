@@ -71,7 +71,7 @@ class Accepts:
     async def chained(self, act: NewEvent) -> None:
         async with self.world.db.write() as tx:
             head = await chain.lock_ledger(tx, act.user_id)
-            event = await chain.append(tx, self.world, self.keys, head, act)
+            event = await chain.append_event(tx, self.world, self.keys, head, act)
             await self._after(tx, act, event)
 
     async def unchained(self, act: NewEvent) -> None:

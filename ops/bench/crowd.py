@@ -14,7 +14,7 @@ from app.licenses.keys import generate_key
 from app.licenses.models import Activation, License
 from app.login.factors.totp import SECRET_BYTES
 from app.login.models import Factor, FactorKind, FactorState
-from app.security.sealing import Place, token_digest
+from app.security.sealing import Place, digest_token
 from app.users.models import User, UserStatus
 from app.world import World
 from tests.given import PASSWORD
@@ -67,7 +67,7 @@ def _seat(world: World, license_id: UUID, fingerprint: str) -> dict[str, Any]:
         "license_id": license_id,
         "user_key": "",
         "fingerprint": fingerprint,
-        "token_hash": token_digest(str(seat_id)),
+        "token_hash": digest_token(str(seat_id)),
         "token_sealed": "",
         "lease_expires_at": now + LEASE,
         "activated_at": now,

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from app.access.rules import AccessFacts, SessionFacts
-from app.agreements.models import ChangeClass, Kind
+from app.agreements.models import AgreementKind, ChangeClass
 from app.agreements.obligations import Compliance, Obligation, Version, assess_compliance
 from app.catalog.models import Requirement
 from app.licenses.rules import LicenseFacts, Seat, UseRequest
@@ -80,7 +80,7 @@ OBLIGATIONS = st.builds(
         UUID(int=3), accepted, declined, tuple(each for each in (first, later) if each is not None and each.ordinal > accepted), 0, False,
         kind, since=NOW - HOUR,
     ),
-    st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2]), st.just(FIRST), st.none() | VERSIONS, st.sampled_from(sorted(Kind)),
+    st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2]), st.just(FIRST), st.none() | VERSIONS, st.sampled_from(sorted(AgreementKind)),
 )  # fmt: skip
 SCENARIOS = st.builds(
     Scenario,

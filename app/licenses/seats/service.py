@@ -33,7 +33,7 @@ from app.licenses.seats.rows import (
     build_token_place,
 )
 from app.observability.counters import seat_taken
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.web.callers import Subject
 from app.world import World
 
@@ -141,7 +141,7 @@ async def _take_seat(
         **_build_device_values(license, device),
         "user_id": subject.id if subject else None,
         "activation_code_id": code_id,
-        "token_hash": token_digest(token),
+        "token_hash": digest_token(token),
         "token_sealed": world.keys.sealer.seal(token.encode(), build_token_place(seat_id)),
         "lease_expires_at": rules.compute_lease_end(license.lease, now),
         "activated_at": now,

@@ -25,7 +25,7 @@ from app.login.sessions import refresh, tokens
 from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails
 from app.login.sessions.tokens import IssuedTokens
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.signing_keys.service import load_signer
 from app.web import counters
 from app.web.callers import Origin
@@ -96,7 +96,7 @@ async def _insert_request(tx: Transaction, world: World, origin: Origin, device_
     now, code_id = world.clock.now(), world.entropy.identifier()
     values = {
         "id": code_id,
-        "device_hash": token_digest(device_code),
+        "device_hash": digest_token(device_code),
         "status": DeviceCodeStatus.PENDING,
         "product": client.product,
         "device": client.device,
@@ -119,7 +119,7 @@ async def _insert_request(tx: Transaction, world: World, origin: Origin, device_
 async def redeem(world: World, origin: Origin, device_code: str) -> IssuedTokens:
     """Open the session once the request is approved, one time. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
     token_signer = await load_signer(world)
-    row = await _load_polled_request(world, token_digest(device_code))
+    row = await _load_polled_request(world, digest_token(device_code))
     if row.status == DeviceCodeStatus.DENIED:
         raise AccessDenied
     if row.status == DeviceCodeStatus.PENDING:

@@ -16,7 +16,7 @@ from app.db.types import AnyRow, Digest, Identifier, Instant, Json, Reference, W
 from app.login.factors.webauthn import CHALLENGE_BYTES, InvalidCredential, read_challenge
 from app.login.problems import ChallengeSpent
 from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.world import World
 
 LIFETIME = timedelta(minutes=5)
@@ -124,4 +124,4 @@ def _read_client(row: AnyRow) -> ClientDetails:
 
 
 def _digest_challenge(challenge: bytes) -> bytes:
-    return token_digest(challenge.hex())
+    return digest_token(challenge.hex())

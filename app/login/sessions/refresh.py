@@ -16,7 +16,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login.models import RefreshToken, SessionRow
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.users.data_lifecycle import lock_unless_erased
 from app.users.models import User, UserStatus
 from app.world import World
@@ -46,7 +46,7 @@ async def issue(tx: Transaction, world: World, row: Mapping[str, Any], parent: U
         "id": world.entropy.identifier(),
         "session_id": row["id"],
         "parent_id": parent,
-        "token_hash": token_digest(token),
+        "token_hash": digest_token(token),
         "created_at": now,
         "expires_at": expires_at,
     }

@@ -12,7 +12,7 @@ from app.login import rules
 from app.login.rules import AssuranceLevel, Proofs
 from app.login.sessions import refresh
 from app.login.sessions import service as sessions
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.security.signing import Claims, InvalidToken, Signer
 from app.signing_keys.service import load_signer, load_signer_for
 from app.web.callers import EndUser
@@ -90,7 +90,7 @@ async def read_end_user(world: World, token: str) -> EndUser:
 async def exchange_refresh_token(world: World, token: str) -> IssuedTokens:
     """Exchange a refresh token for new tokens (authentication R57). Raises TokenInvalid; if the token was used before, the session ends."""
     token_signer = await load_signer(world)
-    digest = token_digest(token)
+    digest = digest_token(token)
     async with world.db.write() as tx:
         rotated = await refresh.rotate(tx, world, digest)
         issued = issue_tokens(world, token_signer, *rotated) if rotated is not None else None
@@ -115,7 +115,7 @@ async def _introspect_access_token(world: World, token: str) -> dict[str, Any]:
 
 
 async def _introspect_refresh_token(world: World, token: str) -> dict[str, Any]:
-    digest = token_digest(token)
+    digest = digest_token(token)
 
     async def find(tx: Transaction) -> AnyRow | None:
         return await refresh.find_unspent(tx, digest, world.clock.now())

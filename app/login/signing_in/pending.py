@@ -21,7 +21,7 @@ from app.login.sessions import tokens
 from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
 from app.login.sessions.tokens import IssuedTokens
 from app.observability import counters
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.security.signing import Signer
 from app.users.models import User, UserStatus
 from app.web.callers import Origin, PendingLoginCaller
@@ -103,7 +103,7 @@ def _build_pending(row: AnyRow) -> PendingLogin:
 def _build_handle_conditions(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
     """Return conditions for a handle's row: not finished, not expired, and of the account's present epoch."""
     epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == UserStatus.ACTIVE).scalar_subquery()
-    return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
+    return (Login.token_hash == digest_token(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
 
 async def count_attempt(tx: Transaction, world: World, handle: PendingLoginCaller) -> PendingLogin | None:
@@ -211,7 +211,7 @@ async def begin(tx: Transaction, world: World, pending: PendingLogin, step: Next
         "id": world.entropy.identifier(),
         "user_id": pending.user_id,
         "session_id": pending.session_id,
-        "token_hash": token_digest(token),
+        "token_hash": digest_token(token),
         "auth_epoch": pending.epoch,
         "level": pending.level,
         **_build_proof_columns(pending.proofs),
@@ -245,7 +245,7 @@ async def cancel(world: World, handle: PendingLoginCaller) -> None:
     """Cancel the login; repeating the call has no effect."""
     now = world.clock.now()
     async with world.db.write() as tx:
-        open_login = (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None))
+        open_login = (Login.token_hash == digest_token(handle.token), Login.finished_at.is_(None))
         await tx.execute(update(Login).where(*open_login).values(finished_at=now))
 
 

@@ -21,8 +21,7 @@ from app.login.factors.webauthn import InvalidCredential, RelyingParty, read_cha
 from tests.assertions import problem
 from tests.authenticator import ORIGIN, RP_ID, UP, UV, Authenticator, b64, unb64
 from tests.given import Given, Person
-from tests.login.factors.test_factors import list_factors
-from tests.login.factors.test_passkeys import begin_step_up, login_options
+from tests.login.factors.steps import begin_step_up, list_factors, login_options
 
 Json = dict[str, Any]
 LOGIN = "/v1/login/passkey"
