@@ -9,13 +9,15 @@ unexport PYTHONHOME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-browser check format lock openapi codes bench soak chaos image-check clean
+.PHONY: help run test test-all test-browser check format lock openapi codes newest bench soak chaos image-check clean
 
 help:
 	@echo "make run     serve on http://127.0.0.1:8000 with a SQLite database and demo data"
 	@echo "make test    run all tests, on SQLite and on a PostgreSQL server started for them"
 	@echo "make check   lint, types, import layers, lock files, migrations, OpenAPI snapshot, Dockerfile, manifests"
+	@echo "make test-all    run also the slow tests: floods, freezes, long ladders; before a release"
 	@echo "make test-browser  passkey tests in a real Chromium (Debian: chromium and chromium-driver)"
+	@echo "make newest  test the contract with the newest releases of all libraries that pyproject.toml allows"
 	@echo "make bench   requests per second, compared with a minimal application in the same run (PostgreSQL)"
 	@echo "make soak    mixed traffic for ten minutes: two servers, PostgreSQL; latency, memory, errors"
 	@echo "make chaos   stopped databases, killed servers and overload: requests sent, lost and refused"
@@ -51,7 +53,7 @@ check: $(VENV)/.ready
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
 	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml
 	$(BIN)/python -m tests.snapshots --check
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests/house tests/migrations
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/house tests/docs tests/migrations
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format .
@@ -66,6 +68,12 @@ lock: $(VENV)/.ready
 	$(UV_COMPILE) pyproject.toml --extra telemetry -o requirements/app.txt
 	$(UV_COMPILE) pyproject.toml --extra telemetry --group dev -o requirements/dev.txt
 
+NEWEST := .venv-newest
+newest: $(VENV)/.ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(NEWEST)
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --upgrade -r pyproject.toml --extra telemetry --group dev
+	@exec $(NEWEST)/bin/python -m pytest -q -n 2 tests/contract tests/db tests/server tests/web
+
 bench: $(VENV)/.ready
 	@$(BIN)/python -m ops.bench
 	@$(BIN)/python -m ops.bench --million
@@ -78,7 +86,7 @@ chaos: $(VENV)/.ready
 	@exec $(BIN)/python -m ops.chaos
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 image-check: $(VENV)/.ready
 	deploy/image-check.sh

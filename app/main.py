@@ -102,7 +102,7 @@ ABOUT = "Decides whether a person may use a product on a device now. Manages lic
 
 
 @asynccontextmanager
-async def _life(api: FastAPI) -> AsyncIterator[None]:
+async def _run_lifespan(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
     for name, sentence in world.settings.warnings():
         log.warning("configuration", variable=name, problem=sentence)
@@ -124,19 +124,19 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
 def build_app(world: World) -> FastAPI:
     """Build the application over this world."""
     settings = world.settings
-    telemetry = _telemetry(settings)
+    telemetry = _configure_telemetry(settings)
     api = FastAPI(
         title="Licentia",
         version=__version__,
         description=ABOUT,
-        lifespan=_life,
+        lifespan=_run_lifespan,
         strict_content_type=False,
         docs_url="/docs" if settings.docs else None,
         openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
         redirect_slashes=False,
         telemetry=telemetry,
-        middleware=_middleware(settings, partial(_fresh_id, world)),
+        middleware=_list_middleware(settings, partial(_new_request_id, world)),
     )
     api.state.world = world
     api.state.caller_registry = CALLERS
@@ -151,11 +151,11 @@ def build_app(world: World) -> FastAPI:
     return api
 
 
-def _fresh_id(world: World) -> str:
+def _new_request_id(world: World) -> str:
     return world.entropy.identifier().hex
 
 
-def _telemetry(settings: Settings) -> TelemetryConfig:
+def _configure_telemetry(settings: Settings) -> TelemetryConfig:
     """Configure a span for each request if traces are on; otherwise nothing, whatever the OTEL variables say."""
     options: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
     if settings.traces == "off":
@@ -170,7 +170,7 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
     }
 
 
-def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
+def _list_middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
     layers: list[Middleware] = [Middleware(middleware.EdgeMiddleware, settings, fresh_id)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
@@ -181,5 +181,5 @@ def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middlew
 def create_app() -> FastAPI:
     """Build the application with the settings of the environment, for the factory option of ASGI servers."""
     settings = Settings.load()
-    logs.configure(settings)
+    logs.configure_logging(settings)
     return build_app(World.of(settings))

@@ -39,7 +39,7 @@ class World:
         """Create the world from the settings. Opens no connection yet."""
         entropy = entropy or Entropy()
         return cls(
-            db=Database.open(settings.database_url, settings.database_pool, _timeouts(settings)),
+            db=Database.open(settings.database_url, settings.database_pool, _read_timeouts(settings)),
             clock=clock or Clock(),
             entropy=entropy,
             settings=settings,
@@ -52,5 +52,5 @@ class World:
         return replace(self, db=replace(self.db, pending=pending))
 
 
-def _timeouts(settings: Settings) -> Timeouts:
+def _read_timeouts(settings: Settings) -> Timeouts:
     return Timeouts(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)

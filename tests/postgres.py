@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
+STOP_TIMEOUT = 60.0
 QUICK = {
     "listen_addresses": "",
     "fsync": "off",
@@ -53,7 +54,7 @@ class Server:
     def restart(self, how: signal.Signals = signal.SIGINT) -> None:
         """Gone and back: SIGINT is its fast way to stop, SIGQUIT its immediate one, as after a crash."""
         self.process.send_signal(how)
-        self.process.wait(20)
+        self.process.wait(STOP_TIMEOUT)
         self.process = self.again()
         _await(self)
 
@@ -75,7 +76,7 @@ class Server:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(20)
+            self.process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.process.kill()
         shutil.rmtree(self.home, ignore_errors=True)

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
+"""Seconds. Generous: it only bounds a failure, and a busy machine takes long to import."""
 
 
 def free_port() -> int:

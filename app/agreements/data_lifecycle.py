@@ -38,7 +38,7 @@ class ErasureResult:
     legal_hold: bool
 
 
-async def lock(tx: Transaction, user_id: UUID) -> bool:
+async def lock_and_check_hold(tx: Transaction, user_id: UUID) -> bool:
     """Lock the user's ledger against new events; return whether it is under a legal hold.
 
     Creates a ledger if there is none yet. Otherwise a first acceptance could lock a new ledger before the user's row, and deadlock.
@@ -51,7 +51,7 @@ async def lock(tx: Transaction, user_id: UUID) -> bool:
 
 async def erase_contexts(tx: Transaction, user_id: UUID) -> ErasureResult:
     """Delete the addresses, user agents and salts of the user's events, unless there is a legal hold (agreements R25)."""
-    has_legal_hold = await lock(tx, user_id)
+    has_legal_hold = await lock_and_check_hold(tx, user_id)
     is_users = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
     if has_legal_hold:
         count = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(is_users))

@@ -9,7 +9,7 @@ from app.db.base import Base
 from app.db.types import Digest, Identifier, Instant, JsonList, Line, Reference, Word
 
 
-class Kind(StrEnum):
+class AgreementKind(StrEnum):
     """An `eula` must be accepted before the product is used; a `notice` is only shown."""
 
     EULA = "eula"

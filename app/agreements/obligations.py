@@ -7,13 +7,13 @@ from itertools import groupby, takewhile
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from app.agreements.models import ChangeClass, EventType, Kind
+from app.agreements.models import AgreementKind, ChangeClass, EventType
 from app.base.durations import instant_text
 from app.base.problems import Fact, declare_advisory
 
-IN_GRACE = declare_advisory("agreement_in_grace", "A new agreement is in force; accept it before the grace period ends.")
-UPCOMING = declare_advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
-NOTICE = declare_advisory("agreement_notice", "The agreement has changed; show the new version. No new acceptance is needed.")
+AGREEMENT_IN_GRACE = declare_advisory("agreement_in_grace", "A new agreement is in force; accept it before the grace period ends.")
+AGREEMENT_UPCOMING = declare_advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
+CHANGE_NOTICE = declare_advisory("agreement_notice", "The agreement has changed; show the new version. No new acceptance is needed.")
 WORLD_REGION = "001"
 """The whole world (UN M.49)."""
 
@@ -33,7 +33,7 @@ class Version:
         return self.change_class == ChangeClass.MATERIAL
 
 
-Status = Literal["not_required", "accepted", "in_grace", "declined", "withdrawn", "required", "notified", "to_be_shown"]
+ObligationStatus = Literal["not_required", "accepted", "in_grace", "declined", "withdrawn", "required", "notified", "to_be_shown"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Obligation:
     versions: tuple[Version, ...]
     notified: int = 0
     withdrawn: bool = False
-    kind: str = Kind.EULA
+    kind: str = AgreementKind.EULA
     region: str = WORLD_REGION
     since: datetime | None = None
 
@@ -64,7 +64,7 @@ class Obligation:
 
         A notice needs no acceptance, so its list is always empty.
         """
-        if self.kind == Kind.NOTICE:
+        if self.kind == AgreementKind.NOTICE:
             return ()
         newer = (version for version in self.versions if version.ordinal > self.accepted)
         return tuple(version for version in newer if version.requires_acceptance() and version.effective_at <= now)
@@ -83,8 +83,8 @@ class Obligation:
         deadline = min((version.grace_until or version.effective_at for version in self.list_owed(now)), default=None)
         return deadline if self.accepted and deadline is not None and now < deadline else None
 
-    def status(self, now: datetime) -> Status:
-        if self.kind == Kind.NOTICE:
+    def status(self, now: datetime) -> ObligationStatus:
+        if self.kind == AgreementKind.NOTICE:
             return "to_be_shown" if self.pending_notice(now) is not None else "notified" if self.notified else "not_required"
         required = self.required_ordinal(now)
         if not required:
@@ -100,7 +100,7 @@ class Obligation:
 
         That is every version of a notice except corrections, and a version of class `notice` for a user who accepted an earlier one.
         """
-        if self.kind == Kind.NOTICE:
+        if self.kind == AgreementKind.NOTICE:
             return version.change_class != ChangeClass.EDITORIAL
         return version.change_class == ChangeClass.NOTICE and self.accepted > 0
 
@@ -230,12 +230,16 @@ def assess_compliance(obligations: Iterable[Obligation], now: datetime) -> Compl
 def _list_advice(obligation: Obligation, now: datetime) -> Iterator[Advice]:
     document = str(obligation.document_id)
     if (deadline := obligation.grace_end(now)) is not None:
-        yield Advice(IN_GRACE, {"document": document, "ordinal": obligation.required_ordinal(now), "grace_until": instant_text(deadline)})
+        yield Advice(
+            AGREEMENT_IN_GRACE, {"document": document, "ordinal": obligation.required_ordinal(now), "grace_until": instant_text(deadline)}
+        )
     for version in obligation.list_upcoming(now):
-        if version.requires_acceptance() and obligation.kind != Kind.NOTICE:
-            yield Advice(UPCOMING, {"document": document, "ordinal": version.ordinal, "effective_at": instant_text(version.effective_at)})
+        if version.requires_acceptance() and obligation.kind != AgreementKind.NOTICE:
+            yield Advice(
+                AGREEMENT_UPCOMING, {"document": document, "ordinal": version.ordinal, "effective_at": instant_text(version.effective_at)}
+            )
     if (news := obligation.pending_notice(now)) is not None:
-        yield Advice(NOTICE, {"document": document, "ordinal": news.ordinal, "effective_at": instant_text(news.effective_at)})
+        yield Advice(CHANGE_NOTICE, {"document": document, "ordinal": news.ordinal, "effective_at": instant_text(news.effective_at)})
 
 
 def _list_boundaries(obligation: Obligation, now: datetime) -> Iterator[datetime]:

@@ -241,7 +241,7 @@ class NotSealedYet(Problem):
     title = "The event is not sealed yet; the next seal will include it."
 
 
-class SealBroken(Problem):
+class LedgerSealBroken(Problem):
     kind = Kind.CONFLICT
     code = "seal_broken"
     title = "The sealed events are missing or changed; run the ledger verification."

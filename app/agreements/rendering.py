@@ -28,11 +28,11 @@ _RIGHT_TO_LEFT_SCRIPTS = {"adlm", "arab", "aran", "hebr", "mand", "nkoo", "rohg"
 _RIGHT_TO_LEFT_LANGUAGES = {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ji", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
 
 
-def html(body: str, locale: str) -> str:
+def render_html(body: str, locale: str) -> str:
     """Sanitised HTML: one `article` with its language and direction, without images and raw HTML. Links are `http`, `https` or
     `mailto`."""
     clean = nh3.clean(_MARKDOWN.render(body), tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="noopener noreferrer")
-    return f'<article lang="{escape(locale)}" dir="{direction(locale)}">\n{clean}</article>\n'
+    return f'<article lang="{escape(locale)}" dir="{find_direction(locale)}">\n{clean}</article>\n'
 
 
 def find_lost_lines(body: str) -> list[int]:
@@ -55,7 +55,7 @@ def find_lost_lines(body: str) -> list[int]:
     return [number for number, line in enumerate(body.splitlines(), 1) if lost & set(_WORD.findall(line))] if lost else []
 
 
-def direction(locale: str) -> str:
+def find_direction(locale: str) -> str:
     """`rtl` or `ltr`, by the script in the tag, or else by the language's usual script."""
     language, *rest = locale.lower().split("-")
     script = next((part for part in rest if len(part) == _SCRIPT_LETTERS and part.isalpha()), None)
@@ -63,7 +63,7 @@ def direction(locale: str) -> str:
     return "rtl" if is_right_to_left else "ltr"
 
 
-def plain(body: str) -> str:
+def render_plain(body: str) -> str:
     """Plain text: an empty line between blocks, marks before list items, the address after a link. LF line ends, a final line end."""
     writer = _PlainWriter()
     for token in _MARKDOWN.parse(body):

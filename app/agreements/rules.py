@@ -9,10 +9,10 @@ from typing import Literal
 from uuid import UUID
 
 from app.agreements import problems, rendering
-from app.agreements.models import ChangeClass, Kind, Minors
+from app.agreements.models import AgreementKind, ChangeClass, Minors
 from app.agreements.obligations import WORLD_REGION, Version, find_current, find_scheduled
 from app.base.durations import instant_text
-from app.base.languages import covers
+from app.base.languages import covers_language
 from app.base.problems import Fact, Problem, field_error
 from app.config.regions import COUNTRY_LETTERS
 
@@ -37,7 +37,7 @@ def digest_statement(statement: str, accept_label: str, decline_label: str) -> s
 
 def freeze_text(body: str, locale: str) -> dict[str, str]:
     """Render a text to HTML and plain text, which are stored permanently. Keys are the names of the columns (agreements R2)."""
-    html, plain = rendering.html(body, locale), rendering.plain(body)
+    html, plain = rendering.render_html(body, locale), rendering.render_plain(body)
     return {"html": html, "html_sha256": digest(html), "plain": plain, "plain_sha256": digest(plain)}
 
 
@@ -46,7 +46,7 @@ def check_declaration(kind: str, region: str, minors: str, groups: Collection[st
     if not _is_region(region, groups):
         facts = field_error("/region", problems.AgreementRegionUnknown.code, "is not a region that an end user can have")
         return problems.AgreementRegionUnknown(facts=facts)
-    if kind == Kind.NOTICE and minors != Minors.ALLOW:
+    if kind == AgreementKind.NOTICE and minors != Minors.ALLOW:
         facts = field_error("/minors", problems.AgreementMinorsImpossible.code, "must be `allow` for a notice")
         return problems.AgreementMinorsImpossible(facts=facts)
     return None
@@ -61,7 +61,7 @@ def _is_region(region: str, groups: Collection[str]) -> bool:
 
 def check_required_texts(required: Iterable[str], available: Collection[str]) -> Problem | None:
     """The problem that some required languages have no text, not even in a narrower form."""
-    missing: list[Fact] = [locale for locale in required if not any(covers([locale], tag) for tag in available)]
+    missing: list[Fact] = [locale for locale in required if not any(covers_language([locale], tag) for tag in available)]
     return problems.AgreementRequiredTextMissing(facts={"locales": missing}) if missing else None
 
 

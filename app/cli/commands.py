@@ -16,7 +16,7 @@ from app.base.clock import Clock
 from app.base.durations import instant_text
 from app.cli import maintenance
 from app.cli.console import exit_with_error, load_settings, parse_arguments, print_result, with_world
-from app.cli.verify import NotVerified, verify_file
+from app.cli.verify import VerificationFailed, verify_file
 from app.events.service import Actor
 from app.licenses.issuing import service as licenses
 from app.licenses.issuing.details import get_license
@@ -61,14 +61,14 @@ def serve(
     from app.main import build_app
     from app.server.server import build_server
 
-    logs.configure(chosen)
+    logs.configure_logging(chosen)
     if migrate:
         maintenance.migrate_database(chosen)
     _check_keys()
     if chosen.env == "development":
         from app.cli import demo as demonstration
 
-        print(with_world(lambda world: demonstration.welcome(world, seed=demo)), flush=True)
+        print(with_world(lambda world: demonstration.prepare_and_describe(world, seed=demo)), flush=True)
     build_server(build_app(World.of(chosen)), chosen).run()
 
 
@@ -96,7 +96,7 @@ def demo() -> None:
     """Create the demo data and print curl commands for it. If the data exists, only print the commands again."""
     from app.cli import demo as demonstration
 
-    print_result(with_world(lambda world: demonstration.welcome(world, seed=True)))
+    print_result(with_world(lambda world: demonstration.prepare_and_describe(world, seed=True)))
 
 
 @app.command()
@@ -110,7 +110,7 @@ def verify(
     """Verify a signed file or an evidence bundle, without database or network. On failure, print one reason per line."""
     try:
         print_result(verify_file(file, jwks, fingerprint, Clock().now))
-    except NotVerified as error:
+    except VerificationFailed as error:
         exit_with_error("\n".join(error.sentences))
 
 
@@ -156,7 +156,7 @@ def verify_ledger() -> None:
     from app.agreements.verification import service as verification
     from app.agreements.verification.schemas import LedgerVerdict
 
-    report = with_world(lambda world: verification.verify(world, None))
+    report = with_world(lambda world: verification.verify_ledger(world, None))
     print_result(LedgerVerdict.of(report).model_dump_json())
     if report.fault is not None:
         raise SystemExit(1)
@@ -167,7 +167,7 @@ def rebuild_states() -> None:
     """Rebuild the agreement states of all end users from their events, and print how many users had a wrong state."""
     from app.agreements.ledger import projection
 
-    print_result({"mended": with_world(projection.rebuild)})
+    print_result({"mended": with_world(projection.rebuild_states)})
 
 
 @users_app.command("create")

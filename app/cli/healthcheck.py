@@ -11,7 +11,7 @@ TIMEOUT = 4.0
 """Seconds."""
 
 
-def health(arguments: list[str]) -> int:
+def check_health(arguments: list[str]) -> int:
     """Return exit code 0 if `/readyz` reports ready; otherwise 1, with the faults on stderr."""
     port, host = _read_setting("PORT") or "8000", _read_setting("HOST")
     host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104  compared with, not bound to

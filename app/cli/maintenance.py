@@ -132,13 +132,13 @@ def rotate_keys(
     now: Annotated[bool, typer.Option("--now", help="For a leaked key: rotate at once, before clients have cached the next key.")] = False,
 ) -> None:
     """Activate the next signing key, retire the active key, and publish a new next key."""
-    print_result(vars(with_world(lambda world: rotation.rotate(world, at_once=now))))
+    print_result(vars(with_world(lambda world: rotation.rotate_keys(world, at_once=now))))
 
 
 @signing_app.command("revoke")
 def revoke_signing_key(kid: str) -> None:
     """Revoke a retired signing key that leaked. It is no longer published, and access tokens signed with it are refused."""
-    with_world(lambda world: rotation.revoke(world, kid))
+    with_world(lambda world: rotation.revoke_key(world, kid))
 
 
 @signing_app.command("rewrap")
@@ -149,7 +149,7 @@ def rewrap() -> None:
     some values are still encrypted with other keys.
     """
     columns = sealing_keys.list_sealed_columns(METADATA)
-    columns_done = with_world(lambda world: sealing_keys.rewrap(world, columns, _progress()))
+    columns_done = with_world(lambda world: sealing_keys.rewrap(world, columns, _make_progress_printer()))
     for each in columns_done:
         print_result(vars(each))
     for each in columns_done:
@@ -164,7 +164,7 @@ def rewrap() -> None:
         raise SystemExit(1)
 
 
-def _progress() -> Callable[[RewrapProgress], None]:
+def _make_progress_printer() -> Callable[[RewrapProgress], None]:
     printed: dict[str, int] = {}
 
     def print_progress(done: RewrapProgress) -> None:

@@ -73,7 +73,7 @@ class Settings(Variables):
         try:
             settings = cls(**(values | lists))
         except ValidationError as invalid:
-            faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
+            faults += [_describe_error(error) for error in invalid.errors(include_input=False, include_context=False)]
         else:
             faults += settings._mail_faults() + settings._passkey_faults() + settings._production_faults()
         if faults:
@@ -149,7 +149,7 @@ class Settings(Variables):
         return decode_key(self.lookup_key.get_secret_value())
 
 
-def _fault(error: Mapping[str, Any]) -> tuple[str, str]:
+def _describe_error(error: Mapping[str, Any]) -> tuple[str, str]:
     name = PREFIX + str(error["loc"][0]).upper() if error["loc"] else PREFIX.rstrip("_")
     sentence = REQUIRED if error["type"] == "missing" else str(error["msg"])
     return name, sentence.removeprefix("Value error, ")

@@ -46,17 +46,17 @@ def create_engines(url: str, pool: int, timeouts: Timeouts, *, lasting: bool) ->
     `lasting`: SQLite has what it commits on the disk before it says so. PostgreSQL does so, or not, by its own configuration.
     """
     if not is_sqlite(url):
-        engine = _postgresql(url, pool, timeouts)
+        engine = _create_postgresql_engine(url, pool, timeouts)
         return engine, engine
     queue_timeout = 6 * timeouts.pool  # a queue before one writer is no outage
     reader = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=queue_timeout, hide_parameters=True)
     writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=queue_timeout, hide_parameters=True)
-    event.listen(reader.sync_engine, "connect", _read_only)
-    event.listen(writer.sync_engine, "connect", _set_durable if lasting else _prepare)
+    event.listen(reader.sync_engine, "connect", _prepare_reader)
+    event.listen(writer.sync_engine, "connect", _prepare_durable if lasting else _prepare_connection)
     return reader, writer
 
 
-def _postgresql(url: str, pool: int, timeouts: Timeouts) -> AsyncEngine:
+def _create_postgresql_engine(url: str, pool: int, timeouts: Timeouts) -> AsyncEngine:
     """The server ends a statement that is too long; one that does not even do that (frozen, cut off) loses the connection."""
     arguments: dict[str, Any] = {"timeout": timeouts.connect}
     if timeouts.statement:
@@ -71,7 +71,7 @@ def _postgresql(url: str, pool: int, timeouts: Timeouts) -> AsyncEngine:
     return engine
 
 
-def _prepare(connection: Any, _record: object) -> None:
+def _prepare_connection(connection: Any, _record: object) -> None:
     # The driver's own transactions open none for a leading SELECT; ours are explicit.
     connection.isolation_level = None
     # SQLite's own lower() knows ASCII alone; a search for Ødegård should find ødegård on both databases.
@@ -80,14 +80,14 @@ def _prepare(connection: Any, _record: object) -> None:
     _set_pragmas(connection, wait, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON")
 
 
-def _read_only(connection: Any, record: object) -> None:
-    _prepare(connection, record)
+def _prepare_reader(connection: Any, record: object) -> None:
+    _prepare_connection(connection, record)
     _set_pragmas(connection, "query_only=ON")
 
 
-def _set_durable(connection: Any, record: object) -> None:
+def _prepare_durable(connection: Any, record: object) -> None:
     """With a write-ahead log, NORMAL syncs at checkpoints alone: a power cut takes back what was answered since."""
-    _prepare(connection, record)
+    _prepare_connection(connection, record)
     _set_pragmas(connection, "synchronous=FULL")
 
 
@@ -167,7 +167,7 @@ def text_before(connection: AsyncConnection, column: Column[Any], mark: str) -> 
     return func.substr(column, 1, case((position > 0, position - 1), else_=0))
 
 
-def broken_constraint(error: IntegrityError) -> str:
+def find_broken_constraint(error: IntegrityError) -> str:
     """The name of the broken constraint on PostgreSQL, or SQLite's `table.column, …` list; empty when it says neither."""
     cause = getattr(error, "driver_exception", None) or error.orig
     name = getattr(cause, "constraint_name", None) or getattr(getattr(cause, "__cause__", None), "constraint_name", None)
@@ -176,7 +176,7 @@ def broken_constraint(error: IntegrityError) -> str:
 
 def violates_unique(error: IntegrityError, table: Table, *columns: str) -> bool:
     """Whether the error is the uniqueness of these columns of this table."""
-    constraint = broken_constraint(error)
+    constraint = find_broken_constraint(error)
     return constraint in {f"uq_{table.name}_{'_'.join(columns)}", ", ".join(f"{table.name}.{column}" for column in columns)}
 
 
@@ -185,23 +185,23 @@ def is_busy(error: Exception) -> bool:
 
     `error`: SQLAlchemy's, or the driver's own.
     """
-    state = _state(error)
+    state = _read_error_code(error)
     return state in _BUSY_STATES or state in _BUSY_CODES
 
 
 def is_unavailable(error: DBAPIError) -> bool:
     """Whether it is not there, or cannot store: going down, cut off, frozen, disk full or read-only."""
-    state = _state(error)
+    state = _read_error_code(error)
     lost = isinstance(state, str) and state.startswith("08")
     return error.connection_invalidated or lost or state in _AWAY_STATES or state in _AWAY_CODES
 
 
 def is_damaged(error: Exception) -> bool:
     """Whether the file is no database any more, or one that contradicts itself. Only a copy helps."""
-    return _state(error) in _DAMAGED_CODES
+    return _read_error_code(error) in _DAMAGED_CODES
 
 
-def _state(error: Exception) -> str | int | None:
+def _read_error_code(error: Exception) -> str | int | None:
     """PostgreSQL's SQLSTATE, or SQLite's primary result code."""
     cause: Any = getattr(error, "orig", None) or error
     code: int | None = getattr(getattr(error, "driver_exception", None) or cause, "sqlite_errorcode", None)

@@ -51,12 +51,13 @@ class Prepared:
         if compiled.post_compile_params or compiled.literal_execute_params:
             raise TypeError("FastReads takes statements that are complete when they are compiled")
         columns = statement.selected_columns
-        readers = [_kind(column.type, sql_dialect).result_processor(sql_dialect, None) for column in columns]
+        readers = [_resolve_type(column.type, sql_dialect).result_processor(sql_dialect, None) for column in columns]
         return cls(
             text=compiled.string,
             given={name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required},
             binds=[
-                (name, _kind(compiled.binds[name].type, sql_dialect).bind_processor(sql_dialect)) for name in compiled.positiontup or ()
+                (name, _resolve_type(compiled.binds[name].type, sql_dialect).bind_processor(sql_dialect))
+                for name in compiled.positiontup or ()
             ],
             columns=[(place, reader) for place, reader in enumerate(readers) if reader is not None],
             row=result_tuple(columns.keys()),
@@ -75,7 +76,7 @@ class Prepared:
         return tuple(values)
 
 
-def _kind(type_: TypeEngine[Any], sql_dialect: Dialect) -> TypeEngine[Any]:
+def _resolve_type(type_: TypeEngine[Any], sql_dialect: Dialect) -> TypeEngine[Any]:
     return type_.dialect_impl(sql_dialect)
 
 
@@ -101,7 +102,7 @@ class PinnedConnection:
         try:
             rows: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one hop to the driver's thread and back
         except Exception as error:
-            raise _translate(error) from error
+            raise _translate_error(error) from error
         return rows
 
     async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
@@ -122,12 +123,12 @@ class PinnedConnection:
         try:
             yield
         except Exception as error:
-            raise (PoolTimeout("the database did not answer in time") if self.watch.expired else _translate(error)) from error
+            raise (PoolTimeout("the database did not answer in time") if self.watch.expired else _translate_error(error)) from error
         finally:
             self.watch.stop()
 
 
-def _translate(error: Exception) -> Exception:
+def _translate_error(error: Exception) -> Exception:
     """Translate a driver error. A timeout is final; after any other error SQLAlchemy may try."""
     if isinstance(error, PoolTimeout | TimeoutError):
         return error
@@ -203,7 +204,7 @@ class FastReads:
         try:
             return PinnedConnection(await self.engine.raw_connection(), self.engine.dialect)
         except Exception as error:
-            raise _translate(error) from error
+            raise _translate_error(error) from error
 
     async def _fetch(self, pinned: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         prepared = self.prepared.get(statement)

@@ -70,18 +70,18 @@ def compare_revision(present: str | None) -> RevisionStatus:
 async def check_revision(database: Database) -> RevisionStatus:
     """Whether this program can serve with the database as it is now."""
     async with database.query() as tx:
-        present = await tx.run_sync(_present)
+        present = await tx.run_sync(_read_revision)
         if present is None or present in list_revisions():
             return compare_revision(present)
         contracted = set(await tx.scalars(select(Contraction.revision)))
-        return RevisionStatus(present, program_revision(), newer=True, fault=_beyond(present, contracted - list_revisions()))
+        return RevisionStatus(present, program_revision(), newer=True, fault=_describe_contractions(present, contracted - list_revisions()))
 
 
-def _present(connection: Connection) -> str | None:
+def _read_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _beyond(present: str, contracted: set[str]) -> str | None:
+def _describe_contractions(present: str, contracted: set[str]) -> str | None:
     if not contracted:
         return None
     return (

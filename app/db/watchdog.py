@@ -37,8 +37,8 @@ class Watchdog:
         event.listen(engine, "before_cursor_execute", lambda connection, *_: cls.of(connection.connection).start())
         event.listen(engine, "after_cursor_execute", lambda connection, *_: cls.of(connection.connection).stop())
         event.listen(engine, "commit", lambda connection: cls.of(connection.connection).start())
-        event.listen(engine, "reset", _resetting)
-        event.listen(engine, "checkin", _returned)
+        event.listen(engine, "reset", _start_before_reset)
+        event.listen(engine, "checkin", _stop_after_return)
         event.listen(engine, "handle_error", _translate_error)
 
     @classmethod
@@ -78,12 +78,12 @@ def _check_open(connection: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError("closed by the server")
 
 
-def _resetting(_connection: object, record: Any, state: PoolResetState) -> None:
+def _start_before_reset(_connection: object, record: Any, state: PoolResetState) -> None:
     if state.asyncio_safe and record is not None and NAME in record.info:
         record.info[NAME].start()
 
 
-def _returned(_connection: object, record: Any) -> None:
+def _stop_after_return(_connection: object, record: Any) -> None:
     if (watch := record.info.get(NAME)) is not None:  # gone once the connection was invalidated
         watch.stop()
 

@@ -64,25 +64,25 @@ def _load_frame() -> Text:
     return Text((FOLDER / "frame.html").read_text(encoding="utf-8"))
 
 
-def render(template: Template, language: str, facts: Mapping[str, Any], *, service: str, pages: str | None) -> Letter:
+def render_letter(template: Template, language: str, facts: Mapping[str, Any], *, service: str, pages: str | None) -> Letter:
     """Render the letter in a language. Each fact is one line of plain text; in HTML it is escaped."""
     vocabulary, (subject, paragraphs) = load_vocabulary(language), load_template(language, template)
-    texts = {name: _fact_text(vocabulary, name, value) for name, value in facts.items()} | {"service": to_plain_line(service)}
+    texts = {name: _format_fact(vocabulary, name, value) for name, value in facts.items()} | {"service": to_plain_line(service)}
     text, html = [], []
     for paragraph in (*paragraphs, vocabulary["foot"]):
         if paragraph == PROOF:
-            instruction, proof, is_link = _proof(vocabulary, template, str(facts["token"]), pages)
+            instruction, proof, is_link = _choose_proof(vocabulary, template, str(facts["token"]), pages)
             text += [instruction, proof]
-            html += [f"<p>{escape(instruction)}</p>", _html_link(proof) if is_link else f"<p><code>{escape(proof)}</code></p>"]
+            html += [f"<p>{escape(instruction)}</p>", _render_link(proof) if is_link else f"<p><code>{escape(proof)}</code></p>"]
         else:
             text.append(Text(paragraph).substitute(texts))
-            html.append(f"<p>{_html(paragraph, texts)}</p>")
+            html.append(f"<p>{_render_paragraph(paragraph, texts)}</p>")
     title = Text(subject).substitute(texts)
     document = _load_frame().substitute(language=language, subject=escape(title), body="\n".join(html))
     return Letter(language, title, "\n\n".join(text) + "\n", document)
 
 
-def _fact_text(vocabulary: dict[str, Any], name: str, value: Any) -> str:
+def _format_fact(vocabulary: dict[str, Any], name: str, value: Any) -> str:
     if value is None:
         return str(vocabulary["unknown"])
     if name in {"when", "expires"}:
@@ -96,7 +96,7 @@ def format_time(vocabulary: Mapping[str, Any], at: datetime) -> str:
     return Text(vocabulary["moment"]).substitute(day=at.day, month=month, year=at.year, time=f"{at:%H:%M}")
 
 
-def _proof(vocabulary: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
+def _choose_proof(vocabulary: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
     """(instruction, link or token, whether it is a link).
 
     The token is in the URL fragment, which browsers do not send to the server (authentication R70).
@@ -106,16 +106,16 @@ def _proof(vocabulary: dict[str, Any], template: Template, token: str, pages: st
     return vocabulary["open_link"], f"{pages}/{PAGES[template]}#token={token}", True
 
 
-def _html_link(url: str) -> str:
+def _render_link(url: str) -> str:
     return f'<p><a href="{escape(url)}">{escape(url)}</a></p>'
 
 
-def _html(paragraph: str, texts: Mapping[str, str]) -> str:
+def _render_paragraph(paragraph: str, texts: Mapping[str, str]) -> str:
     safe = {name: escape(text) for name, text in texts.items()}
     return Text(escape(paragraph)).substitute(safe).replace("\n", "<br>\n")
 
 
-def compose(letter: Letter, *, sender: Address, to: str, name: str | None, message_id: str, now: datetime) -> EmailMessage:
+def compose_message(letter: Letter, *, sender: Address, to: str, name: str | None, message_id: str, now: datetime) -> EmailMessage:
     """Compose the message: text and HTML as alternatives (RFC 2046 section 5.1.4), marked as automatic (RFC 3834 section 5).
 
     Raises Unfit for an invalid address, and for anything else that would not be sent as exactly this letter.

@@ -20,7 +20,7 @@ from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.mail import rules
-from app.mail.letters import Unfit, compose, render
+from app.mail.letters import Unfit, compose_message, render_letter
 from app.mail.models import Message, Template
 from app.mail.service import facts_place, recipient_place
 from app.mail.transports import Transport, describe_error, is_permanent
@@ -64,7 +64,7 @@ async def measure_age(world: World) -> None:
     gauge.set(max(0.0, (world.clock.now() - oldest).total_seconds()) if oldest is not None else 0)
 
 
-async def claim(world: World) -> list[AnyRow]:
+async def claim_letters(world: World) -> list[AnyRow]:
     """Claim up to `BATCH` due letters for `CLAIM_TIME`."""
     now = world.clock.now()
     is_free = and_(*_WAITING, Message.due_at <= now, is_unclaimed(Message.claimed_until, now))
@@ -78,7 +78,7 @@ async def deliver_due(world: World, transport: Transport) -> int:
     if not await has_due_letter(world):
         return 0
     outbox = Outbox("mail", partial(_try_to_send, world, transport), partial(record_result, world), _describe)
-    return await outbox.process(await claim(world))
+    return await outbox.process(await claim_letters(world))
 
 
 def _describe(row: AnyRow) -> dict[str, str]:
@@ -89,13 +89,13 @@ async def _try_to_send(world: World, transport: Transport, row: AnyRow) -> Excep
     """Send a letter; return the error, or None."""
     try:
         async with asyncio.timeout(SEND_TIMEOUT):
-            await _send(world, transport, row)
+            await _send_letter(world, transport, row)
     except Exception as error:  # noqa: BLE001  after any error the letter waits for its next try
         return error
     return None
 
 
-async def _send(world: World, transport: Transport, row: AnyRow) -> None:
+async def _send_letter(world: World, transport: Transport, row: AnyRow) -> None:
     now, settings = world.clock.now(), world.settings
     if row.attempts > rules.BACKOFF.tries:
         raise Abandoned
@@ -103,9 +103,9 @@ async def _send(world: World, transport: Transport, row: AnyRow) -> None:
         raise Outdated
     to = json.loads(world.keys.sealer.open(row.recipient_sealed, recipient_place(row.id)))
     facts = json.loads(world.keys.sealer.open(row.facts_sealed, facts_place(row.id)))
-    letter = render(Template(row.template), row.locale, facts, service=settings.totp_issuer, pages=settings.pages_url)
+    letter = render_letter(Template(row.template), row.locale, facts, service=settings.totp_issuer, pages=settings.pages_url)
     origin = parse_sender(settings.mail_from)
-    await transport(compose(letter, sender=origin, to=to["address"], name=to["name"], message_id=row.id.hex, now=now))
+    await transport(compose_message(letter, sender=origin, to=to["address"], name=to["name"], message_id=row.id.hex, now=now))
 
 
 async def record_result(world: World, row: AnyRow, error: Exception | None) -> None:

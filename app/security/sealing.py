@@ -65,6 +65,6 @@ class LookupKey:
         return hmac.digest(self.key, f"{kind}\0{value}".encode(), "sha256")
 
 
-def token_digest(token: str) -> bytes:
+def digest_token(token: str) -> bytes:
     """Return the SHA-256 of a 256-bit bearer secret. It cannot be guessed, so no key is needed (authentication R54)."""
     return sha256(token.encode()).digest()

@@ -9,7 +9,7 @@ from app.db.base import Base
 from app.db.types import Digest, Instant, JsonMap, Word
 
 
-class State(StrEnum):
+class KeyState(StrEnum):
     """A key is published before it signs and after (authentication R63), unless it leaked and was revoked."""
 
     NEXT = "next"

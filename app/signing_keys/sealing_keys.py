@@ -115,7 +115,7 @@ async def _rewrap_column(world: World, sealed: SealedColumn, report: Callable[[R
             break
         await asyncio.sleep(PASS_DELAY if number else 0)
         unreadable = 0
-        async for resealed, broken in _batches(world, sealed):
+        async for resealed, broken in _rewrap_batches(world, sealed):
             unreadable += broken
             progress = replace(progress, resealed=progress.resealed + resealed, remaining=progress.remaining - resealed)
             report(progress)
@@ -132,18 +132,18 @@ def _first_key(world: World) -> str:
     return next(iter(world.keys.sealer.ring))
 
 
-async def _batches(world: World, sealed: SealedColumn) -> AsyncIterator[tuple[int, int]]:
+async def _rewrap_batches(world: World, sealed: SealedColumn) -> AsyncIterator[tuple[int, int]]:
     """Run one pass in primary key order; yield (values sealed again, unreadable values) of each batch."""
     stale = select(sealed.key.label("key"), sealed.column.label("sealed")).where(sealed.is_stale(_first_key(world)))
-    rows = await _page(world, stale.order_by(sealed.key))
+    rows = await _read_page(world, stale.order_by(sealed.key))
     while rows:
         values = _seal_again(world, sealed, rows)
         yield await _replace_values(world, sealed, values), len(rows) - len(values)
         await asyncio.sleep(BATCH_DELAY)
-        rows = await _page(world, stale.where(sealed.key > rows[-1].key).order_by(sealed.key))
+        rows = await _read_page(world, stale.where(sealed.key > rows[-1].key).order_by(sealed.key))
 
 
-async def _page(world: World, statement: AnySelect) -> Sequence[AnyRow]:
+async def _read_page(world: World, statement: AnySelect) -> Sequence[AnyRow]:
     async with world.db.query() as tx:
         return (await tx.execute(statement.limit(BATCH))).all()
 

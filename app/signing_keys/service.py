@@ -13,7 +13,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.security.sealing import Place, SealBroken
 from app.security.signing import Signer, SigningKey, read_kid
-from app.signing_keys.models import KeyMark, SigningKeyRow, State
+from app.signing_keys.models import KeyMark, KeyState, SigningKeyRow
 from app.world import World
 
 LOOKUP_KEY = "lookup_key"
@@ -24,12 +24,14 @@ RELOAD_INTERVAL = timedelta(seconds=5)
 
 _newest_first = SigningKeyRow.created_at.desc()
 _every_key = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.retired_at, SigningKeyRow.private_sealed).order_by(_newest_first)
-_public_keys = select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(_newest_first)
-_revoked_keys = select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == State.REVOKED).order_by(_newest_first)
+_public_keys = select(SigningKeyRow.public).where(SigningKeyRow.state != KeyState.REVOKED).order_by(_newest_first)
+_revoked_keys = (
+    select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == KeyState.REVOKED).order_by(_newest_first)
+)
 _mark = select(KeyMark.mark).where(KeyMark.name == bindparam("name"))
 
 
-def place(kid: str) -> Place:
+def private_key_place(kid: str) -> Place:
     """The place that the sealed private key is bound to."""
     return Place("signing_keys", "private_sealed", kid)
 
@@ -51,7 +53,7 @@ async def load_signer(world: World) -> Signer:
     shelf, now = world.keys.signing, world.clock.now()
     if shelf.signer is not None and shelf.read_at is not None and abs(now - shelf.read_at) < CACHE_TIME:
         return shelf.signer
-    return await _reload(world)
+    return await _reload_signer(world)
 
 
 async def load_signer_for(world: World, token: str) -> Signer:
@@ -63,7 +65,7 @@ async def load_signer_for(world: World, token: str) -> Signer:
         now = world.clock.now()
         if shelf.missed_at is None or abs(now - shelf.missed_at) >= RELOAD_INTERVAL:
             shelf.missed_at = now
-            return await _reload(world)
+            return await _reload_signer(world)
     return await load_signer(world)
 
 
@@ -72,31 +74,31 @@ async def read_signer(tx: Transaction, world: World) -> Signer:
     return _to_signer(world, (await tx.execute(_every_key)).all()) or await load_signer(world)
 
 
-async def _reload(world: World) -> Signer:
+async def _reload_signer(world: World) -> Signer:
     shelf, now = world.keys.signing, world.clock.now()
     try:
-        signer = await _read(world)
+        signer = await _read_signer(world)
     except SealBroken as broken:
         raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not contain the key that encrypted this database: {broken}") from broken
     await _check_lookup_key(world)
     if signer is None:
         await _create_first_key(world)
-        signer = await _read(world)
+        signer = await _read_signer(world)
     if signer is None:
         raise RuntimeError("no signing key is active")
     shelf.signer, shelf.read_at = signer, now
     return signer
 
 
-async def _read(world: World) -> Signer | None:
+async def _read_signer(world: World) -> Signer | None:
     return _to_signer(world, await world.db.query_many(_every_key, {}))
 
 
 def _to_signer(world: World, rows: Sequence[AnyRow]) -> Signer | None:
     """The keys of the rows, or None if none is active."""
-    keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
-    active = [row.kid for row in rows if row.state == State.ACTIVE]
-    revoked = {row.kid: row.retired_at for row in rows if row.state == State.REVOKED}
+    keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, private_key_place(row.kid))) for row in rows}
+    active = [row.kid for row in rows if row.state == KeyState.ACTIVE]
+    revoked = {row.kid: row.retired_at for row in rows if row.state == KeyState.REVOKED}
     current = frozenset(row.kid for row in rows if _is_current(world, row))
     return Signer(keys[active[0]], keys, current, revoked) if active else None
 
@@ -106,7 +108,7 @@ def _is_current(world: World, row: AnyRow) -> bool:
 
     Never those of a revoked key; those of a retired key until the last of them has expired (authentication R63).
     """
-    if row.state == State.REVOKED:
+    if row.state == KeyState.REVOKED:
         return False
     return row.retired_at is None or bool(world.clock.now() < row.retired_at + world.settings.access_lifetime + CACHE_TIME)
 
@@ -127,21 +129,21 @@ async def _create_first_key(world: World) -> None:
     key = SigningKey.generate()
     try:
         async with world.db.write(commit_now=True) as tx:
-            await insert_key(tx, world, key, State.ACTIVE)
+            await insert_key(tx, world, key, KeyState.ACTIVE)
     except IntegrityError:
         pass  # another replica created the first key at the same moment; that one is used
 
 
-async def insert_key(tx: Transaction, world: World, key: SigningKey, state: State) -> None:
+async def insert_key(tx: Transaction, world: World, key: SigningKey, state: KeyState) -> None:
     """Insert a key with its sealed private half. A step."""
     now = world.clock.now()
     values = {
         "kid": key.kid,
         "state": state,
         "public": key.public(),
-        "private_sealed": world.keys.sealer.seal(key.private(), place(key.kid)),
+        "private_sealed": world.keys.sealer.seal(key.private(), private_key_place(key.kid)),
         "created_at": now,
-        "activated_at": now if state is State.ACTIVE else None,
+        "activated_at": now if state is KeyState.ACTIVE else None,
     }
     await tx.execute(insert(SigningKeyRow).values(values))
 

@@ -19,7 +19,7 @@ async def erase(tx: Transaction, user_id: UUID) -> None:
         WebhookDelivery.event_id.in_(select(Event.id).where(Event.user_id == user_id)),
     )
     has_answer = or_(WebhookDelivery.last_excerpt.is_not(None), WebhookDelivery.claimed_until.is_not(None))
-    await ordering.lock(tx, *of_user, has_answer)
+    await ordering.lock_deliveries(tx, *of_user, has_answer)
     # A request that is under way loses its claim, and its response is discarded. It is sent again, with the erased event.
     await tx.execute(update(WebhookDelivery).where(*of_user, has_answer).values(last_excerpt=None, claimed_until=None))
 

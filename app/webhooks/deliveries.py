@@ -16,7 +16,7 @@ from app.events.models import Event
 from app.events.service import Actor, record
 from app.web.paging import PageWindow, read_page
 from app.webhooks import ordering, rules, service
-from app.webhooks.models import State, WebhookDelivery
+from app.webhooks.models import DeliveryState, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
 from app.world import World
 
@@ -37,7 +37,9 @@ class EventRange:
     types: Sequence[str] | None = None
 
 
-async def list_deliveries(world: World, endpoint_id: UUID, window: PageWindow, state: State | None) -> tuple[Sequence[AnyRow], str | None]:
+async def list_deliveries(
+    world: World, endpoint_id: UUID, window: PageWindow, state: DeliveryState | None
+) -> tuple[Sequence[AnyRow], str | None]:
     """List a page of deliveries, newest events first. Raises WebhookNotFound."""
     statement = _deliveries.where(WebhookDelivery.endpoint_id == endpoint_id)
     if state is not None:
@@ -88,7 +90,7 @@ async def _read_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
     return row
 
 
-async def replay(world: World, actor: Actor, endpoint_id: UUID, events: EventRange) -> tuple[int, AnyRow | None]:
+async def replay_events(world: World, actor: Actor, endpoint_id: UUID, events: EventRange) -> tuple[int, AnyRow | None]:
     """Deliver past events again, and those that were never delivered: the oldest `MAX_REPLAY` in the range, of the webhook's types.
 
     Returns the number of events, and the last one if there are more. Raises WebhookNotFound, WebhookDisabled.
@@ -116,7 +118,7 @@ def _is_from(events: EventRange) -> ColumnElement[bool]:
 async def _reset_deliveries(tx: Transaction, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
     """Reset the existing deliveries of the events and insert the missing ones."""
     existing = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
-    await ordering.lock(tx, *existing)
+    await ordering.lock_deliveries(tx, *existing)
     missing = _new_deliveries(endpoint_id, rules.NOT_FIRST).where(Event.id.in_(events))
     await dialect.insert_missing(tx, WebhookDelivery, COLUMNS, missing)
     await tx.execute(update(WebhookDelivery).where(*existing).values(ordering.reset_values()))
@@ -125,7 +127,7 @@ async def _reset_deliveries(tx: Transaction, endpoint_id: UUID, events: Sequence
 
 def _new_deliveries(endpoint_id: UUID, due_at: datetime, key: ColumnElement[UUID] = ordering.ORDERING_KEY) -> AnySelect:
     """Select the `COLUMNS` of a new delivery for each event, as the trigger inserts them."""
-    zero, pending = literal(0), literal(State.PENDING.value)
+    zero, pending = literal(0), literal(DeliveryState.PENDING.value)
     return select(literal(endpoint_id, Uuid()), Event.id, key, pending, zero, zero, Event.at, literal(due_at, UtcDateTime()))
 
 

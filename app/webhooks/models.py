@@ -9,7 +9,7 @@ from app.db.base import Base
 from app.db.types import Identifier, Instant, JsonList, Line, Reference, Word
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """`pending`: not delivered yet, whether it was tried or not. `failed`: given up, until it is replayed."""
 
     PENDING = "pending"
@@ -17,7 +17,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-_PENDING = text(f"state = '{State.PENDING}'")
+_PENDING = text(f"state = '{DeliveryState.PENDING}'")
 
 
 class WebhookEndpoint(Base):

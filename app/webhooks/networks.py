@@ -29,14 +29,14 @@ def is_reachable(address: str, allowed: Sequence[Network]) -> bool:
         return False
     if "%" in address:
         return False
-    return all(_is_in(target, allowed) or _is_global(target) for target in _targets(parsed))
+    return all(_is_in(target, allowed) or _is_global(target) for target in _list_targets(parsed))
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
-def _targets(address: Address) -> Iterator[Address]:
+def _list_targets(address: Address) -> Iterator[Address]:
     """The addresses that a packet ends at: an IPv6 address that only carries an IPv4 address means that one; 6to4 means both."""
     if isinstance(address, IPv4Address):
         yield address

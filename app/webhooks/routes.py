@@ -13,7 +13,7 @@ from app.web.routing import refuses
 from app.web.routing import router as new_router
 from app.webhooks import deliveries, service
 from app.webhooks.deliveries import EventRange
-from app.webhooks.models import State
+from app.webhooks.models import DeliveryState
 from app.webhooks.problems import (
     DeliveryNotFound,
     RotationUnderWay,
@@ -44,7 +44,7 @@ Window = Annotated[PageWindow, Depends(page_window)]
 @router.post("/v1/webhooks", status_code=201, responses=refuses(ScopeMissing, WebhookLimitReached, TargetRefused))
 async def create_webhook(world: TheWorld, operator: Writer, body: WebhookIn, response: Response) -> WebhookWithSecret:
     """Send future events of the given types to a URL. Requests are signed with the secret, which is returned only once."""
-    row, secret = await service.create(world, operator.actor, body.model_dump())
+    row, secret = await service.create_endpoint(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/webhooks/{row.id}"
     return WebhookWithSecret.from_row(row, secret=secret)
 
@@ -69,7 +69,7 @@ async def change_webhook(world: TheWorld, operator: Writer, webhook_id: UUID, bo
     When it is enabled or gets another URL, pending deliveries are sent at once. Events that occur while it is disabled are not collected;
     replay them.
     """
-    return WebhookOut.from_row(await service.change(world, operator.actor, webhook_id, body.model_dump(exclude_unset=True)))
+    return WebhookOut.from_row(await service.change_endpoint(world, operator.actor, webhook_id, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/v1/webhooks/{webhook_id}", status_code=204, responses=refuses(ScopeMissing, WebhookNotFound))
@@ -98,7 +98,7 @@ async def test_webhook(world: TheWorld, operator: Writer, webhook_id: UUID) -> D
 @router.post("/v1/webhooks/{webhook_id}/replay", status_code=202, responses=refuses(ScopeMissing, WebhookNotFound, WebhookDisabled))
 async def replay_events(world: TheWorld, operator: Writer, webhook_id: UUID, body: ReplayIn) -> ReplayOut:
     """Deliver past events again, and those that were never delivered: up to 1000 in one call, oldest first."""
-    count, last = await deliveries.replay(world, operator.actor, webhook_id, EventRange(**body.model_dump()))
+    count, last = await deliveries.replay_events(world, operator.actor, webhook_id, EventRange(**body.model_dump()))
     return ReplayOut(replayed=count, next_since=last.at if last else None, next_after=last.id if last else None)
 
 
@@ -107,7 +107,7 @@ async def list_deliveries(
     world: TheWorld, operator: Reader, webhook_id: UUID, window: Window, state: Annotated[StateName | None, Query()] = None
 ) -> Page[DeliveryOut]:
     """List deliveries, newest events first."""
-    rows, cursor = await deliveries.list_deliveries(world, webhook_id, window, State(state) if state else None)
+    rows, cursor = await deliveries.list_deliveries(world, webhook_id, window, DeliveryState(state) if state else None)
     return Page(data=[DeliveryOut.from_row(row) for row in rows], next_cursor=cursor)
 
 

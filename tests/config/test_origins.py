@@ -6,7 +6,7 @@ import pytest
 
 from app.config.settings import Settings, SettingsInvalid
 from tests.authenticator import ANDROID
-from tests.config.test_settings import GOOD, faults
+from tests.config.environments import GOOD, find_faults
 
 PARTY = {"LICENTIA_WEBAUTHN_RP_ID": "example.com", "LICENTIA_WEBAUTHN_ORIGINS": "https://example.com"}
 
@@ -45,7 +45,7 @@ def test_a_valid_relying_party(rp_id: str, origins: str, tmp_path: Path) -> None
     ],
 )
 def test_an_invalid_relying_party_is_a_fault(name: str, value: str, tmp_path: Path) -> None:
-    reported = faults({"LICENTIA_VAR": str(tmp_path), **PARTY, f"LICENTIA_WEBAUTHN_{name}": value})
+    reported = find_faults({"LICENTIA_VAR": str(tmp_path), **PARTY, f"LICENTIA_WEBAUTHN_{name}": value})
     assert set(reported) == {f"LICENTIA_WEBAUTHN_{name}"}
 
 
@@ -79,18 +79,18 @@ def test_valid_cors_origins(origins: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_cors_origin_that_no_browser_sends_is_refused(origins: str, tmp_path: Path) -> None:
-    assert set(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": origins})) == {"LICENTIA_CORS_ORIGINS"}
+    assert set(find_faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_CORS_ORIGINS": origins})) == {"LICENTIA_CORS_ORIGINS"}
 
 
 @pytest.mark.parametrize("missing", list(PARTY))
 def test_a_domain_without_origins_and_origins_without_a_domain_are_faults(missing: str, tmp_path: Path) -> None:
     environ = {name: value for name, value in PARTY.items() if name != missing}
-    assert set(faults({"LICENTIA_VAR": str(tmp_path), **environ})) == {missing}
+    assert set(find_faults({"LICENTIA_VAR": str(tmp_path), **environ})) == {missing}
 
 
 def test_without_both_passkeys_are_off_and_production_requires_https(tmp_path: Path) -> None:
     assert not Settings.load({"LICENTIA_VAR": str(tmp_path)}).passkeys_enabled
     local = {"LICENTIA_WEBAUTHN_RP_ID": "localhost", "LICENTIA_WEBAUTHN_ORIGINS": "http://localhost:8000"}
-    assert set(faults(GOOD | local)) == {"LICENTIA_WEBAUTHN_ORIGINS"}
+    assert set(find_faults(GOOD | local)) == {"LICENTIA_WEBAUTHN_ORIGINS"}
     with pytest.raises(SettingsInvalid):
         Settings.load(GOOD | local)

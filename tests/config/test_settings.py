@@ -8,20 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from app.config.settings import Settings, SettingsInvalid
-from tests.random_keys import production_environment, random_key
+from app.config.settings import Settings
+from tests.config.environments import GOOD, find_faults
+from tests.random_keys import random_key
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
-def faults(environ: dict[str, str]) -> dict[str, str]:
-    with pytest.raises(SettingsInvalid) as caught:
-        Settings.load(environ)
-    return dict(caught.value.faults)
-
-
 def test_production_names_every_missing_secret_at_once() -> None:
-    reported = faults({"LICENTIA_ENV": "production", "LICENTIA_PORT": "seventy"})
+    reported = find_faults({"LICENTIA_ENV": "production", "LICENTIA_PORT": "seventy"})
     assert set(reported) == {"LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PUBLIC_URL", "LICENTIA_PORT"}
 
 
@@ -46,7 +41,7 @@ def test_production_names_every_missing_secret_at_once() -> None:
     ],
 )
 def test_a_bad_value_is_named_and_never_repeated(name: str, value: str, tmp_path: Path) -> None:
-    reported = faults({"LICENTIA_VAR": str(tmp_path), name: value})
+    reported = find_faults({"LICENTIA_VAR": str(tmp_path), name: value})
     assert name in reported
     assert "hunter2" not in reported[name].lower()
 
@@ -60,7 +55,7 @@ def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
 def test_a_secret_set_twice_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "lookup").write_text(KEY)
     environ = {"LICENTIA_LOOKUP_KEY": KEY, "LICENTIA_LOOKUP_KEY_FILE": str(tmp_path / "lookup"), "LICENTIA_VAR": str(tmp_path)}
-    assert list(faults(environ)) == ["LICENTIA_LOOKUP_KEY_FILE"]
+    assert list(find_faults(environ)) == ["LICENTIA_LOOKUP_KEY_FILE"]
 
 
 def test_development_creates_its_secrets_once_and_only_the_owner_can_read_them(tmp_path: Path) -> None:
@@ -106,7 +101,7 @@ def test_a_time_is_seconds_or_a_duration(name: str, value: str, seconds: float, 
 
 @pytest.mark.parametrize("value", ["0", "-900", "901", "1e2", "9" * 400, "0x10", "P", "\u0669\u0660"])
 def test_seconds_have_the_bounds_that_durations_have(value: str, tmp_path: Path) -> None:
-    assert list(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_ACCESS_LIFETIME": value})) == ["LICENTIA_ACCESS_LIFETIME"]
+    assert list(find_faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_ACCESS_LIFETIME": value})) == ["LICENTIA_ACCESS_LIFETIME"]
 
 
 @pytest.mark.parametrize(
@@ -138,10 +133,10 @@ def test_libpq_parameters_are_translated_for_the_driver(url: str, normalised: st
 )
 def test_a_parameter_that_the_driver_does_not_accept_is_refused_by_name(parameter: str, expected: str, tmp_path: Path) -> None:
     """Otherwise the server would start and fail later with a traceback of the driver."""
-    (sentence,) = faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": f"postgresql://u@h/d?{parameter}"}).values()
+    (sentence,) = find_faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": f"postgresql://u@h/d?{parameter}"}).values()
     assert expected in sentence
     assert "hunter2" not in sentence
-    assert faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": "postgresql://u@h:0/d"})
+    assert find_faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_DATABASE_URL": "postgresql://u@h:0/d"})
 
 
 def test_no_secret_is_in_the_repr(tmp_path: Path) -> None:
@@ -157,7 +152,6 @@ def test_the_command_line_exits_with_78_and_prints_each_fault_on_a_line() -> Non
     assert names == ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PORT", "LICENTIA_PUBLIC_URL"]
 
 
-GOOD = production_environment()
 SPARE_KEY = random_key()
 
 
@@ -188,7 +182,7 @@ def test_production_starts_with_good_keys() -> None:
 )
 def test_production_refuses_unsafe_settings(weak: dict[str, str]) -> None:
     """One key for two uses, limits that do not limit, proxies that are everyone, databases that are not stored."""
-    reported = faults(GOOD | weak)
+    reported = find_faults(GOOD | weak)
     assert any(next(iter(weak)) in f"{name} {sentence}" for name, sentence in reported.items())
     assert not any(value in str(reported) for value in weak.values() if "=" in value)
 
@@ -203,7 +197,7 @@ def test_production_refuses_keys_of_development(tmp_path: Path) -> None:
     settings = Settings.load({"LICENTIA_VAR": str(tmp_path)})
     ring, lookup = settings.encryption_keys.get_secret_value().partition(":")[2], settings.lookup_key.get_secret_value()
     for name, value in (("LICENTIA_ENCRYPTION_KEYS", f"k7:{ring}"), ("LICENTIA_LOOKUP_KEY", lookup)):
-        assert list(faults(GOOD | {name: value})) == [name]
+        assert list(find_faults(GOOD | {name: value})) == [name]
 
 
 @pytest.mark.parametrize(

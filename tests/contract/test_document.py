@@ -12,13 +12,8 @@ from schemathesis import openapi
 from app.base.problems import DECLARED
 from app.web.errors import PROBLEM_JSON, STATUS
 from app.web.pipeline.bodies import MAX_NAMES
-from tests import snapshots
+from tests.contract.operations import CODE, DOCUMENT, OPERATIONS
 
-DOCUMENT = snapshots.document()
-METHODS = ("get", "put", "post", "patch", "delete")
-OPERATIONS: dict[str, dict[str, Any]] = {
-    f"{method.upper()} {path}": calls[method] for path, calls in DOCUMENT["paths"].items() for method in METHODS if method in calls
-}
 PUBLIC = {
     "POST /v1/login",
     "POST /v1/login/code",
@@ -36,7 +31,6 @@ PUBLIC = {
 """Calls under /v1 that nobody needs a credential for; a new one is put here on purpose."""
 OTHER_BODIES = {("GET /readyz", "503")}
 """Refusals whose body is no problem: readiness says its faults in a shape of its own."""
-CODE = re.compile(r"`([a-z0-9_]+)`")
 REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 
 each = pytest.mark.parametrize("name", OPERATIONS)

@@ -24,8 +24,8 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 from tests import databases, snapshots
 from tests.conftest import NewPostgres
+from tests.contract.operations import CODE, OPERATIONS
 from tests.contract.served import Service, Stage, serving, staged
-from tests.contract.test_document import CODE, OPERATIONS
 
 Sent: TypeAlias = Case[Any]
 DRAWN = 4

@@ -21,7 +21,7 @@ from tests.given import Given, Person
 
 PAUSE = 0.4
 """Seconds before another try: a second, as Retry-After asks for, would only be a longer test."""
-CALL_TIMEOUT = 90.0
+CALL_TIMEOUT = 300.0
 Body = dict[str, Any]
 
 

@@ -92,7 +92,7 @@ async def test_a_key_that_was_revoked_elsewhere_is_not_trusted_for_an_hour_more(
     person = await given.logged_in()
     shelf = given.world.keys.signing
     signed_by = shelf.signer
-    await rotation.rotate(given.world, at_once=True)
+    await rotation.rotate_keys(given.world, at_once=True)
     await given.logged_in(await given.person())
     shelf.signer, shelf.read_at = signed_by, given.clock.now()  # another replica, which has not heard of it
     back(given)

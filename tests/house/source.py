@@ -12,7 +12,7 @@ SHARED_PACKAGES = ("background", "base", "cli", "config", "db", "observability",
 """Packages without a domain of their own: their files are named after what they contain."""
 SUFFIXES = ("routes", "schemas")
 """Kinds that may have several files in a large package, such as `me_routes.py`."""
-NOT_SHIPPED = {".git", ".venv", "var", "__pycache__", ".hypothesis", ".schemathesis"}
+NOT_SHIPPED = {".git", ".venv", ".venv-newest", "var", "__pycache__", ".hypothesis", ".schemathesis"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

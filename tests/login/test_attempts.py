@@ -17,6 +17,7 @@ from app.web.models import AttemptCounter
 from app.web.problems import TooManyAttempts
 from tests.assertions import problem
 from tests.given import Given, Person
+from tests.login.clients import create_client_at
 
 WRONG = "a wholly wrong staple"
 
@@ -33,12 +34,6 @@ async def wrong(given: Given, email: str, times: int, **more: Any) -> None:
 def waits(answer: httpx.Response) -> int:
     problem(answer, 429, "too_many_attempts")
     return int(answer.headers["retry-after"])
-
-
-def at(app: FastAPI, host: str) -> httpx.AsyncClient:
-    """A client at another address."""
-    transport = httpx.ASGITransport(app, client=(host, 1))
-    return httpx.AsyncClient(transport=transport, base_url="http://licentia.test")
 
 
 async def test_r40_five_are_free_then_the_wait_doubles_to_a_quarter_of_an_hour(given: Given) -> None:
@@ -102,7 +97,7 @@ async def test_r40_at_a_hundred_the_password_is_off_until_it_is_recovered(given:
 
 async def test_r40_a_second_factor_locks_harder_and_harder(given: Given) -> None:
     person = await given.with_totp()
-    seen, key = set(), attempts.factor_key(given.world, "totp", person.id)
+    seen, key = set(), attempts.build_factor_key(given.world, "totp", person.id)
     for tries in range(1, 101):  # counted as the calls count them, without a password's hash for each
         await attempts.count_factor_attempt(given.world, key, attempts.SECOND_FACTOR)
         if tries >= 10:
@@ -208,7 +203,7 @@ async def test_r45_guessing_at_the_change_of_a_password_counts_like_guessing_at_
 async def test_r40_posts_and_failures_of_an_address_are_limited(given: Given, app: FastAPI) -> None:
     given.configured(app, login_posts_per_minute=30, login_failures_per_ip=20)
     people = [await given.person() for _ in range(7)]
-    async with at(app, "203.0.113.9") as client, at(app, "203.0.113.10") as other:
+    async with create_client_at(app, "203.0.113.9") as client, create_client_at(app, "203.0.113.10") as other:
         for turn in range(20):
             problem(await log_in(given, people[turn % 6].email, WRONG, client), 401, "invalid_credentials")
         assert waits(await log_in(given, people[6].email, people[6].password, client)) == 300
@@ -237,7 +232,7 @@ async def test_r46_without_an_address_there_is_one_bucket_and_it_is_limited(give
     given.configured(app, login_posts_per_minute=2)
     person = await given.person()
     for host, status in (("unix:", 200), ("garbage", 200), ("", 429)):
-        async with at(app, host) as client:
+        async with create_client_at(app, host) as client:
             assert (await log_in(given, person.email, person.password, client)).status_code == status
 
 
@@ -254,11 +249,11 @@ async def test_r48_counters_have_a_table_of_their_own_that_names_nobody_and_forg
     async with given.world.db.query() as tx:
         keys = list(await tx.scalars(select(AttemptCounter.key)))
     assert len(keys) == 3
-    assert attempts.password_key(given.world, "NOBODY@example.com") in keys
+    assert attempts.build_password_key(given.world, "NOBODY@example.com") in keys
     given.clock.forward(days=31)
     assert await counters.prune_counters(given.world) == 3
     async with given.world.db.query() as tx:
-        assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
+        assert attempts.build_password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
 
 
 async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:
@@ -355,7 +350,7 @@ async def test_r42_a_lock_of_one_name_is_not_paid_by_its_whole_network(given: Gi
     """What is not looked at is no failure of the address it came from."""
     given.configured(app, login_failures_per_ip=8, login_posts_per_minute=1000)
     person, neighbour = await given.person(), await given.person()
-    async with at(app, "203.0.113.9") as stranger:
+    async with create_client_at(app, "203.0.113.9") as stranger:
         for _ in range(5):
             problem(await log_in(given, person.email, WRONG, stranger), 401, "invalid_credentials")
     for _ in range(10):

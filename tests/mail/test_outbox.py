@@ -4,7 +4,6 @@ import asyncio
 import stat
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,22 +17,13 @@ from app.db.base import table
 from app.events.models import Event
 from app.mail import data_lifecycle, outbox, rules
 from app.mail.models import Message, Template
-from app.mail.service import Facts, Recipient, enqueue_letter
+from app.mail.service import Recipient, enqueue_letter
 from app.mail.transports import Folder, Smtp, Transport, create_transport
 from app.world import World
 from tests.clock import TurnedClock
+from tests.mail.letters import OLA, TOKEN, enqueue_verification
 from tests.postbox import Postbox, Received
 from tests.random_keys import production_environment
-
-OLA = Recipient("ola@example.com", "nb", "Ola Nordmann", UUID(int=7))
-TOKEN = "vfy_JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
-
-
-async def enqueue_verification(world: World, to: Recipient | None = OLA, **facts: str) -> None:
-    """Put a letter with a token into the outbox."""
-    values: Facts = {"token": TOKEN, "expires": world.clock.now() + timedelta(hours=24), **facts}
-    async with world.db.write() as tx:
-        await enqueue_letter(tx, world, to, Template.VERIFY_EMAIL, values)
 
 
 async def enqueue_notice(world: World, to: Recipient = OLA) -> None:
@@ -213,7 +203,7 @@ async def test_a_letter_with_an_expired_token_is_not_sent(mailing: World, postbo
 async def test_a_letter_of_a_dead_process_is_sent_by_another_after_the_claim(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     """Kill -9 between claim and result: no process sends it during the claim, another one afterwards."""
     await enqueue_notice(mailing)
-    (dead,) = await outbox.claim(mailing)
+    (dead,) = await outbox.claim_letters(mailing)
     clock.forward(minutes=4, seconds=59)
     assert await postbox.collected(mailing) == []
     clock.forward(seconds=1)
@@ -226,9 +216,9 @@ async def test_a_letter_of_a_dead_process_is_sent_by_another_after_the_claim(mai
 
 async def test_a_result_after_a_later_claim_changes_nothing(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     await enqueue_notice(mailing)
-    (dead,) = await outbox.claim(mailing)
+    (dead,) = await outbox.claim_letters(mailing)
     clock.forward(minutes=5)
-    (living,) = await outbox.claim(mailing)
+    (living,) = await outbox.claim_letters(mailing)
     await outbox.record_result(mailing, dead, None)
     assert (await row(mailing)).sent_at is None
     await outbox.record_result(mailing, living, None)
@@ -238,7 +228,7 @@ async def test_a_result_after_a_later_claim_changes_nothing(mailing: World, post
 async def test_a_letter_that_kills_its_process_is_given_up(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     await enqueue_notice(mailing)
     for _ in range(rules.BACKOFF.tries):
-        assert len(await outbox.claim(mailing)) == 1
+        assert len(await outbox.claim_letters(mailing)) == 1
         clock.forward(minutes=5)
     assert await postbox.collected(mailing) == []
     assert (await read_failed_event(mailing)).data["cause"] == "Abandoned"

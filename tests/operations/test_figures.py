@@ -16,7 +16,7 @@ from app.observability import counters
 from app.world import World
 from tests.assertions import problem
 from tests.given import Given
-from tests.mail.test_outbox import enqueue_verification
+from tests.mail.letters import enqueue_verification
 from tests.operations.figures import figure, figures, since
 from tests.random_keys import SECRETS
 

@@ -13,7 +13,7 @@ from tests.agreements import making
 from tests.agreements.ledger.receipt_claims import read_claims
 from tests.given import Given, Person
 from tests.postbox import Postbox
-from tests.secrets.test_rest import everything
+from tests.secrets.stored import read_all_tables
 
 IP = "203.0.113.77"
 AGENT = "Karibrowser/7"
@@ -82,7 +82,7 @@ async def approve_device_grant(given: Given, person: Person) -> None:
 
 async def find_traces(given: Given) -> dict[str, list[str]]:
     """Return the tables that still contain any of `PRIVATE`, in any column."""
-    stored = {name: rows.lower() for name, rows in (await everything(given)).items()}
+    stored = {name: rows.lower() for name, rows in (await read_all_tables(given)).items()}
     marks_by_table = {name: [mark for mark in PRIVATE if re.search(_BEGINS + re.escape(mark), rows)] for name, rows in stored.items()}
     return {name: marks for name, marks in marks_by_table.items() if marks}
 

@@ -18,21 +18,14 @@ from app.world import World
 from tests.conftest import NewPostgres
 from tests.given import PASSWORD, Given
 from tests.random_keys import SECRETS
+from tests.secrets.output import both_formats, read_output
 from tests.secrets.walk import BEARERS, Secrets, misplaced, walked
-
-both_formats = pytest.mark.parametrize("talkative", ["json", "text"], indirect=True)
-
-
-def heard(capsys: pytest.CaptureFixture[str]) -> str:
-    """Everything that was said until now."""
-    out, err = capsys.readouterr()
-    return out + err
 
 
 async def test_the_main_line_is_logged_without_a_secret(given: Given, talkative: None, capsys: pytest.CaptureFixture[str]) -> None:
     """From the operator's key to the grant, with statements and library chatter in the log."""
     secrets = await walked(given)
-    said = heard(capsys)
+    said = read_output(capsys)
     assert '"path": "/v1/access"' in said
     assert "INSERT INTO factors" in said
     assert secrets.found_in(said) == []
@@ -42,10 +35,10 @@ async def test_the_main_line_is_logged_without_a_secret(given: Given, talkative:
 async def test_a_secret_in_the_wrong_place_is_not_logged(given: Given, talkative: None, capsys: pytest.CaptureFixture[str]) -> None:
     """A support engineer who pastes a key into a path has not published it."""
     secrets = await walked(given)
-    heard(capsys)
+    read_output(capsys)
     answers = await misplaced(given.client, secrets)
     assert {answer.status_code for answer in answers} <= {401, 403, 404, 422}
-    said = heard(capsys)
+    said = read_output(capsys)
     assert said.count('"status": 422') > len(secrets.known)
     assert secrets.found_in(said) == []
     assert BEARERS.findall(said) == []
@@ -82,10 +75,10 @@ async def test_a_failing_statement_is_logged_without_its_parameters(
 ) -> None:
     """Drivers like to quote what they were given."""
     secrets = await walked(given)
-    heard(capsys)
+    read_output(capsys)
     app.state.world = hollow
     assert await broken_calls(given.client, secrets) == {500}
-    said = heard(capsys)
+    said = read_output(capsys)
     assert "DBAPIError" in said or "OperationalError" in said or "ProgrammingError" in said
     assert secrets.found_in(said) == []
     assert BEARERS.findall(said) == []
@@ -97,10 +90,10 @@ async def test_a_crash_in_the_program_is_logged_without_its_values(
 ) -> None:
     """A trace names lines, never values."""
     secrets = await walked(given)
-    heard(capsys)
+    read_output(capsys)
     app.state.world = replace(given.world, clock=None)  # type: ignore[arg-type]  # so that something unforeseen happens
     assert 500 in await broken_calls(given.client, secrets)
-    said = heard(capsys)
+    said = read_output(capsys)
     assert "Traceback" in said
     assert secrets.found_in(said) == []
     assert BEARERS.findall(said) == []
@@ -112,7 +105,7 @@ async def test_an_error_of_the_database_itself_hides_what_it_was_given(
 ) -> None:
     """Even if a secret were ever stored in clear: neither a broken constraint nor a value that does not fit is quoted."""
     secrets = await walked(given)
-    heard(capsys)
+    read_output(capsys)
     key = secrets.known["license key"]
     row = {"id": given.world.entropy.identifier(), "code": key, "name": key, "requires": [], "default_locale": "en", "metadata": {}}
     row |= {"created_at": given.world.clock.now()} if place == "duplicate" else {}
@@ -123,7 +116,7 @@ async def test_an_error_of_the_database_itself_hides_what_it_was_given(
         except DBAPIError as error:
             errors.log_unexpected(error)
             break
-    assert "IntegrityError" in (said := heard(capsys))
+    assert "IntegrityError" in (said := read_output(capsys))
     assert secrets.found_in(said) == []
 
 
@@ -131,7 +124,7 @@ async def test_a_driver_does_not_tell_whom_it_stores(given: Given, talkative: No
     """An address is no secret, but nobody who debugs asked for those of all users; SQLAlchemy's rows are shown on demand alone."""
     user = await given.post("/v1/users", {"email": "ada.marker@example.com"})
     assert (await given.client.get(f"/v1/users/{user['id']}", headers=given.root)).status_code == 200
-    lines = [line for line in heard(capsys).splitlines() if '"logger": "sqlalchemy' not in line]
+    lines = [line for line in read_output(capsys).splitlines() if '"logger": "sqlalchemy' not in line]
     assert any('"path": "/v1/users"' in line for line in lines)
     assert [line for line in lines if "ada.marker" in line] == []
 
@@ -141,4 +134,4 @@ async def test_a_driver_does_not_tell_whom_it_stores(given: Given, talkative: No
 async def test_a_careless_line_is_masked(settings: Settings, talkative: None, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """The last safeguard: a secret that code logs under its name, at any depth."""
     structlog.get_logger("careless").warning("event", **{name: "hunter2-marker", "deep": {"list": [{name: "hunter2-marker"}]}})
-    assert "hunter2" not in heard(capsys)
+    assert "hunter2" not in read_output(capsys)

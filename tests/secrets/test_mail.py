@@ -7,10 +7,10 @@ import pytest
 from app.mail import outbox
 from app.mail.transports import create_transport
 from tests.given import PASSWORD, Given
-from tests.login.account.test_mailbox import NEW, send
+from tests.login.account.mailbox import NEW, send
 from tests.postbox import open_postbox
-from tests.secrets.test_logs import both_formats, heard
-from tests.secrets.test_rest import everything
+from tests.secrets.output import both_formats, read_output
+from tests.secrets.stored import read_all_tables
 from tests.secrets.walk import BEARERS
 
 NOBODY = "ola.nordmann@example.com"
@@ -26,7 +26,7 @@ async def test_mail_is_logged_without_tokens_and_addresses(
         given.client._transport.app.state.world = given.world = world  # type: ignore[attr-defined]
         transport = create_transport(world.settings)
         assert transport is not None
-        heard(capsys)
+        read_output(capsys)
         await send(given, "/v1/users/register", {"email": NOBODY, "password": PASSWORD, "display_name": "Ola Nordmann"})
         registered = await postbox.letter(world)
         await send(given, "/v1/email/verify", {"token": registered.token})
@@ -38,8 +38,8 @@ async def test_mail_is_logged_without_tokens_and_addresses(
             postbox.refuse_letter = answer
             await send(given, "/v1/password/forgot", {"identifier": NOBODY})
             await outbox.deliver_due(world, transport)
-        said = heard(capsys)
-        stored = await everything(given)
+        said = read_output(capsys)
+        stored = await read_all_tables(given)
     secrets, private = (registered.token, forgotten.token, PASSWORD, NEW), (NOBODY, "Ola Nordmann")
     assert [secret for secret in secrets if secret in said] == BEARERS.findall(said) == []
     ours = [line for line in said.splitlines() if "mail_sent" in line or "mail_not_sent" in line]

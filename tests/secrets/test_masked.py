@@ -7,11 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from app.observability.logs import MASK, mask
+from tests.secrets.credentials import CODE, KEY, TOKEN
 
-TOKEN = "JDO-iDzIkCnLyfe6Be9HxO0v2328dZEJ5Z9i5tkWxh4"
 JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
-KEY = "STUDIO-SVW3Z-ZNRMR-66XKD-57KXE-DJFCR"
-CODE = "6HMJ-5WSM-FKWH"
 
 SECRET_TEXTS = [
     f"op_{TOKEN}",

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.web.pipeline.middleware import UNMATCHED, describe_path
-from tests.secrets.test_masked import CODE, KEY, TOKEN
+from tests.secrets.credentials import CODE, KEY, TOKEN
 
 ID = "01a20460-ef73-719c-b7be-883c0c34ba9f"
 

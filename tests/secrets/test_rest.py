@@ -1,13 +1,12 @@
 """Stored rows and later responses have no secret: events, every table, and every answer after the first."""
 
 import json
-from typing import Any
 
 from sqlalchemy import select
 
 from app.events.models import Event
-from app.models import METADATA
 from tests.given import Given
+from tests.secrets.stored import read_all_tables
 from tests.secrets.walk import BEARERS, misplaced, walked
 
 LISTS = ("api-keys", "products", "policies", "customers", "licenses", "activations", "users", "agreements", "webhooks", "events")
@@ -29,21 +28,10 @@ async def test_events_hold_facts_only(given: Given) -> None:
 async def test_nothing_is_stored_in_clear(given: Given) -> None:
     """A thief of the database can log in nowhere: it has digests, hashes and sealed values, also of stored responses."""
     secrets = await walked(given)
-    stored = await everything(given)
+    stored = await read_all_tables(given)
     assert "kept_answers" in stored
     assert {name: secrets_found for name, rows in stored.items() if (secrets_found := secrets.found_in(rows))} == {}
     assert "Kari Nordmann" in stored["customers"]
-
-
-async def everything(given: Given) -> dict[str, str]:
-    """Each table that has rows, as one text; bytes as characters, so that a secret in them would be seen."""
-    async with given.world.db.read() as tx:
-        tables = {table.name: (await tx.execute(select(table))).all() for table in METADATA.sorted_tables}
-    return {name: "\n".join(_plain(value) for row in rows for value in row) for name, rows in tables.items() if rows}
-
-
-def _plain(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 async def test_a_secret_is_shown_once(given: Given) -> None:

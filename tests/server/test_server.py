@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app.config.settings import Settings
 from app.server.server import build_server
-from tests.config.test_settings import faults
+from tests.config.environments import find_faults
 from tests.servers import ROOT
 
 WITHOUT_RESOURCE = """
@@ -39,4 +39,4 @@ def test_the_keep_alive_time_reaches_uvicorn(value: str | None, seconds: int, tm
 
 @pytest.mark.parametrize("value", ["4", "PT61M", "0"])
 def test_the_keep_alive_time_has_bounds(value: str, tmp_path: Path) -> None:
-    assert list(faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_KEEP_ALIVE": value})) == ["LICENTIA_KEEP_ALIVE"]
+    assert list(find_faults({"LICENTIA_VAR": str(tmp_path), "LICENTIA_KEEP_ALIVE": value})) == ["LICENTIA_KEEP_ALIVE"]

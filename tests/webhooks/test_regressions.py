@@ -25,7 +25,7 @@ from tests.assertions import problem
 from tests.given import Given
 from tests.webhooks.conftest import LOOPBACK, Hooks, make_egress
 from tests.webhooks.delivery.receiver import Received, Receiver, status
-from tests.webhooks.delivery.test_delivery import record_event
+from tests.webhooks.rounds import record_event, start_delivery
 
 
 @pytest.mark.parametrize("url", ["https://hooks.example.com/\0", "https://exa\tmple.com/", "https://hooks.example.com/\ud800"])
@@ -37,23 +37,6 @@ async def test_a_url_must_be_printable(given: Given, url: str) -> None:
 @pytest.mark.parametrize("said", ["Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "soon", "", "-5"])
 def test_an_invalid_retry_after_is_ignored(said: str) -> None:
     assert rules.pause_until(503, said, datetime(2026, 11, 28, tzinfo=UTC)) is None
-
-
-async def start_delivery(hooks: Hooks, receiver: Receiver, answer: bytes) -> tuple[asyncio.Task[int], asyncio.Event]:
-    """Start a round; return its task, and the event that lets the receiver answer."""
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def slowly(came: Received) -> bytes:
-        if came.path != "/hook":
-            return status(200)
-        arrived.set()
-        await go.wait()
-        return answer
-
-    receiver.answer = slowly
-    task = asyncio.create_task(hooks.deliver())
-    await asyncio.wait_for(arrived.wait(), 5)
-    return task, go
 
 
 @pytest.mark.parametrize("answer", [status(410), status(429, Retry_After="3600"), status(200), status(500)])

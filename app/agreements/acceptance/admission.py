@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.agreements.models import EventType, Kind, Minors
+from app.agreements.models import AgreementKind, EventType, Minors
 from app.agreements.obligations import Obligation
 from app.agreements.problems import AcceptCurrentFirst, GuardianRequired, MinorsDenied, NotDecidable, RequiredLocaleNotPresented
-from app.base.languages import covers
+from app.base.languages import covers_language
 from app.base.problems import Fact, Problem
 from app.db.types import AnyRow
 from app.users.models import AgeBand
@@ -43,14 +43,14 @@ def check_age(age_band: str, minors: str) -> Problem | None:
 
 def check_languages(required: Sequence[str], locales: Collection[str]) -> Problem | None:
     """The problem that none of these languages is a required one; None if nothing is required (agreements R18)."""
-    if not required or any(covers(required, locale) for locale in locales):
+    if not required or any(covers_language(required, locale) for locale in locales):
         return None
     names: list[Fact] = [*required]
     return RequiredLocaleNotPresented(facts={"locales": names})
 
 
 def _check_decidable(decision: DecisionFacts) -> Problem | None:
-    return NotDecidable() if decision.presentation.kind == Kind.NOTICE else None
+    return NotDecidable() if decision.presentation.kind == AgreementKind.NOTICE else None
 
 
 def _check_age(decision: DecisionFacts) -> Problem | None:

@@ -70,7 +70,7 @@ _locales = (
 
 
 @dataclass(frozen=True)
-class Decision:
+class UserDecision:
     """The end user's decision on the text with this hash, and the client's unproven claims about it."""
 
     type: EventType
@@ -79,7 +79,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecisionOutcome:
     """The event that counts, whether this request created it, and the compliance with the product's agreements afterwards."""
 
     event: RecordedEvent
@@ -87,7 +87,7 @@ class Outcome:
     compliance: Compliance
 
 
-async def decide(world: World, subject: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
+async def record_decision(world: World, subject: Subject, origin: Origin, presentation_id: UUID, decision: UserDecision) -> DecisionOutcome:
     """Accept or decline a presented text. Repeating the same decision returns the same event, even after the presentation expired.
 
     Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
@@ -112,9 +112,9 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
         obligation = user_obligations.for_document(presentation.document_id)
         earlier = await _find_acceptance(tx, presentation, obligation) if decision.type is EventType.ACCEPTED else None
         if not is_first:
-            return Outcome(*await _replay(tx, presentation, decision.type, earlier), user_obligations.compliance(now))
+            return DecisionOutcome(*await _replay(tx, presentation, decision.type, earlier), user_obligations.compliance(now))
         if earlier is not None:
-            return Outcome(earlier, "already_accepted", user_obligations.compliance(now))
+            return DecisionOutcome(earlier, "already_accepted", user_obligations.compliance(now))
         await ensure_published(tx, presentation, now)
         facts = DecisionFacts(decision.type, presentation, obligation, now, await _list_locales(tx, presentation))
         if (problem := admission.find_refusal(facts)) is not None:
@@ -166,11 +166,11 @@ def _merge_claims(presentation: AnyRow, claims: Mapping[str, Any]) -> dict[str, 
 
 async def _store(
     tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent, user_obligations: UserObligations
-) -> Outcome:
+) -> DecisionOutcome:
     """Store the decision on the presented version, even if a newer one is in effect (agreements R17)."""
     about = event.about
-    recorded = await chain.append(tx, world, keys, head, event)
+    recorded = await chain.append_event(tx, world, keys, head, event)
     changed = await chain.update_state(tx, user_obligations.for_document(about.document_id), event, recorded)
     facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(recorded.id)}
     await record(tx, world, f"agreement.{event.type}", event.actor, ("agreement", about.document_id), event.user_id, **facts)
-    return Outcome(recorded, "created", user_obligations.with_changed(changed).compliance(event.at))
+    return DecisionOutcome(recorded, "created", user_obligations.with_changed(changed).compliance(event.at))

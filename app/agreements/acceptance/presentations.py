@@ -112,7 +112,7 @@ class Presentation:
     served_sha256: str
 
 
-async def present(
+async def start_presentation(
     world: World,
     subject: Subject,
     origin: Origin,
@@ -196,7 +196,7 @@ async def _record_showing(
         presentation,
         facts=describe_capacity(presentation),
     )
-    recorded = await chain.append(tx, world, keys, head, event)
+    recorded = await chain.append_event(tx, world, keys, head, event)
     await chain.update_state(tx, obligation, event, recorded)
     facts = {"ordinal": version.ordinal, "presentation": str(values["id"]), "receipt": str(recorded.id)}
     await record(tx, world, "agreement.notice_shown", event.actor, ("agreement", presentation.document_id), event.user_id, **facts)

@@ -8,7 +8,7 @@ from fastapi import Header, Query, Response
 
 from app.agreements import problems
 from app.agreements.acceptance import decisions, overview, presentations, withdrawal
-from app.agreements.acceptance.decisions import Decision
+from app.agreements.acceptance.decisions import UserDecision
 from app.agreements.acceptance.overview import LanguageRequest
 from app.agreements.acceptance.schemas import (
     ClaimsIn,
@@ -66,7 +66,7 @@ async def present(
     languages = LanguageRequest(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
     return PresentationOut.from_presentation(
-        await presentations.present(world, subject, origin, document_id, body.version, languages, screen)
+        await presentations.start_presentation(world, subject, origin, document_id, body.version, languages, screen)
     )
 
 
@@ -106,8 +106,8 @@ async def decide(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, presentation_id: UUID, body: DecisionIn, response: Response
 ) -> DecisionOut:
     """Accept or decline the presented text. The receipt is signed and chained to the previous one."""
-    decision = Decision(EVENT_TYPES[body.decision], body.text_sha256, body.claims.as_claims())
-    outcome = await decisions.decide(world, subject, origin, presentation_id, decision)
+    decision = UserDecision(EVENT_TYPES[body.decision], body.text_sha256, body.claims.as_claims())
+    outcome = await decisions.record_decision(world, subject, origin, presentation_id, decision)
     response.status_code = STATUS[outcome.result]
     return DecisionOut.from_outcome(outcome)
 
@@ -122,6 +122,6 @@ async def decide(
 )
 async def withdraw(world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, response: Response) -> WithdrawalOut:
     """Withdraw from the agreement from now on. Earlier acceptances stay on record; you can accept it again."""
-    outcome = await withdrawal.withdraw(world, subject, origin, document_id)
+    outcome = await withdrawal.record_withdrawal(world, subject, origin, document_id)
     response.status_code = STATUS[outcome.result]
     return WithdrawalOut.from_outcome(outcome)

@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import Field
 
 from app.agreements import obligations
-from app.agreements.acceptance.decisions import Outcome
+from app.agreements.acceptance.decisions import DecisionOutcome
 from app.agreements.acceptance.overview import TextSelection, UserAgreement
 from app.agreements.acceptance.presentations import FormatName, Presentation
-from app.agreements.obligations import Compliance, Status, Version
+from app.agreements.obligations import Compliance, ObligationStatus, Version
 from app.agreements.publishing.schemas import ChangeClassName
 from app.base.durations import instant_text
 from app.base.languages import Fallback
@@ -83,7 +83,7 @@ class MyAgreement(WireModel):
     kind: str
     region: str
     name: str
-    status: Status
+    status: ObligationStatus
     grace_until: Instant | None
     current: VersionRef | None
     accepted: AcceptedRef | None
@@ -244,7 +244,7 @@ class DecisionOut(WireModel):
     receipt: ReceiptRef
 
     @classmethod
-    def from_outcome(cls, outcome: Outcome) -> Self:
+    def from_outcome(cls, outcome: DecisionOutcome) -> Self:
         return cls(result=outcome.result, **_outcome_fields(outcome))
 
 
@@ -261,11 +261,11 @@ class WithdrawalOut(WireModel):
     receipt: ReceiptRef
 
     @classmethod
-    def from_outcome(cls, outcome: Outcome) -> Self:
+    def from_outcome(cls, outcome: DecisionOutcome) -> Self:
         return cls(result=outcome.result, **_outcome_fields(outcome))  # type: ignore[arg-type]  # never `already_accepted`
 
 
-def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+def _outcome_fields(outcome: DecisionOutcome) -> dict[str, Any]:
     event = outcome.event
     return {
         "event": event.id,

@@ -135,7 +135,7 @@ async def lock_ledger(tx: Transaction, user_id: UUID) -> ChainHead:
     return ChainHead(row.seq, row.head, last)
 
 
-async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent) -> RecordedEvent:
+async def append_event(tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent) -> RecordedEvent:
     """Sign the event and append it to the chain. The transaction must hold the lock that returned `head`.
 
     An event is never older than the chain's last event: where this replica's clock is behind, it takes that event's time
@@ -144,13 +144,13 @@ async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, e
     event = event if head.at is None else replace(event, at=max(event.at, head.at))
     event_id, salt = world.entropy.identifier(), world.entropy.random_bytes(SALT_BYTES)
     seq = head.seq + 1
-    claims = {**_subject_claims(event), **_screen_claims(event), **_actor_claims(event, salt), **event.facts}
+    claims = {**_build_subject_claims(event), **_build_screen_claims(event), **_build_actor_claims(event, salt), **event.facts}
     claims |= {"claims": dict(event.claims) or None}
     claims |= {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
     receipt = keys.sign(RECEIPT, {name: value for name, value in claims.items() if value is not None or name == "prev"})
     receipt_sha256 = digest(receipt)
     columns = {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": receipt_sha256, "prev_sha256": head.sha256}
-    await tx.execute(_insert_event, _columns(event) | columns)
+    await tx.execute(_insert_event, _build_columns(event) | columns)
     if not await lock_unless_erased(tx, event.user_id):
         raise UserErased if event.session is None else TokenInvalid("The account was erased.")
     if event.session is not None:
@@ -186,7 +186,7 @@ async def update_state(tx: Transaction, before: Obligation, event: NewEvent, rec
     return after
 
 
-def _columns(event: NewEvent) -> dict[str, Any]:
+def _build_columns(event: NewEvent) -> dict[str, Any]:
     """Return the event's columns that index claims of its receipt."""
     about, presentation = event.about, event.presentation
     return {
@@ -205,7 +205,7 @@ def _columns(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _subject_claims(event: NewEvent) -> dict[str, Any]:
+def _build_subject_claims(event: NewEvent) -> dict[str, Any]:
     """Return the claims about the user and the text (rules/agreements section 2.2). They contain no name and no address."""
     about = event.about
     return {
@@ -227,7 +227,7 @@ def _subject_claims(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _screen_claims(event: NewEvent) -> dict[str, Any]:
+def _build_screen_claims(event: NewEvent) -> dict[str, Any]:
     """Return the claims about what was on the screen, and about the client that showed it."""
     presentation = event.presentation
     if presentation is None:
@@ -247,7 +247,7 @@ def _screen_claims(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _actor_claims(event: NewEvent, salt: bytes) -> dict[str, Any]:
+def _build_actor_claims(event: NewEvent, salt: bytes) -> dict[str, Any]:
     """Return the session's factors and commitments to its erasable data; for an operator's event, the operator."""
     if event.session is None:
         return {"act": {"type": event.actor.type, "id": str(event.actor.id) if event.actor.id else None}}

@@ -57,7 +57,7 @@ class Replay:
         return None
 
 
-async def rebuild(world: World) -> int:
+async def rebuild_states(world: World) -> int:
     """Write the states of all end users again from their events, one user at a time. Returns how many users had a wrong state."""
     rebuilt, after = 0, UUID(int=0)
     while users := await _next_users(world, after):

@@ -16,7 +16,7 @@ from app.agreements.ledger.receipt_schemas import (
     ReceiptOut,
     ReceiptVerdict,
 )
-from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
+from app.agreements.problems import AgreementEventNotFound, LedgerSealBroken, NotSealedYet, ReceiptNotFound
 from app.users.problems import UserErased
 from app.web.callers import Operator, RequireScope, TheSubject, TheWorld
 from app.web.fields import Page
@@ -56,12 +56,14 @@ async def my_receipt(world: TheWorld, subject: TheSubject, event_id: UUID, accep
 
 
 def _page_response(form: str, receipt: receipts.Receipt) -> Response:
-    rendered = receipt_pages.render(form, receipt)
+    rendered = receipt_pages.render_receipt(form, receipt)
     headers = {"Content-Language": rendered.language, "Vary": "Accept", **rendered.headers}
     return Response(rendered.body, media_type=form, headers=headers)
 
 
-@router.get("/v1/me/receipts/{event_id}/inclusion", responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, SealBroken))
+@router.get(
+    "/v1/me/receipts/{event_id}/inclusion", responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, LedgerSealBroken)
+)
 async def my_inclusion(world: TheWorld, subject: TheSubject, event_id: UUID) -> InclusionOut:
     """Return the proof that a seal includes the receipt: it existed, unchanged, when the seal was signed."""
     return InclusionOut.of(await seals.prove_own_inclusion(world, subject, event_id))
@@ -70,7 +72,7 @@ async def my_inclusion(world: TheWorld, subject: TheSubject, event_id: UUID) -> 
 @router.post("/v1/receipts/verify", openapi_extra=VERDICT)
 async def verify_receipt(world: TheWorld, body: ReceiptIn) -> ReceiptVerdict:
     """Verify a receipt; no credential is needed. Every input gets a verdict, never a problem about its content."""
-    return ReceiptVerdict.of(await receipts.verify(world, body.receipt))
+    return ReceiptVerdict.of(await receipts.verify_receipt(world, body.receipt))
 
 
 @router.get("/v1/agreement-events/{event_id}", responses=refuses(ScopeMissing, AgreementEventNotFound))
@@ -79,7 +81,9 @@ async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> EventOu
     return EventOut.of_record(await receipts.get_event(world, operator.actor, event_id))
 
 
-@router.get("/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, SealBroken))
+@router.get(
+    "/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, LedgerSealBroken)
+)
 async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> InclusionOut:
     """Return the proof that a seal includes the receipt of an event."""
     return InclusionOut.of(await seals.prove_inclusion(world, event_id))
@@ -90,4 +94,4 @@ async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> Inc
 )
 async def annotate(world: TheWorld, operator: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
     """Add a correction to an event: a signed note in the same chain, which changes no state."""
-    return AnnotationOut.of(await receipts.annotate(world, operator.actor, event_id, body.reason))
+    return AnnotationOut.of(await receipts.annotate_event(world, operator.actor, event_id, body.reason))

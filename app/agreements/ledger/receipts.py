@@ -189,7 +189,7 @@ async def get_event(world: World, actor: Actor, event_id: UUID) -> EventRecord:
     return EventRecord(Receipt(row, decode_claims(row.jws)), context, tuple(annotations))
 
 
-async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> Annotation:
+async def annotate_event(world: World, actor: Actor, event_id: UUID, reason: str) -> Annotation:
     """Append a correction of an event to the same chain. It changes no state (agreements R24).
 
     Raises AgreementEventNotFound, UserErased.
@@ -204,13 +204,13 @@ async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> A
         about = (await tx.execute(TEXT_QUERY.where(AgreementText.id == row.text_id))).one()
         facts = {"annotates": str(event_id), "reason": reason}
         event = NewEvent(row.user_id, EventType.ANNOTATED, world.clock.now(), about, actor, facts=facts)
-        recorded = await chain.append(tx, world, keys, head, event)
+        recorded = await chain.append_event(tx, world, keys, head, event)
         data = {"event": str(event_id), "receipt": str(recorded.id)}
         await record(tx, world, "agreement.annotated", actor, ("agreement", about.document_id), row.user_id, **data)
     return Annotation(recorded.id, recorded.at, actor.id, reason)
 
 
-async def verify(world: World, text: str) -> ReceiptCheck:
+async def verify_receipt(world: World, text: str) -> ReceiptCheck:
     """Check whether a text is a receipt that one of our keys signed, and whether the ledger contains exactly that text.
 
     A retired key counts as ours. Raises nothing: every input has a result.

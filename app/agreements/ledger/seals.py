@@ -13,7 +13,7 @@ from sqlalchemy import exists, insert, select
 from app.agreements.ledger import merkle
 from app.agreements.ledger.proofs import SEAL
 from app.agreements.models import AgreementEvent, AgreementSeal, AgreementSealItem
-from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
+from app.agreements.problems import AgreementEventNotFound, LedgerSealBroken, NotSealedYet, ReceiptNotFound
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.base.problems import Malformed
@@ -83,8 +83,8 @@ async def seal_events(world: World, *, sweep: bool = False) -> int:
     if not events:
         return 0
     n, prev = (last.n + 1, last.seal_sha256) if last is not None else (1, None)
-    leaves = [merkle.leaf_hash(row.receipt.encode()) for row in events]
-    root = merkle.root(leaves).hex()
+    leaves = [merkle.hash_leaf(row.receipt.encode()) for row in events]
+    root = merkle.compute_root(leaves).hex()
     claims = {"iss": world.settings.public_url, "n": n, "count": len(events), "root": root, "prev": prev}
     seal = keys.sign(SEAL, {**claims, "iat": int(now.timestamp()), "at": instant_text(now)})
     row = {"n": n, "count": len(events), "root": root, "prev_sha256": prev, "sealed_at": now, "seal": seal}
@@ -161,14 +161,14 @@ async def _prove(tx: Transaction, row: AnyRow) -> InclusionProof:
     if row.seal is None:
         raise NotSealedYet
     leaves = await read_leaves(tx, row.seal_n)
-    if row.leaf >= len(leaves) or leaves[row.leaf] != merkle.leaf_hash(row.receipt.encode()):
-        raise SealBroken(facts={"seal": row.seal_n})
+    if row.leaf >= len(leaves) or leaves[row.leaf] != merkle.hash_leaf(row.receipt.encode()):
+        raise LedgerSealBroken(facts={"seal": row.seal_n})
     return build_proof(row, leaves)
 
 
 def build_proof(row: AnyRow, leaves: Sequence[bytes]) -> InclusionProof:
     """Build the proof of one leaf. `row` has `seal`, `seal_n` and `leaf`, the place of the leaf among `leaves`."""
-    path = merkle.path(leaves, row.leaf)
+    path = merkle.build_path(leaves, row.leaf)
     return InclusionProof(row.seal, row.seal_n, row.leaf, len(leaves), tuple(each.hex() for each in path))
 
 
@@ -181,9 +181,9 @@ async def read_leaves(tx: Transaction, n: int) -> list[bytes]:
     rows = (await tx.execute(_leaves.where(AgreementSealItem.seal_n == n))).all()
     for hashes in (_decode_stored_hashes, _hash_receipts):
         leaves = hashes(rows)
-        if leaves and merkle.root(leaves).hex() == root:
+        if leaves and merkle.compute_root(leaves).hex() == root:
             return leaves
-    raise SealBroken(facts={"seal": n})
+    raise LedgerSealBroken(facts={"seal": n})
 
 
 def _decode_stored_hashes(rows: Sequence[AnyRow]) -> list[bytes]:
@@ -194,4 +194,4 @@ def _decode_stored_hashes(rows: Sequence[AnyRow]) -> list[bytes]:
 
 
 def _hash_receipts(rows: Sequence[AnyRow]) -> list[bytes]:
-    return [merkle.leaf_hash(row.receipt.encode()) for row in rows if row.receipt is not None]
+    return [merkle.hash_leaf(row.receipt.encode()) for row in rows if row.receipt is not None]

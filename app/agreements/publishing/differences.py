@@ -84,7 +84,7 @@ def compare_texts(before: str, after: str) -> Differences:
     old, new = _split_lines(before), _split_lines(after)
     matcher = _Matcher(old, new, budget)
     blocks = tuple(
-        _block(op, old[i:k], new[j:m], _compare_words(old[i:k], new[j:m], budget) if op == "replace" else ())
+        _make_block(op, old[i:k], new[j:m], _compare_words(old[i:k], new[j:m], budget) if op == "replace" else ())
         for op, i, k, j, m in matcher.get_opcodes()
     )
     return Differences(blocks, "".join(_format_unified(matcher, old, new)))
@@ -95,7 +95,7 @@ def _split_lines(text: str) -> list[str]:
     return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 
-def _block(op: Op, old: Sequence[str], new: Sequence[str], words: tuple[Block, ...] = ()) -> Block:
+def _make_block(op: Op, old: Sequence[str], new: Sequence[str], words: tuple[Block, ...] = ()) -> Block:
     return Block(op, "".join(old) or None, "".join(new) or None, words)
 
 
@@ -106,9 +106,9 @@ def _compare_words(old: Sequence[str], new: Sequence[str], budget: _Budget) -> t
     for before, after in pairs:
         words, new_words = _WORD.findall(before), _WORD.findall(after)
         opcodes = _Matcher(words, new_words, budget).get_opcodes()
-        pieces += (_block(op, words[i:k], new_words[j:m]) for op, i, k, j, m in opcodes)
+        pieces += (_make_block(op, words[i:k], new_words[j:m]) for op, i, k, j, m in opcodes)
     grouped = [list(group) for _, group in groupby(pieces, key=lambda piece: piece.op)]
-    return tuple(_block(group[0].op, [each.before or "" for each in group], [each.after or "" for each in group]) for group in grouped)
+    return tuple(_make_block(group[0].op, [each.before or "" for each in group], [each.after or "" for each in group]) for group in grouped)
 
 
 def _format_unified(matcher: _Matcher, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:

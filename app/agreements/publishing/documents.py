@@ -53,7 +53,7 @@ class AgreementDetails:
         return "cancelled" if row.status == VersionStatus.CANCELLED else rules.find_state(row.id, self.published(), self.now)
 
 
-async def create(world: World, actor: Actor, values: Values) -> AgreementDetails:
+async def create_document(world: World, actor: Actor, values: Values) -> AgreementDetails:
     """Create an agreement for a product. `default_locale` None: the product's.
 
     Raises AgreementRegionUnknown, AgreementMinorsImpossible, ProductNotFound, AgreementExists.
@@ -90,7 +90,7 @@ async def get_document(world: World, document_id: UUID) -> AgreementDetails:
         return await load_document(tx, document_id, world.clock.now())
 
 
-async def change(world: World, actor: Actor, document_id: UUID, changes: Values) -> AgreementDetails:
+async def change_document(world: World, actor: Actor, document_id: UUID, changes: Values) -> AgreementDetails:
     """Change the name, the required languages or the rule for minors; the default language only before anything is published.
 
     Raises AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing.

@@ -34,7 +34,7 @@ router: APIRouter = new_router("agreements")
 Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 CACHE_PERMANENTLY = "public, max-age=31536000, immutable"
-SANDBOX_POLICY = "default-src 'none'; base-uri 'none'; media_type-action 'none'; sandbox"
+SANDBOX_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; sandbox"
 """Content-Security-Policy of HTML texts: browsers run and load nothing, even if the sanitiser misses something."""
 PUBLISH_NOW = PublishIn()
 DRAFT_PROBLEMS = (ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionPublished, problems.AgreementVersionCancelled)
@@ -58,7 +58,7 @@ class Markdown(Response):
 )
 async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn, response: Response) -> AgreementWithVersions:
     """Create an agreement for a product. It has no effect until a version is published."""
-    details = await documents.create(world, operator.actor, body.model_dump())
+    details = await documents.create_document(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/agreements/{details.row.id}"
     return AgreementWithVersions.from_details(details)
 
@@ -92,7 +92,7 @@ async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> 
 async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID, body: AgreementPatch) -> AgreementWithVersions:
     """Change properties of an agreement. The current and the scheduled version must have every language that becomes required."""
     return AgreementWithVersions.from_details(
-        await documents.change(world, operator.actor, document_id, body.model_dump(exclude_unset=True))
+        await documents.change_document(world, operator.actor, document_id, body.model_dump(exclude_unset=True))
     )
 
 
@@ -112,13 +112,13 @@ async def get_version(world: TheWorld, operator: Reads, version_id: UUID) -> Ver
 @router.patch("/v1/agreement-versions/{version_id}", responses=refuses(*DRAFT_PROBLEMS))
 async def change_version(world: TheWorld, operator: Writes, version_id: UUID, body: VersionPatch) -> VersionOut:
     """Change the class or the label of a draft."""
-    return VersionOut.from_details(await versions.change(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
+    return VersionOut.from_details(await versions.change_draft(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/v1/agreement-versions/{version_id}", status_code=204, responses=refuses(*DRAFT_PROBLEMS))
 async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) -> None:
     """Delete a draft with its texts. A published version cannot be deleted."""
-    await versions.discard(world, operator.actor, version_id)
+    await versions.delete_draft(world, operator.actor, version_id)
 
 
 @router.put(
@@ -133,7 +133,7 @@ async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) ->
 )
 async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale, body: TextIn) -> TextOut:
     """Write the text in one language. A published version only accepts a new language."""
-    return TextOut.model_validate(await texts.write(world, operator.actor, version_id, locale, body.model_dump()))
+    return TextOut.model_validate(await texts.write_text(world, operator.actor, version_id, locale, body.model_dump()))
 
 
 @router.post(
@@ -150,7 +150,7 @@ async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: 
 )
 async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, body: PublishIn = PUBLISH_NOW) -> VersionOut:
     """Freeze a version and its texts permanently. It takes effect now or at `effective_at`."""
-    return VersionOut.from_details(await versions.publish(world, operator.actor, version_id, body.effective_at, body.grace_until))
+    return VersionOut.from_details(await versions.publish_version(world, operator.actor, version_id, body.effective_at, body.grace_until))
 
 
 @router.post(
@@ -161,7 +161,7 @@ async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, b
 )
 async def cancel_version(world: TheWorld, operator: Writes, version_id: UUID) -> VersionOut:
     """Cancel a version that is not in effect yet and that no one has decided on. Repeating it changes nothing."""
-    return VersionOut.from_details(await versions.cancel(world, operator.actor, version_id))
+    return VersionOut.from_details(await versions.cancel_version(world, operator.actor, version_id))
 
 
 @router.get(
@@ -176,7 +176,7 @@ async def compare_versions(
     locale: Annotated[Locale | None, Query()] = None,
 ) -> DiffOut:
     """Compare a version with `against` (absent: the previous published version) in one language (absent: the default language)."""
-    return DiffOut.from_comparison(await comparison.compare(world, version_id, against, locale))
+    return DiffOut.from_comparison(await comparison.compare_versions(world, version_id, against, locale))
 
 
 @router.delete(
@@ -186,7 +186,7 @@ async def compare_versions(
 )
 async def delete_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale) -> None:
     """Delete one language of a draft."""
-    await texts.discard(world, operator.actor, version_id, locale)
+    await texts.delete_text(world, operator.actor, version_id, locale)
 
 
 @router.get("/v1/agreement-texts/{text_id}", response_class=Markdown, responses=TEXT_RESPONSES)

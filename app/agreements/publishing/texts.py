@@ -40,7 +40,7 @@ _public: Mapping[str, AnySelect] = {
 }
 
 
-async def write(world: World, actor: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
+async def write_text(world: World, actor: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
     """Write one language of a version: any in a draft, only a new one in a published version (agreements R3).
 
     Writing the same text again changes nothing. Raises Malformed (words that a format would omit), AgreementTextFrozen,
@@ -95,7 +95,7 @@ async def _check_addition(tx: Transaction, owner: AnyRow, existing: AnyRow | Non
         raise AgreementChangesMissing("Send `changes`, a summary of what is new for the reader.")
 
 
-async def discard(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
+async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
     """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
     async with world.db.write() as tx:
         owner = await lock_version(tx, version_id)

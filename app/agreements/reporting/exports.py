@@ -60,7 +60,7 @@ class ExportRequest:
         return {"form": self.format, "context": self.context, "filters": filters}
 
 
-async def export(world: World, actor: Actor, request: ExportRequest) -> AsyncIterator[bytes]:
+async def export_events(world: World, actor: Actor, request: ExportRequest) -> AsyncIterator[bytes]:
     """Read the first batch, record the export, then return the stream."""
     statement = request.select_events(world.clock.now())
     async with world.db.query() as tx:
@@ -69,12 +69,14 @@ async def export(world: World, actor: Actor, request: ExportRequest) -> AsyncIte
     async with world.db.write() as tx:
         await record(tx, world, "agreement_events.exported", actor, subject, request.filters.user, **request.facts())
     columns = (*COLUMNS, *IMPORT_CLAIMS, *(CONTEXT if request.context else ()))
-    write = _ndjson_writer(request.context) if request.format == "ndjson" else _csv_writer(columns)
-    head = b"" if request.format == "ndjson" else _csv_line(columns).encode()
-    return _stream(world, statement, first, write, head + write(first))
+    write = _make_ndjson_writer(request.context) if request.format == "ndjson" else _make_csv_writer(columns)
+    head = b"" if request.format == "ndjson" else _format_csv_line(columns).encode()
+    return _stream_batches(world, statement, first, write, head + write(first))
 
 
-async def _stream(world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes) -> AsyncIterator[bytes]:
+async def _stream_batches(
+    world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes
+) -> AsyncIterator[bytes]:
     batch = first
     yield opening
     while len(batch) == BATCH:
@@ -83,7 +85,7 @@ async def _stream(world: World, statement: AnySelect, first: Sequence[AnyRow], w
         yield write(batch)
 
 
-def _ndjson_writer(context: bool) -> Write:
+def _make_ndjson_writer(context: bool) -> Write:
     def line(row: AnyRow) -> bytes:
         values = {name: _to_json(getattr(row, name)) for name in (*COLUMNS, "jws")}
         values["amr"] = row.amr.split() if row.amr is not None else None
@@ -95,15 +97,15 @@ def _ndjson_writer(context: bool) -> Write:
     return lambda rows: b"".join(line(row) for row in rows)
 
 
-def _csv_writer(columns: Sequence[str]) -> Write:
+def _make_csv_writer(columns: Sequence[str]) -> Write:
     def line(row: AnyRow) -> str:
         values = {**row._mapping, **read_import_claims(row.type, row.jws)}
-        return _csv_line([_neutralise(_to_json(values.get(name))) for name in columns])
+        return _format_csv_line([_neutralise_formulas(_to_json(values.get(name))) for name in columns])
 
     return lambda rows: "".join(line(row) for row in rows).encode()
 
 
-def _csv_line(cells: Sequence[Any]) -> str:
+def _format_csv_line(cells: Sequence[Any]) -> str:
     """One line after RFC 4180: commas, CRLF, quotes where needed."""
     out = StringIO()
     csv.writer(out).writerow(cells)
@@ -117,7 +119,7 @@ def _to_json(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _neutralise(cell: Any) -> Any:
+def _neutralise_formulas(cell: Any) -> Any:
     """A cell that no spreadsheet evaluates: an apostrophe precedes every possible formula. None stays an empty cell.
 
     Some spreadsheets split cells at semicolons, tabs or line ends, so a formula may also start after those.

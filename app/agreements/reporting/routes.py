@@ -101,7 +101,8 @@ async def export_ndjson(world: TheWorld, operator: Reads, filters: Filtered, con
     A complete response ends with a line end; otherwise the export failed.
     """
     return NdJson(
-        await exports.export(world, operator.actor, ExportRequest("ndjson", filters, context)), headers=_attachment_headers(world, "ndjson")
+        await exports.export_events(world, operator.actor, ExportRequest("ndjson", filters, context)),
+        headers=_attachment_headers(world, "ndjson"),
     )
 
 
@@ -113,7 +114,8 @@ async def export_csv(world: TheWorld, operator: Reads, filters: Filtered, contex
     an apostrophe that is not part of the value.
     """
     return Csv(
-        await exports.export(world, operator.actor, ExportRequest("csv", filters, context)), headers=_attachment_headers(world, "csv")
+        await exports.export_events(world, operator.actor, ExportRequest("csv", filters, context)),
+        headers=_attachment_headers(world, "csv"),
     )
 
 

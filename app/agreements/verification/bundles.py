@@ -147,7 +147,9 @@ class BundleCheck:
             yield "its text or version is missing"
         elif (fault := proofs.find_claim_mismatch(claims, text) or _find_version_mismatch(claims, version)) is not None:
             yield f"{fault} does not match the text or version"
-        if (context := entry["context"]) is not None and (fault := proofs.find_context_mismatch(claims, _context(context))) is not None:
+        if (context := entry["context"]) is not None and (
+            fault := proofs.find_context_mismatch(claims, _decode_context(context))
+        ) is not None:
             yield f"{fault} is not a commitment to the context"
         if entry["inclusion"] is not None and not self._is_included(entry):
             yield "its path does not lead to the sealed root"
@@ -156,7 +158,7 @@ class BundleCheck:
         proof = entry["inclusion"]
         seal = self.seals.get(proof["n"])
         path = [bytes.fromhex(each) for each in proof["path"]]
-        root = merkle.root_from_path(merkle.leaf_hash(entry["jws"].encode()), proof["leaf"], proof["count"], path)
+        root = merkle.compute_root_from_path(merkle.hash_leaf(entry["jws"].encode()), proof["leaf"], proof["count"], path)
         return seal is not None and root is not None and (root.hex(), proof["count"]) == (seal["root"], seal["count"])
 
 
@@ -165,11 +167,11 @@ def _find_version_mismatch(claims: Claims, version: Mapping[str, Any]) -> str | 
     return next((claim for claim, member in members.items() if claims.get(claim) != version[member]), None)
 
 
-def _context(context: Mapping[str, Any]) -> Mapping[str, Any]:
+def _decode_context(context: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**context, "salt": bytes.fromhex(context["salt"]), "session_id": UUID(context["session_id"])}
 
 
-def _prepare(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
+def _prepare_check(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
     """Add the bundle's own revoked keys to a given key set, which no longer publishes them.
 
     What they signed is only worth a warning, and the key that signed the bundle vouches that they belong in it.
@@ -184,7 +186,7 @@ def _prepare(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
 
 def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
     """Check the parsed content of a bundle's file. `keys`: a JWK set from a source more trusted than the bundle itself."""
-    check = _prepare(bundle if isinstance(bundle, dict) else {}, keys)
+    check = _prepare_check(bundle if isinstance(bundle, dict) else {}, keys)
     steps: Mapping[str, Callable[[], Faults]] = {
         "signature": check.check_signature,
         "texts": check.check_texts,
@@ -199,10 +201,10 @@ def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
             faults.append((name, f"does not verify: {error}"))
         except (AttributeError, KeyError, TypeError, ValueError):
             faults.append((name, "cannot be read: the document is damaged or of another kind"))
-    return _report(check, faults)
+    return _build_report(check, faults)
 
 
-def _report(check: BundleCheck, faults: list[tuple[str, str]]) -> BundleReport:
+def _build_report(check: BundleCheck, faults: list[tuple[str, str]]) -> BundleReport:
     receipts = check.bundle.get("receipts")
     entries = [entry for entry in receipts if isinstance(entry, dict)] if isinstance(receipts, list) else []
     return BundleReport(

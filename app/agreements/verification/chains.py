@@ -120,10 +120,10 @@ def _find_context_mismatch(row: AnyRow, claims: Claims) -> str | None:
 
 def _find_column_mismatch(row: AnyRow, claims: Claims) -> str | None:
     """Return the column of the event that does not match the receipt, which it indexes."""
-    return next((name for name, value in _index(claims).items() if row_checks.to_claim(getattr(row, name)) != value), None)
+    return next((name for name, value in _index_claims(claims).items() if row_checks.to_claim(getattr(row, name)) != value), None)
 
 
-def _index(claims: Claims) -> dict[str, Any]:
+def _index_claims(claims: Claims) -> dict[str, Any]:
     act = claims.get("act") or {"type": "user", "id": claims.get("sub")}
     decided = claims.get("event") in DECISIONS
     return {

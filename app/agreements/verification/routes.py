@@ -30,7 +30,7 @@ async def verify_ledger(world: TheWorld, operator: Reads, body: LedgerIn = EVERY
 
     The response is sent when everything was read, which takes minutes for millions of events.
     """
-    return LedgerVerdict.of(await verification.verify(world, body.user))
+    return LedgerVerdict.of(await verification.verify_ledger(world, body.user))
 
 
 @router.get("/v1/ledger/seals", responses=refuses(ScopeMissing))

@@ -43,10 +43,10 @@ def find_fault(row: AnyRow, claims: Claims) -> str | None:
 
     `row` has the columns named in `_CLAIMS`, those of `PRESENTATION_COLUMNS` with the prefix `presentation_`, and `external_ref`.
     """
-    return next(_faults(row._asdict(), claims), None)
+    return next(_list_faults(row._asdict(), claims), None)
 
 
-def _faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+def _list_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
     for name, columns in _CLAIMS.items():
         if row[f"there_{name}"] is None:
             yield name
@@ -54,11 +54,11 @@ def _faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
             if to_claim(row[column]) != claims.get(claim):
                 yield f"{name}.{column.removeprefix(f'{name}_')}"
     if claims.get("event") in DECISIONS:
-        yield from _presentation_faults(row, claims)
-    yield from _import_faults(row, claims)
+        yield from _list_presentation_faults(row, claims)
+    yield from _list_import_faults(row, claims)
 
 
-def _presentation_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+def _list_presentation_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
     """Yield faults of a decision's presentation, which is kept as long as the event. A notice's presentation is not kept."""
     if row["there_presentation"] is None:
         yield "presentation"
@@ -70,7 +70,7 @@ def _presentation_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str
         yield "presentation.served_sha256"
 
 
-def _import_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+def _list_import_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
     ref = (claims.get("claims") or {}).get("external_ref") if claims.get("event") == EventType.IMPORTED else None
     if ref is not None and row["external_ref"] is None:
         yield "import"

@@ -97,7 +97,7 @@ class LedgerReport:
     unsealed: int = 0
 
 
-async def verify(world: World, user_id: UUID | None) -> LedgerReport:
+async def verify_ledger(world: World, user_id: UUID | None) -> LedgerReport:
     """Verify everything, or what one end user's evidence depends on, in one snapshot. Raises UserNotFound."""
     report = LedgerReport()
     async with world.db.read() as tx:
@@ -225,8 +225,8 @@ def _find_leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None
             return IntegrityFault(what, seal=row.n, leaf=place, event=leaf.event_id)
     if len(leaves) != row.leaves:
         return IntegrityFault("missing", seal=row.n, leaf=len(leaves))
-    stored = merkle.root([_decode_hash(leaf.leaf_sha256) for leaf in leaves]).hex()
-    computed = merkle.root([merkle.leaf_hash((leaf.receipt or "").encode()) for leaf in leaves]).hex()
+    stored = merkle.compute_root([_decode_hash(leaf.leaf_sha256) for leaf in leaves]).hex()
+    computed = merkle.compute_root([merkle.hash_leaf((leaf.receipt or "").encode()) for leaf in leaves]).hex()
     is_sound = row.root == stored or (user_id is not None and row.root == computed)
     return None if is_sound else IntegrityFault("root", seal=row.n)
 
@@ -237,7 +237,7 @@ def _find_receipt_fault(leaf: AnyRow) -> str | None:
         return "missing"
     if leaf.of != leaf.user_id:
         return "user_id"
-    return "leaf_sha256" if merkle.leaf_hash(leaf.receipt.encode()).hex() != leaf.leaf_sha256 else None
+    return "leaf_sha256" if merkle.hash_leaf(leaf.receipt.encode()).hex() != leaf.leaf_sha256 else None
 
 
 def _decode_hash(text: str) -> bytes:

@@ -43,7 +43,7 @@ class NoResponse(Exception):
 
 
 @dataclass(frozen=True)
-class Response:
+class ReceiverResponse:
     """A receiver's response. `excerpt` is the beginning of the body, read only if the status is not 2xx."""
 
     status: int
@@ -110,7 +110,7 @@ class Egress:
         allowed, seconds = parse_networks(settings.webhook_allowed_networks), settings.webhook_timeout.total_seconds()
         return cls(allowed, seconds, settings.env == "development", resolve or Resolver())
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Response:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ReceiverResponse:
         """Send a POST request. Raises NoResponse."""
         try:
             async with asyncio.timeout(self.timeout) as deadline:
@@ -120,7 +120,7 @@ class Egress:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NoResponse("timeout" if isinstance(error, httpx.TimeoutException) else "no_answer") from error
 
-    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout) -> Response:
+    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout) -> ReceiverResponse:
         """Try the addresses in turn; each gets an equal share of the time, so that a silent one leaves some for the next."""
         addresses = await self._resolve_and_check(url)
         for address in addresses:
@@ -144,7 +144,7 @@ class Egress:
 
     async def _exchange(
         self, url: httpx.URL, address: str, connect_timeout: float, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout
-    ) -> Response:
+    ) -> ReceiverResponse:
         """Send the request on a new connection: one that was verified for one name must not serve another name at the same address."""
         complete = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
         trust = (self.trust or _public_roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -154,7 +154,7 @@ class Egress:
         async with client, client.stream("POST", target, content=body, headers=complete, extensions=sni) as response:
             deadline.reschedule(None)  # the status is here
             excerpt = "" if response.is_success else await _read_excerpt(response)
-            return Response(response.status_code, response.headers.get("retry-after"), excerpt)
+            return ReceiverResponse(response.status_code, response.headers.get("retry-after"), excerpt)
 
 
 async def _read_excerpt(response: httpx.Response) -> str:

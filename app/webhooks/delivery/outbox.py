@@ -27,7 +27,7 @@ from app.events.models import Event
 from app.webhooks import messages, ordering
 from app.webhooks.delivery import outcomes
 from app.webhooks.delivery.egress import Egress, NoResponse
-from app.webhooks.delivery.outcomes import Attempt, Outcome
+from app.webhooks.delivery.outcomes import Attempt, DeliveryOutcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.world import World
 
@@ -56,14 +56,14 @@ def _is_receiving(now: datetime) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True)
-class Due:
+class DueEndpoints:
     """The endpoints that have due deliveries, and whether any endpoint is enabled."""
 
     endpoints: Sequence[UUID]
     any_enabled: bool
 
 
-async def find_due(world: World) -> Due:
+async def find_due(world: World) -> DueEndpoints:
     """Find the endpoints with due deliveries by one read, and set the metrics of lag and endpoint states."""
     now = world.clock.now()
     oldest = select(func.min(WebhookDelivery.due_at)).where(
@@ -74,19 +74,19 @@ async def find_due(world: World) -> Due:
         rows = (await tx.execute(select(*columns, oldest.scalar_subquery().label("since")))).all()
     due = [row for row in rows if row.since is not None]
     LAG.set(max(((now - row.since).total_seconds() for row in due), default=0.0))
-    states = Counter(_state(row) for row in rows)
+    states = Counter(_name_state(row) for row in rows)
     for state in ("well", "failing", "disabled", "switched_off"):
         ENDPOINTS.labels(state).set(states[state])
-    return Due([row.id for row in due], any(row.disabled_at is None for row in rows))
+    return DueEndpoints([row.id for row in due], any(row.disabled_at is None for row in rows))
 
 
-def _state(row: AnyRow) -> str:
+def _name_state(row: AnyRow) -> str:
     if row.disabled_at is not None:
         return "switched_off" if row.disabled_reason == "operator" else "disabled"
     return "well" if row.failing_since is None else "failing"
 
 
-async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
+async def claim_deliveries(world: World, endpoint_id: UUID) -> list[AnyRow]:
     """Claim up to `BATCH` due deliveries of an endpoint."""
     now = world.clock.now()
     is_receiving = exists(select(1).where(WebhookEndpoint.id == endpoint_id, _is_receiving(now)))
@@ -102,13 +102,13 @@ async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
 async def deliver_due(world: World, egress: Egress) -> int:
     """Send everything that is due, to all endpoints concurrently; return the number of deliveries."""
     due = await find_due(world)
-    return sum(await asyncio.gather(*(drain(world, egress, endpoint_id, asyncio.Event()) for endpoint_id in due.endpoints)))
+    return sum(await asyncio.gather(*(deliver_to_endpoint(world, egress, endpoint_id, asyncio.Event()) for endpoint_id in due.endpoints)))
 
 
-async def drain(world: World, egress: Egress, endpoint_id: UUID, stopping: asyncio.Event) -> int:
+async def deliver_to_endpoint(world: World, egress: Egress, endpoint_id: UUID, stopping: asyncio.Event) -> int:
     """Send the due deliveries of one endpoint until none is left or the stop event is set; return how many were claimed."""
     count = 0
-    while not stopping.is_set() and (rows := await claim(world, endpoint_id)):
+    while not stopping.is_set() and (rows := await claim_deliveries(world, endpoint_id)):
         # Read after the claim: a later change of the URL makes the claim void.
         async with world.db.query() as tx:
             endpoint = (await tx.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
@@ -116,34 +116,37 @@ async def drain(world: World, egress: Egress, endpoint_id: UUID, stopping: async
         if endpoint is None:
             break
         outbox = Outbox(
-            "webhooks", partial(_send, world, egress, endpoint, events), partial(_record, world, endpoint, events), outcomes.describe
+            "webhooks",
+            partial(_send, world, egress, endpoint, events),
+            partial(_record, world, endpoint, events),
+            outcomes.describe_delivery,
         )
         count += await outbox.process(rows)
     return count
 
 
-async def _send(world: World, egress: Egress, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow) -> Outcome:
+async def _send(world: World, egress: Egress, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow) -> DeliveryOutcome:
     """Send one delivery and return the outcome."""
     event = events.get(row.event_id)
     if event is None:
-        return Outcome()
+        return DeliveryOutcome()
     clock = asyncio.get_running_loop().time
     start = clock()
     try:
         body = messages.build_body(event)
         response = await egress.post(endpoint.url, body.encode(), messages.build_headers(world, endpoint, event, body))
-        outcome = Outcome.of(response)
+        outcome = DeliveryOutcome.of(response)
     except NoResponse as error:
-        outcome = Outcome(error.reason)
+        outcome = DeliveryOutcome(error.reason)
     except Exception as error:  # noqa: BLE001  above all a secret that cannot be decrypted
-        log.warning("webhook_not_sent", cause=type(error).__name__, **outcomes.describe(row))
-        outcome = Outcome("not_sent")
+        log.warning("webhook_not_sent", cause=type(error).__name__, **outcomes.describe_delivery(row))
+        outcome = DeliveryOutcome("not_sent")
     if event.is_of_erased:
         outcome = replace(outcome, excerpt=None)  # the response may repeat personal data that the receiver still has
     return replace(outcome, ms=int((clock() - start) * 1000))
 
 
-async def _record(world: World, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow, outcome: Outcome) -> None:
+async def _record(world: World, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow, outcome: DeliveryOutcome) -> None:
     event = events.get(row.event_id)
     if event is None:
         await _delete_without_event(world, row)

@@ -14,8 +14,8 @@ from app.events.kinds import TEST
 from app.events.service import Actor, record
 from app.observability.logs import mask
 from app.webhooks import ordering, rules
-from app.webhooks.delivery.egress import MAX_EXCERPT, Response
-from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.webhooks.delivery.egress import MAX_EXCERPT, ReceiverResponse
+from app.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from app.world import World
 
 DELIVERIES = Counter("licentia_webhook_deliveries_total", "Attempts to deliver a webhook, by result", ["result"])
@@ -23,7 +23,7 @@ log = structlog.get_logger("licentia.webhooks")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryOutcome:
     """The outcome of an attempt. `error`: None if it was accepted; `status`: None without a response; `ms`: its duration."""
 
     error: str | None = None
@@ -33,7 +33,7 @@ class Outcome:
     ms: int = 0
 
     @classmethod
-    def of(cls, response: Response) -> Self:
+    def of(cls, response: ReceiverResponse) -> Self:
         status = response.status
         error = None if 200 <= status < 300 else "redirected" if 300 <= status < 400 else "refused"
         return cls(error, status, response.retry_after, mask(response.excerpt)[:MAX_EXCERPT] or None)
@@ -58,25 +58,25 @@ class Attempt:
         return WebhookEndpoint.id == self.row.endpoint_id, WebhookEndpoint.url == self.url
 
 
-def describe(row: AnyRow) -> dict[str, str]:
+def describe_delivery(row: AnyRow) -> dict[str, str]:
     """The log fields of a delivery."""
     return {"webhook": str(row.endpoint_id), "event_id": str(row.event_id)}
 
 
-async def record_outcome(world: World, attempt: Attempt, outcome: Outcome) -> None:
+async def record_outcome(world: World, attempt: Attempt, outcome: DeliveryOutcome) -> None:
     """Store the outcome of an attempt and count it: `delivered`, `missed`, `given_up`, or `overtaken` if the claim was lost."""
     if outcome.error is None:
         result = await _record_success(world, attempt, outcome)
     else:
-        log.warning("webhook_not_delivered", cause=outcome.error, status=outcome.status, **describe(attempt.row))
+        log.warning("webhook_not_delivered", cause=outcome.error, status=outcome.status, **describe_delivery(attempt.row))
         result = await _record_failure(world, attempt, outcome)
     DELIVERIES.labels(result).inc()
 
 
-async def _record_success(world: World, attempt: Attempt, outcome: Outcome) -> str:
+async def _record_success(world: World, attempt: Attempt, outcome: DeliveryOutcome) -> str:
     now = world.clock.now()
     async with world.db.write() as tx:
-        if not await _update_claimed(tx, attempt, state=State.DELIVERED, settled_at=now, **outcome.columns(now)):
+        if not await _update_claimed(tx, attempt, state=DeliveryState.DELIVERED, settled_at=now, **outcome.columns(now)):
             return "overtaken"
         await ordering.release_next(tx, attempt.row, now)
         endpoint = update(WebhookEndpoint).where(*attempt.endpoint)
@@ -87,13 +87,13 @@ async def _record_success(world: World, attempt: Attempt, outcome: Outcome) -> s
     return "delivered"
 
 
-async def _record_failure(world: World, attempt: Attempt, outcome: Outcome) -> str:
+async def _record_failure(world: World, attempt: Attempt, outcome: DeliveryOutcome) -> str:
     """Schedule the next try, or give up after the last one; a test is tried once."""
     now = world.clock.now()
     chance = int.from_bytes(world.entropy.random_bytes(4)) / 2**32
     next_try = None if attempt.event_type == TEST else rules.BACKOFF.next_try(attempt.row.tries, now, chance)
     resume_at = rules.pause_until(outcome.status or 0, outcome.retry_after, now)
-    due = {"state": State.FAILED, "settled_at": now} if next_try is None else {"due_at": max(next_try, resume_at or next_try)}
+    due = {"state": DeliveryState.FAILED, "settled_at": now} if next_try is None else {"due_at": max(next_try, resume_at or next_try)}
     async with world.db.write() as tx:
         if not await _update_claimed(tx, attempt, **due, **outcome.columns(now)):
             return "overtaken"
@@ -103,7 +103,7 @@ async def _record_failure(world: World, attempt: Attempt, outcome: Outcome) -> s
     return "missed" if next_try else "given_up"
 
 
-async def _update_endpoint(tx: Transaction, world: World, attempt: Attempt, outcome: Outcome, resume_at: datetime | None) -> None:
+async def _update_endpoint(tx: Transaction, world: World, attempt: Attempt, outcome: DeliveryOutcome, resume_at: datetime | None) -> None:
     """Store the failure and the requested pause at the endpoint, and disable it if it is gone or has failed for days.
 
     A failed test does not count as failing: no later success of regular deliveries may follow it.
@@ -115,10 +115,10 @@ async def _update_endpoint(tx: Transaction, world: World, attempt: Attempt, outc
     if resume_at is not None:
         await tx.execute(endpoint.values(resume_at=resume_at))
     if is_gone or (is_failing and attempt.row.tries >= rules.MIN_FAILURES):
-        await _disable(tx, world, attempt, "gone" if is_gone else "failing")
+        await _disable_endpoint(tx, world, attempt, "gone" if is_gone else "failing")
 
 
-async def _disable(tx: Transaction, world: World, attempt: Attempt, reason: str) -> None:
+async def _disable_endpoint(tx: Transaction, world: World, attempt: Attempt, reason: str) -> None:
     """Disable the endpoint, unless it is disabled already or has not failed for long enough, and record an event."""
     now, endpoint_id = world.clock.now(), attempt.row.endpoint_id
     long_enough = () if reason == "gone" else (WebhookEndpoint.failing_since <= now - world.settings.webhook_disable_after,)

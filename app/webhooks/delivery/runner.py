@@ -71,7 +71,7 @@ async def _wait(interval: PollInterval, tasks: EndpointTasks, stopping: asyncio.
 
 async def _drain(world: World, egress: Egress, tasks: EndpointTasks, endpoint_id: UUID, stopping: asyncio.Event) -> None:
     try:
-        await outbox.drain(world, egress, endpoint_id, stopping)
+        await outbox.deliver_to_endpoint(world, egress, endpoint_id, stopping)
     except Exception as error:  # noqa: BLE001  it must not end the other tasks of the group
         log.warning("webhook_deliveries_stopped", cause=type(error).__name__, webhook=str(endpoint_id))
     finally:

@@ -8,7 +8,7 @@ import pytest
 from app.world import World
 from tests.assertions import problem
 from tests.given import Given, Person
-from tests.login.account.test_mailbox import can_log_in, send, verify, visible_parts
+from tests.login.account.mailbox import can_log_in, send, verify, visible_parts
 from tests.postbox import Postbox
 
 

@@ -5,44 +5,20 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given
-from tests.postbox import Postbox, Received
-from tests.secrets.test_rest import everything
-
-NEW = "new password, long enough"
+from tests.login.account.mailbox import NEW, can_log_in, register, send, verify, visible_parts
+from tests.postbox import Postbox
+from tests.secrets.stored import read_all_tables
 
 
 @pytest.fixture
 def world(world: World, postbox: Postbox) -> World:
     """The usual world, with a mail server and open registration."""
     return replace(world, settings=postbox.settings(world.settings, registration="open"))
-
-
-async def send(given: Given, path: str, body: dict[str, Any], auth: dict[str, str] | None = None) -> httpx.Response:
-    return await given.client.post(path, json=body, headers=auth or {})
-
-
-async def register(given: Given, email: str = "ola@example.com", **more: Any) -> None:
-    answer = await send(given, "/v1/users/register", {"email": email, "password": PASSWORD, **more})
-    assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
-
-
-async def verify(given: Given, mail: Received) -> dict[str, Any]:
-    return given.expect(await send(given, "/v1/email/verify", {"token": mail.token}))
-
-
-async def can_log_in(given: Given, email: str, password: str = PASSWORD) -> bool:
-    return (await send(given, "/v1/login", {"identifier": email, "password": password})).status_code == 200
-
-
-def visible_parts(answer: httpx.Response) -> tuple[Any, ...]:
-    """Everything in a response that could reveal something."""
-    return answer.status_code, tuple(sorted(answer.headers)), answer.text.replace(answer.headers["x-request-id"], "")
 
 
 async def test_a_registration_creates_the_account_at_the_verification(given: Given, postbox: Postbox) -> None:
@@ -68,7 +44,7 @@ async def test_the_verification_mail_does_not_contain_the_registered_name(given:
 async def test_no_part_of_a_registration_is_stored_in_plain_text(given: Given, postbox: Postbox) -> None:
     """Neither the address nor the token nor the password's hash: a registration is encrypted until it is verified."""
     await register(given, display_name="Ola Nordmann")
-    stored = await everything(given)
+    stored = await read_all_tables(given)
     token = (await postbox.letter(given.world)).token
     assert {"one_time_tokens", "messages", "throttles"} <= set(stored)
     for secret in ("ola@example.com", "Nordmann", token, token[4:], "argon2"):

@@ -16,7 +16,7 @@ from app.web.problems import TokenInvalid
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.login.account.test_mailbox import NEW, can_log_in, register, send
+from tests.login.account.mailbox import NEW, can_log_in, register, send
 from tests.postbox import Postbox
 
 

@@ -18,7 +18,7 @@ from app.mail.models import Message, Template
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-from tests.login.account.test_mailbox import NEW, can_log_in, send
+from tests.login.account.mailbox import NEW, can_log_in, send
 from tests.postbox import Postbox
 
 

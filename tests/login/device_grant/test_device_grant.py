@@ -16,10 +16,10 @@ from app.login.models import SessionRow
 from app.users.models import User
 from tests.assertions import problem
 from tests.given import Given, Person
+from tests.login.clients import create_client_at
 from tests.login.device_grant.television import AGENT, DEVICE, INTERVAL, LIFETIME, Television
 from tests.login.mail_queries import list_mail_templates
-from tests.login.test_attempts import at
-from tests.secrets.test_rest import everything
+from tests.secrets.stored import read_all_tables
 
 
 async def list_device_events(given: Given) -> list[tuple[str, str, UUID | None]]:
@@ -98,7 +98,7 @@ async def test_r54_r66_codes_are_long_and_stored_as_digests(given: Given) -> Non
     assert len({*codes, *(authorization["device_code"] for authorization in created)}) == 40
     assert all(code[4] == "-" and len(code) == 9 and set(code) <= {*LETTERS, "-"} for code in codes)
     assert all(len(authorization["device_code"]) == len("dvc_") + 43 for authorization in created)
-    stored = (await everything(given))["device_codes"]
+    stored = (await read_all_tables(given))["device_codes"]
     assert [
         authorization
         for authorization in created
@@ -128,12 +128,12 @@ async def test_r66_only_the_session_that_opened_a_request_may_decide(given: Give
         hidden = await tv.open(other)
         unknown = await given.client.get("/v1/device", params={"user_code": "BBBB-BBBB"}, headers=other.auth)
         assert problem(hidden, 404, "device_code_not_found") | {"request_id": ""} == unknown.json() | {"request_id": ""}
-    async with at(app, "198.51.100.7") as elsewhere:
+    async with create_client_at(app, "198.51.100.7") as elsewhere:
         for other in others:
             problem(await tv.decide(other, "approve", elsewhere), 404, "device_code_not_found")
             problem(await tv.decide(other, "deny", elsewhere), 404, "device_code_not_found")
     problem(await tv.poll_on_time(), 409, "authorization_pending")
-    async with at(app, "198.51.100.8") as elsewhere:
+    async with create_client_at(app, "198.51.100.8") as elsewhere:
         assert (await tv.decide(person, "approve", elsewhere)).status_code == 204
 
 
@@ -349,7 +349,7 @@ async def test_r66_an_address_may_send_five_wrong_user_codes(given: Given, app: 
     for answer in (await tv.open(person), await tv.decide(person)):
         problem(answer, 429, "too_many_attempts")
         assert answer.headers["retry-after"] == "600"
-    async with at(app, "198.51.100.7") as elsewhere:
+    async with create_client_at(app, "198.51.100.7") as elsewhere:
         given.expect(await tv.open(person, elsewhere))
     given.clock.forward(minutes=9, seconds=59)
     problem(await tv.open(person), 429, "too_many_attempts")
@@ -361,9 +361,9 @@ async def test_r66_an_address_may_send_five_wrong_user_codes(given: Given, app: 
 async def test_r40_r46_an_ipv6_network_counts_as_one_address(given: Given, app: FastAPI) -> None:
     person, tv = await given.logged_in(), await Television.on(given)
     async with (
-        at(app, "2001:db8:1:2::3") as first,
-        at(app, "2001:db8:1:2:ffff::4") as same_network,
-        at(app, "2001:db8:1:3::3") as other_network,
+        create_client_at(app, "2001:db8:1:2::3") as first,
+        create_client_at(app, "2001:db8:1:2:ffff::4") as same_network,
+        create_client_at(app, "2001:db8:1:3::3") as other_network,
     ):
         await try_wrong_codes(given, first, person, 5)
         problem(await tv.open(person, same_network), 429, "too_many_attempts")
@@ -374,7 +374,7 @@ async def test_requests_per_address_are_limited(given: Given, app: FastAPI) -> N
     for _ in range(30):
         await Television.on(given)
     problem(await given.client.post("/v1/device/code", json={}), 429, "too_many_attempts")
-    async with at(app, "198.51.100.7") as elsewhere:
+    async with create_client_at(app, "198.51.100.7") as elsewhere:
         await Television.on(given, elsewhere)
     async with given.world.db.query() as tx:
         assert await tx.scalar(select(func.count()).select_from(DeviceCode)) == 31

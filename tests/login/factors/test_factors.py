@@ -1,14 +1,8 @@
 """Tests of listing, renaming, adding and removing several authenticators, with a step-up (authentication R21, R22)."""
 
-from typing import Any
-
 from tests.assertions import problem
 from tests.given import PASSWORD, Given, Person
-
-
-async def list_factors(given: Given, person: Person) -> list[dict[str, Any]]:
-    result: list[dict[str, Any]] = given.expect(await given.client.get("/v1/me/factors", headers=person.auth))["data"]
-    return result
+from tests.login.factors.steps import list_factors
 
 
 async def add_authenticator(given: Given, person: Person) -> Person:

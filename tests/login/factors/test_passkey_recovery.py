@@ -7,8 +7,8 @@ import pytest
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given
-from tests.login.account.test_mailbox import NEW, send
-from tests.login.factors.test_passkeys import login_options
+from tests.login.account.mailbox import NEW, send
+from tests.login.factors.steps import login_options
 from tests.login.signing_in.login_codes import CHANGE, login_handle, request_code, use_code
 from tests.postbox import Postbox
 

@@ -7,8 +7,7 @@ import pytest
 from tests.assertions import problem
 from tests.authenticator import UP, b64
 from tests.given import Given, Person
-from tests.login.factors.test_factors import list_factors
-from tests.login.factors.test_passkeys import begin_step_up, login_options
+from tests.login.factors.steps import begin_step_up, list_factors, login_options
 
 LOGIN = "/v1/login/passkey"
 

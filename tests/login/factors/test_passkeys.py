@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from tests.assertions import problem
 from tests.authenticator import ANDROID, BE, BS, UP, UV, Authenticator, unb64
 from tests.given import PASSWORD, Given, Person
-from tests.login.factors.test_factors import list_factors
+from tests.login.factors.steps import begin_step_up, list_factors, login_options
 
 ALONE = ["hwk", "user", "mfa"]
 
@@ -18,20 +18,10 @@ ALONE = ["hwk", "user", "mfa"]
 pytestmark = pytest.mark.usefixtures("relying_party")
 
 
-async def login_options(given: Given, auth: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    result: dict[str, Any] = (await given.post("/v1/login/passkey/options", more, auth or {}))["public_key"]
-    return result
-
-
 async def log_in_with_second_factor(given: Given, person: Person, handle: dict[str, str]) -> dict[str, Any]:
     """Continue a login with the person's passkey."""
     assertion = person.authenticator.get(await login_options(given, handle))
     return await given.post("/v1/login/passkey", {"credential": assertion}, handle)
-
-
-async def begin_step_up(given: Given, person: Person, acr: str = "aal2") -> dict[str, str]:
-    login = await given.post("/v1/step-up", {"acr": acr}, person.auth)
-    return {"Authorization": f"Login {login['login']['token']}"}
 
 
 async def test_registration_options_have_a_random_user_handle_and_require_verification(given: Given) -> None:

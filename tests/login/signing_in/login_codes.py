@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.given import Given, Person
-from tests.login.account.test_mailbox import send
+from tests.login.account.mailbox import send
 from tests.postbox import Postbox
 
 CHANGE = [{"need": "new_password", "any_of": [{"action": "change_password", "href": "/v1/login/password"}]}]

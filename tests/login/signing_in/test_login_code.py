@@ -13,10 +13,10 @@ from app.events.models import Event
 from app.world import World
 from tests.assertions import problem
 from tests.given import PASSWORD, Given
-from tests.login.account.test_mailbox import NEW, can_log_in, send, visible_parts
+from tests.login.account.mailbox import NEW, can_log_in, send, visible_parts
 from tests.login.signing_in.login_codes import CHANGE, login_handle, request_code, use_code
 from tests.postbox import Postbox
-from tests.secrets.test_rest import everything
+from tests.secrets.stored import read_all_tables
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ async def test_mailing_a_code_requires_the_scope_users_write(given: Given) -> No
 async def test_r54_r70_the_code_is_not_stored_or_logged(given: Given, postbox: Postbox) -> None:
     person = await given.person()
     code = await request_code(given, postbox, person)
-    stored = str(await everything(given)).upper()
+    stored = str(await read_all_tables(given)).upper()
     assert code not in stored
     assert code.replace("-", "") not in stored
     await use_code(given, person.email, code)

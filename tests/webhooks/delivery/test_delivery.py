@@ -14,16 +14,11 @@ from app.events.models import Event
 from app.events.service import Actor, record
 from app.webhooks import rules
 from app.webhooks.delivery import outbox, outcomes
-from app.webhooks.delivery.outcomes import Attempt, Outcome
+from app.webhooks.delivery.outcomes import Attempt, DeliveryOutcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.webhooks.conftest import Hooks, make_egress
 from tests.webhooks.delivery.receiver import Received, Receiver, status
-
-
-async def record_event(hooks: Hooks, type_: str, subject: int = 1) -> str:
-    """Record an event of a license; return its id."""
-    async with hooks.world.db.write() as tx:
-        return str(await record(tx, hooks.world, type_, Actor.system(), ("license", UUID(int=subject)), note="ø"))
+from tests.webhooks.rounds import record_event
 
 
 async def test_a_request_has_the_event_as_in_the_audit_list(hooks: Hooks, receiver: Receiver) -> None:
@@ -175,13 +170,13 @@ async def test_a_process_that_dies_before_it_records_the_outcome_loses_nothing(h
     """The delivery is repeated after the claim; a late outcome changes nothing."""
     hook = await hooks.create("license.*")
     await record_event(hooks, "license.issued")
-    (row,) = await outbox.claim(hooks.world, UUID(hook["id"]))
+    (row,) = await outbox.claim_deliveries(hooks.world, UUID(hook["id"]))
     await make_egress(hooks.world).post(receiver.url, b'{"type": "before the end"}', {})
     assert await hooks.deliver() == 0
     hooks.given.clock.moment = row.claimed_until
     assert await hooks.deliver() == 1
     assert receiver.types == ["before the end", "license.issued"]
-    await outcomes.record_outcome(hooks.world, Attempt(row, receiver.url, "license.issued"), Outcome("timeout"))
+    await outcomes.record_outcome(hooks.world, Attempt(row, receiver.url, "license.issued"), DeliveryOutcome("timeout"))
     (delivery,) = await hooks.list_deliveries(hook)
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
 
