@@ -226,7 +226,11 @@ def _warn_dates(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[
     if status == "in_grace" and license.grace_until is not None:
         dates["grace_until"] = instant_text(license.grace_until)
         return (Notice(IN_GRACE, "The license has expired; renew it before its grace period ends.", dates),)
-    return (Notice(EXPIRES_SOON, "The license expires within two weeks; renew it.", dates),) if license.expires_at - now <= EXPIRES_SOON_PERIOD else ()
+    return (
+        (Notice(EXPIRES_SOON, "The license expires within two weeks; renew it.", dates),)
+        if license.expires_at - now <= EXPIRES_SOON_PERIOD
+        else ()
+    )
 
 
 def _warn_seats(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
