@@ -142,7 +142,7 @@ class TextMismatch(Problem):
 class AlreadyDecided(Problem):
     kind = Kind.CONFLICT
     code = "already_decided"
-    title = "This presentation already has a decision; present the text again to decide anew."
+    title = "This presentation already has a decision; present the text again to make another one."
 
 
 class AcceptCurrentFirst(Problem):
