@@ -178,7 +178,7 @@ _BY_CODE: dict[str, type[Problem]] = {
 }  # fmt: skip
 
 
-def refusal(reason: Reason) -> Problem:
+def build_refusal(reason: Reason) -> Problem:
     """Return the problem that refuses a command for the reason that a check would report."""
     return _BY_CODE[reason.code](reason.detail, reason.facts)
 

@@ -13,7 +13,7 @@ from app.catalog.models import SeatBy
 from app.catalog.rules import SEATED_BY_USER
 from app.db.types import UNLIMITED, Limit
 
-SOON = timedelta(days=14)
+EXPIRES_SOON_PERIOD = timedelta(days=14)
 
 FEATURE_MISSING = declare_advisory("feature_missing", "The license does not include a requested feature.")
 IN_GRACE = declare_advisory("in_grace", "The license has expired and still works during its grace period.")
@@ -213,7 +213,7 @@ def _warn_dates(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[
     if status == "in_grace" and license.grace_until is not None:
         dates["grace_until"] = instant_text(license.grace_until)
         return (Notice(IN_GRACE, "The license has expired; renew it before its grace period ends.", dates),)
-    return (Notice(EXPIRES_SOON, "The license expires soon.", dates),) if license.expires_at - now <= SOON else ()
+    return (Notice(EXPIRES_SOON, "The license expires soon.", dates),) if license.expires_at - now <= EXPIRES_SOON_PERIOD else ()
 
 
 def _warn_seats(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
@@ -245,7 +245,7 @@ def find_next_change(license: LicenseFacts, now: datetime) -> datetime | None:
 
     A revoked or suspended license does not change with time, and before the start there is no warning about the end.
     """
-    dates = [license.starts_at, _soon(license), license.expires_at, license.grace_until]
+    dates = [license.starts_at, _find_warning_start(license), license.expires_at, license.grace_until]
     if license.revoked_at or license.suspended_at:
         dates = []
     if license.seat is not None and license.seat.is_live(now) and license.seat.lease_expires_at is not None:
@@ -253,8 +253,8 @@ def find_next_change(license: LicenseFacts, now: datetime) -> datetime | None:
     return min((date for date in dates if date is not None and date > now), default=None)
 
 
-def _soon(license: LicenseFacts) -> datetime | None:
-    soon = license.expires_at - SOON if license.expires_at else None
+def _find_warning_start(license: LicenseFacts) -> datetime | None:
+    soon = license.expires_at - EXPIRES_SOON_PERIOD if license.expires_at else None
     return None if soon and license.starts_at and soon < license.starts_at else soon
 
 

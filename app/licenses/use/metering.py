@@ -58,5 +58,5 @@ async def _count(tx: Transaction, license: LicenseFacts, meter: str, rule: Mappi
         return MeterUsage(amount, limit, resets_at)
     usage = MeterUsage(used or 0, limit, resets_at)
     if amount:
-        raise UsageLimitReached("Nothing was counted; wait for the next period or send less.", {"meter": meter, **usage.facts()})
+        raise UsageLimitReached("Nothing was counted; wait for the next period or send less.", {"meter": meter, **usage.to_facts()})
     return usage

@@ -133,7 +133,7 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
     ):
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)
-    key = attempts.password_key(world, row.email)
+    key = attempts.build_password_key(world, row.email)
     await attempts.count_attempt(world, origin, key)
     if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
         await attempts.record_failure(world, origin, "password", subject.id, "wrong")
