@@ -13,7 +13,7 @@ from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Slug, Warnin
 
 
 class AccessIn(WireModel):
-    """`product` is the product's code. `dry_run` only decides: no lease is renewed and no grant is signed."""
+    """A request for a decision. `product`: the product's code. `dry_run`: only decide; renew no lease and sign no grant."""
 
     product: Slug
     license_key: Secret | None = None
@@ -50,7 +50,7 @@ class AgreementsSummary(WireModel):
 
 
 class AccessOut(WireModel):
-    """`code` is `ok`, or that of the first reason. `grant` is an EdDSA JWT (`typ: grant+jwt`), verifiable offline with the JWKS."""
+    """A decision. `code`: `ok` or the code of the first reason. `grant`: an EdDSA JWT (`typ: grant+jwt`); verify it with the JWKS."""
 
     allow: bool
     code: str

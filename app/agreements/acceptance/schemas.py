@@ -49,7 +49,7 @@ class VersionRef(WireModel):
 
 
 class AcceptedRef(WireModel):
-    """The latest accepted version. `event`: the id of the event and of its receipt."""
+    """The latest accepted version. `event`: the id of the acceptance event and of its receipt."""
 
     ordinal: int
     event: UUID
@@ -127,7 +127,7 @@ class MyAgreements(WireModel):
 
 
 class PresentationIn(WireModel):
-    """How and where the text is shown. `version` absent: the one in effect, or the upcoming one if nothing is due now."""
+    """How and where the text is shown. `version` absent: the one in effect, or the upcoming one if that needs no decision."""
 
     locale: Locale | None = None
     format: FormatName = "md"
@@ -190,7 +190,7 @@ class PresentationOut(WireModel):
 
 
 class ClaimsIn(WireModel):
-    """What the client reports about reading; the server cannot check it."""
+    """What the client reports about reading; the server does not check it."""
 
     scrolled_to_end: Flag = omittable()
     dwell_ms: Count = omittable()
@@ -206,7 +206,7 @@ class PresentationState(WireModel):
 
 
 class DecisionClaims(ClaimsIn):
-    """What the client reports; the server cannot check it. `client_time`: the time of a click made offline; `at` is the server's time."""
+    """What the client reports, unchecked. `client_time`: the client's time of an offline decision; `at` is the server's time."""
 
     client_time: InstantIn = omittable()
 
