@@ -136,19 +136,19 @@ def _add_hrefs(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
 def _check_account(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if facts.session is None or facts.session.active:
         return []
-    return [Reason("user_disabled", "login", "contact_seller", "The account is closed; ask the seller.")]
+    return [Reason("user_disabled", "login", "contact_seller", "The account is suspended or erased; contact the seller.")]
 
 
 def _check_login(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in required or (facts.session is not None and (facts.session.is_live(now) or not facts.session.active)):
         return []
-    return [Reason("login_required", "login", "log_in", "Log in and send the request with the access token.")]
+    return [Reason("login_required", "login", "log_in", "Log in, then send the request with the access token.")]
 
 
 def _check_email(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in required or not _is_logged_in(facts, now) or (facts.session and facts.session.email_verified):
         return []
-    return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address.")]
+    return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address of the account.")]
 
 
 def _check_second_factor(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
@@ -161,7 +161,7 @@ def _check_second_factor(facts: AccessFacts, required: frozenset[str], now: date
     ):
         return []
     if session.has_second_factor:
-        return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Verify the second factor.", {"acr": "aal2"})]
+        return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Step up with the second factor.", {"acr": "aal2"})]
     return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "enroll_totp", "Set up a second factor.", {"acr": "aal2"})]
 
 
@@ -170,7 +170,7 @@ def _check_passkey(facts: AccessFacts, required: frozenset[str], now: datetime) 
     if Requirement.PASSKEY not in required or session is None or not _is_logged_in(facts, now) or _is_fresh(facts, session.passkey_at, now):
         return []
     if session.has_passkey:
-        return [Reason(PASSKEY_REQUIRED, "passkey", "step_up", "Verify the passkey.", {"acr": "aal2p"})]
+        return [Reason(PASSKEY_REQUIRED, "passkey", "step_up", "Step up with a passkey.", {"acr": "aal2p"})]
     return [Reason(PASSKEY_REQUIRED, "passkey", "enroll_passkey", "Set up a passkey.", {"acr": "aal2p"})]
 
 
@@ -202,7 +202,15 @@ def _check_agreements(facts: AccessFacts, required: frozenset[str], now: datetim
         for document, ordinal in facts.agreements.outstanding
     ]
     if facts.agreements.declined:
-        return [Reason(AGREEMENT_DECLINED, "eula", "accept_agreement", "The agreement was declined.", {"documents": documents})]
+        return [
+            Reason(
+                AGREEMENT_DECLINED,
+                "eula",
+                "accept_agreement",
+                "The agreement was declined; read it again and accept it.",
+                {"documents": documents},
+            )
+        ]
     return [Reason(AGREEMENT_REQUIRED, "eula", "accept_agreement", "Read and accept the agreement.", {"documents": documents})]
 
 
@@ -217,7 +225,10 @@ _OTHER_CHECKS: tuple[Check, ...] = (_check_license, _check_agreements)
 def _find_warnings(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Notice]:
     warnings = list(licensing.find_warnings(facts.license, facts.use, now)) if facts.license else []
     if Requirement.EULA in required and _is_logged_in(facts, now):
-        warnings += [Notice(code, "This concerns an agreement of the product.", details) for code, details in facts.agreements.warnings]
+        warnings += [
+            Notice(code, "An agreement of the product needs attention; see `/v1/me/agreements`.", details)
+            for code, details in facts.agreements.warnings
+        ]
     return warnings
 
 

@@ -54,7 +54,7 @@ def _require_within_own(operator: Operator | None, scopes: Sequence[str], expire
     if operator is not None and not all(operator.may(scope) for scope in scopes):
         raise ScopeBeyondOwn
     if operator is not None and operator.expires_at is not None and (expires_at is None or expires_at > operator.expires_at):
-        raise ScopeBeyondOwn("A key that expires can create only keys that expire no later than itself.")
+        raise ScopeBeyondOwn("Set `expires_at` no later than the expiry of the key that you use.")
 
 
 async def _insert_key(

@@ -128,7 +128,7 @@ def test_libpq_parameters_are_translated_for_the_driver(url: str, normalised: st
         ("host=x&port=abc", "port"),
         ("host=x&port=0", "port"),
         ("prepared_statement_cache_size=many", "prepared_statement_cache_size"),
-        ("p%40ss=hunter2", "no usual name"),
+        ("p%40ss=hunter2", "unknown parameter"),
     ],
 )
 def test_a_parameter_that_the_driver_does_not_accept_is_refused_by_name(parameter: str, expected: str, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ async def check_recipient(tx: Transaction, code: AnyRow, end_user: EndUser | Non
         return
     recipient = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == fold_identifier(code.email))
     if end_user is None or await tx.scalar(recipient.where(User.email_verified_at.is_not(None))) is None:
-        raise ActivationCodeBound("Log in as the user that the code was sent to.")
+        raise ActivationCodeBound("Log in as the end user that the code was sent to.")
 
 
 async def check_usable(tx: Transaction, code_id: UUID, now: datetime) -> None:

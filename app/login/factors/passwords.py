@@ -63,7 +63,7 @@ async def check_and_hash_change(world: World, user_id: UUID, password: str, poin
 
     row = await world.db.find(find_current)
     if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
-        raise Malformed([(pointer, "password_unchanged", "is the password that must be changed; choose another one")])
+        raise Malformed([(pointer, "password_unchanged", "must differ from the current password")])
     return await check_and_hash(world, password, row.email, pointer)
 
 

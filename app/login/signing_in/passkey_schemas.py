@@ -15,7 +15,7 @@ from app.web.fields import Instant, Name, Slug, WireModel
 
 def _check_length(text: str) -> str:
     if len(text) % 4 == 1:
-        raise ValueError("is not unpadded base64url")
+        raise ValueError("must be base64url without padding")
     return text
 
 

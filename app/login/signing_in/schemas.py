@@ -27,7 +27,7 @@ class UserIn(ProfileIn):
     @model_validator(mode="after")
     def _check_one_secret(self) -> Self:
         if self.password is not None and self.password_hash is not None:
-            raise ValueError("send a password or a password hash, not both")
+            raise ValueError("must have `password` or `password_hash`, not both")
         return self
 
     def to_profile(self) -> dict[str, Any]:
