@@ -43,12 +43,12 @@ async def get_user(world: TheWorld, operator: Reads, user_id: UUID) -> UserOut:
 @router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken, UserErased))
 async def change_user(world: TheWorld, operator: Writes, user_id: UUID, body: UserPatch) -> UserOut:
     """Change an end user's profile. Absent fields stay unchanged."""
-    return UserOut.of(await service.change_user(world, operator.actor, user_id, body.changes()))
+    return UserOut.of(await service.change_user(world, operator.actor, user_id, body.to_changes()))
 
 
 @router.post("/v1/users/{user_id}/suspend", summary="Suspend User", responses=refuses(ScopeMissing, UserNotFound, UserErased))
 async def suspend(world: TheWorld, operator: Writes, user_id: UUID) -> UserOut:
-    """Suspend an account: logins and access are refused and all sessions end. Restoring the account does not bring them back."""
+    """Suspend the account: logins are refused and access is denied. All sessions end; restoring the account does not revive them."""
     return UserOut.of(await service.set_status(world, operator.actor, user_id, UserStatus.SUSPENDED))
 
 

@@ -59,7 +59,7 @@ async def forgot(world: TheWorld, origin: TheOrigin, body: IdentifierIn) -> Acce
 )
 async def reset(world: TheWorld, origin: TheOrigin, body: ResetIn) -> None:
     """Set a new password with the mailed token. All sessions end; the second factors stay. Log in with the new password afterwards."""
-    await password_reset.reset(world, origin, body.token, body.new_password, body.proof())
+    await password_reset.reset(world, origin, body.token, body.new_password, body.to_proof())
 
 
 @router.post(
