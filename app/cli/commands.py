@@ -83,7 +83,7 @@ def _check_keys() -> None:
 def check() -> None:
     """Check the configuration. Faults are reported by the name of the setting, never with its value."""
     chosen = load_settings()
-    for name, sentence in chosen.warnings():
+    for name, sentence in chosen.list_warnings():
         print(f"warning: {name}: {sentence}", file=sys.stderr)
     print_result(f"configuration is good ({chosen.env}, {chosen.database_url.partition(':')[0]})")
 

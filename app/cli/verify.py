@@ -16,7 +16,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class VerificationFailed(Exception):
-    """The file does not verify. `sentences` contain the reasons, one line each."""
+    """The file does not verify. `sentences` contain the reasons."""
 
     def __init__(self, *sentences: str) -> None:
         super().__init__(*sentences)
@@ -72,7 +72,7 @@ def _verify_token(token: str, keys: Any, fingerprint: str | None, now: datetime)
     except InvalidToken as error:
         raise VerificationFailed(f"does not verify: {error}") from error
     if (since := read_revocations(keys).get(str(read_kid(token)))) is not None:
-        raise VerificationFailed(f"was signed by a key that was revoked at {since}; on its own it proves nothing")
+        raise VerificationFailed(f"was signed by a key that was revoked at {since}; without other evidence it proves nothing")
     if (sentence := find_time_fault(claims, now) or find_device_fault(claims, fingerprint)) is not None:
         raise VerificationFailed(sentence)
     return {"genuine": True, "typ": typ, "claims": claims}

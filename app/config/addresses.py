@@ -18,7 +18,7 @@ def check_networks(networks: list[str]) -> list[str]:
 
 
 def include_everyone(networks: list[str]) -> bool:
-    """Whether one of the networks has every address."""
+    """Return whether one of the networks contains every address."""
     return any(ip_network(network).prefixlen == 0 for network in networks)
 
 
@@ -72,7 +72,7 @@ def _check_parameter(name: str, value: str) -> None:
     if name in _ALTERNATIVES:
         raise ValueError(f"has the parameter {name}; set the environment variable {_ALTERNATIVES[name]} instead")
     if name not in _PARAMETERS:
-        raise ValueError(f"has a parameter that the driver does not know: {name if _NAME.fullmatch(name) else 'of no usual name'}")
+        raise ValueError(f"has a parameter that the driver does not know: {name if _NAME.fullmatch(name) else '(an unusual name)'}")
     if name in _NUMBERS and not (value.isascii() and value.isdigit() and (int(value) or name != "port")):
         raise ValueError(f"must have a number for {name}")
     if name == "ssl" and value not in _SSL_MODES:
@@ -92,7 +92,7 @@ def normalise_web_url(url: str) -> str:
 
 
 def is_public_host(host: str) -> bool:
-    """Whether other machines can reach this bind address or host name."""
+    """Return whether other machines can reach this bind address or host name."""
     try:
         return not ip_address(host).is_loopback
     except ValueError:

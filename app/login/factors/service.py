@@ -162,7 +162,7 @@ async def generate_first_codes(world: World, user_id: UUID) -> RecoveryCodes | N
     async def ask(tx: Transaction) -> RemainingCodes:
         return await recovery.count_remaining(tx, user_id)
 
-    return await recovery.generate(world) if (await world.db.find(ask)).total == 0 else None
+    return await recovery.generate(world) if (await world.db.query_with_retry(ask)).total == 0 else None
 
 
 async def renew_recovery_codes(world: World, subject: Subject) -> list[str]:
