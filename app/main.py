@@ -98,14 +98,14 @@ CALLERS = CallerRegistry(
 )
 MEASURES = (metrics.measure_pools, outbox.measure_age)
 """Functions that update metrics when `/metrics` is requested."""
-ABOUT = "May this person use this product on this device, now? Licenses, seats, login, agreements, and the decision that joins them."
+ABOUT = "Decides whether a person may use a product on a device now. Manages licenses, seats, login and agreements."
 
 
 @asynccontextmanager
 async def _run_lifespan(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
     for name, sentence in world.settings.list_warnings():
-        log.warning("configuration", variable=name, sentence=sentence)
+        log.warning("configuration", variable=name, problem=sentence)
     try:
         await load_signer(world)
         await check_sealed(world, METADATA)

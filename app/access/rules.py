@@ -63,13 +63,13 @@ class AccessFacts:
     session: SessionFacts | None
     second_factor_lifetime: timedelta
     license: LicenseFacts | None
-    license_named: bool
+    names_license: bool
     use: UseRequest
     agreements: Compliance
 
 
 @dataclass(frozen=True)
-class Decision:
+class AccessDecision:
     """The reasons against access, if any. `check_again_at`: the earliest time at which the decision can change without a write."""
 
     reasons: tuple[Reason, ...]
@@ -82,23 +82,23 @@ class Decision:
         return not self.reasons
 
 
-def decide(facts: AccessFacts, now: datetime) -> Decision:
+def decide(facts: AccessFacts, now: datetime) -> AccessDecision:
     """Check every requirement. Reasons about the login come alone, because the other checks depend on the user."""
     requires = tuple(add_implied([*facts.requires, *(facts.license.requires if facts.license else ())]))
     required = frozenset(requires)
     login_reasons = tuple(reason for check in _LOGIN_CHECKS for reason in check(facts, required, now))
     other_reasons = () if login_reasons else tuple(reason for check in _OTHER_CHECKS for reason in check(facts, required, now))
     reasons = login_reasons or tuple(reason for reason in other_reasons if reason.code in _SEAT_USER_REASONS) or other_reasons
-    return Decision(_add_hrefs(reasons), tuple(_find_warnings(facts, required, now)), requires, _find_next_change(facts, now))
+    return AccessDecision(_add_hrefs(reasons), tuple(_find_warnings(facts, required, now)), requires, _find_next_change(facts, now))
 
 
-def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: datetime) -> tuple[AccessFacts, Decision]:
+def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: datetime) -> tuple[AccessFacts, AccessDecision]:
     """Decide for each candidate and return the best: fewest reasons, then best status, then latest expiry.
 
     Where the product requires no license and the request names none, having no license is one more candidate.
     `check_again_at` is the earliest of all candidates, because any of them can become the best.
     """
-    optional = not facts.license_named and not facts.use.features and Requirement.LICENSE not in add_implied(facts.requires)
+    optional = not facts.names_license and not facts.use.features and Requirement.LICENSE not in add_implied(facts.requires)
     options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)
@@ -111,7 +111,7 @@ def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: dat
 _STATUS_ORDER = ("active", "in_grace", "not_started", "expired", "suspended", "revoked")
 
 
-def _rank(facts: AccessFacts, decision: Decision, now: datetime) -> tuple[int, int, float]:
+def _rank(facts: AccessFacts, decision: AccessDecision, now: datetime) -> tuple[int, int, float]:
     """Return a sort key; the smallest is the best."""
     license = facts.license
     if license is None:
@@ -132,19 +132,19 @@ def _add_hrefs(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
 def _check_account(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if facts.session is None or facts.session.active:
         return []
-    return [Reason("user_disabled", "login", "contact_seller", "The account is closed; ask the seller.")]
+    return [Reason("user_disabled", "login", "contact_seller", "The account is suspended or erased; contact the seller.")]
 
 
 def _check_login(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in required or (facts.session is not None and (facts.session.is_live(now) or not facts.session.active)):
         return []
-    return [Reason("login_required", "login", "log_in", "Log in and send the request with the access token.")]
+    return [Reason("login_required", "login", "log_in", "Log in, then send the request with the access token.")]
 
 
 def _check_email(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in required or not _is_logged_in(facts, now) or (facts.session and facts.session.email_verified):
         return []
-    return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address.")]
+    return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address of the account.")]
 
 
 def _check_second_factor(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
@@ -157,7 +157,7 @@ def _check_second_factor(facts: AccessFacts, required: frozenset[str], now: date
     ):
         return []
     if session.has_second_factor:
-        return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Verify the second factor.", {"acr": "aal2"})]
+        return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Step up with the second factor.", {"acr": "aal2"})]
     return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "enroll_totp", "Set up a second factor.", {"acr": "aal2"})]
 
 
@@ -166,7 +166,7 @@ def _check_passkey(facts: AccessFacts, required: frozenset[str], now: datetime) 
     if Requirement.PASSKEY not in required or session is None or not _is_logged_in(facts, now) or _is_fresh(facts, session.passkey_at, now):
         return []
     if session.has_passkey:
-        return [Reason(PASSKEY_REQUIRED, "passkey", "step_up", "Verify the passkey.", {"acr": "aal2p"})]
+        return [Reason(PASSKEY_REQUIRED, "passkey", "step_up", "Step up with a passkey.", {"acr": "aal2p"})]
     return [Reason(PASSKEY_REQUIRED, "passkey", "enroll_passkey", "Set up a passkey.", {"acr": "aal2p"})]
 
 
@@ -184,7 +184,7 @@ def _is_fresh(facts: AccessFacts, at: datetime | None, now: datetime) -> bool:
 
 def _check_license(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if facts.license is None:
-        is_needed = Requirement.LICENSE in required or facts.license_named or facts.use.features
+        is_needed = Requirement.LICENSE in required or facts.names_license or facts.use.features
         return [licensing.LICENSE_NOT_FOUND] if is_needed else []
     use = replace(facts.use, seat="always" if Requirement.ACTIVATION in required else "never")
     return list(licensing.find_reasons(facts.license, use, now))
@@ -198,7 +198,15 @@ def _check_agreements(facts: AccessFacts, required: frozenset[str], now: datetim
         for document, ordinal in facts.agreements.outstanding
     ]
     if facts.agreements.declined:
-        return [Reason(AGREEMENT_DECLINED, "eula", "accept_agreement", "The agreement was declined.", {"documents": documents})]
+        return [
+            Reason(
+                AGREEMENT_DECLINED,
+                "eula",
+                "accept_agreement",
+                "The agreement was declined; read it again and accept it.",
+                {"documents": documents},
+            )
+        ]
     return [Reason(AGREEMENT_REQUIRED, "eula", "accept_agreement", "Read and accept the agreement.", {"documents": documents})]
 
 
@@ -212,7 +220,10 @@ _OTHER_CHECKS: tuple[Check, ...] = (_check_license, _check_agreements)
 def _find_warnings(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Notice]:
     warnings = list(licensing.find_warnings(facts.license, facts.use, now)) if facts.license else []
     if Requirement.EULA in required and _is_logged_in(facts, now):
-        warnings += [Notice(code, "This concerns an agreement of the product.", details) for code, details in facts.agreements.warnings]
+        warnings += [
+            Notice(code, "An agreement of the product needs attention; see `/v1/me/agreements`.", details)
+            for code, details in facts.agreements.warnings
+        ]
     return warnings
 
 

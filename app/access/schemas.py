@@ -32,7 +32,7 @@ class SeatSummary(WireModel):
     lease_expires_at: Instant | None
 
 
-class Assurance(WireModel):
+class SessionAssurance(WireModel):
     """The current assurance level of the session and its authentication methods (RFC 8176)."""
 
     acr: str
@@ -60,7 +60,7 @@ class AccessOut(WireModel):
     requires: list[str]
     license: LicenseSummary | None
     activation: SeatSummary | None
-    session: Assurance | None
+    session: SessionAssurance | None
     agreements: AgreementsSummary
     grant: str | None
     check_again_at: Instant | None
@@ -79,7 +79,7 @@ class AccessOut(WireModel):
             requires=list(decision.requires),
             license=LicenseSummary.of(license, now) if license is not None else None,
             activation=SeatSummary(id=seat.id, lease_expires_at=seat.lease_expires_at) if seat and seat.is_live(now) else None,
-            session=Assurance(acr=result.acr, amr=list(result.amr)) if result.acr is not None else None,
+            session=SessionAssurance(acr=result.acr, amr=list(result.amr)) if result.acr is not None else None,
             agreements=AgreementsSummary(
                 compliant=agreements.compliant,
                 outstanding=[OutstandingDocument(document=document, ordinal=ordinal) for document, ordinal in agreements.outstanding],

@@ -8,7 +8,7 @@ from hashlib import sha256
 from app.access import facts as loading
 from app.access import rules
 from app.access.facts import AccessRequest
-from app.access.rules import AccessFacts, Decision
+from app.access.rules import AccessDecision, AccessFacts
 from app.licenses import guess_limits
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts
@@ -27,7 +27,7 @@ GRANT_TYPE = "grant+jwt"
 class AccessResult:
     """The decision with the facts it is based on. `grant` is set only if access is allowed and the request is not a dry run."""
 
-    decision: Decision
+    decision: AccessDecision
     facts: AccessFacts
     acr: str | None
     amr: Sequence[str]
@@ -41,7 +41,7 @@ async def decide(
     """Decide whether access is allowed. An internal failure raises and never allows. Raises ProductNotFound, TooManyAttempts."""
     signer = await load_signer(world)
     now = world.clock.now()
-    inputs = await loading.load(world, end_user, device, request, now)
+    inputs = await loading.load_inputs(world, end_user, device, request, now)
     if request.license_key is not None and not inputs.candidates:
         await guess_limits.count_wrong_guess(world, ip, request.license_key)
     facts, decision = rules.choose_best(inputs.facts, inputs.candidates, now)

@@ -13,7 +13,7 @@ from app.base.problems import Fact, declare_advisory
 
 AGREEMENT_IN_GRACE = declare_advisory("agreement_in_grace", "A new agreement is in force; accept it before the grace period ends.")
 AGREEMENT_UPCOMING = declare_advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
-CHANGE_NOTICE = declare_advisory("agreement_notice", "The agreement has changed; the change needs no new acceptance.")
+CHANGE_NOTICE = declare_advisory("agreement_notice", "The agreement has changed; show the new version. No new acceptance is needed.")
 WORLD_REGION = "001"
 """The whole world (UN M.49)."""
 

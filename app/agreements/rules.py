@@ -131,7 +131,7 @@ def _check_changes(publication: Publication, now: datetime) -> Problem | None:
     missing: list[Fact] = [locale for locale, text in sorted(publication.changes.items()) if text is None]
     if not missing or not needs_changes(publication.change_class, bool(publication.published)):
         return None
-    return problems.AgreementChangesMissing("Give `changes` in every language.", {"locales": missing})
+    return problems.AgreementChangesMissing("Send `changes` in every language.", {"locales": missing})
 
 
 def _check_none_scheduled(publication: Publication, now: datetime) -> Problem | None:
@@ -145,9 +145,9 @@ def _check_none_scheduled(publication: Publication, now: datetime) -> Problem | 
 def _check_dates(publication: Publication, now: datetime) -> Problem | None:
     # The check before this one left no scheduled version, so "after every published version" means "not before now".
     if publication.effective_at < now:
-        return problems.AgreementDatesImpossible("`effective_at` is in the past.")
+        return problems.AgreementDatesImpossible("`effective_at` must not be in the past.")
     if publication.grace_until is not None and publication.grace_until < publication.effective_at:
-        return problems.AgreementDatesImpossible("`grace_until` is before `effective_at`.")
+        return problems.AgreementDatesImpossible("`grace_until` must not be before `effective_at`.")
     return None
 
 

@@ -31,7 +31,7 @@ class SeatBy(StrEnum):
     SESSION = "session"
 
 
-class Starts(StrEnum):
+class ClockStart(StrEnum):
     """When the duration of a license starts. Validating a license never starts it."""
 
     ISSUE = "issue"
@@ -62,7 +62,7 @@ class Policy(Base):
     product_id: Mapped[Reference] = mapped_column(ForeignKey("products.id"), index=True)
     name: Mapped[str] = mapped_column(String(200))
     duration: Mapped[Word | None]
-    starts: Mapped[Word] = mapped_column(server_default=Starts.ISSUE)
+    starts: Mapped[Word] = mapped_column(server_default=ClockStart.ISSUE)
     grace: Mapped[Word | None]
     seat_by: Mapped[Word]
     max_seats: Mapped[Limit | None] = mapped_column(LimitType)

@@ -36,7 +36,7 @@ from app.web.routing import router as new_router
 router = new_router("catalog")
 Reads = Annotated[Operator, Depends(RequireScope("catalog:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("catalog:write"))]
-Wanted = Annotated[PageWindow, Depends(page_window)]
+Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post("/v1/products", status_code=201, responses=refuses(ScopeMissing, ProductCodeTaken, RequirementImpossible))
@@ -48,7 +48,7 @@ async def create_product(world: TheWorld, operator: Writes, body: ProductIn, res
 
 
 @router.get("/v1/products", responses=refuses(ScopeMissing))
-async def list_products(world: TheWorld, operator: Reads, paging: Wanted) -> Page[ProductOut]:
+async def list_products(world: TheWorld, operator: Reads, paging: Paging) -> Page[ProductOut]:
     rows, cursor = await service.list_products(world, paging)
     return Page(data=[ProductOut.model_validate(row) for row in rows], next_cursor=cursor)
 
@@ -73,7 +73,7 @@ async def create_policy(world: TheWorld, operator: Writes, body: PolicyIn, respo
 
 @router.get("/v1/policies", responses=refuses(ScopeMissing))
 async def list_policies(
-    world: TheWorld, operator: Reads, paging: Wanted, product: Annotated[Slug | None, Query()] = None
+    world: TheWorld, operator: Reads, paging: Paging, product: Annotated[Slug | None, Query()] = None
 ) -> Page[PolicyOut]:
     rows, cursor = await service.list_policies(world, paging, product)
     return Page(data=[PolicyOut.model_validate(row) for row in rows], next_cursor=cursor)
@@ -99,7 +99,7 @@ async def create_customer(world: TheWorld, operator: Writes, body: CustomerIn, r
 
 @router.get("/v1/customers", responses=refuses(ScopeMissing))
 async def list_customers(
-    world: TheWorld, operator: Reads, paging: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
+    world: TheWorld, operator: Reads, paging: Paging, external_id: Annotated[ExternalId | None, Query()] = None
 ) -> Page[CustomerOut]:
     rows, cursor = await service.list_customers(world, paging, external_id)
     return Page(data=[CustomerOut.model_validate(row) for row in rows], next_cursor=cursor)

@@ -91,7 +91,7 @@ async def _ensure_demo(world: World, key_path: Path) -> str:
     return (
         path.read_text(encoding="utf-8")
         if path.exists()
-        else f"The product {PRODUCT} exists already; its keys were shown once and cannot be shown again.\n"
+        else f"The product {PRODUCT} already exists; its keys were shown once and cannot be shown again.\n"
     )
 
 
@@ -130,7 +130,7 @@ def _list_commands(base: str, key_path: Path, key: str, code: str, password: str
     return "\n".join(
         [
             "",
-            f"The demo: product {PRODUCT}, a license for three devices, the end user {EMAIL}. Paste into another terminal:",
+            f"The demo: product {PRODUCT}, a license for three devices, the end user {EMAIL}. Paste these commands into another terminal:",
             "",
             f"curl -s {base}/v1/licenses/validate -d '{check}'",
             f"curl -s {base}/v1/access -d '{access}'",

@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TLS_PORT, STARTTLS_PORT = 465, 587
-_EXPECTED = "must be smtp://user:password@host (STARTTLS), smtps://… (TLS), or smtp://host?tls=off without a password"
+_EXPECTED = "must be smtp://user:password@host (STARTTLS), smtps://user:password@host (TLS) or smtp://host?tls=off"
 
 
 @dataclass(frozen=True)
@@ -52,5 +52,5 @@ def parse_sender(text: str) -> Address:
     except (ValueError, IndexError, MessageError):
         address = Address()
     if not address.domain or not address.username or not spec.isascii() or not text.isprintable():
-        raise ValueError("must be Name <someone@example.com>")
+        raise ValueError("must be an address such as `Licentia <no-reply@example.com>`")
     return address

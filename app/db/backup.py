@@ -26,13 +26,13 @@ def copy_database(url: str, target: Path) -> int:
     """
     source = database_file(url)
     if target.exists():
-        raise CopyFailed(f"{target} exists already")
+        raise CopyFailed(f"{target} already exists; choose another file")
     if not source.exists():
-        raise CopyFailed("there is no database yet")
+        raise CopyFailed("there is no database yet; run `python -m app migrate`")
     try:
         _copy(source, target)
     except FileExistsError:
-        raise CopyFailed(f"{target} was created meanwhile") from None
+        raise CopyFailed(f"another process has created {target}; choose another file") from None
     except (OSError, sqlite3.Error) as error:
         raise CopyFailed(f"the copy failed: {error}") from error
     return target.stat().st_size
@@ -74,7 +74,7 @@ def _vacuum(source: Path, draft: Path) -> None:
     finally:
         copy.close()
     if result != "ok":
-        raise CopyFailed(f"the database is damaged: {result}")
+        raise CopyFailed(f"the database is damaged, so the copy was deleted: {result}")
     _sync(draft)
 
 

@@ -65,7 +65,7 @@ def list_revisions() -> frozenset[str]:
 
 def compare_revision(present: str | None) -> RevisionStatus:
     """Return the status of a database that is at a migration of this program, or was never migrated (None)."""
-    behind = f"the database is at migration {present or 'none'}, this program needs {program_revision()}"
+    behind = f"the database is at migration {present or 'none'}, this program needs {program_revision()}; run `python -m app migrate`"
     return RevisionStatus(present, program_revision(), newer=False, fault=behind if present != program_revision() else None)
 
 
@@ -87,6 +87,6 @@ def _describe_contractions(present: str, contracted: set[str]) -> str | None:
     if not contracted:
         return None
     return (
-        f"the database is at migration {present}, and {', '.join(sorted(contracted))} removed something that "
-        f"this program (migration {program_revision()}) uses: a later program is needed"
+        f"the database is at migration {present}, and {', '.join(sorted(contracted))} removed something that this program "
+        f"({program_revision()}) uses; start a later version"
     )

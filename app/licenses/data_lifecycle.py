@@ -39,13 +39,13 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
         await record(tx, world, "license.user_removed", actor, ("license", license_id), user.id)
     await releases.release_seats(tx, world, actor, "user_erased", _activations.c.user_id == user.id)
     for seat_id in (await tx.scalars(select(Activation.id).where(Activation.user_id == user.id))).all():
-        await tx.execute(update(_activations).where(_activations.c.id == seat_id).values(_anonymous_device(world, seat_id)))
+        await tx.execute(update(_activations).where(_activations.c.id == seat_id).values(_build_erased_device(world, seat_id)))
     codes = update(ActivationCode).where(ActivationCode.email_folded == user.email_folded)
     revoked = func.coalesce(ActivationCode.revoked_at, world.clock.now())
     await tx.execute(codes.values(revoked_at=revoked, email=None, email_folded=None))
 
 
-def _anonymous_device(world: World, seat_id: UUID) -> dict[str, object]:
+def _build_erased_device(world: World, seat_id: UUID) -> dict[str, object]:
     """Build values that erase the device of a seat. The seat's id replaces the fingerprint, which must stay unique; no token matches."""
     return {
         "name": None,

@@ -52,7 +52,7 @@ async def license_exists(tx: Transaction, license_id: UUID) -> bool:
 
 async def read_license(tx: Transaction, license_id: UUID, now: datetime, user_id: UUID | None = None) -> LicenseFacts:
     """Read all facts of the license, including those about this user. Raises LicenseNotFound."""
-    license = await facts.read_one(tx, facts.BY_LICENSE, facts.parameters(now, license_id=license_id, user_id=user_id))
+    license = await facts.read_facts(tx, facts.BY_LICENSE, facts.build_parameters(now, license_id=license_id, user_id=user_id))
     if license is None:
         raise LicenseNotFound
     return license

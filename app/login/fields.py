@@ -32,7 +32,7 @@ class LoginDeviceIn(WireModel):
     app_version: Name | None = None
 
 
-class CodeIn(WireModel):
+class SecondFactorCodeIn(WireModel):
     """A code from an authenticator app, or a recovery code."""
 
     code: Code

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from app.db.database import Transaction
 from app.login.models import SessionRow
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.web.callers import Subject
 from app.web.problems import TokenInvalid
 from app.world import World
@@ -17,7 +17,7 @@ from app.world import World
 
 async def lock_account(tx: Transaction, user_id: UUID, epoch: int) -> bool:
     """Lock the user's row; False if the account is not active or something was revoked since `epoch`."""
-    unchanged = (User.id == user_id, User.status == Status.ACTIVE, User.auth_epoch == epoch)
+    unchanged = (User.id == user_id, User.status == UserStatus.ACTIVE, User.auth_epoch == epoch)
     return (await tx.execute(update(User).where(*unchanged).values(auth_epoch=User.auth_epoch))).rowcount == 1
 
 

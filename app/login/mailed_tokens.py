@@ -73,13 +73,13 @@ def digest_session(world: World, session_id: UUID) -> bytes:
     return world.keys.lookup.digest("one_time.session", session_id.hex)
 
 
-def _place(token_id: UUID) -> Place:
+def _build_place(token_id: UUID) -> Place:
     return Place("one_time_tokens", "payload_sealed", token_id)
 
 
 def read_payload(world: World, row: AnyRow) -> dict[str, Any]:
     """Decrypt the token's payload. Raises SealBroken."""
-    values: dict[str, Any] = json.loads(world.keys.sealer.open(row.payload_sealed, _place(row.id)))
+    values: dict[str, Any] = json.loads(world.keys.sealer.open(row.payload_sealed, _build_place(row.id)))
     return values
 
 
@@ -105,7 +105,7 @@ async def issue(
         "purpose": purpose,
         "user_id": owner.id if owner is not None else None,
         "subject": subject,
-        "payload_sealed": world.keys.sealer.seal(json.dumps(content).encode(), _place(token_id)),
+        "payload_sealed": world.keys.sealer.seal(json.dumps(content).encode(), _build_place(token_id)),
         "attempts": 0,
         "created_at": now,
         "expires_at": now + lifetime,
@@ -114,20 +114,24 @@ async def issue(
     return MailedToken(token, now + lifetime)
 
 
-def _usable(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _build_usable_conditions(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[ColumnElement[bool], ...]:
     unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now, OneTimeToken.attempts < MAX_ATTEMPTS)
     return (OneTimeToken.token_hash == digest_token(token), OneTimeToken.purpose.in_(purposes), *unused)
 
 
 async def find_usable(tx: Transaction, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
     """Return the row of a token that could be spent now, without spending it."""
-    usable = select(*table(OneTimeToken).columns).where(*_usable(token, purposes, world.clock.now()))
+    usable = select(*table(OneTimeToken).columns).where(*_build_usable_conditions(token, purposes, world.clock.now()))
     return (await tx.execute(usable)).one_or_none()
 
 
 async def count_attempt(tx: Transaction, world: World, token: str, purpose: Purpose) -> bool:
     """Count a code that is presented with the token, before it is checked; False if the token cannot be used."""
-    count = update(OneTimeToken).where(*_usable(token, [purpose], world.clock.now())).values(attempts=OneTimeToken.attempts + 1)
+    count = (
+        update(OneTimeToken)
+        .where(*_build_usable_conditions(token, [purpose], world.clock.now()))
+        .values(attempts=OneTimeToken.attempts + 1)
+    )
     return (await tx.execute(count)).rowcount == 1
 
 

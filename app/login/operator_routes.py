@@ -24,18 +24,18 @@ from app.web.routing import router as new_router
 router = new_router("login")
 Reads = Annotated[Operator, Depends(RequireScope("users:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
-TheWindow = Annotated[PageWindow, Depends(page_window)]
+Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.get("/v1/users/{user_id}/sessions", responses=refuses(ScopeMissing, UserNotFound))
-async def sessions_of_user(world: TheWorld, _operator: Reads, user_id: UUID, page: TheWindow) -> Page[SessionOut]:
+async def sessions_of_user(world: TheWorld, _operator: Reads, user_id: UUID, page: Paging) -> Page[SessionOut]:
     """List the active sessions of an end user."""
     rows, cursor = await sessions.list_for_operator(world, user_id, page)
     return Page(data=[SessionOut.of(row, sessions.compute_level(world, row)) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/users/{user_id}/factors", responses=refuses(ScopeMissing, UserNotFound))
-async def factors_of_user(world: TheWorld, _operator: Reads, user_id: UUID, page: TheWindow) -> Page[FactorOut]:
+async def factors_of_user(world: TheWorld, _operator: Reads, user_id: UUID, page: Paging) -> Page[FactorOut]:
     """List the factors of an end user."""
     rows, cursor = await factors.list_factors_of_user(world, user_id, page)
     return Page(data=[FactorOut.model_validate(row) for row in rows], next_cursor=cursor)

@@ -18,7 +18,7 @@ from app.mail import data_lifecycle as mail
 from app.mail.models import Template
 from app.mail.service import Recipient, enqueue_letter
 from app.users import data_lifecycle as users
-from app.users.models import Status
+from app.users.models import UserStatus
 from app.web.callers import Subject
 from app.webhooks import data_lifecycle as webhooks
 from app.world import World
@@ -37,7 +37,7 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
         await licenses.lock_licenses(tx, user_id)
         await agreements.lock_and_check_hold(tx, user_id)
         user = await users.lock_user(tx, user_id)
-        is_first = user.status != Status.ERASED
+        is_first = user.status != UserStatus.ERASED
         if is_first:
             await _send_notice(tx, world, user)
         await login.erase(tx, world, actor, user)

@@ -38,9 +38,9 @@ def find_fault(password: str, words: Iterable[str]) -> Fault | None:
     """Return (code, sentence) of the reason to refuse the password, or None. `words`: names related to the account."""
     bare = _strip_punctuation(password)
     if {bare, bare.rstrip(digits)} & COMMON or _fold(password) in COMMON or _is_repetition(bare) or _is_keyboard_walk(bare):
-        return "password_common", "is a common password; choose another"
+        return "password_common", "is a common password; choose another one"
     if _is_mostly_words(bare, words):
-        return "password_context", "is little more than a name of the account or the service; choose another"
+        return "password_context", "consists mostly of a name of the account or the service; choose another one"
     return None
 
 

@@ -51,7 +51,7 @@ class Sealer:
             box = urlsafe_b64decode(text)
             return AESGCM(self.ring[kid]).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], place.associated_data())
         except (KeyError, ValueError, InvalidTag) as broken:
-            raise SealBroken(f"{place.table}.{place.column} cannot be opened with the key {kid[:32]!r}") from broken
+            raise SealBroken(f"{place.table}.{place.column} cannot be decrypted with the key {kid[:32]!r}") from broken
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:
     except (JoseError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidToken("the file is not a compact JWS, or the key set is not a JWK set") from error
     if str(header.get("kid")) not in keys:
-        raise InvalidToken("it was signed by a key that is not in the key set")
+        raise InvalidToken("it was signed with a key that is not in the key set")
     typ = str(header.get("typ"))
     try:
         _check_canonical(token.rpartition(".")[2])

@@ -14,7 +14,7 @@ MAX_CONNECTIONS = 2**20
 WARNING_INTERVAL = 60.0
 
 CLIENTS = Gauge("licentia_client_connections", "Open client connections")
-TURNED_AWAY = Counter("licentia_connections_turned_away_total", "Connections closed at once because the process had its maximum open")
+TURNED_AWAY = Counter("licentia_connections_turned_away_total", "Connections closed at once because the process had too many")
 log = structlog.get_logger("licentia.connections")
 
 

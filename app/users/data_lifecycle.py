@@ -9,7 +9,7 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.export_pages import EXPORTED_USER
 from app.db.types import AnyRow
-from app.users.models import AgeBand, Status, User
+from app.users.models import AgeBand, User, UserStatus
 from app.users.problems import UserNotFound
 
 PLACEHOLDER = "erased.invalid"
@@ -18,7 +18,7 @@ PLACEHOLDER = "erased.invalid"
 _columns = select(*table(User).columns)
 _lock_statement = (
     select(User.id)
-    .where(User.id == bindparam("the_id"), User.status != Status.ERASED)
+    .where(User.id == bindparam("the_id"), User.status != UserStatus.ERASED)
     .with_for_update(read=True, key_share=True)  # PostgreSQL: blocks only changes of a key column, such as `erase_user` makes
 )
 
@@ -55,10 +55,10 @@ async def erase_user(tx: Transaction, user_id: UUID) -> bool:
         "external_id": None,
         "handle": None,
         "metadata": {},
-        "status": Status.ERASED,
+        "status": UserStatus.ERASED,
         "last_login_at": None,
     }
-    erasure = update(table(User)).where(User.id == user_id, User.status != Status.ERASED).values(values)
+    erasure = update(table(User)).where(User.id == user_id, User.status != UserStatus.ERASED).values(values)
     return (await tx.execute(erasure)).rowcount == 1
 
 

@@ -9,7 +9,7 @@ from app.db.base import Base
 from app.db.types import Identifier, Instant, JsonMap, Word
 
 
-class Status(StrEnum):
+class UserStatus(StrEnum):
     """State of an account. `erased` is final: the remaining row identifies no person (agreements R25)."""
 
     ACTIVE = "active"

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from app.users import service
-from app.users.models import Status
+from app.users.models import UserStatus
 from app.users.problems import UserErased, UserExternalIdTaken, UserNotFound
 from app.users.schemas import UserOut, UserPatch
 from app.web.callers import Operator, RequireScope, TheWorld
@@ -46,9 +46,9 @@ async def change_user(world: TheWorld, operator: Writes, user_id: UUID, body: Us
 @router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound, UserErased))
 async def suspend(world: TheWorld, operator: Writes, user_id: UUID) -> UserOut:
     """Suspend the account: logins are refused and access is denied. Every session ends; restoring the account does not revive it."""
-    return UserOut.of(await service.set_status(world, operator.actor, user_id, Status.SUSPENDED))
+    return UserOut.of(await service.set_status(world, operator.actor, user_id, UserStatus.SUSPENDED))
 
 
 @router.post("/v1/users/{user_id}/restore", responses=refuses(ScopeMissing, UserNotFound, UserErased))
 async def restore(world: TheWorld, operator: Writes, user_id: UUID) -> UserOut:
-    return UserOut.of(await service.set_status(world, operator.actor, user_id, Status.ACTIVE))
+    return UserOut.of(await service.set_status(world, operator.actor, user_id, UserStatus.ACTIVE))

@@ -86,7 +86,7 @@ SCENARIOS = st.builds(
     Scenario,
     st.builds(
         AccessFacts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
-        second_factor_lifetime=st.just(FACTOR_LIFETIME), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
+        second_factor_lifetime=st.just(FACTOR_LIFETIME), license=st.none() | st.just(LICENSE) | LICENSES, names_license=st.booleans(),
         use=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
         agreements=st.just(assess_compliance((), NOW)),
     ),

@@ -34,14 +34,14 @@ async def test_the_rows_are_those_of_the_ordinary_way(given: Given) -> None:
     assert rows == await ordinary(database, EVERY, {})
     assert [str(row.id) for row in rows] == [license_["id"] for license_ in made]
     assert rows[0]._mapping["metadata"] == {}
-    parameters = {**facts.parameters(now, product=made[0]["product"], key_hash=rows[0].key_hash)}
+    parameters = {**facts.build_parameters(now, product=made[0]["product"], key_hash=rows[0].key_hash)}
     assert await database.query_many(facts.BY_KEY, parameters) == await ordinary(database, facts.BY_KEY, parameters)
 
 
 async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None:
     person = await given.strong()
     holder = await tokens.read_end_user(given.world, str(person.token))
-    [row] = await ordinary(given.world.db, sessions._session, dict(sessions._parameters(holder)))
+    [row] = await ordinary(given.world.db, sessions._session, dict(sessions._build_parameters(holder)))
     assert await sessions.load_session(given.world, holder) == row
 
 

@@ -97,7 +97,7 @@ async def test_r40_at_a_hundred_the_password_is_off_until_it_is_recovered(given:
 
 async def test_r40_a_second_factor_locks_harder_and_harder(given: Given) -> None:
     person = await given.with_totp()
-    seen, key = set(), attempts.factor_key(given.world, "totp", person.id)
+    seen, key = set(), attempts.build_factor_key(given.world, "totp", person.id)
     for tries in range(1, 101):  # counted as the calls count them, without a password's hash for each
         await attempts.count_factor_attempt(given.world, key, attempts.SECOND_FACTOR)
         if tries >= 10:
@@ -249,11 +249,11 @@ async def test_r48_counters_have_a_table_of_their_own_that_names_nobody_and_forg
     async with given.world.db.query() as tx:
         keys = list(await tx.scalars(select(AttemptCounter.key)))
     assert len(keys) == 3
-    assert attempts.password_key(given.world, "NOBODY@example.com") in keys
+    assert attempts.build_password_key(given.world, "NOBODY@example.com") in keys
     given.clock.forward(days=31)
     assert await counters.prune_counters(given.world) == 3
     async with given.world.db.query() as tx:
-        assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
+        assert attempts.build_password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
 
 
 async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:

@@ -135,7 +135,7 @@ async def list_seals(world: World, window: PageWindow) -> tuple[Sequence[AnyRow]
 
 def _parse_cursor(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _DIGITS):
-        raise Malformed([("query:cursor", "invalid_cursor", "is not a cursor of this list")])
+        raise Malformed([("query:cursor", "invalid_cursor", "must be a `next_cursor` of this list")])
     return int(cursor)
 
 

@@ -92,7 +92,7 @@ async def _check_addition(tx: Transaction, owner: AnyRow, existing: AnyRow | Non
     )
     has_predecessor = bool(await tx.scalar(select(earlier)))
     if rules.needs_changes(owner.change_class, has_predecessor) and columns["changes"] is None:
-        raise AgreementChangesMissing("Give `changes`.")
+        raise AgreementChangesMissing("Send `changes`, a summary of what is new for the reader.")
 
 
 async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str) -> None:

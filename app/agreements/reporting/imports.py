@@ -47,7 +47,7 @@ from app.db.types import AnyRow, UtcDateTime
 from app.events.service import Actor, record
 from app.security.signing import Signer
 from app.signing_keys.service import load_signer
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.problems import UserErased, UserNotFound
 from app.world import World
 
@@ -167,7 +167,7 @@ class ImportBatch:
         """Return the reason why this end user cannot accept, or None (agreements R13, R25)."""
         if user is None:
             return UserNotFound()
-        return UserErased() if user.status == Status.ERASED else check_age(user.age_band, self.document.minors)
+        return UserErased() if user.status == UserStatus.ERASED else check_age(user.age_band, self.document.minors)
 
 
 async def import_acceptances(world: World, actor: Actor, document_id: UUID, items: Sequence[ImportedAcceptance]) -> list[ImportResult]:

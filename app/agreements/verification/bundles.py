@@ -79,10 +79,10 @@ class BundleCheck:
         """Return the claims of a signed token of type `typ`. Raises InvalidToken."""
         actual_typ, claims = read_with_key_set(str(token), self.keys)
         if actual_typ != typ:
-            raise InvalidToken("it is a token of another kind")
+            raise InvalidToken("its type (`typ`) is wrong")
         kid = str(read_kid(str(token)))
         if typ == BUNDLE and kid in self.revoked:
-            raise InvalidToken("it was signed by a key that was revoked")
+            raise InvalidToken("it was signed with a revoked key")
         self.signers.add(kid)
         return claims
 
@@ -91,7 +91,7 @@ class BundleCheck:
             yield "format", f"is not {FORMAT}"
         claims = self.read(self.bundle["signature"], BUNDLE)
         if claims.get("sha256") != digest_bundle(self.bundle):
-            yield "signature", "belongs to another document: something in this one was changed"
+            yield "signature", "does not match: the bundle was changed"
         if claims.get("sub") != self.bundle["user"]:
             yield "signature", "is about another end user"
 

@@ -20,26 +20,26 @@ Writes = Annotated[Operator, Depends(RequireScope("licenses:write"))]
 REFUSALS = (ScopeMissing, problems.LicenseNotFound, problems.LicenseRevoked)
 
 
-def _action(operator: Operator, license_id: UUID, body: ReasonIn | None) -> OperatorAction:
+def _build_action(operator: Operator, license_id: UUID, body: ReasonIn | None) -> OperatorAction:
     return OperatorAction(operator.actor, license_id, body.reason if body else None)
 
 
 @router.post("/v1/licenses/{license_id}/suspend", responses=refuses(*REFUSALS))
 async def suspend(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
     """Refuse every use until the license is reinstated. The expiry does not move."""
-    return LicenseOut.from_details(await lifecycle.suspend(world, _action(operator, license_id, body)), world.clock.now())
+    return LicenseOut.from_details(await lifecycle.suspend(world, _build_action(operator, license_id, body)), world.clock.now())
 
 
 @router.post("/v1/licenses/{license_id}/reinstate", responses=refuses(*REFUSALS))
 async def reinstate(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
     """End a suspension."""
-    return LicenseOut.from_details(await lifecycle.reinstate(world, _action(operator, license_id, body)), world.clock.now())
+    return LicenseOut.from_details(await lifecycle.reinstate(world, _build_action(operator, license_id, body)), world.clock.now())
 
 
 @router.post("/v1/licenses/{license_id}/revoke", responses=refuses(ScopeMissing, problems.LicenseNotFound))
 async def revoke(world: TheWorld, operator: Writes, license_id: UUID, body: ReasonIn | None = None) -> LicenseOut:
     """Refuse every use permanently."""
-    return LicenseOut.from_details(await lifecycle.revoke(world, _action(operator, license_id, body)), world.clock.now())
+    return LicenseOut.from_details(await lifecycle.revoke(world, _build_action(operator, license_id, body)), world.clock.now())
 
 
 @router.post(
@@ -49,7 +49,7 @@ async def revoke(world: TheWorld, operator: Writes, license_id: UUID, body: Reas
 async def renew(world: TheWorld, operator: Writes, license_id: UUID, body: RenewIn | None = None) -> LicenseOut:
     """Extend by one duration of the policy, from the expiry or, if the grace period is over, from now; or until `expires_at`."""
     until = body.expires_at if body else None
-    return LicenseOut.from_details(await lifecycle.renew(world, _action(operator, license_id, body), until), world.clock.now())
+    return LicenseOut.from_details(await lifecycle.renew(world, _build_action(operator, license_id, body), until), world.clock.now())
 
 
 @router.post("/v1/licenses/{license_id}/rotate-key", responses=refuses(*REFUSALS))
@@ -58,7 +58,7 @@ async def rotate_key(world: TheWorld, operator: Writes, license_id: UUID, body: 
 
     With an `Idempotency-Key`, a retry returns the same key.
     """
-    license, key = await lifecycle.rotate_key(world, _action(operator, license_id, body))
+    license, key = await lifecycle.rotate_key(world, _build_action(operator, license_id, body))
     return IssuedLicense.from_details(license, world.clock.now(), key=key)
 
 
@@ -66,7 +66,7 @@ async def rotate_key(world: TheWorld, operator: Writes, license_id: UUID, body: 
 async def transfer(world: TheWorld, operator: Writes, license_id: UUID, body: TransferIn) -> LicenseOut:
     """Transfer the license to another customer, or to none. Its users, seats, usage and dates stay."""
     return LicenseOut.from_details(
-        await lifecycle.transfer(world, _action(operator, license_id, body), body.customer_id), world.clock.now()
+        await lifecycle.transfer(world, _build_action(operator, license_id, body), body.customer_id), world.clock.now()
     )
 
 
@@ -79,5 +79,5 @@ async def transfer(world: TheWorld, operator: Writes, license_id: UUID, body: Tr
 )  # fmt: skip
 async def change_policy(world: TheWorld, operator: Writes, license_id: UUID, body: PolicyChangeIn) -> LicenseOut:
     """Move the license to another policy of its product. If the new policy counts seats differently, all seats are released."""
-    license = await lifecycle.change_policy(world, _action(operator, license_id, body), body.policy_id, body.expiry)
+    license = await lifecycle.change_policy(world, _build_action(operator, license_id, body), body.policy_id, body.expiry)
     return LicenseOut.from_details(license, world.clock.now())

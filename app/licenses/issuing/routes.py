@@ -8,9 +8,9 @@ from fastapi import Depends, Query, Response
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
 from app.licenses import members, problems
 from app.licenses.issuing import details, lifecycle, search, service
-from app.licenses.issuing.schemas import IssuedLicense, IssuedLicenses, KeyIn, LicenseIn, LicenseOut, LicensePatch
+from app.licenses.issuing.schemas import IssuedLicense, IssuedLicenses, LicenseIn, LicenseKeyIn, LicenseOut, LicensePatch
 from app.licenses.problems import LicenseNotFound, UserLimitReached
-from app.licenses.schemas import Status
+from app.licenses.schemas import LicenseStatus
 from app.users.problems import UserErased, UserNotFound
 from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
@@ -53,7 +53,7 @@ async def list_licenses(
     policy: Annotated[UUID | None, Query()] = None,
     customer: Annotated[UUID | None, Query()] = None,
     user: Annotated[UUID | None, Query()] = None,
-    status: Annotated[Status | None, Query()] = None,
+    status: Annotated[LicenseStatus | None, Query()] = None,
     key_last4: Annotated[Line | None, Query(min_length=4, max_length=4)] = None,
     external_id: Annotated[ExternalId | None, Query()] = None,
     expires_before: Annotated[InstantIn | None, Query()] = None,
@@ -73,7 +73,7 @@ async def list_licenses(
 
 
 @router.post("/v1/licenses/lookup", responses=refuses(ScopeMissing, LicenseNotFound))
-async def lookup(world: TheWorld, operator: Reads, body: KeyIn) -> LicenseOut:
+async def lookup(world: TheWorld, operator: Reads, body: LicenseKeyIn) -> LicenseOut:
     """Find a license by its full key, for support."""
     return LicenseOut.from_details(await details.find_by_key(world, body.license_key), world.clock.now())
 

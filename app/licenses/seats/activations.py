@@ -68,7 +68,7 @@ def _may_release(
     return bool(key is not None and self_service and digest_key(world.keys.lookup, key) == seat.key_hash)
 
 
-async def read_device(world: World, token: str) -> ActivatedDevice | None:
+async def resolve_token(world: World, token: str) -> ActivatedDevice | None:
     """Resolve an activation token. Tokens of released seats resolve too, so that releasing twice is not an error."""
     row = await world.db.query_one(_seat_by_token, {"the_token": digest_token(token)})
     return ActivatedDevice(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None

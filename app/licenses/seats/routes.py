@@ -9,7 +9,16 @@ from app.licenses import problems
 from app.licenses.problems import LICENSE_REFUSALS, ActivationCodeInvalid, ActivationNotFound, LicenseNotFound, SeatLimitReached
 from app.licenses.seats import activations, codes, leases
 from app.licenses.seats import service as seats
-from app.licenses.seats.schemas import ActivationIn, ActivationOut, ActivationResult, CodeOut, CodesIn, CreatedCode, CreatedCodes, ReleaseIn
+from app.licenses.seats.schemas import (
+    ActivationCodeOut,
+    ActivationCodesIn,
+    ActivationIn,
+    ActivationOut,
+    ActivationResult,
+    CreatedActivationCode,
+    CreatedActivationCodes,
+    SeatReleaseIn,
+)
 from app.web.callers import ActivationCaller, MaybeSubject, Operator, PendingLoginCaller, RequireScope, TheOrigin, TheWorld, VerifiedCaller
 from app.web.fields import Line, Page
 from app.web.paging import PageWindow, page_window
@@ -51,7 +60,9 @@ async def heartbeat(world: TheWorld, caller: ActivationCaller, activation_id: UU
 
 
 @router.delete("/v1/activations/{activation_id}", status_code=204, responses=refuses(ActivationNotFound, ScopeMissing, TooManyAttempts))
-async def release(world: TheWorld, caller: VerifiedCaller, origin: TheOrigin, activation_id: UUID, body: ReleaseIn | None = None) -> None:
+async def release(
+    world: TheWorld, caller: VerifiedCaller, origin: TheOrigin, activation_id: UUID, body: SeatReleaseIn | None = None
+) -> None:
     """Release a seat: with its activation token, as its user, as an operator, or with the license key if the policy is self-service."""
     owner = None if isinstance(caller, PendingLoginCaller) else caller
     await activations.release(world, origin.ip, owner, activation_id, body.license_key if body else None)
@@ -85,18 +96,18 @@ async def list_license_activations(
 @router.post(
     "/v1/licenses/{license_id}/activation-codes", status_code=201, responses=refuses(ScopeMissing, LicenseNotFound, problems.LicenseRevoked)
 )
-async def create_codes(world: TheWorld, operator: Writes, license_id: UUID, body: CodesIn) -> CreatedCodes:
+async def create_codes(world: TheWorld, operator: Writes, license_id: UUID, body: ActivationCodesIn) -> CreatedActivationCodes:
     """Create activation codes; they are shown only in this response."""
     created = await codes.create_codes(world, operator.actor, license_id, **body.model_dump())
     terms = {"max_uses": body.max_uses, "email": body.email, "expires_at": body.expires_at}
-    return CreatedCodes(data=[CreatedCode(id=code_id, code=code, **terms) for code_id, code in created])  # type: ignore[arg-type]  # as above
+    return CreatedActivationCodes(data=[CreatedActivationCode(id=code_id, code=code, **terms) for code_id, code in created])  # type: ignore[arg-type]  # as above
 
 
 @router.get("/v1/licenses/{license_id}/activation-codes", responses=refuses(ScopeMissing, LicenseNotFound))
-async def list_codes(world: TheWorld, operator: Reads, paging: Paging, license_id: UUID) -> Page[CodeOut]:
+async def list_codes(world: TheWorld, operator: Reads, paging: Paging, license_id: UUID) -> Page[ActivationCodeOut]:
     """List the codes of a license and their uses, without the codes themselves."""
     rows, cursor = await codes.list_codes(world, license_id, paging)
-    return Page(data=[CodeOut.model_validate(row) for row in rows], next_cursor=cursor)
+    return Page(data=[ActivationCodeOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.delete("/v1/activation-codes/{code_id}", status_code=204, responses=refuses(ScopeMissing, ActivationCodeInvalid))

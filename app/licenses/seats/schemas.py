@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from app.licenses.credentials import LicenseCredential
-from app.licenses.schemas import LicenseSummary, Seats
+from app.licenses.schemas import LicenseSummary, SeatCount
 from app.licenses.seats.rows import ActiveSeat, DeviceInfo
 from app.web.fields import Email, Instant, InstantIn, Line, Name, Secret, Slug, WireModel
 
@@ -28,7 +28,7 @@ class FingerprintIn(WireModel):
     fingerprint: Line
 
 
-class CodesIn(WireModel):
+class ActivationCodesIn(WireModel):
     """`email`: only the end user with this verified address, logged in, can use the codes."""
 
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
@@ -37,7 +37,7 @@ class CodesIn(WireModel):
     email: Email | None = None
 
 
-class CreatedCode(WireModel):
+class CreatedActivationCode(WireModel):
     """A new activation code; `code` is shown only here."""
 
     id: UUID
@@ -47,11 +47,11 @@ class CreatedCode(WireModel):
     expires_at: Instant | None
 
 
-class CreatedCodes(WireModel):
-    data: list[CreatedCode]
+class CreatedActivationCodes(WireModel):
+    data: list[CreatedActivationCode]
 
 
-class CodeOut(WireModel):
+class ActivationCodeOut(WireModel):
     id: UUID
     license_id: UUID
     max_uses: int
@@ -126,7 +126,7 @@ class ActivationResult(WireModel):
     activation: ActivationSummary
     token: str
     license: LicenseSummary
-    seats: Seats
+    seats: SeatCount
 
     @classmethod
     def of(cls, seat: ActiveSeat, now: datetime) -> Self:
@@ -134,5 +134,5 @@ class ActivationResult(WireModel):
         return cls(activation=ActivationSummary.of(seat.row), token=seat.token, license=license, seats=license.seats)
 
 
-class ReleaseIn(WireModel):
+class SeatReleaseIn(WireModel):
     license_key: Secret | None = None

@@ -34,9 +34,9 @@ async def add_usage(
         if credential.seat is not None and not (license.seat is not None and license.seat.is_live(now)):
             raise LeaseExpired
         if license.seat_by in SEATED_BY_USER and subject is None and credential.seat is None:
-            raise LoginRequired("The seats of this license belong to users; log in.")
+            raise LoginRequired("The seats of this license belong to users; log in and send the access token.")
         if license.starts_at is None:
-            raise NotActivated("The license starts with its first activation; it cannot be used before.")
+            raise NotActivated("The license starts with its first activation; activate a seat first.")
         if (rule := license.meters.get(meter)) is None:
             raise MeterNotFound
         return await _count(tx, license, meter, rule, amount, now)
@@ -58,5 +58,5 @@ async def _count(tx: Transaction, license: LicenseFacts, meter: str, rule: Mappi
         return MeterUsage(amount, limit, resets_at)
     usage = MeterUsage(used or 0, limit, resets_at)
     if amount:
-        raise UsageLimitReached("Nothing was counted; wait for the next period or send less.", {"meter": meter, **usage.facts()})
+        raise UsageLimitReached("Nothing was counted; send less or wait for the next period.", {"meter": meter, **usage.to_facts()})
     return usage

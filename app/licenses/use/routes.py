@@ -5,7 +5,7 @@ from fastapi import Response
 from app.licenses import problems
 from app.licenses.problems import LICENSE_REFUSALS, NotActivated
 from app.licenses.rules import UseRequest
-from app.licenses.schemas import Usage
+from app.licenses.schemas import UsageOut
 from app.licenses.use import metering, offline, validation
 from app.licenses.use.offline import OfflineRequest
 from app.licenses.use.schemas import OfflineIn, UsageIn, ValidateIn, ValidationResult
@@ -41,10 +41,10 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 
 
 @router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, problems.MeterNotFound, problems.UsageLimitReached))
-async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> Usage:
+async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> UsageOut:
     """Count usage, all of the amount or nothing. With an `Idempotency-Key`, a retry does not count again."""
     credential = body.credential(as_device(caller))
-    return Usage.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
+    return UsageOut.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
 
 
 @router.post(

@@ -27,12 +27,12 @@ class LetterPurpose(StrEnum):
     CHANGE = "change"
 
 
-def address_keys(world: World, address: str) -> tuple[bytes, ...]:
+def list_address_keys(world: World, address: str) -> tuple[bytes, ...]:
     """The counter keys of the letters to an address, one for each purpose."""
-    return tuple(_key(world, purpose, address) for purpose in LetterPurpose)
+    return tuple(_build_key(world, purpose, address) for purpose in LetterPurpose)
 
 
-def _key(world: World, purpose: LetterPurpose, address: str) -> bytes:
+def _build_key(world: World, purpose: LetterPurpose, address: str) -> bytes:
     return world.keys.lookup.digest(f"throttle.mail_address.{purpose}", fold_identifier(address))
 
 
@@ -45,7 +45,7 @@ async def count_letter(world: World, origin: Origin, purpose: LetterPurpose, add
 async def count_from_network(world: World, origin: Origin) -> None:
     """Count one request of the sender's network. Raises TooManyAttempts."""
     async with world.db.write(commit_now=True) as tx:
-        refusal = await counters.count_in_window(tx, attempts.network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
+        refusal = await counters.count_in_window(tx, attempts.build_network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
     if refusal is not None:
         raise refusal
 
@@ -53,4 +53,4 @@ async def count_from_network(world: World, origin: Origin) -> None:
 async def count_to_address(world: World, purpose: LetterPurpose, address: str) -> bool:
     """Count one letter to an address; False when the limit is reached. Then nothing is sent, and the response does not say so."""
     async with world.db.write(commit_now=True) as tx:
-        return await counters.count_in_window(tx, _key(world, purpose, address), TO_ADDRESS, world.clock.now()) is None
+        return await counters.count_in_window(tx, _build_key(world, purpose, address), TO_ADDRESS, world.clock.now()) is None

@@ -1,8 +1,8 @@
 """`/v1/users/register`, `/v1/email/verify`, `/v1/password/forgot|reset`, `/v1/me/email`"""
 
 from app.login.account import mailbox, password_reset, registration
-from app.login.account.registration import Registration
-from app.login.account.schemas import Accepted, EmailIn, EmailVerified, EmailVerifyIn, IdentifierIn, RegisterIn, ResetIn
+from app.login.account.registration import RegistrationRequest
+from app.login.account.schemas import Accepted, EmailChangeIn, EmailVerified, EmailVerifyIn, IdentifierIn, RegisterIn, ResetIn
 from app.login.problems import (
     CodeRefused,
     MailNotConfigured,
@@ -23,7 +23,7 @@ router = new_router("account")
 @router.post("/v1/users/register", status_code=202, responses=refuses(RegistrationClosed, TooManyAttempts))
 async def register(world: TheWorld, origin: TheOrigin, body: RegisterIn) -> Accepted:
     """Request an account. It is created when the mailed token is sent to `/v1/email/verify`."""
-    await registration.register(world, origin, Registration(**body.model_dump()))
+    await registration.register(world, origin, RegistrationRequest(**body.model_dump()))
     return Accepted()
 
 
@@ -58,7 +58,7 @@ async def reset(world: TheWorld, origin: TheOrigin, body: ResetIn) -> None:
     status_code=202,
     responses=refuses(SubjectTokenRequired, StepUpRequired, TooManyAttempts, MailNotConfigured),
 )
-async def change_email(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: EmailIn) -> Accepted:
+async def change_email(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: EmailChangeIn) -> Accepted:
     """Request a change of the e-mail address. It takes effect when the new address is verified; the old one is notified of both steps."""
     await mailbox.change(world, origin, subject, body.email)
     return Accepted()

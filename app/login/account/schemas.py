@@ -8,8 +8,8 @@ from app.login.account.password_reset import SecondFactorProof
 from app.login.fields import Code, Password
 from app.web.fields import Email, Locale, Name, Secret, WireModel
 
-MailedToken = Annotated[Secret, Field(max_length=256)]
-Identifier = Annotated[Secret, Field(max_length=320)]
+MailedTokenText = Annotated[Secret, Field(max_length=256)]
+LoginIdentifier = Annotated[Secret, Field(max_length=320)]
 
 
 class RegisterIn(WireModel):
@@ -22,21 +22,21 @@ class RegisterIn(WireModel):
 
 
 class IdentifierIn(WireModel):
-    identifier: Identifier
+    identifier: LoginIdentifier
 
 
 class EmailVerifyIn(WireModel):
     """`password`: only with the token of a registration; it replaces the password of the registration request. Ask for it on your
     verification page, so that no password chosen by a stranger can be used."""
 
-    token: MailedToken
+    token: MailedTokenText
     password: Password | None = None
 
 
 class ResetIn(WireModel):
     """`totp` or `recovery_code` is required if the account has a second factor. If both are sent, only `totp` is checked."""
 
-    token: MailedToken
+    token: MailedTokenText
     new_password: Password
     totp: Code | None = None
     recovery_code: Code | None = None
@@ -45,7 +45,7 @@ class ResetIn(WireModel):
         return SecondFactorProof(self.totp, self.recovery_code)
 
 
-class EmailIn(WireModel):
+class EmailChangeIn(WireModel):
     email: Email
 
 

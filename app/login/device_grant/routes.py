@@ -28,7 +28,7 @@ from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router
 
 router = new_router("device")
-DECIDES = (SubjectTokenRequired, DeviceCodeNotFound, DeviceCodeDecided, TooManyAttempts)
+DECISION_REFUSALS = (SubjectTokenRequired, DeviceCodeNotFound, DeviceCodeDecided, TooManyAttempts)
 
 
 @router.post("/v1/device/code", openapi_extra=NOT_REPLAYED, responses=refuses(ProductNotFound, TooManyAttempts))
@@ -51,7 +51,7 @@ async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> Log
     return LoginComplete.of(await device_grant.redeem(world, origin, body.device_code))
 
 
-@router.get("/v1/device", responses=refuses(*DECIDES))
+@router.get("/v1/device", responses=refuses(*DECISION_REFUSALS))
 async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_code: Annotated[UserCode, Query()]) -> DeviceRequest:
     """Show the request and the level needed to approve it. From now on only this session may decide."""
     request = await approval.open_request(world, origin, subject, user_code)
@@ -61,7 +61,7 @@ async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_co
 @router.post(
     "/v1/device/approve",
     status_code=204,
-    responses=refuses(*DECIDES, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
+    responses=refuses(*DECISION_REFUSALS, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
 )
 async def approve(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
     """Approve the request; the new session gets this session's proofs. Requires the level that `GET /v1/device` returned.
@@ -71,7 +71,7 @@ async def approve(world: TheWorld, origin: TheOrigin, subject: TheSubject, body:
     await approval.approve(world, origin, subject, body.user_code)
 
 
-@router.post("/v1/device/deny", status_code=204, responses=refuses(*DECIDES))
+@router.post("/v1/device/deny", status_code=204, responses=refuses(*DECISION_REFUSALS))
 async def deny(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
     """Deny the request. The first decision is final."""
     await approval.deny(world, origin, subject, body.user_code)

@@ -57,7 +57,7 @@ class DeviceAuthorization:
         return f"{self.verification_uri}?user_code={self.user_code}"
 
 
-def _verification_uri(world: World) -> str:
+def _build_verification_uri(world: World) -> str:
     """Return the application's page if pages are configured, else the API path, for an application of the user to call."""
     settings = world.settings
     return f"{settings.pages_url}/device" if settings.pages_url is not None else f"{settings.public_url}/v1/device"
@@ -74,13 +74,13 @@ async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAu
         await catalog.get_product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
     async with world.db.write(commit_now=True) as tx:
-        refusal = await counters.count_in_window(tx, attempts.network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
+        refusal = await counters.count_in_window(tx, attempts.build_network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
         if refusal is None:
             user_code = await _insert_request(tx, world, origin, device_code, client)
     if refusal is not None:
         raise refusal
     return DeviceAuthorization(
-        device_code, models.format_user_code(user_code), _verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL
+        device_code, models.format_user_code(user_code), _build_verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL
     )
 
 

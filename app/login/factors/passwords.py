@@ -62,7 +62,7 @@ async def check_and_hash_change(world: World, user_id: UUID, password: str, poin
 
     row = await world.db.query_with_retry(find_current)
     if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
-        raise Malformed([(pointer, "password_unchanged", "is the password that must be changed; choose another one")])
+        raise Malformed([(pointer, "password_unchanged", "must differ from the current password")])
     return await check_and_hash(world, password, row.email, pointer)
 
 
@@ -133,7 +133,7 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
     ):
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)
-    key = attempts.password_key(world, row.email)
+    key = attempts.build_password_key(world, row.email)
     await attempts.count_attempt(world, origin, key)
     if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
         await attempts.record_failure(world, origin, "password", subject.id, "wrong")

@@ -18,7 +18,7 @@ from app.events.service import Actor, record
 from app.login.models import RefreshToken, SessionRow
 from app.security.sealing import digest_token
 from app.users.data_lifecycle import lock_unless_erased
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.world import World
 
 PREFIX = "rt_"
@@ -83,7 +83,7 @@ async def _lock_session(tx: Transaction, link: AnyRow, now: datetime) -> dict[st
     """Lock the session's row until the end of the transaction; None if the session is over. Lock order: docs/architecture.md."""
     if not await lock_unless_erased(tx, link.user_id):
         return None
-    epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == Status.ACTIVE).scalar_subquery()
+    epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == UserStatus.ACTIVE).scalar_subquery()
     live = (SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)
     lock = update(SessionRow).where(*live).values(rev=SessionRow.rev + 1).returning(*table(SessionRow).columns)
     row = (await tx.execute(lock)).one_or_none()

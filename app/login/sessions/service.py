@@ -18,7 +18,7 @@ from app.login.models import SessionRow
 from app.login.rules import AssuranceLevel, Proofs, compute_acr
 from app.login.sessions import refresh, revocation
 from app.observability import counters
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.service import get_user
 from app.web.callers import EndUser, Origin, Subject
 from app.web.paging import PageWindow, read_page
@@ -135,7 +135,7 @@ def compute_level(world: World, row: AnyRow) -> AssuranceLevel:
     return compute_acr(read_proofs(row), world.clock.now(), world.settings.second_factor_lifetime)
 
 
-def _parameters(end_user: EndUser) -> Mapping[str, Any]:
+def _build_parameters(end_user: EndUser) -> Mapping[str, Any]:
     return {"session_id": end_user.session_id, "user_id": end_user.id}
 
 
@@ -154,13 +154,13 @@ def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
         and end_user.token_issued_at < int(row.second_factor_at.timestamp())
     ):
         return False
-    return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
+    return bool(row.session_epoch == row.auth_epoch or row.status != UserStatus.ACTIVE)
 
 
 async def load_session(world: World, end_user: EndUser) -> AnyRow:
     """Load a live session of an active account in one statement. Raises TokenInvalid."""
-    row = await world.db.query_one(_session, _parameters(end_user))
-    if row is None or not is_alive(row, world.clock.now(), end_user) or row.status != Status.ACTIVE:
+    row = await world.db.query_one(_session, _build_parameters(end_user))
+    if row is None or not is_alive(row, world.clock.now(), end_user) or row.status != UserStatus.ACTIVE:
         raise TokenInvalid("The session has ended; log in again.")
     return row
 

@@ -65,7 +65,7 @@ def issue_tokens(world: World, token_signer: Signer, row: Mapping[str, Any], ref
     )
 
 
-def _read(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Claims]:
+def _read_access_token(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Claims]:
     """Verify a signed, unexpired access token (RFC 9068 section 4); return the end user and the claims. Raises TokenInvalid."""
     try:
         claims = token_signer.read_current(TOKEN_TYPE, token)
@@ -84,7 +84,7 @@ def _read(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Clai
 
 async def read_end_user(world: World, token: str) -> EndUser:
     """Return the end user and session that the token names. Raises TokenInvalid."""
-    return _read(world, await load_signer_for(world, token), token)[0]
+    return _read_access_token(world, await load_signer_for(world, token), token)[0]
 
 
 async def exchange_refresh_token(world: World, token: str) -> IssuedTokens:
@@ -108,7 +108,7 @@ async def introspect(world: World, token: str) -> dict[str, Any]:
 
 
 async def _introspect_access_token(world: World, token: str) -> dict[str, Any]:
-    end_user, claims = _read(world, await load_signer_for(world, token), token)
+    end_user, claims = _read_access_token(world, await load_signer_for(world, token), token)
     row = await sessions.load_session(world, end_user)
     values = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
     return {**values, "active": True, "token_type": "Bearer", "acr": sessions.compute_level(world, row), "amr": row.amr}

@@ -6,7 +6,7 @@ from fastapi import Depends, Response
 
 from app.catalog.problems import ProductNotFound
 from app.login.account import creation
-from app.login.fields import CodeIn
+from app.login.fields import SecondFactorCodeIn
 from app.login.problems import (
     CodeRefused,
     EnrolmentNotFound,
@@ -78,38 +78,40 @@ async def cancel(world: TheWorld, login: TheLogin) -> None:
     await pending.cancel(world, login)
 
 
-STEP = (LoginOver, StepNotDue, LoginHandleRequired)
+STEP_REFUSALS = (LoginOver, StepNotDue, LoginHandleRequired)
 
 
-@router.post("/v1/login/totp", responses={**INCOMPLETE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+@router.post("/v1/login/totp", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, CodeRefused, TooManyAttempts)})
 async def verify_totp(
-    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: SecondFactorCodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Continue a login or step-up with a code from the authenticator app. A code works once."""
     return build_response(await service.verify_totp(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/recovery-code", responses={**INCOMPLETE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+@router.post("/v1/login/recovery-code", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, CodeRefused, TooManyAttempts)})
 async def use_recovery_code(
-    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: SecondFactorCodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Continue with a recovery code and spend it. For ten minutes the session may then manage its factors, but nothing else sensitive."""
     return build_response(await service.use_recovery_code(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/totp/enroll", status_code=201, responses=refuses(*STEP, EnrolmentUnderWay))
+@router.post("/v1/login/totp/enroll", status_code=201, responses=refuses(*STEP_REFUSALS, EnrolmentUnderWay))
 async def enroll(world: TheWorld, login: TheLogin, body: TotpIn | None = None) -> EnrolmentOut:
     """Begin to set up an authenticator app during a login that requires a second factor and has none."""
     return EnrolmentOut(**vars(await service.begin_enrolment(world, login, body.name if body else None)))
 
 
-@router.post("/v1/login/totp/confirm", responses={**INCOMPLETE, **refuses(*STEP, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
-async def confirm(world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response) -> LoginComplete | LoginIncomplete:
+@router.post("/v1/login/totp/confirm", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
+async def confirm(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: SecondFactorCodeIn, response: Response
+) -> LoginComplete | LoginIncomplete:
     """Activate that authenticator app with one of its codes. The response includes the recovery codes, once."""
     return build_response(await service.confirm_enrolment(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/password", responses={**INCOMPLETE, **refuses(*STEP)})
+@router.post("/v1/login/password", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS)})
 async def change_password(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: NewPasswordIn, response: Response
 ) -> LoginComplete | LoginIncomplete:

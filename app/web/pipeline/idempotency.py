@@ -97,7 +97,7 @@ class _Twin(Exception):
 async def _slot(world: World, request: Request, caller: Caller | None) -> Slot:
     key = request.headers[HEADER]
     if not _FORM.fullmatch(key):
-        raise Malformed([("header:idempotency-key", "invalid", "wants 1 to 200 visible ASCII characters")])
+        raise Malformed([("header:idempotency-key", "invalid", "must be 1 to 200 visible ASCII characters")])
     body = await request.body()
     whole = sha256(b"\0".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))).digest()
     holder = identify(caller) if caller is not None else _credential(body)

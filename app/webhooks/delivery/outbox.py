@@ -37,8 +37,8 @@ BATCH = 8
 RECORD_TIME = timedelta(seconds=45)
 """How much longer than the timeout of a request a claim lasts."""
 
-LAG = Gauge("licentia_webhook_lag_seconds", "For how long the oldest due delivery has been due")
-ENDPOINTS = Gauge("licentia_webhooks", "Webhooks by state: well, failing, disabled by the service, switched off by an operator", ["state"])
+LAG = Gauge("licentia_webhook_lag_seconds", "Seconds by which the oldest pending delivery is late; 0 if none is late")
+ENDPOINTS = Gauge("licentia_webhooks", "Webhooks: well, failing, disabled by the service, switched_off by an operator", ["state"])
 log = structlog.get_logger("licentia.webhooks")
 
 _endpoint = select(*table(WebhookEndpoint).columns)
