@@ -179,7 +179,7 @@ def create_user(
     """Create an end user and print it as JSON."""
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
     body = parse_arguments(UserIn, email=email, email_verified=verified, password=secret)
-    values = body.profile()
+    values = body.to_profile()
     row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
     print_result(UserOut.of(row).model_dump_json())
 
@@ -187,7 +187,7 @@ def create_user(
 @licenses_app.command("issue")
 def issue_license(policy: UUID) -> None:
     """Issue a license under a policy and print its key. The key cannot be shown again."""
-    values = LicenseIn(policy_id=policy).values()
+    values = LicenseIn(policy_id=policy).to_values()
     (issued,), (key,) = with_world(lambda world: licenses.issue_licenses(world, Actor.system(), values))
     print_result(
         {"id": str(issued.row.id), "key": key, "expires_at": instant_text(issued.row.expires_at) if issued.row.expires_at else None}

@@ -102,11 +102,11 @@ async def _create_demo(world: World, key_path: Path) -> str:
     policy = await catalog.create_policy(
         world, actor, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
     )
-    (license,), (key,) = await licenses.issue_licenses(world, actor, LicenseIn(policy_id=policy.id).values())
+    (license,), (key,) = await licenses.issue_licenses(world, actor, LicenseIn(policy_id=policy.id).to_values())
     ((_, code),) = await codes.create_codes(world, actor, license.row.id, count=1, max_uses=1, expires_at=None)
     password = world.entropy.secret("")[:24]
     user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
-    await login.create_user(world, actor, user.profile(), password)
+    await login.create_user(world, actor, user.to_profile(), password)
     await _publish_agreement(world, actor)
     return _list_commands(world.settings.public_url, key_path, key, code, password, license.row.id)
 

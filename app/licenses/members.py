@@ -50,7 +50,7 @@ async def remove(world: World, actor: Actor, license_id: UUID, user_id: UUID) ->
 
 
 async def lock_user_against_erasure(tx: Transaction, subject: Subject | None) -> None:
-    """Keep an erasure of this end user waiting until the transaction ends. The caller has locked the license.
+    """Block the erasure of this end user until the transaction ends. The caller has locked the license.
 
     Raises TokenInvalid if the user was erased already.
     """

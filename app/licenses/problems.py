@@ -1,4 +1,4 @@
-"""Problems of licensing. `refusal` returns the problem with the same code as a verdict's reason."""
+"""Problems of licensing. `build_refusal` returns the problem with the same code as a verdict's reason."""
 
 from app.base.problems import Kind, Problem, field_error
 from app.base.verdicts import Reason
@@ -179,7 +179,7 @@ _BY_CODE: dict[str, type[Problem]] = {
 
 
 def build_refusal(reason: Reason) -> Problem:
-    """Return the problem that refuses a command for the reason that a check would report."""
+    """Build the problem that refuses a command, from the reason that a check reports."""
     return _BY_CODE[reason.code](reason.detail, reason.facts)
 
 

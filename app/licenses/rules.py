@@ -1,4 +1,4 @@
-"""Evaluate a license: facts and the current time in, every reason and warning out, in a fixed order. Pure, no I/O."""
+"""Evaluate a license from its facts and the current time. Returns every reason and warning in a fixed order. Pure, no I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,8 +43,9 @@ class Seat:
 class LicenseFacts:
     """All facts about one license, read by one statement; the license's overrides are already applied.
 
-    `starts_at` None: the clock starts with the first activation. `duration` and `grace` are frozen at issue. Where the seat limit
-    is per user, `seats_used` counts the seats of the calling user, or of all users when the caller is not logged in.
+    `starts_at` None: the clock starts with the first activation. `duration` and `grace` are frozen at issue; they, `lease` and
+    `offline_ttl` are ISO 8601 durations. If the seat limit is per user, `seats_used` counts the seats of the calling user, or of all
+    users when the caller is not logged in.
     """
 
     license_id: UUID
@@ -258,7 +259,7 @@ def is_renewal_due(license: LicenseFacts, now: datetime) -> bool:
 
 
 def find_next_change(license: LicenseFacts, now: datetime) -> datetime | None:
-    """Return the next of: start, two weeks before expiry, expiry, end of grace, end of the lease.
+    """Return the earliest future time of: start, two weeks before expiry, expiry, end of grace, end of the lease.
 
     A revoked or suspended license does not change with time, and before the start there is no warning about the end.
     """

@@ -28,7 +28,7 @@ class DeviceCodeDecided(Problem):
 
 
 class AuthorizationPending(Problem):
-    """The request is not decided yet. This code and the next three are from RFC 8628 section 3.5; the HTTP statuses are this API's own."""
+    """The request is not decided yet. The code is from RFC 8628 section 3.5, like the next three; the HTTP statuses differ."""
 
     kind = Kind.CONFLICT
     code = "authorization_pending"

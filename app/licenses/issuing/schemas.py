@@ -79,7 +79,7 @@ class LicenseIn(WireModel):
             raise ValueError(f"must assign at most {MAX_ASSIGNMENTS} users in one call (`count` times the number of `users`)")
         return self
 
-    def values(self) -> dict[str, Any]:
+    def to_values(self) -> dict[str, Any]:
         return {**self.model_dump(), "overrides": self.overrides.model_dump(exclude_unset=True)}
 
 

@@ -1,4 +1,4 @@
-"""Count metered usage. Only an explicit call counts, never a check (licensing R42), and all of the amount or none (licensing R41)."""
+"""Count metered usage: only on an explicit call (licensing R42), and all of the amount or nothing (licensing R41)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ from app.world import World
 
 _usage = table(Usage)
 MAX_USED = 2**53 - 1
-"""The largest integer that every JSON reader keeps exactly; not even an unlimited meter counts further (licensing R40)."""
+"""The largest integer that every JSON reader keeps exactly; also the maximum of an unlimited meter (licensing R40)."""
 
 
 async def add_usage(

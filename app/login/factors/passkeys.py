@@ -40,6 +40,7 @@ from app.users.models import User
 from app.world import World
 
 MAX_PASSKEYS = 20
+"""Maximum of active passkeys per account."""
 _of_user = select(Factor.credential_id, Factor.transports).where(_LIVE, Factor.user_id == bindparam("user"))
 _by_credential = (
     select(

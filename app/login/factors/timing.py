@@ -12,7 +12,7 @@ from app.login.models import Factor
 from app.world import World
 
 REFRESH_SECONDS = 60.0
-"""How soon this process notices imports by other replicas, and stops padding after the last imported hash was upgraded."""
+"""Seconds between two reads. After this time the process notices imports by other replicas, and upgraded hashes."""
 
 
 async def refresh_timing(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Access tokens: issuing, reading and introspection (RFC 9068, RFC 7662), and the exchange of refresh tokens."""
+"""Issue, read and introspect access tokens (RFC 9068, RFC 7662), and exchange refresh tokens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -84,8 +84,8 @@ class PasskeyRegistrationIn(WireModel):
     credential: RegistrationResponse
     name: Name | None = None
 
-    def attributes(self) -> Mapping[str, Any]:
-        """Return what is stored in addition to the key."""
+    def to_attributes(self) -> Mapping[str, Any]:
+        """Return the name and transports, which are stored with the key."""
         return {"name": self.name, "transports": self.credential.response.transports}
 
 
