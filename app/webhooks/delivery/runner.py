@@ -25,28 +25,26 @@ log = structlog.get_logger("licentia.webhooks")
 @asynccontextmanager
 async def run(world: World, egress: Egress | None = None) -> AsyncIterator[None]:
     """Deliver webhooks while the block runs. At its end, requests that are being sent may finish."""
-    async with background_task(partial(_work, world, egress or Egress.of(world.settings)), world.event_wakeup.notify):
+    async with background_task(DeliveryWorker(world, egress or Egress.of(world.settings)), world.event_wakeup.notify):
         yield
-
-
-async def _work(world: World, egress: Egress, stopping: asyncio.Event) -> None:
-    async with asyncio.TaskGroup() as group:
-        worker = DeliveryWorker(world, egress, group)
-        await run_rounds("webhooks", worker.run_round, worker.wait, stopping)
 
 
 class DeliveryWorker:
     """Starts one task for each endpoint with due deliveries. `busy`: the endpoints that have a task."""
 
-    def __init__(self, world: World, egress: Egress, group: asyncio.TaskGroup) -> None:
+    def __init__(self, world: World, egress: Egress) -> None:
         self.world = world
         self.egress = egress
-        self.group = group
         self.interval = PollInterval(world.event_wakeup, active=world.settings.env == "development")
         self.busy: set[UUID] = set()
         self.any_enabled = False
 
-    async def run_round(self, stopping: asyncio.Event) -> bool:
+    async def __call__(self, stopping: asyncio.Event) -> None:
+        """Run rounds until the stop event is set, then wait for the tasks."""
+        async with asyncio.TaskGroup() as group:
+            await run_rounds("webhooks", partial(self._run_round, group), self._wait, stopping)
+
+    async def _run_round(self, group: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
         """Start a task for each endpoint that has due deliveries and no task yet."""
         self.any_enabled = False
         try:
@@ -57,10 +55,10 @@ class DeliveryWorker:
         self.any_enabled = due.any_enabled
         for endpoint_id in set(due.endpoints) - self.busy:
             self.busy.add(endpoint_id)
-            self.group.create_task(self._deliver(endpoint_id, stopping))
+            group.create_task(self._deliver(endpoint_id, stopping))
         return False
 
-    async def wait(self, stopping: asyncio.Event) -> None:
+    async def _wait(self, stopping: asyncio.Event) -> None:
         """Wait for the next poll. Every event causes a wake-up, so wake-ups count only if an endpoint is enabled."""
         if self.any_enabled:
             await self.interval.wait()
