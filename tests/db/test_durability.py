@@ -26,7 +26,7 @@ async def test_the_writer_of_a_service_waits_for_the_disk(tmp_path: Path) -> Non
 
 
 async def test_only_who_asks_for_it_may_lose_a_commit(tmp_path: Path) -> None:
-    quick = Database.open(databases.sqlite_url(tmp_path / "quick.db"), lasting=False)
+    quick = Database.open(databases.sqlite_url(tmp_path / "quick.db"), durable=False)
     told = await synchronous(quick.writer)
     await quick.close()
     assert told == NORMAL
