@@ -1,4 +1,4 @@
-"""Who is calling. The rooms that can tell (operators, end users, devices) register here; every route asks only this file."""
+"""Resolves the caller from the Authorization header. Each package registers its token type here."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _REQUEST_WORLD = "licentia.world"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a call came from, for the record: the socket's peer (behind trusted proxies, theirs) and its user agent."""
+    """The address (behind trusted proxies, the forwarded one) and the user agent of a request, for the record."""
 
     ip: str | None
     user_agent: str | None
@@ -40,12 +40,12 @@ class Operator:
     expires_at: datetime | None = None
 
     def may(self, scope: str) -> bool:
-        """A scope is `room:read` or `room:write`; writing includes reading, `*` is all."""
-        room = scope.partition(":")[0]
-        return bool(self.scopes & {"*", scope, f"{room}:write"})
+        """Return whether the key has a scope, `resource:read` or `resource:write`. Write includes read; `*` includes every scope."""
+        resource = scope.partition(":")[0]
+        return bool(self.scopes & {"*", scope, f"{resource}:write"})
 
     def require(self, scope: str) -> None:
-        """Raises ScopeMissing unless the key may."""
+        """Raise ScopeMissing unless the key has the scope."""
         if not self.may(scope):
             raise ScopeMissing(f"The key needs the scope {scope}.", {"scope": scope})
 
@@ -56,9 +56,9 @@ class Operator:
 
 @dataclass(frozen=True)
 class EndUser:
-    """What a verified access token says. Whether the session still lives is for the row to tell, not for the token.
+    """The content of a verified access token. The session may have ended since; only its row shows that.
 
-    `token_issued_at`: when the token was made, in seconds of the epoch; None where no token is spoken of.
+    `token_issued_at`: when the token was issued, in seconds since the epoch; None without a token.
     """
 
     id: UUID
@@ -72,9 +72,9 @@ class EndUser:
 
 @dataclass(frozen=True)
 class Subject(EndUser):
-    """An end user whose session and account were just looked up and found good. `epoch` is the account's at that moment.
+    """An end user whose session and account were just read and are active. `epoch`: the account's value at that moment.
 
-    `via_device_grant`: by a short code that another session approved; this one has shown nothing itself yet.
+    `via_device_grant`: another session approved this one by a short code; it has presented no factor itself yet.
     """
 
     amr: tuple[str, ...]
@@ -90,8 +90,10 @@ class Subject(EndUser):
 
 @dataclass(frozen=True)
 class ActivatedDevice:
-    """The holder of an activation token. Never an identity. `live` is false once the seat was given back; `since` tells which
-    taking of the seat the token is of."""
+    """The holder of an activation token, which identifies a device and never a user.
+
+    `live`: false after the seat was released. `since`: when the seat was taken; it tells apart two activations of one seat.
+    """
 
     activation_id: UUID
     license_id: UUID
@@ -112,7 +114,7 @@ Caller: TypeAlias = Operator | EndUser | ActivatedDevice | PendingLoginCaller
 
 
 def identify(caller: Caller) -> str:
-    """One text for each caller, the same whatever token speaks for it."""
+    """Return a text that identifies the caller; the same for each of the caller's tokens."""
     match caller:
         case Operator(id=id_):
             return f"operator {id_}"
@@ -125,19 +127,19 @@ def identify(caller: Caller) -> str:
 
 
 Reader: TypeAlias = Callable[[World, str], Awaitable[Caller]]
-"""Turns a token of one kind into its caller. Raises TokenInvalid."""
+"""Reads a token of one kind and returns its caller. Raises TokenInvalid."""
 
 
 @dataclass(frozen=True)
 class CallerRegistry:
-    """How to tell callers apart by the prefix of their token, and how to look a token's session up."""
+    """The reader of each token prefix, and the function that loads a token's session."""
 
     readers: Mapping[str, Reader]
     subject: Callable[[World, EndUser], Awaitable[Subject]]
 
 
 async def get_world(request: Request) -> World:
-    """The world of this request if it has one (see `use_world`), else the application's."""
+    """Return the world that `use_world` set for this request, or the application's."""
     return world_of(request)
 
 
@@ -147,7 +149,7 @@ def world_of(request: Request) -> World:
 
 
 def use_world(request: Request, world: World) -> None:
-    """Give the request a world of its own: its use case and the readers of its credential get it instead of the application's."""
+    """Set the world of one request; its use case and the readers of its credential get it instead of the application's."""
     request.scope[_REQUEST_WORLD] = world
 
 
@@ -157,7 +159,7 @@ async def get_origin(request: Request) -> Origin:
 
 
 async def get_caller(request: Request) -> Caller | None:
-    """Whoever the Authorization header says, or nobody. Raises TokenInvalid for a credential that is not good."""
+    """Return the caller of the Authorization header, or None without the header. Raises TokenInvalid."""
     header = request.headers.get("authorization")
     if header is None:
         return None
@@ -176,7 +178,7 @@ TheOrigin = Annotated[Origin, Depends(get_origin)]
 
 
 class RequireScope:
-    """A dependency: an operator key with this scope."""
+    """A dependency that requires an operator key with this scope."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -191,7 +193,7 @@ class RequireScope:
 
 
 async def token_holder(caller: OptionalCaller) -> EndUser:
-    """The end user as the access token says; for use cases that look at the session row themselves."""
+    """Return the end user of the access token; for use cases that read the session row themselves."""
     if caller is None:
         raise Unauthenticated("Log in and send `Authorization: Bearer` with the access token.")
     if not isinstance(caller, EndUser):
@@ -200,18 +202,18 @@ async def token_holder(caller: OptionalCaller) -> EndUser:
 
 
 async def subject(request: Request, holder: Annotated[EndUser, Depends(token_holder)]) -> Subject:
-    """The end user with a session that lives and an account that is open, by the rows of this moment."""
+    """Read the session and the account, and return the end user if both are active."""
     registry: CallerRegistry = request.app.state.caller_registry
     return await registry.subject(world_of(request), holder)
 
 
-async def verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:
-    """Whoever calls, of any kind or none; an end user only with a session that lives."""
+async def read_verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:
+    """Return the caller of any kind, or None; the session of an end user is checked."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
 async def optional_subject(request: Request, caller: OptionalCaller) -> Subject | None:
-    """The end user if one presents a token; nobody if there is no Authorization header at all."""
+    """Return the end user of the token, or None without an Authorization header."""
     return None if caller is None else await subject(request, await token_holder(caller))
 
 
@@ -234,12 +236,12 @@ async def pending_login(caller: OptionalCaller) -> PendingLoginCaller:
 
 
 async def optional_login(caller: OptionalCaller) -> PendingLoginCaller | None:
-    """An unfinished login to go on with; nobody if there is no Authorization header at all."""
+    """Return the pending login to continue, or None without an Authorization header."""
     return None if caller is None else await pending_login(caller)
 
 
 async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice | None:
-    """Whoever may ask for a decision: an end user as the token says, a seat, or nobody yet. Never an operator."""
+    """Return the caller of an access decision: the end user of the token, a seat, or None. Operators are refused."""
     if caller is None or isinstance(caller, EndUser | ActivatedDevice):
         return caller
     raise SubjectTokenRequired
@@ -248,12 +250,12 @@ async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice |
 async def license_caller(
     request: Request, caller: Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 ) -> Subject | ActivatedDevice | None:
-    """Whoever may use a license: an end user with a session that lives, a seat, or the holder of a key. Never an operator."""
+    """Return the caller who uses a license: an end user with an active session, a seat, or None for a key. Operators are refused."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
 async def activation_caller(request: Request, caller: OptionalCaller) -> Subject | ActivatedDevice:
-    """Whoever may keep a seat alive: the seat's own token, or its end user."""
+    """Return the caller who may keep a seat alive: the seat's own token, or an end user with an active session."""
     return await subject(request, caller) if isinstance(caller, EndUser) else await device(caller)
 
 
@@ -275,14 +277,14 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     activation_caller: ("end_user", "activation"),
     pending_login: ("login",),
     optional_login: ("login", ""),
-    verified_caller: ("operator", "end_user", "activation", ""),
+    read_verified_caller: ("operator", "end_user", "activation", ""),
 }
-"""Which OpenAPI security schemes a dependency stands for; the empty one means that none is also good."""
+"""The OpenAPI security schemes of each dependency; the empty scheme means that no credential is also accepted."""
 
 TheEndUser = Annotated[EndUser, Depends(token_holder)]
 TheSubject = Annotated[Subject, Depends(subject)]
 MaybeSubject = Annotated[Subject | None, Depends(optional_subject)]
-VerifiedCaller = Annotated[Caller | None, Depends(verified_caller)]
+VerifiedCaller = Annotated[Caller | None, Depends(read_verified_caller)]
 DecisionCaller = Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 LicenseCaller = Annotated[Subject | ActivatedDevice | None, Depends(license_caller)]
 ActivationCaller = Annotated[Subject | ActivatedDevice, Depends(activation_caller)]

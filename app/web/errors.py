@@ -1,4 +1,4 @@
-"""The one place where a refusal becomes HTTP: RFC 9457 problem+json, WWW-Authenticate, Retry-After. Never echoes input."""
+"""Converts every error to an HTTP response: RFC 9457 problem+json, WWW-Authenticate, Retry-After. Never repeats input."""
 
 import json
 import re
@@ -69,7 +69,7 @@ _SENTENCES: Mapping[str, str] = {
 
 
 def problem_response(problem: Problem) -> Response:
-    """The problem as `application/problem+json`, one line, with the request's id."""
+    """Return the problem as `application/problem+json`, one line, with the request's id."""
     status = STATUS[problem.kind]
     body = {
         "type": f"/problems/{problem.code}",
@@ -95,7 +95,7 @@ def _headers(problem: Problem) -> dict[str, str]:
 
 
 def _challenge(problem: Problem) -> str:
-    """RFC 6750 section 3, and RFC 9470 section 3 where a fresher or stronger login is wanted."""
+    """Return the WWW-Authenticate value: RFC 6750 section 3, and RFC 9470 section 3 where a newer or stronger login is required."""
     if "acr_values" in problem.facts:
         wanted = ", ".join(f'{name}="{problem.facts[name]}"' for name in ("acr_values", "max_age") if name in problem.facts)
         return f'Bearer error="insufficient_user_authentication", {wanted}'
@@ -103,7 +103,7 @@ def _challenge(problem: Problem) -> str:
 
 
 def malformed(faults: Sequence[Mapping[str, Any]]) -> Malformed:
-    """Pydantic's errors as a problem: place, code and a sentence of ours; neither the input nor pydantic's own words."""
+    """Convert Pydantic's errors to a problem: place, code and our own message; never the input or Pydantic's message."""
     return Malformed([_fault(fault) for fault in faults[: MAX_ERRORS + 1]])
 
 
@@ -124,17 +124,17 @@ def _pointer(place: Sequence[str | int]) -> str:
     return ":".join(parts[:2])
 
 
-async def _refused(_request: Request, problem: Exception) -> Response:
+async def _handle_problem(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
     return problem_response(problem)
 
 
-async def _unread(_request: Request, invalid: Exception) -> Response:
+async def _handle_validation_error(_request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)
     return problem_response(malformed(invalid.errors()))
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _handle_http_exception(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         response = problem_response(MethodNotAllowed())
@@ -147,11 +147,11 @@ async def _http(_request: Request, error: Exception) -> Response:
     return problem_response(InternalError())
 
 
-async def _pool_empty(_request: Request, _error: Exception) -> Response:
+async def _handle_pool_timeout(_request: Request, _error: Exception) -> Response:
     return problem_response(Busy())
 
 
-async def _database(_request: Request, error: Exception) -> Response:
+async def _handle_database_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
     if dialect.is_busy(error):
         log.warning("database_busy", cause=type(error.orig).__name__)
@@ -165,22 +165,22 @@ async def _database(_request: Request, error: Exception) -> Response:
     return log_unexpected(error)
 
 
-async def _unreachable(_request: Request, error: Exception) -> Response:
+async def _handle_connection_error(_request: Request, error: Exception) -> Response:
     log.warning("database_unreachable", cause=type(error).__name__)
     return problem_response(Unavailable())
 
 
 def log_unexpected(error: Exception) -> Response:
-    """Log what nobody foresaw, with its trace, and answer 500 without a word of it."""
+    """Log an unexpected exception with its traceback, and return a 500 without details."""
     log.error("unexpected", exc_info=error)
     return problem_response(InternalError())
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Make every answer that is not a success a problem."""
-    app.add_exception_handler(Problem, _refused)
-    app.add_exception_handler(RequestValidationError, _unread)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(PoolTimeout, _pool_empty)
-    app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(OSError, _unreachable)
+    """Register the handlers, so that every error response is a problem."""
+    app.add_exception_handler(Problem, _handle_problem)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(HTTPException, _handle_http_exception)
+    app.add_exception_handler(PoolTimeout, _handle_pool_timeout)
+    app.add_exception_handler(DBAPIError, _handle_database_error)
+    app.add_exception_handler(OSError, _handle_connection_error)

@@ -1,4 +1,4 @@
-"""Keyset lists, newest first: a cursor names the last row seen, so pages stay right while rows are added."""
+"""Reads lists in pages, newest first. A cursor names the last row read, so pages stay correct while rows are added."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -17,7 +17,7 @@ from app.db.types import AnyRow, AnySelect
 
 @dataclass(frozen=True)
 class PageWindow:
-    """Which part of a list is wanted."""
+    """The requested part of a list."""
 
     limit: int
     cursor: str | None
@@ -30,23 +30,23 @@ async def page_window(
 
 
 async def read_page(
-    tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], wanted: PageWindow
+    tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], window: PageWindow
 ) -> tuple[Sequence[AnyRow], str | None]:
-    """The rows of the window by descending `key` (a UUIDv7), and the cursor of the next one. Raises Malformed."""
+    """Return the rows of the window by descending `key` (a UUIDv7), and the cursor of the next one. Raises Malformed."""
     kind = key.class_.__tablename__
-    if wanted.cursor is not None:
-        statement = statement.where(key < _after(kind, wanted.cursor))
-    rows = (await tx.execute(statement.order_by(key.desc()).limit(wanted.limit + 1))).all()
-    if len(rows) <= wanted.limit:
+    if window.cursor is not None:
+        statement = statement.where(key < _after(kind, window.cursor))
+    rows = (await tx.execute(statement.order_by(key.desc()).limit(window.limit + 1))).all()
+    if len(rows) <= window.limit:
         return rows, None
-    last = getattr(rows[wanted.limit - 1], key.key)
-    return rows[: wanted.limit], urlsafe_b64encode(f"{kind}:{last.hex}".encode()).decode()
+    last = getattr(rows[window.limit - 1], key.key)
+    return rows[: window.limit], urlsafe_b64encode(f"{kind}:{last.hex}".encode()).decode()
 
 
 def _after(kind: str, cursor: str) -> UUID:
     try:
-        told, _, last = urlsafe_b64decode(cursor.encode()).decode().partition(":")
-        if told == kind:
+        list_name, _, last = urlsafe_b64decode(cursor.encode()).decode().partition(":")
+        if list_name == kind:
             return UUID(last)
     except (binascii.Error, ValueError):
         pass

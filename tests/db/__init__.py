@@ -1,1 +1,1 @@
-"""The database kit by itself: the fast lane gives what the ordinary way gives, and outlives what becomes of its connections."""
+"""Tests of app/db: FastReads returns the same rows as SQLAlchemy, and survives lost connections."""

@@ -1,5 +1,7 @@
-"""When a hot read takes the ordinary way instead of the fast lane, and when it must not: nobody waits twice, no bug is tried twice,
-and a use case sees what it has written."""
+"""When SQLAlchemy runs a hot read after FastReads failed, and when it must not: no caller waits twice, no bug runs twice.
+
+A use case sees what it has written.
+"""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -31,25 +33,25 @@ SLEEPY = select(func.pg_sleep(30).label("slept"))
 
 
 @pytest.fixture
-async def hurried(given: Given, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    """The same database, with little patience; nobody else has it open."""
+async def short_timeouts(given: Given, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """The same database with short timeouts, and no other open connection."""
     monkeypatch.setattr(dialect, "SQLITE_WAIT_MS", round(WAIT * 1000))
     await given.world.db.close()
-    made = Database.open(given.world.db.url, 4, Timeouts(statement=WAIT))
-    yield made
-    await made.close()
+    database = Database.open(given.world.db.url, 4, Timeouts(statement=WAIT))
+    yield database
+    await database.close()
 
 
-def by_the_ordinary_way(database: Database) -> list[str]:
-    """What SQLAlchemy itself executes from now on; what goes through the lane it does not see."""
-    told: list[str] = []
-    event.listen(database.reader.sync_engine, "before_cursor_execute", lambda _c, _cursor, text, *_: told.append(text))
-    return told
+def collect_statements(database: Database) -> list[str]:
+    """Collect the statements that SQLAlchemy itself executes from now on, without those of FastReads."""
+    statements: list[str] = []
+    event.listen(database.reader.sync_engine, "before_cursor_execute", lambda _c, _cursor, text, *_: statements.append(text))
+    return statements
 
 
 @asynccontextmanager
-async def barred(database: Database) -> AsyncIterator[None]:
-    """Somebody holds the licenses alone, and lets no reader in."""
+async def lock_licenses(database: Database) -> AsyncIterator[None]:
+    """Lock the licenses exclusively, so that no other connection can read them."""
     if database.url.startswith("sqlite"):
         alone = sqlite3.connect(database.url.partition(":///")[2], isolation_level=None)
         for statement in ("PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"):
@@ -64,45 +66,45 @@ async def barred(database: Database) -> AsyncIterator[None]:
         await other.close()
 
 
-async def test_a_busy_database_is_asked_once(hurried: Database) -> None:
-    """Whoever waited for a lock until the end of their patience does not wait for it again."""
-    again, asked = by_the_ordinary_way(hurried), 0
+async def test_a_busy_database_is_asked_once(short_timeouts: Database) -> None:
+    """A read that waited for a lock until its timeout does not wait again."""
+    again, asked = collect_statements(short_timeouts), 0
 
     async def ask(rows: Rows) -> Any:
         nonlocal asked
         asked += 1
         return await rows(LICENSES, {})
 
-    async with barred(hurried):
+    async with lock_licenses(short_timeouts):
         with pytest.raises(PoolTimeout):
-            await hurried.query_many(LICENSES, {})
+            await short_timeouts.query_many(LICENSES, {})
         with pytest.raises(PoolTimeout):
-            await hurried.snapshot(ask)
+            await short_timeouts.snapshot(ask)
     assert again == []
-    assert asked == (0 if hurried.url.startswith("sqlite") else 1)  # a file held alone does not even let a connection be made
-    assert (await hurried.snapshot(ask))[0].many == 0
+    assert asked == (0 if short_timeouts.url.startswith("sqlite") else 1)  # a file held alone refuses even a new connection
+    assert (await short_timeouts.snapshot(ask))[0].many == 0
 
 
 @pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
-async def test_a_statement_that_takes_too_long_is_cut_once(hurried: Database) -> None:
+async def test_a_statement_that_takes_too_long_is_cut_once(short_timeouts: Database) -> None:
     start = perf_counter()
     with pytest.raises(PoolTimeout):
-        await hurried.query_many(SLEEPY, {})
+        await short_timeouts.query_many(SLEEPY, {})
     assert perf_counter() - start < 2 * WAIT
 
 
-async def test_a_caller_is_told_that_it_is_busy(given: Given, app: FastAPI, hurried: Database) -> None:
+async def test_a_caller_gets_busy(given: Given, app: FastAPI, short_timeouts: Database) -> None:
     license_ = await given.license()
     await given.world.db.close()
-    app.state.world = replace(given.world, db=hurried)
+    app.state.world = replace(given.world, db=short_timeouts)
     body = {"license_key": license_["key"], "product": license_["product"]}
-    async with barred(hurried):
+    async with lock_licenses(short_timeouts):
         answer = await given.client.post("/v1/licenses/validate", json=body)
     assert problem(answer, 503, "busy")["title"]
     assert (await given.client.post("/v1/licenses/validate", json=body)).json()["valid"] is True
 
 
-async def test_a_bug_is_told_at_once_and_only_once(given: Given) -> None:
+async def test_a_bug_is_raised_at_once_and_runs_once(given: Given) -> None:
     asked = 0
 
     async def ask(rows: Rows) -> Any:
@@ -117,18 +119,18 @@ async def test_a_bug_is_told_at_once_and_only_once(given: Given) -> None:
 
 
 async def test_a_snapshot_outlives_a_pool_of_dead_connections(given: Given) -> None:
-    """Those of the lane and those of the ordinary way have all died meanwhile, as after a restart."""
+    """All connections, of FastReads and of the pool, have died meanwhile, as after a restart."""
     database = given.world.db
     await database.query_many(LICENSES, {})
     async with database.query() as tx:
         died: Any = (await tx.get_raw_connection()).driver_connection
-    for driver in (*(kept.driver for kept in database.fast_reads.idle), died):
+    for driver in (*(pinned.driver for pinned in database.fast_reads.idle), died):
         await driver.close()
     [row] = await database.snapshot(lambda rows: rows(LICENSES, {}))
     assert row.many == 0
 
 
-async def wrote(given: Given, tx: Transaction) -> None:
+async def insert_customer(given: Given, tx: Transaction) -> None:
     values = {"id": given.world.entropy.identifier(), "name": "Ola", "metadata": {}, "created_at": given.world.clock.now()}
     await tx.execute(insert(table(Customer)).values(values))
 
@@ -140,7 +142,7 @@ async def test_a_use_case_sees_what_it_has_written(given: Given) -> None:
     async with database.hold_commit() as pending:
         own = given.world.for_request(pending).db
         async with own.write() as tx:
-            await wrote(given, tx)
+            await insert_customer(given, tx)
         assert pending.tx is not None
         assert (await own.query_many(CUSTOMERS, {}))[0].many == 1
         assert (await own.snapshot(lambda rows: rows(CUSTOMERS, {})))[0].many == 1

@@ -29,6 +29,7 @@ CLEAN: tuple[str, ...] = (
     "app/server",
     "app/signing_keys",
     "app/users",
+    "app/web",
     "app/webhooks",
     "app/world.py",
     "deploy",
@@ -47,6 +48,8 @@ CLEAN: tuple[str, ...] = (
     "tests/cli",
     "tests/concurrency",
     "tests/config",
+    "tests/contract",
+    "tests/db",
     "tests/examples",
     "tests/house",
     "tests/licenses",
@@ -64,6 +67,7 @@ CLEAN: tuple[str, ...] = (
     "tests/server",
     "tests/signing_keys",
     "tests/users",
+    "tests/web",
     "tests/webhooks",
 )
 """Folders and files without a refused word."""

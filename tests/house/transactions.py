@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.house.source import Function, Source
 
-WAYS_IN = (".db.read", ".db.write", ".db.query", ".db.find")
+WAYS_IN = (".db.read", ".db.write", ".db.query", ".db.snapshot")
 SLOW = ("hasher.", "to_thread.", "asyncio.sleep", "anyio.sleep", "httpx.")
 ENDINGS = ("commit", "rollback", "begin", "begin_nested", "close")
 

@@ -1,4 +1,4 @@
-"""Who may call: each kind of token opens its own doors and no others."""
+"""Each kind of token is accepted only by the calls of its kind."""
 
 import httpx
 import pytest
@@ -66,16 +66,16 @@ async def test_a_key_cannot_hand_out_more_than_it_holds(given: Given) -> None:
 
 
 async def test_a_revoked_key_is_dead_at_once_and_revoking_again_changes_nothing(given: Given) -> None:
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
-    auth = {"Authorization": f"Bearer {made['key']}"}
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
+    auth = {"Authorization": f"Bearer {created['key']}"}
     for _ in range(2):
-        assert (await given.client.delete(f"/v1/api-keys/{made['id']}", headers=given.root)).status_code == 204
+        assert (await given.client.delete(f"/v1/api-keys/{created['id']}", headers=given.root)).status_code == 204
     problem(await given.client.get("/v1/products", headers=auth), 401, "token_invalid")
 
 
 async def test_a_key_dies_on_time(given: Given) -> None:
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": "2026-11-22T12:10:00Z"})
-    auth = {"Authorization": f"Bearer {made['key']}"}
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": "2026-11-22T12:10:00Z"})
+    auth = {"Authorization": f"Bearer {created['key']}"}
     given.clock.forward(minutes=9, seconds=59, milliseconds=999)
     assert (await given.client.get("/v1/products", headers=auth)).status_code == 200
     given.clock.forward(milliseconds=1)
@@ -83,14 +83,14 @@ async def test_a_key_dies_on_time(given: Given) -> None:
 
 
 async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(given: Given) -> None:
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["catalog:read"]})
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["catalog:read"]})
     listed = await given.client.get("/v1/api-keys", headers=given.root)
-    assert made["key"] not in listed.text
+    assert created["key"] not in listed.text
     assert listed.json()["data"][0]["name"] == "x"
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("text", "address"),
     [
         ("203.0.113.9", "203.0.113.9"),
         ("2001:DB8::1", "2001:db8::1"),
@@ -100,14 +100,14 @@ async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(g
         ("1.2.3.4:80", None),
     ],
 )
-def test_r46_only_an_address_is_kept_as_one(told: str, kept: str | None) -> None:
-    assert parse_address(told) == kept
+def test_r46_only_an_address_is_stored_as_one(text: str, address: str | None) -> None:
+    assert parse_address(text) == address
 
 
 async def test_a_key_that_expires_makes_no_key_that_does_not(given: Given) -> None:
     soon, later = "2026-11-22T13:00:00Z", "2026-11-22T14:00:00Z"
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": soon})
-    auth = {"Authorization": f"Bearer {made['key']}"}
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": soon})
+    auth = {"Authorization": f"Bearer {created['key']}"}
     for more in ({}, {"expires_at": later}):
         answer = await given.client.post("/v1/api-keys", json={"name": "y", "scopes": ["*"], **more}, headers=auth)
         problem(answer, 403, "scope_beyond_own")

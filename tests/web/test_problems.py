@@ -66,8 +66,8 @@ async def test_a_body_is_json_whatever_its_label(client: httpx.AsyncClient, labe
 
 async def test_every_fault_is_listed_with_its_place(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/activations", json={"license_key": 5, "device": {"fingerprint": ""}, "typo": 1})
-    told = problem(answer, 422, "malformed")
-    assert {(fault["pointer"], fault["code"]) for fault in told["errors"]} == {
+    refusal = problem(answer, 422, "malformed")
+    assert {(fault["pointer"], fault["code"]) for fault in refusal["errors"]} == {
         ("/license_key", "string_type"),
         ("/device/fingerprint", "string_too_short"),
         ("/typo", "extra_forbidden"),
@@ -76,12 +76,12 @@ async def test_every_fault_is_listed_with_its_place(client: httpx.AsyncClient) -
 
 async def test_twenty_faults_are_listed_and_no_more(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/login", json={"identifier": "a", "password": "b", **{f"typo_{n}": n for n in range(20)}})
-    told = problem(answer, 422, "malformed")
-    assert [fault["pointer"] for fault in told["errors"]] == [f"/typo_{n}" for n in range(MAX_ERRORS)]
-    assert "first" not in told["detail"]
+    refusal = problem(answer, 422, "malformed")
+    assert [fault["pointer"] for fault in refusal["errors"]] == [f"/typo_{n}" for n in range(MAX_ERRORS)]
+    assert "first" not in refusal["detail"]
     answer = await client.post("/v1/login", json={"identifier": "a", "password": "b", **{f"typo_{n}": n for n in range(21)}})
     cut = problem(answer, 422, "malformed")
-    assert cut["errors"] == told["errors"]
+    assert cut["errors"] == refusal["errors"]
     assert "first 20" in cut["detail"]
     answer = await client.get("/v1/products?" + "&".join(f"typo_{n}=1" for n in range(1000)))
     assert len(problem(answer, 422, "malformed")["errors"]) == MAX_ERRORS
@@ -96,34 +96,34 @@ async def test_an_object_of_too_many_names_is_refused_before_each_is_looked_at(c
         body = wrap % json.dumps({f"n{n}": 1 for n in range(names)})
         return problem(await client.post(path, content=body), 422, "malformed")
 
-    told = await sent(MAX_NAMES + 1)
-    assert [(fault["pointer"], fault["code"]) for fault in told["errors"]] == [("", "too_many_names")]
-    assert str(MAX_NAMES) in told["errors"][0]["detail"]
+    refusal = await sent(MAX_NAMES + 1)
+    assert [(fault["pointer"], fault["code"]) for fault in refusal["errors"]] == [("", "too_many_names")]
+    assert str(MAX_NAMES) in refusal["errors"][0]["detail"]
     assert "too_many_names" not in str(await sent(MAX_NAMES))
-    assert (await sent(70_000))["errors"] == told["errors"]
+    assert (await sent(70_000))["errors"] == refusal["errors"]
 
 
 @pytest.mark.parametrize("path", ["/v1/login", "/v1/password/reset"])
 async def test_a_name_that_is_there_twice(client: httpx.AsyncClient, path: str) -> None:
-    told = problem(await client.post(path, content=b'{"token":"a","token":"b"}'), 422, "malformed")
-    assert [fault["code"] for fault in told["errors"]] == ["duplicate_name"]
+    refusal = problem(await client.post(path, content=b'{"token":"a","token":"b"}'), 422, "malformed")
+    assert [fault["code"] for fault in refusal["errors"]] == ["duplicate_name"]
 
 
 async def test_more_faults_than_are_worth_words(given: Given) -> None:
-    """A list as long as it may be, of objects with as many names as a body has room for."""
+    """A list as long as it may be, of objects with as many names as the body size allows."""
     path = f"/v1/agreements/{given.world.entropy.identifier()}/imports"
     body = {"data": [{f"n{n}": 1 for n in range(90)} for _ in range(1000)]}
-    told = problem(await given.client.post(path, json=body, headers=given.root), 422, "malformed")
-    assert [fault["code"] for fault in told["errors"]] == ["too_many_names"]
+    refusal = problem(await given.client.post(path, json=body, headers=given.root), 422, "malformed")
+    assert [fault["code"] for fault in refusal["errors"]] == ["too_many_names"]
     few = {"data": [{f"n{n}": 1 for n in range(10)} for _ in range(1000)]}
-    told = problem(await given.client.post(path, json=few, headers=given.root), 422, "malformed")
-    assert len(told["errors"]) == MAX_ERRORS
+    refusal = problem(await given.client.post(path, json=few, headers=given.root), 422, "malformed")
+    assert len(refusal["errors"]) == MAX_ERRORS
 
 
 async def test_a_long_list_of_wrong_entries_is_one_fault(client: httpx.AsyncClient) -> None:
     body = {"license_key": "x", "product": "y", "features": [1] * 80_000}
-    told = problem(await client.post("/v1/licenses/validate", json=body), 422, "malformed")
-    assert [(fault["pointer"], fault["code"]) for fault in told["errors"]] == [("/features", "too_long")]
+    refusal = problem(await client.post("/v1/licenses/validate", json=body), 422, "malformed")
+    assert [(fault["pointer"], fault["code"]) for fault in refusal["errors"]] == [("/features", "too_long")]
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ async def test_odd_paths_and_queries(given: Given, path: str) -> None:
 
 async def test_a_crash_is_a_500_that_says_nothing(given: Given, app: FastAPI) -> None:
     app.state.world = replace(given.world, clock=cast("Clock", None))
-    told = problem(await given.client.post("/v1/licenses/validate", json={"license_key": "x", "product": "y"}), 500, "internal_error")
-    assert "NoneType" not in str(told)
+    refusal = problem(await given.client.post("/v1/licenses/validate", json={"license_key": "x", "product": "y"}), 500, "internal_error")
+    assert "NoneType" not in str(refusal)
 
 
 @pytest.mark.parametrize("sent", ["a" * 129, "spaced id", "läufer"])
@@ -208,5 +208,5 @@ async def test_json_is_utf_8_and_nothing_else(client: httpx.AsyncClient, codec: 
 
 
 async def test_a_secret_in_the_place_of_a_name_is_not_repeated(client: httpx.AsyncClient) -> None:
-    told = problem(await client.post("/v1/login", json={"STUDIO-AAAAA-BBBBB": 1, "identifier": "a", "password": "b"}), 422, "malformed")
-    assert told["errors"][0]["pointer"] == "/?"
+    refusal = problem(await client.post("/v1/login", json={"STUDIO-AAAAA-BBBBB": 1, "identifier": "a", "password": "b"}), 422, "malformed")
+    assert refusal["errors"][0]["pointer"] == "/?"

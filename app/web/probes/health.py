@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can serve, and what each problem code means."""
+"""Reports whether the process runs, whether it can serve requests, and what each problem code means."""
 
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -15,8 +15,8 @@ from app.web.problems import CodeNotFound
 from app.web.routing import Route, refuses
 from app.world import World
 
-PATIENCE = 1.5
-"""Seconds; whoever asks has an answer within two."""
+DEADLINE = 1.5
+"""Seconds for the checks of `/readyz`, so that it responds within two."""
 
 router = APIRouter(route_class=Route, tags=["system"])
 
@@ -58,21 +58,21 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
 
     A database that a later version has migrated fits, unless that version removed something that this one uses.
     """
-    present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
+    migrated, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
-        present = await deadline.with_deadline(PATIENCE, _present(world, request.app.state.warm_up))
+        migrated = await deadline.with_deadline(DEADLINE, _check_database(world, request.app.state.warm_up))
     except _Unfit as unfit:
-        present = unfit.database
+        migrated = unfit.database
         faults.append(unfit.fault)
-    except Exception as error:  # noqa: BLE001  whatever is wrong with the database, the answer is the same: not ready
+    except Exception as error:  # noqa: BLE001  any error of the database means not ready
         faults.append(f"the database does not answer ({type(error).__name__})")
     response.status_code = 503 if faults else 200
-    migration = Migration(database=present, program=revision.program_revision())
+    migration = Migration(database=migrated, program=revision.program_revision())
     return Readiness(status="not_ready" if faults else "ready", faults=faults, migration=migration)
 
 
 class _Unfit(Exception):
-    """The database answers, at a migration that this program cannot serve over."""
+    """The database answers, but this program cannot use its migration."""
 
     def __init__(self, database: str | None, fault: str) -> None:
         super().__init__(fault)
@@ -80,13 +80,13 @@ class _Unfit(Exception):
         self.fault = fault
 
 
-async def _present(world: World, warm_up: Callable[[World], Awaitable[object]]) -> str | None:
-    """The database's migration. Raises _Unfit."""
-    found = await revision.check_revision(world.db)
-    if found.fault is not None:
-        raise _Unfit(found.database, found.fault)
-    await warm_up(world)  # without its signing keys it could answer nothing that matters
-    return found.database
+async def _check_database(world: World, warm_up: Callable[[World], Awaitable[object]]) -> str | None:
+    """Check the database, and return its migration. Raises _Unfit."""
+    result = await revision.check_revision(world.db)
+    if result.fault is not None:
+        raise _Unfit(result.database, result.fault)
+    await warm_up(world)  # the process needs its signing keys for almost every response
+    return result.database
 
 
 @router.get("/problems/{code}", summary="Get Problem Code", responses=refuses(CodeNotFound))
