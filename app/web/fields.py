@@ -31,18 +31,18 @@ def omittable() -> Any:
 
 
 class WireModel(BaseModel):
-    """A wire object. Unknown fields are refused; a typo is never ignored."""
+    """The base class of request and response bodies. Unknown fields are refused, so that a typo is never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, from_attributes=True)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """What a trace or a careless log line may show: a body can hold a password, an answer a token."""
-        shown: dict[str | None, Any] = mask(dict(super().__repr_args__()))
-        return shown.items()
+        """Mask secrets in the representation, because tracebacks and logs may show it."""
+        values: dict[str | None, Any] = mask(dict(super().__repr_args__()))
+        return values.items()
 
 
 def clean_text(text: str) -> str:
-    # NUL cannot be stored in PostgreSQL and a lone surrogate cannot be hashed or encoded: refused here, once, for everybody.
+    """The text itself. Raises ValueError for control characters, NUL and lone surrogates, which cannot be stored or encoded."""
     if _UNPRINTABLE.search(text):
         raise ValueError("wants printable characters only")
     if text and not text.strip():
@@ -65,12 +65,12 @@ def _encodable(text: str) -> str:
 
 
 Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
-"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; told, never guessed."""
+"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; stated by the vendor or the user, never guessed."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
 Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean_text)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
 Secret = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_encodable)]
-"""A credential as it was typed; kept out of every log by its field's name."""
+"""A credential as typed. Logs mask it by the name of its field."""
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
 Nonce = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(clean_text)]
 ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
@@ -204,7 +204,7 @@ class ReasonOut(WireModel):
 
 
 class WarningOut(WireModel):
-    """What does not stand in the way yet; further members are facts of the code."""
+    """A warning does not deny access. Further members are facts of the code."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -212,11 +212,11 @@ class WarningOut(WireModel):
     detail: str
 
 
-def _known(pattern: str) -> str:
+def _check_event_type(pattern: str) -> str:
     if not is_known(pattern):
         raise ValueError("is no kind of event, no `noun.*` and not `*`; see GET /v1/event-types")
     return pattern
 
 
-EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_known)]
-"""A kind of event, all kinds of one noun (`license.*`), or all there are (`*`)."""
+EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_check_event_type)]
+"""An event type, all types of one noun (`license.*`), or all types (`*`)."""
