@@ -1,6 +1,6 @@
 """Load the facts of a decision by at most two prepared statements: the session with its agreements, then the license and its seat.
 
-Both read one snapshot, which is taken after the request arrived: a logout, revocation or release that was answered before is seen.
+Both statements read one snapshot, taken after the request arrived. It includes every logout, revocation and release answered before.
 Without an end user, one statement is usually enough.
 """
 
@@ -45,7 +45,7 @@ _login = (
 
 @dataclass(frozen=True)
 class AccessRequest:
-    """What the application requests. `dry_run` decides and writes nothing."""
+    """The application's request. `nonce` is repeated in the grant. `dry_run`: decide only; write nothing and sign nothing."""
 
     product: str
     license_key: str | None = field(repr=False)
@@ -57,7 +57,7 @@ class AccessRequest:
 
 @dataclass(frozen=True)
 class AccessInputs:
-    """What was loaded. `end_user`, `proofs` and `amr` are set only for a live session."""
+    """The input of a decision, as loaded. `end_user`, `proofs` and `amr` are set only for a live session."""
 
     facts: AccessFacts
     candidates: Sequence[LicenseFacts]

@@ -21,5 +21,5 @@ async def decide(world: TheWorld, caller: DecisionCaller, origin: TheOrigin, bod
     """
     end_user = caller if isinstance(caller, EndUser) else None
     device = caller if isinstance(caller, ActivatedDevice) else None
-    request = body.request()
+    request = body.to_request()
     return AccessOut.of(await service.decide(world, origin.ip, end_user, device, request), request)

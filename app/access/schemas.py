@@ -22,7 +22,7 @@ class AccessIn(WireModel):
     nonce: Nonce | None = None
     dry_run: Flag = False
 
-    def request(self) -> AccessRequest:
+    def to_request(self) -> AccessRequest:
         fingerprint = self.device.fingerprint if self.device else None
         return AccessRequest(self.product, self.license_key, fingerprint, self.features, self.nonce, self.dry_run)
 
@@ -50,7 +50,10 @@ class AgreementsSummary(WireModel):
 
 
 class AccessOut(WireModel):
-    """`code` is `ok`, or that of the first reason. `grant` is an EdDSA JWT (`typ: grant+jwt`), verifiable offline with the JWKS."""
+    """`code`: `ok`, or the code of the first reason. `check_again_at`: the earliest time at which the decision can change.
+
+    `grant`: an EdDSA JWT (`typ: grant+jwt`), verifiable offline with the JWKS.
+    """
 
     allow: bool
     code: str

@@ -54,7 +54,7 @@ def _require_within_own(operator: Operator | None, scopes: Sequence[str], expire
     if operator is not None and not all(operator.may(scope) for scope in scopes):
         raise ScopeBeyondOwn
     if operator is not None and operator.expires_at is not None and (expires_at is None or expires_at > operator.expires_at):
-        raise ScopeBeyondOwn("A key that expires can create only keys that expire no later than itself.")
+        raise ScopeBeyondOwn("Set `expires_at` no later than the expiry of the key that you use.")
 
 
 async def _insert_key(
@@ -111,7 +111,7 @@ async def authenticate(world: World, key: str) -> Operator | None:
         live = (ApiKey.key_hash == digest_token(key), ApiKey.revoked_at.is_(None))
         return (await tx.execute(_keys.where(*live))).one_or_none()
 
-    row = await world.db.find(find)
+    row = await world.db.query_with_retry(find)
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     if row.last_used_at is None or now - row.last_used_at >= LAST_USE_PRECISION:

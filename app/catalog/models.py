@@ -21,8 +21,11 @@ class Requirement(StrEnum):
 
 
 class SeatBy(StrEnum):
-    """What takes a seat. `user`: each end user takes one; `device_per_user`: each device of each end user takes one;
-    `session`: each running process takes one, even on the same device."""
+    """The unit that takes a seat.
+
+    `user`: each end user takes one. `device_per_user`: each device of each end user takes one. `session`: each running process takes
+    one, even on the same device.
+    """
 
     NONE = "none"
     DEVICE = "device"
@@ -32,14 +35,14 @@ class SeatBy(StrEnum):
 
 
 class ClockStart(StrEnum):
-    """When the duration of a license starts. Validating a license never starts it."""
+    """The event that starts the duration of a license. Validation never starts it."""
 
     ISSUE = "issue"
     FIRST_ACTIVATION = "first_activation"
 
 
 class Product(Base):
-    """A product. Its requirements and those of its policies must be consistent, so every change first increments `rev`, as a row lock."""
+    """A product. Every change first increments `rev` as a row lock, which keeps its requirements consistent with those of its policies."""
 
     __tablename__ = "products"
 
@@ -54,7 +57,10 @@ class Product(Base):
 
 
 class Policy(Base):
-    """A policy. Its limits and requirements apply to issued licenses at once; dates are copied to the license when it is issued."""
+    """A policy. Its limits and requirements apply to issued licenses at once; dates are copied to the license when it is issued.
+
+    `duration`, `grace`, `lease` and `offline_ttl` are ISO 8601 durations.
+    """
 
     __tablename__ = "policies"
 

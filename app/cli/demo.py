@@ -91,7 +91,7 @@ async def _ensure_demo(world: World, key_path: Path) -> str:
     return (
         path.read_text(encoding="utf-8")
         if path.exists()
-        else f"The product {PRODUCT} exists already; its keys were shown once and cannot be shown again.\n"
+        else f"The product {PRODUCT} already exists; its keys were shown once and cannot be shown again.\n"
     )
 
 
@@ -102,11 +102,11 @@ async def _create_demo(world: World, key_path: Path) -> str:
     policy = await catalog.create_policy(
         world, actor, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
     )
-    (license,), (key,) = await licenses.issue_licenses(world, actor, LicenseIn(policy_id=policy.id).values())
+    (license,), (key,) = await licenses.issue_licenses(world, actor, LicenseIn(policy_id=policy.id).to_values())
     ((_, code),) = await codes.create_codes(world, actor, license.row.id, count=1, max_uses=1, expires_at=None)
     password = world.entropy.secret("")[:24]
     user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
-    await login.create_user(world, actor, user.profile(), password)
+    await login.create_user(world, actor, user.to_profile(), password)
     await _publish_agreement(world, actor)
     return _list_commands(world.settings.public_url, key_path, key, code, password, license.row.id)
 
@@ -130,7 +130,7 @@ def _list_commands(base: str, key_path: Path, key: str, code: str, password: str
     return "\n".join(
         [
             "",
-            f"The demo: product {PRODUCT}, a license for three devices, the end user {EMAIL}. Paste into another terminal:",
+            f"The demo: product {PRODUCT}, a license for three devices, the end user {EMAIL}. Paste these commands into another terminal:",
             "",
             f"curl -s {base}/v1/licenses/validate -d '{check}'",
             f"curl -s {base}/v1/access -d '{access}'",

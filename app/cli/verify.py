@@ -16,7 +16,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class VerificationFailed(Exception):
-    """The file does not verify. `sentences` contain the reasons, one line each."""
+    """The file does not verify. `sentences` contain the reasons."""
 
     def __init__(self, *sentences: str) -> None:
         super().__init__(*sentences)
@@ -30,7 +30,7 @@ def verify_file(file: Path, jwks: Path | None, fingerprint: str | None, now: Cal
     if text.startswith("{"):
         return _verify_bundle(_parse_json(text), keys)
     if keys is None:
-        raise VerificationFailed("a compact JWS requires --jwks: a key set from a source that you trust")
+        raise VerificationFailed("a compact JWS requires --jwks with a key set from a source that you trust")
     return _verify_token(text, keys, fingerprint, now())
 
 
@@ -60,7 +60,7 @@ def _verify_bundle(bundle: Any, keys: Any) -> Json:
     report = bundles.check_bundle(bundle, keys)
     if report.faults:
         raise VerificationFailed(*(f"{place}: {what}" for place, what in report.faults))
-    trust = "the given set" if keys is not None else "the bundle itself: compare them with keys from a source that you trust"
+    trust = "the given set" if keys is not None else "the bundle itself: compare them with a key set from a source that you trust"
     counts = {"receipts": report.receipts, "sealed": report.sealed, "texts": report.texts, "contexts": report.contexts}
     warnings = [f"{place}: {what}" for place, what in report.warnings]
     return {"genuine": True, "user": report.user, **counts, "signed_by": list(report.keys), "keys_from": trust, "warnings": warnings}
@@ -72,7 +72,7 @@ def _verify_token(token: str, keys: Any, fingerprint: str | None, now: datetime)
     except InvalidToken as error:
         raise VerificationFailed(f"does not verify: {error}") from error
     if (since := read_revocations(keys).get(str(read_kid(token)))) is not None:
-        raise VerificationFailed(f"was signed by a key that was revoked at {since}; on its own it proves nothing")
+        raise VerificationFailed(f"was signed by a key that was revoked at {since}; without other evidence it proves nothing")
     if (sentence := find_time_fault(claims, now) or find_device_fault(claims, fingerprint)) is not None:
         raise VerificationFailed(sentence)
     return {"genuine": True, "typ": typ, "claims": claims}
@@ -82,9 +82,9 @@ def find_time_fault(claims: Json, now: datetime) -> str | None:
     """Return why a genuine file is not valid at this time, by its `iat` and `exp` (RFC 7519 section 4.1), or None."""
     issued, expires = claims.get("iat"), claims.get("exp")
     if isinstance(issued, int | float) and now.timestamp() < issued - CLOCK_SKEW.total_seconds():
-        return "is genuine but from the future: this computer's clock was set back"
+        return "is genuine but was issued in the future: the clock of this computer is wrong"
     if isinstance(expires, int | float) and now.timestamp() >= expires:
-        return f"is genuine but has expired, at {instant_text(datetime.fromtimestamp(expires, UTC))}"
+        return f"is genuine but expired at {instant_text(datetime.fromtimestamp(expires, UTC))}"
     return None
 
 

@@ -36,13 +36,13 @@ def _check_sender(text: str) -> str:
 
 def _check_telemetry(traces: str) -> str:
     if traces != "off" and find_spec("opentelemetry.exporter.otlp.proto.http") is None:
-        raise ValueError("requires the `telemetry` extra, which is not installed")
+        raise ValueError("requires the `telemetry` extra: install licentia[telemetry]")
     return traces
 
 
 def _check_bearer(secret: SecretStr) -> SecretStr:
     if any(not "!" <= character <= "~" for character in secret.get_secret_value()):
-        raise ValueError("must be visible ASCII characters without spaces, as in a header")
+        raise ValueError("must be visible ASCII characters without spaces")
     return secret
 
 

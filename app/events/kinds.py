@@ -101,13 +101,13 @@ _NOUNS = frozenset(kind.partition(".")[0] for kind in KINDS)
 
 
 def is_known(pattern: str) -> bool:
-    """Tell whether a pattern names a type, all types of one noun (`license.*`), or all types (`*`)."""
+    """Return whether a pattern names a type, all types of one noun (`license.*`), or all types (`*`)."""
     noun, dot, rest = pattern.partition(".")
     return pattern == EVERY or pattern in KINDS or (bool(dot) and rest == EVERY and noun in _NOUNS)
 
 
 def matches_kind(pattern: str, kind: str) -> bool:
-    """Tell whether a type matches the pattern. The trigger of migration 0011 does the same in SQL."""
+    """Return whether a type matches the pattern. The trigger of migration 0011 does the same in SQL."""
     return kind == pattern or (pattern.endswith(EVERY) and kind.startswith(pattern[:-1]))
 
 

@@ -1,4 +1,4 @@
-"""How a client names the license it uses (key, id or activation token), and the lock and checks that follow."""
+"""Find and lock the license that a client uses, by key, id or activation token, and check that it can be used."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,9 +31,9 @@ class LicenseCredential:
 async def lock_by_credential(
     tx: Transaction, world: World, credential: LicenseCredential, end_user: EndUser | None, fingerprint: str | None
 ) -> tuple[LicenseFacts, datetime]:
-    """Lock the license of the credential; return its facts for this user and device, and the time they were read at.
+    """Lock the license of the credential; return its facts for this user and device, and the time of reading.
 
-    The clock is read under the lock: a request that waited must not be judged by a time before the changes it waited for.
+    The clock is read under the lock: a request that waited must not use a time before the changes it waited for.
     Raises LicenseNotFound, LoginRequired, TokenInvalid, Malformed.
     """
     if (credential.key, credential.license_id, credential.seat).count(None) != 2:
@@ -68,6 +68,6 @@ async def _lock_named_license(tx: Transaction, world: World, credential: License
 
 
 def check_usable(license: LicenseFacts, end_user: EndUser | None, now: datetime) -> None:
-    """Raise the first reason against any use of the license, the same on every path (licensing R2)."""
+    """Raise the problem of the first reason against any use of the license, the same on every path (licensing R2)."""
     for reason in rules.find_license_reasons(license, UseRequest(has_user=end_user is not None), now):
         raise build_refusal(reason)

@@ -1,4 +1,4 @@
-"""Export, erase and prune what licenses store about an end user. Erased seats keep the user's id as history."""
+"""Export, erase and prune the licensing data of an end user. Erased seats keep the user's id as history."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ _activations = table(Activation)
 
 
 async def lock_licenses(tx: Transaction, user_id: UUID) -> None:
-    """Lock every license that the user is assigned to or has a seat of, in one order, before the user's row is locked."""
+    """Lock every license that the user is assigned to or has a seat of, ordered by id. Call it before locking the user's row."""
     assigned = select(LicenseUser.license_id).where(LicenseUser.user_id == user_id)
     seated = select(Activation.license_id).where(Activation.user_id == user_id)
     for license_id in sorted((await tx.scalars(union(assigned, seated))).all()):

@@ -82,8 +82,8 @@ def _select_facts(seat: Any, user: Any, user_key: Any) -> AnySelect:
     )
 
 
-# The seat is joined by its id, which one of two subqueries finds. Joined by the searched columns, thousands of processes on
-# one host would each be compared with all the others. CASE instead of IN: fast reads need statements that are complete when compiled.
+# One of two subqueries finds the seat's id, and the seat is joined by it. A join by the searched columns would compare each of thousands
+# of processes on one host with all others. CASE instead of IN: fast reads need statements that are complete when compiled.
 _seat_user_key = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
 _seat_of_device = (
     select(_seat.id)
@@ -118,7 +118,7 @@ BY_SEAT = _select_facts(_seat_by_id, Activation.user_id, Activation.user_key).wh
 
 
 def build_parameters(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
-    """Build the parameters of the statements above; `more` holds those that only one statement needs."""
+    """Build the parameters of the statements above; `more`: parameters of a single statement."""
     return {"now": now, "fingerprint": fingerprint, "user_id": user_id, "user_key": str(user_id) if user_id else None, **more}
 
 
@@ -159,14 +159,14 @@ def build_facts(row: AnyRow) -> LicenseFacts:
 
 
 def apply_overrides(policy_values: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Apply the license's entries over the policy's; null removes an entry."""
+    """Merge the license's entries into those of the policy; null removes an entry."""
     if not overrides:
         return policy_values
     return {name: value for name, value in {**policy_values, **overrides}.items() if value is not None}
 
 
 def _apply_meter_overrides(policy_meters: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Like `merge`; a field that the license's meter leaves out (mostly its period) keeps the policy's value."""
+    """Merge meters like `apply_overrides`; a field that the license's meter leaves out (mostly its period) keeps the policy's value."""
     if not overrides:
         return policy_meters
     meters = {name: {"per": None, **policy_meters.get(name, {}), **meter} if meter else None for name, meter in overrides.items()}

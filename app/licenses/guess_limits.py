@@ -1,4 +1,4 @@
-"""Limits for guessing license keys and activation codes: failures count, for the address and for the key or code (licensing R52)."""
+"""Limit guesses of license keys and activation codes. Only failures count, by network address and by key or code (licensing R52)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ async def count_wrong_guess(world: World, ip: str | None, credential: str | None
 
 @asynccontextmanager
 async def counting_wrong_guesses(world: World, ip: str | None, key: str | None, code: str | None = None) -> AsyncIterator[None]:
-    """Run a use case and count its refusal of a wrong key or code, after its own transaction was rolled back."""
+    """Run a use case; if it refuses a wrong key or code, count the failure after its transaction was rolled back."""
     try:
         yield
     except (LicenseNotFound, ActivationCodeInvalid):

@@ -21,7 +21,7 @@ _exists = select(_licenses.c.id).where(_licenses.c.id == bindparam("the_id"))
 
 
 async def lock_license(tx: Transaction, license_id: UUID) -> None:
-    """Lock the license's row; the first statement of every change to its seats, users or usage (licensing R34).
+    """Lock the license's row. Every change to its seats, users or usage does this first (licensing R34).
 
     Raises LicenseNotFound.
     """

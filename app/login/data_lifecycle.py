@@ -1,6 +1,6 @@
 """Export, erasure and retention of login data.
 
-Erasure removes secrets, network data and counters; that sessions and factors existed remains.
+Erasure removes secrets, network data and counters; the rows of sessions and factors remain without them.
 """
 
 from datetime import timedelta
@@ -35,7 +35,10 @@ def require_proof(world: World, subject: Subject) -> None:
 
 
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
-    """End all sessions and logins of the user and delete the rest. `user` is the row before erasure; the caller has locked it."""
+    """End all sessions and logins of the user and delete or clear the other login data.
+
+    `user` is the row before erasure; the caller has locked it.
+    """
     await revocation.end_all(tx, world, actor, user.id, "erased")
     await tx.execute(delete(AttemptCounter).where(AttemptCounter.key.in_(await _list_counter_keys(tx, world, user))))
     session_ids = select(SessionRow.id).where(SessionRow.user_id == user.id)

@@ -20,7 +20,7 @@ Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_
 HiddenPassword = Annotated[Password, Field(repr=False)]
 """A password in a field whose name does not reveal that it is secret."""
 Code = Annotated[Secret, Field(max_length=32)]
-"""Digits as the authenticator app shows them; malformed input is refused like a wrong code."""
+"""A code as typed. Malformed input is refused like a wrong code."""
 
 
 class LoginDeviceIn(WireModel):

@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 5
 
 
 class Purpose(StrEnum):
-    """What a mailed token may be used for."""
+    """The purpose of a mailed token."""
 
     REGISTER = "register"
     VERIFY = "verify_email"
@@ -84,7 +84,7 @@ def read_payload(world: World, row: AnyRow) -> dict[str, Any]:
 
 
 def read_epoch(world: World, row: AnyRow) -> int:
-    """Return the account's epoch when the token was issued; 0 if the payload has none."""
+    """Return the account's epoch at the time of issue; 0 if the payload has none."""
     return int(read_payload(world, row).get("epoch", 0))
 
 
@@ -93,8 +93,8 @@ async def issue(
 ) -> MailedToken:
     """Insert a new token for an account or for a `subject` digest.
 
-    Without either it is a decoy that costs the same time (authentication R50). The token of an account carries the account's epoch: what
-    ends the sessions ends the token too (authentication R59).
+    Without either it is a decoy that costs the same time (authentication R50). The token of an account carries the account's epoch:
+    an action that ends all sessions also invalidates the token (authentication R59).
     """
     now, token_id, token = world.clock.now(), world.entropy.identifier(), world.entropy.secret(PREFIXES[purpose])
     lifetime = world.settings.reset_lifetime if purpose is Purpose.RESET else world.settings.verify_lifetime

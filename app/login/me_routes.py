@@ -52,7 +52,7 @@ async def me(world: TheWorld, end_user: TheEndUser) -> MeOut:
 @router.patch("/v1/me", responses=refuses(*SUBJECT_REFUSALS, AgeBandFixed, UserErased))
 async def change_me(world: TheWorld, end_user: TheEndUser, body: MePatch) -> MeOut:
     """Change the caller's profile."""
-    row = await creation.change_me(world, end_user, body.changes())
+    row = await creation.change_me(world, end_user, body.to_changes())
     return MeOut.of(row, sessions.compute_level(world, row))
 
 

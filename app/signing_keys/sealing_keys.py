@@ -78,7 +78,7 @@ async def check_sealed(world: World, tables: MetaData) -> None:
     counts = await count_by_key(world, unknown)
     kids = sorted(set(counts) - set(world.keys.sealer.ring))
     places = ", ".join(sealed.name for sealed in unknown)
-    raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"lacks a key that rows are sealed with: {', '.join(kids)} (in {places})")
+    raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not contain a key that rows are encrypted with: {', '.join(kids)} (in {places})")
 
 
 async def _has_unknown_key(world: World, sealed: SealedColumn) -> bool:

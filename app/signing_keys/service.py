@@ -79,7 +79,7 @@ async def _reload_signer(world: World) -> Signer:
     try:
         signer = await _read_signer(world)
     except SealBroken as broken:
-        raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not hold the key that this database was sealed with: {broken}") from broken
+        raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not contain the key that encrypted this database: {broken}") from broken
     await _check_lookup_key(world)
     if signer is None:
         await _create_first_key(world)
@@ -122,7 +122,7 @@ async def _check_lookup_key(world: World) -> None:
             await dialect.insert_once(tx, KeyMark, {**name, "mark": mark}, unless=["name"])
         row = await world.db.query_one(_mark, name)
     if row is None or row.mark != mark:
-        raise KeysMismatch("LICENTIA_LOOKUP_KEY", "is not the key that this database's license keys and codes were made with")
+        raise KeysMismatch("LICENTIA_LOOKUP_KEY", "is not the key with which this database's license keys and codes were created")
 
 
 async def _create_first_key(world: World) -> None:

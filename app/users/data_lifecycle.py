@@ -13,7 +13,7 @@ from app.users.models import AgeBand, User, UserStatus
 from app.users.problems import UserNotFound
 
 PLACEHOLDER = "erased.invalid"
-"""A domain that can never exist (RFC 6761 section 6.4), so it receives no mail and nobody can register an address in it."""
+"""A domain that can never exist (RFC 6761 section 6.4): it receives no mail, and no address in it can be registered."""
 
 _columns = select(*table(User).columns)
 _lock_statement = (
@@ -40,7 +40,7 @@ async def lock_user(tx: Transaction, user_id: UUID) -> AnyRow:
 
 
 async def erase_user(tx: Transaction, user_id: UUID) -> bool:
-    """Clear the profile and free its address; False if that was done before. The caller ends sessions, seats and the like."""
+    """Clear the profile and free its address; False if the user is already erased. The caller ends sessions and releases seats."""
     address = f"{user_id}@{PLACEHOLDER}"
     values: dict[str, Any] = {
         "email": address,

@@ -18,7 +18,7 @@ class UserStatus(StrEnum):
 
 
 class AgeBand(StrEnum):
-    """Age as far as it is needed; dates of birth are not stored (agreements P2)."""
+    """The age group of a user. Dates of birth are not stored (agreements P2)."""
 
     ADULT = "adult"
     MINOR = "minor"

@@ -40,12 +40,12 @@ async def get_user(world: TheWorld, operator: Reads, user_id: UUID) -> UserOut:
 
 @router.patch("/v1/users/{user_id}", responses=refuses(ScopeMissing, UserNotFound, UserExternalIdTaken, UserErased))
 async def change_user(world: TheWorld, operator: Writes, user_id: UUID, body: UserPatch) -> UserOut:
-    return UserOut.of(await service.change_user(world, operator.actor, user_id, body.changes()))
+    return UserOut.of(await service.change_user(world, operator.actor, user_id, body.to_changes()))
 
 
 @router.post("/v1/users/{user_id}/suspend", responses=refuses(ScopeMissing, UserNotFound, UserErased))
 async def suspend(world: TheWorld, operator: Writes, user_id: UUID) -> UserOut:
-    """Suspend the account: logins are refused and access is denied. Every session ends; restoring the account does not revive it."""
+    """Suspend the account: logins are refused and access is denied. All sessions end; restoring the account does not revive them."""
     return UserOut.of(await service.set_status(world, operator.actor, user_id, UserStatus.SUSPENDED))
 
 

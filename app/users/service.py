@@ -92,7 +92,7 @@ async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values
 async def set_status(world: World, actor: Actor, user_id: UUID, status: UserStatus) -> AnyRow:
     """Suspend or restore an account. Repeating it changes nothing and records no event. Raises UserNotFound, UserErased.
 
-    Suspending increments `auth_epoch`: sessions opened before stay ended when the account is restored (authentication R59).
+    Suspending increments `auth_epoch`, which keeps earlier sessions invalid after the account is restored (authentication R59).
     """
     async with world.db.write() as tx:
         if (await _get_row(tx, user_id)).status == UserStatus.ERASED:

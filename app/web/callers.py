@@ -224,7 +224,7 @@ async def device(caller: OptionalCaller) -> ActivatedDevice:
     if not isinstance(caller, ActivatedDevice):
         raise ActivationTokenRequired
     if not caller.live:
-        raise TokenInvalid("The seat was given back; activate the device again.")
+        raise TokenInvalid("The seat was released; activate the device again.")
     return caller
 
 

@@ -42,29 +42,29 @@ _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}|[0-9]{1,5}|header:idempotency-ke
 
 _SENTENCES: Mapping[str, str] = {
     "missing": "is required",
-    "extra_forbidden": "is not a field of this call",
-    "string_type": "wants text",
-    "string_too_short": "wants at least {min_length} characters",
-    "string_too_long": "wants at most {max_length} characters",
-    "string_pattern_mismatch": "does not have the wanted form",
-    "string_unicode": "is not valid Unicode",
-    "int_type": "wants a whole number",
-    "int_parsing": "wants a whole number",
-    "int_from_float": "wants a whole number",
-    "bool_type": "wants true or false",
-    "list_type": "wants a list",
-    "dict_type": "wants an object",
-    "model_type": "wants an object",
-    "model_attributes_type": "wants an object",
-    "greater_than_equal": "wants {ge} or more",
-    "less_than_equal": "wants {le} or less",
-    "too_long": "wants at most {max_length} entries",
-    "too_short": "wants at least {min_length} entries",
-    "literal_error": "wants one of {expected}",
-    "enum": "wants one of {expected}",
-    "uuid_type": "wants an id (a UUID)",
-    "uuid_parsing": "wants an id (a UUID)",
-    "json_invalid": "is not JSON",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "string_unicode": "must be valid Unicode",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "bool_type": "must be true or false",
+    "list_type": "must be an array",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entries",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "uuid_type": "must be a UUID, such as 0198c7e2-5b1f-7c3a-9d4e-2f6a8b0c1d2e",
+    "uuid_parsing": "must be a UUID, such as 0198c7e2-5b1f-7c3a-9d4e-2f6a8b0c1d2e",
+    "json_invalid": "must be valid JSON",
 }
 
 
@@ -114,7 +114,7 @@ def _fault(fault: Mapping[str, Any]) -> tuple[str, str, str]:
     context = fault.get("ctx", {})
     if code == "value_error" and isinstance(context.get("error"), ValueError):
         return _pointer(place), "invalid", str(context["error"])
-    return _pointer(place), code, _SENTENCES.get(code, "is not acceptable here").format_map(context)
+    return _pointer(place), code, _SENTENCES.get(code, "is not valid").format_map(context)
 
 
 def _pointer(place: Sequence[str | int]) -> str:
@@ -143,7 +143,7 @@ async def _handle_http_error(_request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return problem_response(RouteNotFound())
     if error.status_code == 400:
-        return problem_response(Malformed([("", "json_invalid", "is not JSON in UTF-8")]))
+        return problem_response(Malformed([("", "json_invalid", "must be valid JSON in UTF-8")]))
     return problem_response(InternalError())
 
 
@@ -160,7 +160,7 @@ async def _handle_database_error(_request: Request, error: Exception) -> Respons
         log.warning("database_away", cause=type(error.orig).__name__)
         return problem_response(Unavailable())
     if dialect.is_damaged(error):
-        log.error("database_damaged", cause=str(error.orig), advice="stop, and restore the last copy")
+        log.error("database_damaged", cause=str(error.orig), advice="stop the service and restore the latest backup")
         return problem_response(Unavailable())
     return log_unexpected(error)
 

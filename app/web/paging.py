@@ -50,4 +50,4 @@ def _read_cursor(kind: str, cursor: str) -> UUID:
             return UUID(last)
     except (binascii.Error, ValueError):
         pass
-    raise Malformed([("query:cursor", "invalid_cursor", "is not a cursor of this list")])
+    raise Malformed([("query:cursor", "invalid_cursor", "must be a `next_cursor` of this list")])

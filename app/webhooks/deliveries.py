@@ -86,7 +86,7 @@ async def _read_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
     """Raises WebhookNotFound, WebhookDisabled."""
     row = await service.read_endpoint(tx, endpoint_id)
     if row.disabled_at is not None:
-        raise WebhookDisabled("Enable it first.")
+        raise WebhookDisabled("Enable the webhook first.")
     return row
 
 

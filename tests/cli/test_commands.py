@@ -45,7 +45,7 @@ def test_operator_keys(run: Run) -> None:
     run("api-keys", "rotate", row["id"], "--overlap", "P1Y", code=2)
     run("api-keys", "revoke", row["id"])
     assert [json.loads(line)["revoked"] for line in run("api-keys", "list")] == [False, True]
-    assert run("api-keys", "revoke", str(UUID(int=1)), code=1) == ["api_key_not_found: There is no such operator key."]
+    assert run("api-keys", "revoke", str(UUID(int=1)), code=1) == ["api_key_not_found: The operator key does not exist."]
 
 
 def test_scopes_are_checked_on_the_command_line_too(run: Run) -> None:
@@ -75,7 +75,7 @@ def test_demo_then_licenses(run: Run) -> None:
 
 
 def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert run("check") == ["configuration is good (development, sqlite+aiosqlite)"]
+    assert run("check") == ["the configuration is valid (development, sqlite+aiosqlite)"]
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/new/place/licentia.db")
     assert json.loads(run("migrate", "--status", code=1)[0])["database"] is None
     assert run("migrate")[-1].startswith("migrated to ")
@@ -135,7 +135,7 @@ def test_r23_starting_with_keys_other_than_the_databases_is_refused(
 def test_a_database_that_is_not_migrated_is_reported_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/empty.db")
     (line,) = run("api-keys", "list", code=1)
-    assert "not migrated yet" in line
+    assert "not migrated" in line
 
 
 def test_r63_signing_keys_rotate_a_day_after_their_publication(run: Run) -> None:

@@ -103,7 +103,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
         IntrospectIn(token="hunter2-marker"),
         ActivationIn(license_key="hunter2-marker"),
         ActivationIn(activation_code="hunter2-marker"),
-        ActivationIn(license_key="hunter2-marker").credential(),
+        ActivationIn(license_key="hunter2-marker").to_credential(),
         LicenseIn(policy_id=UUID(int=1), key="hunter2-marker"),
     ],
     ids=lambda body: type(body).__name__,

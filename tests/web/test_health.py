@@ -22,7 +22,8 @@ async def test_not_ready_says_which_migration_is_missing(app: FastAPI, client: h
     answer = await client.get("/readyz")
     await empty.db.close()
     assert answer.status_code == 503
-    assert answer.json()["faults"] == [f"the database is at migration none, this program wants {revision.program_revision()}"]
+    needs = f"this program needs {revision.program_revision()}; run `python -m app migrate`"
+    assert answer.json()["faults"] == [f"the database is at migration none, {needs}"]
 
 
 async def test_an_unreachable_database_is_not_ready_and_its_calls_are_503(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:

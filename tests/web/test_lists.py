@@ -21,4 +21,4 @@ async def test_a_cursor_of_another_list_is_refused(given: Given) -> None:
     page = given.expect(await given.client.get("/v1/products?limit=1", headers=given.root))
     answer = await given.client.get(f"/v1/customers?cursor={page['next_cursor']}", headers=given.root)
     listing = problem(answer, 422, "malformed")
-    assert listing["errors"] == [{"pointer": "query:cursor", "code": "invalid_cursor", "detail": "is not a cursor of this list"}]
+    assert listing["errors"] == [{"pointer": "query:cursor", "code": "invalid_cursor", "detail": "must be a `next_cursor` of this list"}]

@@ -1,4 +1,4 @@
-"""Receipts: read them, annotate events, and verify a receipt that anyone presents."""
+"""Reads receipts, annotates events, and verifies a receipt from any source."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -37,12 +37,10 @@ from app.web.callers import Subject
 from app.web.paging import PageWindow, read_page
 from app.world import World
 
-NOT_GENUINE = declare_advisory("receipt_not_genuine", "None of our keys signed this receipt, or it was changed afterwards.")
-NOT_IN_LEDGER = declare_advisory(
-    "receipt_not_in_ledger", "One of our keys signed it, but the ledger does not contain exactly this receipt."
-)
+NOT_GENUINE = declare_advisory("receipt_not_genuine", "The receipt is not signed with a key of this installation, or it was changed.")
+NOT_IN_LEDGER = declare_advisory("receipt_not_in_ledger", "The signature is genuine, but the ledger does not contain exactly this receipt.")
 REVOKED = declare_advisory(
-    "signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still vouches for it."
+    "signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still confirms the receipt."
 )
 Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
 

@@ -1,4 +1,4 @@
-"""Texts of a version, one for each language: write, delete in a draft, add to a published version, read without a login."""
+"""Writes, deletes and reads the texts of a version, one for each language. Published texts are public."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -92,7 +92,7 @@ async def _check_addition(tx: Transaction, owner: AnyRow, existing: AnyRow | Non
     )
     has_predecessor = bool(await tx.scalar(select(earlier)))
     if rules.needs_changes(owner.change_class, has_predecessor) and columns["changes"] is None:
-        raise AgreementChangesMissing("Give `changes`.")
+        raise AgreementChangesMissing("Send `changes`, a summary of what is new for the reader.")
 
 
 async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
@@ -110,7 +110,7 @@ async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str)
 
 
 async def get_published(world: World, text_id: UUID, media_type: str) -> AnyRow:
-    """A published text in one of the MEDIA_TYPES, without a login: body, hash, locale. Includes cancelled versions.
+    """Return a published text in one of the MEDIA_TYPES: body, hash, locale. Texts of cancelled versions are included.
 
     Raises AgreementTextNotFound.
     """

@@ -86,9 +86,9 @@ async def list_events(world: World, filters: EventFilters, window: PageWindow) -
 
 
 def read_import_claims(type_: str, receipt: str) -> Mapping[str, str]:
-    """The operator's claims about an imported acceptance: `accepted_at`, `external_ref`, `source`. Empty for other events.
+    """Return the operator's claims about an imported acceptance: `accepted_at`, `external_ref`, `source`. Empty for other events.
 
-    A receipt that was tampered with gives an empty result: lists and exports must work especially then.
+    An unreadable receipt gives an empty result: lists and exports must also work after tampering.
     """
     if type_ != EventType.IMPORTED:
         return {}

@@ -1,4 +1,4 @@
-"""Follows chains row by row: checks each event against its receipt, the rows and texts it names, and the state that follows.
+"""Verifies chains row by row: each event against its receipt, the rows and texts it names, and the states that follow.
 
 Works on rows that `service.py` reads; no database access here.
 """

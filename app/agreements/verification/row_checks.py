@@ -59,14 +59,14 @@ def _list_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
 
 
 def _list_presentation_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
-    """Yield faults of a decision's presentation, which is kept as long as the event. A notice's presentation is not kept."""
+    """Yield faults of a decision's presentation. Only for decisions: the presentation of a notice may be deleted."""
     if row["there_presentation"] is None:
         yield "presentation"
     for column, claim in _PRESENTATION.items():
         if to_claim(row[f"presentation_{column}"]) != claims.get(claim):
             yield f"presentation.{column}"
     served = row["presentation_served_sha256"]
-    if served is not None and served != claims.get("served_sha256"):  # presentations made before there were formats have none
+    if served is not None and served != claims.get("served_sha256"):  # presentations of early releases have none
         yield "presentation.served_sha256"
 
 

@@ -37,7 +37,7 @@ class LicenseDetails:
 
 
 async def get_license(world: World, license_id: UUID) -> LicenseDetails:
-    """Raises LicenseNotFound."""
+    """Read a license. Raises LicenseNotFound."""
     async with world.db.query() as tx:
         return await read_details(tx, world, license_id)
 
@@ -53,7 +53,7 @@ async def find_by_key(world: World, key: str) -> LicenseDetails:
 
 
 async def read_details(tx: Transaction, world: World, license_id: UUID) -> LicenseDetails:
-    """Raises LicenseNotFound."""
+    """Read a license in this transaction. Raises LicenseNotFound."""
     row = (await tx.execute(_license_by_id, {"the_id": license_id})).one_or_none()
     if row is None:
         raise LicenseNotFound

@@ -109,7 +109,8 @@ def _compute_renewal(
     try:
         expires = until or Duration.parse(duration or "").after(now if is_over else license.expires_at)
         if until is None and expires <= now:
-            expires = Duration.parse(duration or "").after(now)  # after a long grace period, the bought time must be ahead (licensing R15)
+            # After a long grace period, a term from the old expiry could end in the past (licensing R15).
+            expires = Duration.parse(duration or "").after(now)
         ends = Duration.parse(grace).after(expires) if grace else None
     except OverflowError as error:
         raise LicenseDatesImpossible from error

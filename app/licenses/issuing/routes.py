@@ -35,7 +35,7 @@ Paging = Annotated[PageWindow, Depends(page_window)]
 )  # fmt: skip
 async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Response) -> IssuedLicense | IssuedLicenses:
     """Issue a license, or `count` licenses, all or none. The keys are shown only in this response."""
-    licenses, keys = await service.issue_licenses(world, operator.actor, body.values())
+    licenses, keys = await service.issue_licenses(world, operator.actor, body.to_values())
     now = world.clock.now()
     issued = [IssuedLicense.from_details(license, now, key=key) for license, key in zip(licenses, keys, strict=True)]
     if body.count is not None:

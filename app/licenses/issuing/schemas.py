@@ -74,12 +74,12 @@ class LicenseIn(WireModel):
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
         if self.count is not None and (self.key is not None or self.external_id is not None):
-            raise ValueError("`count` cannot be combined with `key` or `external_id`, which must be unique")
+            raise ValueError("must not have `count` above 1 together with `key` or `external_id`, which are unique")
         if (self.count or 1) * len(self.users) > MAX_ASSIGNMENTS:
-            raise ValueError(f"must assign at most {MAX_ASSIGNMENTS} users at once (`count` times `users`)")
+            raise ValueError(f"must assign at most {MAX_ASSIGNMENTS} users in one call (`count` times the number of `users`)")
         return self
 
-    def values(self) -> dict[str, Any]:
+    def to_values(self) -> dict[str, Any]:
         return {**self.model_dump(), "overrides": self.overrides.model_dump(exclude_unset=True)}
 
 

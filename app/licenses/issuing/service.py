@@ -52,7 +52,7 @@ async def read_policy(tx: Transaction, policy_id: UUID | None) -> AnyRow:
 
 
 def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
-    """Raises PolicyContradiction, RequirementImpossible if the overrides do not fit the policy."""
+    """Check that the overrides fit the policy. Raises PolicyContradiction, RequirementImpossible."""
     if (contradiction := catalog.find_contradiction({**policy._mapping, **overrides})) is not None:
         field, sentence = contradiction
         raise PolicyContradiction(sentence, field_error(f"/overrides/{field}", PolicyContradiction.code, sentence))
@@ -61,7 +61,7 @@ def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: b
 
 
 async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[list[LicenseDetails], list[str]]:
-    """Issue licenses and return them with their keys, which are not stored; all or none. Usable on return (licensing R51).
+    """Issue licenses and return them with their keys, which are not stored; all or none. They can be used at once (licensing R51).
 
     Issues `count` licenses (None: one), or one with the vendor's own `key`. Dates are frozen here, unless the first activation
     starts the clock.
@@ -103,7 +103,8 @@ def _build_row(world: World, secret: NewSecret) -> Values:
 def compute_dates(dates: Values, policy: AnyRow, now: datetime, *, waits: bool | None = None) -> Values:
     """Compute `starts_at`, `expires_at` and `grace_until`; all None while the clock waits for the first activation.
 
-    `waits` None: decide by the policy, if no date is given. Raises LicenseDatesImpossible.
+    `dates`: the requested `starts_at` and `expires_at`, or None. `waits`: the clock waits for the first activation; None: decided by
+    the policy if no date is requested. Raises LicenseDatesImpossible.
     """
     if waits is None:
         waits = policy.starts == ClockStart.FIRST_ACTIVATION and dates["starts_at"] is None and dates["expires_at"] is None

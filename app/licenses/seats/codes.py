@@ -92,12 +92,12 @@ async def find_code(tx: Transaction, world: World, text: str) -> AnyRow:
 
 
 async def check_recipient(tx: Transaction, code: AnyRow, end_user: EndUser | None) -> None:
-    """Raises ActivationCodeBound unless the code has no address, or the verified one of this end user. The problem names no address."""
+    """Check that the code has no address, or the verified one of this end user. Raises ActivationCodeBound, without the address."""
     if code.email is None:
         return
     recipient = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == fold_identifier(code.email))
     if end_user is None or await tx.scalar(recipient.where(User.email_verified_at.is_not(None))) is None:
-        raise ActivationCodeBound("Log in as the user that the code was sent to.")
+        raise ActivationCodeBound("Log in as the end user that the code was sent to.")
 
 
 async def check_usable(tx: Transaction, code_id: UUID, now: datetime) -> None:

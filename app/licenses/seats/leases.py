@@ -71,7 +71,7 @@ async def _lock_seat(
 async def renew_seat(
     tx: Transaction, world: World, license: LicenseFacts, seat: Seat, device: DeviceInfo | None = None, subject: Subject | None = None
 ) -> ActiveSeat:
-    """Renew the lease and store what the request says of the device and its user; the token stays. The license is locked."""
+    """Renew the lease and store the device and user of the request; the token stays valid. The caller has locked the license."""
     now = world.clock.now()
     values: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
     values.pop("fingerprint", None)

@@ -65,7 +65,7 @@ def select_live_seats(now: datetime) -> Any:
 
 
 def build_token_place(seat_id: UUID) -> Place:
-    """Return the place that an activation token is encrypted for."""
+    """Build the place (table, column, row) that an encrypted activation token is bound to."""
     return Place("activations", "token_sealed", seat_id)
 
 

@@ -20,7 +20,7 @@ class DeviceIn(WireModel):
     platform: Name | None = None
     app_version: Name | None = None
 
-    def info(self) -> DeviceInfo:
+    def to_info(self) -> DeviceInfo:
         return DeviceInfo(**self.model_dump())
 
 
@@ -80,7 +80,7 @@ class ActivationIn(WireModel):
             raise ValueError("must have exactly one of license_key, activation_code and license_id")
         return self
 
-    def credential(self) -> LicenseCredential:
+    def to_credential(self) -> LicenseCredential:
         return LicenseCredential(self.license_key, self.license_id, self.product)
 
 

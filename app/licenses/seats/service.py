@@ -39,6 +39,7 @@ from app.world import World
 
 SEAT_PREFIX = "act_"
 LAPSED_AFTER = timedelta(days=1)
+"""How long after its lease the seat of a process is released."""
 _activations = table(Activation)
 
 
@@ -82,10 +83,10 @@ async def _activate(
 
 
 async def _redeem_code(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, is_free: bool) -> None:
-    """Spend the code, unless this is not a new use of it.
+    """Spend the code if this activation is a new use of it. Raises ActivationCodeSpent.
 
-    The seat that the code took stays paid for, even after its lease. An activated device (`is_free`) spends nothing, but its code must
-    still be valid.
+    A seat that the code took before costs no second use, even after its lease ended. An activated device (`is_free`) spends nothing,
+    but its code must still be valid.
     """
     seat = license.seat if license.seat_by != SeatBy.SESSION else None
     is_paid = seat is not None and seat.released_at is None and seat.code_id == code_id
@@ -163,7 +164,7 @@ async def _take_seat(
 
 
 async def _prepare_license(tx: Transaction, world: World, license: LicenseFacts, device: DeviceInfo | None, now: datetime) -> LicenseFacts:
-    """Do what precedes a new seat: use the trial, start the clock, release lapsed seats of processes."""
+    """Prepare the license for a new seat: use the trial, start the clock, release lapsed seats of processes."""
     if license.trial and device is not None:
         await first_activation.use_trial(tx, world, license, device.fingerprint)
     if license.starts_at is None:

@@ -1,4 +1,4 @@
-"""Issue offline files: signed statements of what the license allows on a device, verifiable without a network (licensing R45).
+"""Issue offline files: the license's signed rights on a device, verifiable without a network (licensing R45).
 
 The header's `typ` separates it from other tokens (licensing R44). `exp` is the earliest of the requested lifetime, the license's end
 (licensing R46) and the seat's lease: a seat that is free on the server must not be in use elsewhere.
@@ -27,7 +27,7 @@ DEFAULT_TTL = "P30D"
 
 @dataclass(frozen=True)
 class OfflineRequest:
-    """The content of a file as the client requests it; each is optional."""
+    """The optional content of a file, as requested by the client. `ttl`: the lifetime, an ISO 8601 duration."""
 
     fingerprint: str | None
     ttl: str | None

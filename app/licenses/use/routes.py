@@ -43,7 +43,7 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 @router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, problems.MeterNotFound, problems.UsageLimitReached))
 async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> UsageOut:
     """Count usage, all of the amount or nothing. With an `Idempotency-Key`, a retry does not count again."""
-    credential = body.credential(as_device(caller))
+    credential = body.to_credential(as_device(caller))
     return UsageOut.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
 
 
@@ -57,11 +57,11 @@ async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, b
     },
 )  # fmt: skip
 async def issue_offline_file(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: OfflineIn) -> Response:
-    """Issue a signed file that states what the license allows on this device, for use without a network.
+    """Issue a signed file with the license's rights on this device, for use without a network.
 
     Verify it with the public keys (JWKS).
     """
     request = OfflineRequest(body.device.fingerprint if body.device else None, body.ttl, body.nonce)
-    credential = body.credential(as_device(caller))
+    credential = body.to_credential(as_device(caller))
     file = await offline.issue_file(world, origin.ip, as_subject(caller), credential, request)
     return Jws(file + "\n", 201)

@@ -59,7 +59,7 @@ class _CredentialIn(WireModel):
             raise ValueError("must have license_key or license_id, not both")
         return self
 
-    def credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
+    def to_credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
         return LicenseCredential(self.license_key, self.license_id, self.product, seat)
 
 

@@ -19,7 +19,7 @@ FROM_NETWORK = WindowLimit(timedelta(hours=1), 20)
 
 
 class LetterPurpose(StrEnum):
-    """What a letter is requested for."""
+    """The purpose of a letter."""
 
     REGISTER = "register"
     RESEND = "resend"
@@ -28,7 +28,7 @@ class LetterPurpose(StrEnum):
 
 
 def list_address_keys(world: World, address: str) -> tuple[bytes, ...]:
-    """The counter keys of the letters to an address, one for each purpose."""
+    """List the counter keys of the letters to an address, one for each purpose."""
     return tuple(_build_key(world, purpose, address) for purpose in LetterPurpose)
 
 
@@ -37,7 +37,7 @@ def _build_key(world: World, purpose: LetterPurpose, address: str) -> bytes:
 
 
 async def count_letter(world: World, origin: Origin, purpose: LetterPurpose, address: str) -> bool:
-    """Count one request for a letter; False when the address has had its letters. Raises TooManyAttempts for the network."""
+    """Count one request for a letter; False if the limit of the address is reached. Raises TooManyAttempts for the network."""
     await count_from_network(world, origin)
     return await count_to_address(world, purpose, address)
 
@@ -51,6 +51,6 @@ async def count_from_network(world: World, origin: Origin) -> None:
 
 
 async def count_to_address(world: World, purpose: LetterPurpose, address: str) -> bool:
-    """Count one letter to an address; False when the limit is reached. Then nothing is sent, and the response does not say so."""
+    """Count one letter to an address; False if the limit is reached; then nothing is sent, and the response stays the same."""
     async with world.db.write(commit_now=True) as tx:
         return await counters.count_in_window(tx, _build_key(world, purpose, address), TO_ADDRESS, world.clock.now()) is None

@@ -4,8 +4,8 @@ The first verification of an address discards everything that an unverified pers
 token comes from the owner of the mailbox and always counts. Without one, the password of the registration counts only if that was
 the only request for the address: a second registration, or another e-mail requested for it, makes the address disputed.
 
-One risk remains: the owner opens the only e-mail of a registration that a stranger made. An application that asks for the password on
-its verification page avoids this risk too.
+One risk remains: the owner opens the only e-mail of a registration that a stranger made. An application avoids this risk if its
+verification page requires the password.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,10 @@ PURPOSES = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
 
 @dataclass(frozen=True)
 class VerifiedAddress:
-    """`password_dropped`: the address was disputed, so the account has no password; set one by a password reset."""
+    """An address after its verification.
+
+    `password_dropped`: the address was disputed, so the account has no password until a password reset.
+    """
 
     email: str
     password_dropped: bool = False

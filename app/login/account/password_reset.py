@@ -41,7 +41,7 @@ async def request_reset(world: World, origin: Origin, identifier: str) -> None:
 
 
 async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, template: Template) -> None:
-    """Mail a token for a new password, on request or because the password was locked. Without an account: the same work, no e-mail."""
+    """Mail a token for a new password, on request or because the password was locked. Without an account, do the same work."""
     issued = await mailed_tokens.issue(tx, world, Purpose.RESET, owner=row)
     facts: dict[str, str | int | datetime | None] = {"token": issued.token, "expires": issued.expires_at}
     if template is Template.ACCOUNT_LOCKED:
@@ -53,13 +53,13 @@ async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, te
 
 
 NOTIFY_AT = frozenset({10, 100})
-"""Numbers of consecutive wrong passwords at which the owner is notified: the longest wait begins; the password is locked until a reset."""
+"""Numbers of consecutive wrong passwords at which the owner is notified: the longest wait begins at 10; at 100 only a reset helps."""
 
 
 async def notify_locked(world: World, identifier: str, key: bytes) -> None:
-    """Mail a reset token to the owner of an account whose password was locked by failed attempts (authentication R37, R49).
+    """Mail a reset token to the owner of an account whose password was locked by failed attempts (authentication R40, R49).
 
-    Unknown names cause the same work. No two attempts see the same count, because each wrong attempt locks out others for some time.
+    Unknown names cause the same work. No two attempts see the same count, because each wrong attempt blocks further attempts for some time.
     """
     if not world.settings.mail_configured or await counters.count_of(world, key) not in NOTIFY_AT:
         return

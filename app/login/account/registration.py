@@ -1,4 +1,4 @@
-"""Self-registration: only an encrypted request is stored until the address is verified, which prevents squatting (authentication R77, R78).
+"""Self-registration: only an encrypted request is stored until the address is verified, which prevents squatting (authentication R77).
 
 Every address gets the same response after the same statements; only an e-mail to its owner says more (authentication R50). Each
 request is stored, even if the e-mail limit is exceeded: a second one makes the address disputed (see `mailbox`).

@@ -50,7 +50,7 @@ async def forgot(world: TheWorld, origin: TheOrigin, body: IdentifierIn) -> Acce
 @router.post("/v1/password/reset", status_code=204, responses=refuses(OneTimeTokenSpent, TotpRequired, CodeRefused, TooManyAttempts))
 async def reset(world: TheWorld, origin: TheOrigin, body: ResetIn) -> None:
     """Set a new password with the mailed token. This ends every session, opens none, and keeps the second factors."""
-    await password_reset.reset(world, origin, body.token, body.new_password, body.proof())
+    await password_reset.reset(world, origin, body.token, body.new_password, body.to_proof())
 
 
 @router.post(

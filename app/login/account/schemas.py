@@ -26,8 +26,10 @@ class IdentifierIn(WireModel):
 
 
 class EmailVerifyIn(WireModel):
-    """`password`: only with the token of a registration; it replaces the password of the registration request. Ask for it on your
-    verification page, so that no password chosen by a stranger can be used."""
+    """`password`: only with the token of a registration; it replaces the password of the registration request.
+
+    Require it on your verification page: then no password chosen by a stranger is ever used.
+    """
 
     token: MailedTokenText
     password: Password | None = None
@@ -41,7 +43,7 @@ class ResetIn(WireModel):
     totp: Code | None = None
     recovery_code: Code | None = None
 
-    def proof(self) -> SecondFactorProof:
+    def to_proof(self) -> SecondFactorProof:
         return SecondFactorProof(self.totp, self.recovery_code)
 
 
@@ -56,8 +58,10 @@ class Accepted(WireModel):
 
 
 class EmailVerified(WireModel):
-    """The verified address. `password_dropped`: the address was registered, or its e-mail requested, more than once, so the account
-    has no password; set one with `/v1/password/forgot`."""
+    """`password_dropped`: the account has no password, because more than one registration or e-mail was requested for the address.
+
+    Set one with `/v1/password/forgot`.
+    """
 
     status: Literal["verified"] = "verified"
     email: str

@@ -1,4 +1,4 @@
-"""Device grant from the approving side: the session that opens a request sees who sent it and alone decides (authentication R66)."""
+"""Approving side of the device grant: the session that opens a request sees its sender, and only it can decide (authentication R66)."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from app.web.counters import WindowLimit
 from app.world import World
 
 WRONG_CODE_LIMIT = WindowLimit(timedelta(minutes=10), 5)
-"""Unknown user codes per address (an IPv6 /64)."""
+"""Limit of unknown user codes per network address (an IPv6 /64)."""
 
 _row = select(*table(DeviceCode).columns)
 
@@ -58,7 +58,7 @@ async def open_request(world: World, origin: Origin, subject: Subject, user_code
         name = await tx.scalar(select(Product.name).where(Product.code == row.product))
         return name, await pending_logins.load_account(tx, world, _build_pending_login(subject, row))
 
-    name, account = await world.db.find(load)
+    name, account = await world.db.query_with_retry(load)
     return ApprovalRequest(row, name, rules.find_approval_level(account))
 
 
@@ -137,7 +137,7 @@ def _build_assigned_lookup(world: World, subject: Subject, user_code: str) -> Re
 
 
 async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
-    """Check that the session has proven all that a login for the product requires, without a recovery code (authentication R28).
+    """Check that the session has every proof that a login for the product requires, without a recovery code (authentication R28).
 
     A locked second factor cannot approve (authentication R45), although the session continues (authentication R44).
     Raises EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired, TooManyAttempts.
@@ -168,7 +168,7 @@ _SAME_DECISION = {
     DeviceCodeStatus.APPROVED: (DeviceCodeStatus.APPROVED, DeviceCodeStatus.CONSUMED),
     DeviceCodeStatus.DENIED: (DeviceCodeStatus.DENIED,),
 }
-"""Statuses that a request has after each decision; in these, repeating the decision has no effect."""
+"""Statuses of a request after each decision. While a request has one of them, repeating the decision has no effect."""
 
 
 _EVENT_TYPES = {

@@ -14,7 +14,7 @@ UserCode = Annotated[Secret, Field(max_length=32)]
 
 
 class DeviceCodeIn(WireModel):
-    """`product`: the application; `device`: what the user will see when approving."""
+    """`product`: the application's product. `device`: shown to the user who approves."""
 
     product: Slug | None = None
     device: LoginDeviceIn | None = None

@@ -37,14 +37,14 @@ LIFETIME = timedelta(minutes=10)
 INTERVAL = 5
 """Seconds between polls, and the increase after each early poll (RFC 8628 section 3.5)."""
 REQUEST_LIMIT = WindowLimit(timedelta(minutes=10), 30)
-"""Requests per network address."""
+"""Limit of requests per network address."""
 MAX_DRAWS = 5
-"""How often a user code is drawn again after a collision."""
+"""How many user codes are drawn for a request before it fails, if each collides."""
 
 
 @dataclass(frozen=True)
 class DeviceAuthorization:
-    """A new request: what the application shows and what it polls with. Times in seconds."""
+    """A new request: the user code to show, and the device code to poll with. `expires_in` and `interval` are in seconds."""
 
     device_code: str = field(repr=False)
     user_code: str = field(repr=False)
@@ -58,7 +58,7 @@ class DeviceAuthorization:
 
 
 def _build_verification_uri(world: World) -> str:
-    """Return the application's page if pages are configured, else the API path, for an application of the user to call."""
+    """Return the URI where the user approves: a page under `PAGES_URL` if it is set, else the API path for a logged-in application."""
     settings = world.settings
     return f"{settings.pages_url}/device" if settings.pages_url is not None else f"{settings.public_url}/v1/device"
 
@@ -136,7 +136,7 @@ async def _load_polled_request(world: World, device_hash: bytes) -> AnyRow:
     async def exists(tx: Transaction) -> bool:
         return await tx.scalar(select(DeviceCode.id).where(*open_request)) is not None
 
-    if not await world.db.find(exists):
+    if not await world.db.query_with_retry(exists):
         raise ExpiredToken
     async with world.db.write(commit_now=True) as tx:
         row, slower = await _record_poll(tx, update(DeviceCode).where(*open_request), now)

@@ -71,7 +71,7 @@ class Challenge:
 
 @dataclass(frozen=True)
 class SpentChallenge:
-    """A challenge that an answer has spent. `client`: the client details given when the challenge was issued."""
+    """A challenge after it was spent. `client`: the client details stored when it was issued."""
 
     challenge: bytes = field(repr=False)
     client: ClientDetails

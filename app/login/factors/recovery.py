@@ -19,6 +19,7 @@ from app.world import World
 
 COUNT = 10
 LOW_COUNT = 3
+"""Number of remaining codes at which the user should generate a new set."""
 SELECTOR_LENGTH = 4
 SECRET_LENGTH = 16
 _FORM = re.compile(f"[{ALPHABET}]{{{SELECTOR_LENGTH + SECRET_LENGTH}}}")
@@ -66,7 +67,7 @@ async def discard(tx: Transaction, user_id: UUID) -> None:
 
 
 async def find_candidate(tx: Transaction, user_id: UUID, code: str) -> tuple[str, AnyRow | None]:
-    """Return the normalised code and the unspent row that its selector names, so that a wrong guess costs one hash instead of ten."""
+    """Return the normalised code and the unspent row of its selector, or None. One row: a wrong guess costs one hash instead of ten."""
     normalised_code = correct_lookalikes(strip_separators(code).upper())
     if not _FORM.fullmatch(normalised_code):
         return "", None

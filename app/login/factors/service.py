@@ -157,12 +157,12 @@ async def add_passkey(world: World, subject: Subject, credential: Mapping[str, A
 
 
 async def generate_first_codes(world: World, user_id: UUID) -> RecoveryCodes | None:
-    """Generate recovery codes for an account that has none; None for any other. They are hashed outside of the write."""
+    """Generate recovery codes for an account that has none; None for any other. Hashing happens outside of a write."""
 
-    async def ask(tx: Transaction) -> RemainingCodes:
+    async def count(tx: Transaction) -> RemainingCodes:
         return await recovery.count_remaining(tx, user_id)
 
-    return await recovery.generate(world) if (await world.db.find(ask)).total == 0 else None
+    return await recovery.generate(world) if (await world.db.query_with_retry(count)).total == 0 else None
 
 
 async def renew_recovery_codes(world: World, subject: Subject) -> list[str]:
@@ -269,7 +269,7 @@ async def reset_factors(world: World, actor: Actor, user_id: UUID) -> None:
 async def drop_second_factors(tx: Transaction, user_id: UUID) -> int:
     """Remove every authenticator, also pending and suspect ones, and every recovery code; return the number of authenticators.
 
-    A step of a transaction, used by other packages too.
+    Runs in the caller's transaction.
     """
     authenticators: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind.in_(AUTHENTICATORS), Factor.state != FactorState.REVOKED)
     result = await tx.execute(update(Factor).where(*authenticators).values(CLEARED_COLUMNS))

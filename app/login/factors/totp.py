@@ -32,7 +32,7 @@ _authenticators = select(Factor.id, Factor.secret_sealed).where(LIVE_TOTP)
 
 @dataclass(frozen=True)
 class Enrolment:
-    """The data that the user's authenticator app needs, returned only once."""
+    """The data to set up the user's authenticator app, returned only once. `secret` is base32, `qr_svg` a QR code of the URI."""
 
     id: UUID
     secret: str = field(repr=False)

@@ -33,6 +33,7 @@ from app.world import World
 LIFETIME = timedelta(minutes=10)
 CODE_LENGTH = 8
 NO_USER = UUID(int=0)
+"""The id that replaces that of an unknown user, for equal work."""
 
 _user_by_email = select(User.id, User.status, User.email_verified_at, User.auth_epoch).where(User.email_folded == bindparam("identifier"))
 
@@ -94,7 +95,7 @@ async def begin_with_code(
 ) -> LoginChallenge:
     """Begin a login by the code.
 
-    Unknown, suspended, unverified, wrong and spent codes take the same statements and get the same response (authentication R49).
+    For unknown, suspended and unverified users and for wrong and spent codes, statements and response are the same (authentication R49).
     Attempts are counted before the check: per address, per name, and five per code (authentication R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """

@@ -1,6 +1,6 @@
 """Login by passkey: alone, without name and password, or as the second factor of a login or step-up.
 
-A passkey that verified its user counts as two factors and opens a session by itself. Without user verification it only proves
+A passkey that verified its user counts as two factors and is enough to open a session. Without user verification it only proves
 possession: it can continue a login that began with a password, but not begin one (authentication R31).
 """
 
@@ -81,14 +81,14 @@ def _needs_user_verification(pending: PendingLogin) -> bool:
 async def sign_in(
     world: World, origin: Origin, handle: PendingLoginCaller | None, credential: BrowserCredential
 ) -> IssuedTokens | LoginChallenge:
-    """Log in by passkey alone, or continue a login or step-up. Raises what `log_in` and `continue_login` raise."""
+    """Log in by passkey alone, or continue a login or step-up. Raises the problems of `log_in` and `continue_login`."""
     return await (log_in(world, origin, credential) if handle is None else continue_login(world, origin, handle, credential))
 
 
 async def log_in(world: World, origin: Origin, credential: BrowserCredential) -> IssuedTokens:
     """Log in by passkey alone.
 
-    Unknown, forged, suspended and unverified get the same response (authentication R49).
+    An unknown or forged passkey and a suspended or unverified user get the same response (authentication R49).
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
     passkeys.require_relying_party(world)

@@ -86,7 +86,7 @@ async def confirm(
 ) -> LoginComplete | LoginIncomplete:
     """Store the new passkey and continue the login. The response includes the recovery codes, once."""
     return build_response(
-        await passkey_login.confirm_enrolment(world, origin, login, body.credential.as_browser_json(), body.attributes()), response
+        await passkey_login.confirm_enrolment(world, origin, login, body.credential.as_browser_json(), body.to_attributes()), response
     )
 
 
@@ -101,4 +101,4 @@ async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyO
 )
 async def register(world: TheWorld, subject: TheSubject, body: PasskeyRegistrationIn) -> FactorAdded:
     """Store the new passkey. The first second factor of an account comes with recovery codes, returned once."""
-    return FactorAdded.of(await factors.add_passkey(world, subject, body.credential.as_browser_json(), body.attributes()))
+    return FactorAdded.of(await factors.add_passkey(world, subject, body.credential.as_browser_json(), body.to_attributes()))

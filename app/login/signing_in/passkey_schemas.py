@@ -15,7 +15,7 @@ from app.web.fields import Instant, Name, Slug, WireModel
 
 def _check_length(text: str) -> str:
     if len(text) % 4 == 1:
-        raise ValueError("is not unpadded base64url")
+        raise ValueError("must be base64url without padding")
     return text
 
 
@@ -84,8 +84,8 @@ class PasskeyRegistrationIn(WireModel):
     credential: RegistrationResponse
     name: Name | None = None
 
-    def attributes(self) -> Mapping[str, Any]:
-        """Return what is stored in addition to the key."""
+    def to_attributes(self) -> Mapping[str, Any]:
+        """Return the name and transports, which are stored with the key."""
         return {"name": self.name, "transports": self.credential.response.transports}
 
 

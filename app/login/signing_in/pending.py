@@ -1,4 +1,4 @@
-"""Pending logins and step-ups: what was proven, the next step, and the handle that continues them."""
+"""Pending logins and step-ups: their proofs, their next step, and the handle that continues them."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -51,7 +51,7 @@ class PendingLogin:
 
     @property
     def completed_steps(self) -> tuple[str, ...]:
-        """The steps that were completed, first one first."""
+        """The completed steps, in order."""
         first = "session" if self.session_id else "login_code" if self.is_recovery else "password"
         return (first, "second_factor") if self.proofs.second_factor_at is not None else (first,)
 
@@ -101,7 +101,7 @@ def _build_pending(row: AnyRow) -> PendingLogin:
 
 
 def _build_handle_conditions(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
-    """Return conditions for a handle's row: not finished, not expired, and of the account's present epoch."""
+    """Build the conditions for a handle's row: not finished, not expired, and of the account's present epoch."""
     epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == UserStatus.ACTIVE).scalar_subquery()
     return (Login.token_hash == digest_token(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
@@ -130,7 +130,7 @@ async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[Pendin
 
 
 async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> AccountState:
-    """Load which factors the account has, and which the installation or the product requires."""
+    """Load the account's factors and the factors that the installation or the product requires."""
     must_change = select(Factor.must_change).where(Factor.user_id == User.id, *ACTIVE_PASSWORD).scalar_subquery()
     facts = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "must_change": must_change}
     statement = select(*(condition.label(name) for name, condition in facts.items())).where(User.id == pending.user_id)

@@ -47,7 +47,7 @@ Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))
 async def create_user(world: TheWorld, operator: Writes, body: UserIn, response: Response) -> UserOut:
     """Create an end user with a password, with a password hash, or without either."""
-    row = await creation.create_user(world, operator.actor, body.profile(), body.credential())
+    row = await creation.create_user(world, operator.actor, body.to_profile(), body.to_initial_password())
     response.headers["Location"] = f"/v1/users/{row.id}"
     return UserOut.of(row)
 

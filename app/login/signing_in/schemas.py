@@ -27,19 +27,19 @@ class UserIn(ProfileIn):
     @model_validator(mode="after")
     def _check_one_secret(self) -> Self:
         if self.password is not None and self.password_hash is not None:
-            raise ValueError("send a password or a password hash, not both")
+            raise ValueError("must have `password` or `password_hash`, not both")
         return self
 
-    def profile(self) -> dict[str, Any]:
+    def to_profile(self) -> dict[str, Any]:
         values = self.model_dump(exclude={"password", "password_hash", "password_change_required"})
         return values | {"preferences": self.preferences.dump()}
 
-    def credential(self) -> InitialPassword:
+    def to_initial_password(self) -> InitialPassword:
         return InitialPassword(self.password, self.password_hash, self.password_change_required)
 
 
 class LoginIn(WireModel):
-    """`product`: what the login is for. If it requires a second factor and the user has none, the login continues by setting one up."""
+    """`product`: the product to log in to. If it requires a second factor and the user has none, the login continues by setting one up."""
 
     identifier: Annotated[Secret, Field(max_length=320)]
     password: Password
@@ -77,7 +77,7 @@ class RefreshIn(WireModel):
 
 
 class StepUpIn(WireModel):
-    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470) is always met, because a step-up always asks for the factor."""
+    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470) is always met, because a step-up always requires a new proof."""
 
     acr: Literal["aal2", "aal2p"] = "aal2"
     max_age: Annotated[int, Field(strict=True, ge=0, le=86_400)] | None = None
@@ -90,7 +90,7 @@ class TotpIn(WireModel):
 
 
 class LoginAction(WireModel):
-    """One way to complete a step, and where it begins."""
+    """One way to complete a step, and the path where it begins."""
 
     action: str
     href: str

@@ -1,4 +1,4 @@
-"""Login by password, then by the further steps that are required. A session is opened only when the last step is done."""
+"""Log in by password and the further required steps. A session is opened only when the last step is complete."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -236,7 +236,7 @@ async def require_enrolment(world: World, handle: PendingLoginCaller) -> Pending
 
 
 async def begin_enrolment(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
-    """Begin to set up an authenticator app during such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
+    """Begin to set up an authenticator app during a login that requires one. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
     pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 

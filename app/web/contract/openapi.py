@@ -10,15 +10,25 @@ from app.base.problems import MAX_ERRORS
 from app.web.callers import SECURITY, RequireScope
 
 _SCHEMES: dict[str, Any] = {
-    "operator": {"type": "http", "scheme": "bearer", "description": "An operator key, `op_…`"},
-    "end_user": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An end user's access token"},
-    "activation": {"type": "http", "scheme": "bearer", "description": "An activation token, `act_…`"},
-    "login": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "An unfinished login: `Login lgn_…`"},
+    "operator": {"type": "http", "scheme": "bearer", "description": "An operator key: `Authorization: Bearer op_…`"},
+    "end_user": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An end user's access token: `Authorization: Bearer eyJ…`",
+    },
+    "activation": {"type": "http", "scheme": "bearer", "description": "The activation token of a seat: `Authorization: Bearer act_…`"},
+    "login": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "The handle of a pending login: `Authorization: Login lgn_…`",
+    },
 }
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
-    "description": "RFC 9457 problem details; further members are facts of the code.",
+    "description": "Problem details (RFC 9457). Decide by `code`; further members depend on it. Quote `request_id` in error reports.",
     "required": ["type", "title", "status", "code", "detail", "request_id"],
     "properties": {
         "type": {"type": "string"},
@@ -29,7 +39,8 @@ _PROBLEM: dict[str, Any] = {
         "request_id": {"type": ["string", "null"]},
         "errors": {
             "type": "array",
-            "description": "Of a request that does not fit the contract: what is wrong with it, the first of it where that is much.",
+            "description": "The first errors of an invalid request. `pointer`: the field (JSON Pointer or `query:name`). "
+            "`detail`: what is expected.",
             "maxItems": MAX_ERRORS,
             "items": {
                 "type": "object",

@@ -99,7 +99,7 @@ class _AlreadyStored(Exception):
 async def _find_slot(world: World, request: Request, caller: Caller | None) -> Slot:
     key = request.headers[HEADER]
     if not _FORM.fullmatch(key):
-        raise Malformed([("header:idempotency-key", "invalid", "wants 1 to 200 visible ASCII characters")])
+        raise Malformed([("header:idempotency-key", "invalid", "must be 1 to 200 visible ASCII characters")])
     body = await request.body()
     digest = sha256(b"\0".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))).digest()
     owner = identify(caller) if caller is not None else _credential(body)

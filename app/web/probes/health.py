@@ -26,14 +26,14 @@ class Alive(WireModel):
 
 
 class Migration(WireModel):
-    """The revision that the database is at, null if it does not answer or was never migrated; and the one this program wants."""
+    """The database's migration revision (null if it does not answer or was never migrated), and the revision that this program needs."""
 
     database: str | None
     program: str
 
 
 class Readiness(WireModel):
-    """`faults` says in words what is wrong; empty when ready."""
+    """`faults`: why the service is not ready, one sentence each; empty when it is ready."""
 
     status: Literal["ready", "not_ready"]
     faults: list[str]
@@ -46,17 +46,17 @@ class CodePage(WireModel):
     status: int | None
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Check Liveness")
 async def healthz() -> Alive:
-    """The process answers. Touches nothing."""
+    """Return 200 while the process runs. The database is not checked; use `/readyz` for that."""
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready; `faults` says why"}})
+@router.get("/readyz", summary="Check Readiness", responses={503: {"model": Readiness, "description": "Not ready; see `faults`"}})
 async def readyz(request: Request, world: TheWorld, response: Response) -> Readiness:
-    """The database is reachable and at a migration that this program can serve over, and the process is not shutting down.
+    """Return 200 if the database answers, its migration fits this program, and the process is not shutting down; otherwise 503.
 
-    A later program may have migrated it already: its additions are in nobody's way.
+    A database that a later version has migrated fits, unless that version removed something that this one uses.
     """
     present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
@@ -89,9 +89,9 @@ async def _check_database(world: World, warm_up: Callable[[World], Awaitable[obj
     return status.database
 
 
-@router.get("/problems/{code}", responses=refuses(CodeNotFound))
+@router.get("/problems/{code}", summary="Get Problem Code", responses=refuses(CodeNotFound))
 async def problem(code: str) -> CodePage:
-    """What a code means. `status` is null for codes that only appear inside a verdict."""
+    """Explain a problem code. `status` is null for codes that appear only as reasons or warnings inside a response."""
     if (declared := DECLARED.get(code)) is not None:
         return CodePage(code=code, title=declared.title, status=STATUS[declared.kind])
     if (title := ADVISORIES.get(code)) is not None:

@@ -17,9 +17,12 @@ from app.web.callers import TheWorld
 from app.web.problems import TokenInvalid
 from app.world import World
 
-REQUESTS = Counter("licentia_requests_total", "Answered requests", ["method", "route", "status"])
+REQUESTS = Counter("licentia_requests_total", "Requests answered, by method, route and status", ["method", "route", "status"])
 SECONDS = Histogram(
-    "licentia_request_seconds", "Time to answer", ["route"], buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+    "licentia_request_seconds",
+    "Seconds from request to response",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
 Measure: TypeAlias = Callable[[World], Coroutine[None, None, None]]
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
