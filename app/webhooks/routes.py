@@ -83,7 +83,7 @@ async def rotate_secret(world: TheWorld, operator: Writer, webhook_id: UUID, bod
     """Create a new secret, which is returned only once.
 
     For `overlap` (one day by default) requests are signed with both secrets; until then only a rotation with `overlap` null is accepted,
-    which leaves the new secret alone.
+    which makes both earlier secrets invalid.
     """
     row, secret = await service.rotate_secret(world, operator.actor, webhook_id, (body or RotateIn()).overlap)
     return WebhookWithSecret.from_row(row, secret=secret)
@@ -97,7 +97,7 @@ async def test_webhook(world: TheWorld, operator: Writer, webhook_id: UUID) -> D
 
 @router.post("/v1/webhooks/{webhook_id}/replay", status_code=202, responses=refuses(ScopeMissing, WebhookNotFound, WebhookDisabled))
 async def replay_events(world: TheWorld, operator: Writer, webhook_id: UUID, body: ReplayIn) -> ReplayOut:
-    """Deliver past events again, and those that were never delivered: up to 1000 in one call, oldest first."""
+    """Deliver past events again, also events that were never delivered. Up to 1000 in one call, oldest first."""
     count, last = await deliveries.replay_events(world, operator.actor, webhook_id, EventRange(**body.model_dump()))
     return ReplayOut(replayed=count, next_since=last.at if last else None, next_after=last.id if last else None)
 
@@ -123,5 +123,5 @@ async def get_delivery(world: TheWorld, operator: Reader, webhook_id: UUID, deli
     responses=refuses(ScopeMissing, WebhookNotFound, DeliveryNotFound, WebhookDisabled),
 )
 async def replay_delivery(world: TheWorld, operator: Writer, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
-    """Make one delivery again, whatever its state. One that waits for its next try is tried now."""
+    """Send one delivery again, in any state. If it waits for its next try, it is tried now."""
     return DeliveryOut.from_row(await deliveries.replay_delivery(world, operator.actor, webhook_id, delivery_id))
