@@ -64,13 +64,13 @@ class WebhookWithSecret(WebhookOut):
 
 
 class RotateIn(WireModel):
-    """`overlap`: how long requests are also signed with the previous secret, at most 30 days. Null: not at all, for a leaked secret."""
+    """`overlap`: how long to also sign with the previous secret, such as P1D, at most 30 days. Null: not at all (it leaked)."""
 
     overlap: DurationText | None = "PT24H"
 
 
 class DeliveryOut(WireModel):
-    """A delivery. `id` is the event's id, which the receiver gets as `webhook-id`.
+    """A delivery. `id` is the event's id, which the receiver gets in the header `webhook-id`.
 
     `next_attempt_at` is null while an earlier delivery of the same subject is pending. `last_*` describe the latest attempt.
     """
