@@ -39,8 +39,7 @@ class Minors(StrEnum):
 
 
 class EventType(StrEnum):
-    """`imported`: accepted elsewhere, according to the operator. `annotated`: a note or correction, which changes no state (agreements
-    R24)."""
+    """`imported`: accepted elsewhere, according to the operator. `annotated`: a note or correction, which changes no state."""
 
     ACCEPTED = "accepted"
     DECLINED = "declined"

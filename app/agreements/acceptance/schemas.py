@@ -49,7 +49,7 @@ class VersionRef(WireModel):
 
 
 class AcceptedRef(WireModel):
-    """The latest accepted version. `event`: the id of the event and of its receipt."""
+    """The latest accepted version. `event`: the id of the acceptance event and of its receipt."""
 
     ordinal: int
     event: UUID

@@ -96,7 +96,7 @@ async def _check_addition(tx: Transaction, owner: AnyRow, existing: AnyRow | Non
 
 
 async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
-    """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
+    """Delete the text in one language from a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
     async with world.db.write() as tx:
         owner = await lock_version(tx, version_id)
         text = (await tx.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
