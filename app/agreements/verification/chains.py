@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from app.agreements.ledger import proofs
+from app.agreements.ledger.chain import DECISIONS
 from app.agreements.ledger.projection import Replay
 from app.agreements.ledger.proofs import MAX_RECEIPT, RECEIPT, ChainPosition
 from app.agreements.rules import digest
 from app.agreements.verification import row_checks
-from app.agreements.verification.row_checks import DECISIONS
 from app.db.types import AnyRow
 from app.security.signing import Claims, InvalidToken, Signer
 
