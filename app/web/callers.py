@@ -269,7 +269,6 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     token_holder: ("end_user",),
     subject: ("end_user",),
     optional_subject: ("end_user", ""),
-    device: ("activation",),
     decision_caller: ("end_user", "activation", ""),
     license_caller: ("end_user", "activation", ""),
     activation_caller: ("end_user", "activation"),
@@ -286,6 +285,5 @@ VerifiedCaller = Annotated[Caller | None, Depends(verified_caller)]
 DecisionCaller = Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 LicenseCaller = Annotated[Subject | ActivatedDevice | None, Depends(license_caller)]
 ActivationCaller = Annotated[Subject | ActivatedDevice, Depends(activation_caller)]
-TheDevice = Annotated[ActivatedDevice, Depends(device)]
 MaybeLogin = Annotated[PendingLoginCaller | None, Depends(optional_login)]
 TheLogin = Annotated[PendingLoginCaller, Depends(pending_login)]

@@ -136,8 +136,6 @@ LimitIn = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": INT_MAX}, {"type": "string", "const": UNLIMITED}]}),
 ]
 
-Scalar: TypeAlias = str | int | float | bool | None
-
 
 def _metadata(given: dict[str, Any]) -> dict[str, Any]:
     for key, value in given.items():

@@ -45,7 +45,7 @@ Paging = Annotated[PageWindow, Depends(page_window)]
     },
 )  # fmt: skip
 async def activate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ActivationIn, response: Response) -> ActivationResult:
-    """Take a seat by license key, by activation code, or as an assigned end user. A device that has a seat keeps it at no cost."""
+    """Take a seat by license key, by activation code, or as an assigned end user. A device with a live seat keeps it."""
     device = body.device.to_info() if body.device else None
     seat = await seats.activate(world, origin.ip, caller, credential=body.to_credential(), code=body.activation_code, device=device)
     response.status_code = 201 if seat.is_new else 200

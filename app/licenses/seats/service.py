@@ -52,7 +52,7 @@ async def activate(
     code: str | None,
     device: DeviceInfo | None,
 ) -> ActiveSeat:
-    """Take a seat by a license credential or an activation code. A device that has a live seat keeps it at no cost (licensing R25).
+    """Take a seat by a license credential or an activation code. A device with a live seat keeps it and needs no free one (licensing R25).
 
     Raises LicenseNotFound, ActivationCodeInvalid, ActivationCodeBound, ActivationCodeSpent, LoginRequired, DeviceRequired, SeatsNotUsed,
     SeatLimitReached, UserLimitReached, TrialUsed and the license's refusals.
@@ -74,7 +74,7 @@ async def _activate(
     live_seat = license.seat if license.seat is not None and license.seat.is_live(now) and license.seat_by != SeatBy.SESSION else None
     if code_row is not None:
         await codes.check_recipient(tx, code_row, subject)
-        await _redeem_code(tx, license, code_row.id, now, is_free=live_seat is not None and not assigns_user)
+        await _redeem_code(tx, license, code_row.id, now, keeps_seat=live_seat is not None and not assigns_user)
     if assigns_user and subject is not None:
         await members.assign(tx, world, subject.actor, license.license_id, subject.id, license.max_users)
     if live_seat is not None:
@@ -82,17 +82,17 @@ async def _activate(
     return await _take_seat(tx, world, license, device, subject, code_row.id if code_row is not None else None)
 
 
-async def _redeem_code(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, is_free: bool) -> None:
+async def _redeem_code(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, keeps_seat: bool) -> None:
     """Spend the code if this activation is a new use of it. Raises ActivationCodeSpent.
 
-    A seat that the code took before costs no second use, even after its lease ended. An activated device (`is_free`) spends nothing,
-    but its code must still be valid.
+    A seat that the code took before costs no second use, even after its lease ended. A device that keeps its seat (`keeps_seat`)
+    spends nothing, but its code must still be valid.
     """
     seat = license.seat if license.seat_by != SeatBy.SESSION else None
-    is_paid = seat is not None and seat.released_at is None and seat.code_id == code_id
-    if not is_paid and not is_free:
+    seat_is_from_code = seat is not None and seat.released_at is None and seat.code_id == code_id
+    if not seat_is_from_code and not keeps_seat:
         await codes.spend(tx, code_id, now)
-    elif not is_paid:
+    elif not seat_is_from_code:
         await codes.check_usable(tx, code_id, now)
 
 

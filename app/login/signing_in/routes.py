@@ -123,7 +123,7 @@ async def change_password(
 async def step_up(world: TheWorld, subject: TheSubject, body: StepUpIn | None = None) -> LoginIncomplete:
     """Begin to raise the session to `aal2`, or to `aal2p` by a passkey.
 
-    The steps are those of a login; the session stays and gets new tokens.
+    The steps are the same as for a login. The session continues and gets new tokens.
     """
     return LoginIncomplete.of(await service.step_up(world, subject, (body or StepUpIn()).acr))
 
