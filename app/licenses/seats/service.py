@@ -86,7 +86,7 @@ async def _redeem_code(tx: Transaction, license: LicenseFacts, code_id: UUID, no
     """Spend the code if this activation is a new use of it. Raises ActivationCodeSpent.
 
     A seat that the code took before costs no second use, even after its lease ended. A device that keeps its seat (`keeps_seat`)
-    spends nothing, but its code must still be valid.
+    and adds no user to the license spends nothing, but its code must still be valid.
     """
     seat = license.seat if license.seat_by != SeatBy.SESSION else None
     seat_is_from_code = seat is not None and seat.released_at is None and seat.code_id == code_id
