@@ -49,7 +49,7 @@ STEPS: dict[str, Step] = {
     "login_events": lambda world: events.prune_login_events(world, webhooks.has_pending_delivery()),
     "use_events": lambda world: events.prune_usage_events(world, webhooks.has_pending_delivery()),
 }
-"""What is deleted, by its label in the metric. Rows that others refer to come after those others."""
+"""The steps by their label in the metric. Rows that other rows refer to are deleted after those rows."""
 
 PRUNED = Counter("licentia_pruned_rows_total", "Rows deleted because they had expired", ["what"])
 log = structlog.get_logger("licentia.housekeeping")

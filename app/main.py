@@ -97,14 +97,14 @@ CALLERS = CallerRegistry(
     subject=app.login.sessions.guard.load_subject,
 )
 MEASURES = (metrics.measure_pools, outbox.measure_age)
-"""Metrics that are measured when `/metrics` is requested."""
+"""Functions that update metrics when `/metrics` is requested."""
 ABOUT = "Decides whether a person may use a product on a device now. Manages licenses, seats, login and agreements."
 
 
 @asynccontextmanager
 async def _run_lifespan(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
-    for name, sentence in world.settings.warnings():
+    for name, sentence in world.settings.list_warnings():
         log.warning("configuration", variable=name, problem=sentence)
     try:
         await load_signer(world)
@@ -112,7 +112,7 @@ async def _run_lifespan(api: FastAPI) -> AsyncIterator[None]:
         await refresh_timing(world)
     except KeysMismatch:
         raise
-    except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
+    except Exception as error:  # noqa: BLE001  the database is not migrated or not reachable yet; the first request tries again
         log.warning("not_ready", cause=type(error).__name__)
     async with run_together(mail.run(world), webhooks.run(world), sealing.run(world), housekeeping.run(world)):
         yield
@@ -143,9 +143,9 @@ def build_app(world: World) -> FastAPI:
     api.state.warm_up = load_signer
     api.state.measures = MEASURES
     api.state.tracer_provider = telemetry.get("tracer_provider")
-    every = [route for router in ROUTERS for route in router.routes]
-    api.router.routes.insert(0, routing.StaticRoutes(every))
-    api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
+    routes = [route for router in ROUTERS for route in router.routes]
+    api.router.routes.insert(0, routing.StaticRoutes(routes))
+    api.router.routes.extend(routes)  # one flat list: FastAPI would match nested routers one by one on each request
     errors.add_error_handlers(api)
     api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
     return api
@@ -156,11 +156,11 @@ def _new_request_id(world: World) -> str:
 
 
 def _configure_telemetry(settings: Settings) -> TelemetryConfig:
-    """Configure a span for each request if traces are on; otherwise nothing, whatever the OTEL variables say."""
+    """Configure a span for each request if traces are on; otherwise no telemetry, even if OTEL variables are set."""
     options: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
     if settings.traces == "off":
         return {**options, "tracing": False}
-    from app.observability import tracing as spans  # noqa: PLC0415  an extra, and not cheap
+    from app.observability import tracing as spans  # noqa: PLC0415  an optional dependency, slow to import
 
     return {
         **options,

@@ -1,4 +1,4 @@
-"""The frozen dependencies of every use case: database, clock, entropy, settings, keys, hasher."""
+"""The dependencies of every use case: database, clock, entropy, settings, keys, password hasher."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -25,6 +25,8 @@ class Keys:
 
 @dataclass(frozen=True)
 class World:
+    """What use cases need from outside. The wake-ups notify workers of new rows before their next poll."""
+
     db: Database
     clock: Clock
     entropy: Entropy

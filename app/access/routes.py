@@ -12,7 +12,9 @@ from app.web.routing import router as new_router
 router = new_router("access")
 
 
-@router.post("/v1/access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound, TooManyAttempts))
+@router.post(
+    "/v1/access", summary="Decide Access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound, TooManyAttempts)
+)
 @hot
 async def decide(world: TheWorld, caller: DecisionCaller, origin: TheOrigin, body: AccessIn) -> AccessOut:
     """Decide whether this person may use this product on this device now.

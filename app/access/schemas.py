@@ -13,7 +13,7 @@ from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Slug, Warnin
 
 
 class AccessIn(WireModel):
-    """`product` is the product's code. `dry_run` only decides: no lease is renewed and no grant is signed."""
+    """A request for a decision. `product`: the product's code. `dry_run`: only decide; renew no lease and sign no grant."""
 
     product: Slug
     license_key: Secret | None = None

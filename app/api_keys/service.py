@@ -111,7 +111,7 @@ async def authenticate(world: World, key: str) -> Operator | None:
         live = (ApiKey.key_hash == digest_token(key), ApiKey.revoked_at.is_(None))
         return (await tx.execute(_keys.where(*live))).one_or_none()
 
-    row = await world.db.find(find)
+    row = await world.db.query_with_retry(find)
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     if row.last_used_at is None or now - row.last_used_at >= LAST_USE_PRECISION:

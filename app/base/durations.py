@@ -51,7 +51,7 @@ class Duration:
         return cls(text, months, exact)
 
     def after(self, start: datetime) -> datetime:
-        """Return the instant this long after `start`. Raises OverflowError past the year 9999."""
+        """Return `start` plus the duration. Raises OverflowError past the year 9999."""
         month = start.month - 1 + self.months
         year, month = start.year + month // 12, month % 12 + 1
         if year > LAST_YEAR:

@@ -64,10 +64,10 @@ def order_preferences(parameter: str | None, profile: str | None, header: str | 
     return tuple(tag for tag in (parameter, profile, *_parse_ranges(header or "")) if tag is not None)
 
 
-def covers_language(wanted: Sequence[str], language: str) -> bool:
-    """Whether `language` equals a wanted language or is a narrower form (`fr-CA` for `fr`). Never crosses scripts."""
+def covers_language(languages: Sequence[str], language: str) -> bool:
+    """Return whether `language` is in `languages`, or is a narrower form of one of them (`fr-CA` for `fr`). Never crosses scripts."""
     forms = set(_list_broader_tags(_canonicalise(language)))
-    return any(_canonicalise(tag) in forms for tag in wanted)
+    return any(_canonicalise(tag) in forms for tag in languages)
 
 
 def _parse_ranges(header: str) -> list[str]:

@@ -86,7 +86,7 @@ def _check_keys() -> None:
 def check() -> None:
     """Check the configuration. Errors name the setting and never show its value. Exits with code 78 if there are errors."""
     chosen = load_settings()
-    for name, sentence in chosen.warnings():
+    for name, sentence in chosen.list_warnings():
         print(f"warning: {name}: {sentence}", file=sys.stderr)
     print_result(f"the configuration is valid ({chosen.env}, {chosen.database_url.partition(':')[0]})")
 

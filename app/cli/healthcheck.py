@@ -1,4 +1,4 @@
-"""`python -m app health [URL]`: is the server ready? For container health checks, so it imports as little as possible."""
+"""`python -m app health [URL]` checks whether the server is ready. Imports little, because containers run it often."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 TIMEOUT = 4.0
-"""Seconds."""
+"""Seconds to wait for the response."""
 
 
 def check_health(arguments: list[str]) -> int:

@@ -23,7 +23,7 @@ from app.signing_keys.sealing_keys import RewrapProgress
 from app.world import World
 
 PROGRESS_STEP = 5000
-"""Values that are sealed again between two lines of progress."""
+"""A progress line is printed after this many values."""
 
 signing_app = typer.Typer(no_args_is_help=True, help="Signing keys and encryption keys.")
 

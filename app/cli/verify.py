@@ -16,7 +16,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class VerificationFailed(Exception):
-    """The file does not verify. `sentences` contain the reasons, one line each."""
+    """The file does not verify. `sentences` contain the reasons."""
 
     def __init__(self, *sentences: str) -> None:
         super().__init__(*sentences)

@@ -18,7 +18,7 @@ def check_networks(networks: list[str]) -> list[str]:
 
 
 def include_everyone(networks: list[str]) -> bool:
-    """Whether one of the networks has every address."""
+    """Return whether one of the networks contains every address."""
     return any(ip_network(network).prefixlen == 0 for network in networks)
 
 
@@ -92,7 +92,7 @@ def normalise_web_url(url: str) -> str:
 
 
 def is_public_host(host: str) -> bool:
-    """Whether other machines can reach this bind address or host name."""
+    """Return whether other machines can reach this bind address or host name."""
     try:
         return not ip_address(host).is_loopback
     except ValueError:

@@ -11,7 +11,7 @@ Fault = tuple[str, str]
 
 
 def read_environment(environ: Mapping[str, str], fields: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
-    """Return (texts by field, faults). An unknown `LICENTIA_` name is a fault: a misspelt limit would be no limit."""
+    """Return (texts by field, faults). An unknown `LICENTIA_` name is a fault: a misspelt limit would have no effect."""
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     for variable in sorted(name for name in environ if name.upper().startswith(PREFIX)):

@@ -92,7 +92,7 @@ class Settings(Variables):
         return [(PREFIX + name, sentence) for name, sentence in find_relying_party_faults(self.webauthn_rp_id, self.webauthn_origins)]
 
     def _production_faults(self) -> list[Fault]:
-        """Development keys, one key for two uses, and limits that would not limit."""
+        """List the faults that only matter in production: development keys, one key for two uses, and limits without effect."""
         if self.env != "production":
             return []
         ring, lookup = self.encryption_ring(), self.lookup_key_bytes()
@@ -111,8 +111,8 @@ class Settings(Variables):
         ]
         return [(f"{PREFIX}{name}".upper(), sentence) for is_wrong, name, sentence in checks if is_wrong]
 
-    def warnings(self) -> list[Fault]:
-        """Settings that work but are rarely intended, as (variable name, sentence)."""
+    def list_warnings(self) -> list[Fault]:
+        """List settings that work but are rarely intended, as (variable name, sentence)."""
         is_plain_http = self.public_url.startswith("http://") and is_public_host(urlsplit(self.public_url).hostname or "")
         checks = [
             (

@@ -13,7 +13,7 @@ _EXPECTED = "must be smtp://user:password@host (STARTTLS), smtps://user:password
 
 @dataclass(frozen=True)
 class SmtpAddress:
-    """`smtps` uses TLS from the first byte. `smtp` requires STARTTLS: an optional STARTTLS could be removed by an attacker."""
+    """The mail server. `tls`: TLS from the first byte (`smtps`). `starttls`: required, because an attacker could remove an optional one."""
 
     host: str
     port: int
@@ -24,7 +24,7 @@ class SmtpAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError, which never repeats the text."""
+        """Parse the URL. Raises ValueError, which never repeats the text."""
         try:
             url = urlsplit(text)
             port = url.port

@@ -22,7 +22,7 @@ class SeatCount(WireModel):
 
 
 class LicenseSummary(WireModel):
-    """A license as its user sees it. `starts_at` is null until the first activation starts the clock."""
+    """A license, as its user sees it. `starts_at` is null until the first activation starts it."""
 
     id: UUID
     product: str

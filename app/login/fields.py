@@ -24,7 +24,7 @@ Code = Annotated[Secret, Field(max_length=32)]
 
 
 class LoginDeviceIn(WireModel):
-    """The user's machine, as shown in the list of sessions. Guesses by others do not lock out a known device."""
+    """The user's machine, as shown in the list of sessions. Wrong passwords from elsewhere do not lock out a known device."""
 
     fingerprint: Line
     name: Name | None = None

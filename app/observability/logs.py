@@ -58,7 +58,7 @@ def _add_request_id(_logger: object, _name: str, event: structlog.typing.EventDi
 
 
 def make_access_logger(settings: Settings) -> Callable[[dict[str, Any]], None]:
-    """Return the function that writes the line of each request, in the usual format but without structlog, for the hot path."""
+    """Return the function that logs each request. It writes the same format as structlog, but faster, for the hot path."""
     if settings.log_level not in {"debug", "info"}:
         return lambda _fields: None
 

@@ -19,7 +19,7 @@ CostCheck: TypeAlias = Callable[[Sequence[str]], bool]
 
 @dataclass(frozen=True)
 class HashFormat:
-    """How a hash of a scheme begins, and whether its costs are within the limits."""
+    """One accepted format. `start` matches the beginning of a hash with its costs; `is_affordable` checks these costs."""
 
     scheme: str
     start: re.Pattern[str]
@@ -79,14 +79,14 @@ def find_format(stored: str) -> HashFormat | None:
 
 
 def read_cost(stored: str) -> str | None:
-    """Return the scheme and costs of a hash as written (`$2b$12$`). Hashes with equal costs take the same time."""
+    """Return the beginning of a hash with its scheme and costs (`$2b$12$`), or None. Hashes with equal costs take the same time."""
     hash_format = find_format(stored)
     match = hash_format.start.match(stored) if hash_format is not None else None
     return match[0] if match is not None else None
 
 
 def is_affordable(stored: str) -> bool:
-    """Whether a check of the hash is within the cost limits. False for an unknown format."""
+    """Return whether a check of the hash is within the cost limits. False for an unknown format."""
     hash_format = find_format(stored)
     match = hash_format.start.match(stored) if hash_format is not None else None
     return hash_format is not None and match is not None and hash_format.is_affordable(match.groups())

@@ -61,7 +61,7 @@ class LookupKey:
     key: bytes = field(repr=False)
 
     def digest(self, kind: str, value: str) -> bytes:
-        """Return 32 bytes. `kind` separates uses: the same text of another kind has another digest."""
+        """Return the HMAC (32 bytes). `kind` separates the uses: the same value has another digest for another kind."""
         return hmac.digest(self.key, f"{kind}\0{value}".encode(), "sha256")
 
 

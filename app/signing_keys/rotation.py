@@ -22,7 +22,7 @@ from app.world import World
 
 PUBLISHED_AHEAD = timedelta(hours=24)
 LOCK = "signing_keys"
-"""Rotations and revocations take this lock, so that each sees the result of the one before it."""
+"""The lock that rotations and revocations take, so that each sees the result of the previous one."""
 
 _Key = SigningKeyRow
 _every_key = select(_Key.kid, _Key.state, _Key.created_at, _Key.activated_at, _Key.retired_at).order_by(_Key.created_at.desc(), _Key.kid)

@@ -39,7 +39,7 @@ class ProfileIn(WireModel):
 
 
 class MePatch(WireModel):
-    """Fields that users may change themselves. `preferences` is replaced as a whole. `age_band` can only go up: unknown, minor, adult."""
+    """Fields that users may change themselves. `preferences` is replaced as a whole. `age_band` can only rise: unknown, minor, adult."""
 
     display_name: Name | None = None
     locale: Locale | None = None

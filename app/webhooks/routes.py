@@ -58,7 +58,7 @@ async def list_webhooks(world: TheWorld, operator: Reader, window: Window) -> Pa
 
 @router.get("/v1/webhooks/{webhook_id}", responses=refuses(ScopeMissing, WebhookNotFound))
 async def get_webhook(world: TheWorld, operator: Reader, webhook_id: UUID) -> WebhookOut:
-    """Get a webhook, without its secret."""
+    """Return a webhook, without its secret."""
     return WebhookOut.from_row(await service.get_endpoint(world, webhook_id))
 
 
@@ -78,12 +78,16 @@ async def delete_webhook(world: TheWorld, operator: Writer, webhook_id: UUID) ->
     await service.delete_endpoint(world, operator.actor, webhook_id)
 
 
-@router.post("/v1/webhooks/{webhook_id}/rotate-secret", responses=refuses(ScopeMissing, WebhookNotFound, WebhookChanged, RotationUnderWay))
+@router.post(
+    "/v1/webhooks/{webhook_id}/rotate-secret",
+    summary="Rotate Webhook Secret",
+    responses=refuses(ScopeMissing, WebhookNotFound, WebhookChanged, RotationUnderWay),
+)
 async def rotate_secret(world: TheWorld, operator: Writer, webhook_id: UUID, body: RotateIn | None = None) -> WebhookWithSecret:
     """Create a new secret, which is returned only once.
 
     For `overlap` (one day by default) requests are signed with both secrets; until then only a rotation with `overlap` null is accepted,
-    which leaves the new secret alone.
+    which makes both earlier secrets invalid.
     """
     row, secret = await service.rotate_secret(world, operator.actor, webhook_id, (body or RotateIn()).overlap)
     return WebhookWithSecret.from_row(row, secret=secret)
@@ -91,13 +95,13 @@ async def rotate_secret(world: TheWorld, operator: Writer, webhook_id: UUID, bod
 
 @router.post("/v1/webhooks/{webhook_id}/test", status_code=202, responses=refuses(ScopeMissing, WebhookNotFound, WebhookDisabled))
 async def test_webhook(world: TheWorld, operator: Writer, webhook_id: UUID) -> DeliveryOut:
-    """Send a `webhook.test` event, once. Get the delivery afterwards to see the result."""
+    """Send one `webhook.test` event. Get the delivery afterwards to see the result."""
     return DeliveryOut.from_row(await deliveries.send_test(world, operator.actor, webhook_id))
 
 
 @router.post("/v1/webhooks/{webhook_id}/replay", status_code=202, responses=refuses(ScopeMissing, WebhookNotFound, WebhookDisabled))
 async def replay_events(world: TheWorld, operator: Writer, webhook_id: UUID, body: ReplayIn) -> ReplayOut:
-    """Deliver past events again, and those that were never delivered: up to 1000 in one call, oldest first."""
+    """Deliver past events again, including those never delivered: up to 1000 in one call, oldest first."""
     count, last = await deliveries.replay_events(world, operator.actor, webhook_id, EventRange(**body.model_dump()))
     return ReplayOut(replayed=count, next_since=last.at if last else None, next_after=last.id if last else None)
 
@@ -113,7 +117,7 @@ async def list_deliveries(
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}", responses=refuses(ScopeMissing, WebhookNotFound, DeliveryNotFound))
 async def get_delivery(world: TheWorld, operator: Reader, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
-    """Get a delivery with the result of its latest attempt."""
+    """Return a delivery with the result of its latest attempt."""
     return DeliveryOut.from_row(await deliveries.get_delivery(world, webhook_id, delivery_id))
 
 
@@ -123,5 +127,5 @@ async def get_delivery(world: TheWorld, operator: Reader, webhook_id: UUID, deli
     responses=refuses(ScopeMissing, WebhookNotFound, DeliveryNotFound, WebhookDisabled),
 )
 async def replay_delivery(world: TheWorld, operator: Writer, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
-    """Make one delivery again, whatever its state. One that waits for its next try is tried now."""
+    """Send one delivery again, in any state. A delivery that waits for its next attempt is sent now."""
     return DeliveryOut.from_row(await deliveries.replay_delivery(world, operator.actor, webhook_id, delivery_id))

@@ -34,7 +34,7 @@ EVENT_TYPES: Mapping[str, EventType] = {"accept": EventType.ACCEPTED, "decline":
 STATUS: Mapping[str, int] = {"created": 201, "replayed": 200, "already_accepted": 200}
 
 
-@router.get("/v1/me/agreements", responses=refuses(SubjectTokenRequired, ProductNotFound))
+@router.get("/v1/me/agreements", summary="List My Agreements", responses=refuses(SubjectTokenRequired, ProductNotFound))
 async def my_agreements(
     world: TheWorld,
     subject: TheSubject,
@@ -42,7 +42,7 @@ async def my_agreements(
     locale: Annotated[Locale | None, Query()] = None,
     accept_language: AcceptLanguage = None,
 ) -> MyAgreements:
-    """List the agreements of a product with your status and the text in your language."""
+    """List the agreements of a product with the end user's status and the text in the preferred language."""
     return MyAgreements.from_agreements(
         *await overview.list_agreements(world, subject.id, product, LanguageRequest(locale, accept_language))
     )
@@ -50,6 +50,7 @@ async def my_agreements(
 
 @router.post(
     "/v1/me/agreements/{document_id}/presentations",
+    summary="Start Presentation",
     status_code=201,
     responses=refuses(
         SubjectTokenRequired,
@@ -62,7 +63,7 @@ async def my_agreements(
 async def present(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
 ) -> PresentationOut:
-    """Start a presentation of the text. The decision must refer to it before it expires. News counts as shown."""
+    """Get the text to show, and start a presentation. Send the decision for it before it expires. A notice counts as shown."""
     languages = LanguageRequest(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
     return PresentationOut.from_presentation(
@@ -75,7 +76,7 @@ async def present(
     responses=refuses(SubjectTokenRequired, problems.PresentationNotFound, problems.AlreadyDecided, problems.PresentationExpired),
 )
 async def update_presentation(world: TheWorld, subject: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
-    """Report how the text is being read. The server stores it as the client's claim."""
+    """Report how the end user reads the text. The server stores these values without checking them."""
     return PresentationState.model_validate(
         await presentations.record_reading(world, subject, presentation_id, body.scrolled_to_end, body.dwell_ms)
     )
@@ -83,6 +84,7 @@ async def update_presentation(world: TheWorld, subject: TheSubject, presentation
 
 @router.post(
     "/v1/me/presentations/{presentation_id}/decision",
+    summary="Accept or Decline",
     status_code=201,
     responses={
         200: {"model": DecisionOut, "description": "`replayed` or `already_accepted`: the earlier event counts"},
@@ -114,14 +116,15 @@ async def decide(
 
 @router.post(
     "/v1/me/agreements/{document_id}/withdrawal",
+    summary="Withdraw Acceptance",
     status_code=201,
     responses={
-        200: {"model": WithdrawalOut, "description": "`replayed`: it was already withdrawn and not accepted since"},
+        200: {"model": WithdrawalOut, "description": "`replayed`: already withdrawn, and not accepted since"},
         **refuses(SubjectTokenRequired, problems.AgreementNotFound, problems.NotWithdrawable, problems.NothingToWithdraw),
     },
 )
 async def withdraw(world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, response: Response) -> WithdrawalOut:
-    """Withdraw from the agreement from now on. Earlier acceptances stay on record; you can accept it again."""
+    """Withdraw the acceptance of an agreement from now on. Earlier receipts stay; the end user can accept it again."""
     outcome = await withdrawal.record_withdrawal(world, subject, origin, document_id)
     response.status_code = STATUS[outcome.result]
     return WithdrawalOut.from_outcome(outcome)

@@ -1,4 +1,4 @@
-"""The ledger: one chain of signed receipts for each end user. Events are only appended; a correction is a new event (agreements R24)."""
+"""The ledger: appends signed receipts to the chain of an end user. A correction is a new event, never an edit (agreements R24)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -94,7 +94,7 @@ class SessionContext:
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event to append: what one end user did with one text, at which server time.
+    """An event to append: what an end user or operator did with one text, and when by the server's clock.
 
     `about` is a row of `TEXT_COLUMNS`. `session` is None for an operator's event; `actor` is then the operator.
     `presentation` is the row of the presentation that was on the screen, if there was one. `claims` holds what the client or the
@@ -138,7 +138,7 @@ async def lock_ledger(tx: Transaction, user_id: UUID) -> ChainHead:
 async def append_event(tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent) -> RecordedEvent:
     """Sign the event and append it to the chain. The transaction must hold the lock that returned `head`.
 
-    An event is never older than the chain's last event: where this replica's clock is behind, it takes that event's time
+    An event is never older than the chain's last event: if the clock of this replica is behind, the event gets the time of that last event
     (agreements R23). Raises TokenInvalid for an erased user or, where an operator acts, UserErased.
     """
     event = event if head.at is None else replace(event, at=max(event.at, head.at))
@@ -206,7 +206,7 @@ def _build_columns(event: NewEvent) -> dict[str, Any]:
 
 
 def _build_subject_claims(event: NewEvent) -> dict[str, Any]:
-    """Return the claims about the user and the text (rules/agreements section 2.2). They contain no name and no address."""
+    """Return the claims about the user and the text (agreements, "The record"). They contain no name and no address."""
     about = event.about
     return {
         "sub": str(event.user_id),
@@ -236,7 +236,7 @@ def _build_screen_claims(event: NewEvent) -> dict[str, Any]:
         "locale_requested": presentation.locale_requested,
         "fallback": presentation.fallback,
         "format": presentation.format,
-        # Presentations made before there were formats have no hash of their own: they served the stored Markdown.
+        # Presentations of early releases have no hash of the served bytes: they always served the stored Markdown.
         "served_sha256": presentation.served_sha256 or event.about.sha256,
         "prs": str(presentation.id),
         "presented_at": instant_text(presentation.presented_at),

@@ -1,6 +1,6 @@
 """Merkle trees of RFC 9162 section 2.1: a root over ordered leaves, and a short proof that the tree contains a leaf.
 
-Pure functions. A leaf is hashed with the prefix byte 0 and a node with the prefix byte 1, so neither can pass for the other.
+Pure functions. A leaf is hashed with the prefix byte 0 and a node with the prefix byte 1, so that no leaf can be taken for a node.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def build_path(leaves: Sequence[bytes], place: int) -> list[bytes]:
 def compute_root_from_path(leaf: bytes, place: int, count: int, siblings: Sequence[bytes]) -> bytes | None:
     """Compute the root from the leaf at `place` of `count` and its path (section 2.1.3.2).
 
-    None when the path is longer or shorter than it must be for that place.
+    None if the length of the path is wrong for that place.
     """
     if not 0 <= place < count:
         return None

@@ -1,4 +1,4 @@
-"""Receipts to print or to save: the signed JWS alone, or a text or HTML page in the language of the agreement's text.
+"""Renders a receipt to print or to save: as the JWS alone, or as a text or HTML page in the language of the agreement's text.
 
 The page is in English where we have no translation. It repeats the receipt's claims and proves nothing without the JWS.
 """
@@ -123,7 +123,7 @@ def _render_text(words: Mapping[str, Any], lines: list[PageLine], jws: str) -> s
 
 
 def _indent(value: str) -> str:
-    """Indent all but the first line of a value, so that none of them can pass for a line of the page."""
+    """Indent all but the first line of a value, so that a value cannot forge a line of the page."""
     return "\n    ".join(value.splitlines())  # `splitlines` knows every line end of Unicode
 
 

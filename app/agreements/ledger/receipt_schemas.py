@@ -79,7 +79,7 @@ class ContextOut(WireModel):
 
 
 class AnnotationIn(WireModel):
-    """`reason` becomes part of a signed receipt and is never erased: write no names into it."""
+    """The correction. `reason` becomes part of a signed receipt and is never erased: do not write personal data into it."""
 
     reason: Annotated[Prose, Field(max_length=2000)]
 

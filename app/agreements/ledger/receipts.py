@@ -1,4 +1,4 @@
-"""Receipts: read them, annotate events, and verify a receipt that anyone presents."""
+"""Reads receipts, annotates events, and verifies a receipt from any source."""
 
 import json
 from base64 import urlsafe_b64decode

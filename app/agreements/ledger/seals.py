@@ -28,10 +28,10 @@ from app.world import World
 
 BATCH = 4096
 LATE = 10 * 60 * 1000
-"""Milliseconds. An event that is committed this much later than events with higher ids is still found without a sweep."""
+"""Milliseconds by which an event may be committed after events with higher ids, and still be found without a sweep."""
 
 OVERDUE = timedelta(days=1)
-"""An event that is unsealed for longer means that no process seals."""
+"""If an event is unsealed for longer, no process creates seals."""
 
 _DIGITS = 9
 """Digits of a seal's number: enough for thirty years at one seal a second."""
@@ -68,7 +68,7 @@ class InclusionProof:
 
 
 async def seal_events(world: World, *, sweep: bool = False) -> int:
-    """Seal at most `BATCH` unsealed events, oldest first. Returns how many; 0 also when another replica was faster.
+    """Seal at most `BATCH` unsealed events, oldest first. Return how many; 0 also if another replica was faster.
 
     Transactions commit in another order than they began, so unsealed events are found by their missing seal, not by time. To avoid
     reading all events each time, only ids from ten minutes before the newest sealed one are searched. A `sweep` searches all, and
@@ -100,7 +100,7 @@ async def seal_events(world: World, *, sweep: bool = False) -> int:
 
 
 async def is_newest_missing(world: World) -> bool:
-    """Tell whether the newest seal was deleted: its leaves still exist, or there is no seal although an event is older than a day.
+    """Return whether the newest seal was deleted: its leaves still exist, or there is no seal although an event is older than a day.
 
     Useful only at the start of a process: the next seal takes the number of the deleted one.
     """
@@ -140,7 +140,7 @@ def _parse_cursor(cursor: str) -> int:
 
 
 async def prove_own_inclusion(world: World, subject: Subject, event_id: UUID) -> InclusionProof:
-    """Return the proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, SealBroken."""
+    """Return the proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, LedgerSealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id))).one_or_none()
         if row is None:
@@ -149,7 +149,7 @@ async def prove_own_inclusion(world: World, subject: Subject, event_id: UUID) ->
 
 
 async def prove_inclusion(world: World, event_id: UUID) -> InclusionProof:
-    """Return the proof for any event. Raises AgreementEventNotFound, NotSealedYet, SealBroken."""
+    """Return the proof for any event. Raises AgreementEventNotFound, NotSealedYet, LedgerSealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id))).one_or_none()
         if row is None:
@@ -173,7 +173,7 @@ def build_proof(row: AnyRow, leaves: Sequence[bytes]) -> InclusionProof:
 
 
 async def read_leaves(tx: Transaction, n: int) -> list[bytes]:
-    """Return the leaf hashes that give the root of seal n, in order. Raises SealBroken.
+    """Return the leaf hashes that give the root of seal n, in order. Raises LedgerSealBroken.
 
     These are the stored hashes, even if receipts were changed later; or, if the stored hashes were changed, those of the receipts.
     """

@@ -39,7 +39,7 @@ async def compare_versions(world: World, version_id: UUID, against: UUID | None,
         now = world.clock.now()
         after = await load_version(tx, version_id, now)
         if against is None:
-            previous = rules.find_previous(after.row.ordinal, after.published())
+            previous = rules.find_previous(after.row.ordinal, after.list_published())
             if previous is None:
                 raise AgreementVersionFirst
             against = previous.id

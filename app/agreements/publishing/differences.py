@@ -1,4 +1,4 @@
-"""Compares two texts line by line, and word by word within changed lines, for people who compare terms. Pure.
+"""Compares two texts line by line, and word by word within changed lines. Pure.
 
 difflib does the work. Its time grows with the square of the length in bad cases, so each comparison has a limit: when that is used up,
 the passages that are not compared yet count as replaced.
@@ -32,7 +32,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Differences:
-    """`blocks`: joined, either side is its text again. `unified`: the output of `diff -u` without its two lines of names."""
+    """The result. `blocks`: the joined passages of one side are its text. `unified`: the output of `diff -u` without the two file names."""
 
     blocks: tuple[Block, ...]
     unified: str
@@ -40,15 +40,15 @@ class Differences:
 
 @dataclass
 class _Budget:
-    """The steps that are left for one comparison."""
+    """The remaining steps of one comparison."""
 
     steps: int = WORK_LIMIT
 
 
 class _Matcher(SequenceMatcher[str]):
-    """Matches what both ends have in common, then the longest run, while the budget lasts.
+    """Matches the common beginning and end, then the longest common run, until the budget is used up.
 
-    difflib sees white space together with the part before it: alone it is so frequent that looking for it takes most of the time.
+    White space is joined to the part before it for difflib: on its own it is so frequent that matching it takes most of the time.
     """
 
     def __init__(self, before: Sequence[str], after: Sequence[str], budget: _Budget) -> None:
@@ -74,7 +74,7 @@ def _join_space(parts: Sequence[str]) -> list[str]:
 
 
 def _count_equal(old: Sequence[str], new: Sequence[str]) -> int:
-    """The number of parts that both begin with."""
+    """Count the equal parts at the beginning of both."""
     return next((index for index, (part, other) in enumerate(zip(old, new, strict=False)) if part != other), min(len(old), len(new)))
 
 
@@ -91,7 +91,7 @@ def compare_texts(before: str, after: str) -> Differences:
 
 
 def _split_lines(text: str) -> list[str]:
-    """Only LF ends a line, as agreements R1 stores it; Unicode's other separators are text."""
+    """Split at LF only, the line end of stored texts (agreements R1); other Unicode separators are text."""
     return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 
@@ -112,7 +112,7 @@ def _compare_words(old: Sequence[str], new: Sequence[str], budget: _Budget) -> t
 
 
 def _format_unified(matcher: _Matcher, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    """Hunks with three lines of context, as GNU diff numbers them."""
+    """Yield hunks with three lines of context, in the numbering of GNU diff."""
     for hunk in matcher.get_grouped_opcodes():
         (_, i, _, j, _), (_, _, k, _, m) = hunk[0], hunk[-1]
         yield f"@@ -{_format_range(i, k)} +{_format_range(j, m)} @@\n"

@@ -70,12 +70,14 @@ async def list_agreements(
     requested: Annotated[PageWindow, Depends(page_window)],
     product: Annotated[Slug | None, Query()] = None,
 ) -> Page[AgreementOut]:
+    """List agreements, newest first."""
     rows, cursor = await documents.list_documents(world, requested, product)
     return Page(data=[AgreementOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/agreements/{document_id}", responses=refuses(ScopeMissing, problems.AgreementNotFound))
 async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> AgreementWithVersions:
+    """Return an agreement with its versions."""
     return AgreementWithVersions.from_details(await documents.get_document(world, document_id))
 
 
@@ -96,26 +98,36 @@ async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID,
     )
 
 
-@router.post("/v1/agreements/{document_id}/versions", status_code=201, responses=refuses(ScopeMissing, problems.AgreementNotFound))
+@router.post(
+    "/v1/agreements/{document_id}/versions",
+    summary="Create Draft Version",
+    status_code=201,
+    responses=refuses(ScopeMissing, problems.AgreementNotFound),
+)
 async def create_version(world: TheWorld, operator: Writes, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
-    """Create a draft. `material` requires a new acceptance, `notice` only showing, `editorial` nothing."""
+    """Create a draft version. `material` requires a new acceptance, `notice` must only be shown, `editorial` requires nothing."""
     details = await versions.create_draft(world, operator.actor, document_id, body.model_dump())
     response.headers["Location"] = f"/v1/agreement-versions/{details.row.id}"
     return VersionOut.from_details(details)
 
 
-@router.get("/v1/agreement-versions/{version_id}", responses=refuses(ScopeMissing, problems.AgreementVersionNotFound))
+@router.get(
+    "/v1/agreement-versions/{version_id}",
+    summary="Get Agreement Version",
+    responses=refuses(ScopeMissing, problems.AgreementVersionNotFound),
+)
 async def get_version(world: TheWorld, operator: Reads, version_id: UUID) -> VersionOut:
+    """Return a version with its texts."""
     return VersionOut.from_details(await versions.get_version(world, version_id))
 
 
-@router.patch("/v1/agreement-versions/{version_id}", responses=refuses(*DRAFT_PROBLEMS))
+@router.patch("/v1/agreement-versions/{version_id}", summary="Change Draft Version", responses=refuses(*DRAFT_PROBLEMS))
 async def change_version(world: TheWorld, operator: Writes, version_id: UUID, body: VersionPatch) -> VersionOut:
     """Change the class or the label of a draft."""
     return VersionOut.from_details(await versions.change_draft(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
 
 
-@router.delete("/v1/agreement-versions/{version_id}", status_code=204, responses=refuses(*DRAFT_PROBLEMS))
+@router.delete("/v1/agreement-versions/{version_id}", summary="Delete Draft Version", status_code=204, responses=refuses(*DRAFT_PROBLEMS))
 async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) -> None:
     """Delete a draft with its texts. A published version cannot be deleted."""
     await versions.delete_draft(world, operator.actor, version_id)
@@ -123,6 +135,7 @@ async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) ->
 
 @router.put(
     "/v1/agreement-versions/{version_id}/texts/{locale}",
+    summary="Write Text",
     responses=refuses(
         ScopeMissing,
         problems.AgreementVersionNotFound,
@@ -155,6 +168,7 @@ async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, b
 
 @router.post(
     "/v1/agreement-versions/{version_id}/cancel",
+    summary="Cancel Scheduled Version",
     responses=refuses(
         ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionNotScheduled, problems.AgreementVersionDecided
     ),
@@ -181,15 +195,16 @@ async def compare_versions(
 
 @router.delete(
     "/v1/agreement-versions/{version_id}/texts/{locale}",
+    summary="Delete Draft Text",
     status_code=204,
     responses=refuses(ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementTextNotFound, problems.AgreementTextFrozen),
 )
 async def delete_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale) -> None:
-    """Delete one language of a draft."""
+    """Delete the text in one language from a draft."""
     await texts.delete_text(world, operator.actor, version_id, locale)
 
 
-@router.get("/v1/agreement-texts/{text_id}", response_class=Markdown, responses=TEXT_RESPONSES)
+@router.get("/v1/agreement-texts/{text_id}", summary="Get Agreement Text", response_class=Markdown, responses=TEXT_RESPONSES)
 async def get_text(world: TheWorld, text_id: UUID, accept: Accept, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """Read a published text: its Markdown source, or the HTML or plain text rendered at publishing.
 

@@ -1,4 +1,4 @@
-"""Texts of a version, one for each language: write, delete in a draft, add to a published version, read without a login."""
+"""Writes, deletes and reads the texts of a version, one for each language. Published texts are public."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -96,7 +96,7 @@ async def _check_addition(tx: Transaction, owner: AnyRow, existing: AnyRow | Non
 
 
 async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
-    """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
+    """Delete the text in one language from a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
     async with world.db.write() as tx:
         owner = await lock_version(tx, version_id)
         text = (await tx.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
@@ -110,7 +110,7 @@ async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str)
 
 
 async def get_published(world: World, text_id: UUID, media_type: str) -> AnyRow:
-    """A published text in one of the MEDIA_TYPES, without a login: body, hash, locale. Includes cancelled versions.
+    """Return a published text in one of the MEDIA_TYPES: body, hash, locale. Texts of cancelled versions are included.
 
     Raises AgreementTextNotFound.
     """

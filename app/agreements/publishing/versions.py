@@ -1,4 +1,4 @@
-"""Versions: draft, change, delete, publish, and cancel before anyone decided on it. Nothing else changes a version."""
+"""Creates, changes, deletes, publishes and cancels versions. Only a version without decisions can be cancelled."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -117,7 +117,7 @@ async def publish_version(
 def _build_publication(owner: AnyRow, details: AgreementDetails, effective_at: datetime, grace_until: datetime | None) -> Publication:
     changes = {text.locale: text.changes for text in details.texts}
     required = tuple(owner.required_locales)
-    return Publication(owner.change_class, owner.default_locale, changes, details.published(), effective_at, grace_until, required)
+    return Publication(owner.change_class, owner.default_locale, changes, details.list_published(), effective_at, grace_until, required)
 
 
 async def _render_texts(world: World, version_id: UUID) -> RenderedTexts:

@@ -69,7 +69,7 @@ class StatusThresholds:
 
     @classmethod
     def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "StatusThresholds":
-        """Compute them with the rules of the access decision: a higher accepted ordinal never owes more."""
+        """Compute the thresholds with the rules of the access decision. A user with a higher accepted ordinal never owes more."""
         unaccepted = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
         required = unaccepted.required_ordinal(at)
         in_grace = (
@@ -81,7 +81,7 @@ class StatusThresholds:
         return cls(kind, required, next(in_grace, max(required, 1)), news.ordinal if news is not None else 0)
 
     def status(self, user: "UserOrdinals") -> ColumnElement[str]:
-        """`Obligation.status` as SQL, so that the database counts and filters millions of users."""
+        """Build `Obligation.status` as a SQL expression, so that the database counts and filters millions of users."""
         if self.kind == AgreementKind.NOTICE:
             has_seen = (user.accepted >= self.news) | (user.notified >= self.news)
             return case(
@@ -128,14 +128,14 @@ class Coverage:
 
 
 def _select_withdrawals() -> CTE:
-    """The last withdrawal of each end user. Earlier acceptances do not count (agreements R22)."""
+    """Select the last withdrawal of each end user. Earlier acceptances do not count (agreements R22)."""
     last = func.max(AgreementEvent.seq).label("seq")
     statement = select(AgreementEvent.user_id, last).where(_UP_TO, AgreementEvent.type == EventType.WITHDRAWN)
     return statement.group_by(AgreementEvent.user_id).cte("withdrawals")
 
 
 def _select_ordinals(withdrawals: CTE) -> CTE:
-    """The highest ordinals of each end user with an event: the result of `apply_event` for every event."""
+    """Select the highest ordinals of each end user with an event, as `apply_event` would compute them from all events."""
     is_after = or_(withdrawals.c.seq.is_(None), AgreementEvent.seq > withdrawals.c.seq)
 
     def highest(name: str, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
@@ -158,7 +158,7 @@ def _select_ordinals(withdrawals: CTE) -> CTE:
 
 
 def _select_evidence(ordinals: CTE) -> CTE:
-    """The best grade of the events with each end user's accepted ordinal."""
+    """Select the best grade among the events that accepted each end user's current ordinal."""
     is_current = and_(AgreementEvent.type.in_(ASSENTS), AgreementEvent.ordinal == ordinals.c.accepted)
     since = AgreementEvent.seq > func.coalesce(ordinals.c.withdrawn_seq, 0)
     statement = select(AgreementEvent.user_id, func.min(GRADE).label("grade")).join(ordinals, ordinals.c.user_id == AgreementEvent.user_id)
@@ -166,7 +166,7 @@ def _select_evidence(ordinals: CTE) -> CTE:
 
 
 def _select_all_users(thresholds: StatusThresholds) -> CTE:
-    """One row for each end user with a presentation or an event of the document."""
+    """Select one row for each end user with a presentation or an event of the document."""
     ordinals = _select_ordinals(_select_withdrawals())
     evidence = _select_evidence(ordinals)
     presented = (

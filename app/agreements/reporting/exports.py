@@ -47,7 +47,7 @@ class ExportRequest:
     context: bool
 
     def select_events(self, now: datetime) -> AnySelect:
-        """The statement of one batch. Events after `now` are excluded, so that the export ends."""
+        """Build the statement of one batch. Events after `now` are excluded, so that the export ends."""
         until = min(filter(None, (self.filters.until, now + TICK)))
         statement = self.filters.select_events().where(AgreementEvent.at < until).order_by(AgreementEvent.id).limit(BATCH)
         if not self.context:
@@ -106,21 +106,21 @@ def _make_csv_writer(columns: Sequence[str]) -> Write:
 
 
 def _format_csv_line(cells: Sequence[Any]) -> str:
-    """One line after RFC 4180: commas, CRLF, quotes where needed."""
+    """Format one line as in RFC 4180: commas, CRLF, quotes where needed."""
     out = StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()
 
 
 def _to_json(value: Any) -> Any:
-    """A database value as a JSON value."""
+    """Convert a database value to a JSON value."""
     if isinstance(value, datetime):
         return instant_text(value)
     return str(value) if isinstance(value, UUID) else value
 
 
 def _neutralise_formulas(cell: Any) -> Any:
-    """A cell that no spreadsheet evaluates: an apostrophe precedes every possible formula. None stays an empty cell.
+    """Put an apostrophe before every possible formula in a cell, so that no spreadsheet evaluates it. None stays an empty cell.
 
     Some spreadsheets split cells at semicolons, tabs or line ends, so a formula may also start after those.
     """
@@ -131,6 +131,6 @@ def _neutralise_formulas(cell: Any) -> Any:
 
 
 def _starts_formula(part: str) -> bool:
-    """Whether a formula starts here after Unicode folding, without invisible characters and quotes."""
+    """Return whether the part starts with a formula, after NFKC and without leading invisible characters and quotes."""
     visible = dropwhile(lambda character: character in "\"'" or category(character)[0] in _INVISIBLE, normalize("NFKC", part))
     return next(visible, "") in FORMULA_STARTS

@@ -1,6 +1,6 @@
-"""Imports acceptances that were given elsewhere. Only these are not the end user's own act.
+"""Imports acceptances that were given elsewhere, the only acceptances that are not the end user's own act.
 
-They stay marked (`imported`, grade C), and each external reference is imported once (agreements R16).
+They stay marked (`imported`, grade C; agreements R16). Each external reference is imported once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,7 +119,7 @@ Content = tuple[UUID, UUID | None, Mapping[str, Any]]
 
 @dataclass
 class ImportBatch:
-    """The facts by which the acceptances are judged, and the state that changes while they are stored one by one."""
+    """The facts for the checks of the acceptances, and the state that changes while they are stored one by one."""
 
     document: AnyRow
     now: datetime
@@ -138,7 +138,7 @@ class ImportBatch:
         return item.user, None if text is None else text.text_id, item.claims()
 
     def decide(self, item: ImportedAcceptance) -> ImportResult | None:
-        """The result for an acceptance with a known reference or a fault; None: it must be stored."""
+        """Return the result for an acceptance with a known reference or a fault; None if it must be stored."""
         if item.external_ref in self.refs:
             event_id, content = self.refs[item.external_ref]
             if content == self.content(item):
@@ -164,7 +164,7 @@ class ImportBatch:
             yield ImportFault("accepted_at", ImportBeforeWithdrawal())
 
     def _check_user(self, user: AnyRow | None) -> Problem | None:
-        """The reason why this end user cannot accept, if there is one (agreements R13, R25)."""
+        """Return the reason why this end user cannot accept, or None (agreements R13, R25)."""
         if user is None:
             return UserNotFound()
         return UserErased() if user.status == UserStatus.ERASED else check_age(user.age_band, self.document.minors)

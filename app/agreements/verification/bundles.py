@@ -1,4 +1,4 @@
-"""Verification of an evidence bundle on its own, without database, network or configuration. Each fault names its place."""
+"""Verifies an evidence bundle without database, network or configuration. Each fault names its place."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -128,7 +128,7 @@ class BundleCheck:
             position = position.advance(entry["jws"], claims)
 
     def _describe_revoked(self, entry: Mapping[str, Any], claims: Claims, since: str) -> str:
-        """Say what still vouches for a receipt that a revoked key signed."""
+        """Return a warning that says what still proves a receipt that a revoked key signed."""
         n = entry["inclusion"]["n"] if entry["inclusion"] is not None else None
         if n in self.seal_signers and self.seal_signers[n] not in self.revoked:
             voucher = f"seal {n}, signed by a key that was not revoked, includes it"
@@ -174,7 +174,7 @@ def _decode_context(context: Mapping[str, Any]) -> Mapping[str, Any]:
 def _prepare_check(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
     """Add the bundle's own revoked keys to a given key set, which no longer publishes them.
 
-    What they signed is only worth a warning, and the key that signed the bundle vouches that they belong in it.
+    Their signatures only cause a warning. The signature of the bundle proves that these keys belong in it.
     """
     own: Any = bundle.get("keys")
     revoked = read_revocations(own)

@@ -1,4 +1,4 @@
-"""Follows chains row by row: checks each event against its receipt, the rows and texts it names, and the state that follows.
+"""Verifies chains row by row: each event against its receipt, the rows and texts it names, and the states that follow.
 
 Works on rows that `service.py` reads; no database access here.
 """
@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from app.agreements.ledger import proofs
+from app.agreements.ledger.chain import DECISIONS
 from app.agreements.ledger.projection import Replay
 from app.agreements.ledger.proofs import MAX_RECEIPT, RECEIPT, ChainPosition
 from app.agreements.rules import digest
 from app.agreements.verification import row_checks
-from app.agreements.verification.row_checks import DECISIONS
 from app.db.types import AnyRow
 from app.security.signing import Claims, InvalidToken, Signer
 

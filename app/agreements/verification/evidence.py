@@ -1,4 +1,4 @@
-"""Evidence of one end user's agreements: a signed bundle that anyone can verify offline, its legal hold, and erasure (agreements R25)."""
+"""Builds an end user's evidence as a signed bundle for offline verification, sets its legal hold, and erases contexts (agreements R25)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -156,7 +156,7 @@ def _select_columns(row: AnyRow, names: Iterable[str]) -> Json:
 async def set_legal_hold(world: World, actor: Actor, user_id: UUID, *, active: bool) -> None:
     """Put the end user's evidence under legal hold, or release it. A repeated call changes nothing. Raises UserNotFound.
 
-    What exists when this returns stays: it waits for a deletion of old presentations that has begun, and a later one skips them.
+    Presentations that exist when this returns are kept: it waits for a deletion that has begun, and later deletions skip them.
     """
     async with world.db.write() as tx:
         await _require_user(tx, user_id)
@@ -171,7 +171,7 @@ async def set_legal_hold(world: World, actor: Actor, user_id: UUID, *, active: b
 async def erase_contexts(world: World, actor: Actor, user_id: UUID) -> int:
     """Erase IP addresses, user agents, sessions and salts of the end user's events; returns how many rows. Raises UserNotFound, LegalHold.
 
-    The chain still verifies. Without the salts, the commitments in it can no longer be checked or guessed.
+    The chain still verifies. Without the salts, the hashes of the context in it can no longer be checked or guessed.
     """
     async with world.db.write() as tx:
         await _require_user(tx, user_id)

@@ -1,4 +1,4 @@
-"""Verification of the whole ledger: every text, every chain up to its head, every state, every seal.
+"""Verifies the whole ledger: every text, every chain up to its head, every state, every seal.
 
 Reports the first fault and repairs nothing. Rows are read in batches and checked off the event loop, to spare memory and other requests.
 """
@@ -181,7 +181,7 @@ async def _find_deleted_chain(tx: Transaction, user_id: UUID | None) -> Integrit
 
 
 async def _verify_seals(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
-    """Verify every seal in order over its stored leaves, and the leaves against the receipts as they are now.
+    """Verify every seal in order over its stored leaves, and the leaves against the present receipts.
 
     For one end user: only the seals that include receipts of this user, and in them only these receipts; a fault of another user's
     receipt does not affect what they prove.
@@ -232,7 +232,7 @@ def _find_leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None
 
 
 def _find_receipt_fault(leaf: AnyRow) -> str | None:
-    """Return what of a stored leaf does not match the receipt as it is now."""
+    """Return the name of the value in a stored leaf that does not match the receipt, or None."""
     if leaf.receipt is None:
         return "missing"
     if leaf.of != leaf.user_id:

@@ -61,7 +61,7 @@ async def suspend(world: World, action: OperatorAction) -> LicenseDetails:
 
 
 async def reinstate(world: World, action: OperatorAction) -> LicenseDetails:
-    """End a suspension. Raises LicenseRevoked."""
+    """End the suspension of a license. Raises LicenseRevoked."""
     async with world.db.write() as tx:
         license = await locks.lock_unrevoked(tx, world, action.license_id)
         if license.suspended_at is not None:
@@ -71,7 +71,7 @@ async def reinstate(world: World, action: OperatorAction) -> LicenseDetails:
 
 
 async def revoke(world: World, action: OperatorAction) -> LicenseDetails:
-    """Refuse every use permanently."""
+    """Revoke a license permanently: every use is refused."""
     async with world.db.write() as tx:
         await locks.lock_license(tx, action.license_id)
         license = await locks.read_license(tx, action.license_id, world.clock.now())

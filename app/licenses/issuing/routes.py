@@ -26,7 +26,7 @@ Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(
-    "/v1/licenses",
+    "/v1/licenses", summary="Issue Licenses",
     status_code=201,
     responses=refuses(
         ScopeMissing, PolicyNotFound, CustomerNotFound, UserNotFound, UserErased, UserLimitReached, problems.LicenseExternalIdTaken,
@@ -34,7 +34,7 @@ Paging = Annotated[PageWindow, Depends(page_window)]
     ),
 )  # fmt: skip
 async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Response) -> IssuedLicense | IssuedLicenses:
-    """Issue a license, or `count` licenses, all or none. The keys are shown only in this response."""
+    """Issue one license, or `count` licenses, all or none. Store the keys: they are returned only in this response."""
     licenses, keys = await service.issue_licenses(world, operator.actor, body.to_values())
     now = world.clock.now()
     issued = [IssuedLicense.from_details(license, now, key=key) for license, key in zip(licenses, keys, strict=True)]
@@ -72,14 +72,15 @@ async def list_licenses(
     return Page(data=[LicenseOut.from_details(license, now) for license in licenses], next_cursor=cursor)
 
 
-@router.post("/v1/licenses/lookup", responses=refuses(ScopeMissing, LicenseNotFound))
+@router.post("/v1/licenses/lookup", summary="Look Up License by Key", responses=refuses(ScopeMissing, LicenseNotFound))
 async def lookup(world: TheWorld, operator: Reads, body: LicenseKeyIn) -> LicenseOut:
-    """Find a license by its full key, for support."""
+    """Find a license by its full key, for support staff."""
     return LicenseOut.from_details(await details.find_by_key(world, body.license_key), world.clock.now())
 
 
 @router.get("/v1/licenses/{license_id}", responses=refuses(ScopeMissing, LicenseNotFound))
 async def get_license(world: TheWorld, operator: Reads, license_id: UUID) -> LicenseOut:
+    """Return a license, without its key."""
     return LicenseOut.from_details(await details.get_license(world, license_id), world.clock.now())
 
 
@@ -98,6 +99,7 @@ async def change_license(world: TheWorld, operator: Writes, license_id: UUID, bo
 
 @router.put(
     "/v1/licenses/{license_id}/users/{user_id}",
+    summary="Add User to License",
     responses=refuses(ScopeMissing, LicenseNotFound, problems.LicenseRevoked, UserNotFound, UserErased, UserLimitReached),
 )
 async def add_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> LicenseOut:
@@ -105,7 +107,12 @@ async def add_user(world: TheWorld, operator: Writes, license_id: UUID, user_id:
     return LicenseOut.from_details(await lifecycle.add_user(world, operator.actor, license_id, user_id), world.clock.now())
 
 
-@router.delete("/v1/licenses/{license_id}/users/{user_id}", status_code=204, responses=refuses(ScopeMissing, LicenseNotFound))
+@router.delete(
+    "/v1/licenses/{license_id}/users/{user_id}",
+    summary="Remove User from License",
+    status_code=204,
+    responses=refuses(ScopeMissing, LicenseNotFound),
+)
 async def remove_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> None:
     """Remove an end user from the license and release that user's seats."""
     await members.remove(world, operator.actor, license_id, user_id)

@@ -41,7 +41,7 @@ VendorKey = Annotated[str, Field(min_length=VENDOR_KEY_MIN, max_length=VENDOR_KE
 
 
 class Overrides(WireModel):
-    """The fields that differ from the policy; absent fields follow the policy.
+    """Fields that replace those of the policy; absent fields follow the policy.
 
     A feature or meter that is null is removed. A meter without `per` keeps the policy's period.
     """
@@ -93,7 +93,7 @@ class LicensePatch(WireModel):
 
 
 class LicenseOut(LicenseSummary):
-    """A license as an operator sees it, without its key."""
+    """A license, as operators see it, without its key."""
 
     policy_id: UUID
     customer_id: UUID | None
@@ -135,7 +135,7 @@ class ReasonIn(WireModel):
 
 
 class RenewIn(ReasonIn):
-    """`expires_at`: the new end, which makes a retry harmless; absent: extend by one duration of the policy."""
+    """`expires_at`: the new expiry (safe to retry). Absent: extend by one duration of the policy."""
 
     expires_at: InstantIn | None = None
 
@@ -147,7 +147,7 @@ class TransferIn(ReasonIn):
 
 
 class PolicyChangeIn(ReasonIn):
-    """`expiry`: `keep` keeps the dates, `reset` computes them again from now, as at issue."""
+    """`expiry`: `keep` keeps the dates; `reset` computes them from now, as for a new license."""
 
     policy_id: UUID
     expiry: Literal["keep", "reset"] = "keep"

@@ -13,7 +13,7 @@ from app.web.fields import Email, Instant, InstantIn, Line, Name, Secret, Slug, 
 
 
 class DeviceIn(WireModel):
-    """`fingerprint`: 1 to 512 printable characters, chosen by the application and compared exactly."""
+    """`fingerprint`: 1 to 512 printable characters, chosen by the application, compared exactly, such as a hash of machine ids."""
 
     fingerprint: Line
     name: Name | None = None
@@ -29,7 +29,7 @@ class FingerprintIn(WireModel):
 
 
 class ActivationCodesIn(WireModel):
-    """`email`: only the end user with this verified address, logged in, can use the codes."""
+    """`email`: only the logged-in end user with this verified address can use the codes."""
 
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
     max_uses: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
@@ -100,7 +100,7 @@ class ActivationSummary(WireModel):
 
 
 class ActivationOut(ActivationSummary):
-    """A seat as an operator sees it."""
+    """A seat, as operators see it."""
 
     license_id: UUID
     user_id: UUID | None
@@ -112,7 +112,7 @@ class ActivationOut(ActivationSummary):
 
 
 class OwnActivation(ActivationSummary):
-    """A seat as its user sees it."""
+    """A seat, as its user sees it."""
 
     license_id: UUID
     platform: str | None

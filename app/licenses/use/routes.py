@@ -27,12 +27,14 @@ class Jws(Response):
     media_type = "application/jose"
 
 
-@router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts))
+@router.post(
+    "/v1/licenses/validate", summary="Validate License Key", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts)
+)
 @hot
 async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ValidateIn) -> ValidationResult:
-    """Check whether this key may be used on this device now. The response is a verdict in either case.
+    """Check whether this license key may be used on this device now. The answer is 200 in both cases; see `valid`.
 
-    Validation takes no seat and starts no clock. Wrong keys are counted, and too many are refused.
+    Validation does not take a seat or start the license. Too many wrong keys are refused with 429.
     """
     use = UseRequest(body.device.fingerprint if body.device else None, body.features, caller is not None)
     user_id = caller.id if caller else None
@@ -42,7 +44,7 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 
 @router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, problems.MeterNotFound, problems.UsageLimitReached))
 async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> UsageOut:
-    """Count usage, all of the amount or nothing. With an `Idempotency-Key`, a retry does not count again."""
+    """Count usage of a meter: the whole amount or nothing. Send an `Idempotency-Key`, so that a retry does not count twice."""
     credential = body.to_credential(as_device(caller))
     return UsageOut.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
 

@@ -71,7 +71,7 @@ class UsageIn(_CredentialIn):
 
 
 class OfflineIn(_CredentialIn):
-    """`ttl`: the requested lifetime, an ISO 8601 duration; the policy, the expiry and the lease may make it shorter."""
+    """`ttl`: the requested lifetime, such as P7D; the policy, the expiry and the lease can make it shorter."""
 
     device: FingerprintIn | None = None
     ttl: LeaseText | None = None

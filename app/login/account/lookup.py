@@ -35,7 +35,7 @@ async def find_with_product(world: World, statement: AnySelect, parameters: Mapp
         has_product = product is None or await tx.scalar(select(Product.id).where(Product.code == product)) is not None
         return (await tx.execute(statement, dict(parameters))).one_or_none(), has_product
 
-    row, has_product = await world.db.find(find)
+    row, has_product = await world.db.query_with_retry(find)
     if not has_product:
         raise ProductNotFound
     return row

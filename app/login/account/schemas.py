@@ -36,7 +36,7 @@ class EmailVerifyIn(WireModel):
 
 
 class ResetIn(WireModel):
-    """`totp` or `recovery_code` is required if the account has a second factor. If both are sent, only `totp` is checked."""
+    """If the account has a second factor, send `totp` or `recovery_code`. If both are sent, only `totp` is checked."""
 
     token: MailedTokenText
     new_password: Password

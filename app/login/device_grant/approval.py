@@ -58,7 +58,7 @@ async def open_request(world: World, origin: Origin, subject: Subject, user_code
         name = await tx.scalar(select(Product.name).where(Product.code == row.product))
         return name, await pending_logins.load_account(tx, world, _build_pending_login(subject, row))
 
-    name, account = await world.db.find(load)
+    name, account = await world.db.query_with_retry(load)
     return ApprovalRequest(row, name, rules.find_approval_level(account))
 
 

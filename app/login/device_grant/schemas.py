@@ -63,7 +63,7 @@ class RequestingDevice(WireModel):
 
 
 class DeviceRequest(WireModel):
-    """`ip` and `user_agent` are those of the requesting application. `wants`: the `acr` that a session needs to approve."""
+    """The request of an application. `ip`, `user_agent`: of that application. `wants`: the `acr` that a session needs to approve it."""
 
     product: RequestedProduct | None
     device: RequestingDevice | None

@@ -136,7 +136,7 @@ async def _load_polled_request(world: World, device_hash: bytes) -> AnyRow:
     async def exists(tx: Transaction) -> bool:
         return await tx.scalar(select(DeviceCode.id).where(*open_request)) is not None
 
-    if not await world.db.find(exists):
+    if not await world.db.query_with_retry(exists):
         raise ExpiredToken
     async with world.db.write(commit_now=True) as tx:
         row, longer_interval = await _record_poll(tx, update(DeviceCode).where(*open_request), now)

@@ -158,7 +158,7 @@ async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, creden
 
 async def find(world: World, credential_id: bytes) -> AnyRow | None:
     """Find an active passkey and its owner by credential id."""
-    return await world.db.find(lambda tx: _find(tx, credential_id))
+    return await world.db.query_with_retry(lambda tx: _find(tx, credential_id))
 
 
 async def _find(tx: Transaction, credential_id: bytes) -> AnyRow | None:

@@ -61,7 +61,7 @@ async def check_and_hash_change(world: World, user_id: UUID, password: str, poin
     async def find_current(tx: Transaction) -> AnyRow:
         return (await tx.execute(_user_password.where(User.id == user_id))).one()
 
-    row = await world.db.find(find_current)
+    row = await world.db.query_with_retry(find_current)
     if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
         raise Malformed([(pointer, "password_unchanged", "must differ from the current password")])
     return await check_and_hash(world, password, row.email, pointer)
@@ -164,7 +164,7 @@ async def _find_current(world: World, subject: Subject) -> AnyRow:
     async def find(tx: Transaction) -> AnyRow | None:
         return (await tx.execute(_user_password.where(User.id == subject.id))).one_or_none()
 
-    row = await world.db.find(find)
+    row = await world.db.query_with_retry(find)
     if row is None:
         raise TokenInvalid
     return row

@@ -162,7 +162,7 @@ async def generate_first_codes(world: World, user_id: UUID) -> RecoveryCodes | N
     async def count(tx: Transaction) -> RemainingCodes:
         return await recovery.count_remaining(tx, user_id)
 
-    return await recovery.generate(world) if (await world.db.find(count)).total == 0 else None
+    return await recovery.generate(world) if (await world.db.query_with_retry(count)).total == 0 else None
 
 
 async def renew_recovery_codes(world: World, subject: Subject) -> list[str]:

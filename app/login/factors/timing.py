@@ -23,7 +23,7 @@ async def refresh_timing(world: World) -> None:
     async with padding.busy:
         if clock() < padding.due:
             return
-        samples = await world.db.find(_find_samples)
+        samples = await world.db.query_with_retry(_find_samples)
         padding.stored = {form: padding.stored.get(form) or await world.hasher.measure_check(sample) for form, sample in samples.items()}
         padding.due = clock() + REFRESH_SECONDS
 

@@ -120,7 +120,7 @@ async def _introspect_refresh_token(world: World, token: str) -> dict[str, Any]:
     async def find(tx: Transaction) -> AnyRow | None:
         return await refresh.find_unspent(tx, digest, world.clock.now())
 
-    link = await world.db.find(find)
+    link = await world.db.query_with_retry(find)
     if link is None:
         raise TokenInvalid
     row = await sessions.load_session(world, EndUser(link.user_id, link.session_id))

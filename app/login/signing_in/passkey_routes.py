@@ -33,7 +33,7 @@ from app.web.routing import router as new_router
 
 router = new_router("login")
 INCOMPLETE: dict[int | str, dict[str, Any]] = {
-    202: {"model": LoginIncomplete, "description": "The step succeeded; `next` lists what is still required"}
+    202: {"model": LoginIncomplete, "description": "The step succeeded; `next` lists the remaining steps"}
 }
 STEP_REFUSALS = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts)
 SUBJECT_REFUSALS = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
@@ -47,7 +47,12 @@ def build_response(outcome: IssuedTokens | LoginChallenge, response: Response) -
     return LoginComplete.of(outcome)
 
 
-@router.post("/v1/login/passkey/options", openapi_extra=NOT_REPLAYED, responses=refuses(*STEP_REFUSALS, PasskeyMissing, ProductNotFound))
+@router.post(
+    "/v1/login/passkey/options",
+    summary="Create Passkey Login Options",
+    openapi_extra=NOT_REPLAYED,
+    responses=refuses(*STEP_REFUSALS, PasskeyMissing, ProductNotFound),
+)
 async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyOptionsIn | None = None) -> PasskeyOptions:
     """Create request options for the browser: for any passkey or, with a login handle, for the passkeys of that login's user."""
     requested = body or PasskeyOptionsIn()
@@ -56,7 +61,9 @@ async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, b
 
 
 @router.post(
-    "/v1/login/passkey", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, ChallengeSpent, PasskeyRefused, UserVerificationRequired)}
+    "/v1/login/passkey",
+    summary="Log In with Passkey",
+    responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, ChallengeSpent, PasskeyRefused, UserVerificationRequired)},
 )
 async def log_in(
     world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyAssertionIn, response: Response
@@ -68,7 +75,9 @@ async def log_in(
 ENROLMENT_REFUSALS = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
 
 
-@router.post("/v1/login/passkey/enroll", openapi_extra=NOT_REPLAYED, responses=refuses(*ENROLMENT_REFUSALS))
+@router.post(
+    "/v1/login/passkey/enroll", summary="Set Up Passkey During Login", openapi_extra=NOT_REPLAYED, responses=refuses(*ENROLMENT_REFUSALS)
+)
 async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
     """Create options to register a passkey during a login that requires a second factor and has none."""
     return PasskeyOptions.of(await passkey_login.begin_enrolment(world, login))
@@ -76,6 +85,7 @@ async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
 
 @router.post(
     "/v1/login/passkey/confirm",
+    summary="Confirm Passkey During Login",
     responses={
         **INCOMPLETE,
         **refuses(*ENROLMENT_REFUSALS, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys),
@@ -90,14 +100,22 @@ async def confirm(
     )
 
 
-@router.post("/v1/me/passkeys/options", openapi_extra=NOT_REPLAYED, responses=refuses(*SUBJECT_REFUSALS))
+@router.post(
+    "/v1/me/passkeys/options",
+    summary="Create Passkey Registration Options",
+    openapi_extra=NOT_REPLAYED,
+    responses=refuses(*SUBJECT_REFUSALS),
+)
 async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyOptions:
     """Create options to register another passkey."""
     return PasskeyOptions.of(await factors.begin_passkey(world, subject))
 
 
 @router.post(
-    "/v1/me/passkeys", status_code=201, responses=refuses(*SUBJECT_REFUSALS, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys)
+    "/v1/me/passkeys",
+    summary="Register Passkey",
+    status_code=201,
+    responses=refuses(*SUBJECT_REFUSALS, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys),
 )
 async def register(world: TheWorld, subject: TheSubject, body: PasskeyRegistrationIn) -> FactorAdded:
     """Store the new passkey. The first second factor of an account comes with recovery codes, returned once."""

@@ -90,7 +90,7 @@ class PasskeyRegistrationIn(WireModel):
 
 
 class PasskeyAssertionIn(WireModel):
-    """The browser's response to the request options."""
+    """The response of `navigator.credentials.get()` to the request options."""
 
     credential: AuthenticationResponse
 

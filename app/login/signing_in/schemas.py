@@ -49,7 +49,7 @@ class LoginIn(WireModel):
 
 
 class LoginCodeIn(WireModel):
-    """`code` as it was mailed; dashes, spaces and case do not matter."""
+    """`code`: the mailed code; dashes, spaces and case are ignored."""
 
     identifier: Annotated[Secret, Field(max_length=320)]
     code: Code
@@ -145,7 +145,7 @@ class LoginIncomplete(WireModel):
 
 
 class LoginComplete(WireModel):
-    """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are returned once, when the login set up an authenticator."""
+    """`expires_in` and `refresh_expires_in`: seconds. `recovery_codes`: returned once, if this login set up the first second factor."""
 
     status: Literal["complete"] = "complete"
     session: SessionSummary

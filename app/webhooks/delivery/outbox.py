@@ -1,10 +1,10 @@
 """The outbox of webhooks: claim due deliveries of an endpoint, send them, and record the outcomes.
 
 A database trigger creates the deliveries in the transaction that records the event (migration 0011). So no event is missed because its
-transaction commits late, nothing is sent of a transaction that was rolled back, and recording an event costs no extra statement.
+transaction commits late, no event of a transaction that was rolled back is sent, and recording an event costs no extra statement.
 
-At least once: a process that dies after the receiver's response and before that is recorded loses its claim, and the delivery is sent
-again. Deliveries with one ordering key stay in order (`ordering.py`): only the first of them is ever claimed.
+Deliveries are sent at least once: if the process dies before it records the receiver's response, the claim expires and the delivery is
+sent again. Only the first delivery of an ordering key is ever claimed, which keeps their order (`ordering.py`).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from prometheus_client import Gauge
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
-from app.background.outbox import Outbox, claim_rows, is_unclaimed
+from app.background.outbox import claim_rows, is_unclaimed, process_rows, retry_recording
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.models import Event
@@ -109,27 +109,30 @@ async def deliver_to_endpoint(world: World, egress: Egress, endpoint_id: UUID, s
     """Send the due deliveries of one endpoint until none is left or the stop event is set; return how many were claimed."""
     count = 0
     while not stopping.is_set() and (rows := await claim_deliveries(world, endpoint_id)):
-        # Read after the claim: a later change of the URL makes the claim void.
+        # Must be read after the claim: a later change of the URL makes the claim void.
         async with world.db.query() as tx:
             endpoint = (await tx.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
             events = {row.id: row for row in await tx.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
         if endpoint is None:
             break
-        outbox = Outbox(
-            "webhooks",
-            partial(_send, world, egress, endpoint, events),
-            partial(_record, world, endpoint, events),
-            outcomes.describe_delivery,
-        )
-        count += await outbox.process(rows)
+        await process_rows(rows, partial(_deliver, world, egress, endpoint, events), outcomes.describe_delivery)
+        count += len(rows)
     return count
 
 
-async def _send(world: World, egress: Egress, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow) -> DeliveryOutcome:
-    """Send one delivery and return the outcome."""
+async def _deliver(world: World, egress: Egress, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow) -> None:
+    """Send one delivery and record the outcome."""
     event = events.get(row.event_id)
     if event is None:
-        return DeliveryOutcome()
+        record = partial(_delete_without_event, world, row)
+    else:
+        outcome = await _send(world, egress, endpoint, event, row)
+        record = partial(outcomes.record_outcome, world, Attempt(row, endpoint.url, event.type), outcome)
+    await retry_recording(record, outcomes.describe_delivery(row))
+
+
+async def _send(world: World, egress: Egress, endpoint: AnyRow, event: AnyRow, row: AnyRow) -> DeliveryOutcome:
+    """Send the request of one delivery and return the outcome, for any error too."""
     clock = asyncio.get_running_loop().time
     start = clock()
     try:
@@ -144,14 +147,6 @@ async def _send(world: World, egress: Egress, endpoint: AnyRow, events: Mapping[
     if event.is_of_erased:
         outcome = replace(outcome, excerpt=None)  # the response may repeat personal data that the receiver still has
     return replace(outcome, ms=int((clock() - start) * 1000))
-
-
-async def _record(world: World, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow, outcome: DeliveryOutcome) -> None:
-    event = events.get(row.event_id)
-    if event is None:
-        await _delete_without_event(world, row)
-    else:
-        await outcomes.record_outcome(world, Attempt(row, endpoint.url, event.type), outcome)
 
 
 async def _delete_without_event(world: World, row: AnyRow) -> None:
