@@ -37,8 +37,8 @@ class WireModel(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """What a trace or a careless log line may show: a body can hold a password, an answer a token."""
-        shown: dict[str | None, Any] = mask(dict(super().__repr_args__()))
-        return shown.items()
+        values: dict[str | None, Any] = mask(dict(super().__repr_args__()))
+        return values.items()
 
 
 def clean_text(text: str) -> str:
@@ -65,7 +65,7 @@ def _encodable(text: str) -> str:
 
 
 Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
-"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; told, never guessed."""
+"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; stated by the vendor or the user, never guessed."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
 Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean_text)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
@@ -210,11 +210,11 @@ class WarningOut(WireModel):
     detail: str
 
 
-def _known(pattern: str) -> str:
+def _check_event_type(pattern: str) -> str:
     if not is_known(pattern):
         raise ValueError("must be an event type of GET /v1/event-types, `noun.*` or `*`")
     return pattern
 
 
-EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_known)]
+EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_check_event_type)]
 """A kind of event, all kinds of one noun (`license.*`), or all there are (`*`)."""

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can serve, and what each problem code means."""
+"""Health checks of the process and of the database, and the meaning of each problem code."""
 
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -15,8 +15,8 @@ from app.web.problems import CodeNotFound
 from app.web.routing import Route, refuses
 from app.world import World
 
-PATIENCE = 1.5
-"""Seconds; whoever asks has an answer within two."""
+DEADLINE = 1.5
+"""Seconds for the checks of `/readyz`, so that it answers within two."""
 
 router = APIRouter(route_class=Route, tags=["system"])
 
@@ -60,19 +60,19 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
     """
     present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
-        present = await deadline.with_deadline(PATIENCE, _present(world, request.app.state.warm_up))
-    except _Unfit as unfit:
-        present = unfit.database
-        faults.append(unfit.fault)
-    except Exception as error:  # noqa: BLE001  whatever is wrong with the database, the answer is the same: not ready
+        present = await deadline.with_deadline(DEADLINE, _check_database(world, request.app.state.warm_up))
+    except _WrongMigration as wrong:
+        present = wrong.database
+        faults.append(wrong.fault)
+    except Exception as error:  # noqa: BLE001  any fault of the database means: not ready
         faults.append(f"the database does not answer ({type(error).__name__})")
     response.status_code = 503 if faults else 200
     migration = Migration(database=present, program=revision.program_revision())
     return Readiness(status="not_ready" if faults else "ready", faults=faults, migration=migration)
 
 
-class _Unfit(Exception):
-    """The database answers, at a migration that this program cannot serve over."""
+class _WrongMigration(Exception):
+    """The database answers, at a migration that this program cannot serve."""
 
     def __init__(self, database: str | None, fault: str) -> None:
         super().__init__(fault)
@@ -80,13 +80,13 @@ class _Unfit(Exception):
         self.fault = fault
 
 
-async def _present(world: World, warm_up: Callable[[World], Awaitable[object]]) -> str | None:
-    """The database's migration. Raises _Unfit."""
-    found = await revision.check_revision(world.db)
-    if found.fault is not None:
-        raise _Unfit(found.database, found.fault)
-    await warm_up(world)  # without its signing keys it could answer nothing that matters
-    return found.database
+async def _check_database(world: World, warm_up: Callable[[World], Awaitable[object]]) -> str | None:
+    """Return the migration of the database. Raises _WrongMigration."""
+    status = await revision.check_revision(world.db)
+    if status.fault is not None:
+        raise _WrongMigration(status.database, status.fault)
+    await warm_up(world)  # without its signing keys the service could answer no login and no decision
+    return status.database
 
 
 @router.get("/problems/{code}", summary="Get Problem Code", responses=refuses(CodeNotFound))
