@@ -22,7 +22,7 @@ from app.world import World
 
 PUBLISHED_AHEAD = timedelta(hours=24)
 LOCK = "signing_keys"
-"""Rotations and revocations take this lock, so that each sees the result of the one before it."""
+"""The lock that rotations and revocations take, so that each sees the result of the previous one."""
 
 _Key = SigningKeyRow
 _every_key = select(_Key.kid, _Key.state, _Key.created_at, _Key.activated_at, _Key.retired_at).order_by(_Key.created_at.desc(), _Key.kid)
@@ -96,7 +96,7 @@ async def _lock_keys(tx: Transaction) -> tuple[str, AnyRow | None]:
 
 
 def _must_be_old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:
-    """Raises KeyTooYoung."""
+    """Check that the next key has been published for a day, or that waiting is not required. Raises KeyTooYoung."""
     age: timedelta = now - waiting.created_at
     if not at_once and age < PUBLISHED_AHEAD:
         hours = -(-(PUBLISHED_AHEAD - age) // timedelta(hours=1))

@@ -20,7 +20,7 @@ LOOKUP_KEY = "lookup_key"
 CACHE_TIME = timedelta(minutes=5)
 """How long a process uses the keys that it read from the database."""
 RELOAD_INTERVAL = timedelta(seconds=5)
-"""The shortest time between two reloads for an unknown `kid`, so that invented ones cost little."""
+"""The shortest time between two reloads for an unknown `kid`, so that invented `kid`s cost little."""
 
 _newest_first = SigningKeyRow.created_at.desc()
 _every_key = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.retired_at, SigningKeyRow.private_sealed).order_by(_newest_first)
@@ -32,12 +32,12 @@ _mark = select(KeyMark.mark).where(KeyMark.name == bindparam("name"))
 
 
 def private_key_place(kid: str) -> Place:
-    """The place that the sealed private key is bound to."""
+    """Return the place that the sealed private key is bound to."""
     return Place("signing_keys", "private_sealed", kid)
 
 
 class KeysMismatch(Exception):
-    """A configured key is not the one that this database was written with. `faults` are (setting, sentence)."""
+    """A configured key differs from the key that this database was written with. `faults` are (setting, sentence)."""
 
     def __init__(self, setting: str, sentence: str) -> None:
         super().__init__(f"{setting}: {sentence}")
@@ -47,35 +47,35 @@ class KeysMismatch(Exception):
 async def load_signer(world: World) -> Signer:
     """Return the signing keys, cached for `CACHE_TIME`; create the first key if the database has none.
 
-    Every replica sees a rotation within minutes. What it signs until then still verifies, because retired keys stay published.
+    Every replica sees a rotation within minutes. Its signatures until then still verify, because retired keys stay published.
     Raises KeysMismatch.
     """
-    shelf, now = world.keys.signing, world.clock.now()
-    if shelf.signer is not None and shelf.read_at is not None and abs(now - shelf.read_at) < CACHE_TIME:
-        return shelf.signer
+    cache, now = world.keys.signing, world.clock.now()
+    if cache.signer is not None and cache.read_at is not None and abs(now - cache.read_at) < CACHE_TIME:
+        return cache.signer
     return await _reload_signer(world)
 
 
 async def load_signer_for(world: World, token: str) -> Signer:
     """Return the signing keys; reload them first if the token names an unknown key, which another replica may have created."""
-    signer, kid, shelf = await load_signer(world), read_kid(token), world.keys.signing
+    signer, kid, cache = await load_signer(world), read_kid(token), world.keys.signing
     if kid is None or kid in signer.known:
         return signer
-    async with shelf.turn:  # callers that arrive during a reload wait for its result
+    async with cache.turn:  # callers that arrive during a reload wait for its result
         now = world.clock.now()
-        if shelf.missed_at is None or abs(now - shelf.missed_at) >= RELOAD_INTERVAL:
-            shelf.missed_at = now
+        if cache.missed_at is None or abs(now - cache.missed_at) >= RELOAD_INTERVAL:
+            cache.missed_at = now
             return await _reload_signer(world)
     return await load_signer(world)
 
 
 async def read_signer(tx: Transaction, world: World) -> Signer:
-    """Read the keys in the transaction's snapshot, never from the cache: for the permanent record, its proofs and their verification."""
+    """Read the keys in the transaction's snapshot, not from the cache. For receipts, seals and their verification."""
     return _to_signer(world, (await tx.execute(_every_key)).all()) or await load_signer(world)
 
 
 async def _reload_signer(world: World) -> Signer:
-    shelf, now = world.keys.signing, world.clock.now()
+    cache, now = world.keys.signing, world.clock.now()
     try:
         signer = await _read_signer(world)
     except SealBroken as broken:
@@ -86,7 +86,7 @@ async def _reload_signer(world: World) -> Signer:
         signer = await _read_signer(world)
     if signer is None:
         raise RuntimeError("no signing key is active")
-    shelf.signer, shelf.read_at = signer, now
+    cache.signer, cache.read_at = signer, now
     return signer
 
 
@@ -95,7 +95,7 @@ async def _read_signer(world: World) -> Signer | None:
 
 
 def _to_signer(world: World, rows: Sequence[AnyRow]) -> Signer | None:
-    """The keys of the rows, or None if none is active."""
+    """Build the signer from the rows; None if no key is active."""
     keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, private_key_place(row.kid))) for row in rows}
     active = [row.kid for row in rows if row.state == KeyState.ACTIVE]
     revoked = {row.kid: row.retired_at for row in rows if row.state == KeyState.REVOKED}
@@ -104,7 +104,7 @@ def _to_signer(world: World, rows: Sequence[AnyRow]) -> Signer | None:
 
 
 def _is_current(world: World, row: AnyRow) -> bool:
-    """Whether short-lived tokens of this key are accepted.
+    """Return whether short-lived tokens of this key are accepted.
 
     Never those of a revoked key; those of a retired key until the last of them has expired (authentication R63).
     """
@@ -131,7 +131,7 @@ async def _create_first_key(world: World) -> None:
         async with world.db.write(commit_now=True) as tx:
             await insert_key(tx, world, key, KeyState.ACTIVE)
     except IntegrityError:
-        pass  # another replica created the first key at the same moment; that one is used
+        pass  # another replica created the first key at the same time; use that key
 
 
 async def insert_key(tx: Transaction, world: World, key: SigningKey, state: KeyState) -> None:

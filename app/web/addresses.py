@@ -1,21 +1,19 @@
-"""Normalizes IP addresses of callers, and groups the addresses whose attempts are counted together."""
+"""Normalizes the IP addresses of clients, and groups those whose attempts are counted together."""
 
 from ipaddress import ip_address, ip_network
 
 
 def parse_address(text: str) -> str | None:
-    """Return an IP address in its normal form; None for other text, as `X-Forwarded-For` may carry anything (authentication R46)."""
+    """The canonical form of an IP address; None for other text, because `X-Forwarded-For` may carry anything (authentication R46)."""
     try:
-        return str(ip_address(text.partition("%")[0]))  # a zone (RFC 4007 section 11) means something only on the sender's machine
+        return str(ip_address(text.partition("%")[0]))  # a zone (RFC 4007 section 11) has a meaning on the sender's machine only
     except ValueError:
         return None
 
 
 def network_group(ip: str | None) -> str:
-    """Return the group whose failures are counted together: an IPv4 address, or an IPv6 /64, the usual assignment to one customer.
-
-    `-` for all callers without an address (authentication R40, R46).
-    """
+    """The group of an address: itself, or its /64 for IPv6, which one customer usually has; `-` without an address
+    (authentication R40, R46)."""
     if ip is None:
         return "-"
     address = ip_address(ip)

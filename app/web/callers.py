@@ -1,4 +1,4 @@
-"""Resolves the caller from the Authorization header. Each package registers its token type here."""
+"""Resolves the caller of a request from its Authorization header. Each package registers a reader for its kind of token."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _REQUEST_WORLD = "licentia.world"
 
 @dataclass(frozen=True)
 class Origin:
-    """The address (behind trusted proxies, the forwarded one) and the user agent of a request, for the record."""
+    """The network address of the client (behind trusted proxies, the one they forward) and its user agent, for the record."""
 
     ip: str | None
     user_agent: str | None
@@ -34,18 +34,20 @@ class Origin:
 
 @dataclass(frozen=True)
 class Operator:
+    """The holder of an operator key. `expires_at` is None for a key without end."""
+
     id: UUID
     name: str
     scopes: frozenset[str]
     expires_at: datetime | None = None
 
     def may(self, scope: str) -> bool:
-        """Return whether the key has a scope, `resource:read` or `resource:write`. Write includes read; `*` includes every scope."""
-        resource = scope.partition(":")[0]
-        return bool(self.scopes & {"*", scope, f"{resource}:write"})
+        """Whether the key has this scope. A scope is `licenses:read` or `licenses:write`; writing includes reading, `*` is every scope."""
+        area = scope.partition(":")[0]
+        return bool(self.scopes & {"*", scope, f"{area}:write"})
 
     def require(self, scope: str) -> None:
-        """Raise ScopeMissing unless the key has the scope."""
+        """Raises ScopeMissing unless the key has the scope."""
         if not self.may(scope):
             raise ScopeMissing(f"The key needs the scope {scope}.", {"scope": scope})
 
@@ -56,9 +58,9 @@ class Operator:
 
 @dataclass(frozen=True)
 class EndUser:
-    """The content of a verified access token. The session may have ended since; only its row shows that.
+    """The claims of a verified access token. Only the session's row says whether the session is still open.
 
-    `token_issued_at`: when the token was issued, in seconds since the epoch; None without a token.
+    `token_issued_at`: seconds since the epoch; None if the caller was not read from a token.
     """
 
     id: UUID
@@ -72,9 +74,10 @@ class EndUser:
 
 @dataclass(frozen=True)
 class Subject(EndUser):
-    """An end user whose session and account were just read and are active. `epoch`: the account's value at that moment.
+    """An end user whose session is open and whose account is active, read from the database for this request.
 
-    `via_device_grant`: another session approved this one by a short code; it has presented no factor itself yet.
+    `epoch` is the authentication epoch of the account. `via_device_grant`: the session was approved by another one and has not
+    authenticated itself yet. All instants are in UTC.
     """
 
     amr: tuple[str, ...]
@@ -90,10 +93,8 @@ class Subject(EndUser):
 
 @dataclass(frozen=True)
 class ActivatedDevice:
-    """The holder of an activation token, which identifies a device and never a user.
-
-    `live`: false after the seat was released. `since`: when the seat was taken; it tells apart two activations of one seat.
-    """
+    """The holder of an activation token, which identifies a seat and never a person. `live` is false once the seat was released;
+    `since` is the activation that the token belongs to."""
 
     activation_id: UUID
     license_id: UUID
@@ -114,7 +115,7 @@ Caller: TypeAlias = Operator | EndUser | ActivatedDevice | PendingLoginCaller
 
 
 def identify(caller: Caller) -> str:
-    """Return a text that identifies the caller; the same for each of the caller's tokens."""
+    """A text that is unique for each caller and the same for all of its tokens."""
     match caller:
         case Operator(id=id_):
             return f"operator {id_}"
@@ -127,19 +128,19 @@ def identify(caller: Caller) -> str:
 
 
 Reader: TypeAlias = Callable[[World, str], Awaitable[Caller]]
-"""Reads a token of one kind and returns its caller. Raises TokenInvalid."""
+"""Returns the caller of a token. Raises TokenInvalid."""
 
 
 @dataclass(frozen=True)
 class CallerRegistry:
-    """The reader of each token prefix, and the function that loads a token's session."""
+    """The reader for each token prefix, and the function that loads the session of an end user."""
 
     readers: Mapping[str, Reader]
     subject: Callable[[World, EndUser], Awaitable[Subject]]
 
 
 async def get_world(request: Request) -> World:
-    """Return the world that `use_world` set for this request, or the application's."""
+    """The world of the request: its own one (see `use_world`), or that of the application."""
     return world_of(request)
 
 
@@ -149,7 +150,7 @@ def world_of(request: Request) -> World:
 
 
 def use_world(request: Request, world: World) -> None:
-    """Set the world of one request; its use case and the readers of its credential get it instead of the application's."""
+    """Use this world for the request, in its use case and in the readers of its credential."""
     request.scope[_REQUEST_WORLD] = world
 
 
@@ -159,7 +160,7 @@ async def get_origin(request: Request) -> Origin:
 
 
 async def get_caller(request: Request) -> Caller | None:
-    """Return the caller of the Authorization header, or None without the header. Raises TokenInvalid."""
+    """The caller by the Authorization header; None without the header. Raises TokenInvalid."""
     header = request.headers.get("authorization")
     if header is None:
         return None
@@ -193,7 +194,7 @@ class RequireScope:
 
 
 async def token_holder(caller: OptionalCaller) -> EndUser:
-    """Return the end user of the access token; for use cases that read the session row themselves."""
+    """The end user by the access token alone; for use cases that read the session's row themselves."""
     if caller is None:
         raise Unauthenticated("Log in and send `Authorization: Bearer` with the access token.")
     if not isinstance(caller, EndUser):
@@ -202,18 +203,18 @@ async def token_holder(caller: OptionalCaller) -> EndUser:
 
 
 async def subject(request: Request, holder: Annotated[EndUser, Depends(token_holder)]) -> Subject:
-    """Read the session and the account, and return the end user if both are active."""
+    """The end user, if the session is open and the account is active. Raises TokenInvalid."""
     registry: CallerRegistry = request.app.state.caller_registry
     return await registry.subject(world_of(request), holder)
 
 
-async def read_verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:
-    """Return the caller of any kind, or None; the session of an end user is checked."""
+async def require_active_session(request: Request, caller: OptionalCaller) -> Caller | None:
+    """The caller of any kind, or None; an end user needs an open session."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
 async def optional_subject(request: Request, caller: OptionalCaller) -> Subject | None:
-    """Return the end user of the token, or None without an Authorization header."""
+    """The end user; None without an Authorization header."""
     return None if caller is None else await subject(request, await token_holder(caller))
 
 
@@ -236,12 +237,12 @@ async def pending_login(caller: OptionalCaller) -> PendingLoginCaller:
 
 
 async def optional_login(caller: OptionalCaller) -> PendingLoginCaller | None:
-    """Return the pending login to continue, or None without an Authorization header."""
+    """The pending login to continue; None without an Authorization header."""
     return None if caller is None else await pending_login(caller)
 
 
 async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice | None:
-    """Return the caller of an access decision: the end user of the token, a seat, or None. Operators are refused."""
+    """The caller of the access decision: an end user by the token, a seat, or None. Raises SubjectTokenRequired for an operator."""
     if caller is None or isinstance(caller, EndUser | ActivatedDevice):
         return caller
     raise SubjectTokenRequired
@@ -250,12 +251,12 @@ async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice |
 async def license_caller(
     request: Request, caller: Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 ) -> Subject | ActivatedDevice | None:
-    """Return the caller who uses a license: an end user with an active session, a seat, or None for a key. Operators are refused."""
+    """The caller who uses a license: an end user with an open session, a seat, or None with a license key in the body."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
 async def activation_caller(request: Request, caller: OptionalCaller) -> Subject | ActivatedDevice:
-    """Return the caller who may keep a seat alive: the seat's own token, or an end user with an active session."""
+    """The caller who renews a seat: its activation token, or its end user."""
     return await subject(request, caller) if isinstance(caller, EndUser) else await device(caller)
 
 
@@ -271,23 +272,21 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     token_holder: ("end_user",),
     subject: ("end_user",),
     optional_subject: ("end_user", ""),
-    device: ("activation",),
     decision_caller: ("end_user", "activation", ""),
     license_caller: ("end_user", "activation", ""),
     activation_caller: ("end_user", "activation"),
     pending_login: ("login",),
     optional_login: ("login", ""),
-    read_verified_caller: ("operator", "end_user", "activation", ""),
+    require_active_session: ("operator", "end_user", "activation", ""),
 }
-"""The OpenAPI security schemes of each dependency; the empty scheme means that no credential is also accepted."""
+"""The OpenAPI security schemes of each dependency; an empty name means that the call works without a credential."""
 
 TheEndUser = Annotated[EndUser, Depends(token_holder)]
 TheSubject = Annotated[Subject, Depends(subject)]
 MaybeSubject = Annotated[Subject | None, Depends(optional_subject)]
-VerifiedCaller = Annotated[Caller | None, Depends(read_verified_caller)]
+VerifiedCaller = Annotated[Caller | None, Depends(require_active_session)]
 DecisionCaller = Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 LicenseCaller = Annotated[Subject | ActivatedDevice | None, Depends(license_caller)]
 ActivationCaller = Annotated[Subject | ActivatedDevice, Depends(activation_caller)]
-TheDevice = Annotated[ActivatedDevice, Depends(device)]
 MaybeLogin = Annotated[PendingLoginCaller | None, Depends(optional_login)]
 TheLogin = Annotated[PendingLoginCaller, Depends(pending_login)]

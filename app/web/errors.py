@@ -1,4 +1,4 @@
-"""Converts every error to an HTTP response: RFC 9457 problem+json, WWW-Authenticate, Retry-After. Never repeats input."""
+"""Turns problems into HTTP responses: RFC 9457 problem+json, WWW-Authenticate, Retry-After. The input is never repeated."""
 
 import json
 import re
@@ -69,7 +69,7 @@ _SENTENCES: Mapping[str, str] = {
 
 
 def problem_response(problem: Problem) -> Response:
-    """Return the problem as `application/problem+json`, one line, with the request's id."""
+    """The problem as `application/problem+json`, one line, with the request's id."""
     status = STATUS[problem.kind]
     body = {
         "type": f"/problems/{problem.code}",
@@ -95,15 +95,15 @@ def _headers(problem: Problem) -> dict[str, str]:
 
 
 def _challenge(problem: Problem) -> str:
-    """Return the WWW-Authenticate value: RFC 6750 section 3, and RFC 9470 section 3 where a newer or stronger login is required."""
+    """The WWW-Authenticate header: RFC 6750 section 3, and RFC 9470 section 3 where a newer or stronger login is required."""
     if "acr_values" in problem.facts:
-        wanted = ", ".join(f'{name}="{problem.facts[name]}"' for name in ("acr_values", "max_age") if name in problem.facts)
-        return f'Bearer error="insufficient_user_authentication", {wanted}'
+        parameters = ", ".join(f'{name}="{problem.facts[name]}"' for name in ("acr_values", "max_age") if name in problem.facts)
+        return f'Bearer error="insufficient_user_authentication", {parameters}'
     return 'Bearer error="invalid_token"' if problem.code == "token_invalid" else "Bearer"
 
 
 def malformed(faults: Sequence[Mapping[str, Any]]) -> Malformed:
-    """Convert Pydantic's errors to a problem: place, code and our own message; never the input or Pydantic's message."""
+    """Pydantic's errors as a problem: pointer, code and our own sentence. Neither the input nor pydantic's messages are repeated."""
     return Malformed([_fault(fault) for fault in faults[: MAX_ERRORS + 1]])
 
 
@@ -129,12 +129,12 @@ async def _handle_problem(_request: Request, problem: Exception) -> Response:
     return problem_response(problem)
 
 
-async def _handle_validation_error(_request: Request, invalid: Exception) -> Response:
+async def _handle_invalid_request(_request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)
     return problem_response(malformed(invalid.errors()))
 
 
-async def _handle_http_exception(_request: Request, error: Exception) -> Response:
+async def _handle_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         response = problem_response(MethodNotAllowed())
@@ -165,22 +165,22 @@ async def _handle_database_error(_request: Request, error: Exception) -> Respons
     return log_unexpected(error)
 
 
-async def _handle_connection_error(_request: Request, error: Exception) -> Response:
+async def _handle_os_error(_request: Request, error: Exception) -> Response:
     log.warning("database_unreachable", cause=type(error).__name__)
     return problem_response(Unavailable())
 
 
 def log_unexpected(error: Exception) -> Response:
-    """Log an unexpected exception with its traceback, and return a 500 without details."""
+    """Log an unexpected exception with its traceback; the 500 response says nothing about it."""
     log.error("unexpected", exc_info=error)
     return problem_response(InternalError())
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Register the handlers, so that every error response is a problem."""
+    """Install the handlers that turn every error into a problem response."""
     app.add_exception_handler(Problem, _handle_problem)
-    app.add_exception_handler(RequestValidationError, _handle_validation_error)
-    app.add_exception_handler(HTTPException, _handle_http_exception)
+    app.add_exception_handler(RequestValidationError, _handle_invalid_request)
+    app.add_exception_handler(HTTPException, _handle_http_error)
     app.add_exception_handler(PoolTimeout, _handle_pool_timeout)
     app.add_exception_handler(DBAPIError, _handle_database_error)
-    app.add_exception_handler(OSError, _handle_connection_error)
+    app.add_exception_handler(OSError, _handle_os_error)

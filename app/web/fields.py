@@ -1,4 +1,4 @@
-"""Field types of wire models: strict objects, clean text, instants, durations, limits, metadata, pages."""
+"""The building blocks of wire shapes: strict objects, clean text, instants, durations, limits, metadata, pages."""
 
 import math
 import re
@@ -36,13 +36,13 @@ class WireModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, from_attributes=True)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Mask secrets for tracebacks and logs: a request body can hold a password, a response a token."""
-        fields: dict[str | None, Any] = mask(dict(super().__repr_args__()))
-        return fields.items()
+        """What a trace or a careless log line may show: a body can hold a password, an answer a token."""
+        values: dict[str | None, Any] = mask(dict(super().__repr_args__()))
+        return values.items()
 
 
 def clean_text(text: str) -> str:
-    # PostgreSQL cannot store NUL, and a lone surrogate cannot be hashed or encoded; both are refused here for every field.
+    # NUL cannot be stored in PostgreSQL and a lone surrogate cannot be hashed or encoded: refused here, once, for everybody.
     if _UNPRINTABLE.search(text):
         raise ValueError("must have only printable characters")
     if text and not text.strip():
@@ -65,7 +65,7 @@ def _encodable(text: str) -> str:
 
 
 Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
-"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; set by the client, never guessed."""
+"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; stated by the vendor or the user, never guessed."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
 Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean_text)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
@@ -79,7 +79,7 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 def _email(text: str) -> str:
-    if "=?" in text:  # an encoded word (RFC 2047): a mail header would show the decoded text instead
+    if "=?" in text:  # an encoded word (RFC 2047): to a mail header this would be whatever it decodes to
         raise ValueError("must be an e-mail address, such as ada@example.com")
     try:
         return validate_email(clean_text(text), check_deliverability=False).normalized
@@ -136,8 +136,6 @@ LimitIn = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": INT_MAX}, {"type": "string", "const": UNLIMITED}]}),
 ]
 
-Scalar: TypeAlias = str | int | float | bool | None
-
 
 def _metadata(given: dict[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
@@ -152,7 +150,7 @@ def _metadata(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scalars(given: object) -> object:
-    """Refuse nested values before Pydantic tries each member of the union."""
+    """Refuse nesting before the union tries to make sense of it."""
     if isinstance(given, dict) and any(isinstance(value, dict | list) for value in given.values()):
         raise ValueError("must be an object without nested objects or arrays")
     return given
@@ -219,4 +217,4 @@ def _check_event_type(pattern: str) -> str:
 
 
 EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_check_event_type)]
-"""An event type, all types of one noun (`license.*`), or all types (`*`)."""
+"""A kind of event, all kinds of one noun (`license.*`), or all there are (`*`)."""

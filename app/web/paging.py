@@ -1,4 +1,4 @@
-"""Reads lists in pages, newest first. A cursor names the last row read, so pages stay correct while rows are added."""
+"""Keyset paging, newest first. The cursor names the last row, so that pages stay correct while rows are added."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -30,23 +30,23 @@ async def page_window(
 
 
 async def read_page(
-    tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], window: PageWindow
+    tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], page: PageWindow
 ) -> tuple[Sequence[AnyRow], str | None]:
-    """Return the rows of the window by descending `key` (a UUIDv7), and the cursor of the next one. Raises Malformed."""
+    """The rows of the window by descending `key` (a UUIDv7), and the cursor of the next one. Raises Malformed."""
     kind = key.class_.__tablename__
-    if window.cursor is not None:
-        statement = statement.where(key < _after(kind, window.cursor))
-    rows = (await tx.execute(statement.order_by(key.desc()).limit(window.limit + 1))).all()
-    if len(rows) <= window.limit:
+    if page.cursor is not None:
+        statement = statement.where(key < _read_cursor(kind, page.cursor))
+    rows = (await tx.execute(statement.order_by(key.desc()).limit(page.limit + 1))).all()
+    if len(rows) <= page.limit:
         return rows, None
-    last = getattr(rows[window.limit - 1], key.key)
-    return rows[: window.limit], urlsafe_b64encode(f"{kind}:{last.hex}".encode()).decode()
+    last = getattr(rows[page.limit - 1], key.key)
+    return rows[: page.limit], urlsafe_b64encode(f"{kind}:{last.hex}".encode()).decode()
 
 
-def _after(kind: str, cursor: str) -> UUID:
+def _read_cursor(kind: str, cursor: str) -> UUID:
     try:
-        list_name, _, last = urlsafe_b64decode(cursor.encode()).decode().partition(":")
-        if list_name == kind:
+        table, _, last = urlsafe_b64decode(cursor.encode()).decode().partition(":")
+        if table == kind:
             return UUID(last)
     except (binascii.Error, ValueError):
         pass

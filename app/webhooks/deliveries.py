@@ -28,8 +28,10 @@ _deliveries = select(*table(WebhookDelivery).columns, Event.type).join(Event, Ev
 
 @dataclass(frozen=True)
 class EventRange:
-    """`since <= at < until`; `until` None: now. `types` None: all types of the webhook. `after`: of the events at exactly `since`, only
-    those that follow this one."""
+    """The events to replay: `since <= at < until`. `until` None: now. `types` None: all types of the webhook.
+
+    `after`: the last event of the previous call; of the events at exactly `since`, only those with a higher id are replayed.
+    """
 
     since: datetime
     until: datetime | None = None
@@ -50,7 +52,7 @@ async def list_deliveries(
 
 
 async def get_delivery(world: World, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    """Raises WebhookNotFound, DeliveryNotFound."""
+    """Return one delivery. Raises WebhookNotFound, DeliveryNotFound."""
     async with world.db.query() as tx:
         return await _read_delivery(tx, endpoint_id, event_id)
 
@@ -68,7 +70,7 @@ async def _read_delivery(tx: Transaction, endpoint_id: UUID, event_id: UUID) -> 
 
 
 async def replay_delivery(world: World, actor: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    """Make one delivery again; one that waits for its next try is tried now.
+    """Reset one delivery so that it is sent again. If it waits for its next try, it is tried now.
 
     Raises WebhookNotFound, DeliveryNotFound, WebhookDisabled.
     """
@@ -83,7 +85,7 @@ async def replay_delivery(world: World, actor: Actor, endpoint_id: UUID, event_i
 
 
 async def _read_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
-    """Raises WebhookNotFound, WebhookDisabled."""
+    """Return the webhook. Raises WebhookNotFound, WebhookDisabled."""
     row = await service.read_endpoint(tx, endpoint_id)
     if row.disabled_at is not None:
         raise WebhookDisabled("Enable the webhook first.")
@@ -91,7 +93,7 @@ async def _read_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
 
 
 async def replay_events(world: World, actor: Actor, endpoint_id: UUID, events: EventRange) -> tuple[int, AnyRow | None]:
-    """Deliver past events again, and those that were never delivered: the oldest `MAX_REPLAY` in the range, of the webhook's types.
+    """Deliver the oldest `MAX_REPLAY` events in the range again, including events that were never delivered to the webhook.
 
     Returns the number of events, and the last one if there are more. Raises WebhookNotFound, WebhookDisabled.
     """
@@ -132,7 +134,9 @@ def _new_deliveries(endpoint_id: UUID, due_at: datetime, key: ColumnElement[UUID
 
 
 async def send_test(world: World, actor: Actor, endpoint_id: UUID) -> AnyRow:
-    """Record a `webhook.test` event for this endpoint only, whatever its types; its own id is the ordering key. It is tried once.
+    """Record a `webhook.test` event that only this endpoint gets, even if its types do not match. It is tried once.
+
+    Its own id is the ordering key, so that it does not wait for other deliveries.
 
     Raises WebhookNotFound, WebhookDisabled.
     """

@@ -47,12 +47,14 @@ async def release_first(tx: Transaction, endpoint_id: UUID, now: datetime) -> No
     await tx.execute(update(WebhookDelivery).where(*waiting, IS_FIRST).values(due_at=now))
 
 
-async def lock_deliveries(tx: Transaction, *which: ColumnElement[bool]) -> None:
-    """Lock deliveries in the order of their events, as every transaction that changes several does: this prevents deadlocks. A step."""
-    rows = select(WebhookDelivery.event_id).where(and_(*which)).order_by(WebhookDelivery.event_id).with_for_update()
-    await tx.execute(select(func.count()).select_from(rows.subquery()))  # there may be thousands, and no caller needs them
+async def lock_deliveries(tx: Transaction, *conditions: ColumnElement[bool]) -> None:
+    """Lock the matching deliveries in the order of their events. Every transaction that changes several must do so (deadlocks). A step."""
+    rows = select(WebhookDelivery.event_id).where(and_(*conditions)).order_by(WebhookDelivery.event_id).with_for_update()
+    await tx.execute(
+        select(func.count()).select_from(rows.subquery())
+    )  # counts, because callers do not need the rows, and there may be thousands
 
 
 def reset_values() -> dict[str, Any]:
-    """The column values of a delivery that is to be made again when it is the first. A current claim becomes void."""
+    """Return the column values of a delivery to be sent again when it is the first. They make a current claim void."""
     return {"state": DeliveryState.PENDING, "tries": 0, "due_at": NOT_FIRST, "settled_at": None, "claimed_until": None}

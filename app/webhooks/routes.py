@@ -87,7 +87,7 @@ async def rotate_secret(world: TheWorld, operator: Writer, webhook_id: UUID, bod
     """Create a new secret, which is returned only once.
 
     For `overlap` (one day by default) requests are signed with both secrets; until then only a rotation with `overlap` null is accepted,
-    which leaves the new secret alone.
+    which makes both earlier secrets invalid.
     """
     row, secret = await service.rotate_secret(world, operator.actor, webhook_id, (body or RotateIn()).overlap)
     return WebhookWithSecret.from_row(row, secret=secret)

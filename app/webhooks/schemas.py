@@ -31,7 +31,7 @@ class WebhookOut(WireModel):
     """A webhook.
 
     `disabled_reason`: `operator`, `gone` (the receiver answered 410) or `failing` (for days). `failing_since`: the first failure since the
-    last success. `resume_at`: the end of the pause that the receiver asked for (`Retry-After`); a replay or a test ends it.
+    last success. `resume_at`: the end of the pause that the receiver requested (`Retry-After`); a replay or a test ends it.
     `previous_until`: until when requests are also signed with the previous secret.
     """
 

@@ -57,7 +57,7 @@ async def _find_free_slot(tx: Transaction) -> int:
 
 
 def _must_be_allowed(world: World, url: str) -> None:
-    """Check a URL without resolving its name, which is done at each delivery. Raises TargetRefused."""
+    """Check a URL. Its name is resolved and checked later, at each delivery. Raises TargetRefused."""
     allowed = parse_networks(world.settings.webhook_allowed_networks)
     if fault := rules.find_url_fault(url, allowed, insecure=world.settings.env == "development"):
         raise TargetRefused(f"The URL {fault}.", field_error("/url", TargetRefused.code, fault))
@@ -76,7 +76,7 @@ async def read_endpoint(tx: Transaction, endpoint_id: UUID) -> AnyRow:
 
 
 async def get_endpoint(world: World, endpoint_id: UUID) -> AnyRow:
-    """Raises WebhookNotFound."""
+    """Return a webhook. Raises WebhookNotFound."""
     async with world.db.query() as tx:
         return await read_endpoint(tx, endpoint_id)
 
@@ -127,7 +127,7 @@ async def _make_due(tx: Transaction, world: World, endpoint_id: UUID) -> None:
 
 
 async def end_pause(tx: Transaction, endpoint_id: UUID) -> None:
-    """End the pause that the receiver asked for, because an operator asked for a delivery. A step."""
+    """End the pause that the receiver requested, because an operator requests a delivery now. A step."""
     paused = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.resume_at.is_not(None))
     await tx.execute(paused.values(resume_at=None))
 
@@ -143,7 +143,9 @@ async def delete_endpoint(world: World, actor: Actor, endpoint_id: UUID) -> None
 
 
 async def rotate_secret(world: World, actor: Actor, endpoint_id: UUID, overlap: str | None) -> tuple[AnyRow, str]:
-    """Replace the secret; return the webhook with the new one. For `overlap`, requests are also signed with the old one; null: not at all.
+    """Replace the secret; return the webhook and the new secret. During `overlap`, requests are also signed with the old secret.
+
+    `overlap` None: the old secret is invalid at once.
 
     Raises WebhookNotFound, WebhookChanged, and RotationUnderWay while the overlap of the previous rotation lasts: at most two secrets are
     valid at once.

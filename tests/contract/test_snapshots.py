@@ -1,4 +1,4 @@
-"""The OpenAPI document and the problem codes are the frozen ones; they change only on purpose."""
+"""The contract changes only on purpose: the application equals the frozen OpenAPI document and the frozen codes."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def test_the_contract_is_as_it_is_frozen() -> None:
 
 @pytest.fixture
 def frozen(tmp_path: Path) -> Path:
-    """A folder with new snapshots."""
+    """A folder with snapshots of its own."""
     snapshots.write(tmp_path)
     return tmp_path
 

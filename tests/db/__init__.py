@@ -1,1 +1,1 @@
-"""Tests of app/db: FastReads returns the same rows as SQLAlchemy, and survives lost connections."""
+"""Tests of the database package: fast reads return the same rows as SQLAlchemy, and survive broken connections."""

@@ -1,4 +1,4 @@
-"""A committed write is on the disk: SQLite's writer waits for it. Only test databases may skip that to be faster."""
+"""What was answered is on the disk: SQLite's writer waits for it, whatever the tests' own databases do to be quick."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ async def synchronous(engine: AsyncEngine) -> int:
 
 async def test_the_writer_of_a_service_waits_for_the_disk(tmp_path: Path) -> None:
     world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": databases.sqlite_url(tmp_path / "real.db")}))
-    level = await synchronous(world.db.writer), await synchronous(world.db.reader)
+    levels = await synchronous(world.db.writer), await synchronous(world.db.reader)
     await world.db.close()
-    assert level == (FULL, NORMAL)
+    assert levels == (FULL, NORMAL)
 
 
-async def test_a_commit_can_be_lost_only_with_durable_false(tmp_path: Path) -> None:
+async def test_only_who_asks_for_it_may_lose_a_commit(tmp_path: Path) -> None:
     quick = Database.open(databases.sqlite_url(tmp_path / "quick.db"), durable=False)
-    level = await synchronous(quick.writer)
+    levels = await synchronous(quick.writer)
     await quick.close()
-    assert level == NORMAL
+    assert levels == NORMAL

@@ -1,4 +1,4 @@
-"""FastReads returns the same rows as SQLAlchemy, and drops a connection after an error."""
+"""Fast reads: the same rows as SQLAlchemy, and no connection is used after a fault."""
 
 import asyncio
 from typing import Any
@@ -27,7 +27,7 @@ async def read_with_sqlalchemy(database: Database, statement: Any, parameters: d
         return (await tx.execute(statement, parameters)).all()
 
 
-async def test_the_rows_are_those_of_sqlalchemy(given: Given) -> None:
+async def test_the_rows_equal_those_of_sqlalchemy(given: Given) -> None:
     database, now = given.world.db, given.clock.now()
     licenses = [await given.license() for _ in range(3)]
     rows = await database.query_many(EVERY, {})
@@ -38,14 +38,14 @@ async def test_the_rows_are_those_of_sqlalchemy(given: Given) -> None:
     assert await database.query_many(facts.BY_KEY, parameters) == await read_with_sqlalchemy(database, facts.BY_KEY, parameters)
 
 
-async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None:
+async def test_the_session_statement_gives_the_same_row_both_ways(given: Given) -> None:
     person = await given.strong()
     holder = await tokens.read_end_user(given.world, str(person.token))
     [row] = await read_with_sqlalchemy(given.world.db, sessions._session, dict(sessions._build_parameters(holder)))
     assert await sessions.load_session(given.world, holder) == row
 
 
-async def test_one_is_one_or_none(given: Given) -> None:
+async def test_query_one_returns_one_row_or_none(given: Given) -> None:
     first, second = await given.license(), await given.license()
     [row, _] = await given.world.db.query_many(EVERY, {})
     assert (await given.world.db.query_one(ONE, {"id": row.id})) is not None
@@ -55,12 +55,12 @@ async def test_one_is_one_or_none(given: Given) -> None:
         await given.world.db.query_one(EVERY, {})
 
 
-async def test_a_list_of_values_is_refused(given: Given) -> None:
+async def test_a_list_parameter_is_refused(given: Given) -> None:
     with pytest.raises(TypeError):
         await given.world.db.query_many(SOME, {"ids": []})
 
 
-async def test_a_dead_connection_is_replaced_within_the_read(given: Given) -> None:
+async def test_a_dead_connection_is_replaced_during_the_read(given: Given) -> None:
     database = given.world.db
     await given.license()
     assert len(await database.query_many(EVERY, {})) == 1
@@ -70,14 +70,14 @@ async def test_a_dead_connection_is_replaced_within_the_read(given: Given) -> No
     assert len(await database.query_many(EVERY, {})) == 1
 
 
-async def test_an_error_of_the_driver_is_raised_as_an_error_of_sqlalchemy(given: Given) -> None:
+async def test_a_database_error_is_raised_as_sqlalchemy_raises_it(given: Given) -> None:
     wrong = select(text("nothing_of_that_name")).select_from(table(License))
     with pytest.raises(DBAPIError):
         await given.world.db.query_many(wrong.with_only_columns(table(License).c.id).where(text("nothing_of_that_name = 1")), {})
     assert await given.world.db.query_many(EVERY, {}) == []
 
 
-async def test_a_wait_for_a_connection_ends_with_a_timeout(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_that_waits_too_long_gets_a_timeout(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     database = given.world.db
     monkeypatch.setattr(database.fast_reads, "timeout", 0.01)
     for _ in range(database.fast_reads.size):
@@ -101,7 +101,7 @@ async def test_a_cancelled_caller_leaves_no_connection_behind(given: Given) -> N
     assert len(database.fast_reads.idle) <= database.fast_reads.size
 
 
-async def test_a_pool_of_one_uses_no_fast_reads(kind: str, new_postgres: Any, tmp_path: Any) -> None:
+async def test_a_pool_of_one_has_no_fast_reads(kind: str, new_postgres: Any, tmp_path: Any) -> None:
     if kind == "sqlite":
         url = databases.sqlite_url(tmp_path / "one.db")
         await databases.migrate(url)

@@ -50,7 +50,7 @@ async def test_the_figures_do_not_wait_for_a_frozen_database(
         took = perf_counter() - start
     finally:
         own_postgres.thaw()
-    assert took < (metrics.PATIENCE + 0.5) * load_factor()
+    assert took < (metrics.DEADLINE + 0.5) * load_factor()
     assert math.isnan(figure(samples, AGE, outbox="mail"))
     assert figure(samples, "licentia_database_connections", state="most") > 0
     await asyncio.sleep(0.1)

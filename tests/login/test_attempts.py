@@ -137,7 +137,7 @@ async def test_r42_a_right_password_resets_its_counter_and_never_that_of_the_add
 
 
 async def test_r43_what_the_service_was_too_busy_to_look_at_is_given_back(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There was room when it came, and none any more once it was counted."""
+    """The hash pool is full only after the attempt was counted."""
     person, others, count_attempt = await given.person(), set(range(1000)), attempts.count_attempt
 
     async def filled(*arguments: Any) -> None:
@@ -152,7 +152,7 @@ async def test_r43_what_the_service_was_too_busy_to_look_at_is_given_back(given:
     assert (await log_in(given, person.email, person.password)).status_code == 200
 
 
-async def test_who_finds_no_room_is_sent_away_before_the_database_is_asked(given: Given) -> None:
+async def test_a_full_hash_pool_refuses_a_login_before_any_database_access(given: Given) -> None:
     """It leaves no counter behind, not even one that is taken back."""
     person, others = await given.person(), set(range(1000))
     given.world.hasher.inside.update(others)
@@ -166,8 +166,8 @@ async def test_who_finds_no_room_is_sent_away_before_the_database_is_asked(given
 async def test_r44_a_lock_leaves_sessions_refreshes_and_known_devices_alone(given: Given) -> None:
     person = await given.person()
     device = {"fingerprint": "the-laptop"}
-    told = given.expect(await log_in(given, person.email, person.password, device=device))
-    person.token, person.refresh = told["access_token"], told["refresh_token"]
+    details = given.expect(await log_in(given, person.email, person.password, device=device))
+    person.token, person.refresh = details["access_token"], details["refresh_token"]
     await wrong(given, person.email, 5)
     waits(await log_in(given, person.email, person.password))
     waits(await log_in(given, person.email, person.password, device={"fingerprint": "another"}))
@@ -261,15 +261,15 @@ async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:
     person, suspended, unverified = await given.with_totp(), await given.person(), await given.person(email_verified=False)
     bare = await given.person(password=None)
     await given.post(f"/v1/users/{suspended.id}/suspend")
-    for who in (Person("", "nobody@example.com"), person, suspended, unverified, bare):
-        await wrong(given, who.email, 1)
+    for name in (Person("", "nobody@example.com"), person, suspended, unverified, bare):
+        await wrong(given, name.email, 1)
     await log_in(given, person.email, person.password, totp="000000")
     await given.client.post("/v1/login/recovery-code", json={"code": "nonsense"}, headers=await given.begin(person))
     async with given.world.db.query() as tx:
         rows = (await tx.execute(select(Event.data, Event.user_id).where(Event.type == "login.failed").order_by(Event.id))).all()
         opened = await tx.scalar(select(func.count()).select_from(Event).where(Event.type == "session.opened"))
-    told = [(row.data["factor"], row.data["reason"]) for row in rows]
-    assert told == [
+    details = [(row.data["factor"], row.data["reason"]) for row in rows]
+    assert details == [
         ("password", "unknown"),
         ("password", "wrong"),
         ("password", "suspended"),
@@ -308,11 +308,11 @@ async def test_r43_a_burst_from_one_address_is_not_looked_at_beyond_its_limit(gi
 async def test_r72_wrong_codes_of_an_enrolment_are_noted_and_counted(given: Given, app: FastAPI) -> None:
     given.configured(app, login_failures_per_ip=2, login_posts_per_minute=1000)
     person = await given.logged_in()
-    made = await given.post("/v1/me/totp", {}, person.auth)
+    created = await given.post("/v1/me/totp", {}, person.auth)
     for _ in range(2):
-        answer = await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": "000000"}, headers=person.auth)
+        answer = await given.client.post(f"/v1/me/totp/{created['id']}/confirm", json={"code": "000000"}, headers=person.auth)
         problem(answer, 401, "code_refused")
-    assert waits(await given.client.post(f"/v1/me/totp/{made['id']}/confirm", json={"code": "000000"}, headers=person.auth))
+    assert waits(await given.client.post(f"/v1/me/totp/{created['id']}/confirm", json={"code": "000000"}, headers=person.auth))
     async with given.world.db.query() as tx:
         assert await tx.scalar(select(func.count()).select_from(Event).where(Event.type == "login.failed")) == 2
 
@@ -327,8 +327,8 @@ async def test_the_tries_of_codes_do_not_close_the_step_that_takes_none(given: G
     handle = await given.begin(person)
     for _ in range(4):
         problem(await given.client.post("/v1/login/totp", json={"code": "000000"}, headers=handle), 401, "code_refused")
-    told = given.expect(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle))
-    assert told["next"][0]["need"] == "new_password"
+    details = given.expect(await given.client.post("/v1/login/totp", json={"code": given.totp(person)}, headers=handle))
+    assert details["next"][0]["need"] == "new_password"
     assert (await given.post("/v1/login/password", {"new": "a wholly different staple"}, handle))["status"] == "complete"
 
 

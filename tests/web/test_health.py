@@ -1,4 +1,4 @@
-"""Liveness and readiness, and the sentences that say why the service is not ready."""
+"""Alive, ready, and saying in words why not."""
 
 from pathlib import Path
 
@@ -40,9 +40,9 @@ async def test_an_unreachable_database_is_not_ready_and_its_calls_are_503(app: F
 async def test_metrics_are_labelled_by_template(given: object, client: httpx.AsyncClient) -> None:
     await client.get("/problems/busy")
     await client.get("/secret-path-4711")
-    text = (await client.get("/metrics")).text
-    assert 'licentia_requests_total{method="GET",route="/problems/{code}",status="200"}' in text
-    assert "secret-path" not in text
+    body = (await client.get("/metrics")).text
+    assert 'licentia_requests_total{method="GET",route="/problems/{code}",status="200"}' in body
+    assert "secret-path" not in body
 
 
 async def test_key_set_is_public_and_cacheable_and_holds_no_private_half(client: httpx.AsyncClient) -> None:

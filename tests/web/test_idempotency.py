@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the first response is returned again; it is stored with its write."""
+"""`Idempotency-Key`: the first answer again, stored with the write it tells of."""
 
 import asyncio
 
@@ -42,9 +42,9 @@ async def test_the_same_key_for_another_request_is_refused(given: Given) -> None
 async def test_callers_do_not_see_each_others_keys(given: Given) -> None:
     other = await given.operator("*")
     body = {"name": "Ola"}
-    own_response = await given.client.post("/v1/customers", json=body, headers=keyed(given))
-    other_response = await given.client.post("/v1/customers", json=body, headers={**other, "Idempotency-Key": "retry-1"})
-    assert own_response.json()["id"] != other_response.json()["id"]
+    mine = await given.client.post("/v1/customers", json=body, headers=keyed(given))
+    other_answer = await given.client.post("/v1/customers", json=body, headers={**other, "Idempotency-Key": "retry-1"})
+    assert mine.json()["id"] != other_answer.json()["id"]
 
 
 async def test_after_a_day_the_key_is_free_again(given: Given) -> None:
@@ -71,7 +71,7 @@ async def test_malformed_and_unauthenticated_requests_keep_nothing(given: Given)
     assert answer.status_code == 201
 
 
-async def test_stored_answers_are_sealed(given: Given) -> None:
+async def test_kept_answers_are_sealed(given: Given) -> None:
     policy = await given.policy()
     created = await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=keyed(given))
     async with given.world.db.query() as tx:
@@ -79,13 +79,13 @@ async def test_stored_answers_are_sealed(given: Given) -> None:
     assert created.json()["key"] not in str(stored)
 
 
-async def test_sixteen_equal_requests_at_once_create_one(given: Given) -> None:
+async def test_sixteen_twins_at_once_make_one(given: Given) -> None:
     policy = await given.policy()
 
-    async def send() -> httpx.Response:
+    async def twin() -> httpx.Response:
         return await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=keyed(given))
 
-    answers = await asyncio.gather(*(send() for _ in range(16)))
+    answers = await asyncio.gather(*(twin() for _ in range(16)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1

@@ -1,4 +1,4 @@
-"""RFC 9110 section 12.5.1: the form follows the weights and the most specific range; without an acceptable form the request is refused."""
+"""RFC 9110 section 12.5.1: which form is answered, by weight and by the narrowest range, and when there is none."""
 
 from contextlib import suppress
 
@@ -47,8 +47,8 @@ def test_the_form_with_the_most_weight(accept: str | None, form: str) -> None:
     "accept",
     ["application/json", "text/*;q=0", "*/*;q=0.0", "text/markdown;variant=GFM", "text/plain;charset=iso-8859-1", "image/*, text/html;q=0"],
 )
-def test_none_of_them(accept: str) -> None:
-    """The problem lists the available forms, so that the caller can request one of them."""
+def test_a_header_that_accepts_no_form_is_refused(accept: str) -> None:
+    """The problem lists what is available."""
     with pytest.raises(NotAcceptable) as refused:
         choose_form(accept, FORMS)
     assert refused.value.facts == {"available": list(FORMS)}
@@ -61,7 +61,7 @@ def test_any_header_gets_an_answer(accept: str) -> None:
         assert choose_form(accept, FORMS) in FORMS
 
 
-def test_a_matching_etag() -> None:
+def test_a_tag_that_is_had() -> None:
     """RFC 9110 section 13.1.2: weak comparison, lists, `*`."""
     assert matches_etag('"a"', '"a"')
     assert matches_etag('W/"a"', '"a"')

@@ -63,7 +63,7 @@ async def my_agreements(
 async def present(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
 ) -> PresentationOut:
-    """Start a presentation of the text. The decision must refer to it before it expires. A notice then counts as shown."""
+    """Get the text to show, and start a presentation. Send the decision for it before it expires. A notice counts as shown."""
     languages = LanguageRequest(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
     return PresentationOut.from_presentation(

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+from app.agreements.ledger.chain import DECISIONS
 from app.agreements.models import EventType
 from app.base.durations import instant_text
 from app.db.types import AnyRow
 from app.security.signing import Claims
 
-DECISIONS = frozenset({EventType.ACCEPTED, EventType.DECLINED})
 _CLAIMS: Mapping[str, Mapping[str, str]] = {
     "document": {"document_kind": "kind", "document_region": "region", "document_product": "product"},
     "version": {"version_document_id": "doc", "version_ordinal": "ord"},

@@ -1,4 +1,4 @@
-"""Builds the OpenAPI document: FastAPI's own, with our problems instead of its 422 and with security schemes by caller."""
+"""The OpenAPI document: FastAPI's own, with our problems instead of its 422 and with security schemes by caller."""
 
 from typing import Any
 
@@ -61,20 +61,20 @@ _REPEATED = {"409": "`idempotency_in_progress`"}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document, built once."""
+    """Build the OpenAPI 3.1 document once, and return it."""
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
-        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        document_ = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
+        schemas = document_.setdefault("components", {}).setdefault("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = _PROBLEM
-        schema["components"]["securitySchemes"] = _SCHEMES
+        document_["components"]["securitySchemes"] = _SCHEMES
         for context in iter_route_contexts(app.routes):
             route = context.original_route
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
-                    _complete(schema["paths"][route.path_format][method.lower()], route, method)
-        app.openapi_schema = schema
+                    _complete(document_["paths"][route.path_format][method.lower()], route, method)
+        app.openapi_schema = document_
     return app.openapi_schema
 
 
@@ -85,10 +85,10 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     common = {**_COMMON, **(_WITH_BODY if route.body_field else {}), **(_WITH_CALLER if callers else {}), **only}
     common |= _REPEATED if method == "POST" else {}
     for status, text in common.items():
-        own_text = responses.get(status, {}).get("description", "")
+        description = responses.get(status, {}).get("description", "")
         if status == "422" and "schema" in str(responses.get(status, "")):
-            own_text = ""
-        responses[status] = {"description": " · ".join(filter(None, [text, own_text])), **_own_content(responses.get(status))}
+            description = ""
+        responses[status] = {"description": " · ".join(filter(None, [text, description])), **_own_content(responses.get(status))}
     for status, response in responses.items():
         if status >= "400" and "content" not in response:
             response["content"] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -97,7 +97,7 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
 
 
 def _own_content(response: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the response body that a route documents itself (such as the 503 of /readyz), without FastAPI's validation error."""
+    """The documented body of a route (such as the 503 of /readyz), without FastAPI's validation error."""
     content = (response or {}).get("content", {})
     return {"content": content} if content and "HTTPValidationError" not in str(content) else {}
 

@@ -1,4 +1,4 @@
-"""Reports whether the process runs, whether it can serve requests, and what each problem code means."""
+"""Health checks of the process and of the database, and the meaning of each problem code."""
 
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -16,7 +16,7 @@ from app.web.routing import Route, refuses
 from app.world import World
 
 DEADLINE = 1.5
-"""Seconds for the checks of `/readyz`, so that it responds within two."""
+"""Seconds for the checks of `/readyz`, so that it answers within two."""
 
 router = APIRouter(route_class=Route, tags=["system"])
 
@@ -58,21 +58,21 @@ async def readyz(request: Request, world: TheWorld, response: Response) -> Readi
 
     A database that a later version has migrated fits, unless that version removed something that this one uses.
     """
-    migrated, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
+    present, faults = None, ["shutting down"] if getattr(request.app.state, "draining", False) else []
     try:
-        migrated = await deadline.with_deadline(DEADLINE, _check_database(world, request.app.state.warm_up))
-    except _Unfit as unfit:
-        migrated = unfit.database
-        faults.append(unfit.fault)
-    except Exception as error:  # noqa: BLE001  any error of the database means not ready
+        present = await deadline.with_deadline(DEADLINE, _check_database(world, request.app.state.warm_up))
+    except _WrongMigration as wrong:
+        present = wrong.database
+        faults.append(wrong.fault)
+    except Exception as error:  # noqa: BLE001  any fault of the database means: not ready
         faults.append(f"the database does not answer ({type(error).__name__})")
     response.status_code = 503 if faults else 200
-    migration = Migration(database=migrated, program=revision.program_revision())
+    migration = Migration(database=present, program=revision.program_revision())
     return Readiness(status="not_ready" if faults else "ready", faults=faults, migration=migration)
 
 
-class _Unfit(Exception):
-    """The database answers, but this program cannot use its migration."""
+class _WrongMigration(Exception):
+    """The database answers, at a migration that this program cannot serve."""
 
     def __init__(self, database: str | None, fault: str) -> None:
         super().__init__(fault)
@@ -81,12 +81,12 @@ class _Unfit(Exception):
 
 
 async def _check_database(world: World, warm_up: Callable[[World], Awaitable[object]]) -> str | None:
-    """Check the database, and return its migration. Raises _Unfit."""
-    result = await revision.check_revision(world.db)
-    if result.fault is not None:
-        raise _Unfit(result.database, result.fault)
-    await warm_up(world)  # the process needs its signing keys for almost every response
-    return result.database
+    """Return the migration of the database. Raises _WrongMigration."""
+    status = await revision.check_revision(world.db)
+    if status.fault is not None:
+        raise _WrongMigration(status.database, status.fault)
+    await warm_up(world)  # without its signing keys the service could answer no login and no decision
+    return status.database
 
 
 @router.get("/problems/{code}", summary="Get Problem Code", responses=refuses(CodeNotFound))

@@ -1,4 +1,4 @@
-"""Counts requests and serves Prometheus metrics. Labels use the route template, so that no identifier becomes a label."""
+"""Prometheus counters, labelled by route template so that no identifier becomes a label."""
 
 import asyncio
 import hmac
@@ -28,7 +28,7 @@ Measure: TypeAlias = Callable[[World], Coroutine[None, None, None]]
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 DEADLINE = 1.0
-"""Seconds for all measurements, which run concurrently."""
+"""Seconds for all measures together, which run at the same time."""
 
 log = structlog.get_logger("licentia.metrics")
 counters.BUILD.labels(__version__).set(1)
@@ -36,7 +36,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def observe(method: str, route: str, status: int, seconds: float) -> None:
-    """Count one response. `route`: the route's template, or `none` if no route matched."""
+    """Count one response. `route` is the route's template, `none` where no route matched."""
     counter, histogram = _series(method if method in _METHODS else "other", route, status)
     counter.inc()
     histogram.observe(seconds)
@@ -48,7 +48,7 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
 
 
 async def measure_pools(world: World) -> None:
-    """Set the gauges of the password hash pool and the connection pool."""
+    """Set the gauges of the hash pool and of the connection pool of this process."""
     hashing, most = len(world.hasher.inside), int(world.hasher.limiter.total_tokens)
     for state, number in (("running", min(hashing, most)), ("waiting", max(0, hashing - most)), ("most", most + world.hasher.waiting)):
         counters.HASHES.labels(state).set(number)
@@ -58,19 +58,19 @@ async def measure_pools(world: World) -> None:
 
 @router.get("/metrics")
 async def metrics(request: Request, world: TheWorld) -> Response:
-    """Return all counters and the current measurements. Requires the configured metrics token, if there is one."""
+    """All metrics in Prometheus format. Requires the bearer token `METRICS_TOKEN` if it is set."""
     token = world.settings.metrics_token
     if token is not None:
-        scheme, _, presented = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(presented.encode(), token.get_secret_value().encode()):
+        scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent.encode(), token.get_secret_value().encode()):
             raise TokenInvalid
     await asyncio.gather(*(_measure(measure, world) for measure in request.app.state.measures))
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _measure(measure: Measure, world: World) -> None:
-    """Run one measurement within the deadline. Each sets its gauges to NaN (unknown) before it first waits."""
+    """Run one measure; it sets its gauges to NaN before it waits, so that a failure leaves no old value."""
     try:
         await deadline.with_deadline(DEADLINE, measure(world))
-    except Exception as error:  # noqa: BLE001  the other metrics matter most while the database is down
+    except Exception as error:  # noqa: BLE001  the other metrics are needed most while the database is away
         log.warning("measure_missing", measure=measure.__module__, cause=type(error).__name__)

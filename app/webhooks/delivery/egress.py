@@ -1,7 +1,7 @@
-"""HTTP requests to URLs that customers chose: never into a private network, without redirects and without a proxy.
+"""Sends HTTP requests to URLs that operators chose: never into a private network, without redirects and without a proxy.
 
 The host name is resolved once for each request, every address is checked, and the connection goes to a checked address (with the name
-in Host and SNI). A name that resolves differently a moment later (DNS rebinding) reaches nothing else.
+in Host and SNI). So a name that resolves differently a moment later (DNS rebinding) cannot lead to another address.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from app.webhooks.networks import Network, is_reachable, parse_networks
 MAX_EXCERPT = 500
 """Bytes of a response body that are read."""
 EXCERPT_TIMEOUT = 1.0
-"""Seconds to wait for the body of an error; the status alone is a complete answer."""
+"""Seconds to wait for the body of an error. The body is optional: the status alone decides."""
 MAX_ADDRESSES = 3
-"""Addresses of one name that are tried."""
+"""The largest number of addresses of one name that are tried."""
 MAX_LOOKUPS = 64
-"""Concurrent name lookups; more than there are webhooks."""
+"""The largest number of concurrent name lookups, above the limit of webhooks."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port to addresses. Raises OSError."""
+"""Resolves (host, port) to addresses. Raises OSError."""
 
 
 class NoResponse(Exception):
@@ -89,8 +89,8 @@ def _look_up(lookup: Future[Sequence[str]], host: str, port: int) -> None:
 
 
 @cache
-def _public_roots() -> ssl.SSLContext:
-    """The public root certificates, loaded on first use, because that takes too long for a start."""
+def _load_public_roots() -> ssl.SSLContext:
+    """Load the public root certificates, on first use because loading takes long."""
     return httpx.create_ssl_context()
 
 
@@ -121,7 +121,7 @@ class Egress:
             raise NoResponse("timeout" if isinstance(error, httpx.TimeoutException) else "no_answer") from error
 
     async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout) -> ReceiverResponse:
-        """Try the addresses in turn; each gets an equal share of the time, so that a silent one leaves some for the next."""
+        """Try the addresses in turn; each gets an equal share of the time, so that a silent address leaves time for the next."""
         addresses = await self._resolve_and_check(url)
         for address in addresses:
             try:
@@ -147,12 +147,12 @@ class Egress:
     ) -> ReceiverResponse:
         """Send the request on a new connection: one that was verified for one name must not serve another name at the same address."""
         complete = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-        trust = (self.trust or _public_roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trust = (self.trust or _load_public_roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         timeout = httpx.Timeout(self.timeout, connect=connect_timeout)
         client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=timeout)
         target, sni = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode()}
         async with client, client.stream("POST", target, content=body, headers=complete, extensions=sni) as response:
-            deadline.reschedule(None)  # the status is here
+            deadline.reschedule(None)  # the status has arrived in time
             excerpt = "" if response.is_success else await _read_excerpt(response)
             return ReceiverResponse(response.status_code, response.headers.get("retry-after"), excerpt)
 

@@ -109,7 +109,7 @@ async def deliver_to_endpoint(world: World, egress: Egress, endpoint_id: UUID, s
     """Send the due deliveries of one endpoint until none is left or the stop event is set; return how many were claimed."""
     count = 0
     while not stopping.is_set() and (rows := await claim_deliveries(world, endpoint_id)):
-        # Read after the claim: a later change of the URL makes the claim void.
+        # Must be read after the claim: a later change of the URL makes the claim void.
         async with world.db.query() as tx:
             endpoint = (await tx.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
             events = {row.id: row for row in await tx.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
