@@ -110,6 +110,7 @@ async def test_kill_minus_9_while_a_letter_is_sent_loses_nothing(mailing: World,
     await world.db.close()
 
 
+@pytest.mark.parametrize("kind", ["postgresql", pytest.param("sqlite", marks=pytest.mark.slow)], indirect=True)
 async def test_two_replicas_share_the_letters(mailing: World, postbox: Postbox, shared: str, tmp_path: Path) -> None:
     """Two processes with one database send each letter once."""
     world = replace(mailing, db=Database.open(shared))
