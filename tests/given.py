@@ -103,14 +103,14 @@ class Given:
     async def begin(self, person: Person, **more: Any) -> dict[str, str]:
         """Log in as far as the password goes; the header of the unfinished login."""
         body = {"identifier": person.email, "password": person.password, **more}
-        answer = await self.client.post("/v1/login", json=body)
-        assert answer.status_code == 202, answer.text
-        return {"Authorization": f"Login {answer.json()['login']['token']}"}
+        response = await self.client.post("/v1/login", json=body)
+        assert response.status_code == 202, response.text
+        return {"Authorization": f"Login {response.json()['login']['token']}"}
 
     @staticmethod
-    def expect(answer: httpx.Response) -> dict[str, Any]:
-        assert answer.is_success, f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}"
-        result: dict[str, Any] = answer.json() if answer.content else {}
+    def expect(response: httpx.Response) -> dict[str, Any]:
+        assert response.is_success, f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text}"
+        result: dict[str, Any] = response.json() if response.content else {}
         return result
 
     async def operator(self, *scopes: str) -> dict[str, str]:

@@ -52,9 +52,15 @@ class Server:
         return f"postgresql+asyncpg://{self.user}@/{database}?host={self.home}"
 
     def restart(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Gone and back: SIGINT is its fast way to stop, SIGQUIT its immediate one, as after a crash."""
+        """Shut down and start again. SIGINT is its fast way to stop; SIGQUIT its immediate one, as after a crash."""
+        self.shut_down(how)
+        self.start_again()
+
+    def shut_down(self, how: signal.Signals = signal.SIGINT) -> None:
         self.process.send_signal(how)
         self.process.wait(STOP_TIMEOUT)
+
+    def start_again(self) -> None:
         self.process = self.again()
         _await(self)
 
