@@ -53,6 +53,7 @@ async def list_live_activations(given: Given, license_: Body) -> list[dict[str, 
 
 
 async def last_seat(given: Given, clients: Clients) -> None:
+    """Of sixteen devices one gets the last seat."""
     license_ = await given.seats(3)
     for n in range(2):
         await given.activation(license_, f"old-{n}")
@@ -62,6 +63,7 @@ async def last_seat(given: Given, clients: Clients) -> None:
 
 
 async def same_device(given: Given, clients: Clients) -> None:
+    """Sixteen calls of one device take one seat."""
     license_ = await given.seats(1)
     responses = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
     assert count_outcomes(responses) == {"201": 1, "200": AT_ONCE - 1}
@@ -100,6 +102,7 @@ async def seats_by_user(given: Given, clients: Clients) -> None:
 
 
 async def seats_of_processes(given: Given, clients: Clients) -> None:
+    """Each process takes its own seat, up to the limit."""
     license_ = await given.license(await given.policy(seat_by="session", max_seats=3, lease="PT30M"))
     responses = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
     assert count_outcomes(responses) == {"201": 3, f"409 {SEAT_LIMIT}": AT_ONCE - 3}
@@ -119,6 +122,7 @@ async def redeem_code(given: Given, clients: Clients, license_: Body, max_uses: 
 
 
 async def code_uses(given: Given, clients: Clients) -> None:
+    """A code is accepted as often as it may be used."""
     license_ = await given.seats("unlimited")
     spent = await redeem_code(given, clients, license_, 3, AT_ONCE)
     assert spent == {"201": 3, "410 activation_code_spent": AT_ONCE - 3}
@@ -134,6 +138,7 @@ async def code_without_seat(given: Given, clients: Clients) -> None:
 
 
 async def code_of_one_device(given: Given, clients: Clients) -> None:
+    """Repeated activations of one device use the code once."""
     license_ = await given.seats(2)
     assert await redeem_code(given, clients, license_, 10, 1) == {"201": 1, "200": AT_ONCE - 1}
     assert await list_code_uses(given, license_) == [1]

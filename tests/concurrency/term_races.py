@@ -26,6 +26,7 @@ MIDDLE = AT_ONCE // 2
 
 
 async def usage(given: Given, clients: Clients) -> None:
+    """A meter never exceeds its limit."""
     license_ = await given.license(await given.policy(meters={"exports": {"limit": 3, "per": "year"}}))
     body = {"license_key": license_["key"], "meter": "exports", "add": 1}
     responses = await run_at_once([clients[n % len(clients)].post("/v1/usage", json=body) for n in range(5)])
@@ -41,10 +42,10 @@ async def first_activation(given: Given, clients: Clients) -> None:
     responses = await run_at_once([activate(clients, n, by_key(license_, f"device-{n}")) for n in range(AT_ONCE)])
     assert count_outcomes(responses) == {"201": AT_ONCE}
     dates = ("starts_at", "expires_at", "grace_until")
-    seen = {tuple(response.json()["license"][name] for name in dates) for response in responses}
+    responded = {tuple(response.json()["license"][name] for name in dates) for response in responses}
     now = await get_license(given, license_)
-    assert seen == {tuple(now[name] for name in dates)}
-    assert None not in seen.pop()
+    assert responded == {tuple(now[name] for name in dates)}
+    assert None not in responded.pop()
 
 
 async def one_trial(given: Given, clients: Clients) -> None:
@@ -67,6 +68,7 @@ async def activate_during(given: Given, clients: Clients, license_: Body, change
 
 
 async def user_removed(given: Given, clients: Clients) -> None:
+    """A removed user keeps no seat."""
     license_, person = await given.seats("unlimited"), await given.logged_in()
     member = f"/v1/licenses/{license_['id']}/users/{person.id}"
     given.expect(await given.client.put(member, headers=given.root))
@@ -79,7 +81,7 @@ async def user_removed(given: Given, clients: Clients) -> None:
 
 
 async def smaller_policy(given: Given, clients: Clients) -> Body:
-    """Seats that were there stay, also beyond the new limit; no new one is taken beyond it (licensing R28)."""
+    """Existing seats remain, even beyond the new limit; no further seat is taken beyond it (licensing R28)."""
     policy = await given.policy(seat_by="device", max_seats=12)
     license_ = await given.license(policy)
     smaller = await given.policy({"code": policy["product"]}, seat_by="device", max_seats=3)
@@ -130,6 +132,7 @@ async def rotated(given: Given, clients: Clients) -> Body:
 
 
 async def suspended(given: Given, clients: Clients) -> Body:
+    """After the suspension no activation succeeds. Returns the license."""
     license_ = await given.seats("unlimited")
     suspension = clients[0].post(f"/v1/licenses/{license_['id']}/suspend", headers=given.root)
     responses = await activate_during(given, clients, license_, suspension)

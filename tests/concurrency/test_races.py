@@ -95,7 +95,7 @@ async def test_a_requirement_and_a_contradicting_policy_are_never_both_accepted(
 
 
 async def test_a_login_with_the_old_password_ends_with_its_change(given: Given) -> None:
-    """In any order, a session opened with the old password is invalid once the change was answered."""
+    """In any order, a session opened with the old password is invalid after the response to the change."""
     person = await given.logged_in()
     old = {"identifier": person.email, "password": person.password}
     change = {"current": person.password, "new": "a wholly different staple"}

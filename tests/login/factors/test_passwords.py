@@ -110,11 +110,8 @@ async def test_r3_every_path_that_sets_a_password_checks_the_list(given: Given) 
     assert await expect_refused(given, bad) == "password_common"
     person = await given.logged_in()
     answer = await given.client.post("/v1/me/password", json={"current": PASSWORD, "new": bad}, headers=person.auth)
-    assert problem(answer, 422, "malformed")["errors"][0] == {
-        "pointer": "/new",
-        "code": "password_common",
-        "detail": "is among the passwords that are guessed first; choose another",
-    }
+    error = problem(answer, 422, "malformed")["errors"][0]
+    assert (error["pointer"], error["code"]) == ("/new", "password_common")
     handle = await given.begin(await given.person(password_change_required=True))
     answer = await given.client.post("/v1/login/password", json={"new": bad}, headers=handle)
     assert problem(answer, 422, "malformed")["errors"][0]["code"] == "password_common"

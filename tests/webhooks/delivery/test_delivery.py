@@ -103,7 +103,7 @@ async def test_a_failed_delivery_is_retried_and_later_ones_of_its_subject_wait(
         if came.payload["subject"]["id"] != str(UUID(int=1)):
             return status(200)
         if word == "hang":
-            await asyncio.Event().wait()
+            await asyncio.sleep(DEADLINE)
         return {
             "500": status(500, "out of\r\n\x00order" + " x://a:hunter2@b" * 5000),
             "redirect": status(307, Location=f"{receiver.url}/elsewhere"),
@@ -251,7 +251,7 @@ async def test_a_receiver_that_hangs_does_not_delay_others(hooks: Hooks, receive
 
     async def one_hangs(came: Received) -> bytes:
         if came.path == "/hook":
-            await asyncio.Event().wait()
+            await asyncio.sleep(DEADLINE)
         return status(200)
 
     receiver.answer = one_hangs

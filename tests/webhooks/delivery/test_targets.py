@@ -20,7 +20,7 @@ from app.base.clock import Clock
 from app.webhooks import rules
 from app.webhooks.delivery.egress import Egress, NoResponse
 from app.webhooks.networks import is_reachable, parse_networks
-from tests.assertions import problem
+from tests.assertions import DEADLINE, problem
 from tests.given import Given
 from tests.webhooks.conftest import LOOPBACK, Hooks, make_egress
 from tests.webhooks.delivery.receiver import Receiver, open_receiver
@@ -180,7 +180,7 @@ async def test_an_unknown_name_a_slow_lookup_and_a_closed_port(hooks: Hooks) -> 
         raise OSError
 
     async def never(_host: str, _port: int) -> Sequence[str]:
-        await asyncio.Event().wait()
+        await asyncio.sleep(DEADLINE)
         return []
 
     hasty = hooks.world.settings.model_copy(update={"webhook_timeout": timedelta(milliseconds=100)})
