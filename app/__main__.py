@@ -15,9 +15,9 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))
 def main() -> None:
     """Run the command line. `health` runs every few seconds next to the server, so it does not import the server."""
     if sys.argv[1:2] == ["health"]:
-        from app.cli.healthcheck import health  # noqa: PLC0415  see above
+        from app.cli.healthcheck import check_health  # noqa: PLC0415  see above
 
-        sys.exit(health(sys.argv[2:]))
+        sys.exit(check_health(sys.argv[2:]))
     gc.disable()  # imported objects live until the end; collecting garbage took a fifth of the start
     from app.cli.commands import run  # noqa: PLC0415  after the signal handler and `health`
 

@@ -49,7 +49,7 @@ STEPS: dict[str, Step] = {
     "login_events": lambda world: events.prune_login_events(world, webhooks.has_pending_delivery()),
     "use_events": lambda world: events.prune_usage_events(world, webhooks.has_pending_delivery()),
 }
-"""What is deleted, by its label in the metric. Rows that others refer to come after those others."""
+"""The steps by their label in the metric. Rows that other rows refer to are deleted after those rows."""
 
 PRUNED = Counter("licentia_pruned_rows_total", "Rows deleted because they had expired", ["what"])
 log = structlog.get_logger("licentia.housekeeping")
@@ -75,7 +75,7 @@ async def delete_expired(world: World, stopping: asyncio.Event | None = None) ->
     stopping, deleted = stopping or asyncio.Event(), dict[str, int]()
     for what, step in STEPS.items():
         try:
-            deleted[what] = await _repeat(world, what, step, stopping)
+            deleted[what] = await _repeat_step(world, what, step, stopping)
         except Exception as error:  # noqa: BLE001  above all an unreachable database: the next round may reach it again
             log.warning("housekeeping_waits", what=what, cause=type(error).__name__)
     deleted = {what: rows for what, rows in deleted.items() if rows}
@@ -84,7 +84,7 @@ async def delete_expired(world: World, stopping: asyncio.Event | None = None) ->
     return deleted
 
 
-async def _repeat(world: World, what: str, step: Step, stopping: asyncio.Event) -> int:
+async def _repeat_step(world: World, what: str, step: Step, stopping: asyncio.Event) -> int:
     """Repeat a step until it finds no more rows."""
     rows = 0
     while not stopping.is_set() and (batch := await step(world)):

@@ -97,22 +97,22 @@ CALLERS = CallerRegistry(
     subject=app.login.sessions.guard.load_subject,
 )
 MEASURES = (metrics.measure_pools, outbox.measure_age)
-"""Metrics that are measured when `/metrics` is requested."""
-ABOUT = "May this person use this product on this device, now? Licenses, seats, login, agreements, and the decision that joins them."
+"""Functions that update metrics when `/metrics` is requested."""
+ABOUT = "Decides whether a person may use a product on a device now. Manages licenses, seats, login and agreements."
 
 
 @asynccontextmanager
-async def _life(api: FastAPI) -> AsyncIterator[None]:
+async def _run_lifespan(api: FastAPI) -> AsyncIterator[None]:
     world: World = api.state.world
-    for name, sentence in world.settings.warnings():
-        log.warning("configuration", variable=name, told=sentence)
+    for name, sentence in world.settings.list_warnings():
+        log.warning("configuration", variable=name, problem=sentence)
     try:
         await load_signer(world)
         await check_sealed(world, METADATA)
         await refresh_timing(world)
     except KeysMismatch:
         raise
-    except Exception as error:  # noqa: BLE001  not migrated or not reachable yet: /readyz says so, and the first call tries again
+    except Exception as error:  # noqa: BLE001  the database is not migrated or not reachable yet; the first request tries again
         log.warning("not_ready", cause=type(error).__name__)
     async with run_together(mail.run(world), webhooks.run(world), sealing.run(world), housekeeping.run(world)):
         yield
@@ -124,43 +124,43 @@ async def _life(api: FastAPI) -> AsyncIterator[None]:
 def build_app(world: World) -> FastAPI:
     """Build the application over this world."""
     settings = world.settings
-    telemetry = _telemetry(settings)
+    telemetry = _configure_telemetry(settings)
     api = FastAPI(
         title="Licentia",
         version=__version__,
         description=ABOUT,
-        lifespan=_life,
+        lifespan=_run_lifespan,
         strict_content_type=False,
         docs_url="/docs" if settings.docs else None,
         openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
         redirect_slashes=False,
         telemetry=telemetry,
-        middleware=_middleware(settings, partial(_fresh_id, world)),
+        middleware=_list_middleware(settings, partial(_new_request_id, world)),
     )
     api.state.world = world
     api.state.caller_registry = CALLERS
     api.state.warm_up = load_signer
     api.state.measures = MEASURES
     api.state.tracer_provider = telemetry.get("tracer_provider")
-    every = [route for router in ROUTERS for route in router.routes]
-    api.router.routes.insert(0, routing.StaticRoutes(every))
-    api.router.routes.extend(every)  # one flat table: nested routers are matched one by one, at a cost on each request
+    routes = [route for router in ROUTERS for route in router.routes]
+    api.router.routes.insert(0, routing.StaticRoutes(routes))
+    api.router.routes.extend(routes)  # one flat list: FastAPI would match nested routers one by one on each request
     errors.add_error_handlers(api)
     api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]
     return api
 
 
-def _fresh_id(world: World) -> str:
+def _new_request_id(world: World) -> str:
     return world.entropy.identifier().hex
 
 
-def _telemetry(settings: Settings) -> TelemetryConfig:
-    """Configure a span for each request if traces are on; otherwise nothing, whatever the OTEL variables say."""
+def _configure_telemetry(settings: Settings) -> TelemetryConfig:
+    """Configure a span for each request if traces are on; otherwise no telemetry, even if OTEL variables are set."""
     options: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
     if settings.traces == "off":
         return {**options, "tracing": False}
-    from app.observability import tracing as spans  # noqa: PLC0415  an extra, and not cheap
+    from app.observability import tracing as spans  # noqa: PLC0415  an optional dependency, slow to import
 
     return {
         **options,
@@ -170,7 +170,7 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
     }
 
 
-def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
+def _list_middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middleware]:
     layers: list[Middleware] = [Middleware(middleware.EdgeMiddleware, settings, fresh_id)]
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"]
@@ -181,5 +181,5 @@ def _middleware(settings: Settings, fresh_id: Callable[[], str]) -> list[Middlew
 def create_app() -> FastAPI:
     """Build the application with the settings of the environment, for the factory option of ASGI servers."""
     settings = Settings.load()
-    logs.configure(settings)
+    logs.configure_logging(settings)
     return build_app(World.of(settings))

@@ -1,4 +1,4 @@
-"""The frozen dependencies of every use case: database, clock, entropy, settings, keys, hasher."""
+"""The dependencies of every use case: database, clock, entropy, settings, keys, password hasher."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -25,6 +25,8 @@ class Keys:
 
 @dataclass(frozen=True)
 class World:
+    """What use cases need from outside. The wake-ups notify workers of new rows before their next poll."""
+
     db: Database
     clock: Clock
     entropy: Entropy
@@ -39,7 +41,7 @@ class World:
         """Create the world from the settings. Opens no connection yet."""
         entropy = entropy or Entropy()
         return cls(
-            db=Database.open(settings.database_url, settings.database_pool, _timeouts(settings)),
+            db=Database.open(settings.database_url, settings.database_pool, _read_timeouts(settings)),
             clock=clock or Clock(),
             entropy=entropy,
             settings=settings,
@@ -52,5 +54,5 @@ class World:
         return replace(self, db=replace(self.db, pending=pending))
 
 
-def _timeouts(settings: Settings) -> Timeouts:
+def _read_timeouts(settings: Settings) -> Timeouts:
     return Timeouts(settings.database_connect_timeout, settings.database_pool_timeout, settings.database_statement_timeout)

@@ -179,7 +179,7 @@ def world(database: Database, clock: TurnedClock, settings: Settings, hasher: Pa
 @pytest.fixture(scope="session")
 def shared_app(settings: Settings, hasher: PasswordHasher) -> FastAPI:
     """The application, built once. The fixture `app` sets the world of each test."""
-    logs.configure(settings)
+    logs.configure_logging(settings)
     return build_app(World.of(settings))
 
 

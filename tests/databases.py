@@ -51,7 +51,7 @@ class SqliteStore:
     def __init__(self, template: Path, home: Path) -> None:
         self.template = template
         self.path = home / "test.db"
-        self.database = Database.open(sqlite_url(self.path), 20, lasting=False)  # no fsync, like the PostgreSQL of the run
+        self.database = Database.open(sqlite_url(self.path), 20, durable=False)  # no fsync, like the PostgreSQL of the run
 
     def reset(self) -> Database:
         copy_template(self.template, self.path)

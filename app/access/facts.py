@@ -1,6 +1,6 @@
 """Load the facts of a decision by at most two prepared statements: the session with its agreements, then the license and its seat.
 
-Both read one snapshot, which is taken after the request arrived: a logout, revocation or release that was answered before is seen.
+Both statements read one snapshot, taken after the request arrived. It includes every logout, revocation and release answered before.
 Without an end user, one statement is usually enough.
 """
 
@@ -24,7 +24,7 @@ from app.licenses.rules import LicenseFacts, UseRequest
 from app.login.models import SessionRow
 from app.login.rules import Proofs
 from app.login.sessions import service as sessions
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
@@ -45,7 +45,7 @@ _login = (
 
 @dataclass(frozen=True)
 class AccessRequest:
-    """What the application requests. `dry_run` decides and writes nothing."""
+    """The application's request. `nonce` is repeated in the grant. `dry_run`: decide only; write nothing and sign nothing."""
 
     product: str
     license_key: str | None = field(repr=False)
@@ -57,7 +57,7 @@ class AccessRequest:
 
 @dataclass(frozen=True)
 class AccessInputs:
-    """What was loaded. `end_user`, `proofs` and `amr` are set only for a live session."""
+    """The input of a decision, as loaded. `end_user`, `proofs` and `amr` are set only for a live session."""
 
     facts: AccessFacts
     candidates: Sequence[LicenseFacts]
@@ -66,7 +66,7 @@ class AccessInputs:
     amr: Sequence[str] = ()
 
 
-async def load(
+async def load_inputs(
     world: World, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest, now: datetime
 ) -> AccessInputs:
     """Load everything that the decision needs. Raises ProductNotFound."""
@@ -109,7 +109,7 @@ def _build_facts(world: World, device: ActivatedDevice | None, request: AccessRe
         session=None,
         second_factor_lifetime=world.settings.second_factor_lifetime,
         license=None,
-        license_named=request.license_key is not None or device is not None,
+        names_license=request.license_key is not None or device is not None,
         use=UseRequest(request.fingerprint, request.features),
         agreements=NOTHING_OWED,
     )
@@ -118,7 +118,7 @@ def _build_facts(world: World, device: ActivatedDevice | None, request: AccessRe
 def _build_session(row: AnyRow, now: datetime, end_user: EndUser, *, passkeys: bool) -> SessionFacts:
     return SessionFacts(
         alive=sessions.is_alive(row, now, end_user),
-        active=row.status == Status.ACTIVE,
+        active=row.status == UserStatus.ACTIVE,
         email_verified=row.email_verified_at is not None,
         has_second_factor=row.has_second_factor,
         second_factor_at=row.second_factor_at,
@@ -135,16 +135,18 @@ async def _load_licenses(
     user_id = end_user.id if end_user is not None else None
     if request.license_key is not None:
         digest = digest_key(world.keys.lookup, request.license_key)
-        parameters = licensing.parameters(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product, key_hash=digest)
-        return await _read(rows, licensing.BY_KEY, parameters)
+        parameters = licensing.build_parameters(
+            now, fingerprint=request.fingerprint, user_id=user_id, product=request.product, key_hash=digest
+        )
+        return await _read_licenses(rows, licensing.BY_KEY, parameters)
     if device is not None:
-        parameters = licensing.parameters(now, license_id=device.license_id, seat_id=device.activation_id)
-        return [license for license in await _read(rows, licensing.BY_SEAT, parameters) if license.product == request.product]
+        parameters = licensing.build_parameters(now, license_id=device.license_id, seat_id=device.activation_id)
+        return [license for license in await _read_licenses(rows, licensing.BY_SEAT, parameters) if license.product == request.product]
     if user_id is None:
         return ()
-    parameters = licensing.parameters(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product)
-    return await _read(rows, licensing.BY_USER, parameters)
+    parameters = licensing.build_parameters(now, fingerprint=request.fingerprint, user_id=user_id, product=request.product)
+    return await _read_licenses(rows, licensing.BY_USER, parameters)
 
 
-async def _read(rows: Rows, statement: AnySelect, parameters: Mapping[str, object]) -> list[LicenseFacts]:
-    return [licensing.from_row(row) for row in await rows(statement, parameters)]
+async def _read_licenses(rows: Rows, statement: AnySelect, parameters: Mapping[str, object]) -> list[LicenseFacts]:
+    return [licensing.build_facts(row) for row in await rows(statement, parameters)]

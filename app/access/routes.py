@@ -12,7 +12,9 @@ from app.web.routing import router as new_router
 router = new_router("access")
 
 
-@router.post("/v1/access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound, TooManyAttempts))
+@router.post(
+    "/v1/access", summary="Decide Access", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, ProductNotFound, TooManyAttempts)
+)
 @hot
 async def decide(world: TheWorld, caller: DecisionCaller, origin: TheOrigin, body: AccessIn) -> AccessOut:
     """Decide whether this person may use this product on this device now.
@@ -21,5 +23,5 @@ async def decide(world: TheWorld, caller: DecisionCaller, origin: TheOrigin, bod
     """
     end_user = caller if isinstance(caller, EndUser) else None
     device = caller if isinstance(caller, ActivatedDevice) else None
-    request = body.request()
+    request = body.to_request()
     return AccessOut.of(await service.decide(world, origin.ip, end_user, device, request), request)

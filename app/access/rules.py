@@ -1,4 +1,4 @@
-"""Decide access: facts and the current time in, every reason and warning and the next change out. Pure, no I/O."""
+"""Decide access from facts and the current time. Returns every reason and warning and the time of the next change. Pure, no I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,16 +27,17 @@ HREFS: Mapping[str, str] = {
     "activate": "/v1/activations",
     "accept_agreement": "/v1/me/agreements",
 }
-"""The path that starts an action, for actions that start with a request. The others need a further field in the access request (a key, a
-device), a person (a renewal, an upgrade, contact with the seller), or time."""
+"""Paths of the actions that start with a request. Other actions have no path: the application adds a field to its access request (a key, a
+device), contacts the seller (a renewal, an upgrade), or waits."""
 
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """The session and account of the end user. `alive`: the session is neither revoked nor superseded; it ends at `expires_at`.
+    """The session and account of the end user.
 
-    Unless the session is live and the account is open, the end user counts as not logged in. `passkey_at`: when a user-verifying passkey
-    was last used in the session; it also counts as a second factor and ages like one.
+    `alive`: the session is neither revoked nor superseded; it ends at `expires_at`. `active`: the account is neither suspended nor erased.
+    The end user counts as logged in only if both hold. `passkey_at`: when a user-verifying passkey was last used in the session; it also
+    counts as a second factor and expires like one.
     """
 
     alive: bool
@@ -57,19 +58,22 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class AccessFacts:
-    """All facts of one decision, read in one snapshot. `license` is one of the candidates, or None."""
+    """All facts of one decision, read in one snapshot. `license` is one of the candidates, or None.
+
+    `names_license`: the request has a license key or an activation token.
+    """
 
     requires: Sequence[str]
     session: SessionFacts | None
     second_factor_lifetime: timedelta
     license: LicenseFacts | None
-    license_named: bool
+    names_license: bool
     use: UseRequest
     agreements: Compliance
 
 
 @dataclass(frozen=True)
-class Decision:
+class AccessDecision:
     """The reasons against access, if any. `check_again_at`: the earliest time at which the decision can change without a write."""
 
     reasons: tuple[Reason, ...]
@@ -82,23 +86,23 @@ class Decision:
         return not self.reasons
 
 
-def decide(facts: AccessFacts, now: datetime) -> Decision:
-    """Check every requirement. Reasons about the login come alone, because the other checks depend on the user."""
+def decide(facts: AccessFacts, now: datetime) -> AccessDecision:
+    """Check every requirement. If there are reasons about the login, only these are returned: the other checks depend on the user."""
     requires = tuple(add_implied([*facts.requires, *(facts.license.requires if facts.license else ())]))
     required = frozenset(requires)
     login_reasons = tuple(reason for check in _LOGIN_CHECKS for reason in check(facts, required, now))
     other_reasons = () if login_reasons else tuple(reason for check in _OTHER_CHECKS for reason in check(facts, required, now))
     reasons = login_reasons or tuple(reason for reason in other_reasons if reason.code in _SEAT_USER_REASONS) or other_reasons
-    return Decision(_add_hrefs(reasons), tuple(_find_warnings(facts, required, now)), requires, _find_next_change(facts, now))
+    return AccessDecision(_add_hrefs(reasons), tuple(_find_warnings(facts, required, now)), requires, _find_next_change(facts, now))
 
 
-def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: datetime) -> tuple[AccessFacts, Decision]:
+def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: datetime) -> tuple[AccessFacts, AccessDecision]:
     """Decide for each candidate and return the best: fewest reasons, then best status, then latest expiry.
 
-    Where the product requires no license and the request names none, having no license is one more candidate.
+    If the product requires no license and the request names none, "no license" is also a candidate.
     `check_again_at` is the earliest of all candidates, because any of them can become the best.
     """
-    optional = not facts.license_named and not facts.use.features and Requirement.LICENSE not in add_implied(facts.requires)
+    optional = not facts.names_license and not facts.use.features and Requirement.LICENSE not in add_implied(facts.requires)
     options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)
@@ -111,7 +115,7 @@ def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: dat
 _STATUS_ORDER = ("active", "in_grace", "not_started", "expired", "suspended", "revoked")
 
 
-def _rank(facts: AccessFacts, decision: Decision, now: datetime) -> tuple[int, int, float]:
+def _rank(facts: AccessFacts, decision: AccessDecision, now: datetime) -> tuple[int, int, float]:
     """Return a sort key; the smallest is the best."""
     license = facts.license
     if license is None:
@@ -132,19 +136,19 @@ def _add_hrefs(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
 def _check_account(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if facts.session is None or facts.session.active:
         return []
-    return [Reason("user_disabled", "login", "contact_seller", "The account is closed; ask the seller.")]
+    return [Reason("user_disabled", "login", "contact_seller", "The account is suspended or erased; contact the seller.")]
 
 
 def _check_login(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in required or (facts.session is not None and (facts.session.is_live(now) or not facts.session.active)):
         return []
-    return [Reason("login_required", "login", "log_in", "Log in and send the request with the access token.")]
+    return [Reason("login_required", "login", "log_in", "Log in, then send the request with the access token.")]
 
 
 def _check_email(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if Requirement.LOGIN not in required or not _is_logged_in(facts, now) or (facts.session and facts.session.email_verified):
         return []
-    return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address.")]
+    return [Reason(EMAIL_UNVERIFIED, "login", "verify_email", "Verify the e-mail address of the account.")]
 
 
 def _check_second_factor(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
@@ -157,7 +161,7 @@ def _check_second_factor(facts: AccessFacts, required: frozenset[str], now: date
     ):
         return []
     if session.has_second_factor:
-        return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Verify the second factor.", {"acr": "aal2"})]
+        return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "step_up", "Step up with the second factor.", {"acr": "aal2"})]
     return [Reason(SECOND_FACTOR_REQUIRED, "second_factor", "enroll_totp", "Set up a second factor.", {"acr": "aal2"})]
 
 
@@ -166,7 +170,7 @@ def _check_passkey(facts: AccessFacts, required: frozenset[str], now: datetime) 
     if Requirement.PASSKEY not in required or session is None or not _is_logged_in(facts, now) or _is_fresh(facts, session.passkey_at, now):
         return []
     if session.has_passkey:
-        return [Reason(PASSKEY_REQUIRED, "passkey", "step_up", "Verify the passkey.", {"acr": "aal2p"})]
+        return [Reason(PASSKEY_REQUIRED, "passkey", "step_up", "Step up with a passkey.", {"acr": "aal2p"})]
     return [Reason(PASSKEY_REQUIRED, "passkey", "enroll_passkey", "Set up a passkey.", {"acr": "aal2p"})]
 
 
@@ -184,7 +188,7 @@ def _is_fresh(facts: AccessFacts, at: datetime | None, now: datetime) -> bool:
 
 def _check_license(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Reason]:
     if facts.license is None:
-        is_needed = Requirement.LICENSE in required or facts.license_named or facts.use.features
+        is_needed = Requirement.LICENSE in required or facts.names_license or facts.use.features
         return [licensing.LICENSE_NOT_FOUND] if is_needed else []
     use = replace(facts.use, seat="always" if Requirement.ACTIVATION in required else "never")
     return list(licensing.find_reasons(facts.license, use, now))
@@ -198,12 +202,21 @@ def _check_agreements(facts: AccessFacts, required: frozenset[str], now: datetim
         for document, ordinal in facts.agreements.outstanding
     ]
     if facts.agreements.declined:
-        return [Reason(AGREEMENT_DECLINED, "eula", "accept_agreement", "The agreement was declined.", {"documents": documents})]
+        return [
+            Reason(
+                AGREEMENT_DECLINED,
+                "eula",
+                "accept_agreement",
+                "The agreement was declined; read it again and accept it.",
+                {"documents": documents},
+            )
+        ]
     return [Reason(AGREEMENT_REQUIRED, "eula", "accept_agreement", "Read and accept the agreement.", {"documents": documents})]
 
 
 _SEAT_USER_REASONS = frozenset({"user_disabled", "login_required"})
-"""Reasons about the login that only a license gives, because its seats belong to users. They come alone too."""
+"""Reasons about the login that come from a license whose seats belong to users. They also exclude the other reasons."""
+
 Check = Callable[[AccessFacts, frozenset[str], datetime], list[Reason]]
 _LOGIN_CHECKS: tuple[Check, ...] = (_check_account, _check_login, _check_email, _check_second_factor, _check_passkey)
 _OTHER_CHECKS: tuple[Check, ...] = (_check_license, _check_agreements)
@@ -212,7 +225,10 @@ _OTHER_CHECKS: tuple[Check, ...] = (_check_license, _check_agreements)
 def _find_warnings(facts: AccessFacts, required: frozenset[str], now: datetime) -> list[Notice]:
     warnings = list(licensing.find_warnings(facts.license, facts.use, now)) if facts.license else []
     if Requirement.EULA in required and _is_logged_in(facts, now):
-        warnings += [Notice(code, "This concerns an agreement of the product.", details) for code, details in facts.agreements.warnings]
+        warnings += [
+            Notice(code, "An agreement of the product needs attention; see `/v1/me/agreements`.", details)
+            for code, details in facts.agreements.warnings
+        ]
     return warnings
 
 

@@ -13,7 +13,7 @@ from app.web.fields import Flag, Instant, Nonce, ReasonOut, Secret, Slug, Warnin
 
 
 class AccessIn(WireModel):
-    """`product` is the product's code. `dry_run` only decides: no lease is renewed and no grant is signed."""
+    """A request for a decision. `product`: the product's code. `dry_run`: only decide; renew no lease and sign no grant."""
 
     product: Slug
     license_key: Secret | None = None
@@ -22,7 +22,7 @@ class AccessIn(WireModel):
     nonce: Nonce | None = None
     dry_run: Flag = False
 
-    def request(self) -> AccessRequest:
+    def to_request(self) -> AccessRequest:
         fingerprint = self.device.fingerprint if self.device else None
         return AccessRequest(self.product, self.license_key, fingerprint, self.features, self.nonce, self.dry_run)
 
@@ -32,7 +32,7 @@ class SeatSummary(WireModel):
     lease_expires_at: Instant | None
 
 
-class Assurance(WireModel):
+class SessionAssurance(WireModel):
     """The current assurance level of the session and its authentication methods (RFC 8176)."""
 
     acr: str
@@ -50,7 +50,10 @@ class AgreementsSummary(WireModel):
 
 
 class AccessOut(WireModel):
-    """`code` is `ok`, or that of the first reason. `grant` is an EdDSA JWT (`typ: grant+jwt`), verifiable offline with the JWKS."""
+    """`code`: `ok`, or the code of the first reason. `check_again_at`: the earliest time at which the decision can change.
+
+    `grant`: an EdDSA JWT (`typ: grant+jwt`), verifiable offline with the JWKS.
+    """
 
     allow: bool
     code: str
@@ -60,7 +63,7 @@ class AccessOut(WireModel):
     requires: list[str]
     license: LicenseSummary | None
     activation: SeatSummary | None
-    session: Assurance | None
+    session: SessionAssurance | None
     agreements: AgreementsSummary
     grant: str | None
     check_again_at: Instant | None
@@ -79,7 +82,7 @@ class AccessOut(WireModel):
             requires=list(decision.requires),
             license=LicenseSummary.of(license, now) if license is not None else None,
             activation=SeatSummary(id=seat.id, lease_expires_at=seat.lease_expires_at) if seat and seat.is_live(now) else None,
-            session=Assurance(acr=result.acr, amr=list(result.amr)) if result.acr is not None else None,
+            session=SessionAssurance(acr=result.acr, amr=list(result.amr)) if result.acr is not None else None,
             agreements=AgreementsSummary(
                 compliant=agreements.compliant,
                 outstanding=[OutstandingDocument(document=document, ordinal=ordinal) for document, ordinal in agreements.outstanding],

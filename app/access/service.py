@@ -1,4 +1,4 @@
-"""Decide access, renew a lease of which half has passed, and sign the grant."""
+"""Decide access, renew a lease that is half over, and sign the grant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from hashlib import sha256
 from app.access import facts as loading
 from app.access import rules
 from app.access.facts import AccessRequest
-from app.access.rules import AccessFacts, Decision
+from app.access.rules import AccessDecision, AccessFacts
 from app.licenses import guess_limits
 from app.licenses import rules as licensing
 from app.licenses.rules import LicenseFacts
@@ -25,9 +25,12 @@ GRANT_TYPE = "grant+jwt"
 
 @dataclass(frozen=True)
 class AccessResult:
-    """The decision with the facts it is based on. `grant` is set only if access is allowed and the request is not a dry run."""
+    """The decision with its facts. `grant` is set only if access is allowed and the request is not a dry run.
 
-    decision: Decision
+    `acr` and `amr` describe the session, if there is one. `at`: when the decision was made.
+    """
+
+    decision: AccessDecision
     facts: AccessFacts
     acr: str | None
     amr: Sequence[str]
@@ -38,10 +41,10 @@ class AccessResult:
 async def decide(
     world: World, ip: str | None, end_user: EndUser | None, device: ActivatedDevice | None, request: AccessRequest
 ) -> AccessResult:
-    """Decide whether access is allowed. An internal failure raises and never allows. Raises ProductNotFound, TooManyAttempts."""
+    """Decide whether access is allowed. A failure raises an exception; it never allows access. Raises ProductNotFound, TooManyAttempts."""
     signer = await load_signer(world)
     now = world.clock.now()
-    inputs = await loading.load(world, end_user, device, request, now)
+    inputs = await loading.load_inputs(world, end_user, device, request, now)
     if request.license_key is not None and not inputs.candidates:
         await guess_limits.count_wrong_guess(world, ip, request.license_key)
     facts, decision = rules.choose_best(inputs.facts, inputs.candidates, now)
@@ -66,7 +69,7 @@ async def _renew_lease(world: World, license: LicenseFacts) -> LicenseFacts:
 
 
 def _sign_grant(world: World, signer: Signer, end_user: EndUser | None, request: AccessRequest, result: AccessResult, now: datetime) -> str:
-    """Sign the decision as an EdDSA JWT that the application can verify offline. It expires no later than its facts can change.
+    """Sign the decision as an EdDSA JWT that the application can verify offline. It expires at the latest when its facts can change.
 
     `dev` is the SHA-256 of the fingerprint of the seat, which may differ from the device in the request.
     """

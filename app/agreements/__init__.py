@@ -1,1 +1,1 @@
-"""Floor 4: who accepted which words. Documents, frozen texts, single-use presentations, decisions and signed receipts."""
+"""Agreements: documents and their published texts, presentations to end users, decisions, and signed receipts of them."""

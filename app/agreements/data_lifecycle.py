@@ -1,7 +1,7 @@
 """Export, erasure and retention of an end user's data in agreements.
 
-Erasure deletes where the user agreed from. Events, receipts and the chain stay and still verify: they hold only a salted commitment
-(agreements R25).
+Erasure deletes the contexts of events: network address, user agent, session and salt. Events, receipts and the chain are kept and still
+verify, because they contain only a salted hash of the context (agreements R25).
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class ErasureResult:
     legal_hold: bool
 
 
-async def lock(tx: Transaction, user_id: UUID) -> bool:
+async def lock_and_check_hold(tx: Transaction, user_id: UUID) -> bool:
     """Lock the user's ledger against new events; return whether it is under a legal hold.
 
     Creates a ledger if there is none yet. Otherwise a first acceptance could lock a new ledger before the user's row, and deadlock.
@@ -51,16 +51,16 @@ async def lock(tx: Transaction, user_id: UUID) -> bool:
 
 async def erase_contexts(tx: Transaction, user_id: UUID) -> ErasureResult:
     """Delete the addresses, user agents and salts of the user's events, unless there is a legal hold (agreements R25)."""
-    has_legal_hold = await lock(tx, user_id)
-    is_users = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
+    has_legal_hold = await lock_and_check_hold(tx, user_id)
+    of_user = AgreementEventContext.event_id.in_(select(AgreementEvent.id).where(AgreementEvent.user_id == user_id))
     if has_legal_hold:
-        count = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(is_users))
+        count = await tx.scalar(select(func.count()).select_from(AgreementEventContext).where(of_user))
         return ErasureResult(0, int(count or 0), legal_hold=True)
-    return ErasureResult((await tx.execute(delete(AgreementEventContext).where(is_users))).rowcount, 0, legal_hold=False)
+    return ErasureResult((await tx.execute(delete(AgreementEventContext).where(of_user))).rowcount, 0, legal_hold=False)
 
 
 async def erase(tx: Transaction, user_id: UUID) -> ErasureResult:
-    """Erase the contexts, and the presentations without an event. What an event refers to is in its signed receipt and is kept."""
+    """Erase the contexts, and the presentations without an event. A presentation with an event is kept: the receipt contains its data."""
     result = await erase_contexts(tx, user_id)
     if not result.legal_hold:
         has_event = exists(select(AgreementEvent.id).where(AgreementEvent.presentation_id == AgreementPresentation.id))
@@ -125,7 +125,7 @@ async def prune_presentations(world: World) -> int:
     `PRESENTATION_RETENTION` counts from when they expired. Rows are locked before the DELETE checks the conditions again, so a legal hold
     that is set at the same time is respected.
     """
-    P = AgreementPresentation  # noqa: N806  as the model is called
+    P = AgreementPresentation  # noqa: N806  short for the model
     is_over = P.expires_at < world.clock.now() - world.settings.presentation_retention
     return await prune(world.db, P, P.decided_at.is_(None), is_over, ~_has_event, ~_has_legal_hold)
 
@@ -149,7 +149,7 @@ async def prune_contexts(world: World) -> int:
 
 
 def _select_superseded(world: World) -> AnySelect:
-    """The versions whose successor took effect longer than `CONTEXT_RETENTION` ago."""
+    """Select the versions whose successor took effect longer than `CONTEXT_RETENTION` ago."""
     limit = world.clock.now() - world.settings.context_retention
     successor = (
         _next.document_id == AgreementVersion.document_id,

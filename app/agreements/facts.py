@@ -71,12 +71,12 @@ def read_obligations(world: World, rows: Sequence[AnyRow]) -> UserObligations:
 
 
 def list_user_regions(world: World, region: str | None) -> tuple[str, ...]:
-    """The regions whose agreements apply to an end user with this stored region. The address of a request does not count."""
+    """List the regions whose agreements apply to an end user with this stored region. The address of a request is not used."""
     return list_regions(region, parse_region_groups(world.settings.region_groups))
 
 
 def group_by_document(rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Obligation]]:
-    """For each document its first row and the obligation. Rows are ordered by document, one for each version."""
+    """Yield the first row and the obligation of each document. The rows must be ordered by document, one for each version."""
     for document_id, group in groupby(rows, key=lambda row: row.document_id):
         version_rows = list(group)
         row = version_rows[0]

@@ -1,4 +1,4 @@
-"""How strong an event is as evidence (agreements section 2.2). Computed when it is read, never stored.
+"""Grades an event as evidence (agreements, "The record"). A grade is computed on reading, never stored.
 
 The rule exists twice: in Python for single events, and in SQL for counts over millions of events. A test compares both.
 """
@@ -12,9 +12,9 @@ from app.agreements.models import AgreementEvent, EventType
 
 Grade = Literal["A", "B", "C"]
 MANY = "mfa"
-"""RFC 8176 section 2: more than one factor."""
+"""The `amr` value for more than one factor (RFC 8176 section 2)."""
 SHARED = "lic"
-"""Our own value for a license key. Several people may hold it, so it does not identify the person."""
+"""Our own `amr` value for a license key. Several people may know the key, so it does not identify a person."""
 
 
 def grade_event(type_: str, amr: Collection[str], fallback: str | None) -> Grade | None:
@@ -38,4 +38,4 @@ GRADE: ColumnElement[str | None] = case(
     (_padded_amr.contains(f" {MANY} ") & (AgreementEvent.fallback == "none"), "A"),
     else_="B",
 ).label("grade")
-"""`grade_event` of a row, as SQL."""
+"""The same rule as `grade_event`, as a SQL expression over a row."""

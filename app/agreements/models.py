@@ -9,7 +9,7 @@ from app.db.base import Base
 from app.db.types import Digest, Identifier, Instant, JsonList, Line, Reference, Word
 
 
-class Kind(StrEnum):
+class AgreementKind(StrEnum):
     """An `eula` must be accepted before the product is used; a `notice` is only shown."""
 
     EULA = "eula"
@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
 
 class ChangeClass(StrEnum):
-    """What a version requires after an earlier acceptance: `material` a new one, `notice` only showing, `editorial` nothing."""
+    """What a version requires after an earlier acceptance: `material` a new acceptance, `notice` only showing, `editorial` nothing."""
 
     MATERIAL = "material"
     NOTICE = "notice"
@@ -39,8 +39,7 @@ class Minors(StrEnum):
 
 
 class EventType(StrEnum):
-    """`imported`: accepted elsewhere, according to the operator. `annotated`: a note or correction, which changes no state (agreements
-    R24)."""
+    """`imported`: accepted elsewhere, according to the operator. `annotated`: a note or correction, which changes no state."""
 
     ACCEPTED = "accepted"
     DECLINED = "declined"
@@ -123,7 +122,7 @@ class AgreementText(Base):
 
 
 class AgreementPresentation(Base):
-    """One text shown once to one end user, in one session; used up by the first decision (agreements R14)."""
+    """One text, shown once to one end user in one session. The first decision consumes it (agreements R14)."""
 
     __tablename__ = "agreement_presentations"
     __table_args__ = (
@@ -172,7 +171,7 @@ class AgreementLedger(Base):
 class AgreementEvent(Base):
     """What an end user did, signed. Insert only; the receipt is the record, the other columns index it.
 
-    `presentation_id`: the presentation that a decision used up; null for a notice. `amr`: the session's factors, separated by spaces.
+    `presentation_id`: the presentation that the decision consumed; null for a notice. `amr`: the session's factors, separated by spaces.
     """
 
     __tablename__ = "agreement_events"
@@ -198,7 +197,7 @@ class AgreementEvent(Base):
 
 
 class AgreementImport(Base):
-    """The operator's reference of an imported acceptance. Each reference is imported once."""
+    """The external reference of an imported acceptance. Each reference is imported once."""
 
     __tablename__ = "agreement_imports"
 
@@ -216,7 +215,7 @@ class AgreementTurn(Base):
 
 
 class AgreementEventContext(Base):
-    """Where an end user's event came from. It can be erased: the receipt holds only a salted commitment to it."""
+    """Network address, user agent and session of an end user's event. Can be erased: the receipt contains only a salted hash of it."""
 
     __tablename__ = "agreement_event_contexts"
 

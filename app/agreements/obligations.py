@@ -1,4 +1,4 @@
-"""What an end user must accept among the agreements of a product, and until when. Pure: no I/O, no clock."""
+"""Computes what an end user must accept among the agreements of a product, and until when. Pure: no I/O, no clock."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ from itertools import groupby, takewhile
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from app.agreements.models import ChangeClass, EventType, Kind
+from app.agreements.models import AgreementKind, ChangeClass, EventType
 from app.base.durations import instant_text
 from app.base.problems import Fact, declare_advisory
 
-IN_GRACE = declare_advisory("agreement_in_grace", "A new agreement is in force; accept it before the grace period ends.")
-UPCOMING = declare_advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
-NOTICE = declare_advisory("agreement_notice", "The agreement has changed; the change needs no new acceptance.")
+AGREEMENT_IN_GRACE = declare_advisory("agreement_in_grace", "A new agreement is in force; accept it before the grace period ends.")
+AGREEMENT_UPCOMING = declare_advisory("agreement_upcoming", "A new agreement takes effect soon; it can be accepted now.")
+CHANGE_NOTICE = declare_advisory("agreement_notice", "The agreement has changed; show the new version. No new acceptance is needed.")
 WORLD_REGION = "001"
 """The whole world (UN M.49)."""
 
@@ -33,7 +33,7 @@ class Version:
         return self.change_class == ChangeClass.MATERIAL
 
 
-Status = Literal["not_required", "accepted", "in_grace", "declined", "withdrawn", "required", "notified", "to_be_shown"]
+ObligationStatus = Literal["not_required", "accepted", "in_grace", "declined", "withdrawn", "required", "notified", "to_be_shown"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Obligation:
     """One end user's state for one document, with the document's published versions.
 
     `accepted`, `declined`, `notified`: the highest ordinals accepted, declined and shown as news; 0 means none. `versions` may leave out
-    those up to `accepted`. `since`: when the first version took effect, if known.
+    versions up to `accepted`. `since`: when the first version took effect, if known.
     """
 
     document_id: UUID
@@ -50,41 +50,40 @@ class Obligation:
     versions: tuple[Version, ...]
     notified: int = 0
     withdrawn: bool = False
-    kind: str = Kind.EULA
+    kind: str = AgreementKind.EULA
     region: str = WORLD_REGION
     since: datetime | None = None
 
     def is_in_force(self, now: datetime) -> bool:
-        """Whether any version has taken effect, accepted or not."""
+        """Return whether any version has taken effect, accepted or not."""
         first = min((version.effective_at for version in self.versions), default=None) if self.since is None else self.since
         return self.accepted > 0 if first is None else first <= now
 
     def list_owed(self, now: datetime) -> tuple[Version, ...]:
-        """The material versions in effect that are newer than the user's acceptance. Empty: compliant (agreements R8).
+        """List the material versions in effect that are newer than the user's acceptance. Empty: compliant (agreements R8).
 
         A notice needs no acceptance, so its list is always empty.
         """
-        if self.kind == Kind.NOTICE:
+        if self.kind == AgreementKind.NOTICE:
             return ()
         newer = (version for version in self.versions if version.ordinal > self.accepted)
         return tuple(version for version in newer if version.requires_acceptance() and version.effective_at <= now)
 
     def list_upcoming(self, now: datetime) -> tuple[Version, ...]:
-        """The scheduled versions that the user has not accepted early."""
+        """List the scheduled versions that the user has not accepted early."""
         return tuple(version for version in self.versions if version.ordinal > self.accepted and now < version.effective_at)
 
     def required_ordinal(self, now: datetime) -> int:
-        """The ordinal that the user must accept now; 0 if there is none."""
+        """Return the ordinal that the user must accept now; 0 if there is none."""
         return max((version.ordinal for version in self.list_owed(now)), default=0)
 
     def grace_end(self, now: datetime) -> datetime | None:
-        """The end of the running grace period: the earliest deadline of all owed versions. A user without an acceptance has none
-        (agreements R9)."""
+        """Return the end of the grace period: the earliest deadline of all owed versions. None without an acceptance (agreements R9)."""
         deadline = min((version.grace_until or version.effective_at for version in self.list_owed(now)), default=None)
         return deadline if self.accepted and deadline is not None and now < deadline else None
 
-    def status(self, now: datetime) -> Status:
-        if self.kind == Kind.NOTICE:
+    def status(self, now: datetime) -> ObligationStatus:
+        if self.kind == AgreementKind.NOTICE:
             return "to_be_shown" if self.pending_notice(now) is not None else "notified" if self.notified else "not_required"
         required = self.required_ordinal(now)
         if not required:
@@ -96,29 +95,29 @@ class Obligation:
         return "declined" if self.declined >= required else "required"
 
     def is_news(self, version: Version) -> bool:
-        """Whether a version must be shown to this user and needs no decision (agreements R11).
+        """Return whether a version must be shown to this user and needs no decision (agreements R11).
 
         That is every version of a notice except corrections, and a version of class `notice` for a user who accepted an earlier one.
         """
-        if self.kind == Kind.NOTICE:
+        if self.kind == AgreementKind.NOTICE:
             return version.change_class != ChangeClass.EDITORIAL
         return version.change_class == ChangeClass.NOTICE and self.accepted > 0
 
     def must_record_showing(self, version: Version, now: datetime) -> bool:
-        """Whether showing this version is recorded in the ledger: once for each version, in their order (agreements R11)."""
+        """Return whether showing this version is recorded in the ledger: once for each version, in their order (agreements R11)."""
         if (pending := self.pending_notice(now)) is not None:
             return pending.ordinal <= version.ordinal and version.effective_at <= now
         return self.is_news(version) and version.ordinal > max(self.accepted, self.notified)
 
     def pending_notice(self, now: datetime) -> Version | None:
-        """The latest version in effect that is news and was not shown yet; None while a later version must be accepted (agreements R11)."""
+        """Return the latest version in effect that must still be shown; None while a later version must be accepted (agreements R11)."""
         known = max(self.accepted, self.required_ordinal(now), self.notified)
         news = (version for version in self.versions if self.is_news(version) and version.ordinal > known and version.effective_at <= now)
         return max(news, key=lambda version: version.ordinal, default=None)
 
 
 def apply_event(obligation: Obligation, event: EventType, ordinal: int) -> Obligation:
-    """The obligation after an event about the version with this ordinal.
+    """Return the obligation after an event about the version with this ordinal.
 
     Ordinals only rise. Declining keeps an earlier acceptance (agreements R21); withdrawing removes all of them (agreements R22); a note
     changes nothing.
@@ -137,7 +136,7 @@ def apply_event(obligation: Obligation, event: EventType, ordinal: int) -> Oblig
 
 
 def list_regions(region: str | None, groups: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """The regions whose documents apply to an end user of `region`, nearest first: `CA-QC`, `CA`, groups with that country, the world."""
+    """List the regions that apply to an end user of `region`, nearest first: `CA-QC`, `CA`, groups with that country, the world."""
     if region is None:
         return (WORLD_REGION,)
     country = region.partition("-")[0]
@@ -146,7 +145,7 @@ def list_regions(region: str | None, groups: Mapping[str, frozenset[str]]) -> tu
 
 
 def select_applicable(obligations: Iterable[Obligation], regions: Sequence[str], now: datetime) -> tuple[Obligation, ...]:
-    """For each kind, the nearest document in force, and the nearer ones that are not in force yet."""
+    """Select, for each kind, the nearest document in force, and the nearer documents that are not in force yet."""
     nearest_first = sorted(
         (obligation for obligation in obligations if obligation.region in regions),
         key=lambda obligation: (obligation.kind, regions.index(obligation.region)),
@@ -170,7 +169,7 @@ class UserObligations:
         return next(obligation for obligation in self.obligations if obligation.document_id == document_id)
 
     def with_changed(self, changed: Obligation) -> "UserObligations":
-        """A copy in which `changed` replaces the obligation for its document."""
+        """Return a copy in which `changed` replaces the obligation for its document."""
         replaced = (changed if each.document_id == changed.document_id else each for each in self.obligations)
         return replace(self, obligations=tuple(replaced))
 
@@ -198,7 +197,7 @@ class Compliance:
 
     `compliant`: access may be allowed, grace periods included. `declined`: a required version was declined. `outstanding`: what the user
     should accept, also during grace (agreements R8: compliant means empty). `accepted`: the highest ordinals accepted. `valid_until`: the
-    next moment at which time alone can change the answer.
+    next time at which the answer can change without an event.
     """
 
     compliant: bool
@@ -230,16 +229,20 @@ def assess_compliance(obligations: Iterable[Obligation], now: datetime) -> Compl
 def _list_advice(obligation: Obligation, now: datetime) -> Iterator[Advice]:
     document = str(obligation.document_id)
     if (deadline := obligation.grace_end(now)) is not None:
-        yield Advice(IN_GRACE, {"document": document, "ordinal": obligation.required_ordinal(now), "grace_until": instant_text(deadline)})
+        yield Advice(
+            AGREEMENT_IN_GRACE, {"document": document, "ordinal": obligation.required_ordinal(now), "grace_until": instant_text(deadline)}
+        )
     for version in obligation.list_upcoming(now):
-        if version.requires_acceptance() and obligation.kind != Kind.NOTICE:
-            yield Advice(UPCOMING, {"document": document, "ordinal": version.ordinal, "effective_at": instant_text(version.effective_at)})
+        if version.requires_acceptance() and obligation.kind != AgreementKind.NOTICE:
+            yield Advice(
+                AGREEMENT_UPCOMING, {"document": document, "ordinal": version.ordinal, "effective_at": instant_text(version.effective_at)}
+            )
     if (news := obligation.pending_notice(now)) is not None:
-        yield Advice(NOTICE, {"document": document, "ordinal": news.ordinal, "effective_at": instant_text(news.effective_at)})
+        yield Advice(CHANGE_NOTICE, {"document": document, "ordinal": news.ordinal, "effective_at": instant_text(news.effective_at)})
 
 
 def _list_boundaries(obligation: Obligation, now: datetime) -> Iterator[datetime]:
-    """The future moments at which time alone changes the answer. An editorial version changes nothing."""
+    """Yield the future times at which the compliance can change without an event. An editorial version changes nothing."""
     if (deadline := obligation.grace_end(now)) is not None:
         yield deadline
     if obligation.since is not None and now < obligation.since:
@@ -250,18 +253,20 @@ def _list_boundaries(obligation: Obligation, now: datetime) -> Iterator[datetime
 
 
 def find_current(versions: Iterable[Version], now: datetime) -> Version | None:
-    """The version in effect: the latest whose `effective_at` has passed (agreements R7)."""
+    """Return the version in effect: the latest version whose `effective_at` has passed (agreements R7)."""
     return max((version for version in versions if version.effective_at <= now), key=lambda version: version.ordinal, default=None)
 
 
 def find_scheduled(versions: Iterable[Version], now: datetime) -> Version | None:
-    """The published version that takes effect later; there is at most one (agreements R4)."""
+    """Return the published version that takes effect later; there is at most one (agreements R4)."""
     return next((version for version in versions if now < version.effective_at), None)
 
 
 def choose_version(obligation: Obligation, now: datetime) -> Version | None:
-    """The version to present: the one in effect, or the upcoming material one if the user has nothing to accept or to see now
-    (agreements R10)."""
+    """Choose the version to present: the version in effect, or the upcoming material version if nothing is due now (agreements R10).
+
+    Nothing is due if no acceptance is owed and no notice must be shown.
+    """
     upcoming = next((version for version in obligation.list_upcoming(now) if version.requires_acceptance()), None)
     has_nothing_due = not obligation.list_owed(now) and obligation.pending_notice(now) is None
     return upcoming if upcoming is not None and has_nothing_due else find_current(obligation.versions, now)

@@ -4,19 +4,19 @@ from app.base.problems import Kind, Problem
 class AgreementNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "agreement_not_found"
-    title = "There is no such agreement for this end user, or none of its versions is published."
+    title = "The agreement does not exist for this end user, or no version of it is published."
 
 
 class AgreementExists(Problem):
     kind = Kind.CONFLICT
     code = "agreement_exists"
-    title = "The product already has an agreement of this kind for this region; add a version to it."
+    title = "The product already has an agreement of this kind for this region; add a version to that agreement."
 
 
 class AgreementVersionNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "agreement_version_not_found"
-    title = "There is no such version of an agreement."
+    title = "The agreement version does not exist."
 
 
 class AgreementVersionPublished(Problem):
@@ -28,7 +28,7 @@ class AgreementVersionPublished(Problem):
 class AgreementTextNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "agreement_text_not_found"
-    title = "There is no such text, or it is not published."
+    title = "The text does not exist or is not published."
 
 
 class AgreementTextFrozen(Problem):
@@ -40,7 +40,7 @@ class AgreementTextFrozen(Problem):
 class AgreementFirstNotMaterial(Problem):
     kind = Kind.CONFLICT
     code = "agreement_first_not_material"
-    title = "The first version of an agreement must be material: there is no earlier acceptance."
+    title = "The first version of an agreement must have the class `material`."
 
 
 class AgreementDefaultTextMissing(Problem):
@@ -52,13 +52,13 @@ class AgreementDefaultTextMissing(Problem):
 class AgreementChangesMissing(Problem):
     kind = Kind.CONFLICT
     code = "agreement_changes_missing"
-    title = "A material version needs a summary of changes in every language."
+    title = "A material version needs `changes` (a summary of changes) in every language."
 
 
 class AgreementAlreadyScheduled(Problem):
     kind = Kind.CONFLICT
     code = "agreement_already_scheduled"
-    title = "Another version is published and not yet in effect."
+    title = "Another version is already scheduled; cancel it, or wait until it takes effect."
 
 
 class AgreementDatesImpossible(Problem):
@@ -70,7 +70,7 @@ class AgreementDatesImpossible(Problem):
 class AgreementRegionUnknown(Problem):
     kind = Kind.INVALID
     code = "agreement_region_unknown"
-    title = "A region is 001 (the world), a country, a subdivision of a country, or a configured group."
+    title = "The region must be 001 (world), a country (CA), a subdivision (CA-QC) or a configured group (EU)."
 
 
 class AgreementMinorsImpossible(Problem):
@@ -82,13 +82,13 @@ class AgreementMinorsImpossible(Problem):
 class AgreementDefaultLocaleFixed(Problem):
     kind = Kind.CONFLICT
     code = "agreement_default_locale_fixed"
-    title = "The default language is fixed once a version is published."
+    title = "The default language cannot change after a version is published."
 
 
 class AgreementRequiredTextMissing(Problem):
     kind = Kind.CONFLICT
     code = "agreement_required_text_missing"
-    title = "A language that the agreement requires has no text."
+    title = "The version has no text in a language that the agreement requires."
 
 
 class AgreementVersionCancelled(Problem):
@@ -112,37 +112,37 @@ class AgreementVersionDecided(Problem):
 class AgreementVersionFirst(Problem):
     kind = Kind.CONFLICT
     code = "agreement_version_first"
-    title = "There is no earlier published version; choose one with `against`."
+    title = "There is no earlier published version to compare with; choose one with `against`."
 
 
 class PresentationNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "presentation_not_found"
-    title = "There is no such presentation."
+    title = "The presentation does not exist."
 
 
 class PresentationExpired(Problem):
     kind = Kind.CONFLICT
     code = "presentation_expired"
-    title = "The presentation has expired; show the text again."
+    title = "The presentation has expired; present the text again."
 
 
 class PresentationElsewhere(Problem):
     kind = Kind.CONFLICT
     code = "presentation_elsewhere"
-    title = "The text was shown in another session; show it in this one."
+    title = "The text was presented in another session; present it in this session first."
 
 
 class TextMismatch(Problem):
     kind = Kind.CONFLICT
     code = "text_mismatch"
-    title = "The hash does not match the presented text; nothing was stored."
+    title = "`text_sha256` does not match the presented text; nothing was stored."
 
 
 class AlreadyDecided(Problem):
     kind = Kind.CONFLICT
     code = "already_decided"
-    title = "The presentation is already decided; show the text again."
+    title = "This presentation already has a decision; present the text again to make another one."
 
 
 class AcceptCurrentFirst(Problem):
@@ -172,13 +172,13 @@ class NotWithdrawable(Problem):
 class NothingToWithdraw(Problem):
     kind = Kind.CONFLICT
     code = "nothing_to_withdraw"
-    title = "The agreement is not accepted."
+    title = "The agreement is not accepted, so there is nothing to withdraw."
 
 
 class RequiredLocaleNotPresented(Problem):
     kind = Kind.CONFLICT
     code = "required_locale_not_presented"
-    title = "The agreement must first be shown in a language that the law of its region requires."
+    title = "The agreement must first be presented in a language that its region requires."
 
 
 class GuardianRequired(Problem):
@@ -196,7 +196,7 @@ class MinorsDenied(Problem):
 class ReceiptNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "receipt_not_found"
-    title = "There is no such receipt."
+    title = "The receipt does not exist."
 
 
 class AgreementIsNotice(Problem):
@@ -208,13 +208,13 @@ class AgreementIsNotice(Problem):
 class ImportInFuture(Problem):
     kind = Kind.INVALID
     code = "import_in_future"
-    title = "The imported acceptance must have been given in the past."
+    title = "`accepted_at` must be in the past."
 
 
 class ImportBeforeEffect(Problem):
     kind = Kind.INVALID
     code = "import_before_effect"
-    title = "The version has not taken effect; import acceptances of a version in force."
+    title = "The version is not in effect yet; import acceptances of a version in force."
 
 
 class ImportBeforeWithdrawal(Problem):
@@ -226,13 +226,13 @@ class ImportBeforeWithdrawal(Problem):
 class ImportConflict(Problem):
     kind = Kind.CONFLICT
     code = "import_conflict"
-    title = "This external_ref was already imported with different content."
+    title = "This `external_ref` was already imported with different content."
 
 
 class AgreementEventNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "agreement_event_not_found"
-    title = "There is no such event in the ledger."
+    title = "The event does not exist in the ledger."
 
 
 class NotSealedYet(Problem):
@@ -241,7 +241,7 @@ class NotSealedYet(Problem):
     title = "The event is not sealed yet; the next seal will include it."
 
 
-class SealBroken(Problem):
+class LedgerSealBroken(Problem):
     kind = Kind.CONFLICT
     code = "seal_broken"
     title = "The sealed events are missing or changed; run the ledger verification."
@@ -250,4 +250,4 @@ class SealBroken(Problem):
 class LegalHold(Problem):
     kind = Kind.CONFLICT
     code = "legal_hold"
-    title = "The end user's evidence is under legal hold and cannot be erased."
+    title = "The end user's evidence is under legal hold; release the hold before erasing."

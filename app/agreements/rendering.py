@@ -28,18 +28,20 @@ _RIGHT_TO_LEFT_SCRIPTS = {"adlm", "arab", "aran", "hebr", "mand", "nkoo", "rohg"
 _RIGHT_TO_LEFT_LANGUAGES = {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ji", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
 
 
-def html(body: str, locale: str) -> str:
-    """Sanitised HTML: one `article` with its language and direction, without images and raw HTML. Links are `http`, `https` or
-    `mailto`."""
+def render_html(body: str, locale: str) -> str:
+    """Render sanitised HTML: one `article` with its language and direction, without images and raw HTML.
+
+    Links are `http`, `https` or `mailto`.
+    """
     clean = nh3.clean(_MARKDOWN.render(body), tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="noopener noreferrer")
-    return f'<article lang="{escape(locale)}" dir="{direction(locale)}">\n{clean}</article>\n'
+    return f'<article lang="{escape(locale)}" dir="{find_direction(locale)}">\n{clean}</article>\n'
 
 
 def find_lost_lines(body: str) -> list[int]:
-    """Lines of the source (from 1) with words that HTML or plain text would omit.
+    """Return the line numbers of the source (from 1) with words that HTML or plain text would omit.
 
     Examples: nesting that is too deep, cells beyond a table's last column, the title of a link, the language of a code block. An end user
-    who sees one format accepts the whole source, so every format must show all words (agreements R14, R15).
+    who sees one format accepts the whole source, so every format must show all words (agreements R2).
     """
     env: dict[str, Any] = {}
     rendered: Counter[str] = Counter()
@@ -55,16 +57,16 @@ def find_lost_lines(body: str) -> list[int]:
     return [number for number, line in enumerate(body.splitlines(), 1) if lost & set(_WORD.findall(line))] if lost else []
 
 
-def direction(locale: str) -> str:
-    """`rtl` or `ltr`, by the script in the tag, or else by the language's usual script."""
+def find_direction(locale: str) -> str:
+    """Return `rtl` or `ltr`, by the script in the tag or else by the usual script of the language."""
     language, *rest = locale.lower().split("-")
     script = next((part for part in rest if len(part) == _SCRIPT_LETTERS and part.isalpha()), None)
     is_right_to_left = script in _RIGHT_TO_LEFT_SCRIPTS if script else language in _RIGHT_TO_LEFT_LANGUAGES
     return "rtl" if is_right_to_left else "ltr"
 
 
-def plain(body: str) -> str:
-    """Plain text: an empty line between blocks, marks before list items, the address after a link. LF line ends, a final line end."""
+def render_plain(body: str) -> str:
+    """Render plain text: an empty line between blocks, marks before list items, URLs after links, LF line ends, a final line end."""
     writer = _PlainWriter()
     for token in _MARKDOWN.parse(body):
         writer.add(token)

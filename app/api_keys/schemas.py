@@ -36,7 +36,7 @@ class ApiKeyIn(WireModel):
 
 
 class RotationIn(WireModel):
-    """`overlap`: how long the old key stays valid in parallel with the new one; at most 30 days."""
+    """`overlap`: how long the old key stays valid, such as PT24H; at most 30 days."""
 
     overlap: Annotated[DurationText, AfterValidator(_check_overlap)] = "PT24H"
 

@@ -15,7 +15,7 @@ from app.base.problems import Malformed
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.web.callers import Operator
 from app.web.paging import PageWindow, read_page
 from app.world import World
@@ -45,7 +45,7 @@ async def create_key(
     key = world.entropy.secret(PREFIX)
     async with world.db.write() as tx:
         row = await _insert_key(tx, world, key, world.entropy.identifier(), name, sorted(set(scopes)), expires_at)
-        await record(tx, world, "api_key.created", _actor(operator), ("api_key", row.id), scopes=row.scopes)
+        await record(tx, world, "api_key.created", _build_actor(operator), ("api_key", row.id), scopes=row.scopes)
     return row, key
 
 
@@ -54,13 +54,13 @@ def _require_within_own(operator: Operator | None, scopes: Sequence[str], expire
     if operator is not None and not all(operator.may(scope) for scope in scopes):
         raise ScopeBeyondOwn
     if operator is not None and operator.expires_at is not None and (expires_at is None or expires_at > operator.expires_at):
-        raise ScopeBeyondOwn("A key that expires can create only keys that expire no later than itself.")
+        raise ScopeBeyondOwn("Set `expires_at` no later than the expiry of the key that you use.")
 
 
 async def _insert_key(
     tx: Transaction, world: World, key: str, key_id: UUID, name: str, scopes: Sequence[str], expires_at: datetime | None
 ) -> AnyRow:
-    values = {"id": key_id, "name": name, "key_hash": token_digest(key), "scopes": scopes, "expires_at": expires_at}
+    values = {"id": key_id, "name": name, "key_hash": digest_token(key), "scopes": scopes, "expires_at": expires_at}
     await tx.execute(insert(ApiKey).values(created_at=world.clock.now(), **values))
     return (await tx.execute(_keys.where(ApiKey.id == key_id))).one()
 
@@ -83,7 +83,7 @@ async def rotate_key(world: World, operator: Operator | None, key_id: UUID, over
         if not (await tx.execute(replacement)).rowcount:
             raise ApiKeyOver
         row = await _insert_key(tx, world, key, new_id, old.name, old.scopes, old.expires_at)
-        await record(tx, world, "api_key.rotated", _actor(operator), ("api_key", key_id), replaced_by=str(new_id))
+        await record(tx, world, "api_key.rotated", _build_actor(operator), ("api_key", key_id), replaced_by=str(new_id))
     return row, key
 
 
@@ -94,7 +94,7 @@ async def revoke_key(world: World, operator: Operator | None, key_id: UUID) -> N
             raise ApiKeyNotFound
         statement = update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=world.clock.now())
         if (await tx.execute(statement)).rowcount:
-            await record(tx, world, "api_key.revoked", _actor(operator), ("api_key", key_id))
+            await record(tx, world, "api_key.revoked", _build_actor(operator), ("api_key", key_id))
 
 
 async def list_keys(world: World, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
@@ -108,10 +108,10 @@ async def authenticate(world: World, key: str) -> Operator | None:
     now = world.clock.now()
 
     async def find(tx: Transaction) -> AnyRow | None:
-        live = (ApiKey.key_hash == token_digest(key), ApiKey.revoked_at.is_(None))
+        live = (ApiKey.key_hash == digest_token(key), ApiKey.revoked_at.is_(None))
         return (await tx.execute(_keys.where(*live))).one_or_none()
 
-    row = await world.db.find(find)
+    row = await world.db.query_with_retry(find)
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     if row.last_used_at is None or now - row.last_used_at >= LAST_USE_PRECISION:
@@ -127,5 +127,5 @@ async def _record_use(world: World, key_id: UUID, now: datetime) -> None:
             await tx.execute(update(ApiKey).where(ApiKey.id == key_id, earlier).values(last_used_at=now))
 
 
-def _actor(operator: Operator | None) -> Actor:
+def _build_actor(operator: Operator | None) -> Actor:
     return Actor("operator", operator.id) if operator else Actor.system()

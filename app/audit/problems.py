@@ -6,4 +6,4 @@ from app.base.problems import Kind, Problem
 class EventNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "event_not_found"
-    title = "There is no such event."
+    title = "The event does not exist."

@@ -41,7 +41,7 @@ async def parse_filters(
 async def list_events(
     world: TheWorld, operator: Reads, window: Window, filters: Annotated[Filters, Depends(parse_filters)]
 ) -> Page[AuditEventOut]:
-    """List everything that happened, newest first."""
+    """List events of every kind, newest first."""
     rows, cursor = await audit.list_events(world, filters, window)
     return Page(data=[AuditEventOut.of(row) for row in rows], next_cursor=cursor)
 

@@ -1,4 +1,4 @@
-"""The only code that reads the system time. Everything else is passed `now`."""
+"""The only code that reads the system time. Other code gets a Clock, or `now` as a parameter."""
 
 from datetime import UTC, datetime
 

@@ -40,18 +40,18 @@ class Duration:
         """Parse an ISO 8601 duration such as `P1Y`, `P1M`, `PT30M`. Raises ValueError for anything else, and for zero."""
         match = _SHAPE.fullmatch(text)
         if match is None:
-            raise ValueError("not an ISO 8601 duration")
+            raise ValueError("must be an ISO 8601 duration, such as P1Y, P30D or PT15M")
         part = {name: int(value or 0) for name, value in match.groupdict().items()}
         exact = timedelta(**{unit: part[unit] for unit in ("weeks", "days", "hours", "minutes", "seconds")})
         months = part["years"] * 12 + part["months"]
         if not months and not exact:
-            raise ValueError("a duration of zero")
+            raise ValueError("must be longer than zero")
         if months + exact.days // 31 >= LAST_YEAR * 12:
-            raise ValueError("a duration beyond the calendar")
+            raise ValueError("must be shorter than 9999 years")
         return cls(text, months, exact)
 
     def after(self, start: datetime) -> datetime:
-        """Return the instant this long after `start`. Raises OverflowError past the year 9999."""
+        """Return `start` plus the duration. Raises OverflowError past the year 9999."""
         month = start.month - 1 + self.months
         year, month = start.year + month // 12, month % 12 + 1
         if year > LAST_YEAR:

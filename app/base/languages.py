@@ -51,7 +51,7 @@ def choose_language(available: Sequence[str], preferences: Sequence[str], defaul
     requested = preferences[0] if preferences else None
     for place, preference in enumerate(preferences):
         if (match := _lookup(available, preference)) is not None:
-            exact = place == 0 and _canonical(match) == _canonical(preference)
+            exact = place == 0 and _canonicalise(match) == _canonicalise(preference)
             return LanguageChoice(requested, match, "none" if exact else "language")
     for default in defaults:
         if (match := _lookup(available, default)) is not None:
@@ -61,16 +61,16 @@ def choose_language(available: Sequence[str], preferences: Sequence[str], defaul
 
 def order_preferences(parameter: str | None, profile: str | None, header: str | None) -> tuple[str, ...]:
     """Return the end user's languages, best first: the request parameter, the profile, then `Accept-Language` by weight."""
-    return tuple(tag for tag in (parameter, profile, *_ranges(header or "")) if tag is not None)
+    return tuple(tag for tag in (parameter, profile, *_parse_ranges(header or "")) if tag is not None)
 
 
-def covers(wanted: Sequence[str], language: str) -> bool:
-    """Whether `language` equals a wanted language or is a narrower form (`fr-CA` for `fr`). Never crosses scripts."""
-    forms = set(_broader(_canonical(language)))
-    return any(_canonical(tag) in forms for tag in wanted)
+def covers_language(languages: Sequence[str], language: str) -> bool:
+    """Return whether `language` is in `languages`, or is a narrower form of one of them (`fr-CA` for `fr`). Never crosses scripts."""
+    forms = set(_list_broader_tags(_canonicalise(language)))
+    return any(_canonicalise(tag) in forms for tag in languages)
 
 
-def _ranges(header: str) -> list[str]:
+def _parse_ranges(header: str) -> list[str]:
     """Return the tags of at most ten ranges (RFC 9110 section 12.5.4), heaviest first, without malformed ones, `*` and weight 0."""
     weighted = []
     for item in header.split(",", MAX_RANGES)[:MAX_RANGES]:
@@ -84,14 +84,14 @@ def _lookup(available: Sequence[str], preference: str) -> str | None:
     by_tag = {tag.lower(): tag for tag in available}
     if preference.lower() in by_tag:
         return by_tag[preference.lower()]
-    known = {_canonical(tag): tag for tag in reversed(available)}
+    known = {_canonicalise(tag): tag for tag in reversed(available)}
     for tag in available:
         if tag.lower().startswith("zh-"):
-            known.setdefault("-".join(_canonical(tag).split("-")[:2]), tag)
-    return next((known[tag] for tag in _broader(_canonical(preference)) if tag in known), None)
+            known.setdefault("-".join(_canonicalise(tag).split("-")[:2]), tag)
+    return next((known[tag] for tag in _list_broader_tags(_canonicalise(preference)) if tag in known), None)
 
 
-def _canonical(tag: str) -> str:
+def _canonicalise(tag: str) -> str:
     """Return the tag in lower case, with `nb` for `no`, without a default script, and Chinese always with its script.
 
     Chinese is traditional in Taiwan, Hong Kong and Macau, otherwise simplified.
@@ -106,7 +106,7 @@ def _canonical(tag: str) -> str:
     return "-".join((language, *rest))
 
 
-def _broader(tag: str) -> Iterator[str]:
+def _list_broader_tags(tag: str) -> Iterator[str]:
     """Yield the tag, then shorter forms without the last subtag. The script is never removed: the text may be in another one."""
     parts = tag.split("-")
     while parts:

@@ -103,7 +103,7 @@ class Busy(Problem):
 class Unavailable(Problem):
     kind = Kind.UNAVAILABLE
     code = "unavailable"
-    title = "The database cannot be reached or cannot store data; nothing was changed."
+    title = "The database is unreachable or cannot store data; nothing was changed."
 
     def __init__(self) -> None:
         super().__init__("Send the same request again after the time in Retry-After.", retry_after=5)

@@ -21,8 +21,11 @@ class Requirement(StrEnum):
 
 
 class SeatBy(StrEnum):
-    """What takes a seat. `user`: each end user takes one; `device_per_user`: each device of each end user takes one;
-    `session`: each running process takes one, even on the same device."""
+    """The unit that takes a seat.
+
+    `user`: each end user takes one. `device_per_user`: each device of each end user takes one. `session`: each running process takes
+    one, even on the same device.
+    """
 
     NONE = "none"
     DEVICE = "device"
@@ -31,15 +34,15 @@ class SeatBy(StrEnum):
     SESSION = "session"
 
 
-class Starts(StrEnum):
-    """When the duration of a license starts. Validating a license never starts it."""
+class ClockStart(StrEnum):
+    """The event that starts the duration of a license. Validation never starts it."""
 
     ISSUE = "issue"
     FIRST_ACTIVATION = "first_activation"
 
 
 class Product(Base):
-    """A product. Its requirements and those of its policies must be consistent, so every change first increments `rev`, as a row lock."""
+    """A product. Every change first increments `rev` as a row lock, which keeps its requirements consistent with those of its policies."""
 
     __tablename__ = "products"
 
@@ -54,7 +57,10 @@ class Product(Base):
 
 
 class Policy(Base):
-    """A policy. Its limits and requirements apply to issued licenses at once; dates are copied to the license when it is issued."""
+    """A policy. Its limits and requirements apply to issued licenses at once; dates are copied to the license when it is issued.
+
+    `duration`, `grace`, `lease` and `offline_ttl` are ISO 8601 durations.
+    """
 
     __tablename__ = "policies"
 
@@ -62,7 +68,7 @@ class Policy(Base):
     product_id: Mapped[Reference] = mapped_column(ForeignKey("products.id"), index=True)
     name: Mapped[str] = mapped_column(String(200))
     duration: Mapped[Word | None]
-    starts: Mapped[Word] = mapped_column(server_default=Starts.ISSUE)
+    starts: Mapped[Word] = mapped_column(server_default=ClockStart.ISSUE)
     grace: Mapped[Word | None]
     seat_by: Mapped[Word]
     max_seats: Mapped[Limit | None] = mapped_column(LimitType)

@@ -4,7 +4,7 @@ from app.base.problems import Kind, Problem
 class ProductNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "product_not_found"
-    title = "There is no such product."
+    title = "The product does not exist."
 
 
 class ProductCodeTaken(Problem):
@@ -16,28 +16,28 @@ class ProductCodeTaken(Problem):
 class PolicyNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "policy_not_found"
-    title = "There is no such policy."
+    title = "The policy does not exist."
 
 
 class CustomerNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "customer_not_found"
-    title = "There is no such customer."
+    title = "The customer does not exist."
 
 
 class ExternalIdTaken(Problem):
     kind = Kind.CONFLICT
     code = "external_id_taken"
-    title = "Another record of this kind has this external id."
+    title = "Another customer has this external id."
 
 
 class RequirementImpossible(Problem):
     kind = Kind.INVALID
     code = "requirement_impossible"
-    title = "This requirement can never be met."
+    title = "The requirements can never be met."
 
 
 class PolicyContradiction(Problem):
     kind = Kind.INVALID
     code = "policy_contradiction"
-    title = "These policy fields contradict each other."
+    title = "Some fields of the policy contradict each other."

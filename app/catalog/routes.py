@@ -36,7 +36,7 @@ from app.web.routing import router as new_router
 router = new_router("catalog")
 Reads = Annotated[Operator, Depends(RequireScope("catalog:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("catalog:write"))]
-Wanted = Annotated[PageWindow, Depends(page_window)]
+Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post("/v1/products", status_code=201, responses=refuses(ScopeMissing, ProductCodeTaken, RequirementImpossible))
@@ -48,18 +48,21 @@ async def create_product(world: TheWorld, operator: Writes, body: ProductIn, res
 
 
 @router.get("/v1/products", responses=refuses(ScopeMissing))
-async def list_products(world: TheWorld, operator: Reads, paging: Wanted) -> Page[ProductOut]:
+async def list_products(world: TheWorld, operator: Reads, paging: Paging) -> Page[ProductOut]:
+    """List products, newest first."""
     rows, cursor = await service.list_products(world, paging)
     return Page(data=[ProductOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound))
 async def get_product(world: TheWorld, operator: Reads, code: Slug) -> ProductOut:
+    """Return a product by its code."""
     return ProductOut.model_validate(await service.get_product(world, code))
 
 
 @router.patch("/v1/products/{code}", responses=refuses(ScopeMissing, ProductNotFound, RequirementImpossible))
 async def change_product(world: TheWorld, operator: Writes, code: Slug, body: ProductPatch) -> ProductOut:
+    """Change a product. Absent fields stay unchanged; new requirements apply at once."""
     return ProductOut.model_validate(await service.change_product(world, operator.actor, code, body.model_dump(exclude_unset=True)))
 
 
@@ -73,19 +76,22 @@ async def create_policy(world: TheWorld, operator: Writes, body: PolicyIn, respo
 
 @router.get("/v1/policies", responses=refuses(ScopeMissing))
 async def list_policies(
-    world: TheWorld, operator: Reads, paging: Wanted, product: Annotated[Slug | None, Query()] = None
+    world: TheWorld, operator: Reads, paging: Paging, product: Annotated[Slug | None, Query()] = None
 ) -> Page[PolicyOut]:
+    """List policies, newest first; with `product`, only those of this product."""
     rows, cursor = await service.list_policies(world, paging, product)
     return Page(data=[PolicyOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound))
 async def get_policy(world: TheWorld, operator: Reads, policy_id: UUID) -> PolicyOut:
+    """Return a policy."""
     return PolicyOut.model_validate(await service.get_policy(world, policy_id))
 
 
 @router.patch("/v1/policies/{policy_id}", responses=refuses(ScopeMissing, PolicyNotFound, RequirementImpossible, PolicyContradiction))
 async def change_policy(world: TheWorld, operator: Writes, policy_id: UUID, body: PolicyPatch) -> PolicyOut:
+    """Change a policy. Absent fields stay unchanged; dates of issued licenses never change."""
     return PolicyOut.model_validate(await service.change_policy(world, operator.actor, policy_id, body.model_dump(exclude_unset=True)))
 
 
@@ -99,19 +105,22 @@ async def create_customer(world: TheWorld, operator: Writes, body: CustomerIn, r
 
 @router.get("/v1/customers", responses=refuses(ScopeMissing))
 async def list_customers(
-    world: TheWorld, operator: Reads, paging: Wanted, external_id: Annotated[ExternalId | None, Query()] = None
+    world: TheWorld, operator: Reads, paging: Paging, external_id: Annotated[ExternalId | None, Query()] = None
 ) -> Page[CustomerOut]:
+    """List customers, newest first; with `external_id`, only the customer with this id."""
     rows, cursor = await service.list_customers(world, paging, external_id)
     return Page(data=[CustomerOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound))
 async def get_customer(world: TheWorld, operator: Reads, customer_id: UUID) -> CustomerOut:
+    """Return a customer."""
     return CustomerOut.model_validate(await service.get_customer(world, customer_id))
 
 
 @router.patch("/v1/customers/{customer_id}", responses=refuses(ScopeMissing, CustomerNotFound, ExternalIdTaken))
 async def change_customer(world: TheWorld, operator: Writes, customer_id: UUID, body: CustomerPatch) -> CustomerOut:
+    """Change a customer. Absent fields stay unchanged."""
     return CustomerOut.model_validate(
         await service.change_customer(world, operator.actor, customer_id, body.model_dump(exclude_unset=True))
     )

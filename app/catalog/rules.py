@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from app.catalog.models import Requirement, SeatBy, Starts
+from app.catalog.models import ClockStart, Requirement, SeatBy
 
 _IMPLIES = {
     Requirement.SECOND_FACTOR: Requirement.LOGIN,
@@ -35,15 +35,15 @@ WITH_SEATS = {SeatBy.DEVICE, SeatBy.USER, SeatBy.DEVICE_PER_USER, SeatBy.SESSION
 SEATED_BY_USER = {SeatBy.USER, SeatBy.DEVICE_PER_USER}
 _NEEDS_SEATS = "This field requires a `seat_by` other than `none`."
 _TRIAL = "A trial is limited to one for each device and requires `seat_by` `device`."
-Row = tuple[Callable[[Values], bool], str, str]
-_CONTRADICTIONS: tuple[Row, ...] = (
+_Check = tuple[Callable[[Values], bool], str, str]
+_CONTRADICTIONS: tuple[_Check, ...] = (
     (lambda policy: policy["max_seats"] is not None, "max_seats", _NEEDS_SEATS),
     (lambda policy: bool(policy["lease"]), "lease", _NEEDS_SEATS),
     (lambda policy: bool(policy["extra_seats"]), "extra_seats", _NEEDS_SEATS),
-    (lambda policy: bool(policy["starts"] == Starts.FIRST_ACTIVATION), "starts", "Without seats there is no first activation."),
+    (lambda policy: bool(policy["starts"] == ClockStart.FIRST_ACTIVATION), "starts", "Without seats there is no first activation."),
     (lambda policy: bool(policy["trial"]), "trial", _TRIAL),
 )
-_SEATED_CONTRADICTIONS: tuple[Row, ...] = (
+_SEATED_CONTRADICTIONS: tuple[_Check, ...] = (
     (lambda policy: policy["max_seats"] is None, "max_seats", 'Seats require `max_seats`: a number, or "unlimited".'),
     (
         lambda policy: policy["seat_by"] == SeatBy.SESSION and policy["lease"] is None,

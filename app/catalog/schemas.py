@@ -30,7 +30,7 @@ SeatName = Literal["none", "device", "user", "device_per_user", "session"]
 
 
 class Meter(WireModel):
-    """How many units a license may use in each hour, day, month or year (UTC). `per` null: in total."""
+    """The number of units that a license may use in each hour, day, month or year (UTC). `per` null: in total."""
 
     limit: LimitIn
     per: Literal["hour", "day", "month", "year"] | None = None

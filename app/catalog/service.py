@@ -35,7 +35,7 @@ _customers = select(*table(Customer).columns)
 
 
 def require_possible(requires: Sequence[str], seat_by: str | None, *, passkeys: bool) -> list[str]:
-    """Return the requirements with those that they imply. Raises RequirementImpossible for one that can never be met."""
+    """Return the requirements and their implied requirements. Raises RequirementImpossible if one can never be met."""
     required = rules.add_implied(requires)
     if (impossible := rules.find_impossible(required, seat_by, passkeys)) is not None:
         sentence = f"`{impossible}` can never be met with this configuration."
@@ -112,7 +112,7 @@ async def create_policy(world: World, actor: Actor, values: Values) -> AnyRow:
 
 
 def _check_policy(policy: Values, product_requires: Sequence[str], *, passkeys: bool) -> list[str]:
-    """Check a policy and return its own requirements with those that they imply. Raises PolicyContradiction, RequirementImpossible."""
+    """Check a policy; return its own and implied requirements. Raises PolicyContradiction, RequirementImpossible."""
     if (conflict := rules.find_contradiction(policy)) is not None:
         field, sentence = conflict
         raise PolicyContradiction(sentence, field_error(f"/{field}", PolicyContradiction.code, sentence))

@@ -16,7 +16,7 @@ from app.base.clock import Clock
 from app.base.durations import instant_text
 from app.cli import maintenance
 from app.cli.console import exit_with_error, load_settings, parse_arguments, print_result, with_world
-from app.cli.verify import NotVerified, verify_file
+from app.cli.verify import VerificationFailed, verify_file
 from app.events.service import Actor
 from app.licenses.issuing import service as licenses
 from app.licenses.issuing.details import get_license
@@ -33,7 +33,10 @@ from app.web.paging import PageWindow
 from app.world import World
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Licentia: authentication and licensing."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Licentia: licensing, login and agreements. `health` checks whether the server is ready.",
 )
 keys_app = typer.Typer(no_args_is_help=True, help="Operator keys.")
 users_app = typer.Typer(no_args_is_help=True, help="End users.")
@@ -50,22 +53,22 @@ app.command("backup")(maintenance.backup_database)
 
 @app.command()
 def serve(
-    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database before serving.")] = False,
+    migrate: Annotated[bool, typer.Option("--migrate", help="First migrate the database.")] = False,
     demo: Annotated[bool, typer.Option("--demo", help="Create the demo data and print curl commands (development only).")] = False,
 ) -> None:
-    """Serve HTTP with one worker process. Scale with replicas."""
+    """Serve HTTP in one process. To scale, start more replicas."""
     chosen = load_settings()
     from app.main import build_app
     from app.server.server import build_server
 
-    logs.configure(chosen)
+    logs.configure_logging(chosen)
     if migrate:
         maintenance.migrate_database(chosen)
     _check_keys()
     if chosen.env == "development":
         from app.cli import demo as demonstration
 
-        print(with_world(lambda world: demonstration.welcome(world, seed=demo)), flush=True)
+        print(with_world(lambda world: demonstration.prepare_and_describe(world, seed=demo)), flush=True)
     build_server(build_app(World.of(chosen)), chosen).run()
 
 
@@ -81,39 +84,42 @@ def _check_keys() -> None:
 
 @app.command()
 def check() -> None:
-    """Check the configuration. Faults are reported by the name of the setting, never with its value."""
+    """Check the configuration. Errors name the setting and never show its value. Exits with code 78 if there are errors."""
     chosen = load_settings()
-    for name, sentence in chosen.warnings():
+    for name, sentence in chosen.list_warnings():
         print(f"warning: {name}: {sentence}", file=sys.stderr)
-    print_result(f"configuration is good ({chosen.env}, {chosen.database_url.partition(':')[0]})")
+    print_result(f"the configuration is valid ({chosen.env}, {chosen.database_url.partition(':')[0]})")
 
 
 @app.command()
 def demo() -> None:
-    """Create the demo data and print its curl commands. If the data exists, only print them again."""
+    """Create the demo data and print curl commands for it. If the data exists, only print the commands again."""
     from app.cli import demo as demonstration
 
-    print_result(with_world(lambda world: demonstration.welcome(world, seed=True)))
+    print_result(with_world(lambda world: demonstration.prepare_and_describe(world, seed=True)))
 
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="An evidence bundle, or one compact JWS (an offline license, a grant, a receipt).")],
+    file: Annotated[Path, typer.Argument(help="An evidence bundle, or one compact JWS (an offline license, a grant or a receipt).")],
     jwks: Annotated[
-        Path | None, typer.Option(help="The key set, as saved from /.well-known/jwks.json. Optional for a bundle, which contains its keys.")
+        Path | None, typer.Option(help="A key set saved from /.well-known/jwks.json. Required for a JWS; a bundle contains its keys.")
     ] = None,
-    fingerprint: Annotated[str | None, typer.Option(help="Fingerprint of this device, to check a file that is bound to a device.")] = None,
+    fingerprint: Annotated[str | None, typer.Option(help="Fingerprint of this device, for a file that is bound to a device.")] = None,
 ) -> None:
-    """Verify a signed file or an evidence bundle without database or network. If it fails, print the reasons, one a line."""
+    """Verify a signed file or an evidence bundle, without database or network. On failure, print one reason per line."""
     try:
         print_result(verify_file(file, jwks, fingerprint, Clock().now))
-    except NotVerified as error:
+    except VerificationFailed as error:
         exit_with_error("\n".join(error.sentences))
 
 
 @keys_app.command("create")
 def create_key(
-    name: str, scope: Annotated[list[str], typer.Option(help="A scope such as licenses:read, or * for all scopes. May be repeated.")]
+    name: str,
+    scope: Annotated[
+        list[str], typer.Option(help="A scope such as licenses:read, or * for all scopes. Repeat the option for more scopes.")
+    ],
 ) -> None:
     """Create an operator key and print it. It cannot be shown again."""
     body = parse_arguments(ApiKeyIn, name=name, scopes=scope)
@@ -122,7 +128,7 @@ def create_key(
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """Print one line of JSON for each key, newest first, at most 200."""
+    """Print one line of JSON per key, newest first, at most 200."""
     rows, _ = with_world(lambda world: api_keys.list_keys(world, PageWindow(200, None)))
     for row in rows:
         print_result({"id": str(row.id), "name": row.name, "scopes": row.scopes, "revoked": row.revoked_at is not None})
@@ -130,26 +136,27 @@ def list_keys() -> None:
 
 @keys_app.command("rotate")
 def rotate_key(
-    key_id: UUID, overlap: Annotated[str, typer.Option(help="How long the old key stays valid (ISO 8601 duration).")] = "PT24H"
+    key_id: UUID,
+    overlap: Annotated[str, typer.Option(help="How long the old key stays valid: an ISO 8601 duration, at most P30D.")] = "PT24H",
 ) -> None:
-    """Replace a key and print the new one. It cannot be shown again; the old key stays valid for the overlap."""
+    """Replace a key and print the new one, which cannot be shown again. The old key stays valid for the overlap."""
     body = parse_arguments(RotationIn, overlap=overlap)
     print_result(with_world(lambda world: api_keys.rotate_key(world, None, key_id, body.overlap))[1])
 
 
 @keys_app.command("revoke")
 def revoke_key(key_id: UUID) -> None:
-    """Revoke a key. It is invalid at once."""
+    """Revoke a key. It becomes invalid at once."""
     with_world(lambda world: api_keys.revoke_key(world, None, key_id))
 
 
 @ledger_app.command("verify")
 def verify_ledger() -> None:
-    """Verify the whole ledger. If a place differs from what was written, print the first one and exit with code 1."""
+    """Verify the whole ledger and print the result. Exits with code 1 if an entry differs from what was written."""
     from app.agreements.verification import service as verification
     from app.agreements.verification.schemas import LedgerVerdict
 
-    report = with_world(lambda world: verification.verify(world, None))
+    report = with_world(lambda world: verification.verify_ledger(world, None))
     print_result(LedgerVerdict.of(report).model_dump_json())
     if report.fault is not None:
         raise SystemExit(1)
@@ -160,19 +167,19 @@ def rebuild_states() -> None:
     """Rebuild the agreement states of all end users from their events, and print how many users had a wrong state."""
     from app.agreements.ledger import projection
 
-    print_result({"mended": with_world(projection.rebuild)})
+    print_result({"mended": with_world(projection.rebuild_states)})
 
 
 @users_app.command("create")
 def create_user(
     email: str,
-    password: Annotated[str | None, typer.Option(help="The password; `-` reads it from standard input.")] = None,
+    password: Annotated[str | None, typer.Option(help="The password. Use `-` to read it from standard input.")] = None,
     verified: Annotated[bool, typer.Option("--verified", help="Mark the e-mail address as verified.")] = False,
 ) -> None:
-    """Create an end user."""
+    """Create an end user and print it as JSON."""
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else password  # noqa: S105  the dash means standard input
     body = parse_arguments(UserIn, email=email, email_verified=verified, password=secret)
-    values = body.profile()
+    values = body.to_profile()
     row = with_world(lambda world: login.create_user(world, Actor.system(), values, body.password))
     print_result(UserOut.of(row).model_dump_json())
 
@@ -180,7 +187,7 @@ def create_user(
 @licenses_app.command("issue")
 def issue_license(policy: UUID) -> None:
     """Issue a license under a policy and print its key. The key cannot be shown again."""
-    values = LicenseIn(policy_id=policy).values()
+    values = LicenseIn(policy_id=policy).to_values()
     (issued,), (key,) = with_world(lambda world: licenses.issue_licenses(world, Actor.system(), values))
     print_result(
         {"id": str(issued.row.id), "key": key, "expires_at": instant_text(issued.row.expires_at) if issued.row.expires_at else None}
@@ -199,7 +206,7 @@ def show_license(license_id: UUID) -> None:
 
 @licenses_app.command("activations")
 def show_activations(license_id: UUID) -> None:
-    """Print one line of JSON for each activation of the license, at most 200."""
+    """Print one line of JSON per seat of the license, at most 200."""
 
     def work(world: World) -> Awaitable[Any]:
         return activations.list_activations(world, PageWindow(200, None), license_id=license_id)

@@ -51,7 +51,7 @@ def with_world(work: Callable[[World], Awaitable[Result]]) -> Result:
     except Problem as problem:
         exit_with_error(f"{problem.code}: {problem.detail}")
     except (SQLAlchemyError, OSError) as error:
-        exit_with_error(f"the database does not answer, or is not migrated yet (`python -m app migrate`): {type(error).__name__}")
+        exit_with_error(f"the database does not answer or is not migrated (run `python -m app migrate`): {type(error).__name__}")
     except KeysMismatch as error:
         exit_misconfigured(error.faults)
 

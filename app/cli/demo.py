@@ -56,15 +56,15 @@ TEXTS = {
 }
 
 
-async def welcome(world: World, *, seed: bool) -> str:
+async def prepare_and_describe(world: World, *, seed: bool) -> str:
     """Create an operator key (and the demo data) if needed, and return the addresses and curl commands to print."""
-    key_path = await _operator_key(world)
+    key_path = await _ensure_operator_key(world)
     base = world.settings.public_url
     lines = [f"Licentia      {base}", f"API docs      {base}/docs", f"operator key  {key_path}"]
-    return "\n".join(lines) + "\n" + (await _demo(world, key_path) if seed else "")
+    return "\n".join(lines) + "\n" + (await _ensure_demo(world, key_path) if seed else "")
 
 
-async def _operator_key(world: World) -> Path:
+async def _ensure_operator_key(world: World) -> Path:
     """Return the file with a valid key. Creates a key if there is none, or if the database is new."""
     path = world.settings.var / "operator.key"
     if path.exists() and await api_keys.authenticate(world, path.read_text(encoding="ascii").strip()) is not None:
@@ -82,45 +82,45 @@ def _write_private(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-async def _demo(world: World, key_path: Path) -> str:
+async def _ensure_demo(world: World, key_path: Path) -> str:
     path = world.settings.var / "demo.txt"
     try:
         await catalog.get_product(world, PRODUCT)
     except ProductNotFound:
-        _write_private(path, await _seed(world, key_path))
+        _write_private(path, await _create_demo(world, key_path))
     return (
         path.read_text(encoding="utf-8")
         if path.exists()
-        else f"The product {PRODUCT} exists already; its keys were shown once and cannot be shown again.\n"
+        else f"The product {PRODUCT} already exists; its keys were shown once and cannot be shown again.\n"
     )
 
 
-async def _seed(world: World, key_path: Path) -> str:
+async def _create_demo(world: World, key_path: Path) -> str:
     actor = Actor.system()
     requires: list[RequirementName] = ["license", "activation", "login", "second_factor", "eula"]
     await catalog.create_product(world, actor, ProductIn(code=PRODUCT, name="Studio", requires=requires).model_dump())
     policy = await catalog.create_policy(
         world, actor, PolicyIn(product=PRODUCT, name="Three devices, a year", seat_by="device", max_seats=3, duration="P1Y").model_dump()
     )
-    (license,), (key,) = await licenses.issue_licenses(world, actor, LicenseIn(policy_id=policy.id).values())
+    (license,), (key,) = await licenses.issue_licenses(world, actor, LicenseIn(policy_id=policy.id).to_values())
     ((_, code),) = await codes.create_codes(world, actor, license.row.id, count=1, max_uses=1, expires_at=None)
     password = world.entropy.secret("")[:24]
     user = UserIn(email=EMAIL, email_verified=True, locale="nb", password=password)
-    await login.create_user(world, actor, user.profile(), password)
-    await _publish(world, actor)
-    return _lines(world.settings.public_url, key_path, key, code, password, license.row.id)
+    await login.create_user(world, actor, user.to_profile(), password)
+    await _publish_agreement(world, actor)
+    return _list_commands(world.settings.public_url, key_path, key, code, password, license.row.id)
 
 
-async def _publish(world: World, actor: Actor) -> None:
-    document = await documents.create(world, actor, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
+async def _publish_agreement(world: World, actor: Actor) -> None:
+    document = await documents.create_document(world, actor, AgreementIn(product=PRODUCT, name="Studio EULA").model_dump())
     draft = await versions.create_draft(world, actor, document.row.id, VersionIn(change_class="material", label="1").model_dump())
     version_id: UUID = draft.versions[0].id
     for locale, text in TEXTS.items():
-        await texts.write(world, actor, version_id, locale, text.model_dump())
-    await versions.publish(world, actor, version_id, None, None)
+        await texts.write_text(world, actor, version_id, locale, text.model_dump())
+    await versions.publish_version(world, actor, version_id, None, None)
 
 
-def _lines(base: str, key_path: Path, key: str, code: str, password: str, license_id: UUID) -> str:
+def _list_commands(base: str, key_path: Path, key: str, code: str, password: str, license_id: UUID) -> str:
     """Return commands to paste. They need only curl."""
     login_body = json.dumps({"identifier": EMAIL, "password": password})
     activation = json.dumps({"activation_code": code, "device": {"fingerprint": "my-laptop"}})
@@ -130,7 +130,7 @@ def _lines(base: str, key_path: Path, key: str, code: str, password: str, licens
     return "\n".join(
         [
             "",
-            f"The demo: product {PRODUCT}, a license for three devices, the end user {EMAIL}. Paste into another terminal:",
+            f"The demo: product {PRODUCT}, a license for three devices, the end user {EMAIL}. Paste these commands into another terminal:",
             "",
             f"curl -s {base}/v1/licenses/validate -d '{check}'",
             f"curl -s {base}/v1/access -d '{access}'",

@@ -1,4 +1,4 @@
-"""`python -m app health [URL]`: is the server ready? For container health checks, so it imports as little as possible."""
+"""`python -m app health [URL]` checks whether the server is ready. Imports little, because containers run it often."""
 
 import json
 import os
@@ -8,10 +8,10 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 TIMEOUT = 4.0
-"""Seconds."""
+"""Seconds to wait for the response."""
 
 
-def health(arguments: list[str]) -> int:
+def check_health(arguments: list[str]) -> int:
     """Return exit code 0 if `/readyz` reports ready; otherwise 1, with the faults on stderr."""
     port, host = _read_setting("PORT") or "8000", _read_setting("HOST")
     host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104  compared with, not bound to

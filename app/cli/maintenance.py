@@ -23,17 +23,20 @@ from app.signing_keys.sealing_keys import RewrapProgress
 from app.world import World
 
 PROGRESS_STEP = 5000
-"""Values that are sealed again between two lines of progress."""
+"""A progress line is printed after this many values."""
 
-signing_app = typer.Typer(no_args_is_help=True, help="Signing and encryption keys.")
+signing_app = typer.Typer(no_args_is_help=True, help="Signing keys and encryption keys.")
 
 
 def migrate(
     status: Annotated[
-        bool, typer.Option("--status", help="Change nothing. Print both revisions, and exit with code 1 if they do not match.")
+        bool,
+        typer.Option(
+            "--status", help="Change nothing. Print the revisions of the database and of this program; exit with code 1 if they do not fit."
+        ),
     ] = False,
 ) -> None:
-    """Migrate the database to the newest revision. Several processes may do this at the same time."""
+    """Migrate the database to the newest revision. Safe to run in several processes at the same time."""
     chosen = load_settings()
     if status:
         _print_status(chosen)
@@ -80,21 +83,23 @@ def migrate_database(chosen: Settings) -> str:
             raise
         if status.fault is not None:
             exit_with_error(status.fault)
-        return f"left at {status.database}, which is newer than this program's {status.program}"
+        return f"unchanged: the database is at {status.database}, newer than this program's {status.program}"
     except (SQLAlchemyError, OSError) as error:
         if isinstance(error, DBAPIError) and dialect.is_busy(error):
             exit_with_error(
-                "the database cannot be migrated: its tables were locked by others for too long; nothing was changed, try again"
+                "the database cannot be migrated: other processes locked its tables for too long; nothing was changed, try again"
             )
         exit_with_error(f"the database cannot be migrated: {type(error).__name__}")
     return f"migrated to {revision.program_revision()}"
 
 
-def backup_database(file: Annotated[Path, typer.Argument(help="The file to create. It must not exist yet.")]) -> None:
-    """Copy a SQLite database, even while it is in use. The copy contains no keys: back them up separately."""
+def backup_database(
+    file: Annotated[Path, typer.Argument(help="The file to create, for example backup.db. It must not exist yet.")],
+) -> None:
+    """Copy the SQLite database to a file, even while it is in use. The copy contains no keys: back them up separately."""
     chosen = load_settings()
     if not dialect.is_sqlite(chosen.database_url):
-        exit_with_error("this command is for SQLite; for PostgreSQL use pg_dump --format=custom, and pg_restore")
+        exit_with_error("this command is only for SQLite; for PostgreSQL use `pg_dump --format=custom` and `pg_restore`")
     try:
         print_result(
             {"file": str(file), "bytes": backup.copy_database(chosen.database_url, file), "migration": _read_revision(chosen).database}
@@ -105,7 +110,7 @@ def backup_database(file: Annotated[Path, typer.Argument(help="The file to creat
 
 @signing_app.command("list")
 def list_keys() -> None:
-    """Print one line of JSON for each signing key, newest first, then for each sealing key with the number of rows it sealed."""
+    """Print one line of JSON per signing key, newest first, then one per encryption key with the number of rows it encrypted."""
 
     async def work(world: World) -> list[dict[str, Any]]:
         sealed = await sealing_keys.count_by_key(world, sealing_keys.list_sealed_columns(METADATA))
@@ -124,47 +129,47 @@ def _to_text(value: Any) -> Any:
 
 @signing_app.command("rotate")
 def rotate_keys(
-    now: Annotated[bool, typer.Option("--now", help="For a leaked key: do not wait until clients have cached the next key.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="For a leaked key: rotate at once, before clients have cached the next key.")] = False,
 ) -> None:
-    """Activate the next signing key, retire the active one, and publish a new next key."""
-    print_result(vars(with_world(lambda world: rotation.rotate(world, at_once=now))))
+    """Activate the next signing key, retire the active key, and publish a new next key."""
+    print_result(vars(with_world(lambda world: rotation.rotate_keys(world, at_once=now))))
 
 
 @signing_app.command("revoke")
 def revoke_signing_key(kid: str) -> None:
-    """Revoke a retired signing key that leaked: it is no longer published, and its access tokens are refused."""
-    with_world(lambda world: rotation.revoke(world, kid))
+    """Revoke a retired signing key that leaked. It is no longer published, and access tokens signed with it are refused."""
+    with_world(lambda world: rotation.revoke_key(world, kid))
 
 
 @signing_app.command("rewrap")
 def rewrap() -> None:
-    """Seal all values again with the first key of LICENTIA_ENCRYPTION_KEYS. The other keys can then be removed.
+    """Encrypt all values again with the first key of LICENTIA_ENCRYPTION_KEYS. The other keys can then be removed.
 
-    May run while replicas serve, and continues after an interruption. Prints progress to standard error. Exits with code 1 if values
-    remain that other keys have sealed.
+    Safe while replicas serve; after an interruption, run it again to continue. Prints progress to standard error. Exits with code 1 if
+    some values are still encrypted with other keys.
     """
     columns = sealing_keys.list_sealed_columns(METADATA)
-    columns_done = with_world(lambda world: sealing_keys.rewrap(world, columns, _progress()))
+    columns_done = with_world(lambda world: sealing_keys.rewrap(world, columns, _make_progress_printer()))
     for each in columns_done:
         print_result(vars(each))
     for each in columns_done:
         if each.unreadable:
-            print(f"{each.name}: {each.unreadable} values cannot be opened with any configured key", file=sys.stderr)
+            print(f"{each.name}: {each.unreadable} values cannot be decrypted with any configured key", file=sys.stderr)
         if each.remaining > each.unreadable:
             print(
-                f"{each.name}: {each.remaining - each.unreadable} values were locked, or sealed with an old key meanwhile; run this again",
+                f"{each.name}: {each.remaining - each.unreadable} values were locked or written with an old key; run this again",
                 file=sys.stderr,
             )
     if any(each.remaining for each in columns_done):
         raise SystemExit(1)
 
 
-def _progress() -> Callable[[RewrapProgress], None]:
+def _make_progress_printer() -> Callable[[RewrapProgress], None]:
     printed: dict[str, int] = {}
 
     def print_progress(done: RewrapProgress) -> None:
         if done.resealed - printed.get(done.name, 0) >= PROGRESS_STEP:
             printed[done.name] = done.resealed
-            print(f"{done.name}: {done.resealed} sealed again, {done.remaining} remaining", file=sys.stderr, flush=True)
+            print(f"{done.name}: {done.resealed} encrypted again, {done.remaining} remaining", file=sys.stderr, flush=True)
 
     return print_progress

@@ -15,8 +15,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 Json: TypeAlias = dict[str, Any]
 
 
-class NotVerified(Exception):
-    """The file does not verify. `sentences` contain the reasons, one line each."""
+class VerificationFailed(Exception):
+    """The file does not verify. `sentences` contain the reasons."""
 
     def __init__(self, *sentences: str) -> None:
         super().__init__(*sentences)
@@ -25,27 +25,27 @@ class NotVerified(Exception):
 
 def verify_file(file: Path, jwks: Path | None, fingerprint: str | None, now: Callable[[], datetime]) -> Json:
     """Verify an evidence bundle, or one compact JWS, which needs a key set; returns what it says. Raises NotVerified."""
-    text = _read(file).strip(" \t\r\n")  # only what JSON defines as white space
-    keys = _json(_read(jwks)) if jwks is not None else None
+    text = _read_file(file).strip(" \t\r\n")  # only what JSON defines as white space
+    keys = _parse_json(_read_file(jwks)) if jwks is not None else None
     if text.startswith("{"):
-        return _bundle(_json(text), keys)
+        return _verify_bundle(_parse_json(text), keys)
     if keys is None:
-        raise NotVerified("a compact JWS requires --jwks: a key set from a source that you trust")
-    return _token(text, keys, fingerprint, now())
+        raise VerificationFailed("a compact JWS requires --jwks with a key set from a source that you trust")
+    return _verify_token(text, keys, fingerprint, now())
 
 
-def _read(path: Path) -> str:
+def _read_file(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise NotVerified(f"cannot be read: {error}") from error
+        raise VerificationFailed(f"cannot be read: {error}") from error
 
 
-def _json(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique_object)
     except (ValueError, RecursionError) as error:
-        raise NotVerified(f"cannot be read: {error}") from error
+        raise VerificationFailed(f"cannot be read: {error}") from error
 
 
 def _unique_object(pairs: list[tuple[str, Any]]) -> Json:
@@ -56,25 +56,25 @@ def _unique_object(pairs: list[tuple[str, Any]]) -> Json:
     return members
 
 
-def _bundle(bundle: Any, keys: Any) -> Json:
+def _verify_bundle(bundle: Any, keys: Any) -> Json:
     report = bundles.check_bundle(bundle, keys)
     if report.faults:
-        raise NotVerified(*(f"{place}: {what}" for place, what in report.faults))
-    trust = "the given set" if keys is not None else "the bundle itself: compare them with keys from a source that you trust"
+        raise VerificationFailed(*(f"{place}: {what}" for place, what in report.faults))
+    trust = "the given set" if keys is not None else "the bundle itself: compare them with a key set from a source that you trust"
     counts = {"receipts": report.receipts, "sealed": report.sealed, "texts": report.texts, "contexts": report.contexts}
     warnings = [f"{place}: {what}" for place, what in report.warnings]
     return {"genuine": True, "user": report.user, **counts, "signed_by": list(report.keys), "keys_from": trust, "warnings": warnings}
 
 
-def _token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Json:
+def _verify_token(token: str, keys: Any, fingerprint: str | None, now: datetime) -> Json:
     try:
         typ, claims = read_with_key_set(token, keys)
     except InvalidToken as error:
-        raise NotVerified(f"does not verify: {error}") from error
+        raise VerificationFailed(f"does not verify: {error}") from error
     if (since := read_revocations(keys).get(str(read_kid(token)))) is not None:
-        raise NotVerified(f"was signed by a key that was revoked at {since}; on its own it proves nothing")
+        raise VerificationFailed(f"was signed by a key that was revoked at {since}; without other evidence it proves nothing")
     if (sentence := find_time_fault(claims, now) or find_device_fault(claims, fingerprint)) is not None:
-        raise NotVerified(sentence)
+        raise VerificationFailed(sentence)
     return {"genuine": True, "typ": typ, "claims": claims}
 
 
@@ -82,9 +82,9 @@ def find_time_fault(claims: Json, now: datetime) -> str | None:
     """Return why a genuine file is not valid at this time, by its `iat` and `exp` (RFC 7519 section 4.1), or None."""
     issued, expires = claims.get("iat"), claims.get("exp")
     if isinstance(issued, int | float) and now.timestamp() < issued - CLOCK_SKEW.total_seconds():
-        return "is genuine but from the future: this computer's clock was set back"
+        return "is genuine but was issued in the future: the clock of this computer is wrong"
     if isinstance(expires, int | float) and now.timestamp() >= expires:
-        return f"is genuine but has expired, at {instant_text(datetime.fromtimestamp(expires, UTC))}"
+        return f"is genuine but expired at {instant_text(datetime.fromtimestamp(expires, UTC))}"
     return None
 
 

@@ -18,7 +18,7 @@ def check_networks(networks: list[str]) -> list[str]:
 
 
 def include_everyone(networks: list[str]) -> bool:
-    """Whether one of the networks has every address."""
+    """Return whether one of the networks contains every address."""
     return any(ip_network(network).prefixlen == 0 for network in networks)
 
 
@@ -27,12 +27,12 @@ def normalise_database_url(url: str) -> str:
     scheme, separator, path = url.partition(":///")
     if scheme == "sqlite+aiosqlite" and separator:
         if not path.strip("/") or path.startswith((":", "file:")) or "?" in path:
-            raise ValueError("must have the path of a file after sqlite+aiosqlite:///, and nothing after the path")
+            raise ValueError("must have a file path after sqlite+aiosqlite:///, and nothing after the path")
         return url
     for prefix in ("postgres://", "postgresql://", "postgresql+asyncpg://"):
         if url.startswith(prefix):
             return _asyncpg_url(urlsplit("postgresql+asyncpg://" + url.removeprefix(prefix)))
-    raise ValueError("must be postgresql://… or sqlite+aiosqlite:///path")
+    raise ValueError("must be postgresql://user:password@host/name or sqlite+aiosqlite:///path")
 
 
 _NAME = re.compile(r"[a-z_]{1,40}")
@@ -57,26 +57,26 @@ def _asyncpg_url(url: SplitResult) -> str:
     except ValueError:
         has_valid_port = False
     if not has_valid_port:
-        raise ValueError("must have a port number after the host")
+        raise ValueError("must have a port number from 1 to 65535 after the colon")
     names = {"sslmode": "ssl"}
     parameters = parse_qsl(url.query, keep_blank_values=True)
     query = [(names.get(name, name), value) for name, value in parameters if name != "channel_binding"]
     for name, value in query:
         _check_parameter(name, value)
     if len(dict(query)) != len(query):
-        raise ValueError("has a parameter twice")
+        raise ValueError("must not have the same parameter twice")
     return f"{url.scheme}://{url.netloc}{url.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
 
 
 def _check_parameter(name: str, value: str) -> None:
     if name in _ALTERNATIVES:
-        raise ValueError(f"has the parameter {name}; set the environment variable {_ALTERNATIVES[name]} instead")
+        raise ValueError(f"must not have the parameter {name}; set the environment variable {_ALTERNATIVES[name]} instead")
     if name not in _PARAMETERS:
-        raise ValueError(f"has a parameter that the driver does not know: {name if _NAME.fullmatch(name) else 'of no usual name'}")
+        raise ValueError(f"has an unknown parameter{f': {name}' if _NAME.fullmatch(name) else ''}")
     if name in _NUMBERS and not (value.isascii() and value.isdigit() and (int(value) or name != "port")):
         raise ValueError(f"must have a number for {name}")
     if name == "ssl" and value not in _SSL_MODES:
-        raise ValueError("must have one of disable, allow, prefer, require, verify-ca and verify-full for sslmode")
+        raise ValueError("must have disable, allow, prefer, require, verify-ca or verify-full for sslmode")
 
 
 def normalise_web_url(url: str) -> str:
@@ -87,12 +87,12 @@ def normalise_web_url(url: str) -> str:
     except ValueError:
         is_valid = False
     if not is_valid or not url.startswith(("http://", "https://")) or not url.isprintable() or any(mark in url for mark in "?# "):
-        raise ValueError("must be an http or https address with a host, without user and query")
+        raise ValueError("must be an http or https URL with a host, without user or query, such as https://id.example.com")
     return url.rstrip("/")
 
 
 def is_public_host(host: str) -> bool:
-    """Whether other machines can reach this bind address or host name."""
+    """Return whether other machines can reach this bind address or host name."""
     try:
         return not ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Keys that the development environment generates once. Production refuses them: they begin with a mark."""
+"""Generates the keys of a development environment once. They begin with a mark, by which production refuses them."""
 
 import base64
 import os
@@ -18,7 +18,10 @@ def add_missing_secrets(values: dict[str, Any], var: Path) -> dict[str, Any]:
 
 
 def _read_or_create(path: Path) -> str:
-    """Return the key in the file. Two processes that start at the same time agree on one key; only the owner can read the file."""
+    """Return the key in the file; create the file if there is none. Only its owner can read it.
+
+    Two processes that start at the same time use the same key: the first hard link wins.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.touch(mode=0o600)

@@ -11,7 +11,7 @@ Fault = tuple[str, str]
 
 
 def read_environment(environ: Mapping[str, str], fields: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
-    """Return (texts by field, faults). An unknown `LICENTIA_` name is a fault: a misspelt limit would be no limit."""
+    """Return (texts by field, faults). An unknown `LICENTIA_` name is a fault: a misspelt limit would have no effect."""
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     for variable in sorted(name for name in environ if name.upper().startswith(PREFIX)):
@@ -23,12 +23,12 @@ def read_environment(environ: Mapping[str, str], fields: Collection[str]) -> tup
             try:
                 value = Path(value).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeError):
-                faults.append((variable, "names a file that cannot be read"))
+                faults.append((variable, "names a file that cannot be read as UTF-8 text"))
                 continue
         else:
-            faults.append((variable, "is not a setting; the README lists all settings"))
+            faults.append((variable, "is not a setting; docs/reference/settings.md lists all settings"))
             continue
         if field in values:
-            faults.append((variable, "is set twice, directly and as a file"))
+            faults.append((variable, "is set twice: directly and with _FILE; remove one"))
         values[field] = value
     return values, faults

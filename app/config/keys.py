@@ -16,7 +16,7 @@ def decode_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("must be base64") from error
+        raise ValueError("must be base64, as `openssl rand -base64 32` prints it") from error
     if len(key) != KEY_BYTES:
         raise ValueError(KEY_EXPECTED)
     return key
@@ -28,10 +28,10 @@ def decode_ring(text: str) -> dict[str, bytes]:
     for item in text.strip().split(","):
         kid, colon, encoded = item.strip().partition(":")
         if not colon or not kid.isalnum() or kid in ring:
-            raise ValueError("must be kid:base64 pairs separated by commas; each kid is unique and has only letters and digits")
+            raise ValueError("must be kid:base64 pairs separated by commas, with a different kid of letters and digits for each key")
         key = decode_key(encoded)
         if key in ring.values():
-            raise ValueError("has the same key under two kids; a rotation needs a new key")
+            raise ValueError("must not have the same key under two kids; generate a new key")
         ring[kid] = key
     return ring
 

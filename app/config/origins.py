@@ -1,4 +1,4 @@
-"""Origins (RFC 6454) that may use passkeys and those that may call the API, and the domain of passkeys (WebAuthn Level 3)."""
+"""Checks of the origins (RFC 6454) that may use passkeys or call the API, and of the passkey domain (WebAuthn Level 3)."""
 
 import re
 from urllib.parse import urlsplit
@@ -38,7 +38,7 @@ def check_cors_origins(origins: list[str]) -> list[str]:
 
 
 def _is_web_origin(origin: str) -> bool:
-    """`https://host[:port]` as a browser sends it; `http` only for localhost."""
+    """Return whether the origin is `https://host[:port]` as a browser sends it; `http` is allowed for localhost only."""
     url = urlsplit(origin)
     try:
         port = "" if url.port is None else f":{url.port}"
@@ -65,6 +65,9 @@ def find_relying_party_faults(rp_id: str | None, origins: list[str]) -> list[tup
 
 
 def _matches_domain(rp_id: str, origin: str) -> bool:
-    """Whether a browser lets a page of this origin use the domain's passkeys. Native applications are verified by a file of the domain."""
+    """Return whether a page of this origin may use the passkeys of the domain.
+
+    A native application always matches: the platform checks it with a file that the domain publishes.
+    """
     host = urlsplit(origin).hostname or ""
     return bool(_NATIVE_APP.fullmatch(origin)) or host == rp_id or host.endswith(f".{rp_id}")

@@ -15,7 +15,7 @@ def parse_region_groups(text: str) -> Mapping[str, frozenset[str]]:
         name, equals, members = item.partition("=")
         codes = frozenset(members.upper().split())
         if not equals or not name.strip().isalnum() or not codes or any(len(code) != COUNTRY_LETTERS for code in codes):
-            raise ValueError("must be NAME=AT BE … groups of two-letter country codes, separated by commas")
+            raise ValueError("must be groups of two-letter country codes, such as NORDICS=DK FI NO SE, separated by commas")
         groups[name.strip().upper()] = codes
     return groups
 

@@ -5,26 +5,29 @@ from contextlib import suppress
 from pathlib import Path
 
 MEMORY_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Of control groups version 2 and version 1. Without a limit they hold a word, or a number larger than any machine's memory."""
+"""The files of control groups version 2 and 1. Without a limit they contain a word, or a number larger than any memory."""
 MEMORY_SHARE = 4
-"""All concurrent password hashes may use one part in so many of the memory."""
+"""All concurrent password hashes together may use this fraction of the memory: one fourth."""
 MIN_CPUS = 2
 MAX_CPUS = 256
 
 
 def count_hash_slots(hash_kib: int, processors: int, limit: int | None) -> int:
-    """How many hashes may run at once: one on each CPU, and together at most a quarter of the memory."""
+    """Return how many hashes may run at once: one on each CPU, and together in at most a quarter of the memory.
+
+    `hash_kib`: memory of one hash. `limit`: bytes of memory, None if unknown.
+    """
     return processors if limit is None else min(processors, max(MIN_CPUS, limit // MEMORY_SHARE // (hash_kib * 1024)))
 
 
 def count_cpus() -> int:
-    """The CPUs that this process may use, and at least two, so that one hash does not wait for another."""
-    count_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or MIN_CPUS
-    return max(MIN_CPUS, min(count_cpus, MAX_CPUS))
+    """Return the number of CPUs that this process may use; at least two, so that one hash does not wait for another."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or MIN_CPUS
+    return max(MIN_CPUS, min(cpus, MAX_CPUS))
 
 
 def read_memory_limit(files: tuple[str, ...] = MEMORY_LIMIT_FILES) -> int | None:
-    """The memory limit in bytes; None if there is none."""
+    """Return the memory limit in bytes; None if there is none."""
     for file in files:
         try:
             text = Path(file).read_text(encoding="ascii").strip()

@@ -19,7 +19,7 @@ from app.config.variables import PASSWORD_ONLY_MIN, Variables
 
 EX_CONFIG = 78  # sysexits.h
 REQUIRED = "is required in production"
-FOR_DEVELOPMENT = "was generated for development; generate another with `openssl rand -base64 32`"
+FOR_DEVELOPMENT = "was generated for development; generate a new key with `openssl rand -base64 32`"
 MAX_ATTEMPTS = 1000
 LISTS = ("trusted_proxies", "cors_origins", "webauthn_origins", "webhook_allowed_networks")
 
@@ -65,7 +65,7 @@ class Settings(Variables):
             try:
                 values = development_secrets.add_missing_secrets(values, Path(values.get("var", "var")))
             except OSError:
-                faults.append((f"{PREFIX}VAR", "names a folder that cannot be written"))
+                faults.append((f"{PREFIX}VAR", "names a folder that this process cannot write to"))
             values.setdefault("public_url", f"http://127.0.0.1:{values.get('port', 8000)}")
         elif "public_url" not in values:
             faults.append((f"{PREFIX}PUBLIC_URL", REQUIRED))
@@ -73,7 +73,7 @@ class Settings(Variables):
         try:
             settings = cls(**(values | lists))
         except ValidationError as invalid:
-            faults += [_fault(error) for error in invalid.errors(include_input=False, include_context=False)]
+            faults += [_describe_error(error) for error in invalid.errors(include_input=False, include_context=False)]
         else:
             faults += settings._mail_faults() + settings._passkey_faults() + settings._production_faults()
         if faults:
@@ -92,7 +92,7 @@ class Settings(Variables):
         return [(PREFIX + name, sentence) for name, sentence in find_relying_party_faults(self.webauthn_rp_id, self.webauthn_origins)]
 
     def _production_faults(self) -> list[Fault]:
-        """Development keys, one key for two uses, and limits that would not limit."""
+        """List the faults that only matter in production: development keys, one key for two uses, and limits without effect."""
         if self.env != "production":
             return []
         ring, lookup = self.encryption_ring(), self.lookup_key_bytes()
@@ -100,23 +100,27 @@ class Settings(Variables):
         checks = [
             (is_development_key(lookup), "lookup_key", FOR_DEVELOPMENT),
             (development_secrets.KID in ring or any(map(is_development_key, ring.values())), "encryption_keys", FOR_DEVELOPMENT),
-            (lookup in ring.values(), "lookup_key", "is also an encryption key; each needs its own key"),
-            (include_everyone(self.trusted_proxies), "trusted_proxies", "trusts every address: each caller could choose its own address"),
+            (lookup in ring.values(), "lookup_key", "is also an encryption key; generate a separate key"),
+            (
+                include_everyone(self.trusted_proxies),
+                "trusted_proxies",
+                "trusts every address, so callers could forge theirs; list only your proxies",
+            ),
             (any_plain_http(self.webauthn_origins), "webauthn_origins", "must be https in production"),
             *((getattr(self, name) > MAX_ATTEMPTS, name, f"must be at most {MAX_ATTEMPTS} in production") for name in limits),
         ]
         return [(f"{PREFIX}{name}".upper(), sentence) for is_wrong, name, sentence in checks if is_wrong]
 
-    def warnings(self) -> list[Fault]:
-        """Settings that work but are rarely intended, as (variable name, sentence)."""
+    def list_warnings(self) -> list[Fault]:
+        """List settings that work but are rarely intended, as (variable name, sentence)."""
         is_plain_http = self.public_url.startswith("http://") and is_public_host(urlsplit(self.public_url).hostname or "")
         checks = [
             (
                 self.database_url.startswith("sqlite") and is_public_host(self.host),
                 "database_url",
-                "is SQLite, and other machines can reach the port: SQLite is for one process on one disk, not for replicas",
+                "is SQLite, which supports one process only; use PostgreSQL for replicas",
             ),
-            (self.env == "production" and is_plain_http, "public_url", "is not https: tokens would travel unencrypted"),
+            (self.env == "production" and is_plain_http, "public_url", "is not https, so tokens are sent unencrypted"),
         ]
         return [(f"{PREFIX}{name}".upper(), sentence) for is_wrong, name, sentence in checks if is_wrong]
 
@@ -145,7 +149,7 @@ class Settings(Variables):
         return decode_key(self.lookup_key.get_secret_value())
 
 
-def _fault(error: Mapping[str, Any]) -> tuple[str, str]:
+def _describe_error(error: Mapping[str, Any]) -> tuple[str, str]:
     name = PREFIX + str(error["loc"][0]).upper() if error["loc"] else PREFIX.rstrip("_")
     sentence = REQUIRED if error["type"] == "missing" else str(error["msg"])
     return name, sentence.removeprefix("Value error, ")

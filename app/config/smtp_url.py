@@ -8,12 +8,12 @@ from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TLS_PORT, STARTTLS_PORT = 465, 587
-_EXPECTED = "must be smtp://user:password@host (STARTTLS), smtps://… (TLS), or smtp://host?tls=off without a password"
+_EXPECTED = "must be smtp://user:password@host (STARTTLS), smtps://user:password@host (TLS) or smtp://host?tls=off"
 
 
 @dataclass(frozen=True)
 class SmtpAddress:
-    """`smtps` uses TLS from the first byte. `smtp` requires STARTTLS: an optional STARTTLS could be removed by an attacker."""
+    """The mail server. `tls`: TLS from the first byte (`smtps`). `starttls`: required, because an attacker could remove an optional one."""
 
     host: str
     port: int
@@ -24,7 +24,7 @@ class SmtpAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError, which never repeats the text."""
+        """Parse the URL. Raises ValueError, which never repeats the text."""
         try:
             url = urlsplit(text)
             port = url.port
@@ -52,5 +52,5 @@ def parse_sender(text: str) -> Address:
     except (ValueError, IndexError, MessageError):
         address = Address()
     if not address.domain or not address.username or not spec.isascii() or not text.isprintable():
-        raise ValueError("must be Name <someone@example.com>")
+        raise ValueError("must be an address such as `Licentia <no-reply@example.com>`")
     return address

@@ -36,13 +36,13 @@ def _check_sender(text: str) -> str:
 
 def _check_telemetry(traces: str) -> str:
     if traces != "off" and find_spec("opentelemetry.exporter.otlp.proto.http") is None:
-        raise ValueError("requires the `telemetry` extra, which is not installed")
+        raise ValueError("requires the `telemetry` extra: install licentia[telemetry]")
     return traces
 
 
 def _check_bearer(secret: SecretStr) -> SecretStr:
     if any(not "!" <= character <= "~" for character in secret.get_secret_value()):
-        raise ValueError("must be visible ASCII characters without spaces, as in a header")
+        raise ValueError("must be visible ASCII characters without spaces")
     return secret
 
 
@@ -62,13 +62,13 @@ class Variables(BaseSettings):
     env: Literal["development", "production"] = "development"
     """`production` requires the secrets and `PUBLIC_URL`, and refuses development keys"""
     host: str = "127.0.0.1"
-    """address to listen on; `0.0.0.0` in the image"""
+    """address to listen on; the container image sets `0.0.0.0` (all addresses)"""
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     """port to listen on"""
     database_url: Annotated[str, AfterValidator(normalise_database_url), Field(repr=False)] = "sqlite+aiosqlite:///./var/licentia.db"
-    """a plain `postgresql://…` works; `sslmode` is translated"""
+    """`postgresql://user:password@host/name` (with `sslmode` if needed) or `sqlite+aiosqlite:///path`"""
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
-    """connections of each process; up to half of them are reserved for fast reads"""
+    """maximum database connections of a process; up to half of them are reserved for fast reads"""
     database_connect_timeout: Annotated[float, Field(gt=0, le=60)] = 3
     """seconds to connect to PostgreSQL"""
     database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = 5
@@ -77,52 +77,52 @@ class Variables(BaseSettings):
     """seconds for one PostgreSQL statement, except in migrations and on the command line. `0`: no limit, and no such
     parameter is sent (some poolers refuse it)"""
     var: Path = Path("var")
-    """folder for the secrets of development; `/data` in the image"""
+    """folder for generated development secrets; the container image sets `/data`"""
     encryption_keys: Annotated[SecretStr, AfterValidator(check_ring)]
     """`kid:base64,…` of 32 random bytes each; the first encrypts, all decrypt"""
     lookup_key: Annotated[SecretStr, AfterValidator(check_key)]
-    """32 random bytes in base64, for the HMAC of license keys and codes. Without it every license key is lost"""
+    """32 random bytes in base64, for the HMAC of license keys and codes. Keep a backup: if it is lost, no license key works"""
     public_url: Annotated[str, AfterValidator(normalise_web_url)]
-    """the issuer of tokens and grants"""
+    """public URL of this service, such as `https://id.example.com`; also the issuer of tokens and grants"""
     trusted_proxies: Annotated[CommaSeparated, AfterValidator(check_networks)] = []
-    """networks whose `X-Forwarded-For` is trusted, separated by commas"""
+    """proxies whose `X-Forwarded-For` is trusted: addresses or networks such as `10.0.0.0/8`, separated by commas"""
     cors_origins: Annotated[CommaSeparated, AfterValidator(check_cors_origins)] = []
     """origins whose pages may call the API (`https://app.example.com`), separated by commas; `*` for all"""
     docs: bool = True
     """serve `/docs` and `/openapi.json`"""
     log_format: Literal["json", "text"] = "json"
-    """format of the lines on stdout"""
+    """format of the log on standard output"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """the lowest level that is logged"""
     metrics_token: Annotated[SecretStr, Field(min_length=16), AfterValidator(_check_bearer)] | None = None
-    """bearer token of at least 16 characters that `/metrics` requires; without one it is open"""
+    """bearer token of at least 16 characters that `/metrics` requires; if unset, anyone can read `/metrics`"""
     traces: Annotated[Literal["off", "otlp"], AfterValidator(_check_telemetry)] = "off"
     """`otlp`: one span for each request, sent as the standard `OTEL_…` variables say"""
     max_body: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 1024 * 1024
-    """bytes of a request body"""
+    """maximum size of a request body, in bytes"""
     max_requests: Annotated[int, Field(ge=16, le=100_000)] = 1000
-    """concurrent requests of a process; more get 503"""
+    """maximum concurrent requests of a process; further requests get 503"""
     body_timeout: Annotated[float, Field(gt=0, le=3600)] = 20
-    """seconds to receive a request head, and then its body; also how long a client may read nothing"""
+    """seconds to receive the headers of a request, and then its body; also the longest pause of a client that reads a response"""
     keep_alive: Annotated[Interval, Field(ge=timedelta(seconds=5), le=timedelta(hours=1))] = timedelta(seconds=75)
-    """time after which an idle connection is closed; longer than that of the reverse proxy"""
+    """time after which an idle connection is closed; set it longer than that of the reverse proxy"""
     shutdown_delay: Annotated[float, Field(ge=0, le=60)] = 0
-    """seconds after SIGTERM in which the process is not ready but still serves"""
+    """seconds after SIGTERM during which `/readyz` returns 503 but requests are still served"""
     shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 25
-    """seconds after that for running requests to finish"""
+    """seconds after `SHUTDOWN_DELAY` for running requests to finish"""
 
     argon2_memory_kib: Annotated[int, Field(ge=MIN_ARGON2_KIB, le=131_072)] = MIN_ARGON2_KIB
-    """memory of a password hash; this and the next two have the recommended values as minimum"""
+    """memory of a password hash, in KiB; for this and the next two settings, the default is the recommended minimum"""
     argon2_time: Annotated[int, Field(ge=2, le=10)] = 2
     """iterations of a password hash"""
     argon2_lanes: Annotated[int, Field(ge=1, le=16)] = 1
     """threads of a password hash"""
     hash_slots: Annotated[int, Field(ge=1, le=256)] | None = None
-    """concurrent password hashes; twice as many wait, more get 503"""
+    """maximum concurrent password hashes; twice as many requests wait, further ones get 503. Default: by CPUs and memory"""
     mfa: Literal["optional", "required"] = "optional"
     """`required`: a login without a second factor continues with the set-up of one"""
     password_min: Annotated[int, Field(ge=8, le=64)] = PASSWORD_ONLY_MIN
-    """characters of a password; less than 15 only with `MFA=required`"""
+    """minimum length of a password, in characters; less than 15 requires `MFA=required`"""
     breach_lookup: Annotated[str, AfterValidator(normalise_web_url)] | None = None
     """URL of a k-anonymity range service (`…/range`). It receives five characters of a SHA-1; a failure accepts the password"""
     totp_issuer: Annotated[str, Field(min_length=1, max_length=64, pattern="^[^:]+$")] = "Licentia"
@@ -130,35 +130,35 @@ class Variables(BaseSettings):
     totp_skew: Annotated[int, Field(ge=0, le=1)] = 1
     """steps of 30 seconds that a clock may be off; 0 accepts only the current code (ASVS 6.5.5)"""
     totp_pending: Interval = timedelta(minutes=15)
-    """how long a new authenticator may be confirmed"""
+    """time to confirm a new authenticator app"""
     webauthn_rp_id: Annotated[str, Field(max_length=253), AfterValidator(check_domain)] | None = None
-    """domain of passkeys; without it passkeys are off"""
+    """domain of passkeys, such as `example.com`; if unset, passkeys are disabled"""
     webauthn_rp_name: Annotated[str, Field(min_length=1, max_length=64)] = "Licentia"
-    """name that authenticators show"""
+    """name that passkey dialogs show"""
     webauthn_origins: Annotated[CommaSeparated, AfterValidator(check_passkey_origins)] = []
     """pages (`https://login.example.com`) and applications (`android:apk-key-hash:…`) that may use passkeys, separated by commas"""
     login_lifetime: Interval = timedelta(minutes=10)
     """lifetime of an unfinished login"""
     login_tries: Annotated[int, Field(ge=1, le=10)] = 5
-    """codes that may be tried in an unfinished login"""
+    """attempts with codes in an unfinished login"""
     access_lifetime: Annotated[Interval, Field(le=timedelta(minutes=15))] = timedelta(minutes=10)
     """lifetime of an access token"""
     session_lifetime: Interval = timedelta(days=30)
     """lifetime of a session"""
     refresh_idle: Interval = timedelta(days=14)
-    """lifetime of a session that is not refreshed"""
+    """time after which a session ends if it is not refreshed"""
     sessions_per_user: Annotated[int, Field(ge=1, le=1000)] = 50
-    """sessions of a user; the oldest ends when there are more"""
+    """maximum sessions of a user; a further login ends the oldest session"""
     login_posts_per_minute: Annotated[int, Field(ge=1, le=MAX_LOGIN_POSTS)] = 30
-    """login requests of one address (an IPv6 /64) in a minute; in production at most 1000"""
+    """maximum login requests per minute of one address (IPv6: /64 network); in production at most 1000"""
     login_failures_per_ip: Annotated[int, Field(ge=1, le=MAX_LOGIN_POSTS)] = 20
-    """failed logins of one address in five minutes; in production at most 1000"""
+    """maximum failed logins of one address in five minutes; in production at most 1000"""
     second_factor_lifetime: Interval = timedelta(hours=24)
     """time after which a session falls from `aal2` to `aal1`"""
     fresh_password: Interval = timedelta(minutes=5)
-    """how recent a login must be to add a factor"""
+    """maximum age of a login that may add a factor"""
     presentation_lifetime: Annotated[Interval, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] = timedelta(minutes=30)
-    """lifetime of the presentation of an agreement"""
+    """time to decide on a presented agreement"""
     region_groups: Annotated[str, AfterValidator(check_region_groups)] = EUROPEAN_UNION
     """`NAME=AT BE …,…`: countries that share an agreement"""
     seal_interval: Annotated[Interval, Field(ge=timedelta(milliseconds=100), le=timedelta(days=1))] = timedelta(seconds=10)
@@ -174,7 +174,7 @@ class Variables(BaseSettings):
     seat_retention: Retention = timedelta(days=90)
     """how long released seats of processes are kept"""
     guesses_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 30
-    """wrong keys and codes of one address before 429; correct ones always pass. In production at most 1000"""
+    """wrong license keys and codes of one address before 429; correct ones always pass. In production at most 1000"""
     guesses_per_key: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """the same for one key or code"""
     guess_window: Annotated[Interval, Field(le=timedelta(hours=24))] = timedelta(minutes=10)
@@ -185,14 +185,14 @@ class Variables(BaseSettings):
     webhook_allowed_networks: Annotated[CommaSeparated, AfterValidator(check_networks)] = []
     """private networks that webhooks may reach, such as `10.1.0.0/16`"""
     webhook_timeout: Annotated[Interval, Field(ge=timedelta(milliseconds=100), le=timedelta(minutes=1))] = timedelta(seconds=15)
-    """time for one delivery in total"""
+    """total time of one delivery attempt"""
     webhook_disable_after: Interval = timedelta(days=5)
-    """time without a successful delivery after which an endpoint is disabled"""
+    """time without a successful delivery after which a webhook is disabled"""
     webhook_retention: Retention = timedelta(days=30)
     """how long finished deliveries are kept"""
 
     registration: Literal["closed", "open"] = "closed"
-    """`open` requires mail"""
+    """`open`: end users can register themselves; requires mail (`SMTP_URL`)"""
     smtp_url: Annotated[SecretStr, AfterValidator(_check_smtp)] | None = None
     """`smtp://user:password@host` (STARTTLS required), `smtps://…` (TLS), `smtp://host:25?tls=off` without a password"""
     mail_from: Annotated[str, AfterValidator(_check_sender)] = "Licentia <licentia@localhost>"

@@ -1,4 +1,4 @@
-"""Copies a SQLite database that is in use: one consistent snapshot in a new file (sqlite.org/lang_vacuum.html)."""
+"""Copies a SQLite database that is in use into a new file, as one consistent snapshot (sqlite.org/lang_vacuum.html)."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
-"""Errors of file systems without hard links, such as many network shares (link(2))."""
+"""Errors of link(2) on file systems without hard links, such as many network shares."""
 
 
 class CopyFailed(Exception):
@@ -15,7 +15,7 @@ class CopyFailed(Exception):
 
 
 def database_file(url: str) -> Path:
-    """The file of a `sqlite+aiosqlite:///` URL."""
+    """Return the file of a `sqlite+aiosqlite:///` URL."""
     return Path(url.partition(":///")[2])
 
 
@@ -26,13 +26,13 @@ def copy_database(url: str, target: Path) -> int:
     """
     source = database_file(url)
     if target.exists():
-        raise CopyFailed(f"{target} exists already")
+        raise CopyFailed(f"{target} already exists; choose another file")
     if not source.exists():
-        raise CopyFailed("there is no database yet")
+        raise CopyFailed("there is no database yet; run `python -m app migrate`")
     try:
         _copy(source, target)
     except FileExistsError:
-        raise CopyFailed(f"{target} exists by now") from None
+        raise CopyFailed(f"another process has created {target}; choose another file") from None
     except (OSError, sqlite3.Error) as error:
         raise CopyFailed(f"the copy failed: {error}") from error
     return target.stat().st_size
@@ -51,18 +51,18 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _publish(draft: Path, target: Path) -> None:
-    """Give the copy its name, without replacing another file as a rename would. Raises FileExistsError."""
+    """Give the copy its final name. Unlike a rename, this never replaces another file. Raises FileExistsError."""
     try:
         os.link(draft, target)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # ours from now on; empty for a moment
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # reserves the name with an empty file
         draft.replace(target)
 
 
 def _vacuum(source: Path, draft: Path) -> None:
-    """Copy into an empty file, which SQLite accepts, and check the copy."""
+    """Copy into the empty draft file and check the copy."""
     live = sqlite3.connect(source, timeout=10)
     try:
         live.execute("VACUUM INTO ?", (str(draft),))
@@ -74,7 +74,7 @@ def _vacuum(source: Path, draft: Path) -> None:
     finally:
         copy.close()
     if result != "ok":
-        raise CopyFailed(f"the database is damaged: {result}")
+        raise CopyFailed(f"the database is damaged, so the copy was deleted: {result}")
     _sync(draft)
 
 

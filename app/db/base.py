@@ -19,5 +19,5 @@ class Base(DeclarativeBase):
 
 
 def table(model: type[Base]) -> Table:
-    """The declarative base of every `models.py`. Constraint names follow a fixed convention, so that errors can be recognised by them."""
+    """Return the Core table of a model, typed as `Table`."""
     return cast(Table, model.__table__)

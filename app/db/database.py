@@ -1,4 +1,4 @@
-"""The five ways into the database: `read()`, `query()`, `query_one()`/`query_many()`, `snapshot()` and `write()`.
+"""The five ways to use the database: `read()`, `query()`, `query_one()`/`query_many()`, `snapshot()` and `write()`.
 
 SQLAlchemy Core only: no identity map, no lazy loading.
 """
@@ -26,7 +26,7 @@ Transaction: TypeAlias = AsyncConnection
 Result = TypeVar("Result")
 _ON_COMMIT = "on_commit"
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
-"""Only a guard against a write inside a write. They may have different worlds; only the context sees both."""
+"""Whether this task is in a `write()`, to refuse a nested one. A ContextVar, because the two may use different Database objects."""
 
 
 @dataclass
@@ -41,17 +41,17 @@ class PendingWrite:
 
 
 def on_commit(tx: Transaction, action: Callable[[], None]) -> None:
-    """Run an action after the transaction has committed; never after a rollback. It must neither wait nor raise (it counts)."""
+    """Run an action after the transaction has committed; never after a rollback. It must not block or raise: it updates metrics."""
     tx.info.setdefault(_ON_COMMIT, []).append(action)
 
 
 async def _begin(tx: Transaction) -> None:
     await dialect.begin_write(tx)
-    tx.info.pop(_ON_COMMIT, None)  # `info` outlives the transaction: actions of one that was rolled back are dropped
+    tx.info.pop(_ON_COMMIT, None)  # `info` belongs to the connection: drop the actions of an earlier transaction that was rolled back
 
 
 async def _commit(tx: Transaction) -> None:
-    """Raises OutcomeUnknown if the connection was lost after the commit was sent and before its answer came."""
+    """Commit and run the `on_commit` actions. Raises OutcomeUnknown if the connection is lost before the commit is confirmed."""
     try:
         await tx.commit()
     except PoolTimeout as error:
@@ -70,7 +70,7 @@ async def _rows(tx: Transaction, statement: AnySelect, parameters: Mapping[str, 
 
 @dataclass(frozen=True)
 class Database:
-    """`pending`: the write of this request that waits for its response; reads see it, and `write()` becomes it."""
+    """The engines of one database. `pending`: the write of this request that waits for its response; later reads of the request see it."""
 
     url: str = field(repr=False)
     reader: AsyncEngine = field(repr=False)
@@ -79,10 +79,12 @@ class Database:
     pending: PendingWrite | None = field(default=None, repr=False)
 
     @classmethod
-    def open(cls, url: str, pool: int = 10, timeouts: Timeouts = Timeouts(), *, lasting: bool = True) -> "Database":  # noqa: B008  frozen
-        """`pool`: the maximum number of connections; FastReads takes up to half of them. `lasting=False` is for tests only: after a
-        power cut SQLite may have lost what it committed."""
-        reader, writer = dialect.create_engines(url, pool, timeouts, lasting=lasting)
+    def open(cls, url: str, pool: int = 10, timeouts: Timeouts = Timeouts(), *, durable: bool = True) -> "Database":  # noqa: B008  frozen
+        """Create the engines; no connection is opened yet. `pool`: the maximum number of connections; FastReads uses up to half of them.
+
+        `durable=False` is for tests only: SQLite may then lose commits after a power cut.
+        """
+        reader, writer = dialect.create_engines(url, pool, timeouts, durable=durable)
         return cls(url, reader, writer, FastReads(reader, pool // 2, timeouts.pool))
 
     async def close(self) -> None:
@@ -91,18 +93,18 @@ class Database:
         await self.writer.dispose()
 
     def connections(self) -> tuple[int, int]:
-        """(in use, maximum) of this process; an idle connection of FastReads is not in use."""
+        """Return the connections of this process as (in use, maximum). An idle connection of FastReads does not count as in use."""
         pools: list[Any] = [engine.pool for engine in {self.reader, self.writer}]
         return sum(pool.checkedout() for pool in pools) - len(self.fast_reads.idle), sum(pool.size() for pool in pools)
 
     @property
     def _pending_tx(self) -> Transaction | None:
-        """The pending write, once the use case has written."""
+        """The transaction of the pending write; None before the use case has written."""
         return None if self.pending is None else self.pending.tx
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
-        """A read-only transaction over one snapshot; after a pending write, that write's own transaction."""
+        """Open a read-only transaction over one snapshot; after a pending write, use the transaction of that write."""
         if (pending_tx := self._pending_tx) is not None:
             yield pending_tx
             return
@@ -112,51 +114,53 @@ class Database:
 
     @asynccontextmanager
     async def query(self) -> AsyncIterator[Transaction]:
-        """An autocommit connection for single statements; each is consistent by itself."""
+        """Open an autocommit connection for single statements. Each statement sees its own snapshot."""
         async with self.reader.connect() as tx:
             await dialect.use_autocommit(tx)
             yield tx
 
-    async def find(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
-        """Run a read-only action by `query()`, and once more if the pooled connection was dead."""
+    async def query_with_retry(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
+        """Run a read-only action with `query()`, and again if the pooled connection was dead."""
         return await self._retry_lost(self.query, action)
 
     async def _retry_lost(
         self, connect: Callable[[], AbstractAsyncContextManager[Transaction]], action: Callable[[Transaction], Awaitable[Result]]
     ) -> Result:
-        """Run a read, and run it once more if the pooled connection was dead."""
+        """Run a read, and again if the pooled connection was dead."""
         try:
             async with connect() as tx:
                 return await action(tx)
         except DBAPIError as error:
-            if not error.connection_invalidated or self._pending_tx is not None:  # a lost write cannot be repeated by reading
+            if (
+                not error.connection_invalidated or self._pending_tx is not None
+            ):  # the pending write is lost too, and repeating the read does not repeat it
                 raise
         async with connect() as tx:
             return await action(tx)
 
     async def query_one(self, statement: AnySelect, parameters: Mapping[str, Any]) -> AnyRow | None:
-        """The only row of a hot read, or None. Raises MultipleResultsFound."""
+        """Return the only row of a hot read, or None. Raises MultipleResultsFound."""
         rows = await self.query_many(statement, parameters)
         if len(rows) > 1:
             raise MultipleResultsFound("a statement for one row returned more")
         return rows[0] if rows else None
 
     async def query_many(self, statement: AnySelect, parameters: Mapping[str, Any]) -> Sequence[AnyRow]:
-        """Every row of a hot read, by a statement that was built once, at module level. Sees the pending write.
+        """Return every row of a hot read. The statement must be built once, at module level. Sees the pending write.
 
-        If a connection or the driver fails in FastReads, SQLAlchemy runs the statement. A database that is busy or does not answer in
-        time is not asked again.
+        If FastReads fails because of a connection or the driver, SQLAlchemy runs the statement. After a timeout, or if the database is
+        busy, there is no second try.
         """
         if self.fast_reads.size and self._pending_tx is None:
             try:
                 return await self.fast_reads.rows(statement, parameters)
-            except FastReadFailed:  # SQLAlchemy succeeds, or raises an error that callers know
+            except FastReadFailed:  # SQLAlchemy succeeds, or raises an error that callers handle
                 pass
         connect = self.query if self._pending_tx is None else self.read
         return await self._retry_lost(connect, lambda tx: _rows(tx, statement, parameters))
 
     async def snapshot(self, action: Callable[[Rows], Awaitable[Result]]) -> Result:
-        """The result of an action whose hot reads all see one moment (REPEATABLE READ). Raises what the action raises.
+        """Run an action whose hot reads all see one snapshot (REPEATABLE READ), and return its result. Raises what the action raises.
 
         The action runs again only if a connection or the driver failed.
         """
@@ -169,13 +173,13 @@ class Database:
 
     @asynccontextmanager
     async def write(self, *, commit_now: bool = False) -> AsyncIterator[Transaction]:
-        """A transaction that commits at the end of the block and rolls back on any exception.
+        """Open a transaction that commits at the end of the block and rolls back on any exception.
 
-        `commit_now`: commit immediately even if the request has an Idempotency-Key; for attempts that must be counted whatever the
-        outcome. A use case has at most one write without it, and that write is its last.
+        `commit_now`: commit immediately even if the request has an Idempotency-Key; for attempts that must be counted for every outcome.
+        A use case has at most one write without it, and that write is its last. Raises RuntimeError for a nested write.
         """
         if _writing.get() or self._pending_tx is not None:
-            raise RuntimeError("a write inside a write, or after a pending one")
+            raise RuntimeError("a write inside a write, or after the pending write")
         token = _writing.set(True)
         try:
             if self.pending is None or commit_now:
@@ -202,13 +206,13 @@ class Database:
 
     @asynccontextmanager
     async def hold_commit(self) -> AsyncIterator[PendingWrite]:
-        """A write to pass to a use case by `world.for_request`. It is rolled back at the end of the block without `commit_with`."""
+        """Create a write whose commit waits, for `world.for_request`. Without `commit_with` it is rolled back at the end of the block."""
         async with AsyncExitStack() as stack:
             yield PendingWrite(stack)
 
     @asynccontextmanager
     async def commit_with(self, pending: PendingWrite) -> AsyncIterator[Transaction]:
-        """Add to the pending write, or to a new one if the use case wrote nothing; commit at the end of the block."""
+        """Continue the pending write, or begin one if the use case wrote nothing; commit at the end of the block."""
         if pending.tx is None:
             pending.tx = await self._open(pending)
         yield pending.tx

@@ -24,7 +24,9 @@ class ExportSection:
     key: InstrumentedAttribute[UUID]
 
 
-async def read_page(tx: AsyncConnection, section: ExportSection, user_id: UUID, after: UUID | None) -> tuple[Sequence[AnyRow], UUID | None]:
+async def read_export_page(
+    tx: AsyncConnection, section: ExportSection, user_id: UUID, after: UUID | None
+) -> tuple[Sequence[AnyRow], UUID | None]:
     """Return the next rows in key order, and the key to continue after; None if these were the last."""
     statement = section.statement if after is None else section.statement.where(section.key > after)
     rows = (await tx.execute(statement.order_by(section.key).limit(PAGE_SIZE), {"whose": user_id})).all()

@@ -1,7 +1,7 @@
-"""Prepared hot reads straight through the driver, on pinned connections of the pool.
+"""Runs hot reads as prepared statements of the driver, on connections that stay out of the pool.
 
-SQLAlchemy still compiles the SQL and converts values both ways. A single read does without a transaction (except in `snapshot`), a
-cursor, a pool checkout and a reset. Statements that are incomplete after compilation (`IN` over a list) are refused.
+SQLAlchemy still compiles the SQL and converts parameters and results. A single read needs no transaction (except in `snapshot`), no
+cursor, no pool checkout and no reset. Statements that are completed at execution (`IN` with a list) are refused.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from app.db.watchdog import Watchdog
 Convert = Callable[[Any], Any]
 Result = TypeVar("Result")
 Rows: TypeAlias = Callable[[AnySelect, Mapping[str, Any]], Awaitable[Sequence[AnyRow]]]
-"""Every row of a statement that was built once."""
+"""Returns every row of a statement that was built once, at module level."""
 
 
 class FastReadFailed(Exception):
@@ -49,14 +49,15 @@ class Prepared:
     def of(cls, statement: AnySelect, sql_dialect: Dialect) -> "Prepared":
         compiled = statement.compile(dialect=sql_dialect)
         if compiled.post_compile_params or compiled.literal_execute_params:
-            raise TypeError("FastReads takes statements that are complete when they are compiled")
+            raise TypeError("FastReads runs only statements that are complete when they are compiled")
         columns = statement.selected_columns
-        readers = [_kind(column.type, sql_dialect).result_processor(sql_dialect, None) for column in columns]
+        readers = [_resolve_type(column.type, sql_dialect).result_processor(sql_dialect, None) for column in columns]
         return cls(
             text=compiled.string,
             given={name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required},
             binds=[
-                (name, _kind(compiled.binds[name].type, sql_dialect).bind_processor(sql_dialect)) for name in compiled.positiontup or ()
+                (name, _resolve_type(compiled.binds[name].type, sql_dialect).bind_processor(sql_dialect))
+                for name in compiled.positiontup or ()
             ],
             columns=[(place, reader) for place, reader in enumerate(readers) if reader is not None],
             row=result_tuple(columns.keys()),
@@ -75,7 +76,7 @@ class Prepared:
         return tuple(values)
 
 
-def _kind(type_: TypeEngine[Any], sql_dialect: Dialect) -> TypeEngine[Any]:
+def _resolve_type(type_: TypeEngine[Any], sql_dialect: Dialect) -> TypeEngine[Any]:
     return type_.dialect_impl(sql_dialect)
 
 
@@ -88,7 +89,7 @@ class PinnedConnection:
         if sql_dialect.name == "sqlite":
             self.fetch, self.run = self._of_sqlite, self._run_in_sqlite
         else:
-            self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watchdog.of(connection)
+            self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watchdog.of_connection(connection)
         self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
 
     async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
@@ -99,9 +100,9 @@ class PinnedConnection:
 
     async def _in_sqlite(self, text: str, values: Sequence[Any]) -> Sequence[Any]:
         try:
-            rows: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one hop to the driver's thread and back
+            rows: Sequence[Any] = await self.driver.execute_fetchall(text, values)  # one call into the driver's thread
         except Exception as error:
-            raise _translate(error) from error
+            raise _translate_error(error) from error
         return rows
 
     async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
@@ -122,22 +123,22 @@ class PinnedConnection:
         try:
             yield
         except Exception as error:
-            raise (PoolTimeout("the database did not answer in time") if self.watch.expired else _translate(error)) from error
+            raise (PoolTimeout("the database did not answer in time") if self.watch.expired else _translate_error(error)) from error
         finally:
             self.watch.stop()
 
 
-def _translate(error: Exception) -> Exception:
-    """Translate a driver error. A timeout is final; after any other error SQLAlchemy may try."""
+def _translate_error(error: Exception) -> Exception:
+    """Translate a driver error. A timeout is final; after another error SQLAlchemy runs the statement."""
     if isinstance(error, PoolTimeout | TimeoutError):
         return error
-    return PoolTimeout("the database refused for now") if dialect.is_busy(error) else FastReadFailed()
+    return PoolTimeout("the database is busy") if dialect.is_busy(error) else FastReadFailed()
 
 
 class FastReads:
-    """At most `size` connections of the pool, taken when first needed and pinned until `close`.
+    """Runs hot reads on at most `size` connections of the pool, which are taken when first needed and pinned until `close`.
 
-    A read waits `timeout` seconds for a free one.
+    A read waits at most `timeout` seconds for a free connection.
     """
 
     def __init__(self, engine: AsyncEngine, size: int, timeout: float) -> None:
@@ -150,7 +151,7 @@ class FastReads:
         self.begin = "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
-        """Raises FastReadFailed, and the pool's TimeoutError when neither turn nor answer comes in time or the database is busy."""
+        """Return all rows. Raises FastReadFailed, and the pool's TimeoutError if no connection or no response comes in time, or if busy."""
         await self._acquire_slot()
         try:
             return await self._rows(statement, parameters)
@@ -159,7 +160,7 @@ class FastReads:
 
     async def _acquire_slot(self) -> None:
         if not self.slots.locked():
-            await self.slots.acquire()  # at once
+            await self.slots.acquire()  # does not wait
             return
         try:
             async with asyncio.timeout(self.timeout):
@@ -172,29 +173,29 @@ class FastReads:
             return await self._fetch(pinned, statement, parameters)
 
     async def snapshot(self, action: Callable[[Rows], Awaitable[Result]]) -> Result:
-        """The result of an action whose reads all see one moment. Raises as `rows` does, and any Problem of the action."""
+        """Run an action whose reads all see one snapshot, and return its result. Raises as `rows` does, and any Problem of the action."""
         await self._acquire_slot()
         try:
             async with self._connection() as pinned:
                 await pinned.run(self.begin)
                 refusal: Problem | None = None
                 try:
-                    rows = await action(partial(self._fetch, pinned))
-                except Problem as problem:  # a refusal is no fault of the connection
+                    result = await action(partial(self._fetch, pinned))
+                except Problem as problem:  # the connection still works
                     refusal = problem
                 await pinned.run("COMMIT")
         finally:
             self.slots.release()
         if refusal is not None:
             raise refusal
-        return rows
+        return result
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PinnedConnection]:
         pinned = self.idle.pop() if self.idle else await self._new()
         try:
             yield pinned
-        except BaseException:  # also a caller who went away: nobody knows what the connection is in the middle of
+        except BaseException:  # also cancellation: the connection may be in the middle of a response
             await greenlet_spawn(pinned.connection.invalidate)
             raise
         self.idle.append(pinned)
@@ -203,7 +204,7 @@ class FastReads:
         try:
             return PinnedConnection(await self.engine.raw_connection(), self.engine.dialect)
         except Exception as error:
-            raise _translate(error) from error
+            raise _translate_error(error) from error
 
     async def _fetch(self, pinned: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         prepared = self.prepared.get(statement)
@@ -212,6 +213,6 @@ class FastReads:
         return prepared.rows(await pinned.fetch(prepared, prepared.values(parameters)))
 
     async def close(self) -> None:
-        """Give the idle connections back to the pool, so that its end is theirs."""
+        """Return the idle connections to the pool, which closes them."""
         while self.idle:
             await greenlet_spawn(self.idle.pop().connection.close)

@@ -6,14 +6,14 @@ from app.db.base import Base, table
 from app.db.database import Database
 
 BATCH = 500
-"""Rows in one transaction: some hundredths of a second of SQLite's only writer."""
+"""Rows in one transaction, which blocks SQLite's only writer for some hundredths of a second."""
 
 
 async def prune(database: Database, model: type[Base], *stale: ColumnExpressionArgument[bool]) -> int:
     """Delete a batch of the rows that match, and return how many.
 
-    A read comes first, so that a round without work locks nothing. Two workers skip each other's rows. The condition is checked again
-    under the lock, because a row may have become needed in the meantime.
+    A read comes first, so that nothing is locked when there is nothing to delete. Two workers skip each other's rows. DELETE checks the
+    condition again, because a row may have become needed before it was locked.
     """
     key = list(table(model).primary_key)
     some = select(*key).where(*stale).limit(BATCH)
@@ -29,6 +29,6 @@ async def prune(database: Database, model: type[Base], *stale: ColumnExpressionA
 
 
 def reference_conditions(model: type[Base]) -> list[ColumnElement[bool]]:
-    """One condition for each foreign key to the model's table, in any package: whether a row refers to it."""
+    """Return a SQL condition for each foreign key to the model's table, in any package: whether a row refers to it."""
     keys = [key for each in Base.metadata.sorted_tables for key in each.foreign_keys if key.column.table is table(model)]
     return [exists().where(key.parent == key.column) for key in keys]

@@ -1,4 +1,4 @@
-"""Which migration the database is at, which one this program needs, and whether the two fit together.
+"""Compares the migration of the database with the migration that this program needs.
 
 Most migrations only add, so the previous program keeps working. A migration that removes something the previous program uses records
 itself in `schema_contractions`; a program that does not know it reports that it is not ready.
@@ -30,8 +30,10 @@ class Contraction(Base):
 
 @dataclass(frozen=True)
 class RevisionStatus:
-    """`database`: its revision, None if it was never migrated. `program`: the revision this program needs. `fault`: why they do not fit.
-    `newer`: a later program has migrated the database."""
+    """The revisions of the database and of the program. `database`: None if it was never migrated. `program`: the revision it needs.
+
+    `newer`: a later program has migrated the database. `fault`: why this program cannot use the database; None if it can.
+    """
 
     database: str | None
     program: str
@@ -48,7 +50,7 @@ def alembic_config(url: str) -> Config:
 
 @cache
 def program_revision() -> str:
-    """The newest revision in the migration tree."""
+    """Return the newest revision in the migration tree."""
     head = ScriptDirectory(str(ROOT / "migrations")).get_current_head()
     if head is None:
         raise RuntimeError("the migration tree is empty")
@@ -57,34 +59,34 @@ def program_revision() -> str:
 
 @cache
 def list_revisions() -> frozenset[str]:
-    """Every revision in the migration tree."""
+    """Return every revision in the migration tree."""
     return frozenset(script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
 
 
 def compare_revision(present: str | None) -> RevisionStatus:
-    """The status of a database at a revision of this program's own migrations, or never migrated."""
-    behind = f"the database is at migration {present or 'none'}, this program wants {program_revision()}"
+    """Return the status of a database that is at a migration of this program, or was never migrated (None)."""
+    behind = f"the database is at migration {present or 'none'}, this program needs {program_revision()}; run `python -m app migrate`"
     return RevisionStatus(present, program_revision(), newer=False, fault=behind if present != program_revision() else None)
 
 
 async def check_revision(database: Database) -> RevisionStatus:
-    """Whether this program can serve with the database as it is now."""
+    """Return the status that says whether this program can use the database in its current state."""
     async with database.query() as tx:
-        present = await tx.run_sync(_present)
+        present = await tx.run_sync(_read_revision)
         if present is None or present in list_revisions():
             return compare_revision(present)
         contracted = set(await tx.scalars(select(Contraction.revision)))
-        return RevisionStatus(present, program_revision(), newer=True, fault=_beyond(present, contracted - list_revisions()))
+        return RevisionStatus(present, program_revision(), newer=True, fault=_describe_contractions(present, contracted - list_revisions()))
 
 
-def _present(connection: Connection) -> str | None:
+def _read_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _beyond(present: str, contracted: set[str]) -> str | None:
+def _describe_contractions(present: str, contracted: set[str]) -> str | None:
     if not contracted:
         return None
     return (
-        f"the database is at migration {present}, and {', '.join(sorted(contracted))} took away what this program, of {program_revision()}, "
-        "uses: a later program is needed"
+        f"the database is at migration {present}, and {', '.join(sorted(contracted))} removed something that this program "
+        f"({program_revision()}) uses; start a later version"
     )

@@ -1,4 +1,4 @@
-"""Column types that mean the same on both databases: instants in UTC, opaque JSON, limits, short state words."""
+"""Column types that behave alike on both databases: instants in UTC, JSON, limits, short texts."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
@@ -17,7 +17,7 @@ Limit: TypeAlias = int | Literal["unlimited"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware instant. Naive values are refused on the way in; UTC always comes out (SQLite keeps no zone)."""
+    """An aware datetime, read back in UTC (SQLite stores no time zone). Raises ValueError for a naive value."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -26,7 +26,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive datetime never reaches the database")
+            raise ValueError("a datetime without a time zone cannot be stored")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -36,7 +36,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class LimitType(TypeDecorator[Any]):
-    """A tri-state limit in one integer column: NULL is absent, -1 is the word `unlimited`, the rest are numbers."""
+    """A limit in an integer column: NULL is no value, -1 is `unlimited`, any other number is the limit."""
 
     impl = Integer
     cache_ok = True

@@ -1,4 +1,4 @@
-"""Closes a PostgreSQL connection whose answer is overdue, so that callers are freed even if the server is frozen."""
+"""Closes a PostgreSQL connection when a response is overdue, so that callers do not wait for a frozen server."""
 
 import asyncio
 from typing import Any, Self
@@ -15,8 +15,10 @@ GRACE = 1.0
 
 
 class Watchdog:
-    """A timer for one connection. `until`: when the current answer is overdue. `expired`: the connection was closed, because an answer
-    did not come within `seconds` (0: no limit)."""
+    """A timer for one connection. `until`: when the current response is overdue, in the time of the event loop; None: no statement runs.
+
+    `expired`: the connection was closed because a response did not come within `seconds` (0: no limit).
+    """
 
     def __init__(self, driver: Any, seconds: float) -> None:
         self.driver = driver
@@ -26,7 +28,7 @@ class Watchdog:
         self.timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    def over(cls, engine: Engine, limit: float) -> None:
+    def watch_engine(cls, engine: Engine, limit: float) -> None:
         """Watch every connection of the engine: statements, commits, and the rollback on return to the pool."""
 
         def connected(connection: Any, record: Any) -> None:
@@ -34,40 +36,40 @@ class Watchdog:
 
         event.listen(engine, "connect", connected)
         event.listen(engine, "checkout", _check_open)
-        event.listen(engine, "before_cursor_execute", lambda connection, *_: cls.of(connection.connection).start())
-        event.listen(engine, "after_cursor_execute", lambda connection, *_: cls.of(connection.connection).stop())
-        event.listen(engine, "commit", lambda connection: cls.of(connection.connection).start())
-        event.listen(engine, "reset", _resetting)
-        event.listen(engine, "checkin", _returned)
+        event.listen(engine, "before_cursor_execute", lambda connection, *_: cls.of_connection(connection.connection).start())
+        event.listen(engine, "after_cursor_execute", lambda connection, *_: cls.of_connection(connection.connection).stop())
+        event.listen(engine, "commit", lambda connection: cls.of_connection(connection.connection).start())
+        event.listen(engine, "reset", _start_before_reset)
+        event.listen(engine, "checkin", _stop_after_return)
         event.listen(engine, "handle_error", _translate_error)
 
     @classmethod
-    def of(cls, connection: PoolProxiedConnection) -> Self:
+    def of_connection(cls, connection: PoolProxiedConnection) -> Self:
         watchdog: Self = connection.info[NAME]
         return watchdog
 
     def start(self) -> None:
-        """Begin to wait for an answer. The timer is reused until it runs out, because creating one costs more than everything else here."""
+        """Start to wait for a response. A running timer is reused, because creating a timer is the expensive part."""
         if self.seconds:
             loop = asyncio.get_running_loop()
             self.until = loop.time() + self.seconds
             if self.timer is None:
-                self.timer = loop.call_at(self.until, self._look, loop)
+                self.timer = loop.call_at(self.until, self._check_timer, loop)
 
     def stop(self) -> None:
         self.until = None
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _check_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self.timer = None
         if self.until is None or self.expired:
             return
         if loop.time() < self.until:
-            self.timer = loop.call_at(self.until, self._look, loop)
+            self.timer = loop.call_at(self.until, self._check_timer, loop)
         else:
             self._terminate()
 
     def _terminate(self) -> None:
-        """Close the connection; whatever waits for it gets an error immediately."""
+        """Close the connection; its callers get an error immediately."""
         self.expired = True
         self.driver.terminate()
 
@@ -78,13 +80,13 @@ def _check_open(connection: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError("closed by the server")
 
 
-def _resetting(_connection: object, record: Any, state: PoolResetState) -> None:
+def _start_before_reset(_connection: object, record: Any, state: PoolResetState) -> None:
     if state.asyncio_safe and record is not None and NAME in record.info:
         record.info[NAME].start()
 
 
-def _returned(_connection: object, record: Any) -> None:
-    if (watch := record.info.get(NAME)) is not None:  # gone once the connection was invalidated
+def _stop_after_return(_connection: object, record: Any) -> None:
+    if (watch := record.info.get(NAME)) is not None:  # an invalidated connection has none
         watch.stop()
 
 
@@ -93,4 +95,4 @@ def _translate_error(context: ExceptionContext) -> Exception | None:
     connection = context.connection
     if connection is None or connection.closed or connection.invalidated:
         return None
-    return PoolTimeout("the database did not answer in time") if Watchdog.of(connection.connection).expired else None
+    return PoolTimeout("the database did not answer in time") if Watchdog.of_connection(connection.connection).expired else None

@@ -1,4 +1,4 @@
-"""An end user's history in the export, and retention of events. The export shows that an operator acted, but not which one."""
+"""Export and retention of events. A user's export shows that an operator acted, but not which operator."""
 
 from collections.abc import Sequence
 from datetime import timedelta

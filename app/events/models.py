@@ -8,7 +8,7 @@ from app.db.types import Identifier, Instant, JsonMap, Line, Reference, Word
 
 
 class Event(Base):
-    """An event. `type` is `noun.past_tense`, `subject` the object it happened to, `user_id` the end user whose history it belongs to."""
+    """An event. `type`: `noun.past_tense`. `subject`: the object that changed. `user_id`: the end user whose history contains it."""
 
     __tablename__ = "events"
     __table_args__ = (

@@ -6,7 +6,7 @@ from app.base.durations import instant_text
 from app.db.types import AnyRow
 
 PRIVATE = frozenset({"ip"})
-"""Data that only the end user's own history contains: an erasure cannot recall what was sent to a receiver."""
+"""Data that is only in the end user's own history: an erasure cannot delete what a webhook receiver has stored."""
 
 
 def build_payload(row: AnyRow) -> dict[str, Any]:

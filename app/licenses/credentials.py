@@ -1,4 +1,4 @@
-"""How a client names the license it uses (key, id or activation token), and the lock and checks that follow."""
+"""Find and lock the license that a client uses, by key, id or activation token, and check that it can be used."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +8,7 @@ from app.base.problems import Malformed
 from app.db.database import Transaction
 from app.licenses import facts, locks, rules
 from app.licenses.keys import digest_key
-from app.licenses.problems import LicenseNotFound, LoginRequired, refusal
+from app.licenses.problems import LicenseNotFound, LoginRequired, build_refusal
 from app.licenses.rules import LicenseFacts, UseRequest
 from app.web.callers import ActivatedDevice, EndUser
 from app.web.problems import TokenInvalid
@@ -31,21 +31,21 @@ class LicenseCredential:
 async def lock_by_credential(
     tx: Transaction, world: World, credential: LicenseCredential, end_user: EndUser | None, fingerprint: str | None
 ) -> tuple[LicenseFacts, datetime]:
-    """Lock the license of the credential; return its facts for this user and device, and the time they were read at.
+    """Lock the license of the credential; return its facts for this user and device, and the time of reading.
 
-    The clock is read under the lock: a request that waited must not be judged by a time before the changes it waited for.
+    The clock is read under the lock: a request that waited must not use a time before the changes it waited for.
     Raises LicenseNotFound, LoginRequired, TokenInvalid, Malformed.
     """
     if (credential.key, credential.license_id, credential.seat).count(None) != 2:
         sentence = "requires exactly one of license_key, license_id (with a logged-in user) and an activation token"
         raise Malformed([("/license_key", "ambiguous", sentence)])
-    license_id = await _lock(tx, world, credential, end_user)
+    license_id = await _lock_named_license(tx, world, credential, end_user)
     now = world.clock.now()
-    parameters = facts.parameters(now, fingerprint=fingerprint, user_id=end_user.id if end_user else None, license_id=license_id)
+    parameters = facts.build_parameters(now, fingerprint=fingerprint, user_id=end_user.id if end_user else None, license_id=license_id)
     if credential.seat is not None:
-        license = await facts.read_one(tx, facts.BY_SEAT, {**parameters, "seat_id": credential.seat.activation_id})
+        license = await facts.read_facts(tx, facts.BY_SEAT, {**parameters, "seat_id": credential.seat.activation_id})
     else:
-        license = await facts.read_one(tx, facts.BY_LICENSE, parameters)
+        license = await facts.read_facts(tx, facts.BY_LICENSE, parameters)
     if license is None or credential.product not in {None, license.product}:
         raise LicenseNotFound
     if credential.license_id is not None and not license.assigned:
@@ -53,7 +53,7 @@ async def lock_by_credential(
     return license, now
 
 
-async def _lock(tx: Transaction, world: World, credential: LicenseCredential, end_user: EndUser | None) -> UUID:
+async def _lock_named_license(tx: Transaction, world: World, credential: LicenseCredential, end_user: EndUser | None) -> UUID:
     license_id = credential.license_id
     if credential.seat is not None:
         if not credential.seat.live:
@@ -68,6 +68,6 @@ async def _lock(tx: Transaction, world: World, credential: LicenseCredential, en
 
 
 def check_usable(license: LicenseFacts, end_user: EndUser | None, now: datetime) -> None:
-    """Raise the first reason against any use of the license, the same on every path (licensing R2)."""
+    """Raise the problem of the first reason against any use of the license, the same on every path (licensing R2)."""
     for reason in rules.find_license_reasons(license, UseRequest(has_user=end_user is not None), now):
-        raise refusal(reason)
+        raise build_refusal(reason)

@@ -1,4 +1,4 @@
-"""Export, erase and prune what licenses store about an end user. Erased seats keep the user's id as history."""
+"""Export, erase and prune the licensing data of an end user. Erased seats keep the user's id as history."""
 
 from uuid import UUID
 
@@ -13,14 +13,14 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.licenses import locks, releases
 from app.licenses.models import Activation, ActivationCode, License, LicenseUser
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.world import World
 
 _activations = table(Activation)
 
 
 async def lock_licenses(tx: Transaction, user_id: UUID) -> None:
-    """Lock every license that the user is assigned to or has a seat of, in one order, before the user's row is locked."""
+    """Lock every license that the user is assigned to or has a seat of, ordered by id. Call it before locking the user's row."""
     assigned = select(LicenseUser.license_id).where(LicenseUser.user_id == user_id)
     seated = select(Activation.license_id).where(Activation.user_id == user_id)
     for license_id in sorted((await tx.scalars(union(assigned, seated))).all()):
@@ -39,20 +39,20 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
         await record(tx, world, "license.user_removed", actor, ("license", license_id), user.id)
     await releases.release_seats(tx, world, actor, "user_erased", _activations.c.user_id == user.id)
     for seat_id in (await tx.scalars(select(Activation.id).where(Activation.user_id == user.id))).all():
-        await tx.execute(update(_activations).where(_activations.c.id == seat_id).values(_anonymous_device(world, seat_id)))
+        await tx.execute(update(_activations).where(_activations.c.id == seat_id).values(_build_erased_device(world, seat_id)))
     codes = update(ActivationCode).where(ActivationCode.email_folded == user.email_folded)
     revoked = func.coalesce(ActivationCode.revoked_at, world.clock.now())
     await tx.execute(codes.values(revoked_at=revoked, email=None, email_folded=None))
 
 
-def _anonymous_device(world: World, seat_id: UUID) -> dict[str, object]:
+def _build_erased_device(world: World, seat_id: UUID) -> dict[str, object]:
     """Build values that erase the device of a seat. The seat's id replaces the fingerprint, which must stay unique; no token matches."""
     return {
         "name": None,
         "platform": None,
         "app_version": None,
         "fingerprint": f"erased:{seat_id}",
-        "token_hash": token_digest(world.entropy.secret("")),
+        "token_hash": digest_token(world.entropy.secret("")),
         "token_sealed": "",
     }
 

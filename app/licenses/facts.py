@@ -14,7 +14,7 @@ from app.db.database import Transaction
 from app.db.types import AnyRow, AnySelect, UtcDateTime
 from app.licenses.models import Activation, License, LicenseUser
 from app.licenses.rules import LicenseFacts, Seat
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 
 _NOW = bindparam("now", type_=UtcDateTime)
 _USER = bindparam("user_id", type_=Uuid)
@@ -27,7 +27,7 @@ _counted_seat = aliased(Activation)
 _seat = aliased(Activation)
 
 
-def _seats_used(user_key: Any) -> Any:
+def _count_live_seats(user_key: Any) -> Any:
     """Count the live seats; where the limit is per user, only those of this user (all of them for NULL)."""
     counts_for_user = or_(Policy.seat_by != SeatBy.DEVICE_PER_USER, user_key.is_(None), _counted_seat.user_key == user_key)
     is_unexpired = or_(_counted_seat.lease_expires_at.is_(None), _counted_seat.lease_expires_at > _NOW)
@@ -39,7 +39,7 @@ def _seats_used(user_key: Any) -> Any:
 def _select_facts(seat: Any, user: Any, user_key: Any) -> AnySelect:
     """Build the statement: `seat` selects the activation, `user` the assignment, `user_key` the seats to count."""
     assigned = exists(select(LicenseUser.user_id).where(LicenseUser.license_id == License.id, LicenseUser.user_id == user))
-    user_closed = exists(select(User.id).where(User.id == user, User.status != Status.ACTIVE))
+    user_closed = exists(select(User.id).where(User.id == user, User.status != UserStatus.ACTIVE))
     return (
         select(
             License.id,
@@ -71,7 +71,7 @@ def _select_facts(seat: Any, user: Any, user_key: Any) -> AnySelect:
             Activation.activation_code_id,
             Activation.lease_expires_at,
             Activation.released_at,
-            _seats_used(user_key).scalar_subquery().label("seats_used"),
+            _count_live_seats(user_key).scalar_subquery().label("seats_used"),
             assigned.label("assigned"),
             user_closed.label("user_closed"),
         )
@@ -82,8 +82,8 @@ def _select_facts(seat: Any, user: Any, user_key: Any) -> AnySelect:
     )
 
 
-# The seat is joined by its id, which one of two subqueries finds. Joined by the searched columns, thousands of processes on
-# one host would each be compared with all the others. CASE instead of IN: fast reads need statements that are complete when compiled.
+# One of two subqueries finds the seat's id, and the seat is joined by it. A join by the searched columns would compare each of thousands
+# of processes on one host with all others. CASE instead of IN: fast reads need statements that are complete when compiled.
 _seat_user_key = case(*((Policy.seat_by == seat_by, _USER_KEY) for seat_by in sorted(SEATED_BY_USER)), else_="")
 _seat_of_device = (
     select(_seat.id)
@@ -117,12 +117,12 @@ _seat_by_id = Activation.id == bindparam("seat_id", type_=Uuid)
 BY_SEAT = _select_facts(_seat_by_id, Activation.user_id, Activation.user_key).where(License.id == _LICENSE)
 
 
-def parameters(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
-    """Build the parameters of the statements above; `more` holds those that only one statement needs."""
+def build_parameters(now: datetime, *, fingerprint: str | None = None, user_id: UUID | None = None, **more: Any) -> Mapping[str, Any]:
+    """Build the parameters of the statements above; `more`: parameters of a single statement."""
     return {"now": now, "fingerprint": fingerprint, "user_id": user_id, "user_key": str(user_id) if user_id else None, **more}
 
 
-def from_row(row: AnyRow) -> LicenseFacts:
+def build_facts(row: AnyRow) -> LicenseFacts:
     """Build the facts from a row of one of the statements above."""
     seat = None
     if row.seat_id is not None:
@@ -140,7 +140,7 @@ def from_row(row: AnyRow) -> LicenseFacts:
         max_seats=overrides.get("max_seats", row.max_seats),
         lease=overrides.get("lease", row.lease),
         max_users=overrides.get("max_users", row.max_users),
-        features=merge(row.features, overrides.get("features")),
+        features=apply_overrides(row.features, overrides.get("features")),
         requires=(*row.product_requires, *row.policy_requires, *overrides.get("requires", ())),
         self_service=overrides.get("self_service", row.self_service),
         seats_used=row.seats_used,
@@ -152,28 +152,28 @@ def from_row(row: AnyRow) -> LicenseFacts:
         duration=row.duration,
         grace=row.grace,
         offline_ttl=overrides.get("offline_ttl", row.offline_ttl),
-        meters=_merge_meters(row.meters, overrides.get("meters")),
+        meters=_apply_meter_overrides(row.meters, overrides.get("meters")),
         policy_id=row.policy_id,
         user_closed=row.user_closed,
     )
 
 
-def merge(policy_values: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Apply the license's entries over the policy's; null removes an entry."""
+def apply_overrides(policy_values: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Merge the license's entries into those of the policy; null removes an entry."""
     if not overrides:
         return policy_values
     return {name: value for name, value in {**policy_values, **overrides}.items() if value is not None}
 
 
-def _merge_meters(policy_meters: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Like `merge`; a field that the license's meter leaves out (mostly its period) keeps the policy's value."""
+def _apply_meter_overrides(policy_meters: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Merge meters like `apply_overrides`; a field that the license's meter leaves out (mostly its period) keeps the policy's value."""
     if not overrides:
         return policy_meters
     meters = {name: {"per": None, **policy_meters.get(name, {}), **meter} if meter else None for name, meter in overrides.items()}
-    return merge(policy_meters, meters)
+    return apply_overrides(policy_meters, meters)
 
 
-async def read_one(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> LicenseFacts | None:
+async def read_facts(tx: Transaction, statement: AnySelect, parameters: Mapping[str, Any]) -> LicenseFacts | None:
     """Read the one license that the statement selects, or None."""
     row = (await tx.execute(statement, parameters)).one_or_none()
-    return from_row(row) if row is not None else None
+    return build_facts(row) if row is not None else None

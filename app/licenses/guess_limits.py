@@ -1,4 +1,4 @@
-"""Limits for guessing license keys and activation codes: failures count, for the address and for the key or code (licensing R52)."""
+"""Limit guesses of license keys and activation codes. Only failures count, by network address and by key or code (licensing R52)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,17 +14,17 @@ from app.world import World
 async def count_wrong_guess(world: World, ip: str | None, credential: str | None, *, is_code: bool = False) -> None:
     """Count a wrong key or code. Raises TooManyAttempts once the address, or this key or code, has failed too often."""
     settings = world.settings
-    windows = {_key(world, "license_address", network_group(ip)): WindowLimit(settings.guess_window, settings.guesses_per_address)}
+    windows = {_build_key(world, "license_address", network_group(ip)): WindowLimit(settings.guess_window, settings.guesses_per_address)}
     if credential is not None:
         digest = (digest_code if is_code else digest_key)(world.keys.lookup, credential).hex()
-        key = _key(world, "activation_code" if is_code else "license_key", digest)
+        key = _build_key(world, "activation_code" if is_code else "license_key", digest)
         windows[key] = WindowLimit(settings.guess_window, settings.guesses_per_key)
     await counters.count_failure(world, windows)
 
 
 @asynccontextmanager
 async def counting_wrong_guesses(world: World, ip: str | None, key: str | None, code: str | None = None) -> AsyncIterator[None]:
-    """Run a use case and count its refusal of a wrong key or code, after its own transaction was rolled back."""
+    """Run a use case; if it refuses a wrong key or code, count the failure after its transaction was rolled back."""
     try:
         yield
     except (LicenseNotFound, ActivationCodeInvalid):
@@ -33,5 +33,5 @@ async def counting_wrong_guesses(world: World, ip: str | None, key: str | None, 
         raise
 
 
-def _key(world: World, kind: str, value: str) -> bytes:
+def _build_key(world: World, kind: str, value: str) -> bytes:
     return world.keys.lookup.digest("failures", f"{kind}\0{value}")

@@ -16,6 +16,7 @@ _VALUE = {character: value for value, character in enumerate(ALPHABET)}
 _PREFIX = re.compile(r"[A-Z0-9]{2,16}", re.ASCII)
 KEY_LENGTH = 25
 CODE_LENGTH = 12
+"""Characters of a generated key or code, including the check character."""
 VENDOR_KEY_MIN, VENDOR_KEY_MAX = 6, 255
 """The length of a vendor's own key, in characters."""
 
@@ -56,7 +57,7 @@ def generate_code(entropy: Entropy, lookup: LookupKey) -> NewSecret:
 
 
 def derive_key_prefix(product_code: str) -> str:
-    """Turn the product's code into the readable start of its keys; it contains no secret and is ignored when a key is read."""
+    """Derive the readable prefix of a product's keys from its code. The prefix is no secret and is ignored when a key is read."""
     return (re.sub(r"[^A-Z0-9]", "", product_code.upper())[:12] or "KEY").ljust(2, "X")
 
 
@@ -67,9 +68,8 @@ def normalize_vendor_key(text: str) -> str:
 
 def _strip(text: str) -> str:
     normalized = unicodedata.normalize("NFKC", text.encode(errors="replace").decode())
-    return "".join(
-        character for character in strip_separators(normalized) if unicodedata.category(character) != "Cf"
-    )  # invisible: cannot be typed
+    visible = (character for character in strip_separators(normalized) if unicodedata.category(character) != "Cf")
+    return "".join(visible)
 
 
 def import_vendor_key(lookup: LookupKey, text: str) -> NewSecret:
@@ -78,14 +78,14 @@ def import_vendor_key(lookup: LookupKey, text: str) -> NewSecret:
 
 
 def list_last4_forms(typed: str) -> set[str]:
-    """Return the stored forms that these last four characters of a key can have."""
+    """Return the forms in which these last four characters of a key can be stored."""
     return {typed.upper(), correct_lookalikes(typed.upper())}
 
 
 def digest_key(lookup: LookupKey, text: str) -> bytes:
     """Compute the digest by which a typed key is looked up.
 
-    Text that is not in the generated format is read as a vendor's own key: one path, one answer (licensing R53).
+    Text that is not in the generated format is read as a vendor's own key, so every wrong key takes the same path (licensing R53).
     """
     characters = parse_secret(text, KEY_LENGTH)
     return lookup.digest("license_key", characters) if characters else lookup.digest("own_license_key", normalize_vendor_key(text))

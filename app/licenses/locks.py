@@ -21,7 +21,7 @@ _exists = select(_licenses.c.id).where(_licenses.c.id == bindparam("the_id"))
 
 
 async def lock_license(tx: Transaction, license_id: UUID) -> None:
-    """Lock the license's row; the first statement of every change to its seats, users or usage (licensing R34).
+    """Lock the license's row. Every change to its seats, users or usage does this first (licensing R34).
 
     Raises LicenseNotFound.
     """
@@ -52,7 +52,7 @@ async def license_exists(tx: Transaction, license_id: UUID) -> bool:
 
 async def read_license(tx: Transaction, license_id: UUID, now: datetime, user_id: UUID | None = None) -> LicenseFacts:
     """Read all facts of the license, including those about this user. Raises LicenseNotFound."""
-    license = await facts.read_one(tx, facts.BY_LICENSE, facts.parameters(now, license_id=license_id, user_id=user_id))
+    license = await facts.read_facts(tx, facts.BY_LICENSE, facts.build_parameters(now, license_id=license_id, user_id=user_id))
     if license is None:
         raise LicenseNotFound
     return license

@@ -32,7 +32,7 @@ async def assign(tx: Transaction, world: World, actor: Actor, license_id: UUID, 
     if user_id in assigned:
         return
     if isinstance(max_users, int) and len(assigned) >= max_users:
-        raise UserLimitReached("Remove a user first.", {"users": {"used": len(assigned), "limit": max_users}})
+        raise UserLimitReached("Remove a user from the license first.", {"users": {"used": len(assigned), "limit": max_users}})
     await tx.execute(_add, {"license_id": license_id, "user_id": user_id, "added_at": world.clock.now()})
     await record(tx, world, "license.user_added", actor, ("license", license_id), user_id)
 
@@ -49,8 +49,8 @@ async def remove(world: World, actor: Actor, license_id: UUID, user_id: UUID) ->
             await record(tx, world, "license.user_removed", actor, ("license", license_id), user_id, seats_released=released)
 
 
-async def check_user_exists(tx: Transaction, subject: Subject | None) -> None:
-    """Keep an erasure of this end user waiting until the transaction ends. The caller has locked the license.
+async def lock_user_against_erasure(tx: Transaction, subject: Subject | None) -> None:
+    """Block the erasure of this end user until the transaction ends. The caller has locked the license.
 
     Raises TokenInvalid if the user was erased already.
     """

@@ -10,8 +10,8 @@ from app.db.types import Digest, Identifier, Instant, JsonMap, Reference, Word
 class License(Base):
     """A license. Every transaction that changes its seats, users or usage first increments `rev` (licensing R34).
 
-    Dates, `duration` and `grace` are frozen at issue. While `starts_at` is null the clock waits for the first activation, which sets
-    the dates from `duration` and `grace`. `overrides` holds the fields that differ from the policy.
+    Dates, `duration` and `grace` (ISO 8601) are frozen at issue. While `starts_at` is null the clock waits for the first activation,
+    which sets the dates from `duration` and `grace`. `overrides` holds the fields that differ from the policy.
     """
 
     __tablename__ = "licenses"

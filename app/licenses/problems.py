@@ -1,4 +1,4 @@
-"""Problems of licensing. `refusal` returns the problem with the same code as a verdict's reason."""
+"""Problems of licensing. `build_refusal` returns the problem with the same code as a verdict's reason."""
 
 from app.base.problems import Kind, Problem, field_error
 from app.base.verdicts import Reason
@@ -7,7 +7,7 @@ from app.base.verdicts import Reason
 class LicenseNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "license_not_found"
-    title = "No license of this product has this key."
+    title = "No license of this product has this key or id."
 
 
 class LicenseRevoked(Problem):
@@ -43,31 +43,31 @@ class UserNotAssigned(Problem):
 class UserDisabled(Problem):
     kind = Kind.FORBIDDEN
     code = "user_disabled"
-    title = "The end user's account is closed."
+    title = "The end user's account is suspended or erased."
 
 
 class DeviceRequired(Problem):
     kind = Kind.FORBIDDEN
     code = "device_required"
-    title = "The license has a seat per device; the request must name the device."
+    title = "The license has a seat per device; send `device` with its fingerprint."
 
 
 class NotActivated(Problem):
     kind = Kind.FORBIDDEN
     code = "not_activated"
-    title = "This device has no seat of the license."
+    title = "The device or user has no seat of the license; activate first."
 
 
 class LeaseExpired(Problem):
     kind = Kind.FORBIDDEN
     code = "lease_expired"
-    title = "This device's lease has expired; activate again to take a free seat."
+    title = "The lease of the seat has expired; activate again to take a free seat."
 
 
 class LoginRequired(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "login_required"
-    title = "This requires a logged-in end user."
+    title = "This call requires a logged-in end user."
 
 
 class TrialUsed(Problem):
@@ -79,7 +79,7 @@ class TrialUsed(Problem):
 class SeatLimitReached(Problem):
     kind = Kind.CONFLICT
     code = "seat_limit_reached"
-    title = "Every seat of the license is taken."
+    title = "All seats of the license are taken."
 
 
 class SeatsNotUsed(Problem):
@@ -109,13 +109,13 @@ class ActivationCodeSpent(Problem):
 class ActivationCodeBound(Problem):
     kind = Kind.FORBIDDEN
     code = "activation_code_bound"
-    title = "The activation code can be used only by the end user with one verified e-mail address, logged in."
+    title = "The activation code is for the end user with another e-mail address; that user must log in and verify it."
 
 
 class ActivationNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "activation_not_found"
-    title = "The activation does not exist."
+    title = "The activation (seat) does not exist."
 
 
 class LicenseExternalIdTaken(Problem):
@@ -133,7 +133,7 @@ class LicenseKeyTaken(Problem):
 class LicenseNotRenewable(Problem):
     kind = Kind.CONFLICT
     code = "license_not_renewable"
-    title = "The license cannot be renewed: it or its policy is perpetual."
+    title = "The license cannot be renewed: it or its policy is perpetual. Set `expires_at` instead."
 
 
 class LicenseClockNotStarted(Problem):
@@ -178,8 +178,8 @@ _BY_CODE: dict[str, type[Problem]] = {
 }  # fmt: skip
 
 
-def refusal(reason: Reason) -> Problem:
-    """Return the problem that refuses a command for the reason that a check would report."""
+def build_refusal(reason: Reason) -> Problem:
+    """Build the problem that refuses a command, from the reason that a check reports."""
     return _BY_CODE[reason.code](reason.detail, reason.facts)
 
 

@@ -1,4 +1,4 @@
-"""Evaluate a license: facts and the current time in, every reason and warning out, in a fixed order. Pure, no I/O."""
+"""Evaluate a license from its facts and the current time. Returns every reason and warning in a fixed order. Pure, no I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from app.catalog.models import SeatBy
 from app.catalog.rules import SEATED_BY_USER
 from app.db.types import UNLIMITED, Limit
 
-SOON = timedelta(days=14)
+EXPIRES_SOON_PERIOD = timedelta(days=14)
 
 FEATURE_MISSING = declare_advisory("feature_missing", "The license does not include a requested feature.")
 IN_GRACE = declare_advisory("in_grace", "The license has expired and still works during its grace period.")
 EXPIRES_SOON = declare_advisory("expires_soon", "The license expires within two weeks.")
-OVER_LIMIT = declare_advisory("over_limit", "More seats are taken than the license now allows; those keep working, new ones are refused.")
+OVER_LIMIT = declare_advisory("over_limit", "More seats are taken than the license allows. They keep working; new ones are refused.")
 LEASE_ENDING = declare_advisory("lease_ending", "Half of the device's lease has passed.")
 
 
@@ -43,8 +43,9 @@ class Seat:
 class LicenseFacts:
     """All facts about one license, read by one statement; the license's overrides are already applied.
 
-    `starts_at` None: the clock starts with the first activation. `duration` and `grace` are frozen at issue. Where the seat limit
-    is per user, `seats_used` counts the seats of the calling user, or of all users when the caller is not logged in.
+    `starts_at` None: the clock starts with the first activation. `duration` and `grace` are frozen at issue; they, `lease` and
+    `offline_ttl` are ISO 8601 durations. If the seat limit is per user, `seats_used` counts the seats of the calling user, or of all
+    users when the caller is not logged in.
     """
 
     license_id: UUID
@@ -132,12 +133,14 @@ def find_license_reasons(license: LicenseFacts, use: UseRequest, now: datetime) 
     return (*_check_status(license, use, now), *_check_user(license, use, now))
 
 
-LICENSE_NOT_FOUND = Reason("license_not_found", "license", "enter_key", "No license of this product matches; enter a license key.")
+LICENSE_NOT_FOUND = Reason(
+    "license_not_found", "license", "enter_key", "No license of this product matches; enter another license key or log in."
+)
 """An unknown key, a malformed key and the key of another product get one answer (licensing R53)."""
 
 _BAD_STATUS: Mapping[str, tuple[str, str, str]] = {
-    "revoked": ("license_revoked", "contact_seller", "The license was revoked; ask the seller."),
-    "suspended": ("license_suspended", "contact_seller", "The license is suspended; ask the seller."),
+    "revoked": ("license_revoked", "contact_seller", "The license was revoked; contact the seller."),
+    "suspended": ("license_suspended", "contact_seller", "The license is suspended; contact the seller."),
     "not_started": ("license_not_started", "wait", "The license is not valid yet."),
     "expired": ("license_expired", "renew", "The license has expired; renew it."),
 }
@@ -156,13 +159,13 @@ def _check_status(license: LicenseFacts, use: UseRequest, now: datetime) -> tupl
 def _check_user(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
     personal = license.max_users is not None or license.seat_by in SEATED_BY_USER
     if personal and license.user_closed:  # also when a seat of the user is presented by its activation token (licensing R7)
-        return (Reason("user_disabled", "login", "contact_seller", "The end user's account is closed; ask the seller."),)
+        return (Reason("user_disabled", "login", "contact_seller", "The end user's account is suspended or erased; contact the seller."),)
     if license.max_users is None or license.assigned:
         return ()
     action, detail = (
-        ("contact_seller", "The license is for assigned users only; ask the seller to be added.")
+        ("contact_seller", "The license is for assigned users only; ask the seller to assign this user.")
         if use.has_user
-        else ("log_in", "The license is for assigned users only; log in as one of them.")
+        else ("log_in", "The license is for assigned users only; log in as an assigned user.")
     )
     return (Reason("user_not_assigned", "license", action, detail),)
 
@@ -171,17 +174,28 @@ def _check_seat(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[
     if use.seat == "never" or (license.seat_by == SeatBy.NONE and use.seat == "by_policy"):
         return ()
     if license.seat_by == SeatBy.NONE:
-        return (Reason("not_activated", "activation", "contact_seller", "The license has no seats, so no device can have one."),)
+        return (
+            Reason(
+                "not_activated",
+                "activation",
+                "contact_seller",
+                "The product requires a seat, but the license has none; contact the seller.",
+            ),
+        )
     if license.seat is not None:
         return _check_own_seat(license, license.seat, use, now)
     if license.seat_by in SEATED_BY_USER and not use.has_user:  # a limit per user needs the user (licensing R33)
-        return (Reason("login_required", "activation", "log_in", "The seats of this license belong to users; log in."),)
+        return (
+            Reason(
+                "login_required", "activation", "log_in", "The seats of this license belong to users; log in and send the access token."
+            ),
+        )
     if license.seat_by != SeatBy.USER and use.fingerprint is None:
-        return (Reason("device_required", "activation", "name_device", "Send the device's fingerprint."),)
+        return (Reason("device_required", "activation", "name_device", "Send `device` with its fingerprint."),)
     return (_NOT_ACTIVATED,)
 
 
-_NOT_ACTIVATED = Reason("not_activated", "activation", "activate", "Activate this device.")
+_NOT_ACTIVATED = Reason("not_activated", "activation", "activate", "Activate this device to take a seat.")
 
 
 def _check_own_seat(license: LicenseFacts, seat: Seat, use: UseRequest, now: datetime) -> tuple[Reason, ...]:
@@ -189,7 +203,7 @@ def _check_own_seat(license: LicenseFacts, seat: Seat, use: UseRequest, now: dat
     if seat.released_at is not None or is_other_device:
         return (_NOT_ACTIVATED,)
     if not seat.is_live(now):
-        return (Reason("lease_expired", "activation", "activate", "The device's lease has expired; activate it again."),)
+        return (Reason("lease_expired", "activation", "activate", "The device's lease has expired; activate the device again."),)
     return ()
 
 
@@ -197,7 +211,7 @@ def _check_features(license: LicenseFacts, use: UseRequest, now: datetime) -> tu
     missing: list[Fact] = [name for name in use.features if name not in license.features]
     if not missing:
         return ()
-    return (Reason(FEATURE_MISSING, "license", "upgrade", "The license lacks a feature.", {"features": missing}),)
+    return (Reason(FEATURE_MISSING, "license", "upgrade", "The license does not include the requested `features`.", {"features": missing}),)
 
 
 def find_warnings(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
@@ -213,7 +227,11 @@ def _warn_dates(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[
     if status == "in_grace" and license.grace_until is not None:
         dates["grace_until"] = instant_text(license.grace_until)
         return (Notice(IN_GRACE, "The license has expired; renew it before its grace period ends.", dates),)
-    return (Notice(EXPIRES_SOON, "The license expires soon.", dates),) if license.expires_at - now <= SOON else ()
+    return (
+        (Notice(EXPIRES_SOON, "The license expires within two weeks; renew it.", dates),)
+        if license.expires_at - now <= EXPIRES_SOON_PERIOD
+        else ()
+    )
 
 
 def _warn_seats(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
@@ -221,13 +239,13 @@ def _warn_seats(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[
     if counts_all_users or not isinstance(license.max_seats, int) or license.seats_used <= license.max_seats:
         return ()
     facts: dict[str, Fact] = {"used": license.seats_used, "limit": license.max_seats}
-    return (Notice(OVER_LIMIT, "More seats are taken than the license allows.", facts),)
+    return (Notice(OVER_LIMIT, "More seats are taken than the license allows; release some.", facts),)
 
 
 def _warn_lease(license: LicenseFacts, use: UseRequest, now: datetime) -> tuple[Notice, ...]:
     if license.lease is None or not is_renewal_due(license, now):
         return ()
-    return (Notice(LEASE_ENDING, "The lease should be renewed."),)
+    return (Notice(LEASE_ENDING, "Half of the lease has passed; send a heartbeat."),)
 
 
 def is_renewal_due(license: LicenseFacts, now: datetime) -> bool:
@@ -241,11 +259,11 @@ def is_renewal_due(license: LicenseFacts, now: datetime) -> bool:
 
 
 def find_next_change(license: LicenseFacts, now: datetime) -> datetime | None:
-    """Return the next of: start, two weeks before expiry, expiry, end of grace, end of the lease.
+    """Return the earliest future time of: start, two weeks before expiry, expiry, end of grace, end of the lease.
 
     A revoked or suspended license does not change with time, and before the start there is no warning about the end.
     """
-    dates = [license.starts_at, _soon(license), license.expires_at, license.grace_until]
+    dates = [license.starts_at, _find_warning_start(license), license.expires_at, license.grace_until]
     if license.revoked_at or license.suspended_at:
         dates = []
     if license.seat is not None and license.seat.is_live(now) and license.seat.lease_expires_at is not None:
@@ -253,8 +271,8 @@ def find_next_change(license: LicenseFacts, now: datetime) -> datetime | None:
     return min((date for date in dates if date is not None and date > now), default=None)
 
 
-def _soon(license: LicenseFacts) -> datetime | None:
-    soon = license.expires_at - SOON if license.expires_at else None
+def _find_warning_start(license: LicenseFacts) -> datetime | None:
+    soon = license.expires_at - EXPIRES_SOON_PERIOD if license.expires_at else None
     return None if soon and license.starts_at and soon < license.starts_at else soon
 
 

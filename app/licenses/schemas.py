@@ -7,11 +7,11 @@ from uuid import UUID
 from app.licenses.rules import LicenseFacts
 from app.web.fields import Features, Instant, WireModel
 
-Status = Literal["revoked", "suspended", "not_started", "expired", "in_grace", "active"]
+LicenseStatus = Literal["revoked", "suspended", "not_started", "expired", "in_grace", "active"]
 Limit = int | Literal["unlimited"]
 
 
-class Seats(WireModel):
+class SeatCount(WireModel):
     """Seats in use and their limit; `limit` is null where the policy has no seats.
 
     With `device_per_user` the limit is per user, and `used` counts the seats of the calling user, or of all users without a login.
@@ -22,24 +22,24 @@ class Seats(WireModel):
 
 
 class LicenseSummary(WireModel):
-    """A license as its user sees it. `starts_at` is null until the first activation starts the clock."""
+    """A license, as its user sees it. `starts_at` is null until the first activation starts it."""
 
     id: UUID
     product: str
     key_last4: str
-    status: Status
+    status: LicenseStatus
     starts_at: Instant | None
     expires_at: Instant | None
     grace_until: Instant | None
     features: Features
-    seats: Seats
+    seats: SeatCount
 
     @classmethod
     def of(cls, license: LicenseFacts, now: datetime) -> Self:
-        return cls(**summarize(license, now))
+        return cls(**build_summary_fields(license, now))
 
 
-def summarize(license: LicenseFacts, now: datetime) -> dict[str, Any]:
+def build_summary_fields(license: LicenseFacts, now: datetime) -> dict[str, Any]:
     """Return the fields of `LicenseSummary`."""
     return {
         "id": license.license_id,
@@ -50,11 +50,11 @@ def summarize(license: LicenseFacts, now: datetime) -> dict[str, Any]:
         "expires_at": license.expires_at,
         "grace_until": license.grace_until,
         "features": license.features,
-        "seats": Seats(used=license.seats_used, limit=license.seat_limit),
+        "seats": SeatCount(used=license.seats_used, limit=license.seat_limit),
     }
 
 
-class Usage(WireModel):
+class UsageOut(WireModel):
     """A meter in its current period. `resets_at` null: it never resets."""
 
     used: int

@@ -33,7 +33,7 @@ class MeterUsage:
     def remaining(self) -> Limit:
         return max(0, self.limit - self.used) if isinstance(self.limit, int) else UNLIMITED
 
-    def facts(self) -> dict[str, Fact]:
+    def to_facts(self) -> dict[str, Fact]:
         """Return the usage as JSON values."""
         resets_at = instant_text(self.resets_at) if self.resets_at else None
         return {"used": self.used, "limit": self.limit, "remaining": self.remaining, "resets_at": resets_at}

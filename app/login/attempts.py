@@ -1,4 +1,4 @@
-"""Login attempts: one counter for each name, factor, account and network_group, counted before a credential is checked (authentication R37 to R48).
+"""Count login attempts per name, factor, account and network, before a credential is checked (authentication R37 to R48).
 
 Lock order: docs/architecture.md, "Lock order".
 """
@@ -27,63 +27,70 @@ PASSWORD = LockoutSchedule("password", tuple((5 + n, min(timedelta(seconds=30 * 
 SECOND_FACTOR = LockoutSchedule("second_factor", ((10, timedelta(minutes=15)), (30, timedelta(hours=1))))
 
 
-def password_key(world: World, identifier: str, device: bytes | None = None) -> bytes:
-    """The counter key of a submitted name (authentication R37, R38); a device on which the name logged in before has its own (R44)."""
+def build_password_key(world: World, identifier: str, device: bytes | None = None) -> bytes:
+    """Build the counter key of a submitted name (authentication R37, R38), or of the name on a known device (authentication R44)."""
     name = fold_identifier(identifier)
     return world.keys.lookup.digest("throttle.password", name if device is None else f"{name}\0{device.hex()}")
 
 
-async def password_keys(tx: Transaction, world: World, user_id: UUID, email: str) -> Sequence[bytes]:
-    """Every counter key of an account's password: of its address, and of each device on which it logged in."""
+async def list_password_keys(tx: Transaction, world: World, user_id: UUID, email: str) -> Sequence[bytes]:
+    """List every counter key of an account's password: of its address, and of each device on which it logged in."""
     seen = select(SessionRow.device_digest).where(SessionRow.user_id == user_id, SessionRow.device_digest.is_not(None)).distinct()
-    return [password_key(world, email), *(password_key(world, email, digest) for digest in await tx.scalars(seen))]
+    return [build_password_key(world, email), *(build_password_key(world, email, digest) for digest in await tx.scalars(seen))]
 
 
-def login_code_key(world: World, identifier: str) -> bytes:
-    """The counter key of mailed codes for a submitted name; the password has another, so neither locks the other (authentication R39, R44)."""
+def build_login_code_key(world: World, identifier: str) -> bytes:
+    """Build the counter key of mailed codes for a submitted name (authentication R39, R44).
+
+    The password has another key, so neither locks the other.
+    """
     return world.keys.lookup.digest("throttle.login_code", fold_identifier(identifier))
 
 
-def factor_key(world: World, kind: str, user_id: object) -> bytes:
-    """The counter key of one kind of second factor, over all logins and devices of an account (authentication R39)."""
+def build_factor_key(world: World, kind: str, user_id: object) -> bytes:
+    """Build the counter key of one kind of second factor, over all logins and devices of an account (authentication R39)."""
     return world.keys.lookup.digest(f"throttle.{kind}", str(user_id))
 
 
-def second_factor_keys(world: World, user_id: UUID) -> tuple[bytes, ...]:
-    """The counter keys of every kind of second factor of an account."""
-    return factor_key(world, "totp", user_id), factor_key(world, "recovery", user_id)
+def list_second_factor_keys(world: World, user_id: UUID) -> tuple[bytes, ...]:
+    """List the counter keys of every kind of second factor of an account."""
+    return build_factor_key(world, "totp", user_id), build_factor_key(world, "recovery", user_id)
 
 
-def network_key(world: World, kind: str, origin: Origin) -> bytes:
-    """The counter key of an IP address, or of its /64 for IPv6, which is what one customer has. Without address: one key for all
-    (authentication R46)."""
+def build_network_key(world: World, kind: str, origin: Origin) -> bytes:
+    """Build the counter key of an IPv4 address or an IPv6 /64, the size that one customer gets (authentication R46).
+
+    All requests without an address share one key.
+    """
     return world.keys.lookup.digest(f"throttle.{kind}", network_group(origin.ip))
 
 
-def _posts(world: World) -> WindowLimit:
+def _build_post_limit(world: World) -> WindowLimit:
     return WindowLimit(timedelta(minutes=1), world.settings.login_posts_per_minute)
 
 
-def _failures(world: World) -> WindowLimit:
+def _build_failure_limit(world: World) -> WindowLimit:
     return WindowLimit(timedelta(minutes=5), world.settings.login_failures_per_ip)
 
 
 async def count_post(tx: Transaction, world: World, origin: Origin) -> TooManyAttempts | None:
-    """Count one request of an address that carries no credential; returns the refusal when there were too many."""
-    return await counters.count_in_window(tx, network_key(world, "posts", origin), _posts(world), world.clock.now())
+    """Count one request of an address that carries no credential; return the refusal if there were too many."""
+    return await counters.count_in_window(tx, build_network_key(world, "posts", origin), _build_post_limit(world), world.clock.now())
 
 
 async def check_network(tx: Transaction, world: World, origin: Origin) -> TooManyAttempts | None:
-    """Count one request and one failure of an address before any name is looked up (authentication R40, R46, R47).
+    """Count one request and one failure of an address before any name is looked up (authentication R40, R46).
 
     A success refunds the failure; counting it first keeps a burst from getting more checks than the limit (authentication R43).
     """
     refusal = await count_post(tx, world, origin)
-    return refusal or await counters.count_in_window(tx, network_key(world, "failures", origin), _failures(world), world.clock.now())
+    return refusal or await counters.count_in_window(
+        tx, build_network_key(world, "failures", origin), _build_failure_limit(world), world.clock.now()
+    )
 
 
 async def count_attempt(world: World, origin: Origin, key: bytes | None = None) -> None:
-    """Count an attempt of the address and, under `key`, of a password or code; the counts last whatever the outcome is.
+    """Count an attempt of the address and, under `key`, of a password or code. The counts are committed in every case.
 
     Raises TooManyAttempts after the commit.
     """
@@ -91,8 +98,8 @@ async def count_attempt(world: World, origin: Origin, key: bytes | None = None) 
         refusal = await check_network(tx, world, origin)
         if refusal is None and key is not None:
             refusal = await counters.count_attempt(tx, key, PASSWORD, world.clock.now())
-            if refusal is not None:  # no credential is checked: the lock of one account must not become a lock of this address
-                await counters.refund(tx, network_key(world, "failures", origin))
+            if refusal is not None:  # no credential is checked, so this is no failure of the address
+                await counters.refund(tx, build_network_key(world, "failures", origin))
     if refusal is not None:
         raise refusal
 
@@ -106,12 +113,12 @@ async def count_factor_attempt(world: World, key: bytes, schedule: LockoutSchedu
 
 
 async def run_counted(world: World, origin: Origin, key: bytes, check: Awaitable[bool]) -> bool:
-    """Await the check of a counted attempt; refunds the attempt when the service is too busy (authentication R43). Raises Busy."""
+    """Await the check of a counted attempt; refund the attempt if the service is too busy (authentication R43). Raises Busy."""
     try:
         return await check
     except Busy:
         async with world.db.write(commit_now=True) as tx:
-            await counters.refund(tx, network_key(world, "failures", origin))
+            await counters.refund(tx, build_network_key(world, "failures", origin))
             await counters.refund(tx, key, locked_until=None)
         raise
 
@@ -121,7 +128,7 @@ async def record_success(tx: Transaction, world: World, origin: Origin, *keys: b
 
     Other failures of the address stay counted.
     """
-    await counters.refund(tx, network_key(world, "failures", origin))
+    await counters.refund(tx, build_network_key(world, "failures", origin))
     await counters.reset(tx, *keys)
 
 

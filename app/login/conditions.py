@@ -11,10 +11,10 @@ SECOND_FACTOR = or_(LIVE_TOTP, and_(Factor.kind == FactorKind.PASSKEY, Factor.st
 """A suspect passkey cannot be used to log in, but the account still requires a second factor: a password alone must not become enough."""
 
 
-def _has(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+def _has_factor(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists(select(Factor.id).where(Factor.user_id == User.id, condition)).correlate(User)
 
 
-HAS_TOTP = _has(LIVE_TOTP)
-HAS_PASSKEY = _has(LIVE_PASSKEY)
-HAS_SECOND_FACTOR = _has(SECOND_FACTOR)
+HAS_TOTP = _has_factor(LIVE_TOTP)
+HAS_PASSKEY = _has_factor(LIVE_PASSKEY)
+HAS_SECOND_FACTOR = _has_factor(SECOND_FACTOR)

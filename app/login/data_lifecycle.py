@@ -1,6 +1,6 @@
 """Export, erasure and retention of login data.
 
-Erasure removes secrets, network data and counters; that sessions and factors existed remains.
+Erasure removes secrets, network data and counters; the rows of sessions and factors remain without them.
 """
 
 from datetime import timedelta
@@ -35,9 +35,12 @@ def require_proof(world: World, subject: Subject) -> None:
 
 
 async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> None:
-    """End all sessions and logins of the user and delete the rest. `user` is the row before erasure; the caller has locked it."""
+    """End all sessions and logins of the user and delete or clear the other login data.
+
+    `user` is the row before erasure; the caller has locked it.
+    """
     await revocation.end_all(tx, world, actor, user.id, "erased")
-    await tx.execute(delete(AttemptCounter).where(AttemptCounter.key.in_(await _counters(tx, world, user))))
+    await tx.execute(delete(AttemptCounter).where(AttemptCounter.key.in_(await _list_counter_keys(tx, world, user))))
     session_ids = select(SessionRow.id).where(SessionRow.user_id == user.id)
     await tx.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(session_ids)))
     await tx.execute(delete(Login).where(Login.user_id == user.id))
@@ -49,15 +52,15 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(digests)))
     network_data = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(network_data))
-    blanked = {**factors.CLEARED, "name": None, "expires_at": None, "form": None, "transports": None}
+    blanked = {**factors.CLEARED_COLUMNS, "name": None, "expires_at": None, "form": None, "transports": None}
     await tx.execute(update(Factor).where(Factor.user_id == user.id).values(blanked))
 
 
-async def _counters(tx: Transaction, world: World, user: AnyRow) -> list[bytes]:
+async def _list_counter_keys(tx: Transaction, world: World, user: AnyRow) -> list[bytes]:
     """Return the counter keys of the account: of its address, of the address on each known device, and of its factors."""
-    of_password = await attempts.password_keys(tx, world, user.id, user.email)
-    of_address = (attempts.login_code_key(world, user.email), *mail_limits.address_keys(world, user.email))
-    return [*of_password, *of_address, *attempts.second_factor_keys(world, user.id)]
+    of_password = await attempts.list_password_keys(tx, world, user.id, user.email)
+    of_address = (attempts.build_login_code_key(world, user.email), *mail_limits.list_address_keys(world, user.email))
+    return [*of_password, *of_address, *attempts.list_second_factor_keys(world, user.id)]
 
 
 _factors = select(

@@ -20,11 +20,11 @@ Password = Annotated[Secret, Field(max_length=MAX_CODE_POINTS), AfterValidator(_
 HiddenPassword = Annotated[Password, Field(repr=False)]
 """A password in a field whose name does not reveal that it is secret."""
 Code = Annotated[Secret, Field(max_length=32)]
-"""Digits as the authenticator app shows them; malformed input is refused like a wrong code."""
+"""A code as typed. Malformed input is refused like a wrong code."""
 
 
 class LoginDeviceIn(WireModel):
-    """The user's machine, as shown in the list of sessions. Guesses by others do not lock out a known device."""
+    """The user's machine, as shown in the list of sessions. Wrong passwords from elsewhere do not lock out a known device."""
 
     fingerprint: Line
     name: Name | None = None
@@ -32,7 +32,7 @@ class LoginDeviceIn(WireModel):
     app_version: Name | None = None
 
 
-class CodeIn(WireModel):
+class SecondFactorCodeIn(WireModel):
     """A code from an authenticator app, or a recovery code."""
 
     code: Code

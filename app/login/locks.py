@@ -1,4 +1,4 @@
-"""Locks rows until the end of the transaction, so a revocation that was already answered always wins (authentication R58).
+"""Lock rows until the end of the transaction, so that a revocation that was already answered takes effect (authentication R58).
 
 Lock order: docs/architecture.md.
 """
@@ -9,15 +9,15 @@ from sqlalchemy import update
 
 from app.db.database import Transaction
 from app.login.models import SessionRow
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.web.callers import Subject
 from app.web.problems import TokenInvalid
 from app.world import World
 
 
 async def lock_account(tx: Transaction, user_id: UUID, epoch: int) -> bool:
-    """Lock the user's row; False if the account is not active or something was revoked since `epoch`."""
-    unchanged = (User.id == user_id, User.status == Status.ACTIVE, User.auth_epoch == epoch)
+    """Lock the user's row; False if the account is not active or its `auth_epoch` is no longer `epoch`."""
+    unchanged = (User.id == user_id, User.status == UserStatus.ACTIVE, User.auth_epoch == epoch)
     return (await tx.execute(update(User).where(*unchanged).values(auth_epoch=User.auth_epoch))).rowcount == 1
 
 

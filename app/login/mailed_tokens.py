@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db.base import Base, table
 from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Reference, Word
-from app.security.sealing import Place, token_digest
+from app.security.sealing import Place, digest_token
 from app.users.rules import fold_identifier
 from app.world import World
 
@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 5
 
 
 class Purpose(StrEnum):
-    """What a mailed token may be used for."""
+    """The purpose of a mailed token."""
 
     REGISTER = "register"
     VERIFY = "verify_email"
@@ -73,18 +73,18 @@ def digest_session(world: World, session_id: UUID) -> bytes:
     return world.keys.lookup.digest("one_time.session", session_id.hex)
 
 
-def _place(token_id: UUID) -> Place:
+def _build_place(token_id: UUID) -> Place:
     return Place("one_time_tokens", "payload_sealed", token_id)
 
 
 def read_payload(world: World, row: AnyRow) -> dict[str, Any]:
     """Decrypt the token's payload. Raises SealBroken."""
-    values: dict[str, Any] = json.loads(world.keys.sealer.open(row.payload_sealed, _place(row.id)))
+    values: dict[str, Any] = json.loads(world.keys.sealer.open(row.payload_sealed, _build_place(row.id)))
     return values
 
 
 def read_epoch(world: World, row: AnyRow) -> int:
-    """Return the account's epoch when the token was issued; 0 if the payload has none."""
+    """Return the account's epoch at the time of issue; 0 if the payload has none."""
     return int(read_payload(world, row).get("epoch", 0))
 
 
@@ -93,19 +93,19 @@ async def issue(
 ) -> MailedToken:
     """Insert a new token for an account or for a `subject` digest.
 
-    Without either it is a decoy that costs the same time (authentication R50). The token of an account carries the account's epoch: what
-    ends the sessions ends the token too (authentication R59).
+    Without either it is a decoy that costs the same time (authentication R50). The token of an account carries the account's epoch:
+    an action that ends all sessions also invalidates the token (authentication R59).
     """
     now, token_id, token = world.clock.now(), world.entropy.identifier(), world.entropy.secret(PREFIXES[purpose])
     lifetime = world.settings.reset_lifetime if purpose is Purpose.RESET else world.settings.verify_lifetime
     content["epoch"] = owner.auth_epoch if owner is not None else 0
     values = {
         "id": token_id,
-        "token_hash": token_digest(token),
+        "token_hash": digest_token(token),
         "purpose": purpose,
         "user_id": owner.id if owner is not None else None,
         "subject": subject,
-        "payload_sealed": world.keys.sealer.seal(json.dumps(content).encode(), _place(token_id)),
+        "payload_sealed": world.keys.sealer.seal(json.dumps(content).encode(), _build_place(token_id)),
         "attempts": 0,
         "created_at": now,
         "expires_at": now + lifetime,
@@ -114,20 +114,24 @@ async def issue(
     return MailedToken(token, now + lifetime)
 
 
-def _usable(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _build_usable_conditions(token: str, purposes: Sequence[Purpose], now: datetime) -> tuple[ColumnElement[bool], ...]:
     unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now, OneTimeToken.attempts < MAX_ATTEMPTS)
-    return (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes), *unused)
+    return (OneTimeToken.token_hash == digest_token(token), OneTimeToken.purpose.in_(purposes), *unused)
 
 
 async def find_usable(tx: Transaction, world: World, token: str, *purposes: Purpose) -> AnyRow | None:
     """Return the row of a token that could be spent now, without spending it."""
-    usable = select(*table(OneTimeToken).columns).where(*_usable(token, purposes, world.clock.now()))
+    usable = select(*table(OneTimeToken).columns).where(*_build_usable_conditions(token, purposes, world.clock.now()))
     return (await tx.execute(usable)).one_or_none()
 
 
 async def count_attempt(tx: Transaction, world: World, token: str, purpose: Purpose) -> bool:
     """Count a code that is presented with the token, before it is checked; False if the token cannot be used."""
-    count = update(OneTimeToken).where(*_usable(token, [purpose], world.clock.now())).values(attempts=OneTimeToken.attempts + 1)
+    count = (
+        update(OneTimeToken)
+        .where(*_build_usable_conditions(token, [purpose], world.clock.now()))
+        .values(attempts=OneTimeToken.attempts + 1)
+    )
     return (await tx.execute(count)).rowcount == 1
 
 
@@ -135,7 +139,7 @@ async def spend(tx: Transaction, world: World, token: str, *purposes: Purpose) -
     """Spend the token in one guarded statement; only one of several concurrent calls gets the row."""
     now = world.clock.now()
     unused = (OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now)
-    matching = (OneTimeToken.token_hash == token_digest(token), OneTimeToken.purpose.in_(purposes))
+    matching = (OneTimeToken.token_hash == digest_token(token), OneTimeToken.purpose.in_(purposes))
     spent = update(OneTimeToken).where(*matching, *unused).values(used_at=now).returning(*table(OneTimeToken).columns)
     return (await tx.execute(spent)).one_or_none()
 

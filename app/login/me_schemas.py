@@ -11,7 +11,7 @@ from app.users.schemas import UserOut
 from app.web.fields import Instant, Secret, WireModel
 
 
-class Me(WireModel):
+class MeOut(WireModel):
     """The end user and the current session."""
 
     user: UserOut
@@ -46,7 +46,7 @@ class SessionOut(WireModel):
         return cls(**values, acr=acr, current=row.id == current, auth_time=sessions.read_proofs(row).latest or row.created_at)
 
 
-class PasswordIn(WireModel):
+class PasswordChangeIn(WireModel):
     """The current password and the new one."""
 
     current: HiddenPassword

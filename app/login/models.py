@@ -11,7 +11,7 @@ from app.db.types import Digest, Identifier, Instant, Json, JsonList, Reference,
 
 
 class FactorKind(StrEnum):
-    """The kind of an authenticator."""
+    """The kind of a factor."""
 
     PASSWORD = "password"  # noqa: S105  the name of a kind, not a password
     TOTP = "totp"
@@ -20,7 +20,7 @@ class FactorKind(StrEnum):
 
 
 class FactorState(StrEnum):
-    """State of an authenticator.
+    """State of a factor.
 
     `suspect`: a passkey whose counter went backwards, so a copy may exist (WebAuthn Level 3 section 6.1.1).
     """
@@ -32,7 +32,7 @@ class FactorState(StrEnum):
 
 
 class Factor(Base):
-    """An authenticator, including revoked ones.
+    """A password, authenticator or recovery code of a user, including revoked ones.
 
     A password has `hash`. A TOTP authenticator has `secret_sealed` and `last_step`, the newest time step that was spent.
     A passkey has `public_key` (COSE, RFC 9052 section 7), `credential_id`, `sign_count` (the last counter value), `transports`,
@@ -93,8 +93,8 @@ class Factor(Base):
 class Login(Base):
     """A pending login, or a pending step-up if `session_id` is set. Its token allows nothing but the next step.
 
-    `passkey` is the kind of key used at `passkey_at` (RFC 8176). `level` is the level that a step-up requires, if it is higher than
-    what any second factor gives.
+    `passkey` is the kind of key used at `passkey_at` (RFC 8176). `level`: the level that a step-up requires (`aal2` or
+    `aal2p`); null for a login.
     """
 
     __tablename__ = "logins"
@@ -155,7 +155,7 @@ class SessionRow(Base):
 class RefreshToken(Base):
     """One token in a session's chain (authentication R57). `used_at`: exchanged. `dropped_at`: replaced before it was exchanged.
 
-    `parent_id` outlives the parent row, which is deleted after it expires; so it is not a foreign key.
+    `parent_id` is not a foreign key, because it outlives the parent row, which is deleted after it expires.
     """
 
     __tablename__ = "refresh_tokens"

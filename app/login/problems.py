@@ -12,7 +12,7 @@ class InvalidCredentials(Problem):
 class LoginOver(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "login_over"
-    title = "This login is finished, cancelled, expired or has no attempts left; begin again."
+    title = "This login is finished, cancelled, expired or out of attempts; begin a new login."
 
 
 class DeviceCodeNotFound(Problem):
@@ -28,7 +28,7 @@ class DeviceCodeDecided(Problem):
 
 
 class AuthorizationPending(Problem):
-    """The request is not decided yet. This code and the next three are from RFC 8628 section 3.5; the HTTP statuses are this API's own."""
+    """The request is not decided yet. The code is from RFC 8628 section 3.5, like the next three; the HTTP statuses differ."""
 
     kind = Kind.CONFLICT
     code = "authorization_pending"
@@ -56,7 +56,7 @@ class ExpiredToken(Problem):
 class CodeRefused(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "code_refused"
-    title = "The code is wrong or was already used; wait for the next one."
+    title = "The code is wrong or was already used; enter the next code."
 
 
 class StepUpRequired(Problem):
@@ -68,7 +68,7 @@ class StepUpRequired(Problem):
 class EmailNotVerified(Problem):
     kind = Kind.FORBIDDEN
     code = "email_not_verified"
-    title = "Verify the e-mail address first."
+    title = "The e-mail address of the account is not verified; verify it first."
 
 
 class SecondFactorMissing(Problem):
@@ -80,13 +80,13 @@ class SecondFactorMissing(Problem):
 class EnrolmentUnderWay(Problem):
     kind = Kind.CONFLICT
     code = "enrolment_under_way"
-    title = "Another enrolment began at the same time; begin again."
+    title = "Another enrolment began at the same time; begin the enrolment again."
 
 
 class EnrolmentNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "enrolment_not_found"
-    title = "No such enrolment is pending; it may have expired."
+    title = "This enrolment is not pending; it may have expired. Begin it again."
 
 
 class OneTimeTokenSpent(Problem):
@@ -110,13 +110,13 @@ class RegistrationClosed(Problem):
 class MailNotConfigured(Problem):
     kind = Kind.FORBIDDEN
     code = "mail_not_configured"
-    title = "This installation sends no mail, so no address can be verified."
+    title = "This installation cannot send e-mail; the operator must configure it."
 
 
 class SessionNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "session_not_found"
-    title = "This end user has no such session."
+    title = "The session does not exist, or it belongs to another end user."
 
 
 class StepNotDue(Problem):
@@ -128,13 +128,13 @@ class StepNotDue(Problem):
 class FactorNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "factor_not_found"
-    title = "This end user has no such factor."
+    title = "The factor does not exist, or it belongs to another end user."
 
 
 class FactorIndispensable(Problem):
     kind = Kind.CONFLICT
     code = "factor_indispensable"
-    title = "The password cannot be removed, only changed."
+    title = "The password cannot be removed; change it instead."
 
 
 class PasswordWrong(Problem):
@@ -146,7 +146,7 @@ class PasswordWrong(Problem):
 class LoginCodeImpossible(Problem):
     kind = Kind.CONFLICT
     code = "login_code_impossible"
-    title = "No code can be mailed to this end user; see `because`."
+    title = "No login code can be mailed to this end user; see `because`."
 
 
 class PasskeysOff(Problem):
@@ -164,13 +164,13 @@ class PasskeyRefused(Problem):
 class UserVerificationRequired(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "user_verification_required"
-    title = "The passkey must be used with PIN, fingerprint or face here."
+    title = "This login requires user verification: use the passkey with PIN, fingerprint or face."
 
 
 class ChallengeSpent(Problem):
     kind = Kind.GONE
     code = "challenge_spent"
-    title = "The challenge is unknown, used, expired or belongs to another caller; request new options."
+    title = "The passkey challenge is unknown, used, expired or belongs to another caller; request new options."
 
 
 class PasskeyTaken(Problem):

@@ -10,6 +10,7 @@ import pyotp
 from pyotp.exceptions import OTPVerificationError
 
 PERIOD = 30
+"""Seconds of a TOTP time step."""
 AssuranceLevel: TypeAlias = Literal["aal1", "aal2"]
 ApprovalLevel: TypeAlias = Literal["aal1", "aal2", "aal2p"]
 PASSKEY_LEVEL: Literal["aal2p"] = "aal2p"
@@ -68,7 +69,7 @@ def compute_acr(proofs: Proofs, now: datetime, lifetime: timedelta) -> Assurance
 
 
 def is_fresh(proven_at: datetime | None, now: datetime, age: timedelta) -> bool:
-    """Report whether a proof is at most `age` old. A timestamp further in the future means the clock was set back, so it is not fresh."""
+    """Report whether a proof is at most `age` old. A later timestamp is not fresh either: the clock was set back."""
     return proven_at is not None and abs(now - proven_at) <= age
 
 
@@ -131,6 +132,7 @@ def find_next_step(account: AccountState, proofs: Proofs, *, step_up: bool, leve
 
 
 RECOVERY_WINDOW = timedelta(minutes=10)
+"""How long a session opened with a recovery code may manage factors (authentication R28)."""
 
 
 def find_level_to_prove(proofs: Proofs, *, has_second_factor: bool, now: datetime, age: timedelta) -> AssuranceLevel | None:

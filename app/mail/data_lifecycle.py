@@ -18,10 +18,10 @@ SECTIONS = (ExportSection("letters", _letters.where(Message.user_id == EXPORTED_
 
 
 async def erase(tx: Transaction, world: World, user_id: UUID) -> None:
-    """Give up the user's waiting letters and delete address and facts of all of them; the rows stay for their retention. A step."""
+    """Cancel the user's waiting letters, and delete address and facts from all letters. The rows stay for their retention. A step."""
     waiting = (Message.user_id == user_id, Message.sent_at.is_(None), Message.failed_at.is_(None))
-    given_up = {"failed_at": world.clock.now(), "last_error": "erased", "claimed_until": None}
-    await tx.execute(update(Message).where(*waiting).values(given_up))
+    cancelled = {"failed_at": world.clock.now(), "last_error": "erased", "claimed_until": None}
+    await tx.execute(update(Message).where(*waiting).values(cancelled))
     await tx.execute(update(Message).where(Message.user_id == user_id).values(recipient_sealed=None, facts_sealed=None))
 
 

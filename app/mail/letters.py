@@ -32,7 +32,7 @@ _POLICY = SMTP.clone(cte_type="7bit")  # not every relay accepts 8 bits
 
 
 class Unfit(ValueError):
-    """A letter that would not be exactly one message to one recipient; no try can send it."""
+    """A letter that cannot be exactly one message to one recipient. No further try can succeed."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class Letter:
 
 @cache
 def load_template(language: str, template: Template) -> tuple[str, tuple[str, ...]]:
-    """(subject, paragraphs) of a template file, with their placeholders."""
+    """Load (subject, paragraphs) of a template file, with their placeholders."""
     first, *paragraphs = (FOLDER / language / f"{template}.txt").read_text(encoding="utf-8").strip().split("\n\n")
     return first.removeprefix("Subject: "), tuple(paragraphs)
 
 
 @cache
 def load_vocabulary(language: str) -> dict[str, Any]:
-    """The texts that all letters share: months, names of authenticators, the sentences before a link, the footer."""
+    """Load the texts that all letters share: months, names of authenticators, the sentences before a link, the footer."""
     vocabulary: dict[str, Any] = json.loads((FOLDER / language / "words.json").read_text(encoding="utf-8"))
     return vocabulary
 
@@ -64,25 +64,25 @@ def _load_frame() -> Text:
     return Text((FOLDER / "frame.html").read_text(encoding="utf-8"))
 
 
-def render(template: Template, language: str, facts: Mapping[str, Any], *, service: str, pages: str | None) -> Letter:
+def render_letter(template: Template, language: str, facts: Mapping[str, Any], *, service: str, pages: str | None) -> Letter:
     """Render the letter in a language. Each fact is one line of plain text; in HTML it is escaped."""
     vocabulary, (subject, paragraphs) = load_vocabulary(language), load_template(language, template)
-    texts = {name: _fact_text(vocabulary, name, value) for name, value in facts.items()} | {"service": to_plain_line(service)}
+    texts = {name: _format_fact(vocabulary, name, value) for name, value in facts.items()} | {"service": to_plain_line(service)}
     text, html = [], []
     for paragraph in (*paragraphs, vocabulary["foot"]):
         if paragraph == PROOF:
-            instruction, proof, is_link = _proof(vocabulary, template, str(facts["token"]), pages)
+            instruction, proof, is_link = _choose_proof(vocabulary, template, str(facts["token"]), pages)
             text += [instruction, proof]
-            html += [f"<p>{escape(instruction)}</p>", _html_link(proof) if is_link else f"<p><code>{escape(proof)}</code></p>"]
+            html += [f"<p>{escape(instruction)}</p>", _render_link(proof) if is_link else f"<p><code>{escape(proof)}</code></p>"]
         else:
             text.append(Text(paragraph).substitute(texts))
-            html.append(f"<p>{_html(paragraph, texts)}</p>")
+            html.append(f"<p>{_render_paragraph(paragraph, texts)}</p>")
     title = Text(subject).substitute(texts)
     document = _load_frame().substitute(language=language, subject=escape(title), body="\n".join(html))
     return Letter(language, title, "\n\n".join(text) + "\n", document)
 
 
-def _fact_text(vocabulary: dict[str, Any], name: str, value: Any) -> str:
+def _format_fact(vocabulary: dict[str, Any], name: str, value: Any) -> str:
     if value is None:
         return str(vocabulary["unknown"])
     if name in {"when", "expires"}:
@@ -96,8 +96,8 @@ def format_time(vocabulary: Mapping[str, Any], at: datetime) -> str:
     return Text(vocabulary["moment"]).substitute(day=at.day, month=month, year=at.year, time=f"{at:%H:%M}")
 
 
-def _proof(vocabulary: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
-    """(instruction, link or token, whether it is a link).
+def _choose_proof(vocabulary: dict[str, Any], template: Template, token: str, pages: str | None) -> tuple[str, str, bool]:
+    """Return (instruction, link or token, whether it is a link).
 
     The token is in the URL fragment, which browsers do not send to the server (authentication R70).
     """
@@ -106,19 +106,19 @@ def _proof(vocabulary: dict[str, Any], template: Template, token: str, pages: st
     return vocabulary["open_link"], f"{pages}/{PAGES[template]}#token={token}", True
 
 
-def _html_link(url: str) -> str:
+def _render_link(url: str) -> str:
     return f'<p><a href="{escape(url)}">{escape(url)}</a></p>'
 
 
-def _html(paragraph: str, texts: Mapping[str, str]) -> str:
+def _render_paragraph(paragraph: str, texts: Mapping[str, str]) -> str:
     safe = {name: escape(text) for name, text in texts.items()}
     return Text(escape(paragraph)).substitute(safe).replace("\n", "<br>\n")
 
 
-def compose(letter: Letter, *, sender: Address, to: str, name: str | None, message_id: str, now: datetime) -> EmailMessage:
+def compose_message(letter: Letter, *, sender: Address, to: str, name: str | None, message_id: str, now: datetime) -> EmailMessage:
     """Compose the message: text and HTML as alternatives (RFC 2046 section 5.1.4), marked as automatic (RFC 3834 section 5).
 
-    Raises Unfit for an invalid address, and for anything else that would not be sent as exactly this letter.
+    Raises Unfit for an invalid address, or if the serialised message would differ from this letter.
     """
     message = EmailMessage(_POLICY)
     message["From"] = sender
@@ -143,13 +143,13 @@ def _must_be_unchanged(message: EmailMessage, to: str) -> None:
     Header values are parsed again when they are serialised, so checks of the input alone do not suffice.
     """
     if [address.addr_spec for address in message["To"].addresses] != [to]:
-        raise Unfit("not one reader")
+        raise Unfit("not one recipient")
     for policy in (SMTP, SMTPUTF8):
         head, _, _ = message.as_bytes(policy=policy).partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         names = [line.partition(b":")[0].decode("ascii", "replace") for line in lines if line[:1] not in {b" ", b"\t"}]
         if names != message.keys() or any(end in line for line in lines for end in (b"\r", b"\n")):
-            raise Unfit("not these headers")
+            raise Unfit("other headers than those that were set")
 
 
 def to_ascii_address(address: str) -> str:

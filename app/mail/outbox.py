@@ -1,26 +1,26 @@
 """The outbox of e-mail: claim due letters, send them, and record the results.
 
-A letter is sent twice only if the process dies, or the database is unreachable for longer than the claim, after the server accepted the
-letter and before that is recorded.
+A letter is sent twice only if its result is not recorded after the server accepted it: the process died, or the database was
+unreachable for longer than the claim.
 """
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from math import nan
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import Update, and_, func, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, select, update
 
-from app.background.outbox import Outbox, claim_rows, is_unclaimed
+from app.background.outbox import claim_rows, is_unclaimed, process_rows, retry_recording
 from app.config.smtp_url import parse_sender
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.mail import rules
-from app.mail.letters import Unfit, compose, render
+from app.mail.letters import Unfit, compose_message, render_letter
 from app.mail.models import Message, Template
 from app.mail.service import facts_place, recipient_place
 from app.mail.transports import Transport, describe_error, is_permanent
@@ -48,54 +48,57 @@ class Outdated(Exception):
 
 
 async def has_due_letter(world: World) -> bool:
-    """Return whether a letter is due, by one read: an empty outbox never needs the writer."""
-    now = world.clock.now()
-    due = select(Message.id).where(*_WAITING, Message.due_at <= now, is_unclaimed(Message.claimed_until, now)).limit(1)
+    """Return whether a letter is due. A read, so that an empty outbox never needs the writer."""
     async with world.db.query() as tx:
-        return (await tx.execute(due)).first() is not None
+        return (await tx.execute(select(Message.id).where(_is_due(world.clock.now())).limit(1))).first() is not None
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return and_(*_WAITING, Message.due_at <= now, is_unclaimed(Message.claimed_until, now))
 
 
 async def measure_age(world: World) -> None:
-    """Set the metric of the age of the oldest waiting letter."""
+    """Set the metric that shows the age of the oldest waiting letter."""
     gauge = OUTBOX_AGE.labels("mail")
-    gauge.set(nan)  # unknown, should the query fail
+    gauge.set(nan)  # unknown if the query fails
     async with world.db.query() as tx:
         oldest = await tx.scalar(select(func.min(Message.created_at)).where(*_WAITING))
     gauge.set(max(0.0, (world.clock.now() - oldest).total_seconds()) if oldest is not None else 0)
 
 
-async def claim(world: World) -> list[AnyRow]:
+async def claim_letters(world: World) -> list[AnyRow]:
     """Claim up to `BATCH` due letters for `CLAIM_TIME`."""
     now = world.clock.now()
-    is_free = and_(*_WAITING, Message.due_at <= now, is_unclaimed(Message.claimed_until, now))
-    candidates = select(Message.id).where(is_free).order_by(Message.due_at).limit(BATCH)
+    candidates = select(Message.id).where(_is_due(now)).order_by(Message.due_at).limit(BATCH)
     async with world.db.write(commit_now=True) as tx:
-        return list((await tx.execute(claim_rows(table(Message), candidates, is_free, now + CLAIM_TIME))).all())
+        return list((await tx.execute(claim_rows(table(Message), candidates, _is_due(now), now + CLAIM_TIME))).all())
 
 
 async def deliver_due(world: World, transport: Transport) -> int:
     """Send one batch of due letters concurrently; return how many were claimed."""
     if not await has_due_letter(world):
         return 0
-    outbox = Outbox("mail", partial(_try_to_send, world, transport), partial(record_result, world), _describe)
-    return await outbox.process(await claim(world))
+    rows = await claim_letters(world)
+    await process_rows(rows, partial(_deliver_letter, world, transport), _describe_row)
+    return len(rows)
 
 
-def _describe(row: AnyRow) -> dict[str, str]:
+def _describe_row(row: AnyRow) -> dict[str, str]:
     return {"message": str(row.id)}
 
 
-async def _try_to_send(world: World, transport: Transport, row: AnyRow) -> Exception | None:
-    """Send a letter; return the error, or None."""
+async def _deliver_letter(world: World, transport: Transport, row: AnyRow) -> None:
+    """Send a letter and record the result."""
+    result: Exception | None = None
     try:
         async with asyncio.timeout(SEND_TIMEOUT):
-            await _send(world, transport, row)
+            await _send_letter(world, transport, row)
     except Exception as error:  # noqa: BLE001  after any error the letter waits for its next try
-        return error
-    return None
+        result = error
+    await retry_recording(partial(record_result, world, row, result), _describe_row(row))
 
 
-async def _send(world: World, transport: Transport, row: AnyRow) -> None:
+async def _send_letter(world: World, transport: Transport, row: AnyRow) -> None:
     now, settings = world.clock.now(), world.settings
     if row.attempts > rules.BACKOFF.tries:
         raise Abandoned
@@ -103,9 +106,9 @@ async def _send(world: World, transport: Transport, row: AnyRow) -> None:
         raise Outdated
     to = json.loads(world.keys.sealer.open(row.recipient_sealed, recipient_place(row.id)))
     facts = json.loads(world.keys.sealer.open(row.facts_sealed, facts_place(row.id)))
-    letter = render(Template(row.template), row.locale, facts, service=settings.totp_issuer, pages=settings.pages_url)
+    letter = render_letter(Template(row.template), row.locale, facts, service=settings.totp_issuer, pages=settings.pages_url)
     origin = parse_sender(settings.mail_from)
-    await transport(compose(letter, sender=origin, to=to["address"], name=to["name"], message_id=row.id.hex, now=now))
+    await transport(compose_message(letter, sender=origin, to=to["address"], name=to["name"], message_id=row.id.hex, now=now))
 
 
 async def record_result(world: World, row: AnyRow, error: Exception | None) -> None:
@@ -124,7 +127,7 @@ async def _record_sent(world: World, row: AnyRow) -> None:
     async with world.db.write() as tx:
         await tx.execute(_update_claimed(row).values(sent_at=world.clock.now(), last_error=None, **_CLEARED))
     LETTERS.labels("sent").inc()
-    log.info("mail_sent", template=row.template, attempts=row.attempts, **_describe(row))
+    log.info("mail_sent", template=row.template, attempts=row.attempts, **_describe_row(row))
 
 
 async def _record_failure(world: World, row: AnyRow, error: Exception) -> None:
@@ -140,4 +143,4 @@ async def _record_failure(world: World, row: AnyRow, error: Exception) -> None:
             await record(tx, world, "mail.failed", Actor.system(), ("message", row.id), row.user_id, **facts)
     LETTERS.labels("missed" if due_at else "given_up").inc()
     retry = due_at is not None
-    log.warning("mail_not_sent", cause=cause, template=row.template, attempts=row.attempts, retry=retry, **_describe(row))
+    log.warning("mail_not_sent", cause=cause, template=row.template, attempts=row.attempts, retry=retry, **_describe_row(row))

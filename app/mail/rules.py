@@ -34,7 +34,7 @@ FACTS: Mapping[Template, frozenset[str]] = {
     Template.LOGIN_CODE: frozenset({"token", "expires"}),
     Template.ACCOUNT_ERASED: frozenset({"when"}),
 }
-"""The facts that each letter takes, all of them required."""
+"""The facts of each letter. All are required."""
 
 
 def choose_letter_language(locale: str | None) -> str:
@@ -57,5 +57,5 @@ def to_plain_line(text: str) -> str:
 
 
 def break_encoded_words(text: str) -> str:
-    """Break the start of encoded words (RFC 2047), which mail readers would decode to other text, line ends included."""
+    """Break the start of encoded words (RFC 2047). Mail readers would decode them to other text, even to line ends."""
     return text.replace("=?", "= ?")

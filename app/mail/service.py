@@ -1,4 +1,4 @@
-"""Writes letters into the outbox, in the transaction of the change that they report. No request ever sends e-mail itself."""
+"""Writes letters into the outbox, in the transaction of the change that they report. Requests never send e-mail directly."""
 
 import json
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ class Recipient:
 
 
 def recipient_place(message_id: UUID) -> Place:
-    """The place that the sealed recipient is bound to."""
+    """Return the place that the sealed recipient is bound to."""
     return Place("messages", "recipient_sealed", message_id)
 
 
 def facts_place(message_id: UUID) -> Place:
-    """The place that the sealed facts are bound to."""
+    """Return the place that the sealed facts are bound to."""
     return Place("messages", "facts_sealed", message_id)
 
 
@@ -49,8 +49,8 @@ async def enqueue_letter(
 
     `facts` are those that `FACTS` lists for the template. `until`: the time after which it is not sent, if `facts` has no `expires`.
 
-    `to` None does the same work and writes a row that is never sent, so that the response time does not reveal whether an account
-    exists. Without a configured mail server nothing is written. Raises ValueError for wrong facts.
+    With `to` None it does the same work but writes a row that is never sent, so that the response time does not reveal whether an
+    account exists. Without a configured mail server nothing is written. Raises ValueError for wrong facts.
     """
     if set(facts) != FACTS[template]:
         raise ValueError(f"{template} needs the facts {sorted(FACTS[template])}")

@@ -17,7 +17,7 @@ from app.config.smtp_url import SmtpAddress, parse_sender
 
 TIMEOUT, QUIT_TIMEOUT = 30.0, 2.0
 _PERMANENT = range(550, 555)
-"""Replies that another try would get again (RFC 5321 section 4.2.3)."""
+"""Reply codes of permanent failures: a retry would get the same reply (RFC 5321 section 4.2.3)."""
 
 Transport: TypeAlias = Callable[[EmailMessage], Awaitable[None]]
 """Delivers one message, or raises."""
@@ -47,7 +47,7 @@ class Smtp:
         try:
             await server.send_message(message)
         finally:
-            with suppress(aiosmtplib.SMTPException, OSError):  # the message is accepted, however QUIT fails
+            with suppress(aiosmtplib.SMTPException, OSError):  # the message is accepted even if QUIT fails
                 await server.quit(timeout=QUIT_TIMEOUT)
             server.close()
 

@@ -15,15 +15,15 @@ LOGINS = Counter(
 )
 DECISIONS = Counter(
     "licentia_decisions_total",
-    "Decisions (call=access) and license validations (call=validate): allowed, or the code of the first reason to refuse",
+    "Access decisions (call=access) and license validations (call=validate): allowed, or the code of the first reason for refusal",
     ["call", "code"],
 )
-SEATS = Counter("licentia_seats_total", "Device seats: taken, released, refused because all were taken", ["change"])
+SEATS = Counter("licentia_seats_total", "Changes of seats: taken, released, refused because all seats were taken", ["change"])
 LOCKOUTS = Counter("licentia_lockouts_total", "Lockouts after consecutive wrong attempts, by factor", ["factor"])
-OUTBOX_AGE = Gauge("licentia_outbox_age_seconds", "Age of the oldest unsent message; 0 if there is none, NaN if unknown", ["outbox"])
-HASHES = Gauge("licentia_hashes", "Password hashes of this process: running, waiting, and the maximum", ["state"])
-CONNECTIONS = Gauge("licentia_database_connections", "Database connections of this process: in use, and the maximum", ["state"])
-BUILD = Gauge("licentia_build_info", "The running version", ["version"])
+OUTBOX_AGE = Gauge("licentia_outbox_age_seconds", "Seconds since the oldest unsent message; 0 if there is none, NaN if unknown", ["outbox"])
+HASHES = Gauge("licentia_hashes", "Password hashes in this process: running, waiting, and the maximum (most)", ["state"])
+CONNECTIONS = Gauge("licentia_database_connections", "Database connections of this process: in use, and the maximum (most)", ["state"])
+BUILD = Gauge("licentia_build_info", "Always 1; the label is the running version", ["version"])
 
 
 @cache

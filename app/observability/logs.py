@@ -44,7 +44,7 @@ def mask(value: object) -> Any:
     return mask(value.decode(errors="replace") if isinstance(value, bytes) else repr(value))
 
 
-def _mask(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _mask_event(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return {
         name: MASK if _SECRET_NAMES.search(name.lower()) else value if name.startswith("_") else mask(value)
         for name, value in event.items()
@@ -58,7 +58,7 @@ def _add_request_id(_logger: object, _name: str, event: structlog.typing.EventDi
 
 
 def make_access_logger(settings: Settings) -> Callable[[dict[str, Any]], None]:
-    """Return the function that writes the line of each request, in the usual format but without structlog, for the hot path."""
+    """Return the function that logs each request. It writes the same format as structlog, but faster, for the hot path."""
     if settings.log_level not in {"debug", "info"}:
         return lambda _fields: None
 
@@ -91,7 +91,7 @@ def _drop_color_message(_logger: object, _name: str, event: structlog.typing.Eve
     return event
 
 
-def configure(settings: Settings) -> None:
+def configure_logging(settings: Settings) -> None:
     """Format the lines of structlog and of the standard library's loggers alike, and write them to stdout."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -100,7 +100,7 @@ def configure(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_request_id,
         structlog.processors.format_exc_info,
-        _mask,
+        _mask_event,
     ]
     last: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)

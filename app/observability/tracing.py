@@ -1,4 +1,4 @@
-"""Traces with masked attributes. Imported only if traces are configured: it needs the `telemetry` extra.
+"""Sends traces with masked attributes. Imported only if traces are configured, because it needs the `telemetry` extra.
 
 A span has only the allowed attributes: no query, body, header or address, and a path is masked as in the log. The SDK reads the
 destination and the intervals from OpenTelemetry's standard environment variables.
@@ -23,7 +23,7 @@ ALLOWED_ATTRIBUTES = frozenset(
 
 
 class MaskingProcessor(SpanProcessor):
-    """Masks the attributes that are not allowed when a span starts. Later attributes are all allowed. `mask_path` masks a path."""
+    """Masks attributes that are not allowed, when a span starts. Attributes set later are all allowed. `mask_path` masks a path."""
 
     def __init__(self, mask_path: Callable[[str], str]) -> None:
         self.mask_path = mask_path

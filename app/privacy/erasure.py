@@ -18,27 +18,27 @@ from app.mail import data_lifecycle as mail
 from app.mail.models import Template
 from app.mail.service import Recipient, enqueue_letter
 from app.users import data_lifecycle as users
-from app.users.models import Status
+from app.users.models import UserStatus
 from app.web.callers import Subject
 from app.webhooks import data_lifecycle as webhooks
 from app.world import World
 
 NOTICE_DEADLINE = timedelta(hours=24)
-"""The notice of the erasure, with the address it goes to, is deleted from the outbox after this time if it could not be sent."""
+"""If the notice of the erasure cannot be sent within this time, it is deleted from the outbox, with the address."""
 
 
 async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
-    """Erase an end user; may be repeated, to erase what a legal hold kept the first time. Raises UserNotFound.
+    """Erase an end user. A repeated call erases what a legal hold kept the first time. Raises UserNotFound.
 
     Locks: see "Lock order" in docs/architecture.md. A concurrent activation or acceptance holds one of these locks and then checks
     that the user exists. So it either finishes before the erasure or is refused.
     """
     async with world.db.write() as tx:
         await licenses.lock_licenses(tx, user_id)
-        await agreements.lock(tx, user_id)
+        await agreements.lock_and_check_hold(tx, user_id)
         user = await users.lock_user(tx, user_id)
-        first = user.status != Status.ERASED
-        if first:
+        is_first = user.status != UserStatus.ERASED
+        if is_first:
             await _send_notice(tx, world, user)
         await login.erase(tx, world, actor, user)
         await licenses.erase(tx, world, actor, user)
@@ -46,14 +46,14 @@ async def erase(world: World, actor: Actor, user_id: UUID) -> ErasureResult:
         await webhooks.erase(tx, user_id)
         result = await agreements.erase(tx, user_id)
         await users.erase_user(tx, user_id)
-        if first or result.contexts_erased:
+        if is_first or result.contexts_erased:
             facts = {"legal_hold": result.legal_hold, "contexts_erased": result.contexts_erased, "contexts_kept": result.contexts_kept}
             await record(tx, world, "user.erased", actor, ("user", user_id), user_id, **facts)
     return result
 
 
 async def erase_me(world: World, subject: Subject) -> ErasureResult:
-    """Erase the account of the end user who asks for it, after a recent login or second factor. Raises StepUpRequired."""
+    """Erase the caller's own account, after a recent login or second factor. Raises StepUpRequired."""
     login.require_proof(world, subject)
     return await erase(world, subject.actor, subject.id)
 

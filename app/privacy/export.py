@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.agreements import data_lifecycle as agreements
 from app.base.durations import instant_text
-from app.db.export_pages import ExportSection, read_page
+from app.db.export_pages import ExportSection, read_export_page
 from app.db.types import AnyRow
 from app.events import data_lifecycle as events
 from app.events.service import Actor, record
@@ -33,27 +33,27 @@ async def export_user(world: World, actor: Actor, user_id: UUID) -> AsyncIterato
         if profile is None:
             raise UserNotFound
         await record(tx, world, "user.exported", actor, ("user", user_id), user_id)
-    return _document(world, profile)
+    return _write_document(world, profile)
 
 
-async def _document(world: World, profile: AnyRow) -> AsyncIterator[str]:
+async def _write_document(world: World, profile: AnyRow) -> AsyncIterator[str]:
     head = {"schema_version": SCHEMA_VERSION, "exported_at": world.clock.now(), "profile": dict(profile._mapping)}
     yield _to_json(head)[:-1]
     for section in SECTIONS:
         yield f', "{section.name}": ['
         separator = ""
-        async for row in _rows(world, section, profile.id):
+        async for row in _read_rows(world, section, profile.id):
             yield separator + _to_json(dict(row._mapping))
             separator = ", "
         yield "]"
     yield "}\n"
 
 
-async def _rows(world: World, section: ExportSection, user_id: UUID) -> AsyncIterator[AnyRow]:
+async def _read_rows(world: World, section: ExportSection, user_id: UUID) -> AsyncIterator[AnyRow]:
     after: UUID | None = None
     while True:
         async with world.db.query() as tx:
-            rows, after = await read_page(tx, section, user_id, after)
+            rows, after = await read_export_page(tx, section, user_id, after)
         for row in rows:
             yield row
         if after is None:

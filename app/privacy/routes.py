@@ -21,25 +21,25 @@ Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 JSON = "application/json"
 
 
-@router.post("/v1/users/{user_id}/erase", responses=refuses(ScopeMissing, UserNotFound))
+@router.post("/v1/users/{user_id}/erase", summary="Erase User", responses=refuses(ScopeMissing, UserNotFound))
 async def erase(world: TheWorld, operator: Writes, user_id: UUID) -> ErasureOut:
-    """Erase an end user's personal data permanently. The signed receipts stay, under the user's id. May be called again."""
+    """Erase an end user's personal data permanently. The signed receipts stay, under the user's id. Repeating it is safe."""
     return ErasureOut.of(user_id, await erasure.erase(world, operator.actor, user_id))
 
 
-@router.delete("/v1/me", responses=refuses(SubjectTokenRequired, StepUpRequired))
+@router.delete("/v1/me", summary="Erase My Account", responses=refuses(SubjectTokenRequired, StepUpRequired))
 async def erase_me(world: TheWorld, subject: TheSubject) -> ErasureOut:
-    """Erase one's own account permanently. Requires a recent login or second factor."""
+    """Erase the caller's account permanently. Requires a recent login or second factor."""
     return ErasureOut.of(subject.id, await erasure.erase_me(world, subject))
 
 
-@router.post("/v1/me/erasure", responses=refuses(SubjectTokenRequired, StepUpRequired))
+@router.post("/v1/me/erasure", summary="Erase My Account (POST)", responses=refuses(SubjectTokenRequired, StepUpRequired))
 async def ask_for_erasure(world: TheWorld, subject: TheSubject) -> ErasureOut:
-    """The same as `DELETE /v1/me`."""
+    """Erase the caller's account: the same as `DELETE /v1/me`, for clients that cannot send DELETE."""
     return ErasureOut.of(subject.id, await erasure.erase_me(world, subject))
 
 
-@router.get("/v1/users/{user_id}/export", response_model=Export, responses=refuses(ScopeMissing, UserNotFound))
+@router.get("/v1/users/{user_id}/export", summary="Export User Data", response_model=Export, responses=refuses(ScopeMissing, UserNotFound))
 async def export_user(world: TheWorld, operator: Reads, user_id: UUID) -> StreamingResponse:
     """Export everything stored about an end user as one document without secrets.
 
@@ -50,7 +50,9 @@ async def export_user(world: TheWorld, operator: Reads, user_id: UUID) -> Stream
     return StreamingResponse(await export.export_user(world, operator.actor, user_id), media_type=JSON)
 
 
-@router.post("/v1/me/export", response_model=Export, openapi_extra=NOT_REPLAYED, responses=refuses(SubjectTokenRequired))
+@router.post(
+    "/v1/me/export", summary="Export My Data", response_model=Export, openapi_extra=NOT_REPLAYED, responses=refuses(SubjectTokenRequired)
+)
 async def export_me(world: TheWorld, subject: TheSubject) -> StreamingResponse:
-    """Export everything stored about oneself as one document without secrets. Each call creates it again; `Idempotency-Key` is ignored."""
+    """Export everything stored about the caller as one document without secrets. `Idempotency-Key` is ignored."""
     return StreamingResponse(await export.export_user(world, subject.actor, subject.id), media_type=JSON)

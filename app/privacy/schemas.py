@@ -10,7 +10,7 @@ from app.web.fields import Instant, WireModel
 class ErasureOut(WireModel):
     """The result of an erasure.
 
-    `legal_hold`: IP address, user agent and session of `contexts_kept` events had to be kept. Erase again when the hold is released.
+    `legal_hold`: IP address, user agent and session of `contexts_kept` events were kept. Erase again when the hold is released.
     """
 
     id: UUID

@@ -15,19 +15,19 @@ log = structlog.get_logger("licentia.breaches")
 
 
 async def is_breached(url: str, password: str) -> bool:
-    """Whether the list at `url`/`ABCDE` has the rest of the hash. Responses are padded, so that their length reveals nothing."""
+    """Return whether the list at `url`/`ABCDE` contains the rest of the hash. Responses are padded, so their length reveals nothing."""
     digest = sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT) as client:
             response = await client.get(f"{url}/{digest[:PREFIX_LENGTH]}", headers={"Add-Padding": "true"})
             response.raise_for_status()
-        return any(_lists(line, digest[PREFIX_LENGTH:]) for line in response.text.splitlines())
+        return any(_is_listed_in(line, digest[PREFIX_LENGTH:]) for line in response.text.splitlines())
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         log.warning("breach_lookup_failed", cause=type(error).__name__)
         return False
 
 
-def _lists(line: str, expected: str) -> bool:
-    """Whether the line `SUFFIX:count` is this suffix. Padding lines have a count of 0."""
+def _is_listed_in(line: str, expected: str) -> bool:
+    """Return whether the line `SUFFIX:count` has the expected suffix. Padding lines have a count of 0."""
     suffix, _, count = line.strip().partition(":")
     return suffix.upper() == expected and count.strip() != "0"

@@ -19,50 +19,50 @@ CostCheck: TypeAlias = Callable[[Sequence[str]], bool]
 
 @dataclass(frozen=True)
 class HashFormat:
-    """How a hash of a scheme begins, and whether its costs are within the limits."""
+    """One accepted format. `start` matches the beginning of a hash with its costs; `is_affordable` checks these costs."""
 
     scheme: str
     start: re.Pattern[str]
     is_affordable: CostCheck
 
 
-def _argon2(cost: Sequence[str]) -> bool:
+def _is_argon2_affordable(cost: Sequence[str]) -> bool:
     memory, time, lanes = (int(part) for part in cost)
     return memory <= MAX_MEMORY_KIB and time <= 10 and lanes <= 16
 
 
-def _scrypt(cost: Sequence[str]) -> bool:
+def _is_scrypt_affordable(cost: Sequence[str]) -> bool:
     log_n, block, lanes = (int(part) for part in cost)
     return log_n <= 17 and block <= 8 and lanes <= 10
 
 
-def _bcrypt(cost: Sequence[str]) -> bool:
+def _is_bcrypt_affordable(cost: Sequence[str]) -> bool:
     return int(cost[0]) <= 15
 
 
-def _pbkdf2(cost: Sequence[str]) -> bool:
+def _is_pbkdf2_affordable(cost: Sequence[str]) -> bool:
     return int(cost[0]) <= MAX_PBKDF2_ROUNDS
 
 
-def _phpass(cost: Sequence[str]) -> bool:
+def _is_phpass_affordable(cost: Sequence[str]) -> bool:
     return PHPASS_ALPHABET.index(cost[0]) <= 20
 
 
-def _form(scheme: str, start: str, is_affordable: CostCheck) -> HashFormat:
+def _make_format(scheme: str, start: str, is_affordable: CostCheck) -> HashFormat:
     return HashFormat(scheme, re.compile(start, re.ASCII), is_affordable)
 
 
 FORMATS: tuple[HashFormat, ...] = (
-    _form("argon2", r"\$argon2(?:id|i|d)\$(?:v=\d+\$)?m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$", _argon2),
-    _form("bcrypt", r"\$2[abxy]\$(\d\d)\$", _bcrypt),
-    _form("django_bcrypt_sha256", r"bcrypt_sha256\$\$2[abxy]\$(\d\d)\$", _bcrypt),
-    _form("pbkdf2_sha512", r"\$pbkdf2-sha512\$(\d{1,9})\$", _pbkdf2),
-    _form("pbkdf2_sha256", r"\$pbkdf2-sha256\$(\d{1,9})\$", _pbkdf2),
-    _form("pbkdf2_sha1", r"\$pbkdf2\$(\d{1,9})\$", _pbkdf2),
-    _form("django_pbkdf2_sha256", r"pbkdf2_sha256\$(\d{1,9})\$", _pbkdf2),
-    _form("django_pbkdf2_sha1", r"pbkdf2_sha1\$(\d{1,9})\$", _pbkdf2),
-    _form("scrypt", r"\$scrypt\$ln=(\d{1,3}),r=(\d{1,6}),p=(\d{1,6})\$", _scrypt),
-    _form("phpass", r"\$[PH]\$([./0-9A-Za-z])", _phpass),
+    _make_format("argon2", r"\$argon2(?:id|i|d)\$(?:v=\d+\$)?m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$", _is_argon2_affordable),
+    _make_format("bcrypt", r"\$2[abxy]\$(\d\d)\$", _is_bcrypt_affordable),
+    _make_format("django_bcrypt_sha256", r"bcrypt_sha256\$\$2[abxy]\$(\d\d)\$", _is_bcrypt_affordable),
+    _make_format("pbkdf2_sha512", r"\$pbkdf2-sha512\$(\d{1,9})\$", _is_pbkdf2_affordable),
+    _make_format("pbkdf2_sha256", r"\$pbkdf2-sha256\$(\d{1,9})\$", _is_pbkdf2_affordable),
+    _make_format("pbkdf2_sha1", r"\$pbkdf2\$(\d{1,9})\$", _is_pbkdf2_affordable),
+    _make_format("django_pbkdf2_sha256", r"pbkdf2_sha256\$(\d{1,9})\$", _is_pbkdf2_affordable),
+    _make_format("django_pbkdf2_sha1", r"pbkdf2_sha1\$(\d{1,9})\$", _is_pbkdf2_affordable),
+    _make_format("scrypt", r"\$scrypt\$ln=(\d{1,3}),r=(\d{1,6}),p=(\d{1,6})\$", _is_scrypt_affordable),
+    _make_format("phpass", r"\$[PH]\$([./0-9A-Za-z])", _is_phpass_affordable),
 )
 SCHEMES = [hash_format.scheme for hash_format in FORMATS]
 
@@ -79,14 +79,14 @@ def find_format(stored: str) -> HashFormat | None:
 
 
 def read_cost(stored: str) -> str | None:
-    """Return the scheme and costs of a hash as written (`$2b$12$`). Hashes with equal costs take the same time."""
+    """Return the beginning of a hash with its scheme and costs (`$2b$12$`), or None. Hashes with equal costs take the same time."""
     hash_format = find_format(stored)
     match = hash_format.start.match(stored) if hash_format is not None else None
     return match[0] if match is not None else None
 
 
 def is_affordable(stored: str) -> bool:
-    """Whether a check of the hash is within the cost limits. False for an unknown format."""
+    """Return whether a check of the hash is within the cost limits. False for an unknown format."""
     hash_format = find_format(stored)
     match = hash_format.start.match(stored) if hash_format is not None else None
     return hash_format is not None and match is not None and hash_format.is_affordable(match.groups())

@@ -34,7 +34,7 @@ def count_code_points(password: str) -> int:
 
 
 def is_too_long(password: str) -> bool:
-    """Whether the password exceeds the limits as typed or as normalised (NFKC can expand one character to eighteen)."""
+    """Return whether the password exceeds the limits, as typed or as normalised (NFKC can expand one character to eighteen)."""
     forms = (password, normalise(password))
     return any(len(form) > MAX_CODE_POINTS or len(form.encode()) > MAX_BYTES for form in forms)
 
@@ -43,8 +43,8 @@ def is_too_long(password: str) -> bool:
 class ResponsePadding:
     """Pads every password check to 1.5 times the slowest stored hash type, so that time reveals no imported hash (authentication R11).
 
-    `stored`: the measured seconds for each stored hash type; `login/factors/timing.py` renews it when the event loop's clock is past
-    `due`. `seen`: the seconds of recent checks, which may be longer on a busy machine.
+    `stored`: the measured seconds of each stored hash type. `due`: when `login/factors/timing.py` measures again, in the time of the
+    event loop; `busy` is its lock. `seen`: the seconds of recent checks of imported hashes, which take longer on a busy machine.
     """
 
     stored: dict[str, float] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class ResponsePadding:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     seen: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
-    def floor(self, seconds: float, *, legacy: bool) -> float:
+    def compute_floor(self, seconds: float, *, legacy: bool) -> float:
         """Record a check and return how many seconds it should take in total. `legacy`: the hash was imported."""
         self.seen.append(seconds if legacy else 0.0)
         return 1.5 * max(*self.seen, *self.stored.values()) if self.stored else 1.5 * max(self.seen)
@@ -86,7 +86,7 @@ class PasswordHasher:
             argon2__parallelism=settings.argon2_lanes,
         )
         codes = make(schemes=["argon2"], argon2__type="ID", argon2__memory_cost=CODE_MEMORY_KIB, argon2__time_cost=1, argon2__parallelism=1)
-        slots, unused = settings.hashes_at_once, "nobody has this password"
+        slots, unused = settings.hashes_at_once, "not the password of any user"
         dummies = context.hash(unused), codes.hash(unused)
         return cls(context, codes, make(schemes=SCHEMES), *dummies, CapacityLimiter(slots), 2 * slots)
 
@@ -95,9 +95,9 @@ class PasswordHasher:
         return str(await self._run(partial(self.context.hash, normalise(password))))
 
     async def verify(self, password: str, stored: str | None, *, imported: bool = False) -> bool:
-        """Whether the password matches. Without a stored hash, a check of a dummy hash takes the same time (authentication R11).
+        """Return whether the password matches. Without a stored hash, a check of a dummy hash takes the same time (authentication R11).
 
-        An imported hash is of the password as typed, so that form is tried before the normalised one (authentication R5). Raises Busy.
+        An imported hash may be of the password as typed, so both forms are checked (authentication R5). Raises Busy.
         """
         clock = asyncio.get_running_loop().time
         start = clock()
@@ -106,11 +106,11 @@ class PasswordHasher:
         else:
             matches = bool(await self._run(partial(self.context.verify, normalise(password), stored or self.dummy)))
         seconds = clock() - start
-        await asyncio.sleep(max(0.0, self.padding.floor(seconds, legacy=imported and stored is not None) - seconds))
+        await asyncio.sleep(max(0.0, self.padding.compute_floor(seconds, legacy=imported and stored is not None) - seconds))
         return matches and stored is not None
 
     async def measure_check(self, stored: str) -> float:
-        """Return how many seconds a check of an imported hash takes: the faster of two."""
+        """Measure how many seconds a check of an imported hash takes: the faster of two."""
         clock = asyncio.get_running_loop().time
         seconds = []
         for _ in range(2):
@@ -120,11 +120,11 @@ class PasswordHasher:
         return min(seconds)
 
     def needs_rehash(self, stored: str, *, imported: bool) -> bool:
-        """Whether to hash again at the next login (authentication R8): another scheme, or any other parameter."""
+        """Return whether to hash again at the next login (authentication R8): another scheme, or other parameters."""
         return imported or bool(self.context.needs_update(stored))
 
     def can_verify(self, stored: str) -> bool:
-        """Whether an imported hash can be verified: a known format, complete, with costs within the limits (authentication R9)."""
+        """Return whether an imported hash can be verified: a known format, complete, with costs within the limits (authentication R9)."""
         form = find_format(stored)
         if form is None or not is_affordable(stored):
             return False
@@ -141,7 +141,7 @@ class PasswordHasher:
         return list(hashed)
 
     async def verify_code(self, code: str, stored: str | None) -> bool:
-        """Whether the code matches. Takes the same time without a stored hash. Raises Busy."""
+        """Return whether the code matches. Takes the same time without a stored hash. Raises Busy."""
         matches = await self._run(partial(self.codes.verify, code, stored or self.dummy_code))
         return bool(matches) and stored is not None
 
@@ -150,7 +150,7 @@ class PasswordHasher:
             self.context.verify(password, self.dummy)
             return False
         forms = dict.fromkeys((password, normalise(password)))
-        return any([self._verify_legacy(form, stored) for form in forms])  # noqa: C419  all are checked, whichever matches
+        return any([self._verify_legacy(form, stored) for form in forms])  # noqa: C419  a list, so that both forms are always checked
 
     def _verify_legacy(self, password: str, stored: str) -> bool:
         """Verify one form. bcrypt only uses 72 bytes: a longer password never matches, after the same work (authentication R10)."""

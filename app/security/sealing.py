@@ -51,7 +51,7 @@ class Sealer:
             box = urlsafe_b64decode(text)
             return AESGCM(self.ring[kid]).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], place.associated_data())
         except (KeyError, ValueError, InvalidTag) as broken:
-            raise SealBroken(f"{place.table}.{place.column} cannot be opened with the key {kid[:32]!r}") from broken
+            raise SealBroken(f"{place.table}.{place.column} cannot be decrypted with the key {kid[:32]!r}") from broken
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class LookupKey:
     key: bytes = field(repr=False)
 
     def digest(self, kind: str, value: str) -> bytes:
-        """Return 32 bytes. `kind` separates uses: the same text of another kind has another digest."""
+        """Return the HMAC (32 bytes). `kind` separates the uses: the same value has another digest for another kind."""
         return hmac.digest(self.key, f"{kind}\0{value}".encode(), "sha256")
 
 
-def token_digest(token: str) -> bytes:
+def digest_token(token: str) -> bytes:
     """Return the SHA-256 of a 256-bit bearer secret. It cannot be guessed, so no key is needed (authentication R54)."""
     return sha256(token.encode()).digest()

@@ -14,7 +14,7 @@ from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OKPKey
 
-# RFC 9864 renames EdDSA; joserfc warns on each use of the name that every other library understands.
+# joserfc warns at each use of the name EdDSA, which RFC 9864 deprecates. Other libraries do not know the new name yet.
 warnings.filterwarnings("ignore", message=".*EdDSA.*", category=SecurityWarning)
 
 ALGORITHM = "EdDSA"
@@ -63,8 +63,8 @@ class SigningKey:
 class Signer:
     """The current keys. `active` signs; every known key verifies long-lived documents.
 
-    `current`: the `kid`s that verify short-lived tokens; None for all. `revoked`: when each leaked key was revoked; its signatures still
-    verify, and the caller decides what they are worth. `verified`: a cache of verified short-lived tokens by digest, because an
+    `current`: the `kid`s whose short-lived tokens are accepted; None for all. `revoked`: when each leaked key was revoked; its signatures
+    still verify, and callers decide whether to accept them. `verified`: a cache of verified short-lived tokens by digest, because an
     application sends the same token for ten minutes and a check is expensive.
     """
 
@@ -93,13 +93,13 @@ class Signer:
             raise InvalidToken
         return claims
 
-    def read(self, typ: str, token: str, most: int = MAX_TOKEN) -> Claims:
+    def read(self, typ: str, token: str, max_length: int = MAX_TOKEN) -> Claims:
         """Return the claims of a token of this `typ` signed by one of our keys. Does not check times. Raises InvalidToken."""
-        return self._read(typ, token, most)[1]
+        return self._read(typ, token, max_length)[1]
 
-    def _read(self, typ: str, token: str, most: int) -> tuple[str, Claims]:
+    def _read(self, typ: str, token: str, max_length: int) -> tuple[str, Claims]:
         """Return (`kid`, claims). Raises InvalidToken."""
-        if len(token) > most or not 0 < token.find(".") <= MAX_HEADER:
+        if len(token) > max_length or not 0 < token.find(".") <= MAX_HEADER:
             raise InvalidToken
         try:
             parsed = jws.extract_compact(token.encode("ascii"))
@@ -150,13 +150,13 @@ def read_with_key_set(token: str, key_set: Any) -> tuple[str, Claims]:
     """Return (`typ`, claims) of a compact JWS signed by a key of a published JWK set. Raises InvalidToken with the reason."""
     try:
         ours = [jwk for jwk in key_set["keys"] if jwk.get("kty") == "OKP" and jwk.get("crv") == "Ed25519" and "kid" in jwk]
-        imported = [SigningKey.of(OKPKey.import_key(jwk)) for jwk in ours]  # others are ignored: RFC 7517 section 5
+        imported = [SigningKey.of(OKPKey.import_key(jwk)) for jwk in ours]  # RFC 7517 section 5: ignore keys of other types
         keys = {key.kid: key for key in imported}  # by thumbprint, not by the `kid` in the set
         header = jws.extract_compact(token.encode("ascii")).headers()
     except (JoseError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidToken("the file is not a compact JWS, or the key set is not a JWK set") from error
     if str(header.get("kid")) not in keys:
-        raise InvalidToken("it was signed by a key that is not in the key set")
+        raise InvalidToken("it was signed with a key that is not in the key set")
     typ = str(header.get("typ"))
     try:
         _check_canonical(token.rpartition(".")[2])

@@ -8,25 +8,25 @@ from prometheus_client import Counter, Gauge
 from app.config.resources import raise_descriptor_limit
 
 RESERVED_DESCRIPTORS = 64
-"""For everything but client connections: database, files, mail, webhooks."""
+"""File descriptors reserved for the database, files, mail and webhooks."""
 MAX_CONNECTIONS = 2**20
-"""Where the system sets no limit."""
+"""The limit if the system sets none."""
 WARNING_INTERVAL = 60.0
 
 CLIENTS = Gauge("licentia_client_connections", "Open client connections")
-TURNED_AWAY = Counter("licentia_connections_turned_away_total", "Connections closed at once because the process had its maximum open")
+TURNED_AWAY = Counter("licentia_connections_turned_away_total", "Connections closed at once because the process had too many")
 log = structlog.get_logger("licentia.connections")
 
 
 def count_max_connections() -> int:
-    """How many clients may be connected: as many as this process may open file descriptors, less a reserve."""
+    """Return how many clients may be connected: the limit of file descriptors, minus a reserve."""
     descriptors = raise_descriptor_limit()
     return MAX_CONNECTIONS if descriptors is None else max(RESERVED_DESCRIPTORS, descriptors - RESERVED_DESCRIPTORS)
 
 
 @dataclass
 class ConnectionLimits:
-    """Limits and counts that all connections of a server share. `timeout`: seconds for a head, and for a client that does not read."""
+    """Limits and counts that all connections of a server share. `timeout`: seconds to receive a head, or for a client to read."""
 
     timeout: float
     max_connections: int
@@ -34,7 +34,7 @@ class ConnectionLimits:
     next_warning: float = 0.0
 
     def admit(self, now: float) -> bool:
-        """Count a new connection. Return False, and log it once in a minute, if there are too many."""
+        """Count a new connection. Return False, and log it once in a minute, if the maximum is exceeded."""
         self.open += 1
         CLIENTS.inc()
         if self.open > self.max_connections:

@@ -15,9 +15,9 @@ MAX_HEAD = 64 * 1024  # bytes of a request line and its headers
 
 
 class ClientProtocol(HttpToolsProtocol):
-    """The deadline runs from the first byte that arrives while no request is running, and ends the connection unless a head completes.
+    """One connection. While no request runs, incoming bytes start a deadline; the connection ends if no head is complete by then.
 
-    Empty lines between requests and the rest of a body that was answered early start it too. `EdgeMiddleware` limits bodies.
+    Empty lines between requests start it too, and so does the rest of a body that was answered early. `EdgeMiddleware` limits bodies.
     Pipelined requests are not answered: the connection closes after the first response, and the client sends them again.
     """
 
@@ -29,7 +29,7 @@ class ClientProtocol(HttpToolsProtocol):
         self.received = self.head = 0
         self.running = self.in_body = self.refused = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn has the same override
         super().connection_made(transport)
         if self.limits.admit(self.loop.time()):
             self._start_deadline()
@@ -46,7 +46,9 @@ class ClientProtocol(HttpToolsProtocol):
         if not self.refused:
             self.received += len(data)
             super().data_received(data)
-            if not self.in_body and self.received > MAX_HEAD and not self.refused:  # the parser keeps any length of an unfinished header
+            if (
+                not self.in_body and self.received > MAX_HEAD and not self.refused
+            ):  # the parser itself has no limit for an unfinished header
                 self._refuse(HeadTooLarge())
             elif not self.running:
                 self._start_deadline()

@@ -16,7 +16,7 @@ from app.server.protocol import ClientProtocol
 
 
 class DrainingServer(uvicorn.Server):
-    """On the first signal: not ready, but serving for `delay` seconds. Then, or on a second signal, finish running requests and exit."""
+    """On the first signal, reports "not ready" but serves for `delay` seconds. Then, or on a second signal, finishes requests and exits."""
 
     def __init__(self, config: uvicorn.Config, api: FastAPI, delay: float) -> None:
         super().__init__(config)
@@ -34,21 +34,21 @@ class DrainingServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Freeze the objects of the start: they live until the end, and each full garbage collection is 0.1 s shorter without them."""
+        """Start, then exclude the present objects from garbage collection: they are permanent. A full collection takes 0.1 s less."""
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
 
 
 def build_server(api: FastAPI, settings: Settings) -> DrainingServer:
-    """A server of this application, configured by the settings."""
+    """Build a server of this application, configured by the settings."""
     logging.getLogger("uvicorn.error").addFilter(_is_not_about_upgrades)
     limits = ConnectionLimits(settings.body_timeout, count_max_connections())
     config = uvicorn.Config(
         api,
         host=settings.host,
         port=settings.port,
-        http=partial(ClientProtocol, limits=limits),  # type: ignore[arg-type]  # any callable that makes a protocol works
+        http=partial(ClientProtocol, limits=limits),  # type: ignore[arg-type]  # uvicorn only calls it to create a protocol
         ws="none",
         log_config=None,
         access_log=False,
@@ -62,6 +62,6 @@ def build_server(api: FastAPI, settings: Settings) -> DrainingServer:
 
 
 def _is_not_about_upgrades(record: logging.LogRecord) -> bool:
-    """Drop uvicorn's warnings about upgrades: many clients offer HTTP/2 this way and continue without it (`curl --http2`)."""
+    """Filter out uvicorn's warnings about upgrades: many clients offer HTTP/2 this way and continue without it (`curl --http2`)."""
     message = record.getMessage()
     return not message.startswith(("Unsupported upgrade request", "No supported WebSocket library"))

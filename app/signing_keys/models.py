@@ -9,8 +9,8 @@ from app.db.base import Base
 from app.db.types import Digest, Instant, JsonMap, Word
 
 
-class State(StrEnum):
-    """A key is published before it signs and after (authentication R63), unless it leaked and was revoked."""
+class KeyState(StrEnum):
+    """A key is published in every state except `revoked`: before it signs, while it signs, and after (authentication R63)."""
 
     NEXT = "next"
     ACTIVE = "active"
@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class KeyMark(Base):
-    """The digest of a fixed text under a configured key: a start with a wrong key is refused at once."""
+    """The digest of a fixed text under a configured key, by which a start with a wrong key is detected."""
 
     __tablename__ = "key_marks"
 

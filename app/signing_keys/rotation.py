@@ -15,18 +15,18 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.signing import SigningKey
-from app.signing_keys.models import SigningKeyRow, State
+from app.signing_keys.models import KeyState, SigningKeyRow
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
 from app.signing_keys.service import insert_key, load_signer
 from app.world import World
 
 PUBLISHED_AHEAD = timedelta(hours=24)
 LOCK = "signing_keys"
-"""Rotations and revocations take this lock, so that each sees the result of the one before it."""
+"""The lock that rotations and revocations take, so that each sees the result of the previous one."""
 
 _Key = SigningKeyRow
 _every_key = select(_Key.kid, _Key.state, _Key.created_at, _Key.activated_at, _Key.retired_at).order_by(_Key.created_at.desc(), _Key.kid)
-_usable = _Key.state.in_([State.ACTIVE, State.NEXT])
+_usable = _Key.state.in_([KeyState.ACTIVE, KeyState.NEXT])
 _lock_usable = update(_Key).where(_usable).values(state=_Key.state).returning(_Key.kid, _Key.state, _Key.created_at)
 
 
@@ -43,7 +43,7 @@ async def list_keys(world: World) -> Sequence[AnyRow]:
     return await world.db.query_many(_every_key, {})
 
 
-async def rotate(world: World, *, at_once: bool = False) -> Rotation:
+async def rotate_keys(world: World, *, at_once: bool = False) -> Rotation:
     """Activate the next key, retire the active one, and publish a new next key.
 
     If no next key is published yet, publish one and leave the active key as it is. `at_once` does not wait for caches: for a key that
@@ -55,16 +55,16 @@ async def rotate(world: World, *, at_once: bool = False) -> Rotation:
         active, waiting = await _lock_keys(tx)
         if waiting is not None:
             _must_be_old_enough(waiting, now, at_once=at_once)
-            active = await _promote(tx, world, active, waiting.kid)
+            active = await _activate_next(tx, world, active, waiting.kid)
         elif at_once:
-            active = await _replace(tx, world, active, fresh)
+            active = await _activate_new(tx, world, active, fresh)
             fresh = SigningKey.generate()
-        await insert_key(tx, world, fresh, State.NEXT)
+        await insert_key(tx, world, fresh, KeyState.NEXT)
     world.keys.signing.signer = None
     return Rotation(active, fresh.kid)
 
 
-async def revoke(world: World, kid: str) -> None:
+async def revoke_key(world: World, kid: str) -> None:
     """Revoke a leaked key: remove it from the published set and refuse the access tokens that it signed.
 
     The ledger still proves which receipts it signed before it leaked. Raises KeyNotFound, and KeyInUse for the active key: rotate first.
@@ -72,12 +72,12 @@ async def revoke(world: World, kid: str) -> None:
     now = world.clock.now()
     async with world.db.write() as tx:
         await dialect.lock_by_name(tx, LOCK)
-        idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([State.NEXT, State.RETIRED]))
-        if not (await tx.execute(update(SigningKeyRow).where(*idle).values(state=State.REVOKED, retired_at=now))).rowcount:
+        idle = (SigningKeyRow.kid == kid, SigningKeyRow.state.in_([KeyState.NEXT, KeyState.RETIRED]))
+        if not (await tx.execute(update(SigningKeyRow).where(*idle).values(state=KeyState.REVOKED, retired_at=now))).rowcount:
             state = await tx.scalar(select(SigningKeyRow.state).where(SigningKeyRow.kid == kid))
             if state is None:
                 raise KeyNotFound
-            if state == State.ACTIVE:
+            if state == KeyState.ACTIVE:
                 raise KeyInUse
             return
         await record(tx, world, "signing_key.revoked", Actor.system(), ("signing_key", world.entropy.identifier()), revoked=kid)
@@ -92,7 +92,7 @@ async def _lock_keys(tx: Transaction) -> tuple[str, AnyRow | None]:
     """
     await dialect.lock_by_name(tx, LOCK)
     rows = {row.state: row for row in await tx.execute(_lock_usable)}
-    return str(rows[State.ACTIVE].kid), rows.get(State.NEXT)
+    return str(rows[KeyState.ACTIVE].kid), rows.get(KeyState.NEXT)
 
 
 def _must_be_old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:
@@ -103,21 +103,21 @@ def _must_be_old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> Non
         raise KeyTooYoung(f"The next key must be published for a day first. Rotate again in {hours} hours, or use --now if a key leaked.")
 
 
-async def _promote(tx: Transaction, world: World, old: str, new: str) -> str:
+async def _activate_next(tx: Transaction, world: World, old: str, new: str) -> str:
     now = world.clock.now()
-    await _retire(tx, world, old, new)
-    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == new).values(state=State.ACTIVE, activated_at=now))
+    await _retire_active(tx, world, old, new)
+    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == new).values(state=KeyState.ACTIVE, activated_at=now))
     return new
 
 
-async def _replace(tx: Transaction, world: World, old: str, fresh: SigningKey) -> str:
-    await _retire(tx, world, old, fresh.kid)
-    await insert_key(tx, world, fresh, State.ACTIVE)
+async def _activate_new(tx: Transaction, world: World, old: str, fresh: SigningKey) -> str:
+    await _retire_active(tx, world, old, fresh.kid)
+    await insert_key(tx, world, fresh, KeyState.ACTIVE)
     return fresh.kid
 
 
-async def _retire(tx: Transaction, world: World, old: str, new: str) -> None:
+async def _retire_active(tx: Transaction, world: World, old: str, new: str) -> None:
     """Retire the active key and record which key replaces it."""
-    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == old).values(state=State.RETIRED, retired_at=world.clock.now()))
+    await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == old).values(state=KeyState.RETIRED, retired_at=world.clock.now()))
     subject = ("signing_key", world.entropy.identifier())
     await record(tx, world, "signing_key.rotated", Actor.system(), subject, retired=old, active=new)

@@ -18,7 +18,7 @@ class KeySet(WireModel):
     keys: list[dict[str, Any]]
 
 
-@router.get("/.well-known/jwks.json")
+@router.get("/.well-known/jwks.json", summary="Get Public Keys (JWKS)")
 async def get_jwks(world: TheWorld, response: Response) -> KeySet:
     """List the public Ed25519 keys. Clients may cache the answer for five minutes."""
     response.headers["Cache-Control"] = "public, max-age=300"

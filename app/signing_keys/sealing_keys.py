@@ -1,7 +1,7 @@
 """Encryption keys: count what each has sealed, find missing ones, and seal values again with the first (authentication R23).
 
-Replicas may serve requests meanwhile, even one that lists the keys in another order: a value is replaced only if it is still the
-one that was read.
+Replicas may serve requests meanwhile, even one that lists the keys in another order: a value is replaced only if it did not
+change since it was read.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from app.signing_keys.service import KeysMismatch
 from app.world import World
 
 BATCH = 200
-"""Rows of one transaction at most."""
+"""The largest number of rows in one transaction."""
 PASSES = 5
 PASS_DELAY = 0.5
 """Seconds before the next pass looks again for rows that another transaction had locked."""
@@ -42,17 +42,17 @@ class SealedColumn:
         return Place(self.column.table.name, self.column.name, key.hex() if isinstance(key, bytes) else key)
 
     def is_sealed_by(self, kid: str) -> ColumnElement[bool]:
-        """SQL: whether the key `kid` has sealed the value. Not by LIKE, which ignores case on SQLite."""
+        """Return the SQL condition that the key `kid` sealed the value. Not LIKE, which ignores case on SQLite."""
         return func.substr(self.column, 1, len(kid) + 1) == f"{kid}:"
 
     def is_stale(self, first: str) -> ColumnElement[bool]:
-        """SQL: whether another key than `first` has sealed the value."""
+        """Return the SQL condition that another key than `first` sealed the value."""
         return and_(self.column.is_not(None), not_(self.is_sealed_by(first)))
 
 
 @dataclass(frozen=True)
 class RewrapProgress:
-    """Numbers of values of one column: sealed again, not readable with any key, and still sealed by another key than the first.
+    """Counts of one column's values: sealed again, unreadable with every key, and still sealed by another key than the first.
 
     `remaining` includes the unreadable ones.
     """
@@ -78,7 +78,7 @@ async def check_sealed(world: World, tables: MetaData) -> None:
     counts = await count_by_key(world, unknown)
     kids = sorted(set(counts) - set(world.keys.sealer.ring))
     places = ", ".join(sealed.name for sealed in unknown)
-    raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"lacks a key that rows are sealed with: {', '.join(kids)} (in {places})")
+    raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not contain a key that rows are encrypted with: {', '.join(kids)} (in {places})")
 
 
 async def _has_unknown_key(world: World, sealed: SealedColumn) -> bool:
@@ -108,14 +108,14 @@ async def rewrap(world: World, columns: Sequence[SealedColumn], report: Callable
 
 
 async def _rewrap_column(world: World, sealed: SealedColumn, report: Callable[[RewrapProgress], None]) -> RewrapProgress:
-    """Run several passes: meanwhile others may lock a row, or write one with an old key."""
+    """Run several passes, because other transactions may lock a row, or write a value with an old key meanwhile."""
     progress = RewrapProgress(sealed.name, 0, 0, await _count_stale(world, sealed))
     for number in range(PASSES):
         if progress.remaining == progress.unreadable:
             break
         await asyncio.sleep(PASS_DELAY if number else 0)
         unreadable = 0
-        async for resealed, broken in _batches(world, sealed):
+        async for resealed, broken in _rewrap_batches(world, sealed):
             unreadable += broken
             progress = replace(progress, resealed=progress.resealed + resealed, remaining=progress.remaining - resealed)
             report(progress)
@@ -132,24 +132,24 @@ def _first_key(world: World) -> str:
     return next(iter(world.keys.sealer.ring))
 
 
-async def _batches(world: World, sealed: SealedColumn) -> AsyncIterator[tuple[int, int]]:
+async def _rewrap_batches(world: World, sealed: SealedColumn) -> AsyncIterator[tuple[int, int]]:
     """Run one pass in primary key order; yield (values sealed again, unreadable values) of each batch."""
     stale = select(sealed.key.label("key"), sealed.column.label("sealed")).where(sealed.is_stale(_first_key(world)))
-    rows = await _page(world, stale.order_by(sealed.key))
+    rows = await _read_page(world, stale.order_by(sealed.key))
     while rows:
         values = _seal_again(world, sealed, rows)
         yield await _replace_values(world, sealed, values), len(rows) - len(values)
         await asyncio.sleep(BATCH_DELAY)
-        rows = await _page(world, stale.where(sealed.key > rows[-1].key).order_by(sealed.key))
+        rows = await _read_page(world, stale.where(sealed.key > rows[-1].key).order_by(sealed.key))
 
 
-async def _page(world: World, statement: AnySelect) -> Sequence[AnyRow]:
+async def _read_page(world: World, statement: AnySelect) -> Sequence[AnyRow]:
     async with world.db.query() as tx:
         return (await tx.execute(statement.limit(BATCH))).all()
 
 
 def _seal_again(world: World, sealed: SealedColumn, rows: Sequence[AnyRow]) -> dict[Any, tuple[str, str]]:
-    """(old value, new value) by primary key, of the readable ones."""
+    """Return (old value, new value) of the readable values, by primary key."""
     values = {}
     for row in rows:
         place = sealed.place(row.key)

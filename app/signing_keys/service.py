@@ -13,29 +13,31 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.security.sealing import Place, SealBroken
 from app.security.signing import Signer, SigningKey, read_kid
-from app.signing_keys.models import KeyMark, SigningKeyRow, State
+from app.signing_keys.models import KeyMark, KeyState, SigningKeyRow
 from app.world import World
 
 LOOKUP_KEY = "lookup_key"
 CACHE_TIME = timedelta(minutes=5)
 """How long a process uses the keys that it read from the database."""
 RELOAD_INTERVAL = timedelta(seconds=5)
-"""The shortest time between two reloads for an unknown `kid`, so that invented ones cost little."""
+"""The shortest time between two reloads for an unknown `kid`, so that invented `kid`s cost little."""
 
 _newest_first = SigningKeyRow.created_at.desc()
 _every_key = select(SigningKeyRow.kid, SigningKeyRow.state, SigningKeyRow.retired_at, SigningKeyRow.private_sealed).order_by(_newest_first)
-_public_keys = select(SigningKeyRow.public).where(SigningKeyRow.state != State.REVOKED).order_by(_newest_first)
-_revoked_keys = select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == State.REVOKED).order_by(_newest_first)
+_public_keys = select(SigningKeyRow.public).where(SigningKeyRow.state != KeyState.REVOKED).order_by(_newest_first)
+_revoked_keys = (
+    select(SigningKeyRow.public, SigningKeyRow.retired_at).where(SigningKeyRow.state == KeyState.REVOKED).order_by(_newest_first)
+)
 _mark = select(KeyMark.mark).where(KeyMark.name == bindparam("name"))
 
 
-def place(kid: str) -> Place:
-    """The place that the sealed private key is bound to."""
+def private_key_place(kid: str) -> Place:
+    """Return the place that the sealed private key is bound to."""
     return Place("signing_keys", "private_sealed", kid)
 
 
 class KeysMismatch(Exception):
-    """A configured key is not the one that this database was written with. `faults` are (setting, sentence)."""
+    """A configured key differs from the key that this database was written with. `faults` are (setting, sentence)."""
 
     def __init__(self, setting: str, sentence: str) -> None:
         super().__init__(f"{setting}: {sentence}")
@@ -45,68 +47,68 @@ class KeysMismatch(Exception):
 async def load_signer(world: World) -> Signer:
     """Return the signing keys, cached for `CACHE_TIME`; create the first key if the database has none.
 
-    Every replica sees a rotation within minutes. What it signs until then still verifies, because retired keys stay published.
+    Every replica sees a rotation within minutes. Its signatures until then still verify, because retired keys stay published.
     Raises KeysMismatch.
     """
-    shelf, now = world.keys.signing, world.clock.now()
-    if shelf.signer is not None and shelf.read_at is not None and abs(now - shelf.read_at) < CACHE_TIME:
-        return shelf.signer
-    return await _reload(world)
+    cache, now = world.keys.signing, world.clock.now()
+    if cache.signer is not None and cache.read_at is not None and abs(now - cache.read_at) < CACHE_TIME:
+        return cache.signer
+    return await _reload_signer(world)
 
 
 async def load_signer_for(world: World, token: str) -> Signer:
     """Return the signing keys; reload them first if the token names an unknown key, which another replica may have created."""
-    signer, kid, shelf = await load_signer(world), read_kid(token), world.keys.signing
+    signer, kid, cache = await load_signer(world), read_kid(token), world.keys.signing
     if kid is None or kid in signer.known:
         return signer
-    async with shelf.turn:  # callers that arrive during a reload wait for its result
+    async with cache.turn:  # callers that arrive during a reload wait for its result
         now = world.clock.now()
-        if shelf.missed_at is None or abs(now - shelf.missed_at) >= RELOAD_INTERVAL:
-            shelf.missed_at = now
-            return await _reload(world)
+        if cache.missed_at is None or abs(now - cache.missed_at) >= RELOAD_INTERVAL:
+            cache.missed_at = now
+            return await _reload_signer(world)
     return await load_signer(world)
 
 
 async def read_signer(tx: Transaction, world: World) -> Signer:
-    """Read the keys in the transaction's snapshot, never from the cache: for the permanent record, its proofs and their verification."""
+    """Read the keys in the transaction's snapshot, not from the cache. For receipts, seals and their verification."""
     return _to_signer(world, (await tx.execute(_every_key)).all()) or await load_signer(world)
 
 
-async def _reload(world: World) -> Signer:
-    shelf, now = world.keys.signing, world.clock.now()
+async def _reload_signer(world: World) -> Signer:
+    cache, now = world.keys.signing, world.clock.now()
     try:
-        signer = await _read(world)
+        signer = await _read_signer(world)
     except SealBroken as broken:
-        raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not hold the key that this database was sealed with: {broken}") from broken
+        raise KeysMismatch("LICENTIA_ENCRYPTION_KEYS", f"does not contain the key that encrypted this database: {broken}") from broken
     await _check_lookup_key(world)
     if signer is None:
         await _create_first_key(world)
-        signer = await _read(world)
+        signer = await _read_signer(world)
     if signer is None:
         raise RuntimeError("no signing key is active")
-    shelf.signer, shelf.read_at = signer, now
+    cache.signer, cache.read_at = signer, now
     return signer
 
 
-async def _read(world: World) -> Signer | None:
+async def _read_signer(world: World) -> Signer | None:
     return _to_signer(world, await world.db.query_many(_every_key, {}))
 
 
 def _to_signer(world: World, rows: Sequence[AnyRow]) -> Signer | None:
-    """The keys of the rows, or None if none is active."""
-    keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, place(row.kid))) for row in rows}
-    active = [row.kid for row in rows if row.state == State.ACTIVE]
-    revoked = {row.kid: row.retired_at for row in rows if row.state == State.REVOKED}
+    """Build the signer from the rows; None if no key is active."""
+    keys = {row.kid: SigningKey.from_private(world.keys.sealer.open(row.private_sealed, private_key_place(row.kid))) for row in rows}
+    active = [row.kid for row in rows if row.state == KeyState.ACTIVE]
+    revoked = {row.kid: row.retired_at for row in rows if row.state == KeyState.REVOKED}
     current = frozenset(row.kid for row in rows if _is_current(world, row))
     return Signer(keys[active[0]], keys, current, revoked) if active else None
 
 
 def _is_current(world: World, row: AnyRow) -> bool:
-    """Whether short-lived tokens of this key are accepted.
+    """Return whether short-lived tokens of this key are accepted.
 
     Never those of a revoked key; those of a retired key until the last of them has expired (authentication R63).
     """
-    if row.state == State.REVOKED:
+    if row.state == KeyState.REVOKED:
         return False
     return row.retired_at is None or bool(world.clock.now() < row.retired_at + world.settings.access_lifetime + CACHE_TIME)
 
@@ -120,28 +122,28 @@ async def _check_lookup_key(world: World) -> None:
             await dialect.insert_once(tx, KeyMark, {**name, "mark": mark}, unless=["name"])
         row = await world.db.query_one(_mark, name)
     if row is None or row.mark != mark:
-        raise KeysMismatch("LICENTIA_LOOKUP_KEY", "is not the key that this database's license keys and codes were made with")
+        raise KeysMismatch("LICENTIA_LOOKUP_KEY", "is not the key with which this database's license keys and codes were created")
 
 
 async def _create_first_key(world: World) -> None:
     key = SigningKey.generate()
     try:
         async with world.db.write(commit_now=True) as tx:
-            await insert_key(tx, world, key, State.ACTIVE)
+            await insert_key(tx, world, key, KeyState.ACTIVE)
     except IntegrityError:
-        pass  # another replica created the first key at the same moment; that one is used
+        pass  # another replica created the first key at the same time; use that key
 
 
-async def insert_key(tx: Transaction, world: World, key: SigningKey, state: State) -> None:
+async def insert_key(tx: Transaction, world: World, key: SigningKey, state: KeyState) -> None:
     """Insert a key with its sealed private half. A step."""
     now = world.clock.now()
     values = {
         "kid": key.kid,
         "state": state,
         "public": key.public(),
-        "private_sealed": world.keys.sealer.seal(key.private(), place(key.kid)),
+        "private_sealed": world.keys.sealer.seal(key.private(), private_key_place(key.kid)),
         "created_at": now,
-        "activated_at": now if state is State.ACTIVE else None,
+        "activated_at": now if state is KeyState.ACTIVE else None,
     }
     await tx.execute(insert(SigningKeyRow).values(values))
 

@@ -1,1 +1,1 @@
-"""Floor 3: end users: who they are to the service, and whether their account is open. Knows no password and no license."""
+"""End users: their profiles and the status of their accounts. Passwords belong to `login`, licenses to `licenses`."""

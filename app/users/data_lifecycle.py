@@ -9,16 +9,16 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.export_pages import EXPORTED_USER
 from app.db.types import AnyRow
-from app.users.models import AgeBand, Status, User
+from app.users.models import AgeBand, User, UserStatus
 from app.users.problems import UserNotFound
 
 PLACEHOLDER = "erased.invalid"
-"""A domain that can never exist (RFC 6761 section 6.4), so it receives no mail and nobody can register an address in it."""
+"""A domain that can never exist (RFC 6761 section 6.4): it receives no mail, and no address in it can be registered."""
 
 _columns = select(*table(User).columns)
 _lock_statement = (
     select(User.id)
-    .where(User.id == bindparam("the_id"), User.status != Status.ERASED)
+    .where(User.id == bindparam("the_id"), User.status != UserStatus.ERASED)
     .with_for_update(read=True, key_share=True)  # PostgreSQL: blocks only changes of a key column, such as `erase_user` makes
 )
 
@@ -40,7 +40,7 @@ async def lock_user(tx: Transaction, user_id: UUID) -> AnyRow:
 
 
 async def erase_user(tx: Transaction, user_id: UUID) -> bool:
-    """Clear the profile and free its address; False if that was done before. The caller ends sessions, seats and the like."""
+    """Clear the profile and free its address; False if the user is already erased. The caller ends sessions and releases seats."""
     address = f"{user_id}@{PLACEHOLDER}"
     values: dict[str, Any] = {
         "email": address,
@@ -55,10 +55,10 @@ async def erase_user(tx: Transaction, user_id: UUID) -> bool:
         "external_id": None,
         "handle": None,
         "metadata": {},
-        "status": Status.ERASED,
+        "status": UserStatus.ERASED,
         "last_login_at": None,
     }
-    erasure = update(table(User)).where(User.id == user_id, User.status != Status.ERASED).values(values)
+    erasure = update(table(User)).where(User.id == user_id, User.status != UserStatus.ERASED).values(values)
     return (await tx.execute(erasure)).rowcount == 1
 
 

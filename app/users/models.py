@@ -9,7 +9,7 @@ from app.db.base import Base
 from app.db.types import Identifier, Instant, JsonMap, Word
 
 
-class Status(StrEnum):
+class UserStatus(StrEnum):
     """State of an account. `erased` is final: the remaining row identifies no person (agreements R25)."""
 
     ACTIVE = "active"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class AgeBand(StrEnum):
-    """Age as far as it is needed; dates of birth are not stored (agreements P2)."""
+    """The age group of a user. Dates of birth are not stored (agreements P2)."""
 
     ADULT = "adult"
     MINOR = "minor"

@@ -4,7 +4,7 @@ from app.base.problems import Kind, Problem
 class UserNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "user_not_found"
-    title = "There is no such end user."
+    title = "The end user does not exist."
 
 
 class EmailTaken(Problem):
@@ -28,4 +28,4 @@ class UserErased(Problem):
 class AgeBandFixed(Problem):
     kind = Kind.FORBIDDEN
     code = "age_band_fixed"
-    title = "Users can change their age band only upwards: unknown, minor, adult. Staff can make any change."
+    title = "Users can only raise their age band: unknown, minor, adult. The operator can make any change."

@@ -14,7 +14,7 @@ AgeBandName = Literal["adult", "minor", "unknown"]
 
 
 class Preferences(WireModel):
-    """How to present agreements to this person."""
+    """The user's preferences for the presentation of agreements."""
 
     agreement_format: Literal["html", "text", "large_print"] | None = None
     reduced_motion: Flag | None = None
@@ -39,7 +39,7 @@ class ProfileIn(WireModel):
 
 
 class MePatch(WireModel):
-    """Fields that users may change themselves. `preferences` is replaced as a whole. `age_band` can only go up: unknown, minor, adult."""
+    """Fields that users may change themselves. `preferences` is replaced as a whole. `age_band` can only rise: unknown, minor, adult."""
 
     display_name: Name | None = None
     locale: Locale | None = None
@@ -48,7 +48,7 @@ class MePatch(WireModel):
     age_band: AgeBandName = omittable()
     preferences: Preferences = omittable()
 
-    def changes(self) -> dict[str, Any]:
+    def to_changes(self) -> dict[str, Any]:
         """Return only the fields that were sent."""
         sent = self.model_dump(exclude_unset=True)
         return sent | {"preferences": self.preferences.dump()} if "preferences" in sent else sent

@@ -12,7 +12,7 @@ from app.db.base import table
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.problems import AgeBandFixed, EmailTaken, UserErased, UserExternalIdTaken, UserNotFound
 from app.users.rules import fold_identifier, may_change_age_band
 from app.web.paging import PageWindow, read_page
@@ -31,7 +31,7 @@ async def insert_user(tx: Transaction, world: World, actor: Actor, values: Value
         "id": world.entropy.identifier(),
         "email_folded": fold_identifier(values["email"]),
         "email_verified_at": now if values.get("email_verified") else None,
-        "status": Status.ACTIVE,
+        "status": UserStatus.ACTIVE,
         "created_at": now,
     }
     row.pop("email_verified", None)
@@ -80,7 +80,7 @@ async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values
             if (verified := values.pop("email_verified", None)) is not None:
                 values["email_verified_at"] = (user.email_verified_at or world.clock.now()) if verified else None
             if values:
-                current = update(table(User)).where(User.id == user_id, User.status != Status.ERASED)
+                current = update(table(User)).where(User.id == user_id, User.status != UserStatus.ERASED)
                 if not (await tx.execute(current.values(values))).rowcount:
                     raise UserErased
                 await record(tx, world, "user.changed", actor, ("user", user_id), user_id, fields=sorted(changes))
@@ -89,20 +89,20 @@ async def change_user(world: World, actor: Actor, user_id: UUID, changes: Values
         raise translate_unique_violation(error) from error
 
 
-async def set_status(world: World, actor: Actor, user_id: UUID, status: Status) -> AnyRow:
+async def set_status(world: World, actor: Actor, user_id: UUID, status: UserStatus) -> AnyRow:
     """Suspend or restore an account. Repeating it changes nothing and records no event. Raises UserNotFound, UserErased.
 
-    Suspending increments `auth_epoch`: sessions opened before stay ended when the account is restored (authentication R59).
+    Suspending increments `auth_epoch`, which keeps earlier sessions invalid after the account is restored (authentication R59).
     """
     async with world.db.write() as tx:
-        if (await _get_row(tx, user_id)).status == Status.ERASED:
+        if (await _get_row(tx, user_id)).status == UserStatus.ERASED:
             raise UserErased
-        epoch = User.auth_epoch + 1 if status is Status.SUSPENDED else User.auth_epoch
+        epoch = User.auth_epoch + 1 if status is UserStatus.SUSPENDED else User.auth_epoch
         statement = (
-            update(User).where(User.id == user_id, User.status.not_in([status, Status.ERASED])).values(status=status, auth_epoch=epoch)
+            update(User).where(User.id == user_id, User.status.not_in([status, UserStatus.ERASED])).values(status=status, auth_epoch=epoch)
         )
         if (await tx.execute(statement)).rowcount:
-            event = "user.suspended" if status is Status.SUSPENDED else "user.restored"
+            event = "user.suspended" if status is UserStatus.SUSPENDED else "user.restored"
             await record(tx, world, event, actor, ("user", user_id), user_id)
         return await _get_row(tx, user_id)
 

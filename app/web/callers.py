@@ -1,4 +1,4 @@
-"""Who is calling. The rooms that can tell (operators, end users, devices) register here; every route asks only this file."""
+"""Resolves the caller of a request from its Authorization header. Each package registers a reader for its kind of token."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _REQUEST_WORLD = "licentia.world"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a call came from, for the record: the socket's peer (behind trusted proxies, theirs) and its user agent."""
+    """The network address of the client (behind trusted proxies, the one they forward) and its user agent, for the record."""
 
     ip: str | None
     user_agent: str | None
@@ -34,18 +34,20 @@ class Origin:
 
 @dataclass(frozen=True)
 class Operator:
+    """The holder of an operator key. `expires_at` is None for a key without end."""
+
     id: UUID
     name: str
     scopes: frozenset[str]
     expires_at: datetime | None = None
 
     def may(self, scope: str) -> bool:
-        """A scope is `room:read` or `room:write`; writing includes reading, `*` is all."""
-        room = scope.partition(":")[0]
-        return bool(self.scopes & {"*", scope, f"{room}:write"})
+        """Whether the key has this scope. A scope is `licenses:read` or `licenses:write`; writing includes reading, `*` is every scope."""
+        area = scope.partition(":")[0]
+        return bool(self.scopes & {"*", scope, f"{area}:write"})
 
     def require(self, scope: str) -> None:
-        """Raises ScopeMissing unless the key may."""
+        """Raises ScopeMissing unless the key has the scope."""
         if not self.may(scope):
             raise ScopeMissing(f"The key needs the scope {scope}.", {"scope": scope})
 
@@ -56,9 +58,9 @@ class Operator:
 
 @dataclass(frozen=True)
 class EndUser:
-    """What a verified access token says. Whether the session still lives is for the row to tell, not for the token.
+    """The claims of a verified access token. Only the session's row says whether the session is still open.
 
-    `token_issued_at`: when the token was made, in seconds of the epoch; None where no token is spoken of.
+    `token_issued_at`: seconds since the epoch; None if the caller was not read from a token.
     """
 
     id: UUID
@@ -72,9 +74,10 @@ class EndUser:
 
 @dataclass(frozen=True)
 class Subject(EndUser):
-    """An end user whose session and account were just looked up and found good. `epoch` is the account's at that moment.
+    """An end user whose session is open and whose account is active, read from the database for this request.
 
-    `via_device_grant`: by a short code that another session approved; this one has shown nothing itself yet.
+    `epoch` is the authentication epoch of the account. `via_device_grant`: the session was approved by another one and has not
+    authenticated itself yet. All instants are in UTC.
     """
 
     amr: tuple[str, ...]
@@ -90,8 +93,8 @@ class Subject(EndUser):
 
 @dataclass(frozen=True)
 class ActivatedDevice:
-    """The holder of an activation token. Never an identity. `live` is false once the seat was given back; `since` tells which
-    taking of the seat the token is of."""
+    """The holder of an activation token, which identifies a seat and never a person. `live` is false once the seat was released;
+    `since` is the activation that the token belongs to."""
 
     activation_id: UUID
     license_id: UUID
@@ -112,7 +115,7 @@ Caller: TypeAlias = Operator | EndUser | ActivatedDevice | PendingLoginCaller
 
 
 def identify(caller: Caller) -> str:
-    """One text for each caller, the same whatever token speaks for it."""
+    """A text that is unique for each caller and the same for all of its tokens."""
     match caller:
         case Operator(id=id_):
             return f"operator {id_}"
@@ -125,19 +128,19 @@ def identify(caller: Caller) -> str:
 
 
 Reader: TypeAlias = Callable[[World, str], Awaitable[Caller]]
-"""Turns a token of one kind into its caller. Raises TokenInvalid."""
+"""Returns the caller of a token. Raises TokenInvalid."""
 
 
 @dataclass(frozen=True)
 class CallerRegistry:
-    """How to tell callers apart by the prefix of their token, and how to look a token's session up."""
+    """The reader for each token prefix, and the function that loads the session of an end user."""
 
     readers: Mapping[str, Reader]
     subject: Callable[[World, EndUser], Awaitable[Subject]]
 
 
 async def get_world(request: Request) -> World:
-    """The world of this request if it has one (see `use_world`), else the application's."""
+    """The world of the request: its own one (see `use_world`), or that of the application."""
     return world_of(request)
 
 
@@ -147,7 +150,7 @@ def world_of(request: Request) -> World:
 
 
 def use_world(request: Request, world: World) -> None:
-    """Give the request a world of its own: its use case and the readers of its credential get it instead of the application's."""
+    """Use this world for the request, in its use case and in the readers of its credential."""
     request.scope[_REQUEST_WORLD] = world
 
 
@@ -157,7 +160,7 @@ async def get_origin(request: Request) -> Origin:
 
 
 async def get_caller(request: Request) -> Caller | None:
-    """Whoever the Authorization header says, or nobody. Raises TokenInvalid for a credential that is not good."""
+    """The caller by the Authorization header; None without the header. Raises TokenInvalid."""
     header = request.headers.get("authorization")
     if header is None:
         return None
@@ -176,7 +179,7 @@ TheOrigin = Annotated[Origin, Depends(get_origin)]
 
 
 class RequireScope:
-    """A dependency: an operator key with this scope."""
+    """A dependency that requires an operator key with this scope."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -191,7 +194,7 @@ class RequireScope:
 
 
 async def token_holder(caller: OptionalCaller) -> EndUser:
-    """The end user as the access token says; for use cases that look at the session row themselves."""
+    """The end user by the access token alone; for use cases that read the session's row themselves."""
     if caller is None:
         raise Unauthenticated("Log in and send `Authorization: Bearer` with the access token.")
     if not isinstance(caller, EndUser):
@@ -200,18 +203,18 @@ async def token_holder(caller: OptionalCaller) -> EndUser:
 
 
 async def subject(request: Request, holder: Annotated[EndUser, Depends(token_holder)]) -> Subject:
-    """The end user with a session that lives and an account that is open, by the rows of this moment."""
+    """The end user, if the session is open and the account is active. Raises TokenInvalid."""
     registry: CallerRegistry = request.app.state.caller_registry
     return await registry.subject(world_of(request), holder)
 
 
-async def verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:
-    """Whoever calls, of any kind or none; an end user only with a session that lives."""
+async def require_active_session(request: Request, caller: OptionalCaller) -> Caller | None:
+    """The caller of any kind, or None; an end user needs an open session."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
 async def optional_subject(request: Request, caller: OptionalCaller) -> Subject | None:
-    """The end user if one presents a token; nobody if there is no Authorization header at all."""
+    """The end user; None without an Authorization header."""
     return None if caller is None else await subject(request, await token_holder(caller))
 
 
@@ -221,7 +224,7 @@ async def device(caller: OptionalCaller) -> ActivatedDevice:
     if not isinstance(caller, ActivatedDevice):
         raise ActivationTokenRequired
     if not caller.live:
-        raise TokenInvalid("The seat was given back; activate the device again.")
+        raise TokenInvalid("The seat was released; activate the device again.")
     return caller
 
 
@@ -234,12 +237,12 @@ async def pending_login(caller: OptionalCaller) -> PendingLoginCaller:
 
 
 async def optional_login(caller: OptionalCaller) -> PendingLoginCaller | None:
-    """An unfinished login to go on with; nobody if there is no Authorization header at all."""
+    """The pending login to continue; None without an Authorization header."""
     return None if caller is None else await pending_login(caller)
 
 
 async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice | None:
-    """Whoever may ask for a decision: an end user as the token says, a seat, or nobody yet. Never an operator."""
+    """The caller of the access decision: an end user by the token, a seat, or None. Raises SubjectTokenRequired for an operator."""
     if caller is None or isinstance(caller, EndUser | ActivatedDevice):
         return caller
     raise SubjectTokenRequired
@@ -248,12 +251,12 @@ async def decision_caller(caller: OptionalCaller) -> EndUser | ActivatedDevice |
 async def license_caller(
     request: Request, caller: Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 ) -> Subject | ActivatedDevice | None:
-    """Whoever may use a license: an end user with a session that lives, a seat, or the holder of a key. Never an operator."""
+    """The caller who uses a license: an end user with an open session, a seat, or None with a license key in the body."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
 
 async def activation_caller(request: Request, caller: OptionalCaller) -> Subject | ActivatedDevice:
-    """Whoever may keep a seat alive: the seat's own token, or its end user."""
+    """The caller who renews a seat: its activation token, or its end user."""
     return await subject(request, caller) if isinstance(caller, EndUser) else await device(caller)
 
 
@@ -275,17 +278,16 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     activation_caller: ("end_user", "activation"),
     pending_login: ("login",),
     optional_login: ("login", ""),
-    verified_caller: ("operator", "end_user", "activation", ""),
+    require_active_session: ("operator", "end_user", "activation", ""),
 }
-"""Which OpenAPI security schemes a dependency stands for; the empty one means that none is also good."""
+"""The OpenAPI security schemes of each dependency; an empty name means that the call works without a credential."""
 
 TheEndUser = Annotated[EndUser, Depends(token_holder)]
 TheSubject = Annotated[Subject, Depends(subject)]
 MaybeSubject = Annotated[Subject | None, Depends(optional_subject)]
-VerifiedCaller = Annotated[Caller | None, Depends(verified_caller)]
+VerifiedCaller = Annotated[Caller | None, Depends(require_active_session)]
 DecisionCaller = Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 LicenseCaller = Annotated[Subject | ActivatedDevice | None, Depends(license_caller)]
 ActivationCaller = Annotated[Subject | ActivatedDevice, Depends(activation_caller)]
-TheDevice = Annotated[ActivatedDevice, Depends(device)]
 MaybeLogin = Annotated[PendingLoginCaller | None, Depends(optional_login)]
 TheLogin = Annotated[PendingLoginCaller, Depends(pending_login)]

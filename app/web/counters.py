@@ -153,7 +153,10 @@ async def _refusal(tx: Transaction, key: bytes, now: datetime, stop: int | None)
     if row is None:
         return TooManyAttempts(retry_after=1)  # pruned in between
     if stop is not None and row.attempts >= stop:
-        return TooManyAttempts("Too many wrong attempts in a row. The account must be recovered or unlocked.", retry_after=3600)
+        return TooManyAttempts(
+            "Too many wrong attempts in a row: the factor is locked. Recover the account, or ask the operator to unlock it.",
+            retry_after=3600,
+        )
     return _too_many(now, row.locked_until or now)
 
 

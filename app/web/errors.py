@@ -1,4 +1,4 @@
-"""The one place where a refusal becomes HTTP: RFC 9457 problem+json, WWW-Authenticate, Retry-After. Never echoes input."""
+"""Turns problems into HTTP responses: RFC 9457 problem+json, WWW-Authenticate, Retry-After. The input is never repeated."""
 
 import json
 import re
@@ -42,29 +42,29 @@ _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}|[0-9]{1,5}|header:idempotency-ke
 
 _SENTENCES: Mapping[str, str] = {
     "missing": "is required",
-    "extra_forbidden": "is not a field of this call",
-    "string_type": "wants text",
-    "string_too_short": "wants at least {min_length} characters",
-    "string_too_long": "wants at most {max_length} characters",
-    "string_pattern_mismatch": "does not have the wanted form",
-    "string_unicode": "is not valid Unicode",
-    "int_type": "wants a whole number",
-    "int_parsing": "wants a whole number",
-    "int_from_float": "wants a whole number",
-    "bool_type": "wants true or false",
-    "list_type": "wants a list",
-    "dict_type": "wants an object",
-    "model_type": "wants an object",
-    "model_attributes_type": "wants an object",
-    "greater_than_equal": "wants {ge} or more",
-    "less_than_equal": "wants {le} or less",
-    "too_long": "wants at most {max_length} entries",
-    "too_short": "wants at least {min_length} entries",
-    "literal_error": "wants one of {expected}",
-    "enum": "wants one of {expected}",
-    "uuid_type": "wants an id (a UUID)",
-    "uuid_parsing": "wants an id (a UUID)",
-    "json_invalid": "is not JSON",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "string_unicode": "must be valid Unicode",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "bool_type": "must be true or false",
+    "list_type": "must be an array",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entries",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "uuid_type": "must be a UUID, such as 0198c7e2-5b1f-7c3a-9d4e-2f6a8b0c1d2e",
+    "uuid_parsing": "must be a UUID, such as 0198c7e2-5b1f-7c3a-9d4e-2f6a8b0c1d2e",
+    "json_invalid": "must be valid JSON",
 }
 
 
@@ -95,15 +95,15 @@ def _headers(problem: Problem) -> dict[str, str]:
 
 
 def _challenge(problem: Problem) -> str:
-    """RFC 6750 section 3, and RFC 9470 section 3 where a fresher or stronger login is wanted."""
+    """The WWW-Authenticate header: RFC 6750 section 3, and RFC 9470 section 3 where a newer or stronger login is required."""
     if "acr_values" in problem.facts:
-        wanted = ", ".join(f'{name}="{problem.facts[name]}"' for name in ("acr_values", "max_age") if name in problem.facts)
-        return f'Bearer error="insufficient_user_authentication", {wanted}'
+        parameters = ", ".join(f'{name}="{problem.facts[name]}"' for name in ("acr_values", "max_age") if name in problem.facts)
+        return f'Bearer error="insufficient_user_authentication", {parameters}'
     return 'Bearer error="invalid_token"' if problem.code == "token_invalid" else "Bearer"
 
 
 def malformed(faults: Sequence[Mapping[str, Any]]) -> Malformed:
-    """Pydantic's errors as a problem: place, code and a sentence of ours; neither the input nor pydantic's own words."""
+    """Pydantic's errors as a problem: pointer, code and our own sentence. Neither the input nor pydantic's messages are repeated."""
     return Malformed([_fault(fault) for fault in faults[: MAX_ERRORS + 1]])
 
 
@@ -114,7 +114,7 @@ def _fault(fault: Mapping[str, Any]) -> tuple[str, str, str]:
     context = fault.get("ctx", {})
     if code == "value_error" and isinstance(context.get("error"), ValueError):
         return _pointer(place), "invalid", str(context["error"])
-    return _pointer(place), code, _SENTENCES.get(code, "is not acceptable here").format_map(context)
+    return _pointer(place), code, _SENTENCES.get(code, "is not valid").format_map(context)
 
 
 def _pointer(place: Sequence[str | int]) -> str:
@@ -124,17 +124,17 @@ def _pointer(place: Sequence[str | int]) -> str:
     return ":".join(parts[:2])
 
 
-async def _refused(_request: Request, problem: Exception) -> Response:
+async def _handle_problem(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
     return problem_response(problem)
 
 
-async def _unread(_request: Request, invalid: Exception) -> Response:
+async def _handle_invalid_request(_request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)
     return problem_response(malformed(invalid.errors()))
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _handle_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         response = problem_response(MethodNotAllowed())
@@ -143,15 +143,15 @@ async def _http(_request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return problem_response(RouteNotFound())
     if error.status_code == 400:
-        return problem_response(Malformed([("", "json_invalid", "is not JSON in UTF-8")]))
+        return problem_response(Malformed([("", "json_invalid", "must be valid JSON in UTF-8")]))
     return problem_response(InternalError())
 
 
-async def _pool_empty(_request: Request, _error: Exception) -> Response:
+async def _handle_pool_timeout(_request: Request, _error: Exception) -> Response:
     return problem_response(Busy())
 
 
-async def _database(_request: Request, error: Exception) -> Response:
+async def _handle_database_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
     if dialect.is_busy(error):
         log.warning("database_busy", cause=type(error.orig).__name__)
@@ -160,27 +160,27 @@ async def _database(_request: Request, error: Exception) -> Response:
         log.warning("database_away", cause=type(error.orig).__name__)
         return problem_response(Unavailable())
     if dialect.is_damaged(error):
-        log.error("database_damaged", cause=str(error.orig), advice="stop, and restore the last copy")
+        log.error("database_damaged", cause=str(error.orig), advice="stop the service and restore the latest backup")
         return problem_response(Unavailable())
     return log_unexpected(error)
 
 
-async def _unreachable(_request: Request, error: Exception) -> Response:
+async def _handle_os_error(_request: Request, error: Exception) -> Response:
     log.warning("database_unreachable", cause=type(error).__name__)
     return problem_response(Unavailable())
 
 
 def log_unexpected(error: Exception) -> Response:
-    """Log what nobody foresaw, with its trace, and answer 500 without a word of it."""
+    """Log an unexpected exception with its traceback; the 500 response says nothing about it."""
     log.error("unexpected", exc_info=error)
     return problem_response(InternalError())
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Make every answer that is not a success a problem."""
-    app.add_exception_handler(Problem, _refused)
-    app.add_exception_handler(RequestValidationError, _unread)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(PoolTimeout, _pool_empty)
-    app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(OSError, _unreachable)
+    """Install the handlers that turn every error into a problem response."""
+    app.add_exception_handler(Problem, _handle_problem)
+    app.add_exception_handler(RequestValidationError, _handle_invalid_request)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(PoolTimeout, _handle_pool_timeout)
+    app.add_exception_handler(DBAPIError, _handle_database_error)
+    app.add_exception_handler(OSError, _handle_os_error)

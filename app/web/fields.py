@@ -37,14 +37,14 @@ class WireModel(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """What a trace or a careless log line may show: a body can hold a password, an answer a token."""
-        shown: dict[str | None, Any] = mask(dict(super().__repr_args__()))
-        return shown.items()
+        values: dict[str | None, Any] = mask(dict(super().__repr_args__()))
+        return values.items()
 
 
 def clean_text(text: str) -> str:
     # NUL cannot be stored in PostgreSQL and a lone surrogate cannot be hashed or encoded: refused here, once, for everybody.
     if _UNPRINTABLE.search(text):
-        raise ValueError("wants printable characters only")
+        raise ValueError("must have only printable characters")
     if text and not text.strip():
         raise ValueError("must not be blank")
     return text
@@ -52,7 +52,7 @@ def clean_text(text: str) -> str:
 
 def _prose(text: str) -> str:
     if _CONTROL.search(text):
-        raise ValueError("wants text without control characters")
+        raise ValueError("must not have control characters")
     if not text.strip():
         raise ValueError("must not be blank")
     return text
@@ -60,12 +60,12 @@ def _prose(text: str) -> str:
 
 def _encodable(text: str) -> str:
     if _UNENCODABLE.search(text):
-        raise ValueError("is not valid Unicode text")
+        raise ValueError("must be valid Unicode")
     return text
 
 
 Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
-"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; told, never guessed."""
+"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; stated by the vendor or the user, never guessed."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
 Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean_text)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
@@ -80,11 +80,11 @@ Flag = Annotated[bool, Field(strict=True)]
 
 def _email(text: str) -> str:
     if "=?" in text:  # an encoded word (RFC 2047): to a mail header this would be whatever it decodes to
-        raise ValueError("is not an e-mail address")
+        raise ValueError("must be an e-mail address, such as ada@example.com")
     try:
         return validate_email(clean_text(text), check_deliverability=False).normalized
     except EmailNotValidError as wrong:
-        raise ValueError("is not an e-mail address") from wrong
+        raise ValueError("must be an e-mail address, such as ada@example.com") from wrong
 
 
 Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
@@ -92,13 +92,13 @@ Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_emai
 
 def _instant_in(text: object) -> datetime:
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
-        raise ValueError("wants an RFC 3339 instant with its offset, such as 2026-01-31T12:00:00Z")
+        raise ValueError("must be a date and time with UTC offset (RFC 3339), such as 2026-01-31T12:00:00Z")
     try:
         moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as wrong:
-        raise ValueError("is not a moment of the calendar") from wrong
+        raise ValueError("must be an existing date and time") from wrong
     if moment.year < FIRST_YEAR:
-        raise ValueError(f"wants a moment of {FIRST_YEAR} or later")
+        raise ValueError(f"must be in the year {FIRST_YEAR} or later")
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -117,7 +117,7 @@ DurationText = Annotated[str, Field(max_length=32, json_schema_extra={"format": 
 def _lease_in(text: str) -> str:
     lease = Duration.parse(text)
     if lease.months * timedelta(days=31) + lease.exact > LONGEST_LEASE:
-        raise ValueError("wants a lease of ten years at most")
+        raise ValueError("must be at most ten years")
     return lease.text
 
 
@@ -127,7 +127,7 @@ LeaseText = Annotated[str, Field(max_length=32, json_schema_extra={"format": "du
 def _limit(given: object) -> object:
     if given == UNLIMITED or (type(given) is int and 0 <= given <= INT_MAX):
         return given
-    raise ValueError(f'wants a whole number from 0 to {INT_MAX}, or "{UNLIMITED}"')
+    raise ValueError(f'must be an integer from 0 to {INT_MAX}, or "{UNLIMITED}"')
 
 
 LimitIn = Annotated[
@@ -136,8 +136,6 @@ LimitIn = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": INT_MAX}, {"type": "string", "const": UNLIMITED}]}),
 ]
 
-Scalar: TypeAlias = str | int | float | bool | None
-
 
 def _metadata(given: dict[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
@@ -145,16 +143,16 @@ def _metadata(given: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, str):
             _encodable(value)
         elif isinstance(value, float) and not math.isfinite(value):
-            raise ValueError("wants finite numbers")
+            raise ValueError("must have only finite numbers")
         elif isinstance(value, int | float) and abs(value) > 2**53:  # JSONB gives a large float back as a whole number
-            raise ValueError("wants numbers that every JSON reader keeps (at most 2^53)")
+            raise ValueError("must have only numbers from -2^53 to 2^53")
     return given
 
 
 def _scalars(given: object) -> object:
     """Refuse nesting before the union tries to make sense of it."""
     if isinstance(given, dict) and any(isinstance(value, dict | list) for value in given.values()):
-        raise ValueError("wants a flat object")
+        raise ValueError("must be an object without nested objects or arrays")
     return given
 
 
@@ -174,7 +172,7 @@ def _locale(tag: str) -> str:
     """A BCP 47 tag in its usual case: `zh-hans-CN` becomes `zh-Hans-CN` (RFC 5646 section 2.1.1)."""
     parts = tag.split("-")
     if len(parts) > 6:
-        raise ValueError("wants a BCP 47 language tag")
+        raise ValueError("must be a BCP 47 language tag, such as de or pt-BR")
     cased = [parts[0].lower()]
     cased += [part.title() if len(part) == 4 else part.upper() if len(part) == 2 else part.lower() for part in parts[1:]]
     return "-".join(cased)
@@ -186,14 +184,14 @@ Item = TypeVar("Item")
 
 
 class Page(WireModel, Generic[Item]):
-    """One page of a list; `next_cursor` is null on the last."""
+    """One page of a list. Send `next_cursor` as `cursor` to get the next page; it is null on the last page."""
 
     data: list[Item]
     next_cursor: str | None
 
 
 class ReasonOut(WireModel):
-    """Why the answer is no, which requirement that belongs to, and what to do next; further members are facts of the code."""
+    """Why access is refused, the requirement that is not met, and the next action. Further members depend on `code`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -204,7 +202,7 @@ class ReasonOut(WireModel):
 
 
 class WarningOut(WireModel):
-    """What does not stand in the way yet; further members are facts of the code."""
+    """Something that does not refuse access now but soon may. Further members depend on `code`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -212,11 +210,11 @@ class WarningOut(WireModel):
     detail: str
 
 
-def _known(pattern: str) -> str:
+def _check_event_type(pattern: str) -> str:
     if not is_known(pattern):
-        raise ValueError("is no kind of event, no `noun.*` and not `*`; see GET /v1/event-types")
+        raise ValueError("must be an event type of GET /v1/event-types, `noun.*` or `*`")
     return pattern
 
 
-EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_known)]
+EventType = Annotated[str, Field(min_length=1, max_length=64, examples=["license.*"]), AfterValidator(_check_event_type)]
 """A kind of event, all kinds of one noun (`license.*`), or all there are (`*`)."""

@@ -1,4 +1,4 @@
-"""Keyset lists, newest first: a cursor names the last row seen, so pages stay right while rows are added."""
+"""Keyset paging, newest first. The cursor names the last row, so that pages stay correct while rows are added."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -17,7 +17,7 @@ from app.db.types import AnyRow, AnySelect
 
 @dataclass(frozen=True)
 class PageWindow:
-    """Which part of a list is wanted."""
+    """The requested part of a list."""
 
     limit: int
     cursor: str | None
@@ -30,24 +30,24 @@ async def page_window(
 
 
 async def read_page(
-    tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], wanted: PageWindow
+    tx: Transaction, statement: AnySelect, key: InstrumentedAttribute[UUID], page: PageWindow
 ) -> tuple[Sequence[AnyRow], str | None]:
     """The rows of the window by descending `key` (a UUIDv7), and the cursor of the next one. Raises Malformed."""
     kind = key.class_.__tablename__
-    if wanted.cursor is not None:
-        statement = statement.where(key < _after(kind, wanted.cursor))
-    rows = (await tx.execute(statement.order_by(key.desc()).limit(wanted.limit + 1))).all()
-    if len(rows) <= wanted.limit:
+    if page.cursor is not None:
+        statement = statement.where(key < _read_cursor(kind, page.cursor))
+    rows = (await tx.execute(statement.order_by(key.desc()).limit(page.limit + 1))).all()
+    if len(rows) <= page.limit:
         return rows, None
-    last = getattr(rows[wanted.limit - 1], key.key)
-    return rows[: wanted.limit], urlsafe_b64encode(f"{kind}:{last.hex}".encode()).decode()
+    last = getattr(rows[page.limit - 1], key.key)
+    return rows[: page.limit], urlsafe_b64encode(f"{kind}:{last.hex}".encode()).decode()
 
 
-def _after(kind: str, cursor: str) -> UUID:
+def _read_cursor(kind: str, cursor: str) -> UUID:
     try:
-        told, _, last = urlsafe_b64decode(cursor.encode()).decode().partition(":")
-        if told == kind:
+        table, _, last = urlsafe_b64decode(cursor.encode()).decode().partition(":")
+        if table == kind:
             return UUID(last)
     except (binascii.Error, ValueError):
         pass
-    raise Malformed([("query:cursor", "invalid_cursor", "is not a cursor of this list")])
+    raise Malformed([("query:cursor", "invalid_cursor", "must be a `next_cursor` of this list")])

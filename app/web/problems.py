@@ -6,7 +6,7 @@ from app.base.problems import Kind, Problem
 class Unauthenticated(Problem):
     kind = Kind.UNAUTHENTICATED
     code = "unauthenticated"
-    title = "This call wants an Authorization header."
+    title = "This call requires an Authorization header."
 
 
 class TokenInvalid(Problem):
@@ -18,67 +18,67 @@ class TokenInvalid(Problem):
 class ScopeMissing(Problem):
     kind = Kind.FORBIDDEN
     code = "scope_missing"
-    title = "This operator key lacks the scope that the call wants."
+    title = "The operator key does not have the scope that this call requires."
 
 
 class OperatorKeyRequired(Problem):
     kind = Kind.FORBIDDEN
     code = "operator_key_required"
-    title = "Only an operator key may make this call."
+    title = "This call requires an operator key."
 
 
 class SubjectTokenRequired(Problem):
     kind = Kind.FORBIDDEN
     code = "subject_token_required"
-    title = "Only the end user's own access token may make this call."
+    title = "This call requires an end user's access token."
 
 
 class ActivationTokenRequired(Problem):
     kind = Kind.FORBIDDEN
     code = "activation_token_required"
-    title = "Only the seat's own activation token may make this call."
+    title = "This call requires the activation token of a seat."
 
 
 class LoginHandleRequired(Problem):
     kind = Kind.FORBIDDEN
     code = "login_handle_required"
-    title = "This call wants an unfinished login: `Authorization: Login lgn_…`."
+    title = "This call requires the handle of a pending login: `Authorization: Login lgn_…`."
 
 
 class RouteNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "route_not_found"
-    title = "There is no such path."
+    title = "This path does not exist."
 
 
 class MethodNotAllowed(Problem):
     kind = Kind.METHOD_NOT_ALLOWED
     code = "method_not_allowed"
-    title = "This path does not know that method; see the Allow header."
+    title = "This path does not support the method; see the Allow header."
 
 
 class NotAcceptable(Problem):
     kind = Kind.NOT_ACCEPTABLE
     code = "not_acceptable"
-    title = "None of the forms that there are is one that the Accept header allows."
+    title = "None of the available formats matches the Accept header."
 
 
 class NotHttp(Problem):
     kind = Kind.NOT_HTTP
     code = "not_http"
-    title = "This is no HTTP/1.1 request; the connection is closed."
+    title = "The request is not valid HTTP/1.1; the connection is closed."
 
 
 class HeadTooLarge(Problem):
     kind = Kind.HEAD_TOO_LARGE
     code = "head_too_large"
-    title = "The address and the headers have more than 64 KiB; the connection is closed."
+    title = "The URL and the headers are larger than 64 KiB; the connection is closed."
 
 
 class BodyTooLarge(Problem):
     kind = Kind.TOO_LARGE
     code = "body_too_large"
-    title = "The request body is larger than the service takes."
+    title = "The request body is too large."
 
 
 class BodyTooSlow(Problem):
@@ -90,19 +90,19 @@ class BodyTooSlow(Problem):
 class UnsupportedEncoding(Problem):
     kind = Kind.UNSUPPORTED_MEDIA
     code = "unsupported_encoding"
-    title = "Bodies are plain UTF-8 JSON: no Content-Encoding and no other charset."
+    title = "The request body must be JSON in UTF-8, without Content-Encoding."
 
 
 class InternalError(Problem):
     kind = Kind.BROKEN
     code = "internal_error"
-    title = "The service failed; nothing was changed. Quote the request id."
+    title = "An unexpected error occurred; nothing was changed. Report it with the `request_id`."
 
 
 class IdempotencyKeyReused(Problem):
     kind = Kind.INVALID
     code = "idempotency_key_reused"
-    title = "This Idempotency-Key was used for another request."
+    title = "This Idempotency-Key was already used for another request."
 
 
 class IdempotencyInProgress(Problem):
@@ -120,4 +120,4 @@ class CodeNotFound(Problem):
 class TooManyAttempts(Problem):
     kind = Kind.THROTTLED
     code = "too_many_attempts"
-    title = "Too many failures; wait, then try again."
+    title = "Too many attempts; try again after the time in Retry-After."

@@ -13,21 +13,21 @@ from app.world import World
 
 
 async def erase(tx: Transaction, user_id: UUID) -> None:
-    """Delete what receivers answered to events of the user, because they may have repeated personal data. A step."""
-    of_user = (  # by both columns of the primary key, the only index
+    """Delete the excerpts of receivers' responses to events of the user: they may repeat personal data. A step."""
+    of_user = (  # both columns of the primary key, the only index that fits
         WebhookDelivery.endpoint_id.in_(select(WebhookEndpoint.id)),
         WebhookDelivery.event_id.in_(select(Event.id).where(Event.user_id == user_id)),
     )
     has_answer = or_(WebhookDelivery.last_excerpt.is_not(None), WebhookDelivery.claimed_until.is_not(None))
-    await ordering.lock(tx, *of_user, has_answer)
-    # A request that is under way loses its claim, and its response is discarded. It is sent again, with the erased event.
+    await ordering.lock_deliveries(tx, *of_user, has_answer)
+    # A running request loses its claim, so its response is discarded. The delivery is sent again, with the erased event.
     await tx.execute(update(WebhookDelivery).where(*of_user, has_answer).values(last_excerpt=None, claimed_until=None))
 
 
 async def prune_deliveries(world: World) -> int:
-    """Delete a batch of deliveries that were settled `WEBHOOK_RETENTION` ago, or whose endpoint was disabled or deleted; return how many.
+    """Delete a batch of deliveries that were settled longer than `WEBHOOK_RETENTION` ago; return how many.
 
-    Those of a disabled endpoint are deleted after the same time.
+    When none is left, delete pending deliveries whose endpoint was deleted, or disabled longer than `WEBHOOK_RETENTION` ago.
     """
     limit = world.clock.now() - world.settings.webhook_retention
     active = or_(WebhookEndpoint.disabled_at.is_(None), WebhookEndpoint.disabled_at > limit)
@@ -37,6 +37,6 @@ async def prune_deliveries(world: World) -> int:
 
 
 def has_pending_delivery() -> ColumnElement[bool]:
-    """SQL: whether an event has a delivery that is still pending. Uses both columns of the primary key, the only index."""
+    """Return the SQL condition that an event has a pending delivery. Uses both columns of the primary key, the only index that fits."""
     key = (WebhookDelivery.endpoint_id == WebhookEndpoint.id, WebhookDelivery.event_id == Event.id)
     return exists().where(*key, ordering.IS_PENDING)

@@ -16,7 +16,7 @@ from app.events.models import Event
 from app.events.service import Actor, record
 from app.web.paging import PageWindow, read_page
 from app.webhooks import ordering, rules, service
-from app.webhooks.models import State, WebhookDelivery
+from app.webhooks.models import DeliveryState, WebhookDelivery
 from app.webhooks.problems import DeliveryNotFound, WebhookDisabled
 from app.world import World
 
@@ -28,8 +28,10 @@ _deliveries = select(*table(WebhookDelivery).columns, Event.type).join(Event, Ev
 
 @dataclass(frozen=True)
 class EventRange:
-    """`since <= at < until`; `until` None: now. `types` None: all types of the webhook. `after`: of the events at exactly `since`, only
-    those that follow this one."""
+    """The events to replay: `since <= at < until`. `until` None: now. `types` None: all types of the webhook.
+
+    `after`: the last event of the previous call; of the events at exactly `since`, only those with a higher id are replayed.
+    """
 
     since: datetime
     until: datetime | None = None
@@ -37,7 +39,9 @@ class EventRange:
     types: Sequence[str] | None = None
 
 
-async def list_deliveries(world: World, endpoint_id: UUID, window: PageWindow, state: State | None) -> tuple[Sequence[AnyRow], str | None]:
+async def list_deliveries(
+    world: World, endpoint_id: UUID, window: PageWindow, state: DeliveryState | None
+) -> tuple[Sequence[AnyRow], str | None]:
     """List a page of deliveries, newest events first. Raises WebhookNotFound."""
     statement = _deliveries.where(WebhookDelivery.endpoint_id == endpoint_id)
     if state is not None:
@@ -48,7 +52,7 @@ async def list_deliveries(world: World, endpoint_id: UUID, window: PageWindow, s
 
 
 async def get_delivery(world: World, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    """Raises WebhookNotFound, DeliveryNotFound."""
+    """Return one delivery. Raises WebhookNotFound, DeliveryNotFound."""
     async with world.db.query() as tx:
         return await _read_delivery(tx, endpoint_id, event_id)
 
@@ -66,7 +70,7 @@ async def _read_delivery(tx: Transaction, endpoint_id: UUID, event_id: UUID) -> 
 
 
 async def replay_delivery(world: World, actor: Actor, endpoint_id: UUID, event_id: UUID) -> AnyRow:
-    """Make one delivery again; one that waits for its next try is tried now.
+    """Reset one delivery so that it is sent again. If it waits for its next try, it is tried now.
 
     Raises WebhookNotFound, DeliveryNotFound, WebhookDisabled.
     """
@@ -81,15 +85,15 @@ async def replay_delivery(world: World, actor: Actor, endpoint_id: UUID, event_i
 
 
 async def _read_enabled(tx: Transaction, endpoint_id: UUID) -> AnyRow:
-    """Raises WebhookNotFound, WebhookDisabled."""
+    """Return the webhook. Raises WebhookNotFound, WebhookDisabled."""
     row = await service.read_endpoint(tx, endpoint_id)
     if row.disabled_at is not None:
-        raise WebhookDisabled("Enable it first.")
+        raise WebhookDisabled("Enable the webhook first.")
     return row
 
 
-async def replay(world: World, actor: Actor, endpoint_id: UUID, events: EventRange) -> tuple[int, AnyRow | None]:
-    """Deliver past events again, and those that were never delivered: the oldest `MAX_REPLAY` in the range, of the webhook's types.
+async def replay_events(world: World, actor: Actor, endpoint_id: UUID, events: EventRange) -> tuple[int, AnyRow | None]:
+    """Deliver the oldest `MAX_REPLAY` events in the range again, including events that were never delivered to the webhook.
 
     Returns the number of events, and the last one if there are more. Raises WebhookNotFound, WebhookDisabled.
     """
@@ -116,7 +120,7 @@ def _is_from(events: EventRange) -> ColumnElement[bool]:
 async def _reset_deliveries(tx: Transaction, endpoint_id: UUID, events: Sequence[UUID], now: datetime) -> None:
     """Reset the existing deliveries of the events and insert the missing ones."""
     existing = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id.in_(events))
-    await ordering.lock(tx, *existing)
+    await ordering.lock_deliveries(tx, *existing)
     missing = _new_deliveries(endpoint_id, rules.NOT_FIRST).where(Event.id.in_(events))
     await dialect.insert_missing(tx, WebhookDelivery, COLUMNS, missing)
     await tx.execute(update(WebhookDelivery).where(*existing).values(ordering.reset_values()))
@@ -125,12 +129,14 @@ async def _reset_deliveries(tx: Transaction, endpoint_id: UUID, events: Sequence
 
 def _new_deliveries(endpoint_id: UUID, due_at: datetime, key: ColumnElement[UUID] = ordering.ORDERING_KEY) -> AnySelect:
     """Select the `COLUMNS` of a new delivery for each event, as the trigger inserts them."""
-    zero, pending = literal(0), literal(State.PENDING.value)
+    zero, pending = literal(0), literal(DeliveryState.PENDING.value)
     return select(literal(endpoint_id, Uuid()), Event.id, key, pending, zero, zero, Event.at, literal(due_at, UtcDateTime()))
 
 
 async def send_test(world: World, actor: Actor, endpoint_id: UUID) -> AnyRow:
-    """Record a `webhook.test` event for this endpoint only, whatever its types; its own id is the ordering key. It is tried once.
+    """Record a `webhook.test` event that only this endpoint gets, even if its types do not match. It is tried once.
+
+    Its own id is the ordering key, so that it does not wait for other deliveries.
 
     Raises WebhookNotFound, WebhookDisabled.
     """

@@ -1,4 +1,4 @@
-"""Webhook requests: the event as in the audit list, signed by the Standard Webhooks scheme (standardwebhooks.com)."""
+"""Builds webhook requests: the event as in the audit list, signed by the Standard Webhooks scheme (standardwebhooks.com)."""
 
 import json
 
@@ -15,7 +15,7 @@ COLUMNS = ("secret_sealed", "previous_secret_sealed")
 
 
 def secret_place(column: str, endpoint: AnyRow) -> Place:
-    """The place that a sealed secret of the endpoint is bound to."""
+    """Return the place that a sealed secret of the endpoint is bound to."""
     return Place("webhook_endpoints", column, endpoint.id)
 
 
@@ -25,7 +25,7 @@ def build_body(event: AnyRow) -> str:
 
 
 def build_headers(world: World, endpoint: AnyRow, event: AnyRow, body: str) -> dict[str, str]:
-    """Build the headers, with a signature by the secret, and by the previous secret while that is valid.
+    """Build the headers, with a signature by the secret, and by the previous secret while it is valid.
 
     `webhook-id` is the event's id at each try and replay, so that receivers can detect duplicates.
     """

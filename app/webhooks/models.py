@@ -9,21 +9,21 @@ from app.db.base import Base
 from app.db.types import Identifier, Instant, JsonList, Line, Reference, Word
 
 
-class State(StrEnum):
-    """`pending`: not delivered yet, whether it was tried or not. `failed`: given up, until it is replayed."""
+class DeliveryState(StrEnum):
+    """`pending`: not delivered yet, tried or not. `failed`: given up, unless an operator replays it."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
 
 
-_PENDING = text(f"state = '{State.PENDING}'")
+_PENDING = text(f"state = '{DeliveryState.PENDING}'")
 
 
 class WebhookEndpoint(Base):
     """A webhook. `types`: event types, `noun.*` or `*`. `slot`: a unique number from 1 to the limit, which enforces the limit.
 
-    `failing_since`: the first failure since the last success. `resume_at`: the end of the pause that the receiver asked for.
+    `failing_since`: the first failure since the last success. `resume_at`: the end of the pause that the receiver requested.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -47,7 +47,7 @@ class WebhookDelivery(Base):
     """The delivery of one event to one endpoint. It holds no copy of the event.
 
     `subject_id` is the ordering key: the event's subject, or for an agreement's event the end user. Deliveries with one key are made in
-    order: the first is due, the others have `rules.NOT_FIRST`. `attempts` counts the claims; only the process that claimed last may
+    order: only the first is due, the others have `rules.NOT_FIRST`. `attempts` counts the claims; only the process that claimed last may
     record an outcome. `tries` counts the claims since the delivery was created or replayed. There are no foreign keys, so that
     recording an event never waits for an operator who changes or deletes an endpoint.
     """

@@ -8,10 +8,10 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291 section 2.4
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address for hosts that have IPv6 alone
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: IPv4 addresses for hosts that have only IPv6
 _COMPATIBLE = IPv6Network("::/96")  # RFC 4291 section 2.5.5.1, deprecated
 _NOT_GLOBAL = (IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))
-"""Networks that the standard library still calls global: 6to4 relays (RFC 7526), documentation (RFC 9637)."""
+"""Networks that the standard library wrongly calls global: 6to4 relays (RFC 7526), documentation (RFC 9637)."""
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -19,7 +19,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 
 def is_reachable(address: str, allowed: Sequence[Network]) -> bool:
-    """Return whether requests may go to an address: it, and an IPv4 address embedded in it, is global or in an allowed network.
+    """Return whether requests may be sent to an address: each address it leads to is global or in an allowed network.
 
     False for text that is not an address, and for an address with a zone.
     """
@@ -29,15 +29,15 @@ def is_reachable(address: str, allowed: Sequence[Network]) -> bool:
         return False
     if "%" in address:
         return False
-    return all(_is_in(target, allowed) or _is_global(target) for target in _targets(parsed))
+    return all(_is_in(target, allowed) or _is_global(target) for target in _list_targets(parsed))
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
-def _targets(address: Address) -> Iterator[Address]:
-    """The addresses that a packet ends at: an IPv6 address that only carries an IPv4 address means that one; 6to4 means both."""
+def _list_targets(address: Address) -> Iterator[Address]:
+    """List the addresses that an address leads to: the embedded IPv4 address of a mapped or translated one, both of a 6to4 address."""
     if isinstance(address, IPv4Address):
         yield address
         return

@@ -14,10 +14,10 @@ from sqlalchemy.orm import aliased
 from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.models import Event
-from app.webhooks.models import State, WebhookDelivery
+from app.webhooks.models import DeliveryState, WebhookDelivery
 from app.webhooks.rules import NOT_FIRST
 
-_PENDING_LITERAL: ColumnElement[str] = literal_column(f"'{State.PENDING}'")
+_PENDING_LITERAL: ColumnElement[str] = literal_column(f"'{DeliveryState.PENDING}'")
 _other = aliased(WebhookDelivery)
 
 IS_PENDING: ColumnElement[bool] = WebhookDelivery.state == _PENDING_LITERAL
@@ -26,18 +26,18 @@ ORDERING_KEY = case((Event.subject_type == "agreement", func.coalesce(Event.user
 one user's acceptance does not hold up another's."""
 
 
-def _first(endpoint_id: Any, ordering_key: Any) -> Any:
+def _select_first(endpoint_id: Any, ordering_key: Any) -> Any:
     same_key = (_other.endpoint_id == endpoint_id, _other.subject_id == ordering_key, _other.state == _PENDING_LITERAL)
     return select(_other.event_id).where(*same_key).order_by(_other.event_id).limit(1).scalar_subquery()
 
 
-IS_FIRST: ColumnElement[bool] = WebhookDelivery.event_id == _first(WebhookDelivery.endpoint_id, WebhookDelivery.subject_id)
+IS_FIRST: ColumnElement[bool] = WebhookDelivery.event_id == _select_first(WebhookDelivery.endpoint_id, WebhookDelivery.subject_id)
 """Whether a pending delivery is the first of its ordering key."""
 
 
 async def release_next(tx: Transaction, row: AnyRow, now: datetime) -> None:
     """Make the next delivery with the row's ordering key due, after the row is no longer pending. A step."""
-    is_next = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == _first(row.endpoint_id, row.subject_id))
+    is_next = (WebhookDelivery.endpoint_id == row.endpoint_id, WebhookDelivery.event_id == _select_first(row.endpoint_id, row.subject_id))
     await tx.execute(update(WebhookDelivery).where(*is_next).values(due_at=now))
 
 
@@ -47,12 +47,14 @@ async def release_first(tx: Transaction, endpoint_id: UUID, now: datetime) -> No
     await tx.execute(update(WebhookDelivery).where(*waiting, IS_FIRST).values(due_at=now))
 
 
-async def lock(tx: Transaction, *which: ColumnElement[bool]) -> None:
-    """Lock deliveries in the order of their events, as every transaction that changes several does: this prevents deadlocks. A step."""
-    rows = select(WebhookDelivery.event_id).where(and_(*which)).order_by(WebhookDelivery.event_id).with_for_update()
-    await tx.execute(select(func.count()).select_from(rows.subquery()))  # there may be thousands, and no caller needs them
+async def lock_deliveries(tx: Transaction, *conditions: ColumnElement[bool]) -> None:
+    """Lock the matching deliveries in the order of their events. Every transaction that changes several must do so (deadlocks). A step."""
+    rows = select(WebhookDelivery.event_id).where(and_(*conditions)).order_by(WebhookDelivery.event_id).with_for_update()
+    await tx.execute(
+        select(func.count()).select_from(rows.subquery())
+    )  # counts, because callers do not need the rows, and there may be thousands
 
 
 def reset_values() -> dict[str, Any]:
-    """The column values of a delivery that is to be made again when it is the first. A current claim becomes void."""
-    return {"state": State.PENDING, "tries": 0, "due_at": NOT_FIRST, "settled_at": None, "claimed_until": None}
+    """Return the column values of a delivery to be sent again when it is the first. They make a current claim void."""
+    return {"state": DeliveryState.PENDING, "tries": 0, "due_at": NOT_FIRST, "settled_at": None, "claimed_until": None}

@@ -6,19 +6,19 @@ from app.base.problems import Kind, Problem
 class WebhookNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "webhook_not_found"
-    title = "There is no such webhook."
+    title = "The webhook does not exist."
 
 
 class DeliveryNotFound(Problem):
     kind = Kind.NOT_FOUND
     code = "webhook_delivery_not_found"
-    title = "There is no such delivery of this webhook."
+    title = "The delivery does not exist for this webhook."
 
 
 class WebhookLimitReached(Problem):
     kind = Kind.CONFLICT
     code = "webhook_limit_reached"
-    title = "The maximum number of webhooks exists already."
+    title = "The maximum number of webhooks is reached; delete one first."
 
 
 class WebhookDisabled(Problem):
@@ -30,7 +30,7 @@ class WebhookDisabled(Problem):
 class WebhookChanged(Problem):
     kind = Kind.CONFLICT
     code = "webhook_changed"
-    title = "Another request changed the webhook at the same time; read it again."
+    title = "Another request changed the webhook at the same time; read it, then repeat the change."
 
 
 class RotationUnderWay(Problem):

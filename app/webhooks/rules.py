@@ -1,4 +1,4 @@
-"""Pure rules of webhooks: allowed URLs, waits between tries, and what a response means."""
+"""Pure rules of webhooks: allowed URLs, waits between tries, and the pause that a response requests."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,15 +16,15 @@ NOT_FIRST = datetime(9999, 12, 31, tzinfo=UTC)
 BACKOFF = Backoff([timedelta(seconds=seconds) for seconds in (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, *[24 * 3600] * 3)], jitter=0.2)
 """Eleven tries in about four days; an endpoint that fails for five days is disabled."""
 MIN_FAILURES = 3
-"""Failures of one delivery before its endpoint is disabled for failing: after a long downtime, the failure may have been ours."""
+"""Failed tries of one delivery before its endpoint is disabled. One failure after a downtime of this service proves nothing."""
 MAX_PAUSE = timedelta(hours=24)
 """The longest `Retry-After` that is obeyed."""
 MAX_OVERLAP = timedelta(days=30)
 MAX_REPLAY = 1000
-"""Events that one call replays at most."""
+"""The largest number of events that one call replays."""
 
 
-def pause_until(status: int, retry_after: str | None, now: datetime) -> datetime | None:
+def parse_pause(status: int, retry_after: str | None, now: datetime) -> datetime | None:
     """Parse the `Retry-After` of a 429 or 503, in seconds or as a date (RFC 9110 section 10.2.3); None if there is no valid one."""
     if status not in {429, 503} or retry_after is None:
         return None
@@ -38,7 +38,7 @@ def pause_until(status: int, retry_after: str | None, now: datetime) -> datetime
 
 
 def find_url_fault(url: str, allowed: Sequence[Network], *, insecure: bool) -> str | None:
-    """Return what is wrong with a receiver's URL, without resolving its name; None if nothing is.
+    """Return the fault of a receiver's URL, or None. Does not resolve the name.
 
     `insecure`: whether `http` is allowed.
     """
@@ -61,7 +61,7 @@ def _find_syntax_fault(url: str, parts: SplitResult, port: int | None, *, insecu
 
 
 def _find_host_fault(host: str, allowed: Sequence[Network]) -> str | None:
-    """Check an IP address, and anything that a resolver would read as one. A name is checked when it is resolved, at each delivery."""
+    """Check an IP address, or a host that a resolver would read as one. Names are checked at each delivery, after they are resolved."""
     last = host.rstrip(".").rpartition(".")[2]
     if not last:
         return "must be an absolute URL"

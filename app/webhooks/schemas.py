@@ -31,7 +31,7 @@ class WebhookOut(WireModel):
     """A webhook.
 
     `disabled_reason`: `operator`, `gone` (the receiver answered 410) or `failing` (for days). `failing_since`: the first failure since the
-    last success. `resume_at`: the end of the pause that the receiver asked for (`Retry-After`); a replay or a test ends it.
+    last success. `resume_at`: the end of the pause that the receiver requested (`Retry-After`); a replay or a test ends it.
     `previous_until`: until when requests are also signed with the previous secret.
     """
 
@@ -64,13 +64,13 @@ class WebhookWithSecret(WebhookOut):
 
 
 class RotateIn(WireModel):
-    """`overlap`: for how long requests are also signed with the previous secret, 30 days at most; null: not at all (it leaked)."""
+    """`overlap`: how long to also sign with the previous secret, such as P1D, at most 30 days. Null: not at all (it leaked)."""
 
     overlap: DurationText | None = "PT24H"
 
 
 class DeliveryOut(WireModel):
-    """A delivery. `id` is the event's id, which the receiver gets as `webhook-id`.
+    """A delivery. `id` is the event's id, which the receiver gets in the header `webhook-id`.
 
     `next_attempt_at` is null while an earlier delivery of the same subject is pending. `last_*` describe the latest attempt.
     """

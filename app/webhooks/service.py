@@ -30,7 +30,7 @@ SECRET_BYTES = 32
 _endpoints = select(*table(WebhookEndpoint).columns)
 
 
-async def create(world: World, actor: Actor, values: Values) -> tuple[AnyRow, str]:
+async def create_endpoint(world: World, actor: Actor, values: Values) -> tuple[AnyRow, str]:
     """Create a webhook; return it with its secret, which cannot be read again. Raises TargetRefused, WebhookLimitReached."""
     _must_be_allowed(world, values["url"])
     endpoint_id, secret = world.entropy.identifier(), _generate_secret(world)
@@ -57,7 +57,7 @@ async def _find_free_slot(tx: Transaction) -> int:
 
 
 def _must_be_allowed(world: World, url: str) -> None:
-    """Check a URL without resolving its name, which is done at each delivery. Raises TargetRefused."""
+    """Check a URL. Its name is resolved and checked later, at each delivery. Raises TargetRefused."""
     allowed = parse_networks(world.settings.webhook_allowed_networks)
     if fault := rules.find_url_fault(url, allowed, insecure=world.settings.env == "development"):
         raise TargetRefused(f"The URL {fault}.", field_error("/url", TargetRefused.code, fault))
@@ -76,7 +76,7 @@ async def read_endpoint(tx: Transaction, endpoint_id: UUID) -> AnyRow:
 
 
 async def get_endpoint(world: World, endpoint_id: UUID) -> AnyRow:
-    """Raises WebhookNotFound."""
+    """Return a webhook. Raises WebhookNotFound."""
     async with world.db.query() as tx:
         return await read_endpoint(tx, endpoint_id)
 
@@ -87,7 +87,7 @@ async def list_endpoints(world: World, window: PageWindow) -> tuple[Sequence[Any
         return await read_page(tx, _endpoints, WebhookEndpoint.id, window)
 
 
-async def change(world: World, actor: Actor, endpoint_id: UUID, changes: Values) -> AnyRow:
+async def change_endpoint(world: World, actor: Actor, endpoint_id: UUID, changes: Values) -> AnyRow:
     """Change fields. When the webhook is enabled or gets another URL, its pending deliveries are due at once.
 
     Events that occur while it is disabled get no delivery; a replay creates them. Raises WebhookNotFound, TargetRefused.
@@ -121,13 +121,13 @@ async def _make_due(tx: Transaction, world: World, endpoint_id: UUID) -> None:
     Locks deliveries before the endpoint, as the code that records an outcome does: this prevents deadlocks.
     """
     due = (WebhookDelivery.endpoint_id == endpoint_id, ordering.IS_PENDING, WebhookDelivery.due_at < rules.NOT_FIRST)
-    await ordering.lock(tx, *due)
+    await ordering.lock_deliveries(tx, *due)
     await tx.execute(update(WebhookDelivery).where(*due).values(due_at=world.clock.now(), tries=0, claimed_until=None))
     await ordering.release_first(tx, endpoint_id, world.clock.now())
 
 
 async def end_pause(tx: Transaction, endpoint_id: UUID) -> None:
-    """End the pause that the receiver asked for, because an operator asked for a delivery. A step."""
+    """End the pause that the receiver requested, because an operator requests a delivery now. A step."""
     paused = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.resume_at.is_not(None))
     await tx.execute(paused.values(resume_at=None))
 
@@ -136,20 +136,22 @@ async def delete_endpoint(world: World, actor: Actor, endpoint_id: UUID) -> None
     """Delete a webhook and all of its deliveries. Raises WebhookNotFound."""
     async with world.db.write() as tx:
         await read_endpoint(tx, endpoint_id)
-        await ordering.lock(tx, WebhookDelivery.endpoint_id == endpoint_id)
+        await ordering.lock_deliveries(tx, WebhookDelivery.endpoint_id == endpoint_id)
         await tx.execute(delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id))
         if (await tx.execute(delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id))).rowcount:
             await record(tx, world, "webhook.deleted", actor, ("webhook", endpoint_id))
 
 
 async def rotate_secret(world: World, actor: Actor, endpoint_id: UUID, overlap: str | None) -> tuple[AnyRow, str]:
-    """Replace the secret; return the webhook with the new one. For `overlap`, requests are also signed with the old one; null: not at all.
+    """Replace the secret; return the webhook and the new secret. During `overlap`, requests are also signed with the old secret.
+
+    `overlap` None: the old secret is invalid at once.
 
     Raises WebhookNotFound, WebhookChanged, and RotationUnderWay while the overlap of the previous rotation lasts: at most two secrets are
     valid at once.
     """
     now, secret = world.clock.now(), _generate_secret(world)
-    until = now if overlap is None else _overlap_end(overlap, world)
+    until = now if overlap is None else _find_overlap_end(overlap, world)
     async with world.db.write() as tx:
         before = await read_endpoint(tx, endpoint_id)
         if until > now and before.previous_until is not None and before.previous_until > now:
@@ -165,7 +167,7 @@ async def rotate_secret(world: World, actor: Actor, endpoint_id: UUID, overlap: 
         return await read_endpoint(tx, endpoint_id), secret
 
 
-def _overlap_end(overlap: str, world: World) -> datetime:
+def _find_overlap_end(overlap: str, world: World) -> datetime:
     now = world.clock.now()
     try:
         until = Duration.parse(overlap).after(now)

@@ -265,7 +265,7 @@ def _fill_texts(bind: sa.Connection) -> None:
     )
     published = sa.text(f"version_id IN (SELECT id FROM agreement_versions WHERE {BEFORE})")  # noqa: S608  our own words
     for row in bind.execute(sa.select(texts.c.id, texts.c.locale, texts.c.body).where(published)).all():
-        html, plain = rendering.html(row.body, row.locale), rendering.plain(row.body)
+        html, plain = rendering.render_html(row.body, row.locale), rendering.render_plain(row.body)
         digests = {"html_sha256": sha256(html.encode()).hexdigest(), "plain_sha256": sha256(plain.encode()).hexdigest()}
         bind.execute(sa.update(texts).where(texts.c.id == row.id).values(html=html, plain=plain, **digests))
 

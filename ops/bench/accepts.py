@@ -25,7 +25,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.security.signing import Signer
 from app.signing_keys.service import load_signer
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.web.callers import Origin, Subject
 from app.world import World
 from ops.bench.load import HOST
@@ -71,7 +71,7 @@ class Accepts:
     async def chained(self, act: NewEvent) -> None:
         async with self.world.db.write() as tx:
             head = await chain.lock_ledger(tx, act.user_id)
-            event = await chain.append(tx, self.world, self.keys, head, act)
+            event = await chain.append_event(tx, self.world, self.keys, head, act)
             await self._after(tx, act, event)
 
     async def unchained(self, act: NewEvent) -> None:
@@ -119,7 +119,7 @@ async def _ready(world: World, on: Stage) -> Accepts:
         agreement = await making.create_in_force(given)
     now = world.clock.now()
     users = [world.entropy.identifier() for _ in range(USERS)]
-    same = {"status": Status.ACTIVE, "metadata": {}, "created_at": now}
+    same = {"status": UserStatus.ACTIVE, "metadata": {}, "created_at": now}
     rows = [{**same, "id": user_id, "email": f"{user_id}@example.com", "email_folded": f"{user_id}@example.com"} for user_id in users]
     async with world.db.write() as tx:
         await tx.execute(insert(table(User)), rows)

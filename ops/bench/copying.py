@@ -8,7 +8,7 @@ from uuid import UUID
 from app.db.base import Base, table
 from app.licenses.keys import generate_key
 from app.licenses.models import Activation, License
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.world import World
 from ops.bench.crowd import LEASE, Licensed
 
@@ -58,5 +58,5 @@ def _pairs(
             digest, last4 = minted.digest, minted.last4
             known.append(Licensed(minted.text, digest, fingerprint))
         grant = (license_id, policy_id, digest, last4, now, "{}", "{}", 0, now)
-        seat = (seat_id, license_id, "", fingerprint, token_digest(str(seat_id)), "", now + LEASE, now, now, now)
+        seat = (seat_id, license_id, "", fingerprint, digest_token(str(seat_id)), "", now + LEASE, now, now, now)
         yield grant, seat

@@ -14,8 +14,8 @@ from app.licenses.keys import generate_key
 from app.licenses.models import Activation, License
 from app.login.factors.totp import SECRET_BYTES
 from app.login.models import Factor, FactorKind, FactorState
-from app.security.sealing import Place, token_digest
-from app.users.models import Status, User
+from app.security.sealing import Place, digest_token
+from app.users.models import User, UserStatus
 from app.world import World
 from tests.given import PASSWORD
 
@@ -67,7 +67,7 @@ def _seat(world: World, license_id: UUID, fingerprint: str) -> dict[str, Any]:
         "license_id": license_id,
         "user_key": "",
         "fingerprint": fingerprint,
-        "token_hash": token_digest(str(seat_id)),
+        "token_hash": digest_token(str(seat_id)),
         "token_sealed": "",
         "lease_expires_at": now + LEASE,
         "activated_at": now,
@@ -102,7 +102,7 @@ def _secret(world: World) -> str:
 def _user(world: World, user_id: UUID, email: str) -> dict[str, Any]:
     now = world.clock.now()
     columns = {"id": user_id, "email": email, "email_folded": email, "email_verified_at": now}
-    return {**columns, "status": Status.ACTIVE, "metadata": {}, "created_at": now}
+    return {**columns, "status": UserStatus.ACTIVE, "metadata": {}, "created_at": now}
 
 
 def _device(world: World, user_id: UUID, member: Member) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from app.db.base import table
 from app.db.types import AnyRow
 from app.security.signing import Signer
 from app.signing_keys.service import load_signer
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.world import World
 from ops.bench.accepts import TYP
 from ops.bench.load import HOST, request
@@ -92,7 +92,7 @@ async def _filled(world: World, port: int) -> str:
 async def _copy(driver: Any, world: World, keys: Signer, part: tuple[int, UUID, AnyRow, datetime]) -> None:
     start, document, text, now = part
     users = [world.entropy.identifier() for _ in range(PART // EACH)]
-    people = [(user_id, f"{user_id}@example.com", f"{user_id}@example.com", Status.ACTIVE, "{}", now) for user_id in users]
+    people = [(user_id, f"{user_id}@example.com", f"{user_id}@example.com", UserStatus.ACTIVE, "{}", now) for user_id in users]
     await driver.copy_records_to_table(table(User).name, records=people, columns=USER)
     events = list(_events(world, keys, users, (document, text, now)))
     assert start + len(events) <= SIZE

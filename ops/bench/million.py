@@ -124,7 +124,7 @@ async def _next_transaction(settings: Settings) -> int:
 async def _statements(table: Table) -> float:
     """Statements of one check, by the whole application in this process on the same database."""
     settings = table.stage.settings.model_copy(update={"log_level": "error"})
-    logs.configure(settings)
+    logs.configure_logging(settings)
     world = World.of(settings)
     seen: list[str] = []
 

@@ -10,7 +10,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from app.security.passwords import SAMPLES as PADDING_SAMPLES
-from app.users.models import Status
+from app.users.models import UserStatus
 from app.world import World
 from ops.bench import crowd
 from ops.bench.load import Work, drive, request
@@ -25,7 +25,7 @@ UNKNOWN, AGAIN = "unknown", "unknown, again"
 NATIVE: Mapping[str, Mapping[str, Any] | None] = {
     UNKNOWN: None,
     "wrong password": {},
-    "suspended": {"status": Status.SUSPENDED},
+    "suspended": {"status": UserStatus.SUSPENDED},
     "unverified": {"email_verified_at": None},
     "no password": {"hashed": None},
     AGAIN: None,

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from app.access.rules import AccessFacts, SessionFacts
-from app.agreements.models import ChangeClass, Kind
+from app.agreements.models import AgreementKind, ChangeClass
 from app.agreements.obligations import Compliance, Obligation, Version, assess_compliance
 from app.catalog.models import Requirement
 from app.licenses.rules import LicenseFacts, Seat, UseRequest
@@ -80,13 +80,13 @@ OBLIGATIONS = st.builds(
         UUID(int=3), accepted, declined, tuple(each for each in (first, later) if each is not None and each.ordinal > accepted), 0, False,
         kind, since=NOW - HOUR,
     ),
-    st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2]), st.just(FIRST), st.none() | VERSIONS, st.sampled_from(sorted(Kind)),
+    st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2]), st.just(FIRST), st.none() | VERSIONS, st.sampled_from(sorted(AgreementKind)),
 )  # fmt: skip
 SCENARIOS = st.builds(
     Scenario,
     st.builds(
         AccessFacts, requires=st.lists(st.sampled_from(ALL), unique=True), session=st.none() | st.just(SESSION) | SESSIONS,
-        second_factor_lifetime=st.just(FACTOR_LIFETIME), license=st.none() | st.just(LICENSE) | LICENSES, license_named=st.booleans(),
+        second_factor_lifetime=st.just(FACTOR_LIFETIME), license=st.none() | st.just(LICENSE) | LICENSES, names_license=st.booleans(),
         use=st.builds(UseRequest, st.sampled_from([None, "laptop"]), st.sampled_from([[], ["export"]]), st.booleans()),
         agreements=st.just(assess_compliance((), NOW)),
     ),

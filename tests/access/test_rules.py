@@ -11,7 +11,7 @@ from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
 from app.access import rules
-from app.access.rules import AccessFacts, Decision
+from app.access.rules import AccessDecision, AccessFacts
 from app.agreements.obligations import NOTHING_OWED, Compliance, DocumentOrdinal
 from app.catalog.models import Requirement
 from app.licenses.rules import LEASE_ENDING, UseRequest
@@ -22,7 +22,7 @@ NOT_COMPLIANT = Compliance(
     False, declined=False, outstanding=(DocumentOrdinal(LICENSE.license_id, 1),), accepted=(), warnings=(), valid_until=None
 )
 ALL_MET = AccessFacts(
-    ALL, SESSION, FACTOR_LIFETIME, LICENSE, license_named=True, use=UseRequest("laptop", [], True), agreements=NOTHING_OWED
+    ALL, SESSION, FACTOR_LIFETIME, LICENSE, names_license=True, use=UseRequest("laptop", [], True), agreements=NOTHING_OWED
 )
 ORDER = [
     "user_disabled", "login_required", "email_unverified", "second_factor_required", "passkey_required", "license_not_found",
@@ -85,7 +85,7 @@ def remove_facts(facts: AccessFacts) -> dict[str, AccessFacts]:
         }  # fmt: skip
         less["session"] = replace(facts, session=None)
         less |= {name: replace(facts, session=replace(session, **changes)) for name, changes in session_changes.items()}
-    if (license_ := facts.license) is not None and facts.license_named:
+    if (license_ := facts.license) is not None and facts.names_license:
         license_changes: Mapping[str, Mapping[str, Any]] = {
             "seat": {"seat": None},
             "assignment": {"assigned": False},
@@ -151,7 +151,7 @@ def test_time_alone_moves_each_reason_in_one_direction(scenario: Scenario) -> No
 
 def read_result(facts: AccessFacts, now: datetime) -> tuple[Any, ...]:
     """Collect everything in a response that time can change, except the warning about half of a lease, which the request renews."""
-    decision: Decision = rules.decide(facts, now)
+    decision: AccessDecision = rules.decide(facts, now)
     is_logged_in = facts.session is not None and facts.session.is_logged_in(now)
     license_state = (facts.license.status(now), facts.license.seat.is_live(now) if facts.license.seat else None) if facts.license else None
     assurance = (rules._has_fresh_second_factor(facts, now), _passkey(facts, now)) if is_logged_in else None

@@ -72,6 +72,11 @@ async def create_published(given: Given, agreement: Json, *locales: str, change_
 
 async def create_in_force(given: Given, *locales: str) -> Json:
     """A document with one version in force."""
+    name = "_".join(["agreement_in_force", *locales]).replace("-", "_").lower()
+    return await given.start(name, lambda given: _create_in_force(given, *locales))
+
+
+async def _create_in_force(given: Given, *locales: str) -> Json:
     agreement = await create_agreement(given)
     await create_published(given, agreement, *locales)
     return agreement

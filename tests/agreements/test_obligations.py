@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.agreements import obligations
-from app.agreements.models import EventType, Kind
+from app.agreements.models import AgreementKind, EventType
 from app.agreements.obligations import Compliance, Obligation, UserObligations, Version, list_regions, select_applicable
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -112,12 +112,12 @@ def histories(draw: st.DrawFn) -> tuple[Version, ...]:
 @st.composite
 def products(draw: st.DrawFn) -> UserObligations:
     """All agreements of a product, at most one for each kind and region, with a random history of one end user."""
-    places = draw(st.lists(st.tuples(st.sampled_from([*Kind]), st.sampled_from(REGIONS)), unique=True, max_size=5))
+    places = draw(st.lists(st.tuples(st.sampled_from([*AgreementKind]), st.sampled_from(REGIONS)), unique=True, max_size=5))
     draft: list[Obligation] = []
     for number, (kind, region) in enumerate(places, 1):
         each = make_obligation(number, *draw(histories() | st.just(())), kind=kind, region=region)
         last = len(each.versions)
-        if kind is Kind.EULA and last:
+        if kind is AgreementKind.EULA and last:
             accepted, declined = draw(st.integers(0, last)), draw(st.integers(0, last))
             each = replace(each, accepted=accepted, declined=declined, withdrawn=not accepted and draw(st.booleans()))
         draft.append(replace(each, notified=draw(st.integers(0, last))))
@@ -168,7 +168,7 @@ def test_accepting_never_turns_a_yes_into_a_no(product: UserObligations, at: int
     word = data.draw(st.sampled_from([EventType.ACCEPTED, EventType.IMPORTED, EventType.NOTICE_SHOWN]))
     for each in product.obligations:
         for ordinal in range(1, len(each.versions) + 1):
-            if each.kind == Kind.NOTICE and word is not EventType.NOTICE_SHOWN:
+            if each.kind == AgreementKind.NOTICE and word is not EventType.NOTICE_SHOWN:
                 continue
             after = product.with_changed(obligations.apply_event(each, word, ordinal)).compliance(now)
             assert after.compliant or not before.compliant
@@ -181,7 +181,7 @@ def test_declining_or_withdrawing_never_turns_a_no_into_a_yes(product: UserOblig
     now = day(at)
     for each in product.obligations:
         for word in (EventType.DECLINED, EventType.WITHDRAWN):
-            if not product.compliance(now).compliant and each.kind == Kind.EULA and each.versions:
+            if not product.compliance(now).compliant and each.kind == AgreementKind.EULA and each.versions:
                 assert not product.with_changed(obligations.apply_event(each, word, len(each.versions))).compliance(now).compliant
 
 
@@ -190,7 +190,7 @@ def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> Non
     """Agreements R12: at most one document of each kind is in force, and it is the nearest."""
     now = day(at)
     chosen = select_applicable(product.obligations, product.regions, now)
-    for kind in Kind:
+    for kind in AgreementKind:
         holding = [each for each in chosen if each.kind == kind and each.is_in_force(now)]
         assert len(holding) <= 1
         near = [each for each in product.obligations if each.kind == kind and each.region in product.regions and each.is_in_force(now)]
@@ -201,7 +201,7 @@ def test_r12_one_of_each_kind_in_force(product: UserObligations, at: int) -> Non
 @given(products(), AT)
 def test_r11_a_notice_never_blocks_access(product: UserObligations, at: int) -> None:
     """Agreements R11: the answer is the same as without notices."""
-    only = replace(product, obligations=tuple(each for each in product.obligations if each.kind != Kind.NOTICE))
+    only = replace(product, obligations=tuple(each for each in product.obligations if each.kind != AgreementKind.NOTICE))
     agreement, without = product.compliance(day(at)), only.compliance(day(at))
     assert (agreement.compliant, agreement.declined, agreement.outstanding) == (without.compliant, without.declined, without.outstanding)
 

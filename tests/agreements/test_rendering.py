@@ -72,7 +72,7 @@ HOSTILE = [
 @pytest.mark.parametrize("body", HOSTILE)
 def test_r2_nothing_that_runs_or_loads(body: str) -> None:
     """Agreements R2: scripts, handlers, images, styles, frames, forms and other schemes become text or disappear."""
-    html = rendering.html(f"Before.\n\n{body}\n\nAfter.\n", "en")
+    html = rendering.render_html(f"Before.\n\n{body}\n\nAfter.\n", "en")
     assert_inert(html)
     assert "<p>Before.</p>" in html
     assert "After." in html
@@ -81,17 +81,17 @@ def test_r2_nothing_that_runs_or_loads(body: str) -> None:
 @given(st.text(st.sampled_from(printable + "<>[]()!`*_|\\&:\"'é漢"), max_size=120))
 def test_r2_whatever_is_written(body: str) -> None:
     """Agreements R2: any text gives inert HTML inside one article, and the same result each time."""
-    html = rendering.html(rules.normalise(body), "en")
+    html = rendering.render_html(rules.normalise(body), "en")
     assert_inert(html)
     assert html.startswith('<article lang="en" dir="ltr">\n')
     assert html.endswith("</article>\n")
     assert html.count("<article") == html.count("</article>") == 1
-    assert rendering.plain(rules.normalise(body)).endswith("\n")
+    assert rendering.render_plain(rules.normalise(body)).endswith("\n")
 
 
 def test_links_that_are_links() -> None:
     """Web and mail links are kept, with `noopener noreferrer`."""
-    html = rendering.html("[site](https://a.example/?a=1&b=2 'Title') <mailto:legal@a.example>", "en")
+    html = rendering.render_html("[site](https://a.example/?a=1&b=2 'Title') <mailto:legal@a.example>", "en")
     links = [attributes for tag, attributes in Elements(html).found if tag == "a"]
     assert [link["href"] for link in links] == ["https://a.example/?a=1&b=2", "mailto:legal@a.example"]
     assert {link["rel"] for link in links} == {"noopener noreferrer"}
@@ -138,12 +138,12 @@ https://a.example
 
 def test_plain_text() -> None:
     """List marks, quotations, cells, and addresses after their links."""
-    assert rendering.plain(MARKUP) == PLAIN
+    assert rendering.render_plain(MARKUP) == PLAIN
 
 
 def test_the_same_words_in_every_form() -> None:
     """Every word of the source is in every format."""
-    html = rendering.html(MARKUP, "en")
+    html = rendering.render_html(MARKUP, "en")
     for word in re.findall(r"[A-Za-z]+", PLAIN):
         assert word in html
 
@@ -169,8 +169,8 @@ def test_the_same_words_in_every_form() -> None:
 )
 def test_direction(locale: str, direction: str) -> None:
     """By the script in the tag, or else the language's usual one; the article has both attributes."""
-    assert rendering.direction(locale) == direction
-    assert f'<article lang="{locale}" dir="{direction}">' in rendering.html("x", locale)
+    assert rendering.find_direction(locale) == direction
+    assert f'<article lang="{locale}" dir="{direction}">' in rendering.render_html("x", locale)
 
 
 @pytest.mark.parametrize(
@@ -191,4 +191,4 @@ def test_r2_words_that_a_form_would_leave_out_are_found(body: str, lines: list[i
     """Agreements R2, R14: an end user who sees HTML or plain text accepts the whole source, so no word may be hidden."""
     assert rendering.find_lost_lines(body) == lines
     if not lines:
-        assert "level 24" in rendering.html(body, "en") or "level" not in body
+        assert "level 24" in rendering.render_html(body, "en") or "level" not in body

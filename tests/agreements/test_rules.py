@@ -67,10 +67,10 @@ def test_r9_scheduled_effective_grace_over() -> None:
         for agreement in (obligations.assess_compliance([each], day(number)) for number in (0, 9.99, 10, 19.99, 20, 21))
     ]
     assert result == [
-        (True, 0, [obligations.UPCOMING], day(10)),
-        (True, 0, [obligations.UPCOMING], day(10)),
-        (True, 1, [obligations.IN_GRACE], day(20)),
-        (True, 1, [obligations.IN_GRACE], day(20)),
+        (True, 0, [obligations.AGREEMENT_UPCOMING], day(10)),
+        (True, 0, [obligations.AGREEMENT_UPCOMING], day(10)),
+        (True, 1, [obligations.AGREEMENT_IN_GRACE], day(20)),
+        (True, 1, [obligations.AGREEMENT_IN_GRACE], day(20)),
         (False, 1, [], None),
         (False, 1, [], None),
     ]
@@ -103,7 +103,7 @@ def test_r9_grace_ends_as_it_says() -> None:
 
 def test_r11_a_notice_only_informs() -> None:
     """Agreements R11: allowed with a warning for users with an acceptance; an editorial version has no warning."""
-    assert codes(make_obligation(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.NOTICE]
+    assert codes(make_obligation(1, version(2, "notice", -1), version(3, "editorial", -1))) == [obligations.CHANGE_NOTICE]
     assert codes(make_obligation(2, version(3, "editorial", -1))) == []
     assert codes(make_obligation(0, version(1), version(2, "notice", -1))) == []
     scheduled = obligations.assess_compliance([make_obligation(1, version(2, "notice", 3))], NOW)
@@ -115,8 +115,8 @@ def test_r11_facts() -> None:
     agreement = obligations.assess_compliance([make_obligation(1, version(2, at=-1, grace=5), version(3, at=4.5))], NOW)
     document = str(DOCUMENT)
     expected: list[tuple[str, dict[str, Fact]]] = [
-        (obligations.IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
-        (obligations.UPCOMING, {"document": document, "ordinal": 3, "effective_at": "2026-05-05T12:00:00.000Z"}),
+        (obligations.AGREEMENT_IN_GRACE, {"document": document, "ordinal": 2, "grace_until": "2026-05-06T00:00:00.000Z"}),
+        (obligations.AGREEMENT_UPCOMING, {"document": document, "ordinal": 3, "effective_at": "2026-05-05T12:00:00.000Z"}),
     ]
     assert [tuple(advice) for advice in agreement.warnings] == expected
     assert agreement.valid_until == day(4.5)

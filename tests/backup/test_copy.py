@@ -41,7 +41,7 @@ def test_a_file_that_appears_during_the_copy_stays(url: str, tmp_path: Path, mon
         monkeypatch.setattr(os, "link", no_links)
     target = tmp_path / "monday.db"
     monkeypatch.setattr(backup, "_vacuum", run_after(backup._vacuum, lambda: target.write_bytes(b"kept")))
-    with pytest.raises(backup.CopyFailed, match="exists by now"):
+    with pytest.raises(backup.CopyFailed, match="another process has created"):
         backup.copy_database(url, target)
     assert target.read_bytes() == b"kept"
     assert list_files(tmp_path) == {"monday.db"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.base.languages import LanguageChoice, choose_language, covers, order_preferences
+from app.base.languages import LanguageChoice, choose_language, covers_language, order_preferences
 
 TEXTS = ("en", "nb", "ru", "zh-Hans")
 
@@ -105,7 +105,7 @@ def test_malformed_parts_of_the_header_are_skipped(header: str, preferences: tup
 )  # fmt: skip
 def test_a_demanded_language_is_met_by_its_narrower_forms(wanted: list[str], language: str, expected: bool) -> None:
     """A wider form is not enough, and no other script is."""
-    assert covers(wanted, language) is expected
+    assert covers_language(wanted, language) is expected
 
 
 @given(st.text(max_size=300))

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.commands import app
-from app.cli.healthcheck import health
+from app.cli.healthcheck import check_health
 from app.security.signing import Signer, SigningKey
 from tests import databases
 from tests.random_keys import SECRETS
@@ -45,7 +45,7 @@ def test_operator_keys(run: Run) -> None:
     run("api-keys", "rotate", row["id"], "--overlap", "P1Y", code=2)
     run("api-keys", "revoke", row["id"])
     assert [json.loads(line)["revoked"] for line in run("api-keys", "list")] == [False, True]
-    assert run("api-keys", "revoke", str(UUID(int=1)), code=1) == ["api_key_not_found: There is no such operator key."]
+    assert run("api-keys", "revoke", str(UUID(int=1)), code=1) == ["api_key_not_found: The operator key does not exist."]
 
 
 def test_scopes_are_checked_on_the_command_line_too(run: Run) -> None:
@@ -75,7 +75,7 @@ def test_demo_then_licenses(run: Run) -> None:
 
 
 def test_check_and_migrate(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert run("check") == ["configuration is good (development, sqlite+aiosqlite)"]
+    assert run("check") == ["the configuration is valid (development, sqlite+aiosqlite)"]
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/new/place/licentia.db")
     assert json.loads(run("migrate", "--status", code=1)[0])["database"] is None
     assert run("migrate")[-1].startswith("migrated to ")
@@ -110,14 +110,14 @@ def test_verify_explains_in_one_line_why_a_file_fails(run: Run, tmp_path: Path) 
 def test_health_checks_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The address comes from the argument, from the port file or from the port setting."""
     with Running(tmp_path, "--migrate") as server:
-        assert health([server.base]) == 0
+        assert check_health([server.base]) == 0
         (tmp_path / "port").write_text(f"{server.port}\n", encoding="ascii")
         monkeypatch.setenv("LICENTIA_PORT_FILE", str(tmp_path / "port"))
-        assert health([]) == 0
+        assert check_health([]) == 0
         monkeypatch.setenv("LICENTIA_PORT", "1")
-        assert health([]) == 1
+        assert check_health([]) == 1
         assert (tmp_path / "var" / "operator.key").stat().st_mode & 0o777 == 0o600
-    assert health([server.base]) == 1
+    assert check_health([server.base]) == 1
     assert "no answer" in capsys.readouterr().err
 
 
@@ -135,7 +135,7 @@ def test_r23_starting_with_keys_other_than_the_databases_is_refused(
 def test_a_database_that_is_not_migrated_is_reported_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LICENTIA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/empty.db")
     (line,) = run("api-keys", "list", code=1)
-    assert "not migrated yet" in line
+    assert "not migrated" in line
 
 
 def test_r63_signing_keys_rotate_a_day_after_their_publication(run: Run) -> None:

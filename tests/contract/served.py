@@ -24,8 +24,8 @@ from tests.given import PASSWORD, Given, Person
 from tests.house.source import ROOT
 from tests.random_keys import SECRETS
 
-PATIENCE = 30.0
-Told = dict[str, Any]
+TIMEOUT = 30.0
+Body = dict[str, Any]
 METADATA = (
     {"word": "ø 漢 👩‍🚀", "true": True, "nothing": None, "number": 2**53, "part": 0.1},
     {"large": 1e300},
@@ -78,13 +78,13 @@ async def serving(database_url: str, folder: Path) -> AsyncIterator[Service]:
     process = _started(environment, folder / "log")
     world = World.of(Settings.load(environment))
     try:
-        async with httpx.AsyncClient(base_url=base, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=TIMEOUT) as client:
             if not await _up(client, process):
                 pytest.fail(f"the server did not come up; see {folder / 'log'}")
             yield Service(base, folder / "log", await Given.with_root_key(client, world, TurnedClock(Clock().now())))
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
         await world.db.close()
 
 
@@ -94,7 +94,7 @@ def _started(environment: Mapping[str, str], log: Path) -> subprocess.Popen[byte
 
 
 async def _up(client: httpx.AsyncClient, process: subprocess.Popen[bytes]) -> bool:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while process.poll() is None:
             try:
                 (await client.get("/readyz")).raise_for_status()
@@ -139,7 +139,7 @@ async def staged(service: Service) -> Stage:
     )
 
 
-async def _catalog(given: Given, agreed: Told, license_: Told, bystander: Person) -> dict[str, tuple[Any, ...]]:
+async def _catalog(given: Given, agreed: Body, license_: Body, bystander: Person) -> dict[str, tuple[Any, ...]]:
     customer = await given.post("/v1/customers", {"name": "Ola"})
     key = await given.post("/v1/api-keys", {"name": "some", "scopes": ["catalog:read"]})
     code = await given.post(f"/v1/licenses/{license_['id']}/activation-codes", {"max_uses": 100})
@@ -167,12 +167,12 @@ async def _catalog(given: Given, agreed: Told, license_: Told, bystander: Person
 
 
 async def _webhooks(given: Given) -> dict[str, tuple[Any, ...]]:
-    """Two that hear of everything, of which one may be deleted."""
+    """Two webhooks for all events; one of them may be deleted."""
     nowhere = {"url": "http://127.0.0.1:1/", "types": ["*"]}
-    kept, doomed = await given.post("/v1/webhooks", nowhere), await given.post("/v1/webhooks", nowhere)
-    delivery = await given.post(f"/v1/webhooks/{kept['id']}/test")
+    first, doomed = await given.post("/v1/webhooks", nowhere), await given.post("/v1/webhooks", nowhere)
+    delivery = await given.post(f"/v1/webhooks/{first['id']}/test")
     return {
-        "webhook_id": (kept["id"],),
+        "webhook_id": (first["id"],),
         "webhook_id@DELETE /v1/webhooks/{webhook_id}": (doomed["id"],),
         "delivery_id": (delivery["id"],),
         "event_id@/v1/events/{event_id}": (delivery["id"],),
@@ -182,27 +182,27 @@ async def _webhooks(given: Given) -> dict[str, tuple[Any, ...]]:
     }
 
 
-async def _agreements(given: Given, person: Person, agreed: Told, open_: Told) -> dict[str, tuple[Any, ...]]:
+async def _agreements(given: Given, person: Person, agreed: Body, open_: Body) -> dict[str, tuple[Any, ...]]:
     """A document that is accepted and one that is only shown, and a draft."""
     accepted = await making.accept(given, person, agreed)
-    shown = await making.present(given, person, open_)
+    presentation = await making.present(given, person, open_)
     draft = await making.create_version(given, agreed, "en", "nb")
     ready = await making.create_version(given, agreed, "en")
     scheduled = await making.create_published(given, open_, effective_at=making.days_from_now(given, 3))
     doomed = await making.create_version(given, agreed, "en", "nb")
     return {
         "document_id": (agreed["id"], open_["id"]),
-        "version_id": (draft["id"], shown["version"]),
-        "version_id@/publish": (ready["id"], shown["version"]),
-        "version_id@/cancel": (scheduled["id"], shown["version"], draft["id"]),
+        "version_id": (draft["id"], presentation["version"]),
+        "version_id@/publish": (ready["id"], presentation["version"]),
+        "version_id@/cancel": (scheduled["id"], presentation["version"], draft["id"]),
         "version_id@DELETE /v1/agreement-versions/{version_id}": (doomed["id"], scheduled["id"]),
-        "against": (shown["version"], ready["id"]),
+        "against": (presentation["version"], ready["id"]),
         "region": ("CA-QC", "EU", "NO"),
         "required_locales": ([], ["en"], ["en", "nb"]),
-        "version": (shown["version"],),
-        "text_id": (shown["text"]["id"],),
-        "presentation_id": (shown["id"],),
-        "text_sha256": (shown["text"]["sha256"],),
+        "version": (presentation["version"],),
+        "text_id": (presentation["text"]["id"],),
+        "presentation_id": (presentation["id"],),
+        "text_sha256": (presentation["text"]["sha256"],),
         "event_id": (accepted["event"],),
         "locale": ("nb", "zh-Hans-CN"),
     }
@@ -225,8 +225,8 @@ async def _codes(given: Given, person: Person, unfinished: Person, beginner: Per
 async def _device_codes(given: Given, person: Person) -> dict[str, tuple[Any, ...]]:
     """One that the end user has opened, one that nobody has, and one that is approved."""
     opened, fresh, good = [await given.post("/v1/device/code", {}, {}) for _ in range(3)]
-    for made in (opened, good):
-        given.expect(await given.client.get("/v1/device", params={"user_code": made["user_code"]}, headers=person.auth))
+    for entry in (opened, good):
+        given.expect(await given.client.get("/v1/device", params={"user_code": entry["user_code"]}, headers=person.auth))
     await given.post("/v1/device/approve", {"user_code": good["user_code"]}, person.auth)
     return {
         "user_code": (opened["user_code"], fresh["user_code"], good["user_code"]),

@@ -111,8 +111,8 @@ def test_a_call_says_who_may_make_it(name: str) -> None:
 def test_a_call_that_knows_callers_can_refuse_a_credential(name: str) -> None:
     """401 is documented wherever an Authorization header is looked at, with both of its codes."""
     if "security" in OPERATIONS[name]:
-        told = CODE.findall(OPERATIONS[name]["responses"]["401"]["description"])
-        assert {"unauthenticated", "token_invalid"} <= set(told)
+        text = CODE.findall(OPERATIONS[name]["responses"]["401"]["description"])
+        assert {"unauthenticated", "token_invalid"} <= set(text)
 
 
 @each

@@ -1,7 +1,7 @@
-"""Whatever is sent: no crash, no undocumented answer, no trace of the program's inside. Schemathesis against the real server.
+"""No input causes a crash, an undocumented response or a leak of internals: Schemathesis against the real server.
 
-Every call gets the boundary cases of its shapes and some drawn ones, the same in every run, mostly by whoever may make it and
-with ids, keys and codes that exist, so that not everything ends at the first refusal.
+Every call gets the boundary cases of its schemas and some generated ones, the same in each run. Most are sent by a caller that may make the
+call, with ids, keys and codes that exist, so that not every case ends at the first refusal.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ from tests.contract.served import Service, Stage, serving, staged
 
 Sent: TypeAlias = Case[Any]
 DRAWN = 4
-"""Drawn cases for each call and database, beside the boundary cases."""
+"""Generated cases for each call and database, in addition to the boundary cases."""
 CONFIG = {"seed": 1, "generation": {"with-security-parameters": False}, "phases": {"coverage": {"unexpected-methods": ["trace"]}}}
 SCHEMA = openapi.from_dict(snapshots.document(), config=schemathesis.Config.from_dict(CONFIG))
 ANY_PATH = {"route_not_found", "method_not_allowed"}
@@ -123,9 +123,9 @@ def one_of(body: Any, wanted: str) -> Any:
 def codes_are_documented(_context: CheckContext, response: Response, case: Sent) -> None:
     """A client that reads the document knows every code that it can meet."""
     if response.headers.get("content-type") == ["application/problem+json"]:
-        told = response.json()["code"]
+        code = response.json()["code"]
         documented = case.operation.definition.raw["responses"].get(str(response.status_code), {}).get("description", "")
-        assert told in {*CODE.findall(documented), *ANY_PATH}, f"{response.status_code} {told} is not documented here"
+        assert code in {*CODE.findall(documented), *ANY_PATH}, f"{response.status_code} {code} is not documented"
 
 
 def nothing_of_the_inside(_context: CheckContext, response: Response, _case: Sent) -> None:

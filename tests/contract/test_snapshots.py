@@ -1,4 +1,4 @@
-"""The contract moves only when somebody decides that it should: the frozen OpenAPI document and the frozen codes still hold."""
+"""The contract changes only on purpose: the application equals the frozen OpenAPI document and the frozen codes."""
 
 from pathlib import Path
 
@@ -29,15 +29,15 @@ def test_a_change_is_shown_and_fails(frozen: Path, capsys: pytest.CaptureFixture
     text = (frozen / name).read_text(encoding="utf-8")
     (frozen / name).write_text(text.replace(word, "something_else"), encoding="utf-8")
     assert snapshots.main(["--check"], frozen) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert any(line.startswith("-") and "something_else" in line for line in told)
-    assert any(line.startswith("+") and word in line for line in told)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("-") and "something_else" in line for line in lines)
+    assert any(line.startswith("+") and word in line for line in lines)
 
 
 def test_a_missing_snapshot_fails(tmp_path: Path) -> None:
     assert snapshots.main(["--check"], tmp_path) == 1
 
 
-def test_a_wrong_call_is_told_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_call_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert snapshots.main([]) == 2
     assert capsys.readouterr().err == snapshots.USAGE

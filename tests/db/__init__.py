@@ -1,1 +1,1 @@
-"""The database kit by itself: the fast lane gives what the ordinary way gives, and outlives what becomes of its connections."""
+"""Tests of the database package: fast reads return the same rows as SQLAlchemy, and survive broken connections."""

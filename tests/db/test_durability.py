@@ -20,13 +20,13 @@ async def synchronous(engine: AsyncEngine) -> int:
 
 async def test_the_writer_of_a_service_waits_for_the_disk(tmp_path: Path) -> None:
     world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": databases.sqlite_url(tmp_path / "real.db")}))
-    told = await synchronous(world.db.writer), await synchronous(world.db.reader)
+    levels = await synchronous(world.db.writer), await synchronous(world.db.reader)
     await world.db.close()
-    assert told == (FULL, NORMAL)
+    assert levels == (FULL, NORMAL)
 
 
 async def test_only_who_asks_for_it_may_lose_a_commit(tmp_path: Path) -> None:
-    quick = Database.open(databases.sqlite_url(tmp_path / "quick.db"), lasting=False)
-    told = await synchronous(quick.writer)
+    quick = Database.open(databases.sqlite_url(tmp_path / "quick.db"), durable=False)
+    levels = await synchronous(quick.writer)
     await quick.close()
-    assert told == NORMAL
+    assert levels == NORMAL

@@ -1,4 +1,4 @@
-"""One prepared statement straight through the driver: the same rows, and no connection that is trusted after a fault."""
+"""Fast reads: the same rows as SQLAlchemy, and no connection is used after a fault."""
 
 import asyncio
 from typing import Any
@@ -22,30 +22,30 @@ ONE = select(License.id, License.key_last4).where(License.id == bindparam("id"))
 SOME = select(License.id).where(License.id.in_(bindparam("ids", expanding=True)))
 
 
-async def ordinary(database: Database, statement: Any, parameters: dict[str, Any]) -> Any:
+async def read_with_sqlalchemy(database: Database, statement: Any, parameters: dict[str, Any]) -> Any:
     async with database.query() as tx:
         return (await tx.execute(statement, parameters)).all()
 
 
-async def test_the_rows_are_those_of_the_ordinary_way(given: Given) -> None:
+async def test_the_rows_equal_those_of_sqlalchemy(given: Given) -> None:
     database, now = given.world.db, given.clock.now()
-    made = [await given.license() for _ in range(3)]
+    licenses = [await given.license() for _ in range(3)]
     rows = await database.query_many(EVERY, {})
-    assert rows == await ordinary(database, EVERY, {})
-    assert [str(row.id) for row in rows] == [license_["id"] for license_ in made]
+    assert rows == await read_with_sqlalchemy(database, EVERY, {})
+    assert [str(row.id) for row in rows] == [license_["id"] for license_ in licenses]
     assert rows[0]._mapping["metadata"] == {}
-    parameters = {**facts.parameters(now, product=made[0]["product"], key_hash=rows[0].key_hash)}
-    assert await database.query_many(facts.BY_KEY, parameters) == await ordinary(database, facts.BY_KEY, parameters)
+    parameters = {**facts.build_parameters(now, product=licenses[0]["product"], key_hash=rows[0].key_hash)}
+    assert await database.query_many(facts.BY_KEY, parameters) == await read_with_sqlalchemy(database, facts.BY_KEY, parameters)
 
 
-async def test_the_session_statement_is_the_same_both_ways(given: Given) -> None:
+async def test_the_session_statement_gives_the_same_row_both_ways(given: Given) -> None:
     person = await given.strong()
     holder = await tokens.read_end_user(given.world, str(person.token))
-    [row] = await ordinary(given.world.db, sessions._session, dict(sessions._parameters(holder)))
+    [row] = await read_with_sqlalchemy(given.world.db, sessions._session, dict(sessions._build_parameters(holder)))
     assert await sessions.load_session(given.world, holder) == row
 
 
-async def test_one_is_one_or_none(given: Given) -> None:
+async def test_query_one_returns_one_row_or_none(given: Given) -> None:
     first, second = await given.license(), await given.license()
     [row, _] = await given.world.db.query_many(EVERY, {})
     assert (await given.world.db.query_one(ONE, {"id": row.id})) is not None
@@ -55,29 +55,29 @@ async def test_one_is_one_or_none(given: Given) -> None:
         await given.world.db.query_one(EVERY, {})
 
 
-async def test_a_list_of_values_is_not_for_the_lane(given: Given) -> None:
+async def test_a_list_parameter_is_refused(given: Given) -> None:
     with pytest.raises(TypeError):
         await given.world.db.query_many(SOME, {"ids": []})
 
 
-async def test_a_dead_connection_is_replaced_within_the_read(given: Given) -> None:
+async def test_a_dead_connection_is_replaced_during_the_read(given: Given) -> None:
     database = given.world.db
     await given.license()
     assert len(await database.query_many(EVERY, {})) == 1
-    for kept in database.fast_reads.idle:
-        await kept.driver.close()
+    for pinned in database.fast_reads.idle:
+        await pinned.driver.close()
     assert len(await database.query_many(EVERY, {})) == 1
     assert len(await database.query_many(EVERY, {})) == 1
 
 
-async def test_a_fault_is_told_in_the_words_of_sqlalchemy(given: Given) -> None:
+async def test_a_database_error_is_raised_as_sqlalchemy_raises_it(given: Given) -> None:
     wrong = select(text("nothing_of_that_name")).select_from(table(License))
     with pytest.raises(DBAPIError):
         await given.world.db.query_many(wrong.with_only_columns(table(License).c.id).where(text("nothing_of_that_name = 1")), {})
     assert await given.world.db.query_many(EVERY, {}) == []
 
 
-async def test_who_waits_too_long_is_told_so(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_that_waits_too_long_gets_a_timeout(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     database = given.world.db
     monkeypatch.setattr(database.fast_reads, "timeout", 0.01)
     for _ in range(database.fast_reads.size):
@@ -90,7 +90,7 @@ async def test_who_waits_too_long_is_told_so(given: Given, monkeypatch: pytest.M
             database.fast_reads.slots.release()
 
 
-async def test_a_caller_who_goes_away_leaves_no_connection_behind(given: Given) -> None:
+async def test_a_cancelled_caller_leaves_no_connection_behind(given: Given) -> None:
     database = given.world.db
     tasks = [asyncio.create_task(database.query_many(EVERY, {})) for _ in range(50)]
     await asyncio.sleep(0)
@@ -101,7 +101,7 @@ async def test_a_caller_who_goes_away_leaves_no_connection_behind(given: Given) 
     assert len(database.fast_reads.idle) <= database.fast_reads.size
 
 
-async def test_a_pool_of_one_has_no_lane(kind: str, new_postgres: Any, tmp_path: Any) -> None:
+async def test_a_pool_of_one_has_no_fast_reads(kind: str, new_postgres: Any, tmp_path: Any) -> None:
     if kind == "sqlite":
         url = databases.sqlite_url(tmp_path / "one.db")
         await databases.migrate(url)

@@ -1,5 +1,4 @@
-"""When a hot read takes the ordinary way instead of the fast lane, and when it must not: nobody waits twice, no bug is tried twice,
-and a use case sees what it has written."""
+"""When a hot read falls back to SQLAlchemy, and when it must not: no wait and no bug happens twice, and a use case sees its own writes."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -31,31 +30,31 @@ SLEEPY = select(func.pg_sleep(30).label("slept"))
 
 
 @pytest.fixture
-async def hurried(given: Given, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    """The same database, with little patience; nobody else has it open."""
+async def impatient(given: Given, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """The same database with a short timeout; no other connection is open."""
     monkeypatch.setattr(dialect, "SQLITE_WAIT_MS", round(WAIT * 1000))
     await given.world.db.close()
-    made = Database.open(given.world.db.url, 4, Timeouts(statement=WAIT))
-    yield made
-    await made.close()
+    opened = Database.open(given.world.db.url, 4, Timeouts(statement=WAIT))
+    yield opened
+    await opened.close()
 
 
-def by_the_ordinary_way(database: Database) -> list[str]:
-    """What SQLAlchemy itself executes from now on; what goes through the lane it does not see."""
-    told: list[str] = []
-    event.listen(database.reader.sync_engine, "before_cursor_execute", lambda _c, _cursor, text, *_: told.append(text))
-    return told
+def record_sqlalchemy_statements(database: Database) -> list[str]:
+    """A list that collects every statement that SQLAlchemy executes from now on; fast reads are not among them."""
+    statements: list[str] = []
+    event.listen(database.reader.sync_engine, "before_cursor_execute", lambda _c, _cursor, text, *_: statements.append(text))
+    return statements
 
 
 @asynccontextmanager
-async def barred(database: Database) -> AsyncIterator[None]:
-    """Somebody holds the licenses alone, and lets no reader in."""
+async def lock_licenses(database: Database) -> AsyncIterator[None]:
+    """Hold an exclusive lock on the licenses, so that no reader gets in."""
     if database.url.startswith("sqlite"):
-        alone = sqlite3.connect(database.url.partition(":///")[2], isolation_level=None)
+        connection = sqlite3.connect(database.url.partition(":///")[2], isolation_level=None)
         for statement in ("PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"):
-            alone.execute(statement)
+            connection.execute(statement)
         yield
-        alone.close()
+        connection.close()
     else:
         other = Database.open(database.url, 1)
         async with other.write() as tx:
@@ -64,83 +63,83 @@ async def barred(database: Database) -> AsyncIterator[None]:
         await other.close()
 
 
-async def test_a_busy_database_is_asked_once(hurried: Database) -> None:
-    """Whoever waited for a lock until the end of their patience does not wait for it again."""
-    again, asked = by_the_ordinary_way(hurried), 0
+async def test_a_read_that_waited_for_a_lock_is_not_repeated(impatient: Database) -> None:
+    """After a timeout the same read must not wait a second time."""
+    statements, calls = record_sqlalchemy_statements(impatient), 0
 
-    async def ask(rows: Rows) -> Any:
-        nonlocal asked
-        asked += 1
+    async def load(rows: Rows) -> Any:
+        nonlocal calls
+        calls += 1
         return await rows(LICENSES, {})
 
-    async with barred(hurried):
+    async with lock_licenses(impatient):
         with pytest.raises(PoolTimeout):
-            await hurried.query_many(LICENSES, {})
+            await impatient.query_many(LICENSES, {})
         with pytest.raises(PoolTimeout):
-            await hurried.snapshot(ask)
-    assert again == []
-    assert asked == (0 if hurried.url.startswith("sqlite") else 1)  # a file held alone does not even let a connection be made
-    assert (await hurried.snapshot(ask))[0].many == 0
+            await impatient.snapshot(load)
+    assert statements == []
+    assert calls == (0 if impatient.url.startswith("sqlite") else 1)  # an exclusively locked file refuses the connection itself
+    assert (await impatient.snapshot(load))[0].many == 0
 
 
 @pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
-async def test_a_statement_that_takes_too_long_is_cut_once(hurried: Database) -> None:
+async def test_a_statement_above_the_time_limit_is_cancelled_once(impatient: Database) -> None:
     start = perf_counter()
     with pytest.raises(PoolTimeout):
-        await hurried.query_many(SLEEPY, {})
+        await impatient.query_many(SLEEPY, {})
     assert perf_counter() - start < 2 * WAIT
 
 
-async def test_a_caller_is_told_that_it_is_busy(given: Given, app: FastAPI, hurried: Database) -> None:
+async def test_a_locked_database_gives_a_503(given: Given, app: FastAPI, impatient: Database) -> None:
     license_ = await given.license()
     await given.world.db.close()
-    app.state.world = replace(given.world, db=hurried)
+    app.state.world = replace(given.world, db=impatient)
     body = {"license_key": license_["key"], "product": license_["product"]}
-    async with barred(hurried):
+    async with lock_licenses(impatient):
         answer = await given.client.post("/v1/licenses/validate", json=body)
     assert problem(answer, 503, "busy")["title"]
     assert (await given.client.post("/v1/licenses/validate", json=body)).json()["valid"] is True
 
 
-async def test_a_bug_is_told_at_once_and_only_once(given: Given) -> None:
-    asked = 0
+async def test_a_bug_is_raised_at_once_and_not_retried(given: Given) -> None:
+    calls = 0
 
-    async def ask(rows: Rows) -> Any:
-        nonlocal asked
-        asked += 1
+    async def load(rows: Rows) -> Any:
+        nonlocal calls
+        calls += 1
         return {row.many: 1 for row in await rows(LICENSES, {})}["nothing of that name"]
 
     with pytest.raises(KeyError):
-        await given.world.db.snapshot(ask)
-    assert asked == 1
+        await given.world.db.snapshot(load)
+    assert calls == 1
     assert (await given.world.db.query_many(LICENSES, {}))[0].many == 0
 
 
-async def test_a_snapshot_outlives_a_pool_of_dead_connections(given: Given) -> None:
-    """Those of the lane and those of the ordinary way have all died meanwhile, as after a restart."""
+async def test_a_snapshot_survives_a_pool_of_dead_connections(given: Given) -> None:
+    """All connections of fast reads and of SQLAlchemy are dead, as after a restart of the server."""
     database = given.world.db
     await database.query_many(LICENSES, {})
     async with database.query() as tx:
-        died: Any = (await tx.get_raw_connection()).driver_connection
-    for driver in (*(kept.driver for kept in database.fast_reads.idle), died):
+        dead: Any = (await tx.get_raw_connection()).driver_connection
+    for driver in (*(pinned.driver for pinned in database.fast_reads.idle), dead):
         await driver.close()
     [row] = await database.snapshot(lambda rows: rows(LICENSES, {}))
     assert row.many == 0
 
 
-async def wrote(given: Given, tx: Transaction) -> None:
+async def insert_customer(given: Given, tx: Transaction) -> None:
     values = {"id": given.world.entropy.identifier(), "name": "Ola", "metadata": {}, "created_at": given.world.clock.now()}
     await tx.execute(insert(table(Customer)).values(values))
 
 
 async def test_a_use_case_sees_what_it_has_written(given: Given) -> None:
-    """Under an Idempotency-Key the write stays open until the answer is there: hot reads after it go through the same connection."""
+    """With an Idempotency-Key the write stays open until the response is stored; later hot reads use its connection."""
     database = given.world.db
     assert (await database.query_many(CUSTOMERS, {}))[0].many == 0
     async with database.hold_commit() as pending:
         own = given.world.for_request(pending).db
         async with own.write() as tx:
-            await wrote(given, tx)
+            await insert_customer(given, tx)
         assert pending.tx is not None
         assert (await own.query_many(CUSTOMERS, {}))[0].many == 1
         assert (await own.snapshot(lambda rows: rows(CUSTOMERS, {})))[0].many == 1

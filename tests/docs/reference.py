@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 
+import app.server.limits  # noqa: F401  declares metrics
 from app.base.problems import ADVISORIES, DECLARED
 from app.events.kinds import KINDS
 from app.web.callers import RequireScope
@@ -31,7 +32,8 @@ def settings(_: FastAPI) -> str:
 
 def codes(_: FastAPI) -> str:
     """Every declared code of the application, with its status; codes of verdicts have none."""
-    intro = "# Problem codes\n\nA refused request is an RFC 9457 problem with one of these codes. A code without status appears inside a verdict only.\n"
+    intro = "# Problem codes\n\nA refused request is answered with RFC 9457 problem details and one of these codes.\n"
+    intro += "Codes without a status appear only as reasons or warnings inside a response.\n"
     rows = {code: (str(STATUS[problem.kind]), problem.title) for code, problem in DECLARED.items() if problem.__module__.startswith("app.")}
     rows |= {code: ("", title) for code, title in ADVISORIES.items()}
     lines = "".join(f'| <a id="{code}"></a>`{code}` | {rows[code][0]} | {rows[code][1]} |\n' for code in sorted(rows))

@@ -1,4 +1,4 @@
-"""Commands, targets, settings, calls and files that the documents name exist, and every alert has its section in the runbook."""
+"""Commands, targets, settings, calls, files and functions that the documents name exist, and the runbook explains every alert."""
 
 import json
 import re
@@ -26,6 +26,7 @@ _SETTING = re.compile(r"(?:LICENTIA_)?([A-Z][A-Z0-9_]*[A-Z0-9])(?:=.*)?")
 _VARIABLE = re.compile(r"\bLICENTIA_([A-Z0-9_]*[A-Z0-9])")
 _DURATION = re.compile(r"P(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?")
 _CALL = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/v1/[\w./{}-]+)")
+_NAME = re.compile(r"`(\w+)` (?:in|of) `(app/[\w/]+\.py)`")
 _FILE = re.compile(r"(?<![\w./-])((?:app|deploy|docs|examples|migrations|ops|requirements|tests)/[\w./-]+)")
 
 
@@ -105,6 +106,14 @@ def missing_files(source: Page) -> Iterator[str]:
     yield from (f"{source.path}: {path}" for path in _FILE.findall(code_of(source)) if not (ROOT / path).exists())
 
 
+def missing_names(source: Page) -> Iterator[str]:
+    """What a page says is in (or of) a file of the program, and is not defined there."""
+    for name, path in _NAME.findall(source.without_code):
+        file = ROOT / path
+        if not (file.exists() and re.search(rf"^\s*(?:(?:async )?def |class )?{name}\b", file.read_text(encoding="utf-8"), re.MULTILINE)):
+            yield f"{source.path}: {name} in {path}"
+
+
 def alerts() -> list[dict[str, Any]]:
     groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
@@ -120,7 +129,7 @@ def unexplained(rules: list[dict[str, Any]], runbook: Page) -> Iterator[str]:
             yield f"{name}: {path}#{anchor}"
 
 
-CHECKS = (unknown_commands, unknown_targets, unknown_settings, unknown_calls, missing_files)
+CHECKS = (unknown_commands, unknown_targets, unknown_settings, unknown_calls, missing_files, missing_names)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -154,6 +163,8 @@ def test_the_pages_are_read(check: Any) -> None:
         (unknown_calls, "Call `GET /v1/nothing`."),
         (unknown_calls, "Call `DELETE /v1/login/totp?x=1`."),
         (missing_files, "Read `app/nothing.py`."),
+        (missing_names, "See `nothing` in `app/main.py`."),
+        (missing_names, "See `build_app` of `app/models.py`."),
         (missing_files, "```\ndocker compose -f deploy/nothing.yaml up\n```"),
     ],
 )
@@ -167,7 +178,7 @@ def test_what_does_not_exist_is_seen(check: Any, text: str) -> None:
         "Run `python -m app health` and `python -m app keys rotate --now`.",
         "Set `MFA=required`, `LICENTIA_LOOKUP_KEY_FILE=/x` or `PT5M`; `OTEL_TRACES_SAMPLER` is not ours.",
         "Call `POST /v1/licenses/{id}/renew`, or `GET /v1/licenses?q=…`.",
-        "We make things in `app/` and `docs/rules/`.",
+        "We make things in `app/` and `docs/rules/`; see `build_app` in `app/main.py` and `LISTS` of `app/config/settings.py`.",
     ],
 )
 def test_what_exists_is_no_fault(text: str) -> None:

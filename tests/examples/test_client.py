@@ -126,7 +126,7 @@ def test_a_refusal_ends_the_grant_and_an_activation_code_works_like_a_key(server
         [license_] = operator(server, "/v1/licenses?product=studio")["data"]
         operator(server, f"/v1/licenses/{license_['id']}/suspend", {})
         code, last = client.end()
-    assert (code, "studio stops: The license is suspended; ask the seller." in last) == (1, True)
+    assert (code, "studio stops: The license is suspended; contact the seller." in last) == (1, True)
     server.kill()
     with RunningClient(state_file, server, 60) as client:
         assert client.end()[0] == 1

@@ -92,7 +92,7 @@ async def test_a_key_that_another_replica_revoked_is_not_trusted_for_another_hou
     person = await given.logged_in()
     cache = given.world.keys.signing
     old_signer = cache.signer
-    await rotation.rotate(given.world, at_once=True)
+    await rotation.rotate_keys(given.world, at_once=True)
     await given.logged_in(await given.person())
     cache.signer, cache.read_at = old_signer, given.clock.now()  # the cache of a replica that has not read the new key
     set_back(given)

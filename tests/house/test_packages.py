@@ -84,7 +84,7 @@ def test_a_broken_rule_is_found(file: str, text: str) -> None:
         ("rules.py", "from app.catalog.models import SeatBy\nfrom app.db.types import UNLIMITED"),
         ("schemas.py", "from sqlalchemy import Row"),
         ("models.py", "from app.db.base import Base\nx = ForeignKey('users.id')"),
-        ("routes.py", "from app.users.models import Status"),
+        ("routes.py", "from app.users.models import UserStatus"),
         ("routes.py", "@router.get('/')\nasync def show():\n    if isinstance(x, Y): ...\n    return await a()"),
     ],
 )

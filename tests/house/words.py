@@ -130,4 +130,9 @@ def check(folders: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("".join(f"{fault}\n" for fault in check(sys.argv[1:] or ["app", "ops", "tests", "deploy", "examples", "README.md"])))
+    sys.stdout.write(
+        "".join(
+            f"{fault}\n"
+            for fault in check(sys.argv[1:] or ["app", "ops", "tests", "deploy", "examples", "migrations", "docs", "README.md"])
+        )
+    )

@@ -98,7 +98,7 @@ async def test_r40_after_a_hundred_attempts_the_password_is_locked_until_it_is_r
 
 async def test_r40_the_locks_of_a_second_factor_grow(given: Given) -> None:
     person = await given.with_totp()
-    waits, key = set(), attempts.factor_key(given.world, "totp", person.id)
+    waits, key = set(), attempts.build_factor_key(given.world, "totp", person.id)
     for tries in range(1, 101):  # counted as the calls count them, without a password's hash for each
         await attempts.count_factor_attempt(given.world, key, attempts.SECOND_FACTOR)
         if tries >= 10:
@@ -250,11 +250,11 @@ async def test_r48_the_table_of_counters_has_no_names_and_old_rows_are_deleted(g
     async with given.world.db.query() as tx:
         keys = list(await tx.scalars(select(AttemptCounter.key)))
     assert len(keys) == 3
-    assert attempts.password_key(given.world, "NOBODY@example.com") in keys
+    assert attempts.build_password_key(given.world, "NOBODY@example.com") in keys
     given.clock.forward(days=31)
     assert await counters.prune_counters(given.world) == 3
     async with given.world.db.query() as tx:
-        assert attempts.password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
+        assert attempts.build_password_key(given.world, "nobody@example.com") not in list(await tx.scalars(select(AttemptCounter.key)))
 
 
 async def test_r72_failures_are_events_with_their_reason(given: Given) -> None:

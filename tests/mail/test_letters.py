@@ -12,7 +12,7 @@ import pytest
 
 from app.config.smtp_url import parse_sender
 from app.mail import letters
-from app.mail.letters import FOLDER, Letter, Unfit, compose, load_template, load_vocabulary, render
+from app.mail.letters import FOLDER, Letter, Unfit, compose_message, load_template, load_vocabulary, render_letter
 from app.mail.models import Template
 from app.mail.rules import DEFAULT_LANGUAGE, FACTS, LANGUAGES, choose_letter_language, to_plain_line
 
@@ -34,7 +34,7 @@ each_letter = pytest.mark.parametrize("template", Template)
 
 def letter(template: Template, tag: str = "en", pages: str | None = None, **facts: Any) -> Letter:
     values = {name: SAMPLE[name] for name in FACTS[template]} | facts
-    return render(template, tag, values, service="Studio", pages=pages)
+    return render_letter(template, tag, values, service="Studio", pages=pages)
 
 
 def placeholders(text: str) -> set[str]:
@@ -154,7 +154,7 @@ def test_plain_text_has_a_maximum_length() -> None:
 def reread(**more: Any) -> Any:
     """Compose a message and parse it as a mail reader does."""
     facts: dict[str, Any] = {"sender": SENDER, "to": "ola@example.com", "name": None, "message_id": "m1", "now": AT}
-    message = compose(letter(Template.VERIFY_EMAIL, "ru"), **(facts | more))
+    message = compose_message(letter(Template.VERIFY_EMAIL, "ru"), **(facts | more))
     return message_from_bytes(message.as_bytes(), policy=default)
 
 
@@ -222,8 +222,8 @@ def test_an_encoded_word_in_a_name_stays_a_name(name: str) -> None:
 
 
 def test_an_encoded_word_in_the_name_of_the_service_stays_in_the_subject() -> None:
-    rendered = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=ENCODED, pages=None)
-    message = compose(rendered, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    rendered = render_letter(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=ENCODED, pages=None)
+    message = compose_message(rendered, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
     assert message_from_bytes(message.as_bytes(), policy=default).keys() == reread().keys()
 
 
@@ -245,14 +245,14 @@ def test_a_domain_is_converted_to_ascii() -> None:
 
 @pytest.mark.parametrize("service", ["Studio\r\nBcc: thief@example.com", "Studio\nX-Evil: 1"])
 def test_the_name_of_the_service_cannot_add_a_header(service: str) -> None:
-    rendered = render(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=service, pages=None)
-    message = compose(rendered, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
+    rendered = render_letter(Template.ADDRESS_TAKEN, "en", {"when": SAMPLE["when"]}, service=service, pages=None)
+    message = compose_message(rendered, sender=SENDER, to="ola@example.com", name=None, message_id="m", now=AT)
     assert message_from_bytes(message.as_bytes(), policy=default)["Bcc"] is None
 
 
 @pytest.mark.parametrize("text", ["nobody", "a@b\r\nBcc: c@d", "", "Licentia <>", "Lïcentia <ø@example.com>", "@example.com"])
 def test_a_sender_is_an_address(text: str) -> None:
-    with pytest.raises(ValueError, match="wants Name"):
+    with pytest.raises(ValueError, match="must be Name"):
         parse_sender(text)
 
 

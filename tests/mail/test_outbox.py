@@ -203,7 +203,7 @@ async def test_a_letter_with_an_expired_token_is_not_sent(mailing: World, postbo
 async def test_a_letter_of_a_dead_process_is_sent_by_another_after_the_claim(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     """Kill -9 between claim and result: no process sends it during the claim, another one afterwards."""
     await enqueue_notice(mailing)
-    (dead,) = await outbox.claim(mailing)
+    (dead,) = await outbox.claim_letters(mailing)
     clock.forward(minutes=4, seconds=59)
     assert await postbox.collected(mailing) == []
     clock.forward(seconds=1)
@@ -216,9 +216,9 @@ async def test_a_letter_of_a_dead_process_is_sent_by_another_after_the_claim(mai
 
 async def test_a_result_after_a_later_claim_changes_nothing(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     await enqueue_notice(mailing)
-    (dead,) = await outbox.claim(mailing)
+    (dead,) = await outbox.claim_letters(mailing)
     clock.forward(minutes=5)
-    (living,) = await outbox.claim(mailing)
+    (living,) = await outbox.claim_letters(mailing)
     await outbox.record_result(mailing, dead, None)
     assert (await row(mailing)).sent_at is None
     await outbox.record_result(mailing, living, None)
@@ -228,7 +228,7 @@ async def test_a_result_after_a_later_claim_changes_nothing(mailing: World, post
 async def test_a_letter_that_kills_its_process_is_given_up(mailing: World, postbox: Postbox, clock: TurnedClock) -> None:
     await enqueue_notice(mailing)
     for _ in range(rules.BACKOFF.tries):
-        assert len(await outbox.claim(mailing)) == 1
+        assert len(await outbox.claim_letters(mailing)) == 1
         clock.forward(minutes=5)
     assert await postbox.collected(mailing) == []
     assert (await read_failed_event(mailing)).data["cause"] == "Abandoned"

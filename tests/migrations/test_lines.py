@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select
 from app.db import revision
 from app.db.base import table
 from app.events.models import Event
-from app.webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from app.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from app.webhooks.rules import NOT_FIRST
 from tests.migrations import trees
 
@@ -31,7 +31,7 @@ def insert_pending(connection: Connection) -> None:
     for number, (kind, subject, user) in enumerate(EVENTS):
         event = {"id": UUID(int=number), "at": AT, "type": "x.y", "actor_type": "system", "subject_type": kind, "subject_id": subject}
         connection.execute(insert(table(Event)).values(event | {"user_id": user, "data": {}}))
-        delivery = {"endpoint_id": ENDPOINT, "event_id": UUID(int=number), "subject_id": subject, "state": State.PENDING}
+        delivery = {"endpoint_id": ENDPOINT, "event_id": UUID(int=number), "subject_id": subject, "state": DeliveryState.PENDING}
         connection.execute(insert(table(WebhookDelivery)).values(delivery | {"attempts": 0, "tries": 0, "created_at": AT, "due_at": AT}))
 
 

@@ -49,7 +49,7 @@ async def test_an_expansion_keeps_older_replicas_ready_and_a_contraction_does_no
     assert "x2" in response.json()["faults"][0]
     with pytest.raises(SystemExit):
         await asyncio.to_thread(maintenance.migrate_database, settings(empty))
-    assert "later program" in capsys.readouterr().err
+    assert "later version" in capsys.readouterr().err
     assert await trees.rows(empty, "SELECT version_num FROM alembic_version") == [("x2",)]
 
 

@@ -19,8 +19,8 @@ from app.licenses.seats import service as seats
 from app.licenses.seats.rows import DeviceInfo
 from app.licenses.seats.schemas import ActivationIn
 from app.login.factors import service as factors
-from app.login.fields import CodeIn
-from app.login.me_schemas import IntrospectIn, PasswordIn
+from app.login.fields import SecondFactorCodeIn
+from app.login.me_schemas import IntrospectIn, PasswordChangeIn
 from app.login.sessions import service as sessions
 from app.login.sessions import tokens
 from app.login.signing_in import service as login
@@ -82,7 +82,7 @@ async def test_no_object_of_a_license_has_a_key_in_its_repr(given: Given) -> Non
     request = AccessRequest(product["code"], license_["key"], "laptop", [], None, dry_run=False)
     response = await access.decide(world, None, None, None, request)
     license_summary = await find_by_key(world, license_["key"])
-    device = await activations.read_device(world, seat.token)
+    device = await activations.resolve_token(world, seat.token)
     operator = await api_keys.authenticate(world, given.root["Authorization"].removeprefix("Bearer "))
     assert response.grant
     text = repr([generated, seat, request, response, license_summary, device, operator])
@@ -96,14 +96,14 @@ async def test_no_object_of_a_license_has_a_key_in_its_repr(given: Given) -> Non
         LoginIn(identifier="a@example.com", password="hunter2-marker", totp="hunter2-marker"),
         UserIn(email="a@example.com", password="hunter2-marker"),
         UserIn(email="a@example.com", password_hash="hunter2-marker"),
-        CodeIn(code="hunter2-marker"),
+        SecondFactorCodeIn(code="hunter2-marker"),
         RefreshIn(refresh_token="hunter2-marker"),
         NewPasswordIn(new="hunter2-marker"),
-        PasswordIn(current="hunter2-marker", new="hunter2-marker"),
+        PasswordChangeIn(current="hunter2-marker", new="hunter2-marker"),
         IntrospectIn(token="hunter2-marker"),
         ActivationIn(license_key="hunter2-marker"),
         ActivationIn(activation_code="hunter2-marker"),
-        ActivationIn(license_key="hunter2-marker").credential(),
+        ActivationIn(license_key="hunter2-marker").to_credential(),
         LicenseIn(policy_id=UUID(int=1), key="hunter2-marker"),
     ],
     ids=lambda body: type(body).__name__,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.verify import NotVerified, verify_file
+from app.cli.verify import VerificationFailed, verify_file
 from app.signing_keys import rotation
 from tests.agreements import making
 from tests.given import Given
@@ -33,7 +33,7 @@ async def test_r63_old_signatures_verify_after_any_number_of_rotations(given: Gi
     """By the service, and offline by the command with the current key set."""
     old = await signed(given)
     for _ in range(3):
-        await rotation.rotate(given.world, at_once=True)
+        await rotation.rotate_keys(given.world, at_once=True)
     jwks = tmp_path / "jwks.json"
 
     async def judged(name: str) -> dict[str, Any]:
@@ -45,13 +45,13 @@ async def test_r63_old_signatures_verify_after_any_number_of_rotations(given: Gi
     assert {name: (await judged(name))["genuine"] for name in old} == dict.fromkeys(old, True)
     given.clock.moment += TWELVE_YEARS
     for _ in range(3):
-        await rotation.rotate(given.world)
+        await rotation.rotate_keys(given.world)
         given.clock.forward(days=1)
     assert given.expect(await given.client.post("/v1/receipts/verify", json={"receipt": old["receipt"]}))["code"] == "ok"
     assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
     for name in ("receipt", "evidence"):
         assert (await judged(name))["genuine"] is True
-    with pytest.raises(NotVerified, match="expired"):
+    with pytest.raises(VerificationFailed, match="expired"):
         await judged("offline")
     states = [row.state for row in await rotation.list_keys(given.world)]
     assert (states.count("active"), states.count("next"), states.count("retired")) == (1, 1, len(states) - 2)

@@ -27,7 +27,7 @@ async def turned(given: Given) -> World:
     await load_signer(given.world)
     other = _replica(given.world)
     for _ in range(3):
-        await rotation.rotate(other, at_once=True)
+        await rotation.rotate_keys(other, at_once=True)
     assert (await load_signer(other)).active.kid not in (await load_signer(given.world)).known
     return other
 
@@ -35,7 +35,7 @@ async def turned(given: Given) -> World:
 async def test_r63_tokens_of_an_unknown_key_are_accepted_at_once(given: Given) -> None:
     person, other = await given.logged_in(), _replica(given.world)
     for _ in range(3):
-        await rotation.rotate(other, at_once=True)
+        await rotation.rotate_keys(other, at_once=True)
     sign = await load_signer(other)
     claims = sign.read("at+jwt", str(person.token))
     fresh = {"Authorization": f"Bearer {sign.sign('at+jwt', claims)}"}
@@ -62,7 +62,7 @@ async def test_r63_unknown_key_ids_cause_one_reload_in_five_seconds(given: Given
         reads.append(shelf.read_at)
     assert (len(set(reads)), reads[0]) == (1, shelf.missed_at)
     for _ in range(3):
-        await rotation.rotate(other, at_once=True)
+        await rotation.rotate_keys(other, at_once=True)
     given.clock.forward(seconds=RELOAD_INTERVAL.total_seconds())
     assert await sent(await load_signer(other)) == 200
 
@@ -71,7 +71,7 @@ async def test_r63_the_record_is_verified_with_the_keys_in_the_database(given: G
     """Receipts, seals and evidence of the other replica verify before this one reloads the keys."""
     person = await given.logged_in()
     accepted = await making.accept(given, person, await making.create_in_force(given))
-    note = await receipts.annotate(turned, Actor.system(), UUID(accepted["event"]), "By the other replica.")
+    note = await receipts.annotate_event(turned, Actor.system(), UUID(accepted["event"]), "By the other replica.")
     assert await seals.seal_events(turned) == 2
     assert (await load_signer(turned)).active.kid not in (await load_signer(given.world)).known
     ledger = given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from app.db import dialect
 from app.security.signing import SignerCache
 from app.signing_keys import rotation
-from app.signing_keys.models import SigningKeyRow, State
+from app.signing_keys.models import KeyState, SigningKeyRow
 from app.signing_keys.problems import KeyInUse, KeyNotFound, KeyTooYoung
 from app.signing_keys.rotation import Rotation
 from app.signing_keys.service import load_signer
@@ -32,15 +32,15 @@ def signed_by(token: str | None) -> Any:
 
 
 async def test_r63_a_key_is_published_a_day_before_it_signs(given: Given) -> None:
-    first = await rotation.rotate(given.world)
+    first = await rotation.rotate_keys(given.world)
     assert set(await list_published(given)) == {first.active, first.next}
     assert signed_by((await given.logged_in()).token) == first.active
     given.clock.forward(hours=23, minutes=59)
     with pytest.raises(KeyTooYoung):
-        await rotation.rotate(given.world)
+        await rotation.rotate_keys(given.world)
     given.clock.forward(minutes=1)
     old = await given.logged_in()
-    second = await rotation.rotate(given.world)
+    second = await rotation.rotate_keys(given.world)
     assert second.active == first.next
     assert set(await list_published(given)) == {first.active, second.active, second.next}
     assert signed_by((await given.logged_in()).token) == second.active
@@ -49,19 +49,19 @@ async def test_r63_a_key_is_published_a_day_before_it_signs(given: Given) -> Non
 
 async def test_r63_a_leaked_key_is_replaced_at_once(given: Given) -> None:
     person = await given.logged_in()
-    turned = await rotation.rotate(given.world, at_once=True)
+    turned = await rotation.rotate_keys(given.world, at_once=True)
     assert signed_by(person.token) != turned.active
     assert signed_by((await given.logged_in()).token) == turned.active
 
 
 async def test_r63_another_replica_signs_with_the_new_key_within_minutes(given: Given, world: World) -> None:
-    await rotation.rotate(given.world)
+    await rotation.rotate_keys(given.world)
     given.clock.forward(hours=24)
     before = signed_by((await given.logged_in()).token)
     other = World(
         world.db, world.clock, world.entropy, world.settings, Keys(world.keys.sealer, world.keys.lookup, SignerCache()), world.hasher
     )
-    turned = await rotation.rotate(other)
+    turned = await rotation.rotate_keys(other)
     assert signed_by((await given.logged_in()).token) == before
     given.clock.forward(minutes=5)
     assert signed_by((await given.logged_in()).token) == turned.active
@@ -75,15 +75,15 @@ async def list_by_state(given: Given) -> dict[str, list[str]]:
 
 async def test_concurrent_rotations_run_one_after_the_other(given: Given) -> None:
     """The first one rotates; the others find the new next key too young."""
-    await rotation.rotate(given.world)
+    await rotation.rotate_keys(given.world)
     given.clock.forward(hours=24)
-    results = await asyncio.gather(*(rotation.rotate(given.world) for _ in range(4)), return_exceptions=True)
+    results = await asyncio.gather(*(rotation.rotate_keys(given.world) for _ in range(4)), return_exceptions=True)
     assert Counter(type(result) for result in results) == {Rotation: 1, KeyTooYoung: 3}
     assert {state: len(kids) for state, kids in (await list_by_state(given)).items()} == {"active": 1, "next": 1, "retired": 1}
 
 
 async def test_concurrent_rotations_of_leaked_keys_each_take_effect(given: Given) -> None:
-    results = await asyncio.gather(*(rotation.rotate(given.world, at_once=True) for _ in range(4)))
+    results = await asyncio.gather(*(rotation.rotate_keys(given.world, at_once=True) for _ in range(4)))
     assert len({result.active for result in results}) == 4
     assert {state: len(kids) for state, kids in (await list_by_state(given)).items()} == {"active": 1, "next": 1, "retired": 4}
 
@@ -91,17 +91,17 @@ async def test_concurrent_rotations_of_leaked_keys_each_take_effect(given: Given
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_r63_a_rotation_does_not_undo_a_revocation(given: Given, at_once: bool) -> None:
     """The next key leaked; its revocation, even by a release without the lock, is not committed yet when the rotation begins."""
-    first = await rotation.rotate(given.world)
+    first = await rotation.rotate_keys(given.world)
     given.clock.forward(hours=24)
     begun = asyncio.Event()
 
     async def turned() -> Rotation:
         await begun.wait()
-        return await rotation.rotate(given.world, at_once=at_once)
+        return await rotation.rotate_keys(given.world, at_once=at_once)
 
     task = asyncio.create_task(turned())  # outside the block below: a write of its own
     async with given.world.db.write() as tx:
-        await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == first.next).values(state=State.REVOKED))
+        await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == first.next).values(state=KeyState.REVOKED))
         begun.set()
         assert not (await asyncio.wait({task}, timeout=0.3))[0]
     second = await task
@@ -112,16 +112,16 @@ async def test_r63_a_rotation_does_not_undo_a_revocation(given: Given, at_once: 
 
 async def test_r63_a_revocation_waits_for_a_rotation(given: Given) -> None:
     """The key that is active until the current rotation commits can be revoked right after it."""
-    first, begun = await rotation.rotate(given.world), asyncio.Event()
+    first, begun = await rotation.rotate_keys(given.world), asyncio.Event()
 
     async def revoked() -> None:
         await begun.wait()
-        await rotation.revoke(given.world, first.active)
+        await rotation.revoke_key(given.world, first.active)
 
     task = asyncio.create_task(revoked())
     async with given.world.db.write() as tx:
         await dialect.lock_by_name(tx, rotation.LOCK)
-        for kid, state in ((first.active, State.RETIRED), (first.next, State.ACTIVE)):
+        for kid, state in ((first.active, KeyState.RETIRED), (first.next, KeyState.ACTIVE)):
             await tx.execute(update(SigningKeyRow).where(SigningKeyRow.kid == kid).values(state=state))
         begun.set()
         assert not (await asyncio.wait({task}, timeout=0.3))[0]
@@ -134,7 +134,7 @@ async def test_r63_access_tokens_of_a_retired_key_are_refused_after_the_last_has
     person = await given.logged_in()
     sign = await load_signer(given.world)
     claims = sign.read("at+jwt", str(person.token))
-    await rotation.rotate(given.world, at_once=True)
+    await rotation.rotate_keys(given.world, at_once=True)
     fresh = {"iat": int(given.clock.now().timestamp()) + 1000, "exp": int(given.clock.now().timestamp()) + 3000}
     forged = {"Authorization": f"Bearer {sign.sign('at+jwt', claims | fresh)}"}
     given.clock.forward(minutes=16)
@@ -147,12 +147,12 @@ async def test_r63_a_key_that_leaked_is_revoked(given: Given) -> None:
     person = await given.logged_in()
     leaked = signed_by(person.token)
     with pytest.raises(KeyInUse):
-        await rotation.revoke(given.world, leaked)
+        await rotation.revoke_key(given.world, leaked)
     with pytest.raises(KeyNotFound):
-        await rotation.revoke(given.world, "nothing")
-    await rotation.rotate(given.world, at_once=True)
+        await rotation.revoke_key(given.world, "nothing")
+    await rotation.rotate_keys(given.world, at_once=True)
     assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
     for _ in range(2):
-        await rotation.revoke(given.world, leaked)
+        await rotation.revoke_key(given.world, leaked)
     assert leaked not in await list_published(given)
     assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 401

@@ -1,4 +1,4 @@
-"""Who may call: each kind of token opens its own doors and no others."""
+"""Each kind of token is accepted by its own calls and refused by all others."""
 
 import httpx
 import pytest
@@ -12,19 +12,19 @@ from tests.given import Given
     "header",
     ["Bearer", "Bearer ", "Basic b3A6b3A=", "Bearer op_wrong", "Bearer eyJ.x.y", "op_x", "Login op_x", "Bearer lgn_x", "Bearer \xff"],
 )
-async def test_a_credential_that_is_not_good_is_a_401(client: httpx.AsyncClient, header: str) -> None:
+async def test_an_invalid_credential_is_a_401(client: httpx.AsyncClient, header: str) -> None:
     answer = await client.get("/v1/products", headers=[(b"Authorization", header.encode("latin-1"))])
     problem(answer, 401, "token_invalid")
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_no_credential_is_a_401_that_says_what_is_wanted(client: httpx.AsyncClient) -> None:
+async def test_a_missing_credential_is_a_401_with_a_challenge(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/products")
     problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_kinds_never_pass_for_one_another(given: Given) -> None:
+async def test_a_token_of_another_kind_is_refused(given: Given) -> None:
     person = await given.logged_in()
     license_ = await given.seats()
     seat = await given.activation(license_)
@@ -39,7 +39,7 @@ async def test_kinds_never_pass_for_one_another(given: Given) -> None:
     problem(await given.client.get("/v1/login", headers=person.auth), 403, "login_handle_required")
 
 
-async def test_a_login_handle_is_a_bearer_of_nothing(given: Given) -> None:
+async def test_a_login_handle_is_not_a_bearer_token(given: Given) -> None:
     """Authentication R55."""
     person = await given.with_totp()
     begun = await given.post("/v1/login", {"identifier": person.email, "password": person.password}, {})
@@ -59,23 +59,23 @@ async def test_scopes(given: Given, scopes: list[str], read: int, write: int) ->
     assert answer.status_code == write
 
 
-async def test_a_key_cannot_hand_out_more_than_it_holds(given: Given) -> None:
+async def test_a_key_cannot_grant_more_scopes_than_it_has(given: Given) -> None:
     auth = await given.operator("api_keys:write")
     answer = await given.client.post("/v1/api-keys", json={"name": "x", "scopes": ["*"]}, headers=auth)
     problem(answer, 403, "scope_beyond_own")
 
 
-async def test_a_revoked_key_is_dead_at_once_and_revoking_again_changes_nothing(given: Given) -> None:
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
-    auth = {"Authorization": f"Bearer {made['key']}"}
+async def test_a_revoked_key_is_refused_at_once_and_revoking_again_changes_nothing(given: Given) -> None:
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
+    auth = {"Authorization": f"Bearer {created['key']}"}
     for _ in range(2):
-        assert (await given.client.delete(f"/v1/api-keys/{made['id']}", headers=given.root)).status_code == 204
+        assert (await given.client.delete(f"/v1/api-keys/{created['id']}", headers=given.root)).status_code == 204
     problem(await given.client.get("/v1/products", headers=auth), 401, "token_invalid")
 
 
-async def test_a_key_dies_on_time(given: Given) -> None:
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": "2026-11-22T12:10:00Z"})
-    auth = {"Authorization": f"Bearer {made['key']}"}
+async def test_a_key_is_refused_from_its_expiry_on(given: Given) -> None:
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": "2026-11-22T12:10:00Z"})
+    auth = {"Authorization": f"Bearer {created['key']}"}
     given.clock.forward(minutes=9, seconds=59, milliseconds=999)
     assert (await given.client.get("/v1/products", headers=auth)).status_code == 200
     given.clock.forward(milliseconds=1)
@@ -83,14 +83,14 @@ async def test_a_key_dies_on_time(given: Given) -> None:
 
 
 async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(given: Given) -> None:
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["catalog:read"]})
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["catalog:read"]})
     listed = await given.client.get("/v1/api-keys", headers=given.root)
-    assert made["key"] not in listed.text
+    assert created["key"] not in listed.text
     assert listed.json()["data"][0]["name"] == "x"
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("text", "address"),
     [
         ("203.0.113.9", "203.0.113.9"),
         ("2001:DB8::1", "2001:db8::1"),
@@ -100,14 +100,14 @@ async def test_an_operator_key_is_stored_as_a_digest_and_listed_without_secret(g
         ("1.2.3.4:80", None),
     ],
 )
-def test_r46_only_an_address_is_kept_as_one(told: str, kept: str | None) -> None:
-    assert parse_address(told) == kept
+def test_r46_only_an_ip_address_is_parsed(text: str, address: str | None) -> None:
+    assert parse_address(text) == address
 
 
-async def test_a_key_that_expires_makes_no_key_that_does_not(given: Given) -> None:
+async def test_an_expiring_key_creates_no_key_that_outlives_it(given: Given) -> None:
     soon, later = "2026-11-22T13:00:00Z", "2026-11-22T14:00:00Z"
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": soon})
-    auth = {"Authorization": f"Bearer {made['key']}"}
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"], "expires_at": soon})
+    auth = {"Authorization": f"Bearer {created['key']}"}
     for more in ({}, {"expires_at": later}):
         answer = await given.client.post("/v1/api-keys", json={"name": "y", "scopes": ["*"], **more}, headers=auth)
         problem(answer, 403, "scope_beyond_own")

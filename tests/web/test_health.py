@@ -22,7 +22,8 @@ async def test_not_ready_says_which_migration_is_missing(app: FastAPI, client: h
     answer = await client.get("/readyz")
     await empty.db.close()
     assert answer.status_code == 503
-    assert answer.json()["faults"] == [f"the database is at migration none, this program wants {revision.program_revision()}"]
+    needs = f"this program needs {revision.program_revision()}; run `python -m app migrate`"
+    assert answer.json()["faults"] == [f"the database is at migration none, {needs}"]
 
 
 async def test_an_unreachable_database_is_not_ready_and_its_calls_are_503(app: FastAPI, client: httpx.AsyncClient, tmp_path: Path) -> None:
@@ -39,9 +40,9 @@ async def test_an_unreachable_database_is_not_ready_and_its_calls_are_503(app: F
 async def test_metrics_are_labelled_by_template(given: object, client: httpx.AsyncClient) -> None:
     await client.get("/problems/busy")
     await client.get("/secret-path-4711")
-    told = (await client.get("/metrics")).text
-    assert 'licentia_requests_total{method="GET",route="/problems/{code}",status="200"}' in told
-    assert "secret-path" not in told
+    body = (await client.get("/metrics")).text
+    assert 'licentia_requests_total{method="GET",route="/problems/{code}",status="200"}' in body
+    assert "secret-path" not in body
 
 
 async def test_key_set_is_public_and_cacheable_and_holds_no_private_half(client: httpx.AsyncClient) -> None:

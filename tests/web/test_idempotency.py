@@ -43,8 +43,8 @@ async def test_callers_do_not_see_each_others_keys(given: Given) -> None:
     other = await given.operator("*")
     body = {"name": "Ola"}
     mine = await given.client.post("/v1/customers", json=body, headers=keyed(given))
-    theirs = await given.client.post("/v1/customers", json=body, headers={**other, "Idempotency-Key": "retry-1"})
-    assert mine.json()["id"] != theirs.json()["id"]
+    other_answer = await given.client.post("/v1/customers", json=body, headers={**other, "Idempotency-Key": "retry-1"})
+    assert mine.json()["id"] != other_answer.json()["id"]
 
 
 async def test_after_a_day_the_key_is_free_again(given: Given) -> None:
@@ -73,10 +73,10 @@ async def test_malformed_and_unauthenticated_requests_keep_nothing(given: Given)
 
 async def test_kept_answers_are_sealed(given: Given) -> None:
     policy = await given.policy()
-    made = await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=keyed(given))
+    created = await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=keyed(given))
     async with given.world.db.query() as tx:
         stored = await tx.scalar(select(StoredAnswer.answer))
-    assert made.json()["key"] not in str(stored)
+    assert created.json()["key"] not in str(stored)
 
 
 async def test_sixteen_twins_at_once_make_one(given: Given) -> None:
@@ -107,10 +107,10 @@ async def test_a_login_is_repeated_with_its_tokens(given: Given) -> None:
 
 async def test_a_credential_that_died_reads_nothing_from_the_store(given: Given) -> None:
     policy = await given.policy()
-    made = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
-    auth = {"Authorization": f"Bearer {made['key']}", "Idempotency-Key": "k"}
+    created = await given.post("/v1/api-keys", {"name": "x", "scopes": ["*"]})
+    auth = {"Authorization": f"Bearer {created['key']}", "Idempotency-Key": "k"}
     assert (await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=auth)).status_code == 201
-    await given.client.delete(f"/v1/api-keys/{made['id']}", headers=given.root)
+    await given.client.delete(f"/v1/api-keys/{created['id']}", headers=given.root)
     problem(await given.client.post("/v1/licenses", json={"policy_id": policy["id"]}, headers=auth), 401, "token_invalid")
     person = await given.logged_in()
     keyed_user = {**person.auth, "Idempotency-Key": "k"}

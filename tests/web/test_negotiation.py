@@ -47,8 +47,8 @@ def test_the_form_with_the_most_weight(accept: str | None, form: str) -> None:
     "accept",
     ["application/json", "text/*;q=0", "*/*;q=0.0", "text/markdown;variant=GFM", "text/plain;charset=iso-8859-1", "image/*, text/html;q=0"],
 )
-def test_none_of_them(accept: str) -> None:
-    """What is offered is told, so that the caller can ask for one of them."""
+def test_a_header_that_accepts_no_form_is_refused(accept: str) -> None:
+    """The problem lists what is available."""
     with pytest.raises(NotAcceptable) as refused:
         choose_form(accept, FORMS)
     assert refused.value.facts == {"available": list(FORMS)}

@@ -37,7 +37,7 @@ async def test_deliveries_behind_another_are_not_due_and_do_not_count_as_lag(hoo
     receiver.always_answer(status(500))
     await hooks.deliver()
     await record_event(hooks, "license.changed")
-    assert await outbox.find_due(hooks.world) == outbox.Due([], any_enabled=True)
+    assert await outbox.find_due(hooks.world) == outbox.DueEndpoints([], any_enabled=True)
     assert "licentia_webhook_lag_seconds 0.0" in (await hooks.given.client.get("/metrics")).text
     receiver.answer = None
     hooks.given.clock.forward(seconds=10)

@@ -36,7 +36,7 @@ async def test_a_url_must_be_printable(given: Given, url: str) -> None:
 
 @pytest.mark.parametrize("said", ["Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "soon", "", "-5"])
 def test_an_invalid_retry_after_is_ignored(said: str) -> None:
-    assert rules.pause_until(503, said, datetime(2026, 11, 28, tzinfo=UTC)) is None
+    assert rules.parse_pause(503, said, datetime(2026, 11, 28, tzinfo=UTC)) is None
 
 
 @pytest.mark.parametrize("answer", [status(410), status(429, Retry_After="3600"), status(200), status(500)])

@@ -1,6 +1,6 @@
 """Accepting and declining: one transaction under the lock of the end user's ledger, one event for each presentation.
 
-Races are decided by that lock (agreements R14 to R21).
+The lock also decides between concurrent requests (agreements R14 to R21).
 """
 
 from collections.abc import Collection, Mapping
@@ -70,7 +70,7 @@ _locales = (
 
 
 @dataclass(frozen=True)
-class Decision:
+class UserDecision:
     """The end user's decision on the text with this hash, and the client's unproven claims about it."""
 
     type: EventType
@@ -79,15 +79,15 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The event that counts, whether this request created it, and the compliance with the product's agreements afterwards."""
+class DecisionOutcome:
+    """The event that records the decision, how this request got it, and the user's compliance with the product's agreements afterwards."""
 
     event: RecordedEvent
     result: Result
     compliance: Compliance
 
 
-async def decide(world: World, subject: Subject, origin: Origin, presentation_id: UUID, decision: Decision) -> Outcome:
+async def record_decision(world: World, subject: Subject, origin: Origin, presentation_id: UUID, decision: UserDecision) -> DecisionOutcome:
     """Accept or decline a presented text. Repeating the same decision returns the same event, even after the presentation expired.
 
     Raises PresentationNotFound, PresentationElsewhere, TextMismatch, AlreadyDecided, PresentationExpired, AgreementVersionCancelled
@@ -112,9 +112,9 @@ async def decide(world: World, subject: Subject, origin: Origin, presentation_id
         obligation = user_obligations.for_document(presentation.document_id)
         earlier = await _find_acceptance(tx, presentation, obligation) if decision.type is EventType.ACCEPTED else None
         if not is_first:
-            return Outcome(*await _replay(tx, presentation, decision.type, earlier), user_obligations.compliance(now))
+            return DecisionOutcome(*await _replay(tx, presentation, decision.type, earlier), user_obligations.compliance(now))
         if earlier is not None:
-            return Outcome(earlier, "already_accepted", user_obligations.compliance(now))
+            return DecisionOutcome(earlier, "already_accepted", user_obligations.compliance(now))
         await ensure_published(tx, presentation, now)
         facts = DecisionFacts(decision.type, presentation, obligation, now, await _list_locales(tx, presentation))
         if (problem := admission.find_refusal(facts)) is not None:
@@ -139,7 +139,7 @@ async def _replay(tx: Transaction, presentation: AnyRow, type_: EventType, earli
 
 
 async def _find_acceptance(tx: Transaction, presentation: AnyRow, obligation: Obligation) -> RecordedEvent | None:
-    """The acceptance of exactly this version, in any language and on any device, unless it was withdrawn since (agreements R22)."""
+    """Find the acceptance of exactly this version, in any language, unless it was withdrawn since (agreements R22)."""
     if obligation.accepted < presentation.ordinal:
         return None
     row = (await tx.execute(_accepted, {"whose": presentation.user_id, "version": presentation.version_id})).one_or_none()
@@ -147,30 +147,30 @@ async def _find_acceptance(tx: Transaction, presentation: AnyRow, obligation: Ob
 
 
 async def _list_locales(tx: Transaction, presentation: AnyRow) -> Collection[str]:
-    """All languages in which the user has seen the version; empty if the document requires none (agreements R18)."""
+    """List all languages in which the user has seen the version; empty if the document requires none (agreements R18)."""
     if not presentation.required_locales:
         return ()
     return (await tx.scalars(_locales, {"whose": presentation.user_id, "version": presentation.version_id})).all()
 
 
 def read_event(row: AnyRow) -> RecordedEvent:
-    """The stored event of a row of `SELECT_EVENT`."""
+    """Convert a row of `SELECT_EVENT` to an event."""
     return RecordedEvent(row.id, row.type, row.at, row.ordinal, row.receipt)
 
 
 def _merge_claims(presentation: AnyRow, claims: Mapping[str, Any]) -> dict[str, Any]:
-    """The client's claims while the text was shown, overridden by its claims with the decision."""
+    """Merge the client's claims while the text was shown with its claims in the decision, which take precedence."""
     earlier = {"scrolled_to_end": presentation.scrolled_to_end, "dwell_ms": presentation.dwell_ms}
     return {name: value for name, value in {**earlier, **claims}.items() if value is not None}
 
 
 async def _store(
     tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent, user_obligations: UserObligations
-) -> Outcome:
+) -> DecisionOutcome:
     """Store the decision on the presented version, even if a newer one is in effect (agreements R17)."""
-    about = event.about
-    recorded = await chain.append(tx, world, keys, head, event)
-    changed = await chain.update_state(tx, user_obligations.for_document(about.document_id), event, recorded)
-    facts = {"ordinal": about.ordinal, "presentation": str(about.id), "receipt": str(recorded.id)}
-    await record(tx, world, f"agreement.{event.type}", event.actor, ("agreement", about.document_id), event.user_id, **facts)
-    return Outcome(recorded, "created", user_obligations.with_changed(changed).compliance(event.at))
+    text = event.about
+    recorded = await chain.append_event(tx, world, keys, head, event)
+    changed = await chain.update_state(tx, user_obligations.for_document(text.document_id), event, recorded)
+    facts = {"ordinal": text.ordinal, "presentation": str(text.id), "receipt": str(recorded.id)}
+    await record(tx, world, f"agreement.{event.type}", event.actor, ("agreement", text.document_id), event.user_id, **facts)
+    return DecisionOutcome(recorded, "created", user_obligations.with_changed(changed).compliance(event.at))

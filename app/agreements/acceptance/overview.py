@@ -64,7 +64,7 @@ class TextSelection:
 
 @dataclass(frozen=True)
 class UserAgreement:
-    """One agreement as its end user sees it. `document`: a row with its name and the accepted event, if there is one."""
+    """One agreement as the end user sees it. `document`: a row with the name, and the accepted event if there is one."""
 
     document: AnyRow
     obligation: Obligation
@@ -95,7 +95,7 @@ async def list_agreements(
 async def load_document(tx: Transaction, world: World, user_id: UUID, document_id: UUID, now: datetime) -> tuple[AnyRow, Obligation] | None:
     """Load a document's row and the end user's obligation with all published versions.
 
-    None if no version is published, or the document is for other regions (agreements R12).
+    None if no version is published, or the document is for other regions.
     """
     product_id = await tx.scalar(_owner, {"document": document_id})
     if product_id is None:

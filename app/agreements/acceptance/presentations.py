@@ -1,6 +1,6 @@
-"""Shows a text to an end user. Each presentation is one row, bound to user, text, format and client, for one decision (agreements R14).
+"""Presents a text to an end user. A presentation is one row, bound to user, text, format and client, for one decision (agreements R14).
 
-Showing news that needs no decision is recorded as an event, once for each version (agreements R11).
+Showing a notice, which needs no decision, is recorded as an event once for each version (agreements R11).
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ FormatName = Literal["md", "html", "text"]
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """The largest accepted difference between the clocks of two replicas (agreements R23)."""
 CAPACITY: Mapping[str, str] = {AgeBand.ADULT: "adult", AgeBand.MINOR: "minor_self", AgeBand.UNKNOWN: "unknown"}
-"""The capacity in which an end user acts, by age band (agreements section 2.2)."""
+"""The capacity in which an end user acts, by age band (agreements, "The record")."""
 
 _text = select(
     AgreementText.title,
@@ -101,7 +101,7 @@ _status = select(AgreementVersion.status).where(AgreementVersion.id == bindparam
 
 @dataclass(frozen=True)
 class Presentation:
-    """A started presentation. `expires_at`: until when it can be decided. `text`: title, statement, labels. `body`: in `format`."""
+    """A started presentation. `expires_at`: the deadline for the decision. `text`: title, statement, labels. `body`: in `format`."""
 
     id: UUID
     expires_at: datetime
@@ -112,7 +112,7 @@ class Presentation:
     served_sha256: str
 
 
-async def present(
+async def start_presentation(
     world: World,
     subject: Subject,
     origin: Origin,
@@ -163,7 +163,7 @@ async def present(
 
 
 def _find_version(obligation: Obligation, version_id: UUID | None, now: datetime) -> Version:
-    """The version to show: by rule, or the requested one if it is in effect or upcoming. Older versions cannot be shown."""
+    """Return the version to show: chosen by rule, or the requested version if it is in effect or upcoming. Raises the problem otherwise."""
     if version_id is None:
         version = obligations.choose_version(obligation, now)
         if version is None:
@@ -178,7 +178,7 @@ def _find_version(obligation: Obligation, version_id: UUID | None, now: datetime
 async def _record_showing(
     tx: Transaction, world: World, signing: tuple[Signer, ChainHead], session: SessionContext, version: Version, values: Values
 ) -> None:
-    """Record in the ledger that news was shown, unless another request did so in the meantime (agreements R11)."""
+    """Record in the ledger that the notice was shown, unless another request did so meanwhile (agreements R11)."""
     keys, head = signing
     subject, now = session.subject, values["presented_at"]
     presentation = (await tx.execute(PRESENTATION_DETAILS, {"presentation": values["id"], "whose": subject.id})).one()
@@ -196,7 +196,7 @@ async def _record_showing(
         presentation,
         facts=describe_capacity(presentation),
     )
-    recorded = await chain.append(tx, world, keys, head, event)
+    recorded = await chain.append_event(tx, world, keys, head, event)
     await chain.update_state(tx, obligation, event, recorded)
     facts = {"ordinal": version.ordinal, "presentation": str(values["id"]), "receipt": str(recorded.id)}
     await record(tx, world, "agreement.notice_shown", event.actor, ("agreement", presentation.document_id), event.user_id, **facts)
@@ -216,14 +216,14 @@ async def ensure_published(tx: Transaction, about: AnyRow, now: datetime) -> Non
 
 
 def describe_capacity(about: AnyRow) -> Mapping[str, str]:
-    """The receipt's claim about the person who acted: the end user, of this age band."""
+    """Build the receipt's claim about the capacity of the end user, by age band."""
     return {"capacity": CAPACITY[about.age_band]}
 
 
 async def record_reading(
     world: World, subject: Subject, presentation_id: UUID, scrolled_to_end: bool | None, dwell_ms: int | None
 ) -> AnyRow:
-    """Store what the client claims while the text is on the screen. None keeps the earlier value.
+    """Store the client's claims about reading while the text is on the screen. None keeps the earlier value.
 
     Raises PresentationNotFound, AlreadyDecided, PresentationExpired.
     """

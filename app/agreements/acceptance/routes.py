@@ -8,7 +8,7 @@ from fastapi import Header, Query, Response
 
 from app.agreements import problems
 from app.agreements.acceptance import decisions, overview, presentations, withdrawal
-from app.agreements.acceptance.decisions import Decision
+from app.agreements.acceptance.decisions import UserDecision
 from app.agreements.acceptance.overview import LanguageRequest
 from app.agreements.acceptance.schemas import (
     ClaimsIn,
@@ -34,7 +34,7 @@ EVENT_TYPES: Mapping[str, EventType] = {"accept": EventType.ACCEPTED, "decline":
 STATUS: Mapping[str, int] = {"created": 201, "replayed": 200, "already_accepted": 200}
 
 
-@router.get("/v1/me/agreements", responses=refuses(SubjectTokenRequired, ProductNotFound))
+@router.get("/v1/me/agreements", summary="List My Agreements", responses=refuses(SubjectTokenRequired, ProductNotFound))
 async def my_agreements(
     world: TheWorld,
     subject: TheSubject,
@@ -42,7 +42,7 @@ async def my_agreements(
     locale: Annotated[Locale | None, Query()] = None,
     accept_language: AcceptLanguage = None,
 ) -> MyAgreements:
-    """List the agreements of a product with your status and the text in your language."""
+    """List the agreements of a product with the end user's status and the text in the preferred language."""
     return MyAgreements.from_agreements(
         *await overview.list_agreements(world, subject.id, product, LanguageRequest(locale, accept_language))
     )
@@ -50,6 +50,7 @@ async def my_agreements(
 
 @router.post(
     "/v1/me/agreements/{document_id}/presentations",
+    summary="Start Presentation",
     status_code=201,
     responses=refuses(
         SubjectTokenRequired,
@@ -62,11 +63,11 @@ async def my_agreements(
 async def present(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, body: PresentationIn, accept_language: AcceptLanguage = None
 ) -> PresentationOut:
-    """Start a presentation of the text. The decision must refer to it before it expires. News counts as shown."""
+    """Get the text to show, and start a presentation. Send the decision for it before it expires. A notice counts as shown."""
     languages = LanguageRequest(body.locale, accept_language)
     screen = body.model_dump(exclude={"locale", "version"})
     return PresentationOut.from_presentation(
-        await presentations.present(world, subject, origin, document_id, body.version, languages, screen)
+        await presentations.start_presentation(world, subject, origin, document_id, body.version, languages, screen)
     )
 
 
@@ -75,7 +76,7 @@ async def present(
     responses=refuses(SubjectTokenRequired, problems.PresentationNotFound, problems.AlreadyDecided, problems.PresentationExpired),
 )
 async def update_presentation(world: TheWorld, subject: TheSubject, presentation_id: UUID, body: ClaimsIn) -> PresentationState:
-    """Report how the text is being read. The server stores it as the client's claim."""
+    """Report how the end user reads the text. The server stores these values without checking them."""
     return PresentationState.model_validate(
         await presentations.record_reading(world, subject, presentation_id, body.scrolled_to_end, body.dwell_ms)
     )
@@ -83,6 +84,7 @@ async def update_presentation(world: TheWorld, subject: TheSubject, presentation
 
 @router.post(
     "/v1/me/presentations/{presentation_id}/decision",
+    summary="Accept or Decline",
     status_code=201,
     responses={
         200: {"model": DecisionOut, "description": "`replayed` or `already_accepted`: the earlier event counts"},
@@ -106,22 +108,23 @@ async def decide(
     world: TheWorld, subject: TheSubject, origin: TheOrigin, presentation_id: UUID, body: DecisionIn, response: Response
 ) -> DecisionOut:
     """Accept or decline the presented text. The receipt is signed and chained to the previous one."""
-    decision = Decision(EVENT_TYPES[body.decision], body.text_sha256, body.claims.as_claims())
-    outcome = await decisions.decide(world, subject, origin, presentation_id, decision)
+    decision = UserDecision(EVENT_TYPES[body.decision], body.text_sha256, body.claims.as_claims())
+    outcome = await decisions.record_decision(world, subject, origin, presentation_id, decision)
     response.status_code = STATUS[outcome.result]
     return DecisionOut.from_outcome(outcome)
 
 
 @router.post(
     "/v1/me/agreements/{document_id}/withdrawal",
+    summary="Withdraw Acceptance",
     status_code=201,
     responses={
-        200: {"model": WithdrawalOut, "description": "`replayed`: it was already withdrawn and not accepted since"},
+        200: {"model": WithdrawalOut, "description": "`replayed`: already withdrawn, and not accepted since"},
         **refuses(SubjectTokenRequired, problems.AgreementNotFound, problems.NotWithdrawable, problems.NothingToWithdraw),
     },
 )
 async def withdraw(world: TheWorld, subject: TheSubject, origin: TheOrigin, document_id: UUID, response: Response) -> WithdrawalOut:
-    """Withdraw from the agreement from now on. Earlier acceptances stay on record; you can accept it again."""
-    outcome = await withdrawal.withdraw(world, subject, origin, document_id)
+    """Withdraw the acceptance of an agreement from now on. Earlier receipts stay; the end user can accept it again."""
+    outcome = await withdrawal.record_withdrawal(world, subject, origin, document_id)
     response.status_code = STATUS[outcome.result]
     return WithdrawalOut.from_outcome(outcome)

@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import Field
 
 from app.agreements import obligations
-from app.agreements.acceptance.decisions import Outcome
+from app.agreements.acceptance.decisions import DecisionOutcome
 from app.agreements.acceptance.overview import TextSelection, UserAgreement
 from app.agreements.acceptance.presentations import FormatName, Presentation
-from app.agreements.obligations import Compliance, Status, Version
+from app.agreements.obligations import Compliance, ObligationStatus, Version
 from app.agreements.publishing.schemas import ChangeClassName
 from app.base.durations import instant_text
 from app.base.languages import Fallback
@@ -49,7 +49,7 @@ class VersionRef(WireModel):
 
 
 class AcceptedRef(WireModel):
-    """The latest accepted version. `event`: the id of the event and of its receipt."""
+    """The latest accepted version. `event`: the id of the acceptance event and of its receipt."""
 
     ordinal: int
     event: UUID
@@ -83,7 +83,7 @@ class MyAgreement(WireModel):
     kind: str
     region: str
     name: str
-    status: Status
+    status: ObligationStatus
     grace_until: Instant | None
     current: VersionRef | None
     accepted: AcceptedRef | None
@@ -114,7 +114,10 @@ def _read_accepted(row: AnyRow) -> AcceptedRef | None:
 
 
 class MyAgreements(WireModel):
-    """The end user's agreements. `compliant`: everything in force is accepted. `valid_until`: when time alone can change that."""
+    """The end user's agreements. `compliant`: everything in force is accepted.
+
+    `valid_until`: when `compliant` can change without an action of the user.
+    """
 
     compliant: bool
     items: list[MyAgreement]
@@ -127,7 +130,7 @@ class MyAgreements(WireModel):
 
 
 class PresentationIn(WireModel):
-    """How and where the text is shown. `version` absent: the one in effect, or the upcoming one if nothing is due now."""
+    """How and where the text is shown. Without `version`: the version in effect, or the upcoming version if nothing is due now."""
 
     locale: Locale | None = None
     format: FormatName = "md"
@@ -190,7 +193,7 @@ class PresentationOut(WireModel):
 
 
 class ClaimsIn(WireModel):
-    """What the client reports about reading; the server cannot check it."""
+    """The client's report about reading; the server cannot check it."""
 
     scrolled_to_end: Flag = omittable()
     dwell_ms: Count = omittable()
@@ -206,12 +209,12 @@ class PresentationState(WireModel):
 
 
 class DecisionClaims(ClaimsIn):
-    """What the client reports; the server cannot check it. `client_time`: the time of a click made offline; `at` is the server's time."""
+    """The client's report; the server cannot check it. `client_time`: the time of a click made offline; `at` is the server's time."""
 
     client_time: InstantIn = omittable()
 
     def as_claims(self) -> dict[str, Any]:
-        """The reported values, as they go into the receipt."""
+        """Return the reported values in the form of the receipt."""
         fields = self.model_dump(exclude_unset=True)
         return {name: instant_text(value) if name == "client_time" else value for name, value in fields.items()}
 
@@ -244,7 +247,7 @@ class DecisionOut(WireModel):
     receipt: ReceiptRef
 
     @classmethod
-    def from_outcome(cls, outcome: Outcome) -> Self:
+    def from_outcome(cls, outcome: DecisionOutcome) -> Self:
         return cls(result=outcome.result, **_outcome_fields(outcome))
 
 
@@ -261,11 +264,11 @@ class WithdrawalOut(WireModel):
     receipt: ReceiptRef
 
     @classmethod
-    def from_outcome(cls, outcome: Outcome) -> Self:
+    def from_outcome(cls, outcome: DecisionOutcome) -> Self:
         return cls(result=outcome.result, **_outcome_fields(outcome))  # type: ignore[arg-type]  # never `already_accepted`
 
 
-def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+def _outcome_fields(outcome: DecisionOutcome) -> dict[str, Any]:
     event = outcome.event
     return {
         "event": event.id,

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from app.agreements.acceptance.decisions import SELECT_EVENT, Outcome, read_event
+from app.agreements.acceptance.decisions import SELECT_EVENT, DecisionOutcome, read_event
 from app.agreements.acceptance.presentations import describe_capacity
 from app.agreements.facts import load_obligations
 from app.agreements.ledger import chain
 from app.agreements.ledger.chain import TEXT_QUERY, ChainHead, NewEvent, SessionContext
-from app.agreements.models import AgreementDocument, AgreementEvent, AgreementState, AgreementText, EventType, Kind
+from app.agreements.models import AgreementDocument, AgreementEvent, AgreementKind, AgreementState, AgreementText, EventType
 from app.agreements.obligations import Obligation
 from app.agreements.problems import AgreementNotFound, NothingToWithdraw, NotWithdrawable
 from app.db.database import Transaction
@@ -39,7 +39,7 @@ _last = (
 )
 
 
-async def withdraw(world: World, subject: Subject, origin: Origin, document_id: UUID) -> Outcome:
+async def record_withdrawal(world: World, subject: Subject, origin: Origin, document_id: UUID) -> DecisionOutcome:
     """Withdraw from an agreement of any region. Repeating it returns the same event, until the agreement is accepted again.
 
     Raises AgreementNotFound, NotWithdrawable, NothingToWithdraw.
@@ -54,25 +54,27 @@ async def withdraw(world: World, subject: Subject, origin: Origin, document_id: 
         obligation = user_obligations.for_document(document_id)
         if obligation.since is None:
             raise AgreementNotFound
-        if document.kind == Kind.NOTICE:
+        if document.kind == AgreementKind.NOTICE:
             raise NotWithdrawable
         if obligation.accepted:
             return await _store(tx, world, keys, head, SessionContext(subject, origin), obligation)
         if not obligation.withdrawn:
             raise NothingToWithdraw
         event = read_event((await tx.execute(_last, {"whose": subject.id, "document": document_id})).one())
-        return Outcome(event, "replayed", user_obligations.compliance(world.clock.now()))
+        return DecisionOutcome(event, "replayed", user_obligations.compliance(world.clock.now()))
 
 
-async def _store(tx: Transaction, world: World, keys: Signer, head: ChainHead, session: SessionContext, obligation: Obligation) -> Outcome:
+async def _store(
+    tx: Transaction, world: World, keys: Signer, head: ChainHead, session: SessionContext, obligation: Obligation
+) -> DecisionOutcome:
     """Store the withdrawal. It refers to the text that was accepted last and has no presentation (agreements R14)."""
     subject, document_id = session.subject, obligation.document_id
     about = (await tx.execute(_accepted, {"whose": subject.id, "document": document_id})).one()
     event = NewEvent(subject.id, EventType.WITHDRAWN, world.clock.now(), about, subject.actor, session, facts=describe_capacity(about))
-    recorded = await chain.append(tx, world, keys, head, event)
+    recorded = await chain.append_event(tx, world, keys, head, event)
     await chain.update_state(tx, obligation, event, recorded)
     facts = {"ordinal": about.ordinal, "receipt": str(recorded.id)}
     await record(tx, world, "agreement.withdrawn", event.actor, ("agreement", document_id), event.user_id, **facts)
     # Loaded again: the earlier obligations leave out the versions that were accepted until now.
     user_obligations = await load_obligations(tx, world, subject.id, about.product_id)
-    return Outcome(recorded, "created", user_obligations.compliance(event.at))
+    return DecisionOutcome(recorded, "created", user_obligations.compliance(event.at))

@@ -1,4 +1,4 @@
-"""The ledger: one chain of signed receipts for each end user. Events are only appended; a correction is a new event (agreements R24)."""
+"""The ledger: appends signed receipts to the chain of an end user. A correction is a new event, never an edit (agreements R24)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -94,7 +94,7 @@ class SessionContext:
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event to append: what one end user did with one text, at which server time.
+    """An event to append: what an end user or operator did with one text, and when by the server's clock.
 
     `about` is a row of `TEXT_COLUMNS`. `session` is None for an operator's event; `actor` is then the operator.
     `presentation` is the row of the presentation that was on the screen, if there was one. `claims` holds what the client or the
@@ -135,22 +135,22 @@ async def lock_ledger(tx: Transaction, user_id: UUID) -> ChainHead:
     return ChainHead(row.seq, row.head, last)
 
 
-async def append(tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent) -> RecordedEvent:
+async def append_event(tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent) -> RecordedEvent:
     """Sign the event and append it to the chain. The transaction must hold the lock that returned `head`.
 
-    An event is never older than the chain's last event: where this replica's clock is behind, it takes that event's time
+    An event is never older than the chain's last event: if the clock of this replica is behind, the event gets the time of that last event
     (agreements R23). Raises TokenInvalid for an erased user or, where an operator acts, UserErased.
     """
     event = event if head.at is None else replace(event, at=max(event.at, head.at))
     event_id, salt = world.entropy.identifier(), world.entropy.random_bytes(SALT_BYTES)
     seq = head.seq + 1
-    claims = {**_subject_claims(event), **_screen_claims(event), **_actor_claims(event, salt), **event.facts}
+    claims = {**_build_subject_claims(event), **_build_screen_claims(event), **_build_actor_claims(event, salt), **event.facts}
     claims |= {"claims": dict(event.claims) or None}
     claims |= {"iss": world.settings.public_url, "jti": str(event_id), "seq": seq, "prev": head.sha256}
     receipt = keys.sign(RECEIPT, {name: value for name, value in claims.items() if value is not None or name == "prev"})
     receipt_sha256 = digest(receipt)
     columns = {"id": event_id, "seq": seq, "receipt": receipt, "receipt_sha256": receipt_sha256, "prev_sha256": head.sha256}
-    await tx.execute(_insert_event, _columns(event) | columns)
+    await tx.execute(_insert_event, _build_columns(event) | columns)
     if not await lock_unless_erased(tx, event.user_id):
         raise UserErased if event.session is None else TokenInvalid("The account was erased.")
     if event.session is not None:
@@ -186,7 +186,7 @@ async def update_state(tx: Transaction, before: Obligation, event: NewEvent, rec
     return after
 
 
-def _columns(event: NewEvent) -> dict[str, Any]:
+def _build_columns(event: NewEvent) -> dict[str, Any]:
     """Return the event's columns that index claims of its receipt."""
     about, presentation = event.about, event.presentation
     return {
@@ -205,8 +205,8 @@ def _columns(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _subject_claims(event: NewEvent) -> dict[str, Any]:
-    """Return the claims about the user and the text (rules/agreements section 2.2). They contain no name and no address."""
+def _build_subject_claims(event: NewEvent) -> dict[str, Any]:
+    """Return the claims about the user and the text (agreements, "The record"). They contain no name and no address."""
     about = event.about
     return {
         "sub": str(event.user_id),
@@ -227,7 +227,7 @@ def _subject_claims(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _screen_claims(event: NewEvent) -> dict[str, Any]:
+def _build_screen_claims(event: NewEvent) -> dict[str, Any]:
     """Return the claims about what was on the screen, and about the client that showed it."""
     presentation = event.presentation
     if presentation is None:
@@ -236,7 +236,7 @@ def _screen_claims(event: NewEvent) -> dict[str, Any]:
         "locale_requested": presentation.locale_requested,
         "fallback": presentation.fallback,
         "format": presentation.format,
-        # Presentations made before there were formats have no hash of their own: they served the stored Markdown.
+        # Presentations of early releases have no hash of the served bytes: they always served the stored Markdown.
         "served_sha256": presentation.served_sha256 or event.about.sha256,
         "prs": str(presentation.id),
         "presented_at": instant_text(presentation.presented_at),
@@ -247,7 +247,7 @@ def _screen_claims(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _actor_claims(event: NewEvent, salt: bytes) -> dict[str, Any]:
+def _build_actor_claims(event: NewEvent, salt: bytes) -> dict[str, Any]:
     """Return the session's factors and commitments to its erasable data; for an operator's event, the operator."""
     if event.session is None:
         return {"act": {"type": event.actor.type, "id": str(event.actor.id) if event.actor.id else None}}

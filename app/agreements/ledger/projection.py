@@ -1,4 +1,4 @@
-"""The agreement states that follow from the events: compare the stored states with them, or write them again."""
+"""Computes the agreement states from the events, to compare them with the stored states or to store them again."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ class Replay:
         return None
 
 
-async def rebuild(world: World) -> int:
+async def rebuild_states(world: World) -> int:
     """Write the states of all end users again from their events, one user at a time. Returns how many users had a wrong state."""
     rebuilt, after = 0, UUID(int=0)
     while users := await _next_users(world, after):
@@ -74,7 +74,7 @@ async def _next_users(world: World, after: UUID) -> list[UUID]:
 
 
 async def _rebuild_user(tx: Transaction, world: World, user_id: UUID) -> bool:
-    """Write the user's states again if they are wrong; True if they were. Locks the ledger, so that no decision changes them meanwhile."""
+    """Write the user's states again if they are wrong; return whether they were. Locks the ledger against concurrent decisions."""
     await chain.lock_ledger(tx, user_id)
     replay = Replay()
     for event in await tx.execute(_events.where(AgreementEvent.user_id == user_id).order_by(AgreementEvent.seq)):

@@ -1,4 +1,4 @@
-"""Checks of what a receipt proves by itself and together with the receipts and texts around it.
+"""Checks of one receipt, and of a receipt together with the previous receipt, its text and its context.
 
 Pure functions, without database or clock: the service and the offline verifier use the same ones.
 """
@@ -16,7 +16,7 @@ RECEIPT = "acceptance-receipt+jwt"
 SEAL = "ledger-seal+jwt"
 BUNDLE = "evidence-bundle+jwt"
 MAX_RECEIPT = 32 * 1024
-"""Characters. All claims of a receipt have a limit, so no genuine receipt is longer, in any script."""
+"""The largest length of a receipt in characters. All claims have limits, so no genuine receipt is longer."""
 _SERVED = {"md": "sha256", "html": "html_sha256", "text": "plain_sha256"}
 
 
@@ -32,7 +32,7 @@ def commit_to_session(salt: bytes, session_id: UUID) -> str:
 
 @dataclass(frozen=True)
 class ChainPosition:
-    """How far one end user's chain was followed: the last receipt's number, hash and time."""
+    """The position reached in one end user's chain: number, hash and time of the last receipt."""
 
     user: str
     seq: int = 0

@@ -1,4 +1,4 @@
-"""Receipts to print or to save: the signed JWS alone, or a text or HTML page in the language of the agreement's text.
+"""Renders a receipt to print or to save: as the JWS alone, or as a text or HTML page in the language of the agreement's text.
 
 The page is in English where we have no translation. It repeats the receipt's claims and proves nothing without the JWS.
 """
@@ -56,18 +56,18 @@ class PageLine:
     code: bool = False
 
 
-def render(form: str, receipt: Receipt) -> RenderedReceipt:
+def render_receipt(form: str, receipt: Receipt) -> RenderedReceipt:
     """Render the receipt in one of `FORMS`."""
     row = receipt.row
     language = choose_language(LANGUAGES, (row.locale,), (DEFAULT,)).served
     if form == JWT:
         return RenderedReceipt(language, row.jws, {})
     words = _load_words(language)
-    lines = list(_lines(words, receipt))
+    lines = list(_list_lines(words, receipt))
     if form == TEXT:
-        return RenderedReceipt(language, _text(words, lines, row.jws), {})
+        return RenderedReceipt(language, _render_text(words, lines, row.jws), {})
     headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-    return RenderedReceipt(language, _html(language, words, lines, row.jws), headers)
+    return RenderedReceipt(language, _render_html(language, words, lines, row.jws), headers)
 
 
 @cache
@@ -81,7 +81,7 @@ def _load_template() -> Template:
     return Template((FOLDER / "receipt.html").read_text(encoding="utf-8"))
 
 
-def _lines(words: Mapping[str, Any], receipt: Receipt) -> Iterator[PageLine]:
+def _list_lines(words: Mapping[str, Any], receipt: Receipt) -> Iterator[PageLine]:
     row, claims, names = receipt.row, receipt.claims, words["names"]
     locale = row.locale
     yield PageLine(names["event"], words["events"][row.type])
@@ -95,7 +95,7 @@ def _lines(words: Mapping[str, Any], receipt: Receipt) -> Iterator[PageLine]:
     yield PageLine(names["statement"], row.statement, locale)
     yield PageLine(names["accept_label"], row.accept_label, locale)
     yield PageLine(names["decline_label"], row.decline_label, locale)
-    yield from _actor_lines(words, claims)
+    yield from _list_actor_lines(words, claims)
     if (reason := claims.get("reason")) is not None:
         yield PageLine(names["reason"], reason)
     for claim, name in (("text_sha256", "text_hash"), ("stmt_sha256", "statement_hash"), ("served_sha256", "served_hash")):
@@ -106,7 +106,7 @@ def _lines(words: Mapping[str, Any], receipt: Receipt) -> Iterator[PageLine]:
     yield PageLine(names["account"], claims["sub"], code=True)
 
 
-def _actor_lines(words: Mapping[str, Any], claims: Claims) -> Iterator[PageLine]:
+def _list_actor_lines(words: Mapping[str, Any], claims: Claims) -> Iterator[PageLine]:
     """Yield the operator who acted, or how and when the end user had logged in."""
     names = words["names"]
     if (act := claims.get("act")) is not None:
@@ -117,24 +117,24 @@ def _actor_lines(words: Mapping[str, Any], claims: Claims) -> Iterator[PageLine]
         yield PageLine(names["logged_in"], instant_text(datetime.fromtimestamp(logged_in, UTC)))
 
 
-def _text(words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
+def _render_text(words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
     heading = [words["title"], "=" * len(words["title"]), ""]
     return "\n".join([*heading, *(f"{line.name}: {_indent(line.value)}" for line in lines), "", words["lead"], "", jws, ""])
 
 
 def _indent(value: str) -> str:
-    """Indent all but the first line of a value, so that none of them can pass for a line of the page."""
+    """Indent all but the first line of a value, so that a value cannot forge a line of the page."""
     return "\n    ".join(value.splitlines())  # `splitlines` knows every line end of Unicode
 
 
-def _html(language: str, words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
-    body = "\n".join(f"<dt>{escape(line.name)}</dt>\n<dd>{_value(line)}</dd>" for line in lines)
+def _render_html(language: str, words: Mapping[str, Any], lines: list[PageLine], jws: str) -> str:
+    body = "\n".join(f"<dt>{escape(line.name)}</dt>\n<dd>{_render_value(line)}</dd>" for line in lines)
     texts = {"title": words["title"], "lead": words["lead"], "jws": jws}
     escaped = {name: escape(value) for name, value in texts.items()}
     return _load_template().substitute(language=language, style=STYLE, body=body, **escaped)
 
 
-def _value(line: PageLine) -> str:
+def _render_value(line: PageLine) -> str:
     if line.code:
         return f"<code>{escape(line.value)}</code>"
     if line.locale is not None:

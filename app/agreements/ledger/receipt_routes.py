@@ -16,7 +16,7 @@ from app.agreements.ledger.receipt_schemas import (
     ReceiptOut,
     ReceiptVerdict,
 )
-from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
+from app.agreements.problems import AgreementEventNotFound, LedgerSealBroken, NotSealedYet, ReceiptNotFound
 from app.users.problems import UserErased
 from app.web.callers import Operator, RequireScope, TheSubject, TheWorld
 from app.web.fields import Page
@@ -32,19 +32,20 @@ Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 JSON = "application/json"
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The receipt, in the form named by the `Accept` header", "content": dict.fromkeys(receipt_pages.FORMS, _TEXT)}
+    200: {"description": "The receipt, in the format of the `Accept` header", "content": dict.fromkeys(receipt_pages.FORMS, _TEXT)}
 }
 
 
-@router.get("/v1/me/receipts", responses=refuses(SubjectTokenRequired))
+@router.get("/v1/me/receipts", summary="List My Receipts", responses=refuses(SubjectTokenRequired))
 async def my_receipts(world: TheWorld, subject: TheSubject, window: Annotated[PageWindow, Depends(page_window)]) -> Page[ReceiptOut]:
-    """List the receipts of everything that the end user accepted, declined, withdrew from or was shown, newest first."""
+    """List the end user's receipts (accepted, declined, withdrawn, shown), newest first."""
     rows, cursor = await receipts.list_receipts(world, subject, window)
     return Page(data=[ReceiptOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get(
     "/v1/me/receipts/{event_id}",
+    summary="Get My Receipt",
     response_model=ReceiptDetails,
     responses={**FORMS, **refuses(SubjectTokenRequired, ReceiptNotFound, NotAcceptable)},
 )
@@ -56,12 +57,16 @@ async def my_receipt(world: TheWorld, subject: TheSubject, event_id: UUID, accep
 
 
 def _page_response(form: str, receipt: receipts.Receipt) -> Response:
-    rendered = receipt_pages.render(form, receipt)
+    rendered = receipt_pages.render_receipt(form, receipt)
     headers = {"Content-Language": rendered.language, "Vary": "Accept", **rendered.headers}
     return Response(rendered.body, media_type=form, headers=headers)
 
 
-@router.get("/v1/me/receipts/{event_id}/inclusion", responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, SealBroken))
+@router.get(
+    "/v1/me/receipts/{event_id}/inclusion",
+    summary="Get Inclusion Proof of My Receipt",
+    responses=refuses(SubjectTokenRequired, ReceiptNotFound, NotSealedYet, LedgerSealBroken),
+)
 async def my_inclusion(world: TheWorld, subject: TheSubject, event_id: UUID) -> InclusionOut:
     """Return the proof that a seal includes the receipt: it existed, unchanged, when the seal was signed."""
     return InclusionOut.of(await seals.prove_own_inclusion(world, subject, event_id))
@@ -69,25 +74,32 @@ async def my_inclusion(world: TheWorld, subject: TheSubject, event_id: UUID) -> 
 
 @router.post("/v1/receipts/verify", openapi_extra=VERDICT)
 async def verify_receipt(world: TheWorld, body: ReceiptIn) -> ReceiptVerdict:
-    """Verify a receipt; no credential is needed. Every input gets a verdict, never a problem about its content."""
-    return ReceiptVerdict.of(await receipts.verify(world, body.receipt))
+    """Verify a receipt, without credentials. The answer is 200 for every receipt; see `valid` and `code`."""
+    return ReceiptVerdict.of(await receipts.verify_receipt(world, body.receipt))
 
 
-@router.get("/v1/agreement-events/{event_id}", responses=refuses(ScopeMissing, AgreementEventNotFound))
+@router.get("/v1/agreement-events/{event_id}", summary="Get Agreement Event", responses=refuses(ScopeMissing, AgreementEventNotFound))
 async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> EventOut:
     """Return an event with its context and annotations. Reading the IP address and user agent is recorded."""
     return EventOut.of_record(await receipts.get_event(world, operator.actor, event_id))
 
 
-@router.get("/v1/agreement-events/{event_id}/inclusion", responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, SealBroken))
+@router.get(
+    "/v1/agreement-events/{event_id}/inclusion",
+    summary="Get Inclusion Proof of Event",
+    responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, LedgerSealBroken),
+)
 async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> InclusionOut:
     """Return the proof that a seal includes the receipt of an event."""
     return InclusionOut.of(await seals.prove_inclusion(world, event_id))
 
 
 @router.post(
-    "/v1/agreement-events/{event_id}/annotations", status_code=201, responses=refuses(ScopeMissing, AgreementEventNotFound, UserErased)
+    "/v1/agreement-events/{event_id}/annotations",
+    summary="Annotate Agreement Event",
+    status_code=201,
+    responses=refuses(ScopeMissing, AgreementEventNotFound, UserErased),
 )
 async def annotate(world: TheWorld, operator: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
     """Add a correction to an event: a signed note in the same chain, which changes no state."""
-    return AnnotationOut.of(await receipts.annotate(world, operator.actor, event_id, body.reason))
+    return AnnotationOut.of(await receipts.annotate_event(world, operator.actor, event_id, body.reason))

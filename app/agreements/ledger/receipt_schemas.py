@@ -55,10 +55,10 @@ class ReceiptDetails(ReceiptOut):
 
     @classmethod
     def of(cls, receipt: Receipt) -> Self:
-        return cls(**_details(receipt))
+        return cls(**_collect_details(receipt))
 
 
-def _details(receipt: Receipt) -> dict[str, Any]:
+def _collect_details(receipt: Receipt) -> dict[str, Any]:
     row, claims = receipt.row, receipt.claims
     amr = row.amr.split() if row.amr else []
     fields = {name: value for name, value in row._mapping.items() if name in ReceiptDetails.model_fields}
@@ -79,7 +79,7 @@ class ContextOut(WireModel):
 
 
 class AnnotationIn(WireModel):
-    """`reason` becomes part of a signed receipt and is never erased: write no names into it."""
+    """The correction. `reason` becomes part of a signed receipt and is never erased: do not write personal data into it."""
 
     reason: Annotated[Prose, Field(max_length=2000)]
 
@@ -114,7 +114,7 @@ class EventOut(ReceiptDetails):
             context = ContextOut(ip=row.ip, user_agent=row.user_agent, session_id=row.session_id, salt=row.salt.hex())
         annotations = [AnnotationOut.of(each) for each in record.annotations]
         return cls(
-            **_details(record.receipt),
+            **_collect_details(record.receipt),
             user=record.receipt.row.user,
             actor=claims.get("act"),
             claims=claims,

@@ -1,4 +1,4 @@
-"""Receipts: read them, annotate events, and verify a receipt that anyone presents."""
+"""Reads receipts, annotates events, and verifies a receipt from any source."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -37,12 +37,10 @@ from app.web.callers import Subject
 from app.web.paging import PageWindow, read_page
 from app.world import World
 
-NOT_GENUINE = declare_advisory("receipt_not_genuine", "None of our keys signed this receipt, or it was changed afterwards.")
-NOT_IN_LEDGER = declare_advisory(
-    "receipt_not_in_ledger", "One of our keys signed it, but the ledger does not contain exactly this receipt."
-)
+NOT_GENUINE = declare_advisory("receipt_not_genuine", "The receipt is not signed with a key of this installation, or it was changed.")
+NOT_IN_LEDGER = declare_advisory("receipt_not_in_ledger", "The signature is genuine, but the ledger does not contain exactly this receipt.")
 REVOKED = declare_advisory(
-    "signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still vouches for it."
+    "signing_key_revoked", "The key that signed the receipt was revoked; `vouched_by` says what still confirms the receipt."
 )
 Verdict = Literal["ok", "receipt_not_genuine", "receipt_not_in_ledger"]
 
@@ -191,7 +189,7 @@ async def get_event(world: World, actor: Actor, event_id: UUID) -> EventRecord:
     return EventRecord(Receipt(row, decode_claims(row.jws)), context, tuple(annotations))
 
 
-async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> Annotation:
+async def annotate_event(world: World, actor: Actor, event_id: UUID, reason: str) -> Annotation:
     """Append a correction of an event to the same chain. It changes no state (agreements R24).
 
     Raises AgreementEventNotFound, UserErased.
@@ -206,13 +204,13 @@ async def annotate(world: World, actor: Actor, event_id: UUID, reason: str) -> A
         about = (await tx.execute(TEXT_QUERY.where(AgreementText.id == row.text_id))).one()
         facts = {"annotates": str(event_id), "reason": reason}
         event = NewEvent(row.user_id, EventType.ANNOTATED, world.clock.now(), about, actor, facts=facts)
-        recorded = await chain.append(tx, world, keys, head, event)
+        recorded = await chain.append_event(tx, world, keys, head, event)
         data = {"event": str(event_id), "receipt": str(recorded.id)}
         await record(tx, world, "agreement.annotated", actor, ("agreement", about.document_id), row.user_id, **data)
     return Annotation(recorded.id, recorded.at, actor.id, reason)
 
 
-async def verify(world: World, text: str) -> ReceiptCheck:
+async def verify_receipt(world: World, text: str) -> ReceiptCheck:
     """Check whether a text is a receipt that one of our keys signed, and whether the ledger contains exactly that text.
 
     A retired key counts as ours. Raises nothing: every input has a result.

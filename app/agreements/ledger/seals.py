@@ -13,7 +13,7 @@ from sqlalchemy import exists, insert, select
 from app.agreements.ledger import merkle
 from app.agreements.ledger.proofs import SEAL
 from app.agreements.models import AgreementEvent, AgreementSeal, AgreementSealItem
-from app.agreements.problems import AgreementEventNotFound, NotSealedYet, ReceiptNotFound, SealBroken
+from app.agreements.problems import AgreementEventNotFound, LedgerSealBroken, NotSealedYet, ReceiptNotFound
 from app.agreements.rules import digest
 from app.base.durations import instant_text
 from app.base.problems import Malformed
@@ -28,10 +28,10 @@ from app.world import World
 
 BATCH = 4096
 LATE = 10 * 60 * 1000
-"""Milliseconds. An event that is committed this much later than events with higher ids is still found without a sweep."""
+"""Milliseconds by which an event may be committed after events with higher ids, and still be found without a sweep."""
 
 OVERDUE = timedelta(days=1)
-"""An event that is unsealed for longer means that no process seals."""
+"""If an event is unsealed for longer, no process creates seals."""
 
 _DIGITS = 9
 """Digits of a seal's number: enough for thirty years at one seal a second."""
@@ -68,7 +68,7 @@ class InclusionProof:
 
 
 async def seal_events(world: World, *, sweep: bool = False) -> int:
-    """Seal at most `BATCH` unsealed events, oldest first. Returns how many; 0 also when another replica was faster.
+    """Seal at most `BATCH` unsealed events, oldest first. Return how many; 0 also if another replica was faster.
 
     Transactions commit in another order than they began, so unsealed events are found by their missing seal, not by time. To avoid
     reading all events each time, only ids from ten minutes before the newest sealed one are searched. A `sweep` searches all, and
@@ -83,8 +83,8 @@ async def seal_events(world: World, *, sweep: bool = False) -> int:
     if not events:
         return 0
     n, prev = (last.n + 1, last.seal_sha256) if last is not None else (1, None)
-    leaves = [merkle.leaf_hash(row.receipt.encode()) for row in events]
-    root = merkle.root(leaves).hex()
+    leaves = [merkle.hash_leaf(row.receipt.encode()) for row in events]
+    root = merkle.compute_root(leaves).hex()
     claims = {"iss": world.settings.public_url, "n": n, "count": len(events), "root": root, "prev": prev}
     seal = keys.sign(SEAL, {**claims, "iat": int(now.timestamp()), "at": instant_text(now)})
     row = {"n": n, "count": len(events), "root": root, "prev_sha256": prev, "sealed_at": now, "seal": seal}
@@ -100,7 +100,7 @@ async def seal_events(world: World, *, sweep: bool = False) -> int:
 
 
 async def is_newest_missing(world: World) -> bool:
-    """Tell whether the newest seal was deleted: its leaves still exist, or there is no seal although an event is older than a day.
+    """Return whether the newest seal was deleted: its leaves still exist, or there is no seal although an event is older than a day.
 
     Useful only at the start of a process: the next seal takes the number of the deleted one.
     """
@@ -135,12 +135,12 @@ async def list_seals(world: World, window: PageWindow) -> tuple[Sequence[AnyRow]
 
 def _parse_cursor(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _DIGITS):
-        raise Malformed([("query:cursor", "invalid_cursor", "is not a cursor of this list")])
+        raise Malformed([("query:cursor", "invalid_cursor", "must be a `next_cursor` of this list")])
     return int(cursor)
 
 
 async def prove_own_inclusion(world: World, subject: Subject, event_id: UUID) -> InclusionProof:
-    """Return the proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, SealBroken."""
+    """Return the proof for one of the end user's own receipts. Raises ReceiptNotFound, NotSealedYet, LedgerSealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id, AgreementEvent.user_id == subject.id))).one_or_none()
         if row is None:
@@ -149,7 +149,7 @@ async def prove_own_inclusion(world: World, subject: Subject, event_id: UUID) ->
 
 
 async def prove_inclusion(world: World, event_id: UUID) -> InclusionProof:
-    """Return the proof for any event. Raises AgreementEventNotFound, NotSealedYet, SealBroken."""
+    """Return the proof for any event. Raises AgreementEventNotFound, NotSealedYet, LedgerSealBroken."""
     async with world.db.read() as tx:
         row = (await tx.execute(_place.where(AgreementEvent.id == event_id))).one_or_none()
         if row is None:
@@ -161,19 +161,19 @@ async def _prove(tx: Transaction, row: AnyRow) -> InclusionProof:
     if row.seal is None:
         raise NotSealedYet
     leaves = await read_leaves(tx, row.seal_n)
-    if row.leaf >= len(leaves) or leaves[row.leaf] != merkle.leaf_hash(row.receipt.encode()):
-        raise SealBroken(facts={"seal": row.seal_n})
+    if row.leaf >= len(leaves) or leaves[row.leaf] != merkle.hash_leaf(row.receipt.encode()):
+        raise LedgerSealBroken(facts={"seal": row.seal_n})
     return build_proof(row, leaves)
 
 
 def build_proof(row: AnyRow, leaves: Sequence[bytes]) -> InclusionProof:
     """Build the proof of one leaf. `row` has `seal`, `seal_n` and `leaf`, the place of the leaf among `leaves`."""
-    path = merkle.path(leaves, row.leaf)
+    path = merkle.build_path(leaves, row.leaf)
     return InclusionProof(row.seal, row.seal_n, row.leaf, len(leaves), tuple(each.hex() for each in path))
 
 
 async def read_leaves(tx: Transaction, n: int) -> list[bytes]:
-    """Return the leaf hashes that give the root of seal n, in order. Raises SealBroken.
+    """Return the leaf hashes that give the root of seal n, in order. Raises LedgerSealBroken.
 
     These are the stored hashes, even if receipts were changed later; or, if the stored hashes were changed, those of the receipts.
     """
@@ -181,9 +181,9 @@ async def read_leaves(tx: Transaction, n: int) -> list[bytes]:
     rows = (await tx.execute(_leaves.where(AgreementSealItem.seal_n == n))).all()
     for hashes in (_decode_stored_hashes, _hash_receipts):
         leaves = hashes(rows)
-        if leaves and merkle.root(leaves).hex() == root:
+        if leaves and merkle.compute_root(leaves).hex() == root:
             return leaves
-    raise SealBroken(facts={"seal": n})
+    raise LedgerSealBroken(facts={"seal": n})
 
 
 def _decode_stored_hashes(rows: Sequence[AnyRow]) -> list[bytes]:
@@ -194,4 +194,4 @@ def _decode_stored_hashes(rows: Sequence[AnyRow]) -> list[bytes]:
 
 
 def _hash_receipts(rows: Sequence[AnyRow]) -> list[bytes]:
-    return [merkle.leaf_hash(row.receipt.encode()) for row in rows if row.receipt is not None]
+    return [merkle.hash_leaf(row.receipt.encode()) for row in rows if row.receipt is not None]

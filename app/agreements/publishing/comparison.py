@@ -29,7 +29,7 @@ class Comparison:
     body: Differences
 
 
-async def compare(world: World, version_id: UUID, against: UUID | None, locale: str | None) -> Comparison:
+async def compare_versions(world: World, version_id: UUID, against: UUID | None, locale: str | None) -> Comparison:
     """Compare a version, also a draft, with `against` (None: the previous published version of the same document).
 
     `locale` None: the default language of the version's document. Raises AgreementVersionNotFound, AgreementVersionFirst,
@@ -39,20 +39,20 @@ async def compare(world: World, version_id: UUID, against: UUID | None, locale: 
         now = world.clock.now()
         after = await load_version(tx, version_id, now)
         if against is None:
-            previous = rules.find_previous(after.row.ordinal, after.published())
+            previous = rules.find_previous(after.row.ordinal, after.list_published())
             if previous is None:
                 raise AgreementVersionFirst
             against = previous.id
         before = await load_version(tx, against, now)
         if locale is None:
             locale = await tx.scalar(select(AgreementDocument.default_locale).where(AgreementDocument.id == after.row.document_id))
-    old, new = _text(before, locale), _text(after, locale)
+    old, new = _find_text(before, locale), _find_text(after, locale)
     fields = [(name, old._mapping[name], new._mapping[name]) for name in FIELDS if old._mapping[name] != new._mapping[name]]
     body = await to_thread.run_sync(compare_texts, old.body, new.body)
     return Comparison((before, old), (after, new), fields, body)
 
 
-def _text(details: AgreementDetails, locale: str | None) -> AnyRow:
+def _find_text(details: AgreementDetails, locale: str | None) -> AnyRow:
     text = next((text for text in details.texts if text.locale == locale), None)
     if text is None:
         raise AgreementTextNotFound(facts={"version": str(details.row.id), "locale": locale})

@@ -37,7 +37,7 @@ class SideOut(WireModel):
 
 
 class PieceOut(WireModel):
-    """A passage. `before` is null in an insertion, `after` in a deletion. All pieces of one side, joined, are its text."""
+    """A passage. `before` is null in an insertion, `after` in a deletion. The joined pieces of one side are its text."""
 
     op: Op
     before: str | None

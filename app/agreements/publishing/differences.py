@@ -1,4 +1,4 @@
-"""Compares two texts line by line, and word by word within changed lines, for people who compare terms. Pure.
+"""Compares two texts line by line, and word by word within changed lines. Pure.
 
 difflib does the work. Its time grows with the square of the length in bad cases, so each comparison has a limit: when that is used up,
 the passages that are not compared yet count as replaced.
@@ -32,7 +32,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Differences:
-    """`blocks`: joined, either side is its text again. `unified`: the output of `diff -u` without its two lines of names."""
+    """The result. `blocks`: the joined passages of one side are its text. `unified`: the output of `diff -u` without the two file names."""
 
     blocks: tuple[Block, ...]
     unified: str
@@ -40,15 +40,15 @@ class Differences:
 
 @dataclass
 class _Budget:
-    """The steps that are left for one comparison."""
+    """The remaining steps of one comparison."""
 
     steps: int = WORK_LIMIT
 
 
 class _Matcher(SequenceMatcher[str]):
-    """Matches what both ends have in common, then the longest run, while the budget lasts.
+    """Matches the common beginning and end, then the longest common run, until the budget is used up.
 
-    difflib sees white space together with the part before it: alone it is so frequent that looking for it takes most of the time.
+    White space is joined to the part before it for difflib: on its own it is so frequent that matching it takes most of the time.
     """
 
     def __init__(self, before: Sequence[str], after: Sequence[str], budget: _Budget) -> None:
@@ -74,7 +74,7 @@ def _join_space(parts: Sequence[str]) -> list[str]:
 
 
 def _count_equal(old: Sequence[str], new: Sequence[str]) -> int:
-    """The number of parts that both begin with."""
+    """Count the equal parts at the beginning of both."""
     return next((index for index, (part, other) in enumerate(zip(old, new, strict=False)) if part != other), min(len(old), len(new)))
 
 
@@ -84,18 +84,18 @@ def compare_texts(before: str, after: str) -> Differences:
     old, new = _split_lines(before), _split_lines(after)
     matcher = _Matcher(old, new, budget)
     blocks = tuple(
-        _block(op, old[i:k], new[j:m], _compare_words(old[i:k], new[j:m], budget) if op == "replace" else ())
+        _make_block(op, old[i:k], new[j:m], _compare_words(old[i:k], new[j:m], budget) if op == "replace" else ())
         for op, i, k, j, m in matcher.get_opcodes()
     )
     return Differences(blocks, "".join(_format_unified(matcher, old, new)))
 
 
 def _split_lines(text: str) -> list[str]:
-    """Only LF ends a line, as agreements R1 stores it; Unicode's other separators are text."""
+    """Split at LF only, the line end of stored texts (agreements R1); other Unicode separators are text."""
     return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 
-def _block(op: Op, old: Sequence[str], new: Sequence[str], words: tuple[Block, ...] = ()) -> Block:
+def _make_block(op: Op, old: Sequence[str], new: Sequence[str], words: tuple[Block, ...] = ()) -> Block:
     return Block(op, "".join(old) or None, "".join(new) or None, words)
 
 
@@ -106,13 +106,13 @@ def _compare_words(old: Sequence[str], new: Sequence[str], budget: _Budget) -> t
     for before, after in pairs:
         words, new_words = _WORD.findall(before), _WORD.findall(after)
         opcodes = _Matcher(words, new_words, budget).get_opcodes()
-        pieces += (_block(op, words[i:k], new_words[j:m]) for op, i, k, j, m in opcodes)
+        pieces += (_make_block(op, words[i:k], new_words[j:m]) for op, i, k, j, m in opcodes)
     grouped = [list(group) for _, group in groupby(pieces, key=lambda piece: piece.op)]
-    return tuple(_block(group[0].op, [each.before or "" for each in group], [each.after or "" for each in group]) for group in grouped)
+    return tuple(_make_block(group[0].op, [each.before or "" for each in group], [each.after or "" for each in group]) for group in grouped)
 
 
 def _format_unified(matcher: _Matcher, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    """Hunks with three lines of context, as GNU diff numbers them."""
+    """Yield hunks with three lines of context, in the numbering of GNU diff."""
     for hunk in matcher.get_grouped_opcodes():
         (_, i, _, j, _), (_, _, k, _, m) = hunk[0], hunk[-1]
         yield f"@@ -{_format_range(i, k)} +{_format_range(j, m)} @@\n"

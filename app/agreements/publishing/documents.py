@@ -1,4 +1,4 @@
-"""The operator's agreement documents: for which product, in which region. Versions and texts belong to a document."""
+"""Creates, lists and changes agreement documents. A document belongs to a product and a region; it has versions, which have texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,16 +44,16 @@ class AgreementDetails:
     texts: Sequence[AnyRow]
     now: datetime
 
-    def published(self) -> tuple[Version, ...]:
-        """The published versions; a cancelled one does not count."""
+    def list_published(self) -> tuple[Version, ...]:
+        """List the published versions, without cancelled ones."""
         return tuple(read_version(row) for row in self.versions if row.status == VersionStatus.PUBLISHED)
 
     def state(self, row: AnyRow) -> rules.VersionState:
-        """The state of one of the versions at this time (agreements R7)."""
-        return "cancelled" if row.status == VersionStatus.CANCELLED else rules.find_state(row.id, self.published(), self.now)
+        """Return the state of one of the versions at `now` (agreements R7)."""
+        return "cancelled" if row.status == VersionStatus.CANCELLED else rules.find_state(row.id, self.list_published(), self.now)
 
 
-async def create(world: World, actor: Actor, values: Values) -> AgreementDetails:
+async def create_document(world: World, actor: Actor, values: Values) -> AgreementDetails:
     """Create an agreement for a product. `default_locale` None: the product's.
 
     Raises AgreementRegionUnknown, AgreementMinorsImpossible, ProductNotFound, AgreementExists.
@@ -80,9 +80,9 @@ async def create(world: World, actor: Actor, values: Values) -> AgreementDetails
 
 
 async def list_documents(world: World, window: PageWindow, product_code: str | None) -> tuple[Sequence[AnyRow], str | None]:
-    wanted = _documents if product_code is None else _documents.where(Product.code == product_code)
+    statement = _documents if product_code is None else _documents.where(Product.code == product_code)
     async with world.db.query() as tx:
-        return await read_page(tx, wanted, AgreementDocument.id, window)
+        return await read_page(tx, statement, AgreementDocument.id, window)
 
 
 async def get_document(world: World, document_id: UUID) -> AgreementDetails:
@@ -90,7 +90,7 @@ async def get_document(world: World, document_id: UUID) -> AgreementDetails:
         return await load_document(tx, document_id, world.clock.now())
 
 
-async def change(world: World, actor: Actor, document_id: UUID, changes: Values) -> AgreementDetails:
+async def change_document(world: World, actor: Actor, document_id: UUID, changes: Values) -> AgreementDetails:
     """Change the name, the required languages or the rule for minors; the default language only before anything is published.
 
     Raises AgreementNotFound, AgreementMinorsImpossible, AgreementDefaultLocaleFixed, AgreementRequiredTextMissing.
@@ -108,8 +108,8 @@ async def change(world: World, actor: Actor, document_id: UUID, changes: Values)
 
 
 async def _check_change(tx: Transaction, details: AgreementDetails, new: Values) -> None:
-    """Raise the problem if the document may not change so. Required languages must exist in the current and the scheduled version."""
-    published = details.published()
+    """Raise the problem if this change is not allowed. Required languages must exist in the current and the scheduled version."""
+    published = details.list_published()
     problems = [
         rules.check_declaration(new["kind"], obligations.WORLD_REGION, new["minors"], ()),
         rules.check_default_locale(details.row.default_locale, new["default_locale"], published),
@@ -125,8 +125,8 @@ async def _check_change(tx: Transaction, details: AgreementDetails, new: Values)
 
 async def lock_document(tx: Transaction, document_id: UUID) -> None:
     """Lock the document's row by an update, so this transaction alone changes its versions. Raises AgreementNotFound."""
-    bumped = update(AgreementDocument).where(AgreementDocument.id == document_id).values(rev=AgreementDocument.rev + 1)
-    if (await tx.execute(bumped)).rowcount != 1:
+    increment = update(AgreementDocument).where(AgreementDocument.id == document_id).values(rev=AgreementDocument.rev + 1)
+    if (await tx.execute(increment)).rowcount != 1:
         raise AgreementNotFound
 
 
@@ -162,6 +162,6 @@ async def load_version(tx: Transaction, version_id: UUID, now: datetime) -> Agre
 
 
 async def _list_versions(tx: Transaction, document_id: UUID) -> Sequence[AnyRow]:
-    """All versions of a document, latest first."""
+    """List all versions of a document, latest first."""
     statement = _versions.where(AgreementVersion.document_id == document_id).order_by(AgreementVersion.id.desc())
     return (await tx.execute(statement)).all()

@@ -34,7 +34,7 @@ router: APIRouter = new_router("agreements")
 Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
 Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 CACHE_PERMANENTLY = "public, max-age=31536000, immutable"
-SANDBOX_POLICY = "default-src 'none'; base-uri 'none'; media_type-action 'none'; sandbox"
+SANDBOX_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; sandbox"
 """Content-Security-Policy of HTML texts: browsers run and load nothing, even if the sanitiser misses something."""
 PUBLISH_NOW = PublishIn()
 DRAFT_PROBLEMS = (ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionPublished, problems.AgreementVersionCancelled)
@@ -58,7 +58,7 @@ class Markdown(Response):
 )
 async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn, response: Response) -> AgreementWithVersions:
     """Create an agreement for a product. It has no effect until a version is published."""
-    details = await documents.create(world, operator.actor, body.model_dump())
+    details = await documents.create_document(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/agreements/{details.row.id}"
     return AgreementWithVersions.from_details(details)
 
@@ -70,12 +70,14 @@ async def list_agreements(
     requested: Annotated[PageWindow, Depends(page_window)],
     product: Annotated[Slug | None, Query()] = None,
 ) -> Page[AgreementOut]:
+    """List agreements, newest first."""
     rows, cursor = await documents.list_documents(world, requested, product)
     return Page(data=[AgreementOut.model_validate(row) for row in rows], next_cursor=cursor)
 
 
 @router.get("/v1/agreements/{document_id}", responses=refuses(ScopeMissing, problems.AgreementNotFound))
 async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> AgreementWithVersions:
+    """Return an agreement with its versions."""
     return AgreementWithVersions.from_details(await documents.get_document(world, document_id))
 
 
@@ -92,37 +94,48 @@ async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> 
 async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID, body: AgreementPatch) -> AgreementWithVersions:
     """Change properties of an agreement. The current and the scheduled version must have every language that becomes required."""
     return AgreementWithVersions.from_details(
-        await documents.change(world, operator.actor, document_id, body.model_dump(exclude_unset=True))
+        await documents.change_document(world, operator.actor, document_id, body.model_dump(exclude_unset=True))
     )
 
 
-@router.post("/v1/agreements/{document_id}/versions", status_code=201, responses=refuses(ScopeMissing, problems.AgreementNotFound))
+@router.post(
+    "/v1/agreements/{document_id}/versions",
+    summary="Create Draft Version",
+    status_code=201,
+    responses=refuses(ScopeMissing, problems.AgreementNotFound),
+)
 async def create_version(world: TheWorld, operator: Writes, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
-    """Create a draft. `material` requires a new acceptance, `notice` only showing, `editorial` nothing."""
+    """Create a draft version. `material` requires a new acceptance, `notice` must only be shown, `editorial` requires nothing."""
     details = await versions.create_draft(world, operator.actor, document_id, body.model_dump())
     response.headers["Location"] = f"/v1/agreement-versions/{details.row.id}"
     return VersionOut.from_details(details)
 
 
-@router.get("/v1/agreement-versions/{version_id}", responses=refuses(ScopeMissing, problems.AgreementVersionNotFound))
+@router.get(
+    "/v1/agreement-versions/{version_id}",
+    summary="Get Agreement Version",
+    responses=refuses(ScopeMissing, problems.AgreementVersionNotFound),
+)
 async def get_version(world: TheWorld, operator: Reads, version_id: UUID) -> VersionOut:
+    """Return a version with its texts."""
     return VersionOut.from_details(await versions.get_version(world, version_id))
 
 
-@router.patch("/v1/agreement-versions/{version_id}", responses=refuses(*DRAFT_PROBLEMS))
+@router.patch("/v1/agreement-versions/{version_id}", summary="Change Draft Version", responses=refuses(*DRAFT_PROBLEMS))
 async def change_version(world: TheWorld, operator: Writes, version_id: UUID, body: VersionPatch) -> VersionOut:
     """Change the class or the label of a draft."""
-    return VersionOut.from_details(await versions.change(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
+    return VersionOut.from_details(await versions.change_draft(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
 
 
-@router.delete("/v1/agreement-versions/{version_id}", status_code=204, responses=refuses(*DRAFT_PROBLEMS))
+@router.delete("/v1/agreement-versions/{version_id}", summary="Delete Draft Version", status_code=204, responses=refuses(*DRAFT_PROBLEMS))
 async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) -> None:
     """Delete a draft with its texts. A published version cannot be deleted."""
-    await versions.discard(world, operator.actor, version_id)
+    await versions.delete_draft(world, operator.actor, version_id)
 
 
 @router.put(
     "/v1/agreement-versions/{version_id}/texts/{locale}",
+    summary="Write Text",
     responses=refuses(
         ScopeMissing,
         problems.AgreementVersionNotFound,
@@ -133,7 +146,7 @@ async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) ->
 )
 async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale, body: TextIn) -> TextOut:
     """Write the text in one language. A published version only accepts a new language."""
-    return TextOut.model_validate(await texts.write(world, operator.actor, version_id, locale, body.model_dump()))
+    return TextOut.model_validate(await texts.write_text(world, operator.actor, version_id, locale, body.model_dump()))
 
 
 @router.post(
@@ -150,18 +163,19 @@ async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: 
 )
 async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, body: PublishIn = PUBLISH_NOW) -> VersionOut:
     """Freeze a version and its texts permanently. It takes effect now or at `effective_at`."""
-    return VersionOut.from_details(await versions.publish(world, operator.actor, version_id, body.effective_at, body.grace_until))
+    return VersionOut.from_details(await versions.publish_version(world, operator.actor, version_id, body.effective_at, body.grace_until))
 
 
 @router.post(
     "/v1/agreement-versions/{version_id}/cancel",
+    summary="Cancel Scheduled Version",
     responses=refuses(
         ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionNotScheduled, problems.AgreementVersionDecided
     ),
 )
 async def cancel_version(world: TheWorld, operator: Writes, version_id: UUID) -> VersionOut:
     """Cancel a version that is not in effect yet and that no one has decided on. Repeating it changes nothing."""
-    return VersionOut.from_details(await versions.cancel(world, operator.actor, version_id))
+    return VersionOut.from_details(await versions.cancel_version(world, operator.actor, version_id))
 
 
 @router.get(
@@ -176,20 +190,21 @@ async def compare_versions(
     locale: Annotated[Locale | None, Query()] = None,
 ) -> DiffOut:
     """Compare a version with `against` (absent: the previous published version) in one language (absent: the default language)."""
-    return DiffOut.from_comparison(await comparison.compare(world, version_id, against, locale))
+    return DiffOut.from_comparison(await comparison.compare_versions(world, version_id, against, locale))
 
 
 @router.delete(
     "/v1/agreement-versions/{version_id}/texts/{locale}",
+    summary="Delete Draft Text",
     status_code=204,
     responses=refuses(ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementTextNotFound, problems.AgreementTextFrozen),
 )
 async def delete_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale) -> None:
-    """Delete one language of a draft."""
-    await texts.discard(world, operator.actor, version_id, locale)
+    """Delete the text in one language from a draft."""
+    await texts.delete_text(world, operator.actor, version_id, locale)
 
 
-@router.get("/v1/agreement-texts/{text_id}", response_class=Markdown, responses=TEXT_RESPONSES)
+@router.get("/v1/agreement-texts/{text_id}", summary="Get Agreement Text", response_class=Markdown, responses=TEXT_RESPONSES)
 async def get_text(world: TheWorld, text_id: UUID, accept: Accept, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """Read a published text: its Markdown source, or the HTML or plain text rendered at publishing.
 

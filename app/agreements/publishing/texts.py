@@ -1,4 +1,4 @@
-"""Texts of a version, one for each language: write, delete in a draft, add to a published version, read without a login."""
+"""Writes, deletes and reads the texts of a version, one for each language. Published texts are public."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ _public: Mapping[str, AnySelect] = {
 }
 
 
-async def write(world: World, actor: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
+async def write_text(world: World, actor: Actor, version_id: UUID, locale: str, values: Values) -> AnyRow:
     """Write one language of a version: any in a draft, only a new one in a published version (agreements R3).
 
     Writing the same text again changes nothing. Raises Malformed (words that a format would omit), AgreementTextFrozen,
@@ -92,11 +92,11 @@ async def _check_addition(tx: Transaction, owner: AnyRow, existing: AnyRow | Non
     )
     has_predecessor = bool(await tx.scalar(select(earlier)))
     if rules.needs_changes(owner.change_class, has_predecessor) and columns["changes"] is None:
-        raise AgreementChangesMissing("Give `changes`.")
+        raise AgreementChangesMissing("Send `changes`, a summary of what is new for the reader.")
 
 
-async def discard(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
-    """Delete one language of a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
+async def delete_text(world: World, actor: Actor, version_id: UUID, locale: str) -> None:
+    """Delete the text in one language from a draft. Raises AgreementVersionNotFound, AgreementTextNotFound, AgreementTextFrozen."""
     async with world.db.write() as tx:
         owner = await lock_version(tx, version_id)
         text = (await tx.execute(_text, {"version": version_id, "locale": locale})).one_or_none()
@@ -110,7 +110,7 @@ async def discard(world: World, actor: Actor, version_id: UUID, locale: str) -> 
 
 
 async def get_published(world: World, text_id: UUID, media_type: str) -> AnyRow:
-    """A published text in one of the MEDIA_TYPES, without a login: body, hash, locale. Includes cancelled versions.
+    """Return a published text in one of the MEDIA_TYPES: body, hash, locale. Texts of cancelled versions are included.
 
     Raises AgreementTextNotFound.
     """

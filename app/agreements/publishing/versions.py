@@ -1,4 +1,4 @@
-"""Versions: draft, change, delete, publish, and cancel before anyone decided on it. Nothing else changes a version."""
+"""Creates, changes, deletes, publishes and cancels versions. Only a version without decisions can be cancelled."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ from app.events.service import Actor, record
 from app.world import World
 
 Values = dict[str, Any]
-Frozen = Mapping[tuple[UUID, str], Mapping[str, str]]
+RenderedTexts = Mapping[tuple[UUID, str], Mapping[str, str]]
 """The rendered formats of texts, by the text's id and the hash of its source."""
 
 _NOT_A_DRAFT: Mapping[str, type[Problem]] = {
@@ -62,7 +62,7 @@ async def get_version(world: World, version_id: UUID) -> AgreementDetails:
         return await load_version(tx, version_id, world.clock.now())
 
 
-async def change(world: World, actor: Actor, version_id: UUID, changes: Values) -> AgreementDetails:
+async def change_draft(world: World, actor: Actor, version_id: UUID, changes: Values) -> AgreementDetails:
     """Change the label or the class of a draft. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
     async with world.db.write() as tx:
         owner = await _lock_draft(tx, version_id)
@@ -74,7 +74,7 @@ async def change(world: World, actor: Actor, version_id: UUID, changes: Values) 
         return await load_version(tx, version_id, world.clock.now())
 
 
-async def discard(world: World, actor: Actor, version_id: UUID) -> None:
+async def delete_draft(world: World, actor: Actor, version_id: UUID) -> None:
     """Delete a draft with its texts. Raises AgreementVersionNotFound, AgreementVersionPublished, AgreementVersionCancelled."""
     async with world.db.write() as tx:
         owner = await _lock_draft(tx, version_id)
@@ -83,7 +83,7 @@ async def discard(world: World, actor: Actor, version_id: UUID) -> None:
         await record(tx, world, "agreement.draft_deleted", actor, ("agreement", owner.document_id), version=str(version_id))
 
 
-async def publish(
+async def publish_version(
     world: World, actor: Actor, version_id: UUID, effective_at: datetime | None, grace_until: datetime | None
 ) -> AgreementDetails:
     """Freeze a version and set its ordinal, under the document's lock (agreements R2, R4, R6). `effective_at` None: now.
@@ -117,24 +117,24 @@ async def publish(
 def _build_publication(owner: AnyRow, details: AgreementDetails, effective_at: datetime, grace_until: datetime | None) -> Publication:
     changes = {text.locale: text.changes for text in details.texts}
     required = tuple(owner.required_locales)
-    return Publication(owner.change_class, owner.default_locale, changes, details.published(), effective_at, grace_until, required)
+    return Publication(owner.change_class, owner.default_locale, changes, details.list_published(), effective_at, grace_until, required)
 
 
-async def _render_texts(world: World, version_id: UUID) -> Frozen:
+async def _render_texts(world: World, version_id: UUID) -> RenderedTexts:
     """Render a draft's texts before the write transaction and in a thread, because a long text takes time."""
     async with world.db.read() as tx:
         texts = (await tx.execute(_bodies, {"version": version_id})).all()
     return await to_thread.run_sync(lambda: {(text.id, text.sha256): rules.freeze_text(text.body, text.locale) for text in texts})
 
 
-async def _freeze_texts(tx: Transaction, details: AgreementDetails, rendered: Frozen) -> None:
+async def _freeze_texts(tx: Transaction, details: AgreementDetails, rendered: RenderedTexts) -> None:
     """Store each text's HTML and plain text; render here only a text that changed after `_render_texts` read it."""
     for text in details.texts:
         columns = rendered.get((text.id, text.sha256)) or rules.freeze_text(text.body, text.locale)
         await tx.execute(update(AgreementText).where(AgreementText.id == text.id).values(**columns))
 
 
-async def cancel(world: World, actor: Actor, version_id: UUID) -> AgreementDetails:
+async def cancel_version(world: World, actor: Actor, version_id: UUID) -> AgreementDetails:
     """Cancel a scheduled version that no one has decided on (agreements R5). Repeating it changes nothing.
 
     A decision on such a version locks the document too, and then checks the status. Raises AgreementVersionNotFound,

@@ -18,14 +18,14 @@ from app.agreements.grades import GRADE
 from app.agreements.models import (
     AgreementDocument,
     AgreementEvent,
+    AgreementKind,
     AgreementPresentation,
     AgreementText,
     AgreementVersion,
     EventType,
-    Kind,
     VersionStatus,
 )
-from app.agreements.obligations import Obligation, Status, Version
+from app.agreements.obligations import Obligation, ObligationStatus, Version
 from app.agreements.problems import AgreementNotFound
 from app.catalog.models import Product
 from app.db.database import Transaction
@@ -69,7 +69,7 @@ class StatusThresholds:
 
     @classmethod
     def of(cls, document_id: UUID, kind: str, versions: Sequence[Version], at: datetime) -> "StatusThresholds":
-        """Compute them with the rules of the access decision: a higher accepted ordinal never owes more."""
+        """Compute the thresholds with the rules of the access decision. A user with a higher accepted ordinal never owes more."""
         unaccepted = Obligation(document_id, 0, 0, tuple(versions), kind=kind)
         required = unaccepted.required_ordinal(at)
         in_grace = (
@@ -81,21 +81,25 @@ class StatusThresholds:
         return cls(kind, required, next(in_grace, max(required, 1)), news.ordinal if news is not None else 0)
 
     def status(self, user: "UserOrdinals") -> ColumnElement[str]:
-        """`Obligation.status` as SQL, so that the database counts and filters millions of users."""
-        if self.kind == Kind.NOTICE:
+        """Build `Obligation.status` as a SQL expression, so that the database counts and filters millions of users."""
+        if self.kind == AgreementKind.NOTICE:
             has_seen = (user.accepted >= self.news) | (user.notified >= self.news)
-            return case((~has_seen, _literal("to_be_shown")), (user.notified > 0, _literal("notified")), else_=_literal("not_required"))
+            return case(
+                (~has_seen, _status_literal("to_be_shown")),
+                (user.notified > 0, _status_literal("notified")),
+                else_=_status_literal("not_required"),
+            )
         return case(
-            (user.accepted >= max(self.required, 1), _literal("accepted")),
-            (literal(self.required) == 0, _literal("not_required")),
-            (user.accepted >= self.grace_from, _literal("in_grace")),
-            (user.withdrawn & (user.accepted == 0), _literal("withdrawn")),
-            (user.declined >= self.required, _literal("declined")),
-            else_=_literal("required"),
+            (user.accepted >= max(self.required, 1), _status_literal("accepted")),
+            (literal(self.required) == 0, _status_literal("not_required")),
+            (user.accepted >= self.grace_from, _status_literal("in_grace")),
+            (user.withdrawn & (user.accepted == 0), _status_literal("withdrawn")),
+            (user.declined >= self.required, _status_literal("declined")),
+            else_=_status_literal("required"),
         )
 
 
-def _literal(status: Status) -> ColumnElement[str]:
+def _status_literal(status: ObligationStatus) -> ColumnElement[str]:
     return literal(status)
 
 
@@ -123,15 +127,15 @@ class Coverage:
     grades: Mapping[str, int]
 
 
-def _withdrawals() -> CTE:
-    """The last withdrawal of each end user. Earlier acceptances do not count (agreements R22)."""
+def _select_withdrawals() -> CTE:
+    """Select the last withdrawal of each end user. Earlier acceptances do not count (agreements R22)."""
     last = func.max(AgreementEvent.seq).label("seq")
     statement = select(AgreementEvent.user_id, last).where(_UP_TO, AgreementEvent.type == EventType.WITHDRAWN)
     return statement.group_by(AgreementEvent.user_id).cte("withdrawals")
 
 
-def _ordinals(withdrawals: CTE) -> CTE:
-    """The highest ordinals of each end user with an event: the result of `apply_event` for every event."""
+def _select_ordinals(withdrawals: CTE) -> CTE:
+    """Select the highest ordinals of each end user with an event, as `apply_event` would compute them from all events."""
     is_after = or_(withdrawals.c.seq.is_(None), AgreementEvent.seq > withdrawals.c.seq)
 
     def highest(name: str, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
@@ -153,18 +157,18 @@ def _ordinals(withdrawals: CTE) -> CTE:
     )
 
 
-def _evidence(ordinals: CTE) -> CTE:
-    """The best grade of the events with each end user's accepted ordinal."""
+def _select_evidence(ordinals: CTE) -> CTE:
+    """Select the best grade among the events that accepted each end user's current ordinal."""
     is_current = and_(AgreementEvent.type.in_(ASSENTS), AgreementEvent.ordinal == ordinals.c.accepted)
     since = AgreementEvent.seq > func.coalesce(ordinals.c.withdrawn_seq, 0)
     statement = select(AgreementEvent.user_id, func.min(GRADE).label("grade")).join(ordinals, ordinals.c.user_id == AgreementEvent.user_id)
     return statement.where(_UP_TO, is_current, since).group_by(AgreementEvent.user_id).cte("evidence")
 
 
-def _all_users(thresholds: StatusThresholds) -> CTE:
-    """One row for each end user with a presentation or an event of the document."""
-    ordinals = _ordinals(_withdrawals())
-    evidence = _evidence(ordinals)
+def _select_all_users(thresholds: StatusThresholds) -> CTE:
+    """Select one row for each end user with a presentation or an event of the document."""
+    ordinals = _select_ordinals(_select_withdrawals())
+    evidence = _select_evidence(ordinals)
     presented = (
         select(AgreementPresentation.user_id)
         .join(AgreementText, AgreementText.id == AgreementPresentation.text_id)
@@ -197,7 +201,7 @@ async def count_users(world: World, document_id: UUID, as_of: datetime | None) -
     at = as_of or world.clock.now()
     async with world.db.read() as tx:
         document, thresholds = await _load_thresholds(tx, document_id, at)
-        users = _all_users(thresholds).c
+        users = _select_all_users(thresholds).c
         columns = (users.status, users.accepted, users.notified, users.grade)
         statement = select(*columns, func.count().label("users")).group_by(*columns)
         rows = (await tx.execute(statement, {"document": document_id, "as_of": at})).all()
@@ -206,14 +210,14 @@ async def count_users(world: World, document_id: UUID, as_of: datetime | None) -
         at,
         thresholds.required,
         sum(row.users for row in rows),
-        _sums(rows, "status"),
-        _sums(rows, "accepted"),
-        _sums(rows, "notified"),
-        _sums(rows, "grade"),
+        _sum_users(rows, "status"),
+        _sum_users(rows, "accepted"),
+        _sum_users(rows, "notified"),
+        _sum_users(rows, "grade"),
     )
 
 
-def _sums(rows: Sequence[AnyRow], name: str) -> Mapping[Any, int]:
+def _sum_users(rows: Sequence[AnyRow], name: str) -> Mapping[Any, int]:
     """Sum the users by the values of a column, without empty values."""
     sums: Counter[Any] = Counter()
     for row in rows:
@@ -229,7 +233,7 @@ async def list_users(
     at = as_of or world.clock.now()
     async with world.db.read() as tx:
         _, thresholds = await _load_thresholds(tx, document_id, at)
-        users = _all_users(thresholds).c
+        users = _select_all_users(thresholds).c
         statement: AnySelect = select(
             User.id, users.status, users.accepted, users.declined, users.notified, users.grade, users.last_at
         ).join_from(User, users.user_id.table, users.user_id == User.id)

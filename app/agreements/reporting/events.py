@@ -1,16 +1,14 @@
 """Lists the ledger's events for operators, newest first, with filters."""
 
-import json
-from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
 from app.agreements.grades import GRADE
+from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType
 from app.catalog.models import Product
 from app.db.types import AnyRow, AnySelect
@@ -86,21 +84,14 @@ async def list_events(world: World, filters: EventFilters, window: PageWindow) -
 
 
 def read_import_claims(type_: str, receipt: str) -> Mapping[str, str]:
-    """The operator's claims about an imported acceptance: `accepted_at`, `external_ref`, `source`. Empty for other events.
+    """Return the operator's claims about an imported acceptance: `accepted_at`, `external_ref`, `source`. Empty for other events.
 
-    A receipt that was tampered with gives an empty result: lists and exports must work especially then.
+    An unreadable receipt gives an empty result: lists and exports must also work after tampering.
     """
     if type_ != EventType.IMPORTED:
         return {}
     try:
-        claims = dict(decode_payload(receipt)["claims"])
+        claims = dict(decode_claims(receipt)["claims"])
     except (IndexError, KeyError, TypeError, ValueError):
         return {}
     return {name: str(claims[name]) for name in IMPORT_CLAIMS if name in claims}
-
-
-def decode_payload(receipt: str) -> dict[str, Any]:
-    """Decode the payload of a receipt from the ledger. The signature is not verified."""
-    payload = receipt.split(".")[1]
-    claims: dict[str, Any] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return claims

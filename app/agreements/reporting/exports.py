@@ -47,7 +47,7 @@ class ExportRequest:
     context: bool
 
     def select_events(self, now: datetime) -> AnySelect:
-        """The statement of one batch. Events after `now` are excluded, so that the export ends."""
+        """Build the statement of one batch. Events after `now` are excluded, so that the export ends."""
         until = min(filter(None, (self.filters.until, now + TICK)))
         statement = self.filters.select_events().where(AgreementEvent.at < until).order_by(AgreementEvent.id).limit(BATCH)
         if not self.context:
@@ -60,7 +60,7 @@ class ExportRequest:
         return {"form": self.format, "context": self.context, "filters": filters}
 
 
-async def export(world: World, actor: Actor, request: ExportRequest) -> AsyncIterator[bytes]:
+async def export_events(world: World, actor: Actor, request: ExportRequest) -> AsyncIterator[bytes]:
     """Read the first batch, record the export, then return the stream."""
     statement = request.select_events(world.clock.now())
     async with world.db.query() as tx:
@@ -69,12 +69,14 @@ async def export(world: World, actor: Actor, request: ExportRequest) -> AsyncIte
     async with world.db.write() as tx:
         await record(tx, world, "agreement_events.exported", actor, subject, request.filters.user, **request.facts())
     columns = (*COLUMNS, *IMPORT_CLAIMS, *(CONTEXT if request.context else ()))
-    write = _ndjson_writer(request.context) if request.format == "ndjson" else _csv_writer(columns)
-    head = b"" if request.format == "ndjson" else _csv_line(columns).encode()
-    return _stream(world, statement, first, write, head + write(first))
+    write = _make_ndjson_writer(request.context) if request.format == "ndjson" else _make_csv_writer(columns)
+    head = b"" if request.format == "ndjson" else _format_csv_line(columns).encode()
+    return _stream_batches(world, statement, first, write, head + write(first))
 
 
-async def _stream(world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes) -> AsyncIterator[bytes]:
+async def _stream_batches(
+    world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes
+) -> AsyncIterator[bytes]:
     batch = first
     yield opening
     while len(batch) == BATCH:
@@ -83,7 +85,7 @@ async def _stream(world: World, statement: AnySelect, first: Sequence[AnyRow], w
         yield write(batch)
 
 
-def _ndjson_writer(context: bool) -> Write:
+def _make_ndjson_writer(context: bool) -> Write:
     def line(row: AnyRow) -> bytes:
         values = {name: _to_json(getattr(row, name)) for name in (*COLUMNS, "jws")}
         values["amr"] = row.amr.split() if row.amr is not None else None
@@ -95,30 +97,30 @@ def _ndjson_writer(context: bool) -> Write:
     return lambda rows: b"".join(line(row) for row in rows)
 
 
-def _csv_writer(columns: Sequence[str]) -> Write:
+def _make_csv_writer(columns: Sequence[str]) -> Write:
     def line(row: AnyRow) -> str:
         values = {**row._mapping, **read_import_claims(row.type, row.jws)}
-        return _csv_line([_neutralise(_to_json(values.get(name))) for name in columns])
+        return _format_csv_line([_neutralise_formulas(_to_json(values.get(name))) for name in columns])
 
     return lambda rows: "".join(line(row) for row in rows).encode()
 
 
-def _csv_line(cells: Sequence[Any]) -> str:
-    """One line after RFC 4180: commas, CRLF, quotes where needed."""
+def _format_csv_line(cells: Sequence[Any]) -> str:
+    """Format one line as in RFC 4180: commas, CRLF, quotes where needed."""
     out = StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()
 
 
 def _to_json(value: Any) -> Any:
-    """A database value as a JSON value."""
+    """Convert a database value to a JSON value."""
     if isinstance(value, datetime):
         return instant_text(value)
     return str(value) if isinstance(value, UUID) else value
 
 
-def _neutralise(cell: Any) -> Any:
-    """A cell that no spreadsheet evaluates: an apostrophe precedes every possible formula. None stays an empty cell.
+def _neutralise_formulas(cell: Any) -> Any:
+    """Put an apostrophe before every possible formula in a cell, so that no spreadsheet evaluates it. None stays an empty cell.
 
     Some spreadsheets split cells at semicolons, tabs or line ends, so a formula may also start after those.
     """
@@ -129,6 +131,6 @@ def _neutralise(cell: Any) -> Any:
 
 
 def _starts_formula(part: str) -> bool:
-    """Whether a formula starts here after Unicode folding, without invisible characters and quotes."""
+    """Return whether the part starts with a formula, after NFKC and without leading invisible characters and quotes."""
     visible = dropwhile(lambda character: character in "\"'" or category(character)[0] in _INVISIBLE, normalize("NFKC", part))
     return next(visible, "") in FORMULA_STARTS

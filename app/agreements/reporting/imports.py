@@ -1,6 +1,6 @@
-"""Imports acceptances that were given elsewhere. Only these are not the end user's own act.
+"""Imports acceptances that were given elsewhere, the only acceptances that are not the end user's own act.
 
-They stay marked (`imported`, grade C), and each external reference is imported once (agreements R16).
+They stay marked (`imported`, grade C; agreements R16). Each external reference is imported once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,11 @@ from app.agreements.models import (
     AgreementDocument,
     AgreementEvent,
     AgreementImport,
+    AgreementKind,
     AgreementState,
     AgreementTurn,
     AgreementVersion,
     EventType,
-    Kind,
     VersionStatus,
 )
 from app.agreements.obligations import Obligation
@@ -47,7 +47,7 @@ from app.db.types import AnyRow, UtcDateTime
 from app.events.service import Actor, record
 from app.security.signing import Signer
 from app.signing_keys.service import load_signer
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.problems import UserErased, UserNotFound
 from app.world import World
 
@@ -119,7 +119,7 @@ Content = tuple[UUID, UUID | None, Mapping[str, Any]]
 
 @dataclass
 class ImportBatch:
-    """The facts by which the acceptances are judged, and the state that changes while they are stored one by one."""
+    """The facts for the checks of the acceptances, and the state that changes while they are stored one by one."""
 
     document: AnyRow
     now: datetime
@@ -138,7 +138,7 @@ class ImportBatch:
         return item.user, None if text is None else text.text_id, item.claims()
 
     def decide(self, item: ImportedAcceptance) -> ImportResult | None:
-        """The result for an acceptance with a known reference or a fault; None: it must be stored."""
+        """Return the result for an acceptance with a known reference or a fault; None if it must be stored."""
         if item.external_ref in self.refs:
             event_id, content = self.refs[item.external_ref]
             if content == self.content(item):
@@ -164,10 +164,10 @@ class ImportBatch:
             yield ImportFault("accepted_at", ImportBeforeWithdrawal())
 
     def _check_user(self, user: AnyRow | None) -> Problem | None:
-        """The reason why this end user cannot accept, if there is one (agreements R13, R25)."""
+        """Return the reason why this end user cannot accept, or None (agreements R13, R25)."""
         if user is None:
             return UserNotFound()
-        return UserErased() if user.status == Status.ERASED else check_age(user.age_band, self.document.minors)
+        return UserErased() if user.status == UserStatus.ERASED else check_age(user.age_band, self.document.minors)
 
 
 async def import_acceptances(world: World, actor: Actor, document_id: UUID, items: Sequence[ImportedAcceptance]) -> list[ImportResult]:
@@ -194,7 +194,7 @@ async def _load_batch(tx: Transaction, world: World, document_id: UUID, items: S
     document = (await tx.execute(_document.where(AgreementDocument.id == document_id))).one_or_none()
     if document is None:
         raise AgreementNotFound
-    if document.kind == Kind.NOTICE:
+    if document.kind == AgreementKind.NOTICE:
         raise AgreementIsNotice
     users = (await tx.execute(_users.where(User.id.in_({item.user for item in items})))).all()
     refs = (await tx.execute(_known.where(AgreementImport.external_ref.in_({item.external_ref for item in items})))).all()
@@ -238,7 +238,7 @@ async def _store(tx: Transaction, world: World, keys: Signer, actor: Actor, entr
     batch, item = entry
     about = batch.texts[item.ordinal, item.locale or batch.document.default_locale]
     event = NewEvent(item.user, EventType.IMPORTED, batch.now, about, actor, claims=item.claims())
-    recorded = await chain.append(tx, world, keys, batch.heads[item.user], event)
+    recorded = await chain.append_event(tx, world, keys, batch.heads[item.user], event)
     reference = {"external_ref": item.external_ref, "event_id": recorded.id}
     if not await dialect.insert_once(tx, AgreementImport, reference, unless=["external_ref"]):
         raise RuntimeError("a reference was imported without the import lock")

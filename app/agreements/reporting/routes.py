@@ -50,19 +50,19 @@ async def read_filters(
 
 
 Filtered = Annotated[EventFilters, Depends(read_filters)]
-WithContext = Annotated[bool, Query(description="Include address and user agent, if they are not erased.")]
+WithContext = Annotated[bool, Query(description="Include the IP address and the user agent, unless they are erased.")]
 
 
 @router.get("/v1/agreements/{document_id}/coverage", responses=refuses(ScopeMissing, AgreementNotFound))
 async def get_coverage(world: TheWorld, operator: Reads, document_id: UUID, as_of: AsOf = None) -> CoverageOut:
-    """Count end users by status at a moment (absent: now), replayed from the ledger.
+    """Count end users by status at the time `as_of` (absent: now), computed from the ledger.
 
     Only end users with a presentation or an event of the agreement are counted. An imported acceptance counts from its import.
     """
     return CoverageOut.from_coverage(await coverage.count_users(world, document_id, as_of))
 
 
-@router.get("/v1/agreements/{document_id}/users", responses=refuses(ScopeMissing, AgreementNotFound))
+@router.get("/v1/agreements/{document_id}/users", summary="List End Users of Agreement", responses=refuses(ScopeMissing, AgreementNotFound))
 async def list_users(
     world: TheWorld,
     operator: Reads,
@@ -71,7 +71,7 @@ async def list_users(
     status: Annotated[StatusName | None, Query()] = None,
     as_of: AsOf = None,
 ) -> Page[UserStatusOut]:
-    """List the end users that the coverage counts, the newest accounts first. Use the same `as_of` for every page."""
+    """List the end users that the coverage counts, newest account first. Send the same `as_of` for every page."""
     rows, cursor = await coverage.list_users(world, document_id, requested, status, as_of)
     return Page(data=[UserStatusOut.from_row(row) for row in rows], next_cursor=cursor)
 
@@ -80,32 +80,35 @@ async def list_users(
 async def import_acceptances(world: TheWorld, operator: Writes, document_id: UUID, body: ImportsIn) -> ImportsOut:
     """Import acceptances that were given elsewhere, each independently. The same `external_ref` again returns the same event.
 
-    They count in the access decision, stay marked `imported`, and are the weakest evidence (grade C).
+    Imported acceptances count in the access decision, are marked `imported`, and are the weakest evidence (grade C).
     """
     return ImportsOut.from_results(
         await imports.import_acceptances(world, operator.actor, document_id, [item.to_value() for item in body.data])
     )
 
 
-@router.get("/v1/agreement-events", responses=refuses(ScopeMissing))
+@router.get("/v1/agreement-events", summary="List Agreement Events", responses=refuses(ScopeMissing))
 async def list_events(world: TheWorld, operator: Reads, requested: RequestedPage, filters: Filtered) -> Page[AgreementEventOut]:
     """List the events of the ledger, newest first. `from` <= `at` < `to`."""
     rows, cursor = await events.list_events(world, filters, requested)
     return Page(data=[AgreementEventOut.from_row(row) for row in rows], next_cursor=cursor)
 
 
-@router.get("/v1/agreement-events.ndjson", response_class=NdJson, responses=refuses(ScopeMissing))
+@router.get(
+    "/v1/agreement-events.ndjson", summary="Export Agreement Events as NDJSON", response_class=NdJson, responses=refuses(ScopeMissing)
+)
 async def export_ndjson(world: TheWorld, operator: Reads, filters: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
     """Export all matching events, oldest first, one JSON object per line with its signed receipt (`jws`). The export is recorded.
 
     A complete response ends with a line end; otherwise the export failed.
     """
     return NdJson(
-        await exports.export(world, operator.actor, ExportRequest("ndjson", filters, context)), headers=_attachment_headers(world, "ndjson")
+        await exports.export_events(world, operator.actor, ExportRequest("ndjson", filters, context)),
+        headers=_attachment_headers(world, "ndjson"),
     )
 
 
-@router.get("/v1/agreement-events.csv", response_class=Csv, responses=refuses(ScopeMissing))
+@router.get("/v1/agreement-events.csv", summary="Export Agreement Events as CSV", response_class=Csv, responses=refuses(ScopeMissing))
 async def export_csv(world: TheWorld, operator: Reads, filters: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
     """Export the same events as a table (RFC 4180, UTF-8, with a header), without the receipts.
 
@@ -113,7 +116,8 @@ async def export_csv(world: TheWorld, operator: Reads, filters: Filtered, contex
     an apostrophe that is not part of the value.
     """
     return Csv(
-        await exports.export(world, operator.actor, ExportRequest("csv", filters, context)), headers=_attachment_headers(world, "csv")
+        await exports.export_events(world, operator.actor, ExportRequest("csv", filters, context)),
+        headers=_attachment_headers(world, "csv"),
     )
 
 

@@ -21,7 +21,7 @@ MAX_IMPORTS = 1000
 
 
 class Statuses(WireModel):
-    """Numbers of end users by status.
+    """Numbers of end users by agreement status.
 
     `required`: the version in force was shown and not decided. `not_required`: nothing was in force. For a notice only `notified`,
     `to_be_shown` (a later version) and `not_required` occur.
@@ -38,7 +38,7 @@ class Statuses(WireModel):
 
 
 class OrdinalCount(WireModel):
-    """End users whose current acceptance has this ordinal, and those to whom it was last shown as news."""
+    """End users whose current acceptance has this ordinal, and end users to whom it was last shown as a notice."""
 
     ordinal: int
     accepted: int
@@ -57,7 +57,7 @@ class GradeCounts(WireModel):
 
 
 class CoverageOut(WireModel):
-    """How many end users had which status.
+    """The number of end users in each status.
 
     `users`: those with a presentation or an event; `statuses` adds up to this number. `ordinals` and `grades` also count acceptances of
     versions that are no longer enough.
@@ -174,7 +174,7 @@ class ImportsIn(WireModel):
 
 
 class FaultOut(WireModel):
-    """Why an acceptance was refused. `pointer`: the field at fault (JSON Pointer)."""
+    """Why an acceptance was refused. `pointer`: the invalid field (JSON Pointer, such as `/data/0/version`)."""
 
     pointer: str
     code: str

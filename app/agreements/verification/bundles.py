@@ -1,4 +1,4 @@
-"""Verification of an evidence bundle on its own, without database, network or configuration. Each fault names its place."""
+"""Verifies an evidence bundle without database, network or configuration. Each fault names its place."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -79,10 +79,10 @@ class BundleCheck:
         """Return the claims of a signed token of type `typ`. Raises InvalidToken."""
         actual_typ, claims = read_with_key_set(str(token), self.keys)
         if actual_typ != typ:
-            raise InvalidToken("it is a token of another kind")
+            raise InvalidToken("its type (`typ`) is wrong")
         kid = str(read_kid(str(token)))
         if typ == BUNDLE and kid in self.revoked:
-            raise InvalidToken("it was signed by a key that was revoked")
+            raise InvalidToken("it was signed with a revoked key")
         self.signers.add(kid)
         return claims
 
@@ -91,7 +91,7 @@ class BundleCheck:
             yield "format", f"is not {FORMAT}"
         claims = self.read(self.bundle["signature"], BUNDLE)
         if claims.get("sha256") != digest_bundle(self.bundle):
-            yield "signature", "belongs to another document: something in this one was changed"
+            yield "signature", "does not match: the bundle was changed"
         if claims.get("sub") != self.bundle["user"]:
             yield "signature", "is about another end user"
 
@@ -128,7 +128,7 @@ class BundleCheck:
             position = position.advance(entry["jws"], claims)
 
     def _describe_revoked(self, entry: Mapping[str, Any], claims: Claims, since: str) -> str:
-        """Say what still vouches for a receipt that a revoked key signed."""
+        """Return a warning that says what still proves a receipt that a revoked key signed."""
         n = entry["inclusion"]["n"] if entry["inclusion"] is not None else None
         if n in self.seal_signers and self.seal_signers[n] not in self.revoked:
             voucher = f"seal {n}, signed by a key that was not revoked, includes it"
@@ -147,7 +147,9 @@ class BundleCheck:
             yield "its text or version is missing"
         elif (fault := proofs.find_claim_mismatch(claims, text) or _find_version_mismatch(claims, version)) is not None:
             yield f"{fault} does not match the text or version"
-        if (context := entry["context"]) is not None and (fault := proofs.find_context_mismatch(claims, _context(context))) is not None:
+        if (context := entry["context"]) is not None and (
+            fault := proofs.find_context_mismatch(claims, _decode_context(context))
+        ) is not None:
             yield f"{fault} is not a commitment to the context"
         if entry["inclusion"] is not None and not self._is_included(entry):
             yield "its path does not lead to the sealed root"
@@ -156,7 +158,7 @@ class BundleCheck:
         proof = entry["inclusion"]
         seal = self.seals.get(proof["n"])
         path = [bytes.fromhex(each) for each in proof["path"]]
-        root = merkle.root_from_path(merkle.leaf_hash(entry["jws"].encode()), proof["leaf"], proof["count"], path)
+        root = merkle.compute_root_from_path(merkle.hash_leaf(entry["jws"].encode()), proof["leaf"], proof["count"], path)
         return seal is not None and root is not None and (root.hex(), proof["count"]) == (seal["root"], seal["count"])
 
 
@@ -165,14 +167,14 @@ def _find_version_mismatch(claims: Claims, version: Mapping[str, Any]) -> str | 
     return next((claim for claim, member in members.items() if claims.get(claim) != version[member]), None)
 
 
-def _context(context: Mapping[str, Any]) -> Mapping[str, Any]:
+def _decode_context(context: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**context, "salt": bytes.fromhex(context["salt"]), "session_id": UUID(context["session_id"])}
 
 
-def _prepare(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
+def _prepare_check(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
     """Add the bundle's own revoked keys to a given key set, which no longer publishes them.
 
-    What they signed is only worth a warning, and the key that signed the bundle vouches that they belong in it.
+    Their signatures only cause a warning. The signature of the bundle proves that these keys belong in it.
     """
     own: Any = bundle.get("keys")
     revoked = read_revocations(own)
@@ -184,7 +186,7 @@ def _prepare(bundle: Mapping[str, Any], keys: Any) -> BundleCheck:
 
 def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
     """Check the parsed content of a bundle's file. `keys`: a JWK set from a source more trusted than the bundle itself."""
-    check = _prepare(bundle if isinstance(bundle, dict) else {}, keys)
+    check = _prepare_check(bundle if isinstance(bundle, dict) else {}, keys)
     steps: Mapping[str, Callable[[], Faults]] = {
         "signature": check.check_signature,
         "texts": check.check_texts,
@@ -199,10 +201,10 @@ def check_bundle(bundle: Any, keys: Any = None) -> BundleReport:
             faults.append((name, f"does not verify: {error}"))
         except (AttributeError, KeyError, TypeError, ValueError):
             faults.append((name, "cannot be read: the document is damaged or of another kind"))
-    return _report(check, faults)
+    return _build_report(check, faults)
 
 
-def _report(check: BundleCheck, faults: list[tuple[str, str]]) -> BundleReport:
+def _build_report(check: BundleCheck, faults: list[tuple[str, str]]) -> BundleReport:
     receipts = check.bundle.get("receipts")
     entries = [entry for entry in receipts if isinstance(entry, dict)] if isinstance(receipts, list) else []
     return BundleReport(

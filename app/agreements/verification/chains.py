@@ -1,4 +1,4 @@
-"""Follows chains row by row: checks each event against its receipt, the rows and texts it names, and the state that follows.
+"""Verifies chains row by row: each event against its receipt, the rows and texts it names, and the states that follow.
 
 Works on rows that `service.py` reads; no database access here.
 """
@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from app.agreements.ledger import proofs
+from app.agreements.ledger.chain import DECISIONS
 from app.agreements.ledger.projection import Replay
 from app.agreements.ledger.proofs import MAX_RECEIPT, RECEIPT, ChainPosition
 from app.agreements.rules import digest
 from app.agreements.verification import row_checks
-from app.agreements.verification.row_checks import DECISIONS
 from app.db.types import AnyRow
 from app.security.signing import Claims, InvalidToken, Signer
 
@@ -120,10 +120,10 @@ def _find_context_mismatch(row: AnyRow, claims: Claims) -> str | None:
 
 def _find_column_mismatch(row: AnyRow, claims: Claims) -> str | None:
     """Return the column of the event that does not match the receipt, which it indexes."""
-    return next((name for name, value in _index(claims).items() if row_checks.to_claim(getattr(row, name)) != value), None)
+    return next((name for name, value in _index_claims(claims).items() if row_checks.to_claim(getattr(row, name)) != value), None)
 
 
-def _index(claims: Claims) -> dict[str, Any]:
+def _index_claims(claims: Claims) -> dict[str, Any]:
     act = claims.get("act") or {"type": "user", "id": claims.get("sub")}
     decided = claims.get("event") in DECISIONS
     return {

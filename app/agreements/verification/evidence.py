@@ -1,4 +1,4 @@
-"""Evidence of one end user's agreements: a signed bundle that anyone can verify offline, its legal hold, and erasure (agreements R25)."""
+"""Builds an end user's evidence as a signed bundle for offline verification, sets its legal hold, and erases contexts (agreements R25)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from app.agreements.models import (
     AgreementText,
     AgreementVersion,
 )
-from app.agreements.problems import LegalHold, SealBroken
+from app.agreements.problems import LedgerSealBroken, LegalHold
 from app.agreements.verification.bundles import FORMAT, PROCESS, digest_bundle
 from app.base.durations import instant_text
 from app.catalog.models import Product
@@ -78,7 +78,7 @@ async def build_bundle(world: World, actor: Actor, user_id: UUID) -> Json:
     now = world.clock.now()
     async with world.db.read() as tx:
         await _require_user(tx, user_id)
-        bundle, keys = await _collect(tx, user_id), await read_signer(tx, world)
+        bundle, keys = await _collect_evidence(tx, user_id), await read_signer(tx, world)
         jwks = await list_public_keys(tx) + await list_revoked_keys(tx)
     bundle |= {"format": FORMAT, "issuer": world.settings.public_url, "user": str(user_id), "process": PROCESS}
     bundle |= {"made_at": instant_text(now), "made_by": str(actor.id) if actor.id else None, "keys": {"keys": jwks}}
@@ -93,7 +93,7 @@ async def _require_user(tx: Transaction, user_id: UUID) -> None:
         raise UserNotFound
 
 
-async def _collect(tx: Transaction, user_id: UUID) -> Json:
+async def _collect_evidence(tx: Transaction, user_id: UUID) -> Json:
     events = (await tx.execute(_events.where(AgreementEvent.user_id == user_id))).all()
     legal_hold = await tx.scalar(select(AgreementLedger.legal_hold).where(AgreementLedger.user_id == user_id))
     text_ids = select(AgreementEvent.text_id).where(AgreementEvent.user_id == user_id)
@@ -105,8 +105,10 @@ async def _collect(tx: Transaction, user_id: UUID) -> Json:
         "legal_hold": bool(legal_hold),
         "receipts": receipts,
         "broken_seals": broken_seals,
-        "texts": [_select(row, _TEXT + _HASHES) | {"id": str(row.id), "version": str(row.version_id)} for row in texts],
-        "versions": [_select(row, _VERSION + _DOCUMENT) | {"id": str(row.id), "document": str(row.document_id)} for row in versions],
+        "texts": [_select_columns(row, _TEXT + _HASHES) | {"id": str(row.id), "version": str(row.version_id)} for row in texts],
+        "versions": [
+            _select_columns(row, _VERSION + _DOCUMENT) | {"id": str(row.id), "document": str(row.document_id)} for row in versions
+        ],
         "seals": [seal for _, seal in sorted({row.seal_n: row.seal for row in events if row.seal_n is not None}.items())],
     }
 
@@ -120,33 +122,33 @@ async def _prove_receipts(tx: Transaction, events: Sequence[AnyRow]) -> tuple[li
     for n in sorted({row.seal_n for row in events if row.seal_n is not None}):
         try:
             leaves = await seals.read_leaves(tx, n)
-        except SealBroken:
+        except LedgerSealBroken:
             broken_seals.append(n)
             continue
         for row in events:
             if row.seal_n == n and row.leaf < len(leaves):
                 proof = seals.build_proof(row, leaves)
                 proofs[row.id] = {"n": n, "leaf": proof.leaf, "count": proof.count, "path": list(proof.path)}
-    return [_entry(row, proofs) for row in events], broken_seals
+    return [_build_entry(row, proofs) for row in events], broken_seals
 
 
-def _entry(row: AnyRow, proofs: Mapping[UUID, Json]) -> Json:
+def _build_entry(row: AnyRow, proofs: Mapping[UUID, Json]) -> Json:
     return {
         "jws": row.receipt,
         "sha256": row.receipt_sha256,
         "grade": grade_event(row.type, (row.amr or "").split(), row.fallback),
         "inclusion": proofs.get(row.id),
-        "context": _context(row),
+        "context": _encode_context(row),
     }
 
 
-def _context(row: AnyRow) -> Json | None:
+def _encode_context(row: AnyRow) -> Json | None:
     if row.salt is None:
         return None
     return {"salt": row.salt.hex(), "ip": row.ip, "user_agent": row.user_agent, "session_id": str(row.session_id)}
 
 
-def _select(row: AnyRow, names: Iterable[str]) -> Json:
+def _select_columns(row: AnyRow, names: Iterable[str]) -> Json:
     columns = row._mapping
     return {name: instant_text(value) if isinstance(value := columns[name], datetime) else value for name in names}
 
@@ -154,7 +156,7 @@ def _select(row: AnyRow, names: Iterable[str]) -> Json:
 async def set_legal_hold(world: World, actor: Actor, user_id: UUID, *, active: bool) -> None:
     """Put the end user's evidence under legal hold, or release it. A repeated call changes nothing. Raises UserNotFound.
 
-    What exists when this returns stays: it waits for a deletion of old presentations that has begun, and a later one skips them.
+    Presentations that exist when this returns are kept: it waits for a deletion that has begun, and later deletions skip them.
     """
     async with world.db.write() as tx:
         await _require_user(tx, user_id)
@@ -169,7 +171,7 @@ async def set_legal_hold(world: World, actor: Actor, user_id: UUID, *, active: b
 async def erase_contexts(world: World, actor: Actor, user_id: UUID) -> int:
     """Erase IP addresses, user agents, sessions and salts of the end user's events; returns how many rows. Raises UserNotFound, LegalHold.
 
-    The chain still verifies. Without the salts, the commitments in it can no longer be checked or guessed.
+    The chain still verifies. Without the salts, the hashes of the context in it can no longer be checked or guessed.
     """
     async with world.db.write() as tx:
         await _require_user(tx, user_id)

@@ -28,14 +28,14 @@ EVERYTHING = LedgerIn()
 async def verify_ledger(world: TheWorld, operator: Reads, body: LedgerIn = EVERYTHING) -> LedgerVerdict:
     """Verify every chain, text, state and seal, and report the first place that differs from what was written.
 
-    The response is sent when everything was read, which takes minutes for millions of events.
+    The call can take minutes for millions of events; set the client's timeout accordingly.
     """
-    return LedgerVerdict.of(await verification.verify(world, body.user))
+    return LedgerVerdict.of(await verification.verify_ledger(world, body.user))
 
 
 @router.get("/v1/ledger/seals", responses=refuses(ScopeMissing))
 async def list_seals(world: TheWorld, operator: Reads, window: Annotated[PageWindow, Depends(page_window)]) -> Page[SealOut]:
-    """List the seals, newest first. A copy that is stored elsewhere shows later whether anything before it was changed."""
+    """List the seals of the ledger, newest first. Store copies elsewhere: they reveal later changes to earlier events."""
     rows, cursor = await seals.list_seals(world, window)
     return Page(data=[SealOut.of(row) for row in rows], next_cursor=cursor)
 
@@ -47,20 +47,22 @@ async def get_evidence(world: TheWorld, operator: Reads, user_id: UUID, response
     return EvidenceOut.model_validate(await evidence.build_bundle(world, operator.actor, user_id))
 
 
-@router.delete("/v1/users/{user_id}/evidence/context", responses=refuses(ScopeMissing, UserNotFound, LegalHold))
+@router.delete(
+    "/v1/users/{user_id}/evidence/context", summary="Erase Evidence Context", responses=refuses(ScopeMissing, UserNotFound, LegalHold)
+)
 async def erase_context(world: TheWorld, operator: Writes, user_id: UUID) -> ErasedContextsOut:
     """Erase IP address, user agent and session of the end user's events permanently. The receipts stay and still verify."""
     return ErasedContextsOut(erased=await evidence.erase_contexts(world, operator.actor, user_id))
 
 
-@router.put("/v1/users/{user_id}/evidence/legal-hold", responses=refuses(ScopeMissing, UserNotFound))
+@router.put("/v1/users/{user_id}/evidence/legal-hold", summary="Put Under Legal Hold", responses=refuses(ScopeMissing, UserNotFound))
 async def put_hold(world: TheWorld, operator: Writes, user_id: UUID) -> LegalHoldOut:
     """Put the end user's evidence under legal hold: none of it is erased until the hold is released."""
     await evidence.set_legal_hold(world, operator.actor, user_id, active=True)
     return LegalHoldOut(user=user_id, legal_hold=True)
 
 
-@router.delete("/v1/users/{user_id}/evidence/legal-hold", responses=refuses(ScopeMissing, UserNotFound))
+@router.delete("/v1/users/{user_id}/evidence/legal-hold", summary="Release Legal Hold", responses=refuses(ScopeMissing, UserNotFound))
 async def release_hold(world: TheWorld, operator: Writes, user_id: UUID) -> LegalHoldOut:
     """Release the legal hold on the end user's evidence."""
     await evidence.set_legal_hold(world, operator.actor, user_id, active=False)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+from app.agreements.ledger.chain import DECISIONS
 from app.agreements.models import EventType
 from app.base.durations import instant_text
 from app.db.types import AnyRow
 from app.security.signing import Claims
 
-DECISIONS = frozenset({EventType.ACCEPTED, EventType.DECLINED})
 _CLAIMS: Mapping[str, Mapping[str, str]] = {
     "document": {"document_kind": "kind", "document_region": "region", "document_product": "product"},
     "version": {"version_document_id": "doc", "version_ordinal": "ord"},
@@ -43,10 +43,10 @@ def find_fault(row: AnyRow, claims: Claims) -> str | None:
 
     `row` has the columns named in `_CLAIMS`, those of `PRESENTATION_COLUMNS` with the prefix `presentation_`, and `external_ref`.
     """
-    return next(_faults(row._asdict(), claims), None)
+    return next(_list_faults(row._asdict(), claims), None)
 
 
-def _faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+def _list_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
     for name, columns in _CLAIMS.items():
         if row[f"there_{name}"] is None:
             yield name
@@ -54,23 +54,23 @@ def _faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
             if to_claim(row[column]) != claims.get(claim):
                 yield f"{name}.{column.removeprefix(f'{name}_')}"
     if claims.get("event") in DECISIONS:
-        yield from _presentation_faults(row, claims)
-    yield from _import_faults(row, claims)
+        yield from _list_presentation_faults(row, claims)
+    yield from _list_import_faults(row, claims)
 
 
-def _presentation_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
-    """Yield faults of a decision's presentation, which is kept as long as the event. A notice's presentation is not kept."""
+def _list_presentation_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+    """Yield faults of a decision's presentation. Only for decisions: the presentation of a notice may be deleted."""
     if row["there_presentation"] is None:
         yield "presentation"
     for column, claim in _PRESENTATION.items():
         if to_claim(row[f"presentation_{column}"]) != claims.get(claim):
             yield f"presentation.{column}"
     served = row["presentation_served_sha256"]
-    if served is not None and served != claims.get("served_sha256"):  # presentations made before there were formats have none
+    if served is not None and served != claims.get("served_sha256"):  # presentations of early releases have none
         yield "presentation.served_sha256"
 
 
-def _import_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
+def _list_import_faults(row: Mapping[str, Any], claims: Claims) -> Iterator[str]:
     ref = (claims.get("claims") or {}).get("external_ref") if claims.get("event") == EventType.IMPORTED else None
     if ref is not None and row["external_ref"] is None:
         yield "import"

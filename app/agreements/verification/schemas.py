@@ -34,7 +34,7 @@ class IntegrityFaultOut(WireModel):
 
 
 class LedgerVerdict(WireModel):
-    """The counts say how much was read until the end or the first fault. `unsealed`: events that no seal includes yet."""
+    """The result. The counts: what was read until the end or the first fault. `unsealed`: events that no seal includes yet."""
 
     valid: bool
     broken: IntegrityFaultOut | None

@@ -1,4 +1,4 @@
-"""Verification of the whole ledger: every text, every chain up to its head, every state, every seal.
+"""Verifies the whole ledger: every text, every chain up to its head, every state, every seal.
 
 Reports the first fault and repairs nothing. Rows are read in batches and checked off the event loop, to spare memory and other requests.
 """
@@ -97,7 +97,7 @@ class LedgerReport:
     unsealed: int = 0
 
 
-async def verify(world: World, user_id: UUID | None) -> LedgerReport:
+async def verify_ledger(world: World, user_id: UUID | None) -> LedgerReport:
     """Verify everything, or what one end user's evidence depends on, in one snapshot. Raises UserNotFound."""
     report = LedgerReport()
     async with world.db.read() as tx:
@@ -181,7 +181,7 @@ async def _find_deleted_chain(tx: Transaction, user_id: UUID | None) -> Integrit
 
 
 async def _verify_seals(tx: Transaction, keys: Signer, user_id: UUID | None, report: LedgerReport) -> LedgerReport:
-    """Verify every seal in order over its stored leaves, and the leaves against the receipts as they are now.
+    """Verify every seal in order over its stored leaves, and the leaves against the present receipts.
 
     For one end user: only the seals that include receipts of this user, and in them only these receipts; a fault of another user's
     receipt does not affect what they prove.
@@ -225,19 +225,19 @@ def _find_leaf_fault(row: AnyRow, leaves: Sequence[AnyRow], user_id: UUID | None
             return IntegrityFault(what, seal=row.n, leaf=place, event=leaf.event_id)
     if len(leaves) != row.leaves:
         return IntegrityFault("missing", seal=row.n, leaf=len(leaves))
-    stored = merkle.root([_decode_hash(leaf.leaf_sha256) for leaf in leaves]).hex()
-    computed = merkle.root([merkle.leaf_hash((leaf.receipt or "").encode()) for leaf in leaves]).hex()
+    stored = merkle.compute_root([_decode_hash(leaf.leaf_sha256) for leaf in leaves]).hex()
+    computed = merkle.compute_root([merkle.hash_leaf((leaf.receipt or "").encode()) for leaf in leaves]).hex()
     is_sound = row.root == stored or (user_id is not None and row.root == computed)
     return None if is_sound else IntegrityFault("root", seal=row.n)
 
 
 def _find_receipt_fault(leaf: AnyRow) -> str | None:
-    """Return what of a stored leaf does not match the receipt as it is now."""
+    """Return the name of the value in a stored leaf that does not match the receipt, or None."""
     if leaf.receipt is None:
         return "missing"
     if leaf.of != leaf.user_id:
         return "user_id"
-    return "leaf_sha256" if merkle.leaf_hash(leaf.receipt.encode()).hex() != leaf.leaf_sha256 else None
+    return "leaf_sha256" if merkle.hash_leaf(leaf.receipt.encode()).hex() != leaf.leaf_sha256 else None
 
 
 def _decode_hash(text: str) -> bytes:

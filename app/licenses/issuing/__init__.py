@@ -1,1 +1,1 @@
-"""Issue licenses, read and change them: for operators."""
+"""Issue, read and change licenses, for operators."""

@@ -37,7 +37,7 @@ class LicenseDetails:
 
 
 async def get_license(world: World, license_id: UUID) -> LicenseDetails:
-    """Raises LicenseNotFound."""
+    """Read a license. Raises LicenseNotFound."""
     async with world.db.query() as tx:
         return await read_details(tx, world, license_id)
 
@@ -53,7 +53,7 @@ async def find_by_key(world: World, key: str) -> LicenseDetails:
 
 
 async def read_details(tx: Transaction, world: World, license_id: UUID) -> LicenseDetails:
-    """Raises LicenseNotFound."""
+    """Read a license in this transaction. Raises LicenseNotFound."""
     row = (await tx.execute(_license_by_id, {"the_id": license_id})).one_or_none()
     if row is None:
         raise LicenseNotFound
@@ -70,8 +70,8 @@ async def load_details(tx: Transaction, world: World, rows: Sequence[AnyRow]) ->
     """Load facts, users and usage for rows of `LICENSES`."""
     ids = [row.id for row in rows]
     now = world.clock.now()
-    parameters = {**facts.parameters(now), "license_ids": ids}
-    licenses = {row.id: facts.from_row(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
+    parameters = {**facts.build_parameters(now), "license_ids": ids}
+    licenses = {row.id: facts.build_facts(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
     users: dict[UUID, list[UUID]] = {license_id: [] for license_id in ids}
     assignments = select(LicenseUser.license_id, LicenseUser.user_id).where(LicenseUser.license_id.in_(ids))
     for assignment in await tx.execute(assignments.order_by(LicenseUser.added_at)):

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from app.base.durations import Duration, instant_text
-from app.catalog.models import Customer, Starts
+from app.catalog.models import ClockStart, Customer
 from app.catalog.problems import CustomerNotFound
 from app.db.base import table
 from app.db.database import Transaction
@@ -42,11 +42,11 @@ class OperatorAction:
     reason: str | None = None
 
 
-async def _record(tx: Transaction, world: World, action: OperatorAction, event: str, **data: Any) -> None:
+async def _record_action(tx: Transaction, world: World, action: OperatorAction, event: str, **data: Any) -> None:
     await record(tx, world, event, action.actor, ("license", action.license_id), reason=action.reason, **data)
 
 
-async def _set(tx: Transaction, license_id: UUID, **values: Any) -> None:
+async def _update_license(tx: Transaction, license_id: UUID, **values: Any) -> None:
     await tx.execute(update(table(License)).where(License.id == license_id).values(values))
 
 
@@ -55,29 +55,29 @@ async def suspend(world: World, action: OperatorAction) -> LicenseDetails:
     async with world.db.write() as tx:
         license = await locks.lock_unrevoked(tx, world, action.license_id)
         if license.suspended_at is None:
-            await _set(tx, action.license_id, suspended_at=world.clock.now())
-            await _record(tx, world, action, "license.suspended")
+            await _update_license(tx, action.license_id, suspended_at=world.clock.now())
+            await _record_action(tx, world, action, "license.suspended")
         return await details.read_details(tx, world, action.license_id)
 
 
 async def reinstate(world: World, action: OperatorAction) -> LicenseDetails:
-    """End a suspension. Raises LicenseRevoked."""
+    """End the suspension of a license. Raises LicenseRevoked."""
     async with world.db.write() as tx:
         license = await locks.lock_unrevoked(tx, world, action.license_id)
         if license.suspended_at is not None:
-            await _set(tx, action.license_id, suspended_at=None)
-            await _record(tx, world, action, "license.reinstated")
+            await _update_license(tx, action.license_id, suspended_at=None)
+            await _record_action(tx, world, action, "license.reinstated")
         return await details.read_details(tx, world, action.license_id)
 
 
 async def revoke(world: World, action: OperatorAction) -> LicenseDetails:
-    """Refuse every use permanently."""
+    """Revoke a license permanently: every use is refused."""
     async with world.db.write() as tx:
         await locks.lock_license(tx, action.license_id)
         license = await locks.read_license(tx, action.license_id, world.clock.now())
         if license.revoked_at is None:
-            await _set(tx, action.license_id, revoked_at=world.clock.now())
-            await _record(tx, world, action, "license.revoked")
+            await _update_license(tx, action.license_id, revoked_at=world.clock.now())
+            await _record_action(tx, world, action, "license.revoked")
         return await details.read_details(tx, world, action.license_id)
 
 
@@ -92,9 +92,9 @@ async def renew(world: World, action: OperatorAction, until: datetime | None) ->
         policy = await service.read_policy(tx, license.policy_id)
         dates = _compute_renewal(license, policy.duration, policy.grace, until, now)
         if dates["expires_at"] != license.expires_at:
-            await _set(tx, action.license_id, **dates, duration=policy.duration, grace=policy.grace)
+            await _update_license(tx, action.license_id, **dates, duration=policy.duration, grace=policy.grace)
             data = {"from": instant_text(license.expires_at) if license.expires_at else None, "until": instant_text(dates["expires_at"])}
-            await _record(tx, world, action, "license.renewed", **data)
+            await _record_action(tx, world, action, "license.renewed", **data)
         return await details.read_details(tx, world, action.license_id)
 
 
@@ -109,7 +109,8 @@ def _compute_renewal(
     try:
         expires = until or Duration.parse(duration or "").after(now if is_over else license.expires_at)
         if until is None and expires <= now:
-            expires = Duration.parse(duration or "").after(now)  # after a long grace period, the bought time must be ahead (licensing R15)
+            # After a long grace period, a term from the old expiry could end in the past (licensing R15).
+            expires = Duration.parse(duration or "").after(now)
         ends = Duration.parse(grace).after(expires) if grace else None
     except OverflowError as error:
         raise LicenseDatesImpossible from error
@@ -123,8 +124,8 @@ async def rotate_key(world: World, action: OperatorAction) -> tuple[LicenseDetai
     async with world.db.write() as tx:
         license = await locks.lock_unrevoked(tx, world, action.license_id)
         key = generate_key(world.entropy, world.keys.lookup, derive_key_prefix(license.product))
-        await _set(tx, action.license_id, key_hash=key.digest, key_last4=key.last4)
-        await _record(tx, world, action, "license.key_rotated")
+        await _update_license(tx, action.license_id, key_hash=key.digest, key_last4=key.last4)
+        await _record_action(tx, world, action, "license.key_rotated")
         return await details.read_details(tx, world, action.license_id), key.text
 
 
@@ -144,9 +145,9 @@ async def transfer(world: World, action: OperatorAction, customer_id: UUID | Non
             raise CustomerNotFound
         previous_id = await tx.scalar(select(License.customer_id).where(License.id == action.license_id))
         if previous_id != customer_id:
-            await _set(tx, action.license_id, customer_id=customer_id)
+            await _update_license(tx, action.license_id, customer_id=customer_id)
             data = {"from": str(previous_id) if previous_id else None, "to": str(customer_id) if customer_id else None}
-            await _record(tx, world, action, "license.transferred", **data)
+            await _record_action(tx, world, action, "license.transferred", **data)
         return await details.read_details(tx, world, action.license_id)
 
 
@@ -169,17 +170,17 @@ async def change_policy(world: World, action: OperatorAction, policy_id: UUID, e
             counts_differently = policy.seat_by != license.seat_by
             seats = _activations.c.license_id == action.license_id
             released = await releases.release_seats(tx, world, action.actor, "policy_changed", seats) if counts_differently else 0
-            starts_now = license.starts_at is None and policy.starts != Starts.FIRST_ACTIVATION
+            starts_now = license.starts_at is None and policy.starts != ClockStart.FIRST_ACTIVATION
             dates = await _reset_dates(tx, action.license_id, policy, now) if expiry == "reset" or starts_now else {}
-            await _set(tx, action.license_id, policy_id=policy_id, **dates)
+            await _update_license(tx, action.license_id, policy_id=policy_id, **dates)
             data = {"from": str(license.policy_id), "to": str(policy_id), "expiry": expiry, "seats_released": released}
-            await _record(tx, world, action, "license.policy_changed", **data)
+            await _record_action(tx, world, action, "license.policy_changed", **data)
         return await details.read_details(tx, world, action.license_id)
 
 
 async def _reset_dates(tx: Transaction, license_id: UUID, policy: Any, now: datetime) -> dict[str, Any]:
     """Compute dates and terms as at issue. A clock that waits for the first activation starts now if a device is already activated."""
     occupied = select(_activations.c.id).where(_activations.c.license_id == license_id, _activations.c.released_at.is_(None)).limit(1)
-    waits = policy.starts == Starts.FIRST_ACTIVATION and await tx.scalar(occupied) is None
+    waits = policy.starts == ClockStart.FIRST_ACTIVATION and await tx.scalar(occupied) is None
     dates = service.compute_dates({"starts_at": None, "expires_at": None}, policy, now, waits=waits)
     return {**dates, "duration": policy.duration, "grace": policy.grace}

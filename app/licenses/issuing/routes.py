@@ -8,9 +8,9 @@ from fastapi import Depends, Query, Response
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound, RequirementImpossible
 from app.licenses import members, problems
 from app.licenses.issuing import details, lifecycle, search, service
-from app.licenses.issuing.schemas import IssuedLicense, IssuedLicenses, KeyIn, LicenseIn, LicenseOut, LicensePatch
+from app.licenses.issuing.schemas import IssuedLicense, IssuedLicenses, LicenseIn, LicenseKeyIn, LicenseOut, LicensePatch
 from app.licenses.problems import LicenseNotFound, UserLimitReached
-from app.licenses.schemas import Status
+from app.licenses.schemas import LicenseStatus
 from app.users.problems import UserErased, UserNotFound
 from app.web.callers import Operator, RequireScope, TheWorld
 from app.web.fields import ExternalId, InstantIn, Line, Page, Slug
@@ -26,7 +26,7 @@ Paging = Annotated[PageWindow, Depends(page_window)]
 
 
 @router.post(
-    "/v1/licenses",
+    "/v1/licenses", summary="Issue Licenses",
     status_code=201,
     responses=refuses(
         ScopeMissing, PolicyNotFound, CustomerNotFound, UserNotFound, UserErased, UserLimitReached, problems.LicenseExternalIdTaken,
@@ -34,8 +34,8 @@ Paging = Annotated[PageWindow, Depends(page_window)]
     ),
 )  # fmt: skip
 async def issue(world: TheWorld, operator: Writes, body: LicenseIn, response: Response) -> IssuedLicense | IssuedLicenses:
-    """Issue a license, or `count` licenses, all or none. The keys are shown only in this response."""
-    licenses, keys = await service.issue_licenses(world, operator.actor, body.values())
+    """Issue one license, or `count` licenses, all or none. Store the keys: they are returned only in this response."""
+    licenses, keys = await service.issue_licenses(world, operator.actor, body.to_values())
     now = world.clock.now()
     issued = [IssuedLicense.from_details(license, now, key=key) for license, key in zip(licenses, keys, strict=True)]
     if body.count is not None:
@@ -53,7 +53,7 @@ async def list_licenses(
     policy: Annotated[UUID | None, Query()] = None,
     customer: Annotated[UUID | None, Query()] = None,
     user: Annotated[UUID | None, Query()] = None,
-    status: Annotated[Status | None, Query()] = None,
+    status: Annotated[LicenseStatus | None, Query()] = None,
     key_last4: Annotated[Line | None, Query(min_length=4, max_length=4)] = None,
     external_id: Annotated[ExternalId | None, Query()] = None,
     expires_before: Annotated[InstantIn | None, Query()] = None,
@@ -72,14 +72,15 @@ async def list_licenses(
     return Page(data=[LicenseOut.from_details(license, now) for license in licenses], next_cursor=cursor)
 
 
-@router.post("/v1/licenses/lookup", responses=refuses(ScopeMissing, LicenseNotFound))
-async def lookup(world: TheWorld, operator: Reads, body: KeyIn) -> LicenseOut:
-    """Find a license by its full key, for support."""
+@router.post("/v1/licenses/lookup", summary="Look Up License by Key", responses=refuses(ScopeMissing, LicenseNotFound))
+async def lookup(world: TheWorld, operator: Reads, body: LicenseKeyIn) -> LicenseOut:
+    """Find a license by its full key, for support staff."""
     return LicenseOut.from_details(await details.find_by_key(world, body.license_key), world.clock.now())
 
 
 @router.get("/v1/licenses/{license_id}", responses=refuses(ScopeMissing, LicenseNotFound))
 async def get_license(world: TheWorld, operator: Reads, license_id: UUID) -> LicenseOut:
+    """Return a license, without its key."""
     return LicenseOut.from_details(await details.get_license(world, license_id), world.clock.now())
 
 
@@ -98,6 +99,7 @@ async def change_license(world: TheWorld, operator: Writes, license_id: UUID, bo
 
 @router.put(
     "/v1/licenses/{license_id}/users/{user_id}",
+    summary="Add User to License",
     responses=refuses(ScopeMissing, LicenseNotFound, problems.LicenseRevoked, UserNotFound, UserErased, UserLimitReached),
 )
 async def add_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> LicenseOut:
@@ -105,7 +107,12 @@ async def add_user(world: TheWorld, operator: Writes, license_id: UUID, user_id:
     return LicenseOut.from_details(await lifecycle.add_user(world, operator.actor, license_id, user_id), world.clock.now())
 
 
-@router.delete("/v1/licenses/{license_id}/users/{user_id}", status_code=204, responses=refuses(ScopeMissing, LicenseNotFound))
+@router.delete(
+    "/v1/licenses/{license_id}/users/{user_id}",
+    summary="Remove User from License",
+    status_code=204,
+    responses=refuses(ScopeMissing, LicenseNotFound),
+)
 async def remove_user(world: TheWorld, operator: Writes, license_id: UUID, user_id: UUID) -> None:
     """Remove an end user from the license and release that user's seats."""
     await members.remove(world, operator.actor, license_id, user_id)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from app.catalog.schemas import Meter, Requires
 from app.licenses.issuing.details import LicenseDetails
 from app.licenses.keys import VENDOR_KEY_MAX, VENDOR_KEY_MIN, normalize_vendor_key
-from app.licenses.schemas import LicenseSummary, Usage, summarize
+from app.licenses.schemas import LicenseSummary, UsageOut, build_summary_fields
 from app.web.fields import (
     Count,
     ExternalId,
@@ -31,17 +31,17 @@ from app.web.fields import (
 MAX_ASSIGNMENTS = 2_000
 
 
-def _own_key(text: str) -> str:
+def _check_vendor_key(text: str) -> str:
     if len(normalize_vendor_key(clean_text(text))) < VENDOR_KEY_MIN:
         raise ValueError(f"must have at least {VENDOR_KEY_MIN} letters or digits")
     return text
 
 
-OwnKey = Annotated[str, Field(min_length=VENDOR_KEY_MIN, max_length=VENDOR_KEY_MAX), AfterValidator(_own_key)]
+VendorKey = Annotated[str, Field(min_length=VENDOR_KEY_MIN, max_length=VENDOR_KEY_MAX), AfterValidator(_check_vendor_key)]
 
 
 class Overrides(WireModel):
-    """The fields that differ from the policy; absent fields follow the policy.
+    """Fields that replace those of the policy; absent fields follow the policy.
 
     A feature or meter that is null is removed. A meter without `per` keeps the policy's period.
     """
@@ -64,7 +64,7 @@ class LicenseIn(WireModel):
     customer_id: UUID | None = None
     users: Annotated[list[UUID], Field(max_length=200)] = []
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
-    key: OwnKey | None = None
+    key: VendorKey | None = None
     starts_at: InstantIn | None = None
     expires_at: InstantIn | None = None
     overrides: Overrides = Overrides()
@@ -74,12 +74,12 @@ class LicenseIn(WireModel):
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
         if self.count is not None and (self.key is not None or self.external_id is not None):
-            raise ValueError("`count` cannot be combined with `key` or `external_id`, which must be unique")
+            raise ValueError("must not have `count` above 1 together with `key` or `external_id`, which are unique")
         if (self.count or 1) * len(self.users) > MAX_ASSIGNMENTS:
-            raise ValueError(f"must assign at most {MAX_ASSIGNMENTS} users at once (`count` times `users`)")
+            raise ValueError(f"must assign at most {MAX_ASSIGNMENTS} users in one call (`count` times the number of `users`)")
         return self
 
-    def values(self) -> dict[str, Any]:
+    def to_values(self) -> dict[str, Any]:
         return {**self.model_dump(), "overrides": self.overrides.model_dump(exclude_unset=True)}
 
 
@@ -93,7 +93,7 @@ class LicensePatch(WireModel):
 
 
 class LicenseOut(LicenseSummary):
-    """A license as an operator sees it, without its key."""
+    """A license, as operators see it, without its key."""
 
     policy_id: UUID
     customer_id: UUID | None
@@ -101,7 +101,7 @@ class LicenseOut(LicenseSummary):
     suspended_at: Instant | None
     revoked_at: Instant | None
     users: list[UUID]
-    usage: dict[str, Usage]
+    usage: dict[str, UsageOut]
     overrides: dict[str, Any]
     metadata: Metadata
     created_at: Instant
@@ -110,8 +110,8 @@ class LicenseOut(LicenseSummary):
     def from_details(cls, license: LicenseDetails, now: datetime, **more: Any) -> Self:
         names = ("policy_id", "customer_id", "external_id", "suspended_at", "revoked_at", "overrides", "metadata", "created_at")
         values = {name: license.row._mapping[name] for name in names}
-        usage = {meter: Usage.model_validate(used) for meter, used in license.usage.items()}
-        return cls(**summarize(license.facts, now), **values, users=list(license.users), usage=usage, **more)
+        usage = {meter: UsageOut.model_validate(used) for meter, used in license.usage.items()}
+        return cls(**build_summary_fields(license.facts, now), **values, users=list(license.users), usage=usage, **more)
 
 
 class IssuedLicense(LicenseOut):
@@ -124,7 +124,7 @@ class IssuedLicenses(WireModel):
     data: list[IssuedLicense]
 
 
-class KeyIn(WireModel):
+class LicenseKeyIn(WireModel):
     license_key: Secret
 
 
@@ -135,7 +135,7 @@ class ReasonIn(WireModel):
 
 
 class RenewIn(ReasonIn):
-    """`expires_at`: the new end, which makes a retry harmless; absent: extend by one duration of the policy."""
+    """`expires_at`: the new expiry (safe to retry). Absent: extend by one duration of the policy."""
 
     expires_at: InstantIn | None = None
 
@@ -147,7 +147,7 @@ class TransferIn(ReasonIn):
 
 
 class PolicyChangeIn(ReasonIn):
-    """`expiry`: `keep` keeps the dates, `reset` computes them again from now, as at issue."""
+    """`expiry`: `keep` keeps the dates; `reset` computes them from now, as for a new license."""
 
     policy_id: UUID
     expiry: Literal["keep", "reset"] = "keep"

@@ -55,7 +55,7 @@ async def find_licenses(world: World, window: PageWindow, values: Mapping[str, A
         "product": Product.code.__eq__,
         "policy": License.policy_id.__eq__,
         "customer": License.customer_id.__eq__,
-        "user": lambda user: License.id.in_(_licenses_of(user)),
+        "user": lambda user: License.id.in_(_select_licenses_of_user(user)),
         "status": lambda status: _has_status(status, now),
         "key_last4": lambda last4: License.key_last4.in_(list_last4_forms(last4)),
         "external_id": License.external_id.__eq__,
@@ -68,5 +68,5 @@ async def find_licenses(world: World, window: PageWindow, values: Mapping[str, A
         return await load_details(tx, world, rows), cursor
 
 
-def _licenses_of(user_id: UUID) -> Any:
+def _select_licenses_of_user(user_id: UUID) -> Any:
     return select(LicenseUser.license_id).where(LicenseUser.user_id == user_id)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from app.base.durations import Duration
 from app.base.problems import field_error
 from app.catalog import rules as catalog
-from app.catalog.models import Customer, Policy, Product, Starts
+from app.catalog.models import ClockStart, Customer, Policy, Product
 from app.catalog.problems import CustomerNotFound, PolicyContradiction, PolicyNotFound
 from app.catalog.service import require_possible
 from app.db import dialect
@@ -52,7 +52,7 @@ async def read_policy(tx: Transaction, policy_id: UUID | None) -> AnyRow:
 
 
 def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: bool) -> None:
-    """Raises PolicyContradiction, RequirementImpossible if the overrides do not fit the policy."""
+    """Check that the overrides fit the policy. Raises PolicyContradiction, RequirementImpossible."""
     if (contradiction := catalog.find_contradiction({**policy._mapping, **overrides})) is not None:
         field, sentence = contradiction
         raise PolicyContradiction(sentence, field_error(f"/overrides/{field}", PolicyContradiction.code, sentence))
@@ -61,7 +61,7 @@ def check_overrides(policy: AnyRow, overrides: Mapping[str, Any], *, passkeys: b
 
 
 async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[list[LicenseDetails], list[str]]:
-    """Issue licenses and return them with their keys, which are not stored; all or none. Usable on return (licensing R51).
+    """Issue licenses and return them with their keys, which are not stored; all or none. They can be used at once (licensing R51).
 
     Issues `count` licenses (None: one), or one with the vendor's own `key`. Dates are frozen here, unless the first activation
     starts the clock.
@@ -78,7 +78,7 @@ async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[li
             prefix = derive_key_prefix(policy.product)
             secrets = [import_vendor_key(lookup, key) if key else generate_key(world.entropy, lookup, prefix) for _ in range(count)]
             terms = {**values, **compute_dates(values, policy, world.clock.now()), "duration": policy.duration, "grace": policy.grace}
-            rows = [{**terms, **_new_row(world, secret)} for secret in secrets]
+            rows = [{**terms, **_build_row(world, secret)} for secret in secrets]
             await tx.execute(insert(_licenses), rows)
             for row in rows:
                 await record(tx, world, "license.issued", actor, ("license", row["id"]), policy=str(policy.id))
@@ -87,10 +87,10 @@ async def issue_licenses(world: World, actor: Actor, values: Values) -> tuple[li
                     await members.assign(tx, world, actor, row["id"], user_id, max_users)
             return await details.read_many(tx, world, [row["id"] for row in rows]), [secret.text for secret in secrets]
     except IntegrityError as error:
-        raise _to_problem(error) from error
+        raise _translate_unique_violation(error) from error
 
 
-def _new_row(world: World, secret: NewSecret) -> Values:
+def _build_row(world: World, secret: NewSecret) -> Values:
     return {
         "id": world.entropy.identifier(),
         "key_hash": secret.digest,
@@ -100,16 +100,17 @@ def _new_row(world: World, secret: NewSecret) -> Values:
     }
 
 
-def compute_dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool | None = None) -> Values:
+def compute_dates(dates: Values, policy: AnyRow, now: datetime, *, waits: bool | None = None) -> Values:
     """Compute `starts_at`, `expires_at` and `grace_until`; all None while the clock waits for the first activation.
 
-    `waits` None: decide by the policy, if no date is given. Raises LicenseDatesImpossible.
+    `dates`: the requested `starts_at` and `expires_at`, or None. `waits`: the clock waits for the first activation; None: decided by
+    the policy if no date is requested. Raises LicenseDatesImpossible.
     """
     if waits is None:
-        waits = policy.starts == Starts.FIRST_ACTIVATION and given["starts_at"] is None and given["expires_at"] is None
-    starts = given["starts_at"] or now
+        waits = policy.starts == ClockStart.FIRST_ACTIVATION and dates["starts_at"] is None and dates["expires_at"] is None
+    starts = dates["starts_at"] or now
     try:
-        expires = given["expires_at"] or (Duration.parse(policy.duration).after(starts) if policy.duration else None)
+        expires = dates["expires_at"] or (Duration.parse(policy.duration).after(starts) if policy.duration else None)
         grace = Duration.parse(policy.grace).after(expires) if policy.grace and expires else None
     except OverflowError as error:
         raise LicenseDatesImpossible from error
@@ -120,7 +121,7 @@ def compute_dates(given: Values, policy: AnyRow, now: datetime, *, waits: bool |
     return {"starts_at": starts, "expires_at": expires, "grace_until": grace}
 
 
-def _to_problem(error: IntegrityError) -> Exception:
+def _translate_unique_violation(error: IntegrityError) -> Exception:
     if dialect.violates_unique(error, _licenses, "key_hash"):
         return LicenseKeyTaken()
     return LicenseExternalIdTaken() if dialect.violates_unique(error, _licenses, "external_id") else error
@@ -146,16 +147,16 @@ async def change_license(world: World, actor: Actor, license_id: UUID, changes: 
             if "overrides" in values:
                 check_overrides(await read_policy(tx, license.policy_id), values["overrides"], passkeys=world.settings.passkeys_enabled)
             if "expires_at" in values:
-                values |= _change_expiry(license, values["expires_at"])
+                values |= _compute_new_expiry(license, values["expires_at"])
             if values:
                 await tx.execute(update(_licenses).where(License.id == license_id).values(values))
                 await record(tx, world, "license.changed", actor, ("license", license_id), fields=sorted(changes))
             return await details.read_details(tx, world, license_id)
     except IntegrityError as error:
-        raise _to_problem(error) from error
+        raise _translate_unique_violation(error) from error
 
 
-def _change_expiry(license: LicenseFacts, expires: datetime | None) -> Values:
+def _compute_new_expiry(license: LicenseFacts, expires: datetime | None) -> Values:
     if license.starts_at is None:
         raise LicenseClockNotStarted
     if expires is not None and expires <= license.starts_at:

@@ -15,7 +15,7 @@ from app.licenses.keys import digest_key
 from app.licenses.models import Activation, License
 from app.licenses.problems import ActivationNotFound, LicenseNotFound
 from app.licenses.seats.rows import SEATS, select_live_seats
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.web.callers import ActivatedDevice, EndUser, Operator
 from app.web.paging import PageWindow, read_page
 from app.world import World
@@ -68,9 +68,9 @@ def _may_release(
     return bool(key is not None and self_service and digest_key(world.keys.lookup, key) == seat.key_hash)
 
 
-async def read_device(world: World, token: str) -> ActivatedDevice | None:
-    """Resolve an activation token. Tokens of released seats resolve too, so that releasing twice is not an error."""
-    row = await world.db.query_one(_seat_by_token, {"the_token": token_digest(token)})
+async def resolve_token(world: World, token: str) -> ActivatedDevice | None:
+    """Return the device of an activation token. Tokens of released seats resolve too, so that releasing twice is not an error."""
+    row = await world.db.query_one(_seat_by_token, {"the_token": digest_token(token)})
     return ActivatedDevice(row.id, row.license_id, row.released_at is None, row.activated_at) if row is not None else None
 
 
@@ -83,7 +83,9 @@ async def list_activations(
     user_id: UUID | None = None,
     live_only: bool | None = None,
 ) -> tuple[Sequence[AnyRow], str | None]:
-    """List seats, newest first. Released ones are hidden (licensing R27), unless `live_only` is False, which lists those that are not live.
+    """List seats, newest first. By default all that are not released (licensing R27).
+
+    `live_only`: True lists the live seats, False those that are not live (released, or with an expired lease).
 
     Raises LicenseNotFound.
     """

@@ -92,21 +92,21 @@ async def find_code(tx: Transaction, world: World, text: str) -> AnyRow:
 
 
 async def check_recipient(tx: Transaction, code: AnyRow, end_user: EndUser | None) -> None:
-    """Raises ActivationCodeBound unless the code has no address, or the verified one of this end user. The problem names no address."""
+    """Check that the code has no address, or the verified one of this end user. Raises ActivationCodeBound, without the address."""
     if code.email is None:
         return
     recipient = select(User.id).where(User.id == (end_user.id if end_user else None), User.email_folded == fold_identifier(code.email))
     if end_user is None or await tx.scalar(recipient.where(User.email_verified_at.is_not(None))) is None:
-        raise ActivationCodeBound("Log in as the user that the code was sent to.")
+        raise ActivationCodeBound("Log in as the end user that the code was sent to.")
 
 
 async def check_usable(tx: Transaction, code_id: UUID, now: datetime) -> None:
     """Check that the code can be used once more, without using it. Raises ActivationCodeSpent."""
-    if await tx.scalar(select(ActivationCode.id).where(*_is_usable(code_id, now))) is None:
+    if await tx.scalar(select(ActivationCode.id).where(*_build_usable_conditions(code_id, now))) is None:
         raise ActivationCodeSpent
 
 
-def _is_usable(code_id: UUID, now: datetime) -> tuple[Any, ...]:
+def _build_usable_conditions(code_id: UUID, now: datetime) -> tuple[Any, ...]:
     return (
         ActivationCode.id == code_id,
         ActivationCode.uses < ActivationCode.max_uses,
@@ -117,5 +117,7 @@ def _is_usable(code_id: UUID, now: datetime) -> tuple[Any, ...]:
 
 async def spend(tx: Transaction, code_id: UUID, now: datetime) -> None:
     """Use the code once, by one guarded statement whose row count decides. Raises ActivationCodeSpent."""
-    if not (await tx.execute(update(ActivationCode).where(*_is_usable(code_id, now)).values(uses=ActivationCode.uses + 1))).rowcount:
+    if not (
+        await tx.execute(update(ActivationCode).where(*_build_usable_conditions(code_id, now)).values(uses=ActivationCode.uses + 1))
+    ).rowcount:
         raise ActivationCodeSpent

@@ -1,4 +1,4 @@
-"""Start what begins with a first activation, in its transaction: the license's clock and the device's trial."""
+"""Start the license's clock and the device's trial, in the transaction of a first activation."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +16,7 @@ from app.world import World
 
 
 async def use_trial(tx: Transaction, world: World, license: LicenseFacts, fingerprint: str) -> None:
-    """Use the one trial that each device has of a product, for this license. Raises TrialUsed if another license used it."""
+    """Use the device's only trial of the product for this license. Raises TrialUsed if another license used it."""
     slot = world.keys.lookup.digest("trial", f"{license.product}\0{fingerprint}")
     row = {"slot": slot, "license_id": license.license_id, "started_at": world.clock.now()}
     if await dialect.insert_once(tx, Trial, row, unless=["slot"]):
@@ -26,7 +26,7 @@ async def use_trial(tx: Transaction, world: World, license: LicenseFacts, finger
 
 
 async def start_clock(tx: Transaction, world: World, license: LicenseFacts, now: datetime) -> LicenseFacts:
-    """Set the dates from the frozen duration, once: a guarded update, so that a second device cannot move them (licensing R12)."""
+    """Set the license's dates from its frozen duration. A guarded update: a second device cannot move them (licensing R12)."""
     try:
         expires = Duration.parse(license.duration).after(now) if license.duration else None
         grace = Duration.parse(license.grace).after(expires) if license.grace and expires else None

@@ -7,8 +7,8 @@ from app.world import World
 
 
 async def read_activation_token(world: World, token: str) -> ActivatedDevice:
-    """Raises TokenInvalid."""
-    caller = await activations.read_device(world, token)
+    """Return the device of an activation token. Raises TokenInvalid."""
+    caller = await activations.resolve_token(world, token)
     if caller is None:
         raise TokenInvalid
     return caller

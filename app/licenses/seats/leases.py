@@ -14,7 +14,7 @@ from app.licenses import credentials, facts, locks, rules
 from app.licenses.models import Activation
 from app.licenses.problems import ActivationNotFound
 from app.licenses.rules import LicenseFacts, Seat
-from app.licenses.seats.rows import UPDATE_SEAT, ActiveSeat, DeviceInfo, build_active_seat, build_limit_problem, place_of_token
+from app.licenses.seats.rows import UPDATE_SEAT, ActiveSeat, DeviceInfo, build_active_seat, build_limit_problem, build_token_place
 from app.observability.counters import seat_taken
 from app.web.callers import ActivatedDevice, Subject
 from app.web.problems import TokenInvalid
@@ -62,7 +62,7 @@ async def _lock_seat(
         raise ActivationNotFound
     await locks.lock_license(tx, license_id)
     now = world.clock.now()
-    license = await facts.read_one(tx, facts.BY_SEAT, facts.parameters(now, license_id=license_id, seat_id=activation_id))
+    license = await facts.read_facts(tx, facts.BY_SEAT, facts.build_parameters(now, license_id=license_id, seat_id=activation_id))
     if license is None:
         raise ActivationNotFound
     return license, now
@@ -71,7 +71,7 @@ async def _lock_seat(
 async def renew_seat(
     tx: Transaction, world: World, license: LicenseFacts, seat: Seat, device: DeviceInfo | None = None, subject: Subject | None = None
 ) -> ActiveSeat:
-    """Renew the lease and store what the request says of the device and its user; the token stays. The license is locked."""
+    """Renew the lease and store the device and user of the request; the token stays valid. The caller has locked the license."""
     now = world.clock.now()
     values: dict[str, Any] = {name: value for name, value in vars(device).items() if value is not None} if device else {}
     values.pop("fingerprint", None)
@@ -79,7 +79,7 @@ async def renew_seat(
         values["user_id"] = subject.id
     values |= {"last_seen_at": now, "lease_expires_at": rules.compute_lease_end(license.lease, now)}
     row = (await tx.execute(UPDATE_SEAT, {"the_id": seat.id, **values})).one()
-    token = world.keys.sealer.open(row.token_sealed, place_of_token(seat.id)).decode()
+    token = world.keys.sealer.open(row.token_sealed, build_token_place(seat.id)).decode()
     return build_active_seat(license, row, token, is_new=False)
 
 

@@ -64,8 +64,8 @@ def select_live_seats(now: datetime) -> Any:
     return SEATS.where(_activations.c.released_at.is_(None), or_(lease.is_(None), lease > now))
 
 
-def place_of_token(seat_id: UUID) -> Place:
-    """Return the place that an activation token is encrypted for."""
+def build_token_place(seat_id: UUID) -> Place:
+    """Build the place (table, column, row) that an encrypted activation token is bound to."""
     return Place("activations", "token_sealed", seat_id)
 
 

@@ -7,20 +7,20 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from app.licenses.credentials import LicenseCredential
-from app.licenses.schemas import LicenseSummary, Seats
+from app.licenses.schemas import LicenseSummary, SeatCount
 from app.licenses.seats.rows import ActiveSeat, DeviceInfo
 from app.web.fields import Email, Instant, InstantIn, Line, Name, Secret, Slug, WireModel
 
 
 class DeviceIn(WireModel):
-    """`fingerprint`: 1 to 512 printable characters, chosen by the application and compared exactly."""
+    """`fingerprint`: 1 to 512 printable characters, chosen by the application, compared exactly, such as a hash of machine ids."""
 
     fingerprint: Line
     name: Name | None = None
     platform: Name | None = None
     app_version: Name | None = None
 
-    def info(self) -> DeviceInfo:
+    def to_info(self) -> DeviceInfo:
         return DeviceInfo(**self.model_dump())
 
 
@@ -28,8 +28,8 @@ class FingerprintIn(WireModel):
     fingerprint: Line
 
 
-class CodesIn(WireModel):
-    """`email`: only the end user with this verified address, logged in, can use the codes."""
+class ActivationCodesIn(WireModel):
+    """`email`: only the logged-in end user with this verified address can use the codes."""
 
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
     max_uses: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
@@ -37,7 +37,7 @@ class CodesIn(WireModel):
     email: Email | None = None
 
 
-class CreatedCode(WireModel):
+class CreatedActivationCode(WireModel):
     """A new activation code; `code` is shown only here."""
 
     id: UUID
@@ -47,11 +47,11 @@ class CreatedCode(WireModel):
     expires_at: Instant | None
 
 
-class CreatedCodes(WireModel):
-    data: list[CreatedCode]
+class CreatedActivationCodes(WireModel):
+    data: list[CreatedActivationCode]
 
 
-class CodeOut(WireModel):
+class ActivationCodeOut(WireModel):
     id: UUID
     license_id: UUID
     max_uses: int
@@ -80,7 +80,7 @@ class ActivationIn(WireModel):
             raise ValueError("must have exactly one of license_key, activation_code and license_id")
         return self
 
-    def credential(self) -> LicenseCredential:
+    def to_credential(self) -> LicenseCredential:
         return LicenseCredential(self.license_key, self.license_id, self.product)
 
 
@@ -100,7 +100,7 @@ class ActivationSummary(WireModel):
 
 
 class ActivationOut(ActivationSummary):
-    """A seat as an operator sees it."""
+    """A seat, as operators see it."""
 
     license_id: UUID
     user_id: UUID | None
@@ -112,7 +112,7 @@ class ActivationOut(ActivationSummary):
 
 
 class OwnActivation(ActivationSummary):
-    """A seat as its user sees it."""
+    """A seat, as its user sees it."""
 
     license_id: UUID
     platform: str | None
@@ -126,7 +126,7 @@ class ActivationResult(WireModel):
     activation: ActivationSummary
     token: str
     license: LicenseSummary
-    seats: Seats
+    seats: SeatCount
 
     @classmethod
     def of(cls, seat: ActiveSeat, now: datetime) -> Self:
@@ -134,5 +134,5 @@ class ActivationResult(WireModel):
         return cls(activation=ActivationSummary.of(seat.row), token=seat.token, license=license, seats=license.seats)
 
 
-class ReleaseIn(WireModel):
+class SeatReleaseIn(WireModel):
     license_key: Secret | None = None

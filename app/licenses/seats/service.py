@@ -30,15 +30,16 @@ from app.licenses.seats.rows import (
     DeviceInfo,
     build_active_seat,
     build_limit_problem,
-    place_of_token,
+    build_token_place,
 )
 from app.observability.counters import seat_taken
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.web.callers import Subject
 from app.world import World
 
 SEAT_PREFIX = "act_"
 LAPSED_AFTER = timedelta(days=1)
+"""How long after its lease the seat of a process is released."""
 _activations = table(Activation)
 
 
@@ -64,8 +65,8 @@ async def _activate(
     tx: Transaction, world: World, subject: Subject | None, credential: LicenseCredential, code: str | None, device: DeviceInfo | None
 ) -> ActiveSeat:
     code_row = await codes.find_code(tx, world, code) if code is not None else None
-    license, now = await _lock(tx, world, credential, code_row, subject, device)
-    await members.check_user_exists(tx, subject)
+    license, now = await _lock_license(tx, world, credential, code_row, subject, device)
+    await members.lock_user_against_erasure(tx, subject)
     assigns = code_row is not None and subject is not None and not license.assigned
     if assigns:
         license = replace(license, assigned=True)
@@ -73,19 +74,19 @@ async def _activate(
     live = license.seat if license.seat is not None and license.seat.is_live(now) and license.seat_by != SeatBy.SESSION else None
     if code_row is not None:
         await codes.check_recipient(tx, code_row, subject)
-        await _redeem(tx, license, code_row.id, now, is_free=live is not None and not assigns)
+        await _redeem_code(tx, license, code_row.id, now, is_free=live is not None and not assigns)
     if assigns and subject is not None:
         await members.assign(tx, world, subject.actor, license.license_id, subject.id, license.max_users)
     if live is not None:
         return await renew_seat(tx, world, license, live, device, subject)
-    return await _take(tx, world, license, device, subject, code_row.id if code_row is not None else None)
+    return await _take_seat(tx, world, license, device, subject, code_row.id if code_row is not None else None)
 
 
-async def _redeem(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, is_free: bool) -> None:
-    """Spend the code, unless this is not a new use of it.
+async def _redeem_code(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, is_free: bool) -> None:
+    """Spend the code if this activation is a new use of it. Raises ActivationCodeSpent.
 
-    The seat that the code took stays paid for, even after its lease. An activated device (`is_free`) spends nothing, but its code must
-    still be valid.
+    A seat that the code took before costs no second use, even after its lease ended. An activated device (`is_free`) spends nothing,
+    but its code must still be valid.
     """
     seat = license.seat if license.seat_by != SeatBy.SESSION else None
     is_paid = seat is not None and seat.released_at is None and seat.code_id == code_id
@@ -95,7 +96,7 @@ async def _redeem(tx: Transaction, license: LicenseFacts, code_id: UUID, now: da
         await codes.check_usable(tx, code_id, now)
 
 
-async def _lock(
+async def _lock_license(
     tx: Transaction,
     world: World,
     credential: LicenseCredential,
@@ -109,8 +110,8 @@ async def _lock(
     await locks.lock_license(tx, code.license_id)
     now = world.clock.now()
     user_id = subject.id if subject else None
-    parameters = facts.parameters(now, fingerprint=fingerprint, user_id=user_id, license_id=code.license_id)
-    license = await facts.read_one(tx, facts.BY_LICENSE, parameters)
+    parameters = facts.build_parameters(now, fingerprint=fingerprint, user_id=user_id, license_id=code.license_id)
+    license = await facts.read_facts(tx, facts.BY_LICENSE, parameters)
     if license is None or credential.product not in {None, license.product}:
         raise ActivationCodeInvalid  # a code of another product is unknown (licensing R5)
     return license, now
@@ -126,23 +127,23 @@ def _check_can_seat(license: LicenseFacts, subject: Subject | None, device: Devi
         raise DeviceRequired
 
 
-async def _take(
+async def _take_seat(
     tx: Transaction, world: World, license: LicenseFacts, device: DeviceInfo | None, subject: Subject | None, code_id: UUID | None
 ) -> ActiveSeat:
     """Take a free seat, in this device's earlier row if there is one (licensing R24, R26)."""
     if not rules.has_free_seat(license):
         raise await build_limit_problem(tx, world, license, subject)
     now = world.clock.now()
-    license = await _start(tx, world, license, device, now)
+    license = await _prepare_license(tx, world, license, device, now)
     reuses_row = license.seat is not None and license.seat_by != SeatBy.SESSION
     seat_id = license.seat.id if license.seat is not None and reuses_row else world.entropy.identifier()
     token = world.entropy.secret(SEAT_PREFIX)
     values = {
-        **_device_values(license, device),
+        **_build_device_values(license, device),
         "user_id": subject.id if subject else None,
         "activation_code_id": code_id,
-        "token_hash": token_digest(token),
-        "token_sealed": world.keys.sealer.seal(token.encode(), place_of_token(seat_id)),
+        "token_hash": digest_token(token),
+        "token_sealed": world.keys.sealer.seal(token.encode(), build_token_place(seat_id)),
         "lease_expires_at": rules.compute_lease_end(license.lease, now),
         "activated_at": now,
         "last_seen_at": now,
@@ -152,7 +153,7 @@ async def _take(
     if reuses_row:
         row = (await tx.execute(UPDATE_SEAT, {"the_id": seat_id, **values})).one()
     else:
-        user_key = _user_key(license, subject, seat_id)
+        user_key = _choose_user_key(license, subject, seat_id)
         values |= {"id": seat_id, "license_id": license.license_id, "user_key": user_key, "created_at": now}
         row = (await tx.execute(INSERT_SEAT, values)).one()
     actor = subject.actor if subject else Actor("device", seat_id)
@@ -162,8 +163,8 @@ async def _take(
     return build_active_seat(replace(license, seats_used=license.seats_used + 1), row, token, is_new=True)
 
 
-async def _start(tx: Transaction, world: World, license: LicenseFacts, device: DeviceInfo | None, now: datetime) -> LicenseFacts:
-    """Do what precedes a new seat: use the trial, start the clock, release lapsed seats of processes."""
+async def _prepare_license(tx: Transaction, world: World, license: LicenseFacts, device: DeviceInfo | None, now: datetime) -> LicenseFacts:
+    """Prepare the license for a new seat: use the trial, start the clock, release lapsed seats of processes."""
     if license.trial and device is not None:
         await first_activation.use_trial(tx, world, license, device.fingerprint)
     if license.starts_at is None:
@@ -173,12 +174,12 @@ async def _start(tx: Transaction, world: World, license: LicenseFacts, device: D
     return license
 
 
-def _device_values(license: LicenseFacts, device: DeviceInfo | None) -> dict[str, Any]:
+def _build_device_values(license: LicenseFacts, device: DeviceInfo | None) -> dict[str, Any]:
     values = dict(vars(device or DeviceInfo("")))
     return {**values, "fingerprint": ""} if license.seat_by == SeatBy.USER else values
 
 
-def _user_key(license: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
+def _choose_user_key(license: LicenseFacts, subject: Subject | None, seat_id: UUID) -> str:
     if license.seat_by == SeatBy.SESSION:
         return str(seat_id)
     return str(subject.id) if subject is not None and license.seat_by in SEATED_BY_USER else ""

@@ -21,7 +21,7 @@ router = new_router("licenses")
 Paging = Annotated[PageWindow, Depends(page_window)]
 
 
-@router.get("/v1/me/licenses", responses=refuses(SubjectTokenRequired))
+@router.get("/v1/me/licenses", summary="List My Licenses", responses=refuses(SubjectTokenRequired))
 async def my_licenses(
     world: TheWorld, me: TheSubject, paging: Paging, product: Annotated[Slug | None, Query()] = None
 ) -> Page[LicenseSummary]:
@@ -31,14 +31,19 @@ async def my_licenses(
     return Page(data=[LicenseSummary.of(license, now) for license in licenses], next_cursor=cursor)
 
 
-@router.get("/v1/me/activations", responses=refuses(SubjectTokenRequired))
+@router.get("/v1/me/activations", summary="List My Seats", responses=refuses(SubjectTokenRequired))
 async def my_activations(world: TheWorld, me: TheSubject, paging: Paging) -> Page[OwnActivation]:
     """List the end user's seats."""
     rows, cursor = await activations.list_activations(world, paging, user_id=me.id)
     return Page(data=[OwnActivation.of(row) for row in rows], next_cursor=cursor)
 
 
-@router.delete("/v1/me/activations/{activation_id}", status_code=204, responses=refuses(ActivationNotFound, SubjectTokenRequired))
+@router.delete(
+    "/v1/me/activations/{activation_id}",
+    summary="Release My Seat",
+    status_code=204,
+    responses=refuses(ActivationNotFound, SubjectTokenRequired),
+)
 async def release_mine(world: TheWorld, me: TheSubject, activation_id: UUID) -> None:
     """Release one of the end user's seats."""
     await activations.release(world, None, me, activation_id, None)

@@ -1,4 +1,4 @@
-"""Count metered usage. Only an explicit call counts, never a check (licensing R42), and all of the amount or none (licensing R41)."""
+"""Count metered usage: only on an explicit call (licensing R42), and all of the amount or nothing (licensing R41)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ from app.world import World
 
 _usage = table(Usage)
 MAX_USED = 2**53 - 1
-"""The largest integer that every JSON reader keeps exactly; not even an unlimited meter counts further (licensing R40)."""
+"""The largest integer that every JSON reader keeps exactly; also the maximum of an unlimited meter (licensing R40)."""
 
 
 async def add_usage(
@@ -34,9 +34,9 @@ async def add_usage(
         if credential.seat is not None and not (license.seat is not None and license.seat.is_live(now)):
             raise LeaseExpired
         if license.seat_by in SEATED_BY_USER and subject is None and credential.seat is None:
-            raise LoginRequired("The seats of this license belong to users; log in.")
+            raise LoginRequired("The seats of this license belong to users; log in and send the access token.")
         if license.starts_at is None:
-            raise NotActivated("The license starts with its first activation; it cannot be used before.")
+            raise NotActivated("The license starts with its first activation; activate a seat first.")
         if (rule := license.meters.get(meter)) is None:
             raise MeterNotFound
         return await _count(tx, license, meter, rule, amount, now)
@@ -58,5 +58,5 @@ async def _count(tx: Transaction, license: LicenseFacts, meter: str, rule: Mappi
         return MeterUsage(amount, limit, resets_at)
     usage = MeterUsage(used or 0, limit, resets_at)
     if amount:
-        raise UsageLimitReached("Nothing was counted; wait for the next period or send less.", {"meter": meter, **usage.facts()})
+        raise UsageLimitReached("Nothing was counted; send less or wait for the next period.", {"meter": meter, **usage.to_facts()})
     return usage

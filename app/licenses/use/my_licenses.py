@@ -26,6 +26,6 @@ async def list_licenses(world: World, user: EndUser, window: PageWindow, product
         assigned = assigned.where(Product.code == product)
     async with world.db.read() as tx:
         rows, cursor = await read_page(tx, assigned, License.id, window)
-        parameters = {**facts.parameters(world.clock.now(), user_id=user.id), "license_ids": [row.id for row in rows]}
-        licenses = {row.id: facts.from_row(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
+        parameters = {**facts.build_parameters(world.clock.now(), user_id=user.id), "license_ids": [row.id for row in rows]}
+        licenses = {row.id: facts.build_facts(row) for row in await tx.execute(facts.BY_LICENSES, parameters)}
         return [licenses[row.id] for row in rows], cursor

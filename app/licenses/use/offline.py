@@ -1,4 +1,4 @@
-"""Issue offline files: signed statements of what the license allows on a device, verifiable without a network (licensing R45).
+"""Issue offline files: the license's signed rights on a device, verifiable without a network (licensing R45).
 
 The header's `typ` separates it from other tokens (licensing R44). `exp` is the earliest of the requested lifetime, the license's end
 (licensing R46) and the seat's lease: a seat that is free on the server must not be in use elsewhere.
@@ -14,7 +14,7 @@ from app.catalog.models import SeatBy
 from app.events.service import Actor, record
 from app.licenses import credentials, guess_limits, rules
 from app.licenses.credentials import LicenseCredential
-from app.licenses.problems import refusal
+from app.licenses.problems import build_refusal
 from app.licenses.rules import LicenseFacts, UseRequest
 from app.licenses.seats.leases import renew_seat
 from app.signing_keys.service import load_signer
@@ -27,7 +27,7 @@ DEFAULT_TTL = "P30D"
 
 @dataclass(frozen=True)
 class OfflineRequest:
-    """The content of a file as the client requests it; each is optional."""
+    """The optional content of a file, as requested by the client. `ttl`: the lifetime, an ISO 8601 duration."""
 
     fingerprint: str | None
     ttl: str | None
@@ -40,7 +40,7 @@ async def issue_file(world: World, ip: str | None, subject: Subject | None, cred
     async with guess_limits.counting_wrong_guesses(world, ip, credential.key), world.db.write() as tx:
         license, now = await credentials.lock_by_credential(tx, world, credential, subject, request.fingerprint)
         for reason in rules.evaluate(license, UseRequest(request.fingerprint, (), subject is not None), now).reasons:
-            raise refusal(reason)
+            raise build_refusal(reason)
         if license.seat is not None and license.lease is not None:
             license = (await renew_seat(tx, world, license, license.seat)).license
         content = _build_content(world, license, subject, request, now)

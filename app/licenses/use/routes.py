@@ -5,7 +5,7 @@ from fastapi import Response
 from app.licenses import problems
 from app.licenses.problems import LICENSE_REFUSALS, NotActivated
 from app.licenses.rules import UseRequest
-from app.licenses.schemas import Usage
+from app.licenses.schemas import UsageOut
 from app.licenses.use import metering, offline, validation
 from app.licenses.use.offline import OfflineRequest
 from app.licenses.use.schemas import OfflineIn, UsageIn, ValidateIn, ValidationResult
@@ -27,12 +27,14 @@ class Jws(Response):
     media_type = "application/jose"
 
 
-@router.post("/v1/licenses/validate", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts))
+@router.post(
+    "/v1/licenses/validate", summary="Validate License Key", openapi_extra=VERDICT, responses=refuses(SubjectTokenRequired, TooManyAttempts)
+)
 @hot
 async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, body: ValidateIn) -> ValidationResult:
-    """Check whether this key may be used on this device now. The response is a verdict in either case.
+    """Check whether this license key may be used on this device now. The answer is 200 in both cases; see `valid`.
 
-    Validation takes no seat and starts no clock. Wrong keys are counted, and too many are refused.
+    Validation does not take a seat or start the license. Too many wrong keys are refused with 429.
     """
     use = UseRequest(body.device.fingerprint if body.device else None, body.features, caller is not None)
     user_id = caller.id if caller else None
@@ -41,10 +43,10 @@ async def validate(world: TheWorld, caller: MaybeSubject, origin: TheOrigin, bod
 
 
 @router.post("/v1/usage", responses=refuses(*USE_REFUSALS, NotActivated, problems.MeterNotFound, problems.UsageLimitReached))
-async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> Usage:
-    """Count usage, all of the amount or nothing. With an `Idempotency-Key`, a retry does not count again."""
-    credential = body.credential(as_device(caller))
-    return Usage.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
+async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: UsageIn) -> UsageOut:
+    """Count usage of a meter: the whole amount or nothing. Send an `Idempotency-Key`, so that a retry does not count twice."""
+    credential = body.to_credential(as_device(caller))
+    return UsageOut.model_validate(await metering.add_usage(world, origin.ip, as_subject(caller), credential, body.meter, body.add))
 
 
 @router.post(
@@ -57,11 +59,11 @@ async def add_usage(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, b
     },
 )  # fmt: skip
 async def issue_offline_file(world: TheWorld, caller: LicenseCaller, origin: TheOrigin, body: OfflineIn) -> Response:
-    """Issue a signed file that states what the license allows on this device, for use without a network.
+    """Issue a signed file with the license's rights on this device, for use without a network.
 
     Verify it with the public keys (JWKS).
     """
     request = OfflineRequest(body.device.fingerprint if body.device else None, body.ttl, body.nonce)
-    credential = body.credential(as_device(caller))
+    credential = body.to_credential(as_device(caller))
     file = await offline.issue_file(world, origin.ip, as_subject(caller), credential, request)
     return Jws(file + "\n", 201)

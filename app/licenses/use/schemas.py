@@ -59,7 +59,7 @@ class _CredentialIn(WireModel):
             raise ValueError("must have license_key or license_id, not both")
         return self
 
-    def credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
+    def to_credential(self, seat: ActivatedDevice | None) -> LicenseCredential:
         return LicenseCredential(self.license_key, self.license_id, self.product, seat)
 
 
@@ -71,7 +71,7 @@ class UsageIn(_CredentialIn):
 
 
 class OfflineIn(_CredentialIn):
-    """`ttl`: the requested lifetime, an ISO 8601 duration; the policy, the expiry and the lease may make it shorter."""
+    """`ttl`: the requested lifetime, such as P7D; the policy, the expiry and the lease can make it shorter."""
 
     device: FingerprintIn | None = None
     ttl: LeaseText | None = None

@@ -15,7 +15,7 @@ from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.problems import MailNotConfigured
 from app.mail.models import Template
 from app.mail.service import Facts, Recipient, enqueue_letter
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.rules import fold_identifier
 from app.world import World
 
@@ -35,7 +35,7 @@ async def find_with_product(world: World, statement: AnySelect, parameters: Mapp
         has_product = product is None or await tx.scalar(select(Product.id).where(Product.code == product)) is not None
         return (await tx.execute(statement, dict(parameters))).one_or_none(), has_product
 
-    row, has_product = await world.db.find(find)
+    row, has_product = await world.db.query_with_retry(find)
     if not has_product:
         raise ProductNotFound
     return row
@@ -46,9 +46,9 @@ async def find_by_id(tx: Transaction, user_id: UUID) -> AnyRow | None:
     return (await tx.execute(_accounts.where(User.id == user_id))).one_or_none()
 
 
-def active_or_none(row: AnyRow | None) -> AnyRow | None:
+def keep_if_active(row: AnyRow | None) -> AnyRow | None:
     """Return the account if it exists and is active, else None."""
-    return row if row is not None and row.status == Status.ACTIVE else None
+    return row if row is not None and row.status == UserStatus.ACTIVE else None
 
 
 async def mail_owner(tx: Transaction, world: World, row: AnyRow, template: Template, facts: Facts) -> None:

@@ -19,7 +19,7 @@ FROM_NETWORK = WindowLimit(timedelta(hours=1), 20)
 
 
 class LetterPurpose(StrEnum):
-    """What a letter is requested for."""
+    """The purpose of a letter."""
 
     REGISTER = "register"
     RESEND = "resend"
@@ -27,17 +27,17 @@ class LetterPurpose(StrEnum):
     CHANGE = "change"
 
 
-def address_keys(world: World, address: str) -> tuple[bytes, ...]:
-    """The counter keys of the letters to an address, one for each purpose."""
-    return tuple(_key(world, purpose, address) for purpose in LetterPurpose)
+def list_address_keys(world: World, address: str) -> tuple[bytes, ...]:
+    """List the counter keys of the letters to an address, one for each purpose."""
+    return tuple(_build_key(world, purpose, address) for purpose in LetterPurpose)
 
 
-def _key(world: World, purpose: LetterPurpose, address: str) -> bytes:
+def _build_key(world: World, purpose: LetterPurpose, address: str) -> bytes:
     return world.keys.lookup.digest(f"throttle.mail_address.{purpose}", fold_identifier(address))
 
 
 async def count_letter(world: World, origin: Origin, purpose: LetterPurpose, address: str) -> bool:
-    """Count one request for a letter; False when the address has had its letters. Raises TooManyAttempts for the network."""
+    """Count one request for a letter; False if the limit of the address is reached. Raises TooManyAttempts for the network."""
     await count_from_network(world, origin)
     return await count_to_address(world, purpose, address)
 
@@ -45,12 +45,12 @@ async def count_letter(world: World, origin: Origin, purpose: LetterPurpose, add
 async def count_from_network(world: World, origin: Origin) -> None:
     """Count one request of the sender's network. Raises TooManyAttempts."""
     async with world.db.write(commit_now=True) as tx:
-        refusal = await counters.count_in_window(tx, attempts.network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
+        refusal = await counters.count_in_window(tx, attempts.build_network_key(world, "mail", origin), FROM_NETWORK, world.clock.now())
     if refusal is not None:
         raise refusal
 
 
 async def count_to_address(world: World, purpose: LetterPurpose, address: str) -> bool:
-    """Count one letter to an address; False when the limit is reached. Then nothing is sent, and the response does not say so."""
+    """Count one letter to an address; False if the limit is reached; then nothing is sent, and the response stays the same."""
     async with world.db.write(commit_now=True) as tx:
-        return await counters.count_in_window(tx, _key(world, purpose, address), TO_ADDRESS, world.clock.now()) is None
+        return await counters.count_in_window(tx, _build_key(world, purpose, address), TO_ADDRESS, world.clock.now()) is None

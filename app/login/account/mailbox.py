@@ -4,8 +4,8 @@ The first verification of an address discards everything that an unverified pers
 token comes from the owner of the mailbox and always counts. Without one, the password of the registration counts only if that was
 the only request for the address: a second registration, or another e-mail requested for it, makes the address disputed.
 
-One risk remains: the owner opens the only e-mail of a registration that a stranger made. An application that asks for the password on
-its verification page avoids this risk too.
+One risk remains: the owner opens the only e-mail of a registration that a stranger made. An application avoids this risk if its
+verification page requires the password.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from app.login.sessions import revocation
 from app.mail.models import Template
 from app.mail.service import Recipient, enqueue_letter
 from app.users import service as users
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.rules import fold_identifier
 from app.web.callers import Origin, Subject
 from app.world import World
@@ -43,7 +43,10 @@ PURPOSES = (Purpose.REGISTER, Purpose.VERIFY, Purpose.CHANGE)
 
 @dataclass(frozen=True)
 class VerifiedAddress:
-    """`password_dropped`: the address was disputed, so the account has no password; set one by a password reset."""
+    """An address after its verification.
+
+    `password_dropped`: the address was disputed, so the account has no password until a password reset.
+    """
 
     email: str
     password_dropped: bool = False
@@ -126,7 +129,7 @@ async def _verify_address(tx: Transaction, world: World, user_id: UUID) -> Verif
 
     End all sessions and remove all second factors, whose owner is unknown (authentication R77). The operator's password stays.
     """
-    unverified = (User.id == user_id, User.email_verified_at.is_(None), User.status == Status.ACTIVE)
+    unverified = (User.id == user_id, User.email_verified_at.is_(None), User.status == UserStatus.ACTIVE)
     verification = update(User).where(*unverified).values(email_verified_at=world.clock.now()).returning(User.email)
     email = await tx.scalar(verification)
     if email is None:
@@ -140,7 +143,7 @@ async def _verify_address(tx: Transaction, world: World, user_id: UUID) -> Verif
 
 async def _change_address(tx: Transaction, world: World, row: AnyRow) -> VerifiedAddress | None:
     """Replace the address, notify the old one, and end the user's other sessions (authentication R59)."""
-    user = lookup.active_or_none(await lookup.find_by_id(tx, row.user_id)) if row.user_id is not None else None
+    user = lookup.keep_if_active(await lookup.find_by_id(tx, row.user_id)) if row.user_id is not None else None
     if user is None:
         return None
     request, now = mailed_tokens.read_payload(world, row), world.clock.now()
@@ -170,7 +173,7 @@ async def change(world: World, origin: Origin, subject: Subject, email: str) -> 
         await record(tx, world, "user.email_change_asked", subject.actor, ("user", subject.id), subject.id)
         owner, session_digest = None if is_taken or not admitted else account, mailed_tokens.digest_session(world, subject.session_id)
         issued = await mailed_tokens.issue(tx, world, Purpose.CHANGE, owner=owner, subject=session_digest, **payload)
-        if admitted and is_taken and (other := lookup.active_or_none(addressee)) is not None:
+        if admitted and is_taken and (other := lookup.keep_if_active(addressee)) is not None:
             await lookup.mail_owner(tx, world, other, Template.ADDRESS_TAKEN, {"when": world.clock.now()})
         else:
             recipient = Recipient(email, account.locale if account else None, user_id=subject.id) if admitted and not is_taken else None

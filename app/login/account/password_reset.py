@@ -37,11 +37,11 @@ async def request_reset(world: World, origin: Origin, identifier: str) -> None:
     async with world.db.query() as tx:
         account = await lookup.find_by_address(tx, identifier)
     async with world.db.write() as tx:
-        await mail_reset_token(tx, world, lookup.active_or_none(account) if admitted else None, Template.RESET_PASSWORD)
+        await mail_reset_token(tx, world, lookup.keep_if_active(account) if admitted else None, Template.RESET_PASSWORD)
 
 
 async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, template: Template) -> None:
-    """Mail a token for a new password, on request or because the password was locked. Without an account: the same work, no e-mail."""
+    """Mail a token for a new password, on request or because the password was locked. Without an account, do the same work."""
     issued = await mailed_tokens.issue(tx, world, Purpose.RESET, owner=row)
     facts: dict[str, str | int | datetime | None] = {"token": issued.token, "expires": issued.expires_at}
     if template is Template.ACCOUNT_LOCKED:
@@ -53,19 +53,19 @@ async def mail_reset_token(tx: Transaction, world: World, row: AnyRow | None, te
 
 
 NOTIFY_AT = frozenset({10, 100})
-"""Numbers of consecutive wrong passwords at which the owner is notified: the longest wait begins; the password is locked until a reset."""
+"""Numbers of consecutive wrong passwords at which the owner is notified: the longest wait begins at 10; at 100 only a reset helps."""
 
 
 async def notify_locked(world: World, identifier: str, key: bytes) -> None:
-    """Mail a reset token to the owner of an account whose password was locked by failed attempts (authentication R37, R49).
+    """Mail a reset token to the owner of an account whose password was locked by failed attempts (authentication R40, R49).
 
-    Unknown names cause the same work. No two attempts see the same count, because each wrong attempt locks out others for some time.
+    Unknown names cause the same work. No two attempts see the same count, because each wrong attempt blocks further attempts for some time.
     """
     if not world.settings.mail_configured or await counters.count_of(world, key) not in NOTIFY_AT:
         return
     async with world.db.query() as tx:
         account = await lookup.find_by_address(tx, identifier)
-    owner = lookup.active_or_none(account)
+    owner = lookup.keep_if_active(account)
     async with world.db.write(commit_now=True) as tx:
         await mail_reset_token(
             tx, world, owner if owner is not None and owner.email_verified_at is not None else None, Template.ACCOUNT_LOCKED
@@ -87,7 +87,7 @@ async def reset(world: World, origin: Origin, token: str, password: str, proof: 
     """
     async with world.db.query() as tx:
         row = await mailed_tokens.find_usable(tx, world, token, Purpose.RESET)
-        owner = lookup.active_or_none(await lookup.find_by_id(tx, row.user_id)) if row is not None and row.user_id is not None else None
+        owner = lookup.keep_if_active(await lookup.find_by_id(tx, row.user_id)) if row is not None and row.user_id is not None else None
     if row is None or owner is None or owner.auth_epoch != mailed_tokens.read_epoch(world, row):
         raise OneTimeTokenSpent
     hashed = await passwords.check_and_hash(world, password, owner.email, "/new_password")
@@ -113,10 +113,10 @@ def _needs_second_factor(owner: AnyRow) -> bool:
     return bool(owner.has_second_factor) and owner.email_verified_at is not None
 
 
-Spend = Callable[[Transaction], Awaitable[bool]]
+SpendProof = Callable[[Transaction], Awaitable[bool]]
 
 
-async def _check_second_factor(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondFactorProof) -> Spend:
+async def _check_second_factor(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondFactorProof) -> SpendProof:
     """Check the second factor and return the function that spends it. Raises TotpRequired, OneTimeTokenSpent, CodeRefused, TooManyAttempts.
 
     The attempt is counted for the network, the token and the account before the check (authentication R43). The attempt limit of
@@ -125,7 +125,7 @@ async def _check_second_factor(world: World, origin: Origin, token: str, user_id
     if proof.totp is None and proof.recovery_code is None:
         raise TotpRequired
     kind = "totp" if proof.totp is not None else "recovery"
-    key = attempts.factor_key(world, kind, user_id)
+    key = attempts.build_factor_key(world, kind, user_id)
     await attempts.count_attempt(world, origin)
     async with world.db.write(commit_now=True) as tx:
         counted = await mailed_tokens.count_attempt(tx, world, token, Purpose.RESET)
@@ -142,16 +142,16 @@ async def _check_second_factor(world: World, origin: Origin, token: str, user_id
     return spend
 
 
-async def _check_totp(world: World, user_id: UUID, code: str) -> Spend | None:
+async def _check_totp(world: World, user_id: UUID, code: str) -> SpendProof | None:
     now = world.clock.now()
     async with world.db.query() as tx:
-        matched = await totp.match(tx, world, user_id, code, now)
+        matched = await totp.find_match(tx, world, user_id, code, now)
     if matched is None:
         return None
     return lambda tx: totp.spend_step(tx, *matched, now)
 
 
-async def _check_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> Spend | None:
+async def _check_recovery_code(world: World, origin: Origin, key: bytes, user_id: UUID, code: str) -> SpendProof | None:
     async with world.db.query() as tx:
         normalised_code, row = await recovery.find_candidate(tx, user_id, code)
     fits = await attempts.run_counted(world, origin, key, world.hasher.verify_code(normalised_code, row.hash if row is not None else None))
@@ -170,5 +170,5 @@ async def _apply(tx: Transaction, world: World, owner: AnyRow, hashed: str) -> N
     await passwords.set_password(tx, world, actor, owner.id, hashed)
     await record(tx, world, "password.reset", actor, ("user", owner.id), owner.id)
     await lookup.mail_owner(tx, world, owner, Template.PASSWORD_CHANGED, {"when": now})
-    keys = await attempts.password_keys(tx, world, owner.id, owner.email)
-    await counters.reset(tx, *keys, *(attempts.second_factor_keys(world, owner.id) if _needs_second_factor(owner) else ()))
+    keys = await attempts.list_password_keys(tx, world, owner.id, owner.email)
+    await counters.reset(tx, *keys, *(attempts.list_second_factor_keys(world, owner.id) if _needs_second_factor(owner) else ()))

@@ -1,4 +1,4 @@
-"""Self-registration: only an encrypted request is stored until the address is verified, which prevents squatting (authentication R77, R78).
+"""Self-registration: only an encrypted request is stored until the address is verified, which prevents squatting (authentication R77).
 
 Every address gets the same response after the same statements; only an e-mail to its owner says more (authentication R50). Each
 request is stored, even if the e-mail limit is exceeded: a second one makes the address disputed (see `mailbox`).
@@ -22,7 +22,7 @@ from app.world import World
 
 
 @dataclass(frozen=True)
-class Registration:
+class RegistrationRequest:
     """A registration request of an unverified person."""
 
     email: str
@@ -31,7 +31,7 @@ class Registration:
     locale: str | None
 
 
-async def register(world: World, origin: Origin, request: Registration) -> None:
+async def register(world: World, origin: Origin, request: RegistrationRequest) -> None:
     """Request an account; the outcome never reveals whether one exists. Raises RegistrationClosed, Malformed, TooManyAttempts."""
     if world.settings.registration != "open":
         raise RegistrationClosed
@@ -44,7 +44,7 @@ async def register(world: World, origin: Origin, request: Registration) -> None:
         if account is None:
             profile = {"email": request.email, "display_name": request.display_name, "locale": request.locale, "password_hash": hashed}
             await store_pending(tx, world, profile, mailed=admitted)
-        elif admitted and lookup.active_or_none(account) is not None:
+        elif admitted and lookup.keep_if_active(account) is not None:
             await _mail_existing_owner(tx, world, account)
         else:
             await _do_equal_work(tx, world)
@@ -90,7 +90,7 @@ async def resend(world: World, origin: Origin, identifier: str) -> None:
         account = await lookup.find_by_address(tx, identifier)
         pending = await mailed_tokens.list_registrations(tx, world, identifier)
     async with world.db.write() as tx:
-        if admitted and account is not None and lookup.active_or_none(account) and account.email_verified_at is None:
+        if admitted and account is not None and lookup.keep_if_active(account) and account.email_verified_at is None:
             await mail_verification(tx, world, account)
         elif admitted and account is None and pending:
             newest = mailed_tokens.read_payload(world, pending[0])

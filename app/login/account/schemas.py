@@ -8,8 +8,8 @@ from app.login.account.password_reset import SecondFactorProof
 from app.login.fields import Code, Password
 from app.web.fields import Email, Locale, Name, Secret, WireModel
 
-MailedToken = Annotated[Secret, Field(max_length=256)]
-Identifier = Annotated[Secret, Field(max_length=320)]
+MailedTokenText = Annotated[Secret, Field(max_length=256)]
+LoginIdentifier = Annotated[Secret, Field(max_length=320)]
 
 
 class RegisterIn(WireModel):
@@ -22,30 +22,32 @@ class RegisterIn(WireModel):
 
 
 class IdentifierIn(WireModel):
-    identifier: Identifier
+    identifier: LoginIdentifier
 
 
 class EmailVerifyIn(WireModel):
-    """`password`: only with the token of a registration; it replaces the password of the registration request. Ask for it on your
-    verification page, so that no password chosen by a stranger can be used."""
+    """`password`: only with the token of a registration; it replaces the password of the registration request.
 
-    token: MailedToken
+    Require it on your verification page: then no password chosen by a stranger is ever used.
+    """
+
+    token: MailedTokenText
     password: Password | None = None
 
 
 class ResetIn(WireModel):
-    """`totp` or `recovery_code` is required if the account has a second factor. If both are sent, only `totp` is checked."""
+    """If the account has a second factor, send `totp` or `recovery_code`. If both are sent, only `totp` is checked."""
 
-    token: MailedToken
+    token: MailedTokenText
     new_password: Password
     totp: Code | None = None
     recovery_code: Code | None = None
 
-    def proof(self) -> SecondFactorProof:
+    def to_proof(self) -> SecondFactorProof:
         return SecondFactorProof(self.totp, self.recovery_code)
 
 
-class EmailIn(WireModel):
+class EmailChangeIn(WireModel):
     email: Email
 
 
@@ -56,8 +58,10 @@ class Accepted(WireModel):
 
 
 class EmailVerified(WireModel):
-    """The verified address. `password_dropped`: the address was registered, or its e-mail requested, more than once, so the account
-    has no password; set one with `/v1/password/forgot`."""
+    """`password_dropped`: the account has no password, because more than one registration or e-mail was requested for the address.
+
+    Set one with `/v1/password/forgot`.
+    """
 
     status: Literal["verified"] = "verified"
     email: str

@@ -1,4 +1,4 @@
-"""Device grant from the approving side: the session that opens a request sees who sent it and alone decides (authentication R66)."""
+"""Approving side of the device grant: the session that opens a request sees its sender, and only it can decide (authentication R66)."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from app.web.counters import WindowLimit
 from app.world import World
 
 WRONG_CODE_LIMIT = WindowLimit(timedelta(minutes=10), 5)
-"""Unknown user codes per address (an IPv6 /64)."""
+"""Limit of unknown user codes per network address (an IPv6 /64)."""
 
 _row = select(*table(DeviceCode).columns)
 
@@ -50,24 +50,24 @@ async def open_request(world: World, origin: Origin, subject: Subject, user_code
 
     Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided.
     """
-    row = await _find_by_code(world, origin, _assign_to_session(world, subject, user_code))
+    row = await _find_by_code(world, origin, _build_assigning_lookup(world, subject, user_code))
     if row.status != DeviceCodeStatus.PENDING:
         raise DeviceCodeDecided
 
     async def load(tx: Transaction) -> tuple[str | None, AccountState]:
         name = await tx.scalar(select(Product.name).where(Product.code == row.product))
-        return name, await pending_logins.load_account(tx, world, _as_login(subject, row))
+        return name, await pending_logins.load_account(tx, world, _build_pending_login(subject, row))
 
-    name, account = await world.db.find(load)
+    name, account = await world.db.query_with_retry(load)
     return ApprovalRequest(row, name, rules.find_approval_level(account))
 
 
-Lookup = Callable[[Transaction], Awaitable[AnyRow | None]]
+RequestLookup = Callable[[Transaction], Awaitable[AnyRow | None]]
 
 
-def _assign_to_session(world: World, subject: Subject, user_code: str) -> Lookup:
+def _build_assigning_lookup(world: World, subject: Subject, user_code: str) -> RequestLookup:
     """Return a lookup that assigns an unopened request to the session, or finds one that the session already opened."""
-    find_assigned = _assigned_to_session(world, subject, user_code)
+    find_assigned = _build_assigned_lookup(world, subject, user_code)
     pending = (DeviceCode.user_hash == hash_user_code(world, user_code), DeviceCode.status == DeviceCodeStatus.PENDING)
     unassigned = update(DeviceCode).where(*pending, DeviceCode.claimed_session_id.is_(None), DeviceCode.expires_at > world.clock.now())
 
@@ -80,13 +80,13 @@ def _assign_to_session(world: World, subject: Subject, user_code: str) -> Lookup
     return assign
 
 
-async def _find_by_code(world: World, origin: Origin, lookup: Lookup) -> AnyRow:
+async def _find_by_code(world: World, origin: Origin, lookup: RequestLookup) -> AnyRow:
     """Find the request of a user code.
 
     The attempt counts as a wrong code of the address before the lookup and is refunded if the code is right (authentication R66).
     Raises TooManyAttempts, DeviceCodeNotFound.
     """
-    key = attempts.network_key(world, "user_codes", origin)
+    key = attempts.build_network_key(world, "user_codes", origin)
     async with world.db.write(commit_now=True) as tx:
         refusal = await counters.count_in_window(tx, key, WRONG_CODE_LIMIT, world.clock.now())
         row = await lookup(tx) if refusal is None else None
@@ -99,7 +99,7 @@ async def _find_by_code(world: World, origin: Origin, lookup: Lookup) -> AnyRow:
     return row
 
 
-def _as_login(subject: Subject, row: AnyRow) -> PendingLogin:
+def _build_pending_login(subject: Subject, row: AnyRow) -> PendingLogin:
     """Represent the approval as a login of this user for the product, with the session's proofs."""
     return PendingLogin(None, subject.id, None, subject.epoch, sessions.read_proofs(subject), ClientDetails(row.product))
 
@@ -110,7 +110,7 @@ async def approve(world: World, origin: Origin, subject: Subject, user_code: str
     Raises TooManyAttempts, DeviceCodeNotFound, EmailNotVerified, StepUpRequired, SecondFactorMissing, PasskeyMissing,
     DeviceCodeDecided, TokenInvalid.
     """
-    row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
+    row = await _find_by_code(world, origin, _build_assigned_lookup(world, subject, user_code))
     await _check_assurance(world, subject, row)
     proofs: dict[str, Any] = {"amr": list(subject.amr), "password_at": subject.password_at, "second_factor_at": subject.second_factor_at}
     proofs |= {"passkey_at": subject.passkey_at, "auth_epoch": subject.epoch}
@@ -122,11 +122,11 @@ async def deny(world: World, origin: Origin, subject: Subject, user_code: str) -
 
     Raises TooManyAttempts, DeviceCodeNotFound, DeviceCodeDecided, TokenInvalid.
     """
-    row = await _find_by_code(world, origin, _assigned_to_session(world, subject, user_code))
+    row = await _find_by_code(world, origin, _build_assigned_lookup(world, subject, user_code))
     await _decide(world, subject, row.id, DeviceCodeStatus.DENIED, {})
 
 
-def _assigned_to_session(world: World, subject: Subject, user_code: str) -> Lookup:
+def _build_assigned_lookup(world: World, subject: Subject, user_code: str) -> RequestLookup:
     """Return a lookup of a request that the session has opened."""
     assigned = (DeviceCode.user_hash == hash_user_code(world, user_code), DeviceCode.claimed_session_id == subject.session_id)
 
@@ -137,7 +137,7 @@ def _assigned_to_session(world: World, subject: Subject, user_code: str) -> Look
 
 
 async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
-    """Check that the session has proven all that a login for the product requires, without a recovery code (authentication R28).
+    """Check that the session has every proof that a login for the product requires, without a recovery code (authentication R28).
 
     A locked second factor cannot approve (authentication R45), although the session continues (authentication R44).
     Raises EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired, TooManyAttempts.
@@ -149,8 +149,8 @@ async def _check_assurance(world: World, subject: Subject, row: AnyRow) -> None:
     now, proofs = world.clock.now(), sessions.read_proofs(subject)
     unexpired = rules.drop_expired(proofs, now, world.settings.second_factor_lifetime)
     async with world.db.query() as tx:
-        account = await pending_logins.load_account(tx, world, _as_login(subject, row))
-        key = attempts.factor_key(world, "totp", subject.id)
+        account = await pending_logins.load_account(tx, world, _build_pending_login(subject, row))
+        key = attempts.build_factor_key(world, "totp", subject.id)
         uses_totp = unexpired.second_factor == "otp" and unexpired.passkey_at is None
         locked = await counters.current_refusal(tx, key, attempts.SECOND_FACTOR, now) if uses_totp and account.has_totp else None
     step = rules.find_approval_step(account, unexpired)
@@ -168,7 +168,7 @@ _SAME_DECISION = {
     DeviceCodeStatus.APPROVED: (DeviceCodeStatus.APPROVED, DeviceCodeStatus.CONSUMED),
     DeviceCodeStatus.DENIED: (DeviceCodeStatus.DENIED,),
 }
-"""Statuses that a request has after each decision; in these, repeating the decision has no effect."""
+"""Statuses of a request after each decision. While a request has one of them, repeating the decision has no effect."""
 
 
 _EVENT_TYPES = {

@@ -28,22 +28,24 @@ from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router
 
 router = new_router("device")
-DECIDES = (SubjectTokenRequired, DeviceCodeNotFound, DeviceCodeDecided, TooManyAttempts)
+DECISION_REFUSALS = (SubjectTokenRequired, DeviceCodeNotFound, DeviceCodeDecided, TooManyAttempts)
 
 
-@router.post("/v1/device/code", openapi_extra=NOT_REPLAYED, responses=refuses(ProductNotFound, TooManyAttempts))
+@router.post(
+    "/v1/device/code", summary="Begin Device Grant", openapi_extra=NOT_REPLAYED, responses=refuses(ProductNotFound, TooManyAttempts)
+)
 async def begin(world: TheWorld, origin: TheOrigin, body: DeviceCodeIn) -> DeviceCodeOut:
-    """Request a login for a device: show `user_code` and `verification_uri`, keep `device_code`, and poll with it.
+    """Begin a login for a device (RFC 8628): show `user_code` and `verification_uri` to the user, and poll with `device_code`.
 
-    `Idempotency-Key` is not supported, because callers cannot be distinguished here: each call creates a request.
+    `Idempotency-Key` is ignored, because the callers are anonymous: each call creates a new request.
     """
     client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
     return DeviceCodeOut.of(await device_grant.begin(world, origin, client))
 
 
-@router.post("/v1/device/token", responses=refuses(AuthorizationPending, SlowDown, AccessDenied, ExpiredToken))
+@router.post("/v1/device/token", summary="Poll Device Grant", responses=refuses(AuthorizationPending, SlowDown, AccessDenied, ExpiredToken))
 async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> LoginComplete:
-    """Poll every `interval` seconds. After approval one poll is answered like a login.
+    """Poll every `interval` seconds. After the approval, one poll returns the tokens, like a login.
 
     Codes are those of RFC 8628 section 3.5, but with this API's statuses instead of 400: 409 `authorization_pending` and 429 `slow_down`
     give the interval in `interval` and Retry-After; 403 and 410 are final.
@@ -51,27 +53,28 @@ async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> Log
     return LoginComplete.of(await device_grant.redeem(world, origin, body.device_code))
 
 
-@router.get("/v1/device", responses=refuses(*DECIDES))
+@router.get("/v1/device", summary="Show Device Request", responses=refuses(*DECISION_REFUSALS))
 async def claim(world: TheWorld, origin: TheOrigin, subject: TheSubject, user_code: Annotated[UserCode, Query()]) -> DeviceRequest:
-    """Show the request and the level needed to approve it. From now on only this session may decide."""
+    """Show the request and the assurance level needed to approve it. From now on only this session can approve or deny it."""
     request = await approval.open_request(world, origin, subject, user_code)
     return DeviceRequest.of(request.row, request.product_name, request.required_level)
 
 
 @router.post(
     "/v1/device/approve",
+    summary="Approve Device Request",
     status_code=204,
-    responses=refuses(*DECIDES, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
+    responses=refuses(*DECISION_REFUSALS, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired),
 )
 async def approve(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
-    """Approve the request; the new session gets this session's proofs. Requires the level that `GET /v1/device` returned.
+    """Approve the request. The new session gets this session's assurance level. Requires the level in `wants` of `GET /v1/device`.
 
     A recovery code is not enough.
     """
     await approval.approve(world, origin, subject, body.user_code)
 
 
-@router.post("/v1/device/deny", status_code=204, responses=refuses(*DECIDES))
+@router.post("/v1/device/deny", summary="Deny Device Request", status_code=204, responses=refuses(*DECISION_REFUSALS))
 async def deny(world: TheWorld, origin: TheOrigin, subject: TheSubject, body: UserCodeIn) -> None:
     """Deny the request. The first decision is final."""
     await approval.deny(world, origin, subject, body.user_code)

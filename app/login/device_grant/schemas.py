@@ -14,7 +14,7 @@ UserCode = Annotated[Secret, Field(max_length=32)]
 
 
 class DeviceCodeIn(WireModel):
-    """`product`: the application; `device`: what the user will see when approving."""
+    """`product`: the application's product. `device`: shown to the user who approves."""
 
     product: Slug | None = None
     device: LoginDeviceIn | None = None
@@ -63,7 +63,7 @@ class RequestingDevice(WireModel):
 
 
 class DeviceRequest(WireModel):
-    """`ip` and `user_agent` are those of the requesting application. `wants`: the `acr` that a session needs to approve."""
+    """The request of an application. `ip`, `user_agent`: of that application. `wants`: the `acr` that a session needs to approve it."""
 
     product: RequestedProduct | None
     device: RequestingDevice | None

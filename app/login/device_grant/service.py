@@ -25,7 +25,7 @@ from app.login.sessions import refresh, tokens
 from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails
 from app.login.sessions.tokens import IssuedTokens
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.signing_keys.service import load_signer
 from app.web import counters
 from app.web.callers import Origin
@@ -37,14 +37,14 @@ LIFETIME = timedelta(minutes=10)
 INTERVAL = 5
 """Seconds between polls, and the increase after each early poll (RFC 8628 section 3.5)."""
 REQUEST_LIMIT = WindowLimit(timedelta(minutes=10), 30)
-"""Requests per network address."""
+"""Limit of requests per network address."""
 MAX_DRAWS = 5
-"""How often a user code is drawn again after a collision."""
+"""How many user codes are drawn for a request before it fails, if each collides."""
 
 
 @dataclass(frozen=True)
 class DeviceAuthorization:
-    """A new request: what the application shows and what it polls with. Times in seconds."""
+    """A new request: the user code to show, and the device code to poll with. `expires_in` and `interval` are in seconds."""
 
     device_code: str = field(repr=False)
     user_code: str = field(repr=False)
@@ -57,8 +57,8 @@ class DeviceAuthorization:
         return f"{self.verification_uri}?user_code={self.user_code}"
 
 
-def _verification_uri(world: World) -> str:
-    """Return the application's page if pages are configured, else the API path, for an application of the user to call."""
+def _build_verification_uri(world: World) -> str:
+    """Return the URI where the user approves: a page under `PAGES_URL` if it is set, else the API path for a logged-in application."""
     settings = world.settings
     return f"{settings.pages_url}/device" if settings.pages_url is not None else f"{settings.public_url}/v1/device"
 
@@ -74,13 +74,13 @@ async def begin(world: World, origin: Origin, client: ClientDetails) -> DeviceAu
         await catalog.get_product(world, client.product)
     device_code, now = world.entropy.secret(PREFIX), world.clock.now()
     async with world.db.write(commit_now=True) as tx:
-        refusal = await counters.count_in_window(tx, attempts.network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
+        refusal = await counters.count_in_window(tx, attempts.build_network_key(world, "device_codes", origin), REQUEST_LIMIT, now)
         if refusal is None:
             user_code = await _insert_request(tx, world, origin, device_code, client)
     if refusal is not None:
         raise refusal
     return DeviceAuthorization(
-        device_code, models.format_user_code(user_code), _verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL
+        device_code, models.format_user_code(user_code), _build_verification_uri(world), int(LIFETIME.total_seconds()), INTERVAL
     )
 
 
@@ -96,7 +96,7 @@ async def _insert_request(tx: Transaction, world: World, origin: Origin, device_
     now, code_id = world.clock.now(), world.entropy.identifier()
     values = {
         "id": code_id,
-        "device_hash": token_digest(device_code),
+        "device_hash": digest_token(device_code),
         "status": DeviceCodeStatus.PENDING,
         "product": client.product,
         "device": client.device,
@@ -119,7 +119,7 @@ async def _insert_request(tx: Transaction, world: World, origin: Origin, device_
 async def redeem(world: World, origin: Origin, device_code: str) -> IssuedTokens:
     """Open the session once the request is approved, one time. Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken."""
     token_signer = await load_signer(world)
-    row = await _load_polled_request(world, token_digest(device_code))
+    row = await _load_polled_request(world, digest_token(device_code))
     if row.status == DeviceCodeStatus.DENIED:
         raise AccessDenied
     if row.status == DeviceCodeStatus.PENDING:
@@ -136,7 +136,7 @@ async def _load_polled_request(world: World, device_hash: bytes) -> AnyRow:
     async def exists(tx: Transaction) -> bool:
         return await tx.scalar(select(DeviceCode.id).where(*open_request)) is not None
 
-    if not await world.db.find(exists):
+    if not await world.db.query_with_retry(exists):
         raise ExpiredToken
     async with world.db.write(commit_now=True) as tx:
         row, slower = await _record_poll(tx, update(DeviceCode).where(*open_request), now)

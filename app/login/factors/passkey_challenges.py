@@ -13,10 +13,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db.base import Base, table
 from app.db.database import Transaction
 from app.db.types import AnyRow, Digest, Identifier, Instant, Json, Reference, Word
-from app.login.factors.webauthn import CHALLENGE_BYTES, InvalidCredential, challenge_of
+from app.login.factors.webauthn import CHALLENGE_BYTES, InvalidCredential, read_challenge
 from app.login.problems import ChallengeSpent
 from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.world import World
 
 LIFETIME = timedelta(minutes=5)
@@ -71,7 +71,7 @@ class Challenge:
 
 @dataclass(frozen=True)
 class SpentChallenge:
-    """A challenge that an answer has spent. `client`: the client details given when the challenge was issued."""
+    """A challenge after it was spent. `client`: the client details stored when it was issued."""
 
     challenge: bytes = field(repr=False)
     client: ClientDetails
@@ -85,7 +85,7 @@ async def issue(
     values = {
         "id": world.entropy.identifier(),
         "kind": kind,
-        "challenge_hash": _digest(challenge),
+        "challenge_hash": _digest_challenge(challenge),
         "user_id": owner.user_id,
         "session_id": owner.session_id,
         "login_id": owner.login_id,
@@ -105,23 +105,23 @@ async def spend(world: World, kind: ChallengeKind, owner: ChallengeOwner, creden
     The challenge must belong to this owner; a challenge of another owner is left unspent.
     """
     try:
-        challenge = challenge_of(dict(credential))
+        challenge = read_challenge(dict(credential))
     except InvalidCredential:
         raise ChallengeSpent from None
     now = world.clock.now()
     owned = [getattr(PasskeyCeremony, name).is_not_distinct_from(value) for name, value in vars(owner).items()]
-    matches = (PasskeyCeremony.challenge_hash == _digest(challenge), PasskeyCeremony.kind == kind, *owned)
+    matches = (PasskeyCeremony.challenge_hash == _digest_challenge(challenge), PasskeyCeremony.kind == kind, *owned)
     unspent = update(PasskeyCeremony).where(*matches, PasskeyCeremony.used_at.is_(None), PasskeyCeremony.expires_at > now)
     async with world.db.write(commit_now=True) as tx:
         row = (await tx.execute(unspent.values(used_at=now).returning(*table(PasskeyCeremony).columns))).one_or_none()
     if row is None:
         raise ChallengeSpent
-    return SpentChallenge(challenge, _client(row))
+    return SpentChallenge(challenge, _read_client(row))
 
 
-def _client(row: AnyRow) -> ClientDetails:
+def _read_client(row: AnyRow) -> ClientDetails:
     return ClientDetails(row.product, row.device, row.device_digest)
 
 
-def _digest(challenge: bytes) -> bytes:
-    return token_digest(challenge.hex())
+def _digest_challenge(challenge: bytes) -> bytes:
+    return digest_token(challenge.hex())

@@ -28,7 +28,7 @@ from app.login.factors.webauthn import (
     NewCredential,
     RegisteredCredential,
     RelyingParty,
-    amr_value,
+    choose_amr_value,
     decode_base64url,
 )
 from app.login.models import Factor, FactorKind, FactorState
@@ -40,6 +40,7 @@ from app.users.models import User
 from app.world import World
 
 MAX_PASSKEYS = 20
+"""Maximum of active passkeys per account."""
 _of_user = select(Factor.credential_id, Factor.transports).where(_LIVE, Factor.user_id == bindparam("user"))
 _by_credential = (
     select(
@@ -75,10 +76,10 @@ class VerifiedPasskey:
 
     @property
     def method(self) -> str:
-        return amr_value(synced=bool(self.owner.synced))
+        return choose_amr_value(synced=bool(self.owner.synced))
 
 
-def relying_party(world: World) -> RelyingParty:
+def require_relying_party(world: World) -> RelyingParty:
     """Return the relying party from the settings. Raises PasskeysOff."""
     party = RelyingParty.of(world.settings)
     if party is None:
@@ -103,19 +104,21 @@ async def begin_registration(tx: Transaction, world: World, owner: ChallengeOwne
     challenge = await passkey_challenges.issue(tx, world, ChallengeKind.CREATE, owner)
     existing = await list_credentials(tx, user_id)
     display_name = user.display_name or user.email
-    options = relying_party(world).creation_options(challenge.value, user.handle, user.email, display_name, existing)
+    options = require_relying_party(world).creation_options(challenge.value, user.handle, user.email, display_name, existing)
     return WebAuthnOptions(options, challenge.expires_at)
 
 
 def build_request_options(world: World, challenge: Challenge, allowed: list[RegisteredCredential], *, verifying: bool) -> WebAuthnOptions:
     """Create the options for an assertion by one of these passkeys, or by any passkey if the list is empty."""
-    return WebAuthnOptions(relying_party(world).request_options(challenge.value, allowed, verifying=verifying), challenge.expires_at)
+    return WebAuthnOptions(
+        require_relying_party(world).request_options(challenge.value, allowed, verifying=verifying), challenge.expires_at
+    )
 
 
 def verify_new(world: World, spent: SpentChallenge, credential: Mapping[str, Any]) -> NewCredential:
     """Verify a registration response, including user verification. Raises PasskeyRefused."""
     try:
-        return relying_party(world).verify_registration(dict(credential), spent.challenge)
+        return require_relying_party(world).verify_registration(dict(credential), spent.challenge)
     except InvalidCredential as error:
         raise PasskeyRefused from error
 
@@ -155,7 +158,7 @@ async def add(tx: Transaction, world: World, actor: Actor, user_id: UUID, creden
 
 async def find(world: World, credential_id: bytes) -> AnyRow | None:
     """Find an active passkey and its owner by credential id."""
-    return await world.db.find(lambda tx: _find(tx, credential_id))
+    return await world.db.query_with_retry(lambda tx: _find(tx, credential_id))
 
 
 async def _find(tx: Transaction, credential_id: bytes) -> AnyRow | None:
@@ -171,7 +174,7 @@ def verify(world: World, row: AnyRow | None, spent: SpentChallenge, credential: 
     if row is None or not _is_owner(row.handle, handle, user_known=user_known):
         raise PasskeyRefused
     try:
-        assertion = relying_party(world).verify_assertion(dict(credential), spent.challenge, row.public_key)
+        assertion = require_relying_party(world).verify_assertion(dict(credential), spent.challenge, row.public_key)
     except InvalidCredential as error:
         raise PasskeyRefused from error
     return VerifiedPasskey(row.id, row, assertion)

@@ -30,6 +30,7 @@ from app.web.problems import TokenInvalid
 from app.world import World
 
 MAX_PRODUCTS = 200
+"""How many products' names are refused as passwords."""
 ACTIVE_PASSWORD = (Factor.kind == FactorKind.PASSWORD, Factor.state == FactorState.ACTIVE)
 """Conditions for the password in use, of any user."""
 _user_password = select(User.email, User.auth_epoch, Factor.id, Factor.hash, Factor.imported).outerjoin(
@@ -38,7 +39,7 @@ _user_password = select(User.email, User.auth_epoch, Factor.id, Factor.hash, Fac
 
 
 async def check_and_hash(world: World, password: str, email: str, pointer: str) -> str:
-    """Check a new password and return its hash. Every path that sets a password comes through here. Raises Malformed, Busy.
+    """Check a new password and return its hash. Every path that sets a password calls it. Raises Malformed, Busy.
 
     It must be long enough, not easy to guess and in no known breach; there are no other rules (authentication R1 to R4).
     """
@@ -60,9 +61,9 @@ async def check_and_hash_change(world: World, user_id: UUID, password: str, poin
     async def find_current(tx: Transaction) -> AnyRow:
         return (await tx.execute(_user_password.where(User.id == user_id))).one()
 
-    row = await world.db.find(find_current)
+    row = await world.db.query_with_retry(find_current)
     if not may_stay and row.hash is not None and await world.hasher.verify(password, row.hash, imported=bool(row.imported)):
-        raise Malformed([(pointer, "password_unchanged", "is the password that must be changed; choose another one")])
+        raise Malformed([(pointer, "password_unchanged", "must differ from the current password")])
     return await check_and_hash(world, password, row.email, pointer)
 
 
@@ -83,7 +84,7 @@ def accept_imported_hash(world: World, hashed: str) -> str:
 
 
 async def set_password(tx: Transaction, world: World, actor: Actor, user_id: UUID, hashed: str, **more: Any) -> None:
-    """Set the password and revoke the previous one. A step of a transaction: ending sessions is left to the caller.
+    """Set the password and revoke the previous one. The caller ends the sessions.
 
     `more`: further columns of the factor.
     """
@@ -133,7 +134,7 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
     ):
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)
-    key = attempts.password_key(world, row.email)
+    key = attempts.build_password_key(world, row.email)
     await attempts.count_attempt(world, origin, key)
     if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
         await attempts.record_failure(world, origin, "password", subject.id, "wrong")
@@ -155,7 +156,7 @@ async def _find_current(world: World, subject: Subject) -> AnyRow:
     async def find(tx: Transaction) -> AnyRow | None:
         return (await tx.execute(_user_password.where(User.id == subject.id))).one_or_none()
 
-    row = await world.db.find(find)
+    row = await world.db.query_with_retry(find)
     if row is None:
         raise TokenInvalid
     return row

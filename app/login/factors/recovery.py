@@ -19,6 +19,7 @@ from app.world import World
 
 COUNT = 10
 LOW_COUNT = 3
+"""Number of remaining codes at which the user should generate a new set."""
 SELECTOR_LENGTH = 4
 SECRET_LENGTH = 16
 _FORM = re.compile(f"[{ALPHABET}]{{{SELECTOR_LENGTH + SECRET_LENGTH}}}")
@@ -46,7 +47,7 @@ async def generate(world: World) -> RecoveryCodes:
     return RecoveryCodes(codes, [(code[:SELECTOR_LENGTH], hashed) for code, hashed in zip(raw_codes, hashes, strict=True)])
 
 
-def _active_codes(user_id: UUID) -> tuple[Any, ...]:
+def _build_active_conditions(user_id: UUID) -> tuple[Any, ...]:
     return (Factor.user_id == user_id, Factor.kind == FactorKind.RECOVERY, Factor.state == FactorState.ACTIVE)
 
 
@@ -62,23 +63,23 @@ async def replace(tx: Transaction, world: World, actor: Actor, user_id: UUID, co
 
 async def discard(tx: Transaction, user_id: UUID) -> None:
     """Revoke all recovery codes of the user. The rows stay without their secrets."""
-    await tx.execute(update(Factor).where(*_active_codes(user_id)).values(state=FactorState.REVOKED, hash=None, selector=None))
+    await tx.execute(update(Factor).where(*_build_active_conditions(user_id)).values(state=FactorState.REVOKED, hash=None, selector=None))
 
 
 async def find_candidate(tx: Transaction, user_id: UUID, code: str) -> tuple[str, AnyRow | None]:
-    """Return the normalised code and the unspent row that its selector names, so that a wrong guess costs one hash instead of ten."""
+    """Return the normalised code and the unspent row of its selector, or None. One row: a wrong guess costs one hash instead of ten."""
     normalised_code = correct_lookalikes(strip_separators(code).upper())
     if not _FORM.fullmatch(normalised_code):
         return "", None
     matching = select(Factor.id, Factor.hash).where(
-        *_active_codes(user_id), Factor.selector == normalised_code[:SELECTOR_LENGTH], Factor.used_at.is_(None)
+        *_build_active_conditions(user_id), Factor.selector == normalised_code[:SELECTOR_LENGTH], Factor.used_at.is_(None)
     )
     return normalised_code, (await tx.execute(matching)).one_or_none()
 
 
 async def spend(tx: Transaction, world: World, user_id: UUID, factor_id: UUID, now: datetime) -> bool:
     """Spend a code; False if it was spent already. Call it in the transaction that uses the code (authentication R26)."""
-    unspent = update(Factor).where(*_active_codes(user_id), Factor.id == factor_id, Factor.used_at.is_(None)).values(used_at=now)
+    unspent = update(Factor).where(*_build_active_conditions(user_id), Factor.id == factor_id, Factor.used_at.is_(None)).values(used_at=now)
     if not (await tx.execute(unspent)).rowcount:
         return False
     left = await count_remaining(tx, user_id)
@@ -99,6 +100,6 @@ class RemainingCodes:
 
 async def count_remaining(tx: Transaction, user_id: UUID) -> RemainingCodes:
     """Count the recovery codes of the user."""
-    counts = select(func.count(), func.count(Factor.used_at), func.max(Factor.created_at)).where(*_active_codes(user_id))
+    counts = select(func.count(), func.count(Factor.used_at), func.max(Factor.created_at)).where(*_build_active_conditions(user_id))
     total, used, created_at = (await tx.execute(counts)).one()
     return RemainingCodes(total - used, total, created_at)

@@ -50,7 +50,7 @@ class RecoveryCodesOut(WireModel):
 
 
 class RecoveryCodesStatus(WireModel):
-    """`low`: few codes remain; the user should generate a new set."""
+    """`low`: few codes remain; ask the user to create new ones."""
 
     remaining: int
     total: int

@@ -31,8 +31,8 @@ from app.web.paging import PageWindow, read_page
 from app.world import World
 
 AUTHENTICATORS = (FactorKind.TOTP, FactorKind.PASSKEY)
-LISTED = (Factor.kind.in_([FactorKind.PASSWORD, *AUTHENTICATORS]), Factor.state != FactorState.REVOKED)
-CLEARED: Mapping[str, Any] = {
+IS_LISTED = (Factor.kind.in_([FactorKind.PASSWORD, *AUTHENTICATORS]), Factor.state != FactorState.REVOKED)
+CLEARED_COLUMNS: Mapping[str, Any] = {
     "state": FactorState.REVOKED, "hash": None, "secret_sealed": None, "selector": None, "credential_id": None, "public_key": None,
 }  # fmt: skip
 """Values of a removed factor. The row stays, without secrets."""
@@ -128,7 +128,7 @@ async def confirm_totp(world: World, origin: Origin, subject: Subject, factor_id
 
 async def begin_passkey(world: World, subject: Subject) -> WebAuthnOptions:
     """Begin to register a passkey. Raises PasskeysOff, EmailNotVerified, StepUpRequired."""
-    passkeys.relying_party(world)
+    passkeys.require_relying_party(world)
     _require_may_add(world, subject)
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
@@ -142,7 +142,7 @@ async def add_passkey(world: World, subject: Subject, credential: Mapping[str, A
 
     Raises PasskeysOff, EmailNotVerified, StepUpRequired, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
-    passkeys.relying_party(world)
+    passkeys.require_relying_party(world)
     _require_may_add(world, subject, world.settings.fresh_password + passkey_challenges.LIFETIME)
     challenge = await passkey_challenges.spend(world, ChallengeKind.CREATE, ChallengeOwner(subject.id, subject.session_id), credential)
     new_passkey = passkeys.verify_new(world, challenge, credential)
@@ -157,12 +157,12 @@ async def add_passkey(world: World, subject: Subject, credential: Mapping[str, A
 
 
 async def generate_first_codes(world: World, user_id: UUID) -> RecoveryCodes | None:
-    """Generate recovery codes for an account that has none; None for any other. They are hashed outside of the write."""
+    """Generate recovery codes for an account that has none; None for any other. Hashing happens outside of a write."""
 
-    async def ask(tx: Transaction) -> RemainingCodes:
+    async def count(tx: Transaction) -> RemainingCodes:
         return await recovery.count_remaining(tx, user_id)
 
-    return await recovery.generate(world) if (await world.db.find(ask)).total == 0 else None
+    return await recovery.generate(world) if (await world.db.query_with_retry(count)).total == 0 else None
 
 
 async def renew_recovery_codes(world: World, subject: Subject) -> list[str]:
@@ -191,7 +191,7 @@ async def count_recovery_codes(world: World, subject: Subject) -> RemainingCodes
 async def list_factors(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
     """List the password and the authenticators of an account, without its recovery codes."""
     async with world.db.query() as tx:
-        return await read_page(tx, _factors.where(Factor.user_id == user_id, *LISTED), Factor.id, window)
+        return await read_page(tx, _factors.where(Factor.user_id == user_id, *IS_LISTED), Factor.id, window)
 
 
 async def list_factors_of_user(world: World, user_id: UUID, window: PageWindow) -> tuple[Sequence[AnyRow], str | None]:
@@ -209,12 +209,12 @@ async def get_factor(world: World, subject: Subject, factor_id: UUID) -> AnyRow:
 async def rename_factor(world: World, subject: Subject, factor_id: UUID, name: str | None) -> AnyRow:
     """Set or clear the name of a factor. Raises FactorNotFound."""
     async with world.db.write() as tx:
-        await tx.execute(update(Factor).where(Factor.id == factor_id, Factor.user_id == subject.id, *LISTED).values(name=name))
+        await tx.execute(update(Factor).where(Factor.id == factor_id, Factor.user_id == subject.id, *IS_LISTED).values(name=name))
         return await _get_factor(tx, subject.id, factor_id)
 
 
 async def _get_factor(tx: Transaction, user_id: UUID, factor_id: UUID) -> AnyRow:
-    result = await tx.execute(_factors.where(Factor.id == factor_id, Factor.user_id == user_id, *LISTED))
+    result = await tx.execute(_factors.where(Factor.id == factor_id, Factor.user_id == user_id, *IS_LISTED))
     row = result.one_or_none()
     if row is None:
         raise FactorNotFound
@@ -240,7 +240,7 @@ async def remove_factor(world: World, subject: Subject, factor_id: UUID) -> None
             Factor.kind.in_(AUTHENTICATORS),
             Factor.state != FactorState.REVOKED,
         )
-        if not (await tx.execute(update(Factor).where(*removable).values(CLEARED))).rowcount:
+        if not (await tx.execute(update(Factor).where(*removable).values(CLEARED_COLUMNS))).rowcount:
             raise FactorNotFound
         if not await _has_authenticator(tx, subject.id):
             await recovery.discard(tx, subject.id)
@@ -263,16 +263,16 @@ async def reset_factors(world: World, actor: Actor, user_id: UUID) -> None:
         dropped = await drop_second_factors(tx, user_id)
         await record(tx, world, "factors.reset", actor, ("user", user_id), user_id, count=dropped)
         await notices.notify(tx, world, user_id, Template.FACTORS_RESET)
-        await counters.reset(tx, *attempts.second_factor_keys(world, user_id))
+        await counters.reset(tx, *attempts.list_second_factor_keys(world, user_id))
 
 
 async def drop_second_factors(tx: Transaction, user_id: UUID) -> int:
     """Remove every authenticator, also pending and suspect ones, and every recovery code; return the number of authenticators.
 
-    A step of a transaction, used by other packages too.
+    Runs in the caller's transaction.
     """
     authenticators: tuple[Any, ...] = (Factor.user_id == user_id, Factor.kind.in_(AUTHENTICATORS), Factor.state != FactorState.REVOKED)
-    result = await tx.execute(update(Factor).where(*authenticators).values(CLEARED))
+    result = await tx.execute(update(Factor).where(*authenticators).values(CLEARED_COLUMNS))
     await recovery.discard(tx, user_id)
     return result.rowcount
 
@@ -282,5 +282,5 @@ async def unlock(world: World, actor: Actor, user_id: UUID) -> None:
     email = (await get_user(world, user_id)).email
     async with world.db.write() as tx:
         await record(tx, world, "user.unlocked", actor, ("user", user_id), user_id)
-        keys = [*await attempts.password_keys(tx, world, user_id, email), attempts.login_code_key(world, email)]
-        await counters.reset(tx, *keys, *attempts.second_factor_keys(world, user_id))
+        keys = [*await attempts.list_password_keys(tx, world, user_id, email), attempts.build_login_code_key(world, email)]
+        await counters.reset(tx, *keys, *attempts.list_second_factor_keys(world, user_id))

@@ -12,7 +12,7 @@ from app.login.models import Factor
 from app.world import World
 
 REFRESH_SECONDS = 60.0
-"""How soon this process notices imports by other replicas, and stops padding after the last imported hash was upgraded."""
+"""Seconds between two reads. After this time the process notices imports by other replicas, and upgraded hashes."""
 
 
 async def refresh_timing(world: World) -> None:
@@ -23,7 +23,7 @@ async def refresh_timing(world: World) -> None:
     async with padding.busy:
         if clock() < padding.due:
             return
-        samples = await world.db.find(_find_samples)
+        samples = await world.db.query_with_retry(_find_samples)
         padding.stored = {form: padding.stored.get(form) or await world.hasher.measure_check(sample) for form, sample in samples.items()}
         padding.due = clock() + REFRESH_SECONDS
 

@@ -32,7 +32,7 @@ _authenticators = select(Factor.id, Factor.secret_sealed).where(LIVE_TOTP)
 
 @dataclass(frozen=True)
 class Enrolment:
-    """The data that the user's authenticator app needs, returned only once."""
+    """The data to set up the user's authenticator app, returned only once. `secret` is base32, `qr_svg` a QR code of the URI."""
 
     id: UUID
     secret: str = field(repr=False)
@@ -41,12 +41,12 @@ class Enrolment:
     expires_at: datetime
 
 
-def _place(factor_id: UUID) -> Place:
+def _build_place(factor_id: UUID) -> Place:
     return Place("factors", "secret_sealed", factor_id)
 
 
-def _secret(world: World, factor: AnyRow) -> str:
-    return world.keys.sealer.open(factor.secret_sealed, _place(factor.id)).decode()
+def _decrypt_secret(world: World, factor: AnyRow) -> str:
+    return world.keys.sealer.open(factor.secret_sealed, _build_place(factor.id)).decode()
 
 
 async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> Enrolment:
@@ -63,7 +63,7 @@ async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> 
         "kind": FactorKind.TOTP,
         "state": FactorState.PENDING,
         "name": name,
-        "secret_sealed": world.keys.sealer.seal(secret.encode(), _place(factor_id)),
+        "secret_sealed": world.keys.sealer.seal(secret.encode(), _build_place(factor_id)),
         "created_at": now,
         "expires_at": now + world.settings.totp_pending,
     }
@@ -88,7 +88,7 @@ class ConfirmedEnrolment:
     step: int
 
 
-def _pending(user_id: UUID, now: datetime) -> tuple[Any, ...]:
+def _build_pending_conditions(user_id: UUID, now: datetime) -> tuple[Any, ...]:
     return (Factor.user_id == user_id, Factor.kind == FactorKind.TOTP, Factor.state == FactorState.PENDING, Factor.expires_at > now)
 
 
@@ -98,13 +98,17 @@ async def check_enrolment(world: World, origin: Origin, user_id: UUID, factor_id
     Without `factor_id`, the user's only pending authenticator. Raises EnrolmentNotFound (unknown, expired, no attempts left), CodeRefused.
     """
     now = world.clock.now()
-    pending = (*_pending(user_id, now), Factor.id == factor_id) if factor_id is not None else _pending(user_id, now)
+    pending = (
+        (*_build_pending_conditions(user_id, now), Factor.id == factor_id)
+        if factor_id is not None
+        else _build_pending_conditions(user_id, now)
+    )
     async with world.db.write(commit_now=True) as tx:
         attempt = update(Factor).where(*pending, Factor.attempts < TRIES_PER_ENROLMENT).values(attempts=Factor.attempts + 1)
         factor = (await tx.execute(attempt.returning(Factor.id, Factor.secret_sealed))).one_or_none()
     if factor is None:
         raise EnrolmentNotFound
-    step = rules.find_time_step(_secret(world, factor), code, now, world.settings.totp_skew)
+    step = rules.find_time_step(_decrypt_secret(world, factor), code, now, world.settings.totp_skew)
     if step is None:
         await attempts.record_failure(world, origin, "otp", user_id, "wrong")
         raise CodeRefused
@@ -122,18 +126,18 @@ async def activate(tx: Transaction, world: World, actor: Actor, user_id: UUID, e
         "expires_at": None,
         "used_at": now,
     }
-    activation = update(Factor).where(*_pending(user_id, now), Factor.id == enrolment.factor_id).values(values)
+    activation = update(Factor).where(*_build_pending_conditions(user_id, now), Factor.id == enrolment.factor_id).values(values)
     if not (await tx.execute(activation)).rowcount:
         raise EnrolmentNotFound
     await record(tx, world, "factor.added", actor, ("factor", enrolment.factor_id), user_id, kind=FactorKind.TOTP)
     await notices.notify(tx, world, user_id, Template.FACTOR_ADDED, kind=FactorKind.TOTP)
 
 
-async def match(tx: Transaction, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
+async def find_match(tx: Transaction, world: World, user_id: UUID, code: str, now: datetime) -> tuple[UUID, int] | None:
     """Find the active authenticator that produces this code: (factor id, time step), or None."""
     rows = await tx.execute(_authenticators.where(Factor.user_id == user_id))
     for row in rows:
-        step = rules.find_time_step(_secret(world, row), code, now, world.settings.totp_skew)
+        step = rules.find_time_step(_decrypt_secret(world, row), code, now, world.settings.totp_skew)
         if step is not None:
             return row.id, step
     return None

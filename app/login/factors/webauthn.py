@@ -74,10 +74,10 @@ class NewCredential:
 
     @property
     def method(self) -> str:
-        return amr_value(synced=self.synced)
+        return choose_amr_value(synced=self.synced)
 
 
-def amr_value(*, synced: bool) -> str:
+def choose_amr_value(*, synced: bool) -> str:
     """Return the `amr` value of RFC 8176: `swk` for a key that is synced between devices, `hwk` for a key in hardware."""
     return "swk" if synced else "hwk"
 
@@ -190,7 +190,7 @@ def decode_base64url(text: str) -> bytes:
     return base64url_to_bytes(text)
 
 
-def _client_data(credential: Json) -> Json:
+def _read_client_data(credential: Json) -> Json:
     client_data = json.loads(decode_base64url(credential["response"]["clientDataJSON"]))
     if not isinstance(client_data, dict):
         raise InvalidCredential("the client data is not an object")
@@ -199,14 +199,14 @@ def _client_data(credential: Json) -> Json:
 
 def _require_own_frame(credential: Json) -> None:
     """Refuse a response created in a frame of another origin, where the user could not see the site (section 5.8.1)."""
-    client_data = _client_data(credential)
+    client_data = _read_client_data(credential)
     if client_data.get("crossOrigin") not in (None, False) or "topOrigin" in client_data:
         raise InvalidCredential("created in a frame of another origin")
 
 
-def challenge_of(credential: Json) -> bytes:
+def read_challenge(credential: Json) -> bytes:
     """Read the challenge from a response's client data. Raises InvalidCredential."""
     try:
-        return decode_base64url(_client_data(credential)["challenge"])
+        return decode_base64url(_read_client_data(credential)["challenge"])
     except _MALFORMED as error:
         raise InvalidCredential("no challenge") from error

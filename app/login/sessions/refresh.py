@@ -16,9 +16,9 @@ from app.db.database import Transaction
 from app.db.types import AnyRow
 from app.events.service import Actor, record
 from app.login.models import RefreshToken, SessionRow
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.users.data_lifecycle import lock_unless_erased
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.world import World
 
 PREFIX = "rt_"
@@ -46,7 +46,7 @@ async def issue(tx: Transaction, world: World, row: Mapping[str, Any], parent: U
         "id": world.entropy.identifier(),
         "session_id": row["id"],
         "parent_id": parent,
-        "token_hash": token_digest(token),
+        "token_hash": digest_token(token),
         "created_at": now,
         "expires_at": expires_at,
     }
@@ -83,7 +83,7 @@ async def _lock_session(tx: Transaction, link: AnyRow, now: datetime) -> dict[st
     """Lock the session's row until the end of the transaction; None if the session is over. Lock order: docs/architecture.md."""
     if not await lock_unless_erased(tx, link.user_id):
         return None
-    epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == Status.ACTIVE).scalar_subquery()
+    epoch = select(User.auth_epoch).where(User.id == SessionRow.user_id, User.status == UserStatus.ACTIVE).scalar_subquery()
     live = (SessionRow.id == link.session_id, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now, SessionRow.auth_epoch == epoch)
     lock = update(SessionRow).where(*live).values(rev=SessionRow.rev + 1).returning(*table(SessionRow).columns)
     row = (await tx.execute(lock)).one_or_none()

@@ -1,4 +1,4 @@
-"""Ends sessions: one, all others, or all of a user. Other packages call it when a user's credentials change (authentication R59)."""
+"""End one session, all others, or all of a user. Other packages call it when a user's credentials change (authentication R59)."""
 
 from datetime import datetime
 from typing import Any
@@ -20,17 +20,17 @@ from app.world import World
 async def end_all(
     tx: Transaction, world: World, actor: Actor, user_id: UUID, reason: str, *, session_id: UUID | None = None, login_id: UUID | None = None
 ) -> int:
-    """End all sessions and pending logins of the user except those given, void mailed tokens, and return the account's new epoch.
+    """End all sessions and pending logins of the user, void mailed tokens, and return the account's new epoch.
+
+    `session_id` and `login_id` continue.
 
     The epoch rises, so a login that checked the old password or factors just before is refused.
     """
     now = world.clock.now()
     bump = update(User).where(User.id == user_id).values(auth_epoch=User.auth_epoch + 1).returning(User.auth_epoch)
     epoch: int = (await tx.execute(bump)).scalar_one()
-    live_sessions, open_logins = (
-        (SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None)),
-        (Login.user_id == user_id, Login.finished_at.is_(None)),
-    )
+    live_sessions = (SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None))
+    open_logins = (Login.user_id == user_id, Login.finished_at.is_(None))
     others = update(SessionRow).where(*live_sessions, SessionRow.id != session_id if session_id else true())
     count = (await tx.execute(others.values(revoked_at=now, revoked_reason=reason))).rowcount
     await tx.execute(update(Login).where(*open_logins, Login.id != login_id if login_id else true()).values(finished_at=now))

@@ -18,7 +18,7 @@ from app.login.models import SessionRow
 from app.login.rules import AssuranceLevel, Proofs, compute_acr
 from app.login.sessions import refresh, revocation
 from app.observability import counters
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.service import get_user
 from app.web.callers import EndUser, Origin, Subject
 from app.web.paging import PageWindow, read_page
@@ -38,7 +38,7 @@ _columns = (
     HAS_SECOND_FACTOR.label("has_second_factor"),
 )
 SESSION_COLUMNS = (*_columns, HAS_PASSKEY.label("has_passkey"), User.email_verified_at, User.status, User.auth_epoch)
-"""Columns from which `is_alive`, the account's state and the proofs of a session are read, for a statement over both tables."""
+"""Columns for a statement over sessions and users: the input of `is_alive` and `read_proofs`, and the account's state."""
 _session = (
     select(*table(User).columns, *_columns, SessionRow.created_at.label("opened_at"))
     .join(User, User.id == SessionRow.user_id)
@@ -48,7 +48,7 @@ _session = (
 
 @dataclass(frozen=True)
 class ClientDetails:
-    """What the application reported about itself at login, unverified.
+    """The application's description of itself at login, unverified.
 
     `digest` recognises the device later. `approved_by` is the session that approved a device grant.
     """
@@ -124,7 +124,7 @@ async def raise_assurance(
 
 
 def read_proofs(row: AnyRow | Subject) -> Proofs:
-    """Return the proofs of a session, from its row or from the caller that it identifies."""
+    """Return the proofs of a session, from its row or from its calling end user."""
     key = "swk" if "swk" in row.amr else "hwk"
     second = next((method for method in ("rc", "otp") if method in row.amr), key)
     return Proofs(row.password_at, row.second_factor_at, second, row.passkey_at, key)
@@ -135,16 +135,16 @@ def compute_level(world: World, row: AnyRow) -> AssuranceLevel:
     return compute_acr(read_proofs(row), world.clock.now(), world.settings.second_factor_lifetime)
 
 
-def _parameters(end_user: EndUser) -> Mapping[str, Any]:
+def _build_parameters(end_user: EndUser) -> Mapping[str, Any]:
     return {"session_id": end_user.session_id, "user_id": end_user.id}
 
 
 def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
     """Report whether the session and the access token are valid.
 
-    Invalid are sessions that were revoked, expired or belong to an older epoch of the account, and tokens issued before the session's
-    latest step-up, which replaced them (authentication R55). Sessions of a suspended account count as alive, so that the caller learns
-    the reason; after it is restored they are invalid (authentication R59).
+    A session is invalid if it was revoked, has expired or belongs to an older epoch of the account. A token is invalid if it was issued
+    before the session's latest step-up, which replaced it (authentication R55). Sessions of a suspended account count as alive, so that
+    the caller learns the reason; after the account is restored they are invalid (authentication R59).
     """
     if row is None or row.revoked_at is not None or now >= row.session_expires_at:
         return False
@@ -154,13 +154,13 @@ def is_alive(row: AnyRow | None, now: datetime, end_user: EndUser) -> bool:
         and end_user.token_issued_at < int(row.second_factor_at.timestamp())
     ):
         return False
-    return bool(row.session_epoch == row.auth_epoch or row.status != Status.ACTIVE)
+    return bool(row.session_epoch == row.auth_epoch or row.status != UserStatus.ACTIVE)
 
 
 async def load_session(world: World, end_user: EndUser) -> AnyRow:
     """Load a live session of an active account in one statement. Raises TokenInvalid."""
-    row = await world.db.query_one(_session, _parameters(end_user))
-    if row is None or not is_alive(row, world.clock.now(), end_user) or row.status != Status.ACTIVE:
+    row = await world.db.query_one(_session, _build_parameters(end_user))
+    if row is None or not is_alive(row, world.clock.now(), end_user) or row.status != UserStatus.ACTIVE:
         raise TokenInvalid("The session has ended; log in again.")
     return row
 

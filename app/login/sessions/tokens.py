@@ -1,4 +1,4 @@
-"""Access tokens: issuing, reading and introspection (RFC 9068, RFC 7662), and the exchange of refresh tokens."""
+"""Issue, read and introspect access tokens (RFC 9068, RFC 7662), and exchange refresh tokens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from app.login import rules
 from app.login.rules import AssuranceLevel, Proofs
 from app.login.sessions import refresh
 from app.login.sessions import service as sessions
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.security.signing import Claims, InvalidToken, Signer
 from app.signing_keys.service import load_signer, load_signer_for
 from app.web.callers import EndUser
@@ -65,7 +65,7 @@ def issue_tokens(world: World, token_signer: Signer, row: Mapping[str, Any], ref
     )
 
 
-def _read(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Claims]:
+def _read_access_token(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Claims]:
     """Verify a signed, unexpired access token (RFC 9068 section 4); return the end user and the claims. Raises TokenInvalid."""
     try:
         claims = token_signer.read_current(TOKEN_TYPE, token)
@@ -84,13 +84,13 @@ def _read(world: World, token_signer: Signer, token: str) -> tuple[EndUser, Clai
 
 async def read_end_user(world: World, token: str) -> EndUser:
     """Return the end user and session that the token names. Raises TokenInvalid."""
-    return _read(world, await load_signer_for(world, token), token)[0]
+    return _read_access_token(world, await load_signer_for(world, token), token)[0]
 
 
 async def exchange_refresh_token(world: World, token: str) -> IssuedTokens:
     """Exchange a refresh token for new tokens (authentication R57). Raises TokenInvalid; if the token was used before, the session ends."""
     token_signer = await load_signer(world)
-    digest = token_digest(token)
+    digest = digest_token(token)
     async with world.db.write() as tx:
         rotated = await refresh.rotate(tx, world, digest)
         issued = issue_tokens(world, token_signer, *rotated) if rotated is not None else None
@@ -108,19 +108,19 @@ async def introspect(world: World, token: str) -> dict[str, Any]:
 
 
 async def _introspect_access_token(world: World, token: str) -> dict[str, Any]:
-    end_user, claims = _read(world, await load_signer_for(world, token), token)
+    end_user, claims = _read_access_token(world, await load_signer_for(world, token), token)
     row = await sessions.load_session(world, end_user)
     values = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time")}
     return {**values, "active": True, "token_type": "Bearer", "acr": sessions.compute_level(world, row), "amr": row.amr}
 
 
 async def _introspect_refresh_token(world: World, token: str) -> dict[str, Any]:
-    digest = token_digest(token)
+    digest = digest_token(token)
 
     async def find(tx: Transaction) -> AnyRow | None:
         return await refresh.find_unspent(tx, digest, world.clock.now())
 
-    link = await world.db.find(find)
+    link = await world.db.query_with_retry(find)
     if link is None:
         raise TokenInvalid
     row = await sessions.load_session(world, EndUser(link.user_id, link.session_id))

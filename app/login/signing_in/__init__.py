@@ -1,1 +1,1 @@
-"""Login in one or several steps, by password, mailed code or passkey, and step-up."""
+"""Login by password, mailed code or passkey, in one or several steps, and step-up."""

@@ -24,7 +24,7 @@ from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
 from app.login.signing_in import pending as pending_logins
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.problems import UserNotFound
 from app.users.rules import fold_identifier
 from app.web.callers import Origin
@@ -33,6 +33,7 @@ from app.world import World
 LIFETIME = timedelta(minutes=10)
 CODE_LENGTH = 8
 NO_USER = UUID(int=0)
+"""The id that replaces that of an unknown user, for equal work."""
 
 _user_by_email = select(User.id, User.status, User.email_verified_at, User.auth_epoch).where(User.email_folded == bindparam("identifier"))
 
@@ -66,7 +67,7 @@ async def mail_code(world: World, actor: Actor, user_id: UUID) -> datetime:
 def _find_obstacle(world: World, row: AnyRow) -> str | None:
     if not world.settings.mail_configured:
         return "mail_not_configured"
-    if row.status != Status.ACTIVE:
+    if row.status != UserStatus.ACTIVE:
         return str(row.status)
     return "unverified" if row.email_verified_at is None else None
 
@@ -94,19 +95,19 @@ async def begin_with_code(
 ) -> LoginChallenge:
     """Begin a login by the code.
 
-    Unknown, suspended, unverified, wrong and spent codes take the same statements and get the same response (authentication R49).
+    For unknown, suspended and unverified users and for wrong and spent codes, statements and response are the same (authentication R49).
     Attempts are counted before the check: per address, per name, and five per code (authentication R40, R43, R56).
     Raises ProductNotFound, TooManyAttempts, CodeRefused.
     """
     user = await lookup.find_with_product(world, _user_by_email, {"identifier": fold_identifier(identifier)}, client.product)
-    key = attempts.login_code_key(world, identifier)
+    key = attempts.build_login_code_key(world, identifier)
     await attempts.count_attempt(world, origin, key)
     user_id, epoch = (user.id, user.auth_epoch) if user is not None else (NO_USER, 0)
     stored_code = await _count_attempt(world, user_id)
     digest = stored_code.token_hash if stored_code is not None else bytes(32)
     is_right = hmac.compare_digest(digest, _hash_code(world, user_id, epoch, correct_lookalikes(strip_separators(code).upper())))
     try:
-        if user is None or stored_code is None or not is_right or user.status != Status.ACTIVE or user.email_verified_at is None:
+        if user is None or stored_code is None or not is_right or user.status != UserStatus.ACTIVE or user.email_verified_at is None:
             raise CodeRefused
         return await _begin(world, origin, PendingLogin(None, user_id, None, epoch, Proofs(None, None), client), stored_code.id, key)
     except CodeRefused:

@@ -1,6 +1,6 @@
 """Login by passkey: alone, without name and password, or as the second factor of a login or step-up.
 
-A passkey that verified its user counts as two factors and opens a session by itself. Without user verification it only proves
+A passkey that verified its user counts as two factors and is enough to open a session. Without user verification it only proves
 possession: it can continue a login that began with a password, but not begin one (authentication R31).
 """
 
@@ -30,11 +30,11 @@ from app.login.signing_in import service
 from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.security.signing import Signer
 from app.signing_keys.service import load_signer
-from app.users.models import Status
+from app.users.models import UserStatus
 from app.web.callers import Origin, PendingLoginCaller
 from app.world import World
 
-Credential = Mapping[str, Any]
+BrowserCredential = Mapping[str, Any]
 
 
 async def create_options(world: World, origin: Origin, handle: PendingLoginCaller | None, client: ClientDetails) -> WebAuthnOptions:
@@ -42,11 +42,11 @@ async def create_options(world: World, origin: Origin, handle: PendingLoginCalle
 
     Raises PasskeysOff, TooManyAttempts, ProductNotFound, LoginOver, StepNotDue, PasskeyMissing.
     """
-    passkeys.relying_party(world)
-    return await (_options_for_anyone(world, origin, client) if handle is None else _options_for_user(world, handle))
+    passkeys.require_relying_party(world)
+    return await (_create_options_for_anyone(world, origin, client) if handle is None else _create_options_for_user(world, handle))
 
 
-async def _options_for_anyone(world: World, origin: Origin, client: ClientDetails) -> WebAuthnOptions:
+async def _create_options_for_anyone(world: World, origin: Origin, client: ClientDetails) -> WebAuthnOptions:
     """Create options for a login by passkey alone. They are the same for everyone, because no user is known yet (authentication R52)."""
     if client.product is not None:
         await catalog.get_product(world, client.product)
@@ -59,17 +59,17 @@ async def _options_for_anyone(world: World, origin: Origin, client: ClientDetail
     raise refusal
 
 
-async def _options_for_user(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
+async def _create_options_for_user(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
     pending = await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     async with world.db.write() as tx:
         allowed = await passkeys.list_credentials(tx, pending.user_id)
         if not allowed:
             raise PasskeyMissing
-        challenge = await passkey_challenges.issue(tx, world, ChallengeKind.GET, _challenge_holder(pending))
+        challenge = await passkey_challenges.issue(tx, world, ChallengeKind.GET, _build_challenge_owner(pending))
     return passkeys.build_request_options(world, challenge, allowed, verifying=_needs_user_verification(pending))
 
 
-def _challenge_holder(pending: PendingLogin) -> ChallengeOwner:
+def _build_challenge_owner(pending: PendingLogin) -> ChallengeOwner:
     return ChallengeOwner(pending.user_id, login_id=pending.login_id)
 
 
@@ -78,18 +78,20 @@ def _needs_user_verification(pending: PendingLogin) -> bool:
     return pending.level == PASSKEY_LEVEL or pending.proofs.password_at is None
 
 
-async def sign_in(world: World, origin: Origin, handle: PendingLoginCaller | None, credential: Credential) -> IssuedTokens | LoginChallenge:
-    """Log in by passkey alone, or continue a login or step-up. Raises what `log_in` and `continue_login` raise."""
+async def sign_in(
+    world: World, origin: Origin, handle: PendingLoginCaller | None, credential: BrowserCredential
+) -> IssuedTokens | LoginChallenge:
+    """Log in by passkey alone, or continue a login or step-up. Raises the problems of `log_in` and `continue_login`."""
     return await (log_in(world, origin, credential) if handle is None else continue_login(world, origin, handle, credential))
 
 
-async def log_in(world: World, origin: Origin, credential: Credential) -> IssuedTokens:
+async def log_in(world: World, origin: Origin, credential: BrowserCredential) -> IssuedTokens:
     """Log in by passkey alone.
 
-    Unknown, forged, suspended and unverified get the same response (authentication R49).
+    An unknown or forged passkey and a suspended or unverified user get the same response (authentication R49).
     Raises PasskeysOff, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
-    passkeys.relying_party(world)
+    passkeys.require_relying_party(world)
     token_signer = await load_signer(world)
     await attempts.count_attempt(world, origin)
     answered = await passkey_challenges.spend(world, ChallengeKind.GET, ChallengeOwner(), credential)
@@ -113,23 +115,25 @@ async def _open_session(world: World, token_signer: Signer, origin: Origin, prov
         return tokens.issue_tokens(world, token_signer, *session)
 
 
-async def continue_login(world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential) -> IssuedTokens | LoginChallenge:
+async def continue_login(
+    world: World, origin: Origin, handle: PendingLoginCaller, credential: BrowserCredential
+) -> IssuedTokens | LoginChallenge:
     """Continue a login or step-up with a passkey of its user.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, UserVerificationRequired.
     """
-    passkeys.relying_party(world)
+    passkeys.require_relying_party(world)
     token_signer = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     pending = await service.count_attempt(world, origin, handle)
-    answered = await passkey_challenges.spend(world, ChallengeKind.GET, _challenge_holder(pending), credential)
+    answered = await passkey_challenges.spend(world, ChallengeKind.GET, _build_challenge_owner(pending), credential)
     proven = await _verify(world, origin, answered, credential, pending.user_id, needs_verification=_needs_user_verification(pending))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
         return await passkeys.advance_counter(tx, proven, now)
 
-    advanced = pending_logins.with_second_factor(pending, now, proven.method, verified=proven.assertion.verified)
+    advanced = pending_logins.add_second_factor(pending, now, proven.method, verified=proven.assertion.verified)
     try:
         return await service.finish_step(world, token_signer, origin, advanced, spend, (), PasskeyRefused)
     except PasskeyRefused:
@@ -139,36 +143,36 @@ async def continue_login(world: World, origin: Origin, handle: PendingLoginCalle
 
 async def begin_enrolment(world: World, handle: PendingLoginCaller) -> WebAuthnOptions:
     """Create options to register a passkey during a login that requires a second factor. Raises PasskeysOff, LoginOver, StepNotDue."""
-    passkeys.relying_party(world)
+    passkeys.require_relying_party(world)
     pending = await service.require_enrolment(world, handle)
     async with world.db.write() as tx:
-        return await passkeys.begin_registration(tx, world, _challenge_holder(pending))
+        return await passkeys.begin_registration(tx, world, _build_challenge_owner(pending))
 
 
 async def confirm_enrolment(
-    world: World, origin: Origin, handle: PendingLoginCaller, credential: Credential, attributes: Mapping[str, Any]
+    world: World, origin: Origin, handle: PendingLoginCaller, credential: BrowserCredential, attributes: Mapping[str, Any]
 ) -> IssuedTokens | LoginChallenge:
     """Store the new passkey and continue the login; the result includes the recovery codes, once.
 
     Raises PasskeysOff, LoginOver, StepNotDue, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys.
     """
-    passkeys.relying_party(world)
+    passkeys.require_relying_party(world)
     token_signer = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await service.count_attempt(world, origin, handle)
-    answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, _challenge_holder(pending), credential)
+    answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, _build_challenge_owner(pending), credential)
     new_passkey = passkeys.verify_new(world, answered, credential)
 
     async def add(tx: Transaction) -> None:
         await passkeys.add(tx, world, Actor("user", pending.user_id), pending.user_id, new_passkey, attributes)
 
     return await service.finish_enrolment(
-        world, token_signer, origin, pending_logins.with_second_factor(pending, world.clock.now(), new_passkey.method, verified=True), add
+        world, token_signer, origin, pending_logins.add_second_factor(pending, world.clock.now(), new_passkey.method, verified=True), add
     )
 
 
 async def _verify(
-    world: World, origin: Origin, answered: SpentChallenge, credential: Credential, user_id: UUID | None, *, needs_verification: bool
+    world: World, origin: Origin, answered: SpentChallenge, credential: BrowserCredential, user_id: UUID | None, *, needs_verification: bool
 ) -> VerifiedPasskey:
     """Verify the passkey's response: genuine, of this user (or of any user who may log in), and with user verification if required.
 
@@ -182,17 +186,17 @@ async def _verify(
         if needs_verification and not proven.assertion.verified:
             raise UserVerificationRequired
     except (PasskeyRefused, UserVerificationRequired) as refusal:
-        await attempts.record_failure(world, origin, "passkey", row.user_id if row is not None else None, _refusal_reason(refusal))
+        await attempts.record_failure(world, origin, "passkey", row.user_id if row is not None else None, _choose_failure_reason(refusal))
         raise
     return proven
 
 
 def _is_usable(owner: AnyRow, user_id: UUID | None) -> bool:
     is_owner = user_id is None or bool(owner.user_id == user_id)
-    return is_owner and owner.status == Status.ACTIVE and owner.email_verified_at is not None
+    return is_owner and owner.status == UserStatus.ACTIVE and owner.email_verified_at is not None
 
 
-def _refusal_reason(refusal: Problem) -> str:
+def _choose_failure_reason(refusal: Problem) -> str:
     return "unverified_user" if isinstance(refusal, UserVerificationRequired) else "wrong"
 
 

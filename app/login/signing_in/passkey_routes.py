@@ -23,7 +23,7 @@ from app.login.problems import (
 from app.login.sessions import service as sessions
 from app.login.sessions.tokens import IssuedTokens
 from app.login.signing_in import passkey_login
-from app.login.signing_in.passkey_schemas import AssertionIn, PasskeyOptions, PasskeyOptionsIn, RegistrationIn
+from app.login.signing_in.passkey_schemas import PasskeyAssertionIn, PasskeyOptions, PasskeyOptionsIn, PasskeyRegistrationIn
 from app.login.signing_in.pending import LoginChallenge
 from app.login.signing_in.schemas import LoginComplete, LoginIncomplete
 from app.web.callers import MaybeLogin, TheLogin, TheOrigin, TheSubject, TheWorld
@@ -33,10 +33,10 @@ from app.web.routing import router as new_router
 
 router = new_router("login")
 INCOMPLETE: dict[int | str, dict[str, Any]] = {
-    202: {"model": LoginIncomplete, "description": "The step succeeded; `next` lists what is still required"}
+    202: {"model": LoginIncomplete, "description": "The step succeeded; `next` lists the remaining steps"}
 }
-STEP = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts)
-SUBJECT_ONLY = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
+STEP_REFUSALS = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired, TooManyAttempts)
+SUBJECT_REFUSALS = (PasskeysOff, SubjectTokenRequired, EmailNotVerified, StepUpRequired)
 
 
 def build_response(outcome: IssuedTokens | LoginChallenge, response: Response) -> LoginComplete | LoginIncomplete:
@@ -47,7 +47,12 @@ def build_response(outcome: IssuedTokens | LoginChallenge, response: Response) -
     return LoginComplete.of(outcome)
 
 
-@router.post("/v1/login/passkey/options", openapi_extra=NOT_REPLAYED, responses=refuses(*STEP, PasskeyMissing, ProductNotFound))
+@router.post(
+    "/v1/login/passkey/options",
+    summary="Create Passkey Login Options",
+    openapi_extra=NOT_REPLAYED,
+    responses=refuses(*STEP_REFUSALS, PasskeyMissing, ProductNotFound),
+)
 async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyOptionsIn | None = None) -> PasskeyOptions:
     """Create request options for the browser: for any passkey or, with a login handle, for the passkeys of that login's user."""
     requested = body or PasskeyOptionsIn()
@@ -55,18 +60,24 @@ async def login_options(world: TheWorld, origin: TheOrigin, login: MaybeLogin, b
     return PasskeyOptions.of(await passkey_login.create_options(world, origin, login, client))
 
 
-@router.post("/v1/login/passkey", responses={**INCOMPLETE, **refuses(*STEP, ChallengeSpent, PasskeyRefused, UserVerificationRequired)})
+@router.post(
+    "/v1/login/passkey",
+    summary="Log In with Passkey",
+    responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, ChallengeSpent, PasskeyRefused, UserVerificationRequired)},
+)
 async def log_in(
-    world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: AssertionIn, response: Response
+    world: TheWorld, origin: TheOrigin, login: MaybeLogin, body: PasskeyAssertionIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Log in by passkey alone, or continue a login or step-up with one."""
     return build_response(await passkey_login.sign_in(world, origin, login, body.credential.as_browser_json()), response)
 
 
-ENROL = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
+ENROLMENT_REFUSALS = (PasskeysOff, LoginOver, StepNotDue, LoginHandleRequired)
 
 
-@router.post("/v1/login/passkey/enroll", openapi_extra=NOT_REPLAYED, responses=refuses(*ENROL))
+@router.post(
+    "/v1/login/passkey/enroll", summary="Set Up Passkey During Login", openapi_extra=NOT_REPLAYED, responses=refuses(*ENROLMENT_REFUSALS)
+)
 async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
     """Create options to register a passkey during a login that requires a second factor and has none."""
     return PasskeyOptions.of(await passkey_login.begin_enrolment(world, login))
@@ -74,26 +85,38 @@ async def enroll(world: TheWorld, login: TheLogin) -> PasskeyOptions:
 
 @router.post(
     "/v1/login/passkey/confirm",
-    responses={**INCOMPLETE, **refuses(*ENROL, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys)},
+    summary="Confirm Passkey During Login",
+    responses={
+        **INCOMPLETE,
+        **refuses(*ENROLMENT_REFUSALS, TooManyAttempts, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys),
+    },
 )
 async def confirm(
-    world: TheWorld, origin: TheOrigin, login: TheLogin, body: RegistrationIn, response: Response
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: PasskeyRegistrationIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Store the new passkey and continue the login. The response includes the recovery codes, once."""
     return build_response(
-        await passkey_login.confirm_enrolment(world, origin, login, body.credential.as_browser_json(), body.attributes()), response
+        await passkey_login.confirm_enrolment(world, origin, login, body.credential.as_browser_json(), body.to_attributes()), response
     )
 
 
-@router.post("/v1/me/passkeys/options", openapi_extra=NOT_REPLAYED, responses=refuses(*SUBJECT_ONLY))
+@router.post(
+    "/v1/me/passkeys/options",
+    summary="Create Passkey Registration Options",
+    openapi_extra=NOT_REPLAYED,
+    responses=refuses(*SUBJECT_REFUSALS),
+)
 async def registration_options(world: TheWorld, subject: TheSubject) -> PasskeyOptions:
     """Create options to register another passkey."""
     return PasskeyOptions.of(await factors.begin_passkey(world, subject))
 
 
 @router.post(
-    "/v1/me/passkeys", status_code=201, responses=refuses(*SUBJECT_ONLY, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys)
+    "/v1/me/passkeys",
+    summary="Register Passkey",
+    status_code=201,
+    responses=refuses(*SUBJECT_REFUSALS, ChallengeSpent, PasskeyRefused, PasskeyTaken, TooManyPasskeys),
 )
-async def register(world: TheWorld, subject: TheSubject, body: RegistrationIn) -> FactorAdded:
+async def register(world: TheWorld, subject: TheSubject, body: PasskeyRegistrationIn) -> FactorAdded:
     """Store the new passkey. The first second factor of an account comes with recovery codes, returned once."""
-    return FactorAdded.of(await factors.add_passkey(world, subject, body.credential.as_browser_json(), body.attributes()))
+    return FactorAdded.of(await factors.add_passkey(world, subject, body.credential.as_browser_json(), body.to_attributes()))

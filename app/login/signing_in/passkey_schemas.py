@@ -15,7 +15,7 @@ from app.web.fields import Instant, Name, Slug, WireModel
 
 def _check_length(text: str) -> str:
     if len(text) % 4 == 1:
-        raise ValueError("is not unpadded base64url")
+        raise ValueError("must be base64url without padding")
     return text
 
 
@@ -66,33 +66,33 @@ class PasskeyCredential(BrowserJson):
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
-class Registration(PasskeyCredential):
+class RegistrationResponse(PasskeyCredential):
     """`RegistrationResponseJSON`: the result of `navigator.credentials.create()`, by its `toJSON()`."""
 
     response: AttestationResponse
 
 
-class Assertion(PasskeyCredential):
+class AuthenticationResponse(PasskeyCredential):
     """`AuthenticationResponseJSON`: the result of `navigator.credentials.get()`, by its `toJSON()`."""
 
     response: AssertionResponse
 
 
-class RegistrationIn(WireModel):
+class PasskeyRegistrationIn(WireModel):
     """`name`: how the user will recognise the passkey in the list of factors."""
 
-    credential: Registration
+    credential: RegistrationResponse
     name: Name | None = None
 
-    def attributes(self) -> Mapping[str, Any]:
-        """Return what is stored in addition to the key."""
+    def to_attributes(self) -> Mapping[str, Any]:
+        """Return the name and transports, which are stored with the key."""
         return {"name": self.name, "transports": self.credential.response.transports}
 
 
-class AssertionIn(WireModel):
-    """The browser's response to the request options."""
+class PasskeyAssertionIn(WireModel):
+    """The response of `navigator.credentials.get()` to the request options."""
 
-    credential: Assertion
+    credential: AuthenticationResponse
 
 
 class PasskeyOptionsIn(WireModel):

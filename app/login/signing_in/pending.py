@@ -1,4 +1,4 @@
-"""Pending logins and step-ups: what was proven, the next step, and the handle that continues them."""
+"""Pending logins and step-ups: their proofs, their next step, and the handle that continues them."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,14 +21,14 @@ from app.login.sessions import tokens
 from app.login.sessions.service import UNKNOWN_CLIENT, ClientDetails
 from app.login.sessions.tokens import IssuedTokens
 from app.observability import counters
-from app.security.sealing import token_digest
+from app.security.sealing import digest_token
 from app.security.signing import Signer
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.web.callers import Origin, PendingLoginCaller
 from app.world import World
 
 PREFIX = "lgn_"
-IMPLIED = {"second_factor", "passkey"}
+SECOND_FACTOR_REQUIREMENTS = {"second_factor", "passkey"}
 """Product requirements that a password alone does not meet."""
 
 
@@ -50,8 +50,8 @@ class PendingLogin:
         return self.session_id is None and self.proofs.password_at is None
 
     @property
-    def done(self) -> tuple[str, ...]:
-        """The steps that were completed, first one first."""
+    def completed_steps(self) -> tuple[str, ...]:
+        """The completed steps, in order."""
         first = "session" if self.session_id else "login_code" if self.is_recovery else "password"
         return (first, "second_factor") if self.proofs.second_factor_at is not None else (first,)
 
@@ -70,7 +70,7 @@ class LoginChallenge:
 
     token: str | None = field(repr=False)
     expires_at: datetime
-    done: tuple[str, ...]
+    completed_steps: tuple[str, ...]
     next_step: NextStep
     recovery_codes: list[str] | None = field(default=None, repr=False)
 
@@ -94,33 +94,33 @@ _columns = (
 )
 
 
-def _from_row(row: AnyRow) -> PendingLogin:
+def _build_pending(row: AnyRow) -> PendingLogin:
     proofs = Proofs(row.password_at, row.second_factor_at, row.second_factor or "otp", row.passkey_at, row.passkey or "hwk")
     client = ClientDetails(row.product, row.device, row.device_digest)
     return PendingLogin(row.id, row.user_id, row.session_id, row.auth_epoch, proofs, client, row.level)
 
 
-def _usable_handle(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
-    """Return conditions for a handle's row: not finished, not expired, and of the account's present epoch."""
-    epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == Status.ACTIVE).scalar_subquery()
-    return (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
+def _build_handle_conditions(handle: PendingLoginCaller, now: datetime) -> tuple[Any, ...]:
+    """Build the conditions for a handle's row: not finished, not expired, and of the account's present epoch."""
+    epoch = select(User.auth_epoch).where(User.id == Login.user_id, User.status == UserStatus.ACTIVE).scalar_subquery()
+    return (Login.token_hash == digest_token(handle.token), Login.finished_at.is_(None), Login.expires_at > now, Login.auth_epoch == epoch)
 
 
 async def count_attempt(tx: Transaction, world: World, handle: PendingLoginCaller) -> PendingLogin | None:
     """Count one attempt on the handle before anything is checked; None if the login is over (authentication R40, R43)."""
     attempts_left = Login.attempts < world.settings.login_tries
-    count = update(Login).where(*_usable_handle(handle, world.clock.now()), attempts_left).values(attempts=Login.attempts + 1)
+    count = update(Login).where(*_build_handle_conditions(handle, world.clock.now()), attempts_left).values(attempts=Login.attempts + 1)
     row = (await tx.execute(count.returning(*_columns))).one_or_none()
-    return _from_row(row) if row is not None else None
+    return _build_pending(row) if row is not None else None
 
 
 async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[PendingLogin, NextStep, datetime]:
     """Load (the login of a handle, its next step, its expiry). Raises LoginOver."""
     async with world.db.read() as tx:
-        row = (await tx.execute(select(*_columns).where(*_usable_handle(handle, world.clock.now())))).one_or_none()
+        row = (await tx.execute(select(*_columns).where(*_build_handle_conditions(handle, world.clock.now())))).one_or_none()
         if row is None:
             raise LoginOver
-        pending = _from_row(row)
+        pending = _build_pending(row)
         step = await find_next_step(tx, world, pending)
     # The new password needs no code, so it may be chosen after the last attempt.
     is_exhausted = row.attempts >= world.settings.login_tries and (step is None or step.name is not RequiredStep.NEW_PASSWORD)
@@ -130,7 +130,7 @@ async def load_pending(world: World, handle: PendingLoginCaller) -> tuple[Pendin
 
 
 async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> AccountState:
-    """Load which factors the account has, and which the installation or the product requires."""
+    """Load the account's factors and the factors that the installation or the product requires."""
     must_change = select(Factor.must_change).where(Factor.user_id == User.id, *ACTIVE_PASSWORD).scalar_subquery()
     facts = {"second_factor": HAS_SECOND_FACTOR, "totp": HAS_TOTP, "passkey": HAS_PASSKEY, "must_change": must_change}
     statement = select(*(condition.label(name) for name, condition in facts.items())).where(User.id == pending.user_id)
@@ -142,7 +142,7 @@ async def load_account(tx: Transaction, world: World, pending: PendingLogin) -> 
         has_second_factor=bool(row.second_factor),
         has_totp=bool(row.totp),
         has_passkey=bool(row.passkey) and world.settings.passkeys_enabled,
-        needs_second_factor=world.settings.mfa == "required" or bool(IMPLIED & requires),
+        needs_second_factor=world.settings.mfa == "required" or bool(SECOND_FACTOR_REQUIREMENTS & requires),
         needs_passkey="passkey" in requires,
         passkeys_enabled=world.settings.passkeys_enabled,
         must_change_password=bool(row.must_change),
@@ -182,7 +182,7 @@ async def conclude(
     return tokens.issue_tokens(world, token_signer, *outcome)
 
 
-def _proof_columns(proofs: Proofs) -> dict[str, Any]:
+def _build_proof_columns(proofs: Proofs) -> dict[str, Any]:
     return {
         "password_at": proofs.password_at,
         "second_factor_at": proofs.second_factor_at,
@@ -196,11 +196,11 @@ async def _continue(tx: Transaction, world: World, pending: PendingLogin, step: 
     """Store the progress of the login and return the next step. Raises LoginOver."""
     if pending.login_id is None:
         return await begin(tx, world, pending, step)
-    progress = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_proof_columns(pending.proofs))
+    progress = update(Login).where(Login.id == pending.login_id, Login.finished_at.is_(None)).values(_build_proof_columns(pending.proofs))
     expires_at = await tx.scalar(progress.returning(Login.expires_at))
     if expires_at is None:
         raise LoginOver
-    return LoginChallenge(None, expires_at, pending.done, step)
+    return LoginChallenge(None, expires_at, pending.completed_steps, step)
 
 
 async def begin(tx: Transaction, world: World, pending: PendingLogin, step: NextStep | None = None) -> LoginChallenge:
@@ -211,10 +211,10 @@ async def begin(tx: Transaction, world: World, pending: PendingLogin, step: Next
         "id": world.entropy.identifier(),
         "user_id": pending.user_id,
         "session_id": pending.session_id,
-        "token_hash": token_digest(token),
+        "token_hash": digest_token(token),
         "auth_epoch": pending.epoch,
         "level": pending.level,
-        **_proof_columns(pending.proofs),
+        **_build_proof_columns(pending.proofs),
         "product": pending.client.product,
         "device": pending.client.device,
         "device_digest": pending.client.digest,
@@ -226,7 +226,7 @@ async def begin(tx: Transaction, world: World, pending: PendingLogin, step: Next
     step = step or await find_next_step(tx, world, pending)
     if step is None:
         raise LoginOver
-    return LoginChallenge(token, expires_at, pending.done, step)
+    return LoginChallenge(token, expires_at, pending.completed_steps, step)
 
 
 async def _finish(tx: Transaction, world: World, login_id: UUID) -> bool:
@@ -238,18 +238,18 @@ async def _finish(tx: Transaction, world: World, login_id: UUID) -> bool:
 async def get_state(world: World, handle: PendingLoginCaller) -> LoginChallenge:
     """Return the state of a pending login. Raises LoginOver."""
     pending, step, expires_at = await load_pending(world, handle)
-    return LoginChallenge(None, expires_at, pending.done, step)
+    return LoginChallenge(None, expires_at, pending.completed_steps, step)
 
 
 async def cancel(world: World, handle: PendingLoginCaller) -> None:
     """Cancel the login; repeating the call has no effect."""
     now = world.clock.now()
     async with world.db.write() as tx:
-        open_login = (Login.token_hash == token_digest(handle.token), Login.finished_at.is_(None))
+        open_login = (Login.token_hash == digest_token(handle.token), Login.finished_at.is_(None))
         await tx.execute(update(Login).where(*open_login).values(finished_at=now))
 
 
-def with_second_factor(pending: PendingLogin, now: datetime, method: str, *, verified: bool = False) -> PendingLogin:
+def add_second_factor(pending: PendingLogin, now: datetime, method: str, *, verified: bool = False) -> PendingLogin:
     """Return the login with its second factor used now. `verified`: by a passkey that verified its user."""
     proofs = replace(pending.proofs, second_factor_at=now, second_factor=method)
     return replace(pending, proofs=replace(proofs, passkey_at=now, key=method) if verified else proofs)

@@ -6,7 +6,7 @@ from fastapi import Depends, Response
 
 from app.catalog.problems import ProductNotFound
 from app.login.account import creation
-from app.login.fields import CodeIn
+from app.login.fields import SecondFactorCodeIn
 from app.login.problems import (
     CodeRefused,
     EnrolmentNotFound,
@@ -47,73 +47,92 @@ Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
 @router.post("/v1/users", status_code=201, responses=refuses(ScopeMissing, EmailTaken, UserExternalIdTaken))
 async def create_user(world: TheWorld, operator: Writes, body: UserIn, response: Response) -> UserOut:
     """Create an end user with a password, with a password hash, or without either."""
-    row = await creation.create_user(world, operator.actor, body.profile(), body.credential())
+    row = await creation.create_user(world, operator.actor, body.to_profile(), body.to_initial_password())
     response.headers["Location"] = f"/v1/users/{row.id}"
     return UserOut.of(row)
 
 
-@router.post("/v1/login", responses={**INCOMPLETE, **refuses(InvalidCredentials, CodeRefused, LoginOver, TooManyAttempts, ProductNotFound)})
+@router.post(
+    "/v1/login",
+    summary="Log In with Password",
+    responses={**INCOMPLETE, **refuses(InvalidCredentials, CodeRefused, LoginOver, TooManyAttempts, ProductNotFound)},
+)
 async def begin(world: TheWorld, origin: TheOrigin, body: LoginIn, response: Response) -> LoginComplete | LoginIncomplete:
-    """Log in with a password and, optionally, a second factor code."""
+    """Log in with a password and, optionally, a code of the second factor."""
     client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
     return build_response(await service.log_in(world, origin, body.identifier, body.password, body.totp, client), response)
 
 
-@router.post("/v1/login/code", status_code=202, responses=refuses(CodeRefused, TooManyAttempts, ProductNotFound))
+@router.post(
+    "/v1/login/code", summary="Log In with Mailed Code", status_code=202, responses=refuses(CodeRefused, TooManyAttempts, ProductNotFound)
+)
 async def begin_by_code(world: TheWorld, origin: TheOrigin, body: LoginCodeIn) -> LoginIncomplete:
-    """Begin a login with a mailed code instead of a forgotten password. The login then requires a new password."""
+    """Begin a login with a mailed code instead of a forgotten password. The next step sets a new password."""
     client = sessions.describe_client(world, body.product, body.device.model_dump() if body.device else None)
     return LoginIncomplete.of(await login_code.begin_with_code(world, origin, body.identifier, body.code, client))
 
 
-@router.get("/v1/login", responses=refuses(LoginOver, LoginHandleRequired))
+@router.get("/v1/login", summary="Get Login State", responses=refuses(LoginOver, LoginHandleRequired))
 async def state(world: TheWorld, login: TheLogin) -> LoginIncomplete:
     """Return the state of a pending login."""
     return LoginIncomplete.of(await pending.get_state(world, login))
 
 
-@router.delete("/v1/login", status_code=204, responses=refuses(LoginHandleRequired))
+@router.delete("/v1/login", summary="Cancel Login", status_code=204, responses=refuses(LoginHandleRequired))
 async def cancel(world: TheWorld, login: TheLogin) -> None:
     """Cancel a pending login."""
     await pending.cancel(world, login)
 
 
-STEP = (LoginOver, StepNotDue, LoginHandleRequired)
+STEP_REFUSALS = (LoginOver, StepNotDue, LoginHandleRequired)
 
 
-@router.post("/v1/login/totp", responses={**INCOMPLETE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+@router.post(
+    "/v1/login/totp", summary="Verify Authenticator Code", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, CodeRefused, TooManyAttempts)}
+)
 async def verify_totp(
-    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: SecondFactorCodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
     """Continue a login or step-up with a code from the authenticator app. A code works once."""
     return build_response(await service.verify_totp(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/recovery-code", responses={**INCOMPLETE, **refuses(*STEP, CodeRefused, TooManyAttempts)})
+@router.post("/v1/login/recovery-code", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, CodeRefused, TooManyAttempts)})
 async def use_recovery_code(
-    world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: SecondFactorCodeIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
-    """Continue with a recovery code and spend it. For ten minutes the session may then manage its factors, but nothing else sensitive."""
+    """Continue a login with a recovery code (works once). For ten minutes the session can manage factors, but nothing else sensitive."""
     return build_response(await service.use_recovery_code(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/totp/enroll", status_code=201, responses=refuses(*STEP, EnrolmentUnderWay))
+@router.post(
+    "/v1/login/totp/enroll",
+    summary="Set Up Authenticator App During Login",
+    status_code=201,
+    responses=refuses(*STEP_REFUSALS, EnrolmentUnderWay),
+)
 async def enroll(world: TheWorld, login: TheLogin, body: TotpIn | None = None) -> EnrolmentOut:
     """Begin to set up an authenticator app during a login that requires a second factor and has none."""
     return EnrolmentOut(**vars(await service.begin_enrolment(world, login, body.name if body else None)))
 
 
-@router.post("/v1/login/totp/confirm", responses={**INCOMPLETE, **refuses(*STEP, EnrolmentNotFound, CodeRefused, TooManyAttempts)})
-async def confirm(world: TheWorld, origin: TheOrigin, login: TheLogin, body: CodeIn, response: Response) -> LoginComplete | LoginIncomplete:
+@router.post(
+    "/v1/login/totp/confirm",
+    summary="Confirm Authenticator App During Login",
+    responses={**INCOMPLETE, **refuses(*STEP_REFUSALS, EnrolmentNotFound, CodeRefused, TooManyAttempts)},
+)
+async def confirm(
+    world: TheWorld, origin: TheOrigin, login: TheLogin, body: SecondFactorCodeIn, response: Response
+) -> LoginComplete | LoginIncomplete:
     """Activate that authenticator app with one of its codes. The response includes the recovery codes, once."""
     return build_response(await service.confirm_enrolment(world, origin, login, body.code), response)
 
 
-@router.post("/v1/login/password", responses={**INCOMPLETE, **refuses(*STEP)})
+@router.post("/v1/login/password", summary="Change Password During Login", responses={**INCOMPLETE, **refuses(*STEP_REFUSALS)})
 async def change_password(
     world: TheWorld, origin: TheOrigin, login: TheLogin, body: NewPasswordIn, response: Response
 ) -> LoginComplete | LoginIncomplete:
-    """Choose the new password that the login requires."""
+    """Set the new password that this login requires."""
     return build_response(await service.change_password(world, origin, login, body.new), response)
 
 
@@ -121,14 +140,14 @@ async def change_password(
 async def step_up(world: TheWorld, subject: TheSubject, body: StepUpIn | None = None) -> LoginIncomplete:
     """Begin to raise the session to `aal2`, or to `aal2p` by a passkey.
 
-    The steps are those of a login; the session stays and gets new tokens.
+    Continue with the same calls as for a login. The session stays and gets new tokens.
     """
     return LoginIncomplete.of(await service.step_up(world, subject, (body or StepUpIn()).acr))
 
 
-@router.post("/v1/token/refresh", responses=refuses(TokenInvalid))
+@router.post("/v1/token/refresh", summary="Refresh Tokens", responses=refuses(TokenInvalid))
 async def refresh(world: TheWorld, body: RefreshIn) -> LoginComplete:
-    """Exchange a refresh token for new tokens. The token is spent; if it is used again later, the session ends."""
+    """Exchange a refresh token for new tokens. Each refresh token works once; using it again later ends the session."""
     return LoginComplete.of(await tokens.exchange_refresh_token(world, body.refresh_token))
 
 

@@ -27,19 +27,19 @@ class UserIn(ProfileIn):
     @model_validator(mode="after")
     def _check_one_secret(self) -> Self:
         if self.password is not None and self.password_hash is not None:
-            raise ValueError("send a password or a password hash, not both")
+            raise ValueError("must have `password` or `password_hash`, not both")
         return self
 
-    def profile(self) -> dict[str, Any]:
+    def to_profile(self) -> dict[str, Any]:
         values = self.model_dump(exclude={"password", "password_hash", "password_change_required"})
         return values | {"preferences": self.preferences.dump()}
 
-    def credential(self) -> InitialPassword:
+    def to_initial_password(self) -> InitialPassword:
         return InitialPassword(self.password, self.password_hash, self.password_change_required)
 
 
 class LoginIn(WireModel):
-    """`product`: what the login is for. If it requires a second factor and the user has none, the login continues by setting one up."""
+    """`product`: the product to log in to. If it requires a second factor and the user has none, the login continues by setting one up."""
 
     identifier: Annotated[Secret, Field(max_length=320)]
     password: Password
@@ -49,7 +49,7 @@ class LoginIn(WireModel):
 
 
 class LoginCodeIn(WireModel):
-    """`code` as it was mailed; dashes, spaces and case do not matter."""
+    """`code`: the mailed code; dashes, spaces and case are ignored."""
 
     identifier: Annotated[Secret, Field(max_length=320)]
     code: Code
@@ -77,7 +77,7 @@ class RefreshIn(WireModel):
 
 
 class StepUpIn(WireModel):
-    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470) is always met, because a step-up always asks for the factor."""
+    """`aal2p` is `aal2` by a passkey. `max_age` in seconds (RFC 9470) is always met, because a step-up always requires a new proof."""
 
     acr: Literal["aal2", "aal2p"] = "aal2"
     max_age: Annotated[int, Field(strict=True, ge=0, le=86_400)] | None = None
@@ -89,18 +89,18 @@ class TotpIn(WireModel):
     name: Name | None = None
 
 
-class Action(WireModel):
-    """One way to complete a step, and where it begins."""
+class LoginAction(WireModel):
+    """One way to complete a step, and the path where it begins."""
 
     action: str
     href: str
 
 
-class Step(WireModel):
+class LoginStep(WireModel):
     """A required step; any one of its actions completes it."""
 
     need: str
-    any_of: list[Action]
+    any_of: list[LoginAction]
 
 
 HREFS = {
@@ -114,11 +114,11 @@ HREFS = {
 """Where each action begins. Returned only after the first factor was proven, so that accounts cannot be probed (authentication R52)."""
 
 
-NEEDS = {RequiredStep.ENROLMENT: RequiredStep.SECOND_FACTOR}
+STEP_NAMES = {RequiredStep.ENROLMENT: RequiredStep.SECOND_FACTOR}
 """Steps that have another name in responses: setting up a second factor is one way to provide it."""
 
 
-class Handle(WireModel):
+class LoginHandle(WireModel):
     """`token` is null unless this response created the login."""
 
     token: str | None
@@ -129,23 +129,23 @@ class LoginIncomplete(WireModel):
     """All steps in `next` must be completed; any one action of a step is enough."""
 
     status: Literal["incomplete"] = "incomplete"
-    login: Handle
+    login: LoginHandle
     done: list[str]
-    next: list[Step]
+    next: list[LoginStep]
     recovery_codes: list[str] | None = None
 
     @classmethod
     def of(cls, challenge: LoginChallenge) -> Self:
-        handle = Handle(token=challenge.token, expires_at=challenge.expires_at)
-        step = Step(
-            need=NEEDS.get(challenge.next_step.name, challenge.next_step.name),
-            any_of=[Action(action=action, href=HREFS[action]) for action in challenge.next_step.actions],
+        handle = LoginHandle(token=challenge.token, expires_at=challenge.expires_at)
+        step = LoginStep(
+            need=STEP_NAMES.get(challenge.next_step.name, challenge.next_step.name),
+            any_of=[LoginAction(action=action, href=HREFS[action]) for action in challenge.next_step.actions],
         )
-        return cls(login=handle, done=list(challenge.done), next=[step], recovery_codes=challenge.recovery_codes)
+        return cls(login=handle, done=list(challenge.completed_steps), next=[step], recovery_codes=challenge.recovery_codes)
 
 
 class LoginComplete(WireModel):
-    """`expires_in` and `refresh_expires_in` are in seconds. `recovery_codes` are returned once, when the login set up an authenticator."""
+    """`expires_in` and `refresh_expires_in`: seconds. `recovery_codes`: returned once, if this login set up the first second factor."""
 
     status: Literal["complete"] = "complete"
     session: SessionSummary
@@ -154,7 +154,7 @@ class LoginComplete(WireModel):
     expires_in: int
     refresh_token: str
     refresh_expires_in: int
-    next: list[Step] = []
+    next: list[LoginStep] = []
     recovery_codes: list[str] | None = None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Login by password, then by the further steps that are required. A session is opened only when the last step is done."""
+"""Log in by password and the further required steps. A session is opened only when the last step is complete."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ from app.login.signing_in.pending import LoginChallenge, PendingLogin
 from app.mail.models import Template
 from app.security.signing import Signer
 from app.signing_keys.service import load_signer
-from app.users.models import Status, User
+from app.users.models import User, UserStatus
 from app.users.rules import fold_identifier
 from app.web import counters
 from app.web.callers import Origin, PendingLoginCaller, Subject
@@ -65,7 +65,7 @@ async def log_in(
     user = await lookup.find_with_product(
         world, _user_by_email, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product
     )
-    key = attempts.password_key(world, identifier, client.digest if user is not None and user.device_is_known else None)
+    key = attempts.build_password_key(world, identifier, client.digest if user is not None and user.device_is_known else None)
     await attempts.count_attempt(world, origin, key)
     obstacle = _find_obstacle(user)
     stored = user.hash if user is not None and obstacle is None else None
@@ -99,7 +99,7 @@ def _find_obstacle(user: AnyRow | None) -> str | None:
     """Return why no password can be right, for the audit event only; the response never reveals it."""
     if user is None:
         return "unknown"
-    if user.status != Status.ACTIVE:
+    if user.status != UserStatus.ACTIVE:
         return "suspended"
     if user.email_verified_at is None:
         return "unverified"
@@ -142,7 +142,7 @@ async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCa
     token_signer = await load_signer(world)
     await require_step(world, handle, RequiredStep.SECOND_FACTOR)
     pending = await count_attempt(world, origin, handle)
-    key = attempts.factor_key(world, "recovery", pending.user_id)
+    key = attempts.build_factor_key(world, "recovery", pending.user_id)
     await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
         digits, row = await recovery.find_candidate(tx, pending.user_id, code)
@@ -152,9 +152,9 @@ async def use_recovery_code(world: World, origin: Origin, handle: PendingLoginCa
     async def spend(tx: Transaction) -> bool:
         return row is not None and is_right and await recovery.spend(tx, world, pending.user_id, row.id, now)
 
-    advanced = pending_logins.with_second_factor(pending, now, "rc")
+    advanced = pending_logins.add_second_factor(pending, now, "rc")
     return await finish_step(
-        world, token_signer, origin, advanced, spend if is_right else None, attempts.second_factor_keys(world, pending.user_id)
+        world, token_signer, origin, advanced, spend if is_right else None, attempts.list_second_factor_keys(world, pending.user_id)
     )
 
 
@@ -182,20 +182,20 @@ async def count_attempt(world: World, origin: Origin, handle: PendingLoginCaller
 async def _prove_totp(
     world: World, token_signer: Signer, origin: Origin, pending: PendingLogin, code: str
 ) -> IssuedTokens | LoginChallenge:
-    key, now = attempts.factor_key(world, "totp", pending.user_id), world.clock.now()
+    key, now = attempts.build_factor_key(world, "totp", pending.user_id), world.clock.now()
     await attempts.count_factor_attempt(world, key, attempts.SECOND_FACTOR)
     async with world.db.query() as tx:
-        matched = await totp.match(tx, world, pending.user_id, code, now)
+        matched = await totp.find_match(tx, world, pending.user_id, code, now)
 
     async def spend(tx: Transaction) -> bool:
         return matched is not None and await totp.spend_step(tx, *matched, now)
 
     return await finish_step(
-        world, token_signer, origin, pending_logins.with_second_factor(pending, now, "otp"), spend if matched else None, (key,)
+        world, token_signer, origin, pending_logins.add_second_factor(pending, now, "otp"), spend if matched else None, (key,)
     )
 
 
-Spend = Callable[[Transaction], Awaitable[bool]]
+SpendProof = Callable[[Transaction], Awaitable[bool]]
 
 
 async def finish_step(
@@ -203,7 +203,7 @@ async def finish_step(
     token_signer: Signer,
     origin: Origin,
     pending: PendingLogin,
-    spend: Spend | None,
+    spend: SpendProof | None,
     keys: tuple[bytes, ...],
     refusal: type[Problem] = CodeRefused,
 ) -> IssuedTokens | LoginChallenge:
@@ -236,7 +236,7 @@ async def require_enrolment(world: World, handle: PendingLoginCaller) -> Pending
 
 
 async def begin_enrolment(world: World, handle: PendingLoginCaller, name: str | None) -> Enrolment:
-    """Begin to set up an authenticator app during such a login. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
+    """Begin to set up an authenticator app during a login that requires one. Raises LoginOver, StepNotDue, EnrolmentUnderWay."""
     pending = await require_enrolment(world, handle)
     return await totp.begin(world, Actor("user", pending.user_id), pending.user_id, name)
 
@@ -254,7 +254,7 @@ async def confirm_enrolment(world: World, origin: Origin, handle: PendingLoginCa
     async def add(tx: Transaction) -> None:
         await totp.activate(tx, world, Actor("user", pending.user_id), pending.user_id, confirmed)
 
-    return await finish_enrolment(world, token_signer, origin, pending_logins.with_second_factor(pending, world.clock.now(), "otp"), add)
+    return await finish_enrolment(world, token_signer, origin, pending_logins.add_second_factor(pending, world.clock.now(), "otp"), add)
 
 
 async def finish_enrolment(
@@ -290,5 +290,5 @@ async def change_password(world: World, origin: Origin, handle: PendingLoginCall
         outcome = await pending_logins.conclude(tx, world, token_signer, origin, replace(pending, epoch=epoch, proofs=proofs))
         if pending.is_recovery:
             email = str(await tx.scalar(select(User.email).where(User.id == pending.user_id)))
-            await counters.reset(tx, *await attempts.password_keys(tx, world, pending.user_id, email))
+            await counters.reset(tx, *await attempts.list_password_keys(tx, world, pending.user_id, email))
         return outcome

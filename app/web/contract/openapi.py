@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI finds, with our problems in the place of its own 422 and with security by caller."""
+"""The OpenAPI document: FastAPI's own, with our problems instead of its 422 and with security schemes by caller."""
 
 from typing import Any
 
@@ -10,15 +10,25 @@ from app.base.problems import MAX_ERRORS
 from app.web.callers import SECURITY, RequireScope
 
 _SCHEMES: dict[str, Any] = {
-    "operator": {"type": "http", "scheme": "bearer", "description": "An operator key, `op_…`"},
-    "end_user": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An end user's access token"},
-    "activation": {"type": "http", "scheme": "bearer", "description": "An activation token, `act_…`"},
-    "login": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "An unfinished login: `Login lgn_…`"},
+    "operator": {"type": "http", "scheme": "bearer", "description": "An operator key: `Authorization: Bearer op_…`"},
+    "end_user": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An end user's access token: `Authorization: Bearer eyJ…`",
+    },
+    "activation": {"type": "http", "scheme": "bearer", "description": "The activation token of a seat: `Authorization: Bearer act_…`"},
+    "login": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "The handle of a pending login: `Authorization: Login lgn_…`",
+    },
 }
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
-    "description": "RFC 9457 problem details; further members are facts of the code.",
+    "description": "Problem details (RFC 9457). Decide by `code`; further members depend on it. Quote `request_id` in error reports.",
     "required": ["type", "title", "status", "code", "detail", "request_id"],
     "properties": {
         "type": {"type": "string"},
@@ -29,7 +39,8 @@ _PROBLEM: dict[str, Any] = {
         "request_id": {"type": ["string", "null"]},
         "errors": {
             "type": "array",
-            "description": "Of a request that does not fit the contract: what is wrong with it, the first of it where that is much.",
+            "description": "The first errors of an invalid request. `pointer`: the field (JSON Pointer or `query:name`). "
+            "`detail`: what is expected.",
             "maxItems": MAX_ERRORS,
             "items": {
                 "type": "object",
@@ -50,20 +61,20 @@ _REPEATED = {"409": "`idempotency_in_progress`"}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document, made once."""
+    """Build the OpenAPI 3.1 document once, and return it."""
     if app.openapi_schema is None:
-        told = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
-        schemas = told.setdefault("components", {}).setdefault("schemas", {})
+        document_ = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
+        schemas = document_.setdefault("components", {}).setdefault("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = _PROBLEM
-        told["components"]["securitySchemes"] = _SCHEMES
+        document_["components"]["securitySchemes"] = _SCHEMES
         for context in iter_route_contexts(app.routes):
             route = context.original_route
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
-                    _complete(told["paths"][route.path_format][method.lower()], route, method)
-        app.openapi_schema = told
+                    _complete(document_["paths"][route.path_format][method.lower()], route, method)
+        app.openapi_schema = document_
     return app.openapi_schema
 
 
@@ -74,10 +85,10 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     common = {**_COMMON, **(_WITH_BODY if route.body_field else {}), **(_WITH_CALLER if callers else {}), **only}
     common |= _REPEATED if method == "POST" else {}
     for status, text in common.items():
-        mine = responses.get(status, {}).get("description", "")
+        description = responses.get(status, {}).get("description", "")
         if status == "422" and "schema" in str(responses.get(status, "")):
-            mine = ""
-        responses[status] = {"description": " · ".join(filter(None, [text, mine])), **_carries(responses.get(status))}
+            description = ""
+        responses[status] = {"description": " · ".join(filter(None, [text, description])), **_own_content(responses.get(status))}
     for status, response in responses.items():
         if status >= "400" and "content" not in response:
             response["content"] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -85,8 +96,8 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
         operation["security"] = [{name: []} if name else {} for name in callers]
 
 
-def _carries(response: dict[str, Any] | None) -> dict[str, Any]:
-    """A documented body of a route's own (such as /readyz's 503) stays; FastAPI's validation error does not."""
+def _own_content(response: dict[str, Any] | None) -> dict[str, Any]:
+    """The documented body of a route (such as the 503 of /readyz), without FastAPI's validation error."""
     content = (response or {}).get("content", {})
     return {"content": content} if content and "HTTPValidationError" not in str(content) else {}
 

@@ -32,18 +32,18 @@ def parse_json(body: bytes) -> Any:
     try:
         return decoder.decode(body.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise Malformed([("", "json_invalid", "is not JSON")]) from error
+        raise Malformed([("", "json_invalid", "must be valid JSON")]) from error
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, nested too deep
-        raise Malformed([("", "json_invalid", "is not JSON in UTF-8")]) from error
+        raise Malformed([("", "json_invalid", "must be valid JSON in UTF-8")]) from error
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """An object. A name that occurs twice is refused, because readers disagree which value counts (RFC 8259 section 4)."""
     if len(pairs) > MAX_NAMES:
-        raise Malformed([("", "too_many_names", f"has an object of more than {MAX_NAMES} names")])
+        raise Malformed([("", "too_many_names", f"must not have an object with more than {MAX_NAMES} names")])
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise Malformed([("", "duplicate_name", "has a name twice in an object")])
+        raise Malformed([("", "duplicate_name", "must not have an object with the same name twice")])
     return value
 
 
@@ -57,13 +57,13 @@ class _NameCounter:
         value = _object(pairs)
         self.total += len(pairs)
         if self.total > MAX_TOTAL_NAMES:
-            raise Malformed([("", "too_many_names", f"has more than {MAX_TOTAL_NAMES} names")])
+            raise Malformed([("", "too_many_names", f"must have at most {MAX_TOTAL_NAMES} names in total")])
         return value
 
 
 def _refuse_constant(_name: str) -> NoReturn:
     """NaN and Infinity are no JSON (RFC 8259 section 6)."""
-    raise Malformed([("", "json_invalid", "is not JSON")])
+    raise Malformed([("", "json_invalid", "must be valid JSON")])
 
 
 def _decoder(make_object: Any) -> json.JSONDecoder:

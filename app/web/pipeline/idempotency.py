@@ -29,7 +29,7 @@ KEPT = timedelta(hours=24)
 HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 _FORM = re.compile(r"[\x21-\x7e]{1,200}")
-_LASTING = {STATUS[kind] for kind in (Kind.CONFLICT, Kind.GONE, Kind.NOT_FOUND)}
+_PERMANENT = {STATUS[kind] for kind in (Kind.CONFLICT, Kind.GONE, Kind.NOT_FOUND)}
 _NAMES = ("license_key", "activation_code", "identifier", "refresh_token", "email", "token", "device_code", "credential")
 _HEADERS = ("content-type", "location")
 
@@ -51,61 +51,63 @@ class Slot:
 
 
 async def answer_once(request: Request, answer: Answer) -> Response:
-    """Answer the request, or repeat the first answer that was given to the same key."""
+    """Answer the request, or repeat the stored answer of the same key."""
     world = world_of(request)
-    caller = await get_caller(request)  # a credential that died since is refused, not answered from the store
-    slot = await _slot(world, request, caller)
+    caller = await get_caller(request)  # a revoked credential is refused, not answered from the store
+    slot = await _find_slot(world, request, caller)
     async with world.db.query() as tx:
-        kept = await _kept(world, tx, slot)
-    if kept is not None:
-        if isinstance(caller, EndUser) and bytes(kept.body).strip():
+        stored = await _load_answer(world, tx, slot)
+    if stored is not None:
+        if isinstance(caller, EndUser) and bytes(stored.body).strip():
             await subject(request, caller)
-        return kept
+        return stored
     async with world.db.hold_commit() as pending:
         use_world(request, world.for_request(pending))
         try:
             response = await answer(request)
         except Problem as problem:
             response = problem_response(problem)
-            lasting = response.status_code in _LASTING and problem.retry_after is None  # what may be otherwise soon is not kept
-            if not lasting and pending.tx is None:
+            is_permanent = (
+                response.status_code in _PERMANENT and problem.retry_after is None
+            )  # an answer that may soon be different is not stored
+            if not is_permanent and pending.tx is None:
                 raise
-        return await _settle(world, pending, slot, response)
+        return await _commit_with_answer(world, pending, slot, response)
 
 
-async def _settle(world: World, pending: PendingWrite, slot: Slot, response: Response) -> Response:
-    if pending.tx is None and response.status_code >= 300 and response.status_code not in _LASTING:
+async def _commit_with_answer(world: World, pending: PendingWrite, slot: Slot, response: Response) -> Response:
+    if pending.tx is None and response.status_code >= 300 and response.status_code not in _PERMANENT:
         return response
     try:
         async with world.db.commit_with(pending) as tx:
-            if not await _keep(world, tx, slot, response):
-                raise _Twin
-    except _Twin:
+            if not await _store_answer(world, tx, slot, response):
+                raise _AlreadyStored
+    except _AlreadyStored:
         await pending.stack.aclose()
         async with world.db.query() as tx:
-            first = await _kept(world, tx, slot)
+            first = await _load_answer(world, tx, slot)
         if first is None:
             raise IdempotencyInProgress(retry_after=1) from None
         return first
     return response
 
 
-class _Twin(Exception):
+class _AlreadyStored(Exception):
     """Another request with the same key committed first."""
 
 
-async def _slot(world: World, request: Request, caller: Caller | None) -> Slot:
+async def _find_slot(world: World, request: Request, caller: Caller | None) -> Slot:
     key = request.headers[HEADER]
     if not _FORM.fullmatch(key):
-        raise Malformed([("header:idempotency-key", "invalid", "wants 1 to 200 visible ASCII characters")])
+        raise Malformed([("header:idempotency-key", "invalid", "must be 1 to 200 visible ASCII characters")])
     body = await request.body()
-    whole = sha256(b"\0".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))).digest()
-    holder = identify(caller) if caller is not None else _credential(body)
-    return Slot(world.keys.lookup.digest("idempotency", f"{holder}\0{key}"), whole)
+    digest = sha256(b"\0".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))).digest()
+    owner = identify(caller) if caller is not None else _credential(body)
+    return Slot(world.keys.lookup.digest("idempotency", f"{owner}\0{key}"), digest)
 
 
 def _credential(body: bytes) -> str:
-    """What tells anonymous callers apart: the license key, code, token, address or identifier that they present."""
+    """The credential that identifies an anonymous caller: license key, code, token, address or identifier."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
@@ -115,31 +117,31 @@ def _credential(body: bytes) -> str:
     return "\0".join(ascii(fields.get(name)) for name in _NAMES)
 
 
-async def _kept(world: World, tx: Transaction, slot: Slot) -> Response | None:
+async def _load_answer(world: World, tx: Transaction, slot: Slot) -> Response | None:
     row = (await tx.execute(_find.where(StoredAnswer.slot == slot.id))).one_or_none()
     if row is None or row.kept_until <= world.clock.now():
         return None
     if row.request != slot.request:
         raise IdempotencyKeyReused("Use a new key for a new request.")
-    told = json.loads(world.keys.sealer.open(row.answer, slot.place))
-    return Response(told["body"], row.status, {**told["headers"], REPLAYED: "true"})
+    stored = json.loads(world.keys.sealer.open(row.answer, slot.place))
+    return Response(stored["body"], row.status, {**stored["headers"], REPLAYED: "true"})
 
 
-async def _keep(world: World, tx: Transaction, slot: Slot, response: Response) -> bool:
+async def _store_answer(world: World, tx: Transaction, slot: Slot, response: Response) -> bool:
     now = world.clock.now()
     await tx.execute(delete(StoredAnswer).where(StoredAnswer.slot == slot.id, StoredAnswer.kept_until <= now))
     headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
-    told = json.dumps({"body": bytes(response.body).decode(), "headers": headers}).encode()
+    answer = json.dumps({"body": bytes(response.body).decode(), "headers": headers}).encode()
     values = {
         "slot": slot.id,
         "request": slot.request,
         "status": response.status_code,
-        "answer": world.keys.sealer.seal(told, slot.place),
+        "answer": world.keys.sealer.seal(answer, slot.place),
         "kept_until": now + KEPT,
     }
     return await dialect.insert_once(tx, StoredAnswer, values, unless=["slot"])
 
 
 async def prune_answers(world: World) -> int:
-    """Delete a batch of the answers that are repeated no more; how many."""
+    """Delete a batch of the expired answers; returns how many."""
     return await prune(world.db, StoredAnswer, StoredAnswer.kept_until <= world.clock.now())

@@ -105,7 +105,10 @@ class EdgeMiddleware:
     def _warn_forwarded(self, _value: bytes, _max_body: int) -> None:
         """Warn once: X-Forwarded-For is present but TRUSTED_PROXIES is empty, so all clients share one address and one rate limit."""
         if self.checks is not _CHECKS:  # one request may have the header twice
-            log.warning("forwarded_for_unheeded", hint="callers behind a proxy share its address until LICENTIA_TRUSTED_PROXIES names it")
+            log.warning(
+                "forwarded_for_unheeded",
+                hint="all callers behind the proxy share one address and rate limit; add it to LICENTIA_TRUSTED_PROXIES",
+            )
         self.checks = _CHECKS
 
     def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:

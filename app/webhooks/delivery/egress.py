@@ -1,7 +1,7 @@
-"""HTTP requests to URLs that customers chose: never into a private network, without redirects and without a proxy.
+"""Sends HTTP requests to URLs that operators chose: never into a private network, without redirects and without a proxy.
 
 The host name is resolved once for each request, every address is checked, and the connection goes to a checked address (with the name
-in Host and SNI). A name that resolves differently a moment later (DNS rebinding) reaches nothing else.
+in Host and SNI). So a name that resolves differently a moment later (DNS rebinding) cannot lead to another address.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from app.webhooks.networks import Network, is_reachable, parse_networks
 MAX_EXCERPT = 500
 """Bytes of a response body that are read."""
 EXCERPT_TIMEOUT = 1.0
-"""Seconds to wait for the body of an error; the status alone is a complete answer."""
+"""Seconds to wait for the body of an error. The body is optional: the status alone decides."""
 MAX_ADDRESSES = 3
-"""Addresses of one name that are tried."""
+"""The largest number of addresses of one name that are tried."""
 MAX_LOOKUPS = 64
-"""Concurrent name lookups; more than there are webhooks."""
+"""The largest number of concurrent name lookups, above the limit of webhooks."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port to addresses. Raises OSError."""
+"""Resolves (host, port) to addresses. Raises OSError."""
 
 
 class NoResponse(Exception):
@@ -43,7 +43,7 @@ class NoResponse(Exception):
 
 
 @dataclass(frozen=True)
-class Response:
+class ReceiverResponse:
     """A receiver's response. `excerpt` is the beginning of the body, read only if the status is not 2xx."""
 
     status: int
@@ -110,7 +110,7 @@ class Egress:
         allowed, seconds = parse_networks(settings.webhook_allowed_networks), settings.webhook_timeout.total_seconds()
         return cls(allowed, seconds, settings.env == "development", resolve or Resolver())
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Response:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ReceiverResponse:
         """Send a POST request. Raises NoResponse."""
         try:
             async with asyncio.timeout(self.timeout) as deadline:
@@ -120,8 +120,8 @@ class Egress:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NoResponse("timeout" if isinstance(error, httpx.TimeoutException) else "no_answer") from error
 
-    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout) -> Response:
-        """Try the addresses in turn; each gets an equal share of the time, so that a silent one leaves some for the next."""
+    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout) -> ReceiverResponse:
+        """Try the addresses in turn; each gets an equal share of the time, so that a silent address leaves time for the next."""
         addresses = await self._resolve_and_check(url)
         for address in addresses:
             try:
@@ -144,7 +144,7 @@ class Egress:
 
     async def _exchange(
         self, url: httpx.URL, address: str, connect_timeout: float, body: bytes, headers: Mapping[str, str], deadline: asyncio.Timeout
-    ) -> Response:
+    ) -> ReceiverResponse:
         """Send the request on a new connection: one that was verified for one name must not serve another name at the same address."""
         complete = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
         trust = (self.trust or _public_roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -152,9 +152,9 @@ class Egress:
         client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=timeout)
         target, sni = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode()}
         async with client, client.stream("POST", target, content=body, headers=complete, extensions=sni) as response:
-            deadline.reschedule(None)  # the status is here
+            deadline.reschedule(None)  # the status has arrived in time
             excerpt = "" if response.is_success else await _read_excerpt(response)
-            return Response(response.status_code, response.headers.get("retry-after"), excerpt)
+            return ReceiverResponse(response.status_code, response.headers.get("retry-after"), excerpt)
 
 
 async def _read_excerpt(response: httpx.Response) -> str:

@@ -1,10 +1,10 @@
 """The outbox of webhooks: claim due deliveries of an endpoint, send them, and record the outcomes.
 
 A database trigger creates the deliveries in the transaction that records the event (migration 0011). So no event is missed because its
-transaction commits late, nothing is sent of a transaction that was rolled back, and recording an event costs no extra statement.
+transaction commits late, no event of a transaction that was rolled back is sent, and recording an event costs no extra statement.
 
-At least once: a process that dies after the receiver's response and before that is recorded loses its claim, and the delivery is sent
-again. Deliveries with one ordering key stay in order (`ordering.py`): only the first of them is ever claimed.
+Deliveries are sent at least once: if the process dies before it records the receiver's response, the claim expires and the delivery is
+sent again. Only the first delivery of an ordering key is ever claimed, which keeps their order (`ordering.py`).
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from prometheus_client import Gauge
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
-from app.background.outbox import Outbox, claim_rows, is_unclaimed
+from app.background.outbox import claim_rows, is_unclaimed, process_rows, retry_recording
 from app.db.base import table
 from app.db.types import AnyRow
 from app.events.models import Event
 from app.webhooks import messages, ordering
 from app.webhooks.delivery import outcomes
 from app.webhooks.delivery.egress import Egress, NoResponse
-from app.webhooks.delivery.outcomes import Attempt, Outcome
+from app.webhooks.delivery.outcomes import Attempt, DeliveryOutcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.world import World
 
@@ -37,8 +37,8 @@ BATCH = 8
 RECORD_TIME = timedelta(seconds=45)
 """How much longer than the timeout of a request a claim lasts."""
 
-LAG = Gauge("licentia_webhook_lag_seconds", "For how long the oldest due delivery has been due")
-ENDPOINTS = Gauge("licentia_webhooks", "Webhooks by state: well, failing, disabled by the service, switched off by an operator", ["state"])
+LAG = Gauge("licentia_webhook_lag_seconds", "Seconds by which the oldest pending delivery is late; 0 if none is late")
+ENDPOINTS = Gauge("licentia_webhooks", "Webhooks: well, failing, disabled by the service, switched_off by an operator", ["state"])
 log = structlog.get_logger("licentia.webhooks")
 
 _endpoint = select(*table(WebhookEndpoint).columns)
@@ -56,14 +56,14 @@ def _is_receiving(now: datetime) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True)
-class Due:
+class DueEndpoints:
     """The endpoints that have due deliveries, and whether any endpoint is enabled."""
 
     endpoints: Sequence[UUID]
     any_enabled: bool
 
 
-async def find_due(world: World) -> Due:
+async def find_due(world: World) -> DueEndpoints:
     """Find the endpoints with due deliveries by one read, and set the metrics of lag and endpoint states."""
     now = world.clock.now()
     oldest = select(func.min(WebhookDelivery.due_at)).where(
@@ -74,19 +74,19 @@ async def find_due(world: World) -> Due:
         rows = (await tx.execute(select(*columns, oldest.scalar_subquery().label("since")))).all()
     due = [row for row in rows if row.since is not None]
     LAG.set(max(((now - row.since).total_seconds() for row in due), default=0.0))
-    states = Counter(_state(row) for row in rows)
+    states = Counter(_name_state(row) for row in rows)
     for state in ("well", "failing", "disabled", "switched_off"):
         ENDPOINTS.labels(state).set(states[state])
-    return Due([row.id for row in due], any(row.disabled_at is None for row in rows))
+    return DueEndpoints([row.id for row in due], any(row.disabled_at is None for row in rows))
 
 
-def _state(row: AnyRow) -> str:
+def _name_state(row: AnyRow) -> str:
     if row.disabled_at is not None:
         return "switched_off" if row.disabled_reason == "operator" else "disabled"
     return "well" if row.failing_since is None else "failing"
 
 
-async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
+async def claim_deliveries(world: World, endpoint_id: UUID) -> list[AnyRow]:
     """Claim up to `BATCH` due deliveries of an endpoint."""
     now = world.clock.now()
     is_receiving = exists(select(1).where(WebhookEndpoint.id == endpoint_id, _is_receiving(now)))
@@ -102,53 +102,51 @@ async def claim(world: World, endpoint_id: UUID) -> list[AnyRow]:
 async def deliver_due(world: World, egress: Egress) -> int:
     """Send everything that is due, to all endpoints concurrently; return the number of deliveries."""
     due = await find_due(world)
-    return sum(await asyncio.gather(*(drain(world, egress, endpoint_id, asyncio.Event()) for endpoint_id in due.endpoints)))
+    return sum(await asyncio.gather(*(deliver_to_endpoint(world, egress, endpoint_id, asyncio.Event()) for endpoint_id in due.endpoints)))
 
 
-async def drain(world: World, egress: Egress, endpoint_id: UUID, stopping: asyncio.Event) -> int:
+async def deliver_to_endpoint(world: World, egress: Egress, endpoint_id: UUID, stopping: asyncio.Event) -> int:
     """Send the due deliveries of one endpoint until none is left or the stop event is set; return how many were claimed."""
     count = 0
-    while not stopping.is_set() and (rows := await claim(world, endpoint_id)):
-        # Read after the claim: a later change of the URL makes the claim void.
+    while not stopping.is_set() and (rows := await claim_deliveries(world, endpoint_id)):
+        # Must be read after the claim: a later change of the URL makes the claim void.
         async with world.db.query() as tx:
             endpoint = (await tx.execute(_endpoint.where(WebhookEndpoint.id == endpoint_id))).first()
             events = {row.id: row for row in await tx.execute(_event.where(Event.id.in_([row.event_id for row in rows])))}
         if endpoint is None:
             break
-        outbox = Outbox(
-            "webhooks", partial(_send, world, egress, endpoint, events), partial(_record, world, endpoint, events), outcomes.describe
-        )
-        count += await outbox.process(rows)
+        await process_rows(rows, partial(_deliver, world, egress, endpoint, events), outcomes.describe_delivery)
+        count += len(rows)
     return count
 
 
-async def _send(world: World, egress: Egress, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow) -> Outcome:
-    """Send one delivery and return the outcome."""
+async def _deliver(world: World, egress: Egress, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow) -> None:
+    """Send one delivery and record the outcome."""
     event = events.get(row.event_id)
     if event is None:
-        return Outcome()
+        record = partial(_delete_without_event, world, row)
+    else:
+        outcome = await _send(world, egress, endpoint, event, row)
+        record = partial(outcomes.record_outcome, world, Attempt(row, endpoint.url, event.type), outcome)
+    await retry_recording(record, outcomes.describe_delivery(row))
+
+
+async def _send(world: World, egress: Egress, endpoint: AnyRow, event: AnyRow, row: AnyRow) -> DeliveryOutcome:
+    """Send the request of one delivery and return the outcome, for any error too."""
     clock = asyncio.get_running_loop().time
     start = clock()
     try:
         body = messages.build_body(event)
         response = await egress.post(endpoint.url, body.encode(), messages.build_headers(world, endpoint, event, body))
-        outcome = Outcome.of(response)
+        outcome = DeliveryOutcome.of(response)
     except NoResponse as error:
-        outcome = Outcome(error.reason)
+        outcome = DeliveryOutcome(error.reason)
     except Exception as error:  # noqa: BLE001  above all a secret that cannot be decrypted
-        log.warning("webhook_not_sent", cause=type(error).__name__, **outcomes.describe(row))
-        outcome = Outcome("not_sent")
+        log.warning("webhook_not_sent", cause=type(error).__name__, **outcomes.describe_delivery(row))
+        outcome = DeliveryOutcome("not_sent")
     if event.is_of_erased:
         outcome = replace(outcome, excerpt=None)  # the response may repeat personal data that the receiver still has
     return replace(outcome, ms=int((clock() - start) * 1000))
-
-
-async def _record(world: World, endpoint: AnyRow, events: Mapping[UUID, AnyRow], row: AnyRow, outcome: Outcome) -> None:
-    event = events.get(row.event_id)
-    if event is None:
-        await _delete_without_event(world, row)
-    else:
-        await outcomes.record_outcome(world, Attempt(row, endpoint.url, event.type), outcome)
 
 
 async def _delete_without_event(world: World, row: AnyRow) -> None:

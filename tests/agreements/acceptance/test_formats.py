@@ -24,8 +24,8 @@ async def test_r14_the_format_is_bound_to_the_presentation(given: Given, form: s
     presentation = await making.present(given, person, agreement, locale="ru-RU", format=form, client="web")
     frozen = {
         "md": source["text"]["body"],
-        "html": rendering.html(source["text"]["body"], "ru"),
-        "text": rendering.plain(source["text"]["body"]),
+        "html": rendering.render_html(source["text"]["body"], "ru"),
+        "text": rendering.render_plain(source["text"]["body"]),
     }
     text = presentation["text"]
     assert (text["format"], text["body"], text["sha256"]) == (form, frozen[form], source["text"]["sha256"])

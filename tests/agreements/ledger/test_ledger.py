@@ -70,7 +70,7 @@ async def scene(given: Given, prepared: PreparedWorld) -> Scene:
 async def test_an_unchanged_ledger_is_valid(scene: Scene) -> None:
     """With seals, after a key was retired, and for one end user only."""
     await seals.seal_events(scene.given.world)
-    await rotation.rotate(scene.given.world, at_once=True)
+    await rotation.rotate_keys(scene.given.world, at_once=True)
     await scene.given.post(f"/v1/agreement-events/{scene.events[0]}/annotations", {"reason": "By the new key."})
     report = await scene.verify()
     assert report == {"valid": True, "broken": None, "users": 2, "events": 9, "texts": 3, "seals": 1, "unsealed": 1}
@@ -231,7 +231,7 @@ async def cut_last_event(scene: Scene) -> None:
     await scene.execute("DELETE FROM agreement_event_contexts WHERE event_id = :id", id=scene.events[4])
     change = "UPDATE agreement_ledgers SET seq = 4, head = :head WHERE user_id = :user"
     await scene.execute(change, head=last["prev_sha256"], user=UUID(scene.person.id))
-    assert await projection.rebuild(scene.given.world) == 1
+    assert await projection.rebuild_states(scene.given.world) == 1
 
 
 async def delete_user_rows(scene: Scene) -> None:
@@ -325,9 +325,9 @@ async def test_a_wrong_state_is_named_and_rebuilt(scene: Scene, change: str) -> 
     await scene.execute(change, user=UUID(scene.person.id))
     broken = await scene.find_fault()
     assert (broken["what"], broken["user"], set(broken)) == ("state", scene.person.id, {"what", "user", "document"})
-    assert await projection.rebuild(scene.given.world) == 1
+    assert await projection.rebuild_states(scene.given.world) == 1
     assert (await scene.verify())["valid"] is True
-    assert await projection.rebuild(scene.given.world) == 0
+    assert await projection.rebuild_states(scene.given.world) == 0
 
 
 async def test_a_state_without_any_event_is_named(scene: Scene) -> None:

@@ -230,7 +230,7 @@ async def test_anyone_may_verify_a_receipt(given: Given) -> None:
     """Genuine and stored exactly so, even after its key was retired."""
     person = await given.logged_in()
     jws = (await making.accept(given, person, await making.create_in_force(given)))["receipt"]["jws"]
-    await rotation.rotate(given.world, at_once=True)
+    await rotation.rotate_keys(given.world, at_once=True)
     assert await _verify(given, jws) == {"valid": True, "code": "ok", "in_ledger": True, "warnings": [], "claims": decode_claims(jws)}
 
 

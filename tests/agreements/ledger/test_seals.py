@@ -45,7 +45,7 @@ trees = st.lists(st.binary(max_size=8), min_size=1, max_size=70, unique=True)
 @pytest.mark.parametrize("size", range(9))
 def test_the_known_roots(size: int) -> None:
     """RFC 9162 section 2.1.1."""
-    assert merkle.root([merkle.leaf_hash(bytes.fromhex(leaf)) for leaf in LEAVES[:size]]).hex() == ROOTS[size]
+    assert merkle.compute_root([merkle.hash_leaf(bytes.fromhex(leaf)) for leaf in LEAVES[:size]]).hex() == ROOTS[size]
 
 
 def recursive_root(leaves: list[bytes]) -> bytes:
@@ -58,29 +58,29 @@ def recursive_root(leaves: list[bytes]) -> bytes:
 
 @drawn(trees)
 def test_the_root_matches_the_definition(data: list[bytes]) -> None:
-    assert merkle.root([merkle.leaf_hash(each) for each in data]) == recursive_root(data)
+    assert merkle.compute_root([merkle.hash_leaf(each) for each in data]) == recursive_root(data)
 
 
 @drawn(trees, st.data())
 def test_a_path_leads_to_the_root_and_to_no_other_place(data: list[bytes], more: st.DataObject) -> None:
     """RFC 9162 section 2.1.3: every leaf has a path; another leaf, place, size or path gives another root."""
-    leaves = [merkle.leaf_hash(each) for each in data]
+    leaves = [merkle.hash_leaf(each) for each in data]
     place = more.draw(st.integers(0, len(leaves) - 1))
-    root, path = merkle.root(leaves), merkle.path(leaves, place)
-    assert merkle.root_from_path(leaves[place], place, len(leaves), path) == root
+    root, path = merkle.compute_root(leaves), merkle.build_path(leaves, place)
+    assert merkle.compute_root_from_path(leaves[place], place, len(leaves), path) == root
     assert len(path) <= (len(leaves) - 1).bit_length()
-    assert merkle.root_from_path(merkle.leaf_hash(b"another one"), place, len(leaves), path) != root
-    assert merkle.root_from_path(leaves[place], place, len(leaves), [*path, b"\0" * 32]) is None
+    assert merkle.compute_root_from_path(merkle.hash_leaf(b"another one"), place, len(leaves), path) != root
+    assert merkle.compute_root_from_path(leaves[place], place, len(leaves), [*path, b"\0" * 32]) is None
     if path:
-        assert merkle.root_from_path(leaves[place], place, len(leaves), path[:-1]) != root
-        assert merkle.root_from_path(leaves[place], place ^ 1, len(leaves), path) != root
+        assert merkle.compute_root_from_path(leaves[place], place, len(leaves), path[:-1]) != root
+        assert merkle.compute_root_from_path(leaves[place], place ^ 1, len(leaves), path) != root
     for outside in (-1, len(leaves)):
-        assert merkle.root_from_path(leaves[place], outside, len(leaves), path) is None
+        assert merkle.compute_root_from_path(leaves[place], outside, len(leaves), path) is None
 
 
 def test_there_is_no_path_outside_the_tree() -> None:
     with pytest.raises(ValueError, match="no such leaf"):
-        merkle.path([b""], 1)
+        merkle.build_path([b""], 1)
 
 
 async def record_events(given: Given, person: Person, count: int) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ async def test_sealing(given: Given) -> None:
     }
     assert one.seal_sha256 == sha256(one.seal.encode()).hexdigest() == two.prev_sha256
     claims = await read_seal(given, two.seal)
-    root = merkle.root([merkle.leaf_hash(decision["receipt"]["jws"].encode()) for decision in second]).hex()
+    root = merkle.compute_root([merkle.hash_leaf(decision["receipt"]["jws"].encode()) for decision in second]).hex()
     assert (claims["n"], claims["count"], claims["root"], claims["prev"]) == (2, 2, root, one.seal_sha256)
     assert claims["iat"] == int(given.clock.now().timestamp())
     listed = given.expect(await given.client.get("/v1/ledger/seals?limit=1", headers=given.root))
@@ -140,13 +140,13 @@ async def test_inclusion(given: Given) -> None:
     url = f"{mine[3]['receipt']['url']}/inclusion"
     assert status_and_code(await given.client.get(url, headers=person.auth)) == (409, "not_sealed_yet")
     await seals.seal_events(given.world)
-    await rotation.rotate(given.world, at_once=True)
+    await rotation.rotate_keys(given.world, at_once=True)
     proof = given.expect(await given.client.get(url, headers=person.auth))
     filed = await given.client.get(f"/v1/agreement-events/{mine[3]['event']}/inclusion", headers=given.root)
     assert given.expect(filed) == proof
     claims = await read_seal(given, proof["seal"])
     leaf = sha256(b"\0" + mine[3]["receipt"]["jws"].encode()).digest()
-    root = merkle.root_from_path(leaf, proof["leaf"], proof["count"], [bytes.fromhex(each) for each in proof["path"]])
+    root = merkle.compute_root_from_path(leaf, proof["leaf"], proof["count"], [bytes.fromhex(each) for each in proof["path"]])
     assert root is not None
     assert (proof["n"], proof["count"], root.hex()) == (claims["n"], claims["count"], claims["root"])
     assert status_and_code(await given.client.get(url, headers=other.auth)) == (404, "receipt_not_found")

@@ -88,6 +88,7 @@ async def test_html_is_inert_in_a_browser(given: Given) -> None:
     assert 'href="javascript' not in answer.text
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
+    assert "form-action 'none'" in policy
     assert "sandbox" in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.text.startswith('<article lang="ar" dir="rtl">')

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, select, update
 
-from app.agreements.models import AgreementDocument, AgreementEvent, AgreementText, EventType, Kind
+from app.agreements.models import AgreementDocument, AgreementEvent, AgreementKind, AgreementText, EventType
 from app.agreements.obligations import Obligation, Version, apply_event
 from app.agreements.reporting import coverage
 from app.agreements.reporting.coverage import StatusThresholds
@@ -96,7 +96,7 @@ async def test_r11_news_are_notified_never_accepted(given: Given) -> None:
     person, late = await given.logged_in(), await given.logged_in()
     await making.present(given, late, agreement)  # shown before it was news
     async with given.world.db.write() as tx:
-        await tx.execute(update(AgreementDocument).values(kind=Kind.NOTICE))
+        await tx.execute(update(AgreementDocument).values(kind=AgreementKind.NOTICE))
     await making.present(given, person, agreement)
     result = await read_coverage(given, agreement)
     assert read_counts(result) == {"notified": 1, "to_be_shown": 1}
@@ -182,9 +182,15 @@ def test_thresholds_with_several_grace_periods() -> None:
 
     several = [version(1, None), version(2, 10), version(3, None, "editorial"), version(4, 30)]
     at = start + timedelta(days=20)
-    assert StatusThresholds.of(UUID(int=9), Kind.EULA, several, at) == StatusThresholds(Kind.EULA, required=4, grace_from=2, news=0)
-    assert StatusThresholds.of(UUID(int=9), Kind.EULA, several, start) == StatusThresholds(Kind.EULA, required=0, grace_from=1, news=0)
-    assert StatusThresholds.of(UUID(int=9), Kind.NOTICE, several, at) == StatusThresholds(Kind.NOTICE, required=0, grace_from=1, news=4)
+    assert StatusThresholds.of(UUID(int=9), AgreementKind.EULA, several, at) == StatusThresholds(
+        AgreementKind.EULA, required=4, grace_from=2, news=0
+    )
+    assert StatusThresholds.of(UUID(int=9), AgreementKind.EULA, several, start) == StatusThresholds(
+        AgreementKind.EULA, required=0, grace_from=1, news=0
+    )
+    assert StatusThresholds.of(UUID(int=9), AgreementKind.NOTICE, several, at) == StatusThresholds(
+        AgreementKind.NOTICE, required=0, grace_from=1, news=4
+    )
 
 
 async def test_an_agreement_not_yet_in_force(given: Given) -> None:

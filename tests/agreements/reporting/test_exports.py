@@ -140,7 +140,7 @@ async def test_a_slow_reader_holds_no_connection(given: Given) -> None:
     agreement = await making.create_in_force(given)
     person = await given.logged_in()
     await many(given, agreement, person, 2500)
-    stream = await exports.export(given.world, Actor("operator"), ExportRequest("ndjson", EventFilters(), context=False))
+    stream = await exports.export_events(given.world, Actor("operator"), ExportRequest("ndjson", EventFilters(), context=False))
     first = await anext(stream)
     given.clock.forward(seconds=1)
     is_held = given.world.db.reader.sync_engine.pool.checkedout()  # type: ignore[attr-defined]
@@ -189,12 +189,12 @@ async def test_formulas_are_defused(given: Given) -> None:
 )
 def test_every_start_of_a_formula_is_neutralised(cell: str) -> None:
     """After invisible characters, in a full-width form, and after any cell separator of another spreadsheet."""
-    defused = exports._neutralise(cell)
+    defused = exports._neutralise_formulas(cell)
     assert defused.replace("'", "") == cell
     assert "'" in defused
-    assert exports._neutralise(f"a{cell.strip()}") == f"a{cell.strip()}" or "\u2028" in cell
+    assert exports._neutralise_formulas(f"a{cell.strip()}") == f"a{cell.strip()}" or "\u2028" in cell
     for mark in (";", "\t", "\r", "\n", "\r\n", ";; "):
-        result = exports._neutralise(f"x{mark}{cell};y")
+        result = exports._neutralise_formulas(f"x{mark}{cell};y")
         assert result.replace("'", "") == f"x{mark}{cell};y"
         assert result.count("'") == 1
         assert result.index("'") < result.index(cell[-2])
@@ -202,12 +202,12 @@ def test_every_start_of_a_formula_is_neutralised(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", ["\tx", "\rx", "\nx"])
 def test_a_cell_begins_with_no_separator(cell: str) -> None:
-    assert exports._neutralise(cell) == f"'{cell}"
+    assert exports._neutralise_formulas(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize("cell", ["", "a=1", "Mozilla/5.0 (X11; Linux) x-y", "a;b=c", "'", 7, None])
 def test_all_else_is_left_alone(cell: object) -> None:
-    assert exports._neutralise(cell) == cell
+    assert exports._neutralise_formulas(cell) == cell
 
 
 async def test_how_it_is_served(given: Given) -> None:

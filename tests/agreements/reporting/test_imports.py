@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 from sqlalchemy import func, insert, select
 
+from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementEvent, AgreementImport, AgreementLedger, AgreementState
-from app.agreements.reporting.events import decode_payload
 from app.base.durations import instant_text
 from app.db.base import table
 from app.events.models import Event
@@ -62,7 +62,7 @@ async def test_an_import_counts_and_shows(given: Given) -> None:
         event = (await tx.execute(select(AgreementEvent.id, AgreementEvent.receipt, AgreementEvent.actor_id))).one()
         noted = (await tx.execute(select(Event.user_id, Event.actor_id).where(Event.type == "agreement.imported"))).one()
     assert str(event.id) == result["event"]
-    claims = decode_payload(event.receipt)
+    claims = decode_claims(event.receipt)
     assert (claims["event"], claims["claims"], claims["seq"], claims["prev"]) == ("imported", claimed, 1, None)
     assert (claims["act"]["type"], claims["at"]) == ("operator", instant_text(given.clock.now()))
     assert not {"amr", "prs", "ctx", "sid_h"} & set(claims)

@@ -17,7 +17,7 @@ from app.agreements.ledger import seals
 from app.agreements.ledger.receipts import decode_claims
 from app.agreements.models import AgreementEventContext
 from app.agreements.verification import bundles
-from app.cli.verify import NotVerified, verify_file
+from app.cli.verify import VerificationFailed, verify_file
 from app.events.models import Event
 from app.security.signing import SigningKey, read_kid
 from app.signing_keys import rotation
@@ -36,7 +36,7 @@ async def _scene(given: Given) -> Person:
     agreement = await making.create_in_force(given, "en", "nb")
     given.expect(await making.decide(given, person, await making.present(given, person, agreement), "decline"))
     await seals.seal_events(given.world)
-    await rotation.rotate(given.world, at_once=True)
+    await rotation.rotate_keys(given.world, at_once=True)
     decision = await making.accept(given, person, agreement, locale="nb")
     await making.accept(given, await given.logged_in(), agreement)
     await seals.seal_events(given.world)
@@ -115,7 +115,7 @@ async def test_every_altered_byte_is_found(given: Given, person: Person, tmp_pat
         except ValueError:
             pass
         file.write_bytes(altered)
-        with pytest.raises(NotVerified):
+        with pytest.raises(VerificationFailed):
             verify_file(file, None, None, given.clock.now)
 
     flip()
@@ -173,7 +173,7 @@ def test_a_repeated_name_is_refused(tmp_path: Path) -> None:
     """Of two members with the same name, different readers use different ones."""
     file = tmp_path / "twice.json"
     file.write_text('{"user": 1, "user": 2}')
-    with pytest.raises(NotVerified):
+    with pytest.raises(VerificationFailed):
         verify_file(file, None, None, lambda: pytest.fail("the clock is not read"))
 
 

@@ -10,7 +10,7 @@ from app.agreements.ledger import seals
 from app.agreements.ledger.proofs import BUNDLE
 from app.agreements.ledger.receipts import decode_claims
 from app.agreements.verification import bundles
-from app.cli.verify import NotVerified, verify_file
+from app.cli.verify import VerificationFailed, verify_file
 from app.security.signing import read_kid
 from app.signing_keys import rotation
 from app.signing_keys.service import load_signer
@@ -26,8 +26,8 @@ async def _signed_by_a_leaked_key(given: Given, *, sealed_before: bool) -> tuple
     decision = await making.accept(given, person, await making.create_in_force(given))
     if sealed_before:
         await seals.seal_events(given.world)
-    await rotation.rotate(given.world, at_once=True)
-    await rotation.revoke(given.world, str(read_kid(decision["receipt"]["jws"])))
+    await rotation.rotate_keys(given.world, at_once=True)
+    await rotation.revoke_key(given.world, str(read_kid(decision["receipt"]["jws"])))
     return person, decision
 
 
@@ -88,7 +88,7 @@ async def test_a_bundle_made_after_a_revocation_verifies_and_warns(
     assert (report["genuine"], places) == (True, {"receipts/0", "seals/0"} if sealed_before else {"receipts/0"})
     file.write_text(bundle["receipts"][0]["jws"])
     keys.write_text(json.dumps(bundle["keys"]))
-    with pytest.raises(NotVerified, match="revoked"):
+    with pytest.raises(VerificationFailed, match="revoked"):
         verify_file(file, keys, None, given.clock.now)
 
 

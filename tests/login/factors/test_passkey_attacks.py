@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from app.events.models import Event
 from app.login.factors.passkey_challenges import LIFETIME
-from app.login.factors.webauthn import InvalidCredential, RelyingParty, challenge_of
+from app.login.factors.webauthn import InvalidCredential, RelyingParty, read_challenge
 from tests.assertions import problem
 from tests.authenticator import ORIGIN, RP_ID, UP, UV, Authenticator, b64, unb64
 from tests.given import Given, Person
@@ -295,4 +295,4 @@ def test_a_credential_with_any_changed_byte_is_refused(part: tuple[Json, str], w
 )
 def test_client_data_of_any_shape_returns_a_challenge_or_is_refused(data: object) -> None:
     with contextlib.suppress(InvalidCredential):
-        assert isinstance(challenge_of({"response": {"clientDataJSON": b64(json.dumps(data).encode())}}), bytes)
+        assert isinstance(read_challenge({"response": {"clientDataJSON": b64(json.dumps(data).encode())}}), bytes)

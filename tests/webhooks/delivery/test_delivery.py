@@ -15,7 +15,7 @@ from app.events.models import Event
 from app.events.service import Actor, record
 from app.webhooks import rules
 from app.webhooks.delivery import outbox, outcomes
-from app.webhooks.delivery.outcomes import Attempt, Outcome
+from app.webhooks.delivery.outcomes import Attempt, DeliveryOutcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.assertions import DEADLINE, wait_until
 from tests.webhooks.conftest import Hooks, make_egress
@@ -176,13 +176,13 @@ async def test_a_process_that_dies_before_it_records_the_outcome_loses_nothing(h
     """The delivery is repeated after the claim; a late outcome changes nothing."""
     hook = await hooks.create("license.*")
     await record_event(hooks, "license.issued")
-    (row,) = await outbox.claim(hooks.world, UUID(hook["id"]))
+    (row,) = await outbox.claim_deliveries(hooks.world, UUID(hook["id"]))
     await make_egress(hooks.world).post(receiver.url, b'{"type": "before the end"}', {})
     assert await hooks.deliver() == 0
     hooks.given.clock.moment = row.claimed_until
     assert await hooks.deliver() == 1
     assert receiver.types == ["before the end", "license.issued"]
-    await outcomes.record_outcome(hooks.world, Attempt(row, receiver.url, "license.issued"), Outcome("timeout"))
+    await outcomes.record_outcome(hooks.world, Attempt(row, receiver.url, "license.issued"), DeliveryOutcome("timeout"))
     (delivery,) = await hooks.list_deliveries(hook)
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
 

@@ -60,7 +60,7 @@ async def test_an_unreachable_database_does_not_stop_the_worker(hooks: Hooks, re
         await asyncio.sleep(0.2)
         (tmp_path / "nowhere").mkdir()
         await databases.migrate(gone.db.url)
-        hook, _ = await service.create(gone, Actor.system(), {"url": receiver.url, "types": ["*"], "description": None})
+        hook, _ = await service.create_endpoint(gone, Actor.system(), {"url": receiver.url, "types": ["*"], "description": None})
         await deliveries.send_test(gone, Actor.system(), hook.id)
         await wait_until(lambda: bool(receiver.received))
     await gone.db.close()
