@@ -50,7 +50,7 @@ class World:
         )
 
     def for_request(self, pending: PendingWrite) -> Self:
-        """The same world for one request, whose write is committed together with its stored response."""
+        """Return this world for one request, whose write is committed together with its stored response."""
         return replace(self, db=replace(self.db, pending=pending))
 
 

@@ -205,7 +205,7 @@ class AgreementImport(Base):
     event_id: Mapped[Reference] = mapped_column(ForeignKey("agreement_events.id"), unique=True)
 
 
-class AgreementTurn(Base):
+class AgreementLock(Base):
     """A named lock across all replicas: a transaction that updates the row holds the lock until it ends."""
 
     __tablename__ = "agreement_turns"

@@ -18,7 +18,7 @@ from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router = new_router("events")
-Reads = Annotated[Operator, Depends(RequireScope("events:read"))]
+Reader = Annotated[Operator, Depends(RequireScope("events:read"))]
 Window = Annotated[PageWindow, Depends(page_window)]
 Noun = Annotated[str | None, Query(max_length=32, pattern="^[a-z_]+$")]
 
@@ -39,7 +39,7 @@ async def parse_filters(
 
 @router.get("/v1/events", responses=refuses(ScopeMissing))
 async def list_events(
-    world: TheWorld, operator: Reads, window: Window, filters: Annotated[Filters, Depends(parse_filters)]
+    world: TheWorld, operator: Reader, window: Window, filters: Annotated[Filters, Depends(parse_filters)]
 ) -> Page[AuditEventOut]:
     """List events of every kind, newest first."""
     rows, cursor = await audit.list_events(world, filters, window)
@@ -47,12 +47,12 @@ async def list_events(
 
 
 @router.get("/v1/events/{event_id}", responses=refuses(ScopeMissing, EventNotFound))
-async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> AuditEventOut:
+async def get_event(world: TheWorld, operator: Reader, event_id: UUID) -> AuditEventOut:
     """Return one event."""
     return AuditEventOut.of(await audit.get_event(world, event_id))
 
 
 @router.get("/v1/event-types", responses=refuses(ScopeMissing))
-async def list_event_types(operator: Reads) -> EventTypesOut:
+async def list_event_types(operator: Reader) -> EventTypesOut:
     """List every event type. A webhook may also subscribe to `noun.*` or `*`."""
     return EventTypesOut(data=[EventTypeOut(type=kind, title=title) for kind, title in KINDS.items()])

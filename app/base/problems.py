@@ -80,7 +80,7 @@ class Malformed(Problem):
     title = "The request is not valid."
 
     def __init__(self, errors: list[tuple[str, str, str]]) -> None:
-        """`errors`: (JSON pointer, code, sentence), one for each fault."""
+        """Build the problem. `errors`: (JSON pointer, code, sentence), one for each fault."""
         listed: list[Fact] = [{"pointer": pointer, "code": code, "detail": text} for pointer, code, text in errors[:MAX_ERRORS]]
         which = "`errors`" if len(errors) <= MAX_ERRORS else f"`errors` (the first {MAX_ERRORS} of more)"
         super().__init__(f"Correct the fields listed in {which} and send the request again.", {"errors": listed})

@@ -24,7 +24,7 @@ class VerificationFailed(Exception):
 
 
 def verify_file(file: Path, jwks: Path | None, fingerprint: str | None, now: Callable[[], datetime]) -> Json:
-    """Verify an evidence bundle, or one compact JWS, which needs a key set; returns what it says. Raises NotVerified."""
+    """Verify an evidence bundle, or one compact JWS, which needs a key set; returns what it says. Raises VerificationFailed."""
     text = _read_file(file).strip(" \t\r\n")  # only what JSON defines as white space
     keys = _parse_json(_read_file(jwks)) if jwks is not None else None
     if text.startswith("{"):

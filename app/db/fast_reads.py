@@ -36,7 +36,7 @@ class FastReadFailed(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedStatement:
     """A statement compiled for one database: its text, and the converters of its parameters and rows."""
 
     text: str
@@ -46,7 +46,7 @@ class Prepared:
     row: Callable[[Sequence[Any]], AnyRow]
 
     @classmethod
-    def of(cls, statement: AnySelect, sql_dialect: Dialect) -> "Prepared":
+    def of(cls, statement: AnySelect, sql_dialect: Dialect) -> "PreparedStatement":
         compiled = statement.compile(dialect=sql_dialect)
         if compiled.post_compile_params or compiled.literal_execute_params:
             raise TypeError("FastReads runs only statements that are complete when they are compiled")
@@ -90,9 +90,9 @@ class PinnedConnection:
             self.fetch, self.run = self._of_sqlite, self._run_in_sqlite
         else:
             self.fetch, self.run, self.watch = self._of_postgresql, self._run_in_postgresql, Watchdog.of_connection(connection)
-        self.statements: WeakKeyDictionary[Prepared, Any] = WeakKeyDictionary()
+        self.statements: WeakKeyDictionary[PreparedStatement, Any] = WeakKeyDictionary()
 
-    async def _of_sqlite(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+    async def _of_sqlite(self, prepared: PreparedStatement, values: Sequence[Any]) -> Sequence[Any]:
         return await self._in_sqlite(prepared.text, values)
 
     async def _run_in_sqlite(self, text: str) -> None:
@@ -105,7 +105,7 @@ class PinnedConnection:
             raise _translate_error(error) from error
         return rows
 
-    async def _of_postgresql(self, prepared: Prepared, values: Sequence[Any]) -> Sequence[Any]:
+    async def _of_postgresql(self, prepared: PreparedStatement, values: Sequence[Any]) -> Sequence[Any]:
         with self._watch():
             statement = self.statements.get(prepared)
             if statement is None:
@@ -147,7 +147,7 @@ class FastReads:
         self.timeout = timeout
         self.slots = asyncio.Semaphore(size)
         self.idle: list[PinnedConnection] = []
-        self.prepared: WeakKeyDictionary[AnySelect, Prepared] = WeakKeyDictionary()
+        self.prepared: WeakKeyDictionary[AnySelect, PreparedStatement] = WeakKeyDictionary()
         self.begin = "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     async def rows(self, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
@@ -209,7 +209,7 @@ class FastReads:
     async def _fetch(self, pinned: PinnedConnection, statement: AnySelect, parameters: Mapping[str, Any]) -> list[AnyRow]:
         prepared = self.prepared.get(statement)
         if prepared is None:
-            prepared = self.prepared[statement] = Prepared.of(statement, self.engine.dialect)
+            prepared = self.prepared[statement] = PreparedStatement.of(statement, self.engine.dialect)
         return prepared.rows(await pinned.fetch(prepared, prepared.values(parameters)))
 
     async def close(self) -> None:

@@ -67,13 +67,13 @@ def make_access_logger(settings: Settings) -> Callable[[dict[str, Any]], None]:
 
     def write(fields: dict[str, Any]) -> None:
         line = {"event": "request", "level": "info", "logger": "licentia.access", "timestamp": instant_text(clock.now()), **fields}
-        text = _flat_json(line) if as_json else " ".join(f"{k}={v}" for k, v in line.items())
+        text = _format_flat_json(line) if as_json else " ".join(f"{k}={v}" for k, v in line.items())
         sys.stdout.write(text + "\n")
 
     return write
 
 
-def _flat_json(fields: Mapping[str, str | float | None]) -> str:
+def _format_flat_json(fields: Mapping[str, str | float | None]) -> str:
     """Format a flat object like `json.dumps`, which would build an encoder for each call."""
     values = (encode_basestring(value) if isinstance(value, str) else "null" if value is None else str(value) for value in fields.values())
     return "{" + ", ".join(f'"{name}": {value}' for name, value in zip(fields, values, strict=True)) + "}"

@@ -16,13 +16,13 @@ from app.web.routing import NOT_REPLAYED, refuses
 from app.web.routing import router as new_router
 
 router = new_router("support")
-Reads = Annotated[Operator, Depends(RequireScope("users:read"))]
-Writes = Annotated[Operator, Depends(RequireScope("users:write"))]
+Reader = Annotated[Operator, Depends(RequireScope("users:read"))]
+Writer = Annotated[Operator, Depends(RequireScope("users:write"))]
 JSON = "application/json"
 
 
 @router.post("/v1/users/{user_id}/erase", summary="Erase User", responses=refuses(ScopeMissing, UserNotFound))
-async def erase(world: TheWorld, operator: Writes, user_id: UUID) -> ErasureOut:
+async def erase(world: TheWorld, operator: Writer, user_id: UUID) -> ErasureOut:
     """Erase an end user's personal data permanently. The signed receipts stay, under the user's id. Repeating it is safe."""
     return ErasureOut.of(user_id, await erasure.erase(world, operator.actor, user_id))
 
@@ -40,7 +40,7 @@ async def ask_for_erasure(world: TheWorld, subject: TheSubject) -> ErasureOut:
 
 
 @router.get("/v1/users/{user_id}/export", summary="Export User Data", response_model=Export, responses=refuses(ScopeMissing, UserNotFound))
-async def export_user(world: TheWorld, operator: Reads, user_id: UUID) -> StreamingResponse:
+async def export_user(world: TheWorld, operator: Reader, user_id: UUID) -> StreamingResponse:
     """Export everything stored about an end user as one document without secrets.
 
     Requires the scopes `users:read`, `licenses:read` and `agreements:read`. The export is recorded as an event that the user can see.

@@ -55,7 +55,7 @@ class SigningKey:
         return json.dumps(self.key.as_dict(private=True)).encode()
 
     def public(self) -> Claims:
-        """The public JWK (RFC 8037 section 2) with `kid`, `use` and `alg`."""
+        """Return the public JWK (RFC 8037 section 2) with `kid`, `use` and `alg`."""
         return {**self.key.as_dict(private=False), "kid": self.kid, "use": "sig", "alg": ALGORITHM}
 
 
@@ -81,7 +81,7 @@ class Signer:
         return jws.serialize_compact(header, payload, self.active.key, algorithms=ACCEPTED)
 
     def read_current(self, typ: str, token: str) -> Claims:
-        """Like `read`, for a short-lived token: only a current key may have signed it. Raises InvalidToken."""
+        """Return the claims as `read` does, but only if a current key signed the token. For short-lived tokens. Raises InvalidToken."""
         digest = sha256(f"{typ} {token}".encode(errors="surrogatepass")).digest()
         verified = self.verified.get(digest)
         if verified is None:

@@ -96,7 +96,7 @@ async def _lock_keys(tx: Transaction) -> tuple[str, AnyRow | None]:
 
 
 def _must_be_old_enough(waiting: AnyRow, now: datetime, *, at_once: bool) -> None:
-    """Raises KeyTooYoung."""
+    """Check that the next key has been published for a day, or that waiting is not required. Raises KeyTooYoung."""
     age: timedelta = now - waiting.created_at
     if not at_once and age < PUBLISHED_AHEAD:
         hours = -(-(PUBLISHED_AHEAD - age) // timedelta(hours=1))

@@ -24,7 +24,7 @@ _users = select(AgreementLedger.user_id).order_by(AgreementLedger.user_id).limit
 
 
 @dataclass
-class Replay:
+class StateReplay:
     """The states of one end user after the events applied so far, by document."""
 
     states: dict[UUID, dict[str, Any]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ async def _next_users(world: World, after: UUID) -> list[UUID]:
 async def _rebuild_user(tx: Transaction, world: World, user_id: UUID) -> bool:
     """Write the user's states again if they are wrong; return whether they were. Locks the ledger against concurrent decisions."""
     await chain.lock_ledger(tx, user_id)
-    replay = Replay()
+    replay = StateReplay()
     for event in await tx.execute(_events.where(AgreementEvent.user_id == user_id).order_by(AgreementEvent.seq)):
         replay.apply(event)
     of_user = AgreementState.user_id == user_id

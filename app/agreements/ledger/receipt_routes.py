@@ -27,8 +27,8 @@ from app.web.routing import VERDICT, refuses
 from app.web.routing import router as new_router
 
 router = new_router("agreements")
-Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
-Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
+Reader = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writer = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 JSON = "application/json"
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 FORMS: dict[int | str, dict[str, Any]] = {
@@ -79,7 +79,7 @@ async def verify_receipt(world: TheWorld, body: ReceiptIn) -> ReceiptVerdict:
 
 
 @router.get("/v1/agreement-events/{event_id}", summary="Get Agreement Event", responses=refuses(ScopeMissing, AgreementEventNotFound))
-async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> EventOut:
+async def get_event(world: TheWorld, operator: Reader, event_id: UUID) -> EventOut:
     """Return an event with its context and annotations. Reading the IP address and user agent is recorded."""
     return EventOut.of_record(await receipts.get_event(world, operator.actor, event_id))
 
@@ -89,7 +89,7 @@ async def get_event(world: TheWorld, operator: Reads, event_id: UUID) -> EventOu
     summary="Get Inclusion Proof of Event",
     responses=refuses(ScopeMissing, AgreementEventNotFound, NotSealedYet, LedgerSealBroken),
 )
-async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> InclusionOut:
+async def get_inclusion(world: TheWorld, operator: Reader, event_id: UUID) -> InclusionOut:
     """Return the proof that a seal includes the receipt of an event."""
     return InclusionOut.of(await seals.prove_inclusion(world, event_id))
 
@@ -100,6 +100,6 @@ async def get_inclusion(world: TheWorld, operator: Reads, event_id: UUID) -> Inc
     status_code=201,
     responses=refuses(ScopeMissing, AgreementEventNotFound, UserErased),
 )
-async def annotate(world: TheWorld, operator: Writes, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
+async def annotate(world: TheWorld, operator: Writer, event_id: UUID, body: AnnotationIn) -> AnnotationOut:
     """Add a correction to an event: a signed note in the same chain, which changes no state."""
     return AnnotationOut.of(await receipts.annotate_event(world, operator.actor, event_id, body.reason))

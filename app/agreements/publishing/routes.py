@@ -31,8 +31,8 @@ from app.web.routing import refuses
 from app.web.routing import router as new_router
 
 router: APIRouter = new_router("agreements")
-Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
-Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
+Reader = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writer = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 CACHE_PERMANENTLY = "public, max-age=31536000, immutable"
 SANDBOX_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; sandbox"
 """Content-Security-Policy of HTML texts: browsers run and load nothing, even if the sanitiser misses something."""
@@ -56,7 +56,7 @@ class Markdown(Response):
         ScopeMissing, ProductNotFound, problems.AgreementExists, problems.AgreementRegionUnknown, problems.AgreementMinorsImpossible
     ),
 )
-async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn, response: Response) -> AgreementWithVersions:
+async def create_agreement(world: TheWorld, operator: Writer, body: AgreementIn, response: Response) -> AgreementWithVersions:
     """Create an agreement for a product. It has no effect until a version is published."""
     details = await documents.create_document(world, operator.actor, body.model_dump())
     response.headers["Location"] = f"/v1/agreements/{details.row.id}"
@@ -66,7 +66,7 @@ async def create_agreement(world: TheWorld, operator: Writes, body: AgreementIn,
 @router.get("/v1/agreements", responses=refuses(ScopeMissing))
 async def list_agreements(
     world: TheWorld,
-    operator: Reads,
+    operator: Reader,
     requested: Annotated[PageWindow, Depends(page_window)],
     product: Annotated[Slug | None, Query()] = None,
 ) -> Page[AgreementOut]:
@@ -76,7 +76,7 @@ async def list_agreements(
 
 
 @router.get("/v1/agreements/{document_id}", responses=refuses(ScopeMissing, problems.AgreementNotFound))
-async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> AgreementWithVersions:
+async def get_agreement(world: TheWorld, operator: Reader, document_id: UUID) -> AgreementWithVersions:
     """Return an agreement with its versions."""
     return AgreementWithVersions.from_details(await documents.get_document(world, document_id))
 
@@ -91,7 +91,7 @@ async def get_agreement(world: TheWorld, operator: Reads, document_id: UUID) -> 
         problems.AgreementRequiredTextMissing,
     ),
 )
-async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID, body: AgreementPatch) -> AgreementWithVersions:
+async def change_agreement(world: TheWorld, operator: Writer, document_id: UUID, body: AgreementPatch) -> AgreementWithVersions:
     """Change properties of an agreement. The current and the scheduled version must have every language that becomes required."""
     return AgreementWithVersions.from_details(
         await documents.change_document(world, operator.actor, document_id, body.model_dump(exclude_unset=True))
@@ -104,7 +104,7 @@ async def change_agreement(world: TheWorld, operator: Writes, document_id: UUID,
     status_code=201,
     responses=refuses(ScopeMissing, problems.AgreementNotFound),
 )
-async def create_version(world: TheWorld, operator: Writes, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
+async def create_version(world: TheWorld, operator: Writer, document_id: UUID, body: VersionIn, response: Response) -> VersionOut:
     """Create a draft version. `material` requires a new acceptance, `notice` must only be shown, `editorial` requires nothing."""
     details = await versions.create_draft(world, operator.actor, document_id, body.model_dump())
     response.headers["Location"] = f"/v1/agreement-versions/{details.row.id}"
@@ -116,19 +116,19 @@ async def create_version(world: TheWorld, operator: Writes, document_id: UUID, b
     summary="Get Agreement Version",
     responses=refuses(ScopeMissing, problems.AgreementVersionNotFound),
 )
-async def get_version(world: TheWorld, operator: Reads, version_id: UUID) -> VersionOut:
+async def get_version(world: TheWorld, operator: Reader, version_id: UUID) -> VersionOut:
     """Return a version with its texts."""
     return VersionOut.from_details(await versions.get_version(world, version_id))
 
 
 @router.patch("/v1/agreement-versions/{version_id}", summary="Change Draft Version", responses=refuses(*DRAFT_PROBLEMS))
-async def change_version(world: TheWorld, operator: Writes, version_id: UUID, body: VersionPatch) -> VersionOut:
+async def change_version(world: TheWorld, operator: Writer, version_id: UUID, body: VersionPatch) -> VersionOut:
     """Change the class or the label of a draft."""
     return VersionOut.from_details(await versions.change_draft(world, operator.actor, version_id, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/v1/agreement-versions/{version_id}", summary="Delete Draft Version", status_code=204, responses=refuses(*DRAFT_PROBLEMS))
-async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) -> None:
+async def delete_version(world: TheWorld, operator: Writer, version_id: UUID) -> None:
     """Delete a draft with its texts. A published version cannot be deleted."""
     await versions.delete_draft(world, operator.actor, version_id)
 
@@ -144,7 +144,7 @@ async def delete_version(world: TheWorld, operator: Writes, version_id: UUID) ->
         problems.AgreementVersionCancelled,
     ),
 )
-async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale, body: TextIn) -> TextOut:
+async def put_text(world: TheWorld, operator: Writer, version_id: UUID, locale: Locale, body: TextIn) -> TextOut:
     """Write the text in one language. A published version only accepts a new language."""
     return TextOut.model_validate(await texts.write_text(world, operator.actor, version_id, locale, body.model_dump()))
 
@@ -161,7 +161,7 @@ async def put_text(world: TheWorld, operator: Writes, version_id: UUID, locale: 
         problems.AgreementDatesImpossible,
     ),
 )
-async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, body: PublishIn = PUBLISH_NOW) -> VersionOut:
+async def publish_version(world: TheWorld, operator: Writer, version_id: UUID, body: PublishIn = PUBLISH_NOW) -> VersionOut:
     """Freeze a version and its texts permanently. It takes effect now or at `effective_at`."""
     return VersionOut.from_details(await versions.publish_version(world, operator.actor, version_id, body.effective_at, body.grace_until))
 
@@ -173,7 +173,7 @@ async def publish_version(world: TheWorld, operator: Writes, version_id: UUID, b
         ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementVersionNotScheduled, problems.AgreementVersionDecided
     ),
 )
-async def cancel_version(world: TheWorld, operator: Writes, version_id: UUID) -> VersionOut:
+async def cancel_version(world: TheWorld, operator: Writer, version_id: UUID) -> VersionOut:
     """Cancel a version that is not in effect yet and that no one has decided on. Repeating it changes nothing."""
     return VersionOut.from_details(await versions.cancel_version(world, operator.actor, version_id))
 
@@ -184,7 +184,7 @@ async def cancel_version(world: TheWorld, operator: Writes, version_id: UUID) ->
 )
 async def compare_versions(
     world: TheWorld,
-    operator: Reads,
+    operator: Reader,
     version_id: UUID,
     against: Annotated[UUID | None, Query()] = None,
     locale: Annotated[Locale | None, Query()] = None,
@@ -199,7 +199,7 @@ async def compare_versions(
     status_code=204,
     responses=refuses(ScopeMissing, problems.AgreementVersionNotFound, problems.AgreementTextNotFound, problems.AgreementTextFrozen),
 )
-async def delete_text(world: TheWorld, operator: Writes, version_id: UUID, locale: Locale) -> None:
+async def delete_text(world: TheWorld, operator: Writer, version_id: UUID, locale: Locale) -> None:
     """Delete the text in one language from a draft."""
     await texts.delete_text(world, operator.actor, version_id, locale)
 

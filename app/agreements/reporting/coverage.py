@@ -105,7 +105,7 @@ def _status_literal(status: ObligationStatus) -> ColumnElement[str]:
 
 @dataclass(frozen=True)
 class UserOrdinals:
-    """The highest ordinals of each end user as columns of `_all_users`, also for users without an event."""
+    """The highest ordinals of each end user as columns of `_select_all_users`, also for users without an event."""
 
     accepted: ColumnElement[int]
     declined: ColumnElement[int]

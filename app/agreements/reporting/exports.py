@@ -35,7 +35,7 @@ COLUMNS = (
 )  # fmt: skip
 CONTEXT = ("ip", "user_agent")
 ExportFormat = Literal["ndjson", "csv"]
-Write = Callable[[Sequence[AnyRow]], bytes]
+BatchWriter = Callable[[Sequence[AnyRow]], bytes]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ async def export_events(world: World, actor: Actor, request: ExportRequest) -> A
 
 
 async def _stream_batches(
-    world: World, statement: AnySelect, first: Sequence[AnyRow], write: Write, opening: bytes
+    world: World, statement: AnySelect, first: Sequence[AnyRow], write: BatchWriter, opening: bytes
 ) -> AsyncIterator[bytes]:
     batch = first
     yield opening
@@ -85,7 +85,7 @@ async def _stream_batches(
         yield write(batch)
 
 
-def _make_ndjson_writer(context: bool) -> Write:
+def _make_ndjson_writer(context: bool) -> BatchWriter:
     def line(row: AnyRow) -> bytes:
         values = {name: _to_json(getattr(row, name)) for name in (*COLUMNS, "jws")}
         values["amr"] = row.amr.split() if row.amr is not None else None
@@ -97,7 +97,7 @@ def _make_ndjson_writer(context: bool) -> Write:
     return lambda rows: b"".join(line(row) for row in rows)
 
 
-def _make_csv_writer(columns: Sequence[str]) -> Write:
+def _make_csv_writer(columns: Sequence[str]) -> BatchWriter:
     def line(row: AnyRow) -> str:
         values = {**row._mapping, **read_import_claims(row.type, row.jws)}
         return _format_csv_line([_neutralise_formulas(_to_json(values.get(name))) for name in columns])

@@ -19,8 +19,8 @@ from app.agreements.models import (
     AgreementEvent,
     AgreementImport,
     AgreementKind,
+    AgreementLock,
     AgreementState,
-    AgreementTurn,
     AgreementVersion,
     EventType,
     VersionStatus,
@@ -178,7 +178,7 @@ async def import_acceptances(world: World, actor: Actor, document_id: UUID, item
     """
     keys = await load_signer(world)
     async with world.db.write() as tx:
-        await dialect.upsert(tx, AgreementTurn, IMPORT_LOCK, on=["name"], change={"turn": AgreementTurn.turn + 1}, where=true())
+        await dialect.upsert(tx, AgreementLock, IMPORT_LOCK, on=["name"], change={"turn": AgreementLock.turn + 1}, where=true())
         batch = await _load_batch(tx, world, document_id, items)
         results = [batch.decide(item) for item in items]
         user_ids = sorted({item.user for item, result in zip(items, results, strict=True) if result is None})

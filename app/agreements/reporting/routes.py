@@ -22,8 +22,8 @@ from app.web.routing import router as new_router
 from app.world import World
 
 router: APIRouter = new_router("agreements")
-Reads = Annotated[Operator, Depends(RequireScope("agreements:read"))]
-Writes = Annotated[Operator, Depends(RequireScope("agreements:write"))]
+Reader = Annotated[Operator, Depends(RequireScope("agreements:read"))]
+Writer = Annotated[Operator, Depends(RequireScope("agreements:write"))]
 RequestedPage = Annotated[PageWindow, Depends(page_window)]
 AsOf = Annotated[InstantIn | None, Query()]
 
@@ -45,16 +45,16 @@ async def read_filters(
     since: Annotated[InstantIn | None, Query(alias="from")] = None,
     until: Annotated[InstantIn | None, Query(alias="to")] = None,
 ) -> EventFilters:
-    """The filters of a request: `from` <= `at` < `to`."""
+    """Collect the query parameters: `from` <= `at` < `to`."""
     return EventFilters(product, agreement, user, type, ordinal, since, until)
 
 
-Filtered = Annotated[EventFilters, Depends(read_filters)]
+QueryFilters = Annotated[EventFilters, Depends(read_filters)]
 WithContext = Annotated[bool, Query(description="Include the IP address and the user agent, unless they are erased.")]
 
 
 @router.get("/v1/agreements/{document_id}/coverage", responses=refuses(ScopeMissing, AgreementNotFound))
-async def get_coverage(world: TheWorld, operator: Reads, document_id: UUID, as_of: AsOf = None) -> CoverageOut:
+async def get_coverage(world: TheWorld, operator: Reader, document_id: UUID, as_of: AsOf = None) -> CoverageOut:
     """Count end users by status at the time `as_of` (absent: now), computed from the ledger.
 
     Only end users with a presentation or an event of the agreement are counted. An imported acceptance counts from its import.
@@ -65,7 +65,7 @@ async def get_coverage(world: TheWorld, operator: Reads, document_id: UUID, as_o
 @router.get("/v1/agreements/{document_id}/users", summary="List End Users of Agreement", responses=refuses(ScopeMissing, AgreementNotFound))
 async def list_users(
     world: TheWorld,
-    operator: Reads,
+    operator: Reader,
     document_id: UUID,
     requested: RequestedPage,
     status: Annotated[StatusName | None, Query()] = None,
@@ -77,7 +77,7 @@ async def list_users(
 
 
 @router.post("/v1/agreements/{document_id}/imports", responses=refuses(ScopeMissing, AgreementNotFound, AgreementIsNotice))
-async def import_acceptances(world: TheWorld, operator: Writes, document_id: UUID, body: ImportsIn) -> ImportsOut:
+async def import_acceptances(world: TheWorld, operator: Writer, document_id: UUID, body: ImportsIn) -> ImportsOut:
     """Import acceptances that were given elsewhere, each independently. The same `external_ref` again returns the same event.
 
     Imported acceptances count in the access decision, are marked `imported`, and are the weakest evidence (grade C).
@@ -88,7 +88,7 @@ async def import_acceptances(world: TheWorld, operator: Writes, document_id: UUI
 
 
 @router.get("/v1/agreement-events", summary="List Agreement Events", responses=refuses(ScopeMissing))
-async def list_events(world: TheWorld, operator: Reads, requested: RequestedPage, filters: Filtered) -> Page[AgreementEventOut]:
+async def list_events(world: TheWorld, operator: Reader, requested: RequestedPage, filters: QueryFilters) -> Page[AgreementEventOut]:
     """List the events of the ledger, newest first. `from` <= `at` < `to`."""
     rows, cursor = await events.list_events(world, filters, requested)
     return Page(data=[AgreementEventOut.from_row(row) for row in rows], next_cursor=cursor)
@@ -97,7 +97,7 @@ async def list_events(world: TheWorld, operator: Reads, requested: RequestedPage
 @router.get(
     "/v1/agreement-events.ndjson", summary="Export Agreement Events as NDJSON", response_class=NdJson, responses=refuses(ScopeMissing)
 )
-async def export_ndjson(world: TheWorld, operator: Reads, filters: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
+async def export_ndjson(world: TheWorld, operator: Reader, filters: QueryFilters, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
     """Export all matching events, oldest first, one JSON object per line with its signed receipt (`jws`). The export is recorded.
 
     A complete response ends with a line end; otherwise the export failed.
@@ -109,7 +109,7 @@ async def export_ndjson(world: TheWorld, operator: Reads, filters: Filtered, con
 
 
 @router.get("/v1/agreement-events.csv", summary="Export Agreement Events as CSV", response_class=Csv, responses=refuses(ScopeMissing))
-async def export_csv(world: TheWorld, operator: Reads, filters: Filtered, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
+async def export_csv(world: TheWorld, operator: Reader, filters: QueryFilters, context: WithContext = False) -> Response:  # noqa: FBT002  a flag of the query
     """Export the same events as a table (RFC 4180, UTF-8, with a header), without the receipts.
 
     Where a spreadsheet could evaluate a formula (at the start of a cell, or after a semicolon, tab or line end in it), the export inserts

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.agreements.ledger import proofs
 from app.agreements.ledger.chain import DECISIONS
-from app.agreements.ledger.projection import Replay
+from app.agreements.ledger.projection import StateReplay
 from app.agreements.ledger.proofs import MAX_RECEIPT, RECEIPT, ChainPosition
 from app.agreements.rules import digest
 from app.agreements.verification import row_checks
@@ -52,7 +52,7 @@ class ChainVerifier:
     events: int = 0
     _position: ChainPosition | None = None
     _last: AnyRow | None = None
-    _replay: Replay = field(default_factory=Replay)
+    _replay: StateReplay = field(default_factory=StateReplay)
 
     def verify_batch(self, rows: Iterable[AnyRow], states: Mapping[UUID, Sequence[AnyRow]]) -> IntegrityFault | None:
         """Verify the next batch. `states` holds the stored states of its users, and of the last user of the previous batch."""
@@ -78,7 +78,7 @@ class ChainVerifier:
         if (fault := self.finish_chain(states)) is not None:
             return fault
         self.users += 1
-        self._position, self._replay = ChainPosition(str(row.user_id)), Replay()
+        self._position, self._replay = ChainPosition(str(row.user_id)), StateReplay()
         return None
 
     def _verify_event(self, row: AnyRow) -> IntegrityFault | None:

@@ -18,7 +18,14 @@ from app.login.device_grant.models import DeviceCode, DeviceCodeStatus
 from app.login.device_grant.service import hash_user_code
 from app.login.factors import service as factors
 from app.login.locks import lock_subject
-from app.login.problems import DeviceCodeDecided, DeviceCodeNotFound, EmailNotVerified, PasskeyMissing, SecondFactorMissing, StepUpRequired
+from app.login.problems import (
+    DeviceCodeDecided,
+    DeviceCodeNotFound,
+    EmailNotVerified,
+    PasskeyMissing,
+    SecondFactorMissing,
+    StepUpRequired,
+)
 from app.login.rules import AccountState, ApprovalLevel, RequiredStep
 from app.login.sessions import service as sessions
 from app.login.sessions.service import ClientDetails

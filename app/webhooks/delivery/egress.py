@@ -89,8 +89,8 @@ def _look_up(lookup: Future[Sequence[str]], host: str, port: int) -> None:
 
 
 @cache
-def _public_roots() -> ssl.SSLContext:
-    """The public root certificates, loaded on first use, because that takes too long for a start."""
+def _load_public_roots() -> ssl.SSLContext:
+    """Load the public root certificates, on first use because loading takes long."""
     return httpx.create_ssl_context()
 
 
@@ -147,7 +147,7 @@ class Egress:
     ) -> ReceiverResponse:
         """Send the request on a new connection: one that was verified for one name must not serve another name at the same address."""
         complete = {**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-        trust = (self.trust or _public_roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trust = (self.trust or _load_public_roots()) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         timeout = httpx.Timeout(self.timeout, connect=connect_timeout)
         client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=timeout)
         target, sni = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode()}
