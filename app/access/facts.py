@@ -28,9 +28,9 @@ from app.users.models import User, UserStatus
 from app.web.callers import ActivatedDevice, EndUser
 from app.world import World
 
-_product = select(Product.requires).where(Product.code == bindparam("code"))
+_product_statement = select(Product.requires).where(Product.code == bindparam("code"))
 _own_session = and_(SessionRow.id == bindparam("session_id", type_=Uuid), SessionRow.user_id == bindparam("user", type_=Uuid))
-_login = (
+_session_statement = (
     select(Product.requires, *sessions.SESSION_COLUMNS, User.region.label("user_region"), *OBLIGATION_COLUMNS)
     .select_from(Product)
     .outerjoin(join(SessionRow, User, User.id == SessionRow.user_id), _own_session)
@@ -78,7 +78,7 @@ async def load_inputs(
 async def _load_for_user(
     world: World, rows: Rows, end_user: EndUser, device: ActivatedDevice | None, request: AccessRequest, now: datetime
 ) -> AccessInputs:
-    login_rows = await rows(_login, {"code": request.product, "session_id": end_user.session_id, "user": end_user.id})
+    login_rows = await rows(_session_statement, {"code": request.product, "session_id": end_user.session_id, "user": end_user.id})
     if not login_rows:
         raise ProductNotFound
     row = login_rows[0]
@@ -96,7 +96,7 @@ async def _load_anonymous(world: World, device: ActivatedDevice | None, request:
     candidates = await _load_licenses(world, world.db.query_many, None, device, request, now)
     if candidates:
         return AccessInputs(_build_facts(world, device, request, candidates[0].requires), candidates)
-    product = await world.db.query_one(_product, {"code": request.product})
+    product = await world.db.query_one(_product_statement, {"code": request.product})
     if product is None:
         raise ProductNotFound
     return AccessInputs(_build_facts(world, device, request, product.requires), candidates)

@@ -106,9 +106,9 @@ def choose_best(facts: AccessFacts, candidates: Sequence[LicenseFacts], now: dat
     options: list[LicenseFacts | None] = [*candidates]
     if optional or not options:
         options.append(None)
-    decided = [(option, decide(option, now)) for option in (replace(facts, license=license) for license in options)]
-    best_facts, best = min(decided, key=lambda pair: _rank(pair[0], pair[1], now))
-    changes = [decision.check_again_at for _, decision in decided if decision.check_again_at is not None]
+    decisions = [(option, decide(option, now)) for option in (replace(facts, license=license) for license in options)]
+    best_facts, best = min(decisions, key=lambda pair: _rank(pair[0], pair[1], now))
+    changes = [decision.check_again_at for _, decision in decisions if decision.check_again_at is not None]
     return best_facts, replace(best, check_again_at=min(changes, default=None))
 
 

@@ -77,9 +77,9 @@ async def rotate_key(world: World, operator: Operator | None, key_id: UUID, over
         if old is None:
             raise ApiKeyNotFound
         _require_within_own(operator, old.scopes, old.expires_at)
-        ends = until if old.expires_at is None else min(until, old.expires_at)
+        new_expiry = until if old.expires_at is None else min(until, old.expires_at)
         live = (ApiKey.replaced_by.is_(None), ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now))
-        replacement = update(ApiKey).where(ApiKey.id == key_id, *live).values(replaced_by=new_id, expires_at=ends)
+        replacement = update(ApiKey).where(ApiKey.id == key_id, *live).values(replaced_by=new_id, expires_at=new_expiry)
         if not (await tx.execute(replacement)).rowcount:
             raise ApiKeyOver
         row = await _insert_key(tx, world, key, new_id, old.name, old.scopes, old.expires_at)

@@ -28,7 +28,7 @@ _seat = aliased(Activation)
 
 
 def _count_live_seats(user_key: Any) -> Any:
-    """Count the live seats; where the limit is per user, only those of this user (all of them for NULL)."""
+    """Count the live seats; where the limit is per user, only the seats of this user (all seats if `user_key` is NULL)."""
     counts_for_user = or_(Policy.seat_by != SeatBy.DEVICE_PER_USER, user_key.is_(None), _counted_seat.user_key == user_key)
     is_unexpired = or_(_counted_seat.lease_expires_at.is_(None), _counted_seat.lease_expires_at > _NOW)
     count = select(func.count()).select_from(_counted_seat)

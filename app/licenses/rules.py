@@ -97,7 +97,7 @@ _STATUSES: tuple[tuple[str, Callable[[LicenseFacts, datetime], bool]], ...] = (
 
 @dataclass(frozen=True)
 class UseRequest:
-    """The intended use of a license: on which device, with which features, and whether an end user is logged in.
+    """The intended use of a license: the device, the features, and whether an end user is logged in.
 
     `seat`: `by_policy` requires a live seat where the policy has seats, `always` also where it has none (which then fails),
     `never` ignores seats.

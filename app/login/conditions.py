@@ -8,7 +8,7 @@ from app.users.models import User
 LIVE_TOTP = and_(Factor.kind == FactorKind.TOTP, Factor.state == FactorState.ACTIVE)
 LIVE_PASSKEY = and_(Factor.kind == FactorKind.PASSKEY, Factor.state == FactorState.ACTIVE)
 SECOND_FACTOR = or_(LIVE_TOTP, and_(Factor.kind == FactorKind.PASSKEY, Factor.state != FactorState.REVOKED))
-"""A suspect passkey cannot be used to log in, but the account still requires a second factor: a password alone must not become enough."""
+"""Includes suspect passkeys: they cannot be used to log in, but without them the account would need only a password."""
 
 
 def _has_factor(condition: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -47,20 +47,20 @@ async def erase(tx: Transaction, world: World, actor: Actor, user: AnyRow) -> No
     await tx.execute(delete(PasskeyCeremony).where(PasskeyCeremony.user_id == user.id))
     await tx.execute(delete(DeviceCode).where(DeviceCode.user_id == user.id))
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user.id))
-    of_sessions = [mailed_tokens.digest_session(world, session_id) for session_id in await tx.scalars(session_ids)]
-    digests = [mailed_tokens.digest_address(world, user.email), *of_sessions]
+    session_digests = [mailed_tokens.digest_session(world, session_id) for session_id in await tx.scalars(session_ids)]
+    digests = [mailed_tokens.digest_address(world, user.email), *session_digests]
     await tx.execute(delete(OneTimeToken).where(OneTimeToken.subject.in_(digests)))
     network_data = {"ip": None, "user_agent": None, "device": None, "device_digest": None}
     await tx.execute(update(SessionRow).where(SessionRow.user_id == user.id).values(network_data))
-    blanked = {**factors.CLEARED_COLUMNS, "name": None, "expires_at": None, "form": None, "transports": None}
-    await tx.execute(update(Factor).where(Factor.user_id == user.id).values(blanked))
+    cleared_values = {**factors.CLEARED_COLUMNS, "name": None, "expires_at": None, "form": None, "transports": None}
+    await tx.execute(update(Factor).where(Factor.user_id == user.id).values(cleared_values))
 
 
 async def _list_counter_keys(tx: Transaction, world: World, user: AnyRow) -> list[bytes]:
     """Return the counter keys of the account: of its address, of the address on each known device, and of its factors."""
-    of_password = await attempts.list_password_keys(tx, world, user.id, user.email)
-    of_address = (attempts.build_login_code_key(world, user.email), *mail_limits.list_address_keys(world, user.email))
-    return [*of_password, *of_address, *attempts.list_second_factor_keys(world, user.id)]
+    password_keys = await attempts.list_password_keys(tx, world, user.id, user.email)
+    address_keys = (attempts.build_login_code_key(world, user.email), *mail_limits.list_address_keys(world, user.email))
+    return [*password_keys, *address_keys, *attempts.list_second_factor_keys(world, user.id)]
 
 
 _factors = select(

@@ -22,7 +22,7 @@ async def lock_account(tx: Transaction, user_id: UUID, epoch: int) -> bool:
 
 
 async def lock_session(tx: Transaction, world: World, user_id: UUID, session_id: UUID, epoch: int) -> bool:
-    """Lock the account and one of its sessions; False if either is over."""
+    """Lock the account and one of its sessions; False if either is no longer valid."""
     live = (SessionRow.id == session_id, SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.auth_epoch == epoch)
     if not await lock_account(tx, user_id, epoch):
         return False
@@ -31,6 +31,6 @@ async def lock_session(tx: Transaction, world: World, user_id: UUID, session_id:
 
 
 async def lock_subject(tx: Transaction, world: World, subject: Subject) -> None:
-    """Lock the account and session of a caller who is about to change them. Raises TokenInvalid if either is over."""
+    """Lock the account and session of a caller who is about to change them. Raises TokenInvalid if either is no longer valid."""
     if not await lock_session(tx, world, subject.id, subject.session_id, subject.epoch):
         raise TokenInvalid("The session has ended; log in again.")

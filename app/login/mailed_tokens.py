@@ -64,7 +64,7 @@ class MailedToken:
 
 
 def digest_address(world: World, address: str) -> bytes:
-    """Return the keyed digest by which an address is found without being stored."""
+    """Return the keyed digest of an address; the address itself is not stored."""
     return world.keys.lookup.digest("registration", fold_identifier(address))
 
 

@@ -123,7 +123,7 @@ class SessionRow(Base):
     """A session of an end user. `amr` holds RFC 8176 values; the assurance level is computed from the timestamps.
 
     `passkey_at`: when a passkey was last used with PIN, fingerprint or face. `let_in_by`: the session that approved this one by device
-    grant; its proofs are those of the approving session until it has proofs itself.
+    grant and whose proofs were copied; null after a step-up.
     `auth_epoch` is the user's value at login; when the user's value rises, older sessions become invalid (authentication R59).
     `rev` is incremented to serialise rotations of the refresh token. `product` and `device` are reported by the application.
     """

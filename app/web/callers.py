@@ -272,7 +272,6 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     token_holder: ("end_user",),
     subject: ("end_user",),
     optional_subject: ("end_user", ""),
-    device: ("activation",),
     decision_caller: ("end_user", "activation", ""),
     license_caller: ("end_user", "activation", ""),
     activation_caller: ("end_user", "activation"),

@@ -36,13 +36,17 @@ def _has_status(status: str, now: datetime) -> ColumnElement[bool]:
 def _contains_text(text: str) -> ColumnElement[bool]:
     """Search the external id, the customer, and the assigned users' addresses and names; match the end of the key exactly."""
 
-    def has(column: Any) -> ColumnElement[bool]:
+    def contains(column: Any) -> ColumnElement[bool]:
         return func.lower(column).contains(text.lower(), autoescape=True)
 
-    customers = select(Customer.id).where(or_(has(Customer.name), has(Customer.email), has(Customer.external_id)))
-    users = select(LicenseUser.license_id).join(User, User.id == LicenseUser.user_id).where(or_(has(User.email), has(User.display_name)))
+    customers = select(Customer.id).where(or_(contains(Customer.name), contains(Customer.email), contains(Customer.external_id)))
+    users = (
+        select(LicenseUser.license_id)
+        .join(User, User.id == LicenseUser.user_id)
+        .where(or_(contains(User.email), contains(User.display_name)))
+    )
     key_end = License.key_last4.in_(list_last4_forms(text)) if len(text) == 4 else License.key_last4 == text.upper()
-    return or_(has(License.external_id), License.customer_id.in_(customers), License.id.in_(users), key_end)
+    return or_(contains(License.external_id), License.customer_id.in_(customers), License.id.in_(users), key_end)
 
 
 async def find_licenses(world: World, window: PageWindow, values: Mapping[str, Any]) -> tuple[list[LicenseDetails], str | None]:

@@ -52,7 +52,7 @@ async def activate(
     code: str | None,
     device: DeviceInfo | None,
 ) -> ActiveSeat:
-    """Take a seat by a license credential or an activation code. A device that has a live seat keeps it at no cost (licensing R25).
+    """Take a seat by a license credential or an activation code. A device with a live seat keeps it and needs no free one (licensing R25).
 
     Raises LicenseNotFound, ActivationCodeInvalid, ActivationCodeBound, ActivationCodeSpent, LoginRequired, DeviceRequired, SeatsNotUsed,
     SeatLimitReached, UserLimitReached, TrialUsed and the license's refusals.
@@ -67,32 +67,32 @@ async def _activate(
     code_row = await codes.find_code(tx, world, code) if code is not None else None
     license, now = await _lock_license(tx, world, credential, code_row, subject, device)
     await members.lock_user_against_erasure(tx, subject)
-    assigns = code_row is not None and subject is not None and not license.assigned
-    if assigns:
+    assigns_user = code_row is not None and subject is not None and not license.assigned
+    if assigns_user:
         license = replace(license, assigned=True)
     _check_can_seat(license, subject, device, now)
-    live = license.seat if license.seat is not None and license.seat.is_live(now) and license.seat_by != SeatBy.SESSION else None
+    live_seat = license.seat if license.seat is not None and license.seat.is_live(now) and license.seat_by != SeatBy.SESSION else None
     if code_row is not None:
         await codes.check_recipient(tx, code_row, subject)
-        await _redeem_code(tx, license, code_row.id, now, is_free=live is not None and not assigns)
-    if assigns and subject is not None:
+        await _redeem_code(tx, license, code_row.id, now, keeps_seat=live_seat is not None and not assigns_user)
+    if assigns_user and subject is not None:
         await members.assign(tx, world, subject.actor, license.license_id, subject.id, license.max_users)
-    if live is not None:
-        return await renew_seat(tx, world, license, live, device, subject)
+    if live_seat is not None:
+        return await renew_seat(tx, world, license, live_seat, device, subject)
     return await _take_seat(tx, world, license, device, subject, code_row.id if code_row is not None else None)
 
 
-async def _redeem_code(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, is_free: bool) -> None:
+async def _redeem_code(tx: Transaction, license: LicenseFacts, code_id: UUID, now: datetime, *, keeps_seat: bool) -> None:
     """Spend the code if this activation is a new use of it. Raises ActivationCodeSpent.
 
-    A seat that the code took before costs no second use, even after its lease ended. An activated device (`is_free`) spends nothing,
-    but its code must still be valid.
+    A seat that the code took before costs no second use, even after its lease ended. A device that keeps its seat (`keeps_seat`)
+    and adds no user to the license spends nothing, but its code must still be valid.
     """
     seat = license.seat if license.seat_by != SeatBy.SESSION else None
-    is_paid = seat is not None and seat.released_at is None and seat.code_id == code_id
-    if not is_paid and not is_free:
+    seat_is_from_code = seat is not None and seat.released_at is None and seat.code_id == code_id
+    if not seat_is_from_code and not keeps_seat:
         await codes.spend(tx, code_id, now)
-    elif not is_paid:
+    elif not seat_is_from_code:
         await codes.check_usable(tx, code_id, now)
 
 
@@ -135,6 +135,24 @@ async def _take_seat(
         raise await build_limit_problem(tx, world, license, subject)
     now = world.clock.now()
     license = await _prepare_license(tx, world, license, device, now)
+    row, token = await _write_seat(tx, world, license, device, subject, code_id, now)
+    actor = subject.actor if subject else Actor("device", row.id)
+    user_id = subject.id if subject else None
+    on_commit(tx, seat_taken.inc)
+    await record(tx, world, "activation.taken", actor, ("activation", row.id), user_id, license=str(license.license_id))
+    return build_active_seat(replace(license, seats_used=license.seats_used + 1), row, token, is_new=True)
+
+
+async def _write_seat(
+    tx: Transaction,
+    world: World,
+    license: LicenseFacts,
+    device: DeviceInfo | None,
+    subject: Subject | None,
+    code_id: UUID | None,
+    now: datetime,
+) -> tuple[AnyRow, str]:
+    """Write the seat to this device's earlier row, or to a new one; return the row and the new activation token."""
     reuses_row = license.seat is not None and license.seat_by != SeatBy.SESSION
     seat_id = license.seat.id if license.seat is not None and reuses_row else world.entropy.identifier()
     token = world.entropy.secret(SEAT_PREFIX)
@@ -151,16 +169,10 @@ async def _take_seat(
         "release_reason": None,
     }
     if reuses_row:
-        row = (await tx.execute(UPDATE_SEAT, {"the_id": seat_id, **values})).one()
-    else:
-        user_key = _choose_user_key(license, subject, seat_id)
-        values |= {"id": seat_id, "license_id": license.license_id, "user_key": user_key, "created_at": now}
-        row = (await tx.execute(INSERT_SEAT, values)).one()
-    actor = subject.actor if subject else Actor("device", seat_id)
-    user_id = subject.id if subject else None
-    on_commit(tx, seat_taken.inc)
-    await record(tx, world, "activation.taken", actor, ("activation", seat_id), user_id, license=str(license.license_id))
-    return build_active_seat(replace(license, seats_used=license.seats_used + 1), row, token, is_new=True)
+        return (await tx.execute(UPDATE_SEAT, {"the_id": seat_id, **values})).one(), token
+    user_key = _choose_user_key(license, subject, seat_id)
+    values |= {"id": seat_id, "license_id": license.license_id, "user_key": user_key, "created_at": now}
+    return (await tx.execute(INSERT_SEAT, values)).one(), token
 
 
 async def _prepare_license(tx: Transaction, world: World, license: LicenseFacts, device: DeviceInfo | None, now: datetime) -> LicenseFacts:

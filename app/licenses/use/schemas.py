@@ -23,7 +23,7 @@ class ValidateIn(WireModel):
 
 
 class ValidationResult(WireModel):
-    """`code` is `ok`, or that of the first reason. `check_again_at`: the earliest time at which the verdict can change with time."""
+    """`code`: `ok`, or the code of the first reason. `check_again_at`: the earliest time at which time alone can change the verdict."""
 
     valid: bool
     code: str

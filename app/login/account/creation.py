@@ -48,12 +48,12 @@ async def create_user(world: World, actor: Actor, values: dict[str, Any], initia
 
 
 async def get_me(world: World, end_user: EndUser) -> AnyRow:
-    """Return the row of the calling user with that of the session, read in one statement."""
+    """Load the calling user and the session in one statement. Raises TokenInvalid."""
     return await load_session(world, end_user)
 
 
 async def change_me(world: World, end_user: EndUser, changes: dict[str, Any]) -> AnyRow:
-    """Change the profile fields that users may change themselves."""
+    """Change the profile fields that users may change themselves. Raises TokenInvalid, UserErased, AgeBandFixed."""
     await load_session(world, end_user)
     await users.change_user(world, end_user.actor, end_user.id, changes)
     return await load_session(world, end_user)

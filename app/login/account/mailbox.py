@@ -106,7 +106,7 @@ async def _apply(tx: Transaction, world: World, row: AnyRow, hashed: str | None)
 
 
 async def _create_account(tx: Transaction, world: World, row: AnyRow, hashed: str | None) -> VerifiedAddress | None:
-    """Create the account, with the password sent with the token, or else with that of an undisputed registration.
+    """Create the account with the password sent with the token, or else with the password of an undisputed registration.
 
     From a disputed registration only the address is used: we cannot tell whose e-mail was opened (authentication R77).
     """

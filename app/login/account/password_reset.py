@@ -114,6 +114,7 @@ def _needs_second_factor(owner: AnyRow) -> bool:
 
 
 SpendProof = Callable[[Transaction], Awaitable[bool]]
+"""Spends a checked proof in a transaction; returns False if another request spent it first."""
 
 
 async def _check_second_factor(world: World, origin: Origin, token: str, user_id: UUID, proof: SecondFactorProof) -> SpendProof:

@@ -47,8 +47,8 @@ async def begin(world: TheWorld, origin: TheOrigin, body: DeviceCodeIn) -> Devic
 async def redeem(world: TheWorld, origin: TheOrigin, body: DeviceTokenIn) -> LoginComplete:
     """Poll every `interval` seconds. After the approval, one poll returns the tokens, like a login.
 
-    Codes are those of RFC 8628 section 3.5, but with this API's statuses instead of 400: 409 `authorization_pending` and 429 `slow_down`
-    give the interval in `interval` and Retry-After; 403 and 410 are final.
+    The problem codes are from RFC 8628 section 3.5; the statuses are 409, 429, 403 and 410 instead of 400. 409 `authorization_pending`
+    and 429 `slow_down` return the interval (seconds) in `interval` and Retry-After; 403 and 410 are final.
     """
     return LoginComplete.of(await device_grant.redeem(world, origin, body.device_code))
 

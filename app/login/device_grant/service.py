@@ -139,9 +139,9 @@ async def _load_polled_request(world: World, device_hash: bytes) -> AnyRow:
     if not await world.db.query_with_retry(exists):
         raise ExpiredToken
     async with world.db.write(commit_now=True) as tx:
-        row, slower = await _record_poll(tx, update(DeviceCode).where(*open_request), now)
-    if slower is not None:
-        raise SlowDown(facts={"interval": slower}, retry_after=slower)
+        row, longer_interval = await _record_poll(tx, update(DeviceCode).where(*open_request), now)
+    if longer_interval is not None:
+        raise SlowDown(facts={"interval": longer_interval}, retry_after=longer_interval)
     if row is None:
         raise ExpiredToken
     return row

@@ -134,13 +134,7 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
     ):
         raise StepUpRequired("Authenticate with the second factor again.", {"acr_values": "aal2", "max_age": 300})
     row = await _find_current(world, subject)
-    key = attempts.build_password_key(world, row.email)
-    await attempts.count_attempt(world, origin, key)
-    if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
-        await attempts.record_failure(world, origin, "password", subject.id, "wrong")
-        raise PasswordWrong
-    async with world.db.write(commit_now=True) as tx:
-        await attempts.record_success(tx, world, origin, key)  # the current password was correct, whether the new one is accepted or not
+    await _check_current(world, origin, subject, row, current)
     hashed = await check_and_hash(world, new, row.email, "/new")
     async with world.db.write() as tx:
         await lock_subject(tx, world, subject)
@@ -150,6 +144,20 @@ async def change(world: World, origin: Origin, subject: Subject, current: str, n
             raise PasswordWrong  # another request changed it at the same moment
         await set_password(tx, world, subject.actor, subject.id, hashed)
         await notices.notify(tx, world, subject.id, Template.PASSWORD_CHANGED)
+
+
+async def _check_current(world: World, origin: Origin, subject: Subject, row: AnyRow, current: str) -> None:
+    """Count an attempt and check the current password. Raises TooManyAttempts, PasswordWrong.
+
+    A correct password resets the counter, whether or not the new password is then accepted.
+    """
+    key = attempts.build_password_key(world, row.email)
+    await attempts.count_attempt(world, origin, key)
+    if not await attempts.run_counted(world, origin, key, world.hasher.verify(current, row.hash, imported=bool(row.imported))):
+        await attempts.record_failure(world, origin, "password", subject.id, "wrong")
+        raise PasswordWrong
+    async with world.db.write(commit_now=True) as tx:
+        await attempts.record_success(tx, world, origin, key)
 
 
 async def _find_current(world: World, subject: Subject) -> AnyRow:

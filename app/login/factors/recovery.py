@@ -82,10 +82,10 @@ async def spend(tx: Transaction, world: World, user_id: UUID, factor_id: UUID, n
     unspent = update(Factor).where(*_build_active_conditions(user_id), Factor.id == factor_id, Factor.used_at.is_(None)).values(used_at=now)
     if not (await tx.execute(unspent)).rowcount:
         return False
-    left = await count_remaining(tx, user_id)
+    codes_left = await count_remaining(tx, user_id)
     about = ("factor", factor_id)
-    await record(tx, world, "recovery_code.used", Actor("user", user_id), about, user_id, remaining=left.remaining)
-    await notices.notify(tx, world, user_id, Template.RECOVERY_CODE_USED, left=left.remaining)
+    await record(tx, world, "recovery_code.used", Actor("user", user_id), about, user_id, remaining=codes_left.remaining)
+    await notices.notify(tx, world, user_id, Template.RECOVERY_CODE_USED, left=codes_left.remaining)
     return True
 
 

@@ -83,7 +83,7 @@ def _require_may_add(world: World, subject: Subject, age: timedelta | None = Non
 def refuse_device_grant_session(subject: Subject) -> None:
     """Refuse a session that was opened by a device grant (authentication R66). Raises StepUpRequired.
 
-    No factor was presented in such a session itself, and a proof from another session does not permit managing the account.
+    Its proofs were copied from another session and do not permit managing the account.
     """
     if subject.via_device_grant:
         level = "aal2" if subject.has_second_factor else "aal1"

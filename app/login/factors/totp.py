@@ -74,7 +74,7 @@ async def begin(world: World, actor: Actor, user_id: UUID, name: str | None) -> 
             await tx.execute(insert(Factor).values(values))
             await record(tx, world, "factor.enrolment_begun", actor, ("factor", factor_id), user_id, kind=FactorKind.TOTP)
             email = await tx.scalar(select(User.email).where(User.id == user_id))
-    except IntegrityError as error:  # unique: one pending authenticator for each user; another enrolment began at the same moment
+    except IntegrityError as error:  # another enrolment began at the same moment
         raise EnrolmentUnderWay from error
     uri = pyotp.TOTP(secret).provisioning_uri(name=str(email), issuer_name=world.settings.totp_issuer)
     return Enrolment(factor_id, secret, uri, segno.make(uri, error="m").svg_inline(scale=4), now + world.settings.totp_pending)

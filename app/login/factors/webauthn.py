@@ -150,9 +150,8 @@ class RelyingParty:
                 require_user_verification=True,
                 supported_pub_key_algs=ALGORITHMS,
             )
-            decoded_public_key_to_cryptography(
-                decode_credential_public_key(verified.credential_public_key)
-            )  # raises for a key that cannot verify
+            public_key = decode_credential_public_key(verified.credential_public_key)
+            decoded_public_key_to_cryptography(public_key)  # raises for a key that cannot verify signatures
             claimed_id = decode_base64url(credential["id"])
         except _MALFORMED as error:
             raise InvalidCredential(type(error).__name__) from error

@@ -33,7 +33,7 @@ from app.world import World
 LIFETIME = timedelta(minutes=10)
 CODE_LENGTH = 8
 NO_USER = UUID(int=0)
-"""The id that replaces that of an unknown user, for equal work."""
+"""The id used in the statements for an unknown user, so that they take the same time."""
 
 _user_by_email = select(User.id, User.status, User.email_verified_at, User.auth_epoch).where(User.email_folded == bindparam("identifier"))
 

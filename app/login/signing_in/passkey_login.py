@@ -94,22 +94,24 @@ async def log_in(world: World, origin: Origin, credential: BrowserCredential) ->
     passkeys.require_relying_party(world)
     token_signer = await load_signer(world)
     await attempts.count_attempt(world, origin)
-    answered = await passkey_challenges.spend(world, ChallengeKind.GET, ChallengeOwner(), credential)
-    proven = await _verify(world, origin, answered, credential, None, needs_verification=True)
+    challenge = await passkey_challenges.spend(world, ChallengeKind.GET, ChallengeOwner(), credential)
+    passkey = await _verify(world, origin, challenge, credential, None, needs_verification=True)
     try:
-        return await _open_session(world, token_signer, origin, proven, answered.client)
+        return await _open_session(world, token_signer, origin, passkey, challenge.client)
     except PasskeyRefused:
-        await _mark_suspect(world, proven)
-        await attempts.record_failure(world, origin, "passkey", proven.owner.user_id, "spent")
+        await _mark_suspect(world, passkey)
+        await attempts.record_failure(world, origin, "passkey", passkey.owner.user_id, "spent")
         raise
 
 
-async def _open_session(world: World, token_signer: Signer, origin: Origin, proven: VerifiedPasskey, client: ClientDetails) -> IssuedTokens:
-    now, user_id, epoch = world.clock.now(), proven.owner.user_id, proven.owner.auth_epoch
+async def _open_session(
+    world: World, token_signer: Signer, origin: Origin, passkey: VerifiedPasskey, client: ClientDetails
+) -> IssuedTokens:
+    now, user_id, epoch = world.clock.now(), passkey.owner.user_id, passkey.owner.auth_epoch
     async with world.db.write() as tx:
-        if not await lock_account(tx, user_id, epoch) or not await passkeys.advance_counter(tx, proven, now):
+        if not await lock_account(tx, user_id, epoch) or not await passkeys.advance_counter(tx, passkey, now):
             raise PasskeyRefused
-        proofs = Proofs(None, now, proven.method, now, proven.method)
+        proofs = Proofs(None, now, passkey.method, now, passkey.method)
         session = await sessions.open_session(tx, world, origin, user_id, epoch, proofs, client)
         await attempts.record_success(tx, world, origin)
         return tokens.issue_tokens(world, token_signer, *session)
@@ -126,18 +128,18 @@ async def continue_login(
     token_signer = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.SECOND_FACTOR, RequiredStep.PASSKEY)
     pending = await service.count_attempt(world, origin, handle)
-    answered = await passkey_challenges.spend(world, ChallengeKind.GET, _build_challenge_owner(pending), credential)
-    proven = await _verify(world, origin, answered, credential, pending.user_id, needs_verification=_needs_user_verification(pending))
+    challenge = await passkey_challenges.spend(world, ChallengeKind.GET, _build_challenge_owner(pending), credential)
+    passkey = await _verify(world, origin, challenge, credential, pending.user_id, needs_verification=_needs_user_verification(pending))
     now = world.clock.now()
 
     async def spend(tx: Transaction) -> bool:
-        return await passkeys.advance_counter(tx, proven, now)
+        return await passkeys.advance_counter(tx, passkey, now)
 
-    advanced = pending_logins.add_second_factor(pending, now, proven.method, verified=proven.assertion.verified)
+    advanced = pending_logins.add_second_factor(pending, now, passkey.method, verified=passkey.assertion.verified)
     try:
         return await service.finish_step(world, token_signer, origin, advanced, spend, (), PasskeyRefused)
     except PasskeyRefused:
-        await _mark_suspect(world, proven)
+        await _mark_suspect(world, passkey)
         raise
 
 
@@ -160,8 +162,8 @@ async def confirm_enrolment(
     token_signer = await load_signer(world)
     await service.require_step(world, handle, RequiredStep.ENROLMENT)
     pending = await service.count_attempt(world, origin, handle)
-    answered = await passkey_challenges.spend(world, ChallengeKind.CREATE, _build_challenge_owner(pending), credential)
-    new_passkey = passkeys.verify_new(world, answered, credential)
+    challenge = await passkey_challenges.spend(world, ChallengeKind.CREATE, _build_challenge_owner(pending), credential)
+    new_passkey = passkeys.verify_new(world, challenge, credential)
 
     async def add(tx: Transaction) -> None:
         await passkeys.add(tx, world, Actor("user", pending.user_id), pending.user_id, new_passkey, attributes)
@@ -172,7 +174,13 @@ async def confirm_enrolment(
 
 
 async def _verify(
-    world: World, origin: Origin, answered: SpentChallenge, credential: BrowserCredential, user_id: UUID | None, *, needs_verification: bool
+    world: World,
+    origin: Origin,
+    challenge: SpentChallenge,
+    credential: BrowserCredential,
+    user_id: UUID | None,
+    *,
+    needs_verification: bool,
 ) -> VerifiedPasskey:
     """Verify the passkey's response: genuine, of this user (or of any user who may log in), and with user verification if required.
 
@@ -180,15 +188,15 @@ async def _verify(
     """
     row = await passkeys.find(world, decode_base64url(credential["id"]))
     try:
-        proven = passkeys.verify(world, row, answered, credential, user_known=user_id is not None)
-        if not _is_usable(proven.owner, user_id):
+        passkey = passkeys.verify(world, row, challenge, credential, user_known=user_id is not None)
+        if not _is_usable(passkey.owner, user_id):
             raise PasskeyRefused
-        if needs_verification and not proven.assertion.verified:
+        if needs_verification and not passkey.assertion.verified:
             raise UserVerificationRequired
     except (PasskeyRefused, UserVerificationRequired) as refusal:
         await attempts.record_failure(world, origin, "passkey", row.user_id if row is not None else None, _choose_failure_reason(refusal))
         raise
-    return proven
+    return passkey
 
 
 def _is_usable(owner: AnyRow, user_id: UUID | None) -> bool:
@@ -200,6 +208,6 @@ def _choose_failure_reason(refusal: Problem) -> str:
     return "unverified_user" if isinstance(refusal, UserVerificationRequired) else "wrong"
 
 
-async def _mark_suspect(world: World, proven: VerifiedPasskey) -> None:
+async def _mark_suspect(world: World, passkey: VerifiedPasskey) -> None:
     async with world.db.write(commit_now=True) as tx:
-        await passkeys.mark_suspect(tx, world, proven)
+        await passkeys.mark_suspect(tx, world, passkey)

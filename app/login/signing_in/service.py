@@ -11,6 +11,7 @@ from app.db.types import AnyRow
 from app.events.service import Actor
 from app.login import attempts, notices
 from app.login.account import lookup, password_reset
+from app.login.account.password_reset import SpendProof
 from app.login.conditions import HAS_SECOND_FACTOR
 from app.login.factors import passwords, recovery, totp
 from app.login.factors.timing import refresh_timing
@@ -66,21 +67,13 @@ async def log_in(
         world, _user_by_email, {"identifier": fold_identifier(identifier), "device": client.digest}, client.product
     )
     key = attempts.build_password_key(world, identifier, client.digest if user is not None and user.device_is_known else None)
-    await attempts.count_attempt(world, origin, key)
-    obstacle = _find_obstacle(user)
-    stored = user.hash if user is not None and obstacle is None else None
-    imported = stored is not None and user is not None and bool(user.imported)
-    is_right = await attempts.run_counted(world, origin, key, world.hasher.verify(password, stored, imported=imported))
-    if user is None or stored is None or not is_right:
-        await attempts.record_failure(world, origin, "password", user.id if user is not None else None, obstacle or "wrong")
-        await password_reset.notify_locked(world, identifier, key)
-        raise InvalidCredentials
-    upgraded_hash = await passwords.rehash_if_outdated(world, password, stored, imported=imported)
+    user = await _check_password(world, origin, key, user, identifier, password)
+    upgraded_hash = await passwords.rehash_if_outdated(world, password, user.hash, imported=bool(user.imported))
     pending = PendingLogin(None, user.id, None, user.auth_epoch, Proofs(world.clock.now(), None), client)
 
     async def store_upgrade(tx: Transaction) -> None:
         if upgraded_hash is not None:
-            await passwords.store_rehash(tx, user.id, stored, upgraded_hash)
+            await passwords.store_rehash(tx, user.id, user.hash, upgraded_hash)
 
     if code is not None and user.second_factor:
         async with world.db.write(commit_now=True) as tx:
@@ -93,6 +86,20 @@ async def log_in(
         await store_upgrade(tx)
         await attempts.record_success(tx, world, origin, key)
         return outcome
+
+
+async def _check_password(world: World, origin: Origin, key: bytes, user: AnyRow | None, identifier: str, password: str) -> AnyRow:
+    """Count the attempt, check the password and return the user. Every refusal takes the same time. Raises InvalidCredentials."""
+    await attempts.count_attempt(world, origin, key)
+    obstacle = _find_obstacle(user)
+    stored = user.hash if user is not None and obstacle is None else None
+    imported = stored is not None and user is not None and bool(user.imported)
+    is_right = await attempts.run_counted(world, origin, key, world.hasher.verify(password, stored, imported=imported))
+    if user is None or stored is None or not is_right:
+        await attempts.record_failure(world, origin, "password", user.id if user is not None else None, obstacle or "wrong")
+        await password_reset.notify_locked(world, identifier, key)
+        raise InvalidCredentials
+    return user
 
 
 def _find_obstacle(user: AnyRow | None) -> str | None:
@@ -193,9 +200,6 @@ async def _prove_totp(
     return await finish_step(
         world, token_signer, origin, pending_logins.add_second_factor(pending, now, "otp"), spend if matched else None, (key,)
     )
-
-
-SpendProof = Callable[[Transaction], Awaitable[bool]]
 
 
 async def finish_step(

@@ -106,7 +106,7 @@ class EdgeMiddleware:
         """Warn once: X-Forwarded-For is present but TRUSTED_PROXIES is empty, so all clients share one address and one rate limit."""
         if self.checks is not _CHECKS:  # one request may have the header twice
             log.warning(
-                "forwarded_for_unheeded",
+                "forwarded_for_ignored",
                 hint="all callers behind the proxy share one address and rate limit; add it to LICENTIA_TRUSTED_PROXIES",
             )
         self.checks = _CHECKS

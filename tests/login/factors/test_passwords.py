@@ -113,7 +113,7 @@ async def test_r3_every_path_that_sets_a_password_checks_the_list(given: Given) 
     assert problem(answer, 422, "malformed")["errors"][0] == {
         "pointer": "/new",
         "code": "password_common",
-        "detail": "is a common password; choose another",
+        "detail": "is a common password; choose another one",
     }
     handle = await given.begin(await given.person(password_change_required=True))
     answer = await given.client.post("/v1/login/password", json={"new": bad}, headers=handle)
