@@ -1,1 +1,1 @@
-"""The suite. Rules are tested by value, use cases over HTTP, on SQLite and on a real PostgreSQL."""
+"""The test suite. Rules are tested as functions, use cases over HTTP, on SQLite and on a real PostgreSQL."""

@@ -1,6 +1,6 @@
-"""An authenticator made of software: it keeps passkeys, answers as a browser would, and can cheat in several ways.
+"""An authenticator in software: it stores passkeys, responds as a browser does, and can send wrong values.
 
-Attestation objects, authenticator data and client data are put together by hand, after WebAuthn Level 3 sections 5.8.1, 6.1 and 6.5.
+It builds attestation objects, authenticator data and client data after WebAuthn Level 3 sections 5.8.1, 6.1 and 6.5.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def unb64(text: str) -> bytes:
 
 @dataclass
 class Passkey:
-    """One credential: its keys, whose it is, and how often it was used. A `count` that stays 0 does not count, as synced ones do."""
+    """One credential: its key, its user handle, and its signature counter, which stays 0 for synced passkeys."""
 
     id: bytes
     handle: bytes
@@ -54,7 +54,7 @@ class Passkey:
 
 @dataclass
 class Authenticator:
-    """What it is like (`flags`, `counts`, `ed25519`), and what it says of itself: each of these is a way to cheat."""
+    """The properties of the authenticator, and the origin and RP ID that it sends. A test changes them to send wrong values."""
 
     origin: str = ORIGIN
     rp_id: str = RP_ID
@@ -76,9 +76,9 @@ class Authenticator:
         return {"id": credential_id, "rawId": credential_id, "type": "public-key", "response": response, **about}
 
     def create(self, options: Json, *, fresh: bytes | None = None, **more: Any) -> Json:
-        """`RegistrationResponseJSON` for these options; `more` changes the client data."""
+        """Create a passkey and return `RegistrationResponseJSON`; `more` changes the client data."""
         key = ed25519.Ed25519PrivateKey.generate() if self.ed25519 else ec.generate_private_key(ec.SECP256R1())
-        passkey = Passkey(fresh or os.urandom(32), unb64(options["user"]["id"]), key)  # noqa: TID251  an authenticator has chance of its own
+        passkey = Passkey(fresh or os.urandom(32), unb64(options["user"]["id"]), key)  # noqa: TID251  an authenticator has its own random numbers
         self.passkeys.append(passkey)
         attested = bytes(16) + len(passkey.id).to_bytes(2) + passkey.id + passkey.cose()
         data = self._data(passkey, self.flags | AT, attested)
@@ -87,7 +87,7 @@ class Authenticator:
         return self._answer(passkey, response | {"transports": ["internal", "hybrid"], "publicKeyAlgorithm": -7})
 
     def get(self, options: Json, passkey: Passkey | None = None, **more: Any) -> Json:
-        """`AuthenticationResponseJSON` by the passkey, or by one of those that are allowed; `more` changes the client data."""
+        """Return `AuthenticationResponseJSON` of the passkey, or of an allowed one; `more` changes the client data."""
         allowed = {each["id"] for each in options.get("allowCredentials", [])}
         passkey = passkey or next(each for each in self.passkeys if not allowed or b64(each.id) in allowed)
         passkey.count += self.counts

@@ -1,4 +1,4 @@
-"""A clock that a test turns."""
+"""A clock that a test sets."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 class TurnedClock(Clock):
-    """Stands still until it is turned forward."""
+    """A clock that stops until a test moves it."""
 
     def __init__(self, start: datetime = START) -> None:
         self.moment = start
@@ -17,6 +17,6 @@ class TurnedClock(Clock):
         return self.moment
 
     def forward(self, **by: float) -> datetime:
-        """Turn it on by `timedelta(**by)`."""
+        """Advance by `timedelta(**by)` and return the new time."""
         self.moment += timedelta(**by)
         return self.moment

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 SOCKET = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PER_IP": "1000"}
-"""All tests call from one address. Tests of the limits themselves lower them again (authentication R48)."""
+"""All tests call from one address. Tests of these limits lower them again (authentication R48)."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.stash[_server] = server = postgres.start()
-        os.environ[SOCKET] = server.url("postgres")  # noqa: TID251  the way an xdist worker inherits anything
+        os.environ[SOCKET] = server.url("postgres")  # noqa: TID251  xdist workers inherit the environment
 
 
 def pytest_collection_finish() -> None:
@@ -81,7 +81,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 def hasher(settings: Settings) -> PasswordHasher:
-    """Cheaper than the settings allow: thousands of logins would take most of the run. Real servers in tests keep the minimum."""
+    """A cheaper hasher than the settings allow, because of thousands of logins. Real servers in tests use the minimum."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "CODE_MEMORY_KIB", 256)  # of recovery codes and mailed codes
         return PasswordHasher.of(settings.model_copy(update={"argon2_memory_kib": 256, "argon2_time": 1}))
@@ -178,7 +178,7 @@ def world(database: Database, clock: TurnedClock, settings: Settings, hasher: Pa
 
 @pytest.fixture(scope="session")
 def shared_app(settings: Settings, hasher: PasswordHasher) -> FastAPI:
-    """The application, built once. `app` gives it the world of each test."""
+    """The application, built once. The fixture `app` sets the world of each test."""
     logs.configure_logging(settings)
     return build_app(World.of(settings))
 
@@ -218,7 +218,7 @@ class PreparedWorld:
 
 @pytest.fixture(scope="session")
 def prepared_states() -> dict[str, dict[str, Any]]:
-    """What `PreparedWorld` has built, by kind of database and name."""
+    """The results that `PreparedWorld` has built, by kind of database and name."""
     return {kind: {} for kind in databases.KINDS}
 
 
@@ -249,13 +249,13 @@ def prepared(given: Given) -> PreparedWorld:
 
 @pytest.fixture
 async def shared_url(kind: str, sqlite_template: Path, new_postgres: NewPostgres, tmp_path: Path) -> str:
-    """The address of a migrated database that several processes may open."""
+    """The URL of a migrated database that several processes may open."""
     return databases.copy_template(sqlite_template, tmp_path / "shared.db") if kind == "sqlite" else await new_postgres.migrated()
 
 
 @pytest.fixture
 async def second_world(shared_url: str) -> AsyncIterator[World]:
-    """A world over the shared database that serves no requests: for builders, and for reading tables."""
+    """A world on the shared database that serves no requests: for builders, and for reading tables."""
     world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": shared_url}))
     yield world
     await world.db.close()

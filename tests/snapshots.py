@@ -1,9 +1,8 @@
 """The frozen contract: the OpenAPI document and the list of codes; and the generated reference pages.
 
-`python -m tests.snapshots --check` says what moved.
+`python -m tests.snapshots --check` prints the differences.
 
-A change of the contract is a decision: `--write` renews the files, and their diff is read in review. The program's version is
-not part of the contract.
+`--write` renews the files, so that a review of a change sees their diff. The version of the program is not part of the contract.
 """
 
 import json
@@ -30,12 +29,12 @@ USAGE = "python -m tests.snapshots --check | --write\n"
 
 @cache
 def application() -> FastAPI:
-    """The application as it is built for serving, over a database that is never opened."""
+    """Return the application as it is served, with a database that is never opened."""
     return build_app(World.of(Settings.load(SECRETS)))
 
 
 def document() -> dict[str, Any]:
-    """The OpenAPI document, without the number of the release."""
+    """Return the OpenAPI document without the version of the release."""
     document_ = application().openapi()
     return {**document_, "info": {**document_["info"], "version": "0"}}
 
@@ -45,18 +44,18 @@ def openapi_text() -> str:
 
 
 def codes_text() -> str:
-    """One line for each code: the status that it is refused with, or `-` where it only appears inside a verdict."""
+    """Return a line for each code: its HTTP status, or `-` for a code that only occurs inside a verdict."""
     application()  # packages declare their codes when they are imported
     refusals = {code: str(STATUS[problem.kind]) for code, problem in DECLARED.items() if problem.__module__.startswith("app.")}
-    document_ = refusals | dict.fromkeys(ADVISORIES, "-")
-    return "".join(f"{code} {document_[code]}\n" for code in sorted(document_))
+    statuses = refusals | dict.fromkeys(ADVISORIES, "-")
+    return "".join(f"{code} {statuses[code]}\n" for code in sorted(statuses))
 
 
 SNAPSHOTS: Mapping[str, Callable[[], str]] = {"openapi.json": openapi_text, "codes.txt": codes_text}
 
 
 def drift(folder: Path = FOLDER) -> str:
-    """What the program says now against what is frozen, as a unified diff; empty when they agree."""
+    """Return a unified diff from the snapshots to the current program; empty without a difference."""
     return "".join(_diff(folder / name, render()) for name, render in SNAPSHOTS.items())
 
 
@@ -73,7 +72,7 @@ def write(folder: Path = FOLDER) -> None:
 
 
 def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:
-    """The exit code: 0, 1 for a contract that moved, 2 for a wrong call."""
+    """Return the exit code: 0, 1 for a changed contract, 2 for wrong arguments."""
     if arguments == ["--write"]:
         write(folder)
         reference.write(application())
@@ -81,9 +80,9 @@ def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:
     if arguments != ["--check"]:
         sys.stderr.write(USAGE)
         return 2
-    if moved := drift(folder) + reference.drift(application()):
-        sys.stderr.write(moved + "The contract moved. If that is meant: make openapi\n")
-    return 1 if moved else 0
+    if difference := drift(folder) + reference.drift(application()):
+        sys.stderr.write(difference + "The contract changed. If that is intended: make openapi\n")
+    return 1 if difference else 0
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from sqlalchemy import update
 
 from app.licenses.models import License
 from ops.chaos.report import Line
-from ops.chaos.stage import Looks, Stage, folder, on_postgres, on_sqlite, own_postgres, stage
+from ops.chaos.stage import Looks, Stage, folder, load_factor, on_postgres, on_sqlite, own_postgres, stage
 from tests.faults.bursts import Burst, Scene, Size
-from tests.faults.peaks import load_factor, read_response_times
+from tests.faults.peaks import read_response_times
 from tests.postgres import Server
 
 SIZE = Size().times(5)
@@ -80,7 +80,7 @@ async def _burst(
     on: Stage, name: str, disrupt: Callable[[], Awaitable[None]], *, bound: float | None = None, healthy: float | None = HEALTHY
 ) -> Line:
     """Play the burst, check the database, and return the result."""
-    burst = Burst(on.clients, await Scene.made(on.given, SIZE))
+    burst = Burst(on.clients, await Scene.create(on.given, SIZE))
     over = 0.0
 
     async def disrupted() -> None:
@@ -107,7 +107,7 @@ async def _burst(
         burst.outcomes.total(),
         len(burst.ended),
         sum(refused.values()),
-        burst.outcomes["no answer"],
+        burst.outcomes["no response"],
         slowest,
         back,
         health,

@@ -12,9 +12,9 @@ import httpx
 from ops.chaos.away import sound
 from ops.chaos.cage import Cage, caged
 from ops.chaos.report import Line
-from ops.chaos.stage import Looks, Stage, folder, on_postgres, on_sqlite, own_postgres, stage
+from ops.chaos.stage import Looks, Stage, folder, load_factor, on_postgres, on_sqlite, own_postgres, stage
 from tests.concurrency.seat_races import describe_outcome
-from tests.faults.peaks import load_factor, peak_memory, read_response_times, resident_memory
+from tests.faults.peaks import peak_memory, read_response_times, resident_memory
 from tests.given import PASSWORD
 
 LOGINS, ROUNDS = 200, 4
@@ -33,17 +33,17 @@ async def logins() -> AsyncIterator[Line]:
         async with stage(home, await on_postgres(database), 1, before=cage.enter if cage else ()) as on:
             people = [await on.given.person() for _ in range(LOGINS)]
             bodies = [{"identifier": person.email, "password": PASSWORD} for person in people]
-            answers: list[httpx.Response] = []
+            responses: list[httpx.Response] = []
             async with Looks(on.servers[0].base) as looks:
                 for _ in range(ROUNDS):
-                    answers += await asyncio.gather(*(on.clients[0].post("/v1/login", json=body) for body in bodies))
-            yield _logged_in(on, answers, looks, cage)
+                    responses += await asyncio.gather(*(on.clients[0].post("/v1/login", json=body) for body in bodies))
+            yield _logged_in(on, responses, looks, cage)
 
 
-def _logged_in(on: Stage, answers: Sequence[httpx.Response], looks: Looks, cage: Cage | None) -> Line:
-    outcomes = Counter(describe_outcome(answer) for answer in answers)
+def _logged_in(on: Stage, responses: Sequence[httpx.Response], looks: Looks, cage: Cage | None) -> Line:
+    outcomes = Counter(describe_outcome(response) for response in responses)
     assert outcomes.keys() <= {"200", "503 busy"}, outcomes
-    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
+    assert all(int(response.headers["retry-after"]) >= 1 for response in responses if response.status_code == 503)
     assert looks.slowest < HEALTHY * load_factor(), looks.slowest
     running = on.servers[0]
     most = cage.most() if cage else peak_memory(running.process.pid)
@@ -51,7 +51,7 @@ def _logged_in(on: Stage, answers: Sequence[httpx.Response], looks: Looks, cage:
     note = f"{ROUNDS} times {LOGINS} at once, in {f'a control group of {MEMORY} MiB' if cage else 'no control group: resident'}"
     return Line(
         "logins",
-        len(answers),
+        len(responses),
         outcomes["200"],
         outcomes["503 busy"],
         0,

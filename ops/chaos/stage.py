@@ -1,6 +1,7 @@
 """The processes of a scenario: its databases, real servers, a client and builders."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,6 +38,11 @@ class Stage:
 
     async def start(self, running: Running) -> None:
         await asyncio.to_thread(self.stack.enter_context, running)
+
+
+def load_factor() -> float:
+    """Return the length of the run queue per CPU, at least 1: bounds on measured times are multiplied by it."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @contextmanager

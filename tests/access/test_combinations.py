@@ -88,11 +88,13 @@ async def walk_all(given: Given, sold: dict[str, Any], choices: list[list[str]],
             assert (answer["allow"], answer["grant"]) == (False, None), requires
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
 async def test_the_responses_lead_to_access_for_every_combination(given: Given, sold: dict[str, Any]) -> None:
     """Each walk requests access after every step, so access that comes too early ends it and fails."""
     await walk_all(given, sold, EVERY, hasty=False)
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
 async def test_acting_on_the_last_reason_first_leads_to_access_too(given: Given, sold: dict[str, Any]) -> None:
     """With an activation code and a login that names the product; equal combinations are walked once."""
     await walk_all(given, sold, DISTINCT, hasty=True)

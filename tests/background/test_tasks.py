@@ -19,38 +19,57 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "GRACE", GRACE)
 
 
-async def stubborn(*_: object) -> None:
-    """A task that ignores the stop event."""
-    await asyncio.Event().wait()
+class StubbornTasks:
+    """Tasks that see the stop event and do not end before they are cancelled. `events` has both, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    async def run(self, *arguments: object) -> None:
+        stopping = arguments[-1]
+        assert isinstance(stopping, asyncio.Event)
+        await stopping.wait()
+        self.events.append("signalled")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.events.append("cancelled")
 
 
 async def test_the_application_stops_its_slow_tasks_within_one_grace_period(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are signalled before the first is cancelled, so their grace periods overlap."""
+    stubborn = StubbornTasks()
     for module in (webhooks, worker):  # the loop of each background worker
-        monkeypatch.setattr(module, "run_rounds", stubborn)
+        monkeypatch.setattr(module, "run_rounds", stubborn.run)
     async with app.router.lifespan_context(app):
+        await asyncio.sleep(0)  # every task begins
         start = perf_counter()
-    assert GRACE <= perf_counter() - start < 2 * GRACE
+    assert perf_counter() - start >= GRACE
+    count = len(stubborn.events) // 2
+    assert count > 1
+    assert stubborn.events == ["signalled"] * count + ["cancelled"] * count
 
 
 async def test_tasks_are_stopped_at_the_same_time_and_may_finish() -> None:
-    finished = []
+    stubborn = StubbornTasks()
 
     async def slow(stopping: asyncio.Event) -> None:
         await stopping.wait()
-        await asyncio.sleep(GRACE / 2)
-        finished.append(perf_counter())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        stubborn.events.append("finished")
 
-    async with tasks.run_together(tasks.background_task(slow), tasks.background_task(stubborn), tasks.background_task(slow)):
-        start = perf_counter()
-    assert [GRACE / 2 <= moment - start < GRACE for moment in finished] == [True, True]
+    async with tasks.run_together(tasks.background_task(slow), tasks.background_task(stubborn.run), tasks.background_task(slow)):
+        await asyncio.sleep(0)
+    assert stubborn.events == ["signalled", "finished", "finished", "cancelled"]
 
 
 async def test_if_a_task_cannot_start_the_earlier_ones_are_stopped() -> None:
     events = []
 
-    async def obliging(stopping: asyncio.Event) -> None:
+    async def compliant(stopping: asyncio.Event) -> None:
         await stopping.wait()
-        events.append("left")
+        events.append("stopped")
 
     @asynccontextmanager
     async def broken(*, able: bool = False) -> AsyncIterator[None]:
@@ -59,6 +78,6 @@ async def test_if_a_task_cannot_start_the_earlier_ones_are_stopped() -> None:
         yield
 
     with pytest.raises(RuntimeError, match="cannot begin"):
-        async with tasks.run_together(tasks.background_task(obliging), broken(), tasks.background_task(obliging)):
+        async with tasks.run_together(tasks.background_task(compliant), broken(), tasks.background_task(compliant)):
             pass
-    assert events == ["left"]
+    assert events == ["stopped"]

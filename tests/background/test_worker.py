@@ -2,10 +2,13 @@
 
 import asyncio
 
-from app.background.wakeup import PollInterval, Wakeup
-from app.background.worker import polling_worker, run_rounds, timed_worker
+import pytest
 
-TIMEOUT = 5.0
+from app.background import wakeup
+from app.background.worker import polling_worker, run_rounds, timed_worker
+from tests.assertions import DEADLINE
+
+HOUR = 3600.0
 
 
 async def test_errors_do_not_end_the_loop_and_more_work_needs_no_wait() -> None:
@@ -23,23 +26,24 @@ async def test_errors_do_not_end_the_loop_and_more_work_needs_no_wait() -> None:
         if not outcomes:
             stopping.set()
 
-    await asyncio.wait_for(run_rounds("test", run_round, wait, stopping), TIMEOUT)
+    await asyncio.wait_for(run_rounds("test", run_round, wait, stopping), DEADLINE)
     assert waits == [2, 0]  # after the error, and after the last round
 
 
-async def test_a_wakeup_ends_the_wait_and_so_does_the_stop() -> None:
-    """Both are far shorter than the interval."""
-    wakeup, rounds = Wakeup(), asyncio.Queue[None]()
+async def test_a_wakeup_ends_the_wait_and_so_does_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The intervals are hours: neither ends by itself within the deadline."""
+    monkeypatch.setattr(wakeup, "IDLE", HOUR)
+    monkeypatch.setattr(wakeup, "ACTIVE", HOUR)
+    notification, rounds = wakeup.Wakeup(), asyncio.Queue[None]()
 
     async def run_round(_stopping: asyncio.Event) -> bool:
         rounds.put_nowait(None)
         return False
 
-    start = asyncio.get_running_loop().time()
-    async with polling_worker("test", run_round, PollInterval(wakeup, active=False)):
-        await rounds.get()
-        wakeup.notify()
-        await rounds.get()
-    async with timed_worker("test", run_round, 60.0):
-        await rounds.get()
-    assert asyncio.get_running_loop().time() - start < TIMEOUT
+    async with asyncio.timeout(DEADLINE):
+        async with polling_worker("test", run_round, wakeup.PollInterval(notification, active=False)):
+            await rounds.get()
+            notification.notify()
+            await rounds.get()
+        async with timed_worker("test", run_round, HOUR):
+            await rounds.get()

@@ -20,7 +20,7 @@ from app.base.durations import Duration
         ("2026-03-01", "P1Y2M3D", "2027-05-04"),
     ],
 )
-def test_months_are_the_calendars_and_clamped_to_the_last_of_the_month(start: str, text: str, end: str) -> None:
+def test_a_month_is_a_calendar_month_and_ends_at_its_last_day(start: str, text: str, end: str) -> None:
     moment = datetime.fromisoformat(start).replace(tzinfo=UTC)
     assert Duration.parse(text).after(moment).date().isoformat() == end
 
@@ -31,12 +31,12 @@ def test_hours_and_minutes_are_exact() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "P0D", "PT0S", "-P1D", "P1.5D", "1Y", "P1H", "p1y", "P99999Y", "P1Y ", "P1M1Y", "P١D"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_malformed_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         Duration.parse(text)
 
 
-def test_past_the_year_9999_is_an_overflow_and_nothing_else() -> None:
+def test_an_end_after_the_year_9999_is_an_overflow() -> None:
     with pytest.raises(OverflowError):
         Duration.parse("P9000Y").after(datetime(2026, 1, 1, tzinfo=UTC))
 

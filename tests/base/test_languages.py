@@ -1,4 +1,4 @@
-"""The choice of a language, by value."""
+"""The choice of a language as a pure function."""
 
 import pytest
 from hypothesis import given

@@ -50,9 +50,9 @@ async def one_totp_code(given: Given, clients: Clients) -> None:
     person = await given.with_totp()
     before, handles = await count_sessions(given, person), [await given.begin(person) for _ in range(THIRTY)]
     code = {"code": next_code(given, person)}
-    answers = await run_at_once([post(clients, n, "/v1/login/totp", code, handle) for n, handle in enumerate(handles)])
-    assert count_outcomes(answers)["200"] == 1
-    assert set(count_outcomes(answers)) <= {"200", WRONG, LOCKED}
+    responses = await run_at_once([post(clients, n, "/v1/login/totp", code, handle) for n, handle in enumerate(handles)])
+    assert count_outcomes(responses)["200"] == 1
+    assert set(count_outcomes(responses)) <= {"200", WRONG, LOCKED}
     assert await count_sessions(given, person) == before + 1
     await one_recovery_code(given, clients, person, [*handles, await given.begin(person)])
 
@@ -60,10 +60,10 @@ async def one_totp_code(given: Given, clients: Clients) -> None:
 async def one_recovery_code(given: Given, clients: Clients, person: Person, handles: Sequence[Header]) -> None:
     """The logins that are still pending present the same recovery code; it is spent once (authentication R26)."""
     before, code = await count_sessions(given, person), {"code": person.recovery[0]}
-    answers = await run_at_once([post(clients, n, "/v1/login/recovery-code", code, handle) for n, handle in enumerate(handles)])
-    assert count_outcomes(answers)["200"] == 1
-    assert set(count_outcomes(answers)) <= {"200", WRONG, LOCKED, OVER}
-    assert count_outcomes(answers)[OVER] == 1
+    responses = await run_at_once([post(clients, n, "/v1/login/recovery-code", code, handle) for n, handle in enumerate(handles)])
+    assert count_outcomes(responses)["200"] == 1
+    assert set(count_outcomes(responses)) <= {"200", WRONG, LOCKED, OVER}
+    assert count_outcomes(responses)[OVER] == 1
     assert await count_sessions(given, person) == before + 1
     assert await count_recovery_codes(given, person) == len(person.recovery) - 1
 
@@ -84,8 +84,8 @@ async def one_login(given: Given, clients: Clients) -> None:
         assert await count_recovery_codes(given, person) == len(person.recovery) - turn - 1
     handle, before = await given.begin(person), await count_sessions(given, person)
     codes = [given.totp(person), next_code(given, person)]
-    answers = await run_at_once([post(clients, n, "/v1/login/totp", {"code": code}, handle) for n, code in enumerate(codes)])
-    assert count_outcomes(answers)["200"] == 1
+    responses = await run_at_once([post(clients, n, "/v1/login/totp", {"code": code}, handle) for n, code in enumerate(codes)])
+    assert count_outcomes(responses)["200"] == 1
     assert await count_sessions(given, person) == before + 1
 
 
@@ -104,8 +104,8 @@ async def wrong_codes_of_one_login(given: Given, clients: Clients) -> None:
     """Of fifty wrong codes for one login five are checked, and the login is over (authentication R40)."""
     person = await given.with_totp()
     handle = await given.begin(person)
-    answers = await run_at_once([post(clients, n, "/v1/login/totp", {"code": "wrong"}, handle) for n in range(FIFTY)])
-    assert count_outcomes(answers) == {WRONG: 5, OVER: FIFTY - 5}
+    responses = await run_at_once([post(clients, n, "/v1/login/totp", {"code": "wrong"}, handle) for n in range(FIFTY)])
+    assert count_outcomes(responses) == {WRONG: 5, OVER: FIFTY - 5}
     assert await count_checked(given, person, "otp") == 5
     assert count_outcomes([await post(clients, 1, "/v1/login/totp", {"code": next_code(given, person)}, handle)]) == {OVER: 1}
 
@@ -114,8 +114,8 @@ async def wrong_passwords(given: Given, clients: Clients) -> None:
     """Of fifty wrong passwords five are checked; afterwards even the right one is refused (authentication R43)."""
     person = await given.person()
     body = {"identifier": person.email, "password": "a wholly wrong staple"}
-    answers = await run_at_once([post(clients, n, "/v1/login", body) for n in range(FIFTY)])
-    assert count_outcomes(answers) == {"401 invalid_credentials": PASSWORDS, LOCKED: FIFTY - PASSWORDS}
+    responses = await run_at_once([post(clients, n, "/v1/login", body) for n in range(FIFTY)])
+    assert count_outcomes(responses) == {"401 invalid_credentials": PASSWORDS, LOCKED: FIFTY - PASSWORDS}
     assert await count_checked(given, person, "password") == PASSWORDS
     assert count_outcomes([await post(clients, 1, "/v1/login", {**body, "password": person.password})]) == {LOCKED: 1}
 
@@ -126,9 +126,9 @@ async def one_refresh_token(given: Given, clients: Clients) -> None:
     One of the tokens is valid; using any other ends the session (authentication R57).
     """
     person = await given.logged_in()
-    answers = await run_at_once([exchange(clients, n, str(person.refresh)) for n in range(TWENTY)])
-    assert count_outcomes(answers) == {"200": TWENTY}
-    children = [answer.json()["refresh_token"] for answer in answers]
+    responses = await run_at_once([exchange(clients, n, str(person.refresh)) for n in range(TWENTY)])
+    assert count_outcomes(responses) == {"200": TWENTY}
+    children = [response.json()["refresh_token"] for response in responses]
     alive = [child for child in children if (await given.post("/v1/introspect", {"token": child}))["active"]]
     assert len(alive) == await count_unspent(given, person) == 1
     assert (await exchange(clients, 1, alive[0])).status_code == 200
@@ -163,14 +163,14 @@ class RefreshLoop:
     async def run(self) -> None:
         while True:
             late, client = self.revocation_answered, next(self.clients)
-            answer = await client.post("/v1/token/refresh", json={"refresh_token": self.refresh})
-            if answer.status_code != 200:
-                assert count_outcomes([answer]) == {REFUSED: 1}
+            response = await client.post("/v1/token/refresh", json={"refresh_token": self.refresh})
+            if response.status_code != 200:
+                assert count_outcomes([response]) == {REFUSED: 1}
                 assert self.revocation_sent, "refused before the revocation"
                 return
             assert not late, "refreshed after the revocation was answered"
-            self.refresh = answer.json()["refresh_token"]
-            self.access.append(answer.json()["access_token"])
+            self.refresh = response.json()["refresh_token"]
+            self.access.append(response.json()["access_token"])
             if len(self.access) == 3:
                 self.running.set()
 
@@ -187,15 +187,15 @@ async def revoke_during_refresh(given: Given, clients: Clients, *, elsewhere: bo
     async def revoke() -> None:
         await loop.running.wait()
         loop.revocation_sent = True
-        answer = await clients[-1].request("DELETE" if elsewhere else "POST", path, headers=auth)
+        response = await clients[-1].request("DELETE" if elsewhere else "POST", path, headers=auth)
         loop.revocation_answered = True
-        assert answer.status_code == 204, answer.text
+        assert response.status_code == 204, response.text
 
     await asyncio.gather(loop.run(), revoke())
     assert count_outcomes([await exchange(clients, 0, loop.refresh)]) == {REFUSED: 1}
     bearers = [{"Authorization": f"Bearer {token}"} for token in loop.access]
-    answers = await run_at_once([clients[n % len(clients)].get("/v1/me", headers=bearer) for n, bearer in enumerate(bearers)])
-    assert count_outcomes(answers) == {REFUSED: len(bearers)}
+    responses = await run_at_once([clients[n % len(clients)].get("/v1/me", headers=bearer) for n, bearer in enumerate(bearers)])
+    assert count_outcomes(responses) == {REFUSED: len(bearers)}
 
 
 async def revoke_against_refresh(given: Given, clients: Clients) -> None:

@@ -15,6 +15,8 @@ from tests.given import Given, Person
 
 Clients = Sequence[httpx.AsyncClient]
 Body = dict[str, Any]
+Near = Callable[[Body], Awaitable[datetime]]
+"""Waits until the lease of this activation is about to end; returns its end."""
 AT_ONCE = 16
 SEAT_LIMIT = "seat_limit_reached"
 
@@ -23,13 +25,13 @@ async def run_at_once(calls: Sequence[Awaitable[httpx.Response]]) -> list[httpx.
     return list(await asyncio.gather(*calls))
 
 
-def count_outcomes(answers: Sequence[httpx.Response]) -> Counter[str]:
+def count_outcomes(responses: Sequence[httpx.Response]) -> Counter[str]:
     """Count the responses by status and problem code."""
-    return Counter(describe_outcome(answer) for answer in answers)
+    return Counter(describe_outcome(response) for response in responses)
 
 
-def describe_outcome(answer: httpx.Response) -> str:
-    return str(answer.status_code) if answer.is_success else f"{answer.status_code} {answer.json()['code']}"
+def describe_outcome(response: httpx.Response) -> str:
+    return str(response.status_code) if response.is_success else f"{response.status_code} {response.json()['code']}"
 
 
 def activate(clients: Clients, number: int, body: Body, person: Person | None = None) -> Awaitable[httpx.Response]:
@@ -51,19 +53,21 @@ async def list_live_activations(given: Given, license_: Body) -> list[dict[str, 
 
 
 async def last_seat(given: Given, clients: Clients) -> None:
+    """Of sixteen devices one gets the last seat."""
     license_ = await given.seats(3)
     for n in range(2):
         await given.activation(license_, f"old-{n}")
-    answers = await run_at_once([activate(clients, n, by_key(license_, f"device-{n}")) for n in range(AT_ONCE)])
-    assert count_outcomes(answers) == {"201": 1, f"409 {SEAT_LIMIT}": AT_ONCE - 1}
+    responses = await run_at_once([activate(clients, n, by_key(license_, f"device-{n}")) for n in range(AT_ONCE)])
+    assert count_outcomes(responses) == {"201": 1, f"409 {SEAT_LIMIT}": AT_ONCE - 1}
     assert len(await list_live_activations(given, license_)) == 3
 
 
 async def same_device(given: Given, clients: Clients) -> None:
+    """Sixteen calls of one device take one seat."""
     license_ = await given.seats(1)
-    answers = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
-    assert count_outcomes(answers) == {"201": 1, "200": AT_ONCE - 1}
-    assert len({answer.json()["token"] for answer in answers}) == 1
+    responses = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
+    assert count_outcomes(responses) == {"201": 1, "200": AT_ONCE - 1}
+    assert len({response.json()["token"] for response in responses}) == 1
     assert len(await list_live_activations(given, license_)) == 1
 
 
@@ -73,9 +77,9 @@ async def seats_of_each_user(given: Given, clients: Clients) -> None:
     crowd, other = await given.logged_in(), await given.logged_in()
     calls = [activate(clients, n, by_key(license_, f"device-{n}"), crowd) for n in range(AT_ONCE - 2)]
     calls += [activate(clients, n, by_key(license_, f"device-{n}"), other) for n in range(2)]
-    answers = await run_at_once(calls)
-    assert count_outcomes(answers[:-2]) == {"201": 2, f"409 {SEAT_LIMIT}": AT_ONCE - 4}
-    assert count_outcomes(answers[-2:]) == {"201": 2}
+    responses = await run_at_once(calls)
+    assert count_outcomes(responses[:-2]) == {"201": 2, f"409 {SEAT_LIMIT}": AT_ONCE - 4}
+    assert count_outcomes(responses[-2:]) == {"201": 2}
     assert Counter(row["user_id"] for row in await list_live_activations(given, license_)) == {crowd.id: 2, other.id: 2}
 
 
@@ -84,9 +88,9 @@ async def seats_by_user(given: Given, clients: Clients) -> None:
     license_ = await given.license(await given.policy(seat_by="user", max_seats=3))
     people = [await given.logged_in() for _ in range(5)]
     calls = [(person, n) for n in range(3) for person in people]
-    answers = await run_at_once([activate(clients, n, by_key(license_, f"device-{n}"), person) for person, n in calls])
+    responses = await run_at_once([activate(clients, n, by_key(license_, f"device-{n}"), person) for person, n in calls])
     each = {
-        person.id: count_outcomes([answer for answer, (owner, _) in zip(answers, calls, strict=True) if owner is person])
+        person.id: count_outcomes([response for response, (owner, _) in zip(responses, calls, strict=True) if owner is person])
         for person in people
     }
     assert sorted(each.values(), key=repr) == sorted(
@@ -98,10 +102,11 @@ async def seats_by_user(given: Given, clients: Clients) -> None:
 
 
 async def seats_of_processes(given: Given, clients: Clients) -> None:
+    """Each process takes its own seat, up to the limit."""
     license_ = await given.license(await given.policy(seat_by="session", max_seats=3, lease="PT30M"))
-    answers = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
-    assert count_outcomes(answers) == {"201": 3, f"409 {SEAT_LIMIT}": AT_ONCE - 3}
-    assert len({answer.json()["activation"]["id"] for answer in answers if answer.is_success}) == 3
+    responses = await run_at_once([activate(clients, n, by_key(license_, "laptop")) for n in range(AT_ONCE)])
+    assert count_outcomes(responses) == {"201": 3, f"409 {SEAT_LIMIT}": AT_ONCE - 3}
+    assert len({response.json()["activation"]["id"] for response in responses if response.is_success}) == 3
     assert len(await list_live_activations(given, license_)) == 3
 
 
@@ -117,6 +122,7 @@ async def redeem_code(given: Given, clients: Clients, license_: Body, max_uses: 
 
 
 async def code_uses(given: Given, clients: Clients) -> None:
+    """A code is accepted as often as it may be used."""
     license_ = await given.seats("unlimited")
     spent = await redeem_code(given, clients, license_, 3, AT_ONCE)
     assert spent == {"201": 3, "410 activation_code_spent": AT_ONCE - 3}
@@ -132,16 +138,16 @@ async def code_without_seat(given: Given, clients: Clients) -> None:
 
 
 async def code_of_one_device(given: Given, clients: Clients) -> None:
+    """Repeated activations of one device use the code once."""
     license_ = await given.seats(2)
     assert await redeem_code(given, clients, license_, 10, 1) == {"201": 1, "200": AT_ONCE - 1}
     assert await list_code_uses(given, license_) == [1]
 
 
-async def lapse(given: Given, clients: Clients, lease: str, near: Callable[[datetime], Awaitable[None]]) -> None:
-    """The lease of the only seat ends while its holder renews and others want the seat. `near` waits until just before."""
+async def lapse(given: Given, clients: Clients, lease: str, near: Near) -> None:
+    """The lease of the only seat ends while its holder renews it and others activate. `near` waits until just before its end."""
     license_ = await given.seats(1, lease=lease)
     holder = await given.activation(license_, "holder")
-    ends = datetime.fromisoformat(holder["activation"]["lease_expires_at"])
     auth, path = {"Authorization": f"Bearer {holder['token']}"}, f"/v1/activations/{holder['activation']['id']}/heartbeat"
     takers = [by_key(license_, f"taker-{n}") for n in range(AT_ONCE // 2)]
 
@@ -155,11 +161,11 @@ async def lapse(given: Given, clients: Clients, lease: str, near: Callable[[date
     def take(number: int, body: Body) -> Callable[[], Awaitable[httpx.Response]]:
         return lambda: activate(clients, number, body)
 
-    await near(ends)
+    ends = await near(holder["activation"])
     calls = [after(n, beat(clients[(n + 1) % len(clients)])) for n in range(len(takers))]
     calls += [after(n, take(n, body)) for n, body in enumerate(takers)]
-    answers = await run_at_once(calls)
-    assert set(count_outcomes(answers)) <= {"200", "201", f"409 {SEAT_LIMIT}"}
+    responses = await run_at_once(calls)
+    assert set(count_outcomes(responses)) <= {"200", "201", f"409 {SEAT_LIMIT}"}
     assert await count_activations_past(given, license_, ends) == 1
 
 

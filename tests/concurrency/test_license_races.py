@@ -52,8 +52,10 @@ async def test_r34_limits_hold_under_concurrent_calls(given: Given, race: Race) 
 
 @pytest.mark.parametrize("left", range(2, 26, 2))
 async def test_r23_an_expiring_seat_is_either_renewed_or_taken_over(given: Given, left: int) -> None:
-    async def near(ends: datetime) -> None:
+    async def near(activation: Body) -> datetime:
+        ends = datetime.fromisoformat(activation["lease_expires_at"])
         given.clock.moment = ends - timedelta(milliseconds=left)
+        return ends
 
     await seat_races.lapse(given, [given.client], "PT30M", near)
 

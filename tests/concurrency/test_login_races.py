@@ -28,6 +28,6 @@ async def test_r15_one_code_is_accepted_once_when_sent_with_the_password(given: 
     person = await given.with_totp()
     body = {"identifier": person.email, "password": person.password, "totp": login_races.next_code(given, person)}
     calls = [login_races.post([given.client], n, "/v1/login", body) for n in range(login_races.THIRTY)]
-    answers = count_outcomes(await run_at_once(calls))
-    assert answers["200"] == 1
-    assert set(answers) <= {"200", login_races.WRONG, login_races.LOCKED}
+    responses = count_outcomes(await run_at_once(calls))
+    assert responses["200"] == 1
+    assert set(responses) <= {"200", login_races.WRONG, login_races.LOCKED}

@@ -15,8 +15,8 @@ from tests.given import PASSWORD, Given
 
 
 async def count_statuses(*calls: Any) -> Counter[int]:
-    answers: list[httpx.Response] = await asyncio.gather(*calls)
-    return Counter(answer.status_code for answer in answers)
+    responses: list[httpx.Response] = await asyncio.gather(*calls)
+    return Counter(response.status_code for response in responses)
 
 
 async def count_activations(given: Given) -> int:
@@ -95,17 +95,17 @@ async def test_a_requirement_and_a_contradicting_policy_are_never_both_accepted(
 
 
 async def test_a_login_with_the_old_password_ends_with_its_change(given: Given) -> None:
-    """In any order, a session opened with the old password is invalid once the change was answered."""
+    """In any order, a session opened with the old password is invalid after the response to the change."""
     person = await given.logged_in()
     old = {"identifier": person.email, "password": person.password}
     change = {"current": person.password, "new": "a wholly different staple"}
-    answers: list[httpx.Response] = await asyncio.gather(
+    responses: list[httpx.Response] = await asyncio.gather(
         *(given.client.post("/v1/login", json=old) for _ in range(3)),
         given.client.post("/v1/me/password", json=change, headers=person.auth),
     )
-    assert answers[-1].status_code in {204, 503}
-    if answers[-1].status_code == 204:
-        for answer in answers[:-1]:
-            if answer.status_code == 200:
-                auth = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    assert responses[-1].status_code in {204, 503}
+    if responses[-1].status_code == 204:
+        for response in responses[:-1]:
+            if response.status_code == 200:
+                auth = {"Authorization": f"Bearer {response.json()['access_token']}"}
                 assert (await given.client.get("/v1/me", headers=auth)).status_code == 401

@@ -10,6 +10,7 @@ import httpx
 from app.api_keys import service as api_keys
 from app.base.clock import Clock
 from app.world import World
+from tests.assertions import DEADLINE
 from tests.clock import TurnedClock
 from tests.concurrency.seat_races import Clients
 from tests.conftest import LIMITS
@@ -39,5 +40,8 @@ async def create_root_key(world: World) -> dict[str, str]:
 async def run_two_servers(home: Path, url: str, world: World, **more: str) -> AsyncIterator[tuple[Given, Clients]]:
     """Run two servers on the database; yield test data builders on the first, and a client of each. `more` are settings of both."""
     with start_server(home, url, **more) as one, start_server(home, url, **more) as other:
-        async with httpx.AsyncClient(base_url=one.base, timeout=30) as first, httpx.AsyncClient(base_url=other.base, timeout=30) as second:
+        async with (
+            httpx.AsyncClient(base_url=one.base, timeout=DEADLINE) as first,
+            httpx.AsyncClient(base_url=other.base, timeout=DEADLINE) as second,
+        ):
             yield Given(first, world, RealClock(), await create_root_key(world)), (first, second)

@@ -146,9 +146,9 @@ def test_no_secret_is_in_the_repr(tmp_path: Path) -> None:
 
 def test_the_command_line_exits_with_78_and_prints_each_fault_on_a_line() -> None:
     environ = {"PATH": os.environ["PATH"], "LICENTIA_ENV": "production", "LICENTIA_PORT": "0"}  # noqa: TID251  for a child
-    done = subprocess.run([sys.executable, "-m", "app", "check"], env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 78
-    names = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    process = subprocess.run([sys.executable, "-m", "app", "check"], env=environ, capture_output=True, text=True, check=False)
+    assert process.returncode == 78
+    names = [line.partition(":")[0] for line in process.stderr.splitlines()]
     assert names == ["LICENTIA_ENCRYPTION_KEYS", "LICENTIA_LOOKUP_KEY", "LICENTIA_PORT", "LICENTIA_PUBLIC_URL"]
 
 

@@ -15,12 +15,12 @@ import httpx
 import pyotp
 import pytest
 
+from tests.assertions import DEADLINE
 from tests.authenticator import ORIGIN, RP_ID, Authenticator
 from tests.servers import ROOT, Running
 
-TIMEOUT = 30.0
-GRANT_LIFETIME = 8
-"""Lifetime of a grant in these tests, in seconds."""
+GRANT_LIFETIME = 20
+"""Seconds that a grant is valid in these tests: long enough for a busy machine to start a client, and to be waited for."""
 
 
 class RunningClient:
@@ -43,7 +43,7 @@ class RunningClient:
     def read_until(self, text: str) -> str:
         """Read the output up to this text, and return what came before it."""
         assert self.process.stdout is not None
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + DEADLINE
         while text not in self.output:
             chunk = os.read(self.process.stdout.fileno(), 4096).decode()
             assert chunk, f"it ended with: {self.output}"
@@ -62,7 +62,7 @@ class RunningClient:
 
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit code and the remaining output."""
-        rest, _ = self.process.communicate(timeout=TIMEOUT)
+        rest, _ = self.process.communicate(timeout=DEADLINE)
         return self.process.returncode, self.output + rest.decode()
 
 

@@ -1,2 +1,4 @@
-"""What goes wrong around the service: databases that leave, freeze or fill, servers that are killed, clients that dawdle, clocks that
-are set back. Nothing hangs, nothing that was answered is lost, nothing is allowed that must not be. The longer ones are in `chaos/`."""
+"""Tests of failures around the service: databases that stop, freeze or fill up, killed servers, slow clients, clocks that are set back.
+
+Nothing hangs, no confirmed write is lost, and no limit is exceeded. Longer scenarios are in `ops/chaos`.
+"""

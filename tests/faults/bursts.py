@@ -20,7 +20,7 @@ from tests.concurrency.seat_races import Clients, describe_outcome, get_license,
 from tests.given import Given, Person
 
 PAUSE = 0.4
-"""Seconds before another try: a second, as Retry-After asks for, would only be a longer test."""
+"""Seconds before another try. Retry-After asks for a second; a shorter pause makes the test shorter."""
 CALL_TIMEOUT = 300.0
 Body = dict[str, Any]
 
@@ -60,7 +60,7 @@ class Scene:
     presentations: list[tuple[Person, Body]]
 
     @classmethod
-    async def made(cls, given: Given, size: Size) -> "Scene":
+    async def create(cls, given: Given, size: Size) -> "Scene":
         coded = await given.seats("unlimited")
         meters = {"calls": {"limit": size.metered, "per": None}}
         people = [await given.logged_in() for _ in range(size.people)]
@@ -85,17 +85,21 @@ class Burst:
     outcomes: Counter[str] = field(default_factory=Counter)
     granted: dict[str, list[Body]] = field(default_factory=dict)
     slowest: float = 0
-    """Seconds; also of an answer that was a 503."""
+    """Seconds, of any response, 503 included."""
     after: int = 0
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     ended: list[float] = field(default_factory=list)
-    """When each call had its last word."""
+    """When each call ended, on `perf_counter`."""
 
     async def play(self, disrupt: Callable[[], Awaitable[None]], after: int) -> float:
-        """All calls to their ends, `disrupt` in the middle, once so many have ended; when it began (on `perf_counter`)."""
+        """Run all calls, and `disrupt` once `after` calls have ended. Return when the disruption began, on `perf_counter`."""
         self.after = after
         calls = asyncio.gather(*self._calls())
-        await self.reached.wait()
+        reached = asyncio.create_task(self.reached.wait())
+        await asyncio.wait((calls, reached), return_when=asyncio.FIRST_COMPLETED)
+        if not reached.done():
+            reached.cancel()
+            await calls  # raises the error of the call that failed
         started = perf_counter()
         await disrupt()
         await calls
@@ -106,7 +110,7 @@ class Burst:
         devices = [{"license_key": scene.seats["key"], "device": {"fingerprint": f"d-{n}"}} for n in range(size.takers)]
         coded = [{"activation_code": scene.code, "device": {"fingerprint": f"c-{n}"}} for n in range(size.redeemers)]
         add = {"license_key": scene.metered["key"], "meter": "calls", "add": 1}
-        return mixed(
+        return interleave(
             [self._call("seat", n, "/v1/activations", body) for n, body in enumerate(devices)],
             [self._call("code", n, "/v1/activations", body) for n, body in enumerate(coded)],
             [self._call("usage", n, "/v1/usage", add, {"Idempotency-Key": f"add-{n}"}) for n in range(size.adds)],
@@ -114,54 +118,54 @@ class Burst:
             [self._refresh(person) for person in scene.people],
         )
 
-    async def _decide(self, which: int, number: int) -> None:
-        """Each presentation is answered twice at once."""
-        person, presentation = self.scene.presentations[which]
+    async def _decide(self, position: int, number: int) -> None:
+        """Accept a presentation; each is accepted twice concurrently."""
+        person, presentation = self.scene.presentations[position]
         body = {"decision": "accept", "text_sha256": presentation["text"]["sha256"]}
-        await self._call(f"accept {which}", number, f"/v1/me/presentations/{presentation['id']}/decision", body, person.auth)
+        await self._call(f"accept {position}", number, f"/v1/me/presentations/{presentation['id']}/decision", body, person.auth)
 
     async def _refresh(self, person: Person) -> None:
-        """One after the other, each time with the newest token; a retry has the same `Idempotency-Key`, so that none looks like a thief."""
+        """Refresh repeatedly, each time with the newest token. A retry has the same `Idempotency-Key`, so it does not count as reuse."""
         for n in range(self.scene.size.refreshes):
             body = {"refresh_token": person.refresh}
             result = await self._call("refresh", n, "/v1/token/refresh", body, {"Idempotency-Key": f"{person.id}-{n}"})
             person.refresh, person.token = result["refresh_token"], result["access_token"]
 
     async def _call(self, kind: str, number: int, path: str, body: Body, headers: dict[str, str] | None = None) -> Body:
-        """Until there is an answer that is not 503, by one server after the other. A refusal by a limit is an answer."""
+        """Call one server after the other until a response is not 503. A refusal by a limit ends the call too."""
         until = perf_counter() + CALL_TIMEOUT
         for turn in range(number, 10_000):
-            assert perf_counter() < until, f"{kind}: no answer but {self.outcomes}"
-            answer = await self._sent(turn, path, body, headers)
-            if answer is not None and answer.status_code != 503:
+            assert perf_counter() < until, f"{kind}: no final response: {self.outcomes}"
+            response = await self._send(turn, path, body, headers)
+            if response is not None and response.status_code != 503:
                 break
             await asyncio.sleep(PAUSE)
-        assert answer is not None
+        assert response is not None
         self.ended.append(perf_counter())
         if len(self.ended) == self.after:
             self.reached.set()
-        result: Body = answer.json()
-        if answer.is_success:
+        result: Body = response.json()
+        if response.is_success:
             self.granted.setdefault(kind, []).append(body | result)
         return result
 
-    async def _sent(self, turn: int, path: str, body: Body, headers: dict[str, str] | None) -> httpx.Response | None:
+    async def _send(self, turn: int, path: str, body: Body, headers: dict[str, str] | None) -> httpx.Response | None:
         start = perf_counter()
         try:
-            answer = await self.clients[turn % len(self.clients)].post(path, content=json.dumps(body), headers=headers)
+            response = await self.clients[turn % len(self.clients)].post(path, content=json.dumps(body), headers=headers)
         except httpx.HTTPError:
-            self.outcomes["no answer"] += 1
+            self.outcomes["no response"] += 1
             return None
         finally:
             self.slowest = max(self.slowest, perf_counter() - start)
-        self.outcomes[describe_outcome(answer)] += 1
-        if answer.status_code == 503:
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert int(answer.headers["retry-after"]) >= 1
-        return answer
+        self.outcomes[describe_outcome(response)] += 1
+        if response.status_code == 503:
+            assert response.headers["content-type"] == "application/problem+json"
+            assert int(response.headers["retry-after"]) >= 1
+        return response
 
     async def check(self, given: Given) -> None:
-        """Every answer that was given is in the database, and no limit is exceeded."""
+        """Assert that the database matches every response, and that no limit is exceeded."""
         unexpected = self.outcomes.keys() - EXPECTED
         assert not unexpected, self.outcomes
         await self._seats(given)
@@ -178,13 +182,13 @@ class Burst:
         assert await list_code_uses(given, scene.coded) == [size.uses]
 
     async def _usage(self, given: Given) -> None:
-        """Each key was counted once, whatever became of its first answers."""
+        """Each Idempotency-Key was counted once, however often it was sent."""
         size = self.scene.size
         assert sorted(result["used"] for result in self.granted["usage"]) == list(range(1, size.metered + 1))
         assert (await get_license(given, self.scene.metered))["usage"]["calls"]["used"] == size.metered
 
     async def _decisions(self, given: Given) -> None:
-        """Both answers about a presentation name one event, and it is there, once, in a chain that verifies."""
+        """Both responses to a presentation name the same event, which is stored once, in a valid chain."""
         events = [{result["event"] for result in self.granted[f"accept {n}"]} for n in range(len(self.scene.presentations))]
         assert {len(each) for each in events} == {1}
         async with given.world.db.read() as tx:
@@ -193,13 +197,13 @@ class Burst:
         assert given.expect(await given.client.post("/v1/ledger/verify", json={}, headers=given.root))["valid"] is True
 
     async def _chains(self, given: Given) -> None:
-        """Each session has one token that is good, it is the one that was handed out last, and the chain has no fork."""
+        """Each session has one valid refresh token: the one issued last."""
         for person in self.scene.people:
             assert (await given.client.get("/v1/me", headers=person.auth)).status_code == 200
             assert given.expect(await given.client.post("/v1/token/refresh", json={"refresh_token": person.refresh}))["refresh_token"]
-        good = (RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), SessionRow.user_id.in_(self._people))
+        valid = (RefreshToken.used_at.is_(None), RefreshToken.dropped_at.is_(None), SessionRow.user_id.in_(self._people))
         async with given.world.db.read() as tx:
-            chains = select(RefreshToken.id).join(SessionRow, SessionRow.id == RefreshToken.session_id).where(*good)
+            chains = select(RefreshToken.id).join(SessionRow, SessionRow.id == RefreshToken.session_id).where(*valid)
             assert len((await tx.scalars(chains)).all()) == len(self._people)
 
     @property
@@ -208,12 +212,12 @@ class Burst:
 
 
 EXPECTED = {
-    "200", "201", "no answer", "409 seat_limit_reached", "410 activation_code_spent", "409 usage_limit_reached",
+    "200", "201", "no response", "409 seat_limit_reached", "410 activation_code_spent", "409 usage_limit_reached",
     "503 busy", "503 unavailable", "503 outcome_unknown",
 }  # fmt: skip
 
 
-def mixed(*kinds: Sequence[Awaitable[Any]]) -> list[Awaitable[Any]]:
-    """All of them, the kinds among each other."""
-    placed = [((n + 0.5) / len(calls), call) for calls in kinds for n, call in enumerate(calls)]
-    return [call for _, call in sorted(placed, key=lambda pair: pair[0])]
+def interleave(*kinds: Sequence[Awaitable[Any]]) -> list[Awaitable[Any]]:
+    """Return all calls with the kinds interleaved."""
+    positions = [((n + 0.5) / len(calls), call) for calls in kinds for n, call in enumerate(calls)]
+    return [call for _, call in sorted(positions, key=lambda pair: pair[0])]

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the faults' own, which they may stop and freeze; the suite's goes on meanwhile."""
+"""Fixtures: a separate PostgreSQL server, which tests may stop and freeze while that of the suite runs."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,7 +14,7 @@ pytest.register_assert_rewrite("tests.faults.bursts", "tests.concurrency.seat_ra
 
 @pytest.fixture(scope="session")
 def own_postgres() -> Iterator[postgres.Server]:
-    """What it has committed outlives its own end."""
+    """A server whose commits are durable."""
     server = postgres.start(synchronous_commit="on")
     yield server
     server.stop()
@@ -22,11 +22,11 @@ def own_postgres() -> Iterator[postgres.Server]:
 
 @pytest.fixture
 async def own(own_postgres: postgres.Server) -> AsyncIterator[World]:
-    """The world of a process that serves nobody, on a fresh database of that server."""
+    """A world on a new database of that server. It serves no requests."""
     url = own_postgres.url("postgres")
     await databases.execute(url, "DROP DATABASE IF EXISTS faults WITH (FORCE)")
     await databases.execute(url, "CREATE DATABASE faults")
     await databases.migrate(own_postgres.url("faults"))
-    world_ = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": own_postgres.url("faults")}))
-    yield world_
-    await world_.db.close()
+    world = World.of(Settings.load({**SECRETS, "LICENTIA_DATABASE_URL": own_postgres.url("faults")}))
+    yield world
+    await world.db.close()

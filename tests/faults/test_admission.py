@@ -1,4 +1,4 @@
-"""The limits of the outermost middleware, and how many hashes fit into the memory."""
+"""The limits of the outermost middleware, and the number of hash slots for a memory limit."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,63 +11,73 @@ from fastapi import FastAPI
 
 from app.config import resources
 from app.web.pipeline.middleware import BODIES, EdgeMiddleware
-from tests.assertions import problem
+from tests.assertions import DEADLINE, problem, wait_until
 
 MOST = 16
 
 
 @pytest.fixture
 async def narrow(app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> tuple[httpx.AsyncClient, EdgeMiddleware]:
-    """The application, with few concurrent requests and a tenth of a second for a body."""
+    """The application, with few concurrent requests little memory for bodies, and a long deadline for them."""
     await client.get("/healthz")  # the first request builds the layers
-    door: Any = app.middleware_stack
-    while not isinstance(door, EdgeMiddleware):
-        door = door.app
-    for name, value in {"max_requests": MOST, "body_timeout": 0.1, "max_body": 65_536, "body_bytes": 0}.items():
-        monkeypatch.setattr(door, name, value)
-    return client, door
+    edge: Any = app.middleware_stack
+    while not isinstance(edge, EdgeMiddleware):
+        edge = edge.app
+    for name, value in {"max_requests": MOST, "body_timeout": DEADLINE, "max_body": 65_536, "body_bytes": 0}.items():
+        monkeypatch.setattr(edge, name, value)
+    return client, edge
 
 
-async def never() -> AsyncIterator[bytes]:
+async def send_incomplete() -> AsyncIterator[bytes]:
     yield b"{"
-    await asyncio.sleep(5)
+    await asyncio.Event().wait()
 
 
-async def send_spaces(size: int) -> AsyncIterator[bytes]:
+async def send_spaces(size: int, finish: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield so many bytes. The body ends when the event is set."""
     for _ in range(size // 4096):
         yield b" " * 4096
-    await asyncio.sleep(0.03)
+    await finish.wait()
 
 
-async def test_a_body_that_does_not_come_is_given_up_and_the_connection_closed(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
-    client, door = narrow
-    answer = await client.post("/v1/licenses/validate", content=never())
-    problem(answer, 408, "body_too_slow")
-    assert answer.headers["connection"] == "close"
-    assert (door.inside, door.body_bytes) == (0, 0)
+async def test_a_body_that_does_not_arrive_gets_408_and_the_connection_is_closed(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
+    client, edge = narrow
+    edge.body_timeout = 0.1
+    response = await client.post("/v1/licenses/validate", content=send_incomplete())
+    problem(response, 408, "body_too_slow")
+    assert response.headers["connection"] == "close"
+    assert (edge.inside, edge.body_bytes) == (0, 0)
 
 
 async def test_too_many_requests_get_503_and_probes_are_still_answered(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
-    client, _ = narrow
-    waiting = [asyncio.create_task(client.post("/v1/licenses/validate", content=never())) for _ in range(MOST)]
-    await asyncio.sleep(0.03)
+    client, edge = narrow
+    finish = asyncio.Event()
+    bodies = (send_spaces(4096, finish) for _ in range(MOST))
+    waiting = [asyncio.create_task(client.post("/v1/licenses/validate", content=body)) for body in bodies]
+    await wait_until(lambda: edge.inside == MOST)
     surplus = await client.post("/v1/licenses/validate", json={})
     problem(surplus, 503, "busy")
     assert surplus.headers["retry-after"] == "1"
     assert (await client.get("/healthz")).status_code == 200
-    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {408}
+    finish.set()
+    assert {response.status_code for response in await asyncio.gather(*waiting)} == {422}
     problem(await client.post("/v1/licenses/validate", json={}), 422, "malformed")
 
 
-async def test_bodies_have_a_bound_together(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
-    client, door = narrow
-    door.body_bytes = (BODIES - 1) * door.max_body
-    answers = await asyncio.gather(*(client.post("/v1/licenses/validate", content=send_spaces(40_960)) for _ in range(3)))
-    assert sorted(answer.status_code for answer in answers) == [422, 503, 503]
-    assert door.body_bytes == (BODIES - 1) * door.max_body
+async def test_all_bodies_together_have_a_limit(narrow: tuple[httpx.AsyncClient, EdgeMiddleware]) -> None:
+    client, edge = narrow
+    edge.body_bytes = (BODIES - 1) * edge.max_body
+    finish = asyncio.Event()
+    bodies = (send_spaces(40_960, finish) for _ in range(3))
+    posts = [asyncio.create_task(client.post("/v1/licenses/validate", content=body)) for body in bodies]
+    await wait_until(lambda: sum(post.done() for post in posts) == 2)
+    finish.set()
+    responses = await asyncio.gather(*posts)
+    assert sorted(response.status_code for response in responses) == [422, 503, 503]
+    assert edge.body_bytes == (BODIES - 1) * edge.max_body
 
 
-def test_hashes_have_a_quarter_of_a_containers_memory(tmp_path: Path) -> None:
+def test_hashes_may_use_a_quarter_of_the_memory_of_the_container(tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text("536870912\n")
     assert resources.read_memory_limit((str(tmp_path / "nothing"), str(limit))) == 512 * 1024 * 1024

@@ -1,1 +1,1 @@
-"""What keeps the house as it was drawn: floors, files, first parameters, sizes, locks, image. Needs no database."""
+"""Tests of the source and the shipped files: layers, sizes, words, lock files, image. They need no database."""

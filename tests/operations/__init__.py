@@ -1,1 +1,1 @@
-"""What operators see of a running service: figures, traces, dashboards and alerts."""
+"""Tests of what operators see: metrics, traces, dashboards and alerts."""

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts ask for figures that exist, by labels that they have, and leave none of ours out."""
+"""The dashboard and the alerts query metrics that exist, by labels that they have; every metric of the application has a panel."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from app import main as _counters  # noqa: F401  importing the program declares all that it counts
+from app import main as _counters  # noqa: F401  importing the program declares its metrics
 from app.server import server as _more_counters  # noqa: F401  the same
 from tests.house.source import ROOT
 
@@ -21,19 +21,19 @@ GROUPING = re.compile(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)")
 GIVEN_BY_PROMETHEUS = {"job", "instance"}
 
 
-def exposed() -> Mapping[str, set[str]]:
-    """What /metrics can say: the labels by the name of each sample."""
+def list_samples() -> Mapping[str, set[str]]:
+    """Return the labels of each sample that /metrics can have, by its name."""
     samples: dict[str, set[str]] = {}
     for collector in set(REGISTRY._collector_to_names):
         labels = set(getattr(collector, "_labelnames", ()))
         family = getattr(collector, "_name", None) if getattr(collector, "_type", None) in {"counter", "histogram"} else None
-        for name in set(REGISTRY._collector_to_names[collector]) - {family}:  # whose samples have endings
+        for name in set(REGISTRY._collector_to_names[collector]) - {family}:  # its samples have suffixes
             samples[name] = labels | ({"le"} if name.endswith("_bucket") else set())
     return samples
 
 
-def queries() -> Iterator[tuple[str, str]]:
-    """(where it stands, the expression)."""
+def list_queries() -> Iterator[tuple[str, str]]:
+    """Yield pairs of a place and its expression."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield f"panel {panel['title']}", target["expr"]
@@ -45,10 +45,10 @@ def queries() -> Iterator[tuple[str, str]]:
             yield f"alert {rule['alert']}", rule["expr"]
 
 
-def faults(expression: str) -> list[str]:
-    """What the expression asks for and /metrics does not have."""
-    samples, known = exposed(), set[str]()
-    wrong = [] if NAME.search(expression) else ["asks for nothing of ours"]
+def find_faults(expression: str) -> list[str]:
+    """List what the expression uses and /metrics does not have."""
+    samples, known = list_samples(), set[str]()
+    wrong = [] if NAME.search(expression) else ["uses no metric of the application"]
     for name, selector in NAME.findall(expression):
         if name not in samples:
             wrong.append(f"there is no {name}")
@@ -61,30 +61,30 @@ def faults(expression: str) -> list[str]:
     return wrong + [f"nothing has the label {label}" for label in grouped - known]
 
 
-@pytest.mark.parametrize(("place", "expression"), list(queries()))
-def test_a_query_asks_for_what_is_there(place: str, expression: str) -> None:
-    assert faults(expression) == [], place
+@pytest.mark.parametrize(("place", "expression"), list(list_queries()))
+def test_a_query_uses_metrics_that_exist(place: str, expression: str) -> None:
+    assert find_faults(expression) == [], place
 
 
 @pytest.mark.parametrize(
     "expression",
     ["sum(licentia_logins)", 'licentia_logins_total{outcome="opened"}', "sum by (reason) (rate(licentia_seats_total[5m]))", "up == 0"],
 )
-def test_a_query_for_what_is_not_there_is_seen(expression: str) -> None:
-    assert faults(expression)
+def test_a_query_of_a_missing_metric_is_found(expression: str) -> None:
+    assert find_faults(expression)
 
 
-def test_every_figure_of_ours_has_a_panel() -> None:
-    displayed = {name for _, expression in queries() for name, _ in NAME.findall(expression)}
-    ours = {name for name in exposed() if name.startswith("licentia_")}
+def test_every_metric_of_the_application_has_a_panel() -> None:
+    displayed = {name for _, expression in list_queries() for name, _ in NAME.findall(expression)}
+    ours = {name for name in list_samples() if name.startswith("licentia_")}
     stems = {re.sub(r"_(?:bucket|sum|count|created|total)$", "", name) for name in ours}
     assert {
         stem for stem in stems if not any(name == stem or name.removesuffix("_total").removesuffix("_bucket") == stem for name in displayed)
     } == set()
 
 
-def test_legends_name_labels_that_are_left() -> None:
-    """A legend of a label that was summed away would be empty."""
+def test_a_legend_uses_labels_that_the_query_keeps() -> None:
+    """A legend with a label that the query aggregates away would be empty."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
@@ -92,7 +92,7 @@ def test_legends_name_labels_that_are_left() -> None:
             assert wanted <= (grouped or GIVEN_BY_PROMETHEUS), panel["title"]
 
 
-def test_panels_stand_apart_and_alerts_say_what_to_do() -> None:
+def test_panels_do_not_overlap_and_alerts_have_a_summary_and_a_severity() -> None:
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]]
     assert len(set(places)) == len(places)
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
@@ -101,7 +101,7 @@ def test_panels_stand_apart_and_alerts_say_what_to_do() -> None:
     assert len({rule["alert"] for rule in rules}) == len(rules)
 
 
-def test_every_alert_names_its_section_of_the_runbook() -> None:
+def test_every_alert_links_to_its_section_of_the_runbook() -> None:
     text = (ROOT / "docs" / "operations" / "troubleshooting.md").read_text(encoding="utf-8")
     headings = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", text, re.MULTILINE)}
     for rule in (rule for group in ALERTS["groups"] for rule in group["rules"]):

@@ -1,1 +1,1 @@
-"""What is secret stays so: in logs, events, rows at rest, answers and reprs, also when something breaks."""
+"""Secrets do not appear in logs, events, stored rows, responses or reprs, even after errors."""

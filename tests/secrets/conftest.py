@@ -1,4 +1,4 @@
-"""Hearing what the program says, at its most talkative."""
+"""Fixture: logs at the level `debug`."""
 
 import logging
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from app.observability import logs
 
 
 @pytest.fixture
-def talkative(request: pytest.FixtureRequest, shared_app: FastAPI, settings: Settings) -> Iterator[None]:
-    """Every logger of every library at `debug`, statements and rows among it, through the program's own pipe."""
+def debug_logs(request: pytest.FixtureRequest, shared_app: FastAPI, settings: Settings) -> Iterator[None]:
+    """Log everything of every library at `debug`, with statements and rows, through the program's own log pipeline."""
     form = getattr(request, "param", "json")
     logs.configure_logging(settings.model_copy(update={"log_level": "debug", "log_format": form}))
-    levels = {"sqlalchemy.engine": "DEBUG", "httpx": "WARNING"}  # the last is the tests' own client, which tells where it goes
+    levels = {"sqlalchemy.engine": "DEBUG", "httpx": "WARNING"}  # httpx is the client of the tests, and logs its URLs
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     yield

@@ -2,7 +2,7 @@
 
 import pytest
 
-both_formats = pytest.mark.parametrize("talkative", ["json", "text"], indirect=True)
+both_formats = pytest.mark.parametrize("debug_logs", ["json", "text"], indirect=True)
 
 
 def read_output(capsys: pytest.CaptureFixture[str]) -> str:

@@ -1,4 +1,4 @@
-"""The last net of the logs: `masked`, by table. It recognises secrets by the name of their field and by their look."""
+"""The last safeguard of the logs: `mask` recognises secrets by the name of their field and by their format."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -43,14 +43,14 @@ WRAPPINGS = [
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 @pytest.mark.parametrize("secret", SECRET_TEXTS, ids=lambda text: text[:12])
-def test_a_secret_is_known_by_its_look_wherever_it_stands(secret: str, wrapping: str) -> None:
+def test_a_secret_is_recognised_by_its_format_anywhere_in_a_text(secret: str, wrapping: str) -> None:
     masked_text = str(mask(wrapping.format(secret)))
     assert secret not in masked_text
     assert MASK in masked_text
 
 
-def test_the_rest_of_the_text_stays() -> None:
-    assert mask(f"license {KEY} was asked for twice") == f"license {MASK} was asked for twice"
+def test_the_rest_of_the_text_is_unchanged() -> None:
+    assert mask(f"license {KEY} was requested twice") == f"license {MASK} was requested twice"
     assert mask("postgresql+asyncpg://licentia:hunter2@db/licentia") == f"postgresql+asyncpg://{MASK}@db/licentia"
     assert mask("redis://:hunter2@cache/0 and on") == f"redis://{MASK}@cache/0 and on"
 
@@ -72,8 +72,8 @@ def test_the_rest_of_the_text_stays() -> None:
         "",
     ],
 )
-def test_what_support_needs_stays_readable(text: str) -> None:
-    """Identifiers, times, codes and paths: a log that masks everything helps nobody."""
+def test_text_that_support_needs_stays_readable(text: str) -> None:
+    """Identifiers, times, codes and paths are not masked."""
     assert mask(text) == text
 
 
@@ -100,7 +100,7 @@ def test_what_support_needs_stays_readable(text: str) -> None:
         "user_code",
     ],
 )
-def test_a_secret_is_known_by_the_name_of_its_field(name: str) -> None:
+def test_a_secret_is_recognised_by_the_name_of_its_field(name: str) -> None:
     assert mask({name: "hunter2"}) == {name: MASK}
     assert mask([{"deep": ({name: ["hunter2"]},)}]) == [{"deep": [{name: MASK}]}]
 
@@ -131,8 +131,8 @@ class Careless:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_whatever_the_renderer_would_print_is_looked_through(value: Any) -> None:
-    """Bytes, sets, exceptions and objects are printed by their repr: they are masked as that text."""
+def test_the_repr_of_any_value_is_masked(value: Any) -> None:
+    """Bytes, sets, exceptions and objects are logged as their repr, so that text is masked."""
     assert TOKEN not in repr(mask(value))
 
 

@@ -1,4 +1,4 @@
-"""What an object shows of itself is no secret: a repr ends up in traces, debuggers and careless log lines."""
+"""No repr has a secret: a repr ends up in tracebacks, debuggers and log lines."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -31,26 +31,26 @@ from app.web.callers import EndUser, Origin, PendingLoginCaller
 from app.world import World
 from tests.given import PASSWORD, Given
 from tests.random_keys import SECRETS
-from tests.secrets.walk import of_the_settings
+from tests.secrets.walk import get_setting_keys
 
 ORIGIN = Origin(None, None)
 SYSTEM = Actor.system()
 
 
-async def test_the_world_and_its_settings_show_no_key(world: World) -> None:
-    """Encryption keys, lookup key, private signing keys, and the password in the database's address."""
+async def test_the_repr_of_the_world_and_its_settings_has_no_key(world: World) -> None:
+    """Not the encryption keys, the lookup key, private signing keys, or the password in the URL of the database."""
     key = (await load_signer(world)).active
     private = str(key.key.as_dict(private=True)["d"])
     address = {"LICENTIA_DATABASE_URL": "postgresql://licentia:hunter2-marker@db.example.com/licentia"}
     settings = Settings.load({**SECRETS, **address})
     text = repr([world, world.keys, world.keys.signing.signer, key, settings, replace(world, settings=settings)])
-    for secret in (*of_the_settings().values(), private, "hunter2-marker"):
+    for secret in (*get_setting_keys().values(), private, "hunter2-marker"):
         assert secret not in text
     assert all(repr(key_bytes) not in text for key_bytes in (*settings.encryption_ring().values(), settings.lookup_key_bytes()))
 
 
-async def test_what_a_login_hands_around_shows_no_token(given: Given) -> None:
-    """Enrolment, unfinished login, open session, and the caller that each of them makes."""
+async def test_no_object_of_a_login_has_a_token_in_its_repr(given: Given) -> None:
+    """Enrolment, pending login, session, and the caller of each."""
     world, person = given.world, await given.logged_in()
     session = await sessions.load_session(world, EndUser(UUID(person.id), await _session_of(given, person.auth)))
     opened = await login.log_in(world, ORIGIN, person.email, PASSWORD, None)
@@ -72,21 +72,21 @@ async def _session_of(given: Given, auth: dict[str, str]) -> UUID:
     return UUID(given.expect(await given.client.get("/v1/me", headers=auth))["session"]["id"])
 
 
-async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
-    """Freshly minted secrets, the seat with its token, the question and the signed answer."""
+async def test_no_object_of_a_license_has_a_key_in_its_repr(given: Given) -> None:
+    """New secrets, the seat with its token, the access request and the signed response."""
     world = given.world
     product = await given.product(requires=["activation"])
     license_ = await given.license(await given.policy(product, seat_by="device", max_seats=3))
-    minted = [generate_key(world.entropy, world.keys.lookup, "X"), generate_code(world.entropy, world.keys.lookup)]
+    generated = [generate_key(world.entropy, world.keys.lookup, "X"), generate_code(world.entropy, world.keys.lookup)]
     seat = await seats.activate(world, None, None, credential=LicenseCredential(license_["key"]), code=None, device=DeviceInfo("laptop"))
-    question = AccessRequest(product["code"], license_["key"], "laptop", [], None, dry_run=False)
-    answer = await access.decide(world, None, None, None, question)
+    request = AccessRequest(product["code"], license_["key"], "laptop", [], None, dry_run=False)
+    response = await access.decide(world, None, None, None, request)
     license_summary = await find_by_key(world, license_["key"])
     device = await activations.resolve_token(world, seat.token)
     operator = await api_keys.authenticate(world, given.root["Authorization"].removeprefix("Bearer "))
-    assert answer.grant
-    text = repr([minted, seat, question, answer, license_summary, device, operator])
-    for secret in (*(each.text for each in minted), license_["key"], seat.token, answer.grant):
+    assert response.grant
+    text = repr([generated, seat, request, response, license_summary, device, operator])
+    for secret in (*(each.text for each in generated), license_["key"], seat.token, response.grant):
         assert secret not in text
 
 
@@ -108,7 +108,7 @@ async def test_what_licenses_hand_around_shows_no_key(given: Given) -> None:
     ],
     ids=lambda body: type(body).__name__,
 )
-def test_a_body_shows_none_of_its_secrets(body: object) -> None:
-    """Bodies are the arguments of every route, so they are in reach of every trace."""
+def test_the_repr_of_a_body_has_no_secret(body: object) -> None:
+    """Bodies are arguments of routes, so every traceback could show them."""
     assert "hunter2" not in repr(body)
     assert "hunter2" not in str(body)

@@ -1,4 +1,4 @@
-"""The main line walked once with everything that is secret on it, and the ways in which each secret could turn up again."""
+"""One pass through ordinary use that collects every secret, and requests that send each secret in the wrong place."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,30 +13,30 @@ from tests.random_keys import SECRETS
 TYPO = "wrong horse battery staple"
 NEW = "a wholly different staple"
 BEARERS = re.compile(r"\b(?:op|act|lgn|rt|vfy|rst|dvc)_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{10,}\.")
-"""Tokens by their look, whichever they are."""
+"""Any token, by its format."""
 
 
 @dataclass
 class Secrets:
-    """Secrets by what they are, and what is merely private."""
+    """Secrets by their names; `private` has personal data, which is no secret but does not belong into logs."""
 
     known: dict[str, str] = field(default_factory=dict)
     private: dict[str, str] = field(default_factory=dict)
 
-    def found_in(self, text: str) -> list[str]:
-        """Which secrets are in the text, in any case, with or without their dashes."""
+    def find_in(self, text: str) -> list[str]:
+        """Return the names of the secrets in the text, in any case, with or without their dashes."""
         lowered, bare = text.lower(), text.lower().replace("-", "")
         return [name for name, value in self.known.items() if value.lower() in lowered or value.lower().replace("-", "") in bare]
 
 
-def of_the_settings() -> dict[str, str]:
-    """The keys of the installation, in base64 as they are configured and as they would be printed from memory."""
+def get_setting_keys() -> dict[str, str]:
+    """Return the keys of the installation in base64, as they are configured."""
     return {name: value.rpartition(":")[2] for name, value in SECRETS.items()}
 
 
-async def walked(given: Given) -> Secrets:
-    """Everything from the operator's key to the grant."""
-    secrets = Secrets({**of_the_settings(), "root": _token(given.root), "operator": _token(await given.operator("*"))})
+async def walk_main_line(given: Given) -> Secrets:
+    """Use the API from the operator's key to the grant; return the secrets that occurred."""
+    secrets = Secrets({**get_setting_keys(), "root": _token(given.root), "operator": _token(await given.operator("*"))})
     agreed = await making.create_in_force(given)
     requires = {"requires": ["activation", "second_factor", "eula"]}
     given.expect(await given.client.patch(f"/v1/products/{agreed['product']}", json=requires, headers=given.root))
@@ -58,7 +58,7 @@ def _token(headers: dict[str, str]) -> str:
 
 
 async def _seats(given: Given, secrets: Secrets) -> None:
-    """One seat by the key and one by the code, each repeated with an Idempotency-Key."""
+    """Take one seat by the key and one by the code, each repeated with an Idempotency-Key."""
     key, code = secrets.known["license key"], secrets.known["activation code"]
     for name, body in (("key", {"license_key": key}), ("code", {"activation_code": code})):
         for _ in range(2):
@@ -67,7 +67,7 @@ async def _seats(given: Given, secrets: Secrets) -> None:
 
 
 async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None:
-    """Password, authenticator, an unfinished login, a strong session, an accepted agreement, a grant."""
+    """Log in with password and code, accept the agreement, and get a grant."""
     person = await given.with_totp(display_name="Ola Nordmann")
     assert person.secret is not None
     secrets.known |= {"password": PASSWORD, "typo": TYPO, "totp secret": person.secret, "first token": str(person.token)}
@@ -91,7 +91,7 @@ async def _login(given: Given, secrets: Secrets, agreed: dict[str, Any]) -> None
 
 
 async def _tokens(given: Given, secrets: Secrets, person: Person) -> None:
-    """Refreshed, asked about, and a recovery code spent; a changed password and one that came in as a hash."""
+    """Refresh and introspect tokens, use a recovery code, and change a password."""
     secrets.known |= {"refresh token": str(person.refresh), "recovery code": person.recovery[0], "spare code": person.recovery[1]}
     body = {"refresh_token": person.refresh}
     fresh = await given.post("/v1/token/refresh", body, {"Idempotency-Key": "refresh"})
@@ -106,16 +106,16 @@ async def _tokens(given: Given, secrets: Secrets, person: Person) -> None:
 
 
 async def _device(given: Given, secrets: Secrets, person: Person) -> None:
-    """A television is let in by a short code; another asks, and nobody answers."""
-    asked, idle = [await given.post("/v1/device/code", {"device": {"fingerprint": "tv"}}, {}) for _ in range(2)]
-    code = {"user_code": asked["user_code"]}
+    """Approve one device grant, and leave another one pending."""
+    grant, idle = [await given.post("/v1/device/code", {"device": {"fingerprint": "tv"}}, {}) for _ in range(2)]
+    code = {"user_code": grant["user_code"]}
     given.expect(await given.client.get("/v1/device", params=code, headers=person.auth))
     await given.post("/v1/device/approve", code, person.auth)
-    result = await given.post("/v1/device/token", {"device_code": asked["device_code"]}, {"Idempotency-Key": "device"})
+    result = await given.post("/v1/device/token", {"device_code": grant["device_code"]}, {"Idempotency-Key": "device"})
     await given.client.post("/v1/device/token", json={"device_code": idle["device_code"]})
-    secrets.known |= {"device code": asked["device_code"], "idle device code": idle["device_code"]}
+    secrets.known |= {"device code": grant["device_code"], "idle device code": idle["device_code"]}
     secrets.known |= {
-        "user code": asked["user_code"],
+        "user code": grant["user_code"],
         "device's token": result["access_token"],
         "device's refresh token": result["refresh_token"],
     }
@@ -124,12 +124,12 @@ async def _device(given: Given, secrets: Secrets, person: Person) -> None:
 PATHS = ("/v1/licenses/{}", "/v1/products/{}", "/v1/agreement-texts/{}", "/problems/{}", "/nowhere/{}", "/v1/products?limit={}")
 
 
-async def misplaced(client: httpx.AsyncClient, secrets: Secrets) -> list[httpx.Response]:
-    """Every secret where it does not belong: in paths and queries, as a credential of another kind, in bodies of the wrong shape."""
-    answers: list[httpx.Response] = []
+async def misplace_secrets(client: httpx.AsyncClient, secrets: Secrets) -> list[httpx.Response]:
+    """Send every secret in the wrong place: in paths and queries, as a credential of another kind, in malformed bodies."""
+    responses: list[httpx.Response] = []
     for value in secrets.known.values():
         headers = {"Authorization": f"Bearer {value}"}
-        answers += [await client.get(path.format(value.replace("/", "_")), headers=headers) for path in PATHS]
+        responses += [await client.get(path.format(value.replace("/", "_")), headers=headers) for path in PATHS]
         for body in ({"license_key": [value]}, {value: value}, [value], value):
-            answers += [await client.post(path, json=body) for path in ("/v1/login", "/v1/activations")]
-    return answers
+            responses += [await client.post(path, json=body) for path in ("/v1/login", "/v1/activations")]
+    return responses

@@ -1,4 +1,4 @@
-"""Secrets at rest."""
+"""Encryption of stored secrets."""
 
 import pytest
 from hypothesis import given
@@ -12,12 +12,12 @@ HERE = Place("factors", "secret_sealed", "row-1")
 
 
 @given(st.binary(max_size=200))
-def test_what_is_sealed_opens_again(secret: bytes) -> None:
+def test_an_encrypted_secret_can_be_decrypted(secret: bytes) -> None:
     sealer = Sealer({"k1": OLD}, Entropy())
     assert sealer.open(sealer.seal(secret, HERE), HERE) == secret
 
 
-def test_a_copy_in_another_row_column_or_table_does_not_open() -> None:
+def test_a_copy_in_another_row_column_or_table_cannot_be_decrypted() -> None:
     sealer = Sealer({"k1": OLD}, Entropy())
     sealed = sealer.seal(b"secret", HERE)
     for elsewhere in (

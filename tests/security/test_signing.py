@@ -27,13 +27,13 @@ def test_the_key_id_is_the_rfc_7638_thumbprint() -> None:
     assert KEY.kid == base64.urlsafe_b64encode(sha256(canonical.encode()).digest()).rstrip(b"=").decode()
 
 
-def test_a_token_of_another_kind_is_not_ours() -> None:
+def test_a_token_of_another_type_is_refused() -> None:
     token = SIGNER.sign("grant+jwt", {"sub": "1"})
     with pytest.raises(InvalidToken):
         SIGNER.read("at+jwt", token)
 
 
-def test_another_key_with_our_key_id_does_not_pass() -> None:
+def test_another_key_with_the_same_key_id_is_refused() -> None:
     stranger = SigningKey(KEY.kid, SigningKey.generate().key)
     forged = Signer(stranger, {KEY.kid: stranger}).sign("at+jwt", {"sub": "1"})
     with pytest.raises(InvalidToken):
@@ -56,7 +56,7 @@ def _segment(value: dict[str, object]) -> str:
         {"alg": "EdDSA", "typ": "at+jwt", "kid": KEY.kid, "jwk": KEY.public()},
     ],
 )
-def test_headers_that_ask_for_another_way_are_refused(header: dict[str, object]) -> None:
+def test_other_algorithms_and_headers_are_refused(header: dict[str, object]) -> None:
     good = SIGNER.sign("at+jwt", {"sub": "1"})
     payload, signature = good.split(".")[1:]
     with pytest.raises(InvalidToken):
@@ -64,7 +64,7 @@ def test_headers_that_ask_for_another_way_are_refused(header: dict[str, object])
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "eyJ", "é.é.é", "x" * (MAX_TOKEN + 1), "a" * 3000 + ".b.c"])
-def test_what_is_no_token_is_refused_without_a_crash(text: str) -> None:
+def test_a_malformed_token_is_refused(text: str) -> None:
     with pytest.raises(InvalidToken):
         SIGNER.read("at+jwt", text)
 
@@ -75,13 +75,13 @@ def test_a_changed_claim_breaks_the_signature() -> None:
         SIGNER.read("at+jwt", f"{header}.{_segment({'sub': '2'})}.{signature}")
 
 
-def test_a_key_survives_being_stored() -> None:
+def test_a_stored_key_can_be_loaded() -> None:
     again = SigningKey.from_private(KEY.private())
     assert again.kid == KEY.kid
     assert SIGNER.read("at+jwt", Signer(again, {again.kid: again}).sign("at+jwt", {"sub": "1"})) == {"sub": "1"}
 
 
-def test_a_token_that_was_verified_before_is_held_to_its_kind_and_its_key_all_the_same() -> None:
+def test_a_cached_verification_still_checks_type_and_key() -> None:
     retired = SigningKey.generate()
     token = Signer(retired, {retired.kid: retired}).sign("at+jwt", {"sub": "1"})
     known = {KEY.kid: KEY, retired.kid: retired}
@@ -95,7 +95,7 @@ def test_a_token_that_was_verified_before_is_held_to_its_kind_and_its_key_all_th
         Signer(KEY, known, frozenset({KEY.kid})).read_current("at+jwt", token)
 
 
-def test_what_was_verified_is_forgotten_before_it_fills_the_memory() -> None:
+def test_the_cache_of_verified_tokens_is_bounded() -> None:
     signer = Signer(KEY, {KEY.kid: KEY})
     token = signer.sign("at+jwt", {"sub": "1"})
     signer.verified.update({number.to_bytes(4, "big"): (KEY.kid, {}) for number in range(MAX_VERIFIED)})

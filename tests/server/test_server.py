@@ -27,8 +27,8 @@ print(count_max_connections() == MAX_CONNECTIONS)
 def test_the_server_is_built_without_the_resource_module(tmp_path: Path) -> None:
     """Python on Windows has no module `resource`."""
     environ = {"LICENTIA_VAR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", WITHOUT_RESOURCE], env=environ, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    process = subprocess.run([sys.executable, "-c", WITHOUT_RESOURCE], env=environ, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, "True\n"), process.stderr
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(None, 75), ("PT2M", 120), ("5", 5)])

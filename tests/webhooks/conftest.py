@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from app.webhooks.delivery import outbox
 from app.webhooks.delivery.egress import Egress, Resolve
 from app.world import World
+from tests.assertions import DEADLINE
 from tests.given import Given
 from tests.webhooks.delivery.receiver import Receiver, open_receiver
 
@@ -64,6 +65,5 @@ class Hooks:
 
 @pytest.fixture
 def hooks(given: Given, app: FastAPI, receiver: Receiver) -> Hooks:
-    """With a short timeout, so that a receiver that hangs delays a test little."""
-    given.configured(app, webhook_allowed_networks=LOOPBACK, webhook_timeout=timedelta(seconds=1))
+    given.configured(app, webhook_allowed_networks=LOOPBACK, webhook_timeout=timedelta(seconds=DEADLINE))
     return Hooks(given, receiver)

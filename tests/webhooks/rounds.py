@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID
 
 from app.events.service import Actor, record
+from tests.assertions import DEADLINE
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.delivery.receiver import Received, Receiver, status
 
@@ -27,5 +28,5 @@ async def start_delivery(hooks: Hooks, receiver: Receiver, answer: bytes) -> tup
 
     receiver.answer = slowly
     task = asyncio.create_task(hooks.deliver())
-    await asyncio.wait_for(arrived.wait(), 5)
+    await asyncio.wait_for(arrived.wait(), DEADLINE)
     return task, go

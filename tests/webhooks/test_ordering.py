@@ -14,6 +14,7 @@ from app.webhooks.delivery import outbox
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.webhooks.rules import NOT_FIRST
 from tests.agreements import making
+from tests.assertions import DEADLINE
 from tests.webhooks.conftest import LOOPBACK, Hooks
 from tests.webhooks.delivery.receiver import Received, Receiver, status
 from tests.webhooks.rounds import record_event, start_delivery
@@ -82,7 +83,7 @@ async def test_an_event_and_the_outcome_of_the_previous_one_see_each_other(hooks
     if first == "mark":
         await hooks.deliver()
     task = asyncio.create_task(slow())
-    await asyncio.wait_for(recorded.wait(), 5)
+    await asyncio.wait_for(recorded.wait(), DEADLINE)
     telling = asyncio.create_task(hooks.deliver())
     await asyncio.sleep(0.3)
     go.set()

@@ -21,7 +21,7 @@ from app.webhooks import rules
 from app.webhooks.delivery import outcomes
 from app.webhooks.delivery.egress import Resolver
 from app.webhooks.models import WebhookDelivery
-from tests.assertions import problem
+from tests.assertions import DEADLINE, problem
 from tests.given import Given
 from tests.webhooks.conftest import LOOPBACK, Hooks, make_egress
 from tests.webhooks.delivery.receiver import Received, Receiver, status
@@ -224,7 +224,7 @@ async def test_slow_name_lookups_are_shared_and_block_no_other(monkeypatch: pyte
     def slow(host: str, _port: int, **_more: Any) -> list[Any]:
         asked.append(host)
         if host.startswith("slow"):
-            go.wait(10)
+            go.wait(DEADLINE)
         return [(0, 0, 0, "", ("192.0.2.1", 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
@@ -233,7 +233,7 @@ async def test_slow_name_lookups_are_shared_and_block_no_other(monkeypatch: pyte
     await asyncio.sleep(0.05)
     assert await resolver("127.0.0.1", 443) == ["127.0.0.1"]
     assert await resolver("::1", 443) == ["::1"]
-    assert await asyncio.wait_for(resolver("quick.example", 443), 2) == ["192.0.2.1"]
+    assert await asyncio.wait_for(resolver("quick.example", 443), DEADLINE) == ["192.0.2.1"]
     waiting[0].cancel()
     go.set()
     assert await asyncio.gather(*waiting[1:]) == [["192.0.2.1"]] * 59

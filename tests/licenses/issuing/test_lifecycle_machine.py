@@ -263,6 +263,7 @@ def to_text(moment: datetime | None) -> str | None:
     return instant_text(moment) if moment is not None else None
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
 async def test_every_license_matches_the_model_after_random_actions(given: Given) -> None:
     people = [await given.logged_in() for _ in range(2)]
     attributes = {

@@ -15,8 +15,8 @@ async def send(given: Given, path: str, body: dict[str, Any], auth: dict[str, st
 
 
 async def register(given: Given, email: str = "ola@example.com", **more: Any) -> None:
-    answer = await send(given, "/v1/users/register", {"email": email, "password": PASSWORD, **more})
-    assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
+    response = await send(given, "/v1/users/register", {"email": email, "password": PASSWORD, **more})
+    assert (response.status_code, response.json()) == (202, {"status": "accepted"})
 
 
 async def verify(given: Given, mail: Received) -> dict[str, Any]:
@@ -27,6 +27,6 @@ async def can_log_in(given: Given, email: str, password: str = PASSWORD) -> bool
     return (await send(given, "/v1/login", {"identifier": email, "password": password})).status_code == 200
 
 
-def visible_parts(answer: httpx.Response) -> tuple[Any, ...]:
+def visible_parts(response: httpx.Response) -> tuple[Any, ...]:
     """Everything in a response that could reveal something."""
-    return answer.status_code, tuple(sorted(answer.headers)), answer.text.replace(answer.headers["x-request-id"], "")
+    return response.status_code, tuple(sorted(response.headers)), response.text.replace(response.headers["x-request-id"], "")

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import select, update
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -16,6 +17,7 @@ from app.webhooks import rules
 from app.webhooks.delivery import outbox, outcomes
 from app.webhooks.delivery.outcomes import Attempt, DeliveryOutcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
+from tests.assertions import DEADLINE, wait_until
 from tests.webhooks.conftest import Hooks, make_egress
 from tests.webhooks.delivery.receiver import Received, Receiver, status
 from tests.webhooks.rounds import record_event
@@ -92,14 +94,16 @@ async def test_an_event_that_commits_late_is_not_missed(hooks: Hooks, receiver: 
 
 
 @pytest.mark.parametrize("word", ["500", "hang", "drip", "redirect", "garbage", "closed"])
-async def test_a_failed_delivery_is_retried_and_later_ones_of_its_subject_wait(hooks: Hooks, receiver: Receiver, word: str) -> None:
+async def test_a_failed_delivery_is_retried_and_later_ones_of_its_subject_wait(
+    app: FastAPI, hooks: Hooks, receiver: Receiver, word: str
+) -> None:
     """Another subject is not delayed; after the first success, the rest follow in order."""
 
     async def broken(came: Received) -> bytes:
         if came.payload["subject"]["id"] != str(UUID(int=1)):
             return status(200)
         if word == "hang":
-            await asyncio.sleep(2)
+            await asyncio.sleep(DEADLINE)
         return {
             "500": status(500, "out of\r\n\x00order" + " x://a:hunter2@b" * 5000),
             "redirect": status(307, Location=f"{receiver.url}/elsewhere"),
@@ -112,7 +116,9 @@ async def test_a_failed_delivery_is_retried_and_later_ones_of_its_subject_wait(h
     for type_ in ("license.issued", "license.suspended", "license.revoked"):
         await record_event(hooks, type_)
     await record_event(hooks, "license.started", 2)
+    hooks.given.configured(app, webhook_timeout=timedelta(seconds=2 if word == "hang" else DEADLINE))
     await hooks.deliver()
+    hooks.given.configured(app, webhook_timeout=timedelta(seconds=DEADLINE))
     assert sorted(receiver.types) == ["license.issued", "license.started"]
     assert {came.path for came in receiver.received} == {"/hook"}
     first = (await hooks.list_deliveries(hook, "pending"))[0]
@@ -245,7 +251,7 @@ async def test_a_receiver_that_hangs_does_not_delay_others(hooks: Hooks, receive
 
     async def one_hangs(came: Received) -> bytes:
         if came.path == "/hook":
-            await asyncio.sleep(2)
+            await asyncio.sleep(DEADLINE)
         return status(200)
 
     receiver.answer = one_hangs
@@ -255,9 +261,12 @@ async def test_a_receiver_that_hangs_does_not_delay_others(hooks: Hooks, receive
         await record_event(hooks, "license.changed")
     egress = make_egress(hooks.world)
     task = asyncio.create_task(outbox.deliver_due(hooks.world, egress))
-    await asyncio.sleep(0.5)
+
+    async def others_are_delivered() -> bool:
+        return [each["state"] for each in await hooks.list_deliveries(other)] == ["delivered"] * 3
+
+    await wait_until(others_are_delivered)
     assert not task.done()
-    assert [each["state"] for each in await hooks.list_deliveries(other)] == ["delivered"] * 3
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

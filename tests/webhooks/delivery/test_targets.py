@@ -20,7 +20,7 @@ from app.base.clock import Clock
 from app.webhooks import rules
 from app.webhooks.delivery.egress import Egress, NoResponse
 from app.webhooks.networks import is_reachable, parse_networks
-from tests.assertions import problem
+from tests.assertions import DEADLINE, problem
 from tests.given import Given
 from tests.webhooks.conftest import LOOPBACK, Hooks, make_egress
 from tests.webhooks.delivery.receiver import Receiver, open_receiver
@@ -180,13 +180,15 @@ async def test_an_unknown_name_a_slow_lookup_and_a_closed_port(hooks: Hooks) -> 
         raise OSError
 
     async def never(_host: str, _port: int) -> Sequence[str]:
-        await asyncio.sleep(5)
+        await asyncio.sleep(DEADLINE)
         return []
 
     hasty = hooks.world.settings.model_copy(update={"webhook_timeout": timedelta(milliseconds=100)})
-    for resolve, word in ((unknown, "name_unknown"), (never, "timeout"), (Resolver(["127.0.0.1"]), "not_connected")):
-        with pytest.raises(NoResponse, match=word):
-            await make_egress(replace(hooks.world, settings=hasty), resolve).post("http://hooks.example:1/", b"{}", {})
+    usual = hooks.world.settings
+    cases = ((unknown, usual, "name_unknown"), (never, hasty, "timeout"), (Resolver(["127.0.0.1"]), usual, "not_connected"))
+    for resolve, settings, error in cases:
+        with pytest.raises(NoResponse, match=error):
+            await make_egress(replace(hooks.world, settings=settings), resolve).post("http://hooks.example:1/", b"{}", {})
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
