@@ -70,8 +70,8 @@ async def prepare_parameters(given: Given) -> Mapping[AnySelect, Mapping[str, An
     product = license_["product"]
     by_key = licenses.build_parameters(now, product=product, key_hash=digest_key(world.keys.lookup, license_["key"]))
     return {
-        access._product: {"code": product},
-        access._login: {"code": product, "session_id": end_user.session_id, "user": end_user.id},
+        access._product_statement: {"code": product},
+        access._session_statement: {"code": product, "session_id": end_user.session_id, "user": end_user.id},
         licenses.BY_KEY: by_key,
         licenses.BY_SEAT: licenses.build_parameters(now, license_id=device.license_id, seat_id=device.activation_id),
         licenses.BY_USER: licenses.build_parameters(now, user_id=end_user.id, product=product),
