@@ -18,7 +18,7 @@ from app.web.signatures import query_names
 
 VERDICT: dict[str, Any] = {"x-verdict": True}
 """`openapi_extra` of a call that returns a verdict: it is computed for each request, so `Idempotency-Key` does not apply."""
-NOT_REPLAYED: dict[str, Any] = {"x-anew": True}
+NOT_REPLAYED: dict[str, Any] = {"x-not-replayed": True}
 """`openapi_extra` of a call whose response is long and personal: it is never stored for a retry."""
 
 Handler = Callable[[Request], Awaitable[Response]]
