@@ -241,6 +241,7 @@ async def read_connection_metrics(reader: asyncio.StreamReader, writer: asyncio.
     return clients, refused
 
 
+@pytest.mark.slow
 async def test_connections_beyond_the_descriptor_limit_are_refused(sqlite_template: Path, tmp_path: Path) -> None:
     """More connections are closed at once and logged; the open ones, the database and probes continue to work."""
     url = databases.copy_template(sqlite_template, tmp_path / "full.db")
@@ -270,6 +271,7 @@ async def test_an_empty_line_before_a_request_is_ignored(running: Running) -> No
     writer.close()
 
 
+@pytest.mark.slow
 async def test_a_body_of_64_mib_is_refused_early_and_not_stored(running: Running) -> None:
     """With Content-Length: before it is sent. Chunked: as soon as it is too long. The rest is discarded."""
     async with httpx.AsyncClient(base_url=running.base) as client:
@@ -289,6 +291,7 @@ async def test_a_body_of_64_mib_is_refused_early_and_not_stored(running: Running
     assert resident_memory(running.process.pid) - before < 16
 
 
+@pytest.mark.slow
 async def test_a_client_that_never_reads_is_disconnected(running: Running) -> None:
     """It requests one document after another, until the buffers of both kernels are full."""
     async with httpx.AsyncClient(base_url=running.base) as client:
@@ -320,6 +323,7 @@ def count_remaining_bytes(connection: socket.socket) -> int:
     return total
 
 
+@pytest.mark.slow
 async def test_too_many_concurrent_logins_stay_within_512_mib(running: Running) -> None:
     """Those within the hash slots are checked, the others get 503, and /healthz is answered all the time.
 

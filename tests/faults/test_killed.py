@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.world import World
 from tests.assertions import DEADLINE
@@ -14,6 +15,7 @@ from tests.faults.bursts import Burst, Scene, Size
 from tests.given import Given
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
 async def test_confirmed_writes_survive_a_kill(shared_url: str, second_world: World, kind: str, tmp_path: Path) -> None:
     """One server starts again and serves the retries."""
     servers = [start_server(tmp_path, shared_url) for _ in range(1 if kind == "sqlite" else 2)]

@@ -28,6 +28,7 @@ BOUND = 30.0
 The rest is for a busy machine."""
 
 
+@pytest.mark.slow
 async def test_postgresql_restarts_and_freezes_under_load(own_postgres: Server, own: World, tmp_path: Path) -> None:
     with start_server(tmp_path, own_postgres.url("faults"), **SHORT) as running:
         async with httpx.AsyncClient(base_url=running.base, timeout=DEADLINE, limits=LIMITS) as client:
