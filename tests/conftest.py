@@ -215,6 +215,10 @@ class PreparedWorld:
         result, self.given.root, self.given.clock.moment = deepcopy(self.states[name])
         return result
 
+    async def is_untouched(self) -> bool:
+        """Whether the database has nothing but the root key and its event."""
+        return await self.store.filled_tables() <= {"api_keys", "events"}
+
 
 @pytest.fixture(scope="session")
 def prepared_states() -> dict[str, dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +16,11 @@ from app.db.database import Database
 from app.models import METADATA
 
 KINDS = ("sqlite", "postgresql")
+FILLED_TABLES = " UNION ALL ".join(
+    f"SELECT '{table.name}' WHERE EXISTS (SELECT 1 FROM {table.name})"  # noqa: S608  our own names
+    for table in METADATA.sorted_tables
+)
+"""A statement that returns the names of the tables that have rows."""
 
 
 async def migrate(url: str, revision: str = "head") -> None:
@@ -63,6 +70,11 @@ class SqliteStore:
         for path in self.path.parent.glob(f"{self.path.name}*"):
             path.unlink()
 
+    async def filled_tables(self) -> set[str]:
+        """The names of the tables that have rows."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return {name for (name,) in connection.execute(FILLED_TABLES)}
+
     async def save(self, name: str) -> None:
         """Copy the current rows, so that later tests can restore them."""
         await self.database.close()
@@ -81,8 +93,6 @@ class PostgresStore:
 
     def __init__(self, url: str) -> None:
         self.address = make_url(url)
-        names = [table.name for table in METADATA.sorted_tables]
-        self.filled_tables = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names)  # noqa: S608  our own names
 
     async def __aenter__(self) -> Self:
         address = self.address
@@ -90,13 +100,17 @@ class PostgresStore:
         await self.connection.execute("SET session_replication_role = replica")
         return self
 
+    async def filled_tables(self) -> set[str]:
+        """The names of the tables that have rows."""
+        return {name for (name,) in await self.connection.fetch(FILLED_TABLES)}
+
     async def empty(self) -> None:
-        if filled := await self.connection.fetch(self.filled_tables):
+        if filled := await self.connection.fetch(FILLED_TABLES):
             await self.connection.execute("; ".join(f"DELETE FROM {name}" for (name,) in filled))  # noqa: S608  our own names
 
     async def save(self, name: str) -> None:
         """Copy the current rows into a schema of that name, so that later tests can restore them."""
-        filled = [table for (table,) in await self.connection.fetch(self.filled_tables)]
+        filled = [table for (table,) in await self.connection.fetch(FILLED_TABLES)]
         copies = [f"CREATE TABLE {name}.{table} AS TABLE public.{table}" for table in filled]
         await self.connection.execute("; ".join([f"CREATE SCHEMA {name}", *copies]))
 

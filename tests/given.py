@@ -46,6 +46,8 @@ class States(Protocol):
 
     async def restore(self, name: str, build: Builder[Result]) -> Result: ...
 
+    async def is_untouched(self) -> bool: ...
+
 
 @dataclass
 class Given:
@@ -71,9 +73,12 @@ class Given:
             return await build(self)
         self.requests, self._starter = 1, asyncio.current_task()
         settings = sha256(repr(sorted(self.changes.items())).encode()).hexdigest()[:8]
-        result = await self.states.restore(f"{name}_{settings}", build)
-        self._started.set()
-        return result
+        try:
+            if await self.states.is_untouched():
+                return await self.states.restore(f"{name}_{settings}", build)
+            return await build(self)
+        finally:
+            self._started.set()
 
     async def _wait_for_start(self) -> None:
         """Wait for the rows of the first builder. Builders that it calls itself do not wait."""

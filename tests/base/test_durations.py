@@ -32,7 +32,7 @@ def test_hours_and_minutes_are_exact() -> None:
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "P0D", "PT0S", "-P1D", "P1.5D", "1Y", "P1H", "p1y", "P99999Y", "P1Y ", "P1M1Y", "P١D"])
 def test_a_malformed_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="duration"):
+    with pytest.raises(ValueError, match=r"duration|longer than zero"):
         Duration.parse(text)
 
 

@@ -235,7 +235,7 @@ def test_an_encoded_word_is_no_address(to: str) -> None:
 
 def test_a_header_that_was_not_set_is_refused() -> None:
     """The final check is on the serialised message; here the forged header comes from the configured sender."""
-    with pytest.raises(Unfit, match="not these headers"):
+    with pytest.raises(Unfit, match="headers"):
         reread(sender=Address("=?utf-8?q?x=0D=0ABcc=3A_thief=40example.com?=", addr_spec="no-reply@licentia.example"))
 
 
@@ -252,7 +252,7 @@ def test_the_name_of_the_service_cannot_add_a_header(service: str) -> None:
 
 @pytest.mark.parametrize("text", ["nobody", "a@b\r\nBcc: c@d", "", "Licentia <>", "Lïcentia <ø@example.com>", "@example.com"])
 def test_a_sender_is_an_address(text: str) -> None:
-    with pytest.raises(ValueError, match="must be Name"):
+    with pytest.raises(ValueError, match="must be an address"):
         parse_sender(text)
 
 
