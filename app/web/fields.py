@@ -65,7 +65,7 @@ def _encodable(text: str) -> str:
 
 
 Region = Annotated[str, Field(pattern=r"^([A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|[0-9]{3})$"), AfterValidator(str.upper)]
-"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; stated by the vendor or the user, never guessed."""
+"""A country (ISO 3166-1), one of its subdivisions (ISO 3166-2) or three digits of UN M.49; stated, never guessed."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)]
 Line = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(clean_text)]
 Prose = Annotated[str, Field(min_length=1, max_length=200_000), AfterValidator(_prose)]
