@@ -1,4 +1,4 @@
-"""The real server as a separate process on loopback: for races between workers, kills, and the README."""
+"""The real server as a separate process on loopback: for races between workers, kills, and the stories of the documents."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""A stand-in for curl on a machine without it: `-sS -H NAME:VALUE -X METHOD -d BODY URL`, as the README's session uses it."""
+"""A replacement for curl on a machine without it: `-sS -H NAME:VALUE -X METHOD -d BODY URL`, as the stories of the documents use it."""
 
 import sys
 import urllib.error
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
                 body = next(rest).encode()
             case _:
                 url = argument
-    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310  loopback, from the README
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310  loopback, from a story
     try:
         answer = urllib.request.urlopen(request)  # noqa: S310  the same
     except urllib.error.HTTPError as refused:
