@@ -9,13 +9,13 @@ unexport PYTHONHOME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-browser check format lock openapi codes newest bench soak chaos image-check clean
+.PHONY: help run test test-all test-browser check format lock openapi newest bench soak chaos image-check clean
 
 help:
 	@echo "make run     serve on http://127.0.0.1:8000 with a SQLite database and demo data"
 	@echo "make test    run all tests, on SQLite and on a PostgreSQL server started for them"
 	@echo "make check   lint, types, import layers, lock files, migrations, OpenAPI snapshot, Dockerfile, manifests"
-	@echo "make test-all    run also the slow tests: floods, freezes, long ladders; before a release"
+	@echo "make test-all    run also the slow tests: floods, freezes, second databases; before a release"
 	@echo "make test-browser  passkey tests in a real Chromium (Debian: chromium and chromium-driver)"
 	@echo "make newest  test the contract with the newest releases of all libraries that pyproject.toml allows"
 	@echo "make bench   requests per second, compared with a minimal application in the same run (PostgreSQL)"
@@ -59,7 +59,7 @@ format: $(VENV)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-openapi codes: $(VENV)/.ready
+openapi: $(VENV)/.ready
 	$(BIN)/python -m tests.snapshots --write
 
 UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet

@@ -1,4 +1,4 @@
-"""Build the application from the world and the settings. The only module that imports every package."""
+"""Build the application from the world and the settings. The only module that imports the routes of every package."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -30,7 +30,7 @@ from tests.postbox import Postbox, open_postbox
 from tests.random_keys import SECRETS
 
 Result = TypeVar("Result")
-SOCKET = "TEST_PG_ADMIN_URL"
+ADMIN_URL_VARIABLE = "TEST_PG_ADMIN_URL"
 _server = pytest.StashKey[postgres.Server]()
 LIMITS = {"LICENTIA_LOGIN_POSTS_PER_MINUTE": "1000", "LICENTIA_LOGIN_FAILURES_PER_IP": "1000"}
 """All tests call from one address. Tests of these limits lower them again (authentication R48)."""
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.stash[_server] = server = postgres.start()
-        os.environ[SOCKET] = server.url("postgres")  # noqa: TID251  xdist workers inherit the environment
+        os.environ[ADMIN_URL_VARIABLE] = server.url("postgres")  # noqa: TID251  xdist workers inherit the environment
 
 
 def pytest_collection_finish() -> None:
@@ -96,7 +96,7 @@ async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 async def new_postgres() -> AsyncIterator["NewPostgres"]:
-    maker = NewPostgres(os.environ[SOCKET], [])  # noqa: TID251  see pytest_configure
+    maker = NewPostgres(os.environ[ADMIN_URL_VARIABLE], [])  # noqa: TID251  see pytest_configure
     yield maker
     for name in maker.names:
         await databases.execute(maker.admin, f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,4 +1,4 @@
-"""The five ways to use the database: `read()`, `query()`, `query_one()`/`query_many()`, `snapshot()` and `write()`.
+"""The ways to use the database: `read()`, `query()`, `query_one()`/`query_many()`, `snapshot()` and `write()`.
 
 SQLAlchemy Core only: no identity map, no lazy loading.
 """
@@ -21,7 +21,7 @@ from app.db.fast_reads import FastReadFailed, FastReads, Rows
 from app.db.types import AnyRow, AnySelect
 
 Transaction: TypeAlias = AsyncConnection
-"""A connection inside a transaction that its use case owns. Steps get it as their first parameter."""
+"""A connection inside a transaction that its use case owns; from `query()`, an autocommit connection. Steps get it as first parameter."""
 
 Result = TypeVar("Result")
 _ON_COMMIT = "on_commit"
@@ -70,7 +70,8 @@ async def _rows(tx: Transaction, statement: AnySelect, parameters: Mapping[str, 
 
 @dataclass(frozen=True)
 class Database:
-    """The engines of one database. `pending`: the write of this request that waits for its response; later reads of the request see it."""
+    """The engines of one database. `pending`: the write of this request that waits for its response. `read()`, hot reads and
+    `snapshot()` see it afterwards; `query()` does not."""
 
     url: str = field(repr=False)
     reader: AsyncEngine = field(repr=False)

@@ -1,1 +1,1 @@
-"""Floor 2: the HTTP kit. Problems to RFC 9457, shapes, callers, idempotency, lists, health. No product word."""
+"""HTTP: routing, callers, problems, idempotency, paging, counters of attempts, health checks. Knows no use case."""

@@ -115,7 +115,7 @@ Caller: TypeAlias = Operator | EndUser | ActivatedDevice | PendingLoginCaller
 
 
 def identify(caller: Caller) -> str:
-    """A text that is unique for each caller and the same for all of its tokens."""
+    """A text that is unique for each caller and the same for all of its tokens; a pending login is its token."""
     match caller:
         case Operator(id=id_):
             return f"operator {id_}"
@@ -208,7 +208,7 @@ async def subject(request: Request, holder: Annotated[EndUser, Depends(token_hol
     return await registry.subject(world_of(request), holder)
 
 
-async def require_active_session(request: Request, caller: OptionalCaller) -> Caller | None:
+async def get_verified_caller(request: Request, caller: OptionalCaller) -> Caller | None:
     """The caller of any kind, or None; an end user needs an open session."""
     return await subject(request, caller) if isinstance(caller, EndUser) else caller
 
@@ -277,14 +277,14 @@ SECURITY: Mapping[object, tuple[str, ...]] = {
     activation_caller: ("end_user", "activation"),
     pending_login: ("login",),
     optional_login: ("login", ""),
-    require_active_session: ("operator", "end_user", "activation", ""),
+    get_verified_caller: ("operator", "end_user", "activation", ""),
 }
 """The OpenAPI security schemes of each dependency; an empty name means that the call works without a credential."""
 
 TheEndUser = Annotated[EndUser, Depends(token_holder)]
 TheSubject = Annotated[Subject, Depends(subject)]
 MaybeSubject = Annotated[Subject | None, Depends(optional_subject)]
-VerifiedCaller = Annotated[Caller | None, Depends(require_active_session)]
+VerifiedCaller = Annotated[Caller | None, Depends(get_verified_caller)]
 DecisionCaller = Annotated[EndUser | ActivatedDevice | None, Depends(decision_caller)]
 LicenseCaller = Annotated[Subject | ActivatedDevice | None, Depends(license_caller)]
 ActivationCaller = Annotated[Subject | ActivatedDevice, Depends(activation_caller)]

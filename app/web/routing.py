@@ -25,6 +25,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Route(APIRoute):
+    """The route class of every package; see the module docstring."""
+
     def get_route_handler(self) -> Handler:  # type: ignore[override]  # FastAPI says Coroutine where any awaitable does
         handler = fast_route.make_handler(self.endpoint, self.response_model) if fast_route.is_hot(self.endpoint) else self._stock_handler()
         names = query_names(self.endpoint)
@@ -64,7 +66,7 @@ def _check_query(request: Request, names: set[str]) -> None:
 
 
 def _unknown_parameter(name: str) -> tuple[str, str, str]:
-    return "query:" + name[:32] * name.isidentifier(), "extra_forbidden", "is not a parameter of this call"
+    return "query:" + (name[:32] if name.isidentifier() else ""), "extra_forbidden", "is not a parameter of this call"
 
 
 class StaticRoutes(BaseRoute):

@@ -68,7 +68,7 @@ def test_every_declared_type_is_recorded() -> None:
     assert set(KINDS) - recorded == {"webhook.test"}  # named by its constant
 
 
-def test_a_type_is_a_noun_and_a_past_tense() -> None:
+def test_types_are_sorted_and_described() -> None:
     assert [kind for kind, title in KINDS.items() if not SHAPE.fullmatch(kind) or not title.endswith(".")] == []
     assert list(KINDS) == sorted(KINDS)
 

@@ -43,7 +43,7 @@ _mark_decided = (
 SELECT_EVENT = select(AgreementEvent.id, AgreementEvent.type, AgreementEvent.at, AgreementEvent.ordinal, AgreementEvent.receipt)
 _decided = SELECT_EVENT.where(AgreementEvent.presentation_id == bindparam("presentation"))
 _withdrawal = aliased(AgreementEvent)
-_withdrawn_at = (
+_last_withdrawal_seq = (
     select(func.coalesce(func.max(_withdrawal.seq), 0))
     .where(
         _withdrawal.user_id == bindparam("whose"),
@@ -57,7 +57,7 @@ _accepted = (
         AgreementEvent.user_id == bindparam("whose"),
         AgreementEvent.version_id == bindparam("version"),
         AgreementEvent.type == EventType.ACCEPTED,
-        AgreementEvent.seq > _withdrawn_at,
+        AgreementEvent.seq > _last_withdrawal_seq,
     )
     .order_by(AgreementEvent.seq.desc())
     .limit(1)
@@ -97,9 +97,9 @@ async def record_decision(world: World, subject: Subject, origin: Origin, presen
     async with world.db.write() as tx:
         head = await chain.lock_ledger(tx, subject.id)
         now = world.clock.now()
-        key = {"presentation": presentation_id, "whose": subject.id}
-        is_first = (await tx.execute(_mark_decided, {**key, "now": now})).rowcount == 1
-        presentation = (await tx.execute(PRESENTATION_DETAILS, key)).one_or_none()
+        parameters = {"presentation": presentation_id, "whose": subject.id}
+        is_first = (await tx.execute(_mark_decided, {**parameters, "now": now})).rowcount == 1
+        presentation = (await tx.execute(PRESENTATION_DETAILS, parameters)).one_or_none()
         if presentation is None:
             raise PresentationNotFound
         if presentation.session_id not in {None, subject.session_id}:  # None: stored by an earlier release
@@ -168,9 +168,9 @@ async def _store(
     tx: Transaction, world: World, keys: Signer, head: ChainHead, event: NewEvent, user_obligations: UserObligations
 ) -> DecisionOutcome:
     """Store the decision on the presented version, even if a newer one is in effect (agreements R17)."""
-    text = event.about
+    presentation = event.about
     recorded = await chain.append_event(tx, world, keys, head, event)
-    changed = await chain.update_state(tx, user_obligations.for_document(text.document_id), event, recorded)
-    facts = {"ordinal": text.ordinal, "presentation": str(text.id), "receipt": str(recorded.id)}
-    await record(tx, world, f"agreement.{event.type}", event.actor, ("agreement", text.document_id), event.user_id, **facts)
+    changed = await chain.update_state(tx, user_obligations.for_document(presentation.document_id), event, recorded)
+    facts = {"ordinal": presentation.ordinal, "presentation": str(presentation.id), "receipt": str(recorded.id)}
+    await record(tx, world, f"agreement.{event.type}", event.actor, ("agreement", presentation.document_id), event.user_id, **facts)
     return DecisionOutcome(recorded, "created", user_obligations.with_changed(changed).compliance(event.at))

@@ -1,4 +1,4 @@
-"""End one session, all others, or all of a user. Other packages call it when a user's credentials change (authentication R59)."""
+"""End one session, all others, or all of a user. Other modules of login call it when credentials change (authentication R59)."""
 
 from datetime import datetime
 from typing import Any

@@ -187,7 +187,7 @@ async def test_r27_lists_hide_released_seats(given: Given) -> None:
     )
 
 
-async def test_r60_an_ended_session_cannot_release_a_seat(given: Given) -> None:
+async def test_an_ended_session_cannot_release_a_seat(given: Given) -> None:
     license_, person = await given.seats(), await given.logged_in()
     activation = await given.post("/v1/activations", body(license_), person.auth)
     await given.client.post("/v1/logout", headers=person.auth)
