@@ -6,6 +6,7 @@ from statistics import median, quantiles
 from tests.house.source import Function, Source, program
 
 MEDIAN, NINETIETH, MOST, FILE = 8, 25, 50, 300
+PACKAGE_FILES, PACKAGE_LINES = 15, 1500
 
 
 def count_lines(function: Function) -> int:
@@ -37,3 +38,16 @@ def test_no_file_is_long() -> None:
 def test_decorators_and_docstrings_are_not_counted() -> None:
     tree = Source.of("app/x.py", '@once\ndef add(\n    a: int,\n) -> int:\n    """Say\n    so."""\n    return a\n').tree
     assert [count_lines(node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] == [4]
+
+
+def test_no_package_is_large() -> None:
+    """A package that outgrows this is split by what it is about."""
+    packages: dict[str, list[Source]] = {}
+    for source in program():
+        packages.setdefault(source.path.rpartition("/")[0], []).append(source)
+    large = {name: len(files) for name, files in packages.items() if len(files) > PACKAGE_FILES}
+    assert large | {name: lines for name, files in packages.items() if (lines := count_all(files)) > PACKAGE_LINES} == {}
+
+
+def count_all(sources: list[Source]) -> int:
+    return sum(len(source.text.splitlines()) for source in sources)
