@@ -1,6 +1,5 @@
 """Concurrent license calls in one process, on both databases."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,28 +8,12 @@ from sqlalchemy import or_, select
 
 from app.events.models import Event
 from tests.clock import TurnedClock
-from tests.concurrency import seat_races, term_races
-from tests.concurrency.seat_races import Body, Clients
+from tests.concurrency import license_races, seat_races, term_races
+from tests.concurrency.license_races import Race
+from tests.concurrency.seat_races import Body
 from tests.given import Given
 
-Race = Callable[[Given, Clients], Awaitable[object]]
-RACES: tuple[Race, ...] = (
-    seat_races.last_seat,
-    seat_races.same_device,
-    seat_races.seats_of_each_user,
-    seat_races.seats_by_user,
-    seat_races.seats_of_processes,
-    seat_races.code_uses,
-    seat_races.code_without_seat,
-    seat_races.code_of_one_device,
-    term_races.usage,
-    term_races.first_activation,
-    term_races.one_trial,
-    term_races.user_removed,
-    term_races.other_kind,
-    term_races.guesses,
-    term_races.guesses_of_one_key,
-)
+RACES: tuple[Race, ...] = (*license_races.RACES, term_races.guesses_of_one_key)
 
 
 class TickingClock(TurnedClock):

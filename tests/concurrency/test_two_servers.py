@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -13,31 +12,13 @@ from app.base.clock import Clock
 from app.licenses.models import Activation
 from app.world import World
 from tests.agreements import making
-from tests.concurrency import login_races, seat_races, term_races
+from tests.concurrency import license_races, login_races, seat_races, term_races
+from tests.concurrency.license_races import Race
 from tests.concurrency.seat_races import Body, Clients
 from tests.concurrency.workers import run_two_servers
 from tests.given import Given
 
-Race = Callable[[Given, Clients], Awaitable[object]]
-RACES: tuple[Race, ...] = (
-    seat_races.last_seat,
-    seat_races.same_device,
-    seat_races.seats_of_each_user,
-    seat_races.seats_by_user,
-    seat_races.seats_of_processes,
-    seat_races.code_uses,
-    seat_races.code_without_seat,
-    seat_races.code_of_one_device,
-    term_races.usage,
-    term_races.first_activation,
-    term_races.one_trial,
-    term_races.user_removed,
-    term_races.smaller_policy,
-    term_races.other_kind,
-    term_races.suspended,
-    term_races.guesses,
-    term_races.rotated,
-)
+RACES: tuple[Race, ...] = (*license_races.RACES, term_races.smaller_policy, term_races.suspended, term_races.rotated)
 HASH_SLOTS = "16"
 """Concurrent hashes per server; with the thirty-two that wait, all calls of a race reach the counters at once."""
 LEASE, LAPSES = "PT10M", 6

@@ -2,11 +2,7 @@
 
 import pytest
 
-from tests.docs.pages import ROOT_PAGES
-from tests.house.words import REFUSED, check, faults, pieces
-
-CHECKED = ("app", "deploy", "examples", "migrations", "ops", "tests", "docs", *ROOT_PAGES)
-"""Folders and files that are checked."""
+from tests.house.words import CHECKED, REFUSED, check, faults, pieces
 
 
 def test_no_refused_word_comes_back() -> None:

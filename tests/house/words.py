@@ -11,7 +11,11 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 
+from tests.docs.pages import ROOT_PAGES
 from tests.house.source import ROOT
+
+CHECKED = ("app", "deploy", "examples", "migrations", "ops", "tests", "docs", *ROOT_PAGES)
+"""Folders and files that are checked."""
 
 REFUSED = {
     "anew": "again",
@@ -130,9 +134,4 @@ def check(folders: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(
-        "".join(
-            f"{fault}\n"
-            for fault in check(sys.argv[1:] or ["app", "ops", "tests", "deploy", "examples", "migrations", "docs", "README.md"])
-        )
-    )
+    sys.stdout.write("".join(f"{fault}\n" for fault in check(sys.argv[1:] or CHECKED)))

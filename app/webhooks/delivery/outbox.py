@@ -99,12 +99,6 @@ async def claim_deliveries(world: World, endpoint_id: UUID) -> list[AnyRow]:
         return list((await tx.execute(statement)).all())
 
 
-async def deliver_due(world: World, egress: Egress) -> int:
-    """Send everything that is due, to all endpoints concurrently; return the number of deliveries."""
-    due = await find_due(world)
-    return sum(await asyncio.gather(*(deliver_to_endpoint(world, egress, endpoint_id, asyncio.Event()) for endpoint_id in due.endpoints)))
-
-
 async def deliver_to_endpoint(world: World, egress: Egress, endpoint_id: UUID, stopping: asyncio.Event) -> int:
     """Send the due deliveries of one endpoint until none is left or the stop event is set; return how many were claimed."""
     count = 0

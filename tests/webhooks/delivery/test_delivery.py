@@ -18,7 +18,7 @@ from app.webhooks.delivery import outbox, outcomes
 from app.webhooks.delivery.outcomes import Attempt, DeliveryOutcome
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.assertions import DEADLINE, wait_until
-from tests.webhooks.conftest import Hooks, make_egress
+from tests.webhooks.conftest import Hooks, deliver_due, make_egress
 from tests.webhooks.delivery.receiver import Received, Receiver, status
 from tests.webhooks.rounds import record_event
 
@@ -260,7 +260,7 @@ async def test_a_receiver_that_hangs_does_not_delay_others(hooks: Hooks, receive
     for _ in range(3):
         await record_event(hooks, "license.changed")
     egress = make_egress(hooks.world)
-    task = asyncio.create_task(outbox.deliver_due(hooks.world, egress))
+    task = asyncio.create_task(deliver_due(hooks.world, egress))
 
     async def others_are_delivered() -> bool:
         return [each["state"] for each in await hooks.list_deliveries(other)] == ["delivered"] * 3
